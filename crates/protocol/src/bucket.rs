@@ -1,0 +1,223 @@
+//! Buckets: their properties, how they are set by name, and how rival settings are settled.
+
+use alloc::string::{String, ToString};
+use core::str::FromStr;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::error::InvalidProperty;
+use crate::limits::{N_MAX, RECORD_LIMIT_MAX_BYTES, VALUE_LIMIT_MAX_BYTES};
+use crate::{Blob, Durability};
+
+/// What a bucket does with concurrent versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum Reconcile {
+    /// Clients see all of them and write the reconciled one with their context.
+    Siblings,
+    /// Clients see the one written last; a put counts as having seen what its coordinator holds.
+    LastWriteWins,
+}
+
+/// How a bucket's keys are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BucketProps {
+    /// Replicas of each key.
+    pub n: u8,
+    /// Replicas that must answer a get.
+    pub r: u8,
+    /// Replicas that must acknowledge a put.
+    pub w: u8,
+    /// Of those that answer a get, how many must be primaries.
+    pub pr: u8,
+    /// Of those that acknowledge a put, how many must be primaries.
+    pub pw: u8,
+    /// Of those that acknowledge a put, how many must have synced it, where `durability` asks for less.
+    pub dw: u8,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// What becomes of concurrent versions.
+    pub reconcile: Reconcile,
+    /// The largest value.
+    pub value_limit_bytes: u32,
+    /// The largest record, all siblings together.
+    pub record_limit_bytes: u32,
+    /// Siblings from which on a put is answered with a warning.
+    pub sibling_warning: u16,
+    /// Siblings past which a put is refused.
+    pub sibling_limit: u16,
+    /// How long a version lives, unless its put says otherwise.
+    pub ttl_ms: Option<u64>,
+}
+
+impl Default for BucketProps {
+    fn default() -> Self {
+        Self {
+            n: 3,
+            r: 2,
+            w: 2,
+            pr: 0,
+            pw: 0,
+            dw: 0,
+            durability: Durability::Synced,
+            reconcile: Reconcile::Siblings,
+            value_limit_bytes: 1 << 20,
+            record_limit_bytes: 4 << 20,
+            sibling_warning: 10,
+            sibling_limit: 100,
+            ttl_ms: None,
+        }
+    }
+}
+
+/// The names that [`BucketProps::set`] knows, in the order in which they are shown.
+pub const PROPERTY_NAMES: [&str; 13] = [
+    "n",
+    "r",
+    "w",
+    "pr",
+    "pw",
+    "dw",
+    "durability",
+    "reconcile",
+    "value_limit_bytes",
+    "record_limit_bytes",
+    "sibling_warning",
+    "sibling_limit",
+    "ttl_ms",
+];
+
+impl BucketProps {
+    /// Sets one property from text; [`Self::check`] the whole afterwards.
+    ///
+    /// # Errors
+    /// The name is unknown or the value is not one it takes; nothing is changed.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidProperty> {
+        match name {
+            "n" => self.n = number(name, value)?,
+            "r" => self.r = number(name, value)?,
+            "w" => self.w = number(name, value)?,
+            "pr" => self.pr = number(name, value)?,
+            "pw" => self.pw = number(name, value)?,
+            "dw" => self.dw = number(name, value)?,
+            "durability" => self.durability = durability(value)?,
+            "reconcile" => self.reconcile = reconcile(value)?,
+            "value_limit_bytes" => self.value_limit_bytes = number(name, value)?,
+            "record_limit_bytes" => self.record_limit_bytes = number(name, value)?,
+            "sibling_warning" => self.sibling_warning = number(name, value)?,
+            "sibling_limit" => self.sibling_limit = number(name, value)?,
+            "ttl_ms" if value == "none" => self.ttl_ms = None,
+            "ttl_ms" => self.ttl_ms = Some(number(name, value)?),
+            _ => return Err(InvalidProperty::Unknown { name: name.into() }),
+        }
+        Ok(())
+    }
+
+    /// The value of one property as [`Self::set`] takes it; `None` for an unknown name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "n" => self.n.to_string(),
+            "r" => self.r.to_string(),
+            "w" => self.w.to_string(),
+            "pr" => self.pr.to_string(),
+            "pw" => self.pw.to_string(),
+            "dw" => self.dw.to_string(),
+            "durability" => self.durability.name().into(),
+            "reconcile" => self.reconcile.name().into(),
+            "value_limit_bytes" => self.value_limit_bytes.to_string(),
+            "record_limit_bytes" => self.record_limit_bytes.to_string(),
+            "sibling_warning" => self.sibling_warning.to_string(),
+            "sibling_limit" => self.sibling_limit.to_string(),
+            "ttl_ms" => self.ttl_ms.map_or_else(|| "none".into(), |ttl| ttl.to_string()),
+            _ => return None,
+        })
+    }
+
+    /// Whether the properties go together.
+    ///
+    /// # Errors
+    /// Names the first property that is out of its range, with the range.
+    pub fn check(&self) -> Result<(), InvalidProperty> {
+        let n = u64::from(self.n);
+        for (name, value, least, most) in [
+            ("n", n, 1, u64::from(N_MAX)),
+            ("r", self.r.into(), 1, n),
+            ("w", self.w.into(), 1, n),
+            ("pr", self.pr.into(), 0, n),
+            ("pw", self.pw.into(), 0, n),
+            ("dw", self.dw.into(), 0, n),
+            ("value_limit_bytes", self.value_limit_bytes.into(), 1, VALUE_LIMIT_MAX_BYTES.into()),
+            (
+                "record_limit_bytes",
+                self.record_limit_bytes.into(),
+                self.value_limit_bytes.into(),
+                RECORD_LIMIT_MAX_BYTES.into(),
+            ),
+            ("sibling_limit", self.sibling_limit.into(), 1, 1000),
+            ("sibling_warning", self.sibling_warning.into(), 1, self.sibling_limit.into()),
+        ] {
+            if value < least || value > most {
+                return Err(InvalidProperty::OutOfRange { name, value, least, most });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A bucket whose properties were set, as gossip carries it.
+///
+/// Of two entries the higher version wins, then the greater properties by their bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BucketEntry {
+    /// Its name.
+    pub name: Blob,
+    /// Counts the settings.
+    pub version: u64,
+    /// As last set.
+    pub props: BucketProps,
+}
+
+impl Durability {
+    /// Its name in commands and configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Buffered => "buffered",
+            Self::Written => "written",
+            Self::Synced => "synced",
+        }
+    }
+}
+
+impl Reconcile {
+    /// Its name in commands and configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Siblings => "siblings",
+            Self::LastWriteWins => "last-write-wins",
+        }
+    }
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, InvalidProperty> {
+    value.parse().map_err(|_| invalid(name, value, "a whole number in its range"))
+}
+
+fn durability(value: &str) -> Result<Durability, InvalidProperty> {
+    [Durability::Buffered, Durability::Written, Durability::Synced]
+        .into_iter()
+        .find(|level| level.name() == value)
+        .ok_or_else(|| invalid("durability", value, "buffered, written or synced"))
+}
+
+fn reconcile(value: &str) -> Result<Reconcile, InvalidProperty> {
+    [Reconcile::Siblings, Reconcile::LastWriteWins]
+        .into_iter()
+        .find(|rule| rule.name() == value)
+        .ok_or_else(|| invalid("reconcile", value, "siblings or last-write-wins"))
+}
+
+fn invalid(name: &str, value: &str, takes: &'static str) -> InvalidProperty {
+    InvalidProperty::BadValue { name: name.into(), value: value.into(), takes }
+}

@@ -1,0 +1,174 @@
+//! The one place where bytes become values: validated, within limits, without copying what is large.
+
+#![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use jedlik_vclock::VectorClock;
+use rkyv::api::high::HighSerializer;
+use rkyv::rancor::{Error, Strategy};
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::blob::Buffer;
+use crate::client::{ClientRequest, ClientResponse};
+use crate::error::DecodeError;
+use crate::gossip::Gossip;
+use crate::key::check_bucket;
+use crate::limits::FRAME_LIMIT_BYTES;
+use crate::peer::{PeerRequest, PeerResponse};
+use crate::{Blob, Layout, LayoutVersion, Record};
+
+/// The protocol's version, as the TLS handshake names it (ALPN).
+pub const PROTOCOL: &[u8] = b"jedlik/1";
+
+/// Everything that crosses a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum Frame {
+    /// From a client or an admin.
+    ClientRequest {
+        /// The client's, for the answer.
+        id: u64,
+        /// What is asked.
+        request: ClientRequest,
+    },
+    /// To a client or an admin.
+    ClientResponse {
+        /// From the request.
+        id: u64,
+        /// The node's layout, so that a client learns that its own is stale.
+        layout: LayoutVersion,
+        /// The answer.
+        response: ClientResponse,
+    },
+    /// From a coordinator to a replica.
+    PeerRequest {
+        /// The coordinator's, for the answer.
+        id: u64,
+        /// The layout under which it is sent: a replica with a newer one refuses.
+        layout: LayoutVersion,
+        /// What is asked.
+        request: PeerRequest,
+    },
+    /// From a replica to a coordinator.
+    PeerResponse {
+        /// From the request.
+        id: u64,
+        /// The answer.
+        response: PeerResponse,
+    },
+    /// Between members.
+    Gossip(Gossip),
+}
+
+impl Frame {
+    /// The frame's bytes, without a length prefix.
+    #[must_use]
+    pub fn encode(&self) -> AlignedVec {
+        to_bytes(self)
+    }
+
+    /// Reads a frame that a peer sent. Keys, values and records are slices of `bytes`, not copies.
+    ///
+    /// # Errors
+    /// The bytes are too many or not a frame, or what they say is outside the limits.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        if bytes.len() > FRAME_LIMIT_BYTES {
+            return Err(DecodeError::TooLong { length: bytes.len(), limit: FRAME_LIMIT_BYTES });
+        }
+        let malformed = |_: Error| DecodeError::Malformed { what: "frame" };
+        let archived = rkyv::access::<ArchivedFrame, Error>(bytes).map_err(malformed)?;
+        let frame: Self = from_archived(archived, bytes).map_err(malformed)?;
+        frame.check()?;
+        Ok(frame)
+    }
+
+    /// What validation of the layout of bytes can't see: limits, and the records inside.
+    fn check(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::ClientRequest { request, .. } => check_client(request),
+            Self::PeerRequest { request, .. } => check_peer(request),
+            Self::PeerResponse { response: PeerResponse::Read(Some(record)), .. } => {
+                record.decode().map(|_| ())
+            }
+            Self::PeerResponse { response: PeerResponse::Page(page), .. } => {
+                page.records.iter().try_for_each(|(key, record)| {
+                    key.check()?;
+                    record.decode().map(|_| ())
+                })
+            }
+            Self::ClientResponse { .. } | Self::PeerResponse { .. } | Self::Gossip(_) => Ok(()),
+        }
+    }
+}
+
+fn check_client(request: &ClientRequest) -> Result<(), DecodeError> {
+    match request {
+        ClientRequest::Get(get) => get.key.check()?,
+        ClientRequest::Put(put) => put.key.check()?,
+        ClientRequest::Scan(scan) => check_bucket(&scan.bucket)?,
+        ClientRequest::Topology | ClientRequest::Admin(_) => {}
+    }
+    Ok(())
+}
+
+fn check_peer(request: &PeerRequest) -> Result<(), DecodeError> {
+    match request {
+        PeerRequest::Write { key, record, .. } => {
+            key.check()?;
+            record.decode().map(|_| ())
+        }
+        PeerRequest::Read { key, .. } => Ok(key.check()?),
+        PeerRequest::Scan { bucket, .. } => Ok(check_bucket(bucket)?),
+        PeerRequest::Forward(request) => check_client(request),
+    }
+}
+
+type Reader = Strategy<Buffer, Error>;
+
+fn from_archived<T>(archived: &T::Archived, buffer: &Bytes) -> Result<T, Error>
+where
+    T: Archive,
+    T::Archived: Deserialize<T, Reader>,
+{
+    rkyv::api::deserialize_using(archived, &mut Buffer(buffer.clone()))
+}
+
+fn to_bytes<T>(value: &T) -> AlignedVec
+where
+    T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Error>>,
+{
+    rkyv::to_bytes::<Error>(value).expect("writing into memory can't fail")
+}
+
+pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
+    to_bytes(record).into_vec()
+}
+
+pub(crate) fn decode_record(bytes: &Blob) -> Result<Record, DecodeError> {
+    let malformed = |_: Error| DecodeError::Malformed { what: "record" };
+    let archived = rkyv::access::<rkyv::Archived<Record>, Error>(bytes).map_err(malformed)?;
+    let record: Record = from_archived(archived, bytes.bytes()).map_err(malformed)?;
+    if record.is_well_formed() {
+        Ok(record)
+    } else {
+        Err(DecodeError::Malformed { what: "record" })
+    }
+}
+
+pub(crate) fn encode_clock(clock: &VectorClock) -> Vec<u8> {
+    to_bytes(clock).into_vec()
+}
+
+pub(crate) fn decode_clock(bytes: &Blob) -> Result<VectorClock, DecodeError> {
+    let malformed = |_: Error| DecodeError::Malformed { what: "clock" };
+    let archived = rkyv::access::<rkyv::Archived<VectorClock>, Error>(bytes).map_err(malformed)?;
+    let clock: VectorClock = from_archived(archived, bytes.bytes()).map_err(malformed)?;
+    if clock.is_well_formed() { Ok(clock) } else { Err(DecodeError::Malformed { what: "clock" }) }
+}
+
+pub(crate) fn encode_layout(layout: &Layout) -> Vec<u8> {
+    to_bytes(layout).into_vec()
+}

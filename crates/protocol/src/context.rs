@@ -1,0 +1,54 @@
+//! The opaque token that carries a clock to a client and back (paper 4.4).
+//!
+//! Invariant: a token is accepted only whole and only for the key it was given out for.
+
+use alloc::vec::Vec;
+
+use jedlik_vclock::VectorClock;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::error::InvalidContext;
+use crate::{Blob, ClusterId, Key, codec};
+
+const FORMAT: u8 = 1;
+const CHECKSUM_BYTES: usize = 8;
+
+/// What a client has seen of a key: a clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context(pub VectorClock);
+
+impl Context {
+    /// The token for `key`: format, clock, checksum seeded by the key's position.
+    #[must_use]
+    pub fn encode(&self, cluster: ClusterId, key: &Key) -> Blob {
+        let mut bytes: Vec<u8> = alloc::vec![FORMAT];
+        bytes.extend_from_slice(&codec::encode_clock(&self.0));
+        let checksum = checksum(&bytes, cluster, key);
+        bytes.extend_from_slice(&checksum);
+        bytes.into()
+    }
+
+    /// Reads a token that a client sent with a put of `key`.
+    ///
+    /// # Errors
+    /// It is cut short, of an unknown format, damaged, or was given out for another key.
+    pub fn decode(token: &Blob, cluster: ClusterId, key: &Key) -> Result<Self, InvalidContext> {
+        let Some(split) = token.len().checked_sub(CHECKSUM_BYTES).filter(|split| *split > 0) else {
+            return Err(InvalidContext::TooShort { length: token.len() });
+        };
+        let (body, found) = token.split_at(split);
+        if body[0] != FORMAT {
+            return Err(InvalidContext::UnknownFormat { format: body[0] });
+        }
+        if checksum(body, cluster, key) != found {
+            return Err(InvalidContext::Checksum);
+        }
+        let clock = codec::decode_clock(&Blob::from(token.bytes().slice(1..split)))
+            .map_err(|_| InvalidContext::Checksum)?;
+        Ok(Self(clock))
+    }
+}
+
+fn checksum(body: &[u8], cluster: ClusterId, key: &Key) -> [u8; CHECKSUM_BYTES] {
+    xxh3_64_with_seed(body, key.position(cluster).0 as u64).to_le_bytes()
+}

@@ -1,0 +1,32 @@
+//! What nodes, clients and admins say to one another: the only wire format.
+//!
+//! Invariant: bytes become values in [`codec`] alone, validated there; a frame that exists is well
+//! formed and within [`limits`].
+
+#![no_std]
+extern crate alloc;
+
+pub mod admin;
+mod blob;
+pub mod bucket;
+pub mod client;
+pub mod codec;
+mod context;
+pub mod error;
+pub mod gossip;
+mod key;
+mod layout;
+pub mod limits;
+pub mod peer;
+mod quorum;
+mod record;
+mod time;
+
+pub use blob::Blob;
+pub use context::Context;
+pub use jedlik_vclock::{Incarnation, LocalActor};
+pub use key::{ClusterId, Key, PlacedKey};
+pub use layout::{Layout, LayoutVersion};
+pub use quorum::Quorum;
+pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};
+pub use time::Now;
