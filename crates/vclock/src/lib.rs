@@ -10,6 +10,6 @@ mod actor;
 mod clock;
 mod record;
 
-pub use actor::{Incarnation, LocalActor};
+pub use actor::{Incarnation, LocalActor, actor_for};
 pub use clock::{ActorId, ClockEntry, Dot, VectorClock};
-pub use record::{Content, Record, Sibling, WriteId};
+pub use record::{Content, Record, Sibling, Write, WriteId};

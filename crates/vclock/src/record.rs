@@ -1,12 +1,15 @@
-//! A record: the siblings of one key and the clock that covers them.
+//! A record: the siblings of one key and the clock that covers them (paper 4.4).
 //!
-//! Invariant: siblings are sorted by dot, and the clock covers every one of them.
+//! Invariant: siblings are sorted by dot, and the clock covers every one of them. Equal dots mean equal
+//! siblings, which the actor rule sees to.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::mem;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::{Dot, VectorClock};
+use crate::{ActorId, ClockEntry, Dot, VectorClock};
 
 /// A client's name for one put, kept over its retries.
 #[derive(
@@ -39,6 +42,33 @@ pub struct Sibling<V> {
     pub content: Content<V>,
 }
 
+/// A version that has yet to be given its dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write<V> {
+    /// The client's name for it.
+    pub write_id: WriteId,
+    /// Now, in milliseconds since the Unix epoch, by the coordinator's clock.
+    pub written_at_ms: u64,
+    /// From when on it counts as absent, in the same unit.
+    pub expires_at_ms: Option<u64>,
+    /// Value or tombstone.
+    pub content: Content<V>,
+}
+
+impl<V> Sibling<V> {
+    /// Whether it counts as absent at `wall_ms`, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn has_expired(&self, wall_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= wall_ms)
+    }
+
+    /// Whether it holds a value that has not expired at `wall_ms`.
+    #[must_use]
+    pub fn is_live(&self, wall_ms: u64) -> bool {
+        matches!(self.content, Content::Value(_)) && !self.has_expired(wall_ms)
+    }
+}
+
 /// Everything a replica knows of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Record<V> {
@@ -46,7 +76,37 @@ pub struct Record<V> {
     pub(crate) siblings: Vec<Sibling<V>>,
 }
 
+impl<V> Default for Record<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<V> Record<V> {
+    /// The record of a key that was never written.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { clock: VectorClock::new(), siblings: Vec::new() }
+    }
+
+    /// Whether nothing is known of the key. A deleted key's record is not empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.clock.is_empty()
+    }
+
+    /// Every write event that the record has seen; as a context, what a get of it has seen.
+    #[must_use]
+    pub fn clock(&self) -> &VectorClock {
+        &self.clock
+    }
+
+    /// Every version, tombstones, expired ones and repeats by retries included, sorted by dot.
+    #[must_use]
+    pub fn siblings(&self) -> &[Sibling<V>] {
+        &self.siblings
+    }
+
     /// Whether bytes that became this record kept its invariant.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
@@ -54,4 +114,142 @@ impl<V> Record<V> {
             && self.siblings.is_sorted_by(|a, b| a.dot < b.dot)
             && self.siblings.iter().all(|s| s.dot.counter > 0 && self.clock.covers(s.dot))
     }
+
+    /// Whether the put with this id is among the siblings: a retry of it needs no second dot.
+    #[must_use]
+    pub fn holds_write(&self, write_id: WriteId) -> bool {
+        self.siblings.iter().any(|sibling| sibling.write_id == write_id)
+    }
+
+    /// The versions with a put's retries collapsed: of equal write ids the least dot stands.
+    ///
+    /// A view, because collapsing within a merge is not associative (decision 0001).
+    pub fn distinct(&self) -> impl Iterator<Item = &Sibling<V>> {
+        self.siblings.iter().enumerate().filter_map(|(index, sibling)| {
+            let repeats = |earlier: &Sibling<V>| earlier.write_id == sibling.write_id;
+            (!self.siblings[..index].iter().any(repeats)).then_some(sibling)
+        })
+    }
+
+    /// The versions that hold a value at `wall_ms`, in milliseconds since the Unix epoch, with
+    /// retries collapsed. None: the key is absent.
+    pub fn live(&self, wall_ms: u64) -> impl Iterator<Item = &Sibling<V>> {
+        self.distinct().filter(move |sibling| sibling.is_live(wall_ms))
+    }
+
+    /// The version written last, by (`written_at_ms`, dot): all that a last-write-wins bucket shows.
+    ///
+    /// It may be a tombstone or have expired: then the key is absent, and what it won over stays
+    /// hidden. A view, because keeping only the newest within a merge loses data (decision 0002).
+    #[must_use]
+    pub fn newest(&self) -> Option<&Sibling<V>> {
+        self.siblings.iter().max_by_key(|sibling| (sibling.written_at_ms, sibling.dot))
+    }
+
+    /// The clock entries under which no sibling stands, sorted by actor.
+    pub fn prunable(&self) -> impl Iterator<Item = &ClockEntry> {
+        self.clock.entries().iter().filter(|entry| !any_of(&self.siblings, entry.actor))
+    }
+
+    /// Forgets the entries of `actors`, except those under which a sibling stands.
+    ///
+    /// Only for entries that meet the reaper's conditions; elsewhere an overwritten or deleted version
+    /// could come back from a replica that lags. Ask [`crate::LocalActor::kept_by`] afterwards.
+    pub fn prune(&mut self, actors: &[ActorId]) {
+        let siblings = &self.siblings;
+        self.clock.retain(|entry| !actors.contains(&entry.actor) || any_of(siblings, entry.actor));
+    }
+
+    /// The last resort against a clock without bound: forgets the entries that were touched longest
+    /// ago, among those without a sibling, until at most `limit` are left or none is left to forget.
+    /// Returns how many went, to be counted where an admin sees it.
+    ///
+    /// A lagging replica may bring an overwritten version back as a sibling; nothing is lost by it.
+    /// Ask [`crate::LocalActor::kept_by`] afterwards.
+    pub fn truncate(&mut self, limit: usize) -> usize {
+        let excess = self.clock.len().saturating_sub(limit);
+        if excess == 0 {
+            return 0;
+        }
+        let mut oldest: Vec<(u64, ActorId)> =
+            self.prunable().map(|entry| (entry.touched_ms, entry.actor)).collect();
+        oldest.sort_unstable();
+        oldest.truncate(excess);
+        self.clock.retain(|entry| !oldest.contains(&(entry.touched_ms, entry.actor)));
+        oldest.len()
+    }
+
+    /// Writes a new version and returns its dot.
+    ///
+    /// The siblings that `context` covers are replaced, the others stay beside the new one. `actor`
+    /// comes from [`crate::actor_for`] with the same record and context.
+    pub fn put(&mut self, context: &VectorClock, actor: ActorId, write: Write<V>) -> Dot {
+        self.siblings.retain(|sibling| !context.covers(sibling.dot));
+        self.clock.merge(context);
+        let counter = self.clock.counter(actor).saturating_add(1);
+        let dot = Dot { actor, counter };
+        self.clock.extend(dot, write.written_at_ms);
+        let Write { write_id, written_at_ms, expires_at_ms, content } = write;
+        let sibling = Sibling { dot, write_id, written_at_ms, expires_at_ms, content };
+        let index = self.siblings.partition_point(|other| other.dot < dot);
+        self.siblings.insert(index, sibling);
+        dot
+    }
 }
+
+impl<V: Clone> Record<V> {
+    /// Learns all that `other` knows, in one walk over both.
+    ///
+    /// A sibling is dropped only if the other side's clock covers it and the other side does not hold
+    /// it: it was replaced there. Commutative, associative and idempotent.
+    pub fn merge(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        if self.dots().eq(other.dots()) {
+            self.clock.merge(&other.clock);
+            return;
+        }
+        let mut merged = Vec::with_capacity(self.siblings.len() + other.siblings.len());
+        let mut mine = mem::take(&mut self.siblings).into_iter().peekable();
+        let mut theirs = other.siblings.iter().peekable();
+        loop {
+            let side = match (mine.peek(), theirs.peek()) {
+                (Some(a), Some(b)) => a.dot.cmp(&b.dot),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            match side {
+                Ordering::Less => {
+                    merged.extend(mine.next().filter(|s| !other.clock.covers(s.dot)));
+                }
+                Ordering::Greater => {
+                    merged.extend(theirs.next().filter(|s| !self.clock.covers(s.dot)).cloned());
+                }
+                Ordering::Equal => {
+                    merged.extend(mine.next());
+                    theirs.next();
+                }
+            }
+        }
+        self.siblings = merged;
+        self.clock.merge(&other.clock);
+    }
+
+    fn dots(&self) -> impl Iterator<Item = Dot> {
+        self.siblings.iter().map(|sibling| sibling.dot)
+    }
+}
+
+/// Whether one of `siblings`, sorted by dot, stands under `actor`.
+fn any_of<V>(siblings: &[Sibling<V>], actor: ActorId) -> bool {
+    siblings.binary_search_by_key(&actor, |sibling| sibling.dot.actor).is_ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Clocks: order and joins.
