@@ -6,8 +6,16 @@
 #![no_std]
 extern crate alloc;
 
+mod apportion;
+mod arrange;
+mod balance;
+mod plan;
 mod position;
+mod preference;
 mod ring;
 
+pub use balance::{Balance, NodeBalance};
+pub use plan::{PlanError, plan_first};
 pub use position::{Partition, PartitionCount, Position};
-pub use ring::{NodeId, Ring, RingNode};
+pub use preference::Preferences;
+pub use ring::{NODES_MAX, NodeId, Ring, RingError, RingNode};

@@ -7,6 +7,9 @@ use core::fmt;
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+#[cfg(test)]
+mod tests;
+
 /// Where a key lies on the ring: a 128-bit hash of bucket and key, seeded by the cluster.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
@@ -53,6 +56,11 @@ impl PartitionCount {
     #[must_use]
     pub fn new(q: u32) -> Option<Self> {
         (q.is_power_of_two() && q <= 1 << 16).then(|| Self { bits: q.trailing_zeros() as u8 })
+    }
+
+    /// Whether it is one that [`Self::new`] gives; one that came from a peer may not be.
+    pub(crate) fn is_well_formed(self) -> bool {
+        self.bits <= 16
     }
 
     /// Q itself.

@@ -1,0 +1,83 @@
+//! The order of tokens around the ring, so that neighbours differ.
+//!
+//! Invariant: every item appears as often as its count says. If no count is above the length
+//! divided by `apart`, any `apart` neighbours are distinct items, the ring's end and start included.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+#[cfg(test)]
+mod tests;
+
+/// Arranges item `i` `counts[i]` times on a circle, evenly, with `apart` neighbours distinct.
+pub(crate) fn arrange(counts: &[u64], apart: usize) -> Vec<usize> {
+    let even = spread(counts, apart);
+    if faults(&even, apart) == 0 {
+        return even;
+    }
+    let blocks = in_blocks(counts, apart);
+    if faults(&blocks, apart) < faults(&even, apart) { blocks } else { even }
+}
+
+/// How many places see an item again among the `apart - 1` that follow them.
+pub(crate) fn faults(circle: &[usize], apart: usize) -> usize {
+    let apart = apart.min(circle.len());
+    let repeats = |place: usize| {
+        (1..apart).any(|step| circle[(place + step) % circle.len()] == circle[place])
+    };
+    (0..circle.len()).filter(|place| repeats(*place)).count()
+}
+
+/// Gives an item with count c a place in each c-th of the circle.
+///
+/// Where neighbours must differ, the items keep their turn; otherwise they change places in each
+/// round, so that a node meets many neighbours and its work, if it fails, falls to many.
+fn spread(counts: &[u64], apart: usize) -> Vec<usize> {
+    let by_count = most_first(counts);
+    let items = counts.len() as u64;
+    let mut places = Vec::new();
+    for (turn, item) in by_count.into_iter().enumerate() {
+        for round in 0..counts[item] {
+            let phase = if apart > 1 {
+                ((turn as u64) << 32) / items
+            } else {
+                shuffled(item as u64, round)
+            };
+            let place = (u128::from((round << 32) + phase) << 32) / u128::from(counts[item]);
+            places.push((place, turn, item));
+        }
+    }
+    places.sort_unstable();
+    places.into_iter().map(|(_, _, item)| item).collect()
+}
+
+/// A fraction of 2^32 that looks random and is the same everywhere.
+fn shuffled(item: u64, round: u64) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&item.to_le_bytes());
+    bytes[8..].copy_from_slice(&round.to_le_bytes());
+    xxh3_64(&bytes) >> 32
+}
+
+/// Deals the items, most frequent first, in rows over `length / apart` blocks, and reads block by
+/// block. An item is in a block once, and only one that fills whole rows is in every block, always
+/// at the same place; so two of a kind are at least a block of `apart` from one another.
+fn in_blocks(counts: &[u64], apart: usize) -> Vec<usize> {
+    let length: u64 = counts.iter().sum();
+    let blocks = (length as usize / apart.max(1)).max(1);
+    let dealt = most_first(counts)
+        .into_iter()
+        .flat_map(|item| core::iter::repeat_n(item, counts[item] as usize));
+    let mut places: Vec<_> =
+        dealt.enumerate().map(|(turn, item)| (turn % blocks, turn / blocks, item)).collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, _, item)| item).collect()
+}
+
+fn most_first(counts: &[u64]) -> Vec<usize> {
+    let mut items: Vec<usize> = (0..counts.len()).collect();
+    items.sort_by_key(|item| Reverse(counts[*item]));
+    items
+}
