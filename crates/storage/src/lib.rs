@@ -1,1 +1,29 @@
-//! storage.
+//! Records on disk: the journal and the buffer of one shard, and the engines behind them (design 3).
+//!
+//! Invariant: a write whose completion said `Ok` survives what its durability names, and every record
+//! read from disk has passed its checksum.
+
+mod datadir;
+mod disk;
+mod error;
+mod identity;
+mod journal;
+mod memory;
+mod merge;
+mod options;
+mod redb_store;
+mod shard;
+mod stats;
+mod store;
+
+pub use datadir::DataDir;
+pub use disk::{Directory, Disk, JournalFile};
+pub use error::{OpenError, StoreError};
+pub use identity::Identity;
+pub use journal::{DamagedRegion, Recovery};
+pub use memory::MemoryStore;
+pub use options::{ShardIdentity, ShardOptions};
+pub use redb_store::{RedbOptions, RedbStore};
+pub use shard::{Completed, Completion, Shard};
+pub use stats::ShardStats;
+pub use store::{RangePage, RangeQuery, Store};

@@ -1,0 +1,130 @@
+//! The few things that a journal needs of a file system, so that tests can bring one that fails.
+//!
+//! Invariant: nothing is taken to survive a power cut before the call that syncs it has succeeded:
+//! bytes by [`JournalFile::sync`], names by [`Disk::sync_names`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// One directory of files.
+pub trait Disk: Send + 'static {
+    /// Makes an empty file for appending; fails if there is one of that name.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn create(&self, name: &str) -> io::Result<Box<dyn JournalFile>>;
+
+    /// All bytes of a file.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// The files' names, in any order.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes creations and removals durable.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn sync_names(&self) -> io::Result<()>;
+
+    /// The directory, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// One file that grows at its end.
+pub trait JournalFile: Send {
+    /// Writes all of `bytes` at the end.
+    ///
+    /// # Errors
+    /// The operating system's; any part of them may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything appended so far durable.
+    ///
+    /// # Errors
+    /// The operating system's; what is durable is unknown then, now and after later syncs.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts the file to `length_bytes`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn truncate(&mut self, length_bytes: u64) -> io::Result<()>;
+}
+
+/// A directory of the real file system.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Makes the directory if it is not there.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        Ok(Self { path: path.into() })
+    }
+}
+
+impl Disk for Directory {
+    fn create(&self, name: &str) -> io::Result<Box<dyn JournalFile>> {
+        let path = self.path.join(name);
+        Ok(Box::new(OpenOptions::new().append(true).create_new(true).open(path)?))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        fs::read_dir(&self.path)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        sync_directory(&self.path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl JournalFile for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&mut self, length_bytes: u64) -> io::Result<()> {
+        self.set_len(length_bytes)
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,175 @@
+//! What can go wrong between a record and its disk: what changed, and what to do about it.
+//!
+//! Invariant: errors are cheap to clone, since one failed write or sync fails a whole group.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// A read or a write that did not succeed. The shard goes on after every one of them but `Closed`.
+#[derive(Debug, Clone, Error)]
+pub enum StoreError {
+    /// A stored record does not match its checksum. Nothing changed; take the record as missing, and
+    /// write what the other replicas hold over it.
+    #[error("the record of key {key:?} in bucket {bucket:?} is damaged: {what}")]
+    Damaged {
+        /// As text, as far as it is text.
+        bucket: String,
+        /// As text, as far as it is text.
+        key: String,
+        /// What did not match.
+        what: &'static str,
+    },
+    /// A record that was to be applied is not a record. Nothing changed.
+    #[error("the record to be applied is malformed")]
+    Malformed,
+    /// Over what one journal frame may hold. Nothing changed; raise no bucket's record limit past it.
+    #[error("a record of {length_bytes} bytes is over the journal's limit of {limit_bytes}")]
+    TooLarge {
+        /// Key and record together.
+        length_bytes: usize,
+        /// `FRAME_LIMIT_BYTES` of the journal.
+        limit_bytes: usize,
+    },
+    /// The disk is slower than the writers. Nothing changed; try again a little later.
+    #[error("{what} holds {held_bytes} bytes, over its limit of {limit_bytes}; try again later")]
+    Overloaded {
+        /// The buffer or the journal's queue.
+        what: &'static str,
+        /// What it holds.
+        held_bytes: usize,
+        /// What it may hold.
+        limit_bytes: usize,
+    },
+    /// No room left. The write is not durable, though reads may show it until the process ends; reads
+    /// go on, and writes succeed again once there is room.
+    #[error("no room on the disk while {doing}; free some and try again")]
+    DiskFull {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The operating system refused. As for `DiskFull`, the write is not durable.
+    #[error("{doing} failed: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// As the operating system gave it.
+        source: Arc<io::Error>,
+    },
+    /// The engine refused, for another reason than an input or output error.
+    #[error("the engine failed while {doing}: {message}")]
+    Engine {
+        /// What was being done.
+        doing: &'static str,
+        /// As the engine gave it.
+        message: String,
+    },
+    /// The journal's thread is gone; the shard can only be opened again.
+    #[error("the shard's journal is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Sorts an error of the operating system.
+    pub(crate) fn io(doing: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull { doing },
+            _ => Self::Io { doing, source: Arc::new(source) },
+        }
+    }
+
+    /// Whether the same write may succeed later without anybody mending anything.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Overloaded { .. })
+    }
+}
+
+/// A directory, a journal or an engine that could not be opened. Nothing in it was changed, unless the
+/// variant says otherwise.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("{doing} {} failed: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// As the operating system gave it.
+        source: io::Error,
+    },
+    /// Stop the other process, or give this one a directory of its own.
+    #[error("the data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory holds files but no identity. Give an empty one, or restore its `node.toml`.
+    #[error("{} holds files but no node.toml, so it is not a data directory", path.display())]
+    NotADataDir {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is another cluster's or node's, or was made with other fixed settings. Point the
+    /// node at its own directory, or set the configuration back.
+    #[error(
+        "the data directory {} has {what} {found}, but this node has {expected}; {remedy}",
+        path.display()
+    )]
+    Mismatch {
+        /// The directory.
+        path: PathBuf,
+        /// Which part of the identity.
+        what: &'static str,
+        /// What the directory says.
+        found: String,
+        /// What the node says.
+        expected: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Written by a newer version, which must be run again.
+    #[error(
+        "{} has format {found}, newer than {known}, the newest that this version reads; run the newer version",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+        /// The newest that this version reads.
+        known: u32,
+    },
+    /// A file that should be whole is not. Restore it, or start the node with an empty directory as a
+    /// new node: the other replicas hold its records.
+    #[error("{} is damaged: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The engine's file could not be opened.
+    #[error("the engine's file {} can't be opened: {message}", path.display())]
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// As the engine gave it.
+        message: String,
+    },
+    /// What the journal held could not be written into the engine. The journal still holds it.
+    #[error("replaying the journal into the engine failed: {0}")]
+    Replay(#[from] StoreError),
+}
+
+impl OpenError {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing, path: path.into(), source }
+    }
+}

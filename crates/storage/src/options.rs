@@ -1,0 +1,55 @@
+//! How one shard is set up: whose it is, where its journal lies, and every bound on its memory.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::ClusterId;
+
+/// Whose shard a journal belongs to; every segment names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardIdentity {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node.
+    pub node: NodeId,
+    /// The shard's index in its node.
+    pub shard: u16,
+}
+
+/// The settings of one shard.
+#[derive(Debug, Clone)]
+pub struct ShardOptions {
+    /// Whose it is.
+    pub identity: ShardIdentity,
+    /// A directory for the journal's segments alone; made if it is not there.
+    pub journal_dir: PathBuf,
+    /// The buffer is handed to the engine when it passes this size. Up to twice as much is held, since
+    /// one buffer fills while the other is flushed.
+    pub buffer_limit_bytes: usize,
+    /// The buffer is handed to the engine when its part of the journal passes this size, which many
+    /// writes to few keys bring about.
+    pub segment_limit_bytes: usize,
+    /// The most that may wait for the journal's thread.
+    pub queue_limit_bytes: usize,
+    /// How long a write that asked for less than `Synced` may stay unsynced.
+    pub sync_interval: Duration,
+    /// How long to wait before a failed flush is tried again.
+    pub flush_retry: Duration,
+}
+
+impl ShardOptions {
+    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue, a sync each second.
+    #[must_use]
+    pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
+        Self {
+            identity,
+            journal_dir,
+            buffer_limit_bytes: 8 << 20,
+            segment_limit_bytes: 32 << 20,
+            queue_limit_bytes: 16 << 20,
+            sync_interval: Duration::from_secs(1),
+            flush_retry: Duration::from_secs(1),
+        }
+    }
+}

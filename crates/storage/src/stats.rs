@@ -1,0 +1,69 @@
+//! What a shard's storage has done, as counters.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the shard was opened, and sizes as they are now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Records applied.
+    pub applies: u64,
+    /// Records written to the journal.
+    pub appends: u64,
+    /// Writes that carried them: one for each group.
+    pub groups: u64,
+    /// Syncs of the journal that carried at least one record, whatever became of them.
+    pub syncs: u64,
+    /// The segments' size now.
+    pub journal_bytes: u64,
+    /// What waits for the journal's thread now.
+    pub queued_bytes: u64,
+    /// Journal writes and syncs that failed.
+    pub journal_failures: u64,
+    /// The buffers' size now, the one being flushed included.
+    pub buffer_bytes: u64,
+    /// The buffers' records now.
+    pub buffer_records: u64,
+    /// Buffers flushed into the engine.
+    pub flushes: u64,
+    /// Flushes that failed and are tried again.
+    pub flush_failures: u64,
+    /// Loads and pages that met a damaged record.
+    pub damaged_records: u64,
+    /// Applies refused because of a full buffer or queue.
+    pub overloads: u64,
+    /// The engine's size now.
+    pub engine_bytes: u64,
+    /// The engine's records now.
+    pub engine_records: u64,
+}
+
+/// A counter that one thread adds to and others read.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, count: u64) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the shard's other threads count.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCounters {
+    pub(crate) appends: Counter,
+    pub(crate) groups: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) journal_bytes: Counter,
+    pub(crate) queued_bytes: Counter,
+    pub(crate) journal_failures: Counter,
+    pub(crate) flush_failures: Counter,
+    pub(crate) damaged_records: Counter,
+}
