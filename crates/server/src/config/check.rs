@@ -1,0 +1,240 @@
+//! From settings to a [`Config`]: every value parsed, every pair that must agree compared.
+//!
+//! Invariant: all mistakes are found in one pass, so the operator mends them in one go.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jedlik_hashing::PartitionCount;
+use tracing_subscriber::EnvFilter;
+
+use super::error::{InvalidConfig, Mistake};
+use super::option::find;
+use super::source::{Setting, Settings, Source};
+use super::{Config, Engine, Limits, Log, LogFormat, StorageLimits, Tls};
+
+/// The shortest cache or buffer.
+const MEMORY_LEAST_BYTES: u64 = 1 << 20;
+
+impl Settings {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// All mistakes in them, each with its option, value, place and remedy.
+    pub fn check(self) -> Result<Config, InvalidConfig> {
+        let mut check = Check { settings: self };
+        let config = check.config();
+        match config {
+            Some(config) if check.settings.mistakes.is_empty() => Ok(config),
+            _ => Err(InvalidConfig(check.settings.mistakes)),
+        }
+    }
+}
+
+struct Check {
+    settings: Settings,
+}
+
+impl Check {
+    /// `None` only together with a mistake. Everything is looked at before anything is given up.
+    fn config(&mut self) -> Option<Config> {
+        let data_dir = self.required("data_dir", Self::path);
+        let listen = self.required("listen", Self::parsed::<SocketAddr>);
+        let advertise = self.advertise(listen);
+        let seeds = self.seeds();
+        let zone = self.required("zone", |_, setting| {
+            text(setting).filter(|zone| (1..=64).contains(&zone.len())).map(str::to_owned)
+        });
+        let weight = self.number("weight", 1..=1000);
+        let engine = self.choice("engine", &[("redb", Engine::Redb), ("memory", Engine::Memory)]);
+        let shards = if self.settings.by_name.contains_key("shards") {
+            self.number("shards", 1..=64)
+        } else {
+            None
+        };
+        let partitions = self.required("partitions", |_, setting| {
+            text(setting)?.parse().ok().and_then(PartitionCount::new)
+        });
+        let (tls, log) = (self.tls(), self.log());
+        let (storage, limits) = (self.storage(), self.limits());
+        Some(Config {
+            data_dir: data_dir?,
+            listen: listen?,
+            advertise,
+            seeds: seeds?,
+            zone: zone?,
+            weight: weight? as u32,
+            engine: engine?,
+            shards: shards.map(|shards| shards as u16),
+            partitions: partitions?,
+            tls: tls?,
+            log: log?,
+            storage: storage?,
+            limits: limits?,
+        })
+    }
+
+    /// What others are told must be an address that they can use.
+    fn advertise(&mut self, listen: Option<SocketAddr>) -> Option<SocketAddr> {
+        let Some(setting) = self.settings.by_name.get("advertise").cloned() else {
+            if let Some(address) = listen.filter(|address| address.ip().is_unspecified()) {
+                let source = self.settings.by_name["listen"].source.clone();
+                let why = "it means every interface, which others can't be told; set advertise to \
+                           the address that they reach"
+                    .into();
+                let value = address.to_string();
+                self.settings.mistakes.push(Mistake::unusable("listen", &value, &source, why));
+            }
+            return None;
+        };
+        let address = self.required("advertise", Self::parsed::<SocketAddr>)?;
+        if address.ip().is_unspecified() || address.port() == 0 {
+            let why = "others can't reach it; name an interface's address and a port".into();
+            let value = address.to_string();
+            self.settings.mistakes.push(Mistake::unusable(
+                "advertise",
+                &value,
+                &setting.source,
+                why,
+            ));
+        }
+        Some(address)
+    }
+
+    fn seeds(&mut self) -> Option<Vec<SocketAddr>> {
+        let Setting { values, source } = self.settings.by_name.get("seeds")?.clone();
+        let mut seeds = Vec::with_capacity(values.len());
+        for value in &values {
+            match value.parse() {
+                Ok(address) => seeds.push(address),
+                Err(_) => {
+                    self.settings.mistakes.push(Mistake::bad_value("seeds", value, &source));
+                }
+            }
+        }
+        Some(seeds)
+    }
+
+    fn tls(&mut self) -> Option<Tls> {
+        let (ca, cert, key) = (self.file("tls.ca"), self.file("tls.cert"), self.file("tls.key"));
+        Some(Tls { ca: ca?, cert: cert?, key: key? })
+    }
+
+    fn log(&mut self) -> Option<Log> {
+        let format =
+            self.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let filter = self.required("log.filter", |_, setting| {
+            text(setting).filter(|text| is_filter(text)).map(str::to_owned)
+        });
+        Some(Log { format: format?, filter: filter? })
+    }
+
+    fn storage(&mut self) -> Option<StorageLimits> {
+        let memory = MEMORY_LEAST_BYTES..=u64::from(u32::MAX);
+        let cache = self.number("storage.cache_bytes", memory.clone());
+        let buffer = self.number("storage.buffer_bytes", memory);
+        let segment = self.number("storage.segment_bytes", MEMORY_LEAST_BYTES..=1 << 30);
+        Some(StorageLimits {
+            cache_bytes: cache? as usize,
+            buffer_bytes: buffer? as usize,
+            segment_bytes: segment?,
+        })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let queue = self.number("limits.queue_inputs", 16..=1 << 20);
+        let connections = self.number("limits.connections", 8..=1 << 16);
+        let stop = self.number("limits.stop_ms", 0..=600_000);
+        Some(Limits {
+            queue_inputs: queue? as usize,
+            connections: connections? as usize,
+            stop: Duration::from_millis(stop?),
+        })
+    }
+
+    /// The option's value, or `None` with a mistake noted.
+    fn required<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&mut Self, &Setting) -> Option<T>,
+    ) -> Option<T> {
+        let Some(setting) = self.settings.by_name.get(name).cloned() else {
+            let option = find(name).expect("options are only asked for by names in the table");
+            self.settings.mistakes.push(Mistake::Missing { option });
+            return None;
+        };
+        let parsed = parse(self, &setting);
+        if parsed.is_none() {
+            let value = setting.values.join(", ");
+            self.settings.mistakes.push(Mistake::bad_value(name, &value, &setting.source));
+        }
+        parsed
+    }
+
+    fn parsed<T: FromStr>(&mut self, setting: &Setting) -> Option<T> {
+        text(setting)?.parse().ok()
+    }
+
+    fn number(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.required(name, Self::parsed::<u64>).and_then(|number| {
+            if range.contains(&number) { Some(number) } else { self.reject(name) }
+        })
+    }
+
+    fn reject<T>(&mut self, name: &'static str) -> Option<T> {
+        self.required(name, |_, _| None)
+    }
+
+    fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        self.required(name, |_, setting| {
+            let text = text(setting)?;
+            choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value)
+        })
+    }
+
+    fn path(&mut self, setting: &Setting) -> Option<PathBuf> {
+        text(setting).filter(|text| !text.is_empty()).map(|text| setting.source.folder().join(text))
+    }
+
+    /// A file that can be opened now.
+    fn file(&mut self, name: &'static str) -> Option<PathBuf> {
+        let path = self.required(name, Self::path)?;
+        if let Err(error) = std::fs::File::open(&path) {
+            let source = self.settings.by_name[name].source.clone();
+            self.unreadable(name, &path, &source, &error);
+        }
+        Some(path)
+    }
+
+    fn unreadable(
+        &mut self,
+        name: &str,
+        path: &std::path::Path,
+        source: &Source,
+        error: &std::io::Error,
+    ) {
+        let why = format!("{error}; `jedlik-admin cert issue` makes a node's files");
+        let value = path.display().to_string();
+        self.settings.mistakes.push(Mistake::unusable(name, &value, source, why));
+    }
+}
+
+/// The one value of an option that is not a list.
+fn text(setting: &Setting) -> Option<&str> {
+    match setting.values.as_slice() {
+        [value] => Some(value),
+        _ => None,
+    }
+}
+
+/// A bare word must be a level: `EnvFilter` would take a misspelt one for a module's name.
+fn is_filter(text: &str) -> bool {
+    let known = |part: &str| {
+        part.contains(['=', '['])
+            || part.trim().parse::<tracing::level_filters::LevelFilter>().is_ok()
+    };
+    text.split(',').all(known) && EnvFilter::try_new(text).is_ok()
+}

@@ -1,0 +1,123 @@
+//! The node's configuration: settings from four sources, checked into one typed value.
+//!
+//! Invariant: a [`Config`] that exists can be started with, as far as can be told without starting.
+
+mod check;
+mod error;
+mod file;
+mod option;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jedlik_hashing::PartitionCount;
+
+pub use error::{InvalidConfig, Mistake};
+pub use option::{ConfigOption, OPTIONS};
+pub use source::{CONFIG_VARIABLE, Setting, Settings, Source};
+
+/// What holds the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Files.
+    Redb,
+    /// Memory, filled from the journal at a start; for tests and caches.
+    Memory,
+}
+
+impl Engine {
+    /// Its name in configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// See [`LogFormat`].
+    pub format: LogFormat,
+    /// A valid filter of `tracing_subscriber`.
+    pub filter: String,
+}
+
+/// This node's credentials: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The authority's certificate.
+    pub ca: PathBuf,
+    /// The node's certificate.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Memory and files of the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorageLimits {
+    /// Of the engines' caches, all shards together.
+    pub cache_bytes: usize,
+    /// Of the buffers, all shards together.
+    pub buffer_bytes: usize,
+    /// Of one journal file.
+    pub segment_bytes: u64,
+}
+
+/// Bounds on what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Inputs waiting for one shard.
+    pub queue_inputs: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// How long accepted requests may go on in a stopping node.
+    pub stop: Duration,
+}
+
+/// Everything a node is told at its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the records are.
+    pub data_dir: PathBuf,
+    /// Where to listen; port 0 for any.
+    pub listen: SocketAddr,
+    /// What to tell others, if not the address listened on.
+    pub advertise: Option<SocketAddr>,
+    /// Through whom to find the cluster.
+    pub seeds: Vec<SocketAddr>,
+    /// The failure domain.
+    pub zone: String,
+    /// The share of the data.
+    pub weight: u32,
+    /// What holds the records.
+    pub engine: Engine,
+    /// `None`: as the data directory has it, or by the cores for a new one.
+    pub shards: Option<u16>,
+    /// For the first layout.
+    pub partitions: PartitionCount,
+    /// Credentials.
+    pub tls: Tls,
+    /// Logs.
+    pub log: Log,
+    /// Memory and files.
+    pub storage: StorageLimits,
+    /// Bounds on what waits.
+    pub limits: Limits,
+}

@@ -1,0 +1,181 @@
+//! The node's options, each once: its name, what it takes, its default and what it is for.
+//!
+//! Invariant: the file, the environment, the flags, `check-config` and every error read this table,
+//! so an option is added here and in [`super::Config`], nowhere else.
+
+/// One option of the node.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigOption {
+    /// As in the file, with its section before a dot: `tls.ca`.
+    pub name: &'static str,
+    /// What holds when nobody says anything; `None` where the option is required or stays unset.
+    pub default: Option<&'static str>,
+    /// Completes "it takes".
+    pub takes: &'static str,
+    /// What it is for, in a sentence without its full stop.
+    pub about: &'static str,
+    /// Whether it may be given several times.
+    pub list: bool,
+}
+
+impl ConfigOption {
+    /// The environment variable: `JEDLIK_TLS_CA` for `tls.ca`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes: `tls-ca` for `tls.ca`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+}
+
+/// The tables of the file.
+pub(super) const SECTIONS: [&str; 4] = ["tls", "log", "storage", "limits"];
+
+/// What the environment's names begin with.
+pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
+
+const fn option(
+    name: &'static str,
+    default: Option<&'static str>,
+    takes: &'static str,
+    about: &'static str,
+) -> ConfigOption {
+    ConfigOption { name, default, takes, about, list: false }
+}
+
+/// Every option, in the order in which they are shown.
+pub const OPTIONS: [ConfigOption; 20] = [
+    option(
+        "data_dir",
+        None,
+        "a folder, made at the first start",
+        "Where this node keeps its records; no two nodes may share one",
+    ),
+    option(
+        "listen",
+        Some("127.0.0.1:7400"),
+        "an address with a port, such as 0.0.0.0:7400",
+        "Where peers and clients reach this node; port 0 takes any free one",
+    ),
+    option(
+        "advertise",
+        None,
+        "an address with a port that others can reach, such as 10.0.0.5:7400",
+        "The address told to others, where it isn't the one listened on",
+    ),
+    ConfigOption {
+        list: true,
+        ..option(
+            "seeds",
+            Some(""),
+            "addresses with ports, such as 10.0.0.6:7400",
+            "Nodes through which this one finds the cluster; some may be down",
+        )
+    },
+    option(
+        "zone",
+        Some("default"),
+        "a name of 1 to 64 bytes",
+        "The failure domain of this node: replicas of a key stand in distinct ones while they last",
+    ),
+    option(
+        "weight",
+        Some("1"),
+        "a whole number from 1 to 1000",
+        "This node's share of the data relative to the others'",
+    ),
+    option("engine", Some("redb"), "redb or memory", "What holds the records"),
+    option(
+        "shards",
+        None,
+        "a whole number from 1 to 64",
+        "Threads that own records; fixed when the data directory is made, then one a core up to 16",
+    ),
+    option(
+        "partitions",
+        Some("256"),
+        "a power of two from 1 to 65536",
+        "How many ranges the first layout cuts the keys into; unused after that",
+    ),
+    option("tls.ca", None, CERTIFICATE_FILE, "The certificate of the cluster's authority"),
+    option("tls.cert", None, CERTIFICATE_FILE, "This node's certificate"),
+    option("tls.key", None, "a PEM file with a private key", "The private key of tls.cert"),
+    option("log.format", Some("text"), "text or json", "How log lines are written"),
+    option(
+        "log.filter",
+        Some("info"),
+        "a level (error, warn, info, debug, trace) or a filter such as info,jedlik_net=debug",
+        "Which log lines are written",
+    ),
+    option(
+        "storage.cache_bytes",
+        Some("33554432"),
+        "a number of bytes from 1048576",
+        "Memory of the engines' page caches, all shards together",
+    ),
+    option(
+        "storage.buffer_bytes",
+        Some("16777216"),
+        "a number of bytes from 1048576",
+        "Memory for records that are journalled and not yet in the engines, all shards together",
+    ),
+    option(
+        "storage.segment_bytes",
+        Some("16777216"),
+        "a number of bytes from 1048576 to 1073741824",
+        "How long a journal file grows before the next one is begun",
+    ),
+    option(
+        "limits.queue_inputs",
+        Some("4096"),
+        "a whole number from 16 to 1048576",
+        "Requests and messages that may wait for one shard; past it they are refused as overload",
+    ),
+    option(
+        "limits.connections",
+        Some("1024"),
+        "a whole number from 8 to 65536",
+        "Connections that may be open at once; further ones are refused",
+    ),
+    option(
+        "limits.stop_ms",
+        Some("5000"),
+        "a number of milliseconds from 0 to 600000",
+        "How long a stopping node lets the requests that it has accepted go on",
+    ),
+];
+
+const CERTIFICATE_FILE: &str = "a PEM file, as jedlik-admin makes it";
+
+/// The option called `name`.
+pub(super) fn find(name: &str) -> Option<&'static ConfigOption> {
+    OPTIONS.iter().find(|option| option.name == name)
+}
+
+/// The known name that `name` was probably meant to be.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (edits(name, candidate), candidate))
+        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 5)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters have to be put in, left out or changed to turn one word into the other.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.chars().count()]
+}

@@ -1,0 +1,150 @@
+//! Where settings come from: defaults, the file, the environment, the flags, in this order.
+//!
+//! Invariant: a later source wins, and every setting remembers its source.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::error::Mistake;
+use super::option::{OPTIONS, VARIABLE_PREFIX, find, nearest};
+
+/// The variable that names the configuration file; not an option itself.
+pub const CONFIG_VARIABLE: &str = "JEDLIK_CONFIG";
+
+/// Who set an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody.
+    Default,
+    /// The file, at a line.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        variable: String,
+    },
+    /// A flag.
+    Flag {
+        /// Its name, without dashes.
+        flag: String,
+    },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment { variable } => f.write_str(variable),
+            Self::Flag { flag } => write!(f, "--{flag}"),
+        }
+    }
+}
+
+impl Source {
+    /// The folder that relative paths start from: the file's own, else the working directory.
+    pub(super) fn folder(&self) -> &Path {
+        match self {
+            Self::File { path, .. } => path.parent().unwrap_or(Path::new("")),
+            Self::Default | Self::Environment { .. } | Self::Flag { .. } => Path::new(""),
+        }
+    }
+}
+
+/// What one option is set to. Several values where the option is a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// As text, whatever the source's own types are.
+    pub values: Vec<String>,
+    /// Who said so.
+    pub source: Source,
+}
+
+/// Settings by option, and what was wrong on the way to them.
+#[derive(Debug, Default)]
+pub struct Settings {
+    pub(super) by_name: BTreeMap<&'static str, Setting>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Settings {
+    /// Those of nobody.
+    #[must_use]
+    pub fn defaults() -> Self {
+        let mut settings = Self::default();
+        for option in &OPTIONS {
+            if let Some(default) = option.default {
+                settings.set(option.name, list(default), Source::Default);
+            }
+        }
+        settings
+    }
+
+    /// Lays the environment over the settings. Variables of other names are left alone, unless
+    /// they look like a misspelt one.
+    pub fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        let names: Vec<String> = OPTIONS.iter().map(super::ConfigOption::variable).collect();
+        for (variable, value) in variables {
+            if !variable.starts_with(VARIABLE_PREFIX) || variable == CONFIG_VARIABLE {
+                continue;
+            }
+            let source = Source::Environment { variable: variable.clone() };
+            if let Some(index) = names.iter().position(|name| *name == variable) {
+                let option = &OPTIONS[index];
+                let values = if option.list { list(&value) } else { vec![value] };
+                self.set(option.name, values, source);
+            } else if let Some(name) = nearest(&variable, names.iter().map(String::as_str)) {
+                let index = names.iter().position(|known| known == name);
+                let nearest = index.map(|index| OPTIONS[index].name);
+                self.mistakes.push(Mistake::Unknown { name: variable, place: source, nearest });
+            }
+        }
+    }
+
+    /// Lays one flag over the settings.
+    ///
+    /// # Panics
+    /// `name` is not an option's.
+    pub fn add_flag(&mut self, name: &str, values: Vec<String>) {
+        let option = find(name).expect("flags are made from the table of options");
+        self.set(option.name, values, Source::Flag { flag: option.flag() });
+    }
+
+    pub(super) fn set(&mut self, name: &'static str, values: Vec<String>, source: Source) {
+        self.by_name.insert(name, Setting { values, source });
+    }
+
+    /// As TOML, with each option's source in a comment.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        OPTIONS.iter().fold(String::new(), |text, option| {
+            let line = match self.by_name.get(option.name) {
+                None => format!("# {} is not set", option.name),
+                Some(Setting { values, source }) => {
+                    let quoted: Vec<String> = values.iter().map(|value| quote(value)).collect();
+                    let value = if option.list {
+                        format!("[{}]", quoted.join(", "))
+                    } else {
+                        quoted.concat()
+                    };
+                    format!("{:<48} # {source}", format!("{} = {value}", option.name))
+                }
+            };
+            text + &line + "\n"
+        })
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+fn quote(value: &str) -> String {
+    if value.parse::<u64>().is_ok() { value.into() } else { toml::Value::from(value).to_string() }
+}
