@@ -1,1 +1,25 @@
-//! net.
+//! QUIC between nodes, admins and clients: endpoints, mutual TLS, framing, kept connections.
+//!
+//! Invariants: nothing is sent or taken in plaintext; every connection's two ends hold certificates of
+//! the same cluster's authority; a hostile or corrupt message ends its connection and nothing else;
+//! sending never blocks and every queue has a limit ([`limits`]). Nobody else knows quinn or rustls.
+
+pub mod authority;
+mod close;
+mod connect;
+mod connection;
+mod credentials;
+mod endpoint;
+mod handler;
+mod identity;
+pub mod limits;
+mod peer;
+
+pub use close::{CloseCode, CloseReason};
+pub use connect::ConnectError;
+pub use connection::{Connection, SendError};
+pub use credentials::{Credentials, CredentialsError};
+pub use endpoint::{Endpoint, NetError};
+pub use handler::{Handler, may_send};
+pub use identity::{Identity, InvalidName, Role};
+pub use peer::{Peer, PeerState};

@@ -1,0 +1,112 @@
+//! Why a connection ends: the codes that travel with a close, and the reason that a handler is given.
+
+use core::fmt;
+
+use quinn::{ConnectionError, VarInt};
+
+/// What a side says when it closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCode {
+    /// It is done, or stopping: nothing is wrong.
+    Done,
+    /// The other's certificate is of another cluster.
+    WrongCluster,
+    /// The other's certificate names nobody.
+    NoIdentity,
+    /// A frame that the other's role may not send.
+    ForbiddenFrame,
+    /// Bytes that are not a frame.
+    MalformedFrame,
+    /// A length over the limit.
+    FrameTooLong,
+    /// Streams used otherwise than the protocol says.
+    BadStream,
+    /// As many connections as it serves.
+    TooManyConnections,
+    /// From a newer version.
+    Unknown(u32),
+}
+
+const KNOWN: [(u32, CloseCode); 8] = [
+    (0, CloseCode::Done),
+    (1, CloseCode::WrongCluster),
+    (2, CloseCode::NoIdentity),
+    (3, CloseCode::ForbiddenFrame),
+    (4, CloseCode::MalformedFrame),
+    (5, CloseCode::FrameTooLong),
+    (6, CloseCode::BadStream),
+    (7, CloseCode::TooManyConnections),
+];
+
+impl CloseCode {
+    pub(crate) fn number(self) -> VarInt {
+        let number = match self {
+            Self::Unknown(number) => Some(number),
+            known => KNOWN.iter().find(|(_, code)| *code == known).map(|(number, _)| *number),
+        };
+        VarInt::from_u32(number.expect("every known code is in the table"))
+    }
+
+    pub(crate) fn from_number(number: VarInt) -> Self {
+        let number = u32::try_from(number.into_inner()).unwrap_or(u32::MAX);
+        KNOWN
+            .iter()
+            .find(|(known, _)| *known == number)
+            .map_or(Self::Unknown(number), |(_, code)| *code)
+    }
+}
+
+/// Why a connection has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseReason {
+    /// This side closed it, for what the other did or because it is done.
+    Here {
+        /// As sent to the other side.
+        code: CloseCode,
+        /// As sent to the other side.
+        reason: String,
+    },
+    /// The other side closed it.
+    There {
+        /// As it said.
+        code: CloseCode,
+        /// As it said.
+        reason: String,
+    },
+    /// Nothing was heard for [`crate::limits::IDLE_TIMEOUT`].
+    Silent,
+    /// The transport failed: the other side was restarted, or broke the QUIC protocol.
+    Broken {
+        /// For people.
+        reason: String,
+    },
+}
+
+impl CloseReason {
+    /// What the transport says of its end, where this side has not closed it.
+    pub(crate) fn from_transport(error: &ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(close) => Self::There {
+                code: CloseCode::from_number(close.error_code),
+                reason: String::from_utf8_lossy(&close.reason).into_owned(),
+            },
+            ConnectionError::TimedOut => Self::Silent,
+            ConnectionError::LocallyClosed => Self::Here {
+                code: CloseCode::Done,
+                reason: String::from("the endpoint was closed"),
+            },
+            other => Self::Broken { reason: other.to_string() },
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here { reason, .. } => write!(f, "closed by this side: {reason}"),
+            Self::There { reason, .. } => write!(f, "closed by the other side: {reason}"),
+            Self::Silent => write!(f, "nothing was heard for {:?}", crate::limits::IDLE_TIMEOUT),
+            Self::Broken { reason } => write!(f, "the transport failed: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Every bound on what a connection may hold, send or wait for. Units stand last in the names.
+
+use core::time::Duration;
+
+/// Frames that may wait on one connection for its writer; one more is refused.
+pub const SEND_QUEUE_FRAMES: usize = 16 << 10;
+/// Bytes that may wait on one connection for its writer; a single frame fits whatever its size.
+pub const SEND_QUEUE_BYTES: usize = 48 << 20;
+/// Frames that may wait at a [`crate::Peer`] while its connection is being made.
+pub const PEER_QUEUE_FRAMES: usize = 1024;
+/// Bytes that may wait at a [`crate::Peer`] while its connection is being made.
+pub const PEER_QUEUE_BYTES: usize = 8 << 20;
+/// Streams on which one side sends large frames at the same time; more of them wait their turn.
+pub const LARGE_STREAMS: u32 = 4;
+/// What one stream may have under way: enough for 1 Gbit/s over 30 ms.
+pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// What one connection may have under way. It holds the windows of all streams that may be open, so
+/// that large frames can't use up what small ones need.
+pub const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (LARGE_STREAMS + 2);
+/// Connections that one endpoint serves; a further one is refused.
+pub const CONNECTIONS: usize = 4096;
+/// How often an idle connection says that it is alive.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// A peer that is silent for so long is taken to be dead.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long making a connection may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long closing an endpoint waits for the peers to take what was sent.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a [`crate::Peer`] waits after the first failed attempt; doubled with each further one.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// The longest that a [`crate::Peer`] waits between attempts.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
