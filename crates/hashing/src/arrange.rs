@@ -11,14 +11,17 @@ use xxhash_rust::xxh3::xxh3_64;
 #[cfg(test)]
 mod tests;
 
-/// Arranges item `i` `counts[i]` times on a circle, evenly, with `apart` neighbours distinct.
+/// Arranges item `i` `counts[i]` times on a circle with `apart` neighbours distinct.
+///
+/// Evenly where that does it, and where nothing can: then a walk that skips repeated items meets
+/// each of the others about equally often.
 pub(crate) fn arrange(counts: &[u64], apart: usize) -> Vec<usize> {
     let even = spread(counts, apart);
-    if faults(&even, apart) == 0 {
+    let room = counts.iter().sum::<u64>() / apart.max(1) as u64;
+    if faults(&even, apart) == 0 || counts.iter().any(|count| *count > room) {
         return even;
     }
-    let blocks = in_blocks(counts, apart);
-    if faults(&blocks, apart) < faults(&even, apart) { blocks } else { even }
+    in_blocks(counts, apart)
 }
 
 /// How many places see an item again among the `apart - 1` that follow them.

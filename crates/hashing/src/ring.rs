@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::{Partition, PartitionCount, Preferences};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The most nodes on one ring.
 pub const NODES_MAX: usize = 1000;
