@@ -1,1 +1,24 @@
-//! coordinator.
+//! One request as a state machine: a put, a get or a scan over the replicas of a key
+//! (paper 4.5, 5, 6.1).
+//!
+//! Each machine is told what happened with `handle_*` and says what to do through `poll_output` and
+//! when to wake it through `poll_timeout`. Invariant: a machine answers exactly once, and success
+//! only when its [`Needs`] are met.
+
+#![no_std]
+extern crate alloc;
+
+mod get;
+mod merged;
+mod put;
+mod scan;
+mod tally;
+
+pub use get::{Get, GetOutput, ReadPlan};
+pub use merged::Merged;
+pub use put::{Put, PutOutput, PutSuccess, WritePlan};
+pub use scan::{Scan, ScanOutput, ScanPage};
+pub use tally::{Needs, Shortfall, Tally, Target};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The quorum arithmetic: what a request needs, what it has, and whether it can still get there.
+
+use jedlik_hashing::NodeId;
+
+/// A replica that a request may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Who.
+    pub node: NodeId,
+    /// Among the first N of the preference list.
+    pub primary: bool,
+    /// Believed to be up; others are asked only when nothing else is left.
+    pub alive: bool,
+}
+
+/// What must be reached before the request succeeds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Answers in all: R or W.
+    pub answers: u8,
+    /// Answers from primaries: PR or PW.
+    pub primaries: u8,
+    /// Answers that say "on disk": DW.
+    pub synced: u8,
+}
+
+/// What a request has reached, or may still reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Answers in all.
+    pub answers: u8,
+    /// Answers from primaries.
+    pub primaries: u8,
+    /// Answers that say "on disk".
+    pub synced: u8,
+}
+
+impl Tally {
+    /// Counts one answer.
+    pub fn add(&mut self, primary: bool, synced: bool) {
+        self.answers += 1;
+        self.primaries += u8::from(primary);
+        self.synced += u8::from(synced);
+    }
+
+    fn meets(self, needs: Needs) -> bool {
+        self.answers >= needs.answers
+            && self.primaries >= needs.primaries
+            && self.synced >= needs.synced
+    }
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The needs are met.
+    Reached,
+    /// They may still be met.
+    Pending,
+    /// They can't be met any more.
+    Impossible,
+}
+
+/// Judges a request by what it has (`have`) and by what it would have if every replica that may
+/// still answer did (`at_best`).
+#[must_use]
+pub(crate) fn verdict(needs: Needs, have: Tally, at_best: Tally) -> Verdict {
+    if have.meets(needs) {
+        Verdict::Reached
+    } else if at_best.meets(needs) {
+        Verdict::Pending
+    } else {
+        Verdict::Impossible
+    }
+}
+
+/// Why a request did not reach its needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortfall {
+    /// What it needed.
+    pub needs: Needs,
+    /// What it had.
+    pub had: Tally,
+    /// Time ran out; otherwise too few replicas could be reached.
+    pub timed_out: bool,
+}

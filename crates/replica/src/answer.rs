@@ -1,0 +1,118 @@
+//! From records and shortfalls to what a client is told.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use jedlik_coordinator::Shortfall;
+use jedlik_protocol::bucket::{BucketProps, Reconcile};
+use jedlik_protocol::client::{GetAnswer, Version};
+use jedlik_protocol::error::{ErrorCode, Failure, InvalidQuorum};
+use jedlik_protocol::limits::TIMEOUT_MAX_MS;
+use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
+use jedlik_vclock::Content;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// What a bucket's client sees of a record at this time.
+///
+/// Retries of one put show as one, expired versions not at all, and a tombstone only where it stands
+/// beside a value or alone.
+pub(crate) fn versions(record: &Record, props: &BucketProps, wall_ms: u64) -> Vec<Version> {
+    if props.reconcile == Reconcile::LastWriteWins {
+        let newest = record.newest().filter(|sibling| !sibling.has_expired(wall_ms));
+        return newest.into_iter().map(version).collect();
+    }
+    let seen = record.distinct().filter(|sibling| !sibling.has_expired(wall_ms)).map(version);
+    let mut versions: Vec<Version> = seen.collect();
+    if versions.iter().all(|version| version.content == Content::Tombstone) {
+        versions.truncate(1);
+    }
+    versions
+}
+
+/// The answer to a get.
+pub(crate) fn got(
+    record: Option<&Record>,
+    props: &BucketProps,
+    key: (ClusterId, &Key),
+    wall_ms: u64,
+    answered: u8,
+) -> GetAnswer {
+    let (cluster, key) = key;
+    GetAnswer {
+        versions: record.map_or_else(Vec::new, |record| versions(record, props, wall_ms)),
+        context: record.map(|record| context(record, cluster, key)),
+        answered,
+    }
+}
+
+/// The token for everything that `record` has seen.
+pub(crate) fn context(record: &Record, cluster: ClusterId, key: &Key) -> Blob {
+    Context(record.clock().clone()).encode(cluster, key)
+}
+
+fn version(sibling: &Sibling) -> Version {
+    Version {
+        content: sibling.content.clone(),
+        tag: xxh3_64_with_seed(&sibling.dot.counter.to_le_bytes(), sibling.dot.actor.0),
+        written_at_ms: sibling.written_at_ms,
+        expires_at_ms: sibling.expires_at_ms,
+    }
+}
+
+/// Why too few replicas answered, in numbers.
+pub(crate) fn shortfall(what: &str, shortfall: Shortfall, maybe_applied: bool) -> Failure {
+    let Shortfall { needs, had, timed_out } = shortfall;
+    let mut message = format!("{what}: {} of {} replicas answered", had.answers, needs.answers);
+    if needs.primaries > 0 {
+        message += &format!(", {} of {} primaries", had.primaries, needs.primaries);
+    }
+    if needs.synced > 0 {
+        message += &format!(", {} of {} synced", had.synced, needs.synced);
+    }
+    message += if timed_out { " before the timeout" } else { "; the others can't be reached" };
+    let code = if timed_out { ErrorCode::Timeout } else { ErrorCode::Unavailable };
+    Failure { code, message, maybe_applied }
+}
+
+pub(crate) fn invalid(message: impl Into<alloc::string::String>) -> Failure {
+    Failure::new(ErrorCode::InvalidRequest, message)
+}
+
+/// N for one request: the bucket's, or fewer.
+pub(crate) fn resolve_n(wanted: Option<u8>, bucket: u8) -> Result<u8, Failure> {
+    match wanted {
+        None => Ok(bucket),
+        Some(n) if (1..=bucket).contains(&n) => Ok(n),
+        Some(n) => Err(invalid(format!("n={n} is not between 1 and the bucket's n={bucket}"))),
+    }
+}
+
+/// One of the quorums of a request. `least` is 1 for r and w, 0 for the others.
+pub(crate) fn resolve(
+    name: &str,
+    wanted: Quorum,
+    bucket: u8,
+    n: u8,
+    least: u8,
+) -> Result<u8, Failure> {
+    let count = wanted.resolve(bucket, n).map_err(|error| match error {
+        InvalidQuorum::AboveN { count, n } => {
+            invalid(format!("{name}={count} is above the {n} replicas of the bucket (n={n})"))
+        }
+        InvalidQuorum::NotAQuorum => invalid(format!("{name}: {error}")),
+    })?;
+    if count < least {
+        Err(invalid(format!("{name} has to be at least {least}")))
+    } else {
+        Ok(count)
+    }
+}
+
+/// When a request that came now has to be answered, on the monotonic clock.
+pub(crate) fn deadline_us(mono_us: u64, timeout_ms: u32) -> Result<u64, Failure> {
+    if (1..=TIMEOUT_MAX_MS).contains(&timeout_ms) {
+        Ok(mono_us + u64::from(timeout_ms) * 1_000)
+    } else {
+        Err(invalid(format!("timeout_ms={timeout_ms} is not between 1 and {TIMEOUT_MAX_MS}")))
+    }
+}

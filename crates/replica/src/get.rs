@@ -1,0 +1,137 @@
+//! Gets: any node coordinates one, with its own record where it is an owner.
+
+use jedlik_coordinator::{Get, GetOutput, Needs, ReadPlan};
+use jedlik_hashing::NodeId;
+use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::client::{ClientResponse, GetRequest};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+
+use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
+use crate::io::{Counter, Output};
+use crate::pending::{Asker, OperationId, Ticket};
+use crate::replica::{Operation, Replica};
+
+/// A get under way.
+#[derive(Debug)]
+pub(crate) struct GetOperation {
+    pub(crate) machine: Get,
+    asker: Asker,
+    key: PlacedKey,
+    props: BucketProps,
+}
+
+impl GetOperation {
+    pub(crate) fn handle_answer(&mut self, now: Now, from: NodeId, response: PeerResponse) {
+        match response {
+            PeerResponse::Read(record) => self.machine.handle_record(now.mono_us, from, record),
+            PeerResponse::Same => self.machine.handle_same(now.mono_us, from),
+            _ => self.machine.handle_failure(now.mono_us, from),
+        }
+    }
+}
+
+impl Replica {
+    pub(crate) fn start_get(&mut self, now: Now, asker: Asker, request: GetRequest) {
+        match self.plan_get(now, request) {
+            Ok((key, props, plan)) => {
+                self.count(Counter::Gets);
+                let machine = Get::new(now.mono_us, plan);
+                self.run(now, Operation::Get(GetOperation { machine, asker, key, props }));
+            }
+            Err(failure) => self.refuse(asker, failure),
+        }
+    }
+
+    fn plan_get(
+        &self,
+        now: Now,
+        request: GetRequest,
+    ) -> Result<(PlacedKey, BucketProps, ReadPlan), Failure> {
+        let view = self.ready()?;
+        let props = view.bucket(request.key.bucket()).clone();
+        let n = resolve_n(request.n, props.n)?;
+        let needs = Needs {
+            answers: resolve("r", request.r, props.r, n, 1)?,
+            primaries: resolve("pr", request.pr, props.pr, n, 0)?,
+            synced: 0,
+        };
+        let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key);
+        let plan = ReadPlan {
+            me: self.config.me,
+            targets: self.targets(&view, key.partition, n),
+            needs,
+            hedge_after_us: self.usual_read.get_us(),
+            deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
+        };
+        Ok((key, props, plan))
+    }
+
+    pub(crate) fn drive_get(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        mut get: GetOperation,
+    ) -> (Option<Operation>, Option<u64>) {
+        while let Some(output) = get.machine.poll_output() {
+            match output {
+                GetOutput::ReadLocal => {
+                    let durability = Durability::Buffered;
+                    let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
+                    self.emit(Output::Load { ticket, key: get.key.clone() });
+                }
+                GetOutput::Read { node, known } => {
+                    let key = get.key.key.clone();
+                    self.call(now, node, Some(id), PeerRequest::Read { key, known });
+                }
+                GetOutput::Answer(result) => {
+                    let response = match result {
+                        Ok(record) => self.found(now, &get, record.as_ref()),
+                        Err(short) => ClientResponse::Failed(shortfall("get", short, false)),
+                    };
+                    self.answer(get.asker, response);
+                }
+                GetOutput::Repair { node, record } => self.repair(now, node, &get.key, record),
+                GetOutput::Hedged => self.count(Counter::Hedges),
+            }
+        }
+        let wake_us = get.machine.poll_timeout();
+        ((!get.machine.is_done()).then_some(Operation::Get(get)), wake_us)
+    }
+
+    fn found(
+        &self,
+        now: Now,
+        get: &GetOperation,
+        record: Option<&EncodedRecord>,
+    ) -> ClientResponse {
+        match record.map(EncodedRecord::decode).transpose() {
+            Ok(record) => {
+                let key = (self.config.cluster, &get.key.key);
+                let answered = get.machine.answered();
+                let answer = got(record.as_ref(), &get.props, key, now.wall_ms, answered);
+                ClientResponse::Got(answer)
+            }
+            Err(error) => {
+                let message = alloc::format!("the merged record can't be read: {error}");
+                ClientResponse::Failed(Failure::new(ErrorCode::Internal, message))
+            }
+        }
+    }
+
+    /// Sends a replica that was behind the merge of all. At the bucket's own durability it would
+    /// be waited for by nobody, so `Written` does.
+    fn repair(&mut self, now: Now, node: NodeId, key: &PlacedKey, record: EncodedRecord) {
+        self.count(Counter::ReadRepairs);
+        let durability = Durability::Written;
+        if node == self.config.me {
+            let ticket = self.pending.ticket(Ticket::Repair);
+            let record = StoredRecord { local: None, record };
+            self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
+        } else {
+            let key = key.key.clone();
+            self.call(now, node, None, PeerRequest::Write { key, record, durability });
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Minting: from what is stored and what a client puts to the record that the replicas get.
+//!
+//! Invariant: the actor rule. A dot is drawn only under an actor of this life whose every dot is in
+//! the stored record, or under a fresh one.
+
+use alloc::format;
+
+use jedlik_protocol::bucket::{BucketProps, Reconcile};
+use jedlik_protocol::client::PutRequest;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
+use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Record, StoredRecord};
+use jedlik_vclock::{ActorId, VectorClock, Write, actor_for};
+
+/// What a key's coordinator holds while puts of it are minted one after the other.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held {
+    pub(crate) local: Option<LocalActor>,
+    pub(crate) record: Record,
+    pub(crate) encoded_bytes: usize,
+}
+
+/// A minted put.
+#[derive(Debug)]
+pub(crate) struct Minted {
+    pub(crate) stored: StoredRecord,
+    pub(crate) truncated: usize,
+    /// The write was held already: this is a retry, and nothing new was minted.
+    pub(crate) retried: bool,
+}
+
+/// Mints `put` on top of `held`, which becomes what the next put of the key is minted on.
+///
+/// # Errors
+/// A limit of the bucket is passed; `held` is unchanged.
+pub(crate) fn mint(
+    held: &mut Held,
+    put: &PutRequest,
+    context: &VectorClock,
+    props: &BucketProps,
+    wall_ms: u64,
+    (incarnation, fresh): (Incarnation, ActorId),
+) -> Result<Minted, Failure> {
+    if held.record.holds_write(put.write_id) {
+        let stored =
+            StoredRecord { local: held.local, record: EncodedRecord::encode(&held.record) };
+        return Ok(Minted { stored, truncated: 0, retried: true });
+    }
+    let last_write_wins = props.reconcile == Reconcile::LastWriteWins;
+    let mut seen = context.clone();
+    let mut written_at_ms = wall_ms;
+    if last_write_wins {
+        seen.merge(held.record.clock());
+        let newest_ms = held.record.newest().map_or(0, |sibling| sibling.written_at_ms + 1);
+        written_at_ms = wall_ms.max(newest_ms);
+    }
+    let actor = actor_for(held.local, incarnation, held.record.clock(), &seen, fresh);
+    let ttl_ms = put.ttl_ms.or(props.ttl_ms);
+    let write = Write {
+        write_id: put.write_id,
+        written_at_ms,
+        expires_at_ms: ttl_ms.map(|ttl_ms| wall_ms.saturating_add(ttl_ms)),
+        content: put.content.clone(),
+    };
+    let mut record = held.record.clone();
+    record.put(&seen, actor, write);
+    let truncated = record.truncate(CLOCK_ENTRIES_LIMIT);
+    let encoded = EncodedRecord::encode(&record);
+    check_limits(held, &record, &encoded, props)?;
+    let local = Some(LocalActor { actor, incarnation });
+    *held = Held { local, record, encoded_bytes: encoded.bytes().len() };
+    Ok(Minted { stored: StoredRecord { local, record: encoded }, truncated, retried: false })
+}
+
+/// A put that makes things worse past a limit is refused; one that reconciles never is.
+fn check_limits(
+    held: &Held,
+    record: &Record,
+    encoded: &EncodedRecord,
+    props: &BucketProps,
+) -> Result<(), Failure> {
+    let siblings = record.siblings().len();
+    let remedy = "get the key, reconcile its siblings and put the result with the get's context";
+    if siblings > usize::from(props.sibling_limit) && siblings > held.record.siblings().len() {
+        let limit = props.sibling_limit;
+        let message =
+            format!("the key would have {siblings} siblings, over sibling_limit={limit}: {remedy}");
+        return Err(Failure::new(ErrorCode::TooManySiblings, message));
+    }
+    let length = encoded.bytes().len();
+    if length > props.record_limit_bytes as usize && length > held.encoded_bytes {
+        let limit = props.record_limit_bytes;
+        let message = format!(
+            "the record would have {length} bytes, over record_limit_bytes={limit}: {remedy}"
+        );
+        return Err(Failure::new(ErrorCode::RecordTooLarge, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! The replica itself: dispatches inputs, drives machines, keeps their deadlines.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use jedlik_coordinator::Target;
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Durability, Now, PlacedKey};
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
+use crate::forward::ForwardOperation;
+use crate::get::GetOperation;
+use crate::io::{Config, Counter, Input, Output};
+use crate::latency::UsualLatency;
+use crate::pending::{Asker, OperationId, PeerCall, Pending};
+use crate::put::{PutOperation, WaitingPut};
+use crate::scan::ScanOperation;
+use crate::wakes::Wakes;
+
+/// The longest a peer may take to answer one call before it is tried again or elsewhere.
+pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
+
+/// One machine and what the replica knows about it.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Waiting(WaitingPut),
+    Put(PutOperation),
+    Get(GetOperation),
+    Scan(ScanOperation),
+    Forward(ForwardOperation),
+}
+
+/// One shard's protocol logic. See the crate's documentation.
+#[derive(Debug)]
+pub struct Replica {
+    pub(crate) config: Config,
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) random: ChaCha8Rng,
+    pub(crate) pending: Pending,
+    pub(crate) operations: BTreeMap<OperationId, Operation>,
+    /// The puts that wait for a key's record, in the order in which they came.
+    pub(crate) minting: BTreeMap<PlacedKey, Vec<OperationId>>,
+    pub(crate) usual_read: UsualLatency,
+    wakes: Wakes,
+    outputs: VecDeque<Output>,
+}
+
+impl Replica {
+    /// A replica that has seen nothing yet: it refuses requests until it is given a view with a layout.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            random: ChaCha8Rng::from_seed(config.random_seed),
+            pending: Pending::new(config.shard),
+            config,
+            view: None,
+            operations: BTreeMap::new(),
+            minting: BTreeMap::new(),
+            usual_read: UsualLatency::new(),
+            wakes: Wakes::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one event.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::View(view) => self.view = Some(view),
+            Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
+            Input::Peer { from: _, reply, layout, request } => {
+                self.serve(now, reply, layout, request);
+            }
+            Input::PeerAnswer { from, id, response } => {
+                self.handle_answer(now, from, id, response);
+            }
+            Input::PeerLost { node } => {
+                for call in self.pending.take_calls_to(node) {
+                    self.handle_lost(now, &call);
+                }
+            }
+            Input::Loaded { ticket, result } => self.handle_loaded(now, ticket, result),
+            Input::Applied { ticket, result } => self.handle_applied(now, ticket, result),
+            Input::Ranged { ticket, result } => self.handle_ranged(now, ticket, result),
+            Input::Timeout => self.handle_timeout(now),
+        }
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to give [`Input::Timeout`], in microseconds on the monotonic clock.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        [self.wakes.next(), self.pending.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// How many requests are under way.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.operations.len()
+    }
+
+    fn start(&mut self, now: Now, asker: Asker, request: ClientRequest) {
+        match request {
+            ClientRequest::Get(get) => self.start_get(now, asker, get),
+            ClientRequest::Put(put) => self.start_put(now, asker, put),
+            ClientRequest::Scan(scan) => self.start_scan(now, asker, scan),
+            ClientRequest::Topology | ClientRequest::Admin(_) => {
+                let why = "a replica answers gets, puts and scans only";
+                self.refuse(asker, Failure::new(ErrorCode::Internal, why));
+            }
+        }
+    }
+
+    pub(crate) fn start_forwarded(&mut self, now: Now, reply: u64, request: ClientRequest) {
+        self.start(now, Asker::Peer(reply), request);
+    }
+
+    fn handle_answer(&mut self, now: Now, from: NodeId, id: u64, response: PeerResponse) {
+        let Some(call) = self.pending.take_call(id, from) else { return };
+        self.emit(Output::Outcome { node: from, answered: true });
+        if matches!(response, PeerResponse::Read(_) | PeerResponse::Same) {
+            self.usual_read.add(now.mono_us.saturating_sub(call.sent_us));
+        }
+        let Some(id) = call.operation else { return };
+        match self.operations.get_mut(&id) {
+            Some(Operation::Put(put)) => put.handle_answer(now, from, &call, &response),
+            Some(Operation::Get(get)) => get.handle_answer(now, from, response),
+            Some(Operation::Scan(scan)) => scan.handle_answer(from, response),
+            Some(Operation::Forward(forward)) => forward.handle_answer(response),
+            Some(Operation::Waiting(_)) | None => return,
+        }
+        self.drive(now, id);
+    }
+
+    /// A call that will not be answered.
+    fn handle_lost(&mut self, now: Now, call: &PeerCall) {
+        self.emit(Output::Outcome { node: call.node, answered: false });
+        let Some(id) = call.operation else { return };
+        match self.operations.get_mut(&id) {
+            Some(Operation::Put(put)) => put.machine.handle_failure(now.mono_us, call.node),
+            Some(Operation::Get(get)) => get.machine.handle_failure(now.mono_us, call.node),
+            Some(Operation::Scan(scan)) => scan.machine.handle_failure(call.node),
+            Some(Operation::Forward(forward)) => forward.handle_lost(),
+            Some(Operation::Waiting(_)) | None => return,
+        }
+        self.drive(now, id);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        while let Some(call) = self.pending.take_expired(now.mono_us) {
+            self.handle_lost(now, &call);
+        }
+        while let Some(id) = self.wakes.pop_due(now.mono_us) {
+            match self.operations.get_mut(&id) {
+                Some(Operation::Waiting(_)) => self.give_up_waiting(id),
+                Some(Operation::Put(put)) => put.machine.handle_timeout(now.mono_us),
+                Some(Operation::Get(get)) => get.machine.handle_timeout(now.mono_us),
+                Some(Operation::Scan(scan)) => scan.machine.handle_timeout(now.mono_us),
+                Some(Operation::Forward(forward)) => forward.handle_timeout(),
+                None => continue,
+            }
+            self.drive(now, id);
+        }
+    }
+
+    /// Registers a machine and lets it speak.
+    pub(crate) fn run(&mut self, now: Now, operation: Operation) {
+        let id = self.pending.operation();
+        self.operations.insert(id, operation);
+        self.drive(now, id);
+    }
+
+    /// Takes away a machine's wake.
+    pub(crate) fn sleep(&mut self, id: OperationId) {
+        self.wakes.set(id, None);
+    }
+
+    /// Executes what a machine wants done, and keeps or drops it.
+    pub(crate) fn drive(&mut self, now: Now, id: OperationId) {
+        let Some(operation) = self.operations.remove(&id) else { return };
+        let (operation, wake_us) = match operation {
+            Operation::Put(put) => self.drive_put(now, id, put),
+            Operation::Get(get) => self.drive_get(now, id, get),
+            Operation::Scan(scan) => self.drive_scan(now, id, scan),
+            Operation::Forward(forward) => self.drive_forward(now, id, forward),
+            Operation::Waiting(put) => {
+                let wake_us = put.deadline_us;
+                (Some(Operation::Waiting(put)), Some(wake_us))
+            }
+        };
+        self.wakes.set(id, wake_us.filter(|_| operation.is_some()));
+        if let Some(operation) = operation {
+            self.operations.insert(id, operation);
+        }
+    }
+
+    /// Asks a peer on behalf of a machine, or for nobody.
+    pub(crate) fn call(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        operation: Option<OperationId>,
+        request: PeerRequest,
+    ) {
+        let durability = match &request {
+            PeerRequest::Write { durability, .. } => *durability,
+            PeerRequest::Read { .. } | PeerRequest::Scan { .. } | PeerRequest::Forward(_) => {
+                Durability::Buffered
+            }
+        };
+        let id = self.pending.call(PeerCall {
+            node,
+            operation,
+            durability,
+            sent_us: now.mono_us,
+            expires_us: now.mono_us + CALL_LIMIT_US,
+        });
+        let layout = self.view.as_ref().map_or(0, |view| view.layout_version());
+        self.emit(Output::Request { to: node, id, layout, request });
+    }
+
+    /// The view, if it has a layout to work under.
+    pub(crate) fn ready(&self) -> Result<Arc<View>, Failure> {
+        let view = self.view.as_ref().filter(|view| view.layout_version() > 0);
+        view.cloned().ok_or_else(|| {
+            let why = "the cluster has no layout yet: an admin makes one with `jedlik-admin \
+                       cluster plan` and `jedlik-admin cluster commit`";
+            Failure::new(ErrorCode::NotReady, why)
+        })
+    }
+
+    /// The first `n` of a partition's preference list: this node first, then the living, then the rest.
+    pub(crate) fn targets(&self, view: &View, partition: Partition, n: u8) -> Vec<Target> {
+        let primaries = view.preference_list(partition).iter().take(usize::from(n));
+        let target = |node: &NodeId| Target {
+            node: *node,
+            primary: true,
+            alive: *node == self.config.me || view.is_alive(*node),
+        };
+        let mut targets: Vec<Target> = primaries.map(target).collect();
+        targets.sort_by_key(|target| (target.node != self.config.me, !target.alive));
+        targets
+    }
+
+    pub(crate) fn answer(&mut self, asker: Asker, response: ClientResponse) {
+        self.emit(match asker {
+            Asker::Client(reply) => Output::AnswerClient { reply, response },
+            Asker::Peer(reply) => {
+                Output::AnswerPeer { reply, response: PeerResponse::Forwarded(response) }
+            }
+        });
+    }
+
+    pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {
+        self.answer(asker, ClientResponse::Failed(failure));
+    }
+
+    pub(crate) fn count(&mut self, counter: Counter) {
+        self.emit(Output::Count(counter));
+    }
+
+    pub(crate) fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+}

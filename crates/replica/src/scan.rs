@@ -1,0 +1,181 @@
+//! Scans: a page of one partition, merged from R owners.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use jedlik_coordinator::{Needs, ReadPlan, Scan, ScanOutput, ScanPage};
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::client::{
+    ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest, Version,
+};
+use jedlik_protocol::error::Failure;
+use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
+use jedlik_protocol::peer::{Page, PeerRequest, PeerResponse};
+use jedlik_protocol::{ClusterId, Durability, Now, PlacedKey};
+use jedlik_vclock::Content;
+
+use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
+use crate::io::{Counter, Output, RangeResult};
+use crate::pending::{Asker, OperationId, Ticket};
+use crate::replica::{Operation, Replica};
+
+/// A scan under way.
+#[derive(Debug)]
+pub(crate) struct ScanOperation {
+    pub(crate) machine: Scan,
+    asker: Asker,
+    request: ScanRequest,
+    props: BucketProps,
+    place: (ClusterId, PartitionCount),
+}
+
+impl ScanOperation {
+    pub(crate) fn handle_answer(&mut self, from: NodeId, response: PeerResponse) {
+        let PeerResponse::Page(page) = response else {
+            return self.machine.handle_failure(from);
+        };
+        let (cluster, partitions) = self.place;
+        let placed = |key| PlacedKey::new(cluster, partitions, key);
+        let records = page.records.into_iter().map(|(key, record)| (placed(key), record));
+        let page =
+            ScanPage { records: records.collect(), until: page.until.map(|mark| placed(mark.key)) };
+        self.machine.handle_page(from, page);
+    }
+
+    fn answer(&self, page: ScanPage, wall_ms: u64) -> ScanAnswer {
+        let items = page.records.iter().filter_map(|(key, record)| {
+            let mut versions = versions(&record.decode().ok()?, &self.props, wall_ms);
+            let live = versions.iter().any(|version| matches!(version.content, Content::Value(_)));
+            if !self.request.values {
+                versions.iter_mut().for_each(drop_value);
+            }
+            live.then(|| ScanItem { key: key.key.key().clone(), versions })
+        });
+        ScanAnswer { items: items.collect(), next: page.until.map(mark) }
+    }
+}
+
+fn drop_value(version: &mut Version) {
+    if let Content::Value(value) = &mut version.content {
+        *value = jedlik_protocol::Blob::default();
+    }
+}
+
+fn mark(key: PlacedKey) -> ScanMark {
+    ScanMark { position: key.position, key: key.key }
+}
+
+/// A page as it goes to a peer.
+pub(crate) fn wire_page(result: RangeResult) -> Page {
+    let records = result.records.into_iter().map(|(key, stored)| (key.key, stored.record));
+    Page { records: records.collect(), until: result.until.map(mark) }
+}
+
+impl Replica {
+    pub(crate) fn start_scan(&mut self, now: Now, asker: Asker, mut request: ScanRequest) {
+        request.limit = request.limit.clamp(1, SCAN_PAGE_RECORDS);
+        match self.plan_scan(now, &request) {
+            Ok((props, plan, place)) => {
+                self.count(Counter::Scans);
+                let machine = Scan::new(now.mono_us, plan);
+                let scan = ScanOperation { machine, asker, request, props, place };
+                self.run(now, Operation::Scan(scan));
+            }
+            Err(failure) => self.refuse(asker, failure),
+        }
+    }
+
+    fn plan_scan(
+        &self,
+        now: Now,
+        request: &ScanRequest,
+    ) -> Result<(BucketProps, ReadPlan, (ClusterId, PartitionCount)), Failure> {
+        let view = self.ready()?;
+        let partitions = view.partitions();
+        if request.partition.0 >= partitions.get() {
+            let (partition, count) = (request.partition, partitions.get());
+            return Err(invalid(format!(
+                "partition {partition} is not below the {count} there are"
+            )));
+        }
+        let props = view.bucket(&request.bucket).clone();
+        let needs =
+            Needs { answers: resolve("r", request.r, props.r, props.n, 1)?, ..Needs::default() };
+        let plan = ReadPlan {
+            me: self.config.me,
+            targets: self.targets(&view, request.partition, props.n),
+            needs,
+            hedge_after_us: 10 * self.usual_read.get_us(),
+            deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
+        };
+        Ok((props, plan, (self.config.cluster, partitions)))
+    }
+
+    pub(crate) fn drive_scan(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        mut scan: ScanOperation,
+    ) -> (Option<Operation>, Option<u64>) {
+        while let Some(output) = scan.machine.poll_output() {
+            let ScanRequest { bucket, partition, after, limit, .. } = &scan.request;
+            let (partition, limit) = (*partition, *limit);
+            match output {
+                ScanOutput::Read { node } if node == self.config.me => {
+                    let durability = Durability::Buffered;
+                    let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
+                    let after = after.clone().map(|mark| self.placed(mark, scan.place));
+                    let bucket = bucket.clone();
+                    self.emit(Output::Range { ticket, bucket, partition, after, limit });
+                }
+                ScanOutput::Read { node } => {
+                    let (bucket, after) = (bucket.clone(), after.clone());
+                    let request = PeerRequest::Scan { bucket, partition, after, limit };
+                    self.call(now, node, Some(id), request);
+                }
+                ScanOutput::Answer(Ok(page)) => {
+                    let answer = scan.answer(page, now.wall_ms);
+                    self.answer(scan.asker, ClientResponse::Scanned(answer));
+                }
+                ScanOutput::Answer(Err(short)) => {
+                    self.refuse(scan.asker, shortfall("scan", short, false));
+                }
+            }
+        }
+        let wake_us = scan.machine.poll_timeout();
+        ((!scan.machine.is_done()).then_some(Operation::Scan(scan)), wake_us)
+    }
+
+    /// Where a mark lies. The position is computed anew: a client's is not to be trusted.
+    pub(crate) fn placed(
+        &self,
+        mark: ScanMark,
+        (cluster, partitions): (ClusterId, PartitionCount),
+    ) -> PlacedKey {
+        PlacedKey::new(cluster, partitions, mark.key)
+    }
+
+    pub(crate) fn handle_local_page(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        result: Result<RangeResult, crate::StorageFault>,
+    ) {
+        let me = self.config.me;
+        if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
+            match result {
+                Ok(range) => {
+                    let records: Vec<_> = range
+                        .records
+                        .into_iter()
+                        .map(|(key, stored)| (key, stored.record))
+                        .collect();
+                    scan.machine.handle_page(me, ScanPage { records, until: range.until });
+                }
+                Err(_) => scan.machine.handle_failure(me),
+            }
+            self.drive(now, id);
+        }
+    }
+}

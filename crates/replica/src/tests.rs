@@ -1,0 +1,1 @@
+//! Replicas driven by hand.
