@@ -169,4 +169,4 @@ impl VectorClock {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
