@@ -4,10 +4,12 @@ use alloc::string::{String, ToString};
 use core::str::FromStr;
 
 use rkyv::{Archive, Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::error::InvalidProperty;
+use crate::error::{InvalidKey, InvalidProperty};
+use crate::key::check_bucket;
 use crate::limits::{N_MAX, RECORD_LIMIT_MAX_BYTES, VALUE_LIMIT_MAX_BYTES};
-use crate::{Blob, Durability};
+use crate::{Blob, Digest, Durability, codec};
 
 /// What a bucket does with concurrent versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -175,6 +177,30 @@ pub struct BucketEntry {
     pub version: u64,
     /// As last set.
     pub props: BucketProps,
+}
+
+impl BucketEntry {
+    /// What stands for its properties in a summary.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest(xxh3_64(&codec::encode_props(&self.props)))
+    }
+
+    /// The rule by which every node chooses between two settings of one bucket.
+    #[must_use]
+    pub fn supersedes(&self, other: &Self) -> bool {
+        self.version > other.version
+            || self.version == other.version
+                && codec::encode_props(&self.props) > codec::encode_props(&other.props)
+    }
+}
+
+/// Checks a bucket's name.
+///
+/// # Errors
+/// It is empty or over its limit.
+pub fn check_name(name: &[u8]) -> Result<(), InvalidKey> {
+    check_bucket(name)
 }
 
 impl Durability {

@@ -13,6 +13,7 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::blob::Buffer;
+use crate::bucket::BucketProps;
 use crate::client::{ClientRequest, ClientResponse};
 use crate::error::DecodeError;
 use crate::gossip::Gossip;
@@ -99,6 +100,12 @@ impl Frame {
                     record.decode().map(|_| ())
                 })
             }
+            Self::ClientResponse { response: ClientResponse::Topology(topology), .. } => {
+                topology.layout.as_ref().map_or(Ok(()), check_layout)
+            }
+            Self::Gossip(Gossip::Exchange(delta, _) | Gossip::Close(delta)) => {
+                delta.layout.as_ref().map_or(Ok(()), check_layout)
+            }
             Self::ClientResponse { .. } | Self::PeerResponse { .. } | Self::Gossip(_) => Ok(()),
         }
     }
@@ -124,6 +131,11 @@ fn check_peer(request: &PeerRequest) -> Result<(), DecodeError> {
         PeerRequest::Scan { bucket, .. } => Ok(check_bucket(bucket)?),
         PeerRequest::Forward(request) => check_client(request),
     }
+}
+
+/// A ring that is not well formed would break whoever walks it.
+fn check_layout(layout: &Layout) -> Result<(), DecodeError> {
+    layout.ring.check().map_err(|_| DecodeError::Malformed { what: "layout" })
 }
 
 type Reader = Strategy<Buffer, Error>;
@@ -171,4 +183,8 @@ pub(crate) fn decode_clock(bytes: &Blob) -> Result<VectorClock, DecodeError> {
 
 pub(crate) fn encode_layout(layout: &Layout) -> Vec<u8> {
     to_bytes(layout).into_vec()
+}
+
+pub(crate) fn encode_props(props: &BucketProps) -> Vec<u8> {
+    to_bytes(props).into_vec()
 }

@@ -83,8 +83,8 @@ pub struct Delta {
 /// One message of the gossip or of the failure detector.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Gossip {
-    /// Opens an exchange: this is what I know.
-    Offer(Summary),
+    /// Opens an exchange: this is who I am, so that you can answer, and what I know.
+    Offer(MemberRecord, Summary),
     /// Here is what you lack, and what I know, so that you can tell me what I lack.
     Exchange(Delta, Summary),
     /// Ends an exchange: here is what you lack.
