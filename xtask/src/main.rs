@@ -1,2 +1,66 @@
-//! Entry point.
-fn main() {}
+//! Everything around the code: a cluster for development, the tests, the house rules, CI.
+//!
+//! Invariant: only processes that this program started are ever ended, known by pid and start time together.
+
+mod certs;
+mod ci;
+mod cluster;
+mod step;
+mod test;
+mod tidy;
+mod wait;
+mod words;
+mod workspace;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::cluster::Action;
+use crate::workspace::Workspace;
+
+/// What can be done around Jedlik's code.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// A cluster on this machine: up, down, status, kill, start.
+    Cluster {
+        /// Where it keeps everything, relative to the workspace.
+        #[arg(long, global = true, default_value = ".jedlik")]
+        dir: PathBuf,
+        #[command(subcommand)]
+        action: Action,
+    },
+    /// Run every test, or those whose names contain the filter.
+    Test {
+        /// Part of a test's name.
+        filter: Option<String>,
+    },
+    /// Run everything that has to pass before a change goes in.
+    Ci,
+    /// Check the house rules that neither the compiler nor clippy knows.
+    Tidy,
+    /// Make a development cluster's authority and certificates, and start nothing.
+    Certs {
+        /// Where it keeps everything, relative to the workspace.
+        #[arg(long, default_value = ".jedlik")]
+        dir: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match Arguments::parse().task {
+        Task::Cluster { dir, action } => cluster::run(&workspace, &dir, &action),
+        Task::Test { filter } => test::run(&workspace, filter.as_deref()),
+        Task::Ci => ci::run(&workspace),
+        Task::Tidy => tidy::run(&workspace),
+        Task::Certs { dir } => cluster::run(&workspace, &dir, &Action::Certs),
+    }
+}

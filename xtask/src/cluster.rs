@@ -1,0 +1,283 @@
+//! A development cluster on loopback: authority, certificates, nodes, first layout, profiles.
+//!
+//! Invariant: every command can be repeated; one that finds its work done says so.
+
+mod first_layout;
+mod home;
+mod launch;
+mod process;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::Subcommand;
+use rustix::process::Signal;
+
+pub(crate) use self::home::Home;
+use self::home::{Engine, Node, State};
+use crate::certs;
+use crate::workspace::{Profile, Workspace};
+
+/// A clean stop writes what is still in memory.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What to do with the cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Build, start whatever isn't running, and say what to type next.
+    Up {
+        /// How many nodes a new cluster has [default: 3].
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+        nodes: Option<u16>,
+        /// Where a new cluster keeps its records [default: redb].
+        #[arg(long)]
+        engine: Option<Engine>,
+        /// Build quickly instead of optimised.
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Stop every node cleanly.
+    Down {
+        /// Remove the data, certificates and configuration as well.
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Say which nodes run.
+    Status,
+    /// End one node with SIGKILL.
+    Kill {
+        /// Its number, from 1.
+        node: usize,
+    },
+    /// Start one node again.
+    Start {
+        /// Its number, from 1.
+        node: usize,
+    },
+    /// Make the authority and the certificates, and start nothing.
+    #[command(skip)]
+    Certs,
+}
+
+/// Does it in the cluster's folder.
+///
+/// # Errors
+/// A step fails; the message says which and, where a node failed, shows the end of its log.
+pub(crate) fn run(workspace: &Workspace, folder: &Path, action: &Action) -> anyhow::Result<()> {
+    let home = Home::open(&workspace.root().join(folder))?;
+    let cluster = Cluster { workspace, home };
+    match action {
+        Action::Up { nodes, engine, debug } => cluster.up(*nodes, *engine, *debug),
+        Action::Down { wipe } => cluster.down(*wipe),
+        Action::Status => cluster.status(),
+        Action::Kill { node } => cluster.kill(*node),
+        Action::Start { node } => cluster.start(*node),
+        Action::Certs => cluster.certs(),
+    }
+}
+
+struct Cluster<'a> {
+    workspace: &'a Workspace,
+    home: Home,
+}
+
+impl Cluster<'_> {
+    fn up(&self, nodes: Option<u16>, engine: Option<Engine>, debug: bool) -> anyhow::Result<()> {
+        let profile = if debug { Profile::Debug } else { Profile::Release };
+        self.workspace.build(profile)?;
+        let mut state = match self.home.state()? {
+            Some(state) => {
+                check_same(&state, nodes, engine)?;
+                State { profile, ..state }
+            }
+            None => State::new(nodes.unwrap_or(3), engine.unwrap_or(Engine::Redb), profile)?,
+        };
+        self.home.save(&state)?;
+        self.issue(&state)?;
+        let started = self.start_all(&mut state)?;
+        let made = first_layout::ensure(
+            &self.binary(profile, "jedlik-admin"),
+            &self.home.path("admin.toml"),
+            state.nodes.len(),
+        )?;
+        match (started, made) {
+            (0, false) => println!("The cluster is already up."),
+            (_, true) => println!("The cluster is up, with its first layout."),
+            (_, false) => println!("The cluster is up again, with the data it had."),
+        }
+        self.print_next(&state);
+        Ok(())
+    }
+
+    /// Starts every node that isn't running; how many.
+    fn start_all(&self, state: &mut State) -> anyhow::Result<usize> {
+        let binary = self.binary(state.profile, "jedlik-node");
+        let all = state.nodes.clone();
+        let mut starting = Vec::new();
+        for index in 0..state.nodes.len() {
+            let node = &mut state.nodes[index];
+            if is_running(node)? {
+                continue;
+            }
+            launch::configure(&self.home, node, &all, state.engine.name())?;
+            starting.push(launch::start(&binary, &self.home, node)?);
+            self.home.save(state)?;
+        }
+        for node in &starting {
+            node.wait()?;
+        }
+        Ok(starting.len())
+    }
+
+    fn down(self, wipe: bool) -> anyhow::Result<()> {
+        let state = self.home.state()?;
+        let mut stopped = 0;
+        for node in state.iter().flat_map(|state| &state.nodes) {
+            let Some(process) = node.process.filter(|_| is_running(node).unwrap_or(true)) else {
+                continue;
+            };
+            let ended = process.end(Signal::TERM, STOP_LIMIT)?;
+            ensure!(
+                ended,
+                "{} (pid {}) hasn't stopped within {STOP_LIMIT:?}; its log is {}",
+                node.name,
+                process.pid(),
+                self.home.node_path(node, "log").display()
+            );
+            stopped += 1;
+        }
+        match stopped {
+            0 => println!("No node was running."),
+            count => println!("{count} nodes stopped cleanly."),
+        }
+        if wipe && self.home.wipe()? {
+            println!("Data, certificates and configuration are removed.");
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> anyhow::Result<()> {
+        for node in &self.existing()?.nodes {
+            let state = match node.process {
+                Some(process) if process.is_running()? => format!("up, pid {}", process.pid()),
+                _ => "down".into(),
+            };
+            let log = self.home.node_path(node, "log");
+            println!("{}  {}  {state}  {}", node.name, node.address, log.display());
+        }
+        Ok(())
+    }
+
+    fn kill(&self, number: usize) -> anyhow::Result<()> {
+        let mut state = self.existing()?;
+        let node = state.node(number)?;
+        let Some(process) = node.process.filter(|_| is_running(node).unwrap_or(true)) else {
+            println!("{} isn't running.", node.name);
+            return Ok(());
+        };
+        ensure!(process.end(Signal::KILL, KILL_LIMIT)?, "{} doesn't end", node.name);
+        println!("{} (pid {}) is killed.", node.name, process.pid());
+        Ok(())
+    }
+
+    fn start(&self, number: usize) -> anyhow::Result<()> {
+        let mut state = self.existing()?;
+        let binary = self.binary(state.profile, "jedlik-node");
+        let node = state.node(number)?;
+        if is_running(node)? {
+            println!("{} is already running.", node.name);
+            return Ok(());
+        }
+        let starting = launch::start(&binary, &self.home, node)?;
+        println!("{} is started.", node.name);
+        self.home.save(&state)?;
+        starting.wait()
+    }
+
+    fn certs(&self) -> anyhow::Result<()> {
+        self.workspace.build(Profile::Release)?;
+        let state = match self.home.state()? {
+            Some(state) => state,
+            None => State::new(3, Engine::Redb, Profile::Release)?,
+        };
+        self.home.save(&state)?;
+        self.issue(&state)?;
+        println!("The authority is in {}.", self.home.path("ca").display());
+        Ok(())
+    }
+
+    /// Certificates and the two profiles that use them.
+    fn issue(&self, state: &State) -> anyhow::Result<()> {
+        let names: Vec<&str> = state.nodes.iter().map(|node| node.name.as_str()).collect();
+        certs::ensure(&self.binary(state.profile, "jedlik-admin"), &self.home, &names)?;
+        for (file, role) in [("profile.toml", "client"), ("admin.toml", "admin")] {
+            fs::write(self.home.path(file), profile(&state.nodes, role))?;
+        }
+        Ok(())
+    }
+
+    fn existing(&self) -> anyhow::Result<State> {
+        self.home.state()?.context("there is no cluster here; `cargo xtask cluster up` makes one")
+    }
+
+    fn binary(&self, profile: Profile, name: &str) -> PathBuf {
+        self.workspace.binaries(profile).join(name)
+    }
+
+    fn print_next(&self, state: &State) {
+        for node in &state.nodes {
+            println!(
+                "  {}  {}  log {}",
+                node.name,
+                node.address,
+                self.home.node_path(node, "log").display()
+            );
+        }
+        let binaries = self.workspace.binaries(state.profile);
+        println!(
+            "\nNext:\n  \
+             export PATH={}:$PATH\n  \
+             jedlik put carts alice '{{\"tea\":1}}'\n  \
+             jedlik get carts alice\n  \
+             jedlik-admin --profile {} cluster status\n  \
+             cargo xtask cluster down",
+            binaries.display(),
+            self.home.path("admin.toml").display(),
+        );
+    }
+}
+
+fn is_running(node: &Node) -> anyhow::Result<bool> {
+    node.process.map_or(Ok(false), process::Recorded::is_running)
+}
+
+/// A cluster keeps the shape it was made with.
+fn check_same(state: &State, nodes: Option<u16>, engine: Option<Engine>) -> anyhow::Result<()> {
+    let count = state.nodes.len();
+    if nodes.is_some_and(|nodes| usize::from(nodes) != count) {
+        bail!("the cluster has {count} nodes; `cluster down --wipe` first to make another");
+    }
+    if engine.is_some_and(|engine| engine != state.engine) {
+        let engine = state.engine.name();
+        bail!(
+            "the cluster keeps its records in {engine}; `cluster down --wipe` first to make another"
+        );
+    }
+    Ok(())
+}
+
+/// What a command needs to reach the nodes in a role. Paths are relative to the file.
+fn profile(nodes: &[Node], role: &str) -> String {
+    let seeds: Vec<String> =
+        nodes.iter().map(|node| format!("{:?}", node.address.to_string())).collect();
+    format!(
+        "seeds = [{}]\n\
+         ca = \"{role}/tls/ca.pem\"\n\
+         cert = \"{role}/tls/cert.pem\"\n\
+         key = \"{role}/tls/key.pem\"\n",
+        seeds.join(", ")
+    )
+}

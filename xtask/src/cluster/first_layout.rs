@@ -1,0 +1,55 @@
+//! The first layout: planned and committed once every node is known, as an admin would.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::{step, wait};
+
+/// Gossip needs a few rounds of a second each.
+const KNOWN_LIMIT: Duration = Duration::from_secs(60);
+
+/// What `cluster status --json` says, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Status {
+    layout: u64,
+    members: Vec<serde_json::Value>,
+}
+
+/// What `cluster plan --json` says, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Plan {
+    plan: String,
+}
+
+/// Whether it made a layout; a cluster that has one is left alone.
+///
+/// # Errors
+/// The nodes don't find one another in time, or the admin tool fails.
+pub(crate) fn ensure(admin: &Path, profile: &Path, nodes: usize) -> anyhow::Result<bool> {
+    let ask = |arguments: &[&str]| {
+        step::output(Command::new(admin).arg("--profile").arg(profile).args(arguments))
+    };
+    let status = || -> anyhow::Result<Status> {
+        let answer = ask(&["--json", "cluster", "status"])?;
+        serde_json::from_str(&answer).with_context(|| format!("not a status: {answer}"))
+    };
+    let settled = wait::until(KNOWN_LIMIT, || {
+        let status = status()?;
+        Ok((status.layout > 0 || status.members.len() >= nodes).then_some(status))
+    })?;
+    let Some(status) = settled else {
+        bail!("the {nodes} nodes haven't found one another within {KNOWN_LIMIT:?}");
+    };
+    if status.layout > 0 {
+        return Ok(false);
+    }
+    let answer = ask(&["--json", "cluster", "plan"])?;
+    let plan: Plan =
+        serde_json::from_str(&answer).with_context(|| format!("not a plan: {answer}"))?;
+    ask(&["cluster", "commit", &plan.plan])?;
+    Ok(true)
+}

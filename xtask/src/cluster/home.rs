@@ -1,0 +1,162 @@
+//! The folder of a development cluster: what lies where in it, and what is remembered between commands.
+//!
+//! Invariant: one command at a time works in it; the lock goes with the value.
+
+use std::fs::{self, File, TryLockError};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::process::Recorded;
+use crate::workspace::Profile;
+
+/// The engine that the nodes keep their records in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    /// On disk.
+    Redb,
+    /// In memory: a stopped node forgets its records.
+    Memory,
+}
+
+impl Engine {
+    /// Its name in a node's configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// What is remembered of a cluster.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) engine: Engine,
+    pub(crate) profile: Profile,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// One node of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    /// As last started.
+    pub(crate) process: Option<Recorded>,
+}
+
+impl State {
+    /// A cluster whose ports are free now.
+    ///
+    /// # Errors
+    /// Loopback has no free ports.
+    pub(crate) fn new(nodes: u16, engine: Engine, profile: Profile) -> anyhow::Result<Self> {
+        let addresses = free_addresses(nodes)?;
+        let node = |(number, address)| Node { name: format!("n{number}"), address, process: None };
+        Ok(Self { engine, profile, nodes: (1..).zip(addresses).map(node).collect() })
+    }
+
+    /// The node with this number, from 1.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn node(&mut self, number: usize) -> anyhow::Result<&mut Node> {
+        let count = self.nodes.len();
+        let node = number.checked_sub(1).and_then(|index| self.nodes.get_mut(index));
+        node.with_context(|| format!("there is no node {number}; they go from 1 to {count}"))
+    }
+}
+
+/// Loopback addresses with a UDP port that nobody has, all different.
+fn free_addresses(count: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    let sockets: Result<Vec<_>, _> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect();
+    let sockets = sockets.context("can't find free ports on 127.0.0.1")?;
+    sockets.iter().map(|socket| Ok(socket.local_addr()?)).collect()
+}
+
+/// The folder, locked.
+#[derive(Debug)]
+pub(crate) struct Home {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Home {
+    /// Makes the folder if it isn't there, and locks it.
+    ///
+    /// # Errors
+    /// Another command is at work in it, or the disk refuses.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        fs::create_dir_all(path).with_context(|| format!("can't make {shown}"))?;
+        let path = path.canonicalize()?;
+        let lock = File::create(path.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another command is at work in {shown}; wait for it")
+            }
+            Err(TryLockError::Error(error)) => Err(error).context(format!("can't lock {shown}")),
+        }
+    }
+
+    /// What is remembered; `None` if no cluster was made here.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(crate) fn state(&self) -> anyhow::Result<Option<State>> {
+        let path = self.path("cluster.toml");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let state = toml::from_str(&fs::read_to_string(&path)?);
+        state
+            .with_context(|| format!("{} is damaged; `cluster down --wipe`", path.display()))
+            .map(Some)
+    }
+
+    /// Remembers `state`.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(crate) fn save(&self, state: &State) -> anyhow::Result<()> {
+        let fresh = self.path("cluster.toml.new");
+        fs::write(&fresh, toml::to_string(state)?)?;
+        fs::rename(fresh, self.path("cluster.toml")).context("can't save the cluster's state")
+    }
+
+    /// Removes everything that a cluster has left here; whether there was any.
+    ///
+    /// # Errors
+    /// The folder holds something else, or the disk refuses.
+    pub(crate) fn wipe(self) -> anyhow::Result<bool> {
+        let shown = self.path.display();
+        let ours = self.path("cluster.toml").exists() || self.path("ca").exists();
+        if !ours {
+            fs::remove_file(self.path("lock"))?;
+            let removed = fs::remove_dir(&self.path);
+            removed
+                .with_context(|| format!("{shown} holds no cluster; its files are left alone"))?;
+            return Ok(false);
+        }
+        fs::remove_dir_all(&self.path).with_context(|| format!("can't remove {shown}"))?;
+        Ok(true)
+    }
+
+    /// A path below the folder.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.path.join(below)
+    }
+
+    /// A node's own folder.
+    pub(crate) fn node_path(&self, node: &Node, below: &str) -> PathBuf {
+        self.path.join(&node.name).join(below)
+    }
+}
+
+#[cfg(test)]
+mod tests;

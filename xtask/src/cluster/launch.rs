@@ -1,0 +1,132 @@
+//! Starting one node in the background and waiting until it serves.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::home::{Home, Node};
+use super::process::Recorded;
+use crate::wait;
+
+/// A start may have a long journal to replay.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+/// How much of a log is shown when its node has failed.
+const TAIL_LINES: usize = 20;
+/// What a node writes to its standard output once it serves.
+const READY: &str = "ready node=";
+
+/// A node that was started and may not serve yet.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    name: String,
+    process: Recorded,
+    log: std::path::PathBuf,
+    /// Where this start's part of the log begins.
+    log_from_bytes: u64,
+}
+
+/// Starts the node in a process group of its own, so that a Ctrl-C here doesn't reach it.
+///
+/// # Errors
+/// It can't be started.
+pub(crate) fn start(binary: &Path, home: &Home, node: &mut Node) -> anyhow::Result<Starting> {
+    let path = home.node_path(node, "log");
+    let log = File::options().create(true).append(true).open(&path)?;
+    let log_from_bytes = log.metadata()?.len();
+    let child = Command::new(binary)
+        .arg("run")
+        .arg("--config")
+        .arg(home.node_path(node, "node.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("can't start {}", binary.display()))?;
+    let process = Recorded::of(child.id())?;
+    node.process = Some(process);
+    Ok(Starting { name: node.name.clone(), process, log: path, log_from_bytes })
+}
+
+impl Starting {
+    /// Waits for the readiness line.
+    ///
+    /// # Errors
+    /// The node has ended or takes too long; the end of its log is in the message.
+    pub(crate) fn wait(&self) -> anyhow::Result<()> {
+        let ready = wait::until(READY_LIMIT, || {
+            let running = self.process.is_running()?;
+            let log = self.log()?;
+            if log.lines().any(|line| line.starts_with(READY)) {
+                return Ok(Some(()));
+            }
+            if !running {
+                bail!("{} has ended. {}", self.name, self.tail(&log));
+            }
+            Ok(None)
+        })?;
+        if ready.is_none() {
+            bail!("{} isn't ready after {READY_LIMIT:?}. {}", self.name, self.tail(&self.log()?));
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> anyhow::Result<String> {
+        let mut file = File::open(&self.log)?;
+        file.seek(SeekFrom::Start(self.log_from_bytes))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn tail(&self, log: &str) -> String {
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(TAIL_LINES);
+        format!("The end of {}:\n{}", self.log.display(), lines[from..].join("\n"))
+    }
+}
+
+/// Writes the node's configuration.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) fn configure(
+    home: &Home,
+    node: &Node,
+    all: &[Node],
+    engine: &str,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(home.node_path(node, ""))?;
+    let config = config(node, all, engine);
+    fs::write(home.node_path(node, "node.toml"), config)
+        .context("can't write a node's configuration")
+}
+
+/// Seeds are the others; each node is a zone of its own, as it would be on machines of its own.
+fn config(node: &Node, all: &[Node], engine: &str) -> String {
+    let seeds = all.iter().filter(|other| other.name != node.name);
+    let seeds: Vec<String> = seeds.map(|seed| format!("{:?}", seed.address.to_string())).collect();
+    format!(
+        "data_dir = \"data\"\n\
+         listen = \"{}\"\n\
+         seeds = [{}]\n\
+         zone = \"{}\"\n\
+         engine = \"{engine}\"\n\
+         \n\
+         [tls]\n\
+         ca = \"tls/ca.pem\"\n\
+         cert = \"tls/cert.pem\"\n\
+         key = \"tls/key.pem\"\n",
+        node.address,
+        seeds.join(", "),
+        node.name,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Running other programs: a failure names the command that failed.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// Runs `command` to its end, its output going where ours goes.
+///
+/// # Errors
+/// It can't be started or fails.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let shown = shown(command);
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.with_context(|| format!("can't start `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Runs `command` to its end and returns what it wrote to its standard output.
+///
+/// # Errors
+/// It can't be started or fails; what it wrote to standard error is in the message.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let shown = shown(command);
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("can't start `{shown}`"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("`{shown}` failed ({}): {}", output.status, stderr.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote no UTF-8"))
+}
+
+/// The command as it might be typed.
+pub(crate) fn shown(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(|argument| argument.to_string_lossy()));
+    words.join(" ")
+}

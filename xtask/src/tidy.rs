@@ -1,0 +1,153 @@
+//! The house rules that neither the compiler nor clippy knows, as a test over the whole workspace.
+//!
+//! Invariant: every finding is one line, `path:line: what; remedy`, and every rule has a fixture that breaks it.
+
+mod edges;
+mod lexer;
+mod manifest;
+mod map;
+mod source;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use cargo_metadata::Metadata;
+
+use crate::workspace::Workspace;
+
+/// One breach of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Finding {
+    path: String,
+    line: usize,
+    what: String,
+    remedy: &'static str,
+}
+
+impl Finding {
+    fn new(path: &str, line: usize, what: impl Into<String>, remedy: &'static str) -> Self {
+        Self { path: path.into(), line, what: what.into(), remedy }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, line, what, remedy } = self;
+        write!(f, "{path}:{line}: {what}; {remedy}")
+    }
+}
+
+/// Prints every finding.
+///
+/// # Errors
+/// There is one, or the workspace can't be read.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut findings = check(workspace)?;
+    findings.sort();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    match findings.len() {
+        0 => println!("tidy: nothing to find fault with"),
+        count => bail!("tidy: {count} findings"),
+    }
+    Ok(())
+}
+
+fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
+    let root = workspace.root();
+    let table = edges::Table::parse(include_str!("../edges.toml"))?;
+    let members = members(workspace.metadata())?;
+    let mut findings = Vec::new();
+    for member in &members {
+        let manifest_path = format!("{}/Cargo.toml", member.folder);
+        let manifest = read(root, &manifest_path)?;
+        findings.extend(edges::check(&table, member, &manifest));
+        findings.extend(manifest::check_member(&manifest_path, &manifest)?);
+        if table.is_pure(member.short()) {
+            let path = format!("{}/src/lib.rs", member.folder);
+            findings.extend(source::check_pure(&path, &read(root, &path)?));
+        }
+        for path in rust_files(&root.join(&member.folder))? {
+            let relative = path.strip_prefix(root).expect("the file was found under the root");
+            let relative = relative.to_str().context("a path that is not UTF-8")?;
+            findings.extend(source::check(relative, &read(root, relative)?));
+        }
+    }
+    let folders: Vec<&str> = members.iter().map(|member| member.folder.as_str()).collect();
+    findings.extend(map::check(&read(root, map::PATH)?, &folders, |path| root.join(path).exists()));
+    findings.extend(manifest::check_root(|path| root.join(path).exists()));
+    Ok(findings)
+}
+
+/// A crate of the workspace with its dependencies on others, as cargo sees them.
+#[derive(Debug)]
+struct Member {
+    /// As in its manifest.
+    name: String,
+    /// Relative to the root.
+    folder: String,
+    dependencies: Vec<Dependency>,
+}
+
+impl Member {
+    /// Its name without the prefix that all have.
+    fn short(&self) -> &str {
+        short(&self.name)
+    }
+}
+
+/// One line of a manifest's dependency tables.
+#[derive(Debug)]
+struct Dependency {
+    name: String,
+    /// For tests only.
+    dev: bool,
+    /// A crate of this workspace.
+    ours: bool,
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("jedlik-").unwrap_or(name)
+}
+
+fn members(metadata: &Metadata) -> anyhow::Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for package in metadata.workspace_packages() {
+        let folder = package.manifest_path.parent().context("a manifest without a folder")?;
+        let folder = folder.strip_prefix(&metadata.workspace_root)?.to_string();
+        let dependencies = package
+            .dependencies
+            .iter()
+            .map(|dependency| Dependency {
+                name: dependency.name.clone(),
+                dev: dependency.kind == cargo_metadata::DependencyKind::Development,
+                ours: dependency.path.is_some(),
+            })
+            .collect();
+        members.push(Member { name: package.name.to_string(), folder, dependencies });
+    }
+    Ok(members)
+}
+
+fn read(root: &Path, path: &str) -> anyhow::Result<String> {
+    fs::read_to_string(root.join(path)).with_context(|| format!("can't read {path}"))
+}
+
+fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("can't read {folder:?}"))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}

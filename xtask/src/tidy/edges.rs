@@ -1,0 +1,85 @@
+//! The rule about who may depend on whom (design, section 1). The table itself is `xtask/edges.toml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use super::{Finding, Member, short};
+
+/// The allowed edges, by names without the common prefix.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Table {
+    pure: BTreeSet<String>,
+    edges: BTreeMap<String, BTreeSet<String>>,
+    dev_edges: BTreeMap<String, BTreeSet<String>>,
+    owners: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Table {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        toml::from_str(text).context("xtask/edges.toml is malformed")
+    }
+
+    /// Whether the crate may use nothing but `core` and `alloc`.
+    pub(super) fn is_pure(&self, name: &str) -> bool {
+        self.pure.contains(name)
+    }
+
+    fn allows(&self, from: &str, to: &str, dev: bool) -> bool {
+        let has = |table: &BTreeMap<String, BTreeSet<String>>| {
+            table.get(from).is_some_and(|targets| targets.contains(to))
+        };
+        has(&self.edges) || dev && has(&self.dev_edges)
+    }
+}
+
+/// The edges of one crate that the table doesn't allow.
+pub(super) fn check(table: &Table, member: &Member, manifest: &str) -> Vec<Finding> {
+    let path = format!("{}/Cargo.toml", member.folder);
+    let from = member.short();
+    if !table.edges.contains_key(from) {
+        let what = format!("`{from}` has no row in xtask/edges.toml");
+        return vec![Finding::new(&path, 1, what, "give it one, after the design")];
+    }
+    let mut findings = Vec::new();
+    for dependency in &member.dependencies {
+        let to = short(&dependency.name);
+        let line = line_of(manifest, &dependency.name, dependency.dev);
+        if dependency.ours && !table.allows(from, to, dependency.dev) {
+            let what = format!("`{from}` may not depend on `{to}`");
+            let remedy = "arrows run downwards only: move the code or pass a value";
+            findings.push(Finding::new(&path, line, what, remedy));
+        }
+        let owners = table.owners.get(&dependency.name);
+        if !dependency.dev && owners.is_some_and(|owners| !owners.contains(from)) {
+            let what = format!("`{from}` may not know {}", dependency.name);
+            let remedy = "see [owners] in xtask/edges.toml for who does, and go through it";
+            findings.push(Finding::new(&path, line, what, remedy));
+        }
+    }
+    findings
+}
+
+/// Where the manifest names the dependency; line 1 if it does so in a way of its own.
+fn line_of(manifest: &str, name: &str, dev: bool) -> usize {
+    let mut in_dev = false;
+    for (number, line) in (1..).zip(manifest.lines()) {
+        if line.starts_with('[') {
+            in_dev = line.contains("dev-dependencies");
+        }
+        let names = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', ' ', '=']));
+        if names && in_dev == dev {
+            return number;
+        }
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Debian's list of American words, the real input of the end-to-end tests.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::step;
+
+/// Where Debian's package puts it.
+const PATH: &str = "/usr/share/dict/american-english";
+const PACKAGE: &str = "wamerican";
+
+/// The list, installed where that is possible. `None`, with a note, where it isn't: the tests then make
+/// up as many words. In CI that is an error.
+///
+/// # Errors
+/// There is no list, and the environment has `CI`.
+pub(crate) fn find() -> anyhow::Result<Option<&'static Path>> {
+    let path = Path::new(PATH);
+    if !path.exists() && rustix::process::geteuid().is_root() {
+        install();
+    }
+    if path.exists() {
+        return Ok(Some(path));
+    }
+    let remedy = format!("`sudo apt-get install {PACKAGE}` brings it");
+    if std::env::var_os("CI").is_some() {
+        bail!("{PATH} is missing; {remedy}");
+    }
+    println!("{PATH} is missing ({remedy}); the tests make up words instead");
+    Ok(None)
+}
+
+/// What comes of it shows in whether the file is there.
+fn install() {
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
+        if let Err(error) = step::output(&mut command) {
+            println!("{error:#}");
+        }
+    };
+    apt(&["-qq", "update"]);
+    apt(&["-qq", "install", "--yes", "--no-install-recommends", PACKAGE]);
+}
