@@ -1,0 +1,48 @@
+//! The machines driven by hand: tables for quorums, properties for any order of events.
+
+mod gets;
+mod laws;
+mod puts;
+mod scans;
+mod verdicts;
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Blob, EncodedRecord, Record};
+use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
+
+use crate::Target;
+
+pub(crate) const ME: NodeId = NodeId(1);
+
+pub(crate) fn node(name: char) -> NodeId {
+    NodeId(u64::from(name) - u64::from('a') + 1)
+}
+
+/// "abC": nodes 1, 2 and 3, the capital one believed to be down.
+pub(crate) fn targets(names: &str) -> Vec<Target> {
+    let target = |name: char| Target {
+        node: node(name.to_ascii_lowercase()),
+        primary: true,
+        alive: name.is_ascii_lowercase(),
+    };
+    names.chars().map(target).collect()
+}
+
+/// A record that one blind put under `actor` made.
+pub(crate) fn record(actor: u64, value: &str) -> Record {
+    let mut record = Record::new();
+    let write = Write {
+        write_id: WriteId(u128::from(actor)),
+        written_at_ms: actor,
+        expires_at_ms: None,
+        content: Content::Value(Blob::from(value)),
+    };
+    record.put(&VectorClock::default(), ActorId(actor), write);
+    record
+}
+
+pub(crate) fn encoded(actor: u64, value: &str) -> EncodedRecord {
+    EncodedRecord::encode(&record(actor, value))
+}
