@@ -1,0 +1,71 @@
+//! What a client does between requests: keeps its topology fresh, and looks after nodes in doubt.
+//!
+//! Invariant: no task here keeps a client alive; each ends when the last handle is gone.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
+
+use crate::ClientError;
+use crate::client::Shared;
+use crate::request::Repeat;
+use crate::retry::backoff;
+use crate::routes::{Aim, Routes, Target};
+
+/// The topology is not fetched more often than this, however many answers ask for it.
+const REFRESH_PAUSE: Duration = Duration::from_millis(50);
+/// How long a node in doubt has to show that it is there.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Starts the task that fetches the topology when told to, and every so often unasked.
+pub(crate) fn keep_fresh(shared: &Arc<Shared>) {
+    let (weak, refresh) = (Arc::downgrade(shared), shared.refresh.clone());
+    let interval = shared.config.refresh_interval;
+    tokio::spawn(async move {
+        loop {
+            // Told or not, it is time.
+            let _ = tokio::time::timeout(interval, refresh.notified()).await;
+            let Some(shared) = weak.upgrade() else { return };
+            match fetch(&shared).await {
+                Ok(topology) => shared.install(Routes::new(topology)),
+                Err(error) => tracing::debug!(%error, "the topology could not be fetched"),
+            }
+            drop(shared);
+            tokio::time::sleep(REFRESH_PAUSE).await;
+        }
+    });
+}
+
+/// Starts the task that asks a node in doubt until it answers, so that no request has to find out.
+pub(crate) fn probe(shared: &Arc<Shared>, target: Target) {
+    tracing::debug!(address = %target.address, "a node is in doubt");
+    tokio::spawn(probing(Arc::downgrade(shared), target));
+}
+
+async fn probing(weak: Weak<Shared>, target: Target) {
+    let mut failures = 0;
+    loop {
+        {
+            let Some(shared) = weak.upgrade() else { return };
+            if !shared.knows(target) {
+                return shared.links.retain(|other| other != target);
+            }
+            match shared.links.ask(target, ClientRequest::Topology, PROBE_TIMEOUT).await {
+                Ok(_) => return shared.links.trust(target),
+                Err(_) => shared.links.hang_up(target, "no answer"),
+            }
+        }
+        tokio::time::sleep(backoff(failures)).await;
+        failures += 1;
+    }
+}
+
+/// Asks any node for the topology.
+pub(crate) async fn fetch(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
+    let request = |_| ClientRequest::Topology;
+    match shared.run(Aim::Any, Repeat::Freely, None, request).await? {
+        ClientResponse::Topology(topology) => Ok(topology),
+        _ => Err(ClientError::Mismatch),
+    }
+}

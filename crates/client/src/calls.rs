@@ -1,0 +1,151 @@
+//! The table of requests that wait for their answers, over all connections.
+//!
+//! Invariant: an entry leaves the table once: answered, given up by its caller, or dropped with its
+//! connection. An answer counts only on the connection that its request left on.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jedlik_net::{CloseReason, Connection, Handler};
+use jedlik_protocol::LayoutVersion;
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::codec::Frame;
+use tokio::sync::oneshot;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The node's layout.
+    pub(crate) layout: LayoutVersion,
+    pub(crate) response: ClientResponse,
+}
+
+struct Waiting {
+    connection: u64,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The table; also what the transport hands received frames to.
+#[derive(Default)]
+pub(crate) struct Calls {
+    next: AtomicU64,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+}
+
+/// One entry, held by its caller; dropping it gives the answer up.
+pub(crate) struct Call<'a> {
+    calls: &'a Calls,
+    id: u64,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Calls {
+    /// Enters a request that is about to leave on the connection of this identity.
+    pub(crate) fn enter(&self, connection: u64) -> Call<'_> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        self.table().insert(id, Waiting { connection, answer: sender });
+        Call { calls: self, id, answer }
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, connection: u64, frames: impl Iterator<Item = Frame>) {
+        let mut table = self.table();
+        for frame in frames {
+            let Frame::ClientResponse { id, layout, response } = frame else { continue };
+            if table.get(&id).is_some_and(|waiting| waiting.connection == connection)
+                && let Some(waiting) = table.remove(&id)
+            {
+                // A caller that has just given up has dropped its end.
+                let _ = waiting.answer.send(Answer { layout, response });
+            }
+        }
+    }
+
+    fn drop_connection(&self, connection: u64) {
+        self.table().retain(|_, waiting| waiting.connection != connection);
+    }
+}
+
+impl Handler for Calls {
+    fn received(&self, connection: &Connection, frames: &mut Vec<Frame>) {
+        self.answer(connection.id(), frames.drain(..));
+    }
+
+    fn closed(&self, connection: &Connection, _why: &CloseReason) {
+        self.drop_connection(connection.id());
+    }
+}
+
+impl Call<'_> {
+    /// The request's identity on the wire.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Waits for the answer; `None` if the connection ended first.
+    pub(crate) async fn answered(mut self) -> Option<Answer> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.calls.table().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_protocol::client::ClientResponse;
+    use jedlik_protocol::codec::Frame;
+    use jedlik_protocol::error::{ErrorCode, Failure};
+
+    use super::Calls;
+
+    fn response(id: u64) -> Frame {
+        let failure = Failure::new(ErrorCode::Internal, id.to_string());
+        Frame::ClientResponse { id, layout: id, response: ClientResponse::Failed(failure) }
+    }
+
+    #[tokio::test]
+    async fn answers_come_in_any_order() {
+        let calls = Calls::default();
+        let (first, second) = (calls.enter(1), calls.enter(1));
+        calls.answer(1, [response(second.id()), response(first.id())].into_iter());
+        let ids = (first.id(), second.id());
+        assert_eq!(first.answered().await.unwrap().layout, ids.0);
+        assert_eq!(second.answered().await.unwrap().layout, ids.1);
+        assert!(calls.table().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_from_another_connection_is_not_taken() {
+        let calls = Calls::default();
+        let call = calls.enter(1);
+        calls.answer(2, [response(call.id())].into_iter());
+        calls.drop_connection(1);
+        assert!(call.answered().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_ends_its_own_calls_only() {
+        let calls = Calls::default();
+        let (lost, kept) = (calls.enter(1), calls.enter(2));
+        calls.drop_connection(1);
+        assert!(lost.answered().await.is_none());
+        calls.answer(2, [response(kept.id())].into_iter());
+        assert!(kept.answered().await.is_some());
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_leaves_the_table() {
+        let calls = Calls::default();
+        drop(calls.enter(1));
+        assert!(calls.table().is_empty());
+    }
+}

@@ -1,0 +1,290 @@
+//! The client's face: one method for each thing that can be asked.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use jedlik_hashing::NodeId;
+use jedlik_net::Endpoint;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
+use jedlik_protocol::client::{
+    ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, GetRequest, PutAnswer,
+    PutRequest, Topology,
+};
+use jedlik_protocol::{Blob, Key};
+use jedlik_vclock::{Content, WriteId};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::calls::Calls;
+use crate::links::Links;
+use crate::options::wire_ms;
+use crate::request::Repeat;
+use crate::retry::{Budget, backoff};
+use crate::routes::{Aim, Routes, Target};
+use crate::{
+    AttemptError, ClientConfig, ClientError, GetOptions, PutOptions, Scan, ScanOptions, StartError,
+    background, scan,
+};
+
+/// A client of one cluster; clones share its connections. To be used within a tokio runtime.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// What the handles and the tasks of a client share.
+pub(crate) struct Shared {
+    pub(crate) config: ClientConfig,
+    pub(crate) links: Links,
+    pub(crate) in_flight: Semaphore,
+    /// Told when the topology is out of date.
+    pub(crate) refresh: Arc<Notify>,
+    /// Spreads over the nodes what any of them can answer.
+    pub(crate) turn: AtomicUsize,
+    routes: RwLock<Arc<Routes>>,
+}
+
+impl Client {
+    /// Asks the seeds, one after another, who is in the cluster.
+    ///
+    /// # Errors
+    /// There are no seeds, none answers, or the socket can't be had.
+    pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
+        let calls = Arc::new(Calls::default());
+        let endpoint = Endpoint::client(&config.credentials, calls.clone())
+            .map_err(|error| ClientError::Start(StartError::Socket(error)))?;
+        let links = Links::new(endpoint, calls);
+        let topology = first_topology(&links, &config).await.map_err(ClientError::Start)?;
+        let shared = Arc::new(Shared {
+            links,
+            in_flight: Semaphore::new(config.in_flight_limit),
+            refresh: Arc::default(),
+            turn: AtomicUsize::new(getrandom::u32().unwrap_or(0) as usize),
+            routes: RwLock::new(Arc::new(Routes::new(topology))),
+            config,
+        });
+        background::keep_fresh(&shared);
+        Ok(Self { shared })
+    }
+
+    /// Reads a key. No value among the versions means that it is absent; more than one are siblings.
+    ///
+    /// # Errors
+    /// The options don't go with the bucket, or no quorum could be had in time.
+    pub async fn get(&self, key: &Key, options: &GetOptions) -> Result<GetAnswer, ClientError> {
+        let request = |share| {
+            ClientRequest::Get(GetRequest {
+                key: key.clone(),
+                n: options.n,
+                r: options.r,
+                pr: options.pr,
+                timeout_ms: wire_ms(share),
+            })
+        };
+        let answer = self.shared.run(Aim::Key(key), Repeat::Freely, options.timeout, request);
+        match answer.await? {
+            ClientResponse::Got(answer) => Ok(answer),
+            _ => Err(ClientError::Mismatch),
+        }
+    }
+
+    /// Writes a value. With the context of a get it replaces what that get saw, without one it
+    /// becomes a sibling of what is there.
+    ///
+    /// # Errors
+    /// The value, the context or the options are refused, or no quorum could be had in time:
+    /// [`ClientError::maybe_applied`] tells whether the write may still survive.
+    pub async fn put(
+        &self,
+        key: &Key,
+        value: impl Into<Blob>,
+        options: &PutOptions,
+    ) -> Result<PutAnswer, ClientError> {
+        self.write(key, Content::Value(value.into()), options).await
+    }
+
+    /// Deletes what the context has seen, by writing a tombstone. Without a context the tombstone
+    /// becomes a sibling of the values, which stay.
+    ///
+    /// # Errors
+    /// As for [`Self::put`].
+    pub async fn delete(&self, key: &Key, options: &PutOptions) -> Result<PutAnswer, ClientError> {
+        self.write(key, Content::Tombstone, options).await
+    }
+
+    /// Reads all of a bucket, partition by partition, in no particular order.
+    ///
+    /// # Errors
+    /// The bucket's name is outside its limits or there is no layout yet.
+    pub fn scan(&self, bucket: &str, options: &ScanOptions) -> Result<Scan, ClientError> {
+        scan::start(&self.shared, bucket, options)
+    }
+
+    /// Asks any node, or the one named, for what an admin asks. Only a commit is not sent again once
+    /// it may have been done.
+    ///
+    /// # Errors
+    /// The request or the role is refused, no member is `node`, or it does not answer in time.
+    pub async fn admin(
+        &self,
+        request: AdminRequest,
+        node: Option<NodeId>,
+    ) -> Result<AdminResponse, ClientError> {
+        if let Some(node) = node
+            && !self.topology().members.iter().any(|member| member.node == node)
+        {
+            return Err(ClientError::UnknownNode(node));
+        }
+        let repeat = match request {
+            AdminRequest::Commit { .. } => Repeat::IfNotApplied,
+            _ => Repeat::Freely,
+        };
+        let aim = node.map_or(Aim::Any, Aim::Node);
+        let request = |_| ClientRequest::Admin(request.clone());
+        match self.shared.run(aim, repeat, None, request).await? {
+            ClientResponse::Admin(answer) => Ok(answer),
+            _ => Err(ClientError::Mismatch),
+        }
+    }
+
+    /// Every member's counters, or why it did not tell them; `timeout` is for all together.
+    pub async fn stats(&self, timeout: Duration) -> Vec<(Member, Result<NodeStats, ClientError>)> {
+        let members = self.topology().members;
+        let mut tasks = Vec::new();
+        for member in members {
+            let shared = self.shared.clone();
+            let task = tokio::spawn(async move {
+                let request = |_| ClientRequest::Admin(AdminRequest::Stats);
+                let aim = Aim::Node(member.node);
+                match shared.run(aim, Repeat::Freely, Some(timeout), request).await {
+                    Ok(ClientResponse::Admin(AdminResponse::Stats(stats))) => (member, Ok(stats)),
+                    Ok(_) => (member, Err(ClientError::Mismatch)),
+                    Err(error) => (member, Err(error)),
+                }
+            });
+            tasks.push(task);
+        }
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await);
+        }
+        all
+    }
+
+    /// The cluster as last learnt.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        self.shared.routes().topology().clone()
+    }
+
+    /// Ends all connections; requests under way fail.
+    pub async fn close(self) {
+        self.shared.links.close().await;
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        content: Content<Blob>,
+        options: &PutOptions,
+    ) -> Result<PutAnswer, ClientError> {
+        let write_id = fresh_write_id()?;
+        let request = |share| {
+            ClientRequest::Put(PutRequest {
+                key: key.clone(),
+                content: content.clone(),
+                context: options.context.clone(),
+                write_id,
+                ttl_ms: options.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+                n: options.n,
+                w: options.w,
+                pw: options.pw,
+                dw: options.dw,
+                timeout_ms: wire_ms(share),
+            })
+        };
+        let answer = self.shared.run(Aim::Key(key), Repeat::Freely, options.timeout, request);
+        match answer.await? {
+            ClientResponse::Put(answer) => Ok(answer),
+            _ => Err(ClientError::Mismatch),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a topology over, unless the one at hand is newer.
+    pub(crate) fn install(&self, newer: Routes) {
+        {
+            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+            if !routes.gives_way_to(&newer) {
+                return;
+            }
+            *routes = Arc::new(newer);
+        }
+        self.links.retain(|target| self.knows(target));
+    }
+
+    /// Whether a node is a member at that address.
+    pub(crate) fn knows(&self, target: Target) -> bool {
+        self.routes().targets().any(|member| member == target)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The task that waits for this then finds nobody to work for.
+        self.refresh.notify_one();
+    }
+}
+
+/// Random, so that no two puts of any clients share it.
+fn fresh_write_id() -> Result<WriteId, ClientError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ClientError::Start(StartError::Randomness(error.to_string())))?;
+    Ok(WriteId(u128::from_le_bytes(bytes)))
+}
+
+/// Goes round the seeds until one answers, or the time for a request is up.
+async fn first_topology(links: &Links, config: &ClientConfig) -> Result<Topology, StartError> {
+    let mut budget = Budget::new(Instant::now(), config.timeout, config.attempt_timeout);
+    let mut last = AttemptError::NoNode;
+    if config.seeds.is_empty() {
+        return Err(StartError::NoSeeds);
+    }
+    for round in 0.. {
+        for &address in &config.seeds {
+            let Some(share) = budget.begin(Instant::now()) else {
+                return Err(StartError::Unreachable { seeds: config.seeds.len(), last });
+            };
+            match ask_seed(links, address, share).await {
+                Ok(topology) => return Ok(topology),
+                Err(error) => last = error,
+            }
+        }
+        let left = budget.deadline().saturating_duration_since(Instant::now());
+        tokio::time::sleep(backoff(round).min(left)).await;
+    }
+    unreachable!("the rounds end with the time")
+}
+
+async fn ask_seed(
+    links: &Links,
+    address: SocketAddr,
+    share: Duration,
+) -> Result<Topology, AttemptError> {
+    let seed = Target { node: None, address };
+    let answer = links.ask(seed, ClientRequest::Topology, share).await;
+    // As a member the node gets a connection that checks its identity.
+    links.hang_up(seed, "the topology is learnt");
+    match answer?.response {
+        ClientResponse::Topology(topology) => Ok(topology),
+        ClientResponse::Failed(failure) => Err(AttemptError::Refused { address, failure }),
+        _ => Err(AttemptError::Mismatch { address }),
+    }
+}

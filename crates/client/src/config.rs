@@ -1,0 +1,52 @@
+//! What a client needs to start, and the bounds it keeps.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jedlik_net::Credentials;
+use jedlik_protocol::limits::TIMEOUT_DEFAULT_MS;
+
+use crate::StartError;
+use crate::profile::Profile;
+
+/// How to start a client.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// Any of the cluster's nodes: the first that answers tells about the rest.
+    pub seeds: Vec<SocketAddr>,
+    /// As whom.
+    pub credentials: Credentials,
+    /// What a request may take, all its attempts together, unless its options say otherwise.
+    pub timeout: Duration,
+    /// What its first attempts may take each: so long can a dead node delay a request.
+    pub attempt_timeout: Duration,
+    /// The most requests under way; more wait their turn.
+    pub in_flight_limit: usize,
+    /// How often the topology is fetched when nothing says that it has changed.
+    pub refresh_interval: Duration,
+}
+
+impl ClientConfig {
+    /// The usual bounds.
+    #[must_use]
+    pub fn new(seeds: Vec<SocketAddr>, credentials: Credentials) -> Self {
+        Self {
+            seeds,
+            credentials,
+            timeout: Duration::from_millis(TIMEOUT_DEFAULT_MS.into()),
+            attempt_timeout: Duration::from_secs(1),
+            in_flight_limit: 4096,
+            refresh_interval: Duration::from_secs(10),
+        }
+    }
+
+    /// The usual bounds with a profile's seeds and certificates.
+    ///
+    /// # Errors
+    /// A seed is not an address or a certificate can't be used; the error names it.
+    pub fn from_profile(profile: &Profile) -> Result<Self, StartError> {
+        let credentials = Credentials::load(&profile.ca, &profile.cert, &profile.key)
+            .map_err(StartError::Credentials)?;
+        Ok(Self::new(profile.addresses()?, credentials))
+    }
+}

@@ -1,0 +1,154 @@
+//! One connection to each node, made when it is first needed and again after it was lost.
+//!
+//! Invariant: one dial to a node at a time; who else wants it waits for that one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jedlik_net::{CloseCode, Connection, Endpoint, SendError};
+use jedlik_protocol::client::ClientRequest;
+use jedlik_protocol::codec::Frame;
+use tokio::time::{Instant, timeout_at};
+
+use crate::AttemptError;
+use crate::calls::{Answer, Calls};
+use crate::routes::Target;
+
+/// The way to one node.
+pub(crate) struct Link {
+    target: Target,
+    connection: Mutex<Option<Connection>>,
+    dialing: tokio::sync::Mutex<()>,
+    in_doubt: AtomicBool,
+}
+
+/// The ways to all nodes.
+pub(crate) struct Links {
+    endpoint: Endpoint,
+    calls: Arc<Calls>,
+    links: Mutex<HashMap<Target, Arc<Link>>>,
+}
+
+impl Links {
+    pub(crate) fn new(endpoint: Endpoint, calls: Arc<Calls>) -> Self {
+        Self { endpoint, calls, links: Mutex::default() }
+    }
+
+    /// Sends one request to one node and waits for the answer, `share` at most.
+    pub(crate) async fn ask(
+        &self,
+        target: Target,
+        request: ClientRequest,
+        share: Duration,
+    ) -> Result<Answer, AttemptError> {
+        let address = target.address;
+        let until = Instant::now() + share;
+        let link = self.link(target);
+        let connection = match timeout_at(until, link.connection(&self.endpoint)).await {
+            Ok(connection) => connection?,
+            Err(_) => return Err(AttemptError::Connect { address, reason: no_answer(share) }),
+        };
+        let call = self.calls.enter(connection.id());
+        connection.send(Frame::ClientRequest { id: call.id(), request }).map_err(|error| {
+            match error {
+                SendError::Full { .. } => AttemptError::Full { address },
+                SendError::TooLong { length, limit } => AttemptError::TooLong { length, limit },
+                SendError::Closed => {
+                    AttemptError::Connect { address, reason: "the connection is over".into() }
+                }
+            }
+        })?;
+        match timeout_at(until, call.answered()).await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(AttemptError::Lost { address }),
+            Err(_) => Err(AttemptError::Silent { address, after: share }),
+        }
+    }
+
+    /// Notes that the node of `target` did not do its part; `true` if that is news.
+    pub(crate) fn doubt(&self, target: Target) -> bool {
+        !self.link(target).in_doubt.swap(true, Ordering::Relaxed)
+    }
+
+    /// Takes the doubt back.
+    pub(crate) fn trust(&self, target: Target) {
+        self.link(target).in_doubt.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a node is in doubt.
+    pub(crate) fn in_doubt(&self, target: Target) -> bool {
+        self.table().get(&target).is_some_and(|link| link.in_doubt.load(Ordering::Relaxed))
+    }
+
+    /// Gives up the connection to a node: what waits on it fails, and the next request dials.
+    pub(crate) fn hang_up(&self, target: Target, why: &str) {
+        if let Some(connection) = self.link(target).slot().take() {
+            connection.close(CloseCode::Done, why);
+        }
+    }
+
+    /// Forgets the nodes that are not among `kept`.
+    pub(crate) fn retain(&self, kept: impl Fn(Target) -> bool) {
+        self.table().retain(|target, link| {
+            let keep = kept(*target);
+            if !keep && let Some(connection) = link.slot().take() {
+                connection.close(CloseCode::Done, "no longer a member");
+            }
+            keep
+        });
+    }
+
+    /// Ends all connections.
+    pub(crate) async fn close(&self) {
+        self.endpoint.close().await;
+    }
+
+    fn link(&self, target: Target) -> Arc<Link> {
+        let new = || {
+            Arc::new(Link {
+                target,
+                connection: Mutex::default(),
+                dialing: tokio::sync::Mutex::default(),
+                in_doubt: AtomicBool::new(false),
+            })
+        };
+        self.table().entry(target).or_insert_with(new).clone()
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Target, Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    async fn connection(&self, endpoint: &Endpoint) -> Result<Connection, AttemptError> {
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        let _one_at_a_time = self.dialing.lock().await;
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        let Target { node, address } = self.target;
+        let connection = endpoint
+            .connect(address, node)
+            .await
+            .map_err(|error| AttemptError::Connect { address, reason: error.to_string() })?;
+        *self.slot() = Some(connection.clone());
+        Ok(connection)
+    }
+
+    fn live(&self) -> Option<Connection> {
+        self.slot().clone().filter(|connection| !connection.is_closed())
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn no_answer(share: Duration) -> String {
+    format!("no answer within {} ms", share.as_millis())
+}

@@ -1,0 +1,138 @@
+//! All keys of a bucket: every partition page by page, a few partitions at once.
+//!
+//! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use jedlik_hashing::Partition;
+use jedlik_protocol::client::{
+    ClientRequest, ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest,
+};
+use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
+use jedlik_protocol::{Blob, Key};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::client::Shared;
+use crate::options::wire_ms;
+use crate::request::Repeat;
+use crate::routes::Aim;
+use crate::{ClientError, ScanOptions};
+
+/// The pages of a bucket as they come in. Dropping it ends the scan.
+pub struct Scan {
+    partitions: u32,
+    done: Arc<AtomicU32>,
+    pages: mpsc::Receiver<Result<Vec<ScanItem>, ClientError>>,
+    _readers: JoinSet<()>,
+}
+
+impl Scan {
+    /// The next page, from any partition; `None` after the last. After an error nothing follows.
+    pub async fn next_page(&mut self) -> Option<Result<Vec<ScanItem>, ClientError>> {
+        let page = self.pages.recv().await;
+        if matches!(page, Some(Err(_))) {
+            self.pages.close();
+            while self.pages.try_recv().is_ok() {}
+        }
+        page
+    }
+
+    /// How many partitions have been read to their end, and how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (u32, u32) {
+        (self.done.load(Ordering::Relaxed), self.partitions)
+    }
+}
+
+/// One partition's reader.
+struct Reader {
+    shared: Arc<Shared>,
+    bucket: Blob,
+    options: ScanOptions,
+    pages: mpsc::Sender<Result<Vec<ScanItem>, ClientError>>,
+}
+
+/// Starts the readers.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    bucket: &str,
+    options: &ScanOptions,
+) -> Result<Scan, ClientError> {
+    let bucket = Blob::from(bucket);
+    // Any key will do: what is checked is the bucket.
+    Key::new(bucket.clone(), "any")?;
+    let partitions = shared.routes().partitions().ok_or(ClientError::NoLayout)?.get();
+    let at_once = options.partitions_at_once.max(1);
+    let (sender, pages) = mpsc::channel(at_once);
+    let (next, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let mut readers = JoinSet::new();
+    for _ in 0..at_once {
+        let reader = Reader {
+            shared: shared.clone(),
+            bucket: bucket.clone(),
+            options: options.clone(),
+            pages: sender.clone(),
+        };
+        let (next, done) = (next.clone(), done.clone());
+        readers.spawn(async move {
+            loop {
+                let partition = next.fetch_add(1, Ordering::Relaxed);
+                if partition >= partitions || !reader.read(Partition(partition)).await {
+                    return;
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    Ok(Scan { partitions, done, pages, _readers: readers })
+}
+
+impl Reader {
+    /// Reads one partition to its end; `false` if that failed or nobody wants it any more.
+    async fn read(&self, partition: Partition) -> bool {
+        let mut after = None;
+        loop {
+            match self.page(partition, after).await {
+                Ok(ScanAnswer { items, next }) => {
+                    if !items.is_empty() && self.pages.send(Ok(items)).await.is_err() {
+                        return false;
+                    }
+                    match next {
+                        Some(mark) => after = Some(mark),
+                        None => return true,
+                    }
+                }
+                Err(error) => {
+                    // Nobody listening is as good as having told.
+                    let _ = self.pages.send(Err(error)).await;
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        partition: Partition,
+        after: Option<ScanMark>,
+    ) -> Result<ScanAnswer, ClientError> {
+        let request = |share| {
+            ClientRequest::Scan(ScanRequest {
+                bucket: self.bucket.clone(),
+                partition,
+                after: after.clone(),
+                limit: self.options.page_keys.clamp(1, SCAN_PAGE_RECORDS),
+                values: self.options.values,
+                r: self.options.r,
+                timeout_ms: wire_ms(share),
+            })
+        };
+        let aim = Aim::Partition(partition);
+        match self.shared.run(aim, Repeat::Freely, self.options.timeout, request).await? {
+            ClientResponse::Scanned(answer) => Ok(answer),
+            _ => Err(ClientError::Mismatch),
+        }
+    }
+}
