@@ -60,6 +60,12 @@ impl Key {
         &self.key
     }
 
+    /// A copy that shares no allocation, for keeping: a slice of a receive buffer keeps all of it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { bucket: Blob::from(&self.bucket[..]), key: Blob::from(&self.key[..]) }
+    }
+
     /// Where it lies on the cluster's ring.
     #[must_use]
     pub fn position(&self, cluster: ClusterId) -> Position {

@@ -57,6 +57,12 @@ impl EncodedRecord {
         &self.0
     }
 
+    /// A copy that shares no allocation, for keeping: a slice of a receive buffer keeps all of it.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Blob::from(&self.0[..]))
+    }
+
     /// What stands for this record in comparisons.
     #[must_use]
     pub fn digest(&self) -> Digest {
