@@ -1,1 +1,27 @@
-//! membership.
+//! Who is in the cluster, who is up, and which layout and bucket properties are in force (paper 4.8).
+//!
+//! Invariant: a member's record is written by that member alone, and of two versions of anything all
+//! nodes choose the same one; so gossip brings every node to the same state in any order. Who is up is
+//! the one exception: each node judges that for itself.
+
+#![no_std]
+extern crate alloc;
+
+mod admin;
+mod chance;
+mod detector;
+mod knowledge;
+mod machine;
+mod output;
+mod placement;
+mod relay;
+mod rounds;
+mod view;
+
+pub use knowledge::Unacceptable;
+pub use machine::{Config, Membership};
+pub use output::{Destination, Event, Output};
+pub use view::View;
+
+#[cfg(test)]
+mod tests;
