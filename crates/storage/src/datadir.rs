@@ -1,43 +1,89 @@
-//! A node's data directory.
+//! A node's data directory: whose it is, which life of the node this is, and who may open it.
+//!
+//! Invariant: an incarnation is kept only over a stop that was marked clean, and the mark is gone,
+//! durably, before the directory is open again (the actor rule of design 2).
+//!
+//! ```text
+//! lock       held by the process that has the directory open
+//! node.toml  the identity and the last stop
+//! state      membership's state: magic "jedlikS\n", format 1 (4 bytes), CRC-32 of the rest (4), bytes
+//! shard-N/   one for each shard
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jedlik_protocol::Incarnation;
 
+use crate::disk::{make_directory, replace_file};
+use crate::identity::NodeFile;
 use crate::{Identity, OpenError};
+
+const LOCK: &str = "lock";
+const NODE: &str = "node.toml";
+const STATE: &str = "state";
+const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
+const STATE_FORMAT: u32 = 1;
+const STATE_HEADER_BYTES: usize = 16;
 
 /// An open data directory, locked against every other process.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    incarnation: Incarnation,
+    node: NodeFile,
+    was_clean: bool,
+    /// Unlocked when it is closed, also by the end of the process.
+    _lock: File,
 }
 
 impl DataDir {
     /// Opens the directory at `path`, or makes it, for the node of `identity`. Unless its last stop was
-    /// clean, the node's life is `fresh`, which is drawn at random.
+    /// clean, the node's life is `fresh`, which is to be drawn at random.
     ///
     /// # Errors
     /// In use, another node's, made with other settings, of a newer format, or damaged.
-    pub fn open(path: &Path, _identity: &Identity, fresh: Incarnation) -> Result<Self, OpenError> {
-        Ok(Self { path: path.into(), incarnation: fresh })
+    pub fn open(path: &Path, identity: &Identity, fresh: Incarnation) -> Result<Self, OpenError> {
+        make_directory(path).map_err(|e| OpenError::io("making the data directory", path, e))?;
+        let lock = lock(path)?;
+        let node = match fs::read_to_string(path.join(NODE)) {
+            Ok(text) => {
+                let node = NodeFile::parse(&text, &path.join(NODE))?;
+                node.check(identity, path)?;
+                Some(node)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                refuse_strange_files(path)?;
+                None
+            }
+            Err(error) => return Err(OpenError::io("reading", &path.join(NODE), error)),
+        };
+        let was_clean = node.as_ref().is_none_or(|node| node.clean);
+        let node = match node {
+            Some(node) => node.restarted(fresh),
+            None => NodeFile::first(identity, fresh),
+        };
+        let directory = Self { path: path.into(), node, was_clean, _lock: lock };
+        directory.write_node(&directory.node)?;
+        Ok(directory)
     }
 
     /// This life of the node.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        self.node.incarnation()
     }
 
     /// How often the directory has been opened, this time included.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        1
+        self.node.generation
     }
 
     /// Whether the stop before this start was clean; true for a new directory.
     #[must_use]
     pub fn was_clean(&self) -> bool {
-        true
+        self.was_clean
     }
 
     /// Where shard `index` keeps its files; made if it is not there.
@@ -45,7 +91,10 @@ impl DataDir {
     /// # Errors
     /// The operating system's.
     pub fn shard_dir(&self, index: u16) -> Result<PathBuf, OpenError> {
-        Ok(self.path.join(format!("shard-{index}")))
+        let path = self.path.join(format!("shard-{index}"));
+        make_directory(&path)
+            .map_err(|e| OpenError::io("making the shard's directory", &path, e))?;
+        Ok(path)
     }
 
     /// What [`Self::save_state`] last saved.
@@ -53,22 +102,74 @@ impl DataDir {
     /// # Errors
     /// The file can't be read, is damaged or of a newer format.
     pub fn load_state(&self) -> Result<Option<Vec<u8>>, OpenError> {
-        Ok(None)
+        let path = self.path.join(STATE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OpenError::io("reading", &path, error)),
+        };
+        let damaged = |what: &str| OpenError::Damaged { path: path.clone(), what: what.into() };
+        let header = bytes.first_chunk::<STATE_HEADER_BYTES>();
+        let Some(header) = header.filter(|header| header[..8] == STATE_MAGIC) else {
+            return Err(damaged("it does not begin as a state file does"));
+        };
+        let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i]));
+        if number(8) > STATE_FORMAT {
+            return Err(OpenError::NewerFormat { path, found: number(8), known: STATE_FORMAT });
+        }
+        let state = &bytes[STATE_HEADER_BYTES..];
+        if crc32fast::hash(state) != number(12) {
+            return Err(damaged("its checksum does not match"));
+        }
+        Ok(Some(state.to_vec()))
     }
 
     /// Saves membership's state in place of the last one, durably; after a crash one of the two is there.
     ///
     /// # Errors
     /// The operating system's; the last one is still there.
-    pub fn save_state(&self, _state: &[u8]) -> Result<(), OpenError> {
-        Ok(())
+    pub fn save_state(&self, state: &[u8]) -> Result<(), OpenError> {
+        let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + state.len());
+        bytes.extend_from_slice(&STATE_MAGIC);
+        bytes.extend_from_slice(&STATE_FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(state).to_le_bytes());
+        bytes.extend_from_slice(state);
+        replace_file(&self.path, STATE, &bytes)
+            .map_err(|error| OpenError::io("writing", &self.path.join(STATE), error))
     }
 
     /// Marks the stop as clean, durably, and gives up the lock. Everything else must be closed before.
     ///
     /// # Errors
-    /// The operating system's; the next start counts as unclean.
+    /// The operating system's; the next start may count as unclean.
     pub fn mark_clean(self) -> Result<(), OpenError> {
-        Ok(())
+        self.write_node(&self.node.stopped())
     }
+
+    fn write_node(&self, node: &NodeFile) -> Result<(), OpenError> {
+        replace_file(&self.path, NODE, node.encode().as_bytes())
+            .map_err(|error| OpenError::io("writing", &self.path.join(NODE), error))
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let at = path.join(LOCK);
+    let file = File::create(&at).map_err(|error| OpenError::io("making", &at, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.into() }),
+        Err(TryLockError::Error(error)) => Err(OpenError::io("locking", &at, error)),
+    }
+}
+
+/// A directory without an identity must hold nothing but what an interrupted first start leaves.
+fn refuse_strange_files(path: &Path) -> Result<(), OpenError> {
+    let entries = fs::read_dir(path).map_err(|error| OpenError::io("listing", path, error))?;
+    for entry in entries {
+        let name = entry.map_err(|error| OpenError::io("listing", path, error))?.file_name();
+        if name != LOCK && name != "node.toml.new" {
+            return Err(OpenError::NotADataDir { path: path.into() });
+        }
+    }
+    Ok(())
 }

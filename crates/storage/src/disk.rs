@@ -76,7 +76,7 @@ impl Directory {
     /// # Errors
     /// The operating system's.
     pub fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        make_directory(path)?;
         Ok(Self { path: path.into() })
     }
 }
@@ -122,6 +122,27 @@ impl JournalFile for File {
     fn truncate(&mut self, length_bytes: u64) -> io::Result<()> {
         self.set_len(length_bytes)
     }
+}
+
+/// Makes a directory, durably; its parents too, but those not durably.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces `name` in `directory` by a file of these bytes, durably: after a crash the old one or the
+/// new one is there.
+pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = directory.join(format!("{name}.new"));
+    let mut file = File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&unfinished, directory.join(name))?;
+    sync_directory(directory)
 }
 
 /// Makes the names in a directory durable.

@@ -1,7 +1,17 @@
-//! Whose a data directory is, and the settings that are fixed when it is made.
+//! Whose a data directory is, the settings that are fixed when it is made, and the file that says so.
+//!
+//! Invariant: a directory is opened only by the node, and with the settings, that it was made for.
+
+use std::path::Path;
 
 use jedlik_hashing::{NodeId, PartitionCount};
-use jedlik_protocol::ClusterId;
+use jedlik_protocol::{ClusterId, Incarnation};
+use serde::{Deserialize, Serialize};
+
+use crate::OpenError;
+
+/// The newest format of `node.toml` that is read, and the one that is written.
+const FORMAT: u32 = 1;
 
 /// What a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,4 +26,106 @@ pub struct Identity {
     pub engine: String,
     /// Q: how many partitions the cluster has.
     pub partitions: PartitionCount,
+}
+
+/// `node.toml`. Identifiers are hexadecimal text, since TOML's integers have a sign.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeFile {
+    format: u32,
+    cluster: String,
+    node: String,
+    shards: u16,
+    engine: String,
+    partitions: u32,
+    incarnation: String,
+    pub(crate) generation: u64,
+    pub(crate) clean: bool,
+}
+
+/// Read before the rest, which a newer format may have changed.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+impl NodeFile {
+    /// Of a directory that is being made.
+    pub(crate) fn first(identity: &Identity, incarnation: Incarnation) -> Self {
+        Self {
+            format: FORMAT,
+            cluster: identity.cluster.to_string(),
+            node: identity.node.to_string(),
+            shards: identity.shards,
+            engine: identity.engine.clone(),
+            partitions: identity.partitions.get(),
+            incarnation: hexadecimal(incarnation),
+            generation: 1,
+            clean: false,
+        }
+    }
+
+    /// The next life, unless the last stop was clean.
+    pub(crate) fn restarted(self, fresh: Incarnation) -> Self {
+        let incarnation = if self.clean { self.incarnation } else { hexadecimal(fresh) };
+        Self { incarnation, generation: self.generation + 1, clean: false, ..self }
+    }
+
+    /// The same life, stopped cleanly.
+    pub(crate) fn stopped(&self) -> Self {
+        Self { clean: true, ..self.clone() }
+    }
+
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, OpenError> {
+        let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
+        let FormatOnly { format } =
+            toml::from_str(text).map_err(|error| damaged(error.message().into()))?;
+        if format > FORMAT {
+            return Err(OpenError::NewerFormat { path: path.into(), found: format, known: FORMAT });
+        }
+        let file: Self = toml::from_str(text).map_err(|error| damaged(error.message().into()))?;
+        if u64::from_str_radix(&file.incarnation, 16).is_err() {
+            return Err(damaged(format!("incarnation {:?} is not a number", file.incarnation)));
+        }
+        Ok(file)
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        let body = toml::to_string(self).expect("numbers, texts and flags are all TOML");
+        format!("# Written by jedlik-node; not meant to be edited.\n{body}")
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        // Parsed before: see `parse`.
+        Incarnation(u64::from_str_radix(&self.incarnation, 16).unwrap_or_default())
+    }
+
+    /// Refuses a directory that was made for something else.
+    pub(crate) fn check(&self, identity: &Identity, path: &Path) -> Result<(), OpenError> {
+        let expected = Self::first(identity, Incarnation(0));
+        let own = "point the node at its own data directory";
+        let fixed = "it is fixed when the directory is made: set the configuration back";
+        for (what, found, expected, remedy) in [
+            ("cluster", &self.cluster, &expected.cluster, own),
+            ("node", &self.node, &expected.node, own),
+            ("engine", &self.engine, &expected.engine, fixed),
+            ("a shard count of", &self.shards.to_string(), &expected.shards.to_string(), fixed),
+            (
+                "a partition count of",
+                &self.partitions.to_string(),
+                &expected.partitions.to_string(),
+                fixed,
+            ),
+        ] {
+            if found != expected {
+                let (path, found, expected) = (path.into(), found.clone(), expected.clone());
+                return Err(OpenError::Mismatch { path, what, found, expected, remedy });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hexadecimal(incarnation: Incarnation) -> String {
+    format!("{:016x}", incarnation.0)
 }

@@ -2,15 +2,23 @@
 //!
 //! Invariant: a write whose completion said `Ok` survives what its durability names, and every record
 //! read from disk has passed its checksum.
+//!
+//! A record's way: [`Shard::apply`] merges it with what is there, puts it into the buffer and queues a
+//! frame; the journal's thread writes and syncs frames in groups and answers; the flusher's thread moves
+//! full buffers into the engine, after which their segments of the journal are removed.
 
+mod buffer;
 mod datadir;
 mod disk;
 mod error;
+mod flusher;
+mod format;
 mod identity;
 mod journal;
 mod memory;
 mod merge;
 mod options;
+mod overlay;
 mod redb_store;
 mod shard;
 mod stats;

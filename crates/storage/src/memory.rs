@@ -51,7 +51,7 @@ impl Store for MemoryStore {
         let mut contents = self.write();
         for (key, record) in batch {
             let current = contents.records.get(key);
-            let record = merged(current, record)?;
+            let record = merged(current, record.clone())?;
             let before = current.map_or(0, |current| size(key, current));
             contents.bytes = contents.bytes - before + size(key, &record);
             contents.records.insert(key.clone(), record);

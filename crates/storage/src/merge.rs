@@ -11,9 +11,9 @@ use crate::StoreError;
 /// Bytes are kept as they came wherever the merged record equals one of the two.
 pub(crate) fn merged(
     current: Option<&StoredRecord>,
-    new: &StoredRecord,
+    new: StoredRecord,
 ) -> Result<StoredRecord, StoreError> {
-    let Some(current) = current else { return Ok(new.clone()) };
+    let Some(current) = current else { return Ok(new) };
     let local = new.local.or(current.local);
     if current.record.bytes() == new.record.bytes() {
         return Ok(StoredRecord { local, record: current.record.clone() });
@@ -23,7 +23,7 @@ pub(crate) fn merged(
     let mut both = ours.clone();
     both.merge(&theirs);
     let record = if both == theirs {
-        new.record.clone()
+        new.record
     } else if both == ours {
         current.record.clone()
     } else {

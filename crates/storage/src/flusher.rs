@@ -1,0 +1,107 @@
+//! The flusher's thread: moves a full buffer into the engine.
+//!
+//! Invariant: the journal hears that a generation is flushed only after the engine has made all of it
+//! durable. A failed flush is tried again until it succeeds or the shard is gone.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jedlik_protocol::{PlacedKey, StoredRecord};
+use tracing::warn;
+
+use crate::buffer::Buffer;
+use crate::journal::Message;
+use crate::stats::SharedCounters;
+use crate::{Store, StoreError};
+
+/// The most that one commit of the engine takes, in bytes of records: it bounds the copies made for it.
+const COMMIT_LIMIT_BYTES: usize = 16 << 20;
+
+/// A full buffer.
+pub(crate) struct Frozen {
+    pub(crate) generation: u64,
+    pub(crate) buffer: Buffer,
+}
+
+/// What became of a flush.
+pub(crate) enum FlushReport {
+    Flushed,
+    Failed(StoreError),
+}
+
+/// What the thread begins with.
+pub(crate) struct FlusherSettings {
+    pub(crate) shard: u16,
+    pub(crate) engine: Arc<dyn Store>,
+    pub(crate) journal: Sender<Message>,
+    pub(crate) retry: Duration,
+    pub(crate) counters: Arc<SharedCounters>,
+}
+
+/// The thread's handle: one buffer at a time, one or more reports for each.
+pub(crate) struct Flusher {
+    sender: Sender<Arc<Frozen>>,
+    pub(crate) reports: Receiver<FlushReport>,
+    thread: JoinHandle<()>,
+}
+
+impl Flusher {
+    pub(crate) fn start(settings: FlusherSettings) -> io::Result<Self> {
+        let (sender, buffers) = channel();
+        let (report, reports) = channel();
+        let thread = thread::Builder::new()
+            .name(format!("flusher-{}", settings.shard))
+            .spawn(move || run(&settings, &buffers, &report))?;
+        Ok(Self { sender, reports, thread })
+    }
+
+    /// Starts on `frozen`; the one before it must have been flushed.
+    pub(crate) fn flush(&self, frozen: Arc<Frozen>) {
+        // A thread that is gone has panicked: the buffer fills and applies are refused.
+        let _ = self.sender.send(frozen);
+    }
+
+    /// Waits for a flush under way, without trying again, and ends the thread.
+    pub(crate) fn join(self) {
+        drop(self.sender);
+        let _ = self.thread.join();
+    }
+}
+
+fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sender<FlushReport>) {
+    while let Ok(frozen) = buffers.recv() {
+        while let Err(error) = merge_into(&*settings.engine, &frozen.buffer) {
+            settings.counters.flush_failures.add(1);
+            let shard = settings.shard;
+            warn!(shard, %error, "the buffer could not be flushed into the engine; trying again");
+            let _ = report.send(FlushReport::Failed(error));
+            // Nothing is sent while a buffer is under way, so this is a wait that ends with the shard.
+            if let Err(RecvTimeoutError::Disconnected) = buffers.recv_timeout(settings.retry) {
+                return;
+            }
+        }
+        // Whoever is gone needs to hear of it no more.
+        let _ = settings.journal.send(Message::Flushed(frozen.generation));
+        drop(frozen);
+        let _ = report.send(FlushReport::Flushed);
+    }
+}
+
+/// Merges all of `buffer` into the engine, in sorted batches.
+pub(crate) fn merge_into(engine: &dyn Store, buffer: &Buffer) -> Result<(), StoreError> {
+    let mut batch: Vec<(PlacedKey, StoredRecord)> = Vec::new();
+    let mut bytes = 0;
+    for (key, record) in buffer.records() {
+        bytes += record.record.bytes().len();
+        batch.push((key.clone(), record.clone()));
+        if bytes >= COMMIT_LIMIT_BYTES {
+            engine.merge_many(&batch)?;
+            batch.clear();
+            bytes = 0;
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { engine.merge_many(&batch) }
+}

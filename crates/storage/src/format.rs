@@ -1,0 +1,146 @@
+//! The bytes of keys and records, the same in the journal and in the engines.
+//!
+//! Invariant: key bytes sort as [`PlacedKey`]s do.
+//!
+//! ```text
+//! key     partition  4 bytes, big endian
+//!         position  16 bytes, big endian
+//!         bucket     each 00 written as 00 FF, then 00 00
+//!         key        to the end
+//!
+//! body    flags      1 byte: 1 if a local actor follows
+//!         actor      8 bytes, little endian, if so
+//!         life       8 bytes, little endian, if so: the incarnation that wrote the record
+//!         record     to the end, as on the wire
+//!
+//! value   format     1 byte: 1
+//!         checksum   4 bytes, little endian: CRC-32 of the key bytes, then of the body
+//!         body       to the end
+//! ```
+
+use crc32fast::Hasher;
+use jedlik_hashing::{Partition, Position};
+use jedlik_protocol::{EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, StoredRecord};
+use jedlik_vclock::ActorId;
+
+/// The format of a value in an engine.
+const VALUE_FORMAT: u8 = 1;
+/// Format and checksum.
+const VALUE_HEADER_BYTES: usize = 5;
+/// Set when a local actor follows the flags.
+const HAS_LOCAL: u8 = 1;
+/// Partition and position.
+const PLACE_BYTES: usize = 20;
+
+/// Appends the bytes of `key`.
+pub(crate) fn push_key(out: &mut Vec<u8>, key: &PlacedKey) {
+    out.extend_from_slice(&key.partition.0.to_be_bytes());
+    out.extend_from_slice(&key.position.0.to_be_bytes());
+    for &byte in key.key.bucket().iter() {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(key.key.key());
+}
+
+/// The bytes of `key`.
+pub(crate) fn key_bytes(key: &PlacedKey) -> Vec<u8> {
+    let mut out =
+        Vec::with_capacity(PLACE_BYTES + key.key.bucket().len() + 2 + key.key.key().len());
+    push_key(&mut out, key);
+    out
+}
+
+/// The key that `bytes` stand for, or `None` if they stand for none.
+pub(crate) fn parse_key(bytes: &[u8]) -> Option<PlacedKey> {
+    let (partition, rest) = bytes.split_first_chunk::<4>()?;
+    let (position, mut rest) = rest.split_first_chunk::<16>()?;
+    let mut bucket = Vec::new();
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        if byte == 0 {
+            let (&next, after) = rest.split_first()?;
+            rest = after;
+            match next {
+                0 => break,
+                0xff => {}
+                _ => return None,
+            }
+        }
+        bucket.push(byte);
+    }
+    Some(PlacedKey {
+        partition: Partition(u32::from_be_bytes(*partition)),
+        position: Position(u128::from_be_bytes(*position)),
+        key: Key::new(bucket, rest).ok()?,
+    })
+}
+
+/// Appends the body of `record`.
+pub(crate) fn push_body(out: &mut Vec<u8>, record: &StoredRecord) {
+    match record.local {
+        None => out.push(0),
+        Some(local) => {
+            out.push(HAS_LOCAL);
+            out.extend_from_slice(&local.actor.0.to_le_bytes());
+            out.extend_from_slice(&local.incarnation.0.to_le_bytes());
+        }
+    }
+    out.extend_from_slice(record.record.bytes());
+}
+
+/// The record of a body whose checksum was right; shares nothing with `bytes`.
+pub(crate) fn parse_body(bytes: &[u8]) -> Option<StoredRecord> {
+    let (&flags, mut rest) = bytes.split_first()?;
+    let local = match flags {
+        0 => None,
+        HAS_LOCAL => {
+            let (actor, after) = rest.split_first_chunk::<8>()?;
+            let (incarnation, after) = after.split_first_chunk::<8>()?;
+            rest = after;
+            Some(LocalActor {
+                actor: ActorId(u64::from_le_bytes(*actor)),
+                incarnation: Incarnation(u64::from_le_bytes(*incarnation)),
+            })
+        }
+        _ => return None,
+    };
+    Some(StoredRecord { local, record: EncodedRecord::from_bytes(rest).ok()? })
+}
+
+/// The value under which an engine stores `record`.
+pub(crate) fn value_bytes(key: &[u8], record: &StoredRecord) -> Vec<u8> {
+    let mut out = Vec::with_capacity(VALUE_HEADER_BYTES + 17 + record.record.bytes().len());
+    out.push(VALUE_FORMAT);
+    out.extend_from_slice(&[0; 4]);
+    push_body(&mut out, record);
+    let checksum = checksum(key, &out[VALUE_HEADER_BYTES..]);
+    out[1..VALUE_HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// The record in an engine's value, or what is wrong with it.
+pub(crate) fn parse_value(key: &[u8], value: &[u8]) -> Result<StoredRecord, &'static str> {
+    let Some((&[format, a, b, c, d], body)) = value.split_first_chunk::<VALUE_HEADER_BYTES>()
+    else {
+        return Err("it is cut short");
+    };
+    if format != VALUE_FORMAT {
+        return Err("its format is unknown");
+    }
+    if checksum(key, body) != u32::from_le_bytes([a, b, c, d]) {
+        return Err("its checksum does not match");
+    }
+    parse_body(body).ok_or("its bytes are not a record")
+}
+
+fn checksum(key: &[u8], body: &[u8]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(key);
+    hasher.update(body);
+    hasher.finalize()
+}

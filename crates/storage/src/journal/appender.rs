@@ -1,0 +1,210 @@
+//! The segments being written: appending, syncing, rotating, removing.
+//!
+//! Invariant: a frame's number is used up only once the frame is whole in its file, and
+//! `synced_through` never passes a frame whose sync has failed while its segment is there.
+
+use std::hash::{BuildHasher, RandomState};
+
+use tracing::warn;
+
+use crate::disk::{Disk, JournalFile};
+use crate::{ShardIdentity, StoreError};
+
+use super::frame;
+use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
+
+/// The shard's segments, of which at most one is open.
+pub(super) struct Appender {
+    disk: Box<dyn Disk>,
+    identity: ShardIdentity,
+    salt: u32,
+    open: Option<Segment>,
+    closed: Vec<ClosedSegment>,
+    next_number: u64,
+    next_lsn: u64,
+    synced_through: u64,
+    /// The buffer's generation to which frames belong now.
+    generation: u64,
+    /// The last generation with frames of which a sync has failed: until it is flushed, whether they
+    /// are on disk is unknown.
+    unsure: Option<u64>,
+}
+
+struct Segment {
+    name: String,
+    file: Box<dyn JournalFile>,
+    length_bytes: u64,
+    /// The last generation that has frames in it.
+    generation: u64,
+    dirty: bool,
+}
+
+struct ClosedSegment {
+    name: String,
+    length_bytes: u64,
+    generation: u64,
+}
+
+impl Appender {
+    /// Begins after what a replay found; no file is made before the first append.
+    pub(super) fn new(
+        disk: Box<dyn Disk>,
+        identity: ShardIdentity,
+        next_number: u64,
+        next_lsn: u64,
+    ) -> Self {
+        Self {
+            disk,
+            identity,
+            // The standard library seeds each of these from the system's randomness.
+            salt: RandomState::new().hash_one(next_lsn) as u32,
+            open: None,
+            closed: Vec::new(),
+            next_number,
+            next_lsn,
+            synced_through: next_lsn - 1,
+            generation: 0,
+            unsure: None,
+        }
+    }
+
+    /// The size of all segments.
+    pub(super) fn length_bytes(&self) -> u64 {
+        let closed: u64 = self.closed.iter().map(|segment| segment.length_bytes).sum();
+        closed + self.open.as_ref().map_or(0, |segment| segment.length_bytes)
+    }
+
+    /// Whether something was appended since the last sync.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.open.as_ref().is_some_and(|segment| segment.dirty)
+    }
+
+    /// Numbers the frames and writes them. Returns how many there were.
+    pub(super) fn append(&mut self, frames: &mut [u8]) -> Result<u64, StoreError> {
+        if self.open.is_none() {
+            self.open = Some(self.create()?);
+        }
+        let count = frame::seal(frames, self.salt, self.next_lsn, self.synced_through);
+        let segment = self.open.as_mut().expect("it was made above");
+        if let Err(source) = segment.file.append(frames) {
+            let error = StoreError::io("appending to the journal", source);
+            self.cut_back();
+            return Err(error);
+        }
+        segment.length_bytes += frames.len() as u64;
+        segment.generation = self.generation;
+        segment.dirty = true;
+        self.next_lsn += count;
+        Ok(count)
+    }
+
+    /// Makes everything appended so far durable. After a failure the segment is not used again: what
+    /// the operating system has kept of it is unknown.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        let Some(segment) = self.open.as_mut().filter(|segment| segment.dirty) else {
+            return Ok(());
+        };
+        if let Err(source) = segment.file.sync() {
+            self.unsure = Some(segment.generation);
+            self.seal();
+            return Err(StoreError::io("syncing the journal", source));
+        }
+        segment.dirty = false;
+        if self.unsure.is_none() {
+            self.synced_through = self.next_lsn - 1;
+        }
+        Ok(())
+    }
+
+    /// From now on frames belong to `generation`, in a segment of their own if one can be made: it is,
+    /// with the next append.
+    pub(super) fn rotate(&mut self, generation: u64) {
+        self.generation = generation;
+        if self.is_dirty()
+            && let Err(error) = self.sync()
+        {
+            warn!(%error, "a segment of the journal could not be synced at its end");
+        }
+        self.seal();
+    }
+
+    /// Removes the segments whose frames all belong to generations up to `generation`.
+    pub(super) fn remove_through(&mut self, generation: u64) -> Result<(), StoreError> {
+        if self.unsure.is_some_and(|unsure| unsure <= generation) {
+            self.unsure = None;
+        }
+        let count = self.closed.iter().take_while(|s| s.generation <= generation).count();
+        if count == 0 {
+            return Ok(());
+        }
+        for segment in &self.closed[..count] {
+            match self.disk.remove(&segment.name) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("removing a segment of the journal", source));
+                }
+                _ => {}
+            }
+        }
+        self.closed.drain(..count);
+        self.disk.sync_names().map_err(|e| StoreError::io("syncing the journal's directory", e))
+    }
+
+    /// Removes every segment: the engine holds everything.
+    pub(super) fn clear(&mut self) -> Result<(), StoreError> {
+        self.seal();
+        self.remove_through(u64::MAX)
+    }
+
+    fn create(&mut self) -> Result<Segment, StoreError> {
+        let number = self.next_number;
+        let header = Header {
+            identity: self.identity,
+            number,
+            first_lsn: self.next_lsn,
+            synced_through: self.synced_through,
+            salt: self.salt,
+        };
+        let name = segment::name(number);
+        let doing = "beginning a segment of the journal";
+        let mut file = self.disk.create(&name).map_err(|source| StoreError::io(doing, source))?;
+        // A leftover keeps its number, so that it is never taken for the next one.
+        self.next_number += 1;
+        let written = file
+            .append(&header.encode())
+            .and_then(|()| file.sync())
+            .and_then(|()| self.disk.sync_names());
+        if let Err(source) = written {
+            if let Err(error) = self.disk.remove(&name) {
+                warn!(name, %error, "an unfinished segment of the journal could not be removed");
+            }
+            return Err(StoreError::io(doing, source));
+        }
+        Ok(Segment {
+            name,
+            file,
+            length_bytes: SEGMENT_HEADER_BYTES as u64,
+            generation: self.generation,
+            dirty: false,
+        })
+    }
+
+    /// Cuts off what a failed append has left, or else gives the segment up.
+    fn cut_back(&mut self) {
+        let Some(segment) = &mut self.open else { return };
+        if let Err(error) = segment.file.truncate(segment.length_bytes) {
+            warn!(%error, "the journal could not be cut back after a failed append");
+            if segment.dirty {
+                // Nobody will sync these frames any more.
+                self.unsure = Some(segment.generation);
+            }
+            self.seal();
+        }
+    }
+
+    /// Closes the open segment; the next append begins another.
+    fn seal(&mut self) {
+        if let Some(Segment { name, length_bytes, generation, .. }) = self.open.take() {
+            self.closed.push(ClosedSegment { name, length_bytes, generation });
+        }
+    }
+}

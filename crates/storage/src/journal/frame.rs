@@ -1,0 +1,116 @@
+//! One record in the journal: how it is written and how it is recognised.
+//!
+//! Invariant: a frame is accepted only if its checksum matches under its segment's salt, so bytes that
+//! a client put into a value never pass for a frame.
+
+use crc32fast::Hasher;
+use jedlik_protocol::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES, RECORD_LIMIT_MAX_BYTES};
+use jedlik_protocol::{PlacedKey, StoredRecord};
+
+use crate::format;
+
+/// Where a reader that has lost its way looks for the next frame.
+pub(super) const MAGIC: [u8; 4] = *b"\xf1jRF";
+/// Everything before the payload.
+pub(super) const FRAME_HEADER_BYTES: usize = 28;
+/// The longest payload: the largest record, and the longest key with its bucket escaped.
+pub(crate) const PAYLOAD_LIMIT_BYTES: usize =
+    RECORD_LIMIT_MAX_BYTES as usize + 2 * BUCKET_LIMIT_BYTES + KEY_LIMIT_BYTES + 64;
+
+const CHECKSUM: std::ops::Range<usize> = 4..8;
+const LENGTH: std::ops::Range<usize> = 8..12;
+const LSN: std::ops::Range<usize> = 12..20;
+const SYNCED_THROUGH: std::ops::Range<usize> = 20..28;
+
+/// Appends a frame whose place in the journal is not known yet: [`seal`] fills that in.
+///
+/// Returns the frame's length; past the limit of a payload nothing is appended and the payload's length
+/// is the error.
+pub(crate) fn push(
+    out: &mut Vec<u8>,
+    key: &PlacedKey,
+    record: &StoredRecord,
+) -> Result<usize, usize> {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_HEADER_BYTES + 2]);
+    let key_start = out.len();
+    format::push_key(out, key);
+    let key_bytes = out.len() - key_start;
+    format::push_body(out, record);
+    let payload_bytes = out.len() - start - FRAME_HEADER_BYTES;
+    let key_length = u16::try_from(key_bytes).ok().filter(|_| payload_bytes <= PAYLOAD_LIMIT_BYTES);
+    let Some(key_length) = key_length else {
+        out.truncate(start);
+        return Err(payload_bytes);
+    };
+    let frame = &mut out[start..];
+    frame[..4].copy_from_slice(&MAGIC);
+    frame[LENGTH].copy_from_slice(&(payload_bytes as u32).to_le_bytes());
+    frame[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + 2].copy_from_slice(&key_length.to_le_bytes());
+    Ok(frame.len())
+}
+
+/// Gives each frame in `frames` its number, counting from `lsn`, and its checksum. Returns how many there are.
+pub(super) fn seal(frames: &mut [u8], salt: u32, lsn: u64, synced_through: u64) -> u64 {
+    let (mut offset, mut count) = (0, 0);
+    while offset < frames.len() {
+        let length = FRAME_HEADER_BYTES + payload_length(&frames[offset..]);
+        let frame = &mut frames[offset..offset + length];
+        frame[LSN].copy_from_slice(&(lsn + count).to_le_bytes());
+        frame[SYNCED_THROUGH].copy_from_slice(&synced_through.to_le_bytes());
+        let checksum = checksum(frame, salt);
+        frame[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        offset += length;
+        count += 1;
+    }
+    count
+}
+
+/// A frame that was read.
+pub(super) struct Frame {
+    pub(super) lsn: u64,
+    pub(super) synced_through: u64,
+    pub(super) key: PlacedKey,
+    pub(super) record: StoredRecord,
+    /// In the file.
+    pub(super) length_bytes: usize,
+}
+
+/// Reads the frame at the start of `bytes`; `None` if there is none.
+pub(super) fn parse(bytes: &[u8], salt: u32) -> Option<Frame> {
+    if bytes.len() < FRAME_HEADER_BYTES || bytes[..4] != MAGIC {
+        return None;
+    }
+    let payload_bytes = payload_length(bytes);
+    if payload_bytes > PAYLOAD_LIMIT_BYTES {
+        return None;
+    }
+    let frame = bytes.get(..FRAME_HEADER_BYTES + payload_bytes)?;
+    if checksum(frame, salt).to_le_bytes() != frame[CHECKSUM] {
+        return None;
+    }
+    let (key_length, rest) = frame[FRAME_HEADER_BYTES..].split_first_chunk::<2>()?;
+    let (key, body) = rest.split_at_checked(u16::from_le_bytes(*key_length).into())?;
+    Some(Frame {
+        lsn: number(&frame[LSN]),
+        synced_through: number(&frame[SYNCED_THROUGH]),
+        key: format::parse_key(key)?,
+        record: format::parse_body(body)?,
+        length_bytes: frame.len(),
+    })
+}
+
+fn payload_length(frame: &[u8]) -> usize {
+    frame[LENGTH].iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte))
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+/// CRC-32 of everything past the checksum, started from the segment's salt.
+fn checksum(frame: &[u8], salt: u32) -> u32 {
+    let mut hasher = Hasher::new_with_initial(salt);
+    hasher.update(&frame[CHECKSUM.end..]);
+    hasher.finalize()
+}

@@ -1,0 +1,278 @@
+//! Reading the journal after a crash.
+//!
+//! Invariant: every frame that can be read is replayed, and bytes that can't be read are damage exactly
+//! when a later frame says that the records missing there had been synced.
+
+use std::collections::BTreeMap;
+
+use jedlik_protocol::{PlacedKey, StoredRecord};
+use tracing::{error, info};
+
+use crate::disk::Disk;
+use crate::merge::merged;
+use crate::{OpenError, ShardIdentity, Store};
+
+use super::frame::{self, Frame, MAGIC};
+use super::segment::{self, FORMAT, Header, HeaderError, SEGMENT_HEADER_BYTES};
+
+/// What opening a shard found in its journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Frames replayed into the engine.
+    pub records: u64,
+    /// Segments read.
+    pub segments: u64,
+    /// Bytes cut short by the crash, of writes that were never acknowledged as synced.
+    pub torn_bytes: u64,
+    /// Bytes that had been synced and can't be read any more: the other replicas have to repair them.
+    pub damaged: Vec<DamagedRegion>,
+}
+
+/// A part of a segment that held synced records and can't be read any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedRegion {
+    /// The segment's file name.
+    pub segment: String,
+    /// Where the region begins.
+    pub offset_bytes: u64,
+    /// How long it is; 0 if whole frames are missing without a trace.
+    pub length_bytes: u64,
+    /// How many synced records it held; 0 if that is not known.
+    pub records: u64,
+}
+
+/// What the next segment has to follow.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Replayed {
+    pub(crate) recovery: Recovery,
+    /// All of them, in order, for removal.
+    pub(crate) segments: Vec<String>,
+    pub(crate) next_number: u64,
+    pub(crate) next_lsn: u64,
+}
+
+/// Reads every segment on `disk` and merges what they hold into `engine`, in sorted batches of about
+/// `batch_bytes`. The segments stay where they are.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    identity: ShardIdentity,
+    engine: &dyn Store,
+    batch_bytes: usize,
+) -> Result<Replayed, OpenError> {
+    let io = |doing, source| OpenError::io(doing, disk.path(), source);
+    let names = disk.list().map_err(|source| io("listing the journal in", source))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
+    numbers.sort_unstable();
+    let mut reader = Reader::default();
+    let mut batch = Batch { engine, limit_bytes: batch_bytes, records: BTreeMap::new(), bytes: 0 };
+    for &number in &numbers {
+        let name = segment::name(number);
+        let bytes = disk.read(&name).map_err(|source| io("reading a segment in", source))?;
+        match Header::parse(&bytes) {
+            Ok(header) => {
+                check_identity(disk, &name, identity, header.identity)?;
+                reader.segment(&name, &header);
+                reader.frames(&name, &bytes, header.salt, |frame| batch.add(frame))?;
+            }
+            Err(HeaderError::Newer(found)) => {
+                let path = disk.path().join(name);
+                return Err(OpenError::NewerFormat { path, found, known: FORMAT });
+            }
+            Err(HeaderError::Unreadable) => reader.headless(&name, bytes.len()),
+        }
+    }
+    batch.flush()?;
+    let next_lsn = reader.expected.unwrap_or(1);
+    let mut recovery = reader.judge();
+    recovery.segments = numbers.len() as u64;
+    report(&recovery, identity);
+    Ok(Replayed {
+        recovery,
+        next_number: numbers.last().map_or(1, |last| last + 1),
+        segments: numbers.into_iter().map(segment::name).collect(),
+        next_lsn,
+    })
+}
+
+fn check_identity(
+    disk: &dyn Disk,
+    name: &str,
+    expected: ShardIdentity,
+    found: ShardIdentity,
+) -> Result<(), OpenError> {
+    if found == expected {
+        return Ok(());
+    }
+    let show = |identity: ShardIdentity| {
+        format!(
+            "shard {} of node {} in cluster {}",
+            identity.shard, identity.node, identity.cluster
+        )
+    };
+    Err(OpenError::Mismatch {
+        path: disk.path().join(name),
+        what: "the journal of",
+        found: show(found),
+        expected: show(expected),
+        remedy: "put each shard's journal back into its own directory",
+    })
+}
+
+fn report(recovery: &Recovery, identity: ShardIdentity) {
+    let shard = identity.shard;
+    for region in &recovery.damaged {
+        error!(
+            shard,
+            segment = region.segment,
+            offset_bytes = region.offset_bytes,
+            length_bytes = region.length_bytes,
+            records = region.records,
+            "the journal is damaged: synced records are lost here and must come from other replicas"
+        );
+    }
+    if recovery.segments > 0 {
+        let (records, torn_bytes) = (recovery.records, recovery.torn_bytes);
+        info!(shard, records, torn_bytes, "replayed the journal");
+    }
+}
+
+/// Records on their way into the engine.
+struct Batch<'a> {
+    engine: &'a dyn Store,
+    limit_bytes: usize,
+    records: BTreeMap<PlacedKey, StoredRecord>,
+    bytes: usize,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, frame: Frame) -> Result<(), OpenError> {
+        self.bytes += frame.length_bytes;
+        let record = merged(self.records.get(&frame.key), frame.record)?;
+        self.records.insert(frame.key, record);
+        if self.bytes >= self.limit_bytes { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), OpenError> {
+        let records: Vec<_> = std::mem::take(&mut self.records).into_iter().collect();
+        self.bytes = 0;
+        if !records.is_empty() {
+            self.engine.merge_many(&records)?;
+        }
+        Ok(())
+    }
+}
+
+/// A stretch of bytes that can't be read.
+struct Region {
+    segment: String,
+    offset: usize,
+    length: usize,
+    /// Whether it can't be torn: see `segment.rs`.
+    certain: bool,
+}
+
+/// Walks over segments and keeps what it takes to judge the gaps, once all is known.
+#[derive(Default)]
+struct Reader {
+    recovery: Recovery,
+    /// The number that the next frame should have.
+    expected: Option<u64>,
+    /// Unreadable bytes since the last frame or header.
+    unread: Vec<Region>,
+    /// Unreadable bytes, and the numbers from and to (exclusive) which frames are missing there.
+    gaps: Vec<(Region, u64, u64)>,
+    synced_through: u64,
+}
+
+impl Reader {
+    fn segment(&mut self, name: &str, header: &Header) {
+        self.synced_through = self.synced_through.max(header.synced_through);
+        self.arrive(name, 0, header.first_lsn);
+    }
+
+    fn headless(&mut self, name: &str, length: usize) {
+        let certain = length > SEGMENT_HEADER_BYTES;
+        self.unread.push(Region { segment: name.into(), offset: 0, length, certain });
+    }
+
+    fn frames(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        salt: u32,
+        mut replay: impl FnMut(Frame) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let mut offset = SEGMENT_HEADER_BYTES;
+        while offset < bytes.len() {
+            let expected = self.expected.unwrap_or(0);
+            let found = frame::parse(&bytes[offset..], salt).filter(|f| f.lsn >= expected);
+            let Some(frame) = found else {
+                let next = next_candidate(bytes, offset + 1);
+                self.skip(name, offset, next - offset);
+                offset = next;
+                continue;
+            };
+            self.arrive(name, offset, frame.lsn);
+            self.expected = Some(frame.lsn + 1);
+            self.synced_through = self.synced_through.max(frame.synced_through);
+            self.recovery.records += 1;
+            offset += frame.length_bytes;
+            replay(frame)?;
+        }
+        Ok(())
+    }
+
+    /// Unreadable bytes: one region for neighbours.
+    fn skip(&mut self, name: &str, offset: usize, length: usize) {
+        match self.unread.last_mut() {
+            Some(last) if last.segment == name && last.offset + last.length == offset => {
+                last.length += length;
+            }
+            _ => {
+                let segment = name.into();
+                self.unread.push(Region { segment, offset, length, certain: false });
+            }
+        }
+    }
+
+    /// Something that can be read says that `lsn` comes next: settles what went before it.
+    fn arrive(&mut self, name: &str, offset: usize, lsn: u64) {
+        let expected = self.expected.unwrap_or(lsn);
+        let mut regions = std::mem::take(&mut self.unread);
+        if regions.is_empty() && lsn > expected {
+            regions.push(Region { segment: name.into(), offset, length: 0, certain: false });
+        }
+        // Which of several regions held which frames is not known, so the first answers for all.
+        for (index, region) in regions.into_iter().enumerate() {
+            let until = if index == 0 { lsn.max(expected) } else { expected };
+            self.gaps.push((region, expected, until));
+        }
+        self.expected = Some(expected.max(lsn));
+    }
+
+    fn judge(mut self) -> Recovery {
+        let next = self.expected.unwrap_or(1);
+        let ending =
+            std::mem::take(&mut self.unread).into_iter().map(|region| (region, next, next));
+        for (region, from, until) in self.gaps.into_iter().chain(ending) {
+            let lost = until.min(self.synced_through + 1).saturating_sub(from);
+            if lost > 0 || region.certain {
+                self.recovery.damaged.push(DamagedRegion {
+                    segment: region.segment,
+                    offset_bytes: region.offset as u64,
+                    length_bytes: region.length as u64,
+                    records: lost,
+                });
+            } else {
+                self.recovery.torn_bytes += region.length as u64;
+            }
+        }
+        self.recovery
+    }
+}
+
+/// Where the next frame could begin, or the end.
+fn next_candidate(bytes: &[u8], from: usize) -> usize {
+    let rest = &bytes[from..];
+    rest.windows(MAGIC.len()).position(|w| w == MAGIC).map_or(bytes.len(), |at| from + at)
+}

@@ -1,0 +1,238 @@
+//! The journal's thread: it forms groups, and answers each write once its durability is reached.
+//!
+//! Invariant: a group is written by one append, and synced at most once, before anyone in it is
+//! answered. Groups form by themselves, from what has arrived while the last one was synced.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jedlik_protocol::Durability;
+use tracing::warn;
+
+use crate::disk::Disk;
+use crate::stats::SharedCounters;
+use crate::{Completion, ShardIdentity, StoreError};
+
+use super::appender::Appender;
+
+/// A group is written when it passes this size, even if more is waiting.
+const GROUP_LIMIT_BYTES: usize = 4 << 20;
+
+/// What the thread is told, in order.
+pub(crate) enum Message {
+    /// Write these.
+    Submit(Batch),
+    /// From now on frames belong to this generation of the buffer.
+    Rotate(u64),
+    /// The engine durably holds this generation and all before it.
+    Flushed(u64),
+    /// The engine durably holds everything: remove all segments and end.
+    Clear,
+}
+
+/// Frames without numbers, and who waits for them.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) frames: Vec<u8>,
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// A write that is answered once it is written or synced.
+pub(crate) struct Waiting {
+    pub(crate) ticket: u64,
+    pub(crate) level: Durability,
+}
+
+/// What the thread begins with.
+pub(crate) struct JournalSettings {
+    pub(crate) disk: Box<dyn Disk>,
+    pub(crate) identity: ShardIdentity,
+    pub(crate) next_number: u64,
+    pub(crate) next_lsn: u64,
+    pub(crate) sync_interval: Duration,
+    pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
+    pub(crate) counters: Arc<SharedCounters>,
+}
+
+/// The thread's handle. Once every sender is gone, the thread writes what it was sent and ends.
+pub(crate) struct Journal {
+    pub(crate) sender: Sender<Message>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Journal {
+    pub(crate) fn start(settings: JournalSettings) -> io::Result<Self> {
+        let (sender, messages) = channel();
+        let name = format!("journal-{}", settings.identity.shard);
+        let JournalSettings { disk, identity, next_number, next_lsn, .. } = settings;
+        let writer = Writer {
+            appender: Appender::new(disk, identity, next_number, next_lsn),
+            messages,
+            completed: settings.completed,
+            counters: settings.counters,
+            sync_interval: settings.sync_interval,
+            sync_due: None,
+            group: Batch::default(),
+        };
+        let thread = thread::Builder::new().name(name).spawn(move || writer.run())?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Gives up this handle's sender and waits for the thread's end.
+    pub(crate) fn join(self) -> Result<(), StoreError> {
+        drop(self.sender);
+        self.thread.join().unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+struct Writer {
+    appender: Appender,
+    messages: Receiver<Message>,
+    completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
+    counters: Arc<SharedCounters>,
+    sync_interval: Duration,
+    /// When the frames that nobody waits for are to be synced.
+    sync_due: Option<Instant>,
+    group: Batch,
+}
+
+impl Writer {
+    fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            match self.next() {
+                Ok(message) => {
+                    if self.turn(message) {
+                        return self.appender.clear();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.sync_unwaited(),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            self.gauge();
+        }
+    }
+
+    fn next(&self) -> Result<Message, RecvTimeoutError> {
+        match self.sync_due {
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => {
+                let wait = due.saturating_duration_since(Instant::now());
+                self.messages.recv_timeout(wait)
+            }
+        }
+    }
+
+    /// Takes `first` and all that has arrived behind it; true if the thread is to end.
+    fn turn(&mut self, first: Message) -> bool {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Submit(batch) => {
+                    self.join_group(batch);
+                    if self.group.frames.len() >= GROUP_LIMIT_BYTES {
+                        self.write_group();
+                    }
+                }
+                Message::Rotate(generation) => {
+                    self.write_group();
+                    self.appender.rotate(generation);
+                }
+                Message::Flushed(generation) => {
+                    self.write_group();
+                    if let Err(error) = self.appender.remove_through(generation) {
+                        self.counters.journal_failures.add(1);
+                        warn!(%error, "flushed segments of the journal stay until the next flush");
+                    }
+                }
+                Message::Clear => {
+                    self.write_group();
+                    return true;
+                }
+            }
+            next = self.messages.try_recv().ok();
+        }
+        self.write_group();
+        // Under constant load nothing ever times out.
+        if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            self.sync_unwaited();
+        }
+        false
+    }
+
+    fn join_group(&mut self, batch: Batch) {
+        if self.group.waiting.is_empty() && self.group.frames.is_empty() {
+            self.group = batch;
+        } else {
+            self.group.frames.extend_from_slice(&batch.frames);
+            self.group.waiting.extend(batch.waiting);
+        }
+    }
+
+    fn write_group(&mut self) {
+        let Batch { mut frames, waiting } = std::mem::take(&mut self.group);
+        if frames.is_empty() {
+            return;
+        }
+        let written = self.appender.append(&mut frames);
+        self.counters.queued_bytes.subtract(frames.len() as u64);
+        drop(frames);
+        match written {
+            Ok(count) => {
+                self.counters.appends.add(count);
+                self.counters.groups.add(1);
+            }
+            Err(error) => {
+                self.fail("records could not be written to the journal", &error);
+                self.answer(waiting, &Err(error));
+                return;
+            }
+        }
+        let (synced, others): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|waiting| waiting.level == Durability::Synced);
+        self.answer(others, &Ok(()));
+        if synced.is_empty() {
+            self.sync_due.get_or_insert_with(|| Instant::now() + self.sync_interval);
+        } else {
+            let result = self.sync();
+            self.answer(synced, &result);
+        }
+    }
+
+    fn sync_unwaited(&mut self) {
+        if self.appender.is_dirty() {
+            // Logged and counted; nobody waits for it.
+            let _ = self.sync();
+        }
+        self.sync_due = None;
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.sync_due = None;
+        self.counters.syncs.add(1);
+        let result = self.appender.sync();
+        if let Err(error) = &result {
+            self.fail("the journal could not be synced", error);
+        }
+        result
+    }
+
+    fn fail(&self, what: &str, error: &StoreError) {
+        self.counters.journal_failures.add(1);
+        warn!(%error, "{what}");
+    }
+
+    fn answer(&self, waiting: Vec<Waiting>, result: &Result<(), StoreError>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let completion = |w: Waiting| Completion { ticket: w.ticket, result: result.clone() };
+        (self.completed)(waiting.into_iter().map(completion).collect());
+    }
+
+    fn gauge(&self) {
+        self.counters.journal_bytes.set(self.appender.length_bytes());
+    }
+}
