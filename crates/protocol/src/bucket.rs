@@ -247,3 +247,6 @@ fn reconcile(value: &str) -> Result<Reconcile, InvalidProperty> {
 fn invalid(name: &str, value: &str, takes: &'static str) -> InvalidProperty {
     InvalidProperty::BadValue { name: name.into(), value: value.into(), takes }
 }
+
+#[cfg(test)]
+mod tests;

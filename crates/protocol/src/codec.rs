@@ -17,10 +17,9 @@ use crate::bucket::BucketProps;
 use crate::client::{ClientRequest, ClientResponse};
 use crate::error::DecodeError;
 use crate::gossip::Gossip;
-use crate::key::check_bucket;
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
-use crate::{Blob, Layout, LayoutVersion, Record};
+use crate::{Blob, Layout, LayoutVersion, Record, check};
 
 /// The protocol's version, as the TLS handshake names it (ALPN).
 pub const PROTOCOL: &[u8] = b"jedlik/1";
@@ -82,60 +81,9 @@ impl Frame {
         let malformed = |_: Error| DecodeError::Malformed { what: "frame" };
         let archived = rkyv::access::<ArchivedFrame, Error>(bytes).map_err(malformed)?;
         let frame: Self = from_archived(archived, bytes).map_err(malformed)?;
-        frame.check()?;
+        check::frame(&frame)?;
         Ok(frame)
     }
-
-    /// What validation of the layout of bytes can't see: limits, and the records inside.
-    fn check(&self) -> Result<(), DecodeError> {
-        match self {
-            Self::ClientRequest { request, .. } => check_client(request),
-            Self::PeerRequest { request, .. } => check_peer(request),
-            Self::PeerResponse { response: PeerResponse::Read(Some(record)), .. } => {
-                record.decode().map(|_| ())
-            }
-            Self::PeerResponse { response: PeerResponse::Page(page), .. } => {
-                page.records.iter().try_for_each(|(key, record)| {
-                    key.check()?;
-                    record.decode().map(|_| ())
-                })
-            }
-            Self::ClientResponse { response: ClientResponse::Topology(topology), .. } => {
-                topology.layout.as_ref().map_or(Ok(()), check_layout)
-            }
-            Self::Gossip(Gossip::Exchange(delta, _) | Gossip::Close(delta)) => {
-                delta.layout.as_ref().map_or(Ok(()), check_layout)
-            }
-            Self::ClientResponse { .. } | Self::PeerResponse { .. } | Self::Gossip(_) => Ok(()),
-        }
-    }
-}
-
-fn check_client(request: &ClientRequest) -> Result<(), DecodeError> {
-    match request {
-        ClientRequest::Get(get) => get.key.check()?,
-        ClientRequest::Put(put) => put.key.check()?,
-        ClientRequest::Scan(scan) => check_bucket(&scan.bucket)?,
-        ClientRequest::Topology | ClientRequest::Admin(_) => {}
-    }
-    Ok(())
-}
-
-fn check_peer(request: &PeerRequest) -> Result<(), DecodeError> {
-    match request {
-        PeerRequest::Write { key, record, .. } => {
-            key.check()?;
-            record.decode().map(|_| ())
-        }
-        PeerRequest::Read { key, .. } => Ok(key.check()?),
-        PeerRequest::Scan { bucket, .. } => Ok(check_bucket(bucket)?),
-        PeerRequest::Forward(request) => check_client(request),
-    }
-}
-
-/// A ring that is not well formed would break whoever walks it.
-fn check_layout(layout: &Layout) -> Result<(), DecodeError> {
-    layout.ring.check().map_err(|_| DecodeError::Malformed { what: "layout" })
 }
 
 type Reader = Strategy<Buffer, Error>;
@@ -187,4 +135,17 @@ pub(crate) fn encode_layout(layout: &Layout) -> Vec<u8> {
 
 pub(crate) fn encode_props(props: &BucketProps) -> Vec<u8> {
     to_bytes(props).into_vec()
+}
+
+/// Reads what a test laid out by hand, past every check but that of the layout itself.
+#[cfg(test)]
+pub(crate) fn decode_unchecked<T>(bytes: &Bytes) -> T
+where
+    T: Archive,
+    T::Archived: Deserialize<T, Reader>
+        + for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::high::HighValidator<'a, Error>>
+        + rkyv::Portable,
+{
+    let archived = rkyv::access::<T::Archived, Error>(bytes).expect("it is laid out as a T is");
+    from_archived(archived, bytes).expect("it is laid out as a T is")
 }

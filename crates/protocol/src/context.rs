@@ -52,3 +52,6 @@ impl Context {
 fn checksum(body: &[u8], cluster: ClusterId, key: &Key) -> [u8; CHECKSUM_BYTES] {
     xxh3_64_with_seed(body, key.position(cluster).0 as u64).to_le_bytes()
 }
+
+#[cfg(test)]
+mod tests;

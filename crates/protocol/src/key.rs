@@ -101,3 +101,6 @@ pub(crate) fn check_bucket(bucket: &[u8]) -> Result<(), InvalidKey> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ extern crate alloc;
 pub mod admin;
 mod blob;
 pub mod bucket;
+mod check;
 pub mod client;
 pub mod codec;
 mod context;

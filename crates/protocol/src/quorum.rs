@@ -65,3 +65,6 @@ impl fmt::Display for Quorum {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

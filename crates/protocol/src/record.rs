@@ -91,3 +91,6 @@ pub enum Durability {
     /// On disk.
     Synced,
 }
+
+#[cfg(test)]
+mod tests;

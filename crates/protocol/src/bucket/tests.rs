@@ -1,0 +1,134 @@
+//! Bucket properties: by name, together, and in gossip.
+
+use alloc::string::ToString;
+
+use super::{BucketEntry, BucketProps, PROPERTY_NAMES, Reconcile};
+use crate::limits::VALUE_LIMIT_MAX_BYTES;
+use crate::{Blob, Durability};
+
+/// Properties that differ from the defaults in every name.
+fn unusual() -> BucketProps {
+    BucketProps {
+        n: 5,
+        r: 3,
+        w: 4,
+        pr: 1,
+        pw: 2,
+        dw: 3,
+        durability: Durability::Written,
+        reconcile: Reconcile::LastWriteWins,
+        value_limit_bytes: 1_000,
+        record_limit_bytes: 2_000,
+        sibling_warning: 3,
+        sibling_limit: 4,
+        ttl_ms: Some(60_000),
+    }
+}
+
+#[test]
+fn every_name_sets_what_it_shows() {
+    let (unusual, defaults) = (unusual(), BucketProps::default());
+    let mut set = defaults.clone();
+    for name in PROPERTY_NAMES {
+        let value = unusual.value(name).unwrap();
+        assert_ne!(defaults.value(name).as_ref(), Some(&value), "{name}");
+        assert_eq!(set.set(name, &value), Ok(()));
+        assert_eq!(set.value(name), Some(value), "{name}");
+    }
+    assert_eq!(set, unusual);
+    for name in PROPERTY_NAMES {
+        assert_eq!(set.set(name, &defaults.value(name).unwrap()), Ok(()));
+    }
+    assert_eq!(set, defaults);
+    assert_eq!(defaults.value("color"), None);
+}
+
+#[test]
+fn a_value_that_is_none_changes_nothing_and_says_what_would_do() {
+    for (name, value, error) in [
+        (
+            "color",
+            "red",
+            "unknown bucket property \"color\"; known are n, r, w, pr, pw, dw, durability, reconcile, value_limit_bytes, record_limit_bytes, sibling_warning, sibling_limit, ttl_ms",
+        ),
+        (
+            "n",
+            "three",
+            "bucket property n can't be \"three\": it takes a whole number in its range",
+        ),
+        ("n", "256", "bucket property n can't be \"256\": it takes a whole number in its range"),
+        ("w", "-1", "bucket property w can't be \"-1\": it takes a whole number in its range"),
+        (
+            "durability",
+            "fsync",
+            "bucket property durability can't be \"fsync\": it takes buffered, written or synced",
+        ),
+        (
+            "reconcile",
+            "lww",
+            "bucket property reconcile can't be \"lww\": it takes siblings or last-write-wins",
+        ),
+        (
+            "ttl_ms",
+            "never",
+            "bucket property ttl_ms can't be \"never\": it takes a whole number in its range",
+        ),
+    ] {
+        let mut props = BucketProps::default();
+        assert_eq!(props.set(name, value).map_err(|error| error.to_string()), Err(error.into()));
+        assert_eq!(props, BucketProps::default(), "{name}");
+    }
+}
+
+#[test]
+fn properties_that_do_not_go_together_are_named_with_their_range() {
+    let too_large = (VALUE_LIMIT_MAX_BYTES + 1).to_string();
+    for (name, value, error) in [
+        ("n", "0", "bucket property n can't be 0: it goes from 1 to 16 here"),
+        ("n", "17", "bucket property n can't be 17: it goes from 1 to 16 here"),
+        ("n", "1", "bucket property r can't be 2: it goes from 1 to 1 here"),
+        ("r", "0", "bucket property r can't be 0: it goes from 1 to 3 here"),
+        ("r", "4", "bucket property r can't be 4: it goes from 1 to 3 here"),
+        ("w", "4", "bucket property w can't be 4: it goes from 1 to 3 here"),
+        ("pr", "4", "bucket property pr can't be 4: it goes from 0 to 3 here"),
+        ("pw", "4", "bucket property pw can't be 4: it goes from 0 to 3 here"),
+        ("dw", "4", "bucket property dw can't be 4: it goes from 0 to 3 here"),
+        (
+            "value_limit_bytes",
+            &too_large,
+            "bucket property value_limit_bytes can't be 16777217: it goes from 1 to 16777216 here",
+        ),
+        (
+            "record_limit_bytes",
+            "9",
+            "bucket property record_limit_bytes can't be 9: it goes from 1048576 to 33554432 here",
+        ),
+        (
+            "sibling_limit",
+            "1001",
+            "bucket property sibling_limit can't be 1001: it goes from 1 to 1000 here",
+        ),
+        (
+            "sibling_limit",
+            "9",
+            "bucket property sibling_warning can't be 10: it goes from 1 to 9 here",
+        ),
+    ] {
+        let mut props = BucketProps::default();
+        assert_eq!(props.set(name, value), Ok(()));
+        assert_eq!(props.check().map_err(|error| error.to_string()), Err(error.into()));
+    }
+    assert_eq!(BucketProps::default().check(), Ok(()));
+    assert_eq!(unusual().check(), Ok(()));
+}
+
+#[test]
+fn of_two_settings_one_wins_by_the_same_rule_everywhere() {
+    let entry = |version, props| BucketEntry { name: Blob::from("bucket"), version, props };
+    let (old, new) = (entry(1, unusual()), entry(2, BucketProps::default()));
+    assert!(new.supersedes(&old) && !old.supersedes(&new));
+    let rival = entry(2, unusual());
+    assert_ne!(new.supersedes(&rival), rival.supersedes(&new));
+    assert_ne!(new.digest(), rival.digest());
+    assert!(!new.supersedes(&new));
+}

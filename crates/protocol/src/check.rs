@@ -1,0 +1,115 @@
+//! What validation of the layout of bytes can't see in a frame: limits, records, rings, properties.
+//!
+//! Invariant: every key, mark, record, layout and gossiped setting in a frame that passed is within the
+//! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
+//! admin types) is left to the node, which answers with an error instead of ending the connection.
+
+use crate::bucket::BucketEntry;
+use crate::client::{ClientRequest, ClientResponse, ScanMark};
+use crate::codec::Frame;
+use crate::error::DecodeError;
+use crate::gossip::{Delta, Gossip, MemberRecord};
+use crate::key::check_bucket;
+use crate::peer::{Page, PeerRequest, PeerResponse};
+use crate::{EncodedRecord, Layout};
+
+type Checked = Result<(), DecodeError>;
+
+pub(crate) fn frame(frame: &Frame) -> Checked {
+    match frame {
+        Frame::ClientRequest { request, .. } => client_request(request),
+        Frame::ClientResponse { response, .. } => client_response(response),
+        Frame::PeerRequest { request, .. } => peer_request(request),
+        Frame::PeerResponse { response, .. } => peer_response(response),
+        Frame::Gossip(gossip) => match gossip {
+            Gossip::Offer(sender, _) => member(sender),
+            Gossip::Exchange(delta, _) | Gossip::Close(delta) => news(delta),
+            Gossip::Probe { .. } | Gossip::Alive { .. } | Gossip::ProbeFor { .. } => Ok(()),
+        },
+    }
+}
+
+fn client_request(request: &ClientRequest) -> Checked {
+    match request {
+        ClientRequest::Get(get) => Ok(get.key.check()?),
+        ClientRequest::Put(put) => Ok(put.key.check()?),
+        ClientRequest::Scan(scan) => {
+            check_bucket(&scan.bucket)?;
+            mark(scan.after.as_ref())
+        }
+        ClientRequest::Topology | ClientRequest::Admin(_) => Ok(()),
+    }
+}
+
+fn client_response(response: &ClientResponse) -> Checked {
+    match response {
+        ClientResponse::Scanned(scanned) => mark(scanned.next.as_ref()),
+        ClientResponse::Topology(topology) => topology.layout.as_ref().map_or(Ok(()), layout),
+        ClientResponse::Got(_)
+        | ClientResponse::Put(_)
+        | ClientResponse::Admin(_)
+        | ClientResponse::Failed(_) => Ok(()),
+    }
+}
+
+fn peer_request(request: &PeerRequest) -> Checked {
+    match request {
+        PeerRequest::Write { key, record, .. } => {
+            key.check()?;
+            encoded(record)
+        }
+        PeerRequest::Read { key, .. } => Ok(key.check()?),
+        PeerRequest::Scan { bucket, after, .. } => {
+            check_bucket(bucket)?;
+            mark(after.as_ref())
+        }
+        PeerRequest::Forward(request) => client_request(request),
+    }
+}
+
+fn peer_response(response: &PeerResponse) -> Checked {
+    match response {
+        PeerResponse::Read(record) => record.as_ref().map_or(Ok(()), encoded),
+        PeerResponse::Page(Page { records, until }) => {
+            for (key, record) in records {
+                key.check()?;
+                encoded(record)?;
+            }
+            mark(until.as_ref())
+        }
+        PeerResponse::Forwarded(response) => client_response(response),
+        PeerResponse::Written | PeerResponse::Same | PeerResponse::Refused(_) => Ok(()),
+    }
+}
+
+fn news(delta: &Delta) -> Checked {
+    delta.members.iter().try_for_each(member)?;
+    delta.buckets.iter().try_for_each(bucket)?;
+    delta.layout.as_ref().map_or(Ok(()), layout)
+}
+
+/// No ring takes a weight of 0, so one such member would keep everyone from planning.
+fn member(record: &MemberRecord) -> Checked {
+    if record.weight > 0 { Ok(()) } else { Err(DecodeError::Malformed { what: "member" }) }
+}
+
+fn bucket(entry: &BucketEntry) -> Checked {
+    check_bucket(&entry.name)?;
+    entry.props.check().map_err(|_| DecodeError::Malformed { what: "bucket entry" })
+}
+
+fn encoded(record: &EncodedRecord) -> Checked {
+    record.decode().map(|_| ())
+}
+
+/// A ring that is not well formed would break whoever walks it.
+fn layout(layout: &Layout) -> Checked {
+    layout.ring.check().map_err(|_| DecodeError::Malformed { what: "layout" })
+}
+
+fn mark(mark: Option<&ScanMark>) -> Checked {
+    mark.map_or(Ok(()), |mark| Ok(mark.key.check()?))
+}
+
+#[cfg(test)]
+mod tests;

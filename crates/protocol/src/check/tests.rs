@@ -1,0 +1,232 @@
+//! Frames whose bytes are laid out well and say what must not be said.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, Ring, RingNode};
+use jedlik_vclock::{ActorId, Dot, VectorClock};
+use rkyv::{Archive, Serialize};
+
+use crate::bucket::{BucketEntry, BucketProps};
+use crate::client::{ClientRequest, ClientResponse, GetRequest, ScanAnswer, ScanMark, Topology};
+use crate::codec::Frame;
+use crate::error::{DecodeError, InvalidKey};
+use crate::gossip::{Delta, Gossip, MemberRecord, Status, Summary};
+use crate::peer::{Page, PeerRequest, PeerResponse};
+use crate::{Blob, ClusterId, Durability, EncodedRecord, Incarnation, Key, Layout, Quorum, Record};
+
+const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
+const EMPTY_BUCKET: DecodeError = DecodeError::Key(InvalidKey::EmptyBucket);
+
+fn malformed(what: &'static str) -> DecodeError {
+    DecodeError::Malformed { what }
+}
+
+fn key() -> Key {
+    Key::new("bucket", "key").unwrap()
+}
+
+/// Laid out as a key is, with nothing checked.
+#[derive(Archive, Serialize)]
+struct LooseKey {
+    bucket: Blob,
+    key: Blob,
+}
+
+fn loose_key(bucket: &str, name: &str) -> Key {
+    let loose = LooseKey { bucket: bucket.into(), key: name.into() };
+    let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
+    crate::codec::decode_unchecked(&bytes)
+}
+
+/// Laid out as a ring is, with nothing checked.
+#[derive(Archive, Serialize)]
+struct LooseRing {
+    partitions: PartitionCount,
+    nodes: Vec<RingNode>,
+    tokens: Vec<u16>,
+}
+
+/// A layout of two partitions, on one node, with these tokens.
+fn layout(tokens: Vec<u16>) -> Layout {
+    let node = RingNode { node: NodeId(1), zone: "zone".into(), weight: 1 };
+    let partitions = PartitionCount::new(2).unwrap();
+    let loose = LooseRing { partitions, nodes: vec![node], tokens };
+    let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
+    let ring: Ring = crate::codec::decode_unchecked(&bytes);
+    Layout { version: 1, ring }
+}
+
+fn topology(layout: Layout) -> ClientResponse {
+    let layout = Some(layout);
+    ClientResponse::Topology(Topology { cluster: ClusterId(1), layout, members: vec![] })
+}
+
+fn get(key: Key) -> ClientRequest {
+    let (r, pr) = (Quorum::Default, Quorum::Default);
+    ClientRequest::Get(GetRequest { key, n: None, r, pr, timeout_ms: 1 })
+}
+
+fn mark() -> ScanMark {
+    ScanMark { position: Position(0), key: loose_key("bucket", "") }
+}
+
+/// Bytes that no codec has seen.
+fn garbage() -> EncodedRecord {
+    let bytes = Bytes::from(
+        rkyv::to_bytes::<rkyv::rancor::Error>(&Blob::from("garbage")).unwrap().into_vec(),
+    );
+    crate::codec::decode_unchecked(&bytes)
+}
+
+fn member(weight: u32) -> MemberRecord {
+    MemberRecord {
+        node: NodeId(1),
+        name: String::new(),
+        address: ([127, 0, 0, 1], 1).into(),
+        zone: String::new(),
+        weight,
+        incarnation: Incarnation(1),
+        generation: 1,
+        version: 1,
+        status: Status::Up,
+        layout: 0,
+    }
+}
+
+fn close(delta: Delta) -> Frame {
+    Frame::Gossip(Gossip::Close(delta))
+}
+
+fn bucket(name: &str, n: u8) -> Frame {
+    let props = BucketProps { n, ..BucketProps::default() };
+    let entry = BucketEntry { name: name.into(), version: 1, props };
+    close(Delta { buckets: vec![entry], ..Delta::default() })
+}
+
+fn request(request: PeerRequest) -> Frame {
+    Frame::PeerRequest { id: 1, layout: 1, request }
+}
+
+fn response(response: PeerResponse) -> Frame {
+    Frame::PeerResponse { id: 1, response }
+}
+
+fn client_response(response: ClientResponse) -> Frame {
+    Frame::ClientResponse { id: 1, layout: 1, response }
+}
+
+fn page(key: Key, record: EncodedRecord, until: Option<ScanMark>) -> Frame {
+    response(PeerResponse::Page(Page { records: vec![(key, record)], until }))
+}
+
+fn scanned() -> ClientResponse {
+    ClientResponse::Scanned(ScanAnswer { items: vec![], next: Some(mark()) })
+}
+
+fn write(key: Key, record: EncodedRecord) -> Frame {
+    request(PeerRequest::Write { key, record, durability: Durability::Synced })
+}
+
+fn scan(bucket: &str, after: Option<ScanMark>) -> Frame {
+    request(PeerRequest::Scan { bucket: bucket.into(), partition: Partition(0), after, limit: 1 })
+}
+
+fn offer(weight: u32) -> Frame {
+    let summary = Summary { members: vec![], buckets: vec![], layout: None };
+    Frame::Gossip(Gossip::Offer(member(weight), summary))
+}
+
+#[test]
+fn what_must_not_be_said_is_refused_wherever_it_is_said() {
+    let record = EncodedRecord::encode(&Record::new());
+    let no_key = || loose_key("bucket", "");
+    let no_bucket = || loose_key("", "key");
+    let bad_layout = || Some(layout(vec![0, 1]));
+    for (frame, expected) in [
+        (Frame::ClientRequest { id: 1, request: get(no_key()) }, EMPTY_KEY),
+        (request(PeerRequest::Forward(get(no_bucket()))), EMPTY_BUCKET),
+        (request(PeerRequest::Read { key: no_key(), known: None }), EMPTY_KEY),
+        (write(no_key(), record.clone()), EMPTY_KEY),
+        (write(key(), garbage()), malformed("record")),
+        (scan("", None), EMPTY_BUCKET),
+        (scan("bucket", Some(mark())), EMPTY_KEY),
+        (response(PeerResponse::Read(Some(garbage()))), malformed("record")),
+        (page(no_key(), record.clone(), None), EMPTY_KEY),
+        (page(key(), garbage(), None), malformed("record")),
+        (page(key(), record, Some(mark())), EMPTY_KEY),
+        (response(PeerResponse::Forwarded(scanned())), EMPTY_KEY),
+        (client_response(scanned()), EMPTY_KEY),
+        (client_response(topology(layout(vec![0, 1]))), malformed("layout")),
+        (client_response(topology(layout(vec![0]))), malformed("layout")),
+        (close(Delta { layout: bad_layout(), ..Delta::default() }), malformed("layout")),
+        (close(Delta { members: vec![member(0)], ..Delta::default() }), malformed("member")),
+        (offer(0), malformed("member")),
+        (bucket("", 3), EMPTY_BUCKET),
+        (bucket("bucket", 0), malformed("bucket entry")),
+    ] {
+        let bytes = Bytes::from(frame.encode().into_vec());
+        assert_eq!(Frame::decode(&bytes), Err(expected), "{frame:?}");
+    }
+}
+
+#[test]
+fn the_same_frames_pass_when_they_say_what_may_be_said() {
+    let record = EncodedRecord::encode(&Record::new());
+    for frame in [
+        Frame::ClientRequest { id: 1, request: get(key()) },
+        write(key(), record.clone()),
+        scan("bucket", None),
+        page(key(), record, None),
+        client_response(topology(layout(vec![0, 0]))),
+        offer(1),
+        bucket("bucket", 3),
+    ] {
+        let bytes = Bytes::from(frame.encode().into_vec());
+        assert_eq!(Frame::decode(&bytes), Ok(frame));
+    }
+}
+
+/// Laid out as a record is, with nothing checked.
+#[derive(Archive, Serialize)]
+struct LooseRecord {
+    clock: VectorClock,
+    siblings: Vec<crate::Sibling>,
+}
+
+#[test]
+fn a_record_with_unsorted_repeated_or_uncovered_siblings_is_refused() {
+    let mut sound = Record::new();
+    for value in ["first", "second"] {
+        let write = jedlik_vclock::Write {
+            write_id: jedlik_vclock::WriteId(1),
+            written_at_ms: 0,
+            expires_at_ms: None,
+            content: jedlik_vclock::Content::Value(Blob::from(value)),
+        };
+        sound.put(&VectorClock::new(), ActorId(1), write);
+    }
+    let [first, second] = sound.siblings() else { panic!("two were put") };
+    let mut uncovered = first.clone();
+    uncovered.dot = Dot { actor: ActorId(2), counter: 1 };
+    let mut ahead = second.clone();
+    ahead.dot.counter = 3;
+    let mut zero = first.clone();
+    zero.dot.counter = 0;
+    for (why, siblings, accepted) in [
+        ("sorted", vec![first, second], true),
+        ("none", vec![], true),
+        ("unsorted", vec![second, first], false),
+        ("repeated", vec![first, first], false),
+        ("of an actor the clock has not seen", vec![first, &uncovered], false),
+        ("past what the clock has seen", vec![first, &ahead], false),
+        ("counter 0", vec![&zero], false),
+    ] {
+        let siblings = siblings.into_iter().cloned().collect();
+        let loose = LooseRecord { clock: sound.clock().clone(), siblings };
+        let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec();
+        assert_eq!(EncodedRecord::from_bytes(bytes).is_ok(), accepted, "{why}");
+    }
+}
