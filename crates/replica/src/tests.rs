@@ -1,1 +1,0 @@
-//! Replicas driven by hand.

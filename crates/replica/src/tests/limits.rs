@@ -1,0 +1,123 @@
+//! What is refused, with which words, and that nothing was done.
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Blob, Quorum};
+
+use super::cluster::{Cluster, after, blind, get_request};
+use crate::{Input, Output};
+
+const N1: NodeId = NodeId(1);
+
+fn refused(cluster: &mut Cluster, request: ClientRequest) -> Failure {
+    match cluster.request(N1, request) {
+        ClientResponse::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_request_outside_its_limits_is_refused_in_words_that_name_them() {
+    let small = BucketProps { value_limit_bytes: 8, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("small", small)]);
+    let other = cluster.put(N1, blind("bob", "x")).expect("a put");
+    let put = |change: fn(&mut PutRequest)| {
+        let mut put = blind("alice", "tea");
+        change(&mut put);
+        ClientRequest::Put(put)
+    };
+    let get = |change: fn(&mut GetRequest)| {
+        let mut get = get_request("alice");
+        change(&mut get);
+        ClientRequest::Get(get)
+    };
+    let (invalid, too_large) = (ErrorCode::InvalidRequest, ErrorCode::ValueTooLarge);
+    let table = [
+        (get(|get| get.r = Quorum::Count(4)), invalid, "r=4 is above the 3 replicas"),
+        (get(|get| get.r = Quorum::Count(0)), invalid, "r has to be at least 1"),
+        (get(|get| get.pr = Quorum::Count(9)), invalid, "pr=9"),
+        (get(|get| get.n = Some(4)), invalid, "n=4 is not between 1 and the bucket's n=3"),
+        (get(|get| get.timeout_ms = 0), invalid, "timeout_ms=0"),
+        (put(|put| put.w = Quorum::Count(5)), invalid, "w=5"),
+        (put(|put| put.dw = Quorum::Count(5)), invalid, "dw=5"),
+        (put(|put| put.n = Some(0)), invalid, "n=0"),
+        (
+            put(|put| put.context = Some(Blob::from("nonsense!"))),
+            ErrorCode::InvalidContext,
+            "format",
+        ),
+        (ClientRequest::Put(after("alice", "x", &other)), ErrorCode::InvalidContext, "another key"),
+        (ClientRequest::Put(blind("small/a", "123456789")), too_large, "value_limit_bytes=8"),
+    ];
+    for (request, code, words) in table {
+        let failure = refused(&mut cluster, request);
+        assert_eq!(failure.code, code, "{failure}");
+        assert!(failure.message.contains(words), "{failure}");
+        assert!(!failure.maybe_applied);
+    }
+    assert_eq!(cluster.held(N1, "alice"), None);
+}
+
+#[test]
+fn siblings_past_the_limit_are_refused_until_somebody_reconciles() {
+    let props = BucketProps { sibling_limit: 3, sibling_warning: 2, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("carts", props)]);
+    for value in ["1", "2", "3"] {
+        cluster.put(N1, blind("alice", value)).expect("a put");
+    }
+    let failure = cluster.put(N1, blind("alice", "4")).expect_err("the limit is reached");
+    assert_eq!(failure.code, ErrorCode::TooManySiblings);
+    assert!(failure.message.contains("sibling_limit=3") && failure.message.contains("get the key"));
+    let context = cluster.get(N1, "alice", 2).expect("a get").context.expect("a context");
+    cluster.put(N1, after("alice", "all", &context)).expect("a put that reconciles");
+    assert_eq!(cluster.values(N1, "alice", 3), ["all"]);
+}
+
+#[test]
+fn a_record_past_its_limit_is_refused() {
+    let props =
+        BucketProps { value_limit_bytes: 600, record_limit_bytes: 1_000, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("carts", props)]);
+    cluster.put(N1, blind("alice", &"a".repeat(600))).expect("a put");
+    let failure = cluster.put(N1, blind("alice", &"b".repeat(600))).expect_err("two are too many");
+    assert_eq!(failure.code, ErrorCode::RecordTooLarge);
+    assert!(failure.message.contains("record_limit_bytes=1000"), "{failure}");
+}
+
+#[test]
+fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits() {
+    let mut cluster = Cluster::new(3, &[]);
+    for (layout, code) in [(0, ErrorCode::StaleLayout), (2, ErrorCode::NotReady)] {
+        let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None };
+        let now = cluster.now;
+        let replica = &mut cluster.node(N1).replica;
+        replica.handle(now, Input::Peer { from: NodeId(2), reply: 9, layout, request });
+        let answer =
+            core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+                Output::AnswerPeer { response: PeerResponse::Refused(failure), .. } => {
+                    Some(failure.code)
+                }
+                _ => None,
+            });
+        assert_eq!(answer, Some(code));
+    }
+}
+
+#[test]
+fn a_forwarded_put_is_never_forwarded_again() {
+    let mut cluster = Cluster::new(6, &[]);
+    let stranger = *cluster.owners("alice").last().expect("six nodes");
+    let now = cluster.now;
+    let replica = &mut cluster.node(stranger).replica;
+    let request = PeerRequest::Forward(ClientRequest::Put(blind("alice", "tea")));
+    replica.handle(now, Input::Peer { from: N1, reply: 9, layout: 1, request });
+    let answer = core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+        Output::AnswerPeer { response: PeerResponse::Forwarded(answer), .. } => Some(answer),
+        _ => None,
+    });
+    let Some(ClientResponse::Failed(failure)) = answer else { panic!("{answer:?}") };
+    assert_eq!(failure.code, ErrorCode::NotOwner);
+}

@@ -1,0 +1,189 @@
+//! What clients see when nothing fails.
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Durability;
+use jedlik_protocol::bucket::{BucketProps, Reconcile};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanRequest};
+use jedlik_protocol::{Blob, Quorum};
+use jedlik_vclock::Content;
+
+use super::cluster::{Cluster, after, blind, get_request};
+use crate::Counter;
+
+const N1: NodeId = NodeId(1);
+const N2: NodeId = NodeId(2);
+const N3: NodeId = NodeId(3);
+
+#[test]
+fn two_blind_puts_make_siblings_and_a_put_with_their_context_reconciles_them() {
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.put(N1, blind("alice", "tea")).expect("a put");
+    cluster.put(N2, blind("alice", "salt")).expect("a put");
+    let answer = cluster.get(N3, "alice", 2).expect("a get");
+    assert_eq!(super::cluster::values(&answer), ["salt", "tea"]);
+    let context = answer.context.expect("a context");
+    cluster.put(N3, after("alice", "tea and salt", &context)).expect("a put");
+    for node in [N1, N2, N3] {
+        assert_eq!(cluster.values(node, "alice", 1), ["tea and salt"]);
+        assert_eq!(cluster.values(node, "alice", 3), ["tea and salt"]);
+    }
+}
+
+#[test]
+fn a_put_goes_to_an_owner_in_one_hop_and_any_node_reads() {
+    let mut cluster = Cluster::new(6, &[]);
+    let owners = cluster.owners("alice");
+    let stranger = *owners.last().expect("six nodes");
+    cluster.put(stranger, blind("alice", "tea")).expect("a put");
+    assert_eq!(cluster.counts[&Counter::Forwards], 1);
+    assert_eq!(cluster.held(stranger, "alice"), None, "it only passed the put on");
+    for owner in &owners[..3] {
+        assert!(cluster.held(*owner, "alice").is_some());
+    }
+    assert_eq!(cluster.values(stranger, "alice", 2), ["tea"]);
+    assert_eq!(cluster.counts[&Counter::Forwards], 1, "a get is coordinated where it arrives");
+}
+
+#[test]
+fn at_rest_a_get_moves_the_value_to_the_client_only() {
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.put(N1, blind("alice", "tea")).expect("a put");
+    let held: Vec<_> = [N1, N2, N3].map(|node| cluster.held(node, "alice")).into();
+    assert!(held.iter().all(|record| *record == held[0] && record.is_some()));
+    cluster.values(N2, "alice", 3);
+    assert_eq!(cluster.counts.get(&Counter::ReadRepairs), None);
+}
+
+#[test]
+fn puts_of_one_key_that_arrive_together_draw_different_dots() {
+    let mut cluster = Cluster::new(3, &[]);
+    let coordinator = cluster.owners("alice")[0];
+    let replies = ["tea", "salt", "milk"]
+        .map(|value| cluster.ask(coordinator, ClientRequest::Put(blind("alice", value))));
+    cluster.deliver();
+    for reply in replies {
+        assert!(matches!(cluster.answers[&reply], ClientResponse::Put(_)));
+    }
+    assert_eq!(cluster.values(N1, "alice", 3), ["milk", "salt", "tea"]);
+}
+
+#[test]
+fn a_retried_put_is_one_version_wherever_the_retry_lands() {
+    let mut cluster = Cluster::new(3, &[]);
+    for node in [N1, N1, N2, N3] {
+        cluster.put(node, blind("alice", "tea")).expect("a put");
+    }
+    assert_eq!(cluster.counts[&Counter::RetriedPuts], 3);
+    assert_eq!(cluster.get(N1, "alice", 3).expect("a get").versions.len(), 1);
+}
+
+#[test]
+fn retries_that_two_coordinators_minted_show_as_one_version() {
+    let mut cluster = Cluster::new(3, &[]);
+    // Neither sees the other's put in time.
+    cluster.down.extend([N2, N3]);
+    let one = PutRequest { w: Quorum::One, ..blind("alice", "tea") };
+    cluster.put(N1, one.clone()).expect("a put");
+    cluster.down = [N1].into();
+    cluster.put(N2, one).expect("a put");
+    cluster.down.clear();
+    assert_eq!(cluster.values(N3, "alice", 3), ["tea"]);
+}
+
+#[test]
+fn a_delete_leaves_a_context_and_a_concurrent_value_survives_it() {
+    let mut cluster = Cluster::new(3, &[]);
+    let context = cluster.put(N1, blind("alice", "tea")).expect("a put");
+    let delete = |context: &Blob, name: &str| PutRequest {
+        content: Content::Tombstone,
+        ..after("alice", name, context)
+    };
+    cluster.put(N2, delete(&context, "first delete")).expect("a delete");
+    let answer = cluster.get(N3, "alice", 2).expect("a get");
+    assert_eq!(super::cluster::values(&answer), ["(deleted)"]);
+    let seen = answer.context.expect("a tombstone has a context");
+
+    cluster.put(N1, blind("alice", "milk")).expect("a put");
+    cluster.put(N2, delete(&seen, "second delete")).expect("a delete");
+    assert_eq!(cluster.values(N3, "alice", 2), ["(deleted)", "milk"]);
+}
+
+#[test]
+fn the_last_write_wins_where_the_bucket_says_so() {
+    let props = BucketProps { reconcile: Reconcile::LastWriteWins, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("counters", props)]);
+    cluster.put(N1, blind("counters/hits", "1")).expect("a put");
+    // Even a coordinator whose clock is behind writes later than what it holds.
+    cluster.now.wall_ms -= 60_000;
+    cluster.put(N2, blind("counters/hits", "2")).expect("a put");
+    assert_eq!(cluster.values(N3, "counters/hits", 3), ["2"]);
+}
+
+#[test]
+fn a_version_expires_on_every_replica_alike() {
+    let mut cluster = Cluster::new(3, &[]);
+    let put = PutRequest { ttl_ms: Some(1_000), ..blind("alice", "tea") };
+    cluster.put(N1, put).expect("a put");
+    assert_eq!(cluster.values(N2, "alice", 1), ["tea"]);
+    cluster.advance(1_001);
+    for node in [N1, N2, N3] {
+        assert_eq!(cluster.values(node, "alice", 1), [""; 0]);
+    }
+}
+
+#[test]
+fn a_put_says_how_many_acknowledged_and_how_many_of_these_synced() {
+    let written = BucketProps { durability: Durability::Written, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("logs", written)]);
+    for (dw, w, synced) in [(Quorum::Default, 2, 0), (Quorum::Count(1), 2, 1), (Quorum::All, 3, 3)]
+    {
+        let put = PutRequest { dw, w: Quorum::Count(w), ..blind("logs/a", "x") };
+        let ClientResponse::Put(answer) = cluster.request(N1, ClientRequest::Put(put)) else {
+            panic!("a put fails")
+        };
+        assert_eq!((answer.acknowledged, answer.synced), (w, synced), "dw={dw}");
+    }
+}
+
+#[test]
+fn a_scan_of_every_partition_finds_every_live_key_once() {
+    let mut cluster = Cluster::new(3, &[]);
+    for name in ["a", "b", "c", "d", "e"] {
+        cluster.put(N1, blind(name, name)).expect("a put");
+    }
+    let context = cluster.get(N1, "c", 2).expect("a get").context.expect("a context");
+    let delete = PutRequest { content: Content::Tombstone, ..after("c", "gone", &context) };
+    cluster.put(N1, delete).expect("a delete");
+    let mut found = Vec::new();
+    for partition in 0..16 {
+        let scan = ScanRequest {
+            bucket: Blob::from("carts"),
+            partition: jedlik_hashing::Partition(partition),
+            after: None,
+            limit: 10,
+            values: true,
+            r: Quorum::Default,
+            timeout_ms: 1_000,
+        };
+        match cluster.request(N2, ClientRequest::Scan(scan)) {
+            ClientResponse::Scanned(page) => found.extend(page.items),
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut keys: Vec<_> = found.iter().map(|item| item.key.to_vec()).collect();
+    keys.sort();
+    assert_eq!(keys, [b"a", b"b", b"d", b"e"]);
+}
+
+#[test]
+fn a_get_of_a_key_that_was_never_written_is_an_answer() {
+    let mut cluster = Cluster::new(3, &[]);
+    let ClientResponse::Got(answer) =
+        cluster.request(N1, ClientRequest::Get(get_request("nobody")))
+    else {
+        panic!("absence is no failure")
+    };
+    assert_eq!((answer.versions.len(), answer.context), (0, None));
+}
