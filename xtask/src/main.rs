@@ -13,6 +13,7 @@ mod words;
 mod workspace;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -54,13 +55,23 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
-    match Arguments::parse().task {
-        Task::Cluster { dir, action } => cluster::run(&workspace, &dir, &action),
+    match task {
+        Task::Cluster { dir, action } => cluster::run(&workspace, dir, action),
         Task::Test { filter } => test::run(&workspace, filter.as_deref()),
         Task::Ci => ci::run(&workspace),
         Task::Tidy => tidy::run(&workspace),
-        Task::Certs { dir } => cluster::run(&workspace, &dir, &Action::Certs),
+        Task::Certs { dir } => cluster::run(&workspace, dir, &Action::Certs),
     }
 }

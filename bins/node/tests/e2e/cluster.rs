@@ -1,0 +1,162 @@
+//! Three real nodes with an authority of their own, and the tools pointed at them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jedlik_client::profile::{Overrides, Profile, Surroundings};
+use jedlik_client::{Client, ClientConfig};
+
+use crate::node::{LIMIT, Node};
+use crate::tools::{run, tool};
+
+/// One cluster at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A cluster that is gone when the test is.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+    folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Three nodes with a first layout.
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// The same, with a say in how each node is started.
+    pub(crate) fn start_with(adjust: impl Fn(&mut Node)) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::tempdir().unwrap();
+        let mut cluster = Self { nodes: Vec::new(), folder, _turn: turn };
+        run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(cluster.path("ca"))).ok();
+        for name in ["n1", "n2", "n3"] {
+            cluster.issue("node", name);
+            let mut node = Node::new(cluster.path(name), name);
+            adjust(&mut node);
+            let seeds: Vec<SocketAddr> = cluster.nodes.iter().filter_map(|n| n.address).collect();
+            node.start(&seeds);
+            cluster.nodes.push(node);
+        }
+        cluster.issue("client", "client");
+        cluster.issue("admin", "admin");
+        cluster.write_profiles();
+        cluster.commit_first_layout();
+        cluster
+    }
+
+    /// A path in the cluster's folder.
+    pub(crate) fn path(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    /// SIGKILL to one node.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.nodes[index].kill();
+    }
+
+    /// Starts one node again, on the address it had.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let seeds = self.seeds_but(index);
+        self.nodes[index].start(&seeds);
+    }
+
+    /// The addresses of all nodes but one.
+    pub(crate) fn seeds_but(&self, index: usize) -> Vec<SocketAddr> {
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != index);
+        others.filter_map(|(_, node)| node.address).collect()
+    }
+
+    /// `jedlik` with the node at `index` as its only seed.
+    pub(crate) fn jedlik(&self, index: usize) -> Command {
+        let mut command = tool("jedlik");
+        command.arg("--profile").arg(self.path(format!("client-{index}.toml")));
+        command
+    }
+
+    /// `jedlik-admin` with the node at `index` as its only seed.
+    pub(crate) fn admin(&self, index: usize) -> Command {
+        let mut command = tool("jedlik-admin");
+        command.arg("--profile").arg(self.path(format!("admin-{index}.toml")));
+        command
+    }
+
+    /// The Rust client with the node at `index` as its only seed.
+    pub(crate) async fn client(&self, index: usize) -> Client {
+        let path = self.path(format!("client-{index}.toml"));
+        let overrides = Overrides { profile: Some(path), ..Overrides::default() };
+        let profile = Profile::load(overrides, &Surroundings::default()).unwrap();
+        Client::connect(ClientConfig::from_profile(&profile).unwrap()).await.unwrap()
+    }
+
+    /// Waits until the node at `index` takes all to be up.
+    pub(crate) fn wait_until_all_are_up(&self, index: usize) {
+        wait_until("every member is up", || {
+            let said = run(self.admin(index).args(["--json", "cluster", "status"]));
+            if said.code != 0 {
+                return false;
+            }
+            let status = said.json();
+            let members = status["members"].as_array().unwrap();
+            members.len() == 3 && members.iter().all(|member| member["alive"] == true)
+        });
+    }
+
+    /// Issues a certificate of this cluster into `NAME/tls`.
+    pub(crate) fn issue(&self, role: &str, name: &str) {
+        issue(&self.path("ca"), role, name, &self.path(name).join("tls"));
+    }
+
+    fn write_profiles(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            for role in ["client", "admin"] {
+                let address = node.address.unwrap();
+                let path = self.path(format!("{role}-{index}.toml"));
+                fs::write(path, profile(address, role)).unwrap();
+            }
+        }
+    }
+
+    fn commit_first_layout(&self) {
+        self.wait_until_all_are_up(0);
+        let plan = run(self.admin(0).args(["--json", "cluster", "plan"])).ok().json();
+        let hash = plan["plan"].as_str().unwrap();
+        run(self.admin(0).args(["cluster", "commit", hash])).ok();
+        for index in 0..self.nodes.len() {
+            wait_until("every node has the layout", || {
+                let said = run(self.admin(index).args(["--json", "cluster", "status"]));
+                said.code == 0 && said.json()["layout"] == 1
+            });
+        }
+    }
+}
+
+/// A profile in the cluster's folder.
+pub(crate) fn profile(address: SocketAddr, role: &str) -> String {
+    format!(
+        "seeds = [\"{address}\"]\nca = \"{role}/tls/ca.pem\"\n\
+         cert = \"{role}/tls/cert.pem\"\nkey = \"{role}/tls/key.pem\"\n"
+    )
+}
+
+/// Issues a certificate with the admin tool.
+pub(crate) fn issue(ca: &Path, role: &str, name: &str, out: &Path) {
+    let mut command = tool("jedlik-admin");
+    command.args(["cert", "issue", "--role", role, "--name", name, "--ca"]).arg(ca);
+    run(command.arg("--out").arg(out)).ok();
+}
+
+/// Asks again and again, and fails with `what` past the limit.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+}

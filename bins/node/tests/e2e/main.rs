@@ -1,0 +1,13 @@
+//! End to end: real nodes, real disks, real sockets, and the command-line tools as people use them.
+//!
+//! Run by `cargo xtask test`, which builds the tools and says where the word list is. One cluster runs at a
+//! time, so that the tests don't take one another's processors.
+
+mod cluster;
+mod crash;
+mod load;
+mod node;
+mod refusals;
+mod siblings;
+mod tools;
+mod words;

@@ -1,0 +1,161 @@
+//! One real node: its files, its process, its readiness.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::tools::tool;
+
+/// Long enough for a debug build on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+/// Small, so that a load goes through many of them.
+const SEGMENT_BYTES: u32 = 4 << 20;
+/// Mounts a small disk that only the program after it sees, and becomes that program.
+const ON_SMALL_DISK: &str =
+    "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" || exit 1; shift 2; exec \"$@\"";
+
+/// A node that may be running. Dropping it kills the process.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    /// From the first readiness line on; a restart listens there again.
+    pub(crate) address: Option<SocketAddr>,
+    /// Its data directory is a file system of its own with so much room, gone when the process is.
+    pub(crate) disk_mb: Option<u32>,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// A node with a folder that holds its certificate in `tls`.
+    pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
+        Self { name: name.into(), folder, address: None, disk_mb: None, child: None }
+    }
+
+    /// Starts it and waits until it serves.
+    pub(crate) fn start(&mut self, seeds: &[SocketAddr]) {
+        let address = self.try_start(seeds);
+        let address =
+            address.unwrap_or_else(|| panic!("{} isn't ready:\n{}", self.name, self.log()));
+        self.address = Some(address);
+    }
+
+    /// Starts it; `None` if it ends before it serves.
+    pub(crate) fn try_start(&mut self, seeds: &[SocketAddr]) -> Option<SocketAddr> {
+        assert!(self.child.is_none(), "{} is running", self.name);
+        let listen = self.address.map_or("127.0.0.1:0".into(), |address| address.to_string());
+        let seeds: Vec<String> = seeds.iter().map(|seed| format!("\"{seed}\"")).collect();
+        let (name, seeds) = (&self.name, seeds.join(", "));
+        let config = format!(
+            "data_dir = \"data\"\nlisten = \"{listen}\"\nseeds = [{seeds}]\nzone = \"{name}\"\n\n\
+             [storage]\nsegment_bytes = {SEGMENT_BYTES}\n\n\
+             [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n"
+        );
+        fs::write(self.folder.join("node.toml"), config).unwrap();
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let mut child = self
+            .program()
+            .arg("run")
+            .arg("--config")
+            .arg(self.folder.join("node.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let (said, hears) = mpsc::channel();
+        let output = child.stdout.take().unwrap();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // Nobody listens any more once the node is ready.
+                let _ = said.send(line);
+            }
+        });
+        self.child = Some(child);
+        while let Ok(line) = hears.recv_timeout(LIMIT) {
+            if let Some(address) = ready_address(&line) {
+                return Some(address);
+            }
+        }
+        self.kill();
+        None
+    }
+
+    fn program(&self) -> Command {
+        let node = tool("jedlik-node");
+        let Some(disk_mb) = self.disk_mb else { return node };
+        let data = self.folder.join("data");
+        fs::create_dir_all(&data).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_SMALL_DISK, "sh"]);
+        command.arg(disk_mb.to_string()).arg(data).arg(node.get_program());
+        command
+    }
+
+    /// SIGKILL: what was not on disk is gone. A node that has ended already is fine.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running node");
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::TERM).unwrap();
+        child.wait().unwrap()
+    }
+
+    /// Whether its process runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// A file of its data directory and below that passes the test.
+    pub(crate) fn data_files(&self, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let mut open = vec![self.folder.join("data")];
+        let mut found = Vec::new();
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if wanted(&path) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(20)..];
+            eprintln!("--- the end of {}'s log ---\n{}", self.name, tail.join("\n"));
+        }
+    }
+}
+
+/// The address in `ready node=… name=… address=…`.
+fn ready_address(line: &str) -> Option<SocketAddr> {
+    let rest = line.strip_prefix("ready node=")?;
+    rest.split(' ').find_map(|word| word.strip_prefix("address="))?.parse().ok()
+}

@@ -1,0 +1,164 @@
+//! Everything that can be wrong gets a clear error, and the nodes go on.
+
+use std::env;
+use std::fs::{self, File};
+use std::net::UdpSocket;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::cluster::{Cluster, issue, wait_until};
+use crate::node::Node;
+use crate::tools::{Found, Said, run, tool};
+
+/// Absent key, wrong argument, unavailable: the exit codes that `jedlik --help` promises.
+const USAGE: i32 = 2;
+const UNAVAILABLE: i32 = 3;
+
+#[test]
+fn a_bad_request_is_refused_with_what_is_wrong() {
+    let cluster = Cluster::start();
+    let say = |arguments: &[&str]| run(cluster.jedlik(0).args(arguments));
+    let large = cluster.path("large");
+    fs::write(&large, vec![b'x'; (1 << 20) + 1]).unwrap();
+    let large = large.to_str().unwrap();
+
+    say(&["put", "carts", "alice", "--file", large]).refused(USAGE, &["1048577", "1048576"]);
+    say(&["put", "carts", "", "tea"]).refused(USAGE, &["the key is empty"]);
+    say(&["put", "", "alice", "tea"]).refused(USAGE, &["the bucket name is empty"]);
+    say(&["put", "carts", "alice", "tea", "--context", "AAAA"]).refused(USAGE, &["context"]);
+    say(&["get", "carts", "alice", "--r", "4"]).refused(USAGE, &["4", "3"]);
+    say(&["put", "carts", "alice", "tea", "--w", "4"]).refused(USAGE, &["4", "3"]);
+
+    say(&["put", "carts", "alice", "tea"]).ok();
+    let mut get = cluster.jedlik(0);
+    let alices = Found::read(&run(get.args(["get", "carts", "alice", "--json"])).ok()).context;
+    say(&["put", "carts", "bob", "tea", "--context", &alices.unwrap()])
+        .refused(USAGE, &["belongs to another key"]);
+
+    let admin = |arguments: &[&str]| run(cluster.admin(0).args(arguments));
+    admin(&["bucket", "set", "carts", "colour=red"]).refused(USAGE, &["colour", "known are"]);
+    admin(&["bucket", "set", "carts", "r=4"]).refused(USAGE, &["r can't be 4"]);
+    admin(&["cluster", "commit", "0123456789abcdef"]).refused(USAGE, &["plan"]);
+    all_serve(cluster);
+}
+
+#[test]
+fn a_certificate_of_another_cluster_or_role_opens_nothing() {
+    let cluster = Cluster::start();
+    let (ours, theirs) = (cluster.path("ca/ca.pem"), cluster.path("other-ca"));
+    run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(&theirs)).ok();
+    issue(&theirs, "client", "mallory", &cluster.path("mallory"));
+    let cert = cluster.path("mallory");
+    let with = |ca: &Path| {
+        let mut command = cluster.jedlik(0);
+        command.args(["get", "carts", "alice", "--ca"]).arg(ca);
+        run(command.arg("--cert").arg(cert.join("cert.pem")).arg("--key").arg(cert.join("key.pem")))
+    };
+    // Whose authority it shows decides who refuses: the client doesn't trust the node, or the reverse.
+    for said in [with(&ours), with(&theirs.join("ca.pem"))] {
+        assert!([USAGE, UNAVAILABLE].contains(&said.code), "{said:?}");
+        assert!(said.stderr.contains("cluster"), "{said:?}");
+    }
+    let mut command = tool("jedlik-admin");
+    command.arg("--profile").arg(cluster.path("client-0.toml"));
+    run(command.args(["bucket", "set", "carts", "n=1"])).refused(USAGE, &["role"]);
+    all_serve(cluster);
+}
+
+#[test]
+fn garbled_and_truncated_packets_change_nothing() {
+    let cluster = Cluster::start();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
+    for length in (1..1500).step_by(7) {
+        let packet: Vec<u8> = (0..length)
+            .map(|_| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (noise >> 56) as u8
+            })
+            .collect();
+        for node in &cluster.nodes {
+            socket.send_to(&packet, node.address.unwrap()).unwrap();
+        }
+    }
+    all_serve(cluster);
+}
+
+#[test]
+fn a_full_disk_refuses_puts_and_goes_on_answering_gets() {
+    if !can_mount() {
+        eprintln!("skipped: this system lets nobody mount a small disk in a namespace");
+        return;
+    }
+    let mut cluster = Cluster::start_with(|node| {
+        node.disk_mb = (node.name == "n3").then_some(48);
+    });
+    let value = cluster.path("value");
+    fs::write(&value, vec![b'x'; 1 << 20]).unwrap();
+    let put = |cluster: &Cluster, key: &str, w: &str| -> Said {
+        let mut command = cluster.jedlik(0);
+        command.args(["put", "large", key, "--w", w, "--pw", w, "--timeout", "5s", "--file"]);
+        run(command.arg(&value))
+    };
+    let full = (0..60).map(|key| put(&cluster, &key.to_string(), "3")).find(|said| said.code != 0);
+    full.expect("60 MB don't fit on 48").refused(UNAVAILABLE, &[]);
+    assert!(cluster.nodes[2].is_running(), "a full disk is no reason to end");
+    wait_until("the log says what is wrong", || cluster.nodes[2].log().contains("No space left"));
+    put(&cluster, "after", "2").ok();
+    run(cluster.jedlik(2).args(["get", "large", "0", "--r", "3", "--file", "/dev/null"])).ok();
+}
+
+#[test]
+fn a_corrupted_record_is_reported_and_repaired_from_the_others() {
+    let marker = "Ányos Jedlik's dynamo, 1861";
+    let mut cluster = Cluster::start();
+    run(cluster.jedlik(0).args(["put", "carts", "alice", marker, "--w", "3"])).ok();
+    assert!(cluster.nodes[2].stop().success(), "a clean stop");
+    let damaged = damage(&cluster.nodes[2], marker.as_bytes());
+    assert!(damaged > 0, "the record is on disk");
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+    let get = |cluster: &Cluster, r| {
+        let mut command = cluster.jedlik(2);
+        run(command.args(["get", "carts", "alice", "--json", "--r", r])).ok()
+    };
+    assert_eq!(Found::read(&get(&cluster, "3")).values, [marker]);
+    wait_until("the damage is reported", || cluster.nodes[2].log().contains("checksum"));
+    cluster.kill(0);
+    cluster.kill(1);
+    assert_eq!(Found::read(&get(&cluster, "1")).values, [marker], "repaired by the get before");
+}
+
+/// Whether `unshare` may be used; CI has to allow it.
+fn can_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    let said = run(&mut command);
+    assert!(said.code == 0 || env::var_os("CI").is_none(), "{said:?}");
+    said.code == 0
+}
+
+/// Overwrites a few bytes wherever the marker stands in the node's files; in how many places.
+fn damage(node: &Node, marker: &[u8]) -> usize {
+    let mut places = 0;
+    for path in node.data_files(|_| true) {
+        let bytes = fs::read(&path).unwrap();
+        let found = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(marker));
+        let file = File::options().write(true).open(&path).unwrap();
+        for at in found {
+            file.write_all_at(b"????", at as u64).unwrap();
+            places += 1;
+        }
+    }
+    places
+}
+
+/// Every node still runs and serves.
+fn all_serve(mut cluster: Cluster) {
+    for index in 0..3 {
+        assert!(cluster.nodes[index].is_running());
+        run(cluster.jedlik(index).args(["put", "health", &index.to_string(), "well"])).ok();
+        run(cluster.jedlik(index).args(["get", "health", &index.to_string()])).ok();
+    }
+}
