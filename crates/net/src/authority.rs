@@ -1,30 +1,87 @@
 //! The cluster's certificate authority: makes it, keeps it in two files, issues certificates from it.
+//!
+//! Invariant: an authority is never overwritten, and a key's file is readable by its owner alone.
 
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
-use crate::Role;
+use crate::identity::{authority_cluster, authority_dns_name, check_name};
+use crate::{Identity, InvalidName, Role};
 
 /// The name of the authority's certificate within its folder.
 pub const CERTIFICATE_FILE: &str = "ca.pem";
 /// The name of the authority's key within its folder.
 pub const KEY_FILE: &str = "ca.key";
+/// How long an authority is valid.
+pub const AUTHORITY_DAYS: u32 = 7300;
+/// How long a certificate is valid, unless its subject says otherwise.
+pub const CERTIFICATE_DAYS: u32 = 730;
+
+/// Certificates are valid from so long before their issue, for machines whose clocks are behind.
+const CLOCK_SLACK: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An authority that can't be made, kept or used.
 #[derive(Debug, Error)]
 pub enum AuthorityError {
     /// The name has characters that a certificate can't carry.
     #[error(transparent)]
-    Name(#[from] crate::InvalidName),
+    Name(#[from] InvalidName),
+    /// Give a node's certificate the node's identity, and no other role's.
+    #[error("a certificate for the role {role} was asked for {} a node's identity", if *given { "with" } else { "without" })]
+    Node {
+        /// Which.
+        role: Role,
+        /// Whether there was one.
+        given: bool,
+    },
+    /// A DNS name with characters outside ASCII, or a fault of the library.
+    #[error("the certificate can't be made: {reason}")]
+    Make {
+        /// As the library says.
+        reason: String,
+    },
+    /// Correct the path, or see to the folder's permissions.
+    #[error("can't read or write {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// As the system says.
+        source: io::Error,
+    },
+    /// Replacing an authority would cut off every member: move the file away if that is meant.
+    #[error("{} exists already; an authority is never overwritten", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Another file was meant, or it is damaged.
+    #[error("{} is not {what}", path.display())]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
 }
 
 /// One cluster's authority, key included.
 pub struct Authority {
     cluster: ClusterId,
     certificate_pem: String,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// Whom a certificate is for.
@@ -70,7 +127,8 @@ impl Subject {
     }
 
     fn of(role: Role, name: impl Into<String>) -> Self {
-        Self { role, name: name.into(), node: None, extra_names: Vec::new(), valid_days: 730 }
+        let extra_names = Vec::new();
+        Self { role, name: name.into(), node: None, extra_names, valid_days: CERTIFICATE_DAYS }
     }
 }
 
@@ -80,7 +138,13 @@ impl Authority {
     /// # Errors
     /// The system has no randomness to give.
     pub fn create(cluster: ClusterId) -> Result<Self, AuthorityError> {
-        Ok(Self { cluster, certificate_pem: String::new() })
+        let key = KeyPair::generate().map_err(make)?;
+        let mut params = authority_params(cluster);
+        params.subject_alt_names =
+            vec![rcgen::SanType::DnsName(authority_dns_name(cluster).try_into().map_err(make)?)];
+        set_validity(&mut params, SystemTime::now(), AUTHORITY_DAYS);
+        let certificate_pem = params.self_signed(&key).map_err(make)?.pem();
+        Ok(Self { cluster, certificate_pem, issuer: Issuer::new(params, key) })
     }
 
     /// Reads [`CERTIFICATE_FILE`] and [`KEY_FILE`].
@@ -88,8 +152,20 @@ impl Authority {
     /// # Errors
     /// A file can't be read or is not an authority's; the error names it.
     pub fn load(folder: &Path) -> Result<Self, AuthorityError> {
-        let _ = folder;
-        unimplemented!("skeleton")
+        let (certificate_path, key_path) = (folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE));
+        let certificate_pem = read(&certificate_path)?;
+        let cluster = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+            .ok()
+            .and_then(|certificate| authority_cluster(&certificate))
+            .ok_or(AuthorityError::Unusable {
+                path: certificate_path,
+                what: "the certificate of a cluster's authority",
+            })?;
+        let key = KeyPair::from_pem(&read(&key_path)?).map_err(|_| AuthorityError::Unusable {
+            path: key_path,
+            what: "the key of a cluster's authority",
+        })?;
+        Ok(Self { cluster, certificate_pem, issuer: Issuer::new(authority_params(cluster), key) })
     }
 
     /// Writes [`CERTIFICATE_FILE`] and [`KEY_FILE`] (mode 0600), making the folder where needed.
@@ -97,8 +173,14 @@ impl Authority {
     /// # Errors
     /// A file is there already: an authority is never overwritten. Or it can't be written.
     pub fn save(&self, folder: &Path) -> Result<(), AuthorityError> {
-        let _ = folder;
-        unimplemented!("skeleton")
+        let (certificate, key) = (folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE));
+        if let Some(path) = [&certificate, &key].into_iter().find(|path| path.exists()) {
+            return Err(AuthorityError::Exists { path: path.clone() });
+        }
+        fs::create_dir_all(folder)
+            .map_err(|source| AuthorityError::File { path: folder.into(), source })?;
+        write_secret(&key, &self.issuer.key().serialize_pem())?;
+        write_public(&certificate, &self.certificate_pem)
     }
 
     /// Issues a certificate with a fresh key.
@@ -106,8 +188,39 @@ impl Authority {
     /// # Errors
     /// A name in `subject` can't stand in a certificate.
     pub fn issue(&self, subject: &Subject) -> Result<IssuedCertificate, AuthorityError> {
-        let _ = subject;
-        unimplemented!("skeleton")
+        self.issue_at(subject, SystemTime::now())
+    }
+
+    /// Issues a certificate as at another time.
+    pub(crate) fn issue_at(
+        &self,
+        subject: &Subject,
+        now: SystemTime,
+    ) -> Result<IssuedCertificate, AuthorityError> {
+        let Subject { role, name, node, extra_names, valid_days } = subject;
+        check_name(name)?;
+        if node.is_some() != (*role == Role::Node) {
+            return Err(AuthorityError::Node { role: *role, given: node.is_some() });
+        }
+        let identity =
+            Identity { cluster: self.cluster, role: *role, name: name.clone(), node: *node };
+        let mut names = vec![identity.dns_name()];
+        names.extend_from_slice(extra_names);
+
+        let mut params = CertificateParams::new(names).map_err(make)?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name.as_str());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if *role == Role::Node {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, now, *valid_days);
+
+        let key = KeyPair::generate().map_err(make)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(make)?;
+        Ok(IssuedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
     /// Whose authority.
@@ -121,6 +234,14 @@ impl Authority {
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
+
+    /// The same key under another cluster's name, as only a careless hand could make it.
+    #[cfg(test)]
+    pub(crate) fn pretending(&self, cluster: ClusterId) -> Self {
+        let key = KeyPair::from_pem(&self.issuer.key().serialize_pem()).expect("its own form");
+        let issuer = Issuer::new(authority_params(self.cluster), key);
+        Self { cluster, certificate_pem: self.certificate_pem.clone(), issuer }
+    }
 }
 
 impl IssuedCertificate {
@@ -129,7 +250,56 @@ impl IssuedCertificate {
     /// # Errors
     /// A file can't be written; the error names it.
     pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), AuthorityError> {
-        let _ = (certificate, key);
-        unimplemented!("skeleton")
+        write_secret(key, &self.key_pem)?;
+        write_public(certificate, &self.certificate_pem)
     }
 }
+
+/// What an issuer needs to know of the authority: a function of the cluster, so that two files do.
+fn authority_params(cluster: ClusterId) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("jedlik authority {cluster}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn set_validity(params: &mut CertificateParams, now: SystemTime, days: u32) {
+    params.not_before = (now - CLOCK_SLACK).into();
+    params.not_after = (now + DAY * days).into();
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
+fn make(error: rcgen::Error) -> AuthorityError {
+    AuthorityError::Make { reason: error.to_string() }
+}
+
+fn read(path: &Path) -> Result<String, AuthorityError> {
+    fs::read_to_string(path).map_err(|source| AuthorityError::File { path: path.into(), source })
+}
+
+fn write_public(path: &Path, text: &str) -> Result<(), AuthorityError> {
+    fs::write(path, text).map_err(|source| AuthorityError::File { path: path.into(), source })
+}
+
+/// Writes a fresh file, so that no earlier one's permissions stay.
+fn write_secret(path: &Path, text: &str) -> Result<(), AuthorityError> {
+    let write = || {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|source| AuthorityError::File { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests;

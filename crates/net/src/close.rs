@@ -23,11 +23,13 @@ pub enum CloseCode {
     BadStream,
     /// As many connections as it serves.
     TooManyConnections,
+    /// A fault of the program on the closing side.
+    Failed,
     /// From a newer version.
     Unknown(u32),
 }
 
-const KNOWN: [(u32, CloseCode); 8] = [
+const KNOWN: [(u32, CloseCode); 9] = [
     (0, CloseCode::Done),
     (1, CloseCode::WrongCluster),
     (2, CloseCode::NoIdentity),
@@ -36,6 +38,7 @@ const KNOWN: [(u32, CloseCode); 8] = [
     (5, CloseCode::FrameTooLong),
     (6, CloseCode::BadStream),
     (7, CloseCode::TooManyConnections),
+    (8, CloseCode::Failed),
 ];
 
 impl CloseCode {

@@ -1,12 +1,21 @@
-//! One live connection: a cheap handle for its users.
+//! One live connection: a cheap handle for its users, and the task that sees it through.
+//!
+//! Invariant: the handler is told `connected` before anything arrives, and `closed` after the last.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jedlik_protocol::codec::Frame;
+use quinn::RecvStream;
 use thiserror::Error;
+use tokio::task::{JoinError, JoinSet};
 
-use crate::{CloseCode, Identity};
+use crate::limits::LARGE_STREAMS;
+use crate::outbox::Outbox;
+use crate::receive::{Fault, Receiver};
+use crate::transmit::{transmit_large, transmit_small};
+use crate::{CloseCode, CloseReason, Handler, Identity};
 
 /// A frame that was not sent. Nothing of it has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -42,9 +51,26 @@ struct Shared {
     id: u64,
     peer: Identity,
     address: SocketAddr,
+    quic: quinn::Connection,
+    outbox: Arc<Outbox>,
+    /// Set by the side that closes, before it does.
+    closed_here: OnceLock<CloseReason>,
 }
 
 impl Connection {
+    pub(crate) fn new(quic: quinn::Connection, peer: Identity) -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let shared = Shared {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            peer,
+            address: quic.remote_address(),
+            quic,
+            outbox: Arc::default(),
+            closed_here: OnceLock::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
     /// Tells it from every other connection of this process.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -70,18 +96,92 @@ impl Connection {
     /// The queue is full, the frame too long, or the connection over.
     #[expect(clippy::needless_pass_by_value, reason = "a sent frame is given away")]
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
-        let _ = frame;
-        Err(SendError::Closed)
+        self.send_encoded(frame.encode())
     }
 
-    /// Whether it is over.
+    pub(crate) fn send_encoded<B>(&self, frame: B) -> Result<(), SendError>
+    where
+        B: AsRef<[u8]> + Send + 'static,
+    {
+        self.shared.outbox.push(frame)
+    }
+
+    /// Whether it is over, or about to be: nothing more can be sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        true
+        self.shared.outbox.is_shut()
     }
 
     /// Ends it at once, telling the other side why; what is queued is dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        let _ = (code, reason);
+        // Whoever closes first says why.
+        let _ = self.shared.closed_here.set(CloseReason::Here { code, reason: reason.into() });
+        self.shared.outbox.discard();
+        self.shared.quic.close(code.number(), reason.as_bytes());
+    }
+
+    /// Ends it once the other side has taken what was sent.
+    pub(crate) fn finish(&self) {
+        self.shared.outbox.finish();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&self) -> CloseReason {
+        let error = self.shared.quic.closed().await;
+        let here = self.shared.closed_here.get().cloned();
+        here.unwrap_or_else(|| CloseReason::from_transport(&error))
+    }
+
+    /// Runs the connection to its end. A dialing side has taken the other's first stream already.
+    pub(crate) async fn run(self, first: Option<RecvStream>, handler: Arc<dyn Handler>) {
+        handler.connected(&self);
+        let quic = &self.shared.quic;
+        let mut writers = JoinSet::new();
+        writers.spawn(transmit_small(quic.clone(), self.shared.outbox.clone()));
+        for _ in 0..LARGE_STREAMS {
+            writers.spawn(transmit_large(quic.clone(), self.shared.outbox.clone()));
+        }
+        let receiver = Arc::new(Receiver::new(self.clone(), handler.clone()));
+        let mut readers = JoinSet::new();
+        if let Some(stream) = first {
+            readers.spawn(receiver.clone().receive(stream));
+        }
+        loop {
+            tokio::select! {
+                accepted = quic.accept_uni() => match accepted {
+                    Ok(stream) => { readers.spawn(receiver.clone().receive(stream)); }
+                    Err(_) => break,
+                },
+                Some(ended) = readers.join_next() => self.close_if_faulty(ended),
+                Some(_) = writers.join_next() => if writers.is_empty() {
+                    // They end together: all is written and acknowledged, or the connection is over.
+                    self.close(CloseCode::Done, "done");
+                },
+            }
+        }
+        self.shared.outbox.discard();
+        readers.shutdown().await;
+        writers.shutdown().await;
+        let why = self.ended().await;
+        tracing::debug!(peer = %self.peer(), address = %self.remote_address(), %why, "connection ended");
+        handler.closed(&self, &why);
+    }
+
+    fn close_if_faulty(&self, ended: Result<Result<(), Fault>, JoinError>) {
+        let fault = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(fault)) => fault,
+            Err(error) => Fault::new(CloseCode::Failed, format!("a handler failed: {error}")),
+        };
+        let Fault { code, reason } = fault;
+        tracing::warn!(peer = %self.peer(), address = %self.remote_address(), reason, "closing a connection");
+        self.close(code, &reason);
+    }
+}
+
+impl core::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Shared { id, peer, address, .. } = &*self.shared;
+        write!(f, "connection {id} to {peer} at {address}")
     }
 }

@@ -1,16 +1,38 @@
 //! What an endpoint proves itself with: the authority's certificate, its own chain and key.
+//!
+//! Invariant: what [`Credentials::load`] returns belongs together and is valid now, so that a mistake
+//! is told at start, with the file's name, and not by a peer's refusal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jedlik_protocol::ClusterId;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, InconsistentKeys, RootCertStore};
 use thiserror::Error;
 
 use crate::Identity;
+use crate::identity::authority_cluster;
 
 /// The authority's certificate, one's own chain and key, checked to belong together.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Credentials {
-    identity: Arc<Identity>,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    identity: Identity,
+    /// The authority's.
+    cluster: ClusterId,
+    roots: Arc<RootCertStore>,
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<SingleCertAndKey>,
+    verifier: Arc<dyn ClientCertVerifier>,
 }
 
 /// Credentials that can't be used. Nothing was changed.
@@ -24,6 +46,93 @@ pub enum CredentialsError {
         /// As the system says.
         source: std::io::Error,
     },
+    /// Another file was meant.
+    #[error("{} holds no {what} in PEM form; is it another file?", path.display())]
+    NotPem {
+        /// Which file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// Another file was meant.
+    #[error(
+        "{} is not the certificate of a cluster's authority; give the ca.pem that jedlik-admin ca init wrote",
+        path.display()
+    )]
+    NotAnAuthority {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// It was not made by `jedlik-admin cert issue`, or is damaged.
+    #[error(
+        "the certificate in {} names no node, admin or client; issue one with jedlik-admin cert issue",
+        path.display()
+    )]
+    NoIdentity {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A key of a kind that is not supported, or damaged.
+    #[error("the key in {} can't be used: {reason}", path.display())]
+    BadKey {
+        /// Which file.
+        path: PathBuf,
+        /// As the library says.
+        reason: String,
+    },
+    /// Files of two issues were mixed.
+    #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
+    KeyMismatch {
+        /// Which file.
+        key: PathBuf,
+        /// Which file.
+        certificate: PathBuf,
+    },
+    /// Files of two clusters were mixed.
+    #[error(
+        "the certificate in {} is of cluster {found}, the authority in {} of cluster {expected}",
+        certificate.display(), authority.display()
+    )]
+    WrongCluster {
+        /// Which file.
+        certificate: PathBuf,
+        /// Its cluster.
+        found: ClusterId,
+        /// Which file.
+        authority: PathBuf,
+        /// Its cluster.
+        expected: ClusterId,
+    },
+    /// Another authority signed it: issue it again with this one.
+    #[error(
+        "the certificate in {} was not signed by the authority in {} ({reason}); issue it again with that authority",
+        certificate.display(), authority.display()
+    )]
+    NotSigned {
+        /// Which file.
+        certificate: PathBuf,
+        /// Which file.
+        authority: PathBuf,
+        /// As the library says.
+        reason: String,
+    },
+    /// Issue another, unless this machine's clock is wrong.
+    #[error(
+        "the certificate in {} has expired or is not valid yet ({reason}); issue another, or set this machine's clock",
+        path.display()
+    )]
+    NotValidNow {
+        /// Which file.
+        path: PathBuf,
+        /// With the times.
+        reason: String,
+    },
+}
+
+/// A PEM text and where it comes from.
+struct Source {
+    path: PathBuf,
+    pem: Vec<u8>,
 }
 
 impl Credentials {
@@ -37,8 +146,11 @@ impl Credentials {
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, CredentialsError> {
-        let _ = (authority.as_ref(), certificate.as_ref(), key.as_ref());
-        unimplemented!("skeleton")
+        Self::checked(
+            &Source::read(authority.as_ref())?,
+            &Source::read(certificate.as_ref())?,
+            &Source::read(key.as_ref())?,
+        )
     }
 
     /// The same from texts in memory.
@@ -50,13 +162,181 @@ impl Credentials {
         certificate: &str,
         key: &str,
     ) -> Result<Self, CredentialsError> {
-        let _ = (authority, certificate, key);
-        unimplemented!("skeleton")
+        Self::checked(
+            &Source::text("the authority's text", authority),
+            &Source::text("the certificate's text", certificate),
+            &Source::text("the key's text", key),
+        )
     }
 
     /// Whose they are.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.parts.identity
+    }
+
+    /// The only anchor that chains are checked against.
+    pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
+        &self.parts.roots
+    }
+
+    /// What this side proves itself with.
+    pub(crate) fn key(&self) -> &Arc<SingleCertAndKey> {
+        &self.parts.key
+    }
+
+    /// What checks those who connect: a certificate is mandatory.
+    pub(crate) fn verifier(&self) -> &Arc<dyn ClientCertVerifier> {
+        &self.parts.verifier
+    }
+
+    fn checked(
+        authority: &Source,
+        certificate: &Source,
+        key: &Source,
+    ) -> Result<Self, CredentialsError> {
+        let credentials = Self::assemble(authority, certificate, key)?;
+        credentials.check(authority, certificate)?;
+        Ok(credentials)
+    }
+
+    fn assemble(
+        authority: &Source,
+        certificate: &Source,
+        key: &Source,
+    ) -> Result<Self, CredentialsError> {
+        let anchor = authority
+            .certificates()?
+            .into_iter()
+            .next()
+            .ok_or_else(|| authority.not_pem("certificate"))?;
+        let not_an_authority = || CredentialsError::NotAnAuthority { path: authority.path.clone() };
+        let cluster = authority_cluster(&anchor).ok_or_else(not_an_authority)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(anchor).map_err(|_| not_an_authority())?;
+        let roots = Arc::new(roots);
+
+        let chain = certificate.certificates()?;
+        let identity = chain
+            .first()
+            .and_then(Identity::of)
+            .ok_or_else(|| CredentialsError::NoIdentity { path: certificate.path.clone() })?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
+            .build()
+            .map_err(|_| not_an_authority())?;
+        let key = Arc::new(key.key_for(certificate, chain.clone())?);
+        Ok(Self { parts: Arc::new(Parts { identity, cluster, roots, chain, key, verifier }) })
+    }
+
+    /// Whether a peer would take the certificate now.
+    fn check(&self, authority: &Source, certificate: &Source) -> Result<(), CredentialsError> {
+        let Parts { identity, cluster, chain, verifier, .. } = &*self.parts;
+        if identity.cluster != *cluster {
+            return Err(CredentialsError::WrongCluster {
+                certificate: certificate.path.clone(),
+                found: identity.cluster,
+                authority: authority.path.clone(),
+                expected: *cluster,
+            });
+        }
+        let (own, intermediates) =
+            chain.split_first().expect("a chain without certificates has no identity");
+        let Err(error) = verifier.verify_client_cert(own, intermediates, UnixTime::now()) else {
+            return Ok(());
+        };
+        let reason = error.to_string();
+        Err(match error {
+            rustls::Error::InvalidCertificate(fault) if is_about_time(&fault) => {
+                CredentialsError::NotValidNow { path: certificate.path.clone(), reason }
+            }
+            _ => CredentialsError::NotSigned {
+                certificate: certificate.path.clone(),
+                authority: authority.path.clone(),
+                reason,
+            },
+        })
+    }
+
+    /// Takes what [`Self::load`] refuses, as a hostile or mistaken peer would present it.
+    #[cfg(test)]
+    pub(crate) fn unchecked(authority: &str, certificate: &str, key: &str) -> Self {
+        Self::assemble(
+            &Source::text("authority", authority),
+            &Source::text("certificate", certificate),
+            &Source::text("key", key),
+        )
+        .expect("the test's files are what they should be")
     }
 }
+
+impl core::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Credentials").field("identity", self.identity()).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, CredentialsError> {
+        let pem = std::fs::read(path)
+            .map_err(|source| CredentialsError::Read { path: path.into(), source })?;
+        Ok(Self { path: path.into(), pem })
+    }
+
+    fn text(name: &str, pem: &str) -> Self {
+        Self { path: name.into(), pem: pem.into() }
+    }
+
+    fn not_pem(&self, what: &'static str) -> CredentialsError {
+        CredentialsError::NotPem { path: self.path.clone(), what }
+    }
+
+    /// Every certificate in the text, at least one.
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+        let what = "certificate";
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(&self.pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| self.not_pem(what))?;
+        if certificates.is_empty() { Err(self.not_pem(what)) } else { Ok(certificates) }
+    }
+
+    /// The key in the text, if it is that of the chain's first certificate.
+    fn key_for(
+        &self,
+        certificate: &Self,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Result<SingleCertAndKey, CredentialsError> {
+        let key =
+            PrivateKeyDer::from_pem_slice(&self.pem).map_err(|_| self.not_pem("private key"))?;
+        let certified = CertifiedKey::from_der(chain, key, &provider());
+        certified.map(SingleCertAndKey::from).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                CredentialsError::KeyMismatch {
+                    key: self.path.clone(),
+                    certificate: certificate.path.clone(),
+                }
+            }
+            other => {
+                CredentialsError::BadKey { path: self.path.clone(), reason: other.to_string() }
+            }
+        })
+    }
+}
+
+/// The one source of cryptography.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Whether setting a clock, or issuing again, would cure it.
+pub(crate) fn is_about_time(fault: &CertificateError) -> bool {
+    matches!(
+        fault,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests;

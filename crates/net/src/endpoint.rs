@@ -1,34 +1,65 @@
 //! A socket with its identity: listens, dials, and closes without losing what was sent.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::codec::PROTOCOL;
+use quinn::{EndpointConfig, Incoming, RecvStream, TokioRuntime};
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{ConnectError, Connection, Credentials, Handler};
+use crate::limits::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS};
+use crate::tls::{Refusal, client_config, server_config};
+use crate::{CloseCode, ConnectError, Connection, Credentials, Handler, Identity, Role};
+
+/// What QUIC calls the other side in its first packet. The identity is checked instead, see [`crate::tls`].
+const SERVER_NAME: &str = "node.jedlik";
 
 /// An endpoint that can't be made.
 #[derive(Debug, Error)]
 pub enum NetError {
     /// Another process has the port, or the address is not this machine's.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address} (UDP): {source}")]
     Bind {
         /// Where.
         address: SocketAddr,
         /// As the system says.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// Only nodes serve: issue a node's certificate.
+    #[error("a node can't serve with the certificate of {identity}; issue it a node's certificate")]
+    NotANode {
+        /// Whose certificate it is.
+        identity: Identity,
     },
 }
 
-/// One UDP socket and all connections over it; clones share it.
+/// One UDP socket and all connections over it; clones share it. Its tasks live until [`Self::close`].
 #[derive(Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    quic: quinn::Endpoint,
     address: SocketAddr,
+    credentials: Credentials,
+    handler: Arc<dyn Handler>,
+    protocol: &'static [u8],
+    connections: Mutex<Connections>,
+    /// Told when the last connection has ended.
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Connections {
+    open: HashMap<u64, Connection>,
+    closing: bool,
 }
 
 impl Endpoint {
@@ -42,8 +73,11 @@ impl Endpoint {
         credentials: &Credentials,
         handler: Arc<dyn Handler>,
     ) -> Result<Self, NetError> {
-        let _ = (credentials, handler);
-        Ok(Self { shared: Arc::new(Shared { address }) })
+        let identity = credentials.identity();
+        if identity.role != Role::Node {
+            return Err(NetError::NotANode { identity: identity.clone() });
+        }
+        Self::serve(address, credentials, handler, PROTOCOL)
     }
 
     /// A client, an admin, or a node that only dials. To be called within a tokio runtime.
@@ -51,8 +85,53 @@ impl Endpoint {
     /// # Errors
     /// The socket can't be had.
     pub fn client(credentials: &Credentials, handler: Arc<dyn Handler>) -> Result<Self, NetError> {
-        let _ = (credentials, handler);
-        unimplemented!("skeleton")
+        let any_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        // A machine without IPv6 refuses the first.
+        let quic = quinn::Endpoint::client(any_v6)
+            .or_else(|_| quinn::Endpoint::client(any_v4))
+            .map_err(|source| NetError::Bind { address: any_v4, source })?;
+        Self::new(quic, any_v4, credentials, handler, PROTOCOL)
+    }
+
+    /// Listens without asking whether the role may.
+    pub(crate) fn serve(
+        address: SocketAddr,
+        credentials: &Credentials,
+        handler: Arc<dyn Handler>,
+        protocol: &'static [u8],
+    ) -> Result<Self, NetError> {
+        let config = server_config(credentials, protocol);
+        let quic = UdpSocket::bind(address)
+            .and_then(|socket| {
+                let runtime = Arc::new(TokioRuntime);
+                quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
+            })
+            .map_err(|source| NetError::Bind { address, source })?;
+        let endpoint = Self::new(quic, address, credentials, handler, protocol)?;
+        tokio::spawn(endpoint.clone().accept());
+        Ok(endpoint)
+    }
+
+    fn new(
+        quic: quinn::Endpoint,
+        asked: SocketAddr,
+        credentials: &Credentials,
+        handler: Arc<dyn Handler>,
+        protocol: &'static [u8],
+    ) -> Result<Self, NetError> {
+        let address =
+            quic.local_addr().map_err(|source| NetError::Bind { address: asked, source })?;
+        let shared = Shared {
+            quic,
+            address,
+            credentials: credentials.clone(),
+            handler,
+            protocol,
+            connections: Mutex::default(),
+            emptied: Notify::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Where it listens, with the port that the system chose.
@@ -61,7 +140,8 @@ impl Endpoint {
         self.shared.address
     }
 
-    /// Makes a connection to the node at `address`, to `expected` if given and to no other.
+    /// Makes a connection to the node at `address`, to `expected` if given and to no other. It is ready
+    /// when the other side has let this one in.
     ///
     /// # Errors
     /// Says what is wrong and what to do about it.
@@ -70,11 +150,160 @@ impl Endpoint {
         address: SocketAddr,
         expected: Option<NodeId>,
     ) -> Result<Connection, ConnectError> {
-        let _ = expected;
-        Err(ConnectError::Timeout { address })
+        let refusal = Refusal::default();
+        let dialing = self.dial(address, expected, &refusal);
+        let (quic, peer, first) = match timeout(CONNECT_TIMEOUT, dialing).await {
+            Ok(dialed) => dialed.map_err(|error| refusal.get().cloned().unwrap_or(error))?,
+            Err(_) => return Err(ConnectError::Timeout { address }),
+        };
+        self.admit(quic, peer, Some(first)).ok_or(ConnectError::Closed)
     }
 
-    /// Ends all connections once the peers have taken what was sent, or after
-    /// [`crate::limits::CLOSE_TIMEOUT`]. Sends and connects fail from now on.
-    pub async fn close(&self) {}
+    /// Ends all connections once the peers have taken what was sent, or after [`CLOSE_TIMEOUT`].
+    /// Sends and connects fail from now on.
+    pub async fn close(&self) {
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        {
+            let mut connections = self.connections();
+            connections.closing = true;
+            connections.open.values().for_each(Connection::finish);
+        }
+        let emptied = async {
+            loop {
+                let notified = self.shared.emptied.notified();
+                if self.connections().open.is_empty() {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if timeout_at(deadline, emptied).await.is_err() {
+            let left = self.connections().open.len();
+            tracing::warn!(left, "closing connections that have not taken all in time");
+        }
+        self.shared.quic.close(CloseCode::Done.number(), b"done");
+        // The peers that miss the goodbye hear nothing more, which says the same.
+        let _ = timeout_at(deadline, self.shared.quic.wait_idle()).await;
+    }
+
+    async fn dial(
+        &self,
+        address: SocketAddr,
+        expected: Option<NodeId>,
+        refusal: &Refusal,
+    ) -> Result<(quinn::Connection, Identity, RecvStream), ConnectError> {
+        let Shared { quic, credentials, protocol, .. } = &*self.shared;
+        let config = client_config(credentials, protocol, expected, refusal);
+        let connecting =
+            quic.connect_with(config, address, SERVER_NAME).map_err(|error| match error {
+                quinn::ConnectError::EndpointStopping => ConnectError::Closed,
+                other => ConnectError::BadAddress { address, reason: other.to_string() },
+            })?;
+        let failed = |error| ConnectError::from_transport(&error, address);
+        let quic = connecting.await.map_err(failed)?;
+        let peer = peer_of(&quic).ok_or(ConnectError::NotANode { found: None })?;
+        // This side's certificate is judged after the handshake looks done from here: the other's
+        // first stream says that it was taken.
+        let first = quic.accept_uni().await.map_err(failed)?;
+        Ok((quic, peer, first))
+    }
+
+    /// Takes connections until the endpoint is closed.
+    async fn accept(self) {
+        while let Some(incoming) = self.shared.quic.accept().await {
+            tokio::spawn(self.clone().greet(incoming));
+        }
+    }
+
+    /// Lets one in, or tells it why not.
+    async fn greet(self, incoming: Incoming) {
+        let address = incoming.remote_address();
+        let handshake = async { incoming.accept()?.await };
+        let quic = match timeout(CONNECT_TIMEOUT, handshake).await {
+            Ok(Ok(quic)) => quic,
+            Ok(Err(error)) => {
+                let error = ConnectError::from_transport(&error, address);
+                tracing::warn!(%address, %error, "a connection was refused in its handshake");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(%address, "a handshake took too long");
+                return;
+            }
+        };
+        match self.judge(&quic) {
+            Ok(peer) => {
+                self.admit(quic, peer, None);
+            }
+            Err((code, reason)) => {
+                tracing::warn!(%address, reason, "a connection was refused");
+                quic.close(code.number(), reason.as_bytes());
+            }
+        }
+    }
+
+    /// Who has connected, or what TLS could not say against it.
+    fn judge(&self, quic: &quinn::Connection) -> Result<Identity, (CloseCode, String)> {
+        let Some(peer) = peer_of(quic) else {
+            let reason = "the certificate names no node, admin or client";
+            return Err((CloseCode::NoIdentity, reason.into()));
+        };
+        let own = self.shared.credentials.identity().cluster;
+        if peer.cluster != own {
+            let reason = format!("the certificate is of cluster {}, this is {own}", peer.cluster);
+            return Err((CloseCode::WrongCluster, reason));
+        }
+        if self.connections().open.len() >= CONNECTIONS {
+            let reason = format!("this node has {CONNECTIONS} connections, its limit");
+            return Err((CloseCode::TooManyConnections, reason));
+        }
+        Ok(peer)
+    }
+
+    /// Starts a connection's life; `None` if the endpoint is closing.
+    fn admit(
+        &self,
+        quic: quinn::Connection,
+        peer: Identity,
+        first: Option<RecvStream>,
+    ) -> Option<Connection> {
+        let connection = Connection::new(quic, peer);
+        {
+            let mut connections = self.connections();
+            if connections.closing {
+                connection.close(CloseCode::Done, "closing");
+                return None;
+            }
+            connections.open.insert(connection.id(), connection.clone());
+        }
+        let (endpoint, running) = (self.clone(), connection.clone());
+        let handler = self.shared.handler.clone();
+        tokio::spawn(async move {
+            let id = running.id();
+            running.run(first, handler).await;
+            endpoint.forget(id);
+        });
+        Some(connection)
+    }
+
+    fn forget(&self, id: u64) {
+        let mut connections = self.connections();
+        connections.open.remove(&id);
+        if connections.open.is_empty() {
+            self.shared.emptied.notify_waiters();
+        }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.shared.connections.lock().expect("nothing panics with the connections locked")
+    }
 }
+
+/// The identity in the certificate that the other side has proved.
+fn peer_of(quic: &quinn::Connection) -> Option<Identity> {
+    let chain = quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    chain.first().and_then(Identity::of)
+}
+
+#[cfg(test)]
+mod tests;

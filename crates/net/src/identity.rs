@@ -154,3 +154,6 @@ fn parse_hex(digits: &str) -> Option<u64> {
     let canonical = digits.len() == 16 && digits.bytes().all(lowercase);
     canonical.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests;

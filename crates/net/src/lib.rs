@@ -13,7 +13,11 @@ mod endpoint;
 mod handler;
 mod identity;
 pub mod limits;
+mod outbox;
 mod peer;
+mod receive;
+mod tls;
+mod transmit;
 
 pub use close::{CloseCode, CloseReason};
 pub use connect::ConnectError;

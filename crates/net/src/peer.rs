@@ -1,11 +1,24 @@
 //! One connection to one address, kept and re-made with backoff.
+//!
+//! Invariant: frames are queued only while it may come up at once; a peer that is known to be down
+//! refuses them, so that a coordinator turns to a fallback without waiting.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::codec::Frame;
+use tokio::sync::Notify;
 
-use crate::{ConnectError, Connection, Endpoint, SendError};
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, PEER_QUEUE_BYTES, PEER_QUEUE_FRAMES};
+use crate::outbox::check_length;
+use crate::{CloseCode, ConnectError, Connection, Endpoint, SendError};
+
+/// A connection that ends sooner than this counts as a failed attempt.
+const STABLE: Duration = Duration::from_secs(1);
 
 /// Where a peer stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,52 +32,219 @@ pub enum PeerState {
         /// Why it failed.
         error: ConnectError,
     },
-    /// [`Peer::close`] was called.
+    /// [`Peer::close`] was called, or the endpoint closed.
     Closed,
 }
 
 /// Keeps one connection to one node. Dropping it ends the connection.
 pub struct Peer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     address: SocketAddr,
+    stage: Mutex<Stage>,
+    /// Ends the task that keeps the connection.
+    stop: Notify,
+}
+
+enum Stage {
+    Connecting { queue: VecDeque<Bytes>, bytes: usize },
+    Up(Connection),
+    Down(ConnectError),
+    Closed,
+}
+
+impl Stage {
+    fn connecting() -> Self {
+        Self::Connecting { queue: VecDeque::new(), bytes: 0 }
+    }
 }
 
 impl Peer {
     /// Starts connecting, to `expected` if given and to no other. To be called within a tokio runtime.
     #[must_use]
     pub fn new(endpoint: &Endpoint, address: SocketAddr, expected: Option<NodeId>) -> Self {
-        let _ = (endpoint, expected);
-        Self { address }
+        let stage = Mutex::new(Stage::connecting());
+        let shared = Arc::new(Shared { address, stage, stop: Notify::new() });
+        tokio::spawn(shared.clone().keep(endpoint.clone(), expected));
+        Self { shared }
     }
 
-    /// Sends a frame, or queues it while the connection is being made. Never blocks.
+    /// Sends a frame, or queues it while the connection is being made. Never blocks. A queued frame is
+    /// dropped if the attempt fails, as one under way is when a connection breaks.
     ///
     /// # Errors
     /// [`SendError::Closed`] at once while the peer is known to be down, [`SendError::Full`] when
     /// too much waits.
     #[expect(clippy::needless_pass_by_value, reason = "a sent frame is given away")]
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
-        let _ = frame;
-        Err(SendError::Closed)
+        let connection = {
+            let mut stage = self.shared.stage();
+            match &mut *stage {
+                Stage::Up(connection) => connection.clone(),
+                Stage::Connecting { queue, bytes } => return enqueue(queue, bytes, &frame),
+                Stage::Down(_) | Stage::Closed => return Err(SendError::Closed),
+            }
+        };
+        connection.send(frame)
     }
 
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> PeerState {
-        PeerState::Closed
+        match &*self.shared.stage() {
+            Stage::Connecting { .. } => PeerState::Connecting,
+            Stage::Up(_) => PeerState::Up,
+            Stage::Down(error) => PeerState::Down { error: error.clone() },
+            Stage::Closed => PeerState::Closed,
+        }
     }
 
     /// The connection, if there is one now.
     #[must_use]
     pub fn connection(&self) -> Option<Connection> {
-        None
+        match &*self.shared.stage() {
+            Stage::Up(connection) => Some(connection.clone()),
+            _ => None,
+        }
     }
 
     /// Whom it dials.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.shared.address
     }
 
     /// Ends the connection, and makes no other.
-    pub fn close(&self) {}
+    pub fn close(&self) {
+        let before = std::mem::replace(&mut *self.shared.stage(), Stage::Closed);
+        if let Stage::Up(connection) = before {
+            connection.close(CloseCode::Done, "no longer needed");
+        }
+        self.shared.stop.notify_one();
+    }
 }
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn enqueue(queue: &mut VecDeque<Bytes>, bytes: &mut usize, frame: &Frame) -> Result<(), SendError> {
+    let encoded = Bytes::from_owner(frame.encode());
+    check_length(encoded.len())?;
+    let over = *bytes > 0 && *bytes + encoded.len() > PEER_QUEUE_BYTES;
+    if over || queue.len() >= PEER_QUEUE_FRAMES {
+        return Err(SendError::Full { frames: queue.len(), bytes: *bytes });
+    }
+    *bytes += encoded.len();
+    queue.push_back(encoded);
+    Ok(())
+}
+
+impl Shared {
+    /// Connects, waits for the end, and connects again, until told to stop.
+    async fn keep(self: Arc<Self>, endpoint: Endpoint, expected: Option<NodeId>) {
+        let mut backoff = Backoff::default();
+        loop {
+            let attempt = tokio::select! {
+                attempt = endpoint.connect(self.address, expected) => attempt,
+                () = self.stop.notified() => return,
+            };
+            let error = match attempt {
+                Err(ConnectError::Closed) => {
+                    *self.stage() = Stage::Closed;
+                    return;
+                }
+                Err(error) => error,
+                Ok(connection) => {
+                    let since = Instant::now();
+                    if !self.up(&connection) {
+                        return;
+                    }
+                    let why = tokio::select! {
+                        why = connection.ended() => why,
+                        () = self.stop.notified() => return,
+                    };
+                    if since.elapsed() >= STABLE {
+                        backoff = Backoff::default();
+                        if !self.enter(Stage::connecting()) {
+                            return;
+                        }
+                        continue;
+                    }
+                    ConnectError::Broken { reason: why.to_string() }
+                }
+            };
+            tracing::debug!(address = %self.address, %error, "a peer can't be reached");
+            if !self.enter(Stage::Down(error)) {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next()) => {}
+                () = self.stop.notified() => return,
+            }
+        }
+    }
+
+    /// Hands the queue to a fresh connection, ahead of what comes next; `false` once closed.
+    fn up(&self, connection: &Connection) -> bool {
+        let mut stage = self.stage();
+        match &mut *stage {
+            Stage::Closed => {
+                connection.close(CloseCode::Done, "no longer needed");
+                return false;
+            }
+            Stage::Connecting { queue, .. } => {
+                for frame in queue.drain(..) {
+                    // The connection's limits are wider than the queue's: only its end can refuse one.
+                    let _ = connection.send_encoded(frame);
+                }
+            }
+            Stage::Up(_) | Stage::Down(_) => {}
+        }
+        *stage = Stage::Up(connection.clone());
+        true
+    }
+
+    /// Goes to another stage; `false` once closed.
+    fn enter(&self, next: Stage) -> bool {
+        let mut stage = self.stage();
+        if matches!(*stage, Stage::Closed) {
+            return false;
+        }
+        *stage = next;
+        true
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().expect("nothing panics with the stage locked")
+    }
+}
+
+/// How long to wait before the next attempt.
+struct Backoff {
+    wait: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { wait: BACKOFF_MIN }
+    }
+}
+
+impl Backoff {
+    /// Doubles each time; half of it is random, so that nodes don't return to a peer all at once.
+    fn next(&mut self) -> Duration {
+        let half = self.wait / 2;
+        self.wait = (self.wait * 2).min(BACKOFF_MAX);
+        // Without randomness the wait is merely not spread.
+        let part = getrandom::u32().unwrap_or(u32::MAX);
+        half + half.mul_f64(f64::from(part) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

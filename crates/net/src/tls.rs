@@ -1,0 +1,181 @@
+//! How the two ends prove themselves to one another, and the transport beneath.
+//!
+//! Invariant: no check of a chain, a signature or a date is left out or replaced; the check of a host
+//! name, which says nothing about a cluster, gives way to the check of the identity.
+
+use std::sync::{Arc, OnceLock};
+
+use jedlik_hashing::NodeId;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::version::TLS13;
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+
+use crate::credentials::provider;
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, IDLE_TIMEOUT, KEEP_ALIVE, LARGE_STREAMS, STREAM_WINDOW_BYTES,
+};
+use crate::{ConnectError, Credentials, Identity, Role};
+
+/// What the verifier has against the other side, for the one who dials.
+pub(crate) type Refusal = Arc<OnceLock<ConnectError>>;
+
+/// How a node takes connections: a certificate is mandatory.
+pub(crate) fn server_config(credentials: &Credentials, protocol: &[u8]) -> quinn::ServerConfig {
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .expect("ring has suites for TLS 1.3")
+        .with_client_cert_verifier(credentials.verifier().clone())
+        .with_cert_resolver(credentials.key().clone());
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    // A resumed session would not check the certificate's dates again.
+    tls.send_tls13_tickets = 0;
+    let crypto =
+        QuicServerConfig::try_from(tls).expect("ring has the suite of QUIC's first packets");
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport()));
+    config
+}
+
+/// How a node is dialed: its certificate must be of the cluster, and of `expected` if that is given.
+pub(crate) fn client_config(
+    credentials: &Credentials,
+    protocol: &[u8],
+    expected: Option<NodeId>,
+    refusal: &Refusal,
+) -> quinn::ClientConfig {
+    let provider = provider();
+    let verifier = NodeVerifier {
+        credentials: credentials.clone(),
+        algorithms: provider.signature_verification_algorithms,
+        expected,
+        refusal: refusal.clone(),
+    };
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .expect("ring has suites for TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(credentials.key().clone());
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    tls.resumption = Resumption::disabled();
+    let crypto =
+        QuicClientConfig::try_from(tls).expect("ring has the suite of QUIC's first packets");
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport()));
+    config
+}
+
+/// Tuned for one data centre: round trips well under a millisecond, so losses are probed for soon.
+fn transport() -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(0_u32.into())
+        .max_concurrent_uni_streams((LARGE_STREAMS + 1).into())
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .receive_window(CONNECTION_WINDOW_BYTES.into())
+        .send_window(CONNECTION_WINDOW_BYTES.into())
+        .datagram_receive_buffer_size(None)
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("a few seconds fit")))
+        .initial_rtt(std::time::Duration::from_millis(10));
+    transport
+}
+
+/// Checks that the one who was dialed is a node of this cluster.
+#[derive(Debug)]
+struct NodeVerifier {
+    credentials: Credentials,
+    algorithms: WebPkiSupportedAlgorithms,
+    expected: Option<NodeId>,
+    refusal: Refusal,
+}
+
+impl NodeVerifier {
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), (ConnectError, rustls::Error)> {
+        let presented = Identity::of(certificate);
+        ParsedCertificate::try_from(certificate)
+            .and_then(|parsed| {
+                let roots = self.credentials.roots();
+                let algorithms = self.algorithms.all;
+                verify_server_cert_signed_by_trust_anchor(
+                    &parsed,
+                    roots,
+                    intermediates,
+                    now,
+                    algorithms,
+                )
+            })
+            .map_err(|error| (ConnectError::from_verification(&error, presented.clone()), error))?;
+        self.check_identity(presented)
+            .map_err(|refusal| (refusal, CertificateError::ApplicationVerificationFailure.into()))
+    }
+
+    fn check_identity(&self, presented: Option<Identity>) -> Result<(), ConnectError> {
+        let (found, node) = match presented {
+            Some(Identity { cluster, role: Role::Node, node: Some(node), .. }) => (cluster, node),
+            found => return Err(ConnectError::NotANode { found }),
+        };
+        let expected = self.credentials.identity().cluster;
+        if found != expected {
+            return Err(ConnectError::WrongCluster { expected, found });
+        }
+        match self.expected {
+            Some(expected) if expected != node => {
+                Err(ConnectError::WrongNode { expected, found: node })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ServerCertVerifier for NodeVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.check(end_entity, intermediates, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err((refusal, error)) => {
+                // The first refusal stands; a handshake has one certificate.
+                let _ = self.refusal.set(refusal);
+                Err(error)
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
