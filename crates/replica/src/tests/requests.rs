@@ -60,13 +60,15 @@ fn at_rest_a_get_moves_the_value_to_the_client_only() {
 fn puts_of_one_key_that_arrive_together_draw_different_dots() {
     let mut cluster = Cluster::new(3, &[]);
     let coordinator = cluster.owners("alice")[0];
+    // The first put makes the actor that the others extend.
+    cluster.put(coordinator, blind("alice", "bread")).expect("a put");
     let replies = ["tea", "salt", "milk"]
         .map(|value| cluster.ask(coordinator, ClientRequest::Put(blind("alice", value))));
     cluster.deliver();
     for reply in replies {
         assert!(matches!(cluster.answers[&reply], ClientResponse::Put(_)));
     }
-    assert_eq!(cluster.values(N1, "alice", 3), ["milk", "salt", "tea"]);
+    assert_eq!(cluster.values(N1, "alice", 3), ["bread", "milk", "salt", "tea"]);
 }
 
 #[test]
