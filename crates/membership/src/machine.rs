@@ -151,7 +151,7 @@ impl Membership {
     }
 
     /// Stops cleanly: peers are told, and nothing more is sent on this node's own account.
-    pub fn handle_leaving(&mut self, now: Now) {
+    pub fn handle_leaving(&mut self, _now: Now) {
         self.left = true;
         self.rewrite(|me| me.status = Status::Away);
         let farewell = Delta { members: alloc::vec![self.config.me.clone()], ..Delta::default() };

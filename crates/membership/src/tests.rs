@@ -1,1 +1,54 @@
+//! Whole clusters on virtual time, with lost messages, from a seed.
 
+mod cluster;
+mod scenarios;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_protocol::gossip::{MemberRecord, Status};
+use jedlik_protocol::{ClusterId, Incarnation, Now};
+
+use crate::Config;
+
+pub(crate) fn at(mono_us: u64) -> Now {
+    Now { mono_us, wall_ms: 1_700_000_000_000 + mono_us / 1000 }
+}
+
+pub(crate) fn address(node: u64) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), node as u16)
+}
+
+pub(crate) fn record(node: u64) -> MemberRecord {
+    MemberRecord {
+        node: NodeId(node),
+        name: format!("n{node}"),
+        address: address(node),
+        zone: zone(node),
+        weight: 1,
+        incarnation: Incarnation(node),
+        generation: 1,
+        version: 1,
+        status: Status::Up,
+        layout: 0,
+    }
+}
+
+/// Three zones in turn.
+fn zone(node: u64) -> String {
+    format!("z{}", node % 3)
+}
+
+pub(crate) fn config(node: u64) -> Config {
+    Config {
+        me: record(node),
+        cluster: ClusterId(77),
+        seeds: vec![address(1)],
+        partitions: PartitionCount::new(64).unwrap(),
+        n: 3,
+        random_seed: [node as u8; 32],
+    }
+}

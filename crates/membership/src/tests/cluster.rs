@@ -1,0 +1,238 @@
+//! A cluster in memory: machines, a network that delays and loses, and what each has on its disk.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::error::Failure;
+use jedlik_protocol::gossip::{Delta, Gossip};
+
+use super::{address, at, config};
+use crate::chance::Chance;
+use crate::{Config, Destination, Event, Membership, Output};
+
+struct Message {
+    from: u64,
+    to: u64,
+    gossip: Gossip,
+}
+
+pub(crate) struct Cluster {
+    machines: BTreeMap<u64, Membership>,
+    pub(crate) disks: BTreeMap<u64, Delta>,
+    starts: BTreeMap<u64, u64>,
+    /// Nodes that are in the cluster's configuration as seeds.
+    pub(crate) seeds: Vec<u64>,
+    in_flight: BTreeMap<(u64, u64), Message>,
+    sent: u64,
+    pub(crate) now_us: u64,
+    chance: Chance,
+    pub(crate) loss_percent: u64,
+    /// Links that lose everything, in both directions; the lower node first.
+    pub(crate) cut: BTreeSet<(u64, u64)>,
+    pub(crate) delay_us: u64,
+    pub(crate) events: Vec<(u64, u64, Event)>,
+    pub(crate) trace: Vec<String>,
+}
+
+impl Cluster {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self {
+            machines: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            seeds: vec![1],
+            in_flight: BTreeMap::new(),
+            sent: 0,
+            now_us: 1_000_000,
+            chance: Chance::new([seed; 32]),
+            loss_percent: 0,
+            cut: BTreeSet::new(),
+            delay_us: 2_000,
+            events: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+
+    /// Nodes 1 to `nodes`, started at once.
+    pub(crate) fn of(nodes: u64, seed: u8) -> Self {
+        let mut cluster = Self::new(seed);
+        (1..=nodes).for_each(|node| cluster.start(node));
+        cluster
+    }
+
+    pub(crate) fn start(&mut self, node: u64) {
+        let starts = self.starts.entry(node).or_default();
+        *starts += 1;
+        let mut config: Config = config(node);
+        config.me.generation = *starts;
+        config.seeds = self.seeds.iter().map(|seed| address(*seed)).collect();
+        config.random_seed = [self.chance.below(256) as u8; 32];
+        let stored = self.disks.get(&node).cloned();
+        self.machines.insert(node, Membership::new(at(self.now_us), config, stored));
+        self.carry_out(node);
+    }
+
+    /// Ends a node as a crash does.
+    pub(crate) fn kill(&mut self, node: u64) {
+        self.machines.remove(&node);
+    }
+
+    /// Loses a node's disk, and with it the count of its starts.
+    pub(crate) fn wipe(&mut self, node: u64) {
+        self.disks.remove(&node);
+        self.starts.remove(&node);
+    }
+
+    pub(crate) fn leave(&mut self, node: u64) {
+        let now = at(self.now_us);
+        self.with(node, |machine| machine.handle_leaving(now));
+    }
+
+    pub(crate) fn outcome(&mut self, of: u64, by: u64, answered: bool) {
+        let now = at(self.now_us);
+        self.with(by, |machine| machine.handle_outcome(now, NodeId(of), answered));
+    }
+
+    pub(crate) fn admin(
+        &mut self,
+        node: u64,
+        request: &AdminRequest,
+    ) -> Result<AdminResponse, Failure> {
+        let now = at(self.now_us);
+        self.with(node, |machine| machine.handle_admin(now, request))
+    }
+
+    pub(crate) fn plan_and_commit(&mut self, node: u64) -> Result<AdminResponse, Failure> {
+        let AdminResponse::Plan(report) = self.admin(node, &AdminRequest::Plan)? else {
+            panic!("a plan is answered with a plan");
+        };
+        self.admin(node, &AdminRequest::Commit { plan: report.plan })
+    }
+
+    fn with<T>(&mut self, node: u64, call: impl FnOnce(&mut Membership) -> T) -> T {
+        let result = call(self.machines.get_mut(&node).expect("the test names a running node"));
+        self.carry_out(node);
+        result
+    }
+
+    fn carry_out(&mut self, node: u64) {
+        let mut sending = false;
+        while let Some(output) = self.machines.get_mut(&node).and_then(Membership::poll_output) {
+            self.trace.push(format!("{} {node} {output:?}", self.now_us));
+            match output {
+                Output::Persist(delta) => {
+                    assert!(!sending, "node {node} told others before it stored");
+                    self.disks.insert(node, delta);
+                }
+                Output::View(view) => assert_eq!(view, self.machines[&node].view()),
+                Output::Event(event) => self.events.push((self.now_us, node, event)),
+                Output::Send { to, gossip } => {
+                    sending = true;
+                    self.send(node, to, gossip);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, from: u64, to: Destination, gossip: Gossip) {
+        let to = match to {
+            Destination::Node(node, at) => {
+                assert_eq!(at, address(node.0));
+                node.0
+            }
+            Destination::Seed(at) => u64::from(at.port()),
+        };
+        let lost = self.chance.below(100) < self.loss_percent;
+        let arrives_us = self.now_us + 100 + self.chance.below(self.delay_us);
+        if !lost && !self.cut.contains(&(from.min(to), from.max(to))) {
+            self.sent += 1;
+            self.in_flight.insert((arrives_us, self.sent), Message { from, to, gossip });
+        }
+    }
+
+    /// Lets the next thing happen.
+    fn step(&mut self) {
+        let arrival = self.in_flight.first_key_value().map(|((at_us, _), _)| *at_us);
+        let timers = self.machines.iter();
+        let timer =
+            timers.filter_map(|(node, machine)| Some((machine.poll_timeout()?, *node))).min();
+        match timer {
+            Some((due_us, node)) if arrival.is_none_or(|arrival| due_us <= arrival) => {
+                self.now_us = self.now_us.max(due_us);
+                let now = at(self.now_us);
+                self.with(node, |machine| machine.handle_timeout(now));
+            }
+            _ => {
+                let Some(((at_us, _), message)) = self.in_flight.pop_first() else {
+                    panic!("nothing is left to happen");
+                };
+                self.now_us = self.now_us.max(at_us);
+                let now = at(self.now_us);
+                if self.machines.contains_key(&message.to) {
+                    let from = NodeId(message.from);
+                    self.with(message.to, |machine| {
+                        machine.handle_gossip(now, from, message.gossip)
+                    });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn run_for(&mut self, us: u64) {
+        let end_us = self.now_us + us;
+        while self.now_us < end_us {
+            self.step();
+        }
+    }
+
+    /// Runs until the condition holds and tells how long that took; fails after `limit_us`.
+    pub(crate) fn run_until(
+        &mut self,
+        what: &str,
+        limit_us: u64,
+        holds: impl Fn(&Self) -> bool,
+    ) -> u64 {
+        let start_us = self.now_us;
+        while !holds(self) {
+            assert!(self.now_us < start_us + limit_us, "not within {limit_us} us: {what}");
+            self.step();
+        }
+        self.now_us - start_us
+    }
+
+    pub(crate) fn machine(&self, node: u64) -> &Membership {
+        &self.machines[&node]
+    }
+
+    pub(crate) fn running(&self) -> Vec<u64> {
+        self.machines.keys().copied().collect()
+    }
+
+    /// Whether all running nodes know the same, and know all running nodes.
+    pub(crate) fn agrees(&self) -> bool {
+        let mut known = self.machines.values().map(|machine| &machine.known);
+        let first = known.next().expect("a node is running");
+        let all = self.machines.keys().all(|node| first.members().contains_key(&NodeId(*node)));
+        all && known.all(|other| other == first)
+    }
+
+    /// Whether all other running nodes take `node` to be up (or down).
+    pub(crate) fn all_see(&self, node: u64, up: bool) -> bool {
+        let mut others = self.machines.iter().filter(|(other, _)| **other != node);
+        others.all(|(_, machine)| machine.view().is_alive(NodeId(node)) == up)
+    }
+
+    pub(crate) fn all_up(&self) -> bool {
+        self.machines.keys().all(|node| self.all_see(*node, true))
+    }
+
+    /// How often any node declared `node` down without its word.
+    pub(crate) fn downs(&self, node: u64) -> usize {
+        let down = Event::Down { node: NodeId(node), clean: false };
+        self.events.iter().filter(|(_, _, event)| *event == down).count()
+    }
+}
