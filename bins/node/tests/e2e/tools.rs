@@ -68,9 +68,9 @@ impl Found {
     pub(crate) fn read(said: &Said) -> Self {
         let json = said.json();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let versions = json["versions"].as_array().unwrap_or_else(|| panic!("{said:?}"));
+        let siblings = json["siblings"].as_array().unwrap_or_else(|| panic!("{said:?}"));
         let mut values: Vec<String> =
-            versions.iter().filter_map(|version| text(&version["value"])).collect();
+            siblings.iter().filter_map(|sibling| text(&sibling["value"])).collect();
         values.sort_unstable();
         Self { values, context: text(&json["context"]) }
     }
