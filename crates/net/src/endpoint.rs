@@ -306,4 +306,4 @@ fn peer_of(quic: &quinn::Connection) -> Option<Identity> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
