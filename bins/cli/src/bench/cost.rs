@@ -1,0 +1,146 @@
+//! What a run costs: processor time and memory of the nodes by their own counters, and the client's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jedlik_client::Client;
+
+/// The kernel tells processor time in ticks of this length on every platform it runs nodes on.
+const TICK_US: u64 = 10_000;
+const STATS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Counters at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// By node's name; nodes that did not tell are missing.
+    nodes: BTreeMap<String, Counters>,
+    client_cpu_us: u64,
+    /// Why nodes did not tell.
+    silent: Vec<String>,
+}
+
+/// One node's counters, as far as they say what a run costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) cpu_us: u64,
+    /// Resident memory at the end.
+    pub(crate) rss_bytes: u64,
+    pub(crate) journal_appends: u64,
+    pub(crate) journal_syncs: u64,
+}
+
+impl Cost {
+    /// Asks the nodes and the kernel.
+    pub(crate) async fn now(client: &Client) -> anyhow::Result<Self> {
+        let mut cost = Self { client_cpu_us: own_cpu_us()?, ..Self::default() };
+        for (member, stats) in client.stats(STATS_TIMEOUT).await {
+            match stats {
+                Ok(stats) => {
+                    let counter = |wanted: &str| {
+                        let found = stats.counters.iter().find(|(name, _)| name == wanted);
+                        found.map_or(0, |(_, value)| *value)
+                    };
+                    let counters = Counters {
+                        cpu_us: counter("cpu_us"),
+                        rss_bytes: counter("rss_bytes"),
+                        journal_appends: counter("journal_appends"),
+                        journal_syncs: counter("journal_syncs"),
+                    };
+                    cost.nodes.insert(member.name, counters);
+                }
+                Err(error) => cost.silent.push(format!("{}: {error}", member.name)),
+            }
+        }
+        Ok(cost)
+    }
+
+    /// What was spent since `before`; a node that was restarted meanwhile is left out.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let nodes = self.nodes.iter().filter_map(|(name, after)| {
+            let before = before.nodes.get(name)?;
+            let spent = Counters {
+                cpu_us: after.cpu_us.checked_sub(before.cpu_us)?,
+                rss_bytes: after.rss_bytes,
+                journal_appends: after.journal_appends.checked_sub(before.journal_appends)?,
+                journal_syncs: after.journal_syncs.checked_sub(before.journal_syncs)?,
+            };
+            Some((name.clone(), spent))
+        });
+        Self {
+            nodes: nodes.collect(),
+            client_cpu_us: self.client_cpu_us.saturating_sub(before.client_cpu_us),
+            silent: self.silent.clone(),
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> &BTreeMap<String, Counters> {
+        &self.nodes
+    }
+
+    pub(crate) fn silent(&self) -> &[String] {
+        &self.silent
+    }
+
+    pub(crate) fn client_cpu_us(&self) -> u64 {
+        self.client_cpu_us
+    }
+
+    /// Processor time of all nodes together.
+    pub(crate) fn nodes_cpu_us(&self) -> u64 {
+        self.nodes.values().map(|node| node.cpu_us).sum()
+    }
+
+    /// Records that shared a sync, on average over the nodes; `None` if nothing was synced.
+    pub(crate) fn puts_per_sync(&self) -> Option<f64> {
+        let appends: u64 = self.nodes.values().map(|node| node.journal_appends).sum();
+        let syncs: u64 = self.nodes.values().map(|node| node.journal_syncs).sum();
+        (syncs > 0).then(|| appends as f64 / syncs as f64)
+    }
+}
+
+/// This process's processor time, its own and the kernel's on its behalf.
+fn own_cpu_us() -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("can't read /proc/self/stat")?;
+    cpu_us(&stat).context("/proc/self/stat is not as expected")
+}
+
+/// The fields 14 and 15; the second field, the command, may hold spaces and parentheses.
+fn cpu_us(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+    Some((user + system) * TICK_US)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cost, Counters, cpu_us};
+
+    fn cost(cpu_us: u64, appends: u64, syncs: u64) -> Cost {
+        let counters =
+            Counters { cpu_us, rss_bytes: cpu_us, journal_appends: appends, journal_syncs: syncs };
+        Cost { nodes: [("n1".into(), counters)].into(), client_cpu_us: cpu_us, silent: Vec::new() }
+    }
+
+    #[test]
+    fn processor_time_is_found_behind_any_command_name() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 12 30 0 0 20 0 1 0 100 0 0";
+        assert_eq!(cpu_us(stat), Some(420_000));
+        assert_eq!(cpu_us("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn a_run_costs_what_the_counters_grew_by() {
+        let spent = cost(900, 130, 13).since(&cost(400, 30, 3));
+        assert_eq!((spent.nodes_cpu_us(), spent.client_cpu_us()), (500, 500));
+        assert_eq!(spent.nodes()["n1"].rss_bytes, 900);
+        assert_eq!(spent.puts_per_sync(), Some(10.0));
+        assert_eq!(cost(1, 5, 0).puts_per_sync(), None);
+    }
+
+    #[test]
+    fn a_node_that_was_restarted_meanwhile_is_left_out() {
+        assert!(cost(10, 1, 1).since(&cost(400, 30, 3)).nodes().is_empty());
+    }
+}

@@ -1,0 +1,153 @@
+//! `jedlik bench`: a closed loop of clients, what they saw, and what it cost.
+//!
+//! Invariant: only what began and ended within the measured time counts.
+
+mod cost;
+mod record;
+mod report;
+mod workload;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use jedlik_client::Client;
+
+use crate::bench::cost::Cost;
+use crate::bench::record::Record;
+use crate::bench::report::Report;
+use crate::bench::workload::{Mix, Worker, Workload};
+use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs, WriteArgs};
+use crate::exit::{Exit, Usage};
+use crate::parse;
+
+/// Drive a mix of requests and measure it
+///
+/// Each client sends its next request when the last was answered. Puts are to fresh keys, so that they
+/// make no siblings; gets are of the key space, which --preload fills beforehand. With
+/// --read-modify-write each request is a get of the key space and a put with its context.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jedlik bench --mix put --clients 64 --seconds 10
+  jedlik bench --mix get --keys 100000 --preload --clients 256
+  jedlik bench --mix 20% --preload --json")]
+pub(crate) struct BenchArgs {
+    /// put, get, or the share of puts, such as 20%
+    #[arg(long, default_value = "50%")]
+    mix: Mix,
+    /// How many clients at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    clients: u16,
+    /// How long to measure: 10s, 2m
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse::duration)]
+    seconds: Duration,
+    /// How long to run before that
+    #[arg(long, default_value = "2s", value_name = "TIME", value_parser = parse::duration)]
+    warmup: Duration,
+    /// The size of a value
+    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
+    value_bytes: u32,
+    /// How many keys the key space has
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    keys: u64,
+    /// The bucket; its properties are what is measured
+    #[arg(long, default_value = "bench")]
+    bucket: String,
+    /// Write the whole key space first
+    #[arg(long)]
+    preload: bool,
+    /// Each request is a get, then a put with its context
+    #[arg(long)]
+    read_modify_write: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// What the clients share while they run.
+pub(crate) struct Run {
+    pub(crate) client: Client,
+    pub(crate) workload: Workload,
+    /// Since when requests count, and what they came to.
+    pub(crate) record: Mutex<Option<Record>>,
+    pub(crate) stop: AtomicBool,
+}
+
+pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow::Result<Exit> {
+    let workload = Workload::new(&args)?;
+    let client = connection.connect().await?;
+    let run = Arc::new(Run {
+        client: client.clone(),
+        workload,
+        record: Mutex::new(None),
+        stop: AtomicBool::new(false),
+    });
+    if args.preload {
+        preload(&run, args.clients).await?;
+    }
+    let workers: Vec<_> = (0..args.clients)
+        .map(|index| tokio::spawn(Worker::new(run.clone(), index.into()).drive()))
+        .collect();
+    tokio::time::sleep(args.warmup).await;
+    let before = Cost::now(&client).await?;
+    let started = Instant::now();
+    *lock(&run.record) = Some(Record::new(started));
+    tokio::time::sleep(args.seconds).await;
+    let record = lock(&run.record).take();
+    let took = started.elapsed();
+    let after = Cost::now(&client).await?;
+    run.stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.await.context("a client failed")?;
+    }
+    let record = record.context("the record was lost")?;
+    let report = Report { args: &args, took, record: &record, cost: after.since(&before) };
+    if args.json {
+        println!("{}", report.json());
+    } else {
+        print!("{report}");
+    }
+    Ok(if record.errors().is_empty() { Exit::Done } else { Exit::Unavailable })
+}
+
+/// Writes every key of the key space, replacing what is there.
+async fn preload(run: &Arc<Run>, clients: u16) -> anyhow::Result<()> {
+    let bar = crate::progress::bar(Some(run.workload.keys()), "keys preloaded");
+    let mut workers = Vec::new();
+    for index in 0..u64::from(clients) {
+        let (run, bar) = (run.clone(), bar.clone());
+        workers.push(tokio::spawn(async move {
+            let mut worker = Worker::new(run.clone(), index);
+            for key in (index..run.workload.keys()).step_by(clients.into()) {
+                worker.replace(key).await?;
+                bar.inc(1);
+                bar.set_message(bar.position().to_string());
+            }
+            anyhow::Ok(())
+        }));
+    }
+    for worker in workers {
+        worker.await.context("a client failed")?.context("the preload failed")?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// The record, whatever became of who held it last.
+pub(crate) fn lock(record: &Mutex<Option<Record>>) -> std::sync::MutexGuard<'_, Option<Record>> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A usage error for a mix that does not go with the other arguments.
+pub(crate) fn contradiction(text: &str) -> anyhow::Error {
+    Usage(text.into()).into()
+}

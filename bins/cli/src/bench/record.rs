@@ -1,0 +1,152 @@
+//! What the clients saw: latencies by kind of request, and errors by their names.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use jedlik_client::ClientError;
+
+/// The longest latency told apart; longer ones count as this.
+const LATENCY_MAX_US: u64 = 600_000_000;
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Put,
+    Get,
+    ReadModifyWrite,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Get => "get",
+            Self::ReadModifyWrite => "read-modify-write",
+        }
+    }
+}
+
+/// All that counts.
+pub(crate) struct Record {
+    since: Instant,
+    latencies: BTreeMap<Kind, Histogram<u64>>,
+    errors: BTreeMap<&'static str, u64>,
+    absent: u64,
+}
+
+/// One kind's figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Latency {
+    pub(crate) count: u64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
+impl Record {
+    /// A record of what begins from `since` on.
+    pub(crate) fn new(since: Instant) -> Self {
+        Self { since, latencies: BTreeMap::new(), errors: BTreeMap::new(), absent: 0 }
+    }
+
+    /// Notes one request, if it began in time.
+    pub(crate) fn note(
+        &mut self,
+        kind: Kind,
+        started: Instant,
+        ended: Instant,
+        outcome: Result<bool, ClientError>,
+    ) {
+        if started < self.since {
+            return;
+        }
+        match outcome {
+            Ok(found) => {
+                self.absent += u64::from(!found);
+                self.latencies.entry(kind).or_insert_with(histogram).saturating_record(
+                    u64::try_from((ended - started).as_micros()).unwrap_or(u64::MAX),
+                );
+            }
+            Err(error) => *self.errors.entry(error.name()).or_default() += 1,
+        }
+    }
+
+    /// Requests that succeeded, all kinds together.
+    pub(crate) fn count(&self) -> u64 {
+        self.latencies.values().map(Histogram::len).sum()
+    }
+
+    /// The figures of each kind that succeeded at all.
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = (Kind, Latency)> {
+        self.latencies.iter().map(|(kind, histogram)| {
+            let at = |quantile| ms(histogram.value_at_quantile(quantile));
+            let latency = Latency {
+                count: histogram.len(),
+                p50_ms: at(0.5),
+                p99_ms: at(0.99),
+                p999_ms: at(0.999),
+                max_ms: ms(histogram.max()),
+            };
+            (*kind, latency)
+        })
+    }
+
+    /// Failed requests by the errors' names.
+    pub(crate) fn errors(&self) -> &BTreeMap<&'static str, u64> {
+        &self.errors
+    }
+
+    /// Gets that found nothing.
+    pub(crate) fn absent(&self) -> u64 {
+        self.absent
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_max(LATENCY_MAX_US, 3).expect("these bounds are valid")
+}
+
+fn ms(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use jedlik_client::ClientError;
+
+    use super::{Kind, Record};
+
+    #[test]
+    fn percentiles_are_those_of_the_successes_and_errors_stand_apart() {
+        let start = Instant::now();
+        let mut record = Record::new(start);
+        for ms in 1..=1000 {
+            record.note(Kind::Put, start, start + Duration::from_millis(ms), Ok(true));
+        }
+        record.note(Kind::Get, start, start + Duration::from_millis(5), Ok(false));
+        record.note(Kind::Get, start, start, Err(ClientError::NoLayout));
+        let latencies: Vec<_> = record.latencies().collect();
+        let (kind, put) = latencies[0];
+        assert_eq!((kind, put.count, latencies[1].1.count), (Kind::Put, 1000, 1));
+        for (found, expected) in
+            [(put.p50_ms, 500.0), (put.p99_ms, 990.0), (put.p999_ms, 999.0), (put.max_ms, 1000.0)]
+        {
+            assert!((found - expected).abs() <= expected / 500.0, "{found} is not {expected}");
+        }
+        assert_eq!((record.count(), record.absent()), (1001, 1));
+        assert_eq!(record.errors().get("no-layout"), Some(&1));
+    }
+
+    #[test]
+    fn what_began_before_the_measured_time_does_not_count() {
+        let before = Instant::now();
+        let start = before + Duration::from_secs(1);
+        let mut record = Record::new(start);
+        record.note(Kind::Put, before, start + Duration::from_secs(1), Ok(true));
+        assert_eq!(record.count(), 0);
+    }
+}

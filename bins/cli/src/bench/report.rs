@@ -1,0 +1,143 @@
+//! A run's figures for people and for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::bench::BenchArgs;
+use crate::bench::cost::Cost;
+use crate::bench::record::Record;
+
+/// Everything that a run came to.
+pub(crate) struct Report<'a> {
+    pub(crate) args: &'a BenchArgs,
+    pub(crate) took: Duration,
+    pub(crate) record: &'a Record,
+    pub(crate) cost: Cost,
+}
+
+impl Report<'_> {
+    fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.took.as_secs_f64().max(1e-9)
+    }
+
+    /// Microseconds for each request that succeeded; `None` if none did.
+    fn each(&self, us: u64) -> Option<f64> {
+        let count = self.record.count();
+        (count > 0).then(|| us as f64 / count as f64)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let requests: Map<String, Value> = self
+            .record
+            .latencies()
+            .map(|(kind, latency)| {
+                let figures = json!({
+                    "count": latency.count,
+                    "per_second": self.per_second(latency.count),
+                    "p50_ms": latency.p50_ms,
+                    "p99_ms": latency.p99_ms,
+                    "p999_ms": latency.p999_ms,
+                    "max_ms": latency.max_ms,
+                });
+                (kind.name().to_owned(), figures)
+            })
+            .collect();
+        let nodes: Map<String, Value> = self
+            .cost
+            .nodes()
+            .iter()
+            .map(|(name, node)| {
+                let figures = json!({
+                    "cpu_us": node.cpu_us,
+                    "rss_bytes": node.rss_bytes,
+                    "journal_appends": node.journal_appends,
+                    "journal_syncs": node.journal_syncs,
+                });
+                (name.clone(), figures)
+            })
+            .collect();
+        json!({
+            "clients": self.args.clients,
+            "value_bytes": self.args.value_bytes,
+            "put_percent": self.args.mix.put_percent,
+            "seconds": self.took.as_secs_f64(),
+            "warmup_seconds": self.args.warmup.as_secs_f64(),
+            "per_second": self.per_second(self.record.count()),
+            "requests": requests,
+            "absent": self.record.absent(),
+            "errors": self.record.errors(),
+            "nodes": nodes,
+            "nodes_cpu_us_each": self.each(self.cost.nodes_cpu_us()),
+            "client_cpu_us_each": self.each(self.cost.client_cpu_us()),
+            "puts_per_sync": self.cost.puts_per_sync(),
+        })
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} clients, {} bytes a value, {:.1} s after {:.1} s of warm-up",
+            self.args.clients,
+            self.args.value_bytes,
+            self.took.as_secs_f64(),
+            self.args.warmup.as_secs_f64(),
+        )?;
+        writeln!(
+            f,
+            "{:<17} {:>10} {:>10} {:>9} {:>9} {:>9} {:>9}",
+            "", "count", "per s", "p50 ms", "p99 ms", "p99.9 ms", "max ms"
+        )?;
+        for (kind, latency) in self.record.latencies() {
+            writeln!(
+                f,
+                "{:<17} {:>10} {:>10.0} {:>9.2} {:>9.2} {:>9.2} {:>9.2}",
+                kind.name(),
+                latency.count,
+                self.per_second(latency.count),
+                latency.p50_ms,
+                latency.p99_ms,
+                latency.p999_ms,
+                latency.max_ms,
+            )?;
+        }
+        if self.record.absent() > 0 {
+            let absent = self.record.absent();
+            writeln!(f, "absent: {absent} gets found nothing; --preload fills the key space")?;
+        }
+        match self.record.errors() {
+            errors if errors.is_empty() => writeln!(f, "errors: none")?,
+            errors => {
+                for (name, count) in errors {
+                    writeln!(f, "errors: {count} {name}")?;
+                }
+            }
+        }
+        self.fmt_cost(f)
+    }
+}
+
+impl Report<'_> {
+    fn fmt_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = self.each(self.cost.nodes_cpu_us()).unwrap_or(0.0);
+        let client = self.each(self.cost.client_cpu_us()).unwrap_or(0.0);
+        writeln!(
+            f,
+            "processor time a request: {nodes:.1} µs on all nodes, {client:.1} µs on the client"
+        )?;
+        if let Some(puts) = self.cost.puts_per_sync() {
+            writeln!(f, "puts per sync: {puts:.1}")?;
+        }
+        for (name, node) in self.cost.nodes() {
+            let memory = node.rss_bytes as f64 / 1e6;
+            writeln!(f, "{name}: {memory:.0} MB of memory, {} syncs", node.journal_syncs)?;
+        }
+        for silent in self.cost.silent() {
+            writeln!(f, "no counters from {silent}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! What each client does: which request next, on which key.
+//!
+//! Invariant: a fresh key is never put twice, not even by two runs.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use jedlik_client::protocol::limits::VALUE_LIMIT_MAX_BYTES;
+use jedlik_client::protocol::{Blob, Key};
+use jedlik_client::{ClientError, GetOptions, PutOptions};
+
+use crate::bench::record::Kind;
+use crate::bench::{BenchArgs, Run, contradiction, lock};
+use crate::shown;
+
+/// How many of a hundred requests are puts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mix {
+    pub(crate) put_percent: u8,
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = match text {
+            "put" => Some(100),
+            "get" => Some(0),
+            share => share.strip_suffix('%').unwrap_or(share).parse().ok(),
+        };
+        percent
+            .filter(|percent| *percent <= 100)
+            .map(|put_percent| Self { put_percent })
+            .ok_or_else(|| "a mix is put, get or the share of puts from 0% to 100%".into())
+    }
+}
+
+/// What all clients do alike.
+pub(crate) struct Workload {
+    bucket: Blob,
+    mix: Mix,
+    read_modify_write: bool,
+    keys: u64,
+    value_bytes: usize,
+    /// Random, so that the keys of this run are fresh.
+    run: u64,
+    get: GetOptions,
+    put: PutOptions,
+}
+
+impl Workload {
+    pub(crate) fn new(args: &BenchArgs) -> anyhow::Result<Self> {
+        if args.value_bytes > VALUE_LIMIT_MAX_BYTES {
+            return Err(contradiction(&format!(
+                "--value-bytes is over the largest limit of {VALUE_LIMIT_MAX_BYTES}"
+            )));
+        }
+        Key::new(args.bucket.as_str(), "any").map_err(ClientError::from)?;
+        let (n, timeout) = (args.request.n, args.request.timeout);
+        let (w, pw, dw) = (args.write.w, args.write.pw, args.write.dw);
+        Ok(Self {
+            bucket: args.bucket.as_str().into(),
+            mix: args.mix,
+            read_modify_write: args.read_modify_write,
+            keys: args.keys,
+            value_bytes: args.value_bytes as usize,
+            run: getrandom::u64()?,
+            get: GetOptions { n, r: args.read.r, pr: args.read.pr, timeout },
+            put: PutOptions { n, w, pw, dw, timeout, ..PutOptions::default() },
+        })
+    }
+
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    fn space_key(&self, index: u64) -> Result<Key, ClientError> {
+        Ok(Key::new(self.bucket.clone(), format!("key-{index:010}").as_str())?)
+    }
+
+    fn fresh_key(&self, worker: u64, count: u64) -> Result<Key, ClientError> {
+        let key = format!("put-{:016x}-{worker:05}-{count:010}", self.run);
+        Ok(Key::new(self.bucket.clone(), key.as_str())?)
+    }
+}
+
+/// One client of the closed loop.
+pub(crate) struct Worker {
+    run: Arc<Run>,
+    index: u64,
+    fresh: u64,
+    random: Random,
+}
+
+impl Worker {
+    pub(crate) fn new(run: Arc<Run>, index: u64) -> Self {
+        let random = Random(run.workload.run ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self { run, index, fresh: 0, random }
+    }
+
+    /// Sends one request after another until told to stop.
+    pub(crate) async fn drive(mut self) {
+        while !self.run.stop.load(Ordering::Relaxed) {
+            let started = Instant::now();
+            let (kind, outcome) = self.step().await;
+            let ended = Instant::now();
+            if let Some(record) = lock(&self.run.record).as_mut() {
+                record.note(kind, started, ended, outcome);
+            }
+            if started.elapsed().is_zero() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// One request; `Ok(false)` for a get that found nothing.
+    async fn step(&mut self) -> (Kind, Result<bool, ClientError>) {
+        let keys = self.run.workload.keys;
+        if self.run.workload.read_modify_write {
+            let key = self.random.below(keys);
+            return (Kind::ReadModifyWrite, self.replace(key).await.map(|()| true));
+        }
+        if self.random.below(100) < u64::from(self.run.workload.mix.put_percent) {
+            (Kind::Put, self.put_fresh().await.map(|()| true))
+        } else {
+            let key = self.random.below(keys);
+            (Kind::Get, self.get(key).await)
+        }
+    }
+
+    /// A get, then a put with its context.
+    pub(crate) async fn replace(&mut self, key: u64) -> Result<(), ClientError> {
+        let key = self.run.workload.space_key(key)?;
+        let value = self.value();
+        let Run { client, workload, .. } = &*self.run;
+        let context = client.get(&key, &workload.get).await?.context;
+        let options = PutOptions { context, ..workload.put.clone() };
+        client.put(&key, value, &options).await.map(|_| ())
+    }
+
+    async fn put_fresh(&mut self) -> Result<(), ClientError> {
+        let key = self.run.workload.fresh_key(self.index, self.fresh)?;
+        self.fresh += 1;
+        let value = self.value();
+        let Run { client, workload, .. } = &*self.run;
+        client.put(&key, value, &workload.put).await.map(|_| ())
+    }
+
+    async fn get(&self, key: u64) -> Result<bool, ClientError> {
+        let Run { client, workload, .. } = &*self.run;
+        let answer = client.get(&workload.space_key(key)?, &workload.get).await?;
+        Ok(shown::values(&answer.versions).next().is_some())
+    }
+
+    /// Bytes that don't compress.
+    fn value(&mut self) -> Blob {
+        let length = self.run.workload.value_bytes;
+        let mut bytes = Vec::with_capacity(length + 8);
+        while bytes.len() < length {
+            bytes.extend_from_slice(&self.random.next().to_le_bytes());
+        }
+        bytes.truncate(length);
+        bytes.into()
+    }
+}
+
+/// SplitMix64: fast, and good enough to choose keys.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mix, Random};
+
+    #[test]
+    fn a_mix_is_a_name_or_a_share() {
+        let cases = [
+            ("put", Some(100)),
+            ("get", Some(0)),
+            ("20%", Some(20)),
+            ("20", Some(20)),
+            ("0%", Some(0)),
+            ("101%", None),
+            ("%", None),
+            ("half", None),
+        ];
+        for (text, percent) in cases {
+            assert_eq!(text.parse::<Mix>().ok().map(|mix| mix.put_percent), percent, "{text}");
+        }
+    }
+
+    #[test]
+    fn chosen_keys_cover_the_key_space_and_stay_in_it() {
+        let mut random = Random(7);
+        let mut seen = [0; 10];
+        for _ in 0..1000 {
+            seen[random.below(10) as usize] += 1;
+        }
+        assert!(seen.iter().all(|count| *count > 50), "{seen:?}");
+    }
+}

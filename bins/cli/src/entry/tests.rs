@@ -1,0 +1,90 @@
+use super::Entry;
+
+fn entry(key: &[u8], values: &[&[u8]]) -> Entry {
+    Entry { key: key.to_vec(), values: values.iter().map(|value| value.to_vec()).collect() }
+}
+
+#[test]
+fn strings_are_stored_as_their_bytes_and_other_json_as_compact_text() {
+    let cases: [(&str, &[u8]); 8] = [
+        (r#""tea""#, b"tea"),
+        (r#""a\n\"b\" \u00e9""#, "a\n\"b\" é".as_bytes()),
+        (r#"{"b" : 1.50, "a": [1, 2 ]}"#, br#"{"b":1.50,"a":[1,2]}"#),
+        (r#"{"quoted \" space":" x "}"#, br#"{"quoted \" space":" x "}"#),
+        (r#"{"a\\": 1}"#, br#"{"a\\":1}"#),
+        ("12345678901234567890123", b"12345678901234567890123"),
+        ("true", b"true"),
+        ("\"\"", b""),
+    ];
+    for (json, stored) in cases {
+        let line = format!(r#"{{"key":"k","value":{json}}}"#);
+        let read = Entry::from_json(line.as_bytes()).unwrap();
+        assert_eq!(read, entry(b"k", &[stored]), "{line}");
+    }
+}
+
+#[test]
+fn what_is_dumped_loads_as_the_same_bytes() {
+    let values: [&[u8]; 10] = [
+        b"tea",
+        b"",
+        b"12",
+        b"null",
+        br#"{"tea":1}"#,
+        br#"{"tea": 1}"#,
+        br#"[1,"a b"]"#,
+        b"{not json",
+        b"\"quoted\"",
+        &[0, 255, 10],
+    ];
+    for value in values {
+        for key in [&b"k"[..], &[255, 254], b"line\nend"] {
+            let whole = entry(key, &[value]);
+            let line = whole.to_json().unwrap();
+            assert!(!line.contains('\n'));
+            assert_eq!(Entry::from_json(line.as_bytes()).unwrap(), whole, "{line}");
+        }
+    }
+    let siblings = entry(b"k", &values);
+    let line = siblings.to_json().unwrap();
+    assert_eq!(Entry::from_json(line.as_bytes()).unwrap(), siblings, "{line}");
+}
+
+#[test]
+fn compact_input_comes_out_as_it_went_in() {
+    for line in [
+        r#"{"key":"k","value":"tea"}"#,
+        r#"{"key":"k","value":{"b":1.50,"a":[]}}"#,
+        r#"{"key":"k","value_base64":"/w=="}"#,
+        r#"{"key":"k","siblings":[{"value":"a"},{"value_base64":"/w=="}]}"#,
+    ] {
+        assert_eq!(Entry::from_json(line.as_bytes()).unwrap().to_json().unwrap(), line);
+    }
+}
+
+#[test]
+fn lines_that_say_nothing_or_too_much_are_refused() {
+    for line in [
+        "",
+        "[]",
+        "{}",
+        r#"{"key":"k"}"#,
+        r#"{"value":"v"}"#,
+        r#"{"key":"k","value":"v","colour":1}"#,
+        r#"{"key":"k","value":"v","value_base64":"dg=="}"#,
+        r#"{"key":"k","siblings":[]}"#,
+        r#"{"key":"k","value":"v","siblings":[{"value":"v"}]}"#,
+        r#"{"key":"k","value_base64":"%"}"#,
+        r#"{"key":1,"value":"v"}"#,
+    ] {
+        assert!(Entry::from_json(line.as_bytes()).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn a_plain_line_stands_for_a_key_that_is_its_value() {
+    assert!(Entry::plain("Ångström's".as_bytes()).is_plain());
+    assert!(!entry(b"k", &[b"v"]).is_plain());
+    assert!(!entry(b"k", &[b"k", b"k"]).is_plain());
+    assert!(!entry(b"a\nb", &[b"a\nb"]).is_plain());
+}

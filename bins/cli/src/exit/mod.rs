@@ -1,0 +1,77 @@
+//! Exit codes, and how an error becomes one.
+//!
+//! Invariant: the codes are those of `--help`; scripts depend on them.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::ErrorKind as IoErrorKind;
+use std::process::ExitCode;
+
+use jedlik_client::{ClientError, ErrorKind};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Found, or done.
+    Done,
+    /// The key is absent.
+    Absent,
+    /// A wrong argument, profile, certificate or input.
+    Usage,
+    /// Unavailable, timed out, or failed in part.
+    Unavailable,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Absent => 1,
+            Self::Usage => 2,
+            Self::Unavailable => 3,
+        }
+    }
+
+    /// The code for an error: what the client library says of it, or what was said when it came up.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        if let Some(error) = error.downcast_ref::<ClientError>() {
+            return match error.kind() {
+                ErrorKind::Invalid | ErrorKind::Forbidden => Self::Usage,
+                ErrorKind::Unavailable | ErrorKind::Fault => Self::Unavailable,
+            };
+        }
+        if error.is::<Usage>() { Self::Usage } else { Self::Unavailable }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Something that the one who typed the command can put right.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Says what went wrong and gives its code; a reader that closed our output is no error.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == IoErrorKind::BrokenPipe)
+    };
+    if error.chain().any(closed) {
+        return Exit::Done.into();
+    }
+    eprintln!("jedlik: {error:#}");
+    Exit::of(error).into()
+}

@@ -1,0 +1,22 @@
+use anyhow::anyhow;
+use jedlik_client::profile::{NotFound, ProfileError};
+use jedlik_client::protocol::error::{ErrorCode, Failure, InvalidKey};
+use jedlik_client::{ClientError, StartError};
+
+use super::{Exit, Usage};
+
+#[test]
+fn every_error_has_the_code_that_help_promises() {
+    let profile = ProfileError::NotFound(NotFound { looked_at: Vec::new() });
+    let cases: [(anyhow::Error, u8); 6] = [
+        (ClientError::from(InvalidKey::EmptyKey).into(), 2),
+        (ClientError::Start(StartError::Profile(profile)).into(), 2),
+        (ClientError::Forbidden(Failure::new(ErrorCode::Forbidden, "no")).into(), 2),
+        (ClientError::NoLayout.into(), 3),
+        (anyhow!("no such file").context(Usage("bad".into())).context("while reading"), 2),
+        (anyhow!("disk full"), 3),
+    ];
+    for (error, code) in cases {
+        assert_eq!(Exit::of(&error).code(), code, "{error:#}");
+    }
+}

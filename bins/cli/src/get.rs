@@ -1,0 +1,66 @@
+//! `jedlik get`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jedlik_client::protocol::Key;
+use jedlik_client::{ClientError, GetOptions};
+
+use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs};
+use crate::exit::Exit;
+use crate::put::save_context;
+use crate::shown;
+
+/// Read a key
+///
+/// A single value is printed as its bytes and nothing else (a terminal gets a line end). Siblings are
+/// printed each under a header line. An absent key prints nothing and exits with 1.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jedlik get carts alice
+  jedlik get carts alice --json
+  jedlik get photos cat > cat.jpg
+  jedlik get carts alice --r all --timeout 500ms --context-out seen")]
+pub(crate) struct GetArgs {
+    bucket: String,
+    key: String,
+    /// Write the context to a file, for the put that follows
+    #[arg(long, value_name = "FILE")]
+    context_out: Option<PathBuf>,
+    /// Print versions and context as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> anyhow::Result<Exit> {
+    let key = Key::new(args.bucket.as_str(), args.key.as_str()).map_err(ClientError::from)?;
+    let options = GetOptions {
+        n: args.request.n,
+        r: args.read.r,
+        pr: args.read.pr,
+        timeout: args.request.timeout,
+    };
+    let client = connection.connect().await?;
+    let answer = client.get(&key, &options).await?;
+    if let (Some(path), Some(context)) = (&args.context_out, &answer.context) {
+        save_context(path, context)?;
+    }
+    let found = shown::values(&answer.versions).next().is_some();
+    if args.json {
+        println!("{}", shown::json(&answer)?);
+    } else if found {
+        shown::print(&answer.versions)?;
+        if answer.versions.len() > 1 {
+            let count = answer.versions.len();
+            eprintln!("jedlik: {count} siblings; a put with the context replaces all of them");
+        }
+    } else {
+        eprintln!("jedlik: {} is absent from {}", args.key, args.bucket);
+    }
+    Ok(if found { Exit::Done } else { Exit::Absent })
+}

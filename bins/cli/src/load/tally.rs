@@ -1,0 +1,149 @@
+//! What became of a load's lines: counts, the acknowledged log, and the first failures in words.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+
+use crate::entry::Entry;
+use crate::exit::Exit;
+
+/// Failures that are told in full; the rest are counted.
+const TOLD: u64 = 10;
+
+/// Counts as they grow.
+pub(crate) struct Tally {
+    counts: Mutex<Counts>,
+    bar: ProgressBar,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    loaded: u64,
+    failed: u64,
+    /// The gravest exit of any failure.
+    unavailable: bool,
+    acked: Option<File>,
+}
+
+/// The end of a load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Summary {
+    loaded: u64,
+    failed: u64,
+    unavailable: bool,
+    took: Duration,
+}
+
+impl Tally {
+    pub(crate) fn new(acked: Option<File>, bar: ProgressBar) -> Self {
+        Self { counts: Mutex::new(Counts { acked, ..Counts::default() }), bar }
+    }
+
+    /// Notes one line's outcome.
+    ///
+    /// # Errors
+    /// The acknowledged log can't be written, which would make it a lie by omission.
+    pub(crate) fn note(
+        &self,
+        number: u64,
+        length_bytes: u64,
+        outcome: anyhow::Result<Entry>,
+    ) -> anyhow::Result<()> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(entry) => {
+                counts.loaded += 1;
+                if let Some(log) = &mut counts.acked {
+                    let mut line = entry.key;
+                    line.push(b'\n');
+                    log.write_all(&line).context("can't write the log of acknowledged keys")?;
+                }
+            }
+            Err(error) => {
+                counts.failed += 1;
+                counts.unavailable |= Exit::of(&error) == Exit::Unavailable;
+                if counts.failed <= TOLD {
+                    self.bar.suspend(|| eprintln!("jedlik: line {number}: {error:#}"));
+                } else if counts.failed == TOLD + 1 {
+                    self.bar.suspend(|| eprintln!("jedlik: further failures are only counted"));
+                }
+            }
+        }
+        self.bar.inc(length_bytes);
+        self.bar.set_message(counts.loaded.to_string());
+        Ok(())
+    }
+
+    pub(crate) fn finish(&self, took: Duration) -> Summary {
+        self.bar.finish_and_clear();
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counts { loaded, failed, unavailable, .. } = *counts;
+        Summary { loaded, failed, unavailable, took }
+    }
+}
+
+impl Summary {
+    fn per_second(&self) -> f64 {
+        self.loaded as f64 / self.took.as_secs_f64().max(1e-9)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "loaded": self.loaded,
+            "failed": self.failed,
+            "seconds": self.took.as_secs_f64(),
+            "per_second": self.per_second(),
+        })
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self { unavailable: true, .. } => Exit::Unavailable,
+            Self { failed: 0, .. } => Exit::Done,
+            _ => Exit::Usage,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.took.as_secs_f64();
+        let rate = self.per_second();
+        write!(f, "loaded {} keys in {seconds:.1} s ({rate:.0}/s)", self.loaded)?;
+        if self.failed > 0 { write!(f, ", {} failed", self.failed) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use indicatif::ProgressBar;
+
+    use super::Tally;
+    use crate::entry::Entry;
+    use crate::exit::{Exit, Usage};
+
+    #[test]
+    fn acknowledged_keys_are_logged_at_once_and_failures_set_the_exit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acked");
+        let log = std::fs::File::create(&path).unwrap();
+        let tally = Tally::new(Some(log), ProgressBar::hidden());
+        tally.note(1, 2, Ok(Entry::plain(b"a"))).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"a\n");
+        assert_eq!(tally.finish(Duration::from_secs(1)).exit(), Exit::Done);
+        tally.note(2, 2, Err(Usage("no".into()).into())).unwrap();
+        assert_eq!(tally.finish(Duration::from_secs(1)).exit(), Exit::Usage);
+        tally.note(3, 2, Err(anyhow::anyhow!("gone"))).unwrap();
+        let summary = tally.finish(Duration::from_secs(2));
+        assert_eq!(summary.exit(), Exit::Unavailable);
+        assert_eq!(summary.to_string(), "loaded 1 keys in 2.0 s (0/s), 2 failed");
+        assert_eq!(std::fs::read(&path).unwrap(), b"a\n");
+    }
+}

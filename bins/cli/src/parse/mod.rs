@@ -1,0 +1,81 @@
+//! Values of arguments: durations, contexts, and a value's three sources.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jedlik_client::protocol::Blob;
+use jedlik_client::protocol::limits::VALUE_LIMIT_MAX_BYTES;
+
+use crate::exit::Usage;
+
+/// Parses `500ms`, `5s`, `2m` or a bare number of seconds; not zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit_ms = match unit {
+        "ms" => 1.0,
+        "" | "s" => 1_000.0,
+        "m" => 60_000.0,
+        _ => return Err(format!("unknown unit {unit:?}; it is ms, s or m")),
+    };
+    let ms = number.parse::<f64>().map_err(|_| "not a number with a unit, such as 500ms or 5s")?
+        * unit_ms;
+    if ms >= 1.0 && ms <= f64::from(u32::MAX) {
+        Ok(Duration::from_millis(ms as u64))
+    } else {
+        Err("out of its range of 1ms to 49 days".into())
+    }
+}
+
+/// A context as text.
+pub(crate) fn context_text(context: &[u8]) -> String {
+    STANDARD.encode(context)
+}
+
+/// A context from text; white space around it is of no matter.
+pub(crate) fn context(text: &str) -> Result<Blob, String> {
+    STANDARD
+        .decode(text.trim())
+        .map(Blob::from)
+        .map_err(|error| format!("the context is not base64 as `get` gave it out: {error}"))
+}
+
+/// A context from a file that `--context-out` wrote.
+pub(crate) fn context_file(path: &Path) -> anyhow::Result<Blob> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| Usage(format!("can't read the context from {}", path.display())))?;
+    Ok(context(&text).map_err(Usage)?)
+}
+
+/// A value's bytes: the argument itself, a file's, or for `-` all of standard input.
+pub(crate) fn value(argument: Option<String>, file: Option<PathBuf>) -> anyhow::Result<Blob> {
+    let limit = u64::from(VALUE_LIMIT_MAX_BYTES) + 1;
+    let mut bytes = Vec::new();
+    match (argument, file) {
+        (_, Some(path)) => {
+            let unreadable = || Usage(format!("can't read the value from {}", path.display()));
+            let file = std::fs::File::open(&path).with_context(unreadable)?;
+            file.take(limit).read_to_end(&mut bytes).with_context(unreadable)?;
+        }
+        (Some(text), None) if text == "-" => {
+            let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
+            read.context(Usage("can't read the value from standard input".into()))?;
+        }
+        (Some(text), None) => bytes = text.into_bytes(),
+        (None, None) => {
+            return Err(Usage("give a value, --file PATH, or - for standard input".into()).into());
+        }
+    }
+    if bytes.len() as u64 >= limit {
+        let text = format!("the value is over the largest limit of {VALUE_LIMIT_MAX_BYTES} bytes");
+        return Err(Usage(text).into());
+    }
+    Ok(Blob::from(bytes))
+}

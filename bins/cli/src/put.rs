@@ -1,0 +1,118 @@
+//! `jedlik put`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use jedlik_client::PutOptions;
+use jedlik_client::protocol::client::PutAnswer;
+use jedlik_client::protocol::{Blob, Key};
+
+use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
+use crate::exit::{Exit, Usage};
+use crate::parse;
+
+/// Write a value
+///
+/// Without a context the value becomes a sibling of what is there; with the context of a get it
+/// replaces what that get saw.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jedlik put carts alice '{\"tea\":1}'
+  jedlik put photos cat --file cat.jpg
+  date | jedlik put log now -
+  jedlik get carts alice --context-out seen && jedlik put carts alice '{}' --context-in seen")]
+pub(crate) struct PutArgs {
+    bucket: String,
+    key: String,
+    /// The value; - reads standard input
+    #[arg(allow_negative_numbers = true, conflicts_with = "file")]
+    value: Option<String>,
+    /// Read the value from a file
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    context: ContextArgs,
+    /// How long the value lives: 500ms, 5s, 2m
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    ttl: Option<Duration>,
+    /// Print the new context, as text
+    #[arg(long)]
+    return_context: bool,
+    /// Write the new context to a file
+    #[arg(long, value_name = "FILE")]
+    context_out: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long, conflicts_with = "return_context")]
+    json: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// What a write follows.
+#[derive(Debug, Args)]
+pub(crate) struct ContextArgs {
+    /// The context of the get that this follows, as text
+    #[arg(long, value_name = "TEXT", value_parser = parse::context)]
+    context: Option<Blob>,
+    /// The same from a file that --context-out wrote
+    #[arg(long, value_name = "FILE", conflicts_with = "context")]
+    context_in: Option<PathBuf>,
+}
+
+impl ContextArgs {
+    /// The context, if one was given.
+    pub(crate) fn read(self) -> anyhow::Result<Option<Blob>> {
+        self.context_in.map_or(Ok(self.context), |path| parse::context_file(&path).map(Some))
+    }
+}
+
+/// Writes a context to a file, as text.
+pub(crate) fn save_context(path: &PathBuf, context: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, parse::context_text(context) + "\n")
+        .with_context(|| Usage(format!("can't write the context to {}", path.display())))
+}
+
+pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::Result<Exit> {
+    let key = Key::new(args.bucket.as_str(), args.key.as_str())
+        .map_err(jedlik_client::ClientError::from)?;
+    let value = parse::value(args.value, args.file)?;
+    let options = PutOptions {
+        context: args.context.read()?,
+        ttl: args.ttl,
+        n: args.request.n,
+        w: args.write.w,
+        pw: args.write.pw,
+        dw: args.write.dw,
+        timeout: args.request.timeout,
+    };
+    let client = connection.connect().await?;
+    let answer = client.put(&key, value, &options).await?;
+    if args.json {
+        println!("{}", json(&answer));
+    } else if args.return_context {
+        println!("{}", parse::context_text(&answer.context));
+    }
+    if let Some(path) = args.context_out {
+        save_context(&path, &answer.context)?;
+    }
+    if answer.warning {
+        eprintln!("jedlik: {} siblings now; get the key and put with its context", answer.siblings);
+    }
+    Ok(Exit::Done)
+}
+
+/// A write's answer as one line of JSON.
+pub(crate) fn json(answer: &PutAnswer) -> serde_json::Value {
+    serde_json::json!({
+        "context": parse::context_text(&answer.context),
+        "siblings": answer.siblings,
+        "warning": answer.warning,
+        "acknowledged": answer.acknowledged,
+        "synced": answer.synced,
+    })
+}

@@ -1,0 +1,50 @@
+use jedlik_client::Content;
+use jedlik_client::protocol::Blob;
+use jedlik_client::protocol::client::{GetAnswer, Version};
+
+use super::{json, text};
+
+fn version(value: Option<&[u8]>) -> Version {
+    let content = value.map_or(Content::Tombstone, |value| Content::Value(Blob::from(value)));
+    Version { content, tag: 0xab, written_at_ms: 0, expires_at_ms: None }
+}
+
+fn shown(versions: &[Version], terminal: bool) -> String {
+    let mut out = Vec::new();
+    text(&mut out, versions, terminal).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn one_value_is_its_bytes_and_a_terminal_gets_a_line_end() {
+    let versions = [version(Some(b"tea"))];
+    assert_eq!(shown(&versions, false), "tea");
+    assert_eq!(shown(&versions, true), "tea\n");
+}
+
+#[test]
+fn siblings_are_told_apart() {
+    let versions = [version(Some(b"tea")), version(None)];
+    assert_eq!(
+        shown(&versions, false),
+        "--- sibling 1 of 2, written 1970-01-01T00:00:00.000Z, tag 00000000000000ab, 3 bytes\n\
+         tea\n\
+         --- sibling 2 of 2, written 1970-01-01T00:00:00.000Z, tag 00000000000000ab, deleted\n"
+    );
+}
+
+#[test]
+fn json_has_every_sibling_and_the_context() {
+    let versions = vec![version(Some(b"{\"tea\":1}")), version(Some(&[255])), version(None)];
+    let context = Some(Blob::from(&b"c"[..]));
+    let found = json(&GetAnswer { versions, context, answered: 2 }).unwrap();
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["context"], "Yw==");
+    assert_eq!(found["siblings"][0]["value"], "{\"tea\":1}");
+    assert_eq!(found["siblings"][0]["deleted"], false);
+    assert_eq!(found["siblings"][0]["tag"], "00000000000000ab");
+    assert_eq!(found["siblings"][0]["written_at"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(found["siblings"][1]["value_base64"], "/w==");
+    assert_eq!(found["siblings"][2]["deleted"], true);
+    assert!(found["siblings"][2].get("value").is_none());
+}
