@@ -33,8 +33,9 @@ const VOUCHED_MAX: u8 = 2;
 const FLAP_WINDOW_US: u64 = 60_000_000;
 /// How long a member that flapped must answer every probe before it is trusted; doubled each time.
 const HOLD_DOWN_US: u64 = 2_000_000;
-/// The longest that it is doubled to.
-const HOLD_DOWN_MAX_US: u64 = 30_000_000;
+/// The longest that it is doubled to: of three replicas a second may die meanwhile, and then the one
+/// held back is missed.
+const HOLD_DOWN_MAX_US: u64 = 10_000_000;
 
 /// What the detector wants done, or has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -27,7 +27,8 @@ const FAREWELLS: usize = 32;
 /// What a node starts with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// This node as it describes itself; its generation counts the starts.
+    /// This node as it describes itself; its generation counts the starts, its weight is at least 1,
+    /// its name and zone have at most 256 bytes.
     pub me: MemberRecord,
     /// Which cluster.
     pub cluster: ClusterId,

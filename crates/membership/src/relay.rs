@@ -7,6 +7,9 @@ use alloc::collections::VecDeque;
 
 use jedlik_hashing::NodeId;
 
+#[cfg(test)]
+mod tests;
+
 /// Far more than are asked for at a time; a forgotten one is a lost probe, which is allowed for.
 const RELAYS_MAX: usize = 256;
 

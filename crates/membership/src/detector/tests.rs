@@ -127,7 +127,7 @@ fn a_flapping_node_has_to_answer_steadily_and_twice_as_long_each_time() {
     let (mut detector, mut chance) = with_one();
     let mut now_us = bring_down(&mut detector, &mut chance, SECOND);
     detector.answered(now_us, NODE);
-    for hold_us in [HOLD_DOWN_US, 2 * HOLD_DOWN_US, 4 * HOLD_DOWN_US] {
+    for hold_us in [HOLD_DOWN_US, 2 * HOLD_DOWN_US, 4 * HOLD_DOWN_US, HOLD_DOWN_MAX_US] {
         signals(&mut detector);
         now_us = bring_down(&mut detector, &mut chance, now_us + SECOND);
         let start_us = now_us;

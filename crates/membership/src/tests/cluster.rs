@@ -84,6 +84,10 @@ impl Cluster {
     /// Loses a node's disk, and with it the count of its starts.
     pub(crate) fn wipe(&mut self, node: u64) {
         self.disks.remove(&node);
+        self.forget_starts(node);
+    }
+
+    pub(crate) fn forget_starts(&mut self, node: u64) {
         self.starts.remove(&node);
     }
 
@@ -175,7 +179,7 @@ impl Cluster {
                 if self.machines.contains_key(&message.to) {
                     let from = NodeId(message.from);
                     self.with(message.to, |machine| {
-                        machine.handle_gossip(now, from, message.gossip)
+                        machine.handle_gossip(now, from, message.gossip);
                     });
                 }
             }

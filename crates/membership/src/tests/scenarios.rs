@@ -61,8 +61,27 @@ fn what_a_node_stored_is_what_it_knows() {
     cluster.plan_and_commit(2).unwrap();
     cluster.run_until("layout", 5 * SECOND, Cluster::agrees);
     for node in cluster.running() {
-        assert_eq!(cluster.disks[&node], cluster.machine(node).known.whole());
+        let stored = &cluster.disks[&node];
+        assert_eq!(*stored, cluster.machine(node).known.whole());
+        assert!(
+            stored.members.iter().all(|record| record.layout == 1),
+            "all say that they have it"
+        );
     }
+}
+
+#[test]
+fn a_start_that_was_not_counted_still_writes_a_newer_record() {
+    let mut cluster = formed(3, 16);
+    cluster.leave(3);
+    cluster.kill(3);
+    let left = cluster.disks[&3].members[2].clone();
+    assert_eq!((left.node, left.status), (NodeId(3), Status::Away));
+    cluster.forget_starts(3);
+    cluster.start(3);
+    let started = &cluster.disks[&3].members[2];
+    assert_eq!(started.status, Status::Up);
+    assert!((started.generation, started.version) > (left.generation, left.version));
 }
 
 #[test]
