@@ -1,3 +1,5 @@
+//! Lines of a load and a dump: what goes in comes out byte by byte.
+
 use super::Entry;
 
 fn entry(key: &[u8], values: &[&[u8]]) -> Entry {

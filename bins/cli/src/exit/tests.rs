@@ -1,3 +1,5 @@
+//! Exit codes against what `--help` promises.
+
 use anyhow::anyhow;
 use jedlik_client::profile::{NotFound, ProfileError};
 use jedlik_client::protocol::error::{ErrorCode, Failure, InvalidKey};

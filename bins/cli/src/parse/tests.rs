@@ -1,3 +1,5 @@
+//! Durations, contexts and values as they are typed.
+
 use std::time::Duration;
 
 use super::{context, context_text, duration, value};

@@ -1,3 +1,5 @@
+//! Values and siblings as they are printed.
+
 use jedlik_client::Content;
 use jedlik_client::protocol::Blob;
 use jedlik_client::protocol::client::{GetAnswer, Version};

@@ -1,3 +1,5 @@
+//! Times against the calendar.
+
 use super::rfc3339;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What each error tells its caller to do.
+
 use std::time::Duration;
 
 use jedlik_protocol::error::{ErrorCode, Failure};

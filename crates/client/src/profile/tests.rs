@@ -1,3 +1,5 @@
+//! Where profiles are looked for, and what a wrong one is told.
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

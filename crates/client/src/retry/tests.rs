@@ -1,3 +1,5 @@
+//! Attempts and pauses against their deadline.
+
 use std::time::{Duration, Instant};
 
 use super::{Budget, PAUSE_MAX, backoff};

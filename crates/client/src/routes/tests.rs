@@ -1,3 +1,5 @@
+//! Whom a request goes to, and in which order.
+
 use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};

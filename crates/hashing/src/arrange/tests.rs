@@ -1,3 +1,5 @@
+//! Small circles as a table, and the law that neighbours are distinct.
+
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
 use super::*;

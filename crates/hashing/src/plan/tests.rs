@@ -1,3 +1,5 @@
+//! Small clusters as a table, and the laws of every plan.
+
 use alloc::format;
 use alloc::string::ToString;
 

@@ -1,3 +1,5 @@
+//! Positions that may never change, and partitions as their top bits.
+
 use alloc::vec::Vec;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Small rings and the lists they give.
+
 use alloc::vec::Vec;
 
 use super::*;

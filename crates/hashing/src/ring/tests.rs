@@ -1,3 +1,5 @@
+//! Who holds what, and rings that are refused.
+
 use alloc::string::ToString;
 use alloc::vec;
 

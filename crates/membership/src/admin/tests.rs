@@ -1,3 +1,5 @@
+//! Plans, commits of them, and commits that come too late.
+
 use alloc::string::ToString;
 use alloc::vec;
 

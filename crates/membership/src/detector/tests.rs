@@ -1,3 +1,5 @@
+//! Doubt, probes and trust on virtual time.
+
 use alloc::vec::Vec;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which of two records, layouts or properties stays.
+
 use alloc::string::ToString;
 use alloc::vec;
 

@@ -1,3 +1,5 @@
+//! Probes on behalf of others: answered once, and bounded.
+
 use super::*;
 
 #[test]

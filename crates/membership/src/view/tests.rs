@@ -1,3 +1,5 @@
+//! What a shard is told of the cluster.
+
 use alloc::string::ToString;
 use alloc::vec;
 

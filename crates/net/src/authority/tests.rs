@@ -1,3 +1,5 @@
+//! Certificates issued, read back and trusted; authorities kept.
+
 use std::path::Path;
 
 use jedlik_hashing::NodeId;

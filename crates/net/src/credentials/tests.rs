@@ -1,3 +1,5 @@
+//! Files that belong together, and those that do not.
+
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 

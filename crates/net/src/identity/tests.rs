@@ -1,3 +1,5 @@
+//! Names in certificates, there and back.
+
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};

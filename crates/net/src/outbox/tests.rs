@@ -1,3 +1,5 @@
+//! What may wait to be sent.
+
 use super::{Outbox, PREFIX_BYTES};
 use crate::SendError;
 use crate::limits::{SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES};

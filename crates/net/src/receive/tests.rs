@@ -1,3 +1,5 @@
+//! Frames out of bytes, however these are cut.
+
 use bytes::BytesMut;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;

@@ -1,3 +1,5 @@
+//! Configurations with each mistake, its place and its remedy.
+
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
