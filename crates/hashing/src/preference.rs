@@ -99,7 +99,9 @@ impl Walk<'_> {
             }
             *zone = true;
             let found = firsts.len() + others.len();
-            if found == self.holders || firsts.len() == self.zones && found >= self.limit {
+            if found == self.holders
+                || firsts.len() >= self.zones.min(self.limit) && found >= self.limit
+            {
                 break;
             }
         }
