@@ -119,13 +119,11 @@ impl Detector {
         }
     }
 
-    /// Its record says that it is up, in a life that may be a new one.
-    pub(crate) fn returned(&mut self, now_us: u64, node: NodeId, restarted: bool) {
+    /// Its record says that it is in the cluster: if it had stopped, it is asked at once.
+    pub(crate) fn returned(&mut self, now_us: u64, node: NodeId) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         if peer.state == State::Away {
             peer.state = State::Down { probe_us: now_us, answered: false, steady_us: None };
-        } else if restarted {
-            self.stirred(now_us, node);
         }
     }
 

@@ -73,8 +73,8 @@ pub enum Unacceptable {
 pub(crate) enum Change {
     /// A record of a node that was not known.
     Joined(NodeId),
-    /// A newer record, perhaps of a later life.
-    Updated { node: NodeId, restarted: bool },
+    /// A newer record.
+    Updated(NodeId),
     /// A bucket's properties.
     Bucket { name: Blob, version: u64 },
     /// The layout, and the digest of one with the same version that lost to it.
@@ -191,7 +191,7 @@ impl Knowledge {
             return Some(Change::Refused(fault));
         }
         let change = match held {
-            Some(held) => Change::Updated { node, restarted: record.generation > held.generation },
+            Some(_) => Change::Updated(node),
             None if self.members.len() >= NODES_MAX => {
                 return Some(Change::Refused(Unacceptable::TooManyMembers));
             }

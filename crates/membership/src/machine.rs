@@ -4,6 +4,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -73,7 +74,7 @@ impl Membership {
         let me = &mut config.me;
         me.status = Status::Up;
         me.layout = known.layout().map_or(0, |layout| layout.version);
-        // The count of starts may have been lost with a disk; what was spread must be outdone.
+        // A start may not have been counted; what was spread before it must be outdone.
         if let Some(former) = known.members().get(&me.node).filter(|held| age(held) >= age(me)) {
             (me.generation, me.version) = (former.generation, former.version + 1);
         }
@@ -108,11 +109,7 @@ impl Membership {
         match gossip {
             Gossip::Offer(record, summary) => {
                 if record.node == from {
-                    self.merge(
-                        now,
-                        from,
-                        Delta { members: alloc::vec![record], ..Delta::default() },
-                    );
+                    self.merge(now, from, Delta { members: vec![record], ..Delta::default() });
                 }
                 let delta = self.known.lacking(&summary);
                 self.send(from, Gossip::Exchange(delta, self.known.summary()));
@@ -155,7 +152,7 @@ impl Membership {
     pub fn handle_leaving(&mut self, _now: Now) {
         self.left = true;
         self.rewrite(|me| me.status = Status::Away);
-        let farewell = Delta { members: alloc::vec![self.config.me.clone()], ..Delta::default() };
+        let farewell = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
         self.send_to_some(FAREWELLS, None, &Gossip::Close(farewell));
         self.settle();
     }
@@ -236,12 +233,12 @@ impl Membership {
                 self.spread(now);
                 self.outputs.push_back(Output::Event(Event::Joined(node)));
             }
-            Change::Updated { node, restarted } => {
+            Change::Updated(node) => {
                 let away = self.known.members()[&node].status == Status::Away;
                 if away {
                     self.detector.left(node);
                 } else {
-                    self.detector.returned(now.mono_us, node, restarted);
+                    self.detector.returned(now.mono_us, node);
                 }
             }
             Change::Bucket { name, version } => {

@@ -178,7 +178,7 @@ fn a_node_that_left_is_not_asked_until_its_record_says_that_it_is_back() {
     detector.stirred(1, NODE);
     detector.failed(1, NODE);
     assert_eq!(run(&mut detector, &mut chance, 60 * SECOND), [""; 0]);
-    detector.returned(60 * SECOND, NODE, true);
+    detector.returned(60 * SECOND, NODE);
     assert_eq!(run(&mut detector, &mut chance, 60 * SECOND), ["probe"]);
     assert!(!detector.is_up(NODE));
     detector.answered(60 * SECOND + 1, NODE);

@@ -103,6 +103,8 @@ fn a_dead_node_is_noticed_by_gossip_alone_and_a_returned_one_is_trusted_again() 
     cluster.kill(3);
     cluster.run_until("3 is down", 15 * SECOND, |c| c.all_see(3, false));
     cluster.start(3);
+    let seen = |c: &Cluster| c.machine(1).view().is_alive(NodeId(3));
+    cluster.run_until("the seed that it turns to asks it", SECOND / 50, seen);
     cluster.run_until("3 is up", 3 * SECOND, |c| c.all_see(3, true) && c.agrees());
     assert_eq!(cluster.machine(1).known.members()[&NodeId(3)].generation, 2);
     assert!(cluster.all_up());
