@@ -46,18 +46,11 @@ impl DataDir {
     pub fn open(path: &Path, identity: &Identity, fresh: Incarnation) -> Result<Self, OpenError> {
         make_directory(path).map_err(|e| OpenError::io("making the data directory", path, e))?;
         let lock = lock(path)?;
-        let node = match fs::read_to_string(path.join(NODE)) {
-            Ok(text) => {
-                let node = NodeFile::parse(&text, &path.join(NODE))?;
-                node.check(identity, path)?;
-                Some(node)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                refuse_strange_files(path)?;
-                None
-            }
-            Err(error) => return Err(OpenError::io("reading", &path.join(NODE), error)),
-        };
+        let node = read_node(path)?;
+        match &node {
+            Some(node) => node.check(identity, path)?,
+            None => refuse_strange_files(path)?,
+        }
         let was_clean = node.as_ref().is_none_or(|node| node.clean);
         let node = match node {
             Some(node) => node.restarted(fresh),
@@ -66,6 +59,15 @@ impl DataDir {
         let directory = Self { path: path.into(), node, was_clean, _lock: lock };
         directory.write_node(&directory.node)?;
         Ok(directory)
+    }
+
+    /// How many shards the directory at `path` was made with; `None` if there is none yet. Takes no
+    /// lock and changes nothing.
+    ///
+    /// # Errors
+    /// It can't be read, is damaged or of a newer format.
+    pub fn shards_at(path: &Path) -> Result<Option<u16>, OpenError> {
+        Ok(read_node(path)?.map(|node| node.shards))
     }
 
     /// This life of the node.
@@ -152,6 +154,15 @@ impl DataDir {
     }
 }
 
+fn read_node(path: &Path) -> Result<Option<NodeFile>, OpenError> {
+    let at = path.join(NODE);
+    match fs::read_to_string(&at) {
+        Ok(text) => NodeFile::parse(&text, &at).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io("reading", &at, error)),
+    }
+}
+
 fn lock(path: &Path) -> Result<File, OpenError> {
     let at = path.join(LOCK);
     let file = File::create(&at).map_err(|error| OpenError::io("making", &at, error))?;
@@ -173,3 +184,6 @@ fn refuse_strange_files(path: &Path) -> Result<(), OpenError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub(crate) struct NodeFile {
     format: u32,
     cluster: String,
     node: String,
-    shards: u16,
+    pub(crate) shards: u16,
     engine: String,
     partitions: u32,
     incarnation: String,

@@ -11,6 +11,10 @@ mod buffer;
 mod datadir;
 mod disk;
 mod error;
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod fixtures;
 mod flusher;
 mod format;
 mod identity;
@@ -23,6 +27,9 @@ mod redb_store;
 mod shard;
 mod stats;
 mod store;
+
+#[cfg(test)]
+mod tests;
 
 pub use datadir::DataDir;
 pub use disk::{Directory, Disk, JournalFile};

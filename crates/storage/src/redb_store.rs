@@ -4,7 +4,8 @@
 //! until its file has been opened anew, so the next call does that.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -62,14 +63,12 @@ impl RedbStore {
     /// The file can't be opened, is not redb's, or is of a newer format.
     pub fn open(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
         let (file, cache_bytes) = (path.to_path_buf(), options.cache_bytes);
-        let store = Self::open_with(
-            path,
-            Box::new(move || Builder::new().set_cache_size(cache_bytes).create(&file)),
-        )?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_directory(directory.unwrap_or(Path::new(".")))
-            .map_err(|source| OpenError::io("syncing the directory of", path, source))?;
-        Ok(store)
+        let exists = path.try_exists().map_err(|e| OpenError::io("looking for", path, e))?;
+        if !exists {
+            create(path)?;
+        }
+        let open = move || Builder::new().set_cache_size(cache_bytes).open(&file);
+        Self::open_with(path, Box::new(open))
     }
 
     /// Opens what `backend` gives, each time that the file has to be opened; `path` is for messages.
@@ -94,8 +93,7 @@ impl RedbStore {
         path: &Path,
         opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     ) -> Result<Self, OpenError> {
-        let failed =
-            |e: redb::Error| OpenError::Engine { path: path.into(), message: e.to_string() };
+        let failed = |e| engine_error(path, e);
         let database = opener().map_err(|e| failed(e.into()))?;
         let found = prepare(&database).map_err(failed)?;
         if found > FORMAT {
@@ -252,6 +250,25 @@ impl fmt::Debug for RedbStore {
     }
 }
 
+/// Makes the file under another name first: redb can't open one whose making was cut short.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let unfinished = path.with_extension("new");
+    let io = |doing| move |source| OpenError::io(doing, path, source);
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(io("removing what is left of an attempt to make")(error));
+        }
+        _ => {}
+    }
+    let database = Database::create(&unfinished).map_err(|e| engine_error(path, e.into()))?;
+    prepare(&database).map_err(|e| engine_error(path, e))?;
+    drop(database);
+    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;
+    fs::rename(&unfinished, path).map_err(io("naming"))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
+}
+
 /// Makes the tables if they are not there. Returns the format.
 fn prepare(database: &Database) -> Result<u32, redb::Error> {
     if let Ok(table) = database.begin_read()?.open_table(METADATA) {
@@ -288,6 +305,10 @@ fn merge_one(
         table.insert(bytes.as_slice(), value_bytes(&bytes, &record).as_slice())?;
     }
     Ok(())
+}
+
+fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
+    OpenError::Engine { path: path.into(), message: failure.to_string() }
 }
 
 fn store_error(doing: &'static str, failure: redb::Error) -> StoreError {

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
-use tracing::{error, info};
 
 use crate::disk::Disk;
 use crate::merge::merged;
@@ -85,7 +84,6 @@ pub(crate) fn replay(
     let next_lsn = reader.expected.unwrap_or(1);
     let mut recovery = reader.judge();
     recovery.segments = numbers.len() as u64;
-    report(&recovery, identity);
     Ok(Replayed {
         recovery,
         next_number: numbers.last().map_or(1, |last| last + 1),
@@ -116,24 +114,6 @@ fn check_identity(
         expected: show(expected),
         remedy: "put each shard's journal back into its own directory",
     })
-}
-
-fn report(recovery: &Recovery, identity: ShardIdentity) {
-    let shard = identity.shard;
-    for region in &recovery.damaged {
-        error!(
-            shard,
-            segment = region.segment,
-            offset_bytes = region.offset_bytes,
-            length_bytes = region.length_bytes,
-            records = region.records,
-            "the journal is damaged: synced records are lost here and must come from other replicas"
-        );
-    }
-    if recovery.segments > 0 {
-        let (records, torn_bytes) = (recovery.records, recovery.torn_bytes);
-        info!(shard, records, torn_bytes, "replayed the journal");
-    }
 }
 
 /// Records on their way into the engine.

@@ -1,0 +1,402 @@
+//! Disks for the tests: they lose what was not synced, tear writes, fill up, and fail syncs.
+//!
+//! Invariant: what a crash leaves holds everything that was synced before, and of the rest what the
+//! seed chooses.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::StorageBackend;
+
+use crate::{Disk, JournalFile};
+
+/// What a crash spares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The operating system goes on: everything written is there.
+    Process,
+    /// Only what was synced is there for certain.
+    Power,
+}
+
+/// The machine: it dies at a chosen operation of any of its disks, and fails as a test wants it to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Machine {
+    state: Arc<Mutex<MachineState>>,
+}
+
+#[derive(Debug, Default)]
+struct MachineState {
+    operations: u64,
+    dies_at: Option<u64>,
+    free_bytes: Option<usize>,
+    failing_syncs: u64,
+    seed: u64,
+    syncs: u64,
+}
+
+impl Machine {
+    pub(crate) fn new(seed: u64) -> Self {
+        let machine = Self::default();
+        machine.lock().seed = seed;
+        machine
+    }
+
+    /// The operation with this number, counted from the machine's beginning, is the first to fail.
+    pub(crate) fn die_at(&self, operation: u64) {
+        self.lock().dies_at = Some(operation);
+    }
+
+    /// From now on so much can be appended, by all files together.
+    pub(crate) fn set_free_bytes(&self, free: Option<usize>) {
+        self.lock().free_bytes = free;
+    }
+
+    pub(crate) fn fail_syncs(&self, count: u64) {
+        self.lock().failing_syncs = count;
+    }
+
+    pub(crate) fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    pub(crate) fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    pub(crate) fn random(&self, below: usize) -> usize {
+        let mut state = self.lock();
+        // SplitMix64.
+        state.seed = state.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % below.max(1) as u64) as usize
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MachineState> {
+        self.state.lock().unwrap()
+    }
+
+    /// Counts an operation; an error from the chosen one on.
+    fn tick(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        state.operations += 1;
+        if state.dies_at.is_some_and(|dies_at| state.operations >= dies_at) {
+            return Err(io::Error::other("the machine is dead"));
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.tick()?;
+        let mut state = self.lock();
+        state.syncs += 1;
+        if state.failing_syncs > 0 {
+            state.failing_syncs -= 1;
+            return Err(io::Error::other("the sync failed"));
+        }
+        Ok(())
+    }
+
+    /// How much of a write of `length` there is room for.
+    fn take_room(&self, length: usize) -> usize {
+        let mut state = self.lock();
+        let Some(free) = &mut state.free_bytes else { return length };
+        let taken = length.min(*free);
+        *free -= taken;
+        taken
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct FileState {
+    bytes: Vec<u8>,
+    synced: usize,
+    /// A sync has failed: no later one helps.
+    lost: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Files {
+    live: BTreeMap<String, FileState>,
+    /// As of the last sync of the names.
+    names: Vec<String>,
+    /// Removed since then.
+    removed: BTreeMap<String, FileState>,
+}
+
+/// A directory on a [`Machine`].
+#[derive(Debug, Clone)]
+pub(crate) struct FaultyDisk {
+    machine: Machine,
+    files: Arc<Mutex<Files>>,
+}
+
+impl FaultyDisk {
+    pub(crate) fn new(machine: &Machine) -> Self {
+        Self { machine: machine.clone(), files: Arc::default() }
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap()
+    }
+
+    /// The directory as it is found after a crash, on a new machine.
+    pub(crate) fn after(&self, crash: Crash, machine: &Machine) -> Self {
+        let files = self.files().clone();
+        let mut live = files.live.clone();
+        if crash == Crash::Power {
+            // A removal that was not synced may not have happened, nor a creation.
+            for (name, file) in &files.removed {
+                if machine.random(2) == 0 {
+                    live.insert(name.clone(), file.clone());
+                }
+            }
+            live.retain(|name, _| files.names.contains(name) || machine.random(2) == 0);
+            for file in live.values_mut() {
+                lose_unsynced(file, machine);
+            }
+        }
+        for file in live.values_mut() {
+            file.synced = file.bytes.len();
+        }
+        let names = live.keys().cloned().collect();
+        let files = Files { live, names, removed: BTreeMap::new() };
+        Self { machine: machine.clone(), files: Arc::new(Mutex::new(files)) }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.files().live.keys().cloned().collect()
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        self.files().live[name].bytes.clone()
+    }
+
+    /// Changes a file behind the journal's back.
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
+        edit(&mut self.files().live.get_mut(name).unwrap().bytes);
+    }
+
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
+        let file = FileState { synced: bytes.len(), bytes, lost: false };
+        self.files().live.insert(name.into(), file);
+    }
+}
+
+/// Keeps a part of what was not synced, of any length, perhaps with a hole.
+fn lose_unsynced(file: &mut FileState, machine: &Machine) {
+    let unsynced = file.bytes.len() - file.synced;
+    file.bytes.truncate(file.synced + machine.random(unsynced + 1));
+    let kept = file.bytes.len() - file.synced;
+    if kept > 0 && machine.random(2) == 0 {
+        let hole = file.synced + machine.random(kept);
+        let end = hole + machine.random(file.bytes.len() - hole) + 1;
+        file.bytes[hole..end].fill(0);
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, name: &str) -> io::Result<Box<dyn JournalFile>> {
+        self.machine.tick()?;
+        let mut files = self.files();
+        if files.live.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        files.live.insert(name.into(), FileState::default());
+        Ok(Box::new(FaultyFile { disk: self.clone(), name: name.into() }))
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.machine.tick()?;
+        Ok(self.bytes(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.machine.tick()?;
+        Ok(self.names())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.machine.tick()?;
+        let mut files = self.files();
+        let file = files.live.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        files.removed.insert(name.into(), file);
+        Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.machine.tick()?;
+        let mut files = self.files();
+        files.names = files.live.keys().cloned().collect();
+        files.removed.clear();
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("/faulty")
+    }
+}
+
+struct FaultyFile {
+    disk: FaultyDisk,
+    name: String,
+}
+
+impl FaultyFile {
+    fn edit<T>(&self, edit: impl FnOnce(&mut FileState) -> T) -> T {
+        let mut files = self.disk.files();
+        // A removed file can still be written to, as on a real disk.
+        let mut unlinked = FileState::default();
+        edit(files.live.get_mut(&self.name).unwrap_or(&mut unlinked))
+    }
+}
+
+impl JournalFile for FaultyFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let machine = &self.disk.machine;
+        if let Err(dead) = machine.tick() {
+            let part = machine.random(bytes.len() + 1);
+            self.edit(|file| file.bytes.extend_from_slice(&bytes[..part]));
+            return Err(dead);
+        }
+        let room = machine.take_room(bytes.len());
+        self.edit(|file| file.bytes.extend_from_slice(&bytes[..room]));
+        if room < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let result = self.disk.machine.sync();
+        self.edit(|file| match &result {
+            Ok(()) if !file.lost => file.synced = file.bytes.len(),
+            Ok(()) => {}
+            Err(_) => file.lost = true,
+        });
+        result
+    }
+
+    fn truncate(&mut self, length_bytes: u64) -> io::Result<()> {
+        self.disk.machine.tick()?;
+        self.edit(|file| {
+            file.bytes.truncate(length_bytes as usize);
+            file.synced = file.synced.min(file.bytes.len());
+        });
+        Ok(())
+    }
+}
+
+/// A file of redb's on a [`Machine`]. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct FaultyBackend {
+    machine: Machine,
+    state: Arc<Mutex<BackendState>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct BackendState {
+    live: Vec<u8>,
+    synced: Vec<u8>,
+    /// Since the last sync, in order.
+    unsynced: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Length(usize),
+    Bytes(usize, Vec<u8>),
+}
+
+impl Change {
+    fn make(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => bytes.resize(*length, 0),
+            Self::Bytes(offset, written) => {
+                let end = offset + written.len();
+                bytes.resize(bytes.len().max(end), 0);
+                bytes[*offset..end].copy_from_slice(written);
+            }
+        }
+    }
+}
+
+impl FaultyBackend {
+    pub(crate) fn new(machine: &Machine) -> Self {
+        Self { machine: machine.clone(), state: Arc::default() }
+    }
+
+    /// The file as it is found after a crash, on a new machine.
+    pub(crate) fn after(&self, crash: Crash, machine: &Machine) -> Self {
+        let state = self.state.lock().unwrap();
+        let live = match crash {
+            Crash::Process => state.live.clone(),
+            Crash::Power => {
+                let mut bytes = state.synced.clone();
+                for change in &state.unsynced {
+                    if machine.random(2) == 0 {
+                        change.make(&mut bytes);
+                    }
+                }
+                bytes
+            }
+        };
+        let state = BackendState { synced: live.clone(), live, unsynced: Vec::new() };
+        Self { machine: machine.clone(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Changes every place that holds `from`, which is as long as `to`, behind the engine's back.
+    pub(crate) fn replace(&self, from: &[u8], to: &[u8]) -> usize {
+        let mut state = self.state.lock().unwrap();
+        let places: Vec<usize> =
+            (0..state.live.len()).filter(|&at| state.live[at..].starts_with(from)).collect();
+        for &at in &places {
+            state.live[at..at + to.len()].copy_from_slice(to);
+        }
+        places.len()
+    }
+
+    fn change(&self, change: Change) {
+        let mut state = self.state.lock().unwrap();
+        change.make(&mut state.live);
+        state.unsynced.push(change);
+    }
+}
+
+impl StorageBackend for FaultyBackend {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state.lock().unwrap().live.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state.lock().unwrap();
+        let offset = offset as usize;
+        let bytes = state.live.get(offset..offset + out.len());
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.machine.tick()?;
+        self.change(Change::Length(len as usize));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.machine.sync()?;
+        let mut state = self.state.lock().unwrap();
+        state.synced = state.live.clone();
+        state.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.machine.tick()?;
+        if self.machine.take_room(data.len()) < data.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.change(Change::Bytes(offset as usize, data.to_vec()));
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Keys and records for the tests.
+
+use jedlik_hashing::{NodeId, PartitionCount, Position};
+use jedlik_protocol::{
+    Blob, ClusterId, EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, Record, StoredRecord,
+};
+use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
+
+use crate::ShardIdentity;
+
+pub(crate) const IDENTITY: ShardIdentity =
+    ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
+
+/// A key of bucket "b", placed.
+pub(crate) fn key(name: &str) -> PlacedKey {
+    key_in("b", name)
+}
+
+pub(crate) fn key_in(bucket: &str, name: &str) -> PlacedKey {
+    let partitions = PartitionCount::new(4).expect("a power of two");
+    PlacedKey::new(IDENTITY.cluster, partitions, Key::new(bucket, name).unwrap())
+}
+
+/// A key of bucket "b" at a position of the test's choice, in partition 0.
+pub(crate) fn key_at(position: u128, name: &str) -> PlacedKey {
+    let key = Key::new("b", name).unwrap();
+    PlacedKey { partition: jedlik_hashing::Partition(0), position: Position(position), key }
+}
+
+/// The write event of [`record`].
+pub(crate) fn dot(actor: u64, counter: u64) -> Dot {
+    Dot { actor: ActorId(actor), counter }
+}
+
+/// A record of one version, written as `dot(actor, counter)`, that replaces all before it of its actor.
+pub(crate) fn record(actor: u64, counter: u64, value_bytes: usize) -> StoredRecord {
+    let mut record = Record::new();
+    for count in 1..=counter {
+        let seen = record.clock().clone();
+        let length = if count == counter { value_bytes } else { 0 };
+        let write = Write {
+            write_id: WriteId(u128::from(actor) << 64 | u128::from(count)),
+            written_at_ms: count,
+            expires_at_ms: None,
+            content: Content::Value(Blob::from(vec![actor as u8; length])),
+        };
+        record.put(&seen, ActorId(actor), write);
+    }
+    StoredRecord { local: None, record: EncodedRecord::encode(&record) }
+}
+
+pub(crate) fn with_local(mut stored: StoredRecord, actor: u64) -> StoredRecord {
+    stored.local = Some(LocalActor { actor: ActorId(actor), incarnation: Incarnation(3) });
+    stored
+}
+
+/// Whether `stored` has seen the write.
+pub(crate) fn covers(stored: Option<&StoredRecord>, dot: Dot) -> bool {
+    clock(stored).covers(dot)
+}
+
+pub(crate) fn clock(stored: Option<&StoredRecord>) -> VectorClock {
+    stored.map_or_else(VectorClock::new, |s| s.record.decode().unwrap().clock().clone())
+}

@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use jedlik_protocol::Durability;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::{collection, proptest};
+
+use super::Engine;
+use crate::faulty::{Crash, FaultyDisk, Machine};
+use crate::fixtures::{IDENTITY, covers, dot, key, record};
+use crate::{Completion, Shard, ShardOptions, Store};
+
+/// More than any of these histories needs on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const KEYS: u64 = 5;
+
+#[derive(Debug, Clone, Copy)]
+struct Put {
+    key: u64,
+    level: Durability,
+    /// Whether the shard's turn ends after it.
+    submit: bool,
+}
+
+#[derive(Debug)]
+struct Acknowledged {
+    key: u64,
+    counter: u64,
+    level: Durability,
+}
+
+fn puts() -> impl Strategy<Value = Vec<Put>> {
+    let level = prop_oneof![
+        Just(Durability::Buffered),
+        Just(Durability::Written),
+        Just(Durability::Synced)
+    ];
+    let put =
+        (0..KEYS, level, any::<bool>()).prop_map(|(key, level, submit)| Put { key, level, submit });
+    collection::vec(put, 1..60)
+}
+
+/// Small enough that a history passes through several flushes and segments.
+fn options() -> ShardOptions {
+    ShardOptions {
+        buffer_limit_bytes: 4 << 10,
+        flush_retry: Duration::from_millis(1),
+        sync_interval: Duration::from_millis(1),
+        ..ShardOptions::new(IDENTITY, "/faulty".into())
+    }
+}
+
+fn open(disk: &FaultyDisk, engine: Arc<dyn Store>) -> Option<(Shard, Receiver<Vec<Completion>>)> {
+    let (sender, completions) = channel();
+    let completed = Box::new(move |done| drop(sender.send(done)));
+    let (shard, recovery) =
+        Shard::open_on(Box::new(disk.clone()), options(), engine, completed).ok()?;
+    assert_eq!(recovery.damaged, [], "no crash damages what was synced");
+    Some((shard, completions))
+}
+
+/// Runs the history until its end or the machine's, and returns what was acknowledged before.
+fn run(disk: &FaultyDisk, engine: &Engine, puts: &[Put]) -> Vec<Acknowledged> {
+    let Some((mut shard, completions)) = engine.open().and_then(|engine| open(disk, engine)) else {
+        return Vec::new();
+    };
+    let mut counters = BTreeMap::new();
+    let mut waiting = BTreeMap::new();
+    for (ticket, put) in (0..).zip(puts) {
+        let counter = counters.entry(put.key).or_insert(0);
+        *counter += 1;
+        let record = record(put.key + 1, *counter, 400);
+        // A full buffer or a dead machine refuses; nothing was promised then.
+        if shard.apply(ticket, key(&put.key.to_string()), record, put.level).is_ok() {
+            waiting
+                .insert(ticket, Acknowledged { key: put.key, counter: *counter, level: put.level });
+        }
+        if put.submit {
+            shard.submit();
+        }
+    }
+    shard.submit();
+    let mut acknowledged = Vec::new();
+    while !waiting.is_empty() {
+        for done in completions.recv_timeout(PATIENCE).expect("every ticket is answered") {
+            let write = waiting.remove(&done.ticket).expect("once");
+            acknowledged.extend(done.result.is_ok().then_some(write));
+        }
+    }
+    acknowledged
+}
+
+/// What survives: everything acknowledged at a level that outlives the crash.
+fn check(shard: &Shard, acknowledged: &[Acknowledged], crash: Crash) {
+    let enough = if crash == Crash::Power { Durability::Synced } else { Durability::Written };
+    for write in acknowledged.iter().filter(|write| write.level >= enough) {
+        let loaded = shard.load(&key(&write.key.to_string())).unwrap();
+        assert!(covers(loaded.as_ref(), dot(write.key + 1, write.counter)), "lost: {write:?}");
+    }
+}
+
+fn survives(engine: fn(&Machine) -> Engine, puts: &[Put], seed: u64, moment: f64, crash: Crash) {
+    let rehearsal = Machine::new(seed);
+    run(&FaultyDisk::new(&rehearsal), &engine(&rehearsal), puts);
+    let length = rehearsal.operations();
+
+    let machine = Machine::new(seed);
+    let (disk, engine) = (FaultyDisk::new(&machine), engine(&machine));
+    // A new engine's file appears whole or not at all: see `RedbStore::open`.
+    drop(engine.open());
+    let made = machine.operations();
+    machine.die_at(made + (length.saturating_sub(made) as f64 * moment) as u64);
+    let acknowledged = run(&disk, &engine, puts);
+
+    // Recovery itself is cut short, again and again, before it is left in peace.
+    let (mut disk, mut engine) = (disk, engine);
+    for dies_at in [3, 9, 27, u64::MAX] {
+        let machine = Machine::new(seed ^ dies_at);
+        machine.die_at(dies_at);
+        (disk, engine) = (disk.after(crash, &machine), engine.after(crash, &machine));
+        if let Some((shard, _)) = engine.open().and_then(|engine| open(&disk, engine)) {
+            check(&shard, &acknowledged, crash);
+        } else {
+            assert_ne!(dies_at, u64::MAX, "an undisturbed recovery succeeds");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        cases: 200, failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn every_synced_write_survives_a_power_cut(
+        puts in puts(), seed in any::<u64>(), moment in 0.0..1.0,
+    ) {
+        survives(Engine::redb, &puts, seed, moment, Crash::Power);
+    }
+
+    #[test]
+    fn every_written_write_survives_the_process(
+        puts in puts(), seed in any::<u64>(), moment in 0.0..1.0,
+    ) {
+        survives(Engine::redb, &puts, seed, moment, Crash::Process);
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_survive_a_restart_starts_with_what_the_journal_holds() {
+    let machine = Machine::new(1);
+    let (disk, engine) = (FaultyDisk::new(&machine), Engine::Memory);
+    assert!(!engine.survives_restart());
+    let few = [Put { key: 1, level: Durability::Synced, submit: true }; 3];
+    let acknowledged = run(&disk, &engine, &few);
+    assert_eq!(acknowledged.len(), 3);
+    let disk = disk.after(Crash::Power, &Machine::new(2));
+    let (shard, _) = open(&disk, engine.open().unwrap()).unwrap();
+    check(&shard, &acknowledged, Crash::Power);
+}
