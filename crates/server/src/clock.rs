@@ -6,27 +6,24 @@ use jedlik_protocol::Now;
 
 /// Reads time for the machines, which have no clock of their own.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(crate) struct Clock {
     start: Instant,
 }
 
 impl Clock {
     /// A clock whose monotonic time starts here.
-    #[must_use]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { start: Instant::now() }
     }
 
     /// Both clocks, now.
-    #[must_use]
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Now { mono_us: self.start.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
     }
 
     /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
-    #[must_use]
-    pub fn until(&self, mono_us: u64) -> Duration {
+    pub(crate) fn until(&self, mono_us: u64) -> Duration {
         Duration::from_micros(mono_us).saturating_sub(self.start.elapsed())
     }
 }

@@ -2,6 +2,23 @@
 //!
 //! Invariant: nothing here decides what a record means; it carries inputs in and effects out.
 
-pub mod clock;
+mod clock;
 pub mod config;
+mod error;
+mod fatal;
+mod inbox;
 pub mod logging;
+mod membership_task;
+mod node;
+mod outcome;
+mod peers;
+pub mod process;
+mod reply;
+mod router;
+mod shard;
+mod start;
+mod stats;
+mod stores;
+
+pub use error::NodeError;
+pub use node::Node;

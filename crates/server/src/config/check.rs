@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jedlik_hashing::PartitionCount;
+use jedlik_protocol::limits::N_MAX;
 use tracing_subscriber::EnvFilter;
 
 use super::error::{InvalidConfig, Mistake};
@@ -58,6 +59,7 @@ impl Check {
         let partitions = self.required("partitions", |_, setting| {
             text(setting)?.parse().ok().and_then(PartitionCount::new)
         });
+        let n = self.number("n", 1..=u64::from(N_MAX));
         let (tls, log) = (self.tls(), self.log());
         let (storage, limits) = (self.storage(), self.limits());
         Some(Config {
@@ -70,6 +72,7 @@ impl Check {
             engine: engine?,
             shards: shards.map(|shards| shards as u16),
             partitions: partitions?,
+            n: n? as u8,
             tls: tls?,
             log: log?,
             storage: storage?,
@@ -135,24 +138,23 @@ impl Check {
     fn storage(&mut self) -> Option<StorageLimits> {
         let memory = MEMORY_LEAST_BYTES..=u64::from(u32::MAX);
         let cache = self.number("storage.cache_bytes", memory.clone());
-        let buffer = self.number("storage.buffer_bytes", memory);
-        let segment = self.number("storage.segment_bytes", MEMORY_LEAST_BYTES..=1 << 30);
+        let buffer = self.number("storage.buffer_bytes", memory.clone());
+        let journal = self.number("storage.journal_bytes", memory.clone());
+        let queue = self.number("storage.queue_bytes", memory);
+        let sync_interval = self.number("storage.sync_interval_ms", 1..=60_000);
         Some(StorageLimits {
             cache_bytes: cache? as usize,
             buffer_bytes: buffer? as usize,
-            segment_bytes: segment?,
+            journal_bytes: journal? as usize,
+            queue_bytes: queue? as usize,
+            sync_interval: Duration::from_millis(sync_interval?),
         })
     }
 
     fn limits(&mut self) -> Option<Limits> {
         let queue = self.number("limits.queue_inputs", 16..=1 << 20);
-        let connections = self.number("limits.connections", 8..=1 << 16);
         let stop = self.number("limits.stop_ms", 0..=600_000);
-        Some(Limits {
-            queue_inputs: queue? as usize,
-            connections: connections? as usize,
-            stop: Duration::from_millis(stop?),
-        })
+        Some(Limits { queue_inputs: queue? as usize, stop: Duration::from_millis(stop?) })
     }
 
     /// The option's value, or `None` with a mistake noted.

@@ -76,8 +76,12 @@ pub struct StorageLimits {
     pub cache_bytes: usize,
     /// Of the buffers, all shards together.
     pub buffer_bytes: usize,
-    /// Of one journal file.
-    pub segment_bytes: u64,
+    /// Of the journals, all shards together.
+    pub journal_bytes: usize,
+    /// Of writes that wait for the journals, all shards together.
+    pub queue_bytes: usize,
+    /// How long a write may stay unsynced that asked for no more.
+    pub sync_interval: Duration,
 }
 
 /// Bounds on what waits.
@@ -85,8 +89,6 @@ pub struct StorageLimits {
 pub struct Limits {
     /// Inputs waiting for one shard.
     pub queue_inputs: usize,
-    /// Open connections.
-    pub connections: usize,
     /// How long accepted requests may go on in a stopping node.
     pub stop: Duration,
 }
@@ -112,6 +114,8 @@ pub struct Config {
     pub shards: Option<u16>,
     /// For the first layout.
     pub partitions: PartitionCount,
+    /// Replicas that the first layout is planned for.
+    pub n: u8,
     /// Credentials.
     pub tls: Tls,
     /// Logs.

@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 20] = [
+pub const OPTIONS: [ConfigOption; 22] = [
     option(
         "data_dir",
         None,
@@ -101,6 +101,12 @@ pub const OPTIONS: [ConfigOption; 20] = [
         "a power of two from 1 to 65536",
         "How many ranges the first layout cuts the keys into; unused after that",
     ),
+    option(
+        "n",
+        Some("3"),
+        "a whole number from 1 to 16",
+        "Replicas that the first layout is planned for; each bucket has an n of its own",
+    ),
     option("tls.ca", None, CERTIFICATE_FILE, "The certificate of the cluster's authority"),
     option("tls.cert", None, CERTIFICATE_FILE, "This node's certificate"),
     option("tls.key", None, "a PEM file with a private key", "The private key of tls.cert"),
@@ -121,25 +127,32 @@ pub const OPTIONS: [ConfigOption; 20] = [
         "storage.buffer_bytes",
         Some("16777216"),
         "a number of bytes from 1048576",
-        "Memory for records that are journalled and not yet in the engines, all shards together",
+        "Records that are journalled and not yet in the engines, all shards together; past it they \
+         are moved there, during which up to twice as much is held",
     ),
     option(
-        "storage.segment_bytes",
-        Some("16777216"),
-        "a number of bytes from 1048576 to 1073741824",
-        "How long a journal file grows before the next one is begun",
+        "storage.journal_bytes",
+        Some("67108864"),
+        "a number of bytes from 1048576",
+        "Length of the journals past which they are emptied into the engines, all shards together",
+    ),
+    option(
+        "storage.queue_bytes",
+        Some("33554432"),
+        "a number of bytes from 1048576",
+        "Writes that may wait for the disk, all shards together; past it they are refused",
+    ),
+    option(
+        "storage.sync_interval_ms",
+        Some("1000"),
+        "a number of milliseconds from 1 to 60000",
+        "How long a write that asked for less than a sync may stay unsynced",
     ),
     option(
         "limits.queue_inputs",
         Some("4096"),
         "a whole number from 16 to 1048576",
         "Requests and messages that may wait for one shard; past it they are refused as overload",
-    ),
-    option(
-        "limits.connections",
-        Some("1024"),
-        "a whole number from 8 to 65536",
-        "Connections that may be open at once; further ones are refused",
     ),
     option(
         "limits.stop_ms",

@@ -1,0 +1,103 @@
+//! The command line, made from the table of options.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use jedlik_server::config::{CONFIG_VARIABLE, ConfigOption, OPTIONS, Settings};
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  jedlik-node run --config /etc/jedlik/node.toml
+  jedlik-node run --config node.toml --listen 127.0.0.1:7401 --log-filter debug
+  JEDLIK_DATA_DIR=/srv/jedlik jedlik-node run --config node.toml
+
+Every option may stand in the file (with the dot of a section: log.filter is `filter` under [log]),
+in the environment, or here; what stands later in this list wins. The node prints a line that
+begins with `ready` when it serves, logs to standard error, and stops cleanly on SIGTERM or SIGINT.
+Exit codes: 0 stopped cleanly, 1 failed, 2 mistaken configuration.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  jedlik-node check-config --config /etc/jedlik/node.toml
+  jedlik-node check-config --config node.toml --shards 4
+
+Prints what the node would run with, each option with the place that set it, as a file that could
+be used again. Exit codes: 0 sound, 2 mistaken, with every mistake on standard error.";
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("jedlik-node")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("One node of a Jedlik cluster")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            with_options(Command::new("run").about("Runs the node until it is told to stop"))
+                .after_help(RUN_EXAMPLES),
+        )
+        .subcommand(
+            with_options(
+                Command::new("check-config").about("Checks the configuration and shows it"),
+            )
+            .after_help(CHECK_EXAMPLES),
+        )
+}
+
+fn with_options(command: Command) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .env(CONFIG_VARIABLE)
+        .value_parser(value_parser!(PathBuf))
+        .help("The configuration file (TOML); relative paths in it start at its own folder");
+    OPTIONS.iter().fold(command.arg(config), |command, option| command.arg(flag(option)))
+}
+
+fn flag(option: &'static ConfigOption) -> Arg {
+    let default = option.default.filter(|default| !default.is_empty());
+    let mut help = format!("{}; {}", option.about, option.takes);
+    if let Some(default) = default {
+        help += &format!(" [default: {default}]");
+    }
+    let arg = Arg::new(option.name).long(option.flag()).value_name("VALUE").help(help);
+    if option.list { arg.action(ArgAction::Append).value_delimiter(',') } else { arg }
+}
+
+/// Defaults, file, environment and flags, laid over one another.
+pub(crate) fn settings(matches: &ArgMatches) -> Settings {
+    let mut settings = Settings::defaults();
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        settings.add_file(path);
+    }
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    settings.add_environment(variables);
+    for option in &OPTIONS {
+        if let Some(values) = matches.get_many::<String>(option.name) {
+            settings.add_flag(option.name, values.cloned().collect());
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{command, settings};
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_reaches_its_option() {
+        let arguments =
+            ["jedlik-node", "run", "--tls-ca", "a.pem", "--seeds", "1.1.1.1:1,2.2.2.2:2"];
+        let matches = command().get_matches_from(arguments);
+        let shown = settings(matches.subcommand().unwrap().1).to_toml();
+        assert!(shown.contains("tls.ca = \"a.pem\""), "{shown}");
+        assert!(shown.contains("seeds = [\"1.1.1.1:1\", \"2.2.2.2:2\"]"), "{shown}");
+        assert!(shown.contains("# --tls-ca"), "{shown}");
+    }
+}

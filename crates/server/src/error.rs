@@ -1,0 +1,65 @@
+//! Why a node did not start, or had to end.
+
+use std::io;
+
+use jedlik_net::{CredentialsError, NetError};
+use jedlik_storage::OpenError;
+use thiserror::Error;
+
+/// A node that can't go on. Nothing that was acknowledged is lost by it.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// Mend the files, or issue new ones.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Use a certificate that was issued for a node.
+    #[error("{identity} is not a node; issue a certificate with `jedlik-admin cert issue`")]
+    NotANode {
+        /// Whose certificate it is.
+        identity: String,
+    },
+    /// The data directory or something in it can't be used as it is.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
+    /// What was known of the cluster can't be read. Start the node with an empty directory as a new
+    /// node, or with the version that wrote it.
+    #[error("the saved state of the membership can't be read: {why}")]
+    State {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The address can't be had.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The system gave no random numbers.
+    #[error("the system gives no random numbers: {message}")]
+    Entropy {
+        /// As the system says.
+        message: String,
+    },
+    /// The system gave no thread, or the signals can't be listened to.
+    #[error("{doing} failed: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// As the system says.
+        source: io::Error,
+    },
+    /// Every node of a cluster has to be configured with the same number of partitions.
+    #[error(
+        "the cluster's layout has {layout} partitions, but this node was made for {configured}; set \
+         partitions to {layout} and start it with an empty data directory"
+    )]
+    Partitions {
+        /// The cluster's.
+        layout: u32,
+        /// This node's.
+        configured: u32,
+    },
+    /// The data directory is whole, but counts as not cleanly stopped.
+    #[error("the stop was not clean: {why}; the next start replays the journals")]
+    Unclean {
+        /// What could not be finished.
+        why: &'static str,
+    },
+}

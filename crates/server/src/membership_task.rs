@@ -1,0 +1,189 @@
+//! Runs the membership machine: its timers, its gossip, its state on disk, the view for everyone.
+//!
+//! Invariant: outputs are carried out in order, so what an effect relies on is on disk before it; while
+//! the disk refuses, membership stands still and the node goes on with the view that it has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_membership::{Destination, Event as News, Membership, Output, View};
+use jedlik_net::Endpoint;
+use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::gossip::{Delta, Gossip};
+use jedlik_storage::DataDir;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::error::NodeError;
+use crate::inbox::{Inbox, Mail};
+use crate::peers::Peers;
+use crate::reply::Origin;
+
+/// Between two tries to save the state on a disk that refuses.
+const SAVE_RETRY: Duration = Duration::from_secs(1);
+
+/// One thing for membership to deal with.
+pub(crate) enum Event {
+    Gossip {
+        from: NodeId,
+        gossip: Gossip,
+    },
+    Admin {
+        origin: Origin,
+        request: AdminRequest,
+    },
+    Outcome {
+        node: NodeId,
+        answered: bool,
+    },
+    /// Tell the others that this node goes, then say so.
+    Leave(oneshot::Sender<()>),
+    Stop,
+}
+
+/// The machine with what it acts on.
+pub(crate) struct MembershipTask {
+    pub(crate) machine: Membership,
+    pub(crate) clock: Clock,
+    pub(crate) dir: DataDir,
+    pub(crate) partitions: PartitionCount,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) shards: Vec<Inbox>,
+    pub(crate) view: watch::Sender<Arc<View>>,
+    /// Taken when the node can't go on.
+    pub(crate) failed: Option<oneshot::Sender<NodeError>>,
+}
+
+impl MembershipTask {
+    /// Carries out what the machine wants at its start: after this, everyone has a view.
+    pub(crate) async fn begin(&mut self) {
+        self.carry_out().await;
+    }
+
+    /// Works until it is told to stop, and gives the data directory back.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) -> DataDir {
+        loop {
+            match self.next(&mut events).await {
+                Some(Event::Stop) => return self.dir,
+                Some(event) => self.take(event).await,
+                None => self.machine.handle_timeout(self.clock.now()),
+            }
+            self.carry_out().await;
+        }
+    }
+
+    /// The next event, or `None` once the machine's time has come.
+    async fn next(&self, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
+        let due = self.machine.poll_timeout();
+        let received = match due {
+            Some(at_us) => timeout(self.clock.until(at_us), events.recv()).await.ok()?,
+            None => events.recv().await,
+        };
+        // Without anybody left to send, there is nothing to go on for.
+        Some(received.unwrap_or(Event::Stop))
+    }
+
+    async fn take(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Gossip { from, gossip } => self.machine.handle_gossip(now, from, gossip),
+            Event::Outcome { node, answered } => self.machine.handle_outcome(now, node, answered),
+            Event::Admin { origin, request } => {
+                let answer = self.machine.handle_admin(now, &request);
+                // What the answer promises has to be on disk before it.
+                self.carry_out().await;
+                let layout = self.machine.view().layout_version();
+                let response = answer.map_or_else(ClientResponse::Failed, ClientResponse::Admin);
+                origin.answer_client(layout, response);
+            }
+            Event::Leave(told) => {
+                self.machine.handle_leaving(now);
+                self.carry_out().await;
+                // Who asked may have run out of patience.
+                let _gone = told.send(());
+            }
+            Event::Stop => {}
+        }
+    }
+
+    async fn carry_out(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Persist(delta) => self.persist(delta).await,
+                Output::View(view) => self.spread(view),
+                Output::Send { to, gossip } => self.send(to, gossip),
+                Output::Event(news) => log(&news),
+            }
+        }
+    }
+
+    async fn persist(&self, delta: Delta) {
+        let state = encode_state(delta);
+        while let Err(error) = self.dir.save_state(&state) {
+            warn!(%error, "the membership can't be saved and stands still until it can");
+            sleep(SAVE_RETRY).await;
+        }
+    }
+
+    /// Gives everyone the new view, unless this node can't work under it.
+    fn spread(&mut self, view: Arc<View>) {
+        let (layout, configured) = (view.partitions().get(), self.partitions.get());
+        if layout != configured {
+            if let Some(failed) = self.failed.take() {
+                // Who listens may be stopping already.
+                let _gone = failed.send(NodeError::Partitions { layout, configured });
+            }
+            return;
+        }
+        let others = view.members().filter(|record| record.node != view.me());
+        self.peers.update(&self.endpoint, others.map(|record| (record.node, record.address)));
+        for shard in &self.shards {
+            shard.push(Mail::View(Arc::clone(&view)));
+        }
+        self.view.send_replace(view);
+    }
+
+    fn send(&self, to: Destination, gossip: Gossip) {
+        let frame = Frame::Gossip(gossip);
+        let sent = match to {
+            Destination::Node(node, _) => self.peers.send(node, frame),
+            Destination::Seed(address) => self.peers.send_to_seed(&self.endpoint, address, frame),
+        };
+        if let Err(error) = sent {
+            debug!(?to, %error, "gossip was not sent");
+        }
+    }
+}
+
+/// The state as it is stored: a frame, so that the wire's decoder is the only one.
+pub(crate) fn encode_state(delta: Delta) -> Vec<u8> {
+    Frame::Gossip(Gossip::Close(delta)).encode().into_vec()
+}
+
+/// Reads [`encode_state`] back.
+pub(crate) fn decode_state(state: Vec<u8>) -> Result<Delta, NodeError> {
+    match Frame::decode(&state.into()) {
+        Ok(Frame::Gossip(Gossip::Close(delta))) => Ok(delta),
+        Ok(_) => Err(NodeError::State { why: "it is another message".into() }),
+        Err(error) => Err(NodeError::State { why: error.to_string() }),
+    }
+}
+
+fn log(news: &News) {
+    match news {
+        News::Refused { .. } | News::Contested { .. } | News::Down { clean: false, .. } => {
+            warn!("{news}");
+        }
+        News::Joined(_)
+        | News::Up(_)
+        | News::Down { clean: true, .. }
+        | News::Layout { .. }
+        | News::Bucket { .. } => info!("{news}"),
+    }
+}

@@ -1,0 +1,170 @@
+//! One node: started part by part, stopped in the opposite order.
+//!
+//! Invariant: a node serves only after everything before it is in place, and its directory is marked
+//! clean only after everything that was issued in this life is in the engines.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jedlik_hashing::NodeId;
+use jedlik_net::Endpoint;
+use jedlik_storage::DataDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{Config, Engine};
+use crate::error::NodeError;
+use crate::membership_task::Event;
+use crate::peers::Peers;
+use crate::router::{Phase, Router};
+use crate::shard::{Ended, RunningShard};
+use crate::start;
+
+/// How long membership may take to tell the others that this node goes, or to end.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+/// How often a stopping node looks whether its requests are answered.
+const DRAIN_CHECK: Duration = Duration::from_millis(5);
+
+/// A running node.
+pub struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    pub(crate) engine: Engine,
+    pub(crate) drain_limit: Duration,
+    pub(crate) router: Arc<Router>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) shards: Vec<RunningShard>,
+    pub(crate) membership: mpsc::Sender<Event>,
+    pub(crate) membership_task: JoinHandle<Result<DataDir, JoinError>>,
+    pub(crate) failed: oneshot::Receiver<NodeError>,
+}
+
+impl Node {
+    /// Starts a node, which serves when this returns. To be called within a tokio runtime with timers
+    /// and sockets.
+    ///
+    /// # Errors
+    /// Credentials, data directory or address can't be used.
+    pub async fn start(config: &Config) -> Result<Self, NodeError> {
+        start::node(config).await
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Its name, from its certificate.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens, with the port that the system chose.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.local_addr()
+    }
+
+    /// Returns if the node can't go on, and says why; it is to be shut down then.
+    pub async fn failed(&mut self) -> NodeError {
+        match (&mut self.failed).await {
+            Ok(error) => error,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops: takes nothing new, answers what was accepted, tells the others, moves everything into the
+    /// engines, and marks the directory clean.
+    ///
+    /// # Errors
+    /// Something could not be finished; nothing is lost, and the next start replays the journals.
+    pub async fn shutdown(self) -> Result<(), NodeError> {
+        self.router.enter(Phase::Stopping);
+        self.leave().await;
+        self.drain().await;
+        self.router.enter(Phase::Stopped);
+        let Self { engine, peers, endpoint, shards, membership, membership_task, .. } = self;
+        let clean = close_shards(shards).await;
+        let dir = end_membership(&membership, membership_task).await;
+        let marked = mark(dir, engine, clean).await;
+        endpoint.close().await;
+        peers.clear();
+        marked
+    }
+
+    async fn leave(&self) {
+        let (told, heard) = oneshot::channel();
+        let farewell = async {
+            self.membership.send(Event::Leave(told)).await.ok()?;
+            heard.await.ok()
+        };
+        if timeout(FAREWELL_LIMIT, farewell).await.is_err() {
+            warn!("the others could not be told that this node stops");
+        }
+    }
+
+    /// Waits until every accepted request is answered, as long as it may take.
+    async fn drain(&self) {
+        let deadline = Instant::now() + self.drain_limit;
+        loop {
+            let open: usize = self.shards.iter().map(RunningShard::open).sum();
+            if open == 0 {
+                return;
+            }
+            if Instant::now() >= deadline {
+                warn!(open, "stopping with requests unanswered");
+                return;
+            }
+            sleep(DRAIN_CHECK).await;
+        }
+    }
+}
+
+/// Whether all of them ended with everything in their engines.
+async fn close_shards(shards: Vec<RunningShard>) -> bool {
+    for shard in &shards {
+        shard.close();
+    }
+    let ended = spawn_blocking(|| {
+        let ended: Vec<Ended> = shards.into_iter().map(RunningShard::join).collect();
+        ended.iter().all(|ended| matches!(ended, Ended::Clean))
+    });
+    ended.await.unwrap_or(false)
+}
+
+async fn end_membership(
+    events: &mpsc::Sender<Event>,
+    mut task: JoinHandle<Result<DataDir, JoinError>>,
+) -> Option<DataDir> {
+    let ended = timeout(FAREWELL_LIMIT, async {
+        events.send(Event::Stop).await.ok()?;
+        (&mut task).await.ok()?.ok()
+    });
+    let dir = ended.await.ok().flatten();
+    task.abort();
+    dir
+}
+
+async fn mark(dir: Option<DataDir>, engine: Engine, clean: bool) -> Result<(), NodeError> {
+    let Some(dir) = dir else {
+        return Err(NodeError::Unclean { why: "the membership could not be saved" });
+    };
+    if !clean {
+        return Err(NodeError::Unclean { why: "a shard has writes that are not in its engine" });
+    }
+    if engine == Engine::Memory {
+        // The next life starts without what this one issued, so it must not go on under its name.
+        info!("stopped; the memory engine keeps nothing");
+        return Ok(());
+    }
+    let marked = spawn_blocking(|| dir.mark_clean()).await;
+    marked.unwrap_or(Ok(()))?;
+    info!("stopped cleanly");
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The kept connections to the other members and to the seeds.
+//!
+//! Invariant: there is one link for each member with an address, dialled at that address and to that
+//! node alone.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jedlik_hashing::NodeId;
+use jedlik_net::{Connection, Endpoint, Peer, SendError};
+use jedlik_protocol::codec::Frame;
+
+/// All links of this node.
+#[derive(Default)]
+pub(crate) struct Peers {
+    links: RwLock<Links>,
+}
+
+#[derive(Default)]
+struct Links {
+    members: HashMap<NodeId, Arc<Peer>>,
+    seeds: HashMap<SocketAddr, Arc<Peer>>,
+}
+
+impl Peers {
+    /// Sends to a member; never blocks.
+    pub(crate) fn send(&self, node: NodeId, frame: Frame) -> Result<(), SendError> {
+        let link = self.read(|links| links.members.get(&node).cloned());
+        link.ok_or(SendError::Closed)?.send(frame)
+    }
+
+    /// Sends to whoever listens at `address`. To be called within the runtime.
+    pub(crate) fn send_to_seed(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        frame: Frame,
+    ) -> Result<(), SendError> {
+        let known = self.read(|links| links.seeds.get(&address).cloned());
+        let link = known.unwrap_or_else(|| {
+            let link = Arc::new(Peer::new(endpoint, address, None));
+            self.write(|links| links.seeds.insert(address, Arc::clone(&link)));
+            link
+        });
+        link.send(frame)
+    }
+
+    /// Makes links to `members` what they should be. To be called within the runtime.
+    pub(crate) fn update(
+        &self,
+        endpoint: &Endpoint,
+        members: impl Iterator<Item = (NodeId, SocketAddr)>,
+    ) {
+        self.write(|links| {
+            let mut before = std::mem::take(&mut links.members);
+            for (node, address) in members {
+                let kept = before.remove(&node).filter(|link| link.address() == address);
+                let link =
+                    kept.unwrap_or_else(|| Arc::new(Peer::new(endpoint, address, Some(node))));
+                links.members.insert(node, link);
+            }
+        });
+    }
+
+    /// Gives up every link.
+    pub(crate) fn clear(&self) {
+        self.write(|links| *links = Links::default());
+    }
+
+    /// Whether the link to `node` stands on another connection than `lost`.
+    pub(crate) fn has_other_connection(&self, node: NodeId, lost: &Connection) -> bool {
+        let link = self.read(|links| links.members.get(&node).cloned());
+        let current = link.and_then(|link| link.connection());
+        current.is_some_and(|current| current.id() != lost.id() && !current.is_closed())
+    }
+
+    /// How many members are connected.
+    pub(crate) fn connected(&self) -> usize {
+        self.read(|links| links.members.values().filter(|link| link.connection().is_some()).count())
+    }
+
+    // A panic while the lock is held can't leave the tables half changed: both maps stay valid.
+    fn read<T>(&self, look: impl FnOnce(&Links) -> T) -> T {
+        look(&self.links.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Links) -> T) -> T {
+        change(&mut self.links.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,83 @@
+//! The node as a process: its runtime, its readiness line, the signals that stop it.
+
+use std::io::Write;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::error::NodeError;
+use crate::node::Node;
+
+/// Threads for sockets and TLS; records have threads of their own.
+const NETWORK_THREADS: usize = 2;
+
+/// Runs a node until SIGTERM or SIGINT, then stops it cleanly; a second signal ends it at once.
+///
+/// # Errors
+/// It could not start, had to end, or could not stop cleanly.
+pub fn run(config: &Config) -> Result<(), NodeError> {
+    let runtime = runtime().map_err(|source| NodeError::System { doing: "starting", source })?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let mut node = Node::start(config).await?;
+        announce(&node);
+        let ended = tokio::select! {
+            () = signals.next() => Ok(()),
+            error = node.failed() => Err(error),
+        };
+        info!("stopping; a second signal ends the process at once");
+        tokio::spawn(async move {
+            signals.next().await;
+            error!("ended by a second signal; the next start replays the journals");
+            std::process::exit(1);
+        });
+        ended.and(node.shutdown().await)
+    })
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(NETWORK_THREADS)
+        .thread_name("network")
+        .enable_all()
+        .build()
+}
+
+/// One line, for whoever has started the process and waits for it to serve.
+fn announce(node: &Node) {
+    let (id, name, address) = (node.id(), node.name(), node.address());
+    let mut stdout = std::io::stdout().lock();
+    let written = writeln!(stdout, "ready node={id} name={name} address={address}");
+    if written.and_then(|()| stdout.flush()).is_err() {
+        // Standard output is closed: nobody waits for the line.
+        info!("nobody reads the readiness line");
+    }
+    info!(node = %id, name, %address, "ready");
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, NodeError> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|source| NodeError::System { doing: "listening for signals", source })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Who waits for an answer, and how the answer gets there.
+//!
+//! Invariant: every request that a shard accepts has one origin, which is taken out by its one answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jedlik_net::{Connection, SendError};
+use jedlik_protocol::LayoutVersion;
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::PeerResponse;
+use tracing::debug;
+
+/// One request on one connection.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) connection: Connection,
+    pub(crate) id: u64,
+}
+
+impl Origin {
+    /// Answers a client or an admin.
+    pub(crate) fn answer_client(&self, layout: LayoutVersion, response: ClientResponse) {
+        let frame = |response| Frame::ClientResponse { id: self.id, layout, response };
+        if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
+            let failure = too_long(length, limit);
+            self.noted(self.connection.send(frame(ClientResponse::Failed(failure))));
+        }
+    }
+
+    /// Answers a peer.
+    pub(crate) fn answer_peer(&self, response: PeerResponse) {
+        let frame = |response| Frame::PeerResponse { id: self.id, response };
+        if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
+            let failure = too_long(length, limit);
+            self.noted(self.connection.send(frame(PeerResponse::Refused(failure))));
+        }
+    }
+
+    /// An answer that can't be sent is dropped: whoever waits for it runs into its own timeout.
+    fn noted(&self, sent: Result<(), SendError>) {
+        if let Err(error) = sent {
+            debug!(to = %self.connection.peer(), %error, "an answer was dropped");
+        }
+    }
+}
+
+fn too_long(length: usize, limit: usize) -> Failure {
+    let message = format!("the answer has {length} bytes, over the limit of {limit} for a message");
+    Failure::new(ErrorCode::RecordTooLarge, message)
+}
+
+/// The origins of one shard's open requests.
+pub(crate) struct Replies {
+    next: u64,
+    origins: HashMap<u64, Origin>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Replies {
+    /// None yet; `open` shows others how many there are.
+    pub(crate) fn new(open: Arc<AtomicUsize>) -> Self {
+        Self { next: 0, origins: HashMap::new(), open }
+    }
+
+    /// Remembers `origin` under a new number.
+    pub(crate) fn add(&mut self, origin: Origin) -> u64 {
+        self.next += 1;
+        self.origins.insert(self.next, origin);
+        self.open.store(self.origins.len(), Ordering::Relaxed);
+        self.next
+    }
+
+    /// Whose number this is; once.
+    pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
+        let origin = self.origins.remove(&reply);
+        self.open.store(self.origins.len(), Ordering::Relaxed);
+        origin
+    }
+}

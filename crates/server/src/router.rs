@@ -1,0 +1,306 @@
+//! Sends every arriving frame to the part of the node that deals with it.
+//!
+//! Invariant: called on the network's tasks, so it never blocks; what can't be taken now is refused now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_net::{CloseReason, Connection, Handler, Role};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Key, LayoutVersion};
+use tokio::sync::{mpsc, watch};
+use tracing::debug;
+
+use crate::inbox::{Inbox, Mail};
+use crate::membership_task::Event;
+use crate::peers::Peers;
+use crate::reply::Origin;
+use crate::stats::{self, NodeCounts};
+
+/// Where a node stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Takes gossip alone.
+    Starting,
+    /// Takes everything.
+    Serving,
+    /// Takes what peers need to finish, and nothing new from clients.
+    Stopping,
+    /// Takes nothing.
+    Stopped,
+}
+
+const PHASES: [Phase; 4] = [Phase::Starting, Phase::Serving, Phase::Stopping, Phase::Stopped];
+
+/// The network's handler.
+pub(crate) struct Router {
+    shards: Vec<Inbox>,
+    membership: mpsc::Sender<Event>,
+    view: watch::Receiver<Arc<View>>,
+    peers: Arc<Peers>,
+    started: Instant,
+    /// An index into [`PHASES`].
+    phase: AtomicU8,
+    overloads: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Router {
+    /// A router in [`Phase::Starting`].
+    pub(crate) fn new(
+        shards: Vec<Inbox>,
+        membership: mpsc::Sender<Event>,
+        view: watch::Receiver<Arc<View>>,
+        peers: Arc<Peers>,
+    ) -> Self {
+        Self {
+            shards,
+            membership,
+            view,
+            peers,
+            started: Instant::now(),
+            phase: AtomicU8::new(0),
+            overloads: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        }
+    }
+
+    /// Goes on to the next part of the node's life.
+    pub(crate) fn enter(&self, phase: Phase) {
+        let index = PHASES.iter().position(|known| *known == phase).unwrap_or_default();
+        self.phase.store(index as u8, Ordering::Release);
+    }
+
+    fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Ordering::Acquire))]
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    fn route(&self, connection: &Connection, frame: Frame) {
+        match frame {
+            Frame::ClientRequest { id, request } => {
+                let origin = Origin { connection: connection.clone(), id };
+                self.route_client(origin, request);
+            }
+            Frame::PeerRequest { id, layout, request } => {
+                let Some(from) = connection.peer().node else { return };
+                let origin = Origin { connection: connection.clone(), id };
+                self.route_peer(from, origin, layout, request);
+            }
+            Frame::PeerResponse { id, response } => {
+                let Some(from) = connection.peer().node else { return };
+                // An answer with a shard that isn't ours answers nothing that we asked.
+                if let Some(shard) = self.shards.get((id >> 48) as usize) {
+                    let refused = shard.offer_answer(Mail::PeerAnswer { from, id, response });
+                    self.count_overload(refused.is_some());
+                }
+            }
+            Frame::Gossip(gossip) => {
+                let Some(from) = connection.peer().node else { return };
+                let event = Event::Gossip { from, gossip };
+                self.count_overload(self.membership.try_send(event).is_err());
+            }
+            // Nobody asks through a node's own endpoint as a client.
+            Frame::ClientResponse { .. } => {}
+        }
+    }
+
+    fn route_client(&self, origin: Origin, request: ClientRequest) {
+        let view = self.view();
+        let layout = view.layout_version();
+        let refuse = |origin: &Origin, failure| {
+            origin.answer_client(layout, ClientResponse::Failed(failure));
+        };
+        if let Err(failure) = self.takes_clients() {
+            return refuse(&origin, failure);
+        }
+        match request {
+            ClientRequest::Topology => {
+                origin.answer_client(layout, ClientResponse::Topology(view.topology()));
+            }
+            ClientRequest::Admin(request) => self.route_admin(origin, layout, request),
+            ClientRequest::Get(_) | ClientRequest::Put(_) | ClientRequest::Scan(_) => {
+                match self.shard_of_client(&view, &request) {
+                    Ok(shard) => {
+                        if let Some(Mail::Client { origin, .. }) =
+                            shard.offer(Mail::Client { origin, request })
+                        {
+                            self.count_overload(true);
+                            refuse(&origin, overloaded());
+                        }
+                    }
+                    Err(failure) => refuse(&origin, failure),
+                }
+            }
+        }
+    }
+
+    fn route_admin(&self, origin: Origin, layout: LayoutVersion, request: AdminRequest) {
+        let role = origin.connection.peer().role;
+        if changes_state(&request) && role != Role::Admin {
+            let message =
+                format!("a certificate of role {role} may not change the cluster; use an admin's");
+            let failure = Failure::new(ErrorCode::Forbidden, message);
+            return origin.answer_client(layout, ClientResponse::Failed(failure));
+        }
+        if request == AdminRequest::Stats {
+            return self.answer_stats(origin, layout);
+        }
+        if let Err(refused) = self.membership.try_send(Event::Admin { origin, request }) {
+            self.count_overload(true);
+            if let Event::Admin { origin, .. } = refused.into_inner() {
+                origin.answer_client(layout, ClientResponse::Failed(overloaded()));
+            }
+        }
+    }
+
+    /// Asks the shards, which takes a turn of each, and answers then.
+    fn answer_stats(&self, origin: Origin, layout: LayoutVersion) {
+        let shards = self.shards.clone();
+        let counts = NodeCounts {
+            uptime_s: self.started.elapsed().as_secs(),
+            overloads: self.overloads.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
+            peers_connected: self.peers.connected() as u64,
+        };
+        tokio::spawn(async move {
+            let reports = stats::collect(&shards).await;
+            let stats = stats::named(counts, &shards, &reports);
+            origin.answer_client(layout, ClientResponse::Admin(AdminResponse::Stats(stats)));
+        });
+    }
+
+    fn route_peer(
+        &self,
+        from: NodeId,
+        origin: Origin,
+        layout: LayoutVersion,
+        request: PeerRequest,
+    ) {
+        let refuse = |origin: &Origin, failure| origin.answer_peer(PeerResponse::Refused(failure));
+        let new = matches!(request, PeerRequest::Forward(_));
+        if let Err(failure) = self.takes_peers(new) {
+            return refuse(&origin, failure);
+        }
+        match self.shard_of_peer(&self.view(), &request) {
+            Ok(shard) => {
+                let mail = Mail::Peer { from, origin, layout, request };
+                if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
+                    self.count_overload(true);
+                    refuse(&origin, overloaded());
+                }
+            }
+            Err(failure) => refuse(&origin, failure),
+        }
+    }
+
+    fn takes_clients(&self) -> Result<(), Failure> {
+        match self.phase() {
+            Phase::Serving => Ok(()),
+            Phase::Starting => Err(not_ready("is starting")),
+            Phase::Stopping | Phase::Stopped => Err(not_ready("is stopping")),
+        }
+    }
+
+    fn takes_peers(&self, new: bool) -> Result<(), Failure> {
+        match self.phase() {
+            Phase::Serving => Ok(()),
+            Phase::Stopping if !new => Ok(()),
+            Phase::Starting => Err(not_ready("is starting")),
+            Phase::Stopping | Phase::Stopped => Err(not_ready("is stopping")),
+        }
+    }
+
+    fn shard_of_client(&self, view: &View, request: &ClientRequest) -> Result<&Inbox, Failure> {
+        match request {
+            ClientRequest::Get(get) => Ok(self.shard_of_key(view, &get.key)),
+            ClientRequest::Put(put) => Ok(self.shard_of_key(view, &put.key)),
+            ClientRequest::Scan(scan) => self.shard_of_partition(view, scan.partition),
+            ClientRequest::Topology | ClientRequest::Admin(_) => {
+                let message = "only gets, puts and scans can be forwarded";
+                Err(Failure::new(ErrorCode::InvalidRequest, message))
+            }
+        }
+    }
+
+    fn shard_of_peer(&self, view: &View, request: &PeerRequest) -> Result<&Inbox, Failure> {
+        match request {
+            PeerRequest::Write { key, .. } | PeerRequest::Read { key, .. } => {
+                Ok(self.shard_of_key(view, key))
+            }
+            PeerRequest::Scan { partition, .. } => self.shard_of_partition(view, *partition),
+            PeerRequest::Forward(request) => self.shard_of_client(view, request),
+        }
+    }
+
+    fn shard_of_key(&self, view: &View, key: &Key) -> &Inbox {
+        let partition = view.partitions().partition(key.position(view.cluster()));
+        &self.shards[partition.0 as usize % self.shards.len()]
+    }
+
+    fn shard_of_partition(&self, view: &View, partition: Partition) -> Result<&Inbox, Failure> {
+        let count = view.partitions().get();
+        if partition.0 >= count {
+            let message = format!("there is no partition {partition}: the cluster has {count}");
+            return Err(Failure::new(ErrorCode::InvalidRequest, message));
+        }
+        Ok(&self.shards[partition.0 as usize % self.shards.len()])
+    }
+
+    fn count_overload(&self, refused: bool) {
+        self.overloads.fetch_add(u64::from(refused), Ordering::Relaxed);
+    }
+}
+
+impl Handler for Router {
+    fn connected(&self, connection: &Connection) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        debug!(peer = %connection.peer(), address = %connection.remote_address(), "connected");
+    }
+
+    fn received(&self, connection: &Connection, frames: &mut Vec<Frame>) {
+        for frame in frames.drain(..) {
+            self.route(connection, frame);
+        }
+    }
+
+    fn closed(&self, connection: &Connection, why: &CloseReason) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        debug!(peer = %connection.peer(), %why, "disconnected");
+        let Some(node) = connection.peer().node else { return };
+        if !self.peers.has_other_connection(node, connection) {
+            for shard in &self.shards {
+                shard.push(Mail::PeerLost { node });
+            }
+        }
+    }
+}
+
+fn changes_state(request: &AdminRequest) -> bool {
+    match request {
+        AdminRequest::Commit { .. } | AdminRequest::BucketSet { .. } => true,
+        AdminRequest::Status
+        | AdminRequest::Plan
+        | AdminRequest::BucketList
+        | AdminRequest::BucketShow { .. }
+        | AdminRequest::Stats => false,
+    }
+}
+
+fn overloaded() -> Failure {
+    Failure::new(ErrorCode::Overloaded, "the node's queue is full; nothing was done, try again")
+}
+
+fn not_ready(what: &str) -> Failure {
+    Failure::new(ErrorCode::NotReady, format!("the node {what}; nothing was done, ask another"))
+}

@@ -1,0 +1,300 @@
+//! One shard's thread: a replica and its storage, fed from one queue.
+//!
+//! Invariant: outputs are executed in the order in which they are polled, and storage's answers to them
+//! are fed back at once; everything applied in a turn is submitted at its end, as one group.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jedlik_hashing::NodeId;
+use jedlik_net::SendError;
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::SCAN_PAGE_BYTES;
+use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::{LayoutVersion, Now};
+use jedlik_replica::{Config, Input, Output, RangeResult, Replica, StorageFault};
+use jedlik_storage::{Completion, RangePage, RangeQuery, Shard, StoreError};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use crate::clock::Clock;
+use crate::error::NodeError;
+use crate::fatal::EndsProcess;
+use crate::inbox::{Inbox, InboxReader, Mail};
+use crate::membership_task::Event;
+use crate::outcome::OutcomeFilter;
+use crate::peers::Peers;
+use crate::reply::Replies;
+use crate::stats::{ReplicaCounts, ShardReport};
+use crate::stores::OpenShard;
+
+/// The most mail taken in one turn: enough to group commits, few enough to be submitted soon.
+const TURN_MAIL: usize = 256;
+/// The most records that one page of a scan looks at, other buckets' included.
+const SCAN_EXAMINED_RECORDS: usize = 16 << 10;
+
+/// What a shard shares with the rest of the node.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) clock: Clock,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) membership: mpsc::Sender<Event>,
+}
+
+/// A shard on its thread.
+pub(crate) struct RunningShard {
+    inbox: Inbox,
+    open: Arc<AtomicUsize>,
+    thread: JoinHandle<Ended>,
+}
+
+impl RunningShard {
+    /// Gives the shard a thread.
+    pub(crate) fn start(
+        config: Config,
+        shard: OpenShard,
+        around: Surroundings,
+    ) -> Result<Self, NodeError> {
+        let OpenShard { storage, inbox, reader } = shard;
+        let open = Arc::new(AtomicUsize::new(0));
+        let name = format!("shard-{}", config.shard);
+        let driver = ShardDriver::new(config, storage, reader, around, Arc::clone(&open));
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || {
+                let _guard = EndsProcess("a shard");
+                driver.run()
+            })
+            .map_err(|source| NodeError::System { doing: "starting a shard's thread", source })?;
+        Ok(Self { inbox, open, thread })
+    }
+
+    /// How many requests wait for an answer, those still in the queue included.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed) + self.inbox.waiting()
+    }
+
+    /// Tells it to end once it has dealt with what waits.
+    pub(crate) fn close(&self) {
+        self.inbox.push(Mail::Close);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn join(self) -> Ended {
+        self.thread.join().unwrap_or(Ended::Unclean)
+    }
+}
+
+/// One shard.
+struct ShardDriver {
+    replica: Replica,
+    storage: Shard,
+    inbox: InboxReader,
+    around: Surroundings,
+    replies: Replies,
+    outcomes: OutcomeFilter,
+    counts: ReplicaCounts,
+    layout: LayoutVersion,
+    write_failed: bool,
+}
+
+/// How a shard has ended.
+pub(crate) enum Ended {
+    /// Everything is in the engine.
+    Clean,
+    /// This life may have issued writes that its disk does not hold.
+    Unclean,
+}
+
+impl ShardDriver {
+    fn new(
+        config: Config,
+        storage: Shard,
+        inbox: InboxReader,
+        around: Surroundings,
+        open: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            replica: Replica::new(config),
+            storage,
+            inbox,
+            replies: Replies::new(open),
+            around,
+            outcomes: OutcomeFilter::default(),
+            counts: ReplicaCounts::default(),
+            layout: 0,
+            write_failed: false,
+        }
+    }
+
+    /// Works until it is told to close.
+    fn run(mut self) -> Ended {
+        while self.turn() {}
+        self.close()
+    }
+
+    /// One round of the loop; false once it should end.
+    fn turn(&mut self) -> bool {
+        let (mut going, mut taken) = (true, 0);
+        let mut mail = self.inbox.next(self.patience());
+        while let Some(next) = mail {
+            going &= self.take(next);
+            taken += 1;
+            mail = if taken < TURN_MAIL { self.inbox.next_now() } else { None };
+        }
+        let now = self.around.clock.now();
+        if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
+            self.feed(now, Input::Timeout);
+        }
+        self.storage.submit();
+        going
+    }
+
+    /// How long the machines can wait.
+    fn patience(&self) -> Option<Duration> {
+        self.replica.poll_timeout().map(|at_us| self.around.clock.until(at_us))
+    }
+
+    /// Deals with one mail; false if it was the last.
+    fn take(&mut self, mail: Mail) -> bool {
+        let now = self.around.clock.now();
+        match mail {
+            Mail::View(view) => {
+                self.layout = view.layout_version();
+                self.feed(now, Input::View(view));
+            }
+            Mail::Client { origin, request } => {
+                let reply = self.replies.add(origin);
+                self.feed(now, Input::Client { reply, request });
+            }
+            Mail::Peer { from, origin, layout, request } => {
+                let reply = self.replies.add(origin);
+                self.feed(now, Input::Peer { from, reply, layout, request });
+            }
+            Mail::PeerAnswer { from, id, response } => {
+                self.feed(now, Input::PeerAnswer { from, id, response });
+            }
+            Mail::PeerLost { node } => self.feed(now, Input::PeerLost { node }),
+            Mail::Completed(completions) => self.complete(now, completions),
+            Mail::Report(asker) => {
+                let report = ShardReport {
+                    counts: self.counts,
+                    storage: self.storage.stats(),
+                    operations: self.replica.operations() as u64,
+                };
+                // Who asked may have gone.
+                let _gone = asker.send(report);
+            }
+            Mail::Close => return false,
+        }
+        true
+    }
+
+    fn complete(&mut self, now: Now, completions: Vec<Completion>) {
+        for Completion { ticket, result } in completions {
+            if let Err(error) = &result {
+                // Loads have shown this record already, and a clean stop would keep its actor alive.
+                if !self.write_failed {
+                    error!(%error, "a write failed; the next stop will count as unclean");
+                }
+                self.write_failed = true;
+            }
+            self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
+        }
+    }
+
+    /// Gives the replica one input and executes what comes out, and what comes out of that.
+    fn feed(&mut self, now: Now, input: Input) {
+        self.replica.handle(now, input);
+        while let Some(output) = self.replica.poll_output() {
+            self.execute(now, output);
+        }
+    }
+
+    fn execute(&mut self, now: Now, output: Output) {
+        match output {
+            Output::Load { ticket, key } => {
+                let result = self.storage.load(&key).map_err(fault);
+                self.replica.handle(now, Input::Loaded { ticket, result });
+            }
+            Output::Apply { ticket, key, record, durability } => {
+                if let Err(error) = self.storage.apply(ticket, key, record, durability) {
+                    let result = Err(fault(error));
+                    self.replica.handle(now, Input::Applied { ticket, result });
+                }
+            }
+            Output::Range { ticket, bucket, partition, after, limit } => {
+                let query = RangeQuery {
+                    partition,
+                    after,
+                    bucket: Some(bucket),
+                    limit_records: (limit as usize).max(1),
+                    limit_bytes: SCAN_PAGE_BYTES,
+                    limit_examined: SCAN_EXAMINED_RECORDS,
+                };
+                let result = self.storage.range(&query).map(page).map_err(fault);
+                self.replica.handle(now, Input::Ranged { ticket, result });
+            }
+            Output::Request { to, id, layout, request } => {
+                let frame = Frame::PeerRequest { id, layout, request };
+                if let Err(error) = self.around.peers.send(to, frame) {
+                    self.not_sent(now, to, id, error);
+                }
+            }
+            Output::AnswerClient { reply, response } => {
+                if let Some(origin) = self.replies.take(reply) {
+                    origin.answer_client(self.layout, response);
+                }
+            }
+            Output::AnswerPeer { reply, response } => {
+                if let Some(origin) = self.replies.take(reply) {
+                    origin.answer_peer(response);
+                }
+            }
+            Output::Outcome { node, answered } => {
+                if self.outcomes.passes(now.mono_us, node, answered) {
+                    // The detector hears of it again soon if its queue is full now.
+                    let _full = self.around.membership.try_send(Event::Outcome { node, answered });
+                }
+            }
+            Output::Count(counter) => self.counts.add(counter),
+        }
+    }
+
+    /// A request that never left is answered here, in the peer's place.
+    fn not_sent(&mut self, now: Now, to: NodeId, id: u64, error: SendError) {
+        let code = match error {
+            SendError::Closed => return self.replica.handle(now, Input::PeerLost { node: to }),
+            SendError::Full { .. } => ErrorCode::Overloaded,
+            SendError::TooLong { .. } => ErrorCode::RecordTooLarge,
+        };
+        let response = PeerResponse::Refused(Failure::new(code, error.to_string()));
+        self.replica.handle(now, Input::PeerAnswer { from: to, id, response });
+    }
+
+    fn close(self) -> Ended {
+        match self.storage.close() {
+            Ok(()) if !self.write_failed => Ended::Clean,
+            Ok(()) => Ended::Unclean,
+            Err(error) => {
+                warn!(%error, "a shard could not be emptied into its engine; its journal is kept");
+                Ended::Unclean
+            }
+        }
+    }
+}
+
+fn page(page: RangePage) -> RangeResult {
+    RangeResult { records: page.records, until: page.until }
+}
+
+fn fault(error: StoreError) -> StorageFault {
+    match error {
+        StoreError::Damaged { .. } => StorageFault::Damaged,
+        StoreError::Overloaded { .. } => StorageFault::Overloaded,
+        other => StorageFault::Failed(other.to_string()),
+    }
+}

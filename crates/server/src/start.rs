@@ -1,0 +1,161 @@
+//! Starts the parts of a node in the order in which they need one another.
+//!
+//! Invariant: the router refuses everything but gossip until the shards have a view and threads.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_membership::{Config as MembershipConfig, Membership, View};
+use jedlik_net::{Credentials, Endpoint, Handler, Identity};
+use jedlik_protocol::gossip::{Delta, MemberRecord, Status};
+use jedlik_replica::Config as ReplicaConfig;
+use jedlik_storage::{DataDir, ShardIdentity};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::NodeError;
+use crate::fatal;
+use crate::inbox::Inbox;
+use crate::membership_task::{MembershipTask, decode_state};
+use crate::node::Node;
+use crate::peers::Peers;
+use crate::router::{Phase, Router};
+use crate::shard::{RunningShard, Surroundings};
+use crate::stores::{self, OpenShard, Stores, random_bytes};
+
+/// Events that may wait for membership; past it they are refused or, for outcomes, dropped.
+const MEMBERSHIP_QUEUE: usize = 1024;
+
+/// Starts a node. See [`Node::start`].
+pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
+    let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
+    let me = Me::of(config, credentials.identity())?;
+    let Stores { dir, shards } = open_stores(config, &me).await?;
+    let clock = Clock::start();
+    let peers = Arc::new(Peers::default());
+    let (membership, events) = mpsc::channel(MEMBERSHIP_QUEUE);
+    let (view, seen) = watch::channel(Arc::new(me.view()));
+    let inboxes: Vec<Inbox> = shards.iter().map(|shard| shard.inbox.clone()).collect();
+    let router =
+        Arc::new(Router::new(inboxes.clone(), membership.clone(), seen, Arc::clone(&peers)));
+    let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
+    let endpoint = Endpoint::bind(config.listen, &credentials, handler)?;
+    let around = Surroundings { clock, peers: Arc::clone(&peers), membership: membership.clone() };
+    let shards = me.run_shards(shards, &dir, &around)?;
+    let (failed_sender, failed) = oneshot::channel();
+    let mut task = MembershipTask {
+        machine: me.machine(config, endpoint.local_addr(), &dir, clock)?,
+        clock,
+        dir,
+        partitions: config.partitions,
+        endpoint: endpoint.clone(),
+        peers: Arc::clone(&peers),
+        shards: inboxes,
+        view,
+        failed: Some(failed_sender),
+    };
+    task.begin().await;
+    let membership_task = fatal::spawn("membership", task.run(events));
+    router.enter(Phase::Serving);
+    Ok(Node {
+        id: me.node,
+        name: me.identity.name,
+        engine: config.engine,
+        drain_limit: config.limits.stop,
+        router,
+        peers,
+        endpoint,
+        shards,
+        membership,
+        membership_task,
+        failed,
+    })
+}
+
+/// Replaying journals takes a while, so it is done beside the runtime.
+async fn open_stores(config: &Config, me: &Me) -> Result<Stores, NodeError> {
+    let (config, identity) = (config.clone(), me.shard(0));
+    let opened = spawn_blocking(move || stores::open(&config, identity)).await;
+    opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Who this node is.
+struct Me {
+    identity: Identity,
+    node: NodeId,
+    partitions: PartitionCount,
+}
+
+impl Me {
+    fn of(config: &Config, identity: &Identity) -> Result<Self, NodeError> {
+        let Some(node) = identity.node else {
+            return Err(NodeError::NotANode { identity: identity.to_string() });
+        };
+        Ok(Self { identity: identity.clone(), node, partitions: config.partitions })
+    }
+
+    fn shard(&self, shard: u16) -> ShardIdentity {
+        ShardIdentity { cluster: self.identity.cluster, node: self.node, shard }
+    }
+
+    /// A view of nothing, until membership has one.
+    fn view(&self) -> View {
+        let (cluster, nobody) = (self.identity.cluster, BTreeSet::new());
+        View::new(self.node, cluster, self.partitions, Delta::default(), nobody)
+    }
+
+    fn run_shards(
+        &self,
+        shards: Vec<OpenShard>,
+        dir: &DataDir,
+        around: &Surroundings,
+    ) -> Result<Vec<RunningShard>, NodeError> {
+        let numbered = shards.into_iter().enumerate();
+        let running = numbered.map(|(index, shard)| {
+            let config = ReplicaConfig {
+                me: self.node,
+                cluster: self.identity.cluster,
+                incarnation: dir.incarnation(),
+                random_seed: random_bytes()?,
+                shard: index as u16,
+            };
+            RunningShard::start(config, shard, around.clone())
+        });
+        running.collect()
+    }
+
+    fn machine(
+        &self,
+        config: &Config,
+        listens: SocketAddr,
+        dir: &DataDir,
+        clock: Clock,
+    ) -> Result<Membership, NodeError> {
+        let stored = dir.load_state()?.map(decode_state).transpose()?;
+        let record = MemberRecord {
+            node: self.node,
+            name: self.identity.name.clone(),
+            address: config.advertise.unwrap_or(listens),
+            zone: config.zone.clone(),
+            weight: config.weight,
+            incarnation: dir.incarnation(),
+            generation: dir.generation(),
+            version: 1,
+            status: Status::Up,
+            layout: 0,
+        };
+        let config = MembershipConfig {
+            me: record,
+            cluster: self.identity.cluster,
+            seeds: config.seeds.clone(),
+            partitions: config.partitions,
+            n: config.n,
+            random_seed: random_bytes()?,
+        };
+        Ok(Membership::new(clock.now(), config, stored))
+    }
+}

@@ -1,0 +1,157 @@
+//! The node's counters, by name: what the shards report, and what the system says of the process.
+//!
+//! Invariant: names carry their units and keep their order, so two answers can be compared line by line.
+
+use std::fs;
+
+use jedlik_protocol::admin::NodeStats;
+use jedlik_replica::Counter;
+use jedlik_storage::ShardStats;
+use tokio::sync::oneshot;
+
+use crate::inbox::{Inbox, Mail};
+
+/// The replica's counters with their names, in the order in which they are shown.
+const COUNTERS: [(Counter, &str); 10] = [
+    (Counter::Gets, "gets"),
+    (Counter::Puts, "puts"),
+    (Counter::Scans, "scans"),
+    (Counter::Forwards, "forwards"),
+    (Counter::ReadRepairs, "read_repairs"),
+    (Counter::Hedges, "hedges"),
+    (Counter::RetriedPuts, "retried_puts"),
+    (Counter::TruncatedEntries, "truncated_entries"),
+    (Counter::DamagedRecords, "damaged_reads"),
+    (Counter::StaleLayouts, "stale_layouts"),
+];
+
+/// Counts of one shard's replica.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ReplicaCounts([u64; COUNTERS.len()]);
+
+impl ReplicaCounts {
+    pub(crate) fn add(&mut self, counter: Counter) {
+        if let Some(index) = COUNTERS.iter().position(|(known, _)| *known == counter) {
+            self.0[index] += 1;
+        }
+    }
+}
+
+/// What one shard says of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ShardReport {
+    pub(crate) counts: ReplicaCounts,
+    pub(crate) storage: ShardStats,
+    pub(crate) operations: u64,
+}
+
+/// What the node itself counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct NodeCounts {
+    pub(crate) uptime_s: u64,
+    pub(crate) overloads: u64,
+    pub(crate) connections: u64,
+    pub(crate) peers_connected: u64,
+}
+
+/// Asks every shard for its report.
+pub(crate) async fn collect(shards: &[Inbox]) -> Vec<ShardReport> {
+    let asked: Vec<oneshot::Receiver<ShardReport>> = shards
+        .iter()
+        .map(|shard| {
+            let (sender, receiver) = oneshot::channel();
+            shard.push(Mail::Report(sender));
+            receiver
+        })
+        .collect();
+    let mut reports = Vec::with_capacity(asked.len());
+    for receiver in asked {
+        // A shard that has stopped has nothing to add.
+        reports.extend(receiver.await.ok());
+    }
+    reports
+}
+
+/// Puts everything together under its names.
+pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport]) -> NodeStats {
+    let storage = |field: fn(&ShardStats) -> u64| {
+        reports.iter().map(|report| field(&report.storage)).sum::<u64>()
+    };
+    let replicas = COUNTERS.iter().enumerate().map(|(index, (_, name))| {
+        (*name, reports.iter().map(|report| report.counts.0[index]).sum::<u64>())
+    });
+    let waiting = shards.iter().map(|shard| shard.waiting() as u64).sum();
+    let counters = [
+        ("uptime_s", node.uptime_s),
+        ("cpu_us", cpu_us()),
+        ("rss_bytes", rss_bytes()),
+        ("shards", shards.len() as u64),
+        ("connections", node.connections),
+        ("peers_connected", node.peers_connected),
+        ("operations", reports.iter().map(|report| report.operations).sum()),
+        ("queued_inputs", waiting),
+        ("overloads", node.overloads + storage(|stats| stats.overloads)),
+    ]
+    .into_iter()
+    .chain(replicas)
+    .chain([
+        ("applies", storage(|stats| stats.applies)),
+        ("journal_appends", storage(|stats| stats.appends)),
+        ("journal_groups", storage(|stats| stats.groups)),
+        ("journal_syncs", storage(|stats| stats.syncs)),
+        ("journal_bytes", storage(|stats| stats.journal_bytes)),
+        ("journal_queued_bytes", storage(|stats| stats.queued_bytes)),
+        ("journal_failures", storage(|stats| stats.journal_failures)),
+        ("buffer_bytes", storage(|stats| stats.buffer_bytes)),
+        ("buffer_records", storage(|stats| stats.buffer_records)),
+        ("flushes", storage(|stats| stats.flushes)),
+        ("flush_failures", storage(|stats| stats.flush_failures)),
+        ("engine_bytes", storage(|stats| stats.engine_bytes)),
+        ("engine_records", storage(|stats| stats.engine_records)),
+        ("damaged_records", storage(|stats| stats.damaged_records)),
+    ]);
+    NodeStats { counters: counters.map(|(name, value)| (name.into(), value)).collect() }
+}
+
+/// Processor time of this process so far; 0 where the system doesn't tell.
+fn cpu_us() -> u64 {
+    // Fields 14 and 15 of the line count hundredths of a second; the second field is a name in
+    // parentheses that may hold spaces.
+    const TICK_US: u64 = 10_000;
+    let line = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = line.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * TICK_US
+}
+
+/// Memory of this process that is in use now; 0 where the system doesn't tell.
+fn rss_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_replica::Counter;
+
+    use super::{NodeCounts, ReplicaCounts, ShardReport, named};
+
+    #[test]
+    fn counts_of_all_shards_are_added_under_their_names() {
+        let mut counts = ReplicaCounts::default();
+        counts.add(Counter::Puts);
+        counts.add(Counter::Puts);
+        let report = ShardReport { counts, operations: 1, ..ShardReport::default() };
+        let stats =
+            named(NodeCounts { uptime_s: 7, ..NodeCounts::default() }, &[], &[report, report]);
+        let value = |wanted: &str| {
+            stats.counters.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
+        };
+        assert_eq!(value("puts"), Some(4));
+        assert_eq!(value("operations"), Some(2));
+        assert_eq!(value("uptime_s"), Some(7));
+        assert!(value("rss_bytes") > Some(1 << 20), "{:?}", value("rss_bytes"));
+    }
+}

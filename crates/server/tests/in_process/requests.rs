@@ -1,0 +1,132 @@
+//! Gets, puts and refusals, through one node and through another.
+
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanRequest};
+use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::{Blob, Key, Quorum};
+
+use crate::caller::values;
+use crate::cluster::Cluster;
+
+fn key(name: &str) -> Key {
+    Key::new("carts", name).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_layout_a_request_is_told_which_commands_make_one() {
+    let cluster = Cluster::new();
+    let node = cluster.start(1, &[]).await;
+    let client = cluster.client(&node).await;
+    let failure = client.get(&key("alice"), Quorum::Default).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::NotReady);
+    assert!(failure.message.contains("jedlik-admin cluster plan"), "{failure}");
+    assert!(failure.message.contains("commit"), "{failure}");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_node_alone_stores_with_w_of_one() {
+    let cluster = Cluster::of(1);
+    let nodes = cluster.serving(1).await;
+    let admin = cluster.admin(&nodes[0]).await;
+    let changes = [("n", "1"), ("r", "1"), ("w", "1")];
+    let changes = changes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let name = Blob::from("carts");
+    admin.admin(AdminRequest::BucketSet { name, changes }).await.unwrap();
+    admin.put(&key("alice"), "tea", None).await.unwrap();
+    let answer = admin.get(&key("alice"), Quorum::Default).await.unwrap();
+    assert_eq!(values(&answer), ["tea"]);
+    for node in nodes {
+        node.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_puts_without_a_context_are_siblings_and_one_with_it_replaces_them() {
+    let cluster = Cluster::new();
+    let nodes = cluster.serving(3).await;
+    let (one, two) = (cluster.client(&nodes[0]).await, cluster.client(&nodes[1]).await);
+    let three = cluster.client(&nodes[2]).await;
+    for name in ["alice", "bob", "carol", "dave"] {
+        let key = key(name);
+        one.put(&key, "tea", None).await.unwrap();
+        two.put(&key, "cake", None).await.unwrap();
+        let both = three.get(&key, Quorum::All).await.unwrap();
+        assert_eq!(values(&both), ["cake", "tea"], "{name}");
+        three.put(&key, "tea and cake", both.context).await.unwrap();
+        for caller in [&one, &two, &three] {
+            let answer = caller.get(&key, Quorum::Default).await.unwrap();
+            assert_eq!(values(&answer), ["tea and cake"], "{name}");
+        }
+    }
+    for node in nodes {
+        node.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_several_frames_reaches_all_replicas() {
+    let cluster = Cluster::new();
+    let nodes = cluster.serving(3).await;
+    let client = cluster.client(&nodes[0]).await;
+    let value = "v".repeat(900_000);
+    client.put(&key("large"), &value, None).await.unwrap();
+    for node in &nodes {
+        let answer = cluster.client(node).await.get(&key("large"), Quorum::All).await.unwrap();
+        assert_eq!(values(&answer), [value.as_str()]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_not_change_the_cluster() {
+    let cluster = Cluster::new();
+    let node = cluster.start(1, &[]).await;
+    let client = cluster.client(&node).await;
+    let name = Blob::from("carts");
+    let changes = vec![("n".to_owned(), "1".to_owned())];
+    let failure = client.admin(AdminRequest::BucketSet { name, changes }).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::Forbidden);
+    assert!(client.admin(AdminRequest::Status).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_scan_of_a_partition_that_is_not_there_is_refused() {
+    let cluster = Cluster::new();
+    let node = cluster.start(1, &[]).await;
+    let scan = ScanRequest {
+        bucket: Blob::from("carts"),
+        partition: jedlik_hashing::Partition(16),
+        after: None,
+        limit: 10,
+        values: false,
+        r: Quorum::Default,
+        timeout_ms: 1_000,
+    };
+    let (_, response) = cluster.client(&node).await.ask(ClientRequest::Scan(scan)).await;
+    let ClientResponse::Failed(failure) = response else { panic!("{response:?}") };
+    assert_eq!(failure.code, ErrorCode::InvalidRequest);
+    assert_eq!(failure.message, "there is no partition 16: the cluster has 16");
+}
+
+#[tokio::test]
+async fn counters_follow_what_was_done() {
+    let cluster = Cluster::new();
+    let nodes = cluster.serving(3).await;
+    let client = cluster.client(&nodes[0]).await;
+    for number in 0..20 {
+        client.put(&key(&number.to_string()), "v", None).await.unwrap();
+    }
+    let mut puts = 0;
+    for node in &nodes {
+        let answer = cluster.client(node).await.admin(AdminRequest::Stats).await.unwrap();
+        let AdminResponse::Stats(stats) = answer else { panic!("{answer:?}") };
+        let value = |wanted: &str| {
+            let found = stats.counters.iter().find(|(name, _)| name == wanted);
+            found.unwrap_or_else(|| panic!("{wanted} is not among {stats:?}")).1
+        };
+        puts += value("puts");
+        assert!(value("journal_syncs") > 0 && value("journal_appends") >= value("journal_syncs"));
+        assert_eq!((value("peers_connected"), value("shards")), (2, 2));
+    }
+    assert_eq!(puts, 20);
+}
