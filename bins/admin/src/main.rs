@@ -1,2 +1,102 @@
-//! Entry point.
-fn main() {}
+//! `jedlik-admin`: the admin tool. Arguments here; a module for each subject.
+
+mod bucket;
+mod ca;
+mod cert;
+mod cluster;
+mod connection;
+mod exit;
+mod node;
+mod output;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::connection::ConnectionArgs;
+use crate::output::Output;
+
+/// Looks after a Jedlik cluster.
+#[derive(Debug, Parser)]
+#[command(name = "jedlik-admin", version, after_help = AFTER_HELP)]
+struct Args {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    /// The cluster's certificate authority
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// Certificates for nodes, admins and clients
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
+    /// Members and the layout
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Buckets' properties
+    #[command(subcommand)]
+    Bucket(bucket::BucketCommand),
+    /// Single nodes
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  2  a wrong argument, profile, certificate or role
+  3  unavailable, timed out, or failed in part
+
+The profile, a TOML file with seeds, ca, cert and key, is looked for in this order: --profile,
+$JEDLIK_PROFILE, .jedlik/profile.toml here or in a folder above, ~/.config/jedlik/profile.toml.
+What changes the cluster needs a certificate of the role admin.
+
+Examples:
+  jedlik-admin ca init --dir ca
+  jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls
+  jedlik-admin cluster plan
+  jedlik-admin cluster commit 0123456789abcdef
+  jedlik-admin bucket set carts r=3 durability=written";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&error.into()),
+    };
+    match runtime.block_on(run(args)) {
+        Ok(exit) => exit,
+        Err(error) => exit::report(&error),
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (connection, output) = (args.connection, Output { json: args.json });
+    match args.subject {
+        Subject::Ca(command) => ca::run(command, output),
+        Subject::Cert(command) => cert::run(command, output),
+        Subject::Cluster(command) => cluster::run(&connection, command, output).await,
+        Subject::Bucket(command) => bucket::run(&connection, command, output).await,
+        Subject::Node(command) => node::run(&connection, command, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Args;
+
+    #[test]
+    fn the_arguments_do_not_contradict_one_another() {
+        Args::command().debug_assert();
+    }
+}

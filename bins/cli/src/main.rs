@@ -83,3 +83,15 @@ async fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Bench(args) => bench::run(&connection, args).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Args;
+
+    #[test]
+    fn the_arguments_do_not_contradict_one_another() {
+        Args::command().debug_assert();
+    }
+}

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use jedlik_hashing::Partition;
+use jedlik_protocol::Blob;
+use jedlik_protocol::bucket::check_name;
 use jedlik_protocol::client::{
     ClientRequest, ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest,
 };
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
-use jedlik_protocol::{Blob, Key};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -61,8 +62,7 @@ pub(crate) fn start(
     options: &ScanOptions,
 ) -> Result<Scan, ClientError> {
     let bucket = Blob::from(bucket);
-    // Any key will do: what is checked is the bucket.
-    Key::new(bucket.clone(), "any")?;
+    check_name(&bucket)?;
     let partitions = shared.routes().partitions().ok_or(ClientError::NoLayout)?.get();
     let at_once = options.partitions_at_once.max(1);
     let (sender, pages) = mpsc::channel(at_once);

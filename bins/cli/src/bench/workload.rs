@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use jedlik_client::protocol::bucket::check_name;
 use jedlik_client::protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_client::protocol::{Blob, Key};
 use jedlik_client::{ClientError, GetOptions, PutOptions};
@@ -57,7 +58,7 @@ impl Workload {
                 "--value-bytes is over the largest limit of {VALUE_LIMIT_MAX_BYTES}"
             )));
         }
-        Key::new(args.bucket.as_str(), "any").map_err(ClientError::from)?;
+        check_name(args.bucket.as_bytes()).map_err(ClientError::from)?;
         let (n, timeout) = (args.request.n, args.request.timeout);
         let (w, pw, dw) = (args.write.w, args.write.pw, args.write.dw);
         Ok(Self {

@@ -8,7 +8,7 @@ mod tests;
 use std::io::ErrorKind as IoErrorKind;
 use std::process::ExitCode;
 
-use jedlik_client::{ClientError, ErrorKind};
+use jedlik_client::ClientError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +36,8 @@ impl Exit {
     /// The code for an error: what the client library says of it, or what was said when it came up.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         if let Some(error) = error.downcast_ref::<ClientError>() {
-            return match error.kind() {
-                ErrorKind::Invalid | ErrorKind::Forbidden => Self::Usage,
-                ErrorKind::Unavailable | ErrorKind::Fault => Self::Unavailable,
-            };
+            let usage = error.kind().exit_code() == Self::Usage.code();
+            return if usage { Self::Usage } else { Self::Unavailable };
         }
         if error.is::<Usage>() { Self::Usage } else { Self::Unavailable }
     }

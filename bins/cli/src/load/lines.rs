@@ -115,7 +115,7 @@ mod tests {
     fn the_first_line_tells_what_the_lines_are() {
         let cases: [(&'static [u8], _, Vec<&str>); 5] = [
             (b"a\nb's\n", Format::Auto, vec!["a", "b's"]),
-            (b"a\nb", Format::Auto, vec!["a", ""]),
+            (b"a\nb", Format::Auto, vec!["a", "b"]),
             (b"{\"key\":\"k\",\"value\":1}\n", Format::Auto, vec!["k"]),
             (b"{\"key\":\"k\"}\n", Format::Lines, vec!["{\"key\":\"k\"}"]),
             (b"", Format::Auto, vec![]),

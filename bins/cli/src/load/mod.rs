@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_client::protocol::Key;
+use jedlik_client::protocol::bucket::check_name;
 use jedlik_client::{Client, ClientError, GetOptions, PutOptions};
 use tokio::sync::{Mutex, mpsc};
 
@@ -77,7 +78,7 @@ struct Job {
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::Result<Exit> {
-    Key::new(args.bucket.as_str(), "any").map_err(ClientError::from)?;
+    check_name(args.bucket.as_bytes()).map_err(ClientError::from)?;
     let acked = args.acked.as_ref().map(|path| {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         file.with_context(|| Usage(format!("can't append to {}", path.display())))

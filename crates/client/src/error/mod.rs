@@ -181,6 +181,17 @@ pub enum ErrorKind {
     Fault,
 }
 
+impl ErrorKind {
+    /// The exit code that the command-line tools give: 2 for what their user can put right, else 3.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Invalid | Self::Forbidden => 2,
+            Self::Unavailable | Self::Fault => 3,
+        }
+    }
+}
+
 impl ClientError {
     /// What a caller can do about it.
     #[must_use]

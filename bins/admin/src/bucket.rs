@@ -1,0 +1,186 @@
+//! `jedlik-admin bucket`: properties, by the names that the protocol gives them.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use jedlik_client::ClientError;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::bucket::{BucketEntry, BucketProps, PROPERTY_NAMES};
+use serde_json::{Map, Value, json};
+
+use crate::connection::ConnectionArgs;
+use crate::exit::Usage;
+use crate::output::Output;
+use crate::table::{Align, Table};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BucketCommand {
+    /// List the buckets whose properties were set
+    List,
+    /// Show a bucket's properties, set or default
+    Show { name: String },
+    /// Set some of a bucket's properties
+    #[command(after_help = "\
+Examples:
+  jedlik-admin bucket set carts r=3 durability=written
+  jedlik-admin bucket set sessions ttl_ms=3600000 reconcile=last-write-wins")]
+    Set {
+        name: String,
+        /// NAME=VALUE
+        #[arg(required = true, value_name = "NAME=VALUE", value_parser = change)]
+        changes: Vec<(String, String)>,
+    },
+}
+
+pub(crate) async fn run(
+    connection: &ConnectionArgs,
+    command: BucketCommand,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let request = match command {
+        BucketCommand::List => AdminRequest::BucketList,
+        BucketCommand::Show { name } => AdminRequest::BucketShow { name: name.as_str().into() },
+        BucketCommand::Set { name, changes } => {
+            check(&changes)?;
+            AdminRequest::BucketSet { name: name.as_str().into(), changes }
+        }
+    };
+    match connection.ask(request).await? {
+        AdminResponse::Buckets(buckets) => {
+            let json = buckets.iter().map(bucket_json).collect();
+            output.print(&json, || list_text(&buckets))?;
+        }
+        AdminResponse::Bucket(bucket) => {
+            output.print(&bucket_json(&bucket), || bucket_text(&bucket))?;
+        }
+        _ => return Err(ClientError::Mismatch.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Parses `NAME=VALUE`.
+fn change(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a change is NAME=VALUE, such as r=3")?;
+    Ok((name.trim().into(), value.trim().into()))
+}
+
+/// Refuses what no bucket takes; whether the properties go together is for the node to say, which
+/// knows the others.
+fn check(changes: &[(String, String)]) -> Result<(), Usage> {
+    let mut props = BucketProps::default();
+    changes
+        .iter()
+        .try_for_each(|(name, value)| props.set(name, value))
+        .map_err(|error| Usage(error.to_string()))
+}
+
+fn bucket_json(bucket: &BucketEntry) -> Value {
+    let properties: Map<String, Value> = PROPERTY_NAMES
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), property_json(&bucket.props.value(name)?))))
+        .collect();
+    json!({
+        "name": String::from_utf8_lossy(&bucket.name),
+        "version": bucket.version,
+        "properties": properties,
+    })
+}
+
+/// Numbers as numbers, `none` as null, words as strings.
+fn property_json(value: &str) -> Value {
+    match value.parse::<u64>() {
+        Ok(number) => number.into(),
+        Err(_) if value == "none" => Value::Null,
+        Err(_) => value.into(),
+    }
+}
+
+fn list_text(buckets: &[BucketEntry]) -> String {
+    if buckets.is_empty() {
+        return "no bucket's properties were set; all have the defaults\n".into();
+    }
+    let mut table = Table::new([
+        ("bucket", Align::Left),
+        ("version", Align::Right),
+        ("other than the defaults", Align::Left),
+    ]);
+    let defaults = BucketProps::default();
+    for bucket in buckets {
+        let set: Vec<String> = PROPERTY_NAMES
+            .iter()
+            .filter(|name| bucket.props.value(name) != defaults.value(name))
+            .filter_map(|name| Some(format!("{name}={}", bucket.props.value(name)?)))
+            .collect();
+        let name = String::from_utf8_lossy(&bucket.name).into_owned();
+        table.row([name, bucket.version.to_string(), set.join(" ")]);
+    }
+    table.to_string()
+}
+
+fn bucket_text(bucket: &BucketEntry) -> String {
+    let mut table = Table::new([("property", Align::Left), ("value", Align::Right)]);
+    for name in PROPERTY_NAMES {
+        if let Some(value) = bucket.props.value(name) {
+            table.row([name.into(), value]);
+        }
+    }
+    let name = String::from_utf8_lossy(&bucket.name);
+    let set = match bucket.version {
+        0 => "never set: the defaults".into(),
+        version => format!("version {version}"),
+    };
+    format!("bucket {name}, {set}\n{table}")
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_client::protocol::bucket::{BucketEntry, BucketProps};
+
+    use super::{bucket_json, bucket_text, change, check, list_text};
+
+    fn bucket(changes: &[(&str, &str)]) -> BucketEntry {
+        let mut props = BucketProps::default();
+        changes.iter().for_each(|(name, value)| props.set(name, value).unwrap());
+        BucketEntry { name: "carts".into(), version: changes.len() as u64, props }
+    }
+
+    #[test]
+    fn a_change_is_a_name_and_a_value() {
+        assert_eq!(change("r=3"), Ok(("r".into(), "3".into())));
+        assert_eq!(change("x = a=b"), Ok(("x".into(), "a=b".into())));
+        assert!(change("r").is_err());
+    }
+
+    #[test]
+    fn unknown_properties_and_values_are_refused_before_they_are_sent() {
+        let cases = [
+            ("colour", "red", Some("known are")),
+            ("n", "many", Some("whole number")),
+            ("durability", "maybe", Some("buffered, written or synced")),
+            ("ttl_ms", "none", None),
+            ("reconcile", "last-write-wins", None),
+        ];
+        for (name, value, words) in cases {
+            let error = check(&[(name.into(), value.into())]).err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), words.is_some(), "{error:?}");
+            assert!(error.unwrap_or_default().contains(words.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn properties_keep_their_kind_in_json() {
+        let json = bucket_json(&bucket(&[("ttl_ms", "5"), ("r", "3")]));
+        assert_eq!(json["properties"]["r"], 3);
+        assert_eq!(json["properties"]["ttl_ms"], 5);
+        assert_eq!(json["properties"]["durability"], "synced");
+        assert!(bucket_json(&bucket(&[]))["properties"]["ttl_ms"].is_null());
+    }
+
+    #[test]
+    fn people_see_what_was_changed() {
+        let text = list_text(&[bucket(&[("r", "3"), ("durability", "written")])]);
+        assert!(text.contains("carts") && text.contains("r=3 durability=written"), "{text}");
+        assert!(list_text(&[]).contains("defaults"));
+        assert!(bucket_text(&bucket(&[])).contains("never set"));
+    }
+}

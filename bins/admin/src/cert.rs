@@ -1,0 +1,255 @@
+//! `jedlik-admin cert`: certificates, each with the role and the name of its holder.
+//!
+//! Invariant: a node's identity is drawn once; a certificate that is there is replaced only when told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use jedlik_client::NodeId;
+use jedlik_net::authority::{Authority, CERTIFICATE_DAYS, CERTIFICATE_FILE, Subject};
+use serde_json::json;
+
+use crate::exit::Usage;
+use crate::output::Output;
+
+const CERT_FILE: &str = "cert.pem";
+const KEY_FILE: &str = "key.pem";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Issue a certificate
+    ///
+    /// Writes ca.pem, cert.pem and key.pem. A new node gets a new identity with its certificate; to
+    /// renew the certificate of a node that has data, give --node with its identity and --force.
+    #[command(after_help = "\
+Examples:
+  jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls
+  jedlik-admin cert issue --ca ca --role client --name shop --out shop/tls
+  jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls --node 0123456789abcdef --force")]
+    Issue(IssueArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IssueArgs {
+    /// The authority's folder
+    #[arg(long = "ca", value_name = "DIR")]
+    authority: PathBuf,
+    /// What the holder may do
+    #[arg(long, value_enum)]
+    role: RoleName,
+    /// The holder's name: a-z, 0-9 and hyphens
+    #[arg(long)]
+    name: String,
+    /// The folder for the three files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A further DNS name or IP address in the certificate; may be given several times
+    #[arg(long, value_name = "NAME")]
+    alt_name: Vec<String>,
+    /// How long it is valid
+    #[arg(long, default_value_t = CERTIFICATE_DAYS)]
+    days: u32,
+    /// The identity of a node that has one already
+    #[arg(long, value_name = "ID", value_parser = node_id)]
+    node: Option<NodeId>,
+    /// Replace a certificate that is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// A role by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleName {
+    /// A member: serves the cluster's data
+    Node,
+    /// May read and write data, and change the cluster
+    Admin,
+    /// May read and write data
+    Client,
+}
+
+pub(crate) fn run(command: CertCommand, output: Output) -> anyhow::Result<ExitCode> {
+    let CertCommand::Issue(args) = command;
+    let (certificate, key) = (args.out.join(CERT_FILE), args.out.join(KEY_FILE));
+    if let Some(there) = [&certificate, &key].into_iter().find(|path| path.exists())
+        && !args.force
+    {
+        let text = format!("{} is there already; --force replaces it", there.display());
+        return Err(Usage(text).into());
+    }
+    let why = || Usage(format!("can't use the authority in {}", args.authority.display()));
+    let authority = Authority::load(&args.authority).with_context(why)?;
+    let subject = subject(&args)?;
+    let issued = authority
+        .issue(&subject)
+        .with_context(|| Usage(format!("can't issue a certificate for {:?}", subject.name)))?;
+    save(&args.out, &certificate, &key, &authority, &issued)
+        .with_context(|| Usage(format!("can't write into {}", args.out.display())))?;
+    let ca = args.out.join(CERTIFICATE_FILE);
+    let node = subject.node.map(|node| node.to_string());
+    let json = json!({
+        "cluster": authority.cluster().to_string(),
+        "role": subject.role.name(),
+        "name": subject.name,
+        "node": node,
+        "ca": ca,
+        "cert": certificate,
+        "key": key,
+    });
+    output.print(&json, || {
+        let identity = node.map(|node| format!(" with the identity {node}")).unwrap_or_default();
+        format!(
+            "Issued a certificate for the {} {}{identity}, valid for {} days: {CERTIFICATE_FILE}, \
+             {CERT_FILE} and {KEY_FILE} in {}\n",
+            subject.role,
+            subject.name,
+            subject.valid_days,
+            args.out.display()
+        )
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn subject(args: &IssueArgs) -> anyhow::Result<Subject> {
+    if args.node.is_some() && args.role != RoleName::Node {
+        return Err(Usage("--node goes with --role node only".into()).into());
+    }
+    let subject = match args.role {
+        RoleName::Node => {
+            let node = args.node.map_or_else(|| getrandom::u64().map(NodeId), Ok)?;
+            Subject::node(node, &args.name)
+        }
+        RoleName::Admin => Subject::admin(&args.name),
+        RoleName::Client => Subject::client(&args.name),
+    };
+    Ok(Subject { extra_names: args.alt_name.clone(), valid_days: args.days, ..subject })
+}
+
+fn save(
+    out: &Path,
+    certificate: &Path,
+    key: &Path,
+    authority: &Authority,
+    issued: &jedlik_net::authority::IssuedCertificate,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(out)?;
+    fs::write(out.join(CERTIFICATE_FILE), authority.certificate_pem())?;
+    issued.save(certificate, key)?;
+    Ok(())
+}
+
+/// Parses a node's identity: 16 hex digits, as `cluster status` shows it.
+pub(crate) fn node_id(text: &str) -> Result<NodeId, String> {
+    hex(text).map(NodeId).ok_or_else(|| "a node's identity has 16 hex digits".into())
+}
+
+/// Parses exactly 16 hex digits.
+pub(crate) fn hex(text: &str) -> Option<u64> {
+    let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use jedlik_client::NodeId;
+    use jedlik_net::{Credentials, Role};
+
+    use super::{CertCommand, IssueArgs, RoleName, hex, run};
+    use crate::ca::{self, CaCommand};
+    use crate::exit::code;
+    use crate::output::Output;
+
+    fn issue(
+        folder: &Path,
+        role: RoleName,
+        change: impl FnOnce(&mut IssueArgs),
+    ) -> anyhow::Result<()> {
+        let mut args = IssueArgs {
+            authority: folder.join("ca"),
+            role,
+            name: "one".into(),
+            out: folder.join("tls"),
+            alt_name: Vec::new(),
+            days: 30,
+            node: None,
+            force: false,
+        };
+        change(&mut args);
+        run(CertCommand::Issue(args), Output { json: true }).map(|_| ())
+    }
+
+    fn authority() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("ca");
+        ca::run(CaCommand::Init { dir }, Output { json: true }).unwrap();
+        folder
+    }
+
+    #[test]
+    fn issued_files_are_credentials_of_the_role() {
+        let folder = authority();
+        let roles = [
+            (RoleName::Node, Role::Node),
+            (RoleName::Admin, Role::Admin),
+            (RoleName::Client, Role::Client),
+        ];
+        for (name, role) in roles {
+            issue(folder.path(), name, |args| args.force = true).unwrap();
+            let tls = folder.path().join("tls");
+            let credentials =
+                Credentials::load(tls.join("ca.pem"), tls.join("cert.pem"), tls.join("key.pem"));
+            let identity = credentials.unwrap().identity().clone();
+            assert_eq!((identity.role, identity.name.as_str()), (role, "one"));
+            assert_eq!(identity.node.is_some(), role == Role::Node);
+        }
+    }
+
+    #[test]
+    fn a_node_keeps_its_identity_when_told_and_is_not_replaced_unasked() {
+        let folder = authority();
+        issue(folder.path(), RoleName::Node, |args| args.node = Some(NodeId(7))).unwrap();
+        let again = issue(folder.path(), RoleName::Node, |_| {}).unwrap_err();
+        assert_eq!(code(&again), 2);
+        assert!(again.to_string().contains("--force"));
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_words() {
+        let folder = authority();
+        let cases: [(&str, anyhow::Result<()>); 3] = [
+            ("a-z", issue(folder.path(), RoleName::Node, |args| args.name = "No Name".into())),
+            (
+                "--role node",
+                issue(folder.path(), RoleName::Admin, |args| args.node = Some(NodeId(7))),
+            ),
+            (
+                "authority",
+                issue(folder.path(), RoleName::Node, |args| args.authority = "no".into()),
+            ),
+        ];
+        for (word, outcome) in cases {
+            let error = outcome.unwrap_err();
+            assert_eq!(code(&error), 2, "{error:#}");
+            assert!(format!("{error:#}").contains(word), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn identities_have_one_spelling() {
+        let cases = [
+            ("0123456789abcdef", Some(0x0123_4567_89ab_cdef)),
+            ("123", None),
+            ("0123456789abcdeg", None),
+            ("+123456789abcdef", None),
+            ("", None),
+        ];
+        for (text, value) in cases {
+            assert_eq!(hex(text), value, "{text}");
+        }
+    }
+}

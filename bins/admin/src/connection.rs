@@ -1,0 +1,50 @@
+//! From flags and profile to a connected client.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jedlik_client::profile::{Overrides, Profile, Surroundings};
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::{Client, ClientConfig, ClientError, StartError};
+
+/// How to reach the cluster; a profile saves giving these each time.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// The profile file to use
+    #[arg(long, global = true, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// A node to ask first, host:port; may be given several times
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    seed: Vec<String>,
+    /// The admin's certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// The certificate's private key
+    #[arg(long, global = true, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The certificate of the cluster's authority
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_cert: Option<PathBuf>,
+}
+
+impl ConnectionArgs {
+    /// Connects as the flags and the profile say.
+    pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+        let overrides = Overrides {
+            profile: self.profile.clone(),
+            seeds: self.seed.clone(),
+            ca: self.ca_cert.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+        };
+        let profile =
+            Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
+        Client::connect(ClientConfig::from_profile(&profile)?).await
+    }
+
+    /// Connects and asks any node.
+    pub(crate) async fn ask(&self, request: AdminRequest) -> Result<AdminResponse, ClientError> {
+        self.connect().await?.admin(request, None).await
+    }
+}

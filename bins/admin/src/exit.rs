@@ -1,0 +1,70 @@
+//! Exit codes, and how an error becomes one.
+//!
+//! Invariant: the codes are those of `--help`; scripts depend on them.
+
+use std::io::ErrorKind as IoErrorKind;
+use std::process::ExitCode;
+
+use jedlik_client::ClientError;
+
+/// Unavailable, timed out, or failed in part.
+pub(crate) const UNAVAILABLE: u8 = 3;
+const USAGE: u8 = 2;
+
+/// Something that the one who typed the command can put right.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The code for an error: what the client library says of it, or what was said when it came up.
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<ClientError>() {
+        Some(error) => error.kind().exit_code(),
+        None if error.is::<Usage>() => USAGE,
+        None => UNAVAILABLE,
+    }
+}
+
+/// Says what went wrong and gives its code; a reader that closed our output is no error.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let closed = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == IoErrorKind::BrokenPipe)
+    };
+    if error.chain().any(closed) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("jedlik-admin: {error:#}");
+    code(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+    use jedlik_client::ClientError;
+    use jedlik_client::protocol::error::{ErrorCode, Failure};
+
+    use super::{Usage, code};
+
+    #[test]
+    fn every_error_has_the_code_that_help_promises() {
+        let failure = |code| Failure::new(code, "no");
+        let cases: [(anyhow::Error, u8); 5] = [
+            (ClientError::Forbidden(failure(ErrorCode::Forbidden)).into(), 2),
+            (ClientError::Refused(failure(ErrorCode::PlanChanged)).into(), 2),
+            (anyhow::Error::from(ClientError::NoLayout).context("while planning"), 3),
+            (anyhow!("no such file").context(Usage("bad".into())), 2),
+            (anyhow!("disk full"), 3),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(code(&error), expected, "{error:#}");
+        }
+    }
+}
