@@ -15,6 +15,7 @@ use jedlik_net::{Connection, Credentials, Endpoint, Handler};
 use jedlik_protocol::ClusterId;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerResponse;
 
 /// Answers each frame with a short one.
@@ -25,7 +26,7 @@ impl Handler for Answer {
         for frame in frames.drain(..) {
             if let Frame::PeerResponse { id, .. } = frame {
                 // A refused answer would show as an exchange that never ends.
-                let _ = connection.send(message(id, 16));
+                let _ = connection.send(answer(id));
             }
         }
     }
@@ -56,7 +57,7 @@ impl Ask {
     fn start(&self, connection: &Connection, slot: u64) {
         let index = usize::try_from(slot).expect("a few hundred slots");
         self.started[index].store(self.now_ns(), Ordering::Relaxed);
-        let _ = connection.send(message(slot, 970));
+        let _ = connection.send(question(slot));
     }
 }
 
@@ -65,19 +66,23 @@ impl Handler for Ask {
         let now = self.now_ns();
         let mut waits = self.waits_ns.lock().unwrap_or_else(PoisonError::into_inner);
         for frame in frames.drain(..) {
-            let Frame::PeerResponse { id, .. } = frame else { continue };
-            let index = usize::try_from(id).expect("a few hundred slots");
+            let Frame::Gossip(Gossip::Alive { nonce: slot }) = frame else { continue };
+            let index = usize::try_from(slot).expect("a few hundred slots");
             waits.push(now - self.started[index].load(Ordering::Relaxed));
             if self.running.load(Ordering::Relaxed) {
-                self.start(connection, id);
+                self.start(connection, slot);
             }
         }
     }
 }
 
-fn message(id: u64, length: usize) -> Frame {
-    let failure = Failure::new(ErrorCode::Internal, "x".repeat(length));
+fn question(id: u64) -> Frame {
+    let failure = Failure::new(ErrorCode::Internal, "x".repeat(900));
     Frame::PeerResponse { id, response: PeerResponse::Refused(failure) }
+}
+
+fn answer(nonce: u64) -> Frame {
+    Frame::Gossip(Gossip::Alive { nonce })
 }
 
 fn credentials(authority: &Authority, node: u64) -> anyhow::Result<Credentials> {
@@ -132,7 +137,8 @@ async fn measure(authority: &Authority, in_flight: u64, length: Duration) -> any
 async fn main() -> anyhow::Result<()> {
     let seconds = std::env::args().nth(1).map_or(Ok(4), |argument| argument.parse())?;
     let authority = Authority::create(ClusterId(1))?;
-    println!("1 KiB out, {} bytes back", message(0, 16).encode().len());
+    let (out, back) = (question(0).encode().len(), answer(0).encode().len());
+    println!("{out} bytes out, {back} bytes back");
     for in_flight in [1, 16, 64, 256] {
         measure(&authority, in_flight, Duration::from_secs(seconds)).await?;
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jedlik_protocol::ClusterId;
+use ring::hmac;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -32,6 +33,8 @@ struct Parts {
     roots: Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: Arc<SingleCertAndKey>,
+    /// Made from the private key, to derive others from.
+    secret: hmac::Key,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
@@ -190,6 +193,11 @@ impl Credentials {
         &self.parts.verifier
     }
 
+    /// A key for another purpose, the same whenever the private key is.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.parts.secret, purpose).as_ref())
+    }
+
     fn checked(
         authority: &Source,
         certificate: &Source,
@@ -224,8 +232,9 @@ impl Credentials {
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
             .build()
             .map_err(|_| not_an_authority())?;
-        let key = Arc::new(key.key_for(certificate, chain.clone())?);
-        Ok(Self { parts: Arc::new(Parts { identity, cluster, roots, chain, key, verifier }) })
+        let (key, secret) = key.key_for(certificate, chain.clone())?;
+        let parts = Parts { identity, cluster, roots, chain, key, secret, verifier };
+        Ok(Self { parts: Arc::new(parts) })
     }
 
     /// Whether a peer would take the certificate now.
@@ -304,11 +313,12 @@ impl Source {
         &self,
         certificate: &Self,
         chain: Vec<CertificateDer<'static>>,
-    ) -> Result<SingleCertAndKey, CredentialsError> {
+    ) -> Result<(Arc<SingleCertAndKey>, hmac::Key), CredentialsError> {
         let key =
             PrivateKeyDer::from_pem_slice(&self.pem).map_err(|_| self.not_pem("private key"))?;
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, key.secret_der());
         let certified = CertifiedKey::from_der(chain, key, &provider());
-        certified.map(SingleCertAndKey::from).map_err(|error| match error {
+        certified.map(|key| (Arc::new(key.into()), secret)).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 CredentialsError::KeyMismatch {
                     key: self.path.clone(),

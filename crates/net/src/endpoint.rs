@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::codec::PROTOCOL;
-use quinn::{EndpointConfig, Incoming, RecvStream, TokioRuntime};
+use quinn::{Incoming, RecvStream, TokioRuntime};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS};
-use crate::tls::{Refusal, client_config, server_config};
+use crate::tls::{Refusal, client_config, endpoint_config, server_config};
 use crate::{CloseCode, ConnectError, Connection, Credentials, Handler, Identity, Role};
 
 /// What QUIC calls the other side in its first packet. The identity is checked instead, see [`crate::tls`].
@@ -105,7 +105,7 @@ impl Endpoint {
         let quic = UdpSocket::bind(address)
             .and_then(|socket| {
                 let runtime = Arc::new(TokioRuntime);
-                quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
+                quinn::Endpoint::new(endpoint_config(credentials), Some(config), socket, runtime)
             })
             .map_err(|source| NetError::Bind { address, source })?;
         let endpoint = Self::new(quic, address, credentials, handler, protocol)?;

@@ -77,7 +77,6 @@ impl Peer {
     /// # Errors
     /// [`SendError::Closed`] at once while the peer is known to be down, [`SendError::Full`] when
     /// too much waits.
-    #[expect(clippy::needless_pass_by_value, reason = "a sent frame is given away")]
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
         let connection = {
             let mut stage = self.shared.stage();

@@ -4,9 +4,11 @@
 //! name, which says nothing about a cluster, gives way to the check of the identity.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jedlik_hashing::NodeId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ConnectionId, ConnectionIdGenerator};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -21,8 +23,40 @@ use crate::limits::{
 };
 use crate::{ConnectError, Credentials, Identity, Role};
 
+const CONNECTION_ID_BYTES: usize = 8;
+
 /// What the verifier has against the other side, for the one who dials.
 pub(crate) type Refusal = Arc<OnceLock<ConnectError>>;
+
+/// What a node's socket says of connections that it does not know.
+///
+/// Its key follows from the node's own, so a node that was killed and is back tells its peers with its
+/// first answer that their connections are gone; without that they would wait for [`IDLE_TIMEOUT`].
+pub(crate) fn endpoint_config(credentials: &Credentials) -> quinn::EndpointConfig {
+    let mut config = quinn::EndpointConfig::new(Arc::new(credentials.derive(b"stateless reset")));
+    config.cid_generator(|| Box::new(RandomIds));
+    config
+}
+
+/// Takes every connection id for one that an earlier life of the node may have given out, where the
+/// default would drop packets that carry such an id without an answer.
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; CONNECTION_ID_BYTES];
+        getrandom::fill(&mut id).expect("a system that has made TLS keys has randomness");
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
 
 /// How a node takes connections: a certificate is mandatory.
 pub(crate) fn server_config(credentials: &Credentials, protocol: &[u8]) -> quinn::ServerConfig {
@@ -82,7 +116,7 @@ fn transport() -> quinn::TransportConfig {
         .datagram_receive_buffer_size(None)
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("a few seconds fit")))
-        .initial_rtt(std::time::Duration::from_millis(10));
+        .initial_rtt(Duration::from_millis(10));
     transport
 }
 
@@ -101,12 +135,11 @@ impl NodeVerifier {
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), (ConnectError, rustls::Error)> {
+    ) -> Result<(), rustls::Error> {
         let presented = Identity::of(certificate);
+        let (roots, algorithms) = (self.credentials.roots(), self.algorithms.all);
         ParsedCertificate::try_from(certificate)
             .and_then(|parsed| {
-                let roots = self.credentials.roots();
-                let algorithms = self.algorithms.all;
                 verify_server_cert_signed_by_trust_anchor(
                     &parsed,
                     roots,
@@ -115,9 +148,18 @@ impl NodeVerifier {
                     algorithms,
                 )
             })
-            .map_err(|error| (ConnectError::from_verification(&error, presented.clone()), error))?;
-        self.check_identity(presented)
-            .map_err(|refusal| (refusal, CertificateError::ApplicationVerificationFailure.into()))
+            .inspect_err(|error| {
+                self.refuse(ConnectError::from_verification(error, presented.clone()));
+            })?;
+        self.check_identity(presented).map_err(|refusal| {
+            self.refuse(refusal);
+            CertificateError::ApplicationVerificationFailure.into()
+        })
+    }
+
+    /// Keeps the first refusal; a handshake has one certificate.
+    fn refuse(&self, refusal: ConnectError) {
+        let _ = self.refusal.set(refusal);
     }
 
     fn check_identity(&self, presented: Option<Identity>) -> Result<(), ConnectError> {
@@ -147,14 +189,7 @@ impl ServerCertVerifier for NodeVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.check(end_entity, intermediates, now) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err((refusal, error)) => {
-                // The first refusal stands; a handshake has one certificate.
-                let _ = self.refusal.set(refusal);
-                Err(error)
-            }
-        }
+        self.check(end_entity, intermediates, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -8,8 +8,10 @@ use jedlik_hashing::NodeId;
 use super::{Backoff, Peer, PeerState};
 use crate::endpoint::tests::{End, Keys, probe};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, PEER_QUEUE_FRAMES};
-use crate::{ConnectError, SendError};
+use crate::{CloseReason, ConnectError, Credentials, SendError};
 
+/// Far beyond what anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Waits until the peer's state is as wanted.
@@ -19,7 +21,7 @@ async fn reached(peer: &Peer, wanted: impl Fn(&PeerState) -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let state = tokio::time::timeout(Duration::from_secs(20), reached).await;
+    let state = tokio::time::timeout(PATIENCE, reached).await;
     assert!(state.is_ok(), "it stays {:?}", peer.state());
 }
 
@@ -66,7 +68,8 @@ async fn a_peer_that_is_down_refuses_at_once_and_says_why() {
 #[tokio::test]
 async fn a_peer_comes_back_when_the_other_end_does() {
     let keys = Keys::new();
-    let first = End::bind(LOOPBACK, &keys.node(1));
+    let theirs = keys.node(1);
+    let first = End::bind(LOOPBACK, &theirs);
     let address = first.endpoint.local_addr();
     let mut client = End::bind(LOOPBACK, &keys.node(2));
     let peer = Peer::new(&client.endpoint, address, Some(NodeId(1)));
@@ -75,21 +78,43 @@ async fn a_peer_comes_back_when_the_other_end_does() {
     client.closed().await;
     reached(&peer, |state| matches!(state, PeerState::Down { .. })).await;
     drop(first);
-    let mut second = rebind(address, &keys).await;
+    let mut second = rebind(address, &theirs).await;
     reached(&peer, |state| *state == PeerState::Up).await;
     peer.send(probe(1)).unwrap();
     assert_eq!(second.frame().await, probe(1));
 }
 
+#[test]
+fn a_node_that_was_killed_and_is_back_says_so_before_it_would_have_been_taken_for_silent() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let keys = Keys::new();
+    let theirs = keys.node(1);
+    let (killed, back, ours) = (runtime(), runtime(), runtime());
+    let first = killed.block_on(async { End::bind(LOOPBACK, &theirs) });
+    let address = first.endpoint.local_addr();
+    let (mut client, connection) = ours.block_on(async {
+        let client = End::bind(LOOPBACK, &keys.node(2));
+        let connection = client.endpoint.connect(address, None).await.unwrap();
+        (client, connection)
+    });
+    // Without a goodbye.
+    killed.shutdown_timeout(PATIENCE);
+    drop(first);
+    let _second = back.block_on(rebind(address, &theirs));
+    connection.send(probe(1)).unwrap();
+    let why = ours.block_on(client.closed());
+    assert_eq!(why, CloseReason::Broken { reason: "reset by peer".into() });
+}
+
 /// Takes the port again once the first owner's tasks have let go of it.
-async fn rebind(address: SocketAddr, keys: &Keys) -> End {
+async fn rebind(address: SocketAddr, credentials: &Credentials) -> End {
     let free = async {
         while UdpSocket::bind(address).is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), free).await.expect("the port is let go");
-    End::bind(address, &keys.node(1))
+    tokio::time::timeout(PATIENCE, free).await.expect("the port is let go");
+    End::bind(address, credentials)
 }
 
 #[tokio::test]
