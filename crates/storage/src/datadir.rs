@@ -120,7 +120,7 @@ impl DataDir {
             return Err(OpenError::NewerFormat { path, found: number(8), known: STATE_FORMAT });
         }
         let state = &bytes[STATE_HEADER_BYTES..];
-        if crc32fast::hash(state) != number(12) {
+        if number(8) == 0 || crc32fast::hash(state) != number(12) {
             return Err(damaged("its checksum does not match"));
         }
         Ok(Some(state.to_vec()))

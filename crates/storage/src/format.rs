@@ -144,3 +144,6 @@ fn checksum(key: &[u8], body: &[u8]) -> u32 {
     hasher.update(body);
     hasher.finalize()
 }
+
+#[cfg(test)]
+mod tests;

@@ -365,3 +365,6 @@ impl Drop for Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

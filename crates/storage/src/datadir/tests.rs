@@ -1,1 +1,137 @@
+use std::fs;
 
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_protocol::{ClusterId, Incarnation};
+use tempfile::tempdir;
+
+use super::DataDir;
+use crate::{Identity, OpenError};
+
+fn identity() -> Identity {
+    Identity {
+        cluster: ClusterId(0xfeed_0000_0000_0001),
+        node: NodeId(2),
+        shards: 4,
+        engine: "redb".into(),
+        partitions: PartitionCount::DEFAULT,
+    }
+}
+
+fn refusal(opened: Result<DataDir, OpenError>) -> (OpenError, String) {
+    let error = opened.expect_err("refused");
+    let text = error.to_string();
+    (error, text)
+}
+
+#[test]
+fn an_incarnation_is_kept_over_a_clean_stop_alone() {
+    let place = tempdir().unwrap();
+    let path = place.path().join("data");
+    assert_eq!(DataDir::shards_at(&path).unwrap(), None);
+    let first = DataDir::open(&path, &identity(), Incarnation(1)).unwrap();
+    assert!(first.was_clean());
+    assert_eq!((first.incarnation(), first.generation()), (Incarnation(1), 1));
+    first.mark_clean().unwrap();
+
+    let second = DataDir::open(&path, &identity(), Incarnation(2)).unwrap();
+    assert!(second.was_clean());
+    assert_eq!((second.incarnation(), second.generation()), (Incarnation(1), 2));
+    drop(second);
+
+    let third = DataDir::open(&path, &identity(), Incarnation(3)).unwrap();
+    assert!(!third.was_clean());
+    assert_eq!((third.incarnation(), third.generation()), (Incarnation(3), 3));
+    assert_eq!(DataDir::shards_at(&path).unwrap(), Some(4));
+}
+
+#[test]
+fn a_directory_in_use_is_refused_and_left_as_it_is() {
+    let place = tempdir().unwrap();
+    let first = DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
+    let (error, text) = refusal(DataDir::open(place.path(), &identity(), Incarnation(2)));
+    assert!(matches!(error, OpenError::InUse { .. }), "{text}");
+    first.mark_clean().unwrap();
+    let next = DataDir::open(place.path(), &identity(), Incarnation(3)).unwrap();
+    assert_eq!((next.incarnation(), next.generation()), (Incarnation(1), 2));
+}
+
+#[test]
+fn a_directory_made_for_something_else_is_refused_with_what_to_do() {
+    let place = tempdir().unwrap();
+    drop(DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap());
+    let own = "point the node at its own data directory";
+    let fixed = "set the configuration back";
+    for (expected, what, remedy) in [
+        (Identity { cluster: ClusterId(9), ..identity() }, "has cluster feed000000000001", own),
+        (Identity { node: NodeId(9), ..identity() }, "has node 0000000000000002", own),
+        (Identity { shards: 9, ..identity() }, "has a shard count of 4", fixed),
+        (Identity { engine: "memory".into(), ..identity() }, "has engine redb", fixed),
+        (
+            Identity { partitions: PartitionCount::new(64).unwrap(), ..identity() },
+            "has a partition count of 256",
+            fixed,
+        ),
+    ] {
+        let (_, text) = refusal(DataDir::open(place.path(), &expected, Incarnation(2)));
+        assert!(text.contains(what) && text.contains(remedy), "{text}");
+    }
+    let generation = DataDir::open(place.path(), &identity(), Incarnation(2)).unwrap().generation();
+    assert_eq!(generation, 2, "a refusal is no start");
+}
+
+#[test]
+fn newer_damaged_and_strange_directories_are_refused() {
+    for (content, wanted) in [
+        ("format = 2\nsomething = \"new\"\n", "has format 2, newer than 1"),
+        ("format = ", "is damaged"),
+        ("format = 1\n", "is damaged: missing field"),
+    ] {
+        let place = tempdir().unwrap();
+        fs::write(place.path().join("node.toml"), content).unwrap();
+        let (_, text) = refusal(DataDir::open(place.path(), &identity(), Incarnation(1)));
+        assert!(text.contains(wanted), "{text}");
+    }
+    let place = tempdir().unwrap();
+    fs::write(place.path().join("thesis.tex"), "").unwrap();
+    let (error, text) = refusal(DataDir::open(place.path(), &identity(), Incarnation(1)));
+    assert!(matches!(error, OpenError::NotADataDir { .. }), "{text}");
+}
+
+#[test]
+fn a_first_start_that_was_interrupted_can_be_repeated() {
+    let place = tempdir().unwrap();
+    fs::write(place.path().join("lock"), "").unwrap();
+    fs::write(place.path().join("node.toml.new"), "form").unwrap();
+    DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
+}
+
+#[test]
+fn membership_state_is_replaced_whole_and_checked() {
+    let place = tempdir().unwrap();
+    let directory = DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
+    assert_eq!(directory.load_state().unwrap(), None);
+    directory.save_state(b"one").unwrap();
+    directory.save_state(b"two, longer").unwrap();
+    assert_eq!(directory.load_state().unwrap(), Some(b"two, longer".to_vec()));
+
+    let path = place.path().join("state");
+    let bytes = fs::read(&path).unwrap();
+    for at in 0..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(directory.load_state().is_err(), "byte {at}");
+    }
+    let mut newer = bytes;
+    newer[8] = 2;
+    fs::write(&path, newer).unwrap();
+    assert!(matches!(directory.load_state(), Err(OpenError::NewerFormat { found: 2, .. })));
+}
+
+#[test]
+fn each_shard_has_a_directory_of_its_own() {
+    let place = tempdir().unwrap();
+    let directory = DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
+    let (zero, one) = (directory.shard_dir(0).unwrap(), directory.shard_dir(1).unwrap());
+    assert!(zero.is_dir() && one.is_dir() && zero != one);
+}

@@ -37,6 +37,9 @@ mod replay;
 mod segment;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use frame::{PAYLOAD_LIMIT_BYTES, push as push_frame};
 pub use replay::{DamagedRegion, Recovery};
 pub(crate) use replay::{Replayed, replay};

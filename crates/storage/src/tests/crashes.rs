@@ -130,7 +130,7 @@ fn survives(engine: fn(&Machine) -> Engine, puts: &[Put], seed: u64, moment: f64
 
 proptest! {
     #![proptest_config(proptest::test_runner::Config {
-        cases: 200, failure_persistence: None, ..Default::default()
+        cases: 100, failure_persistence: None, ..Default::default()
     })]
 
     #[test]

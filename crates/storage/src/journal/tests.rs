@@ -1,0 +1,181 @@
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use jedlik_protocol::Durability;
+
+use super::replay::{DamagedRegion, Recovery, replay};
+use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
+use crate::faulty::{FaultyDisk, Machine};
+use crate::fixtures::{IDENTITY, key, record};
+use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A journal of so many synced groups of one frame each, for keys "0", "1" and so on.
+fn journal_of(frames: u64) -> FaultyDisk {
+    let disk = FaultyDisk::new(&Machine::new(1));
+    let (sender, completions) = channel::<Vec<Completion>>();
+    let completed = Box::new(move |done| drop(sender.send(done)));
+    let options = ShardOptions::new(IDENTITY, "/faulty".into());
+    let engine = Arc::new(MemoryStore::new());
+    let (mut shard, _) =
+        Shard::open_on(Box::new(disk.clone()), options, engine, completed).unwrap();
+    for i in 0..frames {
+        shard.apply(i, key(&i.to_string()), record(i + 1, 1, 50), Durability::Synced).unwrap();
+        shard.submit();
+        let done = completions.recv_timeout(PATIENCE).expect("an answer");
+        done.into_iter().for_each(|done| done.result.unwrap());
+    }
+    disk
+}
+
+fn read(disk: &FaultyDisk) -> (Recovery, MemoryStore) {
+    let engine = MemoryStore::new();
+    let replayed = replay(disk, IDENTITY, &engine, 1 << 20).unwrap();
+    (replayed.recovery, engine)
+}
+
+fn only_segment(disk: &FaultyDisk) -> (String, Vec<u8>) {
+    let names = disk.names();
+    assert_eq!(names.len(), 1);
+    (names[0].clone(), disk.bytes(&names[0]))
+}
+
+/// All frames of these tests have the same length.
+fn frame_length(bytes: &[u8], frames: usize) -> usize {
+    assert_eq!((bytes.len() - SEGMENT_HEADER_BYTES) % frames, 0);
+    (bytes.len() - SEGMENT_HEADER_BYTES) / frames
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_ends_the_replay_cleanly() {
+    let disk = journal_of(3);
+    let (name, bytes) = only_segment(&disk);
+    let last = bytes.len() - frame_length(&bytes, 3);
+    for end in last..bytes.len() {
+        disk.put(&name, bytes[..end].to_vec());
+        let (recovery, engine) = read(&disk);
+        let torn_bytes = (end - last) as u64;
+        assert_eq!(recovery, Recovery { records: 2, segments: 1, torn_bytes, damaged: vec![] });
+        assert_eq!(engine.record_count().unwrap(), 2);
+    }
+}
+
+#[test]
+fn a_last_frame_with_any_byte_changed_is_torn() {
+    let disk = journal_of(2);
+    let (name, bytes) = only_segment(&disk);
+    let length = frame_length(&bytes, 2);
+    for at in bytes.len() - length..bytes.len() {
+        disk.put(&name, bytes.clone());
+        disk.edit(&name, |bytes| bytes[at] ^= 0x10);
+        let (recovery, _) = read(&disk);
+        assert_eq!((recovery.records, recovery.damaged.len()), (1, 0), "byte {at}");
+        assert_eq!(recovery.torn_bytes, length as u64);
+    }
+}
+
+#[test]
+fn damage_before_synced_frames_is_reported_and_the_rest_is_replayed() {
+    let disk = journal_of(4);
+    let (name, bytes) = only_segment(&disk);
+    let length = frame_length(&bytes, 4);
+    let second = SEGMENT_HEADER_BYTES + length;
+    for at in second..second + length {
+        disk.put(&name, bytes.clone());
+        disk.edit(&name, |bytes| bytes[at] ^= 0x10);
+        let (recovery, engine) = read(&disk);
+        assert_eq!(recovery.records, 3, "byte {at}");
+        let region = DamagedRegion {
+            segment: name.clone(),
+            offset_bytes: second as u64,
+            length_bytes: length as u64,
+            records: 1,
+        };
+        assert_eq!(recovery.damaged, [region]);
+        assert_eq!(engine.load(&key("1")).unwrap(), None);
+        assert!(engine.load(&key("3")).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_frame_missing_without_a_trace_is_reported() {
+    let disk = journal_of(4);
+    let (name, bytes) = only_segment(&disk);
+    let length = frame_length(&bytes, 4);
+    let second = SEGMENT_HEADER_BYTES + length;
+    disk.edit(&name, |bytes| drop(bytes.drain(second..second + length)));
+    let (recovery, _) = read(&disk);
+    assert_eq!((recovery.records, recovery.torn_bytes), (3, 0));
+    assert_eq!(recovery.damaged.len(), 1);
+    assert_eq!((recovery.damaged[0].records, recovery.damaged[0].length_bytes), (1, 0));
+}
+
+#[test]
+fn a_segment_whose_header_is_damaged_is_reported() {
+    let disk = journal_of(2);
+    let (name, _) = only_segment(&disk);
+    disk.edit(&name, |bytes| bytes[20] ^= 1);
+    let (recovery, _) = read(&disk);
+    assert_eq!((recovery.records, recovery.damaged.len()), (0, 1));
+}
+
+#[test]
+fn a_segment_cut_short_while_it_was_begun_is_torn() {
+    let disk = journal_of(1);
+    let (name, bytes) = only_segment(&disk);
+    for end in 0..SEGMENT_HEADER_BYTES {
+        disk.put(&name, bytes[..end].to_vec());
+        let (recovery, _) = read(&disk);
+        assert_eq!((recovery.records, recovery.damaged.len()), (0, 0));
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_and_nothing_is_removed() {
+    let disk = journal_of(1);
+    let (name, _) = only_segment(&disk);
+    disk.edit(&name, |bytes| {
+        bytes[8] = 2;
+        let checksum = crc32fast::hash(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+    });
+    let error = replay(&disk, IDENTITY, &MemoryStore::new(), 1 << 20).err().expect("refused");
+    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert_eq!(disk.names(), [name]);
+}
+
+#[test]
+fn a_value_that_looks_like_a_frame_is_never_replayed() {
+    // A whole journal of another shard's run as the bytes of a value, then damage before it.
+    let (_, other) = only_segment(&journal_of(2));
+    let disk = journal_of(1);
+    let (name, bytes) = only_segment(&disk);
+    disk.put(&name, [&bytes[..], &other[SEGMENT_HEADER_BYTES..]].concat());
+    let (recovery, engine) = read(&disk);
+    assert_eq!((recovery.records, engine.record_count().unwrap()), (1, 1));
+}
+
+#[test]
+fn other_files_in_the_directory_are_left_alone() {
+    let disk = journal_of(1);
+    disk.put("notes.txt", b"mine".to_vec());
+    assert_eq!(read(&disk).0.segments, 1);
+    assert!(disk.list().unwrap().contains(&"notes.txt".to_owned()));
+}
+
+#[test]
+fn headers_and_names_read_back() {
+    let header =
+        Header { identity: IDENTITY, number: 5, first_lsn: 6, synced_through: 4, salt: 0xfeed };
+    let bytes = header.encode();
+    assert_eq!(Header::parse(&bytes), Ok(header));
+    for at in 0..bytes.len() {
+        let mut bytes = bytes;
+        bytes[at] ^= 4;
+        assert_eq!(Header::parse(&bytes), Err(HeaderError::Unreadable), "byte {at}");
+    }
+    assert_eq!(segment::number(&segment::name(17)), Some(17));
+    assert_eq!(segment::number("17.journal"), None);
+}
