@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
+use jedlik_vclock::planted::{self, Bug};
 
 use crate::tally::{Needs, Shortfall, Tally, Target, Verdict, verdict};
 
@@ -93,8 +94,9 @@ impl Put {
             progress: Progress::Asked,
             failures: 0,
         });
+        let missing = u8::from(planted::on(Bug::AcknowledgementMissing));
         let mut put = Self {
-            needs: plan.needs,
+            needs: Needs { answers: plan.needs.answers - missing, ..plan.needs },
             deadline_us: plan.deadline_us,
             replicas: replicas.collect(),
             answered: false,

@@ -9,7 +9,7 @@ use jedlik_protocol::client::{GetAnswer, Version};
 use jedlik_protocol::error::{ErrorCode, Failure, InvalidQuorum};
 use jedlik_protocol::limits::TIMEOUT_MAX_MS;
 use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
-use jedlik_vclock::Content;
+use jedlik_vclock::{Content, Dot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a bucket's client sees of a record at this time.
@@ -50,10 +50,16 @@ pub(crate) fn context(record: &Record, cluster: ClusterId, key: &Key) -> Blob {
     Context(record.clock().clone()).encode(cluster, key)
 }
 
+/// What tells a client one version of a key from every other.
+#[must_use]
+pub fn version_tag(dot: Dot) -> u64 {
+    xxh3_64_with_seed(&dot.counter.to_le_bytes(), dot.actor.0)
+}
+
 fn version(sibling: &Sibling) -> Version {
     Version {
         content: sibling.content.clone(),
-        tag: xxh3_64_with_seed(&sibling.dot.counter.to_le_bytes(), sibling.dot.actor.0),
+        tag: version_tag(sibling.dot),
         written_at_ms: sibling.written_at_ms,
         expires_at_ms: sibling.expires_at_ms,
     }

@@ -20,6 +20,7 @@ mod scan;
 mod serve;
 mod wakes;
 
+pub use answer::version_tag;
 pub use io::{Config, Counter, Input, Output, RangeResult, StorageFault};
 pub use replica::Replica;
 

@@ -9,8 +9,11 @@ use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, Context, Incarnation, Now, PlacedKey, Record, StoredRecord};
-use jedlik_vclock::{ActorId, Content, VectorClock};
+use jedlik_protocol::{
+    Blob, Context, EncodedRecord, Incarnation, Now, PlacedKey, Record, StoredRecord,
+};
+use jedlik_vclock::planted::{self, Bug};
+use jedlik_vclock::{ActorId, Content, VectorClock, WriteId};
 use rand_core::Rng;
 
 use crate::answer::{context, deadline_us, resolve, resolve_n, shortfall};
@@ -38,6 +41,7 @@ pub(crate) struct PutOperation {
     asker: Asker,
     key: PlacedKey,
     stored: StoredRecord,
+    write_id: WriteId,
     context: Blob,
     siblings: u16,
     warning: bool,
@@ -56,6 +60,16 @@ impl PutOperation {
         } else {
             self.machine.handle_failure(now.mono_us, from);
         }
+    }
+
+    /// What the other replicas get: the whole merged record (see the actor rule).
+    fn sent(&self) -> EncodedRecord {
+        if planted::on(Bug::NewVersionSentAlone)
+            && let Ok(record) = self.stored.record.decode()
+        {
+            return EncodedRecord::encode(&record.alone(self.write_id));
+        }
+        self.stored.record.clone()
     }
 
     fn answer(&self, result: Result<PutSuccess, Shortfall>) -> ClientResponse {
@@ -141,7 +155,10 @@ impl Replica {
         for id in waiting {
             let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
             self.sleep(id);
-            let fresh = (self.config.incarnation, ActorId(self.random.next_u64()));
+            let drawn = ActorId(self.random.next_u64());
+            let actor =
+                if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
+            let fresh = (self.config.incarnation, actor);
             let minted = held.as_mut().map_err(|failure| failure.clone()).and_then(|held| {
                 let minted =
                     mint(held, &put.request, &put.context, &put.props, now.wall_ms, fresh)?;
@@ -207,6 +224,7 @@ impl Replica {
             context: context(record, self.config.cluster, &key.key),
             key: key.clone(),
             stored: minted.stored,
+            write_id: put.request.write_id,
             siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
             warning: siblings >= usize::from(put.props.sibling_warning),
         };
@@ -228,7 +246,7 @@ impl Replica {
                     self.emit(Output::Apply { ticket, key, record, durability });
                 }
                 PutOutput::Write { node, durability } => {
-                    let (key, record) = (put.key.key.clone(), put.stored.record.clone());
+                    let (key, record) = (put.key.key.clone(), put.sent());
                     self.call(now, node, Some(id), PeerRequest::Write { key, record, durability });
                 }
                 PutOutput::Answer(result) => {

@@ -7,6 +7,7 @@ use alloc::format;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, LayoutVersion, Now, PlacedKey, StoredRecord};
+use jedlik_vclock::planted::{self, Bug};
 
 use crate::get::GetOperation;
 use crate::io::{Counter, Output, RangeResult, StorageFault};
@@ -153,7 +154,7 @@ impl Replica {
         durability: Durability,
         result: &Result<(), StorageFault>,
     ) {
-        if result.is_err() {
+        if result.is_err() && !planted::on(Bug::DotReusedAfterLostWrite) {
             self.renew_incarnation();
         }
         let me = self.config.me;

@@ -5,6 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::planted::{self, Bug};
 use crate::{ActorId, VectorClock};
 
 /// One life of a node: kept over a clean stop, drawn anew at every other start.
@@ -53,7 +54,8 @@ pub fn actor_for(
     // Somebody has seen what this node issued and no longer holds.
     let lost = context.counter(actor) > held;
     let exhausted = held >= u64::MAX - 1;
-    if incarnation != now_in || pruned || lost || exhausted { fresh } else { actor }
+    let other_life = incarnation != now_in && !planted::on(Bug::ActorKeptAcrossUncleanStart);
+    if other_life || pruned || lost || exhausted { fresh } else { actor }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use core::mem;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::planted::{self, Bug};
 use crate::{ActorId, ClockEntry, Dot, VectorClock};
 
 /// A client's name for one put, kept over its retries.
@@ -239,6 +240,16 @@ impl<V: Clone> Record<V> {
         }
         self.siblings = merged;
         self.clock.merge(&other.clock);
+        if planted::on(Bug::MergedByTimestamp) {
+            self.siblings = self.newest().cloned().into_iter().collect();
+        }
+    }
+
+    /// The record with one of its versions alone, as [`Bug::NewVersionSentAlone`] sends it.
+    #[must_use]
+    pub fn alone(&self, write_id: WriteId) -> Self {
+        let siblings = self.siblings.iter().filter(|sibling| sibling.write_id == write_id);
+        Self { clock: self.clock.clone(), siblings: siblings.cloned().collect() }
     }
 
     fn dots(&self) -> impl Iterator<Item = Dot> {

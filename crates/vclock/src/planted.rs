@@ -1,0 +1,66 @@
+//! Faults on purpose, for the simulator: each is a known way to get a Dynamo wrong.
+//!
+//! Invariant: without `--cfg jedlik_planted` there are none, and the compiler drops every switch.
+
+/// One fault that the simulator must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A put succeeds with an acknowledgement less than asked for.
+    AcknowledgementMissing,
+    /// An actor is extended although the node did not stop cleanly.
+    ActorKeptAcrossUncleanStart,
+    /// A node coordinates everything under one actor for ever.
+    OneActorPerNode,
+    /// The replicas are sent the new version without its siblings.
+    NewVersionSentAlone,
+    /// Of concurrent versions a merge keeps the one written last.
+    MergedByTimestamp,
+    /// A disk answers before it has synced.
+    AcknowledgedBeforeSync,
+    /// A coordinator goes on under its actor although its own write was lost.
+    DotReusedAfterLostWrite,
+}
+
+/// Every bug, in the order in which they are tried.
+pub const BUGS: [Bug; 7] = [
+    Bug::AcknowledgementMissing,
+    Bug::ActorKeptAcrossUncleanStart,
+    Bug::OneActorPerNode,
+    Bug::NewVersionSentAlone,
+    Bug::MergedByTimestamp,
+    Bug::AcknowledgedBeforeSync,
+    Bug::DotReusedAfterLostWrite,
+];
+
+/// Whether `bug` is in effect: never.
+#[cfg(not(jedlik_planted))]
+#[must_use]
+pub const fn on(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(jedlik_planted)]
+pub use switched::{on, plant};
+
+#[cfg(jedlik_planted)]
+mod switched {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Bug;
+
+    const NONE: u8 = u8::MAX;
+
+    /// For all threads at once: the simulator tries one bug after the other.
+    static PLANTED: AtomicU8 = AtomicU8::new(NONE);
+
+    /// Whether `bug` is in effect.
+    #[must_use]
+    pub fn on(bug: Bug) -> bool {
+        PLANTED.load(Ordering::Relaxed) == bug as u8
+    }
+
+    /// Puts one bug into effect in place of the one before, or none.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.store(bug.map_or(NONE, |bug| bug as u8), Ordering::Relaxed);
+    }
+}
