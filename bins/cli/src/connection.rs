@@ -27,7 +27,8 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The certificate's private key
-    #[arg(long, global = true, value_name = "FILE")]
+    // An id of its own, since commands have a positional argument `key`.
+    #[arg(id = "private_key", long = "key", global = true, value_name = "FILE")]
     key: Option<PathBuf>,
 }
 
