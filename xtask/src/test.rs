@@ -11,8 +11,8 @@ use crate::workspace::{Profile, Workspace};
 use crate::{step, words};
 
 /// Where the end-to-end tests find the binaries and the word list.
-const BINARIES: &str = "JEDLIK_BIN_DIR";
-const WORDS: &str = "JEDLIK_WORDS";
+const BINARIES: &str = "JEDLIK_TEST_BINARIES";
+const WORDS: &str = "JEDLIK_TEST_WORDS";
 
 /// What came of some tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

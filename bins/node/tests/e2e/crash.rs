@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Stdio;
 
 use crate::cluster::{Cluster, wait_until};
-use crate::load::{absent, key_of};
+use crate::load::absent;
 use crate::words;
 
 /// Acknowledged puts of a round before the nodes are killed; a little more each round.
@@ -69,5 +69,5 @@ fn acknowledged_before_the_crash(
     assert!(acked.lines().count() < keys.len(), "the load was over before the crash");
     // The load was killed as well, so its last line may be cut short.
     let whole = &acked[..acked.rfind('\n').map_or(0, |end| end + 1)];
-    whole.lines().map(key_of).collect()
+    whole.lines().map(str::to_owned).collect()
 }

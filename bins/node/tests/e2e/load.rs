@@ -52,7 +52,7 @@ fn nothing_fails_while_a_node_is_killed_and_started_again_and_reads_repair_it() 
         } else {
             cluster.restart(2)
         }
-        let written: Vec<String> = log().lines().rev().skip(1).take(500).map(key_of).collect();
+        let written: Vec<String> = log().lines().rev().skip(1).take(500).map(str::to_owned).collect();
         assert_eq!(runtime.block_on(absent(&client, &written)), [""; 0], "after the {event}");
     }
     let status = load.wait().unwrap();
@@ -84,11 +84,6 @@ fn dumped(cluster: &Cluster, index: usize, options: &[&str]) -> BTreeSet<String>
     let set: BTreeSet<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     assert_eq!(lines.len(), set.len(), "a word came twice");
     set
-}
-
-/// A line of the log of acknowledged keys.
-pub(crate) fn key_of(line: &str) -> String {
-    line.to_owned()
 }
 
 /// Gets every key and returns those that are not there. No get may fail.

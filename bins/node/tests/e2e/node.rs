@@ -15,8 +15,8 @@ use crate::tools::tool;
 
 /// Long enough for a debug build on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
-/// Small, so that a load goes through many of them.
-const SEGMENT_BYTES: u32 = 4 << 20;
+/// Small, so that a load passes it many times.
+const JOURNAL_BYTES: u32 = 4 << 20;
 /// Mounts a small disk that only the program after it sees, and becomes that program.
 const ON_SMALL_DISK: &str =
     "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" || exit 1; shift 2; exec \"$@\"";
@@ -54,7 +54,7 @@ impl Node {
         let (name, seeds) = (&self.name, seeds.join(", "));
         let config = format!(
             "data_dir = \"data\"\nlisten = \"{listen}\"\nseeds = [{seeds}]\nzone = \"{name}\"\n\n\
-             [storage]\nsegment_bytes = {SEGMENT_BYTES}\n\n\
+             [storage]\njournal_bytes = {JOURNAL_BYTES}\n\n\
              [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n"
         );
         fs::write(self.folder.join("node.toml"), config).unwrap();

@@ -8,7 +8,7 @@ const COUNT: usize = 104_334;
 
 /// The words, all different.
 pub(crate) fn all() -> Vec<String> {
-    match env::var_os("JEDLIK_WORDS") {
+    match env::var_os("JEDLIK_TEST_WORDS") {
         Some(path) => {
             let text = fs::read_to_string(path).unwrap();
             let words: Vec<String> = text.lines().map(str::to_owned).collect();
