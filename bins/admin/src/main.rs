@@ -91,12 +91,49 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::Args;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("jedlik-admin").chain(line.split(' ')))
+    }
 
     #[test]
     fn the_arguments_do_not_contradict_one_another() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_takes_its_arguments_beside_the_connections() {
+        for line in [
+            "ca init --dir ca",
+            "cert issue --ca ca --role node --name n1 --out tls --alt-name n1.example --days 30",
+            "cert issue --ca ca --role node --name n1 --out tls --node 0123456789abcdef --force",
+            "--json --ca-cert ca.pem --cert c.pem --key k.pem --seed a:1 cluster status",
+            "cluster plan --json",
+            "cluster commit 0123456789abcdef --no-wait",
+            "bucket list",
+            "bucket show carts --profile p.toml",
+            "bucket set carts r=3 ttl_ms=none",
+            "node stats",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn nonsense_exits_with_the_code_for_usage() {
+        for line in [
+            "ca init",
+            "cert issue --ca ca --role king --name n1 --out tls",
+            "cert issue --ca ca --role node --name n1 --out tls --node 7",
+            "cluster commit",
+            "bucket set carts",
+            "bucket set carts r",
+            "node",
+        ] {
+            assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
+        }
     }
 }

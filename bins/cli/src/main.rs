@@ -86,12 +86,56 @@ async fn run(args: Args) -> anyhow::Result<Exit> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
-    use super::Args;
+    use super::{Args, Command};
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        let words = std::iter::once("jedlik").chain(line.split(' '));
+        Args::try_parse_from(words).map(|args| args.command)
+    }
 
     #[test]
     fn the_arguments_do_not_contradict_one_another() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_takes_its_arguments_beside_the_connections() {
+        for line in [
+            "put carts alice tea --w 3 --dw all --timeout 500ms --ttl 2m --json",
+            "--key k.pem --cert c.pem put carts alice -",
+            "put carts alice --file cat.jpg --context Yw== --context-out seen",
+            "put carts alice -5",
+            "get carts alice --r quorum --pr 1 --n 3 --key k.pem --seed a:1 --seed b:2",
+            "delete carts alice --context-in seen",
+            "delete carts alice --blind",
+            "keys carts --sort --json",
+            "load words - --format lines --concurrency 1 --acked log --replace --fail-fast",
+            "dump words --format lines --sort --output file",
+            "bench --mix 20% --clients 256 --seconds 10s --warmup 1 --keys 5 --preload --json",
+            "bench --read-modify-write --value-bytes 0",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn nonsense_exits_with_the_code_for_usage() {
+        for line in [
+            "put carts",
+            "put carts alice tea --file x",
+            "put carts alice tea --w many",
+            "put carts alice tea --context !",
+            "put carts alice tea --timeout never",
+            "put carts alice tea --context Yw== --context-in seen",
+            "delete carts alice --blind --context Yw==",
+            "load words file --concurrency 0",
+            "bench --mix 101%",
+            "bench --clients 0",
+            "fly",
+        ] {
+            assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of requests that wait for their answers, over all connections.
 //!
-//! Invariant: an entry leaves the table once: answered, given up by its caller, or dropped with its
-//! connection. An answer counts only on the connection that its request left on.
+//! Invariant: an entry leaves the table once: answered, given up by its caller, or told that its
+//! connection has ended. An answer counts only on the connection that its request left on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub(crate) struct Answer {
 
 struct Waiting {
     connection: u64,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Result<Answer, CloseReason>>,
 }
 
 /// The table; also what the transport hands received frames to.
@@ -37,7 +37,7 @@ pub(crate) struct Calls {
 pub(crate) struct Call<'a> {
     calls: &'a Calls,
     id: u64,
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<Result<Answer, CloseReason>>,
 }
 
 impl Calls {
@@ -61,13 +61,16 @@ impl Calls {
                 && let Some(waiting) = table.remove(&id)
             {
                 // A caller that has just given up has dropped its end.
-                let _ = waiting.answer.send(Answer { layout, response });
+                let _ = waiting.answer.send(Ok(Answer { layout, response }));
             }
         }
     }
 
-    fn drop_connection(&self, connection: u64) {
-        self.table().retain(|_, waiting| waiting.connection != connection);
+    fn end_connection(&self, connection: u64, why: &CloseReason) {
+        let on_it = |_: &u64, waiting: &mut Waiting| waiting.connection == connection;
+        for (_, waiting) in self.table().extract_if(on_it) {
+            let _ = waiting.answer.send(Err(why.clone()));
+        }
     }
 }
 
@@ -76,8 +79,8 @@ impl Handler for Calls {
         self.answer(connection.id(), frames.drain(..));
     }
 
-    fn closed(&self, connection: &Connection, _why: &CloseReason) {
-        self.drop_connection(connection.id());
+    fn closed(&self, connection: &Connection, why: &CloseReason) {
+        self.end_connection(connection.id(), why);
     }
 }
 
@@ -87,9 +90,9 @@ impl Call<'_> {
         self.id
     }
 
-    /// Waits for the answer; `None` if the connection ended first.
-    pub(crate) async fn answered(mut self) -> Option<Answer> {
-        (&mut self.answer).await.ok()
+    /// Waits for the answer; if the connection ends first, says why it did.
+    pub(crate) async fn answered(mut self) -> Result<Answer, CloseReason> {
+        (&mut self.answer).await.expect("an entry leaves the table answered while its caller waits")
     }
 }
 
@@ -101,6 +104,7 @@ impl Drop for Call<'_> {
 
 #[cfg(test)]
 mod tests {
+    use jedlik_net::CloseReason;
     use jedlik_protocol::client::ClientResponse;
     use jedlik_protocol::codec::Frame;
     use jedlik_protocol::error::{ErrorCode, Failure};
@@ -128,18 +132,18 @@ mod tests {
         let calls = Calls::default();
         let call = calls.enter(1);
         calls.answer(2, [response(call.id())].into_iter());
-        calls.drop_connection(1);
-        assert!(call.answered().await.is_none());
+        calls.end_connection(1, &CloseReason::Silent);
+        assert!(call.answered().await.is_err());
     }
 
     #[tokio::test]
     async fn a_lost_connection_ends_its_own_calls_only() {
         let calls = Calls::default();
         let (lost, kept) = (calls.enter(1), calls.enter(2));
-        calls.drop_connection(1);
-        assert!(lost.answered().await.is_none());
+        calls.end_connection(1, &CloseReason::Silent);
+        assert!(lost.answered().await.is_err());
         calls.answer(2, [response(kept.id())].into_iter());
-        assert!(kept.answered().await.is_some());
+        assert!(kept.answered().await.is_ok());
     }
 
     #[test]

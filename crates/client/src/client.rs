@@ -267,6 +267,9 @@ async fn first_topology(links: &Links, config: &ClientConfig) -> Result<Topology
                 Err(error) => last = error,
             }
         }
+        if last.is_hopeless() {
+            return Err(StartError::Unreachable { seeds: config.seeds.len(), last });
+        }
         let left = budget.deadline().saturating_duration_since(Instant::now());
         tokio::time::sleep(backoff(round).min(left)).await;
     }

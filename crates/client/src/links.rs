@@ -48,21 +48,19 @@ impl Links {
         let link = self.link(target);
         let connection = match timeout_at(until, link.connection(&self.endpoint)).await {
             Ok(connection) => connection?,
-            Err(_) => return Err(AttemptError::Connect { address, reason: no_answer(share) }),
+            Err(_) => return Err(AttemptError::Unconnected { address, after: share }),
         };
         let call = self.calls.enter(connection.id());
         connection.send(Frame::ClientRequest { id: call.id(), request }).map_err(|error| {
             match error {
                 SendError::Full { .. } => AttemptError::Full { address },
                 SendError::TooLong { length, limit } => AttemptError::TooLong { length, limit },
-                SendError::Closed => {
-                    AttemptError::Connect { address, reason: "the connection is over".into() }
-                }
+                SendError::Closed => AttemptError::Closed { address },
             }
         })?;
         match timeout_at(until, call.answered()).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(AttemptError::Lost { address }),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(why)) => Err(AttemptError::Lost { address, why }),
             Err(_) => Err(AttemptError::Silent { address, after: share }),
         }
     }
@@ -135,7 +133,7 @@ impl Link {
         let connection = endpoint
             .connect(address, node)
             .await
-            .map_err(|error| AttemptError::Connect { address, reason: error.to_string() })?;
+            .map_err(|source| AttemptError::Connect { address, source })?;
         *self.slot() = Some(connection.clone());
         Ok(connection)
     }
@@ -147,8 +145,4 @@ impl Link {
     fn slot(&self) -> MutexGuard<'_, Option<Connection>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn no_answer(share: Duration) -> String {
-    format!("no answer within {} ms", share.as_millis())
 }

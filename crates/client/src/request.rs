@@ -63,7 +63,11 @@ impl Shared {
             };
             self.learn(&error);
             maybe_applied |= error.maybe_applied();
-            last = error;
+            // A node's own word says more than the silence of the next.
+            let is_word = |error: &AttemptError| matches!(error, AttemptError::Refused { .. });
+            if is_word(&error) || !is_word(&last) {
+                last = error;
+            }
             if maybe_applied && repeat == Repeat::IfNotApplied {
                 break;
             }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jedlik_hashing::NodeId;
-use jedlik_net::{CredentialsError, NetError};
+use jedlik_net::{CloseCode, CloseReason, ConnectError, CredentialsError, NetError};
 use jedlik_protocol::error::{ErrorCode, Failure, InvalidKey};
 use thiserror::Error;
 
@@ -82,19 +82,35 @@ pub enum AttemptError {
     /// There was nobody to ask.
     #[error("no node is known")]
     NoNode,
-    /// The node could not be reached.
-    #[error("can't connect to {address}: {reason}")]
+    /// The node could not be reached, or does not want this client.
+    #[error("can't connect to {address}: {source}")]
     Connect {
         /// Which.
         address: SocketAddr,
-        /// The transport's own words.
-        reason: String,
+        /// Why, with the remedy.
+        source: ConnectError,
+    },
+    /// The attempt's share of the time passed before there was a connection.
+    #[error("can't connect to {address} within {} ms", after.as_millis())]
+    Unconnected {
+        /// Which.
+        address: SocketAddr,
+        /// The share.
+        after: Duration,
+    },
+    /// The connection had ended when the request was to leave.
+    #[error("the connection to {address} has just ended")]
+    Closed {
+        /// Which.
+        address: SocketAddr,
     },
     /// The connection ended before the answer came.
-    #[error("the connection to {address} was lost")]
+    #[error("the connection to {address} ended: {why}")]
     Lost {
         /// Which.
         address: SocketAddr,
+        /// Who ended it, and why.
+        why: CloseReason,
     },
     /// The attempt's share of the time passed.
     #[error("{address} did not answer within {} ms", after.as_millis())]
@@ -158,7 +174,7 @@ pub enum StartError {
     /// No seed was given.
     #[error("no seeds are given")]
     NoSeeds,
-    /// No seed answered.
+    /// No seed answered, or none wants this client.
     #[error("none of the {seeds} seeds answered; the last: {last}")]
     Unreachable {
         /// How many were tried.
@@ -201,10 +217,12 @@ impl ClientError {
             | Self::Refused(_)
             | Self::TooLong { .. }
             | Self::UnknownNode(_) => ErrorKind::Invalid,
-            Self::Start(StartError::Unreachable { .. })
-            | Self::Unavailable { .. }
-            | Self::Timeout { .. }
-            | Self::NoLayout => ErrorKind::Unavailable,
+            Self::Start(StartError::Unreachable { last, .. }) if !last.is_hopeless() => {
+                ErrorKind::Unavailable
+            }
+            Self::Unavailable { .. } | Self::Timeout { .. } | Self::NoLayout => {
+                ErrorKind::Unavailable
+            }
             Self::Start(_) => ErrorKind::Invalid,
             Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::Fault(_) | Self::Mismatch => ErrorKind::Fault,
@@ -271,7 +289,34 @@ impl ClientError {
 impl AttemptError {
     /// Whether the node itself is in doubt, so that other requests should avoid it.
     pub(crate) fn casts_doubt(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Lost { .. } | Self::Silent { .. })
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Unconnected { .. }
+                | Self::Closed { .. }
+                | Self::Lost { .. }
+                | Self::Silent { .. }
+        )
+    }
+
+    /// Whether asking again is of no use before somebody has put the certificates right.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => !matches!(
+                source,
+                ConnectError::Timeout { .. }
+                    | ConnectError::Broken { .. }
+                    | ConnectError::Closed
+                    | ConnectError::Refused {
+                        code: CloseCode::Done | CloseCode::TooManyConnections,
+                        ..
+                    }
+            ),
+            Self::Lost { why: CloseReason::There { code, .. }, .. } => {
+                matches!(code, CloseCode::WrongCluster | CloseCode::NoIdentity)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the node may have acted on the request.
@@ -279,6 +324,8 @@ impl AttemptError {
         match self {
             Self::NoNode
             | Self::Connect { .. }
+            | Self::Unconnected { .. }
+            | Self::Closed { .. }
             | Self::Full { .. }
             | Self::TooLong { .. }
             | Self::Queued { .. } => false,

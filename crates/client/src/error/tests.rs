@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jedlik_net::CloseReason;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
 use super::{AttemptError, ClientError, ErrorKind, StartError};
@@ -43,7 +44,7 @@ fn a_put_that_may_have_happened_says_so_once() {
     failure.maybe_applied = true;
     let errors = [
         exhausted(AttemptError::Refused { address: address(), failure }, false),
-        exhausted(AttemptError::Lost { address: address() }, true),
+        exhausted(AttemptError::Lost { address: address(), why: CloseReason::Silent }, true),
     ];
     for error in errors {
         assert!(error.maybe_applied());

@@ -1,0 +1,227 @@
+//! Nodes without a store: real connections, and answers as a test wants them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jedlik_client::protocol::client::{
+    ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, PutAnswer, Topology,
+};
+use jedlik_client::protocol::codec::Frame;
+use jedlik_client::protocol::{Blob, ClusterId, Key, Layout, LayoutVersion};
+use jedlik_client::{Client, ClientConfig, NodeId};
+use jedlik_hashing::{PartitionCount, RingNode, plan_first};
+use jedlik_net::authority::{Authority, Subject};
+use jedlik_net::{CloseCode, Connection, Credentials, Endpoint, Handler};
+
+/// More than any of these tests takes, less than anybody's patience.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a node does with a request.
+pub(crate) enum Reaction {
+    Answer(ClientResponse),
+    /// The same, from a node that has this layout.
+    AnswerUnder(LayoutVersion, ClientResponse),
+    Silence,
+    HangUp,
+    /// The connection is kept for the test to answer on.
+    Keep,
+}
+
+type Script = Box<dyn FnMut(&ClientRequest) -> Reaction + Send>;
+
+/// What a fake node does and has seen.
+pub(crate) struct Fake {
+    script: Mutex<Script>,
+    topology: Mutex<Option<Topology>>,
+    seen: Mutex<Vec<ClientRequest>>,
+    kept: Mutex<Vec<(Connection, u64)>>,
+}
+
+impl Fake {
+    /// From now on requests other than for the topology go to `script`.
+    pub(crate) fn react(&self, script: impl FnMut(&ClientRequest) -> Reaction + Send + 'static) {
+        *self.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// The requests so far, those for the topology left out.
+    pub(crate) fn seen(&self) -> Vec<ClientRequest> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// What it tells who asks for the topology; with `None` it says nothing.
+    pub(crate) fn tell(&self, topology: Option<Topology>) {
+        *self.topology.lock().unwrap() = topology;
+    }
+
+    /// The requests that wait for an answer.
+    pub(crate) fn kept(&self) -> Vec<(Connection, u64)> {
+        self.kept.lock().unwrap().clone()
+    }
+
+    fn react_to(&self, request: &ClientRequest) -> Reaction {
+        if matches!(request, ClientRequest::Topology) {
+            let topology = self.topology.lock().unwrap().clone();
+            return topology.map_or(Reaction::Silence, |topology| {
+                Reaction::Answer(ClientResponse::Topology(topology))
+            });
+        }
+        self.seen.lock().unwrap().push(request.clone());
+        (self.script.lock().unwrap())(request)
+    }
+}
+
+impl Handler for Fake {
+    fn received(&self, connection: &Connection, frames: &mut Vec<Frame>) {
+        for frame in frames.drain(..) {
+            let Frame::ClientRequest { id, request } = frame else { continue };
+            let (layout, response) = match self.react_to(&request) {
+                Reaction::Answer(response) => (1, response),
+                Reaction::AnswerUnder(layout, response) => (layout, response),
+                Reaction::Silence => continue,
+                Reaction::HangUp => {
+                    connection.close(CloseCode::Done, "as the test wants it");
+                    continue;
+                }
+                Reaction::Keep => {
+                    self.kept.lock().unwrap().push((connection.clone(), id));
+                    continue;
+                }
+            };
+            // A client that is gone needs no answer.
+            let _ = connection.send(Frame::ClientResponse { id, layout, response });
+        }
+    }
+}
+
+/// Three fake nodes of one cluster.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Arc<Fake>>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    endpoints: Vec<Endpoint>,
+    authority: Authority,
+}
+
+impl Cluster {
+    /// Starts them; they answer every get and put with [`found`] and [`written`].
+    pub(crate) fn start() -> Self {
+        let authority = Authority::create(ClusterId(7)).unwrap();
+        let mut cluster =
+            Self { nodes: Vec::new(), addresses: Vec::new(), endpoints: Vec::new(), authority };
+        for node in 1..=3 {
+            let credentials = credentials(&cluster.authority, &Subject::node(NodeId(node), "n"));
+            let fake = Arc::new(Fake {
+                script: Mutex::new(Box::new(usual)),
+                topology: Mutex::default(),
+                seen: Mutex::default(),
+                kept: Mutex::default(),
+            });
+            let any = "127.0.0.1:0".parse().unwrap();
+            let endpoint = Endpoint::bind(any, &credentials, fake.clone()).unwrap();
+            cluster.addresses.push(endpoint.local_addr());
+            cluster.endpoints.push(endpoint);
+            cluster.nodes.push(fake);
+        }
+        let topology = cluster.topology(1);
+        cluster.nodes.iter().for_each(|node| node.tell(Some(topology.clone())));
+        cluster
+    }
+
+    /// The nodes on a ring of 16 partitions that turns by one node with each version.
+    pub(crate) fn topology(&self, version: LayoutVersion) -> Topology {
+        let nodes = (1..=3).map(|node| RingNode {
+            node: NodeId(node),
+            zone: format!("z{}", (node + version) % 3),
+            weight: 1,
+        });
+        let ring = plan_first(nodes.collect(), PartitionCount::new(16).unwrap(), 3).unwrap();
+        let members = self.addresses.iter().zip(1..).map(|(address, node)| Member {
+            node: NodeId(node),
+            name: format!("n{node}"),
+            address: *address,
+            alive: true,
+        });
+        Topology {
+            cluster: ClusterId(7),
+            layout: Some(Layout { version, ring }),
+            members: members.collect(),
+        }
+    }
+
+    /// The node that a key belongs to first, as an index, and then its other owners.
+    pub(crate) fn owners(&self, key: &Key, version: LayoutVersion) -> Vec<usize> {
+        let ring = self.topology(version).layout.unwrap().ring;
+        let partition = ring.partitions().partition(key.position(ClusterId(7)));
+        ring.preference_list(partition).into_iter().map(|node| node.0 as usize - 1).collect()
+    }
+
+    /// A client's configuration with all nodes as seeds, in a hurry.
+    pub(crate) fn config(&self) -> ClientConfig {
+        let credentials = credentials(&self.authority, &Subject::client("c"));
+        ClientConfig {
+            timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_millis(200),
+            ..ClientConfig::new(self.addresses.clone(), credentials)
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.config()).await.unwrap()
+    }
+
+    /// Ends a node's connections and its socket, as far as a client can tell.
+    pub(crate) async fn stop(&self, node: usize) {
+        self.endpoints[node].close().await;
+    }
+}
+
+/// Some key.
+pub(crate) fn key(index: usize) -> Key {
+    Key::new("carts", format!("k{index}").as_str()).unwrap()
+}
+
+/// A key whose first owner is `node`.
+pub(crate) fn key_of(cluster: &Cluster, node: usize) -> Key {
+    (0..).map(key).find(|key| cluster.owners(key, 1)[0] == node).unwrap()
+}
+
+/// A certificate in memory.
+pub(crate) fn credentials(authority: &Authority, subject: &Subject) -> Credentials {
+    let issued = authority.issue(subject).unwrap();
+    let (certificate, key) = (&issued.certificate_pem, &issued.key_pem);
+    Credentials::from_pem(authority.certificate_pem(), certificate, key).unwrap()
+}
+
+/// What the fake nodes do unless told otherwise.
+pub(crate) fn usual(request: &ClientRequest) -> Reaction {
+    Reaction::Answer(match request {
+        ClientRequest::Put(_) => written(),
+        _ => found(),
+    })
+}
+
+/// The answer to a get.
+pub(crate) fn found() -> ClientResponse {
+    ClientResponse::Got(GetAnswer { versions: Vec::new(), context: None, answered: 2 })
+}
+
+/// The answer to a put.
+pub(crate) fn written() -> ClientResponse {
+    ClientResponse::Put(PutAnswer {
+        context: Blob::from("context"),
+        siblings: 1,
+        warning: false,
+        acknowledged: 2,
+        synced: 2,
+    })
+}
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}

@@ -1,0 +1,327 @@
+//! The client against nodes that fail on purpose, over real connections.
+
+#[cfg(test)]
+mod fake;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::client::{
+    ClientRequest, ClientResponse, PutRequest, ScanAnswer, ScanItem, ScanMark,
+};
+use jedlik_client::protocol::codec::Frame;
+use jedlik_client::protocol::error::{ErrorCode, Failure};
+use jedlik_client::protocol::{ClusterId, Digest, Key};
+use jedlik_client::{
+    Client, ClientConfig, ClientError, ErrorKind, GetOptions, NodeId, PutOptions, ScanOptions,
+    WriteId,
+};
+use jedlik_net::authority::{Authority, Subject};
+
+use crate::fake::{Cluster, Reaction, credentials, found, key, key_of, until, usual, written};
+
+fn refusal(code: ErrorCode) -> Reaction {
+    Reaction::Answer(ClientResponse::Failed(Failure::new(code, "as the test wants it")))
+}
+
+fn write_ids(requests: &[ClientRequest]) -> Vec<WriteId> {
+    let write_id = |request: &ClientRequest| match request {
+        ClientRequest::Put(PutRequest { write_id, .. }) => Some(*write_id),
+        _ => None,
+    };
+    requests.iter().filter_map(write_id).collect()
+}
+
+async fn get(client: &Client, key: &Key) -> Result<(), ClientError> {
+    client.get(key, &GetOptions::default()).await.map(|_| ())
+}
+
+async fn put(client: &Client, key: &Key) -> Result<(), ClientError> {
+    client.put(key, "tea", &PutOptions::default()).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_request_goes_straight_to_the_keys_first_owner() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let mut expected = [0; 3];
+    for index in 0..60 {
+        expected[cluster.owners(&key(index), 1)[0]] += 1;
+        get(&client, &key(index)).await.unwrap();
+    }
+    let seen: Vec<usize> = cluster.nodes.iter().map(|node| node.seen().len()).collect();
+    assert_eq!(seen, expected);
+    assert!(expected.iter().all(|count| *count > 0));
+}
+
+#[tokio::test]
+async fn a_put_whose_node_hangs_up_is_sent_to_the_next_owner_with_the_same_write_id() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let key = key_of(&cluster, 1);
+    cluster.nodes[1].react(|_| Reaction::HangUp);
+    put(&client, &key).await.unwrap();
+    let second = cluster.owners(&key, 1)[1];
+    let (first, then) =
+        (write_ids(&cluster.nodes[1].seen()), write_ids(&cluster.nodes[second].seen()));
+    assert_eq!((first.len(), &first), (1, &then));
+    put(&client, &key).await.unwrap();
+    let later = write_ids(&cluster.nodes[second].seen());
+    assert_ne!(later.last(), first.last(), "another put has another write id");
+}
+
+#[tokio::test]
+async fn a_node_that_falls_silent_fails_no_request_and_is_avoided_until_it_answers() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let key = key_of(&cluster, 0);
+    get(&client, &key).await.unwrap();
+    cluster.nodes[0].react(|_| Reaction::Silence);
+    cluster.nodes[0].tell(None);
+    put(&client, &key).await.unwrap();
+    let before = cluster.nodes[0].seen().len();
+    for _ in 0..20 {
+        put(&client, &key).await.unwrap();
+    }
+    assert_eq!(cluster.nodes[0].seen().len(), before);
+
+    cluster.nodes[0].react(usual);
+    cluster.nodes[0].tell(Some(cluster.topology(1)));
+    let (node, limit) = (cluster.nodes[0].clone(), tokio::time::Instant::now() + fake::LIMIT);
+    while node.seen().len() == before {
+        assert!(tokio::time::Instant::now() < limit, "the node is never asked again");
+        put(&client, &key).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_stops_under_load_fails_no_request() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let done = Arc::new(AtomicUsize::new(0));
+    let workers: Vec<_> = (0..8)
+        .map(|worker| {
+            let (client, done) = (client.clone(), done.clone());
+            tokio::spawn(async move {
+                for index in 0..100 {
+                    put(&client, &key(worker * 100 + index)).await.unwrap();
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    until("the load is under way", || done.load(Ordering::Relaxed) > 100).await;
+    cluster.stop(2).await;
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn answers_in_any_order_find_their_requests() {
+    let cluster = Cluster::start();
+    let config = ClientConfig { attempt_timeout: fake::LIMIT, ..cluster.config() };
+    let client = Client::connect(config).await.unwrap();
+    let node = &cluster.nodes[0];
+    node.react(|_| Reaction::Keep);
+    let key = key_of(&cluster, 0);
+    let requests: Vec<_> = (0..50)
+        .map(|_| {
+            let (client, key) = (client.clone(), key.clone());
+            tokio::spawn(async move { get(&client, &key).await })
+        })
+        .collect();
+    until("all requests are there at once", || node.kept().len() == 50).await;
+    for (connection, id) in node.kept().into_iter().rev() {
+        connection.send(Frame::ClientResponse { id, layout: 1, response: found() }).unwrap();
+    }
+    for request in requests {
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_under_a_newer_layout_makes_the_client_learn_it() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let moved = (0..).map(key).find(|key| cluster.owners(key, 1)[0] != cluster.owners(key, 2)[0]);
+    let moved = moved.unwrap();
+    for node in &cluster.nodes {
+        node.tell(Some(cluster.topology(2)));
+        node.react(|_| Reaction::AnswerUnder(2, found()));
+    }
+    get(&client, &moved).await.unwrap();
+    let learnt = || client.topology().layout.is_some_and(|layout| layout.version == 2);
+    until("the new layout is learnt", learnt).await;
+    let owner = cluster.owners(&moved, 2)[0];
+    let before = cluster.nodes[owner].seen().len();
+    get(&client, &moved).await.unwrap();
+    assert_eq!(cluster.nodes[owner].seen().len(), before + 1);
+}
+
+#[tokio::test]
+async fn a_refusal_for_a_stale_layout_makes_the_client_learn_and_try_again() {
+    for code in [ErrorCode::StaleLayout, ErrorCode::NotOwner] {
+        let cluster = Cluster::start();
+        let client = cluster.client().await;
+        let key = key_of(&cluster, 0);
+        for node in &cluster.nodes {
+            node.tell(Some(cluster.topology(2)));
+        }
+        cluster.nodes[0].react(move |_| refusal(code));
+        put(&client, &key).await.unwrap();
+        let learnt = || client.topology().layout.is_some_and(|layout| layout.version == 2);
+        until("the new layout is learnt", learnt).await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_node_would_take_is_refused_at_once() {
+    let cases = [
+        (ErrorCode::ValueTooLarge, ErrorKind::Invalid),
+        (ErrorCode::InvalidContext, ErrorKind::Invalid),
+        (ErrorCode::TooManySiblings, ErrorKind::Invalid),
+        (ErrorCode::Forbidden, ErrorKind::Forbidden),
+        (ErrorCode::Internal, ErrorKind::Fault),
+    ];
+    for (code, kind) in cases {
+        let cluster = Cluster::start();
+        let client = cluster.client().await;
+        cluster.nodes.iter().for_each(|node| node.react(move |_| refusal(code)));
+        let error = put(&client, &key(1)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let asked: usize = cluster.nodes.iter().map(|node| node.seen().len()).sum();
+        assert_eq!(asked, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_overloaded_cluster_is_tried_until_the_time_is_up() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    cluster.nodes.iter().for_each(|node| node.react(|_| refusal(ErrorCode::Overloaded)));
+    let options = PutOptions { timeout: Some(Duration::from_millis(300)), ..PutOptions::default() };
+    let error = client.put(&key(1), "tea", &options).await.unwrap_err();
+    assert_eq!((error.kind(), error.name()), (ErrorKind::Unavailable, "overloaded"));
+    assert!(!error.maybe_applied());
+    let counts: Vec<usize> = cluster.nodes.iter().map(|node| node.seen().len()).collect();
+    assert!(counts.iter().all(|count| *count > 0), "every node was asked: {counts:?}");
+    let requests: Vec<_> = cluster.nodes.iter().flat_map(|node| node.seen()).collect();
+    let mut ids = write_ids(&requests);
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "every attempt had the same write id");
+}
+
+#[tokio::test]
+async fn a_put_that_nobody_answered_may_have_been_applied_and_says_so() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::Silence));
+    let options = PutOptions { timeout: Some(Duration::from_millis(300)), ..PutOptions::default() };
+    let error = client.put(&key(1), "tea", &options).await.unwrap_err();
+    assert_eq!((error.kind(), error.name()), (ErrorKind::Unavailable, "timeout"));
+    assert!(error.maybe_applied());
+}
+
+#[tokio::test]
+async fn a_commit_that_may_have_been_done_is_not_sent_again() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::HangUp));
+    let commit = AdminRequest::Commit { plan: Digest(1) };
+    let error = client.admin(commit, None).await.unwrap_err();
+    assert!(error.maybe_applied(), "{error}");
+    let asked: usize = cluster.nodes.iter().map(|node| node.seen().len()).sum();
+    assert_eq!(asked, 1);
+}
+
+#[tokio::test]
+async fn an_admins_request_can_be_for_one_node() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let stats = || ClientResponse::Admin(AdminResponse::Buckets(Vec::new()));
+    cluster.nodes[1].react(move |_| Reaction::Answer(stats()));
+    client.admin(AdminRequest::BucketList, Some(NodeId(2))).await.unwrap();
+    assert_eq!(cluster.nodes[1].seen(), [ClientRequest::Admin(AdminRequest::BucketList)]);
+    let error = client.admin(AdminRequest::BucketList, Some(NodeId(9))).await.unwrap_err();
+    assert!(matches!(error, ClientError::UnknownNode(NodeId(9))));
+}
+
+#[tokio::test]
+async fn a_scan_reads_every_page_of_every_partition() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let hung_up = Arc::new(AtomicUsize::new(0));
+    for node in &cluster.nodes {
+        let hung_up = hung_up.clone();
+        node.react(move |request| {
+            let ClientRequest::Scan(scan) = request else { return Reaction::Silence };
+            if hung_up.fetch_add(1, Ordering::Relaxed) == 5 {
+                return Reaction::HangUp;
+            }
+            let page = usize::from(scan.after.is_some());
+            let name = format!("{}-{page}", scan.partition);
+            let item = ScanItem { key: name.as_str().into(), versions: Vec::new() };
+            let key = Key::new("carts", name.as_str()).unwrap();
+            let next = ScanMark { position: key.position(ClusterId(7)), key };
+            let next = (page == 0).then_some(next);
+            Reaction::Answer(ClientResponse::Scanned(ScanAnswer { items: vec![item], next }))
+        });
+    }
+    let mut scan = client.scan("carts", &ScanOptions::default()).unwrap();
+    let mut found = Vec::new();
+    while let Some(page) = scan.next_page().await {
+        found.extend(page.unwrap().into_iter().map(|item| item.key));
+    }
+    assert_eq!(scan.progress(), (16, 16));
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 32);
+}
+
+#[tokio::test]
+async fn a_scan_that_fails_says_so_and_ends() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    cluster.nodes.iter().for_each(|node| node.react(|_| refusal(ErrorCode::InvalidRequest)));
+    let mut scan = client.scan("carts", &ScanOptions::default()).unwrap();
+    assert!(scan.next_page().await.unwrap().is_err());
+    assert!(scan.next_page().await.is_none());
+    assert!(matches!(client.scan("", &ScanOptions::default()), Err(ClientError::InvalidKey(_))));
+}
+
+#[tokio::test]
+async fn any_seed_that_answers_will_do() {
+    let cluster = Cluster::start();
+    cluster.stop(0).await;
+    cluster.nodes[1].tell(None);
+    let client = cluster.client().await;
+    cluster.nodes[2].react(|_| Reaction::Answer(written()));
+    put(&client, &key_of(&cluster, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_layout_there_is_nothing_to_scan_and_any_node_is_asked() {
+    let cluster = Cluster::start();
+    let topology =
+        || Some(jedlik_client::protocol::client::Topology { layout: None, ..cluster.topology(1) });
+    cluster.nodes.iter().for_each(|node| node.tell(topology()));
+    let client = cluster.client().await;
+    get(&client, &key(1)).await.unwrap();
+    let error = client.scan("carts", &ScanOptions::default()).err().unwrap();
+    assert!(matches!(error, ClientError::NoLayout));
+}
+
+#[tokio::test]
+async fn a_foreign_certificate_is_refused_in_words_without_further_tries() {
+    let cluster = Cluster::start();
+    let foreign = Authority::create(ClusterId(8)).unwrap();
+    let credentials = credentials(&foreign, &Subject::client("c"));
+    let config = ClientConfig { credentials, timeout: fake::LIMIT, ..cluster.config() };
+    let error = Client::connect(config).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("cluster"), "{error}");
+}
