@@ -60,10 +60,12 @@ struct Shared {
 impl Connection {
     pub(crate) fn new(quic: quinn::Connection, peer: Identity) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(0);
+        let address = quic.remote_address();
         let shared = Shared {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
-            address: quic.remote_address(),
+            // A socket of both IP versions writes IPv4 its own way.
+            address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             quic,
             outbox: Arc::default(),
             closed_here: OnceLock::new(),

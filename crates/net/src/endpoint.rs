@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::codec::PROTOCOL;
-use quinn::{Incoming, RecvStream, TokioRuntime};
+use quinn::{EndpointConfig, Incoming, RecvStream, ServerConfig, TokioRuntime};
 use rustls::pki_types::CertificateDer;
+use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::limits::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS};
+use crate::limits::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS, HANDSHAKES, SOCKET_BUFFER_BYTES};
 use crate::tls::{Refusal, client_config, endpoint_config, server_config};
 use crate::{CloseCode, ConnectError, Connection, Credentials, Handler, Identity, Role};
 
@@ -54,6 +55,7 @@ struct Shared {
     connections: Mutex<Connections>,
     /// Told when the last connection has ended.
     emptied: Notify,
+    handshakes: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -87,11 +89,13 @@ impl Endpoint {
     pub fn client(credentials: &Credentials, handler: Arc<dyn Handler>) -> Result<Self, NetError> {
         let any_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let config = EndpointConfig::default();
         // A machine without IPv6 refuses the first.
-        let quic = quinn::Endpoint::client(any_v6)
-            .or_else(|_| quinn::Endpoint::client(any_v4))
+        let socket = bind_socket(any_v6)
+            .or_else(|_| bind_socket(any_v4))
             .map_err(|source| NetError::Bind { address: any_v4, source })?;
-        Self::new(quic, any_v4, credentials, handler, PROTOCOL)
+        Self::start(socket, (config, None), credentials, handler, PROTOCOL)
+            .map_err(|source| NetError::Bind { address: any_v4, source })
     }
 
     /// Listens without asking whether the role may.
@@ -101,35 +105,31 @@ impl Endpoint {
         handler: Arc<dyn Handler>,
         protocol: &'static [u8],
     ) -> Result<Self, NetError> {
-        let config = server_config(credentials, protocol);
-        let quic = UdpSocket::bind(address)
-            .and_then(|socket| {
-                let runtime = Arc::new(TokioRuntime);
-                quinn::Endpoint::new(endpoint_config(credentials), Some(config), socket, runtime)
-            })
+        let config = (endpoint_config(credentials), Some(server_config(credentials, protocol)));
+        let endpoint = bind_socket(address)
+            .and_then(|socket| Self::start(socket, config, credentials, handler, protocol))
             .map_err(|source| NetError::Bind { address, source })?;
-        let endpoint = Self::new(quic, address, credentials, handler, protocol)?;
         tokio::spawn(endpoint.clone().accept());
         Ok(endpoint)
     }
 
-    fn new(
-        quic: quinn::Endpoint,
-        asked: SocketAddr,
+    fn start(
+        socket: UdpSocket,
+        (config, server): (EndpointConfig, Option<ServerConfig>),
         credentials: &Credentials,
         handler: Arc<dyn Handler>,
         protocol: &'static [u8],
-    ) -> Result<Self, NetError> {
-        let address =
-            quic.local_addr().map_err(|source| NetError::Bind { address: asked, source })?;
+    ) -> io::Result<Self> {
+        let address = socket.local_addr()?;
         let shared = Shared {
-            quic,
+            quic: quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?,
             address,
             credentials: credentials.clone(),
             handler,
             protocol,
             connections: Mutex::default(),
             emptied: Notify::new(),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -211,12 +211,18 @@ impl Endpoint {
     /// Takes connections until the endpoint is closed.
     async fn accept(self) {
         while let Some(incoming) = self.shared.quic.accept().await {
-            tokio::spawn(self.clone().greet(incoming));
+            match self.shared.handshakes.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    tokio::spawn(self.clone().greet(incoming, permit));
+                }
+                // The one who dials repeats its first packet, so this only slows it down.
+                Err(_) => incoming.ignore(),
+            }
         }
     }
 
     /// Lets one in, or tells it why not.
-    async fn greet(self, incoming: Incoming) {
+    async fn greet(self, incoming: Incoming, _permit: OwnedSemaphorePermit) {
         let address = incoming.remote_address();
         let handshake = async { incoming.accept()?.await };
         let quic = match timeout(CONNECT_TIMEOUT, handshake).await {
@@ -297,6 +303,22 @@ impl Endpoint {
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.shared.connections.lock().expect("nothing panics with the connections locked")
     }
+}
+
+/// A socket that also takes IPv4 if its address is any of IPv6, with room for bursts.
+fn bind_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    let roomier = socket
+        .set_recv_buffer_size(SOCKET_BUFFER_BYTES)
+        .and_then(|()| socket.set_send_buffer_size(SOCKET_BUFFER_BYTES));
+    if let Err(error) = roomier {
+        tracing::debug!(%error, "the socket keeps its small buffers");
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// The identity in the certificate that the other side has proved.

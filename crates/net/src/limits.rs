@@ -19,6 +19,11 @@ pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 pub const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (LARGE_STREAMS + 2);
 /// Connections that one endpoint serves; a further one is refused.
 pub const CONNECTIONS: usize = 4096;
+/// Handshakes that one endpoint sees through at the same time; what else knocks has to knock again.
+pub const HANDSHAKES: usize = 256;
+/// What the system is asked to hold for one socket in each direction, so that a burst is not lost. It
+/// gives at most what its administrator allows (on Linux `net.core.rmem_max` and `wmem_max`).
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// How often an idle connection says that it is alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// A peer that is silent for so long is taken to be dead.

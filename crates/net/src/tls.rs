@@ -105,6 +105,9 @@ pub(crate) fn client_config(
 }
 
 /// Tuned for one data centre: round trips well under a millisecond, so losses are probed for soon.
+///
+/// Datagrams stay at what Ethernet carries: with jumbo frames on loopback a default socket buffer holds
+/// so few of them that bursts are lost, and exchanges fell to a fifteenth at 64 in flight.
 fn transport() -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport
