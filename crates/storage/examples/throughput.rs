@@ -23,7 +23,7 @@ const RUN: Duration = Duration::from_secs(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory: PathBuf = env::args_os().nth(1).ok_or("usage: throughput DIRECTORY")?.into();
-    println!("group  records/s  records/sync  flushes  overloads  engine MB");
+    println!("group  records/s  records/sync  processor us each  flushes  overloads  engine MB");
     for group in [1, 16, 64, 256] {
         let place = directory.join(format!("group-{group}"));
         fs::create_dir_all(&place)?;
@@ -43,7 +43,7 @@ fn run(place: &std::path::Path, group: u64) -> Result<(), Box<dyn Error>> {
     let options = ShardOptions::new(identity, place.join("journal"));
     let (mut shard, _) = Shard::open(options, Arc::new(engine), completed)?;
     let (mut ticket, mut answered, mut free) = (0, 0, group);
-    let started = Instant::now();
+    let (started, busy) = (Instant::now(), processor_us());
     while started.elapsed() < RUN {
         while free > 0 {
             let (key, record) = put(ticket)?;
@@ -67,15 +67,24 @@ fn run(place: &std::path::Path, group: u64) -> Result<(), Box<dyn Error>> {
     }
     let rate = answered as f64 / started.elapsed().as_secs_f64();
     let stats = shard.stats();
+    let processor = (processor_us() - busy) / answered.max(1) as f64;
     let each = stats.appends as f64 / stats.syncs.max(1) as f64;
     println!(
-        "{group:5}  {rate:9.0}  {each:12.1}  {:7}  {:9}  {:9}",
+        "{group:5}  {rate:9.0}  {each:12.1}  {processor:17.1}  {:7}  {:9}  {:9}",
         stats.flushes,
         stats.overloads,
         stats.engine_bytes >> 20
     );
     shard.close()?;
     Ok(())
+}
+
+/// What this process has used of the processors, in microseconds; 0 where the system does not say.
+fn processor_us() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // User and system time, in hundredths of a second.
+    fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() * 10_000.0
 }
 
 fn put(number: u64) -> Result<(PlacedKey, StoredRecord), Box<dyn Error>> {

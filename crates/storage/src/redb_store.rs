@@ -93,7 +93,7 @@ impl RedbStore {
         path: &Path,
         opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     ) -> Result<Self, OpenError> {
-        let failed = |e| engine_error(path, e);
+        let failed = |e: redb::Error| engine_error(path, &e);
         let database = opener().map_err(|e| failed(e.into()))?;
         let found = prepare(&database).map_err(failed)?;
         if found > FORMAT {
@@ -260,8 +260,8 @@ fn create(path: &Path) -> Result<(), OpenError> {
         }
         _ => {}
     }
-    let database = Database::create(&unfinished).map_err(|e| engine_error(path, e.into()))?;
-    prepare(&database).map_err(|e| engine_error(path, e))?;
+    let database = Database::create(&unfinished).map_err(|e| engine_error(path, &e.into()))?;
+    prepare(&database).map_err(|e| engine_error(path, &e))?;
     drop(database);
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;
     fs::rename(&unfinished, path).map_err(io("naming"))?;
@@ -307,7 +307,7 @@ fn merge_one(
     Ok(())
 }
 
-fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
+fn engine_error(path: &Path, failure: &redb::Error) -> OpenError {
     OpenError::Engine { path: path.into(), message: failure.to_string() }
 }
 

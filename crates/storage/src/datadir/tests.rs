@@ -1,3 +1,5 @@
+//! Which starts keep the incarnation, and which are refused.
+
 use std::fs;
 
 use jedlik_hashing::{NodeId, PartitionCount};

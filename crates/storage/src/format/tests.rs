@@ -1,3 +1,5 @@
+//! Order, round trips, and no change unseen.
+
 use jedlik_hashing::{Partition, Position};
 use jedlik_protocol::{Key, PlacedKey};
 use proptest::prelude::{Strategy, any};

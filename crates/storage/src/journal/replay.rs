@@ -41,7 +41,7 @@ pub struct DamagedRegion {
 }
 
 /// What the next segment has to follow.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) recovery: Recovery,
     /// All of them, in order, for removal.

@@ -1,3 +1,5 @@
+//! Journals cut, damaged and mixed up, and what a replay makes of them.
+
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -141,7 +143,7 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
         let checksum = crc32fast::hash(&bytes[..60]);
         bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
     });
-    let error = replay(&disk, IDENTITY, &MemoryStore::new(), 1 << 20).err().expect("refused");
+    let error = replay(&disk, IDENTITY, &MemoryStore::new(), 1 << 20).expect_err("refused");
     assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }

@@ -1,3 +1,5 @@
+//! One shard on a disk that does what the test wants.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};

@@ -1,3 +1,5 @@
+//! What an engine does, as far as a shard can see.
+
 use std::sync::Arc;
 
 use jedlik_hashing::Partition;

@@ -1,3 +1,5 @@
+//! Histories cut short at any operation, of the disk, of the engine, and of the recovery itself.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
