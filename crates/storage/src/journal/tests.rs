@@ -83,21 +83,25 @@ fn damage_before_synced_frames_is_reported_and_the_rest_is_replayed() {
     let disk = journal_of(4);
     let (name, bytes) = only_segment(&disk);
     let length = frame_length(&bytes, 4);
-    let second = SEGMENT_HEADER_BYTES + length;
-    for at in second..second + length {
-        disk.put(&name, bytes.clone());
-        disk.edit(&name, |bytes| bytes[at] ^= 0x10);
-        let (recovery, engine) = read(&disk);
-        assert_eq!(recovery.records, 3, "byte {at}");
-        let region = DamagedRegion {
-            segment: name.clone(),
-            offset_bytes: second as u64,
-            length_bytes: length as u64,
-            records: 1,
-        };
-        assert_eq!(recovery.damaged, [region]);
-        assert_eq!(engine.load(&key("1")).unwrap(), None);
-        assert!(engine.load(&key("3")).unwrap().is_some());
+    for damaged in 0..3 {
+        let offset = SEGMENT_HEADER_BYTES + damaged * length;
+        for at in offset..offset + length {
+            disk.put(&name, bytes.clone());
+            disk.edit(&name, |bytes| bytes[at] ^= 0x10);
+            let (recovery, engine) = read(&disk);
+            assert_eq!((recovery.records, recovery.torn_bytes), (3, 0), "byte {at}");
+            let region = DamagedRegion {
+                segment: name.clone(),
+                offset_bytes: offset as u64,
+                length_bytes: length as u64,
+                records: 1,
+            };
+            assert_eq!(recovery.damaged, [region]);
+            for i in 0..4 {
+                let there = engine.load(&key(&i.to_string())).unwrap().is_some();
+                assert_eq!(there, i != damaged);
+            }
+        }
     }
 }
 

@@ -1,18 +1,20 @@
 //! One shard on a disk that does what the test wants.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jedlik_hashing::Partition;
-use jedlik_protocol::{Blob, Durability, EncodedRecord, StoredRecord};
+use jedlik_protocol::{Blob, Durability, EncodedRecord, PlacedKey, StoredRecord};
 
 use super::{Completion, Shard};
 use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, covers, dot, key, key_at, record, with_local};
 use crate::tests::Engine;
-use crate::{MemoryStore, OpenError, RangeQuery, ShardIdentity, ShardOptions, Store, StoreError};
+use crate::{
+    MemoryStore, OpenError, RangePage, RangeQuery, ShardIdentity, ShardOptions, Store, StoreError,
+};
 
 /// More than any of these needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -254,6 +256,8 @@ fn a_failed_sync_fails_its_group_and_begins_another_segment() {
     let error = running.put("b", record(1, 1, 100)).unwrap_err();
     assert!(matches!(error, StoreError::Io { doing: "syncing the journal", .. }), "{error}");
     running.put("c", record(1, 1, 100)).unwrap();
+    // Its frame says what is known to be synced by now.
+    running.put("d", record(1, 1, 100)).unwrap();
     assert_eq!(bench.disk.names().len(), 2);
     drop(running);
 
@@ -264,13 +268,14 @@ fn a_failed_sync_fails_its_group_and_begins_another_segment() {
         let (shard, recovery) =
             Shard::open_on(Box::new(disk), bench.options.clone(), engine, completed).unwrap();
         assert_eq!(recovery.damaged, [], "what was never synced is torn");
-        assert!(shard.load(&key("a")).unwrap().is_some());
-        assert!(shard.load(&key("c")).unwrap().is_some());
+        for name in ["a", "c", "d"] {
+            assert!(shard.load(&key(name)).unwrap().is_some(), "{name}");
+        }
     }
 }
 
 #[test]
-fn a_full_buffer_refuses_and_goes_on_once_the_engine_does() {
+fn an_engine_without_room_refuses_and_goes_on_once_there_is_some() {
     let mut bench = Bench::new();
     bench.options.buffer_limit_bytes = 10_000;
     let engine = Engine::redb(&bench.machine);
@@ -306,6 +311,78 @@ fn a_full_buffer_refuses_and_goes_on_once_the_engine_does() {
     running.wait_until("the flush has succeeded", |shard| shard.frozen.is_none());
     let (name, stored) = next();
     running.shard.apply(5001, name, stored, Durability::Synced).unwrap();
+}
+
+/// An engine in memory that merges a batch only when the test lets it.
+struct Gated {
+    inner: MemoryStore,
+    gate: Mutex<Receiver<()>>,
+}
+
+impl Store for Gated {
+    fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
+        self.inner.load(key)
+    }
+
+    fn merge_many(&self, batch: &[(PlacedKey, StoredRecord)]) -> Result<(), StoreError> {
+        self.gate.lock().unwrap().recv_timeout(PATIENCE).expect("the test opens the gate");
+        self.inner.merge_many(batch)
+    }
+
+    fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
+        self.inner.range(query)
+    }
+
+    fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.metadata(name)
+    }
+
+    fn set_metadata(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.inner.set_metadata(name, value)
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.inner.size_bytes()
+    }
+
+    fn record_count(&self) -> Result<u64, StoreError> {
+        self.inner.record_count()
+    }
+}
+
+#[test]
+fn a_slow_engine_holds_writers_back_at_twice_the_buffers_limit() {
+    let (open_gate, gate) = channel();
+    let mut bench = Bench::new();
+    bench.options.buffer_limit_bytes = 10_000;
+    bench.engine = Arc::new(Gated { inner: MemoryStore::new(), gate: Mutex::new(gate) });
+    let mut running = bench.open();
+    let mut refused = None;
+    while refused.is_none() && running.next_ticket < 1000 {
+        let (ticket, name) = (running.next_ticket, running.next_ticket.to_string());
+        refused =
+            running.shard.apply(ticket, key(&name), record(1, 1, 1000), Durability::Synced).err();
+        running.next_ticket += 1;
+        running.shard.submit();
+    }
+    let applied = running.next_ticket - 1;
+    let refused = refused.expect("memory is bounded");
+    assert!(
+        matches!(refused, StoreError::Overloaded { what: "the buffer", limit_bytes: 10_000, .. }),
+        "{refused}"
+    );
+    let buffered = running.shard.stats().buffer_bytes;
+    assert!((20_000..24_000).contains(&buffered), "{buffered} bytes are buffered");
+    assert_eq!(running.shard.stats().buffer_records, applied);
+    for i in 0..applied {
+        assert!(running.shard.load(&key(&i.to_string())).unwrap().is_some(), "{i} is readable");
+    }
+
+    open_gate.send(()).unwrap();
+    running.wait_until("the flush is over", |shard| shard.frozen.is_none());
+    open_gate.send(()).unwrap();
+    running.answers(applied as usize).into_values().for_each(Result::unwrap);
+    running.put("next", record(1, 1, 1000)).unwrap();
 }
 
 #[test]
