@@ -48,11 +48,12 @@ fn nothing_fails_while_a_node_is_killed_and_started_again_and_reads_repair_it() 
     for (event, share) in [("kill", 4), ("start", 2)] {
         wait_until("the load goes on", || log().lines().count() > words.len() / share);
         if event == "kill" {
-            cluster.kill(2)
+            cluster.kill(2);
         } else {
-            cluster.restart(2)
+            cluster.restart(2);
         }
-        let written: Vec<String> = log().lines().rev().skip(1).take(500).map(str::to_owned).collect();
+        let written: Vec<String> =
+            log().lines().rev().skip(1).take(500).map(str::to_owned).collect();
         assert_eq!(runtime.block_on(absent(&client, &written)), [""; 0], "after the {event}");
     }
     let status = load.wait().unwrap();

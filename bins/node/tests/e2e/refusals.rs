@@ -102,9 +102,11 @@ fn a_full_disk_refuses_puts_and_goes_on_answering_gets() {
         run(command.arg(&value))
     };
     let full = (0..60).map(|key| put(&cluster, &key.to_string(), "3")).find(|said| said.code != 0);
-    full.expect("60 MB don't fit on 48").refused(UNAVAILABLE, &[]);
+    full.expect("60 MB don't fit on 48").refused(UNAVAILABLE, &["no room on the disk"]);
     assert!(cluster.nodes[2].is_running(), "a full disk is no reason to end");
-    wait_until("the log says what is wrong", || cluster.nodes[2].log().contains("no room on the disk"));
+    wait_until("the log says what is wrong", || {
+        cluster.nodes[2].log().contains("no room on the disk")
+    });
     put(&cluster, "after", "2").ok();
     run(cluster.jedlik(2).args(["get", "large", "0", "--r", "3"])).ok();
 }
