@@ -56,7 +56,7 @@ fn with_options(command: Command) -> Command {
 
 fn flag(option: &'static ConfigOption) -> Arg {
     let default = option.default.filter(|default| !default.is_empty());
-    let mut help = format!("{}; {}", option.about, option.takes);
+    let mut help = format!("{}. Takes {}", option.about, option.takes);
     if let Some(default) = default {
         help += &format!(" [default: {default}]");
     }

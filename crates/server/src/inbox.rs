@@ -112,3 +112,39 @@ impl InboxReader {
         mail
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jedlik_hashing::NodeId;
+
+    use super::{Mail, inbox};
+
+    fn mail() -> Mail {
+        Mail::PeerLost { node: NodeId(1) }
+    }
+
+    #[test]
+    fn requests_are_refused_at_the_limit_answers_at_twice_the_limit_and_orders_never() {
+        let (inbox, reader) = inbox(2);
+        assert!(inbox.offer(mail()).is_none() && inbox.offer(mail()).is_none());
+        assert!(inbox.offer(mail()).is_some());
+        assert!(inbox.offer_answer(mail()).is_none() && inbox.offer_answer(mail()).is_none());
+        assert!(inbox.offer_answer(mail()).is_some());
+        inbox.push(mail());
+        assert_eq!(inbox.waiting(), 5);
+        for _ in 0..4 {
+            assert!(reader.next_now().is_some());
+        }
+        assert!(inbox.offer(mail()).is_none());
+    }
+
+    #[test]
+    fn a_reader_waits_no_longer_than_it_may_and_ends_with_its_last_sender() {
+        let (inbox, reader) = inbox(1);
+        assert!(reader.next(Some(Duration::from_millis(1))).is_none());
+        drop(inbox);
+        assert!(matches!(reader.next(None), Some(Mail::Close)));
+    }
+}

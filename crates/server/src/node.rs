@@ -93,8 +93,9 @@ impl Node {
         let clean = close_shards(shards).await;
         let dir = end_membership(&membership, membership_task).await;
         let marked = mark(dir, engine, clean).await;
-        endpoint.close().await;
+        // Links to members that don't answer would keep the endpoint waiting.
         peers.clear();
+        endpoint.close().await;
         marked
     }
 

@@ -82,20 +82,16 @@ impl Router {
         PHASES[usize::from(self.phase.load(Ordering::Acquire))]
     }
 
-    fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.borrow())
-    }
-
-    fn route(&self, connection: &Connection, frame: Frame) {
+    fn route(&self, view: &View, connection: &Connection, frame: Frame) {
         match frame {
             Frame::ClientRequest { id, request } => {
                 let origin = Origin { connection: connection.clone(), id };
-                self.route_client(origin, request);
+                self.route_client(view, origin, request);
             }
             Frame::PeerRequest { id, layout, request } => {
                 let Some(from) = connection.peer().node else { return };
                 let origin = Origin { connection: connection.clone(), id };
-                self.route_peer(from, origin, layout, request);
+                self.route_peer(view, from, origin, layout, request);
             }
             Frame::PeerResponse { id, response } => {
                 let Some(from) = connection.peer().node else { return };
@@ -115,8 +111,7 @@ impl Router {
         }
     }
 
-    fn route_client(&self, origin: Origin, request: ClientRequest) {
-        let view = self.view();
+    fn route_client(&self, view: &View, origin: Origin, request: ClientRequest) {
         let layout = view.layout_version();
         let refuse = |origin: &Origin, failure| {
             origin.answer_client(layout, ClientResponse::Failed(failure));
@@ -130,7 +125,7 @@ impl Router {
             }
             ClientRequest::Admin(request) => self.route_admin(origin, layout, request),
             ClientRequest::Get(_) | ClientRequest::Put(_) | ClientRequest::Scan(_) => {
-                match self.shard_of_client(&view, &request) {
+                match self.shard_of_client(view, &request) {
                     Ok(shard) => {
                         if let Some(Mail::Client { origin, .. }) =
                             shard.offer(Mail::Client { origin, request })
@@ -182,6 +177,7 @@ impl Router {
 
     fn route_peer(
         &self,
+        view: &View,
         from: NodeId,
         origin: Origin,
         layout: LayoutVersion,
@@ -192,7 +188,7 @@ impl Router {
         if let Err(failure) = self.takes_peers(new) {
             return refuse(&origin, failure);
         }
-        match self.shard_of_peer(&self.view(), &request) {
+        match self.shard_of_peer(view, &request) {
             Ok(shard) => {
                 let mail = Mail::Peer { from, origin, layout, request };
                 if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
@@ -269,8 +265,9 @@ impl Handler for Router {
     }
 
     fn received(&self, connection: &Connection, frames: &mut Vec<Frame>) {
+        let view = Arc::clone(&self.view.borrow());
         for frame in frames.drain(..) {
-            self.route(connection, frame);
+            self.route(&view, connection, frame);
         }
     }
 

@@ -99,7 +99,7 @@ pub const OPTIONS: [ConfigOption; 22] = [
         "partitions",
         Some("256"),
         "a power of two from 1 to 65536",
-        "How many ranges the first layout cuts the keys into; unused after that",
+        "How many ranges the keys are cut into; the same on every node, fixed with the first layout",
     ),
     option(
         "n",

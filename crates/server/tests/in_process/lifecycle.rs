@@ -1,5 +1,7 @@
 //! Starts, stops and what is left of a node between them.
 
+use std::collections::BTreeSet;
+
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Key, Quorum};
@@ -47,6 +49,20 @@ async fn a_clean_stop_is_marked_and_keeps_the_incarnation() {
     let node = cluster.start(1, &[]).await;
     assert_eq!(line("incarnation"), incarnation);
     node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn with_the_memory_engine_every_start_is_another_life() {
+    let cluster = Cluster::new();
+    let mut config = cluster.config(1, &[]);
+    config.engine = jedlik_server::config::Engine::Memory;
+    let mut lives = BTreeSet::new();
+    for _ in 0..2 {
+        jedlik_server::Node::start(&config).await.unwrap().shutdown().await.unwrap();
+        let mark = std::fs::read_to_string(cluster.path().join("n1/data/node.toml")).unwrap();
+        lives.extend(mark.lines().find(|line| line.starts_with("incarnation")).map(str::to_owned));
+    }
+    assert_eq!(lives.len(), 2, "{lives:?}");
 }
 
 #[tokio::test]
