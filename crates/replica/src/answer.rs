@@ -75,7 +75,8 @@ pub(crate) fn shortfall(what: &str, shortfall: Shortfall, maybe_applied: bool) -
     if needs.synced > 0 {
         message += &format!(", {} of {} synced", had.synced, needs.synced);
     }
-    message += if timed_out { " before the timeout" } else { "; the others can't be reached" };
+    message +=
+        if timed_out { " before the timeout" } else { "; the others can't be reached or refuse" };
     let code = if timed_out { ErrorCode::Timeout } else { ErrorCode::Unavailable };
     Failure { code, message, maybe_applied }
 }

@@ -64,7 +64,7 @@ pub(crate) fn mint(
     };
     let mut record = held.record.clone();
     record.put(&seen, actor, write);
-    let truncated = record.truncate(CLOCK_ENTRIES_LIMIT);
+    let truncated = record.truncate_after(held.record.siblings(), CLOCK_ENTRIES_LIMIT);
     let encoded = EncodedRecord::encode(&record);
     check_limits(held, &record, &encoded, props)?;
     let local = Some(LocalActor { actor, incarnation });

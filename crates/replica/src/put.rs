@@ -1,6 +1,7 @@
 //! Puts: checked, forwarded to an owner or minted here, then run by the coordinator's machine.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::{Needs, Put, PutOutput, PutSuccess, Shortfall, Target, WritePlan};
@@ -45,6 +46,8 @@ pub(crate) struct PutOperation {
     context: Blob,
     siblings: u16,
     warning: bool,
+    /// What a replica that refused has said, for the answer of a put that fails.
+    refusal: Option<String>,
 }
 
 impl PutOperation {
@@ -58,8 +61,17 @@ impl PutOperation {
         if *response == PeerResponse::Written {
             self.machine.handle_acknowledgement(from, call.durability);
         } else {
+            if let PeerResponse::Refused(failure) = response {
+                self.refusal = Some(failure.message.clone());
+            }
             self.machine.handle_failure(now.mono_us, from);
         }
+    }
+
+    /// This node's own storage did not take it.
+    pub(crate) fn handle_fault(&mut self, now: Now, me: NodeId, fault: &StorageFault) {
+        self.refusal = Some(fault.clone().failure().message);
+        self.machine.handle_failure(now.mono_us, me);
     }
 
     /// What the other replicas get: the whole merged record (see the actor rule).
@@ -81,7 +93,13 @@ impl PutOperation {
                 acknowledged,
                 synced,
             }),
-            Err(short) => ClientResponse::Failed(shortfall("put", short, true)),
+            Err(short) => {
+                let mut failure = shortfall("put", short, true);
+                if let Some(refusal) = &self.refusal {
+                    failure.message += &format!("; one said: {refusal}");
+                }
+                ClientResponse::Failed(failure)
+            }
         }
     }
 }
@@ -227,6 +245,7 @@ impl Replica {
             write_id: put.request.write_id,
             siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
             warning: siblings >= usize::from(put.props.sibling_warning),
+            refusal: None,
         };
         self.operations.insert(id, Operation::Put(operation));
         self.drive(now, id);

@@ -161,7 +161,7 @@ impl Replica {
         if let Some(Operation::Put(put)) = self.operations.get_mut(&id) {
             match result {
                 Ok(()) => put.machine.handle_acknowledgement(me, durability),
-                Err(_) => put.machine.handle_failure(now.mono_us, me),
+                Err(fault) => put.handle_fault(now, me, fault),
             }
             self.drive(now, id);
         }

@@ -118,6 +118,7 @@ fn a_full_disk_everywhere_fails_puts_and_leaves_gets_alone() {
     for node in [N1, N2, N3] {
         cluster.node(node).write_fault = Some(StorageFault::Failed("disk full".into()));
     }
-    cluster.put(N1, blind("alice", "salt")).expect_err("nobody can write");
+    let failure = cluster.put(N1, blind("alice", "salt")).expect_err("nobody can write");
+    assert!(failure.message.ends_with("; one said: disk full"), "{failure}");
     assert_eq!(cluster.values(N1, "alice", 3), ["tea"]);
 }
