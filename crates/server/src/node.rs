@@ -90,9 +90,9 @@ impl Node {
         self.drain().await;
         self.router.enter(Phase::Stopped);
         let Self { engine, peers, endpoint, shards, membership, membership_task, .. } = self;
-        let clean = close_shards(shards).await;
+        let ended = close_shards(shards).await;
         let dir = end_membership(&membership, membership_task).await;
-        let marked = mark(dir, engine, clean).await;
+        let marked = mark(dir, engine, ended).await;
         // Links to members that don't answer would keep the endpoint waiting.
         peers.clear();
         endpoint.close().await;
@@ -127,16 +127,13 @@ impl Node {
     }
 }
 
-/// Whether all of them ended with everything in their engines.
-async fn close_shards(shards: Vec<RunningShard>) -> bool {
+/// How the worst of them ended.
+async fn close_shards(shards: Vec<RunningShard>) -> Ended {
     for shard in &shards {
         shard.close();
     }
-    let ended = spawn_blocking(|| {
-        let ended: Vec<Ended> = shards.into_iter().map(RunningShard::join).collect();
-        ended.iter().all(|ended| matches!(ended, Ended::Clean))
-    });
-    ended.await.unwrap_or(false)
+    let ended = spawn_blocking(|| shards.into_iter().map(RunningShard::join).max());
+    ended.await.ok().flatten().unwrap_or(Ended::Unclean)
 }
 
 async fn end_membership(
@@ -152,20 +149,24 @@ async fn end_membership(
     dir
 }
 
-async fn mark(dir: Option<DataDir>, engine: Engine, clean: bool) -> Result<(), NodeError> {
+/// Marks the directory clean if the next life may go on where this one ends.
+async fn mark(dir: Option<DataDir>, engine: Engine, ended: Ended) -> Result<(), NodeError> {
     let Some(dir) = dir else {
         return Err(NodeError::Unclean { why: "the membership could not be saved" });
     };
-    if !clean {
-        return Err(NodeError::Unclean { why: "a shard has writes that are not in its engine" });
+    match (ended, engine) {
+        (Ended::Unclean, _) => {
+            return Err(NodeError::Unclean { why: "a shard could not be moved into its engine" });
+        }
+        (Ended::WriteFailed, _) => {
+            info!("stopped; a write had failed, so the next life is another");
+        }
+        (Ended::Clean, Engine::Memory) => info!("stopped; the memory engine keeps nothing"),
+        (Ended::Clean, Engine::Redb) => {
+            let marked = spawn_blocking(|| dir.mark_clean()).await;
+            marked.unwrap_or(Ok(()))?;
+            info!("stopped cleanly");
+        }
     }
-    if engine == Engine::Memory {
-        // The next life starts without what this one issued, so it must not go on under its name.
-        info!("stopped; the memory engine keeps nothing");
-        return Ok(());
-    }
-    let marked = spawn_blocking(|| dir.mark_clean()).await;
-    marked.unwrap_or(Ok(()))?;
-    info!("stopped cleanly");
     Ok(())
 }

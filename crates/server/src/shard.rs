@@ -101,11 +101,15 @@ struct ShardDriver {
     write_failed: bool,
 }
 
-/// How a shard has ended.
+/// How a shard has ended, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
-    /// Everything is in the engine.
+    /// Everything that this life issued is in the engine.
     Clean,
-    /// This life may have issued writes that its disk does not hold.
+    /// Everything acknowledged is in the engine, but peers may hold a write of this life that is not:
+    /// the next life must not go on under this one's name.
+    WriteFailed,
+    /// Something is in the journal alone.
     Unclean,
 }
 
@@ -194,14 +198,12 @@ impl ShardDriver {
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {
+        let failed = completions.iter().filter_map(|completion| completion.result.as_ref().err());
+        if let Some(error) = failed.clone().next() {
+            error!(%error, writes = failed.count(), "writes failed");
+            self.write_failed = true;
+        }
         for Completion { ticket, result } in completions {
-            if let Err(error) = &result {
-                // Loads have shown this record already, and a clean stop would keep its actor alive.
-                if !self.write_failed {
-                    error!(%error, "a write failed; the next stop will count as unclean");
-                }
-                self.write_failed = true;
-            }
             self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
         }
     }
@@ -221,7 +223,10 @@ impl ShardDriver {
                 self.replica.handle(now, Input::Loaded { ticket, result });
             }
             Output::Apply { ticket, key, record, durability } => {
+                let own = record.local.is_some();
                 if let Err(error) = self.storage.apply(ticket, key, record, durability) {
+                    // Peers may have been sent what was not stored here.
+                    self.write_failed |= own;
                     let result = Err(fault(error));
                     self.replica.handle(now, Input::Applied { ticket, result });
                 }
@@ -278,7 +283,7 @@ impl ShardDriver {
     fn close(self) -> Ended {
         match self.storage.close() {
             Ok(()) if !self.write_failed => Ended::Clean,
-            Ok(()) => Ended::Unclean,
+            Ok(()) => Ended::WriteFailed,
             Err(error) => {
                 warn!(%error, "a shard could not be emptied into its engine; its journal is kept");
                 Ended::Unclean
