@@ -168,12 +168,22 @@ impl<V> Record<V> {
     /// A lagging replica may bring an overwritten version back as a sibling; nothing is lost by it.
     /// Ask [`crate::LocalActor::kept_by`] afterwards.
     pub fn truncate(&mut self, limit: usize) -> usize {
+        self.truncate_after(&[], limit)
+    }
+
+    /// As [`Self::truncate`], for a record that was just put: an entry under which a sibling stood
+    /// `before` is not forgotten, however long ago its coordinator's clock says that it was touched. Whoever
+    /// still holds that sibling would bring it back beside the version that replaced it.
+    pub fn truncate_after(&mut self, before: &[Sibling<V>], limit: usize) -> usize {
         let excess = self.clock.len().saturating_sub(limit);
         if excess == 0 {
             return 0;
         }
-        let mut oldest: Vec<(u64, ActorId)> =
-            self.prunable().map(|entry| (entry.touched_ms, entry.actor)).collect();
+        let mut oldest: Vec<(u64, ActorId)> = self
+            .prunable()
+            .filter(|entry| !any_of(before, entry.actor))
+            .map(|entry| (entry.touched_ms, entry.actor))
+            .collect();
         oldest.sort_unstable();
         oldest.truncate(excess);
         self.clock.retain(|entry| !oldest.contains(&(entry.touched_ms, entry.actor)));

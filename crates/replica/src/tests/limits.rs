@@ -1,9 +1,12 @@
 //! What is refused, with which words, and that nothing was done.
 
+use alloc::format;
+
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, Quorum};
 
@@ -120,4 +123,21 @@ fn a_forwarded_put_is_never_forwarded_again() {
     });
     let Some(ClientResponse::Failed(failure)) = answer else { panic!("{answer:?}") };
     assert_eq!(failure.code, ErrorCode::NotOwner);
+}
+
+/// Found by the simulator: seed 145 of its first version. The clock of the node that wrote the version
+/// before was behind, so its entry was the oldest and went, and every replica brought that version back.
+#[test]
+fn a_put_past_the_limit_of_clock_entries_replaces_what_it_saw() {
+    let (mut cluster, n2) = (Cluster::new(3, &[]), NodeId(2));
+    let mut context = cluster.put(N1, blind("alice", "first")).expect("a put");
+    for life in 2..=CLOCK_ENTRIES_LIMIT as u64 {
+        cluster.restart(N1, life);
+        context = cluster.put(N1, after("alice", &format!("v{life}"), &context)).expect("a put");
+    }
+    cluster.now.wall_ms -= 1_000_000;
+    context = cluster.put(n2, after("alice", "late", &context)).expect("a put");
+    cluster.now.wall_ms += 1_000_000;
+    cluster.put(N1, after("alice", "newest", &context)).expect("a put");
+    assert_eq!(cluster.values(N1, "alice", 3), ["newest"]);
 }
