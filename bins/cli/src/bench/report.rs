@@ -61,7 +61,7 @@ impl Report<'_> {
         json!({
             "clients": self.args.clients,
             "value_bytes": self.args.value_bytes,
-            "put_percent": self.args.mix.put_percent,
+            "put_percent": (!self.args.read_modify_write).then_some(self.args.mix.put_percent),
             "seconds": self.took.as_secs_f64(),
             "warmup_seconds": self.args.warmup.as_secs_f64(),
             "per_second": self.per_second(self.record.count()),
