@@ -96,21 +96,21 @@ fn a_full_disk_refuses_puts_and_goes_on_answering_gets() {
     });
     let value = cluster.path("value");
     fs::write(&value, vec![b'x'; 1 << 20]).unwrap();
-    let put = |cluster: &Cluster, key: &str, w: &str| -> Said {
+    let put = |cluster: &Cluster, key: &str, w: &str, timeout: &str| -> Said {
         let mut command = cluster.jedlik(0);
-        command.args(["put", "large", key, "--w", w, "--pw", w, "--timeout", "5s", "--file"]);
+        command.args(["put", "large", key, "--w", w, "--pw", w, "--timeout", timeout, "--file"]);
         run(command.arg(&value))
     };
     // Some may time out while the node tries to make room; in the end it says what is wrong.
     let full = (0..90)
-        .map(|key| put(&cluster, &key.to_string(), "3"))
+        .map(|key| put(&cluster, &key.to_string(), "3", "5s"))
         .find(|said| said.stderr.contains("no room on the disk"));
     assert_eq!(full.expect("90 MB don't fit on 48").code, UNAVAILABLE);
     assert!(cluster.nodes[2].is_running(), "a full disk is no reason to end");
     wait_until("the log says what is wrong", || {
         cluster.nodes[2].log().contains("no room on the disk")
     });
-    put(&cluster, "after", "2").ok();
+    put(&cluster, "after", "2", "60s").ok();
     run(cluster.jedlik(2).args(["get", "large", "0", "--r", "3"])).ok();
 }
 
