@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 
+use crate::sim;
 use crate::step;
 use crate::test;
 use crate::tidy;
@@ -54,6 +55,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         tally = counted;
         result
     });
+    judge("simulation", &mut || sim::ci(workspace));
     let verdict = if failed.is_empty() {
         "ci: ok".into()
     } else {
@@ -61,7 +63,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     };
     println!("{verdict}\n{tally}");
     if !failed.is_empty() {
-        bail!("{} of {} checks failed", failed.len(), CHECKS.len() + 1);
+        bail!("{} of {} checks failed", failed.len(), CHECKS.len() + 2);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod certs;
 mod ci;
 mod cluster;
+mod sim;
 mod step;
 mod test;
 mod tidy;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::cluster::Action;
+use crate::sim::Simulation;
 use crate::workspace::Workspace;
 
 /// What can be done around Jedlik's code.
@@ -45,6 +47,8 @@ enum Task {
     },
     /// Run everything that has to pass before a change goes in.
     Ci,
+    /// Run simulated clusters with faults, from seeds: `--seeds 100`, or `--seed 7` for one with its story.
+    Sim(Simulation),
     /// Check the house rules that neither the compiler nor clippy knows.
     Tidy,
     /// Make a development cluster's authority and certificates, and start nothing.
@@ -71,6 +75,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Cluster { dir, action } => cluster::run(&workspace, dir, action),
         Task::Test { filter } => test::run(&workspace, filter.as_deref()),
         Task::Ci => ci::run(&workspace),
+        Task::Sim(simulation) => sim::run(&workspace, simulation),
         Task::Tidy => tidy::run(&workspace),
         Task::Certs { dir } => cluster::run(&workspace, dir, &Action::Certs),
     }

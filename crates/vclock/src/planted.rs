@@ -19,10 +19,12 @@ pub enum Bug {
     AcknowledgedBeforeSync,
     /// A coordinator goes on under its actor although its own write was lost.
     DotReusedAfterLostWrite,
+    /// A node that refused its own write goes on in the same life after a clean stop.
+    LifeKeptAfterRefusedWrite,
 }
 
 /// Every bug, in the order in which they are tried.
-pub const BUGS: [Bug; 7] = [
+pub const BUGS: [Bug; 8] = [
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
     Bug::OneActorPerNode,
@@ -30,6 +32,7 @@ pub const BUGS: [Bug; 7] = [
     Bug::MergedByTimestamp,
     Bug::AcknowledgedBeforeSync,
     Bug::DotReusedAfterLostWrite,
+    Bug::LifeKeptAfterRefusedWrite,
 ];
 
 /// Whether `bug` is in effect: never.

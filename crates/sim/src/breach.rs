@@ -1,0 +1,72 @@
+//! A promise that was not kept.
+
+use core::fmt;
+
+/// What is promised (design 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// At rest, every acknowledged write is there, or something that has seen it.
+    NothingLost,
+    /// As much of the very next get, with R + W > N.
+    NextGet,
+    /// No version stands beside one that has seen it.
+    NoAncestors,
+    /// At rest, all owners of a key hold the same bytes.
+    OwnersAgree,
+    /// At rest, every node has the same layout and bucket properties.
+    OneLayout,
+    /// What a delete had seen is not returned after it.
+    DeletedStaysDeleted,
+    /// A get returns nothing that no client wrote.
+    OnlyWhatWasWritten,
+    /// One dot names one write: the actor rule.
+    OneDotOneWrite,
+    /// At rest, every request is answered.
+    Available,
+    /// What a node sends, another can read.
+    Readable,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NothingLost => "an acknowledged write is lost",
+            Self::NextGet => "an acknowledged write is missing from the next get",
+            Self::NoAncestors => "a sibling is an ancestor of another",
+            Self::OwnersAgree => "owners differ at rest",
+            Self::OneLayout => "nodes differ about the cluster at rest",
+            Self::DeletedStaysDeleted => "deleted data came back",
+            Self::OnlyWhatWasWritten => "a version came from nowhere",
+            Self::OneDotOneWrite => "a dot names two writes",
+            Self::Available => "a request fails at rest",
+            Self::Readable => "a frame can't be read",
+        })
+    }
+}
+
+/// One breach: the run ends with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// Of which promise.
+    pub promise: Promise,
+    /// About which key.
+    pub key: Option<u8>,
+    /// Which writes and nodes.
+    pub what: String,
+}
+
+impl Breach {
+    pub(crate) fn new(promise: Promise, key: u8, what: String) -> Self {
+        Self { promise, key: Some(key), what }
+    }
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.promise)?;
+        if let Some(key) = self.key {
+            write!(f, " (k{key})")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}

@@ -1,0 +1,350 @@
+//! Drives one node's machines as the server does: turn by turn, outputs in the order in which they come.
+//!
+//! Invariant: everything that a machine wants done is done here, and nothing that it did not ask for.
+
+use bytes::Bytes;
+use jedlik_hashing::NodeId;
+use jedlik_membership::{Destination, Output as MembershipOutput};
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::gossip::Gossip;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Durability, Now, PlacedKey, StoredRecord};
+use jedlik_replica::{Counter, Input, Output};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::breach::{Breach, Promise};
+use crate::disk::{Completion, Step};
+use crate::network::IDLE_LIMIT_US;
+use crate::node::{Mail, Origin, Running, at_address, id, index};
+use crate::story;
+use crate::world::{Event, World, key_index};
+
+impl World {
+    /// Something comes to a node; one that stands still takes it later.
+    pub(crate) fn deliver(&mut self, node: u8, mail: Mail) {
+        let place = &mut self.nodes[usize::from(node)];
+        let Some(running) = &mut place.running else { return };
+        if place.pauses > 0 {
+            running.backlog.push(mail);
+            return;
+        }
+        self.take(node, mail);
+        self.end_turn(node);
+    }
+
+    pub(crate) fn wake(&mut self, node: u8) {
+        if let Some(running) = self.running(node) {
+            running.wake_us = u64::MAX;
+        }
+        self.deliver(node, Mail::Wake);
+    }
+
+    /// A node goes on after it stood still: first what came meanwhile, then what is due.
+    pub(crate) fn resume(&mut self, node: u8) {
+        let Some(running) = self.running(node) else { return };
+        for mail in std::mem::take(&mut running.backlog) {
+            self.take(node, mail);
+        }
+        self.end_turn(node);
+    }
+
+    pub(crate) fn running(&mut self, node: u8) -> Option<&mut Running> {
+        self.nodes[usize::from(node)].running.as_mut()
+    }
+
+    fn node_now(&self, node: u8) -> Now {
+        self.nodes[usize::from(node)].clock.now(self.now_us)
+    }
+
+    fn take(&mut self, node: u8, mail: Mail) {
+        match mail {
+            Mail::Frame { from, bytes } => self.receive(node, from, &bytes),
+            Mail::Client { client, call, bytes } => {
+                let origin = Origin::Client { client, call };
+                if let Some(Frame::ClientRequest { request, .. }) = self.read(&bytes) {
+                    let Some(running) = self.running(node) else { return };
+                    if running.stopping {
+                        let failure = Failure::new(ErrorCode::NotReady, "the node is stopping");
+                        return self.answer_client(node, origin, ClientResponse::Failed(failure));
+                    }
+                    let reply = running.wait(origin);
+                    self.feed(node, Input::Client { reply, request });
+                }
+            }
+            Mail::Lost { peer } => self.feed(node, Input::PeerLost { node: id(peer) }),
+            Mail::Disk(step) => self.advance_disk(node, step),
+            Mail::Wake => {}
+        }
+    }
+
+    fn receive(&mut self, node: u8, from: u8, bytes: &Bytes) {
+        let now = self.node_now(node);
+        match self.read(bytes) {
+            Some(Frame::PeerRequest { id: call, layout, request }) => {
+                let epoch = self.network.epoch(node, from);
+                let origin = Origin::Peer { node: from, id: call, epoch };
+                let Some(running) = self.running(node) else { return };
+                if running.stopping && matches!(request, PeerRequest::Forward(_)) {
+                    let failure = Failure::new(ErrorCode::NotReady, "the node is stopping");
+                    return self.answer_peer(node, origin, PeerResponse::Refused(failure));
+                }
+                let reply = running.wait(origin);
+                self.feed(node, Input::Peer { from: id(from), reply, layout, request });
+            }
+            Some(Frame::PeerResponse { id: call, response }) => {
+                self.feed(node, Input::PeerAnswer { from: id(from), id: call, response });
+            }
+            Some(Frame::Gossip(gossip)) => {
+                let Some(running) = self.running(node) else { return };
+                running.membership.handle_gossip(now, id(from), gossip);
+                self.carry_out(node);
+            }
+            Some(Frame::ClientRequest { .. } | Frame::ClientResponse { .. }) | None => {}
+        }
+    }
+
+    /// Everything that was sent went through the encoder.
+    pub(crate) fn read(&mut self, bytes: &Bytes) -> Option<Frame> {
+        let unreadable = |error| Breach {
+            promise: Promise::Readable,
+            key: None,
+            what: format!("of {} bytes: {error}", bytes.len()),
+        };
+        self.note(Frame::decode(bytes).map_err(unreadable))
+    }
+
+    /// What follows everything that a turn took: timers, the journal, the next wake.
+    pub(crate) fn end_turn(&mut self, node: u8) {
+        let now = self.node_now(node);
+        let Some(running) = self.running(node) else { return };
+        if running.replica.poll_timeout().is_some_and(|due_us| due_us <= now.mono_us) {
+            self.feed(node, Input::Timeout);
+        }
+        self.tell_detector(node, now);
+        let place = &mut self.nodes[usize::from(node)];
+        let (done, next) = place.disk.submit(&mut self.chances.disk);
+        self.schedule_disk(node, next.map(|us| (Step::Written, us)));
+        self.complete(node, done);
+        self.set_wake(node);
+    }
+
+    fn tell_detector(&mut self, node: u8, now: Now) {
+        let Some(running) = self.running(node) else { return };
+        for (peer, answered) in std::mem::take(&mut running.outcomes) {
+            running.membership.handle_outcome(now, peer, answered);
+        }
+        if running.membership.poll_timeout().is_some_and(|due_us| due_us <= now.mono_us) {
+            running.membership.handle_timeout(now);
+        }
+        self.carry_out(node);
+    }
+
+    fn set_wake(&mut self, node: u8) {
+        let place = &mut self.nodes[usize::from(node)];
+        let Some(running) = &mut place.running else { return };
+        let dues = [running.replica.poll_timeout(), running.membership.poll_timeout()];
+        let Some(due_us) = dues.into_iter().flatten().min() else { return };
+        let at_us = place.clock.until(due_us).max(self.now_us + 1);
+        if at_us < running.wake_us {
+            running.wake_us = at_us;
+            let life = place.life;
+            self.after(at_us - self.now_us, Event::Wake { node, life });
+        }
+    }
+
+    fn advance_disk(&mut self, node: u8, step: Step) {
+        let place = &mut self.nodes[usize::from(node)];
+        let (done, next) = place.disk.advance(step, &mut self.chances.disk);
+        if !done.is_empty() {
+            let failed = done.iter().filter(|(_, result)| result.is_err()).count();
+            let count = done.len();
+            self.say(node, || format!("disk {step:?}: answers {count} writes, {failed} failed"));
+        }
+        self.schedule_disk(node, next);
+        self.complete(node, done);
+    }
+
+    fn schedule_disk(&mut self, node: u8, next: Option<(Step, u64)>) {
+        if let Some((step, us)) = next {
+            let life = self.nodes[usize::from(node)].life;
+            self.after(us, Event::Disk { node, life, step });
+        }
+    }
+
+    fn complete(&mut self, node: u8, done: Vec<Completion>) {
+        for (ticket, result) in done {
+            let Some(running) = self.running(node) else { return };
+            running.write_failed |= result.is_err();
+            self.feed(node, Input::Applied { ticket, result });
+        }
+    }
+
+    /// Gives the replica one input and executes what comes out, and what comes out of that.
+    fn feed(&mut self, node: u8, input: Input) {
+        let now = self.node_now(node);
+        let Some(running) = self.running(node) else { return };
+        running.replica.handle(now, input);
+        while let Some(output) = self.running(node).and_then(|r| r.replica.poll_output()) {
+            self.execute(node, now, output);
+        }
+    }
+
+    fn execute(&mut self, node: u8, now: Now, output: Output) {
+        match output {
+            Output::Load { ticket, key } => {
+                let place = &mut self.nodes[usize::from(node)];
+                let result = place.disk.load(&key);
+                self.give(node, now, Input::Loaded { ticket, result });
+            }
+            Output::Apply { ticket, key, record, durability } => {
+                self.apply(node, now, (ticket, key), record, durability);
+            }
+            Output::Range { ticket, after, .. } => {
+                let of = self.placed(0);
+                let page = self.nodes[usize::from(node)].disk.page(after.as_ref(), &of);
+                self.give(node, now, Input::Ranged { ticket, result: Ok(page) });
+            }
+            Output::Request { to, id: call, layout, request } => {
+                self.tell_request(node, to, &request);
+                let frame = Frame::PeerRequest { id: call, layout, request };
+                if !self.send(node, index(to), &frame) {
+                    self.give(node, now, Input::PeerLost { node: to });
+                }
+            }
+            Output::AnswerClient { reply, response } => {
+                if let Some(origin) = self.running(node).and_then(|r| r.replies.remove(&reply)) {
+                    self.answer_client(node, origin, response);
+                }
+            }
+            Output::AnswerPeer { reply, response } => {
+                if let Some(origin) = self.running(node).and_then(|r| r.replies.remove(&reply)) {
+                    self.answer_peer(node, origin, response);
+                }
+            }
+            Output::Outcome { node: peer, answered } => {
+                if let Some(running) = self.running(node) {
+                    running.outcomes.push((peer, answered));
+                }
+            }
+            Output::Count(Counter::TruncatedEntries) => self.counts.truncated += 1,
+            Output::Count(_) => {}
+        }
+    }
+
+    fn give(&mut self, node: u8, now: Now, input: Input) {
+        if let Some(running) = self.running(node) {
+            running.replica.handle(now, input);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        node: u8,
+        now: Now,
+        (ticket, key): (u64, PlacedKey),
+        stored: StoredRecord,
+        level: Durability,
+    ) {
+        let record = stored.record.decode().expect("a replica encoded it");
+        let index = key_index(&key.key).unwrap_or_default();
+        self.log.say(self.now_us, Some(node), Some(index), || {
+            let whose = if stored.local.is_some() { "its own" } else { "a" };
+            format!("merges {whose} record {}", story::record(&record))
+        });
+        let observed = self.history.observe(index, node, &record);
+        self.note(observed);
+        let own = stored.local.is_some() && !planted::on(Bug::LifeKeptAfterRefusedWrite);
+        let place = &mut self.nodes[usize::from(node)];
+        if let Err(fault) = place.disk.apply(ticket, &key, stored, level) {
+            if let Some(running) = &mut place.running {
+                // Peers may have been sent what was not stored here.
+                running.write_failed |= own;
+            }
+            self.say(node, || format!("its store refuses the record: {fault:?}"));
+            self.give(node, now, Input::Applied { ticket, result: Err(fault) });
+        }
+    }
+
+    fn tell_request(&mut self, node: u8, to: NodeId, request: &PeerRequest) {
+        let (key, text) = (story::key_of(request), || story::request(to, request));
+        self.log.say(self.now_us, Some(node), key, text);
+    }
+
+    fn answer_peer(&mut self, node: u8, origin: Origin, response: PeerResponse) {
+        let Origin::Peer { node: to, id: call, epoch } = origin else { return };
+        self.say(node, || story::response(to, &response));
+        if self.network.epoch(node, to) == epoch {
+            self.send(node, to, &Frame::PeerResponse { id: call, response });
+        }
+    }
+
+    fn answer_client(&mut self, node: u8, origin: Origin, response: ClientResponse) {
+        let Origin::Client { client, call } = origin else {
+            return self.answer_peer(node, origin, PeerResponse::Forwarded(response));
+        };
+        self.say(node, || format!("answers c{client}: {}", story::answer(&response)));
+        let frame = Frame::ClientResponse { id: call, layout: 0, response };
+        if let Some(delay_us) = self.network.client_delay() {
+            let bytes = frame.encode().into_vec().into();
+            self.after(delay_us, Event::Answer { client, call, bytes });
+        }
+    }
+
+    /// Sends a frame; false if the transport knows that it can't.
+    fn send(&mut self, from: u8, to: u8, frame: &Frame) -> bool {
+        let target = &self.nodes[usize::from(to)];
+        let gone = target.running.is_none() && self.now_us > target.missed_us;
+        if gone || self.network.is_given_up(self.now_us, from, to) {
+            return false;
+        }
+        if self.network.is_blocked(from, to) {
+            return true;
+        }
+        let bytes = Bytes::from(frame.encode().into_vec());
+        let epoch = self.network.epoch(from, to);
+        for delay_us in self.network.delays(from, to) {
+            self.after(delay_us, Event::Frame { from, to, epoch, bytes: bytes.clone() });
+        }
+        true
+    }
+
+    /// Does what the membership wants, in order.
+    pub(crate) fn carry_out(&mut self, node: u8) {
+        while let Some(output) = self.running(node).and_then(|r| r.membership.poll_output()) {
+            match output {
+                MembershipOutput::Persist(delta) => self.nodes[usize::from(node)].persist(delta),
+                MembershipOutput::View(view) => self.feed(node, Input::View(view)),
+                MembershipOutput::Send { to, gossip } => self.gossip(node, to, gossip),
+                MembershipOutput::Event(event) => self.say(node, || format!("learns: {event}")),
+            }
+        }
+    }
+
+    fn gossip(&mut self, node: u8, to: Destination, gossip: Gossip) {
+        let to = match to {
+            Destination::Node(to, _) => index(to),
+            Destination::Seed(address) => at_address(address),
+        };
+        self.send(node, to, &Frame::Gossip(gossip));
+    }
+
+    /// Ends the connection of two nodes, which both learn of within a time.
+    pub(crate) fn disconnect(&mut self, a: u8, b: u8, within_us: u64) {
+        let epoch = self.network.disconnect(a, b);
+        for (node, peer) in [(a, b), (b, a)] {
+            let after_us = self.chances.faults.below(within_us.min(IDLE_LIMIT_US));
+            self.after(after_us, Event::Lost { node, peer, epoch });
+        }
+    }
+}
+
+impl Running {
+    /// Has someone wait for an answer.
+    fn wait(&mut self, origin: Origin) -> u64 {
+        self.next_reply += 1;
+        self.replies.insert(self.next_reply, origin);
+        self.next_reply
+    }
+}

@@ -1,0 +1,293 @@
+//! What clients wrote, under which dots it went around, and what each version has seen.
+//!
+//! Invariant: what a version has seen is known from what clients were shown, never from a clock: a clock
+//! that covers what its holder never saw is the very fault that is looked for.
+
+use std::collections::BTreeMap;
+
+use jedlik_protocol::client::GetAnswer;
+use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
+use jedlik_protocol::{Blob, ClusterId, Context, Key, Record};
+use jedlik_replica::version_tag;
+use jedlik_vclock::{Content, Dot, WriteId};
+
+use crate::bits::Bits;
+use crate::breach::{Breach, Promise};
+
+/// What somebody has seen of a key: closed under "what that has seen".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) versions: Bits,
+    pub(crate) writes: Bits,
+}
+
+impl Seen {
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.versions.extend(&other.versions);
+        self.writes.extend(&other.writes);
+    }
+}
+
+/// One put or delete of a client, retries included.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) tombstone: bool,
+    pub(crate) seen: Seen,
+}
+
+/// One minting of a write; a retry may make a second.
+#[derive(Debug)]
+struct Version {
+    write: usize,
+    node: u8,
+}
+
+/// The history of one run.
+#[derive(Debug)]
+pub(crate) struct History {
+    cluster: ClusterId,
+    keys: Vec<Key>,
+    writes: Vec<Write>,
+    versions: Vec<Version>,
+    by_dot: BTreeMap<(u8, Dot), usize>,
+    by_tag: BTreeMap<(u8, u64), usize>,
+    /// What the holder of a context has seen, by key and token.
+    tokens: BTreeMap<(u8, Blob), Seen>,
+    /// By key: a clock was as long as it may get, so that overwritten versions may come back.
+    truncated: Vec<bool>,
+    /// By key.
+    acknowledged: Vec<Bits>,
+    tombstones: Vec<Vec<usize>>,
+}
+
+impl History {
+    pub(crate) fn new(cluster: ClusterId, keys: Vec<Key>) -> Self {
+        let count = keys.len();
+        Self {
+            cluster,
+            keys,
+            writes: Vec::new(),
+            versions: Vec::new(),
+            by_dot: BTreeMap::new(),
+            by_tag: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            truncated: vec![false; count],
+            acknowledged: vec![Bits::default(); count],
+            tombstones: vec![Vec::new(); count],
+        }
+    }
+
+    pub(crate) fn key(&self, key: u8) -> &Key {
+        &self.keys[usize::from(key)]
+    }
+
+    /// A client begins a write, having seen this.
+    pub(crate) fn begin(&mut self, tombstone: bool, seen: Seen) -> usize {
+        self.writes.push(Write { tombstone, seen });
+        self.writes.len() - 1
+    }
+
+    pub(crate) fn acknowledge(&mut self, key: u8, write: usize) {
+        self.acknowledged[usize::from(key)].insert(write);
+        if self.writes[write].tombstone {
+            self.tombstones[usize::from(key)].push(write);
+        }
+    }
+
+    pub(crate) fn acknowledged(&self, key: u8) -> Bits {
+        self.acknowledged[usize::from(key)].clone()
+    }
+
+    /// A node is about to store a record: new dots are noted, and the context it would give out.
+    pub(crate) fn observe(&mut self, key: u8, node: u8, record: &Record) -> Result<(), Breach> {
+        self.truncated[usize::from(key)] |= record.clock().len() >= CLOCK_ENTRIES_LIMIT;
+        for sibling in record.siblings() {
+            let write = write_of(sibling.write_id);
+            match self.by_dot.get(&(key, sibling.dot)) {
+                None => self.note(key, node, sibling.dot, write),
+                Some(held) if self.versions[*held].write == write => {}
+                Some(held) => {
+                    let Version { write: first, node: by } = &self.versions[*held];
+                    let (dot, by) = (dot_name(sibling.dot), by + 1);
+                    let what = format!(
+                        "dot {dot} names both w{first}, minted by n{by}, and w{write}, on n{}",
+                        node + 1
+                    );
+                    return Err(Breach::new(Promise::OneDotOneWrite, key, what));
+                }
+            }
+        }
+        let token = Context(record.clock().clone()).encode(self.cluster, self.key(key));
+        if !self.tokens.contains_key(&(key, token.clone())) {
+            let seen = self.seen_in(key, record);
+            self.tokens.insert((key, token), seen);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, key: u8, node: u8, dot: Dot, write: usize) {
+        let index = self.versions.len();
+        self.versions.push(Version { write, node });
+        self.by_dot.insert((key, dot), index);
+        self.by_tag.insert((key, version_tag(dot)), index);
+    }
+
+    /// What the siblings of a record have seen, themselves included.
+    pub(crate) fn seen_in(&self, key: u8, record: &Record) -> Seen {
+        let mut seen = Seen::default();
+        for sibling in record.siblings() {
+            if let Some(version) = self.by_dot.get(&(key, sibling.dot)) {
+                self.see(&mut seen, *version);
+            }
+        }
+        seen
+    }
+
+    /// What a client that puts with the context of a put's answer has seen: it stands in for all that
+    /// its coordinator held.
+    pub(crate) fn seen_by_token(&self, key: u8, token: &Blob) -> Seen {
+        self.tokens.get(&(key, token.clone())).cloned().unwrap_or_default()
+    }
+
+    fn see(&self, seen: &mut Seen, version: usize) {
+        let write = self.versions[version].write;
+        seen.versions.insert(version);
+        seen.writes.insert(write);
+        seen.extend(&self.writes[write].seen);
+    }
+
+    /// What a client has seen with a get's answer.
+    pub(crate) fn seen_in_answer(&self, key: u8, answer: &GetAnswer) -> Result<Seen, Breach> {
+        let mut seen = Seen::default();
+        for version in self.shown(key, answer)? {
+            self.see(&mut seen, version);
+        }
+        // Of several tombstones one alone is shown; it stands for the others.
+        let deleted = answer.versions.iter().all(|version| version.content == Content::Tombstone);
+        if let Some(token) = answer.context.as_ref().filter(|_| deleted) {
+            let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();
+            for (dot, version) in self.dots_of(key) {
+                let write = &self.writes[self.versions[version].write];
+                if write.tombstone && context.0.covers(dot) {
+                    self.see(&mut seen, version);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn dots_of(&self, key: u8) -> impl Iterator<Item = (Dot, usize)> {
+        let of_key = move |((of, _), _): &(&(u8, Dot), &usize)| *of == key;
+        self.by_dot.iter().filter(of_key).map(|((_, dot), version)| (*dot, *version))
+    }
+
+    fn shown(&self, key: u8, answer: &GetAnswer) -> Result<Vec<usize>, Breach> {
+        let version = |tag: u64| {
+            self.by_tag.get(&(key, tag)).copied().ok_or_else(|| {
+                let what = "a get returned a version that nobody wrote".into();
+                Breach::new(Promise::OnlyWhatWasWritten, key, what)
+            })
+        };
+        answer.versions.iter().map(|shown| version(shown.tag)).collect()
+    }
+
+    /// Holds a get's answer against the promises. `before` was acknowledged before it was asked; where
+    /// copies were destroyed since, `certain` is false, and the get need not have met the others.
+    pub(crate) fn check_answer(
+        &self,
+        key: u8,
+        answer: &GetAnswer,
+        before: &Bits,
+        certain: bool,
+    ) -> Result<Seen, Breach> {
+        let shown = self.shown(key, answer)?;
+        let seen = self.seen_in_answer(key, answer)?;
+        self.check_ancestors(key, &shown)?;
+        if certain {
+            self.check_deleted(key, &shown, before)?;
+            self.check_kept(key, before, &seen, Promise::NextGet)?;
+        }
+        Ok(seen)
+    }
+
+    /// Holds what is left at rest against the promises.
+    pub(crate) fn check_rest(&self, key: u8, record: &Record) -> Result<(), Breach> {
+        let dots = record.siblings().iter().filter_map(|s| self.by_dot.get(&(key, s.dot)));
+        let shown: Vec<usize> = dots.copied().collect();
+        let before = self.acknowledged(key);
+        self.check_ancestors(key, &shown)?;
+        self.check_deleted(key, &shown, &before)?;
+        self.check_kept(key, &before, &self.seen_in(key, record), Promise::NothingLost)
+    }
+
+    fn check_ancestors(&self, key: u8, shown: &[usize]) -> Result<(), Breach> {
+        if self.truncated[usize::from(key)] {
+            return Ok(());
+        }
+        for (old, new) in shown.iter().flat_map(|a| shown.iter().map(move |b| (*a, *b))) {
+            let newer = self.versions[new].write;
+            if old != new && self.writes[newer].seen.versions.contains(old) {
+                let older = self.versions[old].write;
+                let what = format!("w{older} stands beside w{newer}, which had seen it");
+                return Err(Breach::new(Promise::NoAncestors, key, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_deleted(&self, key: u8, shown: &[usize], before: &Bits) -> Result<(), Breach> {
+        if self.truncated[usize::from(key)] {
+            return Ok(());
+        }
+        for tombstone in &self.tombstones[usize::from(key)] {
+            let covered = &self.writes[*tombstone].seen.versions;
+            let back = shown.iter().find(|version| covered.contains(**version));
+            if let Some(version) = back.filter(|_| before.contains(*tombstone)) {
+                let write = self.versions[*version].write;
+                let what = format!("w{write} is back, although delete w{tombstone} had seen it");
+                return Err(Breach::new(Promise::DeletedStaysDeleted, key, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_kept(
+        &self,
+        key: u8,
+        before: &Bits,
+        seen: &Seen,
+        promise: Promise,
+    ) -> Result<(), Breach> {
+        let Some(lost) = before.first_beyond(&seen.writes) else { return Ok(()) };
+        let by = self.versions.iter().filter(|version| version.write == lost);
+        let by: Vec<String> = by.map(|version| format!("n{}", version.node + 1)).collect();
+        let what = format!(
+            "w{lost}, acknowledged and minted by {}, is neither there nor seen by what is",
+            by.join(" and ")
+        );
+        Err(Breach::new(promise, key, what))
+    }
+}
+
+/// The client's name for a write.
+pub(crate) fn write_id(write: usize) -> WriteId {
+    WriteId(write as u128)
+}
+
+fn write_of(id: WriteId) -> usize {
+    id.0 as usize
+}
+
+/// A dot for people.
+pub(crate) fn dot_name(dot: Dot) -> String {
+    format!("{:04x}:{}", dot.actor.0 >> 48, dot.counter)
+}
+
+/// A record for people: each sibling's write and dot.
+pub(crate) fn record_name(record: &Record) -> String {
+    let names = record.siblings().iter().map(|sibling| {
+        let kind = if sibling.content == Content::Tombstone { "-" } else { "" };
+        format!("{kind}w{}@{}", write_of(sibling.write_id), dot_name(sibling.dot))
+    });
+    format!("{{{}}}", names.collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,37 @@
+//! A whole cluster in one thread and virtual time, from one seed, with everything that can go wrong.
+//!
+//! Every node is the real `jedlik_replica::Replica` and the real `jedlik_membership::Membership`; their
+//! messages go through the real codec. Clocks, disks, the network, clients and the driver around the
+//! machines are models. Invariant: the same plan gives the same run, event for event.
+//!
+//! **The bound.** Promises are made against fewer than W destroyed copies, so of the nodes one alone, the
+//! victim of the seed, loses its disk, has its records rot, or ends in a way that loses what it had
+//! acknowledged. All others may end in any way that the run's durability survives: with `synced` (or
+//! DW = W) any end of a machine, also of all at once; with `written` the end of a process; with
+//! `buffered` a clean stop. Everything else may happen to every node at any time.
+
+mod bits;
+mod breach;
+mod chance;
+mod disk;
+mod driver;
+mod faults;
+mod history;
+mod log;
+mod network;
+mod node;
+mod plan;
+mod rest;
+mod sessions;
+mod shrink;
+mod story;
+mod world;
+
+pub use breach::{Breach, Promise};
+pub use log::Line;
+pub use plan::{Fault, Kind, Operation, Plan, SPAN_US, Setting, WARM_UP_US, What};
+pub use shrink::shrunk;
+pub use world::{Counts, Run, run};
+
+#[cfg(test)]
+mod tests;

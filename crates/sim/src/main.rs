@@ -1,0 +1,178 @@
+//! `jedlik-sim`: runs seeds, tells their stories, and tries planted bugs. Started by `cargo xtask sim`.
+
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use clap::Parser;
+use jedlik_sim::{Breach, Counts, Plan, Run, SPAN_US, run, shrunk};
+
+/// Seeds that a planted bug may take to be noticed.
+#[cfg(jedlik_planted)]
+const PLANTED_SEEDS: u64 = 2_000;
+
+/// Runs a simulated cluster.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Run this seed and tell everything that happens.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run this many seeds, over the cores.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    start: u64,
+    /// How many nodes, from 3 to 8.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=8))]
+    nodes: u8,
+    /// How many threads; all cores unless it is set.
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+    /// Stop after so long, however many seeds are left.
+    #[arg(long)]
+    limit_s: Option<u64>,
+    /// With --seed: make the failing run smaller before its story is told.
+    #[arg(long)]
+    shrink: bool,
+    /// The bug to plant, by name; `all` makes the table. In a build for it alone.
+    #[cfg(jedlik_planted)]
+    #[arg(long)]
+    planted: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    #[cfg(jedlik_planted)]
+    if let Some(name) = &arguments.planted {
+        return planted(&arguments, name);
+    }
+    sound(&arguments)
+}
+
+fn sound(arguments: &Arguments) -> ExitCode {
+    if let Some(seed) = arguments.seed {
+        return tell(&Plan::of(seed, arguments.nodes), arguments.shrink);
+    }
+    let found = search(arguments, arguments.seeds, true);
+    match found {
+        None => ExitCode::SUCCESS,
+        Some((seed, breach)) => {
+            println!("seed {seed} fails: {breach}\nmaking it smaller");
+            let plan = shrunk(&Plan::of(seed, arguments.nodes), &breach);
+            tell(&plan, false);
+            println!("the whole story: cargo xtask sim --seed {seed} --nodes {}", arguments.nodes);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one plan and tells what happened.
+fn tell(plan: &Plan, smaller: bool) -> ExitCode {
+    let first = run(plan, false);
+    let plan = match &first.breach {
+        Some(breach) if smaller => &shrunk(plan, breach),
+        _ => plan,
+    };
+    let Run { breach, lines, counts } = run(plan, true);
+    let about = breach.as_ref().and_then(|breach| breach.key);
+    println!("{:#?}", plan.setting);
+    for line in
+        lines.iter().filter(|line| about.is_none() || line.key.is_none_or(|key| Some(key) == about))
+    {
+        println!("{line}");
+    }
+    let (faults, operations) = (plan.faults.len(), plan.operations.len());
+    println!("{faults} faults, {operations} operations, {counts:?}");
+    match breach {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Runs seeds over the cores until one fails.
+fn search(arguments: &Arguments, seeds: u64, told: bool) -> Option<(u64, Breach)> {
+    let threads = arguments.threads.or_else(|| thread::available_parallelism().ok());
+    let threads = threads.map_or(1, NonZero::get);
+    let begun = Instant::now();
+    let (next, done, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let total = Mutex::new((Counts::default(), None::<(u64, Breach)>));
+    let late = || arguments.limit_s.is_some_and(|limit_s| begun.elapsed().as_secs() >= limit_s);
+    let work = || {
+        while !failed.load(Ordering::Relaxed) && !late() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= seeds {
+                return;
+            }
+            let seed = arguments.start + number;
+            let Run { breach, counts, .. } = run(&Plan::of(seed, arguments.nodes), false);
+            let mut total = total.lock().expect("no thread panics while it holds it");
+            total.0 = total.0.plus(counts);
+            if let Some(breach) = breach {
+                failed.store(true, Ordering::Relaxed);
+                if total.1.as_ref().is_none_or(|(first, _)| seed < *first) {
+                    total.1 = Some((seed, breach));
+                }
+            }
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if told && count.is_multiple_of(100) {
+                report(count, total.0, begun, threads);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let (counts, found) = total.into_inner().expect("no thread panics while it holds it");
+    if told {
+        report(done.into_inner(), counts, begun, threads);
+    }
+    found
+}
+
+fn report(seeds: u64, counts: Counts, begun: Instant, threads: usize) {
+    let elapsed = begun.elapsed().as_secs_f64();
+    let rate = counts.virtual_us as f64 / 1e6 / elapsed / threads as f64;
+    let Counts { acknowledged, gets, events, .. } = counts;
+    println!(
+        "{seeds} seeds of {} s and more, {elapsed:.0} s: {rate:.0} virtual seconds a second and core; \
+         {acknowledged} writes, {gets} gets, {events} events",
+        SPAN_US / 1_000_000
+    );
+}
+
+/// Looks for planted bugs: one by name, telling its story, or all, making the table.
+#[cfg(jedlik_planted)]
+fn planted(arguments: &Arguments, name: &str) -> ExitCode {
+    use jedlik_vclock::planted::{BUGS, plant};
+    if name == "all" {
+        let mut missed = false;
+        for bug in BUGS {
+            plant(Some(bug));
+            let begun = Instant::now();
+            let found = search(arguments, PLANTED_SEEDS, false);
+            let seconds = begun.elapsed().as_secs_f64();
+            missed |= found.is_none();
+            match found {
+                Some((seed, breach)) => println!(
+                    "| `{bug:?}` | {} | {} | {seconds:.1} |",
+                    seed - arguments.start + 1,
+                    breach.promise
+                ),
+                None => println!("| `{bug:?}` | not within {PLANTED_SEEDS} | | {seconds:.1} |"),
+            }
+        }
+        return if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let Some(bug) = BUGS.into_iter().find(|bug| format!("{bug:?}") == name) else {
+        println!("no bug is called {name}; there are {BUGS:?} and all");
+        return ExitCode::FAILURE;
+    };
+    plant(Some(bug));
+    sound(arguments)
+}

@@ -1,0 +1,230 @@
+//! One node: the real machines while it runs, and what it finds on its disk when it starts.
+//!
+//! Invariant: as the storage crate's data directory does it, an incarnation is kept over a clean stop alone.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_membership::{Config as MembershipConfig, Membership};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
+use jedlik_protocol::{ClusterId, Incarnation, Now};
+use jedlik_replica::{Config as ReplicaConfig, Replica};
+
+use crate::chance::Chance;
+use crate::disk::{Disk, Step};
+
+/// The cluster of every run.
+pub(crate) const CLUSTER: ClusterId = ClusterId(42);
+const PARTITIONS: u32 = 16;
+/// When the world begins, on the calendar.
+const EPOCH_MS: i64 = 1_790_000_000_000;
+/// Nodes that everyone turns to.
+const SEEDS: u8 = 2;
+
+/// Something for a node to deal with.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    Frame { from: u8, bytes: Bytes },
+    Client { client: u8, call: u64, bytes: Bytes },
+    Lost { peer: u8 },
+    Disk(Step),
+    Wake,
+}
+
+/// Who waits for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin {
+    Client { client: u8, call: u64 },
+    Peer { node: u8, id: u64, epoch: u32 },
+}
+
+/// A node's clocks, both of which may run a little too fast or too slow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    started_us: u64,
+    drift_ppm: i64,
+    pub(crate) set_by_ms: i64,
+}
+
+impl Clock {
+    pub(crate) fn new(chance: &mut Chance) -> Self {
+        let drift_ppm = chance.below(400) as i64 - 200;
+        Self { started_us: 0, drift_ppm, set_by_ms: chance.below(2_000) as i64 - 1_000 }
+    }
+
+    pub(crate) fn now(&self, true_us: u64) -> Now {
+        let mono_us = self.scaled(true_us - self.started_us, 1_000_000 + self.drift_ppm, 1_000_000);
+        let wall_ms = EPOCH_MS + (true_us / 1_000) as i64 + self.set_by_ms;
+        Now { mono_us, wall_ms: wall_ms as u64 }
+    }
+
+    /// When the monotonic clock shows `mono_us` at the latest.
+    pub(crate) fn until(&self, mono_us: u64) -> u64 {
+        self.started_us + self.scaled(mono_us, 1_000_000, 1_000_000 + self.drift_ppm) + 1
+    }
+
+    fn scaled(&self, us: u64, by: i64, of: i64) -> u64 {
+        (i128::from(us) * i128::from(by) / i128::from(of)) as u64
+    }
+}
+
+/// What is lost with the process.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) replica: Replica,
+    pub(crate) membership: Membership,
+    pub(crate) replies: BTreeMap<u64, Origin>,
+    pub(crate) next_reply: u64,
+    pub(crate) outcomes: Vec<(NodeId, bool)>,
+    pub(crate) stopping: bool,
+    pub(crate) write_failed: bool,
+    /// What came while it stood still.
+    pub(crate) backlog: Vec<Mail>,
+    /// The wake that is set.
+    pub(crate) wake_us: u64,
+}
+
+/// One node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) index: u8,
+    pub(crate) running: Option<Running>,
+    pub(crate) clock: Clock,
+    pub(crate) disk: Disk,
+    /// How many faults hold it up.
+    pub(crate) pauses: u32,
+    /// Counts its processes; a message to an earlier one reaches nobody.
+    pub(crate) life: u32,
+    /// From when on peers know that it is down.
+    pub(crate) missed_us: u64,
+    state: Option<Bytes>,
+    incarnation: Option<Incarnation>,
+    generation: u64,
+    clean: bool,
+}
+
+impl Node {
+    pub(crate) fn new(index: u8, sync_us: u64, clocks: &mut Chance) -> Self {
+        Self {
+            index,
+            running: None,
+            clock: Clock::new(clocks),
+            disk: Disk::new(sync_us),
+            pauses: 0,
+            life: 0,
+            missed_us: 0,
+            state: None,
+            incarnation: None,
+            generation: 0,
+            clean: false,
+        }
+    }
+
+    /// Starts the process; true if it goes on in the life that it was in.
+    pub(crate) fn start(&mut self, now_us: u64, lives: &mut Chance) -> bool {
+        let (fresh, replica_seed, membership_seed) =
+            (Incarnation(lives.number()), lives.bytes(), lives.bytes());
+        let kept = self.incarnation.filter(|_| self.clean);
+        let incarnation = kept.unwrap_or(fresh);
+        self.incarnation = Some(incarnation);
+        self.generation += 1;
+        self.clean = false;
+        self.clock.started_us = now_us;
+        self.disk.open();
+        let now = self.clock.now(now_us);
+        let replica = Replica::new(ReplicaConfig {
+            me: id(self.index),
+            cluster: CLUSTER,
+            incarnation,
+            random_seed: replica_seed,
+            shard: 0,
+        });
+        let stored = self.state.as_ref().map(|state| match Frame::decode(state) {
+            Ok(Frame::Gossip(Gossip::Close(delta))) => delta,
+            other => panic!("the membership's state is {other:?}"),
+        });
+        let config = MembershipConfig {
+            me: self.member(incarnation),
+            cluster: CLUSTER,
+            seeds: (0..SEEDS).map(address).collect(),
+            partitions: PartitionCount::new(PARTITIONS).expect("a power of two"),
+            n: 3,
+            random_seed: membership_seed,
+        };
+        self.running = Some(Running {
+            replica,
+            membership: Membership::new(now, config, stored),
+            replies: BTreeMap::new(),
+            next_reply: 0,
+            outcomes: Vec::new(),
+            stopping: false,
+            write_failed: false,
+            backlog: Vec::new(),
+            wake_us: u64::MAX,
+        });
+        kept.is_some()
+    }
+
+    fn member(&self, incarnation: Incarnation) -> MemberRecord {
+        MemberRecord {
+            node: id(self.index),
+            name: format!("n{}", self.index + 1),
+            address: address(self.index),
+            zone: format!("z{}", self.index % 4),
+            weight: 1,
+            incarnation,
+            generation: self.generation,
+            version: 1,
+            status: Status::Up,
+            layout: 0,
+        }
+    }
+
+    pub(crate) fn persist(&mut self, delta: Delta) {
+        self.state = Some(Frame::Gossip(Gossip::Close(delta)).encode().into_vec().into());
+    }
+
+    /// The process has stopped of its own accord; whether the stop counts as clean.
+    pub(crate) fn stopped(&mut self) -> bool {
+        let failed = self.running.take().is_none_or(|running| running.write_failed);
+        self.life += 1;
+        self.disk.close();
+        self.clean = !failed;
+        self.clean
+    }
+
+    /// The process has ended in some other way.
+    pub(crate) fn ended(&mut self) {
+        self.running = None;
+        self.life += 1;
+    }
+
+    /// Nothing is left on its disk.
+    pub(crate) fn wipe(&mut self) {
+        self.disk.wipe();
+        self.state = None;
+        self.incarnation = None;
+        self.generation = 0;
+        self.clean = false;
+    }
+}
+
+pub(crate) fn id(index: u8) -> NodeId {
+    NodeId(u64::from(index) + 1)
+}
+
+pub(crate) fn index(id: NodeId) -> u8 {
+    id.0 as u8 - 1
+}
+
+/// Where a node listens; the port tells which it is.
+pub(crate) fn address(index: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7_000 + u16::from(index)))
+}
+
+pub(crate) fn at_address(address: SocketAddr) -> u8 {
+    (address.port() - 7_000) as u8
+}

@@ -1,0 +1,243 @@
+//! Clients: each does one thing after the other, keeps contexts, and asks again under the same write id.
+//!
+//! Invariant: a write counts as acknowledged only once its client has been told so.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::{Blob, Quorum};
+use jedlik_vclock::Content;
+
+use crate::bits::Bits;
+use crate::history::{Seen, write_id};
+use crate::plan::{Kind, Operation, Plan};
+use crate::world::{Event, World};
+
+/// How often a client asks in all.
+const ATTEMPTS: u8 = 4;
+/// How much longer than the node a client waits.
+const PATIENCE_US: u64 = 300_000;
+/// After a refusal a client asks again after so long.
+const RETRY_US: u64 = 30_000;
+
+#[derive(Debug, Clone)]
+enum Stage {
+    Reading,
+    Writing { write: usize, context: Option<Blob> },
+}
+
+#[derive(Debug)]
+struct Call {
+    operation: Operation,
+    number: u64,
+    attempt: u8,
+    stage: Stage,
+    /// What had been acknowledged when it was asked.
+    before: Bits,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Session {
+    todo: Vec<Operation>,
+    current: Option<Call>,
+    kept: BTreeMap<u8, (Blob, Seen)>,
+}
+
+impl Session {
+    pub(crate) fn new(client: u8, plan: &Plan) -> Self {
+        let own = plan.operations.iter().filter(|operation| operation.client == client);
+        Self { todo: own.rev().copied().collect(), current: None, kept: BTreeMap::new() }
+    }
+}
+
+impl World {
+    fn session(&mut self, client: u8) -> Option<&mut Session> {
+        self.sessions.get_mut(usize::from(client))
+    }
+
+    /// The next thing that a client does, once it is time.
+    pub(crate) fn go_on(&mut self, client: u8) {
+        let (now_us, quiet) = (self.now_us, self.rest.is_quiet());
+        let Some(session) = self.session(client) else { return };
+        if session.current.is_some() || quiet {
+            return;
+        }
+        let Some(operation) = session.todo.last().copied() else { return };
+        if operation.at_us > now_us {
+            return self.after(operation.at_us - now_us, Event::Session { client });
+        }
+        session.todo.pop();
+        let reads = matches!(operation.kind, Kind::Get | Kind::GetThenPut | Kind::GetThenDelete);
+        let stage = if reads {
+            Stage::Reading
+        } else {
+            let kept = matches!(operation.kind, Kind::PutKept | Kind::DeleteKept);
+            let kept = session.kept.get(&operation.key).filter(|_| kept).cloned();
+            self.write_after(client, operation, kept)
+        };
+        self.ask(client, operation, stage, 0);
+    }
+
+    fn write_after(
+        &mut self,
+        client: u8,
+        operation: Operation,
+        seen: Option<(Blob, Seen)>,
+    ) -> Stage {
+        let tombstone =
+            matches!(operation.kind, Kind::Delete | Kind::GetThenDelete | Kind::DeleteKept);
+        let (context, seen) = seen.map_or((None, Seen::default()), |(c, seen)| (Some(c), seen));
+        let how = if context.is_some() { "with a context" } else { "blind" };
+        let write = self.history.begin(tombstone, seen);
+        let what = if tombstone { "deletes" } else { "puts" };
+        self.log.say(self.now_us, None, Some(operation.key), || {
+            format!("c{client} {what} w{write}, {how}")
+        });
+        Stage::Writing { write, context }
+    }
+
+    fn ask(&mut self, client: u8, operation: Operation, stage: Stage, attempt: u8) {
+        self.calls += 1;
+        let number = self.calls;
+        let via = if attempt == 0 {
+            operation.via
+        } else {
+            self.chances.clients.below(self.plan.setting.nodes.into()) as u8
+        };
+        let request = self.request(&operation, &stage);
+        self.log.say(self.now_us, None, Some(operation.key), || {
+            let what = match &stage {
+                Stage::Reading => "for a get".into(),
+                Stage::Writing { write, .. } => format!("to store w{write}"),
+            };
+            format!("c{client} asks n{} {what}, attempt {}", via + 1, attempt + 1)
+        });
+        let bytes = Bytes::from(Frame::ClientRequest { id: number, request }.encode().into_vec());
+        let before = self.history.acknowledged(operation.key);
+        let patience_us = if self.nodes[usize::from(via)].running.is_none() {
+            RETRY_US
+        } else {
+            if let Some(delay_us) = self.network.client_delay() {
+                self.after(delay_us, Event::Request { to: via, client, call: number, bytes });
+            }
+            u64::from(operation.timeout_ms) * 1_000 + PATIENCE_US
+        };
+        self.after(patience_us, Event::Patience { client, call: number });
+        if let Some(session) = self.session(client) {
+            session.current = Some(Call { operation, number, attempt, stage, before });
+        }
+    }
+
+    fn request(&self, operation: &Operation, stage: &Stage) -> ClientRequest {
+        let key = self.history.key(operation.key).clone();
+        let timeout_ms = operation.timeout_ms;
+        match stage {
+            Stage::Reading => ClientRequest::Get(GetRequest {
+                key,
+                n: None,
+                r: Quorum::Count(operation.r),
+                pr: Quorum::Default,
+                timeout_ms,
+            }),
+            Stage::Writing { write, context } => {
+                let deletes =
+                    matches!(operation.kind, Kind::Delete | Kind::GetThenDelete | Kind::DeleteKept);
+                let value = || Content::Value(Blob::from(format!("w{write}").as_str()));
+                ClientRequest::Put(PutRequest {
+                    key,
+                    content: if deletes { Content::Tombstone } else { value() },
+                    context: context.clone(),
+                    write_id: write_id(*write),
+                    ttl_ms: None,
+                    n: None,
+                    w: Quorum::Count(operation.w),
+                    pw: Quorum::Default,
+                    dw: Quorum::Default,
+                    timeout_ms,
+                })
+            }
+        }
+    }
+
+    /// A node's answer has come.
+    pub(crate) fn hear(&mut self, client: u8, number: u64, bytes: &Bytes) {
+        let Some(Frame::ClientResponse { response, .. }) = self.read(bytes) else { return };
+        if usize::from(client) >= self.sessions.len() {
+            return self.hear_audit(number, &response);
+        }
+        let Some(session) = self.session(client) else { return };
+        let Some(call) = session.current.take_if(|call| call.number == number) else { return };
+        match response {
+            ClientResponse::Got(answer) => self.got(client, call, &answer),
+            ClientResponse::Put(answer) => {
+                let Stage::Writing { write, .. } = call.stage else { return };
+                let key = call.operation.key;
+                self.counts.acknowledged += 1;
+                self.log.say(self.now_us, None, Some(key), || {
+                    format!("c{client} hears that w{write} is acknowledged")
+                });
+                self.history.acknowledge(key, write);
+                let seen = self.history.seen_by_token(key, &answer.context);
+                if let Some(session) = self.session(client) {
+                    session.kept.insert(key, (answer.context, seen));
+                }
+                self.after(0, Event::Session { client });
+            }
+            ClientResponse::Failed(failure) if failure.code.retryable() => {
+                let number = call.number;
+                if let Some(session) = self.session(client) {
+                    session.current = Some(call);
+                }
+                self.after(RETRY_US, Event::Patience { client, call: number });
+            }
+            _ => self.after(0, Event::Session { client }),
+        }
+    }
+
+    fn got(&mut self, client: u8, call: Call, answer: &GetAnswer) {
+        self.counts.gets += 1;
+        let Call { operation, before, .. } = call;
+        let key = operation.key;
+        self.log.say(self.now_us, None, Some(key), || {
+            format!(
+                "c{client} hears {}",
+                crate::story::answer(&ClientResponse::Got(answer.clone()))
+            )
+        });
+        let certain = operation.r >= 2 && !self.may_miss(key);
+        let checked = self.history.check_answer(key, answer, &before, certain);
+        let Some(seen) = self.note(checked) else { return };
+        let kept = answer.context.clone().map(|context| (context, seen));
+        let Some(session) = self.session(client) else { return };
+        match &kept {
+            Some(kept) => drop(session.kept.insert(key, kept.clone())),
+            None => drop(session.kept.remove(&key)),
+        }
+        if operation.kind == Kind::Get {
+            return self.after(0, Event::Session { client });
+        }
+        let stage = self.write_after(client, operation, kept);
+        self.ask(client, operation, stage, 0);
+    }
+
+    /// Whether a get may miss what was acknowledged: copies of the key were destroyed.
+    fn may_miss(&self, key: u8) -> bool {
+        self.destroyed && self.rest.owners(key).contains(&self.plan.setting.victim)
+    }
+
+    /// Nothing has come of a call: it is made again elsewhere, or given up.
+    pub(crate) fn lose_patience(&mut self, client: u8, number: u64) {
+        let quiet = self.rest.is_quiet();
+        let Some(session) = self.session(client) else { return };
+        let Some(call) = session.current.take_if(|call| call.number == number) else { return };
+        if call.attempt + 1 < ATTEMPTS && !quiet {
+            return self.ask(client, call.operation, call.stage, call.attempt + 1);
+        }
+        let key = call.operation.key;
+        self.log.say(self.now_us, None, Some(key), || format!("c{client} gives up"));
+        self.after(0, Event::Session { client });
+    }
+}

@@ -1,0 +1,90 @@
+//! Makes a failing plan smaller: leaves out faults and operations as long as the promise stays broken.
+
+use crate::plan::Plan;
+use crate::{Breach, Promise, run};
+
+/// How often a plan is tried.
+const TRIES: u32 = 1_000;
+
+struct Shrinking {
+    plan: Plan,
+    promise: Promise,
+    tries: u32,
+}
+
+/// The smallest plan found that breaks the promise that `plan` breaks, which is `breach`.
+#[must_use]
+pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
+    let mut shrinking = Shrinking { plan: plan.clone(), promise: breach.promise, tries: TRIES };
+    if let Some(key) = breach.key {
+        shrinking.try_plan(|plan| plan.operations.retain(|operation| operation.key == key));
+    }
+    shrinking.calm();
+    loop {
+        let before = (shrinking.plan.faults.len(), shrinking.plan.operations.len());
+        let faults = shrinking.plan.faults.clone();
+        let faults = shrinking.thin(faults, |plan, faults| plan.faults = faults);
+        shrinking.plan.faults = faults;
+        let operations = shrinking.plan.operations.clone();
+        let operations = shrinking.thin(operations, |plan, kept| plan.operations = kept);
+        shrinking.plan.operations = operations;
+        let after = (shrinking.plan.faults.len(), shrinking.plan.operations.len());
+        if after == before || shrinking.tries == 0 {
+            return shrinking.plan;
+        }
+    }
+}
+
+impl Shrinking {
+    fn breaks(&mut self, plan: &Plan) -> bool {
+        if self.tries == 0 {
+            return false;
+        }
+        self.tries -= 1;
+        run(plan, false).breach.is_some_and(|breach| breach.promise == self.promise)
+    }
+
+    fn try_plan(&mut self, change: impl FnOnce(&mut Plan)) {
+        let mut plan = self.plan.clone();
+        change(&mut plan);
+        if self.breaks(&plan) {
+            self.plan = plan;
+        }
+    }
+
+    /// Without a noise that need not be there.
+    fn calm(&mut self) {
+        self.try_plan(|plan| plan.setting.loss_permille = 0);
+        self.try_plan(|plan| plan.setting.duplicate_permille = 0);
+        for end_us in [10_000_000, 20_000_000, 40_000_000] {
+            self.try_plan(|plan| {
+                plan.end_us = plan.end_us.min(end_us);
+                plan.operations.retain(|operation| operation.at_us < end_us);
+                plan.faults.retain(|fault| fault.at_us < end_us);
+            });
+        }
+    }
+
+    /// Leaves out ever smaller parts of a list.
+    fn thin<T: Clone>(&mut self, list: Vec<T>, put: impl Fn(&mut Plan, Vec<T>)) -> Vec<T> {
+        let mut kept = list;
+        let mut size = kept.len().div_ceil(2);
+        while size > 0 {
+            let mut at = 0;
+            while at < kept.len() {
+                let end = (at + size).min(kept.len());
+                let fewer: Vec<T> = kept[..at].iter().chain(&kept[end..]).cloned().collect();
+                let mut plan = self.plan.clone();
+                put(&mut plan, fewer.clone());
+                if self.breaks(&plan) {
+                    kept = fewer;
+                    put(&mut self.plan, kept.clone());
+                } else {
+                    at = end;
+                }
+            }
+            size = if size == 1 { 0 } else { size.div_ceil(2) };
+        }
+        kept
+    }
+}

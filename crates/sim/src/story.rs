@@ -1,0 +1,74 @@
+//! Messages in words, for the narration.
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::EncodedRecord;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_vclock::Content;
+
+pub(crate) use crate::history::record_name as record;
+use crate::world::key_index;
+
+fn encoded(bytes: &EncodedRecord) -> String {
+    bytes.decode().map_or_else(|error| format!("{error}"), |held| record(&held))
+}
+
+/// The key that a request is about.
+pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
+    match request {
+        PeerRequest::Write { key, .. } | PeerRequest::Read { key, .. } => key_index(key),
+        PeerRequest::Forward(ClientRequest::Get(get)) => key_index(&get.key),
+        PeerRequest::Forward(ClientRequest::Put(put)) => key_index(&put.key),
+        PeerRequest::Scan { .. } | PeerRequest::Forward(_) => None,
+    }
+}
+
+/// A request to a peer.
+pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
+    match request {
+        PeerRequest::Write { record, durability, .. } => {
+            format!("-> n{to}: store {} ({})", encoded(record), durability.name())
+        }
+        PeerRequest::Read { .. } => format!("-> n{to}: read"),
+        PeerRequest::Scan { .. } => format!("-> n{to}: scan"),
+        PeerRequest::Forward(ClientRequest::Put(put)) => {
+            format!("-> n{to}: coordinate w{}", put.write_id.0)
+        }
+        PeerRequest::Forward(_) => format!("-> n{to}: coordinate"),
+    }
+}
+
+/// The answer to a peer.
+pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
+    let what = match response {
+        PeerResponse::Written => "stored".into(),
+        PeerResponse::Read(None) => "I have nothing".into(),
+        PeerResponse::Read(Some(record)) => format!("I have {}", encoded(record)),
+        PeerResponse::Same => "mine is the same".into(),
+        PeerResponse::Page(page) => format!("{} records", page.records.len()),
+        PeerResponse::Forwarded(response) => answer(response),
+        PeerResponse::Refused(failure) => format!("refused: {failure}"),
+    };
+    format!("-> n{}: {what}", to + 1)
+}
+
+/// The answer to a client.
+pub(crate) fn answer(response: &ClientResponse) -> String {
+    match response {
+        ClientResponse::Got(got) => {
+            let value = |content: &Content<jedlik_protocol::Blob>| match content {
+                Content::Value(value) => String::from_utf8_lossy(value).into_owned(),
+                Content::Tombstone => "(deleted)".into(),
+            };
+            let values: Vec<String> = got.versions.iter().map(|v| value(&v.content)).collect();
+            format!("[{}] from {} replicas", values.join(" "), got.answered)
+        }
+        ClientResponse::Put(put) => {
+            format!("acknowledged by {}, {} synced", put.acknowledged, put.synced)
+        }
+        ClientResponse::Failed(failure) => format!("failed: {failure}"),
+        ClientResponse::Scanned(_) | ClientResponse::Topology(_) | ClientResponse::Admin(_) => {
+            "something else".into()
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A cluster in virtual time: the queue of events, and what each of them sets off.
+//!
+//! Invariant: events happen in the order of (time, when they were queued), and nothing else makes one.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jedlik_protocol::{Blob, Key, PlacedKey};
+
+use crate::breach::Breach;
+use crate::chance::{Chance, Concern};
+use crate::disk::Step;
+use crate::history::History;
+use crate::log::{Line, Log};
+use crate::network::Network;
+use crate::node::{CLUSTER, Mail, Node};
+use crate::plan::{Plan, WARM_UP_US};
+use crate::rest::Rest;
+use crate::sessions::Session;
+
+/// The bucket of every key.
+pub(crate) const BUCKET: &str = "carts";
+
+/// Something that happens at a time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A frame reaches a node, if its connection still stands.
+    Frame { from: u8, to: u8, epoch: u32, bytes: Bytes },
+    /// A client's request reaches a node.
+    Request { to: u8, client: u8, call: u64, bytes: Bytes },
+    /// A node's answer reaches a client.
+    Answer { client: u8, call: u64, bytes: Bytes },
+    /// A node's transport gives a peer up.
+    Lost { node: u8, peer: u8, epoch: u32 },
+    /// Nothing has come through from one to the other for long.
+    Silence { from: u8, to: u8 },
+    /// A node's machines want to be called.
+    Wake { node: u8, life: u32 },
+    /// A node's disk has done something.
+    Disk { node: u8, life: u32, step: Step },
+    /// A node's process starts.
+    Start { node: u8 },
+    /// A stopping node looks whether it is done.
+    Drain { node: u8, life: u32, until_us: u64 },
+    /// A fault of the plan begins.
+    Fault(usize),
+    /// It ends.
+    FaultEnd(usize),
+    /// A client goes on with its plan.
+    Session { client: u8 },
+    /// A client's patience with a call ends.
+    Patience { client: u8, call: u64 },
+    /// An admin's work before anything else, by number.
+    Setup(u8),
+    /// Faults and clients end.
+    Quiet,
+    /// The cluster at rest is looked at.
+    Audit,
+}
+
+/// The streams of chance that belong to no part alone.
+#[derive(Debug)]
+pub(crate) struct Chances {
+    pub(crate) disk: Chance,
+    pub(crate) clients: Chance,
+    pub(crate) lives: Chance,
+    pub(crate) faults: Chance,
+}
+
+/// What a run was worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Virtual time, in microseconds.
+    pub virtual_us: u64,
+    /// Events.
+    pub events: u64,
+    /// Puts and deletes that were acknowledged.
+    pub acknowledged: u64,
+    /// Gets that were answered.
+    pub gets: u64,
+    /// Clock entries that were truncated: after one, overwritten versions may come back.
+    pub truncated: u64,
+}
+
+impl Counts {
+    /// The sum of two runs.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            virtual_us: self.virtual_us + other.virtual_us,
+            events: self.events + other.events,
+            acknowledged: self.acknowledged + other.acknowledged,
+            gets: self.gets + other.gets,
+            truncated: self.truncated + other.truncated,
+        }
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The promise that was not kept, if one was not.
+    pub breach: Option<Breach>,
+    /// What happened, if that was asked for.
+    pub lines: Vec<Line>,
+    /// How much happened.
+    pub counts: Counts,
+}
+
+/// A cluster and everything around it.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) now_us: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    queued: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) calls: u64,
+    pub(crate) history: History,
+    pub(crate) log: Log,
+    pub(crate) chances: Chances,
+    pub(crate) rest: Rest,
+    pub(crate) breach: Option<Breach>,
+    /// Acknowledged copies were destroyed on the victim.
+    pub(crate) destroyed: bool,
+    pub(crate) counts: Counts,
+}
+
+/// Runs a plan to its end or to the first breach; tells the story if asked to.
+#[must_use]
+pub fn run(plan: &Plan, told: bool) -> Run {
+    let mut world = World::new(plan.clone(), told);
+    world.begin();
+    while world.breach.is_none() && !world.rest.is_over() {
+        let Some(((at_us, _), event)) = world.queue.pop_first() else { break };
+        world.now_us = at_us;
+        world.counts.events += 1;
+        world.happen(event);
+    }
+    let counts = Counts { virtual_us: world.now_us, ..world.counts };
+    if let Some(breach) = &world.breach {
+        let text = format!("BREACH: {breach}");
+        world.log.say(world.now_us, None, breach.key, || text);
+    }
+    Run { breach: world.breach, lines: world.log.into_lines(), counts }
+}
+
+impl World {
+    fn new(plan: Plan, told: bool) -> Self {
+        let setting = &plan.setting;
+        let mut clocks = Chance::new(plan.seed, Concern::Clocks);
+        let node = |index| Node::new(index, setting.sync_us, &mut clocks);
+        let nodes = (0..setting.nodes).map(node).collect();
+        let key = |index| Key::new(BUCKET, Blob::from(&[b'0' + index][..])).expect("a short key");
+        let chance = |concern| Chance::new(plan.seed, concern);
+        Self {
+            now_us: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            nodes,
+            network: Network::new(plan.seed, setting),
+            sessions: (0..setting.clients).map(|client| Session::new(client, &plan)).collect(),
+            calls: 0,
+            history: History::new(CLUSTER, (0..setting.keys).map(key).collect()),
+            log: Log::new(told),
+            chances: Chances {
+                disk: chance(Concern::Disk),
+                clients: chance(Concern::Clients),
+                lives: chance(Concern::Lives),
+                faults: chance(Concern::Faults),
+            },
+            rest: Rest::default(),
+            breach: None,
+            destroyed: false,
+            counts: Counts::default(),
+            plan,
+        }
+    }
+
+    fn begin(&mut self) {
+        for node in 0..self.plan.setting.nodes {
+            let after_us = self.chances.lives.below(200_000);
+            self.after(after_us, Event::Start { node });
+        }
+        for (step, at_us) in [(0, 3_000_000), (1, 4_000_000), (2, WARM_UP_US - 1)] {
+            self.after(at_us, Event::Setup(step));
+        }
+        for client in 0..self.plan.setting.clients {
+            self.after(WARM_UP_US, Event::Session { client });
+        }
+        for fault in 0..self.plan.faults.len() {
+            self.after(self.plan.faults[fault].at_us, Event::Fault(fault));
+        }
+        self.after(self.plan.end_us, Event::Quiet);
+    }
+
+    /// Has something happen after a time.
+    pub(crate) fn after(&mut self, us: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now_us + us, self.queued), event);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Frame { from, to, epoch, bytes } => {
+                let stands = self.network.epoch(from, to) == epoch;
+                if stands && !self.network.is_blocked(from, to) {
+                    self.deliver(to, Mail::Frame { from, bytes });
+                }
+            }
+            Event::Request { to, client, call, bytes } => {
+                self.deliver(to, Mail::Client { client, call, bytes });
+            }
+            Event::Answer { client, call, bytes } => self.hear(client, call, &bytes),
+            Event::Lost { node, peer, epoch } => {
+                if self.network.epoch(node, peer) == epoch {
+                    self.deliver(node, Mail::Lost { peer });
+                }
+            }
+            Event::Silence { from, to } => {
+                if self.network.is_given_up(self.now_us, from, to) {
+                    self.disconnect(from, to, 1_000);
+                }
+            }
+            Event::Wake { node, life } if self.nodes[usize::from(node)].life == life => {
+                self.wake(node);
+            }
+            Event::Disk { node, life, step } if self.nodes[usize::from(node)].life == life => {
+                self.deliver(node, Mail::Disk(step));
+            }
+            // Of a process that has ended.
+            Event::Wake { .. } | Event::Disk { .. } => {}
+            Event::Start { node } => self.start(node),
+            Event::Drain { node, life, until_us } => self.drain(node, life, until_us),
+            Event::Fault(index) => self.begin_fault(index),
+            Event::FaultEnd(index) => self.end_fault(index),
+            Event::Session { client } => self.go_on(client),
+            Event::Patience { client, call } => self.lose_patience(client, call),
+            Event::Setup(step) => self.set_up(step),
+            Event::Quiet => self.quiet(),
+            Event::Audit => self.audit(),
+        }
+    }
+
+    /// A line about a node.
+    pub(crate) fn say(&mut self, node: u8, text: impl FnOnce() -> String) {
+        self.log.say(self.now_us, Some(node), None, text);
+    }
+
+    /// Notes a breach, if there is one and it is the first.
+    pub(crate) fn note<T>(&mut self, result: Result<T, Breach>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(breach) => {
+                self.breach.get_or_insert(breach);
+                None
+            }
+        }
+    }
+
+    /// Where a key lies.
+    pub(crate) fn placed(&self, key: u8) -> PlacedKey {
+        let partitions = jedlik_hashing::PartitionCount::new(16).expect("a power of two");
+        PlacedKey::new(CLUSTER, partitions, self.history.key(key).clone())
+    }
+}
+
+/// Which of the run's keys it is.
+pub(crate) fn key_index(key: &Key) -> Option<u8> {
+    key.key().first().map(|byte| byte - b'0')
+}

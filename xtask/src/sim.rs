@@ -1,0 +1,81 @@
+//! The simulator: seeds over the cores, one seed's story, and the table of planted bugs.
+//!
+//! Invariant: bugs are planted in a build of their own, in a target folder of its own.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use crate::step;
+use crate::workspace::Workspace;
+
+/// The page that holds the table.
+const PAGE: &str = "docs/correctness.md";
+const TABLE_BEGIN: &str = "<!-- planted: begin -->";
+const TABLE_END: &str = "<!-- planted: end -->";
+/// What CI runs, at most, and for how long.
+const CI: [&str; 4] = ["--seeds", "1000", "--limit-s", "90"];
+
+/// What to simulate.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Simulation {
+    /// Look for every planted bug, and write how many seeds each took into docs/correctness.md. With a
+    /// name: look for that one, and tell the story of the seed that shows it.
+    #[arg(long, num_args = 0..=1, default_missing_value = "all")]
+    planted: Option<String>,
+    /// For the simulator itself: --seed S, --seeds N, --start K, --nodes N, --threads N, --limit-s S,
+    /// --shrink.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// Runs the simulator.
+///
+/// # Errors
+/// A promise is broken, a planted bug is not noticed, or something doesn't build.
+pub(crate) fn run(workspace: &Workspace, simulation: &Simulation) -> anyhow::Result<()> {
+    let rest = &simulation.rest;
+    match simulation.planted.as_deref() {
+        None => step::run(sound(workspace).args(rest)),
+        Some("all") => write_table(workspace, &step::output(planted(workspace, "all").args(rest))?),
+        Some(name) => step::run(planted(workspace, name).args(rest)),
+    }
+}
+
+/// A bounded number of seeds, for CI.
+///
+/// # Errors
+/// A promise is broken.
+pub(crate) fn ci(workspace: &Workspace) -> anyhow::Result<()> {
+    step::run(sound(workspace).args(CI))
+}
+
+fn sound(workspace: &Workspace) -> Command {
+    workspace.cargo(&["run", "--release", "--locked", "--quiet", "-p", "jedlik-sim", "--"])
+}
+
+fn planted(workspace: &Workspace, name: &str) -> Command {
+    let mut command = sound(workspace);
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    command.env("RUSTFLAGS", format!("{flags} --cfg jedlik_planted"));
+    command.env("CARGO_TARGET_DIR", workspace.tools().join("planted"));
+    command.args(["--planted", name]);
+    command
+}
+
+fn write_table(workspace: &Workspace, rows: &str) -> anyhow::Result<()> {
+    let path = workspace.root().join(PAGE);
+    let page = fs::read_to_string(&path).with_context(|| format!("can't read {PAGE}"))?;
+    let Some((before, rest)) = page.split_once(TABLE_BEGIN) else {
+        bail!("{PAGE} has no line {TABLE_BEGIN}");
+    };
+    let Some((_, after)) = rest.split_once(TABLE_END) else {
+        bail!("{PAGE} has no line {TABLE_END}");
+    };
+    let head = "| bug | seeds until it was caught | what it broke | seconds |\n|---|---|---|---|";
+    let page = format!("{before}{TABLE_BEGIN}\n{head}\n{}\n{TABLE_END}{after}", rows.trim());
+    fs::write(&path, page).with_context(|| format!("can't write {PAGE}"))?;
+    println!("{head}\n{}", rows.trim());
+    Ok(())
+}
