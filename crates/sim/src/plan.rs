@@ -187,11 +187,12 @@ fn setting(nodes: u8, chance: &mut Chance) -> Setting {
 
 fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
     let mut operations = Vec::new();
+    let kinds = some_of(&KINDS, chance);
     for client in 0..setting.clients {
         let pace_us = chance.magnitude(20_000, 3_000_000);
         let mut at_us = WARM_UP_US + chance.below(pace_us);
         while at_us < WARM_UP_US + SPAN_US {
-            let kind = chance.pick(&KINDS);
+            let kind = chance.pick(&kinds);
             // An answer of one replica promises less; see the checks.
             let r = if chance.permille(100) { chance.pick(&[1, 3]) } else { 2 };
             let w = if chance.permille(50) { 3 } else { 2 };
@@ -212,6 +213,18 @@ fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
     operations
 }
 
+/// All of a list in one run, a few in another: what hides behind frequent things shows where these are
+/// left out.
+fn some_of<T: Copy>(all: &[T], chance: &mut Chance) -> Vec<T> {
+    if chance.permille(400) {
+        return all.to_vec();
+    }
+    (0..chance.between(2, 6)).map(|_| chance.pick(all)).collect()
+}
+
+/// The kinds of faults that [`what`] tells apart.
+const FAULT_KINDS: u64 = 20;
+
 const KINDS: [Kind; 12] = [
     Kind::Get,
     Kind::Get,
@@ -231,6 +244,7 @@ const KINDS: [Kind; 12] = [
 fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let count = chance.between(3, 40);
     let mut faults: Vec<Fault> = Vec::new();
+    let kinds = some_of(&(0..FAULT_KINDS).collect::<Vec<_>>(), chance);
     let (mut at_us, mut node) = (WARM_UP_US, 0);
     for _ in 0..count {
         let follows = chance.permille(400);
@@ -242,7 +256,7 @@ fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
         if !(follows && chance.permille(600)) {
             node = chance.below(setting.nodes.into()) as u8;
         }
-        let what = what(setting, node, chance);
+        let what = what(setting, node, chance.pick(&kinds), chance);
         // Each refused write costs a fresh actor; past 64 in one clock, less is promised.
         let refuses = matches!(what, What::FullDisk(_) | What::Overload(_));
         let most_us = if refuses { 300_000 } else { 15_000_000 };
@@ -253,12 +267,12 @@ fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
 }
 
 /// One fault within the bound: copies that were acknowledged are destroyed on the victim alone.
-fn what(setting: &Setting, node: u8, chance: &mut Chance) -> What {
+fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) -> What {
     let other = (node + chance.between(1, u64::from(setting.nodes) - 1) as u8) % setting.nodes;
     let victim = setting.victim;
     let kills = if setting.level() == Durability::Buffered { victim } else { node };
     let cuts = if setting.level() == Durability::Synced { node } else { victim };
-    match chance.below(20) {
+    match kind {
         0 | 1 => What::Stop(node),
         2 | 3 => What::Kill(kills),
         4 | 5 => What::PowerCut(cuts),
