@@ -43,10 +43,20 @@ impl Workspace {
         self.metadata.target_directory.as_std_path().join("tools")
     }
 
-    /// Cargo, run at the root.
+    /// Cargo, run at the root as from a shell.
+    ///
+    /// What the outer cargo tells this program of its own package would reach build scripts, and
+    /// those that look at it would run again whenever xtask and a shell take turns.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
         command.current_dir(self.root()).args(arguments);
+        let ours =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(ours) {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
