@@ -8,9 +8,11 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use redb::StorageBackend;
-
 use crate::{Disk, JournalFile};
+
+mod backend;
+
+pub(crate) use backend::FaultyBackend;
 
 /// What a crash spares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,119 +286,6 @@ impl JournalFile for FaultyFile {
             file.bytes.truncate(length_bytes as usize);
             file.synced = file.synced.min(file.bytes.len());
         });
-        Ok(())
-    }
-}
-
-/// A file of redb's on a [`Machine`]. Clones share it.
-#[derive(Debug, Clone)]
-pub(crate) struct FaultyBackend {
-    machine: Machine,
-    state: Arc<Mutex<BackendState>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct BackendState {
-    live: Vec<u8>,
-    synced: Vec<u8>,
-    /// Since the last sync, in order.
-    unsynced: Vec<Change>,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Length(usize),
-    Bytes(usize, Vec<u8>),
-}
-
-impl Change {
-    fn make(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => bytes.resize(*length, 0),
-            Self::Bytes(offset, written) => {
-                let end = offset + written.len();
-                bytes.resize(bytes.len().max(end), 0);
-                bytes[*offset..end].copy_from_slice(written);
-            }
-        }
-    }
-}
-
-impl FaultyBackend {
-    pub(crate) fn new(machine: &Machine) -> Self {
-        Self { machine: machine.clone(), state: Arc::default() }
-    }
-
-    /// The file as it is found after a crash, on a new machine.
-    pub(crate) fn after(&self, crash: Crash, machine: &Machine) -> Self {
-        let state = self.state.lock().unwrap();
-        let live = match crash {
-            Crash::Process => state.live.clone(),
-            Crash::Power => {
-                let mut bytes = state.synced.clone();
-                for change in &state.unsynced {
-                    if machine.random(2) == 0 {
-                        change.make(&mut bytes);
-                    }
-                }
-                bytes
-            }
-        };
-        let state = BackendState { synced: live.clone(), live, unsynced: Vec::new() };
-        Self { machine: machine.clone(), state: Arc::new(Mutex::new(state)) }
-    }
-
-    /// Changes every place that holds `from`, which is as long as `to`, behind the engine's back.
-    pub(crate) fn replace(&self, from: &[u8], to: &[u8]) -> usize {
-        let mut state = self.state.lock().unwrap();
-        let places: Vec<usize> =
-            (0..state.live.len()).filter(|&at| state.live[at..].starts_with(from)).collect();
-        for &at in &places {
-            state.live[at..at + to.len()].copy_from_slice(to);
-        }
-        places.len()
-    }
-
-    fn change(&self, change: Change) {
-        let mut state = self.state.lock().unwrap();
-        change.make(&mut state.live);
-        state.unsynced.push(change);
-    }
-}
-
-impl StorageBackend for FaultyBackend {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.state.lock().unwrap().live.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state.lock().unwrap();
-        let offset = offset as usize;
-        let bytes = state.live.get(offset..offset + out.len());
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.machine.tick()?;
-        self.change(Change::Length(len as usize));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.machine.sync()?;
-        let mut state = self.state.lock().unwrap();
-        state.synced = state.live.clone();
-        state.unsynced.clear();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.machine.tick()?;
-        if self.machine.take_room(data.len()) < data.len() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.change(Change::Bytes(offset as usize, data.to_vec()));
         Ok(())
     }
 }

@@ -1,3 +1,5 @@
+//! Tables as text, row by row.
+
 use super::{Align, Table};
 
 #[test]
