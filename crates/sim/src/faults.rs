@@ -29,7 +29,8 @@ impl World {
             return;
         }
         let Fault { for_us, what, .. } = self.plan.faults[index];
-        self.log.say(self.now_us, None, None, || format!("FAULT {what:?} for {for_us} us"));
+        self.log
+            .say(self.now_us, None, None, || format!("FAULT for {} ms: {what}", for_us / 1_000));
         self.after(for_us, Event::FaultEnd(index));
         let level = self.plan.setting.level();
         match what {

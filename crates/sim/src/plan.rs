@@ -3,6 +3,8 @@
 //! Invariant: a plan is whole before it runs, so that a failing one can be made smaller by leaving out
 //! operations and faults.
 
+use std::fmt;
+
 use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
@@ -131,6 +133,34 @@ pub enum What {
     Disconnect(u8, u8),
     /// The node's calendar clock is set, by so many milliseconds.
     ClockJump(u8, i64),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = |node: &u8| node + 1;
+        match self {
+            Self::Stop(node) => write!(f, "n{} stops cleanly", n(node)),
+            Self::Kill(node) => write!(f, "the process of n{} ends", n(node)),
+            Self::PowerCut(node) => write!(f, "the machine of n{} ends", n(node)),
+            Self::Blackout => f.write_str("all machines end"),
+            Self::Pause(node) => write!(f, "n{} stands still", n(node)),
+            Self::LoseDisk(node) => write!(f, "n{} loses its disk", n(node)),
+            Self::Rot(node, key) => write!(f, "the record of k{key} rots on n{}", n(node)),
+            Self::FullDisk(node) => write!(f, "the disk of n{} is full", n(node)),
+            Self::Overload(node) => write!(f, "the store of n{} refuses writes", n(node)),
+            Self::SlowDisk(node) => write!(f, "the disk of n{} is slow", n(node)),
+            Self::Cut(from, to) => write!(f, "nothing gets from n{} to n{}", n(from), n(to)),
+            Self::Isolate(node) => write!(f, "n{} is cut off", n(node)),
+            Self::Split(set) => {
+                let side = (0..8).filter(|node| set >> node & 1 == 1);
+                let side: Vec<String> = side.map(|node| format!("n{}", n(&node))).collect();
+                write!(f, "{} and the others are apart", side.join(" "))
+            }
+            Self::SlowLink(a, b) => write!(f, "n{} and n{} are far apart", n(a), n(b)),
+            Self::Disconnect(a, b) => write!(f, "n{} and n{} lose their connection", n(a), n(b)),
+            Self::ClockJump(node, ms) => write!(f, "the clock of n{} is set by {ms} ms", n(node)),
+        }
+    }
 }
 
 /// All of it.

@@ -3,19 +3,20 @@
 use crate::plan::Plan;
 use crate::{Breach, Promise, run};
 
-/// How often a plan is tried.
-const TRIES: u32 = 1_000;
+/// How many events all tries together may have.
+const EVENTS: u64 = 40_000_000;
 
 struct Shrinking {
     plan: Plan,
     promise: Promise,
-    tries: u32,
+    /// What is left of [`EVENTS`].
+    events: u64,
 }
 
 /// The smallest plan found that breaks the promise that `plan` breaks, which is `breach`.
 #[must_use]
 pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
-    let mut shrinking = Shrinking { plan: plan.clone(), promise: breach.promise, tries: TRIES };
+    let mut shrinking = Shrinking { plan: plan.clone(), promise: breach.promise, events: EVENTS };
     if let Some(key) = breach.key {
         shrinking.try_plan(|plan| plan.operations.retain(|operation| operation.key == key));
     }
@@ -29,7 +30,7 @@ pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
         let operations = shrinking.thin(operations, |plan, kept| plan.operations = kept);
         shrinking.plan.operations = operations;
         let after = (shrinking.plan.faults.len(), shrinking.plan.operations.len());
-        if after == before || shrinking.tries == 0 {
+        if after == before || shrinking.events == 0 {
             return shrinking.plan;
         }
     }
@@ -37,11 +38,12 @@ pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
 
 impl Shrinking {
     fn breaks(&mut self, plan: &Plan) -> bool {
-        if self.tries == 0 {
+        if self.events == 0 {
             return false;
         }
-        self.tries -= 1;
-        run(plan, false).breach.is_some_and(|breach| breach.promise == self.promise)
+        let tried = run(plan, false);
+        self.events = self.events.saturating_sub(tried.counts.events);
+        tried.breach.is_some_and(|breach| breach.promise == self.promise)
     }
 
     fn try_plan(&mut self, change: impl FnOnce(&mut Plan)) {
@@ -56,7 +58,8 @@ impl Shrinking {
     fn calm(&mut self) {
         self.try_plan(|plan| plan.setting.loss_permille = 0);
         self.try_plan(|plan| plan.setting.duplicate_permille = 0);
-        for end_us in [10_000_000, 20_000_000, 40_000_000] {
+        let breach_us = run(&self.plan, false).counts.virtual_us;
+        for end_us in [10_000_000, 20_000_000, 40_000_000, breach_us] {
             self.try_plan(|plan| {
                 plan.end_us = plan.end_us.min(end_us);
                 plan.operations.retain(|operation| operation.at_us < end_us);

@@ -25,17 +25,16 @@ pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
 
 /// A request to a peer.
 pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
-    match request {
+    let what = match request {
         PeerRequest::Write { record, durability, .. } => {
-            format!("-> n{to}: store {} ({})", encoded(record), durability.name())
+            format!("store {} ({})", encoded(record), durability.name())
         }
-        PeerRequest::Read { .. } => format!("-> n{to}: read"),
-        PeerRequest::Scan { .. } => format!("-> n{to}: scan"),
-        PeerRequest::Forward(ClientRequest::Put(put)) => {
-            format!("-> n{to}: coordinate w{}", put.write_id.0)
-        }
-        PeerRequest::Forward(_) => format!("-> n{to}: coordinate"),
-    }
+        PeerRequest::Read { .. } => "read".into(),
+        PeerRequest::Scan { .. } => "scan".into(),
+        PeerRequest::Forward(ClientRequest::Put(put)) => format!("coordinate w{}", put.write_id.0),
+        PeerRequest::Forward(_) => "coordinate a get".into(),
+    };
+    format!("-> n{}: {what}", to.0)
 }
 
 /// The answer to a peer.
