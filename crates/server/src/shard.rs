@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use jedlik_hashing::NodeId;
 use jedlik_net::SendError;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::SCAN_PAGE_BYTES;
-use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{LayoutVersion, Now};
 use jedlik_replica::{Config, Input, Output, RangeResult, Replica, StorageFault};
 use jedlik_storage::{Completion, RangePage, RangeQuery, Shard, StoreError};
@@ -170,14 +171,24 @@ impl ShardDriver {
                 self.layout = view.layout_version();
                 self.feed(now, Input::View(view));
             }
-            Mail::Client { origin, request } => {
-                let reply = self.replies.add(origin);
-                self.feed(now, Input::Client { reply, request });
-            }
-            Mail::Peer { from, origin, layout, request } => {
-                let reply = self.replies.add(origin);
-                self.feed(now, Input::Peer { from, reply, layout, request });
-            }
+            Mail::Client { origin, request } => match self.room_for(&request) {
+                Ok(()) => {
+                    let reply = self.replies.add(origin);
+                    self.feed(now, Input::Client { reply, request });
+                }
+                Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
+            },
+            Mail::Peer { from, origin, layout, request } => match self.room_to_coordinate(&request)
+            {
+                Ok(()) => {
+                    let reply = self.replies.add(origin);
+                    self.feed(now, Input::Peer { from, reply, layout, request });
+                }
+                Err(full) => {
+                    let refusal = ClientResponse::Failed(full);
+                    origin.answer_peer(PeerResponse::Forwarded(refusal));
+                }
+            },
             Mail::PeerAnswer { from, id, response } => {
                 self.feed(now, Input::PeerAnswer { from, id, response });
             }
@@ -195,6 +206,29 @@ impl ShardDriver {
             Mail::Close => return false,
         }
         true
+    }
+
+    /// A put is refused before it is minted if storage could not take it: nothing was done then.
+    fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
+        if !matches!(request, ClientRequest::Put(_)) {
+            return Ok(());
+        }
+        self.storage.admit().map_err(|error| {
+            let code = match error {
+                StoreError::Overloaded { .. } => ErrorCode::Overloaded,
+                _ => ErrorCode::Storage,
+            };
+            Failure::new(code, error.to_string())
+        })
+    }
+
+    fn room_to_coordinate(&mut self, request: &PeerRequest) -> Result<(), Failure> {
+        match request {
+            PeerRequest::Forward(request) => self.room_for(request),
+            PeerRequest::Write { .. } | PeerRequest::Read { .. } | PeerRequest::Scan { .. } => {
+                Ok(())
+            }
+        }
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {

@@ -288,8 +288,14 @@ impl Shard {
         flushed.and(ended)
     }
 
-    /// Refuses a write for which there is no room, after making room if that is possible at once.
-    fn admit(&mut self) -> Result<(), StoreError> {
+    /// Whether the next apply will find room, made now if that is possible at once.
+    ///
+    /// Who is about to issue a dot asks first: one that was sent to others and not stored here ends
+    /// the incarnation.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] or [`StoreError::DiskFull`]: nothing can be applied now.
+    pub fn admit(&mut self) -> Result<(), StoreError> {
         let queued = self.counters.queued_bytes.value() as usize;
         if queued >= self.options.queue_limit_bytes {
             return Err(self.overloaded(

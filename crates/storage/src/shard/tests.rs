@@ -404,6 +404,11 @@ fn a_full_queue_refuses_with_its_name_and_limit() {
     assert!((5_000..8_000).contains(held_bytes));
     assert!(refused.is_retryable());
     assert_eq!(running.shard.stats().overloads, 1);
+    // Who asks first is told the same, and may go on once the queue is shorter.
+    assert!(matches!(running.shard.admit(), Err(StoreError::Overloaded { .. })));
+    running.shard.submit();
+    running.wait_until("the queue is written", |shard| shard.stats().queued_bytes == 0);
+    running.shard.admit().unwrap();
 }
 
 #[test]
