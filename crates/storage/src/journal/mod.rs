@@ -32,6 +32,8 @@
 //! records merge.
 
 mod appender;
+#[cfg(test)]
+mod bodies;
 mod frame;
 mod replay;
 mod segment;

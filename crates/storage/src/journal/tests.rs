@@ -5,11 +5,17 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use jedlik_protocol::Durability;
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::proptest;
+use proptest::sample::Index;
 
+use super::frame::FRAME_HEADER_BYTES;
 use super::replay::{DamagedRegion, Recovery, replay};
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
+use super::{bodies, push_frame};
 use crate::faulty::{FaultyDisk, Machine};
-use crate::fixtures::{IDENTITY, key, record};
+use crate::fixtures::{IDENTITY, key, record, with_local};
 use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -184,4 +190,32 @@ fn headers_and_names_read_back() {
     }
     assert_eq!(segment::number(&segment::name(17)), Some(17));
     assert_eq!(segment::number("17.journal"), None);
+}
+
+proptest! {
+    #[test]
+    fn bytes_from_anywhere_are_no_frame_or_one_that_is_written_the_same(
+        bytes in vec(any::<u8>(), 0..200),
+    ) {
+        bodies::frame(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_payload_is_refused_or_read_as_what_it_says(
+        size in 0..60usize,
+        local in any::<bool>(),
+        changes in vec((any::<Index>(), any::<u8>()), 0..4),
+        end in any::<Index>(),
+    ) {
+        let stored = if local { with_local(record(1, 1, size), 4) } else { record(1, 1, size) };
+        let mut frame = Vec::new();
+        push_frame(&mut frame, &key("name"), &stored).unwrap();
+        let payload = &mut frame[FRAME_HEADER_BYTES..];
+        bodies::frame(payload);
+        for (at, byte) in changes {
+            payload[at.index(payload.len())] = byte;
+        }
+        bodies::frame(payload);
+        bodies::frame(&payload[..end.index(payload.len())]);
+    }
 }
