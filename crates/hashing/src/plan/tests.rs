@@ -120,7 +120,7 @@ proptest! {
     fn alike_zones_give_three_primaries_on_distinct_nodes_and_zones(
         nodes in alike_zones(), partitions in partition_counts(),
     ) {
-        proptest::prop_assume!(nodes.len() <= 64.min(partitions.get() as usize));
+        proptest::prop_assume!(nodes.len() <= 100.min(partitions.get() as usize));
         let ring = plan_first(nodes, partitions, 3).unwrap();
         let balance = Balance::of(&ring, 3);
         prop_assert_eq!((balance.node_faults, balance.zone_faults), (0, 0));
