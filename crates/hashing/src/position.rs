@@ -78,6 +78,28 @@ impl PartitionCount {
         Partition((position.0 >> (128 - u32::from(self.bits))) as u32)
     }
 
+    /// Which of the `2^leaf_bits` equal ranges of its partition holds `position`: the bits after the
+    /// partition's.
+    #[must_use]
+    pub fn leaf(self, position: Position, leaf_bits: u32) -> u32 {
+        let below_partition = position.0 << u32::from(self.bits);
+        (below_partition >> (128 - leaf_bits)) as u32
+    }
+
+    /// The first and the last position of one of a partition's `2^leaf_bits` equal ranges.
+    #[must_use]
+    pub fn leaf_range(
+        self,
+        partition: Partition,
+        leaf: u32,
+        leaf_bits: u32,
+    ) -> (Position, Position) {
+        let size_bits = 128 - u32::from(self.bits) - leaf_bits;
+        let index = (u128::from(partition.0) << leaf_bits) | u128::from(leaf);
+        let first = index << size_bits;
+        (Position(first), Position(first | ((1 << size_bits) - 1)))
+    }
+
     /// Every partition, in ring order.
     pub fn partitions(self) -> impl Iterator<Item = Partition> {
         (0..self.get()).map(Partition)

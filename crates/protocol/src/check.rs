@@ -4,13 +4,15 @@
 //! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
 //! admin types) is left to the node, which answers with an error instead of ending the connection.
 
+use crate::admin::AdminRequest;
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
 use crate::codec::Frame;
 use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, MemberRecord};
 use crate::key::check_bucket;
-use crate::peer::{Page, PeerRequest, PeerResponse};
+use crate::limits::HINT_TARGETS_MAX;
+use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
 use crate::{EncodedRecord, Layout};
 
 type Checked = Result<(), DecodeError>;
@@ -37,6 +39,7 @@ fn client_request(request: &ClientRequest) -> Checked {
             check_bucket(&scan.bucket)?;
             mark(scan.after.as_ref())
         }
+        ClientRequest::Admin(AdminRequest::Explain { key }) => Ok(key.check()?),
         ClientRequest::Topology | ClientRequest::Admin(_) => Ok(()),
     }
 }
@@ -54,11 +57,26 @@ fn client_response(response: &ClientResponse) -> Checked {
 
 fn peer_request(request: &PeerRequest) -> Checked {
     match request {
-        PeerRequest::Write { key, record, .. } => {
+        PeerRequest::Write { key, record, .. } | PeerRequest::Deliver { key, record } => {
             key.check()?;
             encoded(record)
         }
-        PeerRequest::Read { key, .. } => Ok(key.check()?),
+        PeerRequest::Hint { key, record, targets, .. } => {
+            key.check()?;
+            if !(1..=HINT_TARGETS_MAX).contains(&targets.len()) {
+                return Err(DecodeError::Malformed { what: "hint" });
+            }
+            encoded(record)
+        }
+        PeerRequest::Revise { key, record, .. } => {
+            key.check()?;
+            record.as_ref().map_or(Ok(()), encoded)
+        }
+        PeerRequest::Read { key, .. }
+        | PeerRequest::Compare { key, .. }
+        | PeerRequest::Inspect { key } => Ok(key.check()?),
+        PeerRequest::Hashes { .. } => Ok(()),
+        PeerRequest::Digests { after, .. } => mark(after.as_ref()),
         PeerRequest::Scan { bucket, after, .. } => {
             check_bucket(bucket)?;
             mark(after.as_ref())
@@ -78,7 +96,18 @@ fn peer_response(response: &PeerResponse) -> Checked {
             mark(until.as_ref())
         }
         PeerResponse::Forwarded(response) => client_response(response),
-        PeerResponse::Written | PeerResponse::Same | PeerResponse::Refused(_) => Ok(()),
+        PeerResponse::Digests(DigestPage { digests, until }) => {
+            digests.iter().try_for_each(|(key, _)| key.check())?;
+            mark(until.as_ref())
+        }
+        PeerResponse::Written
+        | PeerResponse::Same
+        | PeerResponse::Delivered { .. }
+        | PeerResponse::Hashes(_)
+        | PeerResponse::Compared(_)
+        | PeerResponse::Revised(_)
+        | PeerResponse::Inspected(_)
+        | PeerResponse::Refused(_) => Ok(()),
     }
 }
 

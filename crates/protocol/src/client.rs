@@ -134,6 +134,8 @@ pub struct GetAnswer {
     pub context: Option<Blob>,
     /// How many replicas had answered.
     pub answered: u8,
+    /// Of those, how many were primaries.
+    pub primaries: u8,
 }
 
 /// A put that was acknowledged.
@@ -149,6 +151,19 @@ pub struct PutAnswer {
     pub acknowledged: u8,
     /// Of those, how many had synced it.
     pub synced: u8,
+    /// Which they were.
+    pub by: Vec<Acknowledgement>,
+}
+
+/// One node's part in a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Who.
+    pub node: NodeId,
+    /// The primary that it keeps the version for; `None` if it is one itself.
+    pub stands_in_for: Option<NodeId>,
+    /// Whether it was on disk.
+    pub synced: bool,
 }
 
 /// One key of a scan.

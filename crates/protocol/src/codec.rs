@@ -49,6 +49,9 @@ pub enum Frame {
         id: u64,
         /// The layout under which it is sent: a replica with a newer one refuses.
         layout: LayoutVersion,
+        /// The receiver's clock as the sender last heard it, from which the receiver counts the
+        /// message's age; 0 if it never did.
+        heard: u64,
         /// What is asked.
         request: PeerRequest,
     },
@@ -56,6 +59,9 @@ pub enum Frame {
     PeerResponse {
         /// From the request.
         id: u64,
+        /// The answering node's clock, to be named in requests to it: microseconds from a start that
+        /// is drawn anew in each of its lives.
+        clock: u64,
         /// The answer.
         response: PeerResponse,
     },

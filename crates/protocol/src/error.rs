@@ -148,6 +148,9 @@ pub enum ErrorCode {
     StaleLayout,
     /// The receiver does not own the partition; nothing was done.
     NotOwner,
+    /// The message outlived the time that a message may: it was under way, or waiting, for too long.
+    /// Nothing was done.
+    TooOld,
     /// The certificate's role does not allow it.
     Forbidden,
     /// The disk refused.
@@ -170,6 +173,7 @@ impl ErrorCode {
                 | Self::NotReady
                 | Self::StaleLayout
                 | Self::NotOwner
+                | Self::TooOld
                 | Self::Storage
         )
     }

@@ -24,3 +24,9 @@ pub const N_MAX: u8 = 16;
 pub const TIMEOUT_MAX_MS: u32 = 600_000;
 /// What a request may take when its client says nothing.
 pub const TIMEOUT_DEFAULT_MS: u32 = 5_000;
+/// The most targets that one hint may name: no key has more primaries.
+pub const HINT_TARGETS_MAX: usize = N_MAX as usize;
+/// The most digests in one page of a leaf.
+pub const DIGEST_PAGE_RECORDS: u32 = 1024;
+/// A page of digests ends with the key that takes it past this size.
+pub const DIGEST_PAGE_BYTES: usize = 256 << 10;

@@ -2,9 +2,10 @@
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use jedlik_hashing::Partition;
+use jedlik_hashing::{NodeId, Partition};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
@@ -23,7 +24,18 @@ pub enum PeerRequest {
         /// What must have happened to it before the acknowledgement.
         durability: Durability,
     },
-    /// Tell me your record.
+    /// Keep this record for nodes that can't be reached, and hand it to each when it is back (paper 4.6).
+    Hint {
+        /// Which.
+        key: Key,
+        /// The coordinator's whole merged record.
+        record: EncodedRecord,
+        /// For whom; the first is the one that the receiver stands in for.
+        targets: Vec<NodeId>,
+        /// What must have happened to it before the acknowledgement.
+        durability: Durability,
+    },
+    /// Tell me your record, merged with every hint of it that you hold.
     Read {
         /// Which.
         key: Key,
@@ -43,21 +55,104 @@ pub enum PeerRequest {
     },
     /// Coordinate this for a client of mine; it is never forwarded again.
     Forward(ClientRequest),
+    /// Background work: merge this record into yours and sync it.
+    Deliver {
+        /// Which.
+        key: Key,
+        /// A hint's record, or one that you were found to lack.
+        record: EncodedRecord,
+    },
+    /// Tell me the hashes below one node of your tree (paper 4.7).
+    Hashes {
+        /// Whose tree.
+        partition: Partition,
+        /// Below which branch; `None` for the root.
+        branch: Option<u8>,
+        /// The hash that my tree has there: answer [`PeerResponse::Same`] if it is yours.
+        known: u64,
+    },
+    /// Tell me the digests of your records in one leaf, in the order of position, then key.
+    Digests {
+        /// Whose tree.
+        partition: Partition,
+        /// Which leaf.
+        leaf: u16,
+        /// Past which key.
+        after: Option<ScanMark>,
+    },
+    /// Do you hold this key exactly so, and no hint of it? See [`Standing`].
+    Compare {
+        /// Which.
+        key: Key,
+        /// The asker's record.
+        digest: Digest,
+        /// Answer only once your record is on disk.
+        durably: bool,
+    },
+    /// If this is your record, put the other in its place, or nothing.
+    Revise {
+        /// Which.
+        key: Key,
+        /// What you hold.
+        expected: Digest,
+        /// The same with clock entries pruned; `None` to reap it.
+        record: Option<EncodedRecord>,
+    },
+    /// Tell me all that you hold of a key.
+    Inspect {
+        /// Which.
+        key: Key,
+    },
+}
+
+impl PeerRequest {
+    /// Whether it may change what the receiver holds: then it must not come too late.
+    #[must_use]
+    pub fn changes_state(&self) -> bool {
+        match self {
+            Self::Write { .. }
+            | Self::Hint { .. }
+            | Self::Forward(_)
+            | Self::Deliver { .. }
+            | Self::Revise { .. } => true,
+            Self::Read { .. }
+            | Self::Scan { .. }
+            | Self::Hashes { .. }
+            | Self::Digests { .. }
+            | Self::Compare { .. }
+            | Self::Inspect { .. } => false,
+        }
+    }
 }
 
 /// The answer to one peer request.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum PeerResponse {
-    /// To a write, once it is as durable as was asked.
+    /// To a write or a hint, once it is as durable as was asked.
     Written,
     /// To a read: the record, or `None` if there is none.
     Read(Option<EncodedRecord>),
-    /// To a read: my record is the one you know.
+    /// To a read or to hashes: mine is the one you know.
     Same,
     /// To a scan.
     Page(Page),
     /// To a forwarded request.
     Forwarded(ClientResponse),
+    /// To a delivery, once it is on disk.
+    Delivered {
+        /// How many more deliveries the receiver wants under way from this sender, at most.
+        window: u16,
+    },
+    /// To hashes: those of the children, in order.
+    Hashes(Vec<u64>),
+    /// To digests.
+    Digests(DigestPage),
+    /// To a comparison.
+    Compared(Standing),
+    /// To a revision: whether it was done, or had been done before.
+    Revised(bool),
+    /// To an inspection.
+    Inspected(Box<Inspection>),
     /// To any.
     Refused(Failure),
 }
@@ -69,4 +164,73 @@ pub struct Page {
     pub records: Vec<(Key, EncodedRecord)>,
     /// How far the page reaches: `None` if to the partition's end.
     pub until: Option<ScanMark>,
+}
+
+/// A page of the digests in one leaf.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct DigestPage {
+    /// In the order of position, then key.
+    pub digests: Vec<(Key, Digest)>,
+    /// How far the page reaches: `None` if to the leaf's end.
+    pub until: Option<ScanMark>,
+}
+
+/// How a node stands to a record that another one asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum Standing {
+    /// It holds exactly that record, on disk if that was asked, and no hint of the key.
+    Same,
+    /// It holds nothing of the key.
+    Nothing,
+    /// It holds another record, a hint, or what it holds can't be read.
+    Other,
+}
+
+/// All that one node holds of a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Its own record, without values.
+    pub record: Option<RecordSummary>,
+    /// Its own record fails its checksum.
+    pub damaged: bool,
+    /// Its hints of the key, without values.
+    pub hints: Vec<HintSummary>,
+}
+
+/// A hint without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct HintSummary {
+    /// Whom it is for.
+    pub target: NodeId,
+    /// Since when there is a hint of this key for it, in milliseconds since the Unix epoch, by the
+    /// holder's clock.
+    pub since_ms: u64,
+    /// What it holds.
+    pub record: RecordSummary,
+}
+
+/// A record without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct RecordSummary {
+    /// Of the whole record.
+    pub digest: Digest,
+    /// The actors it has seen and how far.
+    pub clock: Vec<(u64, u64)>,
+    /// Its versions.
+    pub siblings: Vec<SiblingSummary>,
+}
+
+/// A version without its value.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct SiblingSummary {
+    /// The actor of its dot.
+    pub actor: u64,
+    /// The counter of its dot.
+    pub counter: u64,
+    /// The value's length; `None` for a tombstone.
+    pub value_bytes: Option<u32>,
+    /// In milliseconds since the Unix epoch, by the coordinator's clock.
+    pub written_at_ms: u64,
+    /// In the same unit.
+    pub expires_at_ms: Option<u64>,
 }

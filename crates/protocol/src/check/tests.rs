@@ -107,11 +107,11 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    Frame::PeerRequest { id: 1, layout: 1, request }
+    Frame::PeerRequest { id: 1, layout: 1, heard: 0, request }
 }
 
 fn response(response: PeerResponse) -> Frame {
-    Frame::PeerResponse { id: 1, response }
+    Frame::PeerResponse { id: 1, clock: 0, response }
 }
 
 fn client_response(response: ClientResponse) -> Frame {

@@ -177,7 +177,7 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let record = EncodedRecord::encode(&record_of(&value));
     let key = key();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
-    let bytes = encoded(&Frame::PeerRequest { id: 1, layout: 1, request });
+    let bytes = encoded(&Frame::PeerRequest { id: 1, layout: 1, heard: 0, request });
     let Frame::PeerRequest { request: PeerRequest::Write { record, .. }, .. } =
         Frame::decode(&bytes).unwrap()
     else {
@@ -196,7 +196,7 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     let key = key();
     let names = key.bucket().len() + key.key().len();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
-    let frame = Frame::PeerRequest { id: 1, layout: 1, request }.encode().len();
+    let frame = Frame::PeerRequest { id: 1, layout: 1, heard: 0, request }.encode().len();
     let sent = frame - names - 1024;
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");

@@ -8,8 +8,8 @@ use jedlik_protocol::admin::{
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
-    ClientRequest, ClientResponse, Endpoint, GetAnswer, GetRequest, PutAnswer, PutRequest,
-    ScanAnswer, ScanItem, ScanMark, ScanRequest, Topology, Version,
+    Acknowledgement, ClientRequest, ClientResponse, Endpoint, GetAnswer, GetRequest, PutAnswer,
+    PutRequest, ScanAnswer, ScanItem, ScanMark, ScanRequest, Topology, Version,
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -27,7 +27,7 @@ use proptest::sample::select;
 const QUORUMS: [Quorum; 5] =
     [Quorum::Default, Quorum::One, Quorum::Majority, Quorum::All, Quorum::Count(7)];
 const LEVELS: [Durability; 3] = [Durability::Buffered, Durability::Written, Durability::Synced];
-const CODES: [ErrorCode; 15] = [
+const CODES: [ErrorCode; 16] = [
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidContext,
     ErrorCode::ValueTooLarge,
@@ -39,6 +39,7 @@ const CODES: [ErrorCode; 15] = [
     ErrorCode::NotReady,
     ErrorCode::StaleLayout,
     ErrorCode::NotOwner,
+    ErrorCode::TooOld,
     ErrorCode::Forbidden,
     ErrorCode::Storage,
     ErrorCode::PlanChanged,
@@ -186,6 +187,11 @@ fn version() -> impl Strategy<Value = Version> {
     )
 }
 
+fn acknowledgement(seed: u8) -> Acknowledgement {
+    let node = NodeId(u64::from(seed));
+    Acknowledgement { node, stands_in_for: (seed > 9).then_some(node), synced: seed % 2 == 0 }
+}
+
 fn put_answer() -> impl Strategy<Value = PutAnswer> {
     (blob(0), any::<u16>(), any::<bool>(), any::<u8>(), any::<u8>()).prop_map(
         |(context, siblings, warning, acknowledged, synced)| PutAnswer {
@@ -194,6 +200,7 @@ fn put_answer() -> impl Strategy<Value = PutAnswer> {
             warning,
             acknowledged,
             synced,
+            by: std::vec![acknowledgement(synced)],
         },
     )
 }
@@ -298,8 +305,14 @@ fn admin_response() -> impl Strategy<Value = AdminResponse> {
 }
 
 fn client_response() -> impl Strategy<Value = ClientResponse> {
-    let got = (vec(version(), 0..4), of(blob(0)), any::<u8>())
-        .prop_map(|(versions, context, answered)| GetAnswer { versions, context, answered });
+    let got = (vec(version(), 0..4), of(blob(0)), any::<u8>()).prop_map(
+        |(versions, context, answered)| GetAnswer {
+            versions,
+            context,
+            answered,
+            primaries: answered / 2,
+        },
+    );
     prop_oneof![
         got.prop_map(ClientResponse::Got),
         put_answer().prop_map(ClientResponse::Put),
@@ -371,10 +384,11 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, request)| Frame::ClientRequest { id, request }),
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
-        (any::<u64>(), any::<u64>(), peer_request())
-            .prop_map(|(id, layout, request)| Frame::PeerRequest { id, layout, request }),
-        (any::<u64>(), peer_response())
-            .prop_map(|(id, response)| Frame::PeerResponse { id, response }),
+        (any::<u64>(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
+            |(id, layout, heard, request)| Frame::PeerRequest { id, layout, heard, request }
+        ),
+        (any::<u64>(), any::<u64>(), peer_response())
+            .prop_map(|(id, clock, response)| Frame::PeerResponse { id, clock, response }),
         gossip().prop_map(Frame::Gossip),
     ]
 }
