@@ -66,17 +66,24 @@ pub enum PeerRequest {
     Hashes {
         /// Whose tree.
         partition: Partition,
+        /// Of the records of buckets with so many replicas: each N has its own owners, so its own tree.
+        n: u8,
         /// Below which branch; `None` for the root.
         branch: Option<u8>,
         /// The hash that my tree has there: answer [`PeerResponse::Same`] if it is yours.
         known: u64,
     },
-    /// Tell me the digests of your records in one leaf, in the order of position, then key.
+    /// Tell me the digests of your records in some neighbouring leaves, in the order of position, then
+    /// key.
     Digests {
         /// Whose tree.
         partition: Partition,
-        /// Which leaf.
-        leaf: u16,
+        /// As in `Hashes`.
+        n: u8,
+        /// The first of the leaves.
+        first_leaf: u16,
+        /// The last of them.
+        last_leaf: u16,
         /// Past which key.
         after: Option<ScanMark>,
     },
@@ -166,12 +173,12 @@ pub struct Page {
     pub until: Option<ScanMark>,
 }
 
-/// A page of the digests in one leaf.
+/// A page of the digests in a span of leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DigestPage {
     /// In the order of position, then key.
     pub digests: Vec<(Key, Digest)>,
-    /// How far the page reaches: `None` if to the leaf's end.
+    /// How far the page reaches: `None` if to the span's end.
     pub until: Option<ScanMark>,
 }
 
