@@ -50,7 +50,7 @@ pub fn actor_for(
 ) -> ActorId {
     let Some(LocalActor { actor, incarnation }) = local else { return fresh };
     let held = record.counter(actor);
-    let pruned = held == 0;
+    let pruned = held == 0 && !planted::on(Bug::ActorKeptAfterHandoff);
     // Somebody has seen what this node issued and no longer holds.
     let lost = context.counter(actor) > held;
     let exhausted = held >= u64::MAX - 1;

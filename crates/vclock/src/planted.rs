@@ -21,10 +21,20 @@ pub enum Bug {
     DotReusedAfterLostWrite,
     /// A node that refused its own write goes on in the same life after a clean stop.
     LifeKeptAfterRefusedWrite,
+    /// A coordinator goes on under the actor of a hint that was handed off.
+    ActorKeptAfterHandoff,
+    /// A tombstone is reaped although a hint of its key waits somewhere.
+    ReapedDespiteHint,
+    /// A clock is pruned whenever it has something to prune.
+    PrunedAtAnyTime,
+    /// A tree is not told of a merge.
+    TreeNotUpdatedOnMerge,
+    /// A replica that was behind is given the other's record in place of its own.
+    RepairOverwrites,
 }
 
 /// Every bug, in the order in which they are tried.
-pub const BUGS: [Bug; 8] = [
+pub const BUGS: [Bug; 13] = [
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
     Bug::OneActorPerNode,
@@ -33,6 +43,11 @@ pub const BUGS: [Bug; 8] = [
     Bug::AcknowledgedBeforeSync,
     Bug::DotReusedAfterLostWrite,
     Bug::LifeKeptAfterRefusedWrite,
+    Bug::ActorKeptAfterHandoff,
+    Bug::ReapedDespiteHint,
+    Bug::PrunedAtAnyTime,
+    Bug::TreeNotUpdatedOnMerge,
+    Bug::RepairOverwrites,
 ];
 
 /// Whether `bug` is in effect: never.

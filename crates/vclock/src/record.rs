@@ -138,6 +138,13 @@ impl<V> Record<V> {
         self.distinct().filter(move |sibling| sibling.is_live(wall_ms))
     }
 
+    /// Whether no version is or will be live any more: all are tombstones or have expired at `wall_ms`.
+    /// True of a record that knows nothing.
+    #[must_use]
+    pub fn is_dead(&self, wall_ms: u64) -> bool {
+        !self.siblings.iter().any(|sibling| sibling.is_live(wall_ms))
+    }
+
     /// The version written last, by (`written_at_ms`, dot): all that a last-write-wins bucket shows.
     ///
     /// It may be a tombstone or have expired: then the key is absent, and what it won over stays
