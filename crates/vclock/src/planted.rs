@@ -31,10 +31,12 @@ pub enum Bug {
     TreeNotUpdatedOnMerge,
     /// A replica that was behind is given the other's record in place of its own.
     RepairOverwrites,
+    /// A hint is dropped before its target has synced it.
+    HintDroppedBeforeSync,
 }
 
 /// Every bug, in the order in which they are tried.
-pub const BUGS: [Bug; 13] = [
+pub const BUGS: [Bug; 14] = [
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
     Bug::OneActorPerNode,
@@ -48,6 +50,7 @@ pub const BUGS: [Bug; 13] = [
     Bug::PrunedAtAnyTime,
     Bug::TreeNotUpdatedOnMerge,
     Bug::RepairOverwrites,
+    Bug::HintDroppedBeforeSync,
 ];
 
 /// Whether `bug` is in effect: never.
