@@ -1,0 +1,100 @@
+//! One leaf of which the two trees differ: the own digests against the peer's, page by page.
+//!
+//! The own ones are listed first and kept by key; every digest of the peer's takes its own away, so no
+//! order has to be agreed on, and what is left at the end only this node has.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::mem;
+
+use jedlik_protocol::client::ScanMark;
+use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
+use jedlik_protocol::peer::DigestPage;
+use jedlik_protocol::{Digest, Key};
+
+use crate::records::Transfer;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The own digests are being listed.
+    Listing,
+    /// The peer's next page may be asked for.
+    Due,
+    /// It has been.
+    Asked,
+}
+
+/// One leaf under comparison.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    stage: Stage,
+    own: BTreeMap<Key, Digest>,
+    after: Option<ScanMark>,
+}
+
+/// What a page came to.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    /// What to do.
+    pub(crate) transfers: Vec<(Key, Transfer)>,
+    /// How many keys were compared.
+    pub(crate) keys: u64,
+    /// It was the peer's last.
+    pub(crate) is_last: bool,
+}
+
+/// No replica answers so.
+#[derive(Debug)]
+pub(crate) struct Nonsense;
+
+impl Leaf {
+    /// A leaf whose own digests are being listed.
+    pub(crate) fn new() -> Self {
+        Self { stage: Stage::Listing, own: BTreeMap::new(), after: None }
+    }
+
+    /// The own digests, unless they were listed before.
+    pub(crate) fn list(&mut self, own: Vec<(Key, Digest)>) {
+        if self.stage == Stage::Listing {
+            self.own = own.into_iter().collect();
+            self.stage = Stage::Due;
+        }
+    }
+
+    /// Past which key the next page is to be asked for, if that is due; it counts as asked for then.
+    pub(crate) fn ask(&mut self) -> Option<Option<ScanMark>> {
+        if self.stage != Stage::Due {
+            return None;
+        }
+        self.stage = Stage::Asked;
+        Some(self.after.clone())
+    }
+
+    /// Compares a page of the peer's, if one was asked for.
+    pub(crate) fn compare(&mut self, page: DigestPage) -> Option<Result<Compared, Nonsense>> {
+        if self.stage != Stage::Asked {
+            return None;
+        }
+        // A page that leads nowhere would be asked for without end.
+        let goes_on = page.until.is_none() || page.until > self.after;
+        if page.digests.len() > DIGEST_PAGE_RECORDS as usize || !goes_on {
+            return Some(Err(Nonsense));
+        }
+        let mut compared = Compared { is_last: page.until.is_none(), ..Compared::default() };
+        for (key, theirs) in page.digests {
+            compared.keys += 1;
+            let known = self.own.remove(&key);
+            if known != Some(theirs) {
+                compared.transfers.push((key, Transfer::Pull { known }));
+            }
+        }
+        if compared.is_last {
+            let own = mem::take(&mut self.own);
+            compared.keys += own.len() as u64;
+            compared.transfers.extend(own.into_keys().map(|key| (key, Transfer::Push)));
+        }
+        self.stage = Stage::Due;
+        self.after = page.until;
+        Some(Ok(compared))
+    }
+}
