@@ -145,6 +145,21 @@ impl View {
         found.map_or(&self.defaults, |index| &self.buckets[index].props)
     }
 
+    /// Every N that a bucket has, in order: the default, and those that were set.
+    #[must_use]
+    pub fn replica_counts(&self) -> Vec<u8> {
+        let set = self.buckets.iter().map(|entry| entry.props.n);
+        let counts: BTreeSet<u8> = set.chain([self.defaults.n]).collect();
+        counts.into_iter().collect()
+    }
+
+    /// The buckets whose N is not the default, with that N: when this changes, keys have other owners.
+    #[must_use]
+    pub fn other_replica_counts(&self) -> Vec<(&[u8], u8)> {
+        let other = |entry: &&BucketEntry| entry.props.n != self.defaults.n;
+        self.buckets.iter().filter(other).map(|entry| (&*entry.name, entry.props.n)).collect()
+    }
+
     /// Whether this node takes `node` to be up; it does itself.
     #[must_use]
     pub fn is_alive(&self, node: NodeId) -> bool {

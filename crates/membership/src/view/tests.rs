@@ -73,3 +73,16 @@ fn a_change_of_who_is_up_shares_everything_else() {
     assert!(Arc::ptr_eq(&before.buckets, &after.buckets));
     assert!(after.is_alive(NodeId(3)));
 }
+
+#[test]
+fn the_counts_of_replicas_are_those_of_the_buckets_and_the_default() {
+    assert_eq!(view(true).replica_counts(), [3]);
+    assert!(view(true).other_replica_counts().is_empty());
+    let mut known = known(true);
+    let props = BucketProps { n: 2, r: 1, w: 1, ..BucketProps::default() };
+    known.buckets.push(BucketEntry { name: "logs".into(), version: 1, props });
+    let q = PartitionCount::DEFAULT;
+    let view = View::new(NodeId(1), ClusterId(7), q, known, BTreeSet::new());
+    assert_eq!(view.replica_counts(), [2, 3]);
+    assert_eq!(view.other_replica_counts(), [(&b"logs"[..], 2)]);
+}
