@@ -29,7 +29,7 @@ struct Proposal<'a> {
 }
 
 impl Membership {
-    /// Answers an admin's request, all but [`AdminRequest::Stats`]. Outputs come before the answer.
+    /// Answers an admin's request, all but those about data and counters. Outputs come before the answer.
     ///
     /// # Errors
     /// The request can't be met; the failure says why and what to do, and nothing has changed.
@@ -49,8 +49,14 @@ impl Membership {
             AdminRequest::BucketSet { name, changes } => {
                 AdminResponse::Bucket(self.set_bucket(now, name, changes)?)
             }
-            AdminRequest::Stats => {
-                return Err(Failure::new(ErrorCode::Internal, "membership keeps no counters"));
+            AdminRequest::Stats
+            | AdminRequest::Explain { .. }
+            | AdminRequest::Hints
+            | AdminRequest::Repair { .. }
+            | AdminRequest::RepairProgress
+            | AdminRequest::Background
+            | AdminRequest::SetBackground(_) => {
+                return Err(Failure::new(ErrorCode::Internal, "membership keeps no data"));
             }
         };
         self.settle();
