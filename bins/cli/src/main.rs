@@ -13,7 +13,6 @@ mod parse;
 mod progress;
 mod put;
 mod shown;
-mod stamp;
 
 use std::process::ExitCode;
 

@@ -9,9 +9,9 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
 
 use crate::ClientError;
 use crate::client::Shared;
-use crate::request::Repeat;
 use crate::retry::backoff;
 use crate::routes::{Aim, Routes, Target};
+use crate::trial::Repeat;
 
 /// The topology is not fetched more often than this, however many answers ask for it.
 const REFRESH_PAUSE: Duration = Duration::from_millis(50);

@@ -1,9 +1,8 @@
 //! The client's face: one method for each thing that can be asked.
 
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jedlik_hashing::NodeId;
 use jedlik_net::Endpoint;
@@ -19,12 +18,12 @@ use tokio::sync::{Notify, Semaphore};
 use crate::calls::Calls;
 use crate::links::Links;
 use crate::options::wire_ms;
-use crate::request::Repeat;
-use crate::retry::{Budget, backoff};
 use crate::routes::{Aim, Routes, Target};
+use crate::seeds::first_topology;
+use crate::trial::Repeat;
 use crate::{
-    AttemptError, ClientConfig, ClientError, GetOptions, PutOptions, Scan, ScanOptions, StartError,
-    background, scan,
+    ClientConfig, ClientError, GetOptions, PutOptions, Scan, ScanOptions, StartError, background,
+    scan,
 };
 
 /// A client of one cluster; clones share its connections. To be used within a tokio runtime.
@@ -148,28 +147,41 @@ impl Client {
         }
     }
 
-    /// Every member's counters, or why it did not tell them; `timeout` is for all together.
-    pub async fn stats(&self, timeout: Duration) -> Vec<(Member, Result<NodeStats, ClientError>)> {
-        let members = self.topology().members;
+    /// Asks every member the same, or tells why it did not answer; `timeout` is for all together.
+    pub async fn ask_members(
+        &self,
+        request: &AdminRequest,
+        timeout: Duration,
+    ) -> Vec<(Member, Result<AdminResponse, ClientError>)> {
         let mut tasks = Vec::new();
-        for member in members {
-            let shared = self.shared.clone();
-            let task = tokio::spawn(async move {
-                let request = |_| ClientRequest::Admin(AdminRequest::Stats);
+        for member in self.topology().members {
+            let (shared, request) = (self.shared.clone(), request.clone());
+            tasks.push(tokio::spawn(async move {
+                let request = |_| ClientRequest::Admin(request.clone());
                 let aim = Aim::Node(member.node);
-                match shared.run(aim, Repeat::Freely, Some(timeout), request).await {
-                    Ok(ClientResponse::Admin(AdminResponse::Stats(stats))) => (member, Ok(stats)),
+                let answer = shared.run(aim, Repeat::Freely, Some(timeout), request).await;
+                match answer {
+                    Ok(ClientResponse::Admin(answer)) => (member, Ok(answer)),
                     Ok(_) => (member, Err(ClientError::Mismatch)),
                     Err(error) => (member, Err(error)),
                 }
-            });
-            tasks.push(task);
+            }));
         }
         let mut all = Vec::new();
         for task in tasks {
             all.extend(task.await);
         }
         all
+    }
+
+    /// Every member's counters, or why it did not tell them; `timeout` is for all together.
+    pub async fn stats(&self, timeout: Duration) -> Vec<(Member, Result<NodeStats, ClientError>)> {
+        let answers = self.ask_members(&AdminRequest::Stats, timeout).await;
+        let counters = |answer| match answer {
+            AdminResponse::Stats(stats) => Ok(stats),
+            _ => Err(ClientError::Mismatch),
+        };
+        answers.into_iter().map(|(member, answer)| (member, answer.and_then(counters))).collect()
     }
 
     /// The cluster as last learnt.
@@ -248,46 +260,4 @@ fn fresh_write_id() -> Result<WriteId, ClientError> {
     getrandom::fill(&mut bytes)
         .map_err(|error| ClientError::Start(StartError::Randomness(error.to_string())))?;
     Ok(WriteId(u128::from_le_bytes(bytes)))
-}
-
-/// Goes round the seeds until one answers, or the time for a request is up.
-async fn first_topology(links: &Links, config: &ClientConfig) -> Result<Topology, StartError> {
-    let mut budget = Budget::new(Instant::now(), config.timeout, config.attempt_timeout);
-    let mut last = AttemptError::NoNode;
-    if config.seeds.is_empty() {
-        return Err(StartError::NoSeeds);
-    }
-    for round in 0.. {
-        for &address in &config.seeds {
-            let Some(share) = budget.begin(Instant::now()) else {
-                return Err(StartError::Unreachable { seeds: config.seeds.len(), last });
-            };
-            match ask_seed(links, address, share).await {
-                Ok(topology) => return Ok(topology),
-                Err(error) => last = error,
-            }
-        }
-        if last.is_hopeless() {
-            return Err(StartError::Unreachable { seeds: config.seeds.len(), last });
-        }
-        let left = budget.deadline().saturating_duration_since(Instant::now());
-        tokio::time::sleep(backoff(round).min(left)).await;
-    }
-    unreachable!("the rounds end with the time")
-}
-
-async fn ask_seed(
-    links: &Links,
-    address: SocketAddr,
-    share: Duration,
-) -> Result<Topology, AttemptError> {
-    let seed = Target { node: None, address };
-    let answer = links.ask(seed, ClientRequest::Topology, share).await;
-    // As a member the node gets a connection that checks its identity.
-    links.hang_up(seed, "the topology is learnt");
-    match answer?.response {
-        ClientResponse::Topology(topology) => Ok(topology),
-        ClientResponse::Failed(failure) => Err(AttemptError::Refused { address, failure }),
-        _ => Err(AttemptError::Mismatch { address }),
-    }
 }

@@ -18,7 +18,8 @@ pub struct ClientConfig {
     pub credentials: Credentials,
     /// What a request may take, all its attempts together, unless its options say otherwise.
     pub timeout: Duration,
-    /// What its first attempts may take each: so long can a dead node delay a request.
+    /// What its first attempts may take each. A node that says nothing holds a request up for less:
+    /// another is asked beside it after 200 ms at most.
     pub attempt_timeout: Duration,
     /// The most requests under way; more wait their turn.
     pub in_flight_limit: usize,

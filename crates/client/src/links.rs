@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use jedlik_net::{CloseCode, Connection, Endpoint, SendError};
 use jedlik_protocol::client::ClientRequest;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::AttemptError;
 use crate::calls::{Answer, Calls};
+use crate::hedge::{Allowance, Pace};
 use crate::routes::Target;
 
 /// The way to one node.
@@ -22,6 +23,7 @@ pub(crate) struct Link {
     connection: Mutex<Option<Connection>>,
     dialing: tokio::sync::Mutex<()>,
     in_doubt: AtomicBool,
+    pace: Mutex<Pace>,
 }
 
 /// The ways to all nodes.
@@ -29,11 +31,13 @@ pub(crate) struct Links {
     endpoint: Endpoint,
     calls: Arc<Calls>,
     links: Mutex<HashMap<Target, Arc<Link>>>,
+    allowance: Mutex<Allowance>,
 }
 
 impl Links {
     pub(crate) fn new(endpoint: Endpoint, calls: Arc<Calls>) -> Self {
-        Self { endpoint, calls, links: Mutex::default() }
+        let allowance = Mutex::new(Allowance::new());
+        Self { endpoint, calls, links: Mutex::default(), allowance }
     }
 
     /// Sends one request to one node and waits for the answer, `share` at most.
@@ -59,10 +63,34 @@ impl Links {
             }
         })?;
         match timeout_at(until, call.answered()).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                link.pace().hear(Instant::now().into_std());
+                locked(&self.allowance).earn();
+                Ok(answer)
+            }
             Ok(Err(why)) => Err(AttemptError::Lost { address, why }),
             Err(_) => Err(AttemptError::Silent { address, after: share }),
         }
+    }
+
+    /// How long a node may take over a request for one key before another is asked.
+    pub(crate) fn delay(&self, target: Target) -> Duration {
+        self.link(target).pace().delay()
+    }
+
+    /// Notes how long a node took over a request for one key.
+    pub(crate) fn took(&self, target: Target, time: Duration) {
+        self.link(target).pace().learn(time);
+    }
+
+    /// Whether nothing at all has come from a node for `time`.
+    pub(crate) fn is_silent(&self, target: Target, now: StdInstant, time: Duration) -> bool {
+        self.link(target).pace().is_silent(now, time)
+    }
+
+    /// Whether a node that answers others may be hedged past; counts as done.
+    pub(crate) fn may_hedge(&self) -> bool {
+        locked(&self.allowance).spend()
     }
 
     /// Notes that the node of `target` did not do its part; `true` if that is news.
@@ -110,13 +138,14 @@ impl Links {
                 connection: Mutex::default(),
                 dialing: tokio::sync::Mutex::default(),
                 in_doubt: AtomicBool::new(false),
+                pace: Mutex::new(Pace::new()),
             })
         };
         self.table().entry(target).or_insert_with(new).clone()
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Target, Arc<Link>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.links)
     }
 }
 
@@ -143,6 +172,15 @@ impl Link {
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.connection)
     }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        locked(&self.pace)
+    }
+}
+
+/// What is behind these locks is never left half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 use crate::client::Shared;
 use crate::options::wire_ms;
-use crate::request::Repeat;
 use crate::routes::Aim;
+use crate::trial::Repeat;
 use crate::{ClientError, ScanOptions};
 
 /// The pages of a bucket as they come in. Dropping it ends the scan.

@@ -7,15 +7,14 @@ mod tests;
 
 use std::io::{self, IsTerminal as _, Write};
 
-use jedlik_client::Content;
 use jedlik_client::protocol::Blob;
 use jedlik_client::protocol::client::{GetAnswer, Version};
+use jedlik_client::{Content, rfc3339};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::entry::Bytes;
 use crate::parse::context_text;
-use crate::stamp::rfc3339;
 
 /// The values among the versions.
 pub(crate) fn values(versions: &[Version]) -> impl Iterator<Item = &Blob> {

@@ -19,7 +19,8 @@ pub enum ClientError {
     /// The bucket or the key is empty or too long. Nothing was sent.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
-    /// A node refused the request as it stands; the message says what to change. Nothing was done.
+    /// A node refused the request as it stands; the message says what to change. Nothing was done, as
+    /// far as that node knows: the failure says whether another that was asked may have done it.
     #[error("{0}")]
     Refused(Failure),
     /// The certificate's role does not allow the request. Use another certificate.
@@ -254,7 +255,9 @@ impl ClientError {
             Self::Unavailable { maybe_applied, .. } | Self::Timeout { maybe_applied, .. } => {
                 *maybe_applied
             }
-            Self::Fault(failure) => failure.maybe_applied,
+            Self::Refused(failure) | Self::Forbidden(failure) | Self::Fault(failure) => {
+                failure.maybe_applied
+            }
             _ => false,
         }
     }
@@ -350,6 +353,7 @@ pub fn code_name(code: ErrorCode) -> &'static str {
         ErrorCode::NotReady => "not-ready",
         ErrorCode::StaleLayout => "stale-layout",
         ErrorCode::NotOwner => "not-owner",
+        ErrorCode::TooOld => "too-old",
         ErrorCode::Forbidden => "forbidden",
         ErrorCode::Storage => "storage",
         ErrorCode::PlanChanged => "plan-changed",

@@ -202,7 +202,12 @@ pub(crate) fn usual(request: &ClientRequest) -> Reaction {
 
 /// The answer to a get.
 pub(crate) fn found() -> ClientResponse {
-    ClientResponse::Got(GetAnswer { versions: Vec::new(), context: None, answered: 2 })
+    ClientResponse::Got(GetAnswer {
+        versions: Vec::new(),
+        context: None,
+        answered: 2,
+        primaries: 2,
+    })
 }
 
 /// The answer to a put.
@@ -213,6 +218,7 @@ pub(crate) fn written() -> ClientResponse {
         warning: false,
         acknowledged: 2,
         synced: 2,
+        by: Vec::new(),
     })
 }
 

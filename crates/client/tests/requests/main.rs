@@ -3,11 +3,13 @@
 #[cfg(test)]
 mod fake;
 
+use std::collections::HashSet;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, NodeStats};
 use jedlik_client::protocol::client::{
     ClientRequest, ClientResponse, PutRequest, ScanAnswer, ScanItem, ScanMark,
 };
@@ -89,12 +91,102 @@ async fn a_node_that_falls_silent_fails_no_request_and_is_avoided_until_it_answe
 
     cluster.nodes[0].react(usual);
     cluster.nodes[0].tell(Some(cluster.topology(1)));
-    let (node, limit) = (cluster.nodes[0].clone(), tokio::time::Instant::now() + fake::LIMIT);
+    put_until_asked(&client, &key, &cluster.nodes[0]).await.unwrap();
+}
+
+/// Puts until `node` has been asked again.
+async fn put_until_asked(client: &Client, key: &Key, node: &fake::Fake) -> Result<(), ClientError> {
+    let (before, limit) = (node.seen().len(), tokio::time::Instant::now() + fake::LIMIT);
     while node.seen().len() == before {
         assert!(tokio::time::Instant::now() < limit, "the node is never asked again");
-        put(&client, &key).await.unwrap();
+        put(client, key).await?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_put_is_at_a_second_owner_while_the_first_still_has_time_and_the_silent_one_is_avoided() {
+    let cluster = Cluster::start();
+    // No share of any attempt ends while the test runs: only a hedge can bring an answer.
+    let patient = ClientConfig {
+        timeout: 4 * fake::LIMIT,
+        attempt_timeout: 4 * fake::LIMIT,
+        ..cluster.config()
+    };
+    let client = Client::connect(patient).await.unwrap();
+    let key = key_of(&cluster, 0);
+    let second = cluster.owners(&key, 1)[1];
+    put(&client, &key).await.unwrap();
+    cluster.nodes[0].react(|_| Reaction::Silence);
+    cluster.nodes[0].tell(None);
+    tokio::time::timeout(fake::LIMIT, put(&client, &key)).await.unwrap().unwrap();
+    let (first, then) =
+        (write_ids(&cluster.nodes[0].seen()), write_ids(&cluster.nodes[second].seen()));
+    assert_eq!((first.len(), then.len()), (2, 1));
+    assert_eq!(first[1], then[0], "both have the same put");
+    for _ in 0..20 {
+        put(&client, &key).await.unwrap();
+    }
+    assert_eq!(cluster.nodes[0].seen().len(), 2, "the silent node is not asked again");
+
+    cluster.nodes[0].react(usual);
+    cluster.nodes[0].tell(Some(cluster.topology(1)));
+    put_until_asked(&client, &key, &cluster.nodes[0]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_without_a_word_fails_no_request_and_holds_none_up_for_its_share() {
+    let cluster = Cluster::start();
+    // Takes packets and says nothing, as an address does whose node was killed.
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut topology = cluster.topology(1);
+    topology.members[0].address = nobody.local_addr().unwrap();
+    cluster.nodes.iter().for_each(|node| node.tell(Some(topology.clone())));
+    let patient = ClientConfig {
+        timeout: 4 * fake::LIMIT,
+        attempt_timeout: 4 * fake::LIMIT,
+        ..cluster.config()
+    };
+    let client = Client::connect(patient).await.unwrap();
+    let key = key_of(&cluster, 0);
+    let puts = async {
+        for _ in 0..20 {
+            put(&client, &key).await.unwrap();
+        }
+    };
+    tokio::time::timeout(fake::LIMIT, puts).await.unwrap();
+    let second = cluster.owners(&key, 1)[1];
+    assert_eq!(cluster.nodes[second].seen().len(), 20);
+}
+
+#[tokio::test]
+async fn a_seed_that_says_nothing_does_not_keep_a_client_from_the_next() {
+    let cluster = Cluster::start();
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let seeds = vec![nobody.local_addr().unwrap(), cluster.addresses[1]];
+    let config = ClientConfig { seeds, attempt_timeout: 4 * fake::LIMIT, ..cluster.config() };
+    let config = ClientConfig { timeout: 4 * fake::LIMIT, ..config };
+    tokio::time::timeout(fake::LIMIT, Client::connect(config)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn every_member_is_asked_and_the_silent_are_named() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let empty = || ClientResponse::Admin(AdminResponse::Hints(Vec::new()));
+    cluster.nodes[0].react(move |_| Reaction::Answer(empty()));
+    cluster.nodes[1].react(|_| Reaction::Silence);
+    cluster.nodes[2].react(|_| refusal(ErrorCode::Forbidden));
+    let told = client.ask_members(&AdminRequest::Hints, Duration::from_millis(300)).await;
+    let outcomes: Vec<_> = told
+        .iter()
+        .map(|(member, answer)| {
+            (member.name.as_str(), answer.as_ref().map(|_| ()).map_err(ClientError::kind))
+        })
+        .collect();
+    let expected = [Ok(()), Err(ErrorKind::Unavailable), Err(ErrorKind::Forbidden)];
+    assert_eq!(outcomes, ["n1", "n2", "n3"].into_iter().zip(expected).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -127,20 +219,25 @@ async fn answers_in_any_order_find_their_requests() {
     let client = Client::connect(config).await.unwrap();
     let node = &cluster.nodes[0];
     node.react(|_| Reaction::Keep);
-    let key = key_of(&cluster, 0);
     let requests: Vec<_> = (0..50)
         .map(|_| {
-            let (client, key) = (client.clone(), key.clone());
-            tokio::spawn(async move { get(&client, &key).await })
+            let client = client.clone();
+            // Of one node, since no other is asked beside it then.
+            tokio::spawn(async move { client.admin(AdminRequest::Stats, Some(NodeId(1))).await })
         })
         .collect();
     until("all requests are there at once", || node.kept().len() == 50).await;
     for (connection, id) in node.kept().into_iter().rev() {
-        connection.send(Frame::ClientResponse { id, layout: 1, response: found() }).unwrap();
+        let stats = NodeStats { counters: vec![("id".into(), id)] };
+        let response = ClientResponse::Admin(AdminResponse::Stats(stats));
+        connection.send(Frame::ClientResponse { id, layout: 1, response }).unwrap();
     }
+    let mut ids = HashSet::new();
     for request in requests {
-        request.await.unwrap().unwrap();
+        let AdminResponse::Stats(stats) = request.await.unwrap().unwrap() else { panic!() };
+        ids.insert(stats.counters[0].1);
     }
+    assert_eq!(ids.len(), 50, "each has an answer of its own");
 }
 
 #[tokio::test]

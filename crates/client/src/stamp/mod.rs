@@ -6,7 +6,8 @@ mod tests;
 const DAY_MS: u64 = 86_400_000;
 
 /// Milliseconds since the Unix epoch as `2026-11-23T13:39:15.123Z`.
-pub(crate) fn rfc3339(ms: u64) -> String {
+#[must_use]
+pub fn rfc3339(ms: u64) -> String {
     let (year, month, day) = date(ms / DAY_MS);
     let (seconds, milli) = (ms % DAY_MS / 1000, ms % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

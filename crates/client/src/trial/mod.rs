@@ -1,0 +1,286 @@
+//! One request from first attempt to result: choose a node, ask, judge the answer, go on; and ask a
+//! second node beside the first when that takes long.
+//!
+//! Invariants: what is sent again is the same request but for the time it is given; a request that
+//! must not be done twice is never at two nodes at once; the first good answer is the result.
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use jedlik_protocol::LayoutVersion;
+use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::error::{ErrorCode, Failure};
+
+use crate::calls::Answer;
+use crate::hedge::{DELAY_MAX, allowance_for_size};
+use crate::race::{Attempt, Race};
+use crate::retry::Budget;
+use crate::routes::{Aim, Target};
+use crate::{AttemptError, ClientError};
+
+/// How soon to look again whether another node may be asked, when just now none may.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Whether a request may be sent again after it may have taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Doing it twice is doing it once.
+    Freely,
+    /// Doing it twice is something else.
+    IfNotApplied,
+}
+
+/// How a request is to be run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) aim: Aim<'a>,
+    pub(crate) repeat: Repeat,
+    /// All attempts together.
+    pub(crate) timeout: Duration,
+}
+
+/// The nodes as a request sees them: whom to ask, and what to note of whom.
+pub(crate) trait Nodes {
+    /// Every node in the order in which to ask.
+    fn order(&self, aim: Aim<'_>) -> Vec<Target>;
+    /// Sends a request to a node and waits for the answer, `share` at most.
+    fn ask(
+        &self,
+        target: Target,
+        request: ClientRequest,
+        share: Duration,
+    ) -> impl Future<Output = Result<Answer, AttemptError>> + Send;
+    /// How long the node may take over a request for one key.
+    fn delay(&self, target: Target) -> Duration;
+    /// Whether nothing at all has come from the node for `time`.
+    fn is_silent(&self, target: Target, now: Instant, time: Duration) -> bool;
+    /// Whether a node that answers others may be hedged past; counts as done.
+    fn may_hedge(&self) -> bool;
+    /// Notes how long the node took over a request for one key.
+    fn took(&self, target: Target, time: Duration);
+    /// Notes that an answer came under this layout.
+    fn answered_under(&self, layout: LayoutVersion);
+    /// Notes that the topology at hand is out of date.
+    fn outdated(&self);
+    /// Notes that the node did not do its part, so that other requests avoid it.
+    fn doubt(&self, target: Target);
+}
+
+/// What was tried so far.
+struct Trial<'a, N> {
+    nodes: &'a N,
+    wish: Wish<'a>,
+    budget: Budget,
+    /// Asked in this round.
+    asked: Vec<Target>,
+    /// What became of the attempt that says most.
+    last: AttemptError,
+    maybe_applied: bool,
+    /// When the next attempt is due.
+    next_at: Instant,
+}
+
+/// Runs a request to its end. `request` makes it, given what the node may take for it.
+pub(crate) async fn run<N: Nodes>(
+    nodes: &N,
+    wish: Wish<'_>,
+    budget: Budget,
+    request: impl Fn(Duration) -> ClientRequest,
+) -> Result<ClientResponse, ClientError> {
+    let mut trial = Trial::new(nodes, wish, budget, now());
+    let mut race = Race::new();
+    loop {
+        let now = now();
+        if now >= trial.next_at {
+            if race.is_empty() && now >= trial.budget.deadline() {
+                return Err(trial.exhausted());
+            }
+            if let Some((target, share)) = trial.next(now, &mut race) {
+                let request = request(for_node(share));
+                let delay = trial.delay(target, &request);
+                trial.next_at = now + delay;
+                let attempt = Attempt { target, since: now, delay, changes: changes(&request) };
+                race.enter(attempt, nodes.ask(target, request, share));
+            }
+        }
+        tokio::select! {
+            biased;
+            (attempt, outcome) = race.outcome() => {
+                if let Some(result) = trial.judge(&attempt, outcome, &race) {
+                    return result;
+                }
+            }
+            () = tokio::time::sleep_until(trial.next_at.into()) => {}
+        }
+    }
+}
+
+impl<'a, N: Nodes> Trial<'a, N> {
+    fn new(nodes: &'a N, wish: Wish<'a>, budget: Budget, now: Instant) -> Self {
+        let (asked, last) = (Vec::new(), AttemptError::NoNode);
+        Self { nodes, wish, budget, asked, last, maybe_applied: false, next_at: now }
+    }
+
+    /// The attempt that is due, if there is one to make, and what it may take.
+    fn next<F: Future>(&mut self, now: Instant, race: &mut Race<F>) -> Option<(Target, Duration)> {
+        self.next_at = now + LOOK_AGAIN;
+        if !race.is_empty() && !self.may_hedge(now, race) {
+            return None;
+        }
+        let target = self.choose(race);
+        let waits = target.is_none() && !race.is_empty();
+        let share = if waits { None } else { self.budget.begin(now) }?;
+        let Some(target) = target else {
+            self.fail(now, AttemptError::NoNode);
+            return None;
+        };
+        if race.is_full() {
+            let given_up = race.drop_one(|attempt| self.is_gone(attempt, now))?;
+            self.maybe_applied |= given_up.changes;
+            self.nodes.doubt(given_up.target);
+        }
+        Some((target, share))
+    }
+
+    /// Whether another node may be asked beside those that were.
+    fn may_hedge<F: Future>(&self, now: Instant, race: &Race<F>) -> bool {
+        if self.wish.repeat != Repeat::Freely || matches!(self.wish.aim, Aim::Node(_)) {
+            return false;
+        }
+        let gone = race.attempts().any(|attempt| self.is_gone(attempt, now));
+        gone || !race.is_full() && self.nodes.may_hedge()
+    }
+
+    /// Whether an attempt's node is late and says nothing to anybody.
+    fn is_gone(&self, attempt: &Attempt, now: Instant) -> bool {
+        attempt.is_late(now) && self.nodes.is_silent(attempt.target, now, attempt.delay / 2)
+    }
+
+    /// The first node in order that was not asked yet. Once all were, the round begins anew, unless
+    /// two nodes are at it already.
+    fn choose<F: Future>(&mut self, race: &Race<F>) -> Option<Target> {
+        let runs = |target: &Target| race.attempts().any(|attempt| attempt.target == *target);
+        let order = self.nodes.order(self.wish.aim);
+        let fresh = order.iter().find(|target| !self.asked.contains(target) && !runs(target));
+        if fresh.is_none() {
+            if race.is_full() {
+                return None;
+            }
+            self.asked.retain(runs);
+        }
+        let chosen = *fresh.or_else(|| order.iter().find(|target| !runs(target)))?;
+        self.asked.push(chosen);
+        Some(chosen)
+    }
+
+    fn delay(&self, target: Target, request: &ClientRequest) -> Duration {
+        match self.wish.aim {
+            Aim::Key(_) => self.nodes.delay(target) + allowance_for_size(request),
+            // Pages and reports have no usual time.
+            Aim::Partition(_) | Aim::Any | Aim::Node(_) => DELAY_MAX,
+        }
+    }
+
+    /// Takes one attempt's outcome: the request's result, or nothing if it goes on.
+    fn judge<F: Future>(
+        &mut self,
+        attempt: &Attempt,
+        outcome: Result<Answer, AttemptError>,
+        race: &Race<F>,
+    ) -> Option<Result<ClientResponse, ClientError>> {
+        let (now, target) = (now(), attempt.target);
+        let error = match outcome {
+            Ok(answer) => {
+                self.nodes.answered_under(answer.layout);
+                match answer.response {
+                    ClientResponse::Failed(failure) if !failure.code.retryable() => {
+                        let elsewhere = race.attempts().any(|other| other.changes);
+                        let maybe = failure.maybe_applied || self.maybe_applied || elsewhere;
+                        let failure = Failure { maybe_applied: maybe, ..failure };
+                        return Some(Err(ClientError::refused(failure)));
+                    }
+                    ClientResponse::Failed(failure) => {
+                        AttemptError::Refused { address: target.address, failure }
+                    }
+                    response => {
+                        self.won(attempt, now, race);
+                        return Some(Ok(response));
+                    }
+                }
+            }
+            Err(AttemptError::TooLong { length, limit }) => {
+                return Some(Err(ClientError::TooLong { length, limit }));
+            }
+            Err(error) => error,
+        };
+        if error.casts_doubt() {
+            self.nodes.doubt(target);
+        }
+        self.maybe_applied |= attempt.changes && error.maybe_applied();
+        self.fail(now, error);
+        let over = self.maybe_applied && self.wish.repeat == Repeat::IfNotApplied;
+        over.then(|| Err(self.exhausted()))
+    }
+
+    /// Notes the winner's time, and that others were hedged past for good reason.
+    fn won<F: Future>(&self, winner: &Attempt, now: Instant, race: &Race<F>) {
+        if matches!(self.wish.aim, Aim::Key(_)) {
+            self.nodes.took(winner.target, now.saturating_duration_since(winner.since));
+        }
+        for other in race.attempts().filter(|attempt| self.is_gone(attempt, now)) {
+            self.nodes.doubt(other.target);
+        }
+    }
+
+    /// Notes a failed attempt; the next is due after a pause.
+    fn fail(&mut self, now: Instant, error: AttemptError) {
+        // A node's own word says more than the silence of the next.
+        let is_word = |error: &AttemptError| matches!(error, AttemptError::Refused { .. });
+        if let AttemptError::Refused { failure, .. } = &error
+            && matches!(failure.code, ErrorCode::StaleLayout | ErrorCode::NotOwner)
+        {
+            self.nodes.outdated();
+        }
+        if is_word(&error) || !is_word(&self.last) {
+            self.last = error;
+        }
+        let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+        self.next_at = now + self.budget.pause(now, random);
+    }
+
+    fn exhausted(&mut self) -> ClientError {
+        let last = std::mem::replace(&mut self.last, AttemptError::NoNode);
+        let attempts = self.budget.attempts();
+        ClientError::exhausted(self.wish.timeout, attempts, last, self.maybe_applied)
+    }
+}
+
+/// The runtime's time, which a test can make its own.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// What a node is told it may take: less than the client waits, so that its own word on what went
+/// wrong still arrives.
+fn for_node(share: Duration) -> Duration {
+    share.mul_f64(0.9)
+}
+
+/// Whether a request changes anything.
+fn changes(request: &ClientRequest) -> bool {
+    match request {
+        ClientRequest::Put(_) => true,
+        ClientRequest::Admin(request) => matches!(
+            request,
+            AdminRequest::Commit { .. }
+                | AdminRequest::BucketSet { .. }
+                | AdminRequest::Repair { .. }
+                | AdminRequest::SetBackground(_)
+        ),
+        ClientRequest::Get(_) | ClientRequest::Scan(_) | ClientRequest::Topology => false,
+    }
+}

@@ -1,0 +1,276 @@
+//! Requests to nodes that take their time, on virtual time.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::{ClusterId, Digest, Key, LayoutVersion};
+use tokio::time::{Instant as TokioInstant, sleep, timeout};
+
+use super::{Nodes, Repeat, Wish, now, run};
+use crate::calls::Answer;
+use crate::retry::Budget;
+use crate::routes::{Aim, Target};
+use crate::{AttemptError, ClientError};
+
+/// What a node does with whatever it is asked.
+#[derive(Debug, Clone, Copy)]
+enum Habit {
+    /// Answers after so many milliseconds.
+    After(u64),
+    /// Refuses after so many, with this code.
+    Refuses(u64, ErrorCode),
+    /// Never answers.
+    Silent,
+}
+
+/// Nodes on ports 1, 2, … in this order.
+struct Scripted {
+    start: TokioInstant,
+    habits: Vec<Habit>,
+    /// Those that are slow and yet answer others.
+    talking: Vec<u16>,
+    hedges: Mutex<u32>,
+    asked: Mutex<Vec<(u64, u16)>>,
+    doubted: Mutex<Vec<u16>>,
+    took: Mutex<Vec<(u16, u64)>>,
+}
+
+impl Scripted {
+    fn new(habits: &[Habit]) -> Self {
+        Self {
+            start: TokioInstant::now(),
+            habits: habits.to_vec(),
+            talking: Vec::new(),
+            hedges: Mutex::new(0),
+            asked: Mutex::default(),
+            doubted: Mutex::default(),
+            took: Mutex::default(),
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        self.start.elapsed().as_millis().try_into().unwrap()
+    }
+
+    /// When which node was asked.
+    fn asked(&self) -> Vec<(u64, u16)> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn doubted(&self) -> Vec<u16> {
+        self.doubted.lock().unwrap().clone()
+    }
+}
+
+fn port(target: Target) -> u16 {
+    target.address.port()
+}
+
+fn answer(response: ClientResponse) -> Answer {
+    Answer { layout: 1, response }
+}
+
+fn good() -> ClientResponse {
+    let cluster = ClusterId(1);
+    ClientResponse::Topology(Topology { cluster, layout: None, members: Vec::new() })
+}
+
+impl Nodes for Scripted {
+    fn order(&self, _: Aim<'_>) -> Vec<Target> {
+        let ports = 1..=u16::try_from(self.habits.len()).unwrap();
+        let mut order: Vec<Target> = ports
+            .map(|port| Target { node: None, address: ([127, 0, 0, 1], port).into() })
+            .collect();
+        let doubted = self.doubted();
+        order.sort_by_key(|target| doubted.contains(&port(*target)));
+        order
+    }
+
+    async fn ask(
+        &self,
+        target: Target,
+        _: ClientRequest,
+        share: Duration,
+    ) -> Result<Answer, AttemptError> {
+        let (port, address) = (port(target), target.address);
+        self.asked.lock().unwrap().push((self.elapsed_ms(), port));
+        let answered = async {
+            match self.habits[usize::from(port) - 1] {
+                Habit::After(ms) => {
+                    sleep(Duration::from_millis(ms)).await;
+                    answer(good())
+                }
+                Habit::Refuses(ms, code) => {
+                    sleep(Duration::from_millis(ms)).await;
+                    answer(ClientResponse::Failed(Failure::new(code, "as the test wants it")))
+                }
+                Habit::Silent => pending().await,
+            }
+        };
+        let silent = AttemptError::Silent { address, after: share };
+        timeout(share, answered).await.map_err(|_| silent)
+    }
+
+    fn delay(&self, _: Target) -> Duration {
+        Duration::from_millis(150)
+    }
+
+    fn is_silent(&self, target: Target, _: Instant, _: Duration) -> bool {
+        !self.talking.contains(&port(target))
+    }
+
+    fn may_hedge(&self) -> bool {
+        let mut hedges = self.hedges.lock().unwrap();
+        *hedges = hedges.saturating_sub(1);
+        *hedges > 0
+    }
+
+    fn took(&self, target: Target, time: Duration) {
+        self.took.lock().unwrap().push((port(target), time.as_millis().try_into().unwrap()));
+    }
+
+    fn answered_under(&self, _: LayoutVersion) {}
+
+    fn outdated(&self) {}
+
+    fn doubt(&self, target: Target) {
+        self.doubted.lock().unwrap().push(port(target));
+    }
+}
+
+/// Runs a request that changes something, as one for a key: attempts of a second, five in all.
+async fn ask(nodes: &Scripted, repeat: Repeat) -> Result<ClientResponse, ClientError> {
+    let key = Key::new("b", "k").unwrap();
+    let timeout = Duration::from_secs(5);
+    let wish = Wish { aim: Aim::Key(&key), repeat, timeout };
+    let budget = Budget::new(now(), timeout, Duration::from_secs(1));
+    let commit = |_| ClientRequest::Admin(AdminRequest::Commit { plan: Digest(1) });
+    run(nodes, wish, budget, commit).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_answers_in_time_is_the_only_one_asked() {
+    let nodes = Scripted::new(&[Habit::After(149), Habit::After(1)]);
+    ask(&nodes, Repeat::Freely).await.unwrap();
+    assert_eq!(nodes.asked(), [(0, 1)]);
+    assert_eq!(*nodes.took.lock().unwrap(), [(1, 149)]);
+    assert!(nodes.doubted().is_empty());
+}
+
+/// Habits, who is asked when, when the answer is there, and who is in doubt then.
+type Case = (&'static [Habit], &'static [(u64, u16)], u64, &'static [u16]);
+
+#[tokio::test(start_paused = true)]
+async fn silent_nodes_cost_their_delays_and_not_their_shares() {
+    let cases: [Case; 4] = [
+        (&[Habit::Silent, Habit::After(5)], &[(0, 1), (150, 2)], 155, &[1]),
+        (
+            &[Habit::Silent, Habit::Silent, Habit::After(5)],
+            &[(0, 1), (150, 2), (300, 3)],
+            305,
+            &[1, 2],
+        ),
+        (&[Habit::After(160), Habit::Silent], &[(0, 1), (150, 2)], 160, &[]),
+        (&[Habit::After(200), Habit::After(20)], &[(0, 1), (150, 2)], 170, &[1]),
+    ];
+    for (habits, asked, took, doubted) in cases {
+        let nodes = Scripted::new(habits);
+        ask(&nodes, Repeat::Freely).await.unwrap();
+        assert_eq!(nodes.asked(), asked, "{habits:?}");
+        assert_eq!(nodes.elapsed_ms(), took, "{habits:?}");
+        assert_eq!(nodes.doubted(), doubted, "{habits:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_nodes_still_answer_in_the_end() {
+    // Nobody is given up for a node that was asked before, so the two that are left finish.
+    let nodes = Scripted::new(&[Habit::After(900); 5]);
+    ask(&nodes, Repeat::Freely).await.unwrap();
+    let ports: Vec<u16> = nodes.asked().into_iter().map(|(_, port)| port).collect();
+    assert_eq!(ports, [1, 2, 3, 4, 5]);
+    assert!(nodes.elapsed_ms() < 1_500, "{} ms", nodes.elapsed_ms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_node_that_answers_others_is_hedged_past_only_while_hedges_are_left() {
+    for (hedges, asked, took) in [(0, vec![(0, 1)], 800), (2, vec![(0, 1), (150, 2)], 155)] {
+        let nodes = Scripted {
+            talking: vec![1, 2],
+            hedges: Mutex::new(hedges),
+            ..Scripted::new(&[Habit::After(800), Habit::After(5), Habit::After(5)])
+        };
+        ask(&nodes, Repeat::Freely).await.unwrap();
+        assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
+        assert!(nodes.doubted().is_empty(), "who answers others is not in doubt");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_not_be_done_twice_is_at_one_node_only() {
+    let nodes = Scripted::new(&[Habit::Silent, Habit::After(5)]);
+    let error = ask(&nodes, Repeat::IfNotApplied).await.unwrap_err();
+    assert!(error.maybe_applied(), "{error}");
+    assert_eq!((nodes.asked(), nodes.elapsed_ms()), (vec![(0, 1)], 1_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_beside_a_silent_node_goes_on_at_the_next() {
+    let refuses = Habit::Refuses(5, ErrorCode::Overloaded);
+    let nodes = Scripted::new(&[Habit::Silent, refuses, Habit::After(5)]);
+    ask(&nodes, Repeat::Freely).await.unwrap();
+    let asked = nodes.asked();
+    assert_eq!(asked[..2], [(0, 1), (150, 2)]);
+    assert!(matches!(asked[2], (155..=165, 3)), "{asked:?}");
+    assert!(nodes.elapsed_ms() < 175);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_refusal_says_that_another_node_may_have_done_it() {
+    let refuses = Habit::Refuses(5, ErrorCode::TooManySiblings);
+    for (habits, maybe) in [(vec![Habit::Silent, refuses], true), (vec![refuses], false)] {
+        let nodes = Scripted::new(&habits);
+        let error = ask(&nodes, Repeat::Freely).await.unwrap_err();
+        assert!(matches!(error, ClientError::Refused(_)), "{error}");
+        assert_eq!(error.maybe_applied(), maybe);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_passes_its_deadline_whatever_the_nodes_do() {
+    let refuses = Habit::Refuses(3, ErrorCode::Unavailable);
+    let cases: [(&[Habit], &str); 4] = [
+        (&[], "timeout"),
+        (&[Habit::Silent; 1], "timeout"),
+        (&[Habit::Silent; 4], "timeout"),
+        (&[Habit::Silent, refuses, Habit::Silent], "unavailable"),
+    ];
+    for (habits, name) in cases {
+        let nodes = Scripted::new(habits);
+        let error = ask(&nodes, Repeat::Freely).await.unwrap_err();
+        assert_eq!((error.name(), nodes.elapsed_ms()), (name, 5_000), "{habits:?}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_two_nodes_have_a_request_at_once() {
+    let most = Cell::new(0);
+    for count in 1..6 {
+        let nodes = Scripted::new(&vec![Habit::Silent; count]);
+        let _ = ask(&nodes, Repeat::Freely).await;
+        // Each attempt lasts a second, unless it was given up for the next but one.
+        let asked = nodes.asked();
+        for (index, (at, _)) in asked.iter().enumerate() {
+            let until = asked.get(index + 2).map_or(at + 1_000, |(next, _)| *next);
+            let open =
+                asked.iter().filter(|(other, _)| at <= other && *other < until.min(at + 1_000));
+            most.set(most.get().max(open.count()));
+        }
+    }
+    assert_eq!(most.get(), 2);
+}
