@@ -4,9 +4,10 @@ use clap::Args;
 use jedlik_client::protocol::Key;
 use jedlik_client::{ClientError, GetOptions, PutOptions};
 
+use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
 use crate::exit::Exit;
-use crate::put::{self, ContextArgs};
+use crate::put::ContextArgs;
 use crate::shown;
 
 /// Delete a key
@@ -52,7 +53,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: DeleteArgs) -> anyhow
     let options = PutOptions { context, ttl: None, n, w, pw, dw, timeout };
     let answer = client.delete(&key, &options).await?;
     if args.json {
-        println!("{}", put::json(&answer));
+        println!("{}", acknowledged::json(&answer, &client.topology().members));
     }
     Ok(Exit::Done)
 }

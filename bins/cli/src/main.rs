@@ -1,5 +1,6 @@
 //! `jedlik`: the command-line client. Arguments here; a module for each command.
 
+mod acknowledged;
 mod bench;
 mod connection;
 mod delete;
@@ -106,6 +107,7 @@ mod tests {
             "--key k.pem --cert c.pem put carts alice -",
             "put carts alice --file cat.jpg --context Yw== --context-out seen",
             "put carts alice -5",
+            "put carts alice tea --verbose --return-context",
             "get carts alice --r quorum --pr 1 --n 3 --key k.pem --seed a:1 --seed b:2",
             "delete carts alice --context-in seen",
             "delete carts alice --blind",
@@ -125,6 +127,7 @@ mod tests {
             "put carts",
             "put carts alice tea --file x",
             "put carts alice tea --w many",
+            "put carts alice tea --verbose --json",
             "put carts alice tea --context !",
             "put carts alice tea --timeout never",
             "put carts alice tea --context Yw== --context-in seen",

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_client::PutOptions;
-use jedlik_client::protocol::client::PutAnswer;
 use jedlik_client::protocol::{Blob, Key};
 
+use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
 use crate::exit::{Exit, Usage};
 use crate::parse;
@@ -22,6 +22,7 @@ use crate::parse;
 Examples:
   jedlik put carts alice '{\"tea\":1}'
   jedlik put photos cat --file cat.jpg
+  jedlik put carts alice '{}' --w 3 --verbose
   date | jedlik put log now -
   jedlik get carts alice --context-out seen && jedlik put carts alice '{}' --context-in seen")]
 pub(crate) struct PutArgs {
@@ -47,6 +48,9 @@ pub(crate) struct PutArgs {
     /// Print the answer as JSON
     #[arg(long, conflicts_with = "return_context")]
     json: bool,
+    /// Say on standard error which nodes acknowledged, and for whom
+    #[arg(long, short, conflicts_with = "json")]
+    verbose: bool,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -92,27 +96,20 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::R
     };
     let client = connection.connect().await?;
     let answer = client.put(&key, value, &options).await?;
+    let members = client.topology().members;
     if args.json {
-        println!("{}", json(&answer));
+        println!("{}", acknowledged::json(&answer, &members));
     } else if args.return_context {
         println!("{}", parse::context_text(&answer.context));
     }
     if let Some(path) = args.context_out {
         save_context(&path, &answer.context)?;
     }
+    if args.verbose {
+        eprint!("{}", acknowledged::text(&answer, &members));
+    }
     if answer.warning {
         eprintln!("jedlik: {} siblings now; get the key and put with its context", answer.siblings);
     }
     Ok(Exit::Done)
-}
-
-/// A write's answer as one line of JSON.
-pub(crate) fn json(answer: &PutAnswer) -> serde_json::Value {
-    serde_json::json!({
-        "context": parse::context_text(&answer.context),
-        "siblings": answer.siblings,
-        "warning": answer.warning,
-        "acknowledged": answer.acknowledged,
-        "synced": answer.synced,
-    })
 }

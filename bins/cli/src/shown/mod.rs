@@ -29,6 +29,8 @@ pub(crate) fn values(versions: &[Version]) -> impl Iterator<Item = &Blob> {
 struct Shown {
     siblings: Vec<ShownVersion>,
     context: Option<String>,
+    answered: u8,
+    primaries: u8,
 }
 
 #[derive(Serialize)]
@@ -55,7 +57,8 @@ pub(crate) fn json(answer: &GetAnswer) -> serde_json::Result<String> {
         deleted: version.content == Content::Tombstone,
     });
     let context = answer.context.as_ref().map(|context| context_text(context));
-    serde_json::to_string(&Shown { siblings: siblings.collect(), context })
+    let (answered, primaries) = (answer.answered, answer.primaries);
+    serde_json::to_string(&Shown { siblings: siblings.collect(), context, answered, primaries })
 }
 
 /// Writes a found key's versions: one value as it is, several each under a header line.

@@ -42,6 +42,7 @@ fn json_has_every_sibling_and_the_context() {
     let found = json(&GetAnswer { versions, context, answered: 2, primaries: 1 }).unwrap();
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found["context"], "Yw==");
+    assert_eq!((&found["answered"], &found["primaries"]), (&2.into(), &1.into()));
     assert_eq!(found["siblings"][0]["value"], "{\"tea\":1}");
     assert_eq!(found["siblings"][0]["deleted"], false);
     assert_eq!(found["siblings"][0]["tag"], "00000000000000ab");

@@ -1,0 +1,57 @@
+//! Who has acknowledged a write, and for whom: as JSON, or a line for each.
+
+#[cfg(test)]
+mod tests;
+
+use jedlik_client::NodeId;
+use jedlik_client::protocol::client::{Endpoint, PutAnswer};
+use serde_json::{Value, json};
+
+use crate::parse::context_text;
+
+/// A write's answer as one line of JSON.
+pub(crate) fn json(answer: &PutAnswer, members: &[Endpoint]) -> Value {
+    let by: Vec<Value> = answer
+        .by
+        .iter()
+        .map(|one| {
+            json!({
+                "node": one.node.to_string(),
+                "name": name(one.node, members),
+                "stands_in_for": one.stands_in_for.map(|target| json!({
+                    "node": target.to_string(),
+                    "name": name(target, members),
+                })),
+                "synced": one.synced,
+            })
+        })
+        .collect();
+    json!({
+        "context": context_text(&answer.context),
+        "siblings": answer.siblings,
+        "warning": answer.warning,
+        "acknowledged": answer.acknowledged,
+        "synced": answer.synced,
+        "by": by,
+    })
+}
+
+/// The same for people.
+pub(crate) fn text(answer: &PutAnswer, members: &[Endpoint]) -> String {
+    let mut text =
+        format!("acknowledged by {}, synced on {}\n", answer.acknowledged, answer.synced);
+    let called = |node| name(node, members).map_or_else(|| format!("node {node}"), str::to_owned);
+    for one in &answer.by {
+        let stands_in = match one.stands_in_for {
+            Some(target) => format!(" standing in for {}", called(target)),
+            None => String::new(),
+        };
+        let synced = if one.synced { "synced" } else { "not synced" };
+        text += &format!("  {}{stands_in}, {synced}\n", called(one.node));
+    }
+    text
+}
+
+fn name(node: NodeId, members: &[Endpoint]) -> Option<&str> {
+    members.iter().find(|member| member.node == node).map(|member| member.name.as_str())
+}

@@ -1,0 +1,55 @@
+//! A sloppy quorum as it is shown.
+
+use jedlik_client::NodeId;
+use jedlik_client::protocol::Blob;
+use jedlik_client::protocol::client::{Acknowledgement, Endpoint, PutAnswer};
+
+use super::{json, text};
+
+fn members() -> Vec<Endpoint> {
+    let member = |node: u64| Endpoint {
+        node: NodeId(node),
+        name: format!("n{node}"),
+        address: "127.0.0.1:1".parse().unwrap(),
+        alive: true,
+    };
+    [1, 2, 4].map(member).to_vec()
+}
+
+fn answer() -> PutAnswer {
+    let one = |node, stands_in_for: Option<u64>, synced| Acknowledgement {
+        node: NodeId(node),
+        stands_in_for: stands_in_for.map(NodeId),
+        synced,
+    };
+    PutAnswer {
+        context: Blob::from("c"),
+        siblings: 1,
+        warning: false,
+        acknowledged: 3,
+        synced: 2,
+        by: vec![one(1, None, true), one(4, Some(2), true), one(2, Some(3), false)],
+    }
+}
+
+#[test]
+fn people_see_who_acknowledged_and_for_whom() {
+    assert_eq!(
+        text(&answer(), &members()),
+        "acknowledged by 3, synced on 2\n  \
+         n1, synced\n  \
+         n4 standing in for n2, synced\n  \
+         n2 standing in for node 0000000000000003, not synced\n"
+    );
+}
+
+#[test]
+fn programs_see_nodes_and_names() {
+    let json = json(&answer(), &members());
+    assert_eq!((&json["acknowledged"], &json["synced"]), (&3.into(), &2.into()));
+    assert_eq!(json["by"][0]["name"], "n1");
+    assert!(json["by"][0]["stands_in_for"].is_null());
+    assert_eq!(json["by"][1]["stands_in_for"]["name"], "n2");
+    assert_eq!(json["by"][2]["stands_in_for"]["node"], "0000000000000003");
+    assert!(json["by"][2]["stands_in_for"]["name"].is_null());
+}
