@@ -296,3 +296,6 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,4 +80,9 @@ impl Records {
     pub(crate) fn all_ended(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
     }
+
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
 }

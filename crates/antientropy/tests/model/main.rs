@@ -1,0 +1,170 @@
+//! Two replicas as maps with real trees, brought together by exchanges (paper 4.7).
+
+mod replica;
+mod run;
+
+use std::collections::BTreeSet;
+
+use jedlik_antientropy::ExchangeReport;
+use jedlik_merkle::{BRANCHES, LEAVES};
+use jedlik_protocol::Key;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::select;
+
+use replica::{Replica, crowded, key, leaf, put};
+use run::{Pair, World};
+
+/// Two replicas that heard of some of the same puts and of others each alone.
+fn pair() -> impl Strategy<Value = Pair> {
+    let step = (select(crowded()), 0..3_u8, any::<bool>());
+    vec(step, 0..120).prop_map(|steps| {
+        let (mut mine, mut theirs) = (Replica::default(), Replica::default());
+        for (actor, (number, side, replaces)) in (1..).zip(steps) {
+            let (key, on_mine, on_theirs) = (key(number), side != 1, side != 0);
+            let held = if on_mine { mine.get(&key) } else { theirs.get(&key) };
+            let record = put(held, actor, replaces);
+            if on_mine {
+                mine.merge(&key, &record);
+            }
+            if on_theirs {
+                theirs.merge(&key, &record);
+            }
+        }
+        Pair::new(mine, theirs)
+    })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    (any::<u64>(), 1..6_usize).prop_map(|(seed, page)| World { page, ..World::calm(seed) })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn after_a_complete_exchange_both_hold_the_merge_of_both(pair in pair(), world in world()) {
+        let mut pair = pair;
+        let report = pair.exchange(world);
+        prop_assert!(report.complete, "{report:?}");
+        prop_assert_eq!(&pair.mine, &pair.written);
+        prop_assert_eq!(&pair.theirs, &pair.written);
+        prop_assert_eq!(pair.exchange(world), agreed());
+    }
+
+    #[test]
+    fn it_reads_no_more_leaves_than_there_are_differing_keys(pair in pair(), world in world()) {
+        let mut pair = pair;
+        let keys: Vec<Key> = crowded().iter().map(|number| key(*number)).collect();
+        let differs = |key: &&Key| pair.mine.digest(key) != pair.theirs.digest(key);
+        let differing = keys.iter().filter(differs).count() as u64;
+        let leaves: BTreeSet<u16> = keys.iter().filter(differs).map(leaf).collect();
+        let is_read = |key: &&Key| leaves.contains(&leaf(key)) && pair.written.get(key).is_some();
+        let read = keys.iter().filter(is_read).count() as u64;
+        let report = pair.exchange(World { page: 1024, ..world });
+        prop_assert_eq!(report.digest_requests, leaves.len() as u64);
+        prop_assert_eq!(report.keys_compared, read);
+        prop_assert!(report.pulled + report.pushed <= 2 * differing);
+        prop_assert!(report.hash_requests <= 1 + leaves.len() as u64);
+    }
+
+    #[test]
+    fn answers_given_twice_change_nothing(pair in pair(), world in world()) {
+        let (mut once, mut twice) = (pair.clone(), pair);
+        let report = once.exchange(world);
+        prop_assert_eq!(twice.exchange(World { twice: true, ..world }), report);
+        prop_assert_eq!(twice.mine, once.mine);
+        prop_assert_eq!(twice.theirs, once.theirs);
+    }
+
+    #[test]
+    fn what_lost_answers_left_undone_the_next_exchange_does(pair in pair(), world in world()) {
+        let mut pair = pair;
+        let report = pair.exchange(World { lost: 40, ..world });
+        if report.complete {
+            prop_assert_eq!(&pair.mine, &pair.theirs);
+        }
+        prop_assert!(pair.exchange(world).complete);
+        prop_assert_eq!(&pair.mine, &pair.written);
+        prop_assert_eq!(&pair.theirs, &pair.written);
+    }
+
+    #[test]
+    fn writes_under_way_are_neither_lost_nor_in_the_way(pair in pair(), world in world()) {
+        let mut pair = pair;
+        let report = pair.exchange(World { writes: 60, ..world });
+        prop_assert!(report.complete, "{report:?}");
+        prop_assert!(pair.exchange(world).complete);
+        prop_assert_eq!(&pair.mine, &pair.written);
+        prop_assert_eq!(&pair.theirs, &pair.written);
+    }
+}
+
+/// The report of two that held the same.
+fn agreed() -> ExchangeReport {
+    ExchangeReport { agreed: true, hash_requests: 1, complete: true, ..ExchangeReport::default() }
+}
+
+#[test]
+fn equal_replicas_cost_one_request() {
+    for replica in [Replica::default(), Replica::of(1000)] {
+        let mut pair = Pair::new(replica.clone(), replica);
+        assert_eq!(pair.exchange(World::calm(1)), agreed());
+    }
+}
+
+#[test]
+fn one_record_among_ten_thousand_is_found_by_reading_its_leaf_alone() {
+    let whole = Replica::of(10_000);
+    for number in [0, 1234, 9_999] {
+        let mut damaged = whole.clone();
+        damaged.set(&key(number), None);
+        for (mine, theirs) in [(&damaged, &whole), (&whole, &damaged)] {
+            let mut pair = Pair::new(mine.clone(), theirs.clone());
+            let report = pair.exchange(World::calm(number.into()));
+            assert_eq!(pair.mine, whole);
+            assert_eq!(pair.theirs, whole);
+            assert!(report.complete);
+            assert_eq!((report.hash_requests, report.digest_requests), (2, 1));
+            assert_eq!(report.pulled + report.pushed, 1);
+            // A leaf holds ten keys on average.
+            assert!(report.keys_compared <= 40, "{} keys compared", report.keys_compared);
+        }
+    }
+}
+
+#[test]
+fn it_reads_in_proportion_to_the_damage() {
+    let whole = Replica::of(10_000);
+    for damage in [1_u32, 10, 100] {
+        let mut damaged = whole.clone();
+        for number in 0..damage {
+            let key = key(number * 97);
+            let other = put(whole.get(&key), 1_000_000, number % 2 == 0);
+            damaged.set(&key, (number % 3 > 0).then_some(other));
+        }
+        let mut pair = Pair::new(damaged, whole.clone());
+        let report = pair.exchange(World::calm(damage.into()));
+        assert!(report.complete);
+        assert_eq!(pair.mine, pair.written);
+        assert_eq!(pair.theirs, pair.written);
+        let damage = u64::from(damage);
+        assert!(report.digest_requests <= damage, "{report:?}");
+        assert!(report.hash_requests <= 1 + damage.min(BRANCHES as u64), "{report:?}");
+        assert!(report.keys_compared <= 30 * damage, "{report:?}");
+        assert!(report.pulled + report.pushed <= 2 * damage, "{report:?}");
+    }
+}
+
+#[test]
+fn a_replica_that_lost_everything_gets_all_of_it_back() {
+    let whole = Replica::of(3_000);
+    let mut pair = Pair::new(Replica::default(), whole.clone());
+    let report = pair.exchange(World::calm(3));
+    assert_eq!(pair.mine, whole);
+    assert_eq!(report.pulled, whole.len() as u64);
+    assert_eq!(report.keys_compared, whole.len() as u64);
+    assert_eq!(report.pushed, 0);
+    assert_eq!(report.hash_requests, 1 + BRANCHES as u64);
+    assert!(report.digest_requests <= LEAVES as u64);
+}

@@ -1,0 +1,170 @@
+//! One exchange between two replicas, its answers in any order, some of them lost or given twice.
+
+use jedlik_antientropy::{
+    Exchange, ExchangeOutput, ExchangeReport, Outcome, PIPELINE, REQUESTS_AT_ONCE,
+};
+use jedlik_hashing::{NodeId, Partition};
+
+use crate::replica::{Replica, put};
+
+/// How the world treats an exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World {
+    /// Decides on every order and loss.
+    pub(crate) seed: u64,
+    /// How many digests the peer sends in a page.
+    pub(crate) page: usize,
+    /// How many of 256 answers are lost, after what they answer has happened or before.
+    pub(crate) lost: u64,
+    /// Every answer is given a second time.
+    pub(crate) twice: bool,
+    /// How many of 256 steps bring a write to one of the replicas.
+    pub(crate) writes: u64,
+}
+
+impl World {
+    /// Nothing goes wrong.
+    pub(crate) fn calm(seed: u64) -> Self {
+        Self { seed, page: 1024, lost: 0, twice: false, writes: 0 }
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.seed >> 33
+    }
+
+    fn happens(&mut self, of_256: u64) -> bool {
+        self.draw() % 256 < of_256
+    }
+}
+
+/// Both sides, and all that was ever written to either.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pair {
+    pub(crate) mine: Replica,
+    pub(crate) theirs: Replica,
+    pub(crate) written: Replica,
+}
+
+impl Pair {
+    pub(crate) fn new(mine: Replica, theirs: Replica) -> Self {
+        let mut written = mine.clone();
+        written.merge_all(&theirs);
+        Self { mine, theirs, written }
+    }
+
+    fn write(&mut self, world: &mut World) {
+        let key = crate::replica::key((world.draw() % 32) as u32);
+        let side = if world.happens(128) { &mut self.mine } else { &mut self.theirs };
+        let record = put(side.get(&key), 1_000_000 + world.draw(), world.happens(128));
+        side.merge(&key, &record);
+        self.written.merge(&key, &record);
+    }
+
+    /// Runs one exchange to its end.
+    pub(crate) fn exchange(&mut self, mut world: World) -> ExchangeReport {
+        let mut exchange = Exchange::new(NodeId(2), Partition(0), self.mine.tree().clone());
+        let mut under_way = Vec::new();
+        while !exchange.is_done() {
+            if world.happens(world.writes) {
+                self.write(&mut world);
+            }
+            if world.happens(140)
+                && let Some(output) = exchange.poll_output()
+            {
+                under_way.push(output);
+                assert_bounded(&under_way);
+                continue;
+            }
+            if under_way.is_empty() {
+                under_way.extend(exchange.poll_output());
+                assert!(!under_way.is_empty(), "it waits for nothing: {exchange:?}");
+            }
+            let chosen = world.draw() as usize % under_way.len();
+            let output = under_way.swap_remove(chosen);
+            self.answer(&mut exchange, &mut world, &output);
+        }
+        assert_eq!(exchange.poll_output(), None);
+        let report = exchange.report();
+        assert_eq!(
+            report.complete,
+            exchange.outcome() == Outcome::Finished && report.failed_records == 0
+        );
+        report
+    }
+
+    fn answer(&mut self, exchange: &mut Exchange, world: &mut World, output: &ExchangeOutput) {
+        let lost = world.happens(world.lost);
+        let happens = !lost || world.happens(128);
+        for _ in 0..=u8::from(world.twice) {
+            match output {
+                ExchangeOutput::Pull { key, .. } | ExchangeOutput::Push { key } => {
+                    if happens {
+                        self.move_record(exchange, output, lost);
+                    }
+                    if lost {
+                        exchange.handle_record_failure(key);
+                    }
+                }
+                _ if lost => exchange.handle_failure(),
+                _ => self.compare(exchange, output, world.page),
+            }
+        }
+    }
+
+    fn compare(&self, exchange: &mut Exchange, output: &ExchangeOutput, page: usize) {
+        match output {
+            ExchangeOutput::AskHashes { branch, known } => {
+                let tree = self.theirs.tree();
+                if branch.map_or_else(|| tree.root(), |branch| tree.branch(branch)) == *known {
+                    exchange.handle_same(*branch);
+                } else {
+                    exchange.handle_hashes(*branch, tree.children(*branch));
+                }
+            }
+            ExchangeOutput::LoadDigests { leaf } => {
+                let own = self.mine.digests(*leaf, None, usize::MAX).digests;
+                exchange.handle_own_digests(*leaf, own);
+            }
+            ExchangeOutput::AskDigests { leaf, after } => {
+                exchange.handle_digests(*leaf, self.theirs.digests(*leaf, after.clone(), page));
+            }
+            ExchangeOutput::Pull { .. } | ExchangeOutput::Push { .. } => {}
+        }
+    }
+
+    /// Merges a record to one side or the other; the exchange hears of it unless `silently`.
+    fn move_record(&mut self, exchange: &mut Exchange, output: &ExchangeOutput, silently: bool) {
+        let (from, to, key) = match output {
+            ExchangeOutput::Pull { key, .. } => (&self.theirs, &mut self.mine, key),
+            ExchangeOutput::Push { key } => (&self.mine, &mut self.theirs, key),
+            _ => return,
+        };
+        let Some(record) = from.get(key).cloned() else {
+            if !silently {
+                exchange.handle_gone(key);
+            }
+            return;
+        };
+        to.merge(key, &record);
+        if silently {
+            return;
+        }
+        match output {
+            ExchangeOutput::Pull { .. } => {
+                exchange.handle_pulled(key, self.mine.digest(key), record.digest());
+            }
+            _ => exchange.handle_pushed(key),
+        }
+    }
+}
+
+fn assert_bounded(under_way: &[ExchangeOutput]) {
+    let is_record = |output: &&ExchangeOutput| {
+        matches!(output, ExchangeOutput::Pull { .. } | ExchangeOutput::Push { .. })
+    };
+    let records = under_way.iter().filter(is_record).count();
+    assert!(records <= PIPELINE, "{records} records");
+    let requests = under_way.len() - records;
+    assert!(requests <= REQUESTS_AT_ONCE, "{requests} requests");
+}
