@@ -1,0 +1,231 @@
+//! One pace for all background work, steered by the foreground's tail latency (paper 6.5).
+//!
+//! A step is a message or a page of records. Steps come out of a token bucket, and every half second
+//! its rate is judged by what the foreground felt:
+//!
+//! - Slower than allowed: half the pace, and the latencies so far are forgotten, since they came about
+//!   under another pace. Never below the floor: a repair that stands still is a copy at risk.
+//! - Not slower, and the pace was used: a little more. A pace that is not used has not been tried, so
+//!   it falls back to a cautious one and later work begins there.
+//! - Hardly any requests: nobody to disturb, so a pace that is used doubles.
+//!
+//! "Slower" is against the quiet latency, which is learnt while the background does next to nothing,
+//! at the floor at the latest. So a foreground that got slower by itself is soon the new measure.
+//! Invariant: in any span no more steps are taken than the limit times its length, and one burst.
+
+mod bucket;
+mod foreground;
+mod latencies;
+
+use bucket::TokenBucket;
+use foreground::{Judgement, Watch};
+
+/// How often the pace is judged.
+const REVIEW_US: u64 = 500_000;
+/// Of the limit, where work begins and to what an unused pace falls: about as many messages as any
+/// node answers beside its clients unnoticed.
+const CAUTIOUS_PARTS: u32 = 20;
+/// Below this slowdown, the foreground's own noise would hold everything up.
+const SLOWDOWN_LEAST_PERCENT: u32 = 101;
+
+/// Bounds of the pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// The most steps a second; at least 1. The caller divides a node's limit among its shards.
+    pub limit_per_s: u32,
+    /// How slow the foreground may become, in hundredths of its quiet 99th percentile; at least 101.
+    pub slowdown_percent: u32,
+    /// The least steps a second, however slow the foreground; from 1 to the limit.
+    pub floor_per_s: u32,
+}
+
+impl BudgetSettings {
+    /// 20,000 steps a second: more than a node of two cores can do, so that the latency decides, and
+    /// still a bound for one without clients. 150 %: the pace overshoots by an eighth before it is cut,
+    /// so clients stay below twice the quiet latency. 50 a second: some 200,000 records an hour
+    /// whatever happens, at a cost that is lost in the noise.
+    pub const DEFAULT: Self = Self { limit_per_s: 20_000, slowdown_percent: 150, floor_per_s: 50 };
+
+    /// The nearest that are within their ranges.
+    fn clamped(self) -> Self {
+        let limit_per_s = self.limit_per_s.max(1);
+        Self {
+            limit_per_s,
+            slowdown_percent: self.slowdown_percent.max(SLOWDOWN_LEAST_PERCENT),
+            floor_per_s: self.floor_per_s.clamp(1, limit_per_s),
+        }
+    }
+}
+
+/// Kinds of client requests, each judged by itself: in a mixture the slower kind would hide what
+/// happens to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreground {
+    /// A get.
+    Get,
+    /// A put, which waits for disks.
+    Put,
+}
+
+/// What the budget allows and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BudgetReport {
+    /// Nothing is allowed until [`Budget::resume`].
+    pub paused: bool,
+    /// The bound that was set, in steps a second.
+    pub limit_per_s: u32,
+    /// How slow the foreground may become, in hundredths of its quiet 99th percentile.
+    pub slowdown_percent: u32,
+    /// The pace now, in steps a second; it holds again after a pause.
+    pub pace_per_s: u32,
+    /// The 99th percentile over the last two seconds, or since the pace was last cut, in microseconds,
+    /// of the kind of request that suffers most; 0 if there were too few.
+    pub foreground_p99_us: u64,
+    /// The same kind's while next to nothing runs in the background; 0 until it is known.
+    pub quiet_p99_us: u64,
+}
+
+/// The pace of one shard's background work.
+#[derive(Debug)]
+pub struct Budget {
+    settings: BudgetSettings,
+    bucket: TokenBucket,
+    gets: Watch,
+    puts: Watch,
+    paused: bool,
+    /// `None` before the first call that tells the time.
+    reviewed_at_us: Option<u64>,
+    /// Since the last review.
+    steps: u64,
+}
+
+impl Budget {
+    /// Starts at a cautious pace. Settings out of their ranges are moved to the nearest end.
+    #[must_use]
+    pub fn new(settings: BudgetSettings) -> Self {
+        let settings = settings.clamped();
+        Self {
+            settings,
+            bucket: TokenBucket::new(cautious_per_s(settings)),
+            gets: Watch::new(),
+            puts: Watch::new(),
+            paused: false,
+            reviewed_at_us: None,
+            steps: 0,
+        }
+    }
+
+    /// A client's request was answered after so long.
+    pub fn observe(&mut self, now_us: u64, kind: Foreground, latency_us: u64) {
+        self.review(now_us);
+        match kind {
+            Foreground::Get => self.gets.add(latency_us),
+            Foreground::Put => self.puts.add(latency_us),
+        }
+    }
+
+    /// Whether so many steps may be taken now; they count as taken then. At least one must be left; a
+    /// cost above what is left is granted and paid for before the next, so that dear work is not
+    /// starved by cheap.
+    pub fn take(&mut self, now_us: u64, cost: u32) -> bool {
+        self.review(now_us);
+        let granted = !self.paused && self.bucket.take(now_us, cost);
+        if granted {
+            self.steps += u64::from(cost);
+        }
+        granted
+    }
+
+    /// When a refused [`Self::take`] is worth another try, on the monotonic clock; `None` while paused.
+    #[must_use]
+    pub fn next_us(&self, now_us: u64) -> Option<u64> {
+        (!self.paused).then(|| self.bucket.next_us(now_us))
+    }
+
+    /// Allows nothing until [`Self::resume`].
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Ends a pause.
+    pub fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Sets other bounds; what was learnt stays. See [`Self::new`].
+    pub fn set(&mut self, now_us: u64, settings: BudgetSettings) {
+        self.settings = settings.clamped();
+        self.set_pace(now_us, self.bucket.rate_per_s());
+    }
+
+    /// What it allows and why.
+    #[must_use]
+    pub fn report(&self) -> BudgetReport {
+        let watch = if self.puts.strain() > self.gets.strain() { &self.puts } else { &self.gets };
+        BudgetReport {
+            paused: self.paused,
+            limit_per_s: self.settings.limit_per_s,
+            slowdown_percent: self.settings.slowdown_percent,
+            pace_per_s: self.bucket.rate_per_s(),
+            foreground_p99_us: watch.recent_p99_us(),
+            quiet_p99_us: watch.quiet_p99_us(),
+        }
+    }
+
+    fn review(&mut self, now_us: u64) {
+        let since_us = *self.reviewed_at_us.get_or_insert(now_us);
+        let elapsed_us = now_us.saturating_sub(since_us);
+        if elapsed_us < REVIEW_US {
+            return;
+        }
+        let used_per_s = self.steps.saturating_mul(1_000_000) / elapsed_us;
+        let used_per_s = u32::try_from(used_per_s).unwrap_or(u32::MAX);
+        let calm = used_per_s <= self.settings.floor_per_s.saturating_mul(2);
+        let percent = self.settings.slowdown_percent;
+        let gets = self.gets.judge(calm, percent);
+        let puts = self.puts.judge(calm, percent);
+        let pace_per_s = self.next_pace(gets.max(puts), used_per_s);
+        let cut = pace_per_s < self.bucket.rate_per_s() && gets.max(puts) >= Judgement::Slow;
+        self.set_pace(now_us, pace_per_s);
+        for watch in [&mut self.gets, &mut self.puts] {
+            if cut {
+                watch.forget();
+            } else {
+                watch.turn(elapsed_us / REVIEW_US);
+            }
+        }
+        self.reviewed_at_us = Some(now_us);
+        self.steps = 0;
+    }
+
+    fn next_pace(&self, judgement: Judgement, used_per_s: u32) -> u32 {
+        let pace_per_s = self.bucket.rate_per_s();
+        let used = used_per_s >= pace_per_s / 2;
+        match judgement {
+            Judgement::Unlearnt => self.settings.floor_per_s,
+            Judgement::Slow => pace_per_s / 2,
+            Judgement::TooEarly => pace_per_s,
+            Judgement::Absent | Judgement::Fine if !used => {
+                let cautious_per_s = cautious_per_s(self.settings);
+                pace_per_s.min(cautious_per_s.max(used_per_s.saturating_mul(2)).max(pace_per_s / 2))
+            }
+            Judgement::Absent => pace_per_s.saturating_mul(2),
+            Judgement::Fine => {
+                pace_per_s.saturating_add(self.settings.limit_per_s / 100 + pace_per_s / 8 + 1)
+            }
+        }
+    }
+
+    /// Within the bounds.
+    fn set_pace(&mut self, now_us: u64, pace_per_s: u32) {
+        let BudgetSettings { floor_per_s, limit_per_s, .. } = self.settings;
+        self.bucket.set_rate(now_us, pace_per_s.clamp(floor_per_s, limit_per_s));
+    }
+}
+
+fn cautious_per_s(settings: BudgetSettings) -> u32 {
+    (settings.limit_per_s / CAUTIOUS_PARTS).max(settings.floor_per_s)
+}
+
+#[cfg(test)]
+mod tests;

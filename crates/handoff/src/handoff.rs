@@ -1,0 +1,208 @@
+//! One shard's hints on their way to their targets (paper 4.6).
+//!
+//! Told how many hints storage holds for a target and whether the target is up, the machine reads
+//! them page by page, sends them, and has each removed once the target has synced it. Its state is
+//! only a copy: after a restart it begins with the oldest hint that is left.
+//! Invariant: a hint is released with the digest of the record that its target has synced, so what
+//! was hinted since stays.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Digest, PlacedKey};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::hint::{Delivery, HandoffOutput, HandoffProgress, HeldHint, HintTotals};
+use crate::target::{PAGE_RECORDS, Target};
+
+/// The size at which a page ends.
+const PAGE_BYTES: u32 = 256 * 1024;
+
+/// The hints of one shard.
+///
+/// It says what it wants in two ways. [`Self::poll_output`] tells what storage should do, until it
+/// has nothing more to say. [`Self::poll_delivery`] tells what to send and is asked only as often as
+/// the background budget allows: what is not taken waits, bounded by a page for each target.
+///
+/// Every page, release and delivery is answered exactly once, also after [`Self::handle_down`];
+/// whoever sends a delivery sets its deadline and tells a failure when it has passed. Otherwise an
+/// answer to an old delivery could pass for one to a later, larger record of the same key.
+#[derive(Debug, Default)]
+pub struct Handoff {
+    targets: BTreeMap<NodeId, Target>,
+    /// Those with a hint that may be sent now.
+    ready: BTreeSet<NodeId>,
+    /// Those at rest, and until when.
+    resting: BTreeMap<NodeId, u64>,
+    /// Who was sent the last delivery: the next one in order has its turn.
+    served: Option<NodeId>,
+    outputs: VecDeque<HandoffOutput>,
+}
+
+impl Handoff {
+    /// Without hints and with every target away.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What storage holds for `target` now: at the start, and whenever a hint was stored or released.
+    pub fn handle_totals(&mut self, now_us: u64, target: NodeId, totals: HintTotals) {
+        self.change(now_us, target, |hints| hints.set_totals(totals));
+    }
+
+    /// The target can be reached. Says nothing new if it could be before.
+    pub fn handle_up(&mut self, now_us: u64, target: NodeId) {
+        self.change(now_us, target, Target::set_up);
+    }
+
+    /// The target can't be reached: its page is dropped.
+    pub fn handle_down(&mut self, now_us: u64, target: NodeId) {
+        self.change(now_us, target, Target::set_down);
+    }
+
+    /// Storage answers [`HandoffOutput::LoadPage`]: hints in order, and whether there are none past
+    /// them. Damaged ones are left out.
+    pub fn handle_page(&mut self, now_us: u64, target: NodeId, hints: Vec<HeldHint>, end: bool) {
+        self.change(now_us, target, |held| held.take_page(now_us, Some((hints, end))));
+    }
+
+    /// Storage could not read the page; it is asked again after a rest.
+    pub fn handle_page_failed(&mut self, now_us: u64, target: NodeId) {
+        self.change(now_us, target, |held| held.take_page(now_us, None));
+    }
+
+    /// The target has synced what it was sent and wants at most `window` under way from here. 0 means
+    /// a pause: after a rest it is sent one again.
+    pub fn handle_delivered(&mut self, now_us: u64, target: NodeId, key: &PlacedKey, window: u16) {
+        let mut synced = None;
+        self.change(now_us, target, |held| {
+            synced = held.settle(now_us, key, window);
+            if synced.is_some() && !planted::on(Bug::HintDroppedBeforeSync) {
+                held.begin_release(key);
+            }
+        });
+        if let Some(digest) = synced
+            && !planted::on(Bug::HintDroppedBeforeSync)
+        {
+            self.release(target, key.clone(), digest);
+        }
+    }
+
+    /// The target refused, or did not answer in time: the whole target is given a rest, from 100 ms
+    /// doubling to 10 s, and the hint stays for the next pass.
+    pub fn handle_delivery_failed(
+        &mut self,
+        now_us: u64,
+        target: NodeId,
+        key: &PlacedKey,
+        why: String,
+    ) {
+        self.change(now_us, target, |held| held.fail(now_us, key, why));
+    }
+
+    /// Storage has carried a release out, whether the hint went or had grown. The totals that it left
+    /// are told before, so that no page is asked for in vain.
+    pub fn handle_released(&mut self, now_us: u64, target: NodeId, key: &PlacedKey) {
+        self.change(now_us, target, |held| held.end_release(key));
+    }
+
+    /// Storage could not release a hint; it stays and will be delivered once more after a rest.
+    pub fn handle_release_failed(
+        &mut self,
+        now_us: u64,
+        target: NodeId,
+        key: &PlacedKey,
+        why: String,
+    ) {
+        self.change(now_us, target, |held| {
+            held.end_release(key);
+            held.note_failure(now_us, why);
+        });
+    }
+
+    /// The time of [`Self::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now_us: u64) {
+        let due = self.resting.iter().filter(|(_, until_us)| **until_us <= now_us);
+        for target in due.map(|(target, _)| *target).collect::<Vec<_>>() {
+            self.change(now_us, target, |held| held.end_rest(now_us));
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.resting.values().copied().min()
+    }
+
+    /// The next thing that storage should do.
+    pub fn poll_output(&mut self) -> Option<HandoffOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether [`Self::poll_delivery`] has something: so that no step of the budget is taken in vain.
+    #[must_use]
+    pub fn has_delivery(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The next record to send, from one target after the other.
+    pub fn poll_delivery(&mut self, now_us: u64) -> Option<Delivery> {
+        let past = self.served.map_or(Unbounded, Excluded);
+        let next = self.ready.range((past, Unbounded)).next();
+        let target = *next.or_else(|| self.ready.first())?;
+        self.served = Some(target);
+        let mut sent = None;
+        self.change(now_us, target, |held| {
+            sent = held.send();
+            if let Some((key, _, _)) = &sent
+                && planted::on(Bug::HintDroppedBeforeSync)
+            {
+                held.begin_release(key);
+            }
+        });
+        let (key, record, digest) = sent?;
+        if planted::on(Bug::HintDroppedBeforeSync) {
+            self.release(target, key.clone(), digest);
+        }
+        Some(Delivery { target, key, record })
+    }
+
+    /// How far each target's hints have come: those that have some, or had since the start.
+    pub fn progress(&self) -> impl Iterator<Item = HandoffProgress> {
+        self.targets.iter().filter_map(|(node, held)| held.progress(*node))
+    }
+
+    fn release(&mut self, target: NodeId, key: PlacedKey, digest: Digest) {
+        self.outputs.push_back(HandoffOutput::Release { target, key, digest });
+    }
+
+    /// Changes one target and draws the consequences.
+    fn change(&mut self, now_us: u64, target: NodeId, event: impl FnOnce(&mut Target)) {
+        let held = self.targets.entry(target).or_insert_with(Target::new);
+        event(held);
+        if let Some(after) = held.next_page(now_us) {
+            self.outputs.push_back(HandoffOutput::LoadPage {
+                target,
+                after,
+                limit_records: PAGE_RECORDS,
+                limit_bytes: PAGE_BYTES,
+            });
+        }
+        if held.may_send() {
+            self.ready.insert(target);
+        } else {
+            self.ready.remove(&target);
+        }
+        match held.rest_until_us() {
+            Some(until_us) => self.resting.insert(target, until_us),
+            None => self.resting.remove(&target),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;
