@@ -9,13 +9,17 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, Ring, RingNode
 use jedlik_vclock::{ActorId, Dot, VectorClock};
 use rkyv::{Archive, Serialize};
 
+use crate::admin::AdminRequest;
 use crate::bucket::{BucketEntry, BucketProps};
 use crate::client::{ClientRequest, ClientResponse, GetRequest, ScanAnswer, ScanMark, Topology};
 use crate::codec::Frame;
 use crate::error::{DecodeError, InvalidKey};
 use crate::gossip::{Delta, Gossip, MemberRecord, Status, Summary};
-use crate::peer::{Page, PeerRequest, PeerResponse};
-use crate::{Blob, ClusterId, Durability, EncodedRecord, Incarnation, Key, Layout, Quorum, Record};
+use crate::limits::HINT_TARGETS_MAX;
+use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
+use crate::{
+    Blob, ClusterId, Digest, Durability, EncodedRecord, Incarnation, Key, Layout, Quorum, Record,
+};
 
 const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
 const EMPTY_BUCKET: DecodeError = DecodeError::Key(InvalidKey::EmptyBucket);
@@ -134,6 +138,36 @@ fn scan(bucket: &str, after: Option<ScanMark>) -> Frame {
     request(PeerRequest::Scan { bucket: bucket.into(), partition: Partition(0), after, limit: 1 })
 }
 
+fn hint(key: Key, record: EncodedRecord, targets: usize) -> Frame {
+    let (targets, durability) = (vec![NodeId(1); targets], Durability::Synced);
+    request(PeerRequest::Hint { key, record, targets, durability })
+}
+
+fn deliver(key: Key, record: EncodedRecord) -> Frame {
+    request(PeerRequest::Deliver { key, record })
+}
+
+fn revise(key: Key, record: Option<EncodedRecord>) -> Frame {
+    request(PeerRequest::Revise { key, expected: Digest(1), record })
+}
+
+fn compare(key: Key) -> Frame {
+    request(PeerRequest::Compare { key, digest: Digest(1), durably: true })
+}
+
+fn digests(after: Option<ScanMark>) -> Frame {
+    let (partition, n, first_leaf, last_leaf) = (Partition(0), 3, 0, 0);
+    request(PeerRequest::Digests { partition, n, first_leaf, last_leaf, after })
+}
+
+fn digest_page(key: Key, until: Option<ScanMark>) -> Frame {
+    response(PeerResponse::Digests(DigestPage { digests: vec![(key, Digest(1))], until }))
+}
+
+fn explain(key: Key) -> ClientRequest {
+    ClientRequest::Admin(AdminRequest::Explain { key })
+}
+
 fn offer(weight: u32) -> Frame {
     let summary = Summary { members: vec![], buckets: vec![], layout: None };
     Frame::Gossip(Gossip::Offer(member(weight), summary))
@@ -154,6 +188,21 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (scan("", None), EMPTY_BUCKET),
         (scan("bucket", Some(mark())), EMPTY_KEY),
         (response(PeerResponse::Read(Some(garbage()))), malformed("record")),
+        (hint(no_key(), record.clone(), 1), EMPTY_KEY),
+        (hint(key(), garbage(), 1), malformed("record")),
+        (hint(key(), record.clone(), 0), malformed("hint")),
+        (hint(key(), record.clone(), HINT_TARGETS_MAX + 1), malformed("hint")),
+        (deliver(no_bucket(), record.clone()), EMPTY_BUCKET),
+        (deliver(key(), garbage()), malformed("record")),
+        (revise(no_key(), None), EMPTY_KEY),
+        (revise(key(), Some(garbage())), malformed("record")),
+        (compare(no_key()), EMPTY_KEY),
+        (request(PeerRequest::Inspect { key: no_bucket() }), EMPTY_BUCKET),
+        (digests(Some(mark())), EMPTY_KEY),
+        (digest_page(no_key(), None), EMPTY_KEY),
+        (digest_page(key(), Some(mark())), EMPTY_KEY),
+        (Frame::ClientRequest { id: 1, request: explain(no_key()) }, EMPTY_KEY),
+        (request(PeerRequest::Forward(explain(no_bucket()))), EMPTY_BUCKET),
         (page(no_key(), record.clone(), None), EMPTY_KEY),
         (page(key(), garbage(), None), malformed("record")),
         (page(key(), record, Some(mark())), EMPTY_KEY),
@@ -179,6 +228,16 @@ fn the_same_frames_pass_when_they_say_what_may_be_said() {
         Frame::ClientRequest { id: 1, request: get(key()) },
         write(key(), record.clone()),
         scan("bucket", None),
+        hint(key(), record.clone(), 1),
+        hint(key(), record.clone(), HINT_TARGETS_MAX),
+        deliver(key(), record.clone()),
+        revise(key(), None),
+        revise(key(), Some(record.clone())),
+        compare(key()),
+        request(PeerRequest::Inspect { key: key() }),
+        digests(None),
+        digest_page(key(), None),
+        Frame::ClientRequest { id: 1, request: explain(key()) },
         page(key(), record, None),
         client_response(topology(layout(vec![0, 0]))),
         offer(1),

@@ -8,7 +8,7 @@ use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
-use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, ClusterId, Context, Durability, EncodedRecord, Key, Quorum, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::vec;
@@ -201,4 +201,12 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");
     assert!(sent <= 256, "{sent} bytes");
+}
+
+#[test]
+fn an_acknowledgement_stays_small() {
+    let frame = Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written };
+    let length = frame.encode().len();
+    println!("an acknowledgement: {length} bytes");
+    assert!(length <= 128, "{length} bytes");
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
 use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, ClusterStatus, MemberStatus, NodeStats, PlanReport, PlannedNode,
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, Explanation,
+    HintReport, Holder, MemberStatus, NodeStats, PlanReport, PlannedNode, RepairReport,
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
@@ -14,7 +15,10 @@ use jedlik_protocol::client::{
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberDigest, MemberRecord, Status, Summary};
-use jedlik_protocol::peer::{Page, PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{
+    DigestPage, HintSummary, Inspection, Page, PeerRequest, PeerResponse, RecordSummary,
+    SiblingSummary, Standing,
+};
 use jedlik_protocol::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Incarnation, Key, Layout, Quorum, Record,
 };
@@ -163,6 +167,18 @@ fn admin_request() -> impl Strategy<Value = AdminRequest> {
         (blob(1), vec((text(), text()), 0..4))
             .prop_map(|(name, changes)| AdminRequest::BucketSet { name, changes }),
         Just(AdminRequest::Stats),
+        key().prop_map(|key| AdminRequest::Explain { key }),
+        Just(AdminRequest::Hints),
+        of(any::<u32>())
+            .prop_map(|partition| AdminRequest::Repair { partition: partition.map(Partition) }),
+        Just(AdminRequest::RepairProgress),
+        Just(AdminRequest::Background),
+        (of(any::<bool>()), of(any::<u32>()), of(any::<u32>())).prop_map(
+            |(paused, limit_per_s, slowdown_percent)| {
+                let change = BackgroundChange { paused, limit_per_s, slowdown_percent };
+                AdminRequest::SetBackground(change)
+            }
+        ),
     ]
 }
 
@@ -189,7 +205,11 @@ fn version() -> impl Strategy<Value = Version> {
 
 fn acknowledgement(seed: u8) -> Acknowledgement {
     let node = NodeId(u64::from(seed));
-    Acknowledgement { node, stands_in_for: (seed > 9).then_some(node), synced: seed % 2 == 0 }
+    Acknowledgement {
+        node,
+        stands_in_for: (seed > 9).then_some(node),
+        synced: seed.is_multiple_of(2),
+    }
 }
 
 fn put_answer() -> impl Strategy<Value = PutAnswer> {
@@ -273,6 +293,91 @@ fn planned_node() -> impl Strategy<Value = PlannedNode> {
     )
 }
 
+fn record_summary() -> impl Strategy<Value = RecordSummary> {
+    let sibling = (any::<u64>(), any::<u64>(), of(any::<u32>()), any::<u64>(), of(any::<u64>()))
+        .prop_map(|(actor, counter, value_bytes, written_at_ms, expires_at_ms)| SiblingSummary {
+            actor,
+            counter,
+            value_bytes,
+            written_at_ms,
+            expires_at_ms,
+        });
+    (digest(), vec(any::<(u64, u64)>(), 0..4), vec(sibling, 0..4))
+        .prop_map(|(digest, clock, siblings)| RecordSummary { digest, clock, siblings })
+}
+
+fn inspection() -> impl Strategy<Value = Inspection> {
+    let hint = (node(), any::<u64>(), record_summary())
+        .prop_map(|(target, since_ms, record)| HintSummary { target, since_ms, record });
+    (of(record_summary()), any::<bool>(), vec(hint, 0..3))
+        .prop_map(|(record, damaged, hints)| Inspection { record, damaged, hints })
+}
+
+fn explanation() -> impl Strategy<Value = Explanation> {
+    let holder = (node(), any::<u16>(), any::<bool>(), of(inspection()))
+        .prop_map(|(node, rank, alive, holds)| Holder { node, rank, alive, holds });
+    (any::<u128>(), any::<u32>(), any::<u8>(), of(record_summary()), vec(holder, 0..4)).prop_map(
+        |(position, partition, n, merged, holders)| Explanation {
+            position: Position(position),
+            partition: Partition(partition),
+            n,
+            merged,
+            holders,
+        },
+    )
+}
+
+fn hint_report() -> impl Strategy<Value = HintReport> {
+    let held = (any::<u64>(), any::<u64>(), of(any::<u64>()));
+    let delivery = (any::<bool>(), any::<u64>(), of(any::<u64>()), of(text()));
+    (node(), held, delivery).prop_map(|(target, held, delivery)| {
+        let (count, bytes, oldest_ms) = held;
+        let (delivering, delivered, left_s, failure) = delivery;
+        HintReport { target, count, bytes, oldest_ms, delivering, delivered, left_s, failure }
+    })
+}
+
+fn repair_report() -> impl Strategy<Value = RepairReport> {
+    let found = any::<[u64; 7]>();
+    (any::<[u32; 3]>(), any::<[u64; 4]>(), found).prop_map(|(partitions, exchanges, found)| {
+        let [partitions, done, building] = partitions;
+        let [exchanges, agreed, failed, hash_requests] = exchanges;
+        let [digest_requests, keys_compared, pulled, pushed, bytes, damaged, trees_corrected] =
+            found;
+        RepairReport {
+            partitions,
+            done,
+            building,
+            exchanges,
+            agreed,
+            failed,
+            hash_requests,
+            digest_requests,
+            keys_compared,
+            pulled,
+            pushed,
+            bytes,
+            damaged,
+            trees_corrected,
+        }
+    })
+}
+
+fn background_report() -> impl Strategy<Value = BackgroundReport> {
+    let steps = vec((text(), any::<u64>()), 0..4);
+    (any::<bool>(), any::<[u32; 3]>(), any::<[u64; 2]>(), steps).prop_map(
+        |(paused, paces, latencies, steps)| BackgroundReport {
+            paused,
+            limit_per_s: paces[0],
+            slowdown_percent: paces[1],
+            pace_per_s: paces[2],
+            foreground_p99_us: latencies[0],
+            quiet_p99_us: latencies[1],
+            steps,
+        },
+    )
+}
+
 fn admin_response() -> impl Strategy<Value = AdminResponse> {
     let member = (member(), any::<bool>(), any::<u32>())
         .prop_map(|(record, alive, tokens)| MemberStatus { record, alive, tokens });
@@ -301,6 +406,10 @@ fn admin_response() -> impl Strategy<Value = AdminResponse> {
         bucket_entry().prop_map(AdminResponse::Bucket),
         vec((text(), any::<u64>()), 0..4)
             .prop_map(|counters| AdminResponse::Stats(NodeStats { counters })),
+        explanation().prop_map(|explanation| AdminResponse::Explained(Box::new(explanation))),
+        vec(hint_report(), 0..3).prop_map(AdminResponse::Hints),
+        repair_report().prop_map(|report| AdminResponse::Repair(Box::new(report))),
+        background_report().prop_map(|report| AdminResponse::Background(Box::new(report))),
     ]
 }
 
@@ -338,18 +447,66 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
             }
         ),
         client_request().prop_map(PeerRequest::Forward),
+        (key(), encoded(), vec(node(), 1..=16), select(&LEVELS[..])).prop_map(
+            |(key, record, targets, durability)| PeerRequest::Hint {
+                key,
+                record,
+                targets,
+                durability
+            }
+        ),
+        (key(), encoded()).prop_map(|(key, record)| PeerRequest::Deliver { key, record }),
+        tree_request(),
+        (key(), digest(), any::<bool>()).prop_map(|(key, digest, durably)| PeerRequest::Compare {
+            key,
+            digest,
+            durably
+        }),
+        (key(), digest(), of(encoded())).prop_map(|(key, expected, record)| PeerRequest::Revise {
+            key,
+            expected,
+            record
+        }),
+        key().prop_map(|key| PeerRequest::Inspect { key }),
+    ]
+}
+
+fn tree_request() -> impl Strategy<Value = PeerRequest> {
+    let tree = || (any::<u32>(), any::<u8>()).prop_map(|(number, n)| (Partition(number), n));
+    prop_oneof![
+        (tree(), of(any::<u8>()), any::<u64>()).prop_map(|((partition, n), branch, known)| {
+            PeerRequest::Hashes { partition, n, branch, known }
+        }),
+        (tree(), any::<u16>(), any::<u16>(), of(mark())).prop_map(
+            |((partition, n), first_leaf, last_leaf, after)| PeerRequest::Digests {
+                partition,
+                n,
+                first_leaf,
+                last_leaf,
+                after
+            }
+        ),
     ]
 }
 
 fn peer_response() -> impl Strategy<Value = PeerResponse> {
     let page = (vec((key(), encoded()), 0..4), of(mark()))
         .prop_map(|(records, until)| Page { records, until });
+    let digests = (vec((key(), digest()), 0..4), of(mark()))
+        .prop_map(|(digests, until)| DigestPage { digests, until });
     prop_oneof![
         Just(PeerResponse::Written),
         of(encoded()).prop_map(PeerResponse::Read),
         Just(PeerResponse::Same),
         page.prop_map(PeerResponse::Page),
         client_response().prop_map(PeerResponse::Forwarded),
+        any::<u16>().prop_map(|window| PeerResponse::Delivered { window }),
+        vec(any::<u64>(), 0..40).prop_map(PeerResponse::Hashes),
+        digests.prop_map(PeerResponse::Digests),
+        select(&[Standing::Same, Standing::Nothing, Standing::Other][..])
+            .prop_map(PeerResponse::Compared),
+        any::<bool>().prop_map(PeerResponse::Revised),
+        inspection().prop_map(|inspection| PeerResponse::Inspected(Box::new(inspection))),
         failure().prop_map(PeerResponse::Refused),
     ]
 }
