@@ -35,13 +35,14 @@ pub(crate) fn got(
     props: &BucketProps,
     key: (ClusterId, &Key),
     wall_ms: u64,
-    answered: u8,
+    (answered, primaries): (u8, u8),
 ) -> GetAnswer {
     let (cluster, key) = key;
     GetAnswer {
         versions: record.map_or_else(Vec::new, |record| versions(record, props, wall_ms)),
         context: record.map(|record| context(record, cluster, key)),
         answered,
+        primaries,
     }
 }
 

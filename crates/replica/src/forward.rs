@@ -1,4 +1,5 @@
-//! Forwarding in one hop: a request goes to an owner of its key, the next one if that one can't.
+//! Forwarding in one hop: a put goes to a node of its key's preference list, and to the next one if that
+//! one can't, or is silent for long.
 //!
 //! A put that was sent twice carries the same write id, so it is safe to try again.
 
@@ -10,25 +11,34 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 
-use crate::io::Counter;
-use crate::pending::{Asker, OperationId};
+use crate::Counter;
+use crate::pending::{Asker, OperationId, Purpose};
 use crate::replica::{Operation, Replica};
 
-/// A request on its way to an owner.
+/// How long a node may be silent before the next one is asked as well: more than a busy disk takes, and
+/// little enough that a client does not notice a node that stands still.
+const HEDGE_AFTER_US: u64 = 100_000;
+
+/// A request on its way to a coordinator.
 #[derive(Debug)]
 pub(crate) struct ForwardOperation {
     asker: Asker,
     request: ClientRequest,
+    /// Those not asked yet.
     owners: VecDeque<NodeId>,
+    under_way: u32,
+    hedge_at_us: u64,
     deadline_us: u64,
+    /// The last refusal.
+    failure: Option<Failure>,
     step: Step,
 }
 
 #[derive(Debug)]
 enum Step {
-    /// The next owner is to be asked.
+    /// The next one is to be asked.
     Ask,
-    /// One is being asked.
+    /// One or more are being asked.
     Asked,
     /// This is what came of it.
     Answer(ClientResponse),
@@ -37,30 +47,52 @@ enum Step {
 impl ForwardOperation {
     pub(crate) fn handle_answer(&mut self, response: PeerResponse) {
         match response {
-            PeerResponse::Forwarded(ClientResponse::Failed(failure))
-                if passes_on(&failure) && !self.owners.is_empty() =>
-            {
-                self.step = Step::Ask;
+            PeerResponse::Forwarded(ClientResponse::Failed(failure)) if passes_on(&failure) => {
+                self.refused(Some(failure));
             }
+            PeerResponse::Refused(failure) => self.refused(Some(failure)),
             PeerResponse::Forwarded(response) => self.step = Step::Answer(response),
-            PeerResponse::Refused(failure) if self.owners.is_empty() => {
-                self.step = Step::Answer(ClientResponse::Failed(failure));
-            }
-            _ => self.step = Step::Ask,
+            _ => self.refused(None),
         }
     }
 
     pub(crate) fn handle_lost(&mut self) {
-        self.step = Step::Ask;
+        self.refused(None);
     }
 
-    pub(crate) fn handle_timeout(&mut self) {
-        self.owners.clear();
-        self.step = Step::Ask;
+    pub(crate) fn handle_timeout(&mut self, now: Now) {
+        if now.mono_us >= self.deadline_us {
+            self.owners.clear();
+            self.under_way = 0;
+            self.step = Step::Ask;
+        } else if now.mono_us >= self.hedge_at_us {
+            self.hedge_at_us = now.mono_us + HEDGE_AFTER_US;
+            if !self.owners.is_empty() {
+                self.step = Step::Ask;
+            }
+        }
+    }
+
+    /// One that was asked can't, or is lost: the next one is asked, or those under way are waited for.
+    fn refused(&mut self, failure: Option<Failure>) {
+        self.failure = failure.or(self.failure.take());
+        self.under_way = self.under_way.saturating_sub(1);
+        if !self.owners.is_empty() || self.under_way == 0 {
+            self.step = Step::Ask;
+        }
+    }
+
+    fn exhausted(&mut self) -> ClientResponse {
+        let failure = self.failure.take().unwrap_or_else(|| {
+            let message = "no node of the key's preference list could be reached";
+            let code = ErrorCode::Unavailable;
+            Failure { maybe_applied: true, ..Failure::new(code, message) }
+        });
+        ClientResponse::Failed(failure)
     }
 }
 
-/// Whether another owner may do better.
+/// Whether another node may do better.
 fn passes_on(failure: &Failure) -> bool {
     !failure.maybe_applied && failure.code.retryable()
 }
@@ -74,13 +106,19 @@ impl Replica {
         owners: VecDeque<NodeId>,
         deadline_us: u64,
     ) {
-        if matches!(asker, Asker::Peer(_)) {
-            let message = "this node does not own the key's partition under its layout";
-            return self.refuse(asker, Failure::new(ErrorCode::NotOwner, message));
-        }
         self.count(Counter::Forwards);
-        let step = Step::Ask;
-        let forward = ForwardOperation { asker, request, owners, deadline_us, step };
+        let hedge_at_us = now.mono_us + HEDGE_AFTER_US;
+        let (under_way, failure, step) = (0, None, Step::Ask);
+        let forward = ForwardOperation {
+            asker,
+            request,
+            owners,
+            under_way,
+            hedge_at_us,
+            deadline_us,
+            failure,
+            step,
+        };
         self.run(now, Operation::Forward(forward));
     }
 
@@ -91,21 +129,27 @@ impl Replica {
         mut forward: ForwardOperation,
     ) -> (Option<Operation>, Option<u64>) {
         if matches!(forward.step, Step::Ask) {
-            forward.step = if let Some(owner) = forward.owners.pop_front() {
-                self.call(now, owner, Some(id), PeerRequest::Forward(forward.request.clone()));
-                Step::Asked
-            } else {
-                let message = "no owner of the key could be reached";
-                let code = ErrorCode::Unavailable;
-                let failure = Failure { maybe_applied: true, ..Failure::new(code, message) };
-                Step::Answer(ClientResponse::Failed(failure))
+            forward.step = match forward.owners.pop_front() {
+                Some(owner) if owner == self.config.me => {
+                    if let ClientRequest::Put(put) = forward.request {
+                        self.start_put_here(now, forward.asker, put);
+                    }
+                    return (None, None);
+                }
+                Some(owner) => {
+                    let request = PeerRequest::Forward(forward.request.clone());
+                    self.call(now, owner, Purpose::Operation(id), request);
+                    forward.under_way += 1;
+                    Step::Asked
+                }
+                None => Step::Answer(forward.exhausted()),
             };
         }
         if let Step::Answer(response) = forward.step {
             self.answer(forward.asker, response);
             return (None, None);
         }
-        let deadline_us = forward.deadline_us;
-        (Some(Operation::Forward(forward)), Some(deadline_us))
+        let wake_us = forward.deadline_us.min(forward.hedge_at_us);
+        (Some(Operation::Forward(forward)), Some(wake_us))
     }
 }

@@ -1,6 +1,9 @@
-//! Gets: any node coordinates one, with its own record where it is an owner.
+//! Gets: any node coordinates one, with what it holds itself where it is among those to be asked.
 
-use jedlik_coordinator::{Get, GetOutput, Needs, ReadPlan};
+use alloc::vec;
+
+use jedlik_coordinator::{Get, GetOutput, Needs, ReadPlan, RepairCause};
+use jedlik_handoff::Foreground;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientResponse, GetRequest};
@@ -8,9 +11,11 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
+use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
-use crate::io::{Counter, Output};
-use crate::pending::{Asker, OperationId, Ticket};
+use crate::held::merged;
+use crate::io::{Holding, Output, StorageFault};
+use crate::pending::{Asker, HoldFor, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
 
 /// A get under way.
@@ -20,6 +25,7 @@ pub(crate) struct GetOperation {
     asker: Asker,
     key: PlacedKey,
     props: BucketProps,
+    started_us: u64,
 }
 
 impl GetOperation {
@@ -38,7 +44,9 @@ impl Replica {
             Ok((key, props, plan)) => {
                 self.count(Counter::Gets);
                 let machine = Get::new(now.mono_us, plan);
-                self.run(now, Operation::Get(GetOperation { machine, asker, key, props }));
+                let started_us = now.mono_us;
+                let get = GetOperation { machine, asker, key, props, started_us };
+                self.run(now, Operation::Get(get));
             }
             Err(failure) => self.refuse(asker, failure),
         }
@@ -58,11 +66,14 @@ impl Replica {
             synced: 0,
         };
         let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key);
+        let (primaries, fallbacks) = self.targets(&view, key.partition, n);
         let plan = ReadPlan {
             me: self.config.me,
-            targets: self.targets(&view, key.partition, n),
+            primaries,
+            fallbacks,
             needs,
             hedge_after_us: self.usual_read.get_us(),
+            repair_until_us: self.ages.until_us(now),
             deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
         };
         Ok((key, props, plan))
@@ -83,16 +94,24 @@ impl Replica {
                 }
                 GetOutput::Read { node, known } => {
                     let key = get.key.key.clone();
-                    self.call(now, node, Some(id), PeerRequest::Read { key, known });
+                    let request = PeerRequest::Read { key, known };
+                    self.call(now, node, Purpose::Operation(id), request);
                 }
                 GetOutput::Answer(result) => {
+                    self.observe(now, Foreground::Get, get.started_us);
                     let response = match result {
                         Ok(record) => self.found(now, &get, record.as_ref()),
                         Err(short) => ClientResponse::Failed(shortfall("get", short, false)),
                     };
                     self.answer(get.asker, response);
                 }
-                GetOutput::Repair { node, record } => self.repair(now, node, &get.key, record),
+                GetOutput::Repair { node, stands_in_for, record, cause } => {
+                    self.count(match cause {
+                        RepairCause::Missing => Counter::ReadRepairsMissing,
+                        RepairCause::Stale => Counter::ReadRepairsStale,
+                    });
+                    self.repair(now, (node, stands_in_for), &get.key, record);
+                }
                 GetOutput::Hedged => self.count(Counter::Hedges),
             }
         }
@@ -110,6 +129,7 @@ impl Replica {
             Ok(record) => {
                 let key = (self.config.cluster, &get.key.key);
                 let answered = get.machine.answered();
+                let answered = (answered, get.machine.primaries());
                 let answer = got(record.as_ref(), &get.props, key, now.wall_ms, answered);
                 ClientResponse::Got(answer)
             }
@@ -122,16 +142,56 @@ impl Replica {
 
     /// Sends a replica that was behind the merge of all. At the bucket's own durability it would
     /// be waited for by nobody, so `Written` does.
-    fn repair(&mut self, now: Now, node: NodeId, key: &PlacedKey, record: EncodedRecord) {
-        self.count(Counter::ReadRepairs);
+    fn repair(
+        &mut self,
+        now: Now,
+        (node, stands_in_for): (NodeId, Option<NodeId>),
+        key: &PlacedKey,
+        record: EncodedRecord,
+    ) {
         let durability = Durability::Written;
-        if node == self.config.me {
-            let ticket = self.pending.ticket(Ticket::Repair);
-            let record = StoredRecord { local: None, record };
-            self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
-        } else {
-            let key = key.key.clone();
-            self.call(now, node, None, PeerRequest::Write { key, record, durability });
+        let own = node == self.config.me;
+        match stands_in_for {
+            Some(primary) => {
+                self.count(Counter::ReadRepairsFallback);
+                let targets = vec![primary];
+                if own {
+                    let record = StoredRecord { local: None, record };
+                    let kept = (key.clone(), record);
+                    return self.hold(now, HoldFor::Nobody, kept, &targets, durability);
+                }
+                let key = key.key.clone();
+                let request = PeerRequest::Hint { key, record, targets, durability };
+                self.call(now, node, Purpose::Nobody, request);
+            }
+            None if own => {
+                let ticket = self.pending.ticket(Ticket::Nobody);
+                let record = StoredRecord { local: None, record };
+                self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
+            }
+            None => {
+                let key = key.key.clone();
+                let request = PeerRequest::Write { key, record, durability };
+                self.call(now, node, Purpose::Nobody, request);
+            }
+        }
+    }
+
+    /// This node's own record and hints of the key, for a get.
+    pub(crate) fn get_own(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        result: Result<Holding, StorageFault>,
+    ) {
+        let result = self.noticed(result);
+        let me = self.config.me;
+        if let Some(Operation::Get(GetOperation { machine, .. })) = self.operations.get_mut(&id) {
+            match result {
+                Ok(holding) => machine.handle_record(now.mono_us, me, merged(holding)),
+                Err(_) => machine.handle_failure(now.mono_us, me),
+            }
+            self.drive(now, id);
         }
     }
 }

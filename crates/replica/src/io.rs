@@ -4,13 +4,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_hashing::{NodeId, Partition};
+use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
+use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_membership::View;
+use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    Blob, ClusterId, Durability, Incarnation, LayoutVersion, PlacedKey, StoredRecord,
+    Blob, ClusterId, Digest, Durability, Incarnation, LayoutVersion, PlacedKey, StoredRecord,
 };
+
+use crate::Counter;
 
 /// What a replica is told once.
 #[derive(Debug, Clone)]
@@ -25,6 +29,35 @@ pub struct Config {
     pub random_seed: [u8; 32],
     /// Which of the node's shards this is: the top 16 bits of its request ids.
     pub shard: u16,
+    /// How many shards the node has: this one owns the partitions `p` with `p % shards == shard`.
+    pub shards: u16,
+    /// Where the clock begins by which messages to this node are aged: drawn anew in each life of the
+    /// process, at least 1, the same for all of its shards.
+    pub clock_start: u64,
+    /// How it looks after its data.
+    pub tuning: Tuning,
+}
+
+/// The times and bounds of what a replica does of its own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// The longest that a message, or what it carries, may live: later it is dropped.
+    pub message_life_us: u64,
+    /// Between two rounds of comparisons with the other owners.
+    pub exchange_interval_us: u64,
+    /// Between two readings of all records, which find what rots.
+    pub scrub_interval_us: u64,
+    /// The bounds of all background work.
+    pub budget: BudgetSettings,
+}
+
+impl Tuning {
+    /// How long a tombstone has to have settled before it is reaped: nothing that was sent before is
+    /// under way any more then, several times over.
+    #[must_use]
+    pub fn reap_after_us(&self) -> u64 {
+        10 * self.message_life_us
+    }
 }
 
 /// One event.
@@ -47,6 +80,8 @@ pub enum Input {
         reply: u64,
         /// The layout under which it was sent.
         layout: LayoutVersion,
+        /// This node's clock as the sender last heard it.
+        heard: u64,
         /// What is asked.
         request: PeerRequest,
     },
@@ -56,6 +91,8 @@ pub enum Input {
         from: NodeId,
         /// From [`Output::Request`].
         id: u64,
+        /// The peer's clock when it answered; 0 if it told none.
+        clock: u64,
         /// The answer.
         response: PeerResponse,
     },
@@ -69,9 +106,22 @@ pub enum Input {
         /// From the output.
         ticket: u64,
         /// What is stored.
-        result: Result<Option<StoredRecord>, StorageFault>,
+        result: Result<Holding, StorageFault>,
     },
-    /// Storage answers [`Output::Apply`], once the record is as durable as was asked.
+    /// Storage has taken [`Output::Apply`] or [`Output::Revise`], and loads see it: the record was this
+    /// and is that. Comes at once, before anything else is done for this replica.
+    Changed {
+        /// From the output.
+        ticket: u64,
+        /// Which.
+        key: PlacedKey,
+        /// The record's digest before; `None` if there was none that could be read.
+        before: Option<Digest>,
+        /// Its digest now; `None` if there is none.
+        after: Option<Digest>,
+    },
+    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`] or [`Output::Revise`],
+    /// once it is as durable as was asked.
     Applied {
         /// From the output.
         ticket: u64,
@@ -85,8 +135,55 @@ pub enum Input {
         /// The page.
         result: Result<RangeResult, StorageFault>,
     },
+    /// Storage answers [`Output::Hints`].
+    HintPage {
+        /// From the output.
+        ticket: u64,
+        /// The page.
+        result: Result<HintPage, StorageFault>,
+    },
+    /// What storage holds for other nodes; told at the start and after hints were held or released.
+    HintTotals(Vec<(NodeId, HintTotals)>),
+    /// An admin wants the replicas of a partition compared, or of all that this shard owns.
+    Repair {
+        /// Which; `None` for all.
+        partition: Option<Partition>,
+    },
+    /// An admin changes the bounds of background work.
+    SetBackground(BackgroundChange),
     /// The time of `poll_timeout` has come.
     Timeout,
+}
+
+/// All that storage holds of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// This node's own record.
+    pub record: Option<StoredRecord>,
+    /// There is one, and it fails its checksum: as good as missing.
+    pub damaged: bool,
+    /// The hints of the key.
+    pub hints: Vec<Hint>,
+}
+
+/// A record that is kept for another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// For whom.
+    pub target: NodeId,
+    /// Since when there is one, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// What is kept.
+    pub record: StoredRecord,
+}
+
+/// Some hints for one node, the oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HintPage {
+    /// In the order of (`since_ms`, key).
+    pub hints: Vec<HeldHint>,
+    /// There are none after these.
+    pub end: bool,
 }
 
 /// A page of stored records.
@@ -94,15 +191,30 @@ pub enum Input {
 pub struct RangeResult {
     /// In key order.
     pub records: Vec<(PlacedKey, StoredRecord)>,
-    /// How far it reaches; `None` if to the partition's end.
+    /// How far it reaches; `None` if to the range's end.
     pub until: Option<PlacedKey>,
+    /// Keys up to there whose records fail their checksums.
+    pub damaged: Vec<PlacedKey>,
+}
+
+/// Which records a page should hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RangeRequest {
+    /// Of which partition.
+    pub partition: Partition,
+    /// Only this bucket's.
+    pub bucket: Option<Blob>,
+    /// Only from the first of these positions to the last.
+    pub span: Option<(Position, Position)>,
+    /// Only past this key.
+    pub after: Option<PlacedKey>,
+    /// The most records.
+    pub limit: u32,
 }
 
 /// Why storage could not do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageFault {
-    /// The record fails its checksum: as good as missing.
-    Damaged,
     /// The write buffer is full; nothing was done.
     Overloaded,
     /// The engine or the disk refused.
@@ -112,7 +224,7 @@ pub enum StorageFault {
 /// One effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Read a record.
+    /// Read a key's record and hints.
     Load {
         /// For the answer.
         ticket: u64,
@@ -130,18 +242,63 @@ pub enum Output {
         /// When to answer.
         durability: Durability,
     },
+    /// Keep a record for another node: merge it into the hint that is there.
+    Hold {
+        /// For the answer.
+        ticket: u64,
+        /// For whom.
+        target: NodeId,
+        /// Which.
+        key: PlacedKey,
+        /// What to merge.
+        record: StoredRecord,
+        /// Now; stays with the hint if there is none yet.
+        since_ms: u64,
+        /// When to answer.
+        durability: Durability,
+    },
+    /// Drop a hint if it is still this one, and answer when that is on disk.
+    Release {
+        /// For the answer.
+        ticket: u64,
+        /// For whom it was.
+        target: NodeId,
+        /// Which.
+        key: PlacedKey,
+        /// What its target has.
+        digest: Digest,
+    },
+    /// If the record is still this one, put the other in its place, or nothing; answer when that is on
+    /// disk.
+    Revise {
+        /// For the answer.
+        ticket: u64,
+        /// Which.
+        key: PlacedKey,
+        /// What is there.
+        expected: Digest,
+        /// What is to be there.
+        record: Option<StoredRecord>,
+    },
+    /// Read some of the hints for a node, the oldest first.
+    Hints {
+        /// For the answer.
+        ticket: u64,
+        /// For whom.
+        target: NodeId,
+        /// Past which.
+        after: Option<HintMark>,
+        /// The most hints.
+        limit_records: u32,
+        /// The page ends with the hint that takes it past this size.
+        limit_bytes: u32,
+    },
     /// Read a page of a partition.
     Range {
         /// For the answer.
         ticket: u64,
-        /// Whose keys.
-        bucket: Blob,
-        /// Of which range.
-        partition: Partition,
-        /// Past which key.
-        after: Option<PlacedKey>,
-        /// The most records.
-        limit: u32,
+        /// Which records.
+        range: RangeRequest,
     },
     /// Ask a peer.
     Request {
@@ -151,6 +308,8 @@ pub enum Output {
         id: u64,
         /// The layout under which it is sent.
         layout: LayoutVersion,
+        /// The peer's clock as last heard.
+        heard: u64,
         /// What is asked.
         request: PeerRequest,
     },
@@ -165,6 +324,8 @@ pub enum Output {
     AnswerPeer {
         /// From [`Input::Peer`].
         reply: u64,
+        /// This node's clock.
+        clock: u64,
         /// The answer.
         response: PeerResponse,
     },
@@ -177,29 +338,4 @@ pub enum Output {
     },
     /// Something happened that is worth counting.
     Count(Counter),
-}
-
-/// What a replica counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Counter {
-    /// Gets coordinated here.
-    Gets,
-    /// Puts coordinated here.
-    Puts,
-    /// Scans coordinated here.
-    Scans,
-    /// Requests passed on to an owner.
-    Forwards,
-    /// Replicas found behind after a get and sent the merge.
-    ReadRepairs,
-    /// Reads that asked more replicas because the first were slow.
-    Hedges,
-    /// Puts recognised as a retry of one that is held already.
-    RetriedPuts,
-    /// Clock entries dropped by the last-resort truncation.
-    TruncatedEntries,
-    /// Records that failed their checksum.
-    DamagedRecords,
-    /// Requests refused because of a stale layout.
-    StaleLayouts,
 }

@@ -7,21 +7,37 @@
 #![no_std]
 extern crate alloc;
 
+mod age;
 mod answer;
+mod background;
+mod counter;
+mod exchange;
+mod explain;
 mod forward;
 mod get;
+mod handing;
+mod held;
 mod io;
 mod latency;
 mod mint;
 mod pending;
 mod put;
+mod reaper;
+mod reaping;
+mod repair;
 mod replica;
 mod scan;
 mod serve;
+mod stored;
+mod trees;
 mod wakes;
 
 pub use answer::version_tag;
-pub use io::{Config, Counter, Input, Output, RangeResult, StorageFault};
+pub use counter::Counter;
+pub use io::{
+    Config, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult, StorageFault, Tuning,
+};
+pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
 pub use replica::Replica;
 
 #[cfg(test)]

@@ -4,13 +4,19 @@
 //! the stored record, or under a fresh one.
 
 use alloc::format;
+use alloc::vec::Vec;
 
+use jedlik_coordinator::Home;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
 use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Record, StoredRecord};
+use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, VectorClock, Write, actor_for};
+
+use crate::held::merged;
+use crate::io::Holding;
 
 /// What a key's coordinator holds while puts of it are minted one after the other.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +24,28 @@ pub(crate) struct Held {
     pub(crate) local: Option<LocalActor>,
     pub(crate) record: Record,
     pub(crate) encoded_bytes: usize,
+}
+
+impl Held {
+    /// What a put is minted on: all that this node holds of the key. The local actor is that of the
+    /// place where the version will be kept: an actor's every dot lies in one place, so that what is
+    /// handed off or reaped takes its actor with it.
+    pub(crate) fn of(holding: &Holding, home: Home) -> Self {
+        let local = match home {
+            Home::Record => holding.record.as_ref().and_then(|stored| stored.local),
+            Home::Hint(primary) => {
+                let hint = holding.hints.iter().find(|hint| hint.target == primary);
+                hint.and_then(|hint| hint.record.local)
+            }
+            Home::Nowhere => None,
+        };
+        let encoded = merged(holding.clone());
+        let record = encoded.as_ref().and_then(|encoded| encoded.decode().ok());
+        let encoded_bytes = encoded.map_or(0, |encoded| encoded.bytes().len());
+        // Without a record that can be read there is nothing under which to go on.
+        let local = local.filter(|_| record.is_some());
+        Self { local, record: record.unwrap_or_default(), encoded_bytes }
+    }
 }
 
 /// A minted put.
@@ -64,6 +92,10 @@ pub(crate) fn mint(
     };
     let mut record = held.record.clone();
     record.put(&seen, actor, write);
+    if planted::on(Bug::PrunedAtAnyTime) {
+        let prunable: Vec<ActorId> = record.prunable().map(|entry| entry.actor).collect();
+        record.prune(&prunable);
+    }
     let truncated = record.truncate_after(held.record.siblings(), CLOCK_ENTRIES_LIMIT);
     let encoded = EncodedRecord::encode(&record);
     check_limits(held, &record, &encoded, props)?;

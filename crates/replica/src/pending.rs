@@ -5,8 +5,11 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use jedlik_hashing::NodeId;
-use jedlik_protocol::{Digest, Durability};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
+
+use crate::StorageFault;
 
 /// Names one machine of this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,31 +24,105 @@ pub(crate) enum Asker {
     Peer(u64),
 }
 
+/// What a request to a peer is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A machine waits for the answer.
+    Operation(OperationId),
+    /// Nobody does.
+    Nobody,
+    /// A hint is being delivered.
+    Delivery(PlacedKey),
+    /// An exchange waits for the answer.
+    Exchange { id: u64, step: ExchangeStep },
+    /// The reaper waits for the answer.
+    Grave(PlacedKey),
+}
+
+/// Which step of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExchangeStep {
+    Hashes { branch: Option<u8> },
+    Digests { leaf: u16 },
+    Pull { key: Key, known: Option<Digest> },
+    Push { key: Key },
+}
+
 /// A request that a peer has not answered yet.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerCall {
     pub(crate) node: NodeId,
-    pub(crate) operation: Option<OperationId>,
+    pub(crate) purpose: Purpose,
     pub(crate) durability: Durability,
     pub(crate) sent_us: u64,
     pub(crate) expires_us: u64,
+    /// The request, if it may be refused for its age alone and is to be sent again then.
+    pub(crate) again: Option<PeerRequest>,
 }
 
 /// What storage's answer to a ticket is for.
 #[derive(Debug, Clone)]
 pub(crate) enum Ticket {
     /// The record that puts of a key wait for.
-    Mint(jedlik_protocol::PlacedKey),
+    Mint(PlacedKey),
     /// This node's own record, page or acknowledgement for a machine.
     Local { operation: OperationId, durability: Durability },
+    /// One of several hints that are kept together.
+    Hold { group: u64 },
     /// A peer's write.
     ServeWrite { reply: u64 },
+    /// A peer's delivery.
+    ServeDelivery { reply: u64 },
     /// A peer's read.
     ServeRead { reply: u64, known: Option<Digest> },
     /// A peer's scan.
     ServeScan { reply: u64 },
-    /// A repair of this node's own record.
-    Repair,
+    /// A peer's question for digests of the records of buckets with this N.
+    ServeDigests { reply: u64, n: u8 },
+    /// A peer's comparison; the record is still to be read.
+    ServeComparison { reply: u64, key: PlacedKey, digest: Digest, durably: bool },
+    /// A peer's comparison; the record is being synced.
+    ServeSynced { reply: u64 },
+    /// A peer's revision; the record is still to be read.
+    ServeRevision { reply: u64, key: PlacedKey, expected: Digest, record: Option<EncodedRecord> },
+    /// A peer's revision, under way to the disk.
+    ServeRevised { reply: u64 },
+    /// A peer's inspection.
+    ServeInspection { reply: u64 },
+    /// A page of a partition that is being read.
+    Reading { partition: Partition },
+    /// This node's side of an exchange's leaf.
+    OwnDigests { id: u64, leaf: u16, n: u8 },
+    /// A record fetched for an exchange is being merged.
+    Pulled { id: u64, key: Key, theirs: Digest },
+    /// A record that an exchange wants sent is being read.
+    Pushing { id: u64, peer: NodeId, key: Key },
+    /// A page of hints.
+    HintPage { target: NodeId },
+    /// A hint that was delivered is being dropped.
+    Release { target: NodeId, key: PlacedKey },
+    /// The reaper reads a record.
+    Grave(PlacedKey),
+    /// A record that is to be reaped or pruned is read once more.
+    ReviseOwn { key: PlacedKey, expected: Digest, record: Option<EncodedRecord> },
+    /// Nobody waits.
+    Nobody,
+}
+
+/// Several hints of one record, acknowledged together.
+#[derive(Debug, Clone)]
+pub(crate) struct HoldGroup {
+    pub(crate) left: usize,
+    pub(crate) failure: Option<StorageFault>,
+    pub(crate) whose: HoldFor,
+}
+
+/// Who waits for hints to be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum HoldFor {
+    Peer { reply: u64 },
+    Own { operation: OperationId, durability: Durability },
+    Nobody,
 }
 
 /// Ids and what they stand for.
@@ -56,6 +133,7 @@ pub(crate) struct Pending {
     calls: BTreeMap<u64, PeerCall>,
     expiries: BTreeSet<(u64, u64)>,
     tickets: BTreeMap<u64, Ticket>,
+    holds: BTreeMap<u64, HoldGroup>,
 }
 
 impl Pending {
@@ -66,6 +144,7 @@ impl Pending {
             calls: BTreeMap::new(),
             expiries: BTreeSet::new(),
             tickets: BTreeMap::new(),
+            holds: BTreeMap::new(),
         }
     }
 
@@ -114,6 +193,30 @@ impl Pending {
         let id = self.id();
         self.tickets.insert(id, ticket);
         id
+    }
+
+    /// What a ticket is for; it stays.
+    pub(crate) fn ticket_of(&self, id: u64) -> Option<&Ticket> {
+        self.tickets.get(&id)
+    }
+
+    /// Begins a group of so many hints; each gets a [`Ticket::Hold`].
+    pub(crate) fn hold(&mut self, hints: usize, whose: HoldFor) -> u64 {
+        let id = self.id();
+        self.holds.insert(id, HoldGroup { left: hints, failure: None, whose });
+        id
+    }
+
+    /// One of a group is kept or is not; the group, once all of it is.
+    pub(crate) fn held(
+        &mut self,
+        group: u64,
+        result: Result<(), StorageFault>,
+    ) -> Option<HoldGroup> {
+        let held = self.holds.get_mut(&group)?;
+        held.left -= 1;
+        held.failure = result.err().or(held.failure.take());
+        if held.left > 0 { None } else { self.holds.remove(&group) }
     }
 
     pub(crate) fn take_ticket(&mut self, id: u64) -> Option<Ticket> {

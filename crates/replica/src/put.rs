@@ -4,23 +4,28 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{Needs, Put, PutOutput, PutSuccess, Shortfall, Target, WritePlan};
+use jedlik_coordinator::{
+    Cause, Home, Needs, Put, PutOutput, PutSuccess, Shortfall, Target, WritePlan,
+};
+use jedlik_handoff::Foreground;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    Blob, Context, EncodedRecord, Incarnation, Now, PlacedKey, Record, StoredRecord,
+    Blob, Context, Durability, EncodedRecord, Incarnation, Now, PlacedKey, Record, StoredRecord,
 };
 use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, Content, VectorClock, WriteId};
 use rand_core::Rng;
 
+use crate::Counter;
 use crate::answer::{context, deadline_us, resolve, resolve_n, shortfall};
-use crate::io::{Counter, Output, StorageFault};
+use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
-use crate::pending::{Asker, OperationId, PeerCall, Ticket};
+use crate::pending::{Asker, HoldFor, OperationId, Purpose, Ticket};
+use crate::reaper::remains;
 use crate::replica::{Operation, Replica};
 
 /// A put that waits for the stored record of its key.
@@ -30,9 +35,14 @@ pub(crate) struct WaitingPut {
     request: PutRequest,
     context: VectorClock,
     props: BucketProps,
-    targets: Vec<Target>,
-    needs: Needs,
-    pub(crate) deadline_us: u64,
+    plan: WritePlan,
+    started_us: u64,
+}
+
+impl WaitingPut {
+    pub(crate) fn deadline_us(&self) -> u64 {
+        self.plan.deadline_us
+    }
 }
 
 /// A put that was minted and is on its way to the replicas.
@@ -48,6 +58,9 @@ pub(crate) struct PutOperation {
     warning: bool,
     /// What a replica that refused has said, for the answer of a put that fails.
     refusal: Option<String>,
+    started_us: u64,
+    /// The primary whose hint the version was minted on, if this node stands in for one.
+    home: Option<NodeId>,
 }
 
 impl PutOperation {
@@ -55,23 +68,23 @@ impl PutOperation {
         &mut self,
         now: Now,
         from: NodeId,
-        call: &PeerCall,
+        durability: Durability,
         response: &PeerResponse,
     ) {
         if *response == PeerResponse::Written {
-            self.machine.handle_acknowledgement(from, call.durability);
+            self.machine.handle_acknowledgement(now.mono_us, from, durability);
         } else {
             if let PeerResponse::Refused(failure) = response {
                 self.refusal = Some(failure.message.clone());
             }
-            self.machine.handle_failure(now.mono_us, from);
+            self.machine.handle_failure(now.mono_us, from, Cause::Refused);
         }
     }
 
     /// This node's own storage did not take it.
     pub(crate) fn handle_fault(&mut self, now: Now, me: NodeId, fault: &StorageFault) {
         self.refusal = Some(fault.clone().failure().message);
-        self.machine.handle_failure(now.mono_us, me);
+        self.machine.handle_failure(now.mono_us, me, Cause::Refused);
     }
 
     /// What the other replicas get: the whole merged record (see the actor rule).
@@ -86,12 +99,13 @@ impl PutOperation {
 
     fn answer(&self, result: Result<PutSuccess, Shortfall>) -> ClientResponse {
         match result {
-            Ok(PutSuccess { acknowledged, synced }) => ClientResponse::Put(PutAnswer {
+            Ok(PutSuccess { acknowledged, synced, by }) => ClientResponse::Put(PutAnswer {
                 context: self.context.clone(),
                 siblings: self.siblings,
                 warning: self.warning,
                 acknowledged,
                 synced,
+                by,
             }),
             Err(short) => {
                 let mut failure = shortfall("put", short, true);
@@ -110,11 +124,38 @@ impl Replica {
             Ok(planned) => planned,
             Err(failure) => return self.refuse(asker, failure),
         };
-        if put.targets.iter().all(|target| target.node != self.config.me) {
-            let owners = put.targets.iter().map(|target| target.node).collect();
-            let request = ClientRequest::Put(put.request);
-            return self.forward(now, asker, request, owners, put.deadline_us);
+        let me = self.config.me;
+        let WritePlan { primaries, fallbacks, .. } = &put.plan;
+        let living = |targets: &[Target]| targets.iter().any(|target| target.alive);
+        let is_primary = primaries.iter().any(|target| target.node == me);
+        let is_fallback = fallbacks.iter().any(|target| target.node == me);
+        // A fallback coordinates what it was asked to by a node that found no better one, and what
+        // nobody else can.
+        let asked_to = matches!(asker, Asker::Peer(_)) || !living(primaries);
+        if is_primary || (is_fallback && asked_to) {
+            return self.coordinate_put(now, key, put);
         }
+        if matches!(asker, Asker::Peer(_)) {
+            let message = "this node is not in the key's preference list under its layout";
+            return self.refuse(asker, Failure::new(ErrorCode::NotOwner, message));
+        }
+        let all = || primaries.iter().chain(fallbacks);
+        let up = all().filter(|target| target.alive);
+        let away = all().filter(|target| !target.alive);
+        let owners = up.chain(away).map(|target| target.node).collect();
+        let deadline_us = put.deadline_us();
+        self.forward(now, asker, ClientRequest::Put(put.request), owners, deadline_us);
+    }
+
+    /// Coordinates here what was to be forwarded: this node's turn among those to be asked has come.
+    pub(crate) fn start_put_here(&mut self, now: Now, asker: Asker, request: PutRequest) {
+        match self.plan_put(now, asker, request) {
+            Ok((key, put)) => self.coordinate_put(now, key, put),
+            Err(failure) => self.refuse(asker, failure),
+        }
+    }
+
+    fn coordinate_put(&mut self, now: Now, key: PlacedKey, put: WaitingPut) {
         self.count(Counter::Puts);
         let id = self.pending.operation();
         self.operations.insert(id, Operation::Waiting(put));
@@ -157,60 +198,59 @@ impl Replica {
         let context =
             context.map_err(|error| Failure::new(ErrorCode::InvalidContext, format!("{error}")))?.0;
         let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
-        let targets = self.targets(&view, key.partition, n);
-        Ok((key, WaitingPut { asker, request, context, props, targets, needs, deadline_us }))
+        let (primaries, fallbacks) = self.targets(&view, key.partition, n);
+        let plan = WritePlan {
+            me: self.config.me,
+            primaries,
+            fallbacks,
+            needs,
+            durability: props.durability,
+            hedge_after_us: self.usual_write.get_us(),
+            send_until_us: self.ages.until_us(now),
+            deadline_us,
+        };
+        let started_us = now.mono_us;
+        Ok((key, WaitingPut { asker, request, context, props, plan, started_us }))
     }
 
-    /// The stored record of a key is there: mints every put that waited for it, in order.
+    /// What is held of a key is there: mints every put that waited for it, in order, each on top of
+    /// those before it that are kept in the same place.
     pub(crate) fn mint_waiting(
         &mut self,
         now: Now,
         key: &PlacedKey,
-        result: Result<Option<StoredRecord>, StorageFault>,
+        result: Result<Holding, StorageFault>,
     ) {
         let waiting = self.minting.remove(key).unwrap_or_default();
-        let mut held = self.held(result);
+        let holding = self.noticed(result);
+        let mut places: Vec<(Home, Held)> = Vec::new();
         for id in waiting {
             let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
             self.sleep(id);
+            let holding = match &holding {
+                Ok(holding) => holding,
+                Err(fault) => {
+                    self.refuse(put.asker, fault.clone().failure());
+                    continue;
+                }
+            };
+            let home = put.plan.home();
+            let place = places.iter().position(|(other, _)| *other == home).unwrap_or_else(|| {
+                places.push((home, Held::of(holding, home)));
+                places.len() - 1
+            });
+            let held = &mut places[place].1;
             let drawn = ActorId(self.random.next_u64());
             let actor =
                 if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
             let fresh = (self.config.incarnation, actor);
-            let minted = held.as_mut().map_err(|failure| failure.clone()).and_then(|held| {
-                let minted =
-                    mint(held, &put.request, &put.context, &put.props, now.wall_ms, fresh)?;
-                Ok((minted, held.record.clone()))
-            });
-            match minted {
-                Ok((minted, record)) => self.run_put(now, id, key, put, minted, &record),
+            match mint(held, &put.request, &put.context, &put.props, now.wall_ms, fresh) {
+                Ok(minted) => {
+                    let record = held.record.clone();
+                    self.run_put(now, id, key, put, minted, &record);
+                }
                 Err(failure) => self.refuse(put.asker, failure),
             }
-        }
-    }
-
-    fn held(
-        &mut self,
-        result: Result<Option<StoredRecord>, StorageFault>,
-    ) -> Result<Held, Failure> {
-        match result {
-            Ok(None) => Ok(Held::default()),
-            Ok(Some(stored)) => match stored.record.decode() {
-                Ok(record) => {
-                    let encoded_bytes = stored.record.bytes().len();
-                    Ok(Held { local: stored.local, record, encoded_bytes })
-                }
-                Err(_) => {
-                    self.count(Counter::DamagedRecords);
-                    Ok(Held::default())
-                }
-            },
-            // As good as missing; without a local actor a fresh one is drawn.
-            Err(StorageFault::Damaged) => {
-                self.count(Counter::DamagedRecords);
-                Ok(Held::default())
-            }
-            Err(fault) => Err(fault.failure()),
         }
     }
 
@@ -229,15 +269,12 @@ impl Replica {
         for _ in 0..minted.truncated {
             self.count(Counter::TruncatedEntries);
         }
-        let plan = WritePlan {
-            targets: put.targets,
-            needs: put.needs,
-            durability: put.props.durability,
-            deadline_us: put.deadline_us,
-        };
+        if let Some(due_us) = self.reap_due_us(now, &put, record) {
+            self.background.reaper.notice(key, due_us);
+        }
         let siblings = record.siblings().len();
         let operation = PutOperation {
-            machine: Put::new(&plan),
+            machine: Put::new(now.mono_us, &put.plan),
             asker: put.asker,
             context: context(record, self.config.cluster, &key.key),
             key: key.clone(),
@@ -246,9 +283,24 @@ impl Replica {
             siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
             warning: siblings >= usize::from(put.props.sibling_warning),
             refusal: None,
+            started_us: put.started_us,
+            home: match put.plan.home() {
+                Home::Hint(primary) => Some(primary),
+                Home::Record | Home::Nowhere => None,
+            },
         };
         self.operations.insert(id, Operation::Put(operation));
         self.drive(now, id);
+    }
+
+    /// From when on something of a record that is being written here may be forgotten.
+    fn reap_due_us(&self, now: Now, put: &WaitingPut, record: &Record) -> Option<u64> {
+        let soon_us = now.mono_us + self.config.tuning.message_life_us;
+        if remains(record, now.wall_ms).is_some() {
+            return Some(soon_us);
+        }
+        let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms)?;
+        Some(soon_us.saturating_add(ttl_ms.saturating_mul(1_000)))
     }
 
     pub(crate) fn drive_put(
@@ -257,21 +309,38 @@ impl Replica {
         id: OperationId,
         mut put: PutOperation,
     ) -> (Option<Operation>, Option<u64>) {
+        let me = self.config.me;
         while let Some(output) = put.machine.poll_output() {
             match output {
-                PutOutput::Write { node, durability } if node == self.config.me => {
+                PutOutput::Write { node, durability } if node == me => {
                     let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
                     let (key, record) = (put.key.clone(), put.stored.clone());
                     self.emit(Output::Apply { ticket, key, record, durability });
                 }
                 PutOutput::Write { node, durability } => {
                     let (key, record) = (put.key.key.clone(), put.sent());
-                    self.call(now, node, Some(id), PeerRequest::Write { key, record, durability });
+                    let request = PeerRequest::Write { key, record, durability };
+                    self.call(now, node, Purpose::Operation(id), request);
+                }
+                PutOutput::Hint { node, targets, durability } if node == me => {
+                    // The actor is that of the hint on which the version was minted, and of no other.
+                    let local = put.stored.local.filter(|_| put.home == targets.first().copied());
+                    let record = StoredRecord { local, record: put.stored.record.clone() };
+                    let kept = (put.key.clone(), record);
+                    let whose = HoldFor::Own { operation: id, durability };
+                    self.hold(now, whose, kept, &targets, durability);
+                }
+                PutOutput::Hint { node, targets, durability } => {
+                    let (key, record) = (put.key.key.clone(), put.sent());
+                    let request = PeerRequest::Hint { key, record, targets, durability };
+                    self.call(now, node, Purpose::Operation(id), request);
                 }
                 PutOutput::Answer(result) => {
+                    self.observe(now, Foreground::Put, put.started_us);
                     let response = put.answer(result);
                     self.answer(put.asker, response);
                 }
+                PutOutput::Hedged => self.count(Counter::PutHedges),
             }
         }
         let wake_us = put.machine.poll_timeout();
@@ -296,7 +365,6 @@ impl StorageFault {
     /// How a request that met it is refused.
     pub(crate) fn failure(self) -> Failure {
         match self {
-            Self::Damaged => Failure::new(ErrorCode::Storage, "the record fails its checksum"),
             Self::Overloaded => Failure::new(
                 ErrorCode::Overloaded,
                 "the node's write buffer is full; try again in a moment",

@@ -4,9 +4,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::Target;
+use jedlik_coordinator::{Cause, Target};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
+use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -14,13 +15,18 @@ use jedlik_protocol::{Durability, Now, PlacedKey};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
+use crate::Counter;
+use crate::age::Ages;
+use crate::background::Background;
+use crate::explain::ExplainOperation;
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
-use crate::io::{Config, Counter, Input, Output};
+use crate::io::{Config, Input, Output};
 use crate::latency::UsualLatency;
-use crate::pending::{Asker, OperationId, PeerCall, Pending};
+use crate::pending::{Asker, OperationId, PeerCall, Pending, Purpose};
 use crate::put::{PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
+use crate::serve::Arrival;
 use crate::wakes::Wakes;
 
 /// The longest a peer may take to answer one call before it is tried again or elsewhere.
@@ -34,6 +40,7 @@ pub(crate) enum Operation {
     Get(GetOperation),
     Scan(ScanOperation),
     Forward(ForwardOperation),
+    Explain(ExplainOperation),
 }
 
 /// One shard's protocol logic. See the crate's documentation.
@@ -47,6 +54,11 @@ pub struct Replica {
     /// The puts that wait for a key's record, in the order in which they came.
     pub(crate) minting: BTreeMap<PlacedKey, Vec<OperationId>>,
     pub(crate) usual_read: UsualLatency,
+    pub(crate) usual_write: UsualLatency,
+    pub(crate) ages: Ages,
+    pub(crate) background: Background,
+    /// This node's clock at the present input, for the answers to peers.
+    clock: u64,
     wakes: Wakes,
     outputs: VecDeque<Output>,
 }
@@ -58,11 +70,15 @@ impl Replica {
         Self {
             random: ChaCha8Rng::from_seed(config.random_seed),
             pending: Pending::new(config.shard),
+            ages: Ages::new(config.clock_start, config.tuning.message_life_us),
+            background: Background::new(config.tuning),
             config,
             view: None,
             operations: BTreeMap::new(),
             minting: BTreeMap::new(),
             usual_read: UsualLatency::new(),
+            usual_write: UsualLatency::new(),
+            clock: 0,
             wakes: Wakes::default(),
             outputs: VecDeque::new(),
         }
@@ -70,25 +86,39 @@ impl Replica {
 
     /// Takes one event.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.clock = self.ages.clock(now);
         match input {
-            Input::View(view) => self.view = Some(view),
+            Input::View(view) => self.handle_view(now, view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
-            Input::Peer { from: _, reply, layout, request } => {
-                self.serve(now, reply, layout, request);
+            Input::Peer { from: _, reply, layout, heard, request } => {
+                self.serve(now, Arrival { reply, layout, heard }, request);
             }
-            Input::PeerAnswer { from, id, response } => {
+            Input::PeerAnswer { from, id, clock, response } => {
+                self.ages.hear(now, from, clock);
                 self.handle_answer(now, from, id, response);
             }
             Input::PeerLost { node } => {
                 for call in self.pending.take_calls_to(node) {
-                    self.handle_lost(now, &call);
+                    self.handle_lost(now, call);
                 }
             }
             Input::Loaded { ticket, result } => self.handle_loaded(now, ticket, result),
+            Input::Changed { ticket, key, before, after } => {
+                self.handle_changed(ticket, &key, before, after);
+            }
             Input::Applied { ticket, result } => self.handle_applied(now, ticket, result),
             Input::Ranged { ticket, result } => self.handle_ranged(now, ticket, result),
+            Input::HintPage { ticket, result } => self.handle_hint_page(now, ticket, result),
+            Input::HintTotals(all) => {
+                for (target, totals) in all {
+                    self.handle_hint_totals(now, target, totals);
+                }
+            }
+            Input::Repair { partition } => self.handle_repair(partition),
+            Input::SetBackground(change) => self.handle_background_change(now, change),
             Input::Timeout => self.handle_timeout(now),
         }
+        self.run_background(now);
     }
 
     /// The next effect.
@@ -99,7 +129,8 @@ impl Replica {
     /// When to give [`Input::Timeout`], in microseconds on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        [self.wakes.next(), self.pending.next_expiry()].into_iter().flatten().min()
+        let own = self.background.poll_timeout();
+        [self.wakes.next(), self.pending.next_expiry(), own].into_iter().flatten().min()
     }
 
     /// How many requests are under way.
@@ -113,8 +144,11 @@ impl Replica {
             ClientRequest::Get(get) => self.start_get(now, asker, get),
             ClientRequest::Put(put) => self.start_put(now, asker, put),
             ClientRequest::Scan(scan) => self.start_scan(now, asker, scan),
+            ClientRequest::Admin(AdminRequest::Explain { key }) => {
+                self.start_explain(now, asker, key);
+            }
             ClientRequest::Topology | ClientRequest::Admin(_) => {
-                let why = "a replica answers gets, puts and scans only";
+                let why = "a replica answers gets, puts, scans and explanations only";
                 self.refuse(asker, Failure::new(ErrorCode::Internal, why));
             }
         }
@@ -127,29 +161,58 @@ impl Replica {
     fn handle_answer(&mut self, now: Now, from: NodeId, id: u64, response: PeerResponse) {
         let Some(call) = self.pending.take_call(id, from) else { return };
         self.emit(Output::Outcome { node: from, answered: true });
-        if matches!(response, PeerResponse::Read(_) | PeerResponse::Same) {
-            self.usual_read.add(now.mono_us.saturating_sub(call.sent_us));
+        if let PeerResponse::Refused(Failure { code: ErrorCode::TooOld, .. }) = &response
+            && let Some(request) = call.again
+        {
+            // The peer has told its clock with the refusal.
+            return self.call(now, from, call.purpose, request);
         }
-        let Some(id) = call.operation else { return };
+        let took_us = now.mono_us.saturating_sub(call.sent_us);
+        match response {
+            PeerResponse::Read(_) | PeerResponse::Same => self.usual_read.add(took_us),
+            PeerResponse::Written => self.usual_write.add(took_us),
+            _ => {}
+        }
+        let id = match call.purpose {
+            Purpose::Operation(id) => id,
+            Purpose::Delivery(key) => {
+                return self.handle_delivery_answer(now, from, &key, response);
+            }
+            Purpose::Exchange { id, step } => {
+                return self.handle_exchange_answer(id, step, response);
+            }
+            Purpose::Grave(key) => return self.handle_standing(now, from, &key, &response),
+            Purpose::Nobody => return,
+        };
         match self.operations.get_mut(&id) {
-            Some(Operation::Put(put)) => put.handle_answer(now, from, &call, &response),
+            Some(Operation::Put(put)) => put.handle_answer(now, from, call.durability, &response),
             Some(Operation::Get(get)) => get.handle_answer(now, from, response),
             Some(Operation::Scan(scan)) => scan.handle_answer(from, response),
             Some(Operation::Forward(forward)) => forward.handle_answer(response),
+            Some(Operation::Explain(explain)) => explain.handle_answer(from, response),
             Some(Operation::Waiting(_)) | None => return,
         }
         self.drive(now, id);
     }
 
     /// A call that will not be answered.
-    fn handle_lost(&mut self, now: Now, call: &PeerCall) {
+    fn handle_lost(&mut self, now: Now, call: PeerCall) {
         self.emit(Output::Outcome { node: call.node, answered: false });
-        let Some(id) = call.operation else { return };
+        let id = match &call.purpose {
+            Purpose::Operation(id) => *id,
+            Purpose::Delivery(key) => return self.handle_delivery_lost(now, call.node, key),
+            Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, &call),
+            Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
+            Purpose::Nobody => return,
+        };
         match self.operations.get_mut(&id) {
-            Some(Operation::Put(put)) => put.machine.handle_failure(now.mono_us, call.node),
+            Some(Operation::Put(put)) => {
+                put.machine.handle_failure(now.mono_us, call.node, Cause::Lost);
+            }
             Some(Operation::Get(get)) => get.machine.handle_failure(now.mono_us, call.node),
             Some(Operation::Scan(scan)) => scan.machine.handle_failure(call.node),
             Some(Operation::Forward(forward)) => forward.handle_lost(),
+            Some(Operation::Explain(explain)) => explain.handle_lost(call.node),
             Some(Operation::Waiting(_)) | None => return,
         }
         self.drive(now, id);
@@ -157,7 +220,7 @@ impl Replica {
 
     fn handle_timeout(&mut self, now: Now) {
         while let Some(call) = self.pending.take_expired(now.mono_us) {
-            self.handle_lost(now, &call);
+            self.handle_lost(now, call);
         }
         while let Some(id) = self.wakes.pop_due(now.mono_us) {
             match self.operations.get_mut(&id) {
@@ -165,7 +228,8 @@ impl Replica {
                 Some(Operation::Put(put)) => put.machine.handle_timeout(now.mono_us),
                 Some(Operation::Get(get)) => get.machine.handle_timeout(now.mono_us),
                 Some(Operation::Scan(scan)) => scan.machine.handle_timeout(now.mono_us),
-                Some(Operation::Forward(forward)) => forward.handle_timeout(),
+                Some(Operation::Forward(forward)) => forward.handle_timeout(now),
+                Some(Operation::Explain(explain)) => explain.handle_timeout(),
                 None => continue,
             }
             self.drive(now, id);
@@ -192,8 +256,9 @@ impl Replica {
             Operation::Get(get) => self.drive_get(now, id, get),
             Operation::Scan(scan) => self.drive_scan(now, id, scan),
             Operation::Forward(forward) => self.drive_forward(now, id, forward),
+            Operation::Explain(explain) => self.drive_explain(explain),
             Operation::Waiting(put) => {
-                let wake_us = put.deadline_us;
+                let wake_us = put.deadline_us();
                 (Some(Operation::Waiting(put)), Some(wake_us))
             }
         };
@@ -203,29 +268,26 @@ impl Replica {
         }
     }
 
-    /// Asks a peer on behalf of a machine, or for nobody.
-    pub(crate) fn call(
-        &mut self,
-        now: Now,
-        node: NodeId,
-        operation: Option<OperationId>,
-        request: PeerRequest,
-    ) {
+    /// Asks a peer.
+    pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
         let durability = match &request {
-            PeerRequest::Write { durability, .. } => *durability,
-            PeerRequest::Read { .. } | PeerRequest::Scan { .. } | PeerRequest::Forward(_) => {
-                Durability::Buffered
+            PeerRequest::Write { durability, .. } | PeerRequest::Hint { durability, .. } => {
+                *durability
             }
+            _ => Durability::Buffered,
         };
+        let cold = request.changes_state() && self.ages.is_cold(now, node);
         let id = self.pending.call(PeerCall {
             node,
-            operation,
+            purpose,
             durability,
             sent_us: now.mono_us,
             expires_us: now.mono_us + CALL_LIMIT_US,
+            again: cold.then(|| request.clone()),
         });
         let layout = self.view.as_ref().map_or(0, |view| view.layout_version());
-        self.emit(Output::Request { to: node, id, layout, request });
+        let heard = self.ages.heard(node);
+        self.emit(Output::Request { to: node, id, layout, heard, request });
     }
 
     /// The view, if it has a layout to work under.
@@ -238,26 +300,37 @@ impl Replica {
         })
     }
 
-    /// The first `n` of a partition's preference list: this node first, then the living, then the rest.
-    pub(crate) fn targets(&self, view: &View, partition: Partition, n: u8) -> Vec<Target> {
-        let primaries = view.preference_list(partition).iter().take(usize::from(n));
-        let target = |node: &NodeId| Target {
-            node: *node,
-            primary: true,
-            alive: *node == self.config.me || view.is_alive(*node),
-        };
-        let mut targets: Vec<Target> = primaries.map(target).collect();
-        targets.sort_by_key(|target| (target.node != self.config.me, !target.alive));
-        targets
+    /// A partition's preference list as targets: the first `n`, and the fallbacks. This node stands
+    /// first where it stands.
+    pub(crate) fn targets(
+        &self,
+        view: &View,
+        partition: Partition,
+        n: u8,
+    ) -> (Vec<Target>, Vec<Target>) {
+        let me = self.config.me;
+        let target = |node: &NodeId| Target { node: *node, alive: view.is_alive(*node) };
+        let list = view.preference_list(partition);
+        let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
+        let mut primaries: Vec<Target> = primaries.iter().map(target).collect();
+        let mut fallbacks: Vec<Target> = fallbacks.iter().map(target).collect();
+        primaries.sort_by_key(|target| target.node != me);
+        fallbacks.sort_by_key(|target| target.node != me);
+        (primaries, fallbacks)
     }
 
     pub(crate) fn answer(&mut self, asker: Asker, response: ClientResponse) {
         self.emit(match asker {
             Asker::Client(reply) => Output::AnswerClient { reply, response },
             Asker::Peer(reply) => {
-                Output::AnswerPeer { reply, response: PeerResponse::Forwarded(response) }
+                let response = PeerResponse::Forwarded(response);
+                Output::AnswerPeer { reply, clock: self.clock, response }
             }
         });
+    }
+
+    pub(crate) fn answer_peer(&mut self, reply: u64, response: PeerResponse) {
+        self.emit(Output::AnswerPeer { reply, clock: self.clock, response });
     }
 
     pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {

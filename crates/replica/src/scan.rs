@@ -15,9 +15,10 @@ use jedlik_protocol::peer::{Page, PeerRequest, PeerResponse};
 use jedlik_protocol::{ClusterId, Durability, Now, PlacedKey};
 use jedlik_vclock::Content;
 
+use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
-use crate::io::{Counter, Output, RangeResult};
-use crate::pending::{Asker, OperationId, Ticket};
+use crate::io::{Output, RangeRequest, RangeResult};
+use crate::pending::{Asker, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
 
 /// A scan under way.
@@ -62,7 +63,7 @@ fn drop_value(version: &mut Version) {
     }
 }
 
-fn mark(key: PlacedKey) -> ScanMark {
+pub(crate) fn mark(key: PlacedKey) -> ScanMark {
     ScanMark { position: key.position, key: key.key }
 }
 
@@ -102,11 +103,14 @@ impl Replica {
         let props = view.bucket(&request.bucket).clone();
         let needs =
             Needs { answers: resolve("r", request.r, props.r, props.n, 1)?, ..Needs::default() };
+        let (primaries, fallbacks) = self.targets(&view, request.partition, props.n);
         let plan = ReadPlan {
             me: self.config.me,
-            targets: self.targets(&view, request.partition, props.n),
+            primaries,
+            fallbacks,
             needs,
             hedge_after_us: 10 * self.usual_read.get_us(),
+            repair_until_us: now.mono_us,
             deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
         };
         Ok((props, plan, (self.config.cluster, partitions)))
@@ -126,13 +130,14 @@ impl Replica {
                     let durability = Durability::Buffered;
                     let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
-                    let bucket = bucket.clone();
-                    self.emit(Output::Range { ticket, bucket, partition, after, limit });
+                    let bucket = Some(bucket.clone());
+                    let range = RangeRequest { partition, bucket, span: None, after, limit };
+                    self.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
                     let (bucket, after) = (bucket.clone(), after.clone());
                     let request = PeerRequest::Scan { bucket, partition, after, limit };
-                    self.call(now, node, Some(id), request);
+                    self.call(now, node, Purpose::Operation(id), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
                     let answer = scan.answer(page, now.wall_ms);
@@ -148,7 +153,7 @@ impl Replica {
     }
 
     /// Where a mark lies. The position is computed anew: a client's is not to be trusted.
-    pub(crate) fn placed(
+    fn placed(
         &self,
         mark: ScanMark,
         (cluster, partitions): (ClusterId, PartitionCount),

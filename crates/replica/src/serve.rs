@@ -1,58 +1,133 @@
-//! What a replica does for its peers, and what it makes of storage's answers.
+//! What a replica does for its peers.
 //!
-//! Invariant: the layout fence. A request made under an older layout than this replica's is refused.
+//! Invariants: the layout fence, a request made under an older layout than this replica's is refused;
+//! and what would change something is refused if it has been under way for longer than a message lives.
 
 use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Digest, Durability, LayoutVersion, Now, PlacedKey, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
+use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
+use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
+use jedlik_protocol::{
+    Digest, Durability, EncodedRecord, Key, LayoutVersion, Now, PlacedKey, StoredRecord,
+};
 
-use crate::get::GetOperation;
-use crate::io::{Counter, Output, RangeResult, StorageFault};
-use crate::pending::{OperationId, Ticket};
-use crate::replica::{Operation, Replica};
-use crate::scan::wire_page;
+use crate::Counter;
+use crate::exchange::digests;
+use crate::explain::inspection;
+use crate::held::merged;
+use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
+use crate::pending::{HoldFor, Ticket};
+use crate::replica::Replica;
+use crate::scan::{mark, wire_page};
+
+/// A peer's request as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) reply: u64,
+    pub(crate) layout: LayoutVersion,
+    pub(crate) heard: u64,
+}
 
 impl Replica {
-    pub(crate) fn serve(
-        &mut self,
-        now: Now,
-        reply: u64,
-        layout: LayoutVersion,
-        request: PeerRequest,
-    ) {
-        let view = match self.fence(layout) {
+    pub(crate) fn serve(&mut self, now: Now, arrival: Arrival, request: PeerRequest) {
+        let reply = arrival.reply;
+        let view = match self.admit(now, arrival, &request) {
             Ok(view) => view,
-            Err(failure) => return self.emit_refusal(reply, failure),
+            Err(failure) => return self.answer_peer(reply, PeerResponse::Refused(failure)),
         };
-        let place = (self.config.cluster, view.partitions());
+        let placed = |key: Key| PlacedKey::new(self.config.cluster, view.partitions(), key);
         match request {
             PeerRequest::Write { key, record, durability } => {
-                let ticket = self.pending.ticket(Ticket::ServeWrite { reply });
-                let key = PlacedKey::new(place.0, place.1, key);
+                let key = placed(key);
+                self.serve_write(Ticket::ServeWrite { reply }, key, record, durability);
+            }
+            PeerRequest::Deliver { key, record } => {
+                let key = placed(key);
+                let ticket = Ticket::ServeDelivery { reply };
+                self.serve_write(ticket, key, record, Durability::Synced);
+            }
+            PeerRequest::Hint { key, record, targets, durability } => {
+                let key = placed(key);
                 let record = StoredRecord { local: None, record };
-                self.emit(Output::Apply { ticket, key, record, durability });
+                self.hold(now, HoldFor::Peer { reply }, (key, record), &targets, durability);
             }
             PeerRequest::Read { key, known } => {
-                let ticket = self.pending.ticket(Ticket::ServeRead { reply, known });
-                let key = PlacedKey::new(place.0, place.1, key);
-                self.emit(Output::Load { ticket, key });
+                self.serve_load(Ticket::ServeRead { reply, known }, placed(key));
+            }
+            PeerRequest::Inspect { key } => {
+                self.serve_load(Ticket::ServeInspection { reply }, placed(key));
+            }
+            PeerRequest::Compare { key, digest, durably } => {
+                let key = placed(key);
+                let asked = Ticket::ServeComparison { reply, key: key.clone(), digest, durably };
+                self.serve_load(asked, key);
+            }
+            PeerRequest::Revise { key, expected, record } => {
+                let key = placed(key);
+                let asked = Ticket::ServeRevision { reply, key: key.clone(), expected, record };
+                self.serve_load(asked, key);
             }
             PeerRequest::Scan { bucket, partition, after, limit } => {
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply });
-                let after = after.map(|mark| self.placed(mark, place));
-                self.emit(Output::Range { ticket, bucket, partition, after, limit });
+                let after = after.map(|mark| placed(mark.key));
+                let bucket = Some(bucket);
+                let range = RangeRequest { partition, bucket, span: None, after, limit };
+                self.emit(Output::Range { ticket, range });
+            }
+            PeerRequest::Hashes { partition, n, branch, known } => {
+                self.serve_hashes(reply, (partition, n), branch, known);
+            }
+            PeerRequest::Digests { partition, n, first_leaf, last_leaf, after } => {
+                let first = view.partitions().leaf_range(partition, first_leaf.into(), LEAF_BITS);
+                let last = view.partitions().leaf_range(partition, last_leaf.into(), LEAF_BITS);
+                let span = Some((first.0, last.1));
+                let ticket = self.pending.ticket(Ticket::ServeDigests { reply, n });
+                let (after, limit) = (after.map(|mark| placed(mark.key)), DIGEST_PAGE_RECORDS);
+                let range = RangeRequest { partition, bucket: None, span, after, limit };
+                self.emit(Output::Range { ticket, range });
             }
             PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
         }
     }
 
-    fn fence(
+    fn admit(
         &mut self,
-        theirs: LayoutVersion,
-    ) -> Result<alloc::sync::Arc<jedlik_membership::View>, Failure> {
+        now: Now,
+        arrival: Arrival,
+        request: &PeerRequest,
+    ) -> Result<Arc<View>, Failure> {
+        let view = self.fence(arrival.layout)?;
+        if request.changes_state() && self.ages.is_too_old(now, arrival.heard) {
+            self.count(Counter::TooOldMessages);
+            let life_ms = self.config.tuning.message_life_us / 1_000;
+            let message =
+                format!("the message may have been under way for longer than {life_ms} ms");
+            return Err(Failure::new(ErrorCode::TooOld, message));
+        }
+        let outside = |partition: Partition| partition.0 >= view.partitions().get();
+        let leaves = 1 << LEAF_BITS;
+        match request {
+            PeerRequest::Scan { partition, .. } | PeerRequest::Hashes { partition, .. }
+                if outside(*partition) =>
+            {
+                Err(no_such_partition(*partition))
+            }
+            PeerRequest::Digests { partition, first_leaf, last_leaf, .. }
+                if outside(*partition) || first_leaf > last_leaf || *last_leaf >= leaves =>
+            {
+                Err(no_such_partition(*partition))
+            }
+            _ => Ok(view),
+        }
+    }
+
+    fn fence(&mut self, theirs: LayoutVersion) -> Result<Arc<View>, Failure> {
         let view = self.ready()?;
         let ours = view.layout_version();
         if theirs < ours {
@@ -68,125 +143,138 @@ impl Replica {
         Ok(view)
     }
 
-    pub(crate) fn handle_loaded(
+    fn serve_write(
+        &mut self,
+        ticket: Ticket,
+        key: PlacedKey,
+        record: EncodedRecord,
+        durability: Durability,
+    ) {
+        let ticket = self.pending.ticket(ticket);
+        let record = StoredRecord { local: None, record };
+        self.emit(Output::Apply { ticket, key, record, durability });
+    }
+
+    fn serve_load(&mut self, ticket: Ticket, key: PlacedKey) {
+        let ticket = self.pending.ticket(ticket);
+        self.emit(Output::Load { ticket, key });
+    }
+
+    /// Keeps a record for others. What the first target's hint is given as local actor is that hint's
+    /// alone: the actor rule holds for it as for a record.
+    pub(crate) fn hold(
         &mut self,
         now: Now,
-        ticket: u64,
-        result: Result<Option<StoredRecord>, StorageFault>,
+        whose: HoldFor,
+        (key, record): (PlacedKey, StoredRecord),
+        targets: &[NodeId],
+        durability: Durability,
     ) {
-        match self.pending.take_ticket(ticket) {
-            Some(Ticket::Mint(key)) => self.mint_waiting(now, &key, result),
-            Some(Ticket::Local { operation, .. }) => self.handle_own_record(now, operation, result),
-            Some(Ticket::ServeRead { reply, known }) => self.answer_read(reply, known, result),
-            _ => {}
+        let targets: Vec<NodeId> =
+            targets.iter().copied().filter(|target| *target != self.config.me).collect();
+        let group = self.pending.hold(targets.len().max(1), whose);
+        if targets.is_empty() {
+            // A hint for this node itself is its record.
+            let ticket = self.pending.ticket(Ticket::Hold { group });
+            let record = StoredRecord { local: None, ..record };
+            return self.emit(Output::Apply { ticket, key, record, durability });
+        }
+        for (place, target) in targets.into_iter().enumerate() {
+            self.count(Counter::HintsKept);
+            let ticket = self.pending.ticket(Ticket::Hold { group });
+            let local = record.local.filter(|_| place == 0);
+            let record = StoredRecord { local, record: record.record.clone() };
+            let (key, since_ms) = (key.clone(), now.wall_ms);
+            self.emit(Output::Hold { ticket, target, key, record, since_ms, durability });
         }
     }
 
-    fn handle_own_record(
+    fn serve_hashes(
         &mut self,
-        now: Now,
-        id: OperationId,
-        result: Result<Option<StoredRecord>, StorageFault>,
+        reply: u64,
+        (partition, n): (Partition, u8),
+        branch: Option<u8>,
+        known: u64,
     ) {
-        let result = self.damaged_is_missing(result);
-        let me = self.config.me;
-        if let Some(Operation::Get(GetOperation { machine, .. })) = self.operations.get_mut(&id) {
-            match result {
-                Ok(stored) => {
-                    machine.handle_record(now.mono_us, me, stored.map(|stored| stored.record));
+        let response = match self.background.trees.whole(partition, n) {
+            Some(tree) => {
+                let own = branch.map_or_else(|| tree.root(), |branch| tree.branch(branch));
+                if own == known {
+                    PeerResponse::Same
+                } else {
+                    PeerResponse::Hashes(tree.children(branch))
                 }
-                Err(_) => machine.handle_failure(now.mono_us, me),
             }
-            self.drive(now, id);
-        }
+            None => {
+                let message = format!("the tree of partition {partition} is still being read");
+                PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
+            }
+        };
+        self.answer_peer(reply, response);
     }
 
-    fn answer_read(
+    pub(crate) fn serve_digests(
+        &mut self,
+        reply: u64,
+        n: u8,
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        let response = match result {
+            Ok(range) => {
+                let until = range.until.clone().map(mark);
+                PeerResponse::Digests(DigestPage { digests: digests(range, &view, n), until })
+            }
+            Err(fault) => PeerResponse::Refused(fault.failure()),
+        };
+        self.answer_peer(reply, response);
+    }
+
+    pub(crate) fn serve_scan(&mut self, reply: u64, result: Result<RangeResult, StorageFault>) {
+        let response = match result {
+            Ok(range) => PeerResponse::Page(wire_page(range)),
+            Err(fault) => PeerResponse::Refused(fault.failure()),
+        };
+        self.answer_peer(reply, response);
+    }
+
+    pub(crate) fn serve_read(
         &mut self,
         reply: u64,
         known: Option<Digest>,
-        result: Result<Option<StoredRecord>, StorageFault>,
+        result: Result<Holding, StorageFault>,
     ) {
-        let response = match self.damaged_is_missing(result) {
-            Ok(Some(stored)) if known == Some(stored.record.digest()) => PeerResponse::Same,
-            Ok(stored) => PeerResponse::Read(stored.map(|stored| stored.record)),
+        let response = match self.noticed(result) {
+            Ok(holding) => match merged(holding) {
+                Some(record) if known == Some(record.digest()) => PeerResponse::Same,
+                record => PeerResponse::Read(record),
+            },
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.emit(Output::AnswerPeer { reply, response });
+        self.answer_peer(reply, response);
     }
 
-    fn damaged_is_missing(
+    pub(crate) fn serve_inspection(&mut self, reply: u64, result: Result<Holding, StorageFault>) {
+        let response = match result {
+            Ok(holding) => PeerResponse::Inspected(inspection(&holding).into()),
+            Err(fault) => PeerResponse::Refused(fault.failure()),
+        };
+        self.answer_peer(reply, response);
+    }
+
+    /// Counts a damaged record, which is as good as missing.
+    pub(crate) fn noticed(
         &mut self,
-        result: Result<Option<StoredRecord>, StorageFault>,
-    ) -> Result<Option<StoredRecord>, StorageFault> {
-        if result == Err(StorageFault::Damaged) {
+        result: Result<Holding, StorageFault>,
+    ) -> Result<Holding, StorageFault> {
+        if result.as_ref().is_ok_and(|holding| holding.damaged) {
             self.count(Counter::DamagedRecords);
-            return Ok(None);
         }
         result
     }
+}
 
-    pub(crate) fn handle_applied(
-        &mut self,
-        now: Now,
-        ticket: u64,
-        result: Result<(), StorageFault>,
-    ) {
-        match self.pending.take_ticket(ticket) {
-            Some(Ticket::ServeWrite { reply }) => {
-                let response = match result {
-                    Ok(()) => PeerResponse::Written,
-                    Err(fault) => PeerResponse::Refused(fault.failure()),
-                };
-                self.emit(Output::AnswerPeer { reply, response });
-            }
-            Some(Ticket::Local { operation, durability }) => {
-                self.handle_own_write(now, operation, durability, &result);
-            }
-            _ => {}
-        }
-    }
-
-    fn handle_own_write(
-        &mut self,
-        now: Now,
-        id: OperationId,
-        durability: Durability,
-        result: &Result<(), StorageFault>,
-    ) {
-        if result.is_err() && !planted::on(Bug::DotReusedAfterLostWrite) {
-            self.renew_incarnation();
-        }
-        let me = self.config.me;
-        if let Some(Operation::Put(put)) = self.operations.get_mut(&id) {
-            match result {
-                Ok(()) => put.machine.handle_acknowledgement(me, durability),
-                Err(fault) => put.handle_fault(now, me, fault),
-            }
-            self.drive(now, id);
-        }
-    }
-
-    pub(crate) fn handle_ranged(
-        &mut self,
-        now: Now,
-        ticket: u64,
-        result: Result<RangeResult, StorageFault>,
-    ) {
-        match self.pending.take_ticket(ticket) {
-            Some(Ticket::Local { operation, .. }) => self.handle_local_page(now, operation, result),
-            Some(Ticket::ServeScan { reply }) => {
-                let response = match result {
-                    Ok(range) => PeerResponse::Page(wire_page(range)),
-                    Err(fault) => PeerResponse::Refused(fault.failure()),
-                };
-                self.emit(Output::AnswerPeer { reply, response });
-            }
-            _ => {}
-        }
-    }
-
-    fn emit_refusal(&mut self, reply: u64, failure: Failure) {
-        self.emit(Output::AnswerPeer { reply, response: PeerResponse::Refused(failure) });
-    }
+fn no_such_partition(partition: Partition) -> Failure {
+    let message = format!("there is no partition {partition}, or no such leaf in it");
+    Failure::new(ErrorCode::InvalidRequest, message)
 }

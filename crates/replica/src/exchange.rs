@@ -1,0 +1,248 @@
+//! Trees read from records, and exchanges carried out (paper 4.7).
+//!
+//! Invariant: what an exchange brings is merged, never put in place of what is there.
+
+use alloc::vec::Vec;
+
+use jedlik_antientropy::ExchangeOutput;
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_merkle::LEAF_BITS;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::Counter;
+use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
+use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
+use crate::repair::RepairStep;
+use crate::replica::Replica;
+use crate::trees::Change;
+
+/// Records in one page of a reading.
+const READING_RECORDS: u32 = 64;
+/// More than a leaf of a partition of ten million keys holds.
+const LEAF_RECORDS_MAX: u32 = 64 << 10;
+
+impl Replica {
+    /// Takes the next step of reading or comparing; false if there is none now.
+    pub(crate) fn repair_next(&mut self, now: Now, view: &View) -> bool {
+        let repairs = &mut self.background.repairs;
+        let Some(step) = repairs.step(now.mono_us, &mut self.background.trees, view) else {
+            return false;
+        };
+        match step {
+            RepairStep::ReadPage { partition, after } => {
+                let ticket = self.pending.ticket(Ticket::Reading { partition });
+                let limit = READING_RECORDS;
+                let range = RangeRequest { partition, bucket: None, span: None, after, limit };
+                self.emit(Output::Range { ticket, range });
+            }
+            RepairStep::Exchange { id, peer, partition, n, output } => {
+                self.exchange_step(now, (id, peer), (partition, n), output);
+            }
+        }
+        true
+    }
+
+    fn exchange_step(
+        &mut self,
+        now: Now,
+        (id, peer): (u64, NodeId),
+        (partition, n): (Partition, u8),
+        output: ExchangeOutput,
+    ) {
+        let (step, request) = match output {
+            ExchangeOutput::AskHashes { branch, known } => (
+                ExchangeStep::Hashes { branch },
+                PeerRequest::Hashes { partition, n, branch, known },
+            ),
+            ExchangeOutput::AskDigests { leaf, after } => (
+                ExchangeStep::Digests { leaf },
+                PeerRequest::Digests { partition, n, first_leaf: leaf, last_leaf: leaf, after },
+            ),
+            ExchangeOutput::Pull { key, known } => {
+                (ExchangeStep::Pull { key: key.clone(), known }, PeerRequest::Read { key, known })
+            }
+            ExchangeOutput::LoadDigests { leaf } => {
+                let Some(view) = &self.view else { return };
+                let span = view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
+                let ticket = self.pending.ticket(Ticket::OwnDigests { id, leaf, n });
+                let (span, limit) = (Some(span), LEAF_RECORDS_MAX);
+                let range = RangeRequest { partition, bucket: None, span, after: None, limit };
+                return self.emit(Output::Range { ticket, range });
+            }
+            ExchangeOutput::Push { key } => {
+                let Some(view) = &self.view else { return };
+                let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
+                let ticket = self.pending.ticket(Ticket::Pushing { id, peer, key });
+                return self.emit(Output::Load { ticket, key: placed });
+            }
+        };
+        self.call(now, peer, Purpose::Exchange { id, step }, request);
+    }
+
+    /// A page of a reading: its digests go into the tree, and what may be forgotten is noticed.
+    pub(crate) fn handle_reading(
+        &mut self,
+        now: Now,
+        partition: Partition,
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        let Ok(page) = result else { return self.background.repairs.page_failed(now.mono_us) };
+        let damaged = page.damaged.len() as u64;
+        self.background.repairs.report_mut().damaged += damaged;
+        for _ in 0..damaged {
+            self.count(Counter::DamagedRecords);
+        }
+        for (key, stored) in &page.records {
+            self.notice_dead(now, key, &stored.record, &view);
+        }
+        let changes = page.records.iter().map(|(key, stored)| {
+            let n = view.bucket(key.key.bucket()).n;
+            Change::new(view.partitions(), key, n, None, Some(stored.record.digest()))
+        });
+        let trees = &mut self.background.trees;
+        if trees.read(now.mono_us, partition, changes, page.until) {
+            self.background.repairs.report_mut().trees_corrected += 1;
+        }
+        self.background.repairs.page_read();
+    }
+
+    /// This node's digests of a leaf.
+    pub(crate) fn handle_own_digests(
+        &mut self,
+        (id, leaf, n): (u64, u16, u8),
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        match result {
+            Ok(page) if page.until.is_none() => {
+                exchange.handle_own_digests(leaf, digests(page, &view, n));
+            }
+            _ => exchange.handle_failure(),
+        }
+    }
+
+    /// The record that a push is to send has been read.
+    pub(crate) fn handle_pushing(
+        &mut self,
+        now: Now,
+        (id, peer): (u64, NodeId),
+        key: Key,
+        result: Result<Holding, StorageFault>,
+    ) {
+        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        match result.map(|holding| holding.record) {
+            Ok(Some(stored)) => {
+                let record = stored.record;
+                self.background.repairs.report_mut().bytes += record.bytes().len() as u64;
+                let step = ExchangeStep::Push { key: key.clone() };
+                let request = PeerRequest::Deliver { key, record };
+                self.call(now, peer, Purpose::Exchange { id, step }, request);
+            }
+            Ok(None) => exchange.handle_gone(&key),
+            Err(_) => exchange.handle_record_failure(&key),
+        }
+    }
+
+    /// A peer's answer to a step of an exchange.
+    pub(crate) fn handle_exchange_answer(
+        &mut self,
+        id: u64,
+        step: ExchangeStep,
+        response: PeerResponse,
+    ) {
+        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        let mut bytes = 0;
+        match (step, response) {
+            (ExchangeStep::Hashes { branch }, PeerResponse::Same) => exchange.handle_same(branch),
+            (ExchangeStep::Hashes { branch }, PeerResponse::Hashes(hashes)) => {
+                bytes = 8 * hashes.len();
+                exchange.handle_hashes(branch, hashes);
+            }
+            (ExchangeStep::Digests { leaf }, PeerResponse::Digests(page)) => {
+                let key_bytes = |key: &Key| key.bucket().len() + key.key().len();
+                bytes = page.digests.iter().map(|(key, _)| 8 + key_bytes(key)).sum();
+                exchange.handle_digests(leaf, page);
+            }
+            (ExchangeStep::Pull { key, known: Some(known) }, PeerResponse::Same) => {
+                exchange.handle_pulled(&key, Some(known), known);
+            }
+            (ExchangeStep::Pull { key, known }, PeerResponse::Read(Some(record))) => {
+                bytes = record.bytes().len();
+                self.merge_pulled(id, key, known, record);
+            }
+            (ExchangeStep::Pull { key, .. }, PeerResponse::Read(None)) => {
+                exchange.handle_gone(&key)
+            }
+            (ExchangeStep::Push { key }, PeerResponse::Delivered { .. }) => {
+                exchange.handle_pushed(&key);
+            }
+            (ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key }, _) => {
+                exchange.handle_record_failure(&key);
+            }
+            (ExchangeStep::Hashes { .. } | ExchangeStep::Digests { .. }, _) => {
+                exchange.handle_failure();
+            }
+        }
+        self.background.repairs.report_mut().bytes += bytes as u64;
+    }
+
+    /// A call of an exchange that will not be answered.
+    pub(crate) fn handle_exchange_lost(&mut self, id: u64, call: &PeerCall) {
+        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        match &call.purpose {
+            Purpose::Exchange {
+                step: ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key },
+                ..
+            } => exchange.handle_record_failure(key),
+            _ => exchange.handle_failure(),
+        }
+    }
+
+    fn merge_pulled(&mut self, id: u64, key: Key, known: Option<Digest>, record: EncodedRecord) {
+        let Some(view) = &self.view else { return };
+        let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
+        let theirs = record.digest();
+        let ticket = self.pending.ticket(Ticket::Pulled { id, key, theirs });
+        let record = StoredRecord { local: None, record };
+        let durability = Durability::Written;
+        match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
+            Some(expected) => {
+                self.emit(Output::Revise { ticket, key: placed, expected, record: Some(record) });
+            }
+            None => self.emit(Output::Apply { ticket, key: placed, record, durability }),
+        }
+    }
+
+    /// Storage has taken a pulled record: what this node holds now is this.
+    pub(crate) fn handle_merged(
+        &mut self,
+        id: u64,
+        key: &Key,
+        own: Option<Digest>,
+        theirs: Digest,
+    ) {
+        if let Some(exchange) = self.background.repairs.exchange(id) {
+            exchange.handle_pulled(key, own, theirs);
+        }
+    }
+
+    /// Storage has not.
+    pub(crate) fn handle_not_merged(&mut self, id: u64, key: &Key) {
+        if let Some(exchange) = self.background.repairs.exchange(id) {
+            exchange.handle_record_failure(key);
+        }
+    }
+}
+
+/// The digests of those records of a page whose buckets have this N.
+pub(crate) fn digests(page: RangeResult, view: &View, n: u8) -> Vec<(Key, Digest)> {
+    let of_n = |(key, stored): (PlacedKey, StoredRecord)| {
+        (view.bucket(key.key.bucket()).n == n).then(|| (key.key, stored.record.digest()))
+    };
+    page.records.into_iter().filter_map(of_n).collect()
+}

@@ -1,0 +1,180 @@
+//! Explaining a key: where it belongs, and what each node of its preference list holds of it.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::{AdminResponse, Explanation, Holder};
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::peer::{
+    HintSummary, Inspection, PeerRequest, PeerResponse, RecordSummary, SiblingSummary,
+};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, Record};
+use jedlik_vclock::Content;
+
+use crate::io::{Holding, Output, StorageFault};
+use crate::pending::{Asker, OperationId, Purpose, Ticket};
+use crate::replica::{CALL_LIMIT_US, Operation, Replica};
+
+/// An explanation that is being gathered.
+#[derive(Debug)]
+pub(crate) struct ExplainOperation {
+    asker: Asker,
+    key: PlacedKey,
+    left: Vec<NodeId>,
+    found: BTreeMap<NodeId, Inspection>,
+    pub(crate) deadline_us: u64,
+}
+
+impl ExplainOperation {
+    pub(crate) fn handle_answer(&mut self, from: NodeId, response: PeerResponse) {
+        if let PeerResponse::Inspected(found) = response {
+            self.found.insert(from, *found);
+        }
+        self.handle_lost(from);
+    }
+
+    pub(crate) fn handle_lost(&mut self, node: NodeId) {
+        self.left.retain(|left| *left != node);
+    }
+
+    pub(crate) fn handle_timeout(&mut self) {
+        self.left.clear();
+    }
+}
+
+impl Replica {
+    pub(crate) fn start_explain(&mut self, now: Now, asker: Asker, key: Key) {
+        let view = match self.ready() {
+            Ok(view) => view,
+            Err(failure) => return self.refuse(asker, failure),
+        };
+        let key = PlacedKey::new(self.config.cluster, view.partitions(), key);
+        let left = view.preference_list(key.partition).to_vec();
+        let id = self.pending.operation();
+        for node in left.iter().copied() {
+            if node == self.config.me {
+                let durability = Durability::Buffered;
+                let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
+                self.emit(Output::Load { ticket, key: key.clone() });
+            } else {
+                let request = PeerRequest::Inspect { key: key.key.clone() };
+                self.call(now, node, Purpose::Operation(id), request);
+            }
+        }
+        let deadline_us = now.mono_us + CALL_LIMIT_US;
+        let found = BTreeMap::new();
+        let explain = ExplainOperation { asker, key, left, found, deadline_us };
+        self.operations.insert(id, Operation::Explain(explain));
+        self.drive(now, id);
+    }
+
+    pub(crate) fn explain_own(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        result: Result<Holding, StorageFault>,
+    ) {
+        let me = self.config.me;
+        if let Some(Operation::Explain(explain)) = self.operations.get_mut(&id) {
+            if let Ok(holding) = result {
+                explain.found.insert(me, inspection(&holding));
+            }
+            explain.handle_lost(me);
+            self.drive(now, id);
+        }
+    }
+
+    pub(crate) fn drive_explain(
+        &mut self,
+        explain: ExplainOperation,
+    ) -> (Option<Operation>, Option<u64>) {
+        if !explain.left.is_empty() {
+            let deadline_us = explain.deadline_us;
+            return (Some(Operation::Explain(explain)), Some(deadline_us));
+        }
+        let ExplainOperation { asker, key, mut found, .. } = explain;
+        if let Some(view) = self.view.clone() {
+            let merged = merged(found.values());
+            let holder = |(rank, node): (usize, &NodeId)| Holder {
+                node: *node,
+                rank: rank as u16,
+                alive: view.is_alive(*node),
+                holds: found.remove(node),
+            };
+            let list = view.preference_list(key.partition).iter().enumerate();
+            let explanation = Explanation {
+                position: key.position,
+                partition: key.partition,
+                n: view.bucket(key.key.bucket()).n,
+                merged,
+                holders: list.map(holder).collect(),
+            };
+            let response = AdminResponse::Explained(Box::new(explanation));
+            self.answer(asker, ClientResponse::Admin(response));
+        }
+        (None, None)
+    }
+}
+
+/// All that is held of a key, without values.
+pub(crate) fn inspection(holding: &Holding) -> Inspection {
+    let record = holding.record.as_ref().and_then(|stored| summary(&stored.record));
+    let hints = holding.hints.iter().filter_map(|hint| {
+        let record = summary(&hint.record.record)?;
+        Some(HintSummary { target: hint.target, since_ms: hint.since_ms, record })
+    });
+    Inspection { record, damaged: holding.damaged, hints: hints.collect() }
+}
+
+/// The merge of all records found, by their clocks and dots alone. Its digest is that of whoever has
+/// seen all of it; 0 if nobody has.
+fn merged<'a>(found: impl Iterator<Item = &'a Inspection>) -> Option<RecordSummary> {
+    let records: Vec<&RecordSummary> = found
+        .flat_map(|inspection| {
+            let hints = inspection.hints.iter().map(|hint| &hint.record);
+            inspection.record.iter().chain(hints)
+        })
+        .collect();
+    let mut clock: BTreeMap<u64, u64> = BTreeMap::new();
+    for (actor, counter) in records.iter().flat_map(|record| &record.clock) {
+        let seen = clock.entry(*actor).or_default();
+        *seen = (*seen).max(*counter);
+    }
+    let knows = |record: &RecordSummary, sibling: &SiblingSummary| {
+        record
+            .clock
+            .iter()
+            .any(|(actor, counter)| *actor == sibling.actor && *counter >= sibling.counter)
+    };
+    let mut siblings: Vec<SiblingSummary> = Vec::new();
+    for sibling in records.iter().flat_map(|record| &record.siblings) {
+        let stands =
+            records.iter().all(|other| other.siblings.contains(sibling) || !knows(other, sibling));
+        if stands && !siblings.contains(sibling) {
+            siblings.push(sibling.clone());
+        }
+    }
+    let clock: Vec<(u64, u64)> = clock.into_iter().collect();
+    let whole = records.iter().find(|record| record.clock == clock);
+    let digest = whole.map_or(Digest(0), |record| record.digest);
+    (!records.is_empty()).then_some(RecordSummary { digest, clock, siblings })
+}
+
+fn summary(encoded: &EncodedRecord) -> Option<RecordSummary> {
+    let record: Record = encoded.decode().ok()?;
+    let clock = record.clock().entries().iter().map(|entry| (entry.actor.0, entry.counter));
+    let siblings = record.siblings().iter().map(|sibling| SiblingSummary {
+        actor: sibling.dot.actor.0,
+        counter: sibling.dot.counter,
+        value_bytes: match &sibling.content {
+            Content::Value(value) => Some(value.len() as u32),
+            Content::Tombstone => None,
+        },
+        written_at_ms: sibling.written_at_ms,
+        expires_at_ms: sibling.expires_at_ms,
+    });
+    let (clock, siblings) = (clock.collect(), siblings.collect());
+    Some(RecordSummary { digest: encoded.digest(), clock, siblings })
+}

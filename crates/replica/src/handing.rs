@@ -1,0 +1,115 @@
+//! Hints on their way to the nodes that they are for (paper 4.6).
+//!
+//! The handoff machine decides; here its wishes become requests and storage's work, and their answers
+//! its inputs. Invariant: every delivery and every release is answered once.
+
+use alloc::string::{String, ToString};
+
+use jedlik_handoff::{Delivery, HandoffOutput, HintTotals};
+use jedlik_hashing::NodeId;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Now, PlacedKey};
+
+use crate::Counter;
+use crate::io::{HintPage, Output, StorageFault};
+use crate::pending::{Purpose, Ticket};
+use crate::replica::Replica;
+
+impl Replica {
+    /// Sends the next hint; false if none is ready.
+    pub(crate) fn deliver_next(&mut self, now: Now) -> bool {
+        let Some(delivery) = self.background.handoff.poll_delivery(now.mono_us) else {
+            return false;
+        };
+        let Delivery { target, key, record } = delivery;
+        let request = PeerRequest::Deliver { key: key.key.clone(), record };
+        self.call(now, target, Purpose::Delivery(key), request);
+        // Under a planted bug a hint is released as it is sent.
+        self.follow_handoff();
+        true
+    }
+
+    /// Has storage do what the machine wants of it.
+    pub(crate) fn follow_handoff(&mut self) {
+        while let Some(output) = self.background.handoff.poll_output() {
+            match output {
+                HandoffOutput::LoadPage { target, after, limit_records, limit_bytes } => {
+                    let ticket = self.pending.ticket(Ticket::HintPage { target });
+                    self.emit(Output::Hints { ticket, target, after, limit_records, limit_bytes });
+                }
+                HandoffOutput::Release { target, key, digest } => {
+                    let ticket = self.pending.ticket(Ticket::Release { target, key: key.clone() });
+                    self.emit(Output::Release { ticket, target, key, digest });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn handle_hint_totals(&mut self, now: Now, target: NodeId, totals: HintTotals) {
+        self.background.handoff.handle_totals(now.mono_us, target, totals);
+        self.follow_handoff();
+    }
+
+    pub(crate) fn handle_hint_page(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<HintPage, StorageFault>,
+    ) {
+        let Some(Ticket::HintPage { target }) = self.pending.take_ticket(ticket) else { return };
+        let handoff = &mut self.background.handoff;
+        match result {
+            Ok(HintPage { hints, end }) => handoff.handle_page(now.mono_us, target, hints, end),
+            Err(_) => handoff.handle_page_failed(now.mono_us, target),
+        }
+        self.follow_handoff();
+    }
+
+    /// The target's answer to a delivery.
+    pub(crate) fn handle_delivery_answer(
+        &mut self,
+        now: Now,
+        target: NodeId,
+        key: &PlacedKey,
+        response: PeerResponse,
+    ) {
+        let why = match response {
+            PeerResponse::Delivered { window } => {
+                self.count(Counter::HintsDelivered);
+                self.background.handoff.handle_delivered(now.mono_us, target, key, window);
+                return self.follow_handoff();
+            }
+            PeerResponse::Refused(failure) => failure.message,
+            _ => String::from("it answered something else"),
+        };
+        self.fail_delivery(now, target, key, why);
+    }
+
+    /// A delivery that will not be answered.
+    pub(crate) fn handle_delivery_lost(&mut self, now: Now, target: NodeId, key: &PlacedKey) {
+        self.fail_delivery(now, target, key, "it did not answer".to_string());
+    }
+
+    fn fail_delivery(&mut self, now: Now, target: NodeId, key: &PlacedKey, why: String) {
+        self.background.handoff.handle_delivery_failed(now.mono_us, target, key, why);
+        self.follow_handoff();
+    }
+
+    pub(crate) fn handle_released(
+        &mut self,
+        now: Now,
+        target: NodeId,
+        key: &PlacedKey,
+        result: Result<(), StorageFault>,
+    ) {
+        let handoff = &mut self.background.handoff;
+        match result {
+            Ok(()) => handoff.handle_released(now.mono_us, target, key),
+            Err(fault) => {
+                let why = fault.failure().message;
+                handoff.handle_release_failed(now.mono_us, target, key, why);
+            }
+        }
+        self.follow_handoff();
+    }
+}

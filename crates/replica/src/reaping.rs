@@ -1,0 +1,205 @@
+//! The reaper's questions and their answers, on both sides.
+//!
+//! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it, and
+//! durably only once the record is on its disk.
+
+use jedlik_hashing::NodeId;
+use jedlik_membership::View;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::Counter;
+use crate::io::{Holding, Output, StorageFault};
+use crate::pending::{Purpose, Ticket};
+use crate::reaper::{Remains, Rite, remains};
+use crate::replica::Replica;
+
+impl Replica {
+    /// Takes the next step of the reaper; false if there is none now.
+    pub(crate) fn reap_next(&mut self, now: Now) -> bool {
+        let Some((key, rite)) = self.background.reaper.step(now.mono_us) else { return false };
+        match rite {
+            Rite::Read => {
+                let ticket = self.pending.ticket(Ticket::Grave(key.clone()));
+                self.emit(Output::Load { ticket, key });
+            }
+            Rite::Ask { digest, nodes } => {
+                for node in nodes {
+                    let request =
+                        PeerRequest::Compare { key: key.key.clone(), digest, durably: true };
+                    self.call(now, node, Purpose::Grave(key.clone()), request);
+                }
+            }
+            Rite::Bury { digest, remains, owners } => {
+                self.bury(now, &key, digest, remains, &owners);
+            }
+        }
+        true
+    }
+
+    /// All agree: what is left of the record takes its place, here and at the other owners. One that
+    /// misses it brings the record back by an exchange, and it is found again.
+    fn bury(
+        &mut self,
+        now: Now,
+        key: &PlacedKey,
+        expected: Digest,
+        left: Option<EncodedRecord>,
+        owners: &[NodeId],
+    ) {
+        self.count(if left.is_some() { Counter::Pruned } else { Counter::Reaped });
+        for node in owners {
+            let (key, record) = (key.key.clone(), left.clone());
+            self.call(now, *node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
+        }
+        let ticket =
+            self.pending.ticket(Ticket::ReviseOwn { key: key.clone(), expected, record: left });
+        self.emit(Output::Load { ticket, key: key.clone() });
+    }
+
+    /// A record that may have nothing live is remembered for the reaper.
+    pub(crate) fn notice_dead(
+        &mut self,
+        now: Now,
+        key: &PlacedKey,
+        record: &EncodedRecord,
+        view: &View,
+    ) {
+        // One owner's reaper is enough: the first of those who are up.
+        let n = usize::from(view.bucket(key.key.bucket()).n);
+        let owners = view.preference_list(key.partition).iter().take(n);
+        let first = owners.into_iter().find(|node| view.is_alive(**node));
+        if first == Some(&self.config.me)
+            && record.decode().is_ok_and(|record| remains(&record, now.wall_ms).is_some())
+        {
+            self.background.reaper.notice(key, now.mono_us);
+        }
+    }
+
+    /// The reaper's record has been read.
+    pub(crate) fn handle_grave(
+        &mut self,
+        now: Now,
+        key: &PlacedKey,
+        result: Result<Holding, StorageFault>,
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        let Ok(holding) = result else { return self.background.reaper.failed(now.mono_us, key) };
+        let hinted = !holding.hints.is_empty();
+        let found = holding.record.and_then(|stored| {
+            let left = remains(&stored.record.decode().ok()?, now.wall_ms)?;
+            let left = match left {
+                Remains::Nothing => None,
+                Remains::Pruned(record) => Some(EncodedRecord::encode(&record)),
+            };
+            Some((stored.record.digest(), left))
+        });
+        self.background.reaper.read(now.mono_us, key, found, hinted, &view);
+    }
+
+    /// A node's answer to the reaper.
+    pub(crate) fn handle_standing(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        key: &PlacedKey,
+        response: &PeerResponse,
+    ) {
+        match response {
+            PeerResponse::Compared(standing) => {
+                self.background.reaper.answered(now.mono_us, key, node, *standing);
+            }
+            _ => self.background.reaper.failed(now.mono_us, key),
+        }
+    }
+
+    /// Another node's reaper asks how this one stands to a record.
+    pub(crate) fn serve_comparison(
+        &mut self,
+        reply: u64,
+        key: PlacedKey,
+        (digest, durably): (Digest, bool),
+        result: Result<Holding, StorageFault>,
+    ) {
+        let holding = match result {
+            Ok(holding) => holding,
+            Err(fault) => {
+                return self.answer_peer(reply, PeerResponse::Refused(fault.failure()));
+            }
+        };
+        let hinted = !holding.hints.is_empty() && !planted::on(Bug::ReapedDespiteHint);
+        let standing = match holding.record {
+            None if !hinted && !holding.damaged => Standing::Nothing,
+            Some(stored) if !hinted && stored.record.digest() == digest => {
+                if durably {
+                    // What is merged once more is synced with all that came before it.
+                    let ticket = self.pending.ticket(Ticket::ServeSynced { reply });
+                    let record = StoredRecord { local: None, record: stored.record };
+                    let durability = Durability::Synced;
+                    return self.emit(Output::Apply { ticket, key, record, durability });
+                }
+                Standing::Same
+            }
+            _ => Standing::Other,
+        };
+        self.answer_peer(reply, PeerResponse::Compared(standing));
+    }
+
+    /// Another node's reaper says that all agree.
+    pub(crate) fn serve_revision(
+        &mut self,
+        now: Now,
+        reply: u64,
+        key: PlacedKey,
+        (expected, record): (Digest, Option<EncodedRecord>),
+        result: Result<Holding, StorageFault>,
+    ) {
+        match result {
+            Ok(holding) => {
+                let revised = revised(now, &holding, expected, record);
+                let Some(record) = revised else {
+                    return self.answer_peer(reply, PeerResponse::Revised(false));
+                };
+                let ticket = self.pending.ticket(Ticket::ServeRevised { reply });
+                self.emit(Output::Revise { ticket, key, expected, record });
+            }
+            Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),
+        }
+    }
+
+    /// This node's own record is revised as the others' are.
+    pub(crate) fn revise_own(
+        &mut self,
+        now: Now,
+        key: PlacedKey,
+        (expected, record): (Digest, Option<EncodedRecord>),
+        result: Result<Holding, StorageFault>,
+    ) {
+        let revised = result.ok().and_then(|holding| revised(now, &holding, expected, record));
+        if let Some(record) = revised {
+            let ticket = self.pending.ticket(Ticket::Nobody);
+            self.emit(Output::Revise { ticket, key, expected, record });
+        }
+    }
+}
+
+/// What is to stand in place of what is held, if that is the expected record and, where it is to go
+/// altogether, is dead by this node's clock too.
+fn revised(
+    now: Now,
+    holding: &Holding,
+    expected: Digest,
+    record: Option<EncodedRecord>,
+) -> Option<Option<StoredRecord>> {
+    let stored = holding.record.as_ref().filter(|stored| stored.record.digest() == expected)?;
+    match record {
+        None => stored.record.decode().ok()?.is_dead(now.wall_ms).then_some(None),
+        Some(record) => {
+            // The entry that this node extends may be among those that go.
+            let clock = record.decode().ok()?;
+            let local = stored.local.and_then(|local| local.kept_by(clock.clock()));
+            Some(Some(StoredRecord { local, record }))
+        }
+    }
+}

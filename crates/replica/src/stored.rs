@@ -1,0 +1,163 @@
+//! What the replica makes of storage's answers.
+//!
+//! Invariant: every ticket is taken out by its last answer.
+
+use jedlik_protocol::peer::{PeerResponse, Standing};
+use jedlik_protocol::{Digest, Durability, Now, PlacedKey};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::Counter;
+use crate::io::{Holding, RangeResult, StorageFault};
+use crate::pending::{HoldFor, OperationId, Ticket};
+use crate::replica::{Operation, Replica};
+use crate::trees::Change;
+
+impl Replica {
+    pub(crate) fn handle_loaded(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<Holding, StorageFault>,
+    ) {
+        match self.pending.take_ticket(ticket) {
+            Some(Ticket::Mint(key)) => self.mint_waiting(now, &key, result),
+            Some(Ticket::Local { operation, .. }) => match self.operations.get(&operation) {
+                Some(Operation::Explain(_)) => self.explain_own(now, operation, result),
+                _ => self.get_own(now, operation, result),
+            },
+            Some(Ticket::ServeRead { reply, known }) => self.serve_read(reply, known, result),
+            Some(Ticket::ServeInspection { reply }) => self.serve_inspection(reply, result),
+            Some(Ticket::ServeComparison { reply, key, digest, durably }) => {
+                self.serve_comparison(reply, key, (digest, durably), result);
+            }
+            Some(Ticket::ServeRevision { reply, key, expected, record }) => {
+                self.serve_revision(now, reply, key, (expected, record), result);
+            }
+            Some(Ticket::Pushing { id, peer, key }) => {
+                self.handle_pushing(now, (id, peer), key, result);
+            }
+            Some(Ticket::Grave(key)) => self.handle_grave(now, &key, result),
+            Some(Ticket::ReviseOwn { key, expected, record }) => {
+                self.revise_own(now, key, (expected, record), result);
+            }
+            _ => {}
+        }
+    }
+
+    /// A record is another now: the tree says so, and an exchange that waits for it goes on.
+    pub(crate) fn handle_changed(
+        &mut self,
+        ticket: u64,
+        key: &PlacedKey,
+        before: Option<Digest>,
+        after: Option<Digest>,
+    ) {
+        if before != after
+            && let Some(view) = &self.view
+        {
+            let n = view.bucket(key.key.bucket()).n;
+            let change = Change::new(view.partitions(), key, n, before, after);
+            self.background.trees.changed(key, change);
+        }
+        if let Some(Ticket::Pulled { id, key, theirs }) = self.pending.ticket_of(ticket).cloned() {
+            self.handle_merged(id, &key, after, theirs);
+        }
+    }
+
+    pub(crate) fn handle_applied(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<(), StorageFault>,
+    ) {
+        let refusal = || result.clone().err().map(|fault| PeerResponse::Refused(fault.failure()));
+        match self.pending.take_ticket(ticket) {
+            Some(Ticket::ServeWrite { reply }) => {
+                let response = refusal().unwrap_or(PeerResponse::Written);
+                self.answer_peer(reply, response);
+            }
+            Some(Ticket::ServeDelivery { reply }) => {
+                let window = self.background.window();
+                let response = refusal().unwrap_or(PeerResponse::Delivered { window });
+                self.count(Counter::Deliveries);
+                self.answer_peer(reply, response);
+            }
+            Some(Ticket::ServeSynced { reply }) => {
+                let response = refusal().unwrap_or(PeerResponse::Compared(Standing::Same));
+                self.answer_peer(reply, response);
+            }
+            Some(Ticket::ServeRevised { reply }) => {
+                let response = refusal().unwrap_or(PeerResponse::Revised(true));
+                self.answer_peer(reply, response);
+            }
+            Some(Ticket::Hold { group }) => self.handle_held(now, group, result),
+            Some(Ticket::Local { operation, durability }) => {
+                self.handle_own_write(now, operation, durability, &result);
+            }
+            Some(Ticket::Pulled { id, key, .. }) if result.is_err() => {
+                self.handle_not_merged(id, &key);
+            }
+            Some(Ticket::Release { target, key }) => {
+                self.handle_released(now, target, &key, result);
+            }
+            _ => {}
+        }
+    }
+
+    /// One of several hints that are kept together is kept, or is not.
+    fn handle_held(&mut self, now: Now, group: u64, result: Result<(), StorageFault>) {
+        let Some(held) = self.pending.held(group, result) else { return };
+        let result = held.failure.map_or(Ok(()), Err);
+        match held.whose {
+            HoldFor::Peer { reply } => {
+                let response = match result {
+                    Ok(()) => PeerResponse::Written,
+                    Err(fault) => PeerResponse::Refused(fault.failure()),
+                };
+                self.answer_peer(reply, response);
+            }
+            HoldFor::Own { operation, durability } => {
+                self.handle_own_write(now, operation, durability, &result);
+            }
+            HoldFor::Nobody => {}
+        }
+    }
+
+    fn handle_own_write(
+        &mut self,
+        now: Now,
+        id: OperationId,
+        durability: Durability,
+        result: &Result<(), StorageFault>,
+    ) {
+        if result.is_err() && !planted::on(Bug::DotReusedAfterLostWrite) {
+            self.renew_incarnation();
+        }
+        let me = self.config.me;
+        if let Some(Operation::Put(put)) = self.operations.get_mut(&id) {
+            match result {
+                Ok(()) => put.machine.handle_acknowledgement(now.mono_us, me, durability),
+                Err(fault) => put.handle_fault(now, me, fault),
+            }
+            self.drive(now, id);
+        }
+    }
+
+    pub(crate) fn handle_ranged(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        match self.pending.take_ticket(ticket) {
+            Some(Ticket::Local { operation, .. }) => self.handle_local_page(now, operation, result),
+            Some(Ticket::ServeScan { reply }) => self.serve_scan(reply, result),
+            Some(Ticket::ServeDigests { reply, n }) => self.serve_digests(reply, n, result),
+            Some(Ticket::Reading { partition }) => self.handle_reading(now, partition, result),
+            Some(Ticket::OwnDigests { id, leaf, n }) => {
+                self.handle_own_digests((id, leaf, n), result);
+            }
+            _ => {}
+        }
+    }
+}
