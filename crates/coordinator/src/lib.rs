@@ -10,15 +10,17 @@ extern crate alloc;
 
 mod get;
 mod merged;
+mod plan;
 mod put;
 mod scan;
 mod tally;
 
-pub use get::{Get, GetOutput, ReadPlan};
+pub use get::{Get, GetOutput, RepairCause};
 pub use merged::Merged;
-pub use put::{Put, PutOutput, PutSuccess, WritePlan};
+pub use plan::{Home, ReadPlan, Target, WritePlan};
+pub use put::{Cause, Put, PutOutput, PutSuccess};
 pub use scan::{Scan, ScanOutput, ScanPage};
-pub use tally::{Needs, Shortfall, Tally, Target};
+pub use tally::{Needs, Shortfall, Tally};
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{EncodedRecord, PlacedKey};
 
-use crate::get::ReadPlan;
 use crate::merged::Merged;
+use crate::plan::ReadPlan;
 use crate::tally::{Shortfall, Tally, Verdict, verdict};
 
 /// A page of records in key order.
@@ -41,7 +41,7 @@ enum State {
     Failed,
 }
 
-/// One scan.
+/// One scan. It asks primaries only: a fallback holds hints and no ranges.
 #[derive(Debug)]
 pub struct Scan {
     plan: ReadPlan,
@@ -56,7 +56,7 @@ impl Scan {
     #[must_use]
     pub fn new(now_us: u64, plan: ReadPlan) -> Self {
         let mut scan = Self {
-            states: alloc::vec![State::Idle; plan.targets.len()],
+            states: alloc::vec![State::Idle; plan.primaries.len()],
             hedge_at_us: now_us + plan.hedge_after_us,
             answered: false,
             outputs: VecDeque::new(),
@@ -165,7 +165,7 @@ impl Scan {
 
     fn ask(&mut self, index: usize) {
         self.states[index] = State::Asked;
-        self.outputs.push_back(ScanOutput::Read { node: self.plan.targets[index].node });
+        self.outputs.push_back(ScanOutput::Read { node: self.plan.primaries[index].node });
     }
 
     fn in_use(&self) -> usize {
@@ -174,7 +174,7 @@ impl Scan {
 
     fn next_idle(&self, living_only: bool) -> Option<usize> {
         let idle = |index: &usize| self.states[*index] == State::Idle;
-        let living = |index: &usize| self.plan.targets[*index].alive;
+        let living = |index: &usize| self.plan.primaries[*index].alive;
         let indexes = 0..self.states.len();
         let first = indexes.clone().filter(idle).find(living);
         if living_only { first } else { first.or_else(|| indexes.clone().find(idle)) }
@@ -182,17 +182,17 @@ impl Scan {
 
     fn tally(&self, at_best: bool) -> Tally {
         let mut tally = Tally::default();
-        for (target, state) in self.plan.targets.iter().zip(&self.states) {
+        for state in &self.states {
             let may_answer = matches!(state, State::Idle | State::Asked);
             if matches!(state, State::Answered(_)) || (at_best && may_answer) {
-                tally.add(target.primary, false);
+                tally.add(true, false);
             }
         }
         tally
     }
 
     fn note(&mut self, node: NodeId, state: State) {
-        let index = self.plan.targets.iter().position(|target| target.node == node);
+        let index = self.plan.primaries.iter().position(|target| target.node == node);
         if let Some(slot) = index.and_then(|index| self.states.get_mut(index))
             && *slot == State::Asked
         {

@@ -1,18 +1,5 @@
 //! The quorum arithmetic: what a request needs, what it has, and whether it can still get there.
 
-use jedlik_hashing::NodeId;
-
-/// A replica that a request may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
-    /// Who.
-    pub node: NodeId,
-    /// Among the first N of the preference list.
-    pub primary: bool,
-    /// Believed to be up; others are asked only when nothing else is left.
-    pub alive: bool,
-}
-
 /// What must be reached before the request succeeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {

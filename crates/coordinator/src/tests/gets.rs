@@ -6,7 +6,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::EncodedRecord;
 
 use super::{ME, encoded, node, record, targets};
-use crate::{Get, GetOutput, Needs, ReadPlan};
+use crate::{Get, GetOutput, Needs, ReadPlan, RepairCause};
 
 const HEDGE_US: u64 = 10_000;
 const DEADLINE_US: u64 = 1_000_000;
@@ -14,9 +14,11 @@ const DEADLINE_US: u64 = 1_000_000;
 fn start(names: &str, r: u8) -> Get {
     let plan = ReadPlan {
         me: ME,
-        targets: targets(names),
+        primaries: targets(names),
+        fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
         hedge_after_us: HEDGE_US,
+        repair_until_us: DEADLINE_US,
         deadline_us: DEADLINE_US,
     };
     Get::new(0, plan)
@@ -32,6 +34,10 @@ fn read(name: char, known: Option<&EncodedRecord>) -> GetOutput {
 
 fn answer(record: Option<&EncodedRecord>) -> GetOutput {
     GetOutput::Answer(Ok(record.cloned()))
+}
+
+fn repair(node: NodeId, record: &EncodedRecord, cause: RepairCause) -> GetOutput {
+    GetOutput::Repair { node, stands_in_for: None, record: record.clone(), cause }
 }
 
 fn merge_of(actors: &[(u64, &str)]) -> EncodedRecord {
@@ -67,8 +73,15 @@ fn every_replica_that_was_behind_is_repaired_with_the_merge_after_the_answer() {
     get.handle_record(0, node('b'), Some(theirs));
     assert_eq!(outputs(&mut get), [answer(Some(&both)), read('c', Some(&both))]);
     get.handle_record(0, node('c'), None);
-    let repair = |node: NodeId| GetOutput::Repair { node, record: both.clone() };
-    assert_eq!(outputs(&mut get), [repair(ME), repair(node('b')), repair(node('c'))]);
+    let repair = |node, cause| repair(node, &both, cause);
+    assert_eq!(
+        outputs(&mut get),
+        [
+            repair(ME, RepairCause::Stale),
+            repair(node('b'), RepairCause::Stale),
+            repair(node('c'), RepairCause::Missing)
+        ]
+    );
 }
 
 #[test]
@@ -81,7 +94,7 @@ fn a_late_answer_that_knows_more_still_repairs_the_ones_that_answered() {
     get.handle_same(0, node('b'));
     assert!(outputs(&mut get).contains(&answer(Some(&old))));
     get.handle_record(0, node('c'), Some(all.clone()));
-    let repair = |node: NodeId| GetOutput::Repair { node, record: all.clone() };
+    let repair = |node| repair(node, &all, RepairCause::Stale);
     assert_eq!(outputs(&mut get), [repair(ME), repair(node('b'))]);
 }
 
@@ -162,6 +175,6 @@ fn a_replica_that_does_not_answer_in_the_listening_time_holds_nothing_up() {
     get.handle_record(0, node('b'), None);
     let at_us = get.poll_timeout().expect("it listens for a while");
     get.handle_timeout(at_us);
-    assert_eq!(outputs(&mut get), [GetOutput::Repair { node: node('b'), record: held }]);
+    assert_eq!(outputs(&mut get), [repair(node('b'), &held, RepairCause::Missing)]);
     assert!(get.is_done());
 }

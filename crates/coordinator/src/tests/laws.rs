@@ -6,7 +6,7 @@ use jedlik_protocol::Durability;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::{ME, encoded, node, targets};
-use crate::{Get, GetOutput, Needs, Put, PutOutput, ReadPlan, WritePlan};
+use crate::{Cause, Get, GetOutput, Needs, Put, PutOutput, ReadPlan, WritePlan};
 
 #[derive(Debug, Clone, Copy)]
 enum Event {
@@ -34,8 +34,8 @@ proptest! {
         events in events(), w in 1..=5u8, dw in 0..=5u8, durability in levels(),
     ) {
         let needs = Needs { answers: w, primaries: 0, synced: dw };
-        let plan = WritePlan { targets: targets("abcde"), needs, durability, deadline_us: 1_000_000 };
-        let mut put = Put::new(&plan);
+        let plan = WritePlan { me: ME, primaries: targets("abcde"), fallbacks: Vec::new(), needs, durability, hedge_after_us: 20_000, send_until_us: 1_000_000, deadline_us: 1_000_000 };
+        let mut put = Put::new(0, &plan);
         let (mut now_us, mut answers) = (0, 0);
         let mut asked = [Durability::Buffered; 5];
         let mut acknowledged = [None; 5];
@@ -43,6 +43,7 @@ proptest! {
             while let Some(output) = put.poll_output() {
                 match output {
                     PutOutput::Write { node, durability } => asked[node.0 as usize - 1] = durability,
+                    PutOutput::Hint { .. } | PutOutput::Hedged => {}
                     PutOutput::Answer(result) => {
                         answers += 1;
                         let have = acknowledged.iter().flatten().count();
@@ -55,10 +56,10 @@ proptest! {
             }
             match event {
                 Event::Answer(index, _) => {
-                    put.handle_acknowledgement(node(char::from(b'a' + index as u8)), asked[index]);
+                    put.handle_acknowledgement(now_us, node(char::from(b'a' + index as u8)), asked[index]);
                     acknowledged[index] = acknowledged[index].max(Some(asked[index]));
                 }
-                Event::Fail(index) => put.handle_failure(now_us, node(char::from(b'a' + index as u8))),
+                Event::Fail(index) => put.handle_failure(now_us, node(char::from(b'a' + index as u8)), Cause::Refused),
                 Event::Tick(us) => {
                     now_us += us;
                     put.handle_timeout(now_us);
@@ -78,9 +79,11 @@ proptest! {
     ) {
         let plan = ReadPlan {
             me: if owner { ME } else { node('z') },
-            targets: targets("abcde"),
+            primaries: targets("abcde"),
+            fallbacks: Vec::new(),
             needs: Needs { answers: r, ..Needs::default() },
             hedge_after_us: 20_000,
+            repair_until_us: 1_000_000,
             deadline_us: 1_000_000,
         };
         let mut get = Get::new(0, plan);

@@ -24,7 +24,6 @@ pub(crate) fn node(name: char) -> NodeId {
 pub(crate) fn targets(names: &str) -> Vec<Target> {
     let target = |name: char| Target {
         node: node(name.to_ascii_lowercase()),
-        primary: true,
         alive: name.is_ascii_lowercase(),
     };
     names.chars().map(target).collect()

@@ -2,17 +2,27 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use jedlik_protocol::Durability;
 
-use super::{node, targets};
-use crate::{Needs, Put, PutOutput, WritePlan};
+use super::{ME, node, targets};
+use crate::{Cause, Needs, Put, PutOutput, WritePlan};
 
 const DEADLINE_US: u64 = 5_000_000;
 
 fn plan(names: &str, (w, pw, dw): (u8, u8, u8), durability: Durability) -> WritePlan {
     let needs = Needs { answers: w, primaries: pw, synced: dw };
-    WritePlan { targets: targets(names), needs, durability, deadline_us: DEADLINE_US }
+    WritePlan {
+        me: ME,
+        primaries: targets(names),
+        fallbacks: Vec::new(),
+        needs,
+        durability,
+        hedge_after_us: 10_000,
+        send_until_us: DEADLINE_US,
+        deadline_us: DEADLINE_US,
+    }
 }
 
 /// What the machine has to say, one word each: `a:synced` to write, `ok:2/1` or `short`.
@@ -27,6 +37,7 @@ fn said(put: &mut Put) -> String {
             PutOutput::Answer(Ok(ok)) => format!("ok:{}/{}", ok.acknowledged, ok.synced),
             PutOutput::Answer(Err(short)) if short.timed_out => "timeout".into(),
             PutOutput::Answer(Err(_)) => "short".into(),
+            PutOutput::Hint { .. } | PutOutput::Hedged => unreachable!("there are no fallbacks"),
         };
         words = if words.is_empty() { word } else { words + " " + &word };
     }
@@ -40,8 +51,8 @@ fn play(put: &mut Put, events: &str, level: impl Fn(char) -> Durability) {
         let (kind, rest) = event.split_at(1);
         let name = rest.chars().next().unwrap();
         match kind {
-            "+" => put.handle_acknowledgement(node(name), level(name)),
-            "-" => put.handle_failure(now_us, node(name)),
+            "+" => put.handle_acknowledgement(now_us, node(name), level(name)),
+            "-" => put.handle_failure(now_us, node(name), Cause::Refused),
             _ => {
                 now_us = rest.parse::<u64>().unwrap() * 1_000;
                 put.handle_timeout(now_us);
@@ -71,7 +82,7 @@ fn a_put_answers_when_enough_have_acknowledged_and_not_before() {
         ("abc", (2, 0, 0), "-b @100 +a +b", "b:synced ok:2/2"),
     ];
     for (names, needs, events, expected) in table {
-        let mut put = Put::new(&plan(names, needs, Durability::Synced));
+        let mut put = Put::new(0, &plan(names, needs, Durability::Synced));
         let mut writes = said(&mut put);
         let first: String = names.chars().map(|name| format!("{name}:synced ")).collect::<String>();
         writes += " ";
@@ -93,7 +104,7 @@ fn durability_is_asked_as_the_bucket_and_dw_say() {
         (Durability::Buffered, 1, "a:synced b:buffered c:synced"),
     ];
     for (durability, dw, expected) in table {
-        let mut put = Put::new(&plan("abc", (2, 0, dw), durability));
+        let mut put = Put::new(0, &plan("abc", (2, 0, dw), durability));
         assert_eq!(said(&mut put), expected, "{durability:?} dw={dw}");
     }
 }
@@ -101,7 +112,7 @@ fn durability_is_asked_as_the_bucket_and_dw_say() {
 #[test]
 fn dw_waits_for_the_sync_and_finds_another_replica_when_the_syncing_one_fails() {
     let level = |name| if name == 'a' { Durability::Synced } else { Durability::Written };
-    let mut put = Put::new(&plan("abc", (2, 0, 1), Durability::Written));
+    let mut put = Put::new(0, &plan("abc", (2, 0, 1), Durability::Written));
     said(&mut put);
     play(&mut put, "+b +c", level);
     assert_eq!(said(&mut put), "", "two written copies are no synced one");
@@ -113,7 +124,7 @@ fn dw_waits_for_the_sync_and_finds_another_replica_when_the_syncing_one_fails() 
 
 #[test]
 fn a_put_that_has_answered_wants_nothing_more() {
-    let mut put = Put::new(&plan("abc", (1, 0, 0), Durability::Synced));
+    let mut put = Put::new(0, &plan("abc", (1, 0, 0), Durability::Synced));
     play(&mut put, "+a -b -c", |_| Durability::Synced);
     said(&mut put);
     assert!(put.is_done());

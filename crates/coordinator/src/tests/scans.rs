@@ -29,9 +29,11 @@ fn page(keys: &[PlacedKey], until: Option<&PlacedKey>) -> ScanPage {
 fn start(r: u8) -> Scan {
     let plan = ReadPlan {
         me: ME,
-        targets: targets("abc"),
+        primaries: targets("abc"),
+        fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
         hedge_after_us: 10_000,
+        repair_until_us: 1_000_000,
         deadline_us: 1_000_000,
     };
     Scan::new(0, plan)

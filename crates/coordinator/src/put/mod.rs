@@ -8,49 +8,60 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
+use jedlik_protocol::client::Acknowledgement;
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::tally::{Needs, Shortfall, Tally, Target, Verdict, verdict};
+use crate::plan::{Target, WritePlan};
+use crate::tally::{Needs, Shortfall, Tally, Verdict, verdict};
 
 /// A write that failed is sent again after this long, doubled each time.
 const RESEND_AFTER_US: u64 = 50_000;
 /// A replica is given up after this many failures.
 const FAILURES_LIMIT: u8 = 4;
 
-/// What a put is to do.
-#[derive(Debug, Clone)]
-pub struct WritePlan {
-    /// The replicas: this node first, if it is one.
-    pub targets: Vec<Target>,
-    /// When it may answer.
-    pub needs: Needs,
-    /// What an acknowledgement means in this bucket.
-    pub durability: Durability,
-    /// When to give up, on the monotonic clock.
-    pub deadline_us: u64,
-}
-
 /// What a put wants done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutOutput {
-    /// Let this replica, perhaps this node, merge the record and acknowledge at this level.
+    /// Let this primary, perhaps this node, merge the record and acknowledge at this level.
     Write {
         /// Whom.
         node: NodeId,
         /// When it acknowledges.
         durability: Durability,
     },
+    /// Let this node, perhaps this one, keep the record for primaries until they are back.
+    Hint {
+        /// Whom.
+        node: NodeId,
+        /// For whom; the first is the one that it stands in for.
+        targets: Vec<NodeId>,
+        /// When it acknowledges.
+        durability: Durability,
+    },
     /// Answer the client.
     Answer(Result<PutSuccess, Shortfall>),
+    /// Fallbacks were asked because primaries were silent.
+    Hedged,
 }
 
 /// Who has acknowledged when the client is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutSuccess {
-    /// Replicas in all.
+    /// How many nodes, each for a primary of its own.
     pub acknowledged: u8,
     /// Those that have synced.
     pub synced: u8,
+    /// Every acknowledgement; a node that keeps hints for several primaries has one for each.
+    pub by: Vec<Acknowledgement>,
+}
+
+/// Why a request to a node came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It can't be reached, or did not answer in time.
+    Lost,
+    /// It answered that it can't now.
+    Refused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +96,9 @@ pub struct Put {
 impl Put {
     /// Starts a put: every replica is written to at once.
     #[must_use]
-    pub fn new(plan: &WritePlan) -> Self {
-        let count = plan.targets.len();
-        let replicas = plan.targets.iter().enumerate().map(|(index, target)| Writing {
+    pub fn new(_now_us: u64, plan: &WritePlan) -> Self {
+        let count = plan.primaries.len();
+        let replicas = plan.primaries.iter().enumerate().map(|(index, target)| Writing {
             target: *target,
             level: initial_level(plan, index, count),
             acknowledged: None,
@@ -110,7 +121,7 @@ impl Put {
     }
 
     /// A replica has merged the record, as durably as `durability`, which is what it was asked.
-    pub fn handle_acknowledgement(&mut self, node: NodeId, durability: Durability) {
+    pub fn handle_acknowledgement(&mut self, _now_us: u64, node: NodeId, durability: Durability) {
         if let Some(replica) = self.replica(node) {
             replica.acknowledged = replica.acknowledged.max(Some(durability));
         }
@@ -118,7 +129,7 @@ impl Put {
     }
 
     /// A replica refused, or could not be reached; it is written to again later.
-    pub fn handle_failure(&mut self, now_us: u64, node: NodeId) {
+    pub fn handle_failure(&mut self, now_us: u64, node: NodeId, _cause: Cause) {
         if let Some(replica) = self.replica(node) {
             replica.failures = replica.failures.saturating_add(1);
             let rest_us = RESEND_AFTER_US << (replica.failures - 1).min(FAILURES_LIMIT);
@@ -177,12 +188,23 @@ impl Put {
         let have = self.tally(false);
         match verdict(self.needs, have, self.tally(true)) {
             Verdict::Reached => {
-                let success = PutSuccess { acknowledged: have.answers, synced: have.synced };
+                let success =
+                    PutSuccess { acknowledged: have.answers, synced: have.synced, by: self.by() };
                 self.answer(Ok(success));
             }
             Verdict::Impossible => self.answer_short(false),
             Verdict::Pending => {}
         }
+    }
+
+    fn by(&self) -> Vec<Acknowledgement> {
+        let acknowledged = self.replicas.iter().filter(|replica| replica.acknowledged.is_some());
+        let by = acknowledged.map(|replica| Acknowledgement {
+            node: replica.target.node,
+            stands_in_for: None,
+            synced: replica.acknowledged == Some(Durability::Synced),
+        });
+        by.collect()
     }
 
     fn answer_short(&mut self, timed_out: bool) {
@@ -227,7 +249,7 @@ impl Put {
             if replica.acknowledged.is_some() || waiting {
                 // Any replica still in reach can be asked to sync.
                 let synced = waiting || replica.acknowledged == Some(Durability::Synced);
-                tally.add(replica.target.primary, synced);
+                tally.add(true, synced);
             }
         }
         tally

@@ -10,25 +10,11 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord};
 
 use crate::merged::Merged;
-use crate::tally::{Needs, Shortfall, Tally, Target, Verdict, verdict};
+use crate::plan::ReadPlan;
+use crate::tally::{Shortfall, Tally, Verdict, verdict};
 
 /// How long a get goes on listening after it has answered.
 const SETTLE_US: u64 = 500_000;
-
-/// What a get or scan is to do.
-#[derive(Debug, Clone)]
-pub struct ReadPlan {
-    /// This node.
-    pub me: NodeId,
-    /// The replicas, in the order in which they are asked.
-    pub targets: Vec<Target>,
-    /// When it may answer.
-    pub needs: Needs,
-    /// How long to wait before asking more replicas than needed, in microseconds.
-    pub hedge_after_us: u64,
-    /// When to give up, on the monotonic clock.
-    pub deadline_us: u64,
-}
 
 /// What a get wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,15 +30,28 @@ pub enum GetOutput {
     },
     /// Answer the client: the merged record, or why there is none.
     Answer(Result<Option<EncodedRecord>, Shortfall>),
-    /// This replica (perhaps this node) is behind: let it merge the record.
+    /// This replica (perhaps this node) is behind: let it merge the record, or keep it as a hint.
     Repair {
         /// Whom.
         node: NodeId,
+        /// The primary for which it keeps the hint; `None` if it is one itself.
+        stands_in_for: Option<NodeId>,
         /// The merge of all answers.
         record: EncodedRecord,
+        /// How it was behind.
+        cause: RepairCause,
     },
     /// More replicas were asked because the first were slow.
     Hedged,
+}
+
+/// How a replica was behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairCause {
+    /// It had nothing of the key.
+    Missing,
+    /// It had another record than the merge.
+    Stale,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +84,7 @@ impl Get {
     #[must_use]
     pub fn new(now_us: u64, plan: ReadPlan) -> Self {
         let mut get = Self {
-            states: alloc::vec![State::Idle; plan.targets.len()],
+            states: alloc::vec![State::Idle; plan.primaries.len()],
             phase: Phase::Gathering { hedge_at_us: now_us + plan.hedge_after_us },
             merged: Merged::default(),
             outputs: VecDeque::new(),
@@ -159,6 +158,12 @@ impl Get {
         self.tally(false).answers
     }
 
+    /// How many of them are primaries.
+    #[must_use]
+    pub fn primaries(&self) -> u8 {
+        self.tally(false).primaries
+    }
+
     fn advance(&mut self, now_us: u64) {
         match self.phase {
             Phase::Gathering { .. } => {
@@ -195,10 +200,16 @@ impl Get {
     fn finish(&mut self) {
         self.phase = Phase::Done;
         let Some(record) = self.merged.record() else { return };
-        for (target, state) in self.plan.targets.iter().zip(&self.states) {
-            if matches!(state, State::Answered { digest } if *digest != self.merged.digest()) {
-                let repair = GetOutput::Repair { node: target.node, record: record.clone() };
-                self.outputs.push_back(repair);
+        for (target, state) in self.plan.primaries.iter().zip(&self.states) {
+            let State::Answered { digest } = *state else { continue };
+            if digest != self.merged.digest() {
+                let cause = digest.map_or(RepairCause::Missing, |_| RepairCause::Stale);
+                self.outputs.push_back(GetOutput::Repair {
+                    node: target.node,
+                    stands_in_for: None,
+                    record: record.clone(),
+                    cause,
+                });
             }
         }
     }
@@ -218,7 +229,7 @@ impl Get {
     /// Asks every idle replica that is believed to be up; says how many.
     fn ask_living(&mut self) -> usize {
         let idle: Vec<usize> = (0..self.states.len())
-            .filter(|index| self.states[*index] == State::Idle && self.plan.targets[*index].alive)
+            .filter(|index| self.states[*index] == State::Idle && self.plan.primaries[*index].alive)
             .collect();
         for index in &idle {
             self.ask(*index);
@@ -227,7 +238,7 @@ impl Get {
     }
 
     fn ask(&mut self, index: usize) {
-        let node = self.plan.targets[index].node;
+        let node = self.plan.primaries[index].node;
         let known = self.merged.digest();
         self.states[index] = State::Asked { known };
         self.outputs.push_back(if node == self.plan.me {
@@ -243,7 +254,7 @@ impl Get {
         indexes
             .clone()
             .filter(idle)
-            .find(|index| self.plan.targets[*index].alive)
+            .find(|index| self.plan.primaries[*index].alive)
             .or_else(|| indexes.clone().find(idle))
     }
 
@@ -257,22 +268,22 @@ impl Get {
 
     fn tally(&self, at_best: bool) -> Tally {
         let mut tally = Tally::default();
-        for (target, state) in self.plan.targets.iter().zip(&self.states) {
+        for state in &self.states {
             let may_answer = matches!(state, State::Idle | State::Asked { .. });
             if matches!(state, State::Answered { .. }) || (at_best && may_answer) {
-                tally.add(target.primary, false);
+                tally.add(true, false);
             }
         }
         tally
     }
 
     fn state(&self, node: NodeId) -> Option<&State> {
-        let index = self.plan.targets.iter().position(|target| target.node == node)?;
+        let index = self.plan.primaries.iter().position(|target| target.node == node)?;
         self.states.get(index)
     }
 
     fn note(&mut self, node: NodeId, state: State) {
-        let index = self.plan.targets.iter().position(|target| target.node == node);
+        let index = self.plan.primaries.iter().position(|target| target.node == node);
         let slot = index.and_then(|index| self.states.get_mut(index));
         if let Some(slot) = slot.filter(|slot| matches!(slot, State::Asked { .. })) {
             *slot = state;
