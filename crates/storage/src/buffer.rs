@@ -1,29 +1,73 @@
-//! Records that the journal has and the engine has not yet.
+//! What the journal has and the engine has not yet.
 //!
-//! Invariant: a buffered record has been merged with all that was below it, so it alone answers a load.
+//! Invariant: an entry is the final state of its place, merged with all that was below it, so it alone
+//! answers a load. `None` in an entry says that there is nothing, whatever lies below.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
+use jedlik_hashing::NodeId;
 use jedlik_protocol::{PlacedKey, StoredRecord};
+
+use crate::hint::{Hint, HintMark};
 
 /// What a buffered record costs beyond its bytes: the map's entry and the headers of its allocations.
 const OVERHEAD_BYTES: usize = 320;
+/// The same for a hint, which stands in two maps.
+const HINT_OVERHEAD_BYTES: usize = 560;
 
 /// One generation of the buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    records: BTreeMap<PlacedKey, StoredRecord>,
+    records: BTreeMap<PlacedKey, Option<StoredRecord>>,
+    hints: BTreeMap<NodeId, TargetHints>,
     bytes: usize,
     journal_bytes: usize,
 }
 
+#[derive(Debug, Default)]
+struct TargetHints {
+    by_key: BTreeMap<PlacedKey, Option<Hint>>,
+    /// Of those that are there.
+    by_age: BTreeSet<HintMark>,
+}
+
 impl Buffer {
-    pub(crate) fn load(&self, key: &PlacedKey) -> Option<&StoredRecord> {
-        self.records.get(key)
+    /// `None` if it says nothing of `key`.
+    pub(crate) fn load(&self, key: &PlacedKey) -> Option<Option<&StoredRecord>> {
+        self.records.get(key).map(Option::as_ref)
     }
 
-    pub(crate) fn records(&self) -> &BTreeMap<PlacedKey, StoredRecord> {
+    /// `None` if it says nothing of this hint.
+    pub(crate) fn hint(&self, target: NodeId, key: &PlacedKey) -> Option<Option<&Hint>> {
+        self.hints.get(&target)?.by_key.get(key).map(Option::as_ref)
+    }
+
+    pub(crate) fn records(&self) -> &BTreeMap<PlacedKey, Option<StoredRecord>> {
         &self.records
+    }
+
+    /// Every entry of a hint, sorted by target and key.
+    pub(crate) fn hints(&self) -> impl Iterator<Item = (NodeId, &PlacedKey, Option<&Hint>)> {
+        self.hints.iter().flat_map(|(&target, hints)| {
+            hints.by_key.iter().map(move |(key, hint)| (target, key, hint.as_ref()))
+        })
+    }
+
+    /// The places of the target's hints that are there, past `after`, in order.
+    pub(crate) fn marks_after(
+        &self,
+        target: NodeId,
+        after: Option<&HintMark>,
+    ) -> impl Iterator<Item = &HintMark> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let hints = self.hints.get(&target);
+        hints.into_iter().flat_map(move |hints| hints.by_age.range((from, Bound::Unbounded)))
+    }
+
+    /// Whether it says nothing of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.hints.is_empty()
     }
 
     /// What it takes in memory, about.
@@ -36,18 +80,63 @@ impl Buffer {
         self.journal_bytes
     }
 
-    /// Takes the merged record of `key`, whose frame in the journal has `journal_bytes`. The key is
+    /// Takes what `key` holds from now on, whose frame in the journal has `journal_bytes`. The key is
     /// copied, the record has to be detached already.
-    pub(crate) fn put(&mut self, mut key: PlacedKey, record: StoredRecord, journal_bytes: usize) {
+    pub(crate) fn put(
+        &mut self,
+        mut key: PlacedKey,
+        record: Option<StoredRecord>,
+        journal_bytes: usize,
+    ) {
         self.journal_bytes += journal_bytes;
-        let length = record.record.bytes().len();
+        self.bytes += length(record.as_ref());
         if let Some(place) = self.records.get_mut(&key) {
-            self.bytes = self.bytes + length - place.record.bytes().len();
+            self.bytes -= length(place.as_ref());
             *place = record;
             return;
         }
-        self.bytes += length + key.key.bucket().len() + key.key.key().len() + OVERHEAD_BYTES;
+        self.bytes += key_length(&key) + OVERHEAD_BYTES;
         key.key = key.key.detached();
         self.records.insert(key, record);
     }
+
+    /// As [`Self::put`], for the hint of `key` for `target`.
+    pub(crate) fn put_hint(
+        &mut self,
+        target: NodeId,
+        mut key: PlacedKey,
+        record: Option<(u64, StoredRecord)>,
+        journal_bytes: usize,
+    ) {
+        self.journal_bytes += journal_bytes;
+        let hints = self.hints.entry(target).or_default();
+        match hints.by_key.get_key_value(&key) {
+            Some((there, hint)) => {
+                key = there.clone();
+                if let Some(hint) = hint {
+                    self.bytes -= length(Some(&hint.record));
+                    hints.by_age.remove(&hint.mark());
+                }
+            }
+            None => {
+                self.bytes += key_length(&key) + HINT_OVERHEAD_BYTES;
+                key.key = key.key.detached();
+            }
+        }
+        let hint =
+            record.map(|(since_ms, record)| Hint { target, since_ms, key: key.clone(), record });
+        if let Some(hint) = &hint {
+            self.bytes += length(Some(&hint.record));
+            hints.by_age.insert(hint.mark());
+        }
+        hints.by_key.insert(key, hint);
+    }
+}
+
+fn length(record: Option<&StoredRecord>) -> usize {
+    record.map_or(0, |record| record.record.bytes().len())
+}
+
+fn key_length(key: &PlacedKey) -> usize {
+    key.key.bucket().len() + key.key.key().len()
 }

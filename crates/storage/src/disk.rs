@@ -41,7 +41,13 @@ pub trait Disk: Send + 'static {
 
     /// The directory, for messages.
     fn path(&self) -> &Path;
+
+    /// Asks how much room is left.
+    fn free_bytes(&self) -> FreeBytes;
 }
+
+/// Reads the room that is left on a directory's file system for this process, in bytes.
+pub type FreeBytes = Box<dyn Fn() -> io::Result<u64> + Send>;
 
 /// One file that grows at its end.
 pub trait JournalFile: Send {
@@ -107,6 +113,14 @@ impl Disk for Directory {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn free_bytes(&self) -> FreeBytes {
+        let path = self.path.clone();
+        Box::new(move || {
+            let system = rustix::fs::statvfs(&path)?;
+            Ok(system.f_bavail.saturating_mul(system.f_frsize))
+        })
     }
 }
 

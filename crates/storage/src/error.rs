@@ -50,6 +50,17 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// Too little room is left for hints. Nothing changed; records are taken until the disk is full.
+    /// Free some room, or let the hints' targets come back.
+    #[error(
+        "{free_bytes} bytes are free on the disk, less than the {reserve_bytes} that hints leave"
+    )]
+    LowDisk {
+        /// What is left.
+        free_bytes: u64,
+        /// `ShardOptions::disk_reserve_bytes`.
+        reserve_bytes: u64,
+    },
     /// The operating system refused. As for `DiskFull`, the write is not durable.
     #[error("{doing} failed: {source}")]
     Io {

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::{Disk, JournalFile};
+use crate::{Disk, FreeBytes, JournalFile};
 
 mod backend;
 
@@ -240,6 +240,11 @@ impl Disk for FaultyDisk {
 
     fn path(&self) -> &Path {
         Path::new("/faulty")
+    }
+
+    fn free_bytes(&self) -> FreeBytes {
+        let machine = self.machine.clone();
+        Box::new(move || Ok(machine.lock().free_bytes.map_or(u64::MAX, |free| free as u64)))
     }
 }
 

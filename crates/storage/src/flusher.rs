@@ -9,22 +9,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use jedlik_protocol::{PlacedKey, StoredRecord};
 use tracing::warn;
 
 use crate::buffer::Buffer;
 use crate::journal::Message;
+use crate::layers::Frozen;
+use crate::mark::{self, MetadataWrite};
 use crate::stats::SharedCounters;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Writes};
 
 /// The most that one commit of the engine takes, in bytes of records: it bounds the copies made for it.
 const COMMIT_LIMIT_BYTES: usize = 16 << 20;
-
-/// A full buffer.
-pub(crate) struct Frozen {
-    pub(crate) generation: u64,
-    pub(crate) buffer: Buffer,
-}
+/// What an entry counts there beside its record: about its key.
+const ENTRY_BYTES: usize = 64;
 
 /// What became of a flush.
 pub(crate) enum FlushReport {
@@ -73,7 +70,8 @@ impl Flusher {
 
 fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sender<FlushReport>) {
     while let Ok(frozen) = buffers.recv() {
-        while let Err(error) = merge_into(&*settings.engine, &frozen.buffer) {
+        let mark = || vec![mark::reached(frozen.generation)];
+        while let Err(error) = write_into(&*settings.engine, &frozen.buffer, mark()) {
             settings.counters.flush_failures.add(1);
             let shard = settings.shard;
             warn!(shard, %error, "the buffer could not be flushed into the engine; trying again");
@@ -90,18 +88,30 @@ fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sen
     }
 }
 
-/// Merges all of `buffer` into the engine, in sorted batches.
-pub(crate) fn merge_into(engine: &dyn Store, buffer: &Buffer) -> Result<(), StoreError> {
-    let mut batch: Vec<(PlacedKey, StoredRecord)> = Vec::new();
+/// Writes all of `buffer` into the engine, in sorted batches, of which the last has `metadata`.
+pub(crate) fn write_into(
+    engine: &dyn Store,
+    buffer: &Buffer,
+    metadata: Vec<MetadataWrite>,
+) -> Result<(), StoreError> {
+    let mut writes = Writes::default();
     let mut bytes = 0;
     for (key, record) in buffer.records() {
-        bytes += record.record.bytes().len();
-        batch.push((key.clone(), record.clone()));
+        bytes += ENTRY_BYTES + record.as_ref().map_or(0, |record| record.record.bytes().len());
+        writes.records.push((key.clone(), record.clone()));
         if bytes >= COMMIT_LIMIT_BYTES {
-            engine.merge_many(&batch)?;
-            batch.clear();
+            engine.write(&std::mem::take(&mut writes))?;
             bytes = 0;
         }
     }
-    if batch.is_empty() { Ok(()) } else { engine.merge_many(&batch) }
+    for (target, key, hint) in buffer.hints() {
+        bytes += ENTRY_BYTES + hint.map_or(0, |hint| hint.record.record.bytes().len());
+        writes.hints.push((target, key.clone(), hint.cloned()));
+        if bytes >= COMMIT_LIMIT_BYTES {
+            engine.write(&std::mem::take(&mut writes))?;
+            bytes = 0;
+        }
+    }
+    writes.metadata = metadata;
+    if writes.is_empty() { Ok(()) } else { engine.write(&writes) }
 }

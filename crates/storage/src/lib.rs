@@ -5,7 +5,8 @@
 //!
 //! A record's way: [`Shard::apply`] merges it with what is there, puts it into the buffer and queues a
 //! frame; the journal's thread writes and syncs frames in groups and answers; the flusher's thread moves
-//! full buffers into the engine, after which their segments of the journal are removed.
+//! full buffers into the engine, after which their segments of the journal are removed. Hints
+//! ([`Shard::hold`], [`Shard::release`]) and revisions ([`Shard::revise`]) go the same way.
 
 mod buffer;
 mod datadir;
@@ -17,13 +18,17 @@ mod faulty;
 mod fixtures;
 mod flusher;
 mod format;
+mod hint;
 mod identity;
 mod journal;
+mod layers;
+mod ledger;
+mod mark;
 mod memory;
 mod merge;
 mod options;
-mod overlay;
 mod redb_store;
+mod room;
 mod shard;
 mod stats;
 mod store;
@@ -32,13 +37,14 @@ mod store;
 mod tests;
 
 pub use datadir::DataDir;
-pub use disk::{Directory, Disk, JournalFile};
+pub use disk::{Directory, Disk, FreeBytes, JournalFile};
 pub use error::{OpenError, StoreError};
+pub use hint::{Hint, HintMark, HintPage, HintRow, HintRows, HintTotals};
 pub use identity::Identity;
 pub use journal::{DamagedRegion, Recovery};
 pub use memory::MemoryStore;
 pub use options::{ShardIdentity, ShardOptions};
 pub use redb_store::{RedbOptions, RedbStore};
-pub use shard::{Completed, Completion, Shard};
-pub use stats::ShardStats;
-pub use store::{RangePage, RangeQuery, Store};
+pub use shard::{Change, Completed, Completion, Shard};
+pub use stats::{EngineStats, HintStats, ShardStats};
+pub use store::{RangePage, RangeQuery, Store, Writes};

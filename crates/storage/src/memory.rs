@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use jedlik_hashing::{Partition, Position};
+use jedlik_hashing::NodeId;
 use jedlik_protocol::{Key, PlacedKey, StoredRecord};
 
-use crate::merge::merged;
+use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals};
 use crate::store::PageBuilder;
-use crate::{RangePage, RangeQuery, Store, StoreError};
+use crate::{RangePage, RangeQuery, Store, StoreError, Writes};
 
-/// Records in a sorted map.
+/// Records and hints in sorted maps.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: RwLock<Contents>,
@@ -22,8 +22,16 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Contents {
     records: BTreeMap<PlacedKey, StoredRecord>,
+    hints: BTreeMap<NodeId, TargetHints>,
     metadata: BTreeMap<String, Vec<u8>>,
     bytes: u64,
+}
+
+/// The hints of one target, of which there is at least one.
+#[derive(Debug, Default)]
+struct TargetHints {
+    by_age: BTreeMap<HintMark, Hint>,
+    since_ms: BTreeMap<PlacedKey, u64>,
 }
 
 impl MemoryStore {
@@ -42,19 +50,61 @@ impl MemoryStore {
     }
 }
 
+impl Contents {
+    fn put_record(&mut self, key: &PlacedKey, record: Option<&StoredRecord>) {
+        let before = match record {
+            Some(record) => {
+                self.bytes += size(key, record);
+                self.records.insert(key.clone(), record.clone())
+            }
+            None => self.records.remove(key),
+        };
+        self.bytes -= before.map_or(0, |before| size(key, &before));
+    }
+
+    fn put_hint(&mut self, target: NodeId, key: &PlacedKey, hint: Option<&Hint>) {
+        let hints = self.hints.entry(target).or_default();
+        if let Some(since_ms) = hints.since_ms.remove(key) {
+            let before = hints.by_age.remove(&HintMark { since_ms, key: key.clone() });
+            self.bytes -= before.map_or(0, |before| before.size_bytes());
+        }
+        if let Some(hint) = hint {
+            self.bytes += hint.size_bytes();
+            hints.since_ms.insert(key.clone(), hint.since_ms);
+            hints.by_age.insert(hint.mark(), hint.clone());
+        }
+        if hints.by_age.is_empty() {
+            self.hints.remove(&target);
+        }
+    }
+}
+
 impl Store for MemoryStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         Ok(self.read().records.get(key).cloned())
     }
 
-    fn merge_many(&self, batch: &[(PlacedKey, StoredRecord)]) -> Result<(), StoreError> {
+    fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError> {
+        let contents = self.read();
+        Ok(contents.hints.get(&target).and_then(|hints| {
+            let since_ms = *hints.since_ms.get(key)?;
+            hints.by_age.get(&HintMark { since_ms, key: key.clone() }).map(HintRow::from)
+        }))
+    }
+
+    fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         let mut contents = self.write();
-        for (key, record) in batch {
-            let current = contents.records.get(key);
-            let record = merged(current, record.clone())?;
-            let before = current.map_or(0, |current| size(key, current));
-            contents.bytes = contents.bytes - before + size(key, &record);
-            contents.records.insert(key.clone(), record);
+        for (key, record) in &writes.records {
+            contents.put_record(key, record.as_ref());
+        }
+        for (target, key, hint) in &writes.hints {
+            contents.put_hint(*target, key, hint.as_ref());
+        }
+        for (name, value) in &writes.metadata {
+            match value {
+                Some(value) => contents.metadata.insert(name.clone(), value.clone()),
+                None => contents.metadata.remove(name),
+            };
         }
         Ok(())
     }
@@ -70,13 +120,38 @@ impl Store for MemoryStore {
         Ok(page.finish())
     }
 
-    fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.read().metadata.get(name).cloned())
+    fn hints(
+        &self,
+        target: NodeId,
+        after: Option<&HintMark>,
+        limit_hints: usize,
+        limit_bytes: usize,
+    ) -> Result<HintRows, StoreError> {
+        let contents = self.read();
+        let mut page = HintRowsBuilder::new(limit_hints, limit_bytes);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let hints = contents.hints.get(&target).into_iter();
+        for hint in hints.flat_map(|hints| hints.by_age.range((from, Bound::Unbounded))) {
+            if !page.push(HintRow::from(hint.1)) {
+                break;
+            }
+        }
+        Ok(page.finish())
     }
 
-    fn set_metadata(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.write().metadata.insert(name.into(), value.into());
-        Ok(())
+    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+        let contents = self.read();
+        let totals = contents.hints.iter().map(|(&target, hints)| HintTotals {
+            target,
+            count: hints.by_age.len() as u64,
+            bytes: hints.by_age.values().map(Hint::size_bytes).sum(),
+            oldest_ms: hints.by_age.keys().next().map(|mark| mark.since_ms),
+        });
+        Ok(totals.collect())
+    }
+
+    fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.read().metadata.get(name).cloned())
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {
@@ -92,22 +167,22 @@ fn size(key: &PlacedKey, record: &StoredRecord) -> u64 {
     (key.key.bucket().len() + key.key.key().len() + record.record.bytes().len()) as u64
 }
 
-/// The records of the query's partition that lie past its mark.
-pub(crate) fn records_after<'a>(
-    records: &'a BTreeMap<PlacedKey, StoredRecord>,
+/// The entries that the query asks for past its mark, of every bucket.
+pub(crate) fn records_after<'a, T>(
+    records: &'a BTreeMap<PlacedKey, T>,
     query: &'a RangeQuery,
-) -> impl Iterator<Item = (&'a PlacedKey, &'a StoredRecord)> {
-    let first = first_of(query.partition);
+) -> impl Iterator<Item = (&'a PlacedKey, &'a T)> {
+    let first = first_of(query);
     let from = match &query.after {
         Some(after) if *after >= first => Bound::Excluded(after.clone()),
         _ => Bound::Included(first),
     };
-    records.range((from, Bound::Unbounded)).take_while(|(key, _)| key.partition == query.partition)
+    records.range((from, Bound::Unbounded)).take_while(|(key, _)| query.reaches(key))
 }
 
-/// The least key that `partition` could hold.
-fn first_of(partition: Partition) -> PlacedKey {
+/// The least key that `query` could ask for.
+fn first_of(query: &RangeQuery) -> PlacedKey {
     let least: &[u8] = &[0];
     let key = Key::new(least, least).expect("one byte is within the limits");
-    PlacedKey { partition, position: Position(0), key }
+    PlacedKey { partition: query.partition, position: query.first_position(), key }
 }

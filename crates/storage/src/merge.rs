@@ -1,19 +1,44 @@
 //! Applying one record over another as a node keeps them.
 //!
-//! Invariant: the local actor that comes with the newer write wins, and without one the older stays.
+//! Invariant: the local actor that comes with the newer write wins, and without one the older stays. Of
+//! two hints the older time stands.
 
 use jedlik_protocol::{EncodedRecord, StoredRecord};
 
 use crate::StoreError;
+use crate::hint::HintRow;
 
-/// What is to be stored once `new` has been applied over `current`.
+/// What is to be stored once `new` has been applied over `current`. It shares no allocation with `new`,
+/// which else would keep the whole message in memory that it came in.
 ///
 /// Bytes are kept as they came wherever the merged record equals one of the two.
 pub(crate) fn merged(
     current: Option<&StoredRecord>,
     new: StoredRecord,
 ) -> Result<StoredRecord, StoreError> {
-    let Some(current) = current else { return Ok(new) };
+    let arrived = new.record.bytes().as_ptr();
+    let mut stored = match current {
+        Some(current) => merged_over(current, new)?,
+        None => new,
+    };
+    if stored.record.bytes().as_ptr() == arrived {
+        stored.record = stored.record.detached();
+    }
+    Ok(stored)
+}
+
+/// As [`merged`], with the time of a hint.
+pub(crate) fn merged_hint(
+    current: Option<&HintRow>,
+    since_ms: u64,
+    new: StoredRecord,
+) -> Result<(u64, StoredRecord), StoreError> {
+    let oldest_ms = current.map_or(since_ms, |row| row.mark.since_ms.min(since_ms));
+    let record = merged(current.and_then(|row| row.record.as_ref()), new)?;
+    Ok((oldest_ms, record))
+}
+
+fn merged_over(current: &StoredRecord, new: StoredRecord) -> Result<StoredRecord, StoreError> {
     let local = new.local.or(current.local);
     if current.record.bytes() == new.record.bytes() {
         return Ok(StoredRecord { local, record: current.record.clone() });

@@ -36,10 +36,16 @@ pub struct ShardOptions {
     pub sync_interval: Duration,
     /// How long to wait before a failed flush is tried again.
     pub flush_retry: Duration,
+    /// Hints are refused while the journal's file system has less room than this. Nodes that stay away
+    /// then leave room for records.
+    pub disk_reserve_bytes: u64,
+    /// How often the file system is asked for its room, at most.
+    pub disk_check_interval: Duration,
 }
 
 impl ShardOptions {
-    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue, a sync each second.
+    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue, a sync each second, 1 GiB of
+    /// the disk without hints.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
         Self {
@@ -50,6 +56,8 @@ impl ShardOptions {
             queue_limit_bytes: 16 << 20,
             sync_interval: Duration::from_secs(1),
             flush_retry: Duration::from_secs(1),
+            disk_reserve_bytes: 1 << 30,
+            disk_check_interval: Duration::from_secs(1),
         }
     }
 }

@@ -1,32 +1,44 @@
-//! The redb engine: one table of records in key order, one of metadata.
+//! The redb engine: records in key order, hints in the order of their age, metadata.
 //!
 //! Invariant: a batch is one durable commit. After an input or output error redb refuses everything
 //! until its file has been opened anew, so the next call does that.
+//!
+//! ```text
+//! records       key bytes, as in `format.rs`                 -> value, as in `format.rs`
+//! hints         target (8), since_ms (8), key bytes          -> value, whose checksum covers these
+//!                 both big endian, so that they sort by age     bytes instead of the key bytes
+//! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
+//!                                                               these bytes, then of both numbers
+//! metadata      name: "format"                               -> 2 (4 bytes)
+//!                     "journal": see `mark.rs`               -> generation (8)
+//!                     "kept.NAME": see `mark.rs`             -> generation (8), value
+//! ```
+//!
+//! Numbers are little endian where nothing else is said. A file of format 1 has neither table of hints;
+//! it is given them when it is opened.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use jedlik_hashing::NodeId;
 use jedlik_protocol::{PlacedKey, StoredRecord};
 use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, Table, TableDefinition,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
+    WriteTransaction,
 };
 use tracing::{error, warn};
 
-use crate::disk::sync_directory;
 use crate::format::{key_bytes, parse_key, parse_value, value_bytes};
-use crate::merge::merged;
+use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::store::PageBuilder;
-use crate::{OpenError, RangePage, RangeQuery, Store, StoreError};
+use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
-/// The newest format of the tables that is read, and the one that is written.
-const FORMAT: u32 = 1;
-const FORMAT_NAME: &str = "format";
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
-const METADATA: TableDefinition<&str, &[u8]> = TableDefinition::new("metadata");
+mod hints;
+mod tables;
+
+use tables::{FORMAT, METADATA, RECORDS, Tables, create, prepare};
 
 /// The settings of one redb file.
 #[derive(Debug, Clone)]
@@ -41,7 +53,7 @@ impl Default for RedbOptions {
     }
 }
 
-/// Records in one redb file, keyed by bytes in the order of [`PlacedKey`].
+/// Records and hints in one redb file.
 pub struct RedbStore {
     path: PathBuf,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
@@ -49,10 +61,10 @@ pub struct RedbStore {
     opened: RwLock<Option<Opened>>,
 }
 
-/// Fields are dropped in order: the table before the database that it reads.
+/// Fields are dropped in order: the tables before the database that they read.
 struct Opened {
     /// As of the last commit; kept open because opening one costs more than a load.
-    records: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    tables: Tables,
     database: Database,
 }
 
@@ -99,7 +111,7 @@ impl RedbStore {
         if found > FORMAT {
             return Err(OpenError::NewerFormat { path: path.into(), found, known: FORMAT });
         }
-        let opened = Opened { records: records_of(&database).map_err(failed)?, database };
+        let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
         Ok(Self { path: path.into(), opener, opened: RwLock::new(Some(opened)) })
     }
 
@@ -145,8 +157,8 @@ impl RedbStore {
         *opened = None;
         warn!(path = %self.path.display(), "opening the engine's file anew after an error");
         let database = (self.opener)().map_err(|e| store_error(doing, e.into()))?;
-        let records = records_of(&database).map_err(|e| store_error(doing, e))?;
-        *opened = Some(Opened { records, database });
+        let tables = Tables::of(&database).map_err(|e| store_error(doing, e))?;
+        *opened = Some(Opened { tables, database });
         Ok(())
     }
 
@@ -154,7 +166,7 @@ impl RedbStore {
     fn refresh(&self, doing: &'static str) -> Result<(), StoreError> {
         let mut opened = self.write();
         if let Some(opened) = &mut *opened {
-            opened.records = records_of(&opened.database).map_err(|e| store_error(doing, e))?;
+            opened.tables = Tables::of(&opened.database).map_err(|e| store_error(doing, e))?;
         }
         Ok(())
     }
@@ -164,7 +176,7 @@ impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         let bytes = key_bytes(key);
         let value = self.with("reading a record", |opened| {
-            let value = opened.records.get(bytes.as_slice())?;
+            let value = opened.tables.records.get(bytes.as_slice())?;
             Ok(value.map(|value| parse_value(&bytes, value.value())))
         })?;
         value.transpose().map_err(|what| StoreError::Damaged {
@@ -174,18 +186,17 @@ impl Store for RedbStore {
         })
     }
 
-    fn merge_many(&self, batch: &[(PlacedKey, StoredRecord)]) -> Result<(), StoreError> {
+    fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError> {
+        self.with("reading a hint", |opened| hints::load(&opened.tables, target, key))
+    }
+
+    fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         let doing = "writing a batch of records";
         self.with(doing, |opened| {
             let mut transaction = opened.database.begin_write()?;
             // Without it the whole file would be read after a crash.
             transaction.set_quick_repair(true);
-            {
-                let mut table = transaction.open_table(RECORDS)?;
-                for (key, record) in batch {
-                    merge_one(&mut table, key, record)?;
-                }
-            }
+            write_all(&transaction, writes)?;
             Ok(transaction.commit()?)
         })?;
         self.refresh(doing)
@@ -194,13 +205,16 @@ impl Store for RedbStore {
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.with("reading a range of records", |opened| {
             let mut page = PageBuilder::new(query);
-            let from = query.after.as_ref().map(key_bytes);
-            let mut next = from.clone().unwrap_or_default();
-            next = next.max(query.partition.0.to_be_bytes().to_vec());
-            for entry in opened.records.range(next.as_slice()..)? {
+            let after = query.after.as_ref().map(key_bytes);
+            let mut next = query.partition.0.to_be_bytes().to_vec();
+            next.extend_from_slice(&query.first_position().0.to_be_bytes());
+            if let Some(after) = &after {
+                next = next.max(after.clone());
+            }
+            for entry in opened.tables.records.range(next.as_slice()..)? {
                 let (key, value) = entry?;
                 let bytes = key.value();
-                if from.as_deref() == Some(bytes) {
+                if after.as_deref() == Some(bytes) {
                     continue;
                 }
                 if !bytes.starts_with(&query.partition.0.to_be_bytes()) {
@@ -210,12 +224,31 @@ impl Store for RedbStore {
                     error!(path = %self.path.display(), ?bytes, "a key in the engine is damaged");
                     continue;
                 };
+                if !query.reaches(&placed) {
+                    break;
+                }
                 if !page.push(placed, parse_value(bytes, value.value()).ok()) {
                     break;
                 }
             }
             Ok(page.finish())
         })
+    }
+
+    fn hints(
+        &self,
+        target: NodeId,
+        after: Option<&HintMark>,
+        limit_hints: usize,
+        limit_bytes: usize,
+    ) -> Result<HintRows, StoreError> {
+        self.with("reading hints", |opened| {
+            hints::page(&opened.tables, target, after, limit_hints, limit_bytes)
+        })
+    }
+
+    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+        self.with("counting hints", |opened| hints::totals(&opened.tables))
     }
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -225,22 +258,13 @@ impl Store for RedbStore {
         })
     }
 
-    fn set_metadata(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.with("writing metadata", |opened| {
-            let mut transaction = opened.database.begin_write()?;
-            transaction.set_quick_repair(true);
-            transaction.open_table(METADATA)?.insert(name, value)?;
-            Ok(transaction.commit()?)
-        })
-    }
-
     fn size_bytes(&self) -> Result<u64, StoreError> {
         // One that is not a file of the real file system has no size to tell.
         Ok(fs::metadata(&self.path).map_or(0, |metadata| metadata.len()))
     }
 
     fn record_count(&self) -> Result<u64, StoreError> {
-        self.with("counting records", |opened| Ok(opened.records.len()?))
+        self.with("counting records", |opened| Ok(opened.tables.records.len()?))
     }
 }
 
@@ -250,59 +274,30 @@ impl fmt::Debug for RedbStore {
     }
 }
 
-/// Makes the file under another name first: redb can't open one whose making was cut short.
-fn create(path: &Path) -> Result<(), OpenError> {
-    let unfinished = path.with_extension("new");
-    let io = |doing| move |source| OpenError::io(doing, path, source);
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(io("removing what is left of an attempt to make")(error));
+fn write_all(transaction: &WriteTransaction, writes: &Writes) -> Result<(), redb::Error> {
+    if !writes.records.is_empty() {
+        let mut table = transaction.open_table(RECORDS)?;
+        for (key, record) in &writes.records {
+            let bytes = key_bytes(key);
+            match record {
+                Some(record) => {
+                    table.insert(bytes.as_slice(), value_bytes(&bytes, record).as_slice())?
+                }
+                None => table.remove(bytes.as_slice())?,
+            };
         }
-        _ => {}
     }
-    let database = Database::create(&unfinished).map_err(|e| engine_error(path, &e.into()))?;
-    prepare(&database).map_err(|e| engine_error(path, &e))?;
-    drop(database);
-    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;
-    fs::rename(&unfinished, path).map_err(io("naming"))?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
-}
-
-/// Makes the tables if they are not there. Returns the format.
-fn prepare(database: &Database) -> Result<u32, redb::Error> {
-    if let Ok(table) = database.begin_read()?.open_table(METADATA) {
-        let format = table.get(FORMAT_NAME)?;
-        let bytes = format.and_then(|format| format.value().try_into().ok());
-        return Ok(bytes.map_or(u32::MAX, u32::from_le_bytes));
+    if !writes.hints.is_empty() {
+        hints::write(transaction, &writes.hints)?;
     }
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    transaction.open_table(RECORDS)?;
-    transaction.open_table(METADATA)?.insert(FORMAT_NAME, FORMAT.to_le_bytes().as_slice())?;
-    transaction.commit()?;
-    Ok(FORMAT)
-}
-
-fn records_of(
-    database: &Database,
-) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, redb::Error> {
-    Ok(database.begin_read()?.open_table(RECORDS)?)
-}
-
-fn merge_one(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    key: &PlacedKey,
-    record: &StoredRecord,
-) -> Result<(), redb::Error> {
-    let bytes = key_bytes(key);
-    // What is damaged counts as missing.
-    let current =
-        table.get(bytes.as_slice())?.and_then(|value| parse_value(&bytes, value.value()).ok());
-    let record = merged(current.as_ref(), record.clone())
-        .map_err(|_| redb::Error::Corrupted("a record to be stored is malformed".into()))?;
-    if current.as_ref() != Some(&record) {
-        table.insert(bytes.as_slice(), value_bytes(&bytes, &record).as_slice())?;
+    if !writes.metadata.is_empty() {
+        let mut table = transaction.open_table(METADATA)?;
+        for (name, value) in &writes.metadata {
+            match value {
+                Some(value) => table.insert(name.as_str(), value.as_slice())?,
+                None => table.remove(name.as_str())?,
+            };
+        }
     }
     Ok(())
 }

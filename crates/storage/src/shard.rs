@@ -5,27 +5,35 @@
 
 use std::sync::Arc;
 
-use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
+use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
 use tracing::warn;
 
-use crate::buffer::Buffer;
 use crate::disk::{Directory, Disk};
-use crate::flusher::{FlushReport, Flusher, FlusherSettings, Frozen, merge_into};
-use crate::journal::{
-    Batch, Journal, JournalSettings, Message, PAYLOAD_LIMIT_BYTES, Recovery, Replayed, Waiting,
-    push_frame, replay,
-};
+use crate::flusher::{Flusher, FlusherSettings, write_into};
+use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, replay};
+use crate::layers::Layers;
+use crate::ledger::Ledger;
+use crate::mark;
 use crate::merge::merged;
-use crate::overlay::overlay;
+use crate::room::Room;
 use crate::stats::SharedCounters;
-use crate::{OpenError, RangePage, RangeQuery, ShardOptions, ShardStats, Store, StoreError};
+use crate::{
+    EngineStats, HintStats, OpenError, RangePage, RangeQuery, ShardOptions, ShardStats, Store,
+    StoreError, Writes,
+};
 
-/// What became of one applied record.
+mod hints;
+mod queue;
+mod revise;
+
+use queue::Unsent;
+
+/// What became of one change.
 #[derive(Debug, Clone)]
 pub struct Completion {
-    /// As given to [`Shard::apply`].
+    /// As given to [`Shard::apply`] and the like.
     pub ticket: u64,
-    /// `Ok` once the record is as durable as was asked. After an error loads may still show it, and it
+    /// `Ok` once the change is as durable as was asked. After an error loads may still show it, and it
     /// may survive.
     pub result: Result<(), StoreError>,
 }
@@ -34,19 +42,31 @@ pub struct Completion {
 /// [`Shard::submit`] on the caller's. It must not block.
 pub type Completed = Box<dyn Fn(Vec<Completion>) + Send + Sync>;
 
+/// What a change did to a record; nothing if both are equal. A damaged record has no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Of the record that was there.
+    pub before: Option<Digest>,
+    /// Of the record that is there now.
+    pub after: Option<Digest>,
+}
+
 /// The journal, the buffer and the engine of one shard, driven by one thread.
 ///
 /// Dropped without [`Self::close`] it leaves the journal as a crash would: the next open replays it.
 pub struct Shard {
     options: ShardOptions,
-    engine: Arc<dyn Store>,
+    layers: Layers,
+    ledger: Ledger,
+    room: Room,
     completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     counters: Arc<SharedCounters>,
     /// `None` only once the threads are being ended.
     threads: Option<Threads>,
-    active: Buffer,
+    /// Of the active buffer.
     generation: u64,
-    frozen: Option<Arc<Frozen>>,
+    /// The engine's mark as the shard was opened.
+    opened_at: Option<u64>,
     /// Why the frozen buffer is still there, if its flush has failed.
     flush_failure: Option<StoreError>,
     unsent: Unsent,
@@ -58,17 +78,14 @@ struct Threads {
     flusher: Flusher,
 }
 
-/// What was applied since the last submit.
-#[derive(Default)]
-struct Unsent {
-    batch: Batch,
-    buffered: Vec<Completion>,
-}
-
 /// What only the shard's own thread counts.
 #[derive(Default)]
 struct Tally {
     applies: u64,
+    revisions: u64,
+    holds: u64,
+    releases: u64,
+    refused_hints: u64,
     flushes: u64,
     overloads: u64,
 }
@@ -100,8 +117,13 @@ impl Shard {
         engine: Arc<dyn Store>,
         completed: Completed,
     ) -> Result<(Self, Recovery), OpenError> {
-        let replayed = replay(&*disk, options.identity, &*engine, options.buffer_limit_bytes)?;
-        let Replayed { recovery, segments, next_number, next_lsn } = replayed;
+        let replayed = replay(&*disk, options.identity, &engine, options.buffer_limit_bytes)?;
+        let Replayed { recovery, segments, next_number, next_lsn, mark } = replayed;
+        // 0 is that of the segments of format 1.
+        let generation = mark.map_or(1, |mark| mark + 1);
+        let ledger = Ledger::of(&engine.hint_totals()?);
+        let reserve_bytes = options.disk_reserve_bytes;
+        let room = Room::new(disk.free_bytes(), reserve_bytes, options.disk_check_interval);
         let path = disk.path().to_path_buf();
         let io = |doing| move |source| OpenError::Io { doing, path, source };
         segments
@@ -116,6 +138,7 @@ impl Shard {
             identity: options.identity,
             next_number,
             next_lsn,
+            generation,
             sync_interval: options.sync_interval,
             completed: completed.clone(),
             counters: counters.clone(),
@@ -131,13 +154,14 @@ impl Shard {
         .map_err(io("starting the flusher's thread of the journal in"))?;
         let shard = Self {
             options,
-            engine,
+            layers: Layers::over(engine),
+            ledger,
+            room,
             completed,
             counters,
             threads: Some(Threads { journal, flusher }),
-            active: Buffer::default(),
-            generation: 0,
-            frozen: None,
+            generation,
+            opened_at: mark,
             flush_failure: None,
             unsent: Unsent::default(),
             tally: Tally::default(),
@@ -150,11 +174,7 @@ impl Shard {
     /// # Errors
     /// [`StoreError::Damaged`] if it fails its checksum: take it as missing. Otherwise the engine's own.
     pub fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
-        let frozen = || self.frozen.as_ref().and_then(|frozen| frozen.buffer.load(key));
-        if let Some(record) = self.active.load(key).or_else(frozen) {
-            return Ok(Some(record.clone()));
-        }
-        let loaded = self.engine.load(key);
+        let loaded = self.layers.load(key);
         if let Err(error @ StoreError::Damaged { .. }) = &loaded {
             self.counters.damaged_records.add(1);
             warn!(shard = self.options.identity.shard, %error, "a stored record can't be read");
@@ -174,56 +194,16 @@ impl Shard {
         key: PlacedKey,
         record: StoredRecord,
         level: Durability,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Change, StoreError> {
         self.admit()?;
-        let current = match self.load(&key) {
-            Ok(current) => current,
-            // What is damaged counts as missing, and is replaced.
-            Err(StoreError::Damaged { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let arrived = record.record.bytes().as_ptr();
-        let mut stored = merged(current.as_ref(), record)?;
-        if stored.record.bytes().as_ptr() == arrived {
-            // Else the buffer would keep the whole message in memory that the record came in.
-            stored.record = stored.record.detached();
-        }
-        let frame_bytes =
-            push_frame(&mut self.unsent.batch.frames, &key, &stored).map_err(|length_bytes| {
-                StoreError::TooLarge { length_bytes, limit_bytes: PAYLOAD_LIMIT_BYTES }
-            })?;
-        self.counters.queued_bytes.add(frame_bytes as u64);
-        match level {
-            Durability::Buffered => {
-                self.unsent.buffered.push(Completion { ticket, result: Ok(()) });
-            }
-            Durability::Written | Durability::Synced => {
-                self.unsent.batch.waiting.push(Waiting { ticket, level });
-            }
-        }
-        self.active.put(key, stored, frame_bytes);
+        let current = self.layers.current(&key)?;
+        let stored = merged(current.as_ref(), record)?;
+        let before = current.map(|current| current.record.digest());
+        let after = Some(stored.record.digest());
+        let frame_bytes = self.stage(ticket, &key, &Edit::Merge(stored.clone()), level)?;
+        self.layers.active.put(key, Some(stored), frame_bytes);
         self.tally.applies += 1;
-        Ok(())
-    }
-
-    /// Hands everything applied since the last call to the journal's thread, in one message; to be
-    /// called once a turn of the shard's loop.
-    pub fn submit(&mut self) {
-        self.hear_flusher();
-        let Unsent { batch, buffered } = std::mem::take(&mut self.unsent);
-        if !buffered.is_empty() {
-            (self.completed)(buffered);
-        }
-        if batch.frames.is_empty() {
-            return;
-        }
-        let Some(threads) = &self.threads else { return };
-        let sent = threads.journal.sender.send(Message::Submit(batch));
-        if let Err(std::sync::mpsc::SendError(Message::Submit(batch))) = sent {
-            let closed =
-                |w: Waiting| Completion { ticket: w.ticket, result: Err(StoreError::Closed) };
-            (self.completed)(batch.waiting.into_iter().map(closed).collect());
-        }
+        Ok(Change { before, after })
     }
 
     /// A page of records, buffer and engine together.
@@ -231,9 +211,7 @@ impl Shard {
     /// # Errors
     /// The engine's own; damaged records are listed in the page.
     pub fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
-        let page = self.engine.range(query)?;
-        let frozen = self.frozen.as_ref().map(|frozen| &frozen.buffer);
-        let page = overlay(query, page, frozen, &self.active);
+        let page = self.layers.range(query)?;
         self.counters.damaged_records.add(page.damaged.len() as u64);
         for key in &page.damaged {
             warn!(shard = self.options.identity.shard, key = ?key.key, "a stored record can't be read");
@@ -244,43 +222,69 @@ impl Shard {
     /// Counters and sizes.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
-        let frozen = self.frozen.as_ref().map(|frozen| &frozen.buffer);
-        let buffers = || [Some(&self.active), frozen].into_iter().flatten();
-        let counters = &self.counters;
+        let (counters, tally, engine) = (&self.counters, &self.tally, &self.layers.engine);
         ShardStats {
-            applies: self.tally.applies,
+            applies: tally.applies,
+            revisions: tally.revisions,
             appends: counters.appends.value(),
             groups: counters.groups.value(),
             syncs: counters.syncs.value(),
             journal_bytes: counters.journal_bytes.value(),
             queued_bytes: counters.queued_bytes.value(),
             journal_failures: counters.journal_failures.value(),
-            buffer_bytes: buffers().map(|buffer| buffer.bytes() as u64).sum(),
-            buffer_records: buffers().map(|buffer| buffer.records().len() as u64).sum(),
-            flushes: self.tally.flushes,
-            flush_failures: counters.flush_failures.value(),
+            buffer_bytes: self.layers.buffers().map(|buffer| buffer.bytes() as u64).sum(),
+            buffer_records: self.layers.buffers().map(|buffer| buffer.records().len() as u64).sum(),
             damaged_records: counters.damaged_records.value(),
-            overloads: self.tally.overloads,
-            // An engine that can't say has said why to whoever loads from it.
-            engine_bytes: self.engine.size_bytes().unwrap_or(0),
-            engine_records: self.engine.record_count().unwrap_or(0),
+            overloads: tally.overloads,
+            hints: HintStats {
+                count: self.ledger.count(),
+                bytes: self.ledger.bytes(),
+                holds: tally.holds,
+                releases: tally.releases,
+                refusals: tally.refused_hints,
+                damaged: counters.damaged_hints.value(),
+            },
+            engine: EngineStats {
+                // An engine that can't say has said why to whoever loads from it.
+                bytes: engine.size_bytes().unwrap_or(0),
+                records: engine.record_count().unwrap_or(0),
+                flushes: tally.flushes,
+                flush_failures: counters.flush_failures.value(),
+            },
         }
+    }
+
+    /// What [`Self::close_with`] kept under `name` at the last stop, if that was clean and everything is
+    /// as it was then; it is there no more afterwards. To be called before the first change.
+    ///
+    /// # Errors
+    /// The engine's own; it may be there still.
+    pub fn take_metadata(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = mark::kept_name(name);
+        let engine = &self.layers.engine;
+        let Some(kept) = engine.metadata(&name)? else { return Ok(None) };
+        engine.write(&Writes { metadata: vec![(name, None)], ..Writes::default() })?;
+        Ok(self.opened_at.and_then(|mark| mark::parse_kept(&kept, mark)))
     }
 
     /// Moves everything into the engine, durably, and leaves the journal empty.
     ///
     /// # Errors
     /// What the engine or the journal's directory said; the journal still holds everything then.
-    pub fn close(mut self) -> Result<(), StoreError> {
+    pub fn close(self) -> Result<(), StoreError> {
+        self.close_with(&[])
+    }
+
+    /// As [`Self::close`], and keeps `metadata`, names and values, for [`Self::take_metadata`].
+    ///
+    /// # Errors
+    /// As for [`Self::close`]; nothing is kept then.
+    pub fn close_with(mut self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {
         self.submit();
         let Some(Threads { journal, flusher }) = self.threads.take() else { return Ok(()) };
-        // Merging a buffer again that has just been flushed is harmless.
+        // Writing a buffer again that has just been flushed is harmless.
         flusher.join();
-        let flushed = self
-            .frozen
-            .as_ref()
-            .map_or(Ok(()), |frozen| merge_into(&*self.engine, &frozen.buffer))
-            .and_then(|()| merge_into(&*self.engine, &self.active));
+        let flushed = self.flush_all(metadata);
         if flushed.is_ok() && journal.sender.send(Message::Clear).is_err() {
             return Err(StoreError::Closed);
         }
@@ -288,77 +292,17 @@ impl Shard {
         flushed.and(ended)
     }
 
-    /// Whether the next apply will find room, made now if that is possible at once.
-    ///
-    /// Who is about to issue a dot asks first: one that was sent to others and not stored here ends
-    /// the incarnation.
-    ///
-    /// # Errors
-    /// [`StoreError::Overloaded`] or [`StoreError::DiskFull`]: nothing can be applied now.
-    pub fn admit(&mut self) -> Result<(), StoreError> {
-        let queued = self.counters.queued_bytes.value() as usize;
-        if queued >= self.options.queue_limit_bytes {
-            return Err(self.overloaded(
-                "the journal's queue",
-                queued,
-                self.options.queue_limit_bytes,
-            ));
+    fn flush_all(&self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        let Layers { engine, frozen, active } = &self.layers;
+        if let Some(frozen) = frozen {
+            write_into(&**engine, &frozen.buffer, vec![mark::reached(frozen.generation)])?;
         }
-        let (held, limit) = (self.active.bytes(), self.options.buffer_limit_bytes);
-        if held < limit && self.active.journal_bytes() < self.options.segment_limit_bytes {
+        if active.is_empty() && metadata.is_empty() {
             return Ok(());
         }
-        self.hear_flusher();
-        if self.frozen.is_none() {
-            self.freeze();
-            return Ok(());
-        }
-        match &self.flush_failure {
-            Some(full @ StoreError::DiskFull { .. }) => Err(full.clone()),
-            _ if held < limit => {
-                let (held, limit) = (self.active.journal_bytes(), self.options.segment_limit_bytes);
-                Err(self.overloaded("the journal's segment", held, limit))
-            }
-            _ => Err(self.overloaded("the buffer", held, limit)),
-        }
-    }
-
-    fn overloaded(&mut self, what: &'static str, held: usize, limit: usize) -> StoreError {
-        self.tally.overloads += 1;
-        StoreError::Overloaded { what, held_bytes: held, limit_bytes: limit }
-    }
-
-    /// Hands the active buffer to the flusher and begins another, with a segment of its own.
-    fn freeze(&mut self) {
-        // Its frames must all be in segments that go with it.
-        self.submit();
-        let Some(threads) = &self.threads else { return };
-        let frozen = Arc::new(Frozen {
-            generation: self.generation,
-            buffer: std::mem::take(&mut self.active),
-        });
-        self.generation += 1;
-        // If the journal's thread is gone, the next submit says so.
-        let _ = threads.journal.sender.send(Message::Rotate(self.generation));
-        threads.flusher.flush(frozen.clone());
-        self.frozen = Some(frozen);
-    }
-
-    fn hear_flusher(&mut self) {
-        if self.frozen.is_none() {
-            return;
-        }
-        let Some(threads) = &self.threads else { return };
-        while let Ok(report) = threads.flusher.reports.try_recv() {
-            match report {
-                FlushReport::Flushed => {
-                    self.frozen = None;
-                    self.flush_failure = None;
-                    self.tally.flushes += 1;
-                }
-                FlushReport::Failed(error) => self.flush_failure = Some(error),
-            }
-        }
+        let kept = metadata.iter().map(|(name, value)| mark::kept(name, self.generation, value));
+        let metadata = [mark::reached(self.generation)].into_iter().chain(kept).collect();
+        write_into(&**engine, active, metadata)
     }
 }
 

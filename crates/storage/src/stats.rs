@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ShardStats {
     /// Records applied.
     pub applies: u64,
-    /// Records written to the journal.
+    /// Records replaced or removed.
+    pub revisions: u64,
+    /// Changes written to the journal.
     pub appends: u64,
     /// Writes that carried them: one for each group.
     pub groups: u64,
-    /// Syncs of the journal that carried at least one record, whatever became of them.
+    /// Syncs of the journal that carried at least one change, whatever became of them.
     pub syncs: u64,
     /// The segments' size now.
     pub journal_bytes: u64,
@@ -21,20 +23,46 @@ pub struct ShardStats {
     pub journal_failures: u64,
     /// The buffers' size now, the one being flushed included.
     pub buffer_bytes: u64,
-    /// The buffers' records now.
+    /// The buffers' entries of records now.
     pub buffer_records: u64,
-    /// Buffers flushed into the engine.
+    /// Loads and pages that met a damaged record.
+    pub damaged_records: u64,
+    /// Changes refused because of a full buffer or queue.
+    pub overloads: u64,
+    /// Of the hints.
+    pub hints: HintStats,
+    /// Of the engine.
+    pub engine: EngineStats,
+}
+
+/// What became of hints since the shard was opened, and what they amount to now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HintStats {
+    /// Those that are kept now, for all targets.
+    pub count: u64,
+    /// Their size now.
+    pub bytes: u64,
+    /// Records taken in for other nodes.
+    pub holds: u64,
+    /// Hints removed because their targets have them.
+    pub releases: u64,
+    /// Those refused for the sake of the disk's reserve.
+    pub refusals: u64,
+    /// Loads and pages that met a damaged hint.
+    pub damaged: u64,
+}
+
+/// What the engine holds and has been given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Its size now.
+    pub bytes: u64,
+    /// Its records now.
+    pub records: u64,
+    /// Buffers flushed into it.
     pub flushes: u64,
     /// Flushes that failed and are tried again.
     pub flush_failures: u64,
-    /// Loads and pages that met a damaged record.
-    pub damaged_records: u64,
-    /// Applies refused because of a full buffer or queue.
-    pub overloads: u64,
-    /// The engine's size now.
-    pub engine_bytes: u64,
-    /// The engine's records now.
-    pub engine_records: u64,
 }
 
 /// A counter that one thread adds to and others read.
@@ -70,4 +98,5 @@ pub(crate) struct SharedCounters {
     pub(crate) journal_failures: Counter,
     pub(crate) flush_failures: Counter,
     pub(crate) damaged_records: Counter,
+    pub(crate) damaged_hints: Counter,
 }

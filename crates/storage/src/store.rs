@@ -1,14 +1,17 @@
 //! The engine's trait: small, synchronous, built for batches.
 //!
-//! Invariant: records come back in the order of [`PlacedKey`], and one that fails its checksum is
-//! reported, never returned.
+//! Invariant: records come back in the order of [`PlacedKey`] and hints in that of [`HintMark`], and one
+//! that fails its checksum is reported, never returned.
 
-use jedlik_hashing::Partition;
+use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
 
 use crate::StoreError;
+use crate::hint::{Hint, HintMark, HintRow, HintRows, HintTotals};
 
-/// Where a shard's records end up. One thread writes, several read.
+/// Where a shard's records and hints end up. One thread writes, several read.
+///
+/// An engine merges nothing: it holds what the last write said.
 pub trait Store: Send + Sync + 'static {
     /// The record of `key`.
     ///
@@ -16,13 +19,18 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Damaged`] if it fails its checksum; otherwise the engine's own errors.
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError>;
 
-    /// Merges `batch`, sorted by key without repeats, into what is there, and returns once all of it is
-    /// durable. A damaged record is replaced.
+    /// The hint of `key` for `target`.
     ///
     /// # Errors
-    /// The engine's own. All of the batch was stored or none of it, which of the two is unknown;
-    /// merging it again is harmless.
-    fn merge_many(&self, batch: &[(PlacedKey, StoredRecord)]) -> Result<(), StoreError>;
+    /// The engine's own.
+    fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError>;
+
+    /// Stores `writes`, and returns once all of it is durable.
+    ///
+    /// # Errors
+    /// The engine's own. All of it was stored or nothing, which of the two is unknown; storing it again
+    /// is harmless.
+    fn write(&self, writes: &Writes) -> Result<(), StoreError>;
 
     /// A page of one partition's records.
     ///
@@ -30,17 +38,30 @@ pub trait Store: Send + Sync + 'static {
     /// The engine's own; a damaged record is listed in the page instead.
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError>;
 
-    /// What was stored under `name` by [`Self::set_metadata`].
+    /// A page of one target's hints past `after`: at most `limit_hints`, ending with the one that takes
+    /// it past `limit_bytes`, and at least one if there is one.
+    ///
+    /// # Errors
+    /// The engine's own.
+    fn hints(
+        &self,
+        target: NodeId,
+        after: Option<&HintMark>,
+        limit_hints: usize,
+        limit_bytes: usize,
+    ) -> Result<HintRows, StoreError>;
+
+    /// What is kept for each target, sorted by target; reads as much as there are hints.
+    ///
+    /// # Errors
+    /// The engine's own.
+    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError>;
+
+    /// What was last written under `name` as metadata.
     ///
     /// # Errors
     /// The engine's own.
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
-
-    /// Stores `value` under `name`, durably.
-    ///
-    /// # Errors
-    /// The engine's own; the old value or the new one is there then.
-    fn set_metadata(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
 
     /// The room that it takes on disk, or in memory for an engine without one, in bytes.
     ///
@@ -55,11 +76,34 @@ pub trait Store: Send + Sync + 'static {
     fn record_count(&self) -> Result<u64, StoreError>;
 }
 
+/// What an engine is to hold from now on; `None` removes.
+#[derive(Debug, Clone, Default)]
+pub struct Writes {
+    /// Sorted by key, without repeats.
+    pub records: Vec<(PlacedKey, Option<StoredRecord>)>,
+    /// Sorted by target and key, without repeats.
+    pub hints: Vec<(NodeId, PlacedKey, Option<Hint>)>,
+    /// By name.
+    pub metadata: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Writes {
+    /// Whether nothing would change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.hints.is_empty() && self.metadata.is_empty()
+    }
+}
+
 /// Which records a page should hold.
 #[derive(Debug, Clone)]
 pub struct RangeQuery {
     /// Of which partition.
     pub partition: Partition,
+    /// Only at this position or past it.
+    pub from: Option<Position>,
+    /// Only at this position or before it.
+    pub to: Option<Position>,
     /// Only past this key.
     pub after: Option<PlacedKey>,
     /// Only this bucket's.
@@ -77,6 +121,16 @@ impl RangeQuery {
     pub(crate) fn wants(&self, key: &PlacedKey) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket == key.key.bucket())
     }
+
+    /// Where the records begin that are asked for, whatever lies past `after`.
+    pub(crate) fn first_position(&self) -> Position {
+        self.from.unwrap_or(Position(0))
+    }
+
+    /// Whether `key`, which is not before the first position, is not past the last.
+    pub(crate) fn reaches(&self, key: &PlacedKey) -> bool {
+        key.partition == self.partition && self.to.is_none_or(|to| key.position <= to)
+    }
 }
 
 /// Records in order, and how far they reach.
@@ -84,7 +138,7 @@ impl RangeQuery {
 pub struct RangePage {
     /// Those that were asked for.
     pub records: Vec<(PlacedKey, StoredRecord)>,
-    /// The last key that was looked at; `None` if the partition's end was reached.
+    /// The last key that was looked at; `None` if the end of what was asked for was reached.
     pub until: Option<PlacedKey>,
     /// Keys up to there whose records fail their checksums.
     pub damaged: Vec<PlacedKey>,

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::disk::{Disk, JournalFile};
 use crate::{ShardIdentity, StoreError};
 
-use super::frame;
+use super::frame::{self, FORMAT};
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 
 /// The shard's segments, of which at most one is open.
@@ -34,7 +34,7 @@ struct Segment {
     name: String,
     file: Box<dyn JournalFile>,
     length_bytes: u64,
-    /// The last generation that has frames in it.
+    /// To which all of its frames belong.
     generation: u64,
     dirty: bool,
 }
@@ -52,6 +52,7 @@ impl Appender {
         identity: ShardIdentity,
         next_number: u64,
         next_lsn: u64,
+        generation: u64,
     ) -> Self {
         Self {
             disk,
@@ -63,7 +64,7 @@ impl Appender {
             next_number,
             next_lsn,
             synced_through: next_lsn - 1,
-            generation: 0,
+            generation,
             unsure: None,
         }
     }
@@ -92,7 +93,6 @@ impl Appender {
             return Err(error);
         }
         segment.length_bytes += frames.len() as u64;
-        segment.generation = self.generation;
         segment.dirty = true;
         self.next_lsn += count;
         Ok(count)
@@ -116,8 +116,8 @@ impl Appender {
         Ok(())
     }
 
-    /// From now on frames belong to `generation`, in a segment of their own if one can be made: it is,
-    /// with the next append.
+    /// From now on frames belong to `generation`, in a segment of their own, which is made with the next
+    /// append.
     pub(super) fn rotate(&mut self, generation: u64) {
         self.generation = generation;
         if self.is_dirty()
@@ -158,10 +158,12 @@ impl Appender {
     fn create(&mut self) -> Result<Segment, StoreError> {
         let number = self.next_number;
         let header = Header {
+            format: FORMAT,
             identity: self.identity,
             number,
             first_lsn: self.next_lsn,
             synced_through: self.synced_through,
+            generation: self.generation,
             salt: self.salt,
         };
         let name = segment::name(number);

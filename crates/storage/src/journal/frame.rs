@@ -1,13 +1,19 @@
-//! One record in the journal: how it is written and how it is recognised.
+//! One change in the journal: how it is written and how it is recognised.
 //!
 //! Invariant: a frame is accepted only if its checksum matches under its segment's salt, so bytes that
 //! a client put into a value never pass for a frame.
 
 use crc32fast::Hasher;
+use jedlik_hashing::NodeId;
 use jedlik_protocol::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES, RECORD_LIMIT_MAX_BYTES};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::format;
+
+/// The newest format of segments and their frames that is read, and the one that is written.
+pub(super) const FORMAT: u32 = 2;
+/// In this format every frame is a record merged, and says so nowhere.
+pub(super) const FORMAT_OF_MERGES: u32 = 1;
 
 /// Where a reader that has lost its way looks for the next frame.
 pub(super) const MAGIC: [u8; 4] = *b"\xf1jRF";
@@ -22,31 +28,75 @@ const LENGTH: std::ops::Range<usize> = 8..12;
 const LSN: std::ops::Range<usize> = 12..20;
 const SYNCED_THROUGH: std::ops::Range<usize> = 20..28;
 
+const MERGE: u8 = 1;
+const SET: u8 = 2;
+const REMOVE: u8 = 3;
+const HOLD: u8 = 4;
+const RELEASE: u8 = 5;
+
+/// What a frame does to its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Edit {
+    /// Merges into the record.
+    Merge(StoredRecord),
+    /// Replaces the record.
+    Set(StoredRecord),
+    /// Removes the record.
+    Remove,
+    /// Merges into the hint for `target`.
+    Hold {
+        /// Whom it is for.
+        target: NodeId,
+        /// The hint's time; the older one stands.
+        since_ms: u64,
+        /// What it holds.
+        record: StoredRecord,
+    },
+    /// Removes the hint for `target`.
+    Release {
+        /// Whom it was for.
+        target: NodeId,
+    },
+}
+
 /// Appends a frame whose place in the journal is not known yet: [`seal`] fills that in.
 ///
 /// Returns the frame's length; past the limit of a payload nothing is appended and the payload's length
 /// is the error.
-pub(crate) fn push(
-    out: &mut Vec<u8>,
-    key: &PlacedKey,
-    record: &StoredRecord,
-) -> Result<usize, usize> {
+pub(crate) fn push(out: &mut Vec<u8>, key: &PlacedKey, edit: &Edit) -> Result<usize, usize> {
     let start = out.len();
-    out.extend_from_slice(&[0; FRAME_HEADER_BYTES + 2]);
-    let key_start = out.len();
+    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+    out.push(match edit {
+        Edit::Merge(_) => MERGE,
+        Edit::Set(_) => SET,
+        Edit::Remove => REMOVE,
+        Edit::Hold { .. } => HOLD,
+        Edit::Release { .. } => RELEASE,
+    });
+    let length_start = out.len();
+    out.extend_from_slice(&[0; 2]);
     format::push_key(out, key);
-    let key_bytes = out.len() - key_start;
-    format::push_body(out, record);
+    let key_bytes = out.len() - length_start - 2;
+    match edit {
+        Edit::Merge(record) | Edit::Set(record) => format::push_body(out, record),
+        Edit::Remove => {}
+        Edit::Hold { target, since_ms, record } => {
+            out.extend_from_slice(&target.0.to_le_bytes());
+            out.extend_from_slice(&since_ms.to_le_bytes());
+            format::push_body(out, record);
+        }
+        Edit::Release { target } => out.extend_from_slice(&target.0.to_le_bytes()),
+    }
     let payload_bytes = out.len() - start - FRAME_HEADER_BYTES;
     let key_length = u16::try_from(key_bytes).ok().filter(|_| payload_bytes <= PAYLOAD_LIMIT_BYTES);
     let Some(key_length) = key_length else {
         out.truncate(start);
         return Err(payload_bytes);
     };
+    out[length_start..length_start + 2].copy_from_slice(&key_length.to_le_bytes());
     let frame = &mut out[start..];
     frame[..4].copy_from_slice(&MAGIC);
     frame[LENGTH].copy_from_slice(&(payload_bytes as u32).to_le_bytes());
-    frame[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + 2].copy_from_slice(&key_length.to_le_bytes());
     Ok(frame.len())
 }
 
@@ -71,13 +121,13 @@ pub(super) struct Frame {
     pub(super) lsn: u64,
     pub(super) synced_through: u64,
     pub(super) key: PlacedKey,
-    pub(super) record: StoredRecord,
+    pub(super) edit: Edit,
     /// In the file.
     pub(super) length_bytes: usize,
 }
 
-/// Reads the frame at the start of `bytes`; `None` if there is none.
-pub(super) fn parse(bytes: &[u8], salt: u32) -> Option<Frame> {
+/// Reads the frame at the start of `bytes`, in a segment of `format`; `None` if there is none.
+pub(super) fn parse(bytes: &[u8], salt: u32, format: u32) -> Option<Frame> {
     if bytes.len() < FRAME_HEADER_BYTES || bytes[..4] != MAGIC {
         return None;
     }
@@ -89,15 +139,40 @@ pub(super) fn parse(bytes: &[u8], salt: u32) -> Option<Frame> {
     if checksum(frame, salt).to_le_bytes() != frame[CHECKSUM] {
         return None;
     }
-    let (key_length, rest) = frame[FRAME_HEADER_BYTES..].split_first_chunk::<2>()?;
+    let payload = &frame[FRAME_HEADER_BYTES..];
+    let (&kind, payload) =
+        if format == FORMAT_OF_MERGES { (&MERGE, payload) } else { payload.split_first()? };
+    let (key_length, rest) = payload.split_first_chunk::<2>()?;
     let (key, body) = rest.split_at_checked(u16::from_le_bytes(*key_length).into())?;
     Some(Frame {
         lsn: number(&frame[LSN]),
         synced_through: number(&frame[SYNCED_THROUGH]),
         key: format::parse_key(key)?,
-        record: format::parse_body(body)?,
+        edit: parse_edit(kind, body)?,
         length_bytes: frame.len(),
     })
+}
+
+fn parse_edit(kind: u8, body: &[u8]) -> Option<Edit> {
+    match kind {
+        MERGE => format::parse_body(body).map(Edit::Merge),
+        SET => format::parse_body(body).map(Edit::Set),
+        REMOVE => body.is_empty().then_some(Edit::Remove),
+        HOLD => {
+            let (target, rest) = body.split_first_chunk()?;
+            let (since_ms, rest) = rest.split_first_chunk()?;
+            Some(Edit::Hold {
+                target: NodeId(u64::from_le_bytes(*target)),
+                since_ms: u64::from_le_bytes(*since_ms),
+                record: format::parse_body(rest)?,
+            })
+        }
+        RELEASE => {
+            let target = u64::from_le_bytes(body.try_into().ok()?);
+            Some(Edit::Release { target: NodeId(target) })
+        }
+        _ => None,
+    }
 }
 
 fn payload_length(frame: &[u8]) -> usize {

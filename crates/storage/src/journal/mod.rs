@@ -1,35 +1,59 @@
-//! The journal: every record is appended here before it is acknowledged (design 3).
+//! The journal: every change is appended here before it is acknowledged (design 3).
 //!
-//! Invariant: frames are numbered without gaps in the order in which they were applied, and a segment
-//! is removed only when the engine durably holds all that its frames say.
+//! Invariant: frames are numbered without gaps in the order in which they were made, and a segment is
+//! removed only when the engine durably holds all that its frames say.
 //!
 //! A journal is a directory of segments named by a number of 20 digits and `.journal`. A segment is a
 //! header, then frames. Numbers are little endian.
 //!
 //! ```text
 //! header   0  8  magic "jedlikJ\n"
-//!          8  4  format: 1
+//!          8  4  format: 2
 //!         12  4  shard
 //!         16  8  cluster
 //!         24  8  node
 //!         32  8  the segment's number
 //!         40  8  the number of its first frame
 //!         48  8  the last frame known to be synced when it was begun
-//!         56  4  salt, random
-//!         60  4  CRC-32 of the bytes before
+//!         56  8  the generation of the buffer to which its frames belong
+//!         64  4  salt, random
+//!         68  4  CRC-32 of the bytes before
 //!
 //! frame    0  4  magic F1 6A 52 46
 //!          4  4  CRC-32, started from the salt, of the bytes after
 //!          8  4  the payload's length
 //!         12  8  the frame's number (lsn)
 //!         20  8  the last frame known to be synced when this one was written
-//!         28     payload: the length of the key's bytes (2), the key's bytes, the record's body,
-//!                both as in `format.rs`
+//!         28     payload
+//!
+//! payload  0  1  what it does: 1 merges a record, 2 replaces one, 3 removes one, 4 merges a hint,
+//!                5 removes one
+//!          1  2  the length of the key's bytes
+//!          3     the key's bytes, as in `format.rs`
+//!             8  of a hint: the target
+//!             8  of a hint that is merged: since_ms
+//!                of all but the removals: the record's body, as in `format.rs`
 //! ```
 //!
+//! In format 1 the header has no generation, which counts as 0, and is 8 bytes shorter; a payload has no
+//! first byte, and merges a record.
+//!
 //! A frame that can't be read was torn by the crash, unless a later one says that it had been synced:
-//! then it was damaged. Either way every frame that can be read is replayed, which is safe because
-//! records merge.
+//! then it was damaged. Either way every frame that can be read is replayed. That is safe if a record
+//! whose removal was replayed into the engine before is not merged into it again by an older frame alone.
+//!
+//! So what is replayed must always be all that the engine holds of the journal, or more. Removing
+//! segments in order would not see to that: after a power cut any of the removed may be there again, the
+//! rest not. Therefore the engine keeps a mark, the last generation that it holds all of, and changes it
+//! in the same commit as the last of that generation's changes (`mark.rs`). A segment of a generation up
+//! to the mark is a leftover, is not read, and is removed again. A segment past the mark is still there,
+//! because segments are removed only after the mark has passed them. So it is replayed with all that came
+//! after it, and whatever a commit, or a replay cut short, has put into the engine before is made again,
+//! in the same order, with the same end. A lost or damaged segment changes nothing about that: it is no
+//! leftover of anything, and the changes missing in it are reported.
+//!
+//! One thing is left to chance: of changes that nobody was told to be synced, a power cut may undo an
+//! earlier one of a key and spare a later one, if the engine had it already.
 
 mod appender;
 #[cfg(test)]
@@ -42,7 +66,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{PAYLOAD_LIMIT_BYTES, push as push_frame};
+pub(crate) use frame::{Edit, PAYLOAD_LIMIT_BYTES, push as push_frame};
 pub use replay::{DamagedRegion, Recovery};
 pub(crate) use replay::{Replayed, replay};
 pub(crate) use writer::{Batch, Journal, JournalSettings, Message, Waiting};

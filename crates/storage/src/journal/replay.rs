@@ -1,18 +1,20 @@
 //! Reading the journal after a crash.
 //!
-//! Invariant: every frame that can be read is replayed, and bytes that can't be read are damage exactly
-//! when a later frame says that the records missing there had been synced.
+//! Invariant: every frame past the engine's mark that can be read is replayed, in order, and bytes that
+//! can't be read are damage exactly when a later frame says that the changes missing there had been synced.
 
-use std::collections::BTreeMap;
-
-use jedlik_protocol::{PlacedKey, StoredRecord};
+use std::mem;
+use std::sync::Arc;
 
 use crate::disk::Disk;
-use crate::merge::merged;
-use crate::{OpenError, ShardIdentity, Store};
+use crate::flusher::write_into;
+use crate::layers::Layers;
+use crate::mark::{self, MetadataWrite};
+use crate::merge::{merged, merged_hint};
+use crate::{OpenError, ShardIdentity, Store, StoreError};
 
-use super::frame::{self, Frame, MAGIC};
-use super::segment::{self, FORMAT, Header, HeaderError, SEGMENT_HEADER_BYTES};
+use super::frame::{self, Edit, FORMAT, Frame, MAGIC};
+use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 
 /// What opening a shard found in its journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,14 +50,16 @@ pub(crate) struct Replayed {
     pub(crate) segments: Vec<String>,
     pub(crate) next_number: u64,
     pub(crate) next_lsn: u64,
+    /// What the engine's mark is now.
+    pub(crate) mark: Option<u64>,
 }
 
-/// Reads every segment on `disk` and merges what they hold into `engine`, in sorted batches of about
-/// `batch_bytes`. The segments stay where they are.
+/// Reads every segment on `disk` and plays what they hold past its mark into `engine`, in sorted batches
+/// of about `batch_bytes`. The segments stay where they are.
 pub(crate) fn replay(
     disk: &dyn Disk,
     identity: ShardIdentity,
-    engine: &dyn Store,
+    engine: &Arc<dyn Store>,
     batch_bytes: usize,
 ) -> Result<Replayed, OpenError> {
     let io = |doing, source| OpenError::io(doing, disk.path(), source);
@@ -63,15 +67,21 @@ pub(crate) fn replay(
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
     numbers.sort_unstable();
     let mut reader = Reader::default();
-    let mut batch = Batch { engine, limit_bytes: batch_bytes, records: BTreeMap::new(), bytes: 0 };
+    let mut batch = Batch { layers: Layers::over(engine.clone()), limit_bytes: batch_bytes };
+    let held = mark::load(&**engine)?;
+    let mut reached = held;
     for &number in &numbers {
         let name = segment::name(number);
         let bytes = disk.read(&name).map_err(|source| io("reading a segment in", source))?;
         match Header::parse(&bytes) {
             Ok(header) => {
                 check_identity(disk, &name, identity, header.identity)?;
+                if held.is_some_and(|held| header.generation <= held) {
+                    continue;
+                }
+                reached = reached.max(Some(header.generation));
                 reader.segment(&name, &header);
-                reader.frames(&name, &bytes, header.salt, |frame| batch.add(frame))?;
+                reader.frames(&name, &bytes, &header, |frame| batch.add(frame))?;
             }
             Err(HeaderError::Newer(found)) => {
                 let path = disk.path().join(name);
@@ -80,7 +90,9 @@ pub(crate) fn replay(
             Err(HeaderError::Unreadable) => reader.headless(&name, bytes.len()),
         }
     }
-    batch.flush()?;
+    if reached != held {
+        batch.flush(reached.map(mark::reached).into_iter().collect())?;
+    }
     let next_lsn = reader.expected.unwrap_or(1);
     let mut recovery = reader.judge();
     recovery.segments = numbers.len() as u64;
@@ -89,6 +101,7 @@ pub(crate) fn replay(
         next_number: numbers.last().map_or(1, |last| last + 1),
         segments: numbers.into_iter().map(segment::name).collect(),
         next_lsn,
+        mark: reached,
     })
 }
 
@@ -116,29 +129,44 @@ fn check_identity(
     })
 }
 
-/// Records on their way into the engine.
-struct Batch<'a> {
-    engine: &'a dyn Store,
+/// Changes on their way into the engine.
+struct Batch {
+    layers: Layers,
     limit_bytes: usize,
-    records: BTreeMap<PlacedKey, StoredRecord>,
-    bytes: usize,
 }
 
-impl Batch<'_> {
+impl Batch {
     fn add(&mut self, frame: Frame) -> Result<(), OpenError> {
-        self.bytes += frame.length_bytes;
-        let record = merged(self.records.get(&frame.key), frame.record)?;
-        self.records.insert(frame.key, record);
-        if self.bytes >= self.limit_bytes { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), OpenError> {
-        let records: Vec<_> = std::mem::take(&mut self.records).into_iter().collect();
-        self.bytes = 0;
-        if !records.is_empty() {
-            self.engine.merge_many(&records)?;
+        self.play(frame)?;
+        if self.layers.active.journal_bytes() >= self.limit_bytes {
+            self.flush(Vec::new())?;
         }
         Ok(())
+    }
+
+    fn play(&mut self, frame: Frame) -> Result<(), StoreError> {
+        let Frame { key, edit, length_bytes, .. } = frame;
+        let layers = &mut self.layers;
+        match edit {
+            Edit::Merge(record) => {
+                let record = merged(layers.current(&key)?.as_ref(), record)?;
+                layers.active.put(key, Some(record), length_bytes);
+            }
+            Edit::Set(record) => layers.active.put(key, Some(record), length_bytes),
+            Edit::Remove => layers.active.put(key, None, length_bytes),
+            Edit::Hold { target, since_ms, record } => {
+                let current = layers.hint(target, &key)?;
+                let held = merged_hint(current.as_ref(), since_ms, record)?;
+                layers.active.put_hint(target, key, Some(held), length_bytes);
+            }
+            Edit::Release { target } => layers.active.put_hint(target, key, None, length_bytes),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, metadata: Vec<MetadataWrite>) -> Result<(), StoreError> {
+        let buffer = mem::take(&mut self.layers.active);
+        write_into(&*self.layers.engine, &buffer, metadata)
     }
 }
 
@@ -179,13 +207,14 @@ impl Reader {
         &mut self,
         name: &str,
         bytes: &[u8],
-        salt: u32,
+        header: &Header,
         mut replay: impl FnMut(Frame) -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
-        let mut offset = SEGMENT_HEADER_BYTES;
+        let mut offset = header.length_bytes();
         while offset < bytes.len() {
             let expected = self.expected.unwrap_or(0);
-            let found = frame::parse(&bytes[offset..], salt).filter(|f| f.lsn >= expected);
+            let found = frame::parse(&bytes[offset..], header.salt, header.format);
+            let found = found.filter(|frame| frame.lsn >= expected);
             let Some(frame) = found else {
                 let next = next_candidate(bytes, offset + 1);
                 self.skip(name, offset, next - offset);
@@ -218,7 +247,7 @@ impl Reader {
     /// Something that can be read says that `lsn` comes next: settles what went before it.
     fn arrive(&mut self, name: &str, offset: usize, lsn: u64) {
         let expected = self.expected.unwrap_or(lsn);
-        let mut regions = std::mem::take(&mut self.unread);
+        let mut regions = mem::take(&mut self.unread);
         if regions.is_empty() && lsn > expected {
             regions.push(Region { segment: name.into(), offset, length: 0, certain: false });
         }
@@ -232,8 +261,7 @@ impl Reader {
 
     fn judge(mut self) -> Recovery {
         let next = self.expected.unwrap_or(1);
-        let ending =
-            std::mem::take(&mut self.unread).into_iter().map(|region| (region, next, next));
+        let ending = mem::take(&mut self.unread).into_iter().map(|region| (region, next, next));
         for (region, from, until) in self.gaps.into_iter().chain(ending) {
             let lost = until.min(self.synced_through + 1).saturating_sub(from);
             if lost > 0 || region.certain {

@@ -3,22 +3,28 @@
 //! Invariant: the header is synced before the first frame is appended, so a segment that is longer
 //! than its header and has none that can be read is damaged, not torn.
 
-use crate::ShardIdentity;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
 
-/// The newest format that is read, and the one that is written.
-pub(super) const FORMAT: u32 = 1;
+use crate::ShardIdentity;
+
+use super::frame::{FORMAT, FORMAT_OF_MERGES};
+
 /// Before the first frame.
-pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
+pub(super) const SEGMENT_HEADER_BYTES: usize = 72;
+/// The same in segments of format 1, which have no generation.
+pub(super) const SEGMENT_HEADER_BYTES_1: usize = 64;
 
 const MAGIC: [u8; 8] = *b"jedlikJ\n";
 const SUFFIX: &str = ".journal";
-const CHECKSUM_AT: usize = 60;
+/// The checksum ends the header.
+const CHECKSUM_BYTES: usize = 4;
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
+    /// Of the header and of the frames.
+    pub(super) format: u32,
     pub(super) identity: ShardIdentity,
     /// Counts the segments of a shard.
     pub(super) number: u64,
@@ -26,6 +32,8 @@ pub(super) struct Header {
     pub(super) first_lsn: u64,
     /// The last frame known to be synced when the segment was begun.
     pub(super) synced_through: u64,
+    /// The generation of the buffer to which all its frames belong; 0 in format 1.
+    pub(super) generation: u64,
     /// Drawn at random; its frames' checksums start from it.
     pub(super) salt: u32,
 }
@@ -35,7 +43,7 @@ pub(super) struct Header {
 pub(super) enum HeaderError {
     /// Cut short or damaged.
     Unreadable,
-    /// Of this format, which is newer than [`FORMAT`].
+    /// Of this format, which is newer than any known.
     Newer(u32),
 }
 
@@ -50,6 +58,12 @@ pub(super) fn number(name: &str) -> Option<u64> {
 }
 
 impl Header {
+    /// Where its first frame begins.
+    pub(super) fn length_bytes(&self) -> usize {
+        if self.format == FORMAT_OF_MERGES { SEGMENT_HEADER_BYTES_1 } else { SEGMENT_HEADER_BYTES }
+    }
+
+    /// The bytes of a header of the present format.
     pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut out = [0; SEGMENT_HEADER_BYTES];
         out[..8].copy_from_slice(&MAGIC);
@@ -60,34 +74,56 @@ impl Header {
         out[32..40].copy_from_slice(&self.number.to_le_bytes());
         out[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
         out[48..56].copy_from_slice(&self.synced_through.to_le_bytes());
-        out[56..60].copy_from_slice(&self.salt.to_le_bytes());
-        let checksum = crc32fast::hash(&out[..CHECKSUM_AT]);
-        out[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        out[56..64].copy_from_slice(&self.generation.to_le_bytes());
+        out[64..68].copy_from_slice(&self.salt.to_le_bytes());
+        let checksum = crc32fast::hash(&out[..SEGMENT_HEADER_BYTES - CHECKSUM_BYTES]);
+        out[SEGMENT_HEADER_BYTES - CHECKSUM_BYTES..].copy_from_slice(&checksum.to_le_bytes());
         out
     }
 
     /// Reads the header at the start of `bytes`.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let header = bytes.first_chunk::<SEGMENT_HEADER_BYTES>().ok_or(HeaderError::Unreadable)?;
-        let four = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i]));
-        let eight = |at: usize| u64::from(four(at)) | u64::from(four(at + 4)) << 32;
-        if header[..8] != MAGIC || crc32fast::hash(&header[..CHECKSUM_AT]) != four(CHECKSUM_AT) {
+        if bytes.len() < SEGMENT_HEADER_BYTES_1 || bytes[..8] != MAGIC {
             return Err(HeaderError::Unreadable);
         }
-        if four(8) > FORMAT {
-            return Err(HeaderError::Newer(four(8)));
+        let format = four(bytes, 8);
+        let length = match format {
+            FORMAT_OF_MERGES => SEGMENT_HEADER_BYTES_1,
+            _ => SEGMENT_HEADER_BYTES,
+        };
+        let header = bytes.get(..length).ok_or(HeaderError::Unreadable)?;
+        let (covered, checksum) = header.split_at(length - CHECKSUM_BYTES);
+        if crc32fast::hash(covered).to_le_bytes() != checksum {
+            return Err(HeaderError::Unreadable);
         }
-        let shard = u16::try_from(four(12)).map_err(|_| HeaderError::Unreadable)?;
+        if format > FORMAT {
+            return Err(HeaderError::Newer(format));
+        }
+        let shard = u16::try_from(four(header, 12)).map_err(|_| HeaderError::Unreadable)?;
+        let (generation, salt) = match format {
+            FORMAT_OF_MERGES => (0, four(header, 56)),
+            _ => (eight(header, 56), four(header, 64)),
+        };
         Ok(Self {
+            format,
             identity: ShardIdentity {
-                cluster: ClusterId(eight(16)),
-                node: NodeId(eight(24)),
+                cluster: ClusterId(eight(header, 16)),
+                node: NodeId(eight(header, 24)),
                 shard,
             },
-            number: eight(32),
-            first_lsn: eight(40),
-            synced_through: eight(48),
-            salt: four(56),
+            number: eight(header, 32),
+            first_lsn: eight(header, 40),
+            synced_through: eight(header, 48),
+            generation,
+            salt,
         })
     }
+}
+
+fn four(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]))
+}
+
+fn eight(bytes: &[u8], at: usize) -> u64 {
+    u64::from(four(bytes, at)) | u64::from(four(bytes, at + 4)) << 32
 }

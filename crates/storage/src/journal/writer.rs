@@ -33,7 +33,7 @@ pub(crate) enum Message {
     Clear,
 }
 
-/// Frames without numbers, and who waits for them.
+/// Frames without numbers, and who waits for them and all before them.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) frames: Vec<u8>,
@@ -52,6 +52,8 @@ pub(crate) struct JournalSettings {
     pub(crate) identity: ShardIdentity,
     pub(crate) next_number: u64,
     pub(crate) next_lsn: u64,
+    /// Of the frames that come first.
+    pub(crate) generation: u64,
     pub(crate) sync_interval: Duration,
     pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     pub(crate) counters: Arc<SharedCounters>,
@@ -67,9 +69,9 @@ impl Journal {
     pub(crate) fn start(settings: JournalSettings) -> io::Result<Self> {
         let (sender, messages) = channel();
         let name = format!("journal-{}", settings.identity.shard);
-        let JournalSettings { disk, identity, next_number, next_lsn, .. } = settings;
+        let JournalSettings { disk, identity, next_number, next_lsn, generation, .. } = settings;
         let writer = Writer {
-            appender: Appender::new(disk, identity, next_number, next_lsn),
+            appender: Appender::new(disk, identity, next_number, next_lsn, generation),
             messages,
             completed: settings.completed,
             counters: settings.counters,
@@ -172,32 +174,43 @@ impl Writer {
     }
 
     fn write_group(&mut self) {
-        let Batch { mut frames, waiting } = std::mem::take(&mut self.group);
-        if frames.is_empty() {
+        let Batch { frames, waiting } = std::mem::take(&mut self.group);
+        if frames.is_empty() && waiting.is_empty() {
             return;
         }
-        let written = self.appender.append(&mut frames);
-        self.counters.queued_bytes.subtract(frames.len() as u64);
-        drop(frames);
-        match written {
-            Ok(count) => {
-                self.counters.appends.add(count);
-                self.counters.groups.add(1);
-            }
-            Err(error) => {
-                self.fail("records could not be written to the journal", &error);
-                self.answer(waiting, &Err(error));
-                return;
-            }
+        if let Err(error) = self.append(frames) {
+            self.answer(waiting, &Err(error));
+            return;
         }
         let (synced, others): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|waiting| waiting.level == Durability::Synced);
         self.answer(others, &Ok(()));
-        if synced.is_empty() {
+        if !self.appender.is_dirty() {
+            self.answer(synced, &Ok(()));
+        } else if synced.is_empty() {
             self.sync_due.get_or_insert_with(|| Instant::now() + self.sync_interval);
         } else {
             let result = self.sync();
             self.answer(synced, &result);
+        }
+    }
+
+    fn append(&mut self, mut frames: Vec<u8>) -> Result<(), StoreError> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let written = self.appender.append(&mut frames);
+        self.counters.queued_bytes.subtract(frames.len() as u64);
+        match written {
+            Ok(count) => {
+                self.counters.appends.add(count);
+                self.counters.groups.add(1);
+                Ok(())
+            }
+            Err(error) => {
+                self.fail("records could not be written to the journal", &error);
+                Err(error)
+            }
         }
     }
 

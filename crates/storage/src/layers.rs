@@ -1,0 +1,149 @@
+//! The engine with the buffers laid over it: one view of a shard's records and hints.
+//!
+//! Invariant: the newest layer that says anything of a place answers for it, and a page says nothing of
+//! what lies past the end of the engine's page.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{PlacedKey, StoredRecord};
+
+use crate::buffer::Buffer;
+use crate::hint::{HintMark, HintRow, HintRows, HintRowsBuilder};
+use crate::memory::records_after;
+use crate::store::PageBuilder;
+use crate::{RangePage, RangeQuery, Store, StoreError};
+
+/// A full buffer, on its way into the engine.
+pub(crate) struct Frozen {
+    pub(crate) generation: u64,
+    pub(crate) buffer: Buffer,
+}
+
+/// `active` is newer than `frozen`, which is newer than the engine.
+pub(crate) struct Layers {
+    pub(crate) engine: Arc<dyn Store>,
+    pub(crate) frozen: Option<Arc<Frozen>>,
+    pub(crate) active: Buffer,
+}
+
+impl Layers {
+    /// With nothing buffered.
+    pub(crate) fn over(engine: Arc<dyn Store>) -> Self {
+        Self { engine, frozen: None, active: Buffer::default() }
+    }
+
+    /// Newest first.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        let frozen = self.frozen.as_ref().map(|frozen| &frozen.buffer);
+        [Some(&self.active), frozen].into_iter().flatten()
+    }
+
+    /// The record of `key`; a damaged one is an error.
+    pub(crate) fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
+        match self.buffers().find_map(|buffer| buffer.load(key)) {
+            Some(record) => Ok(record.cloned()),
+            None => self.engine.load(key),
+        }
+    }
+
+    /// The record of `key` as a write finds it: what is damaged counts as missing, and is replaced.
+    pub(crate) fn current(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
+        match self.load(key) {
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            loaded => loaded,
+        }
+    }
+
+    /// The hint of `key` for `target`.
+    pub(crate) fn hint(
+        &self,
+        target: NodeId,
+        key: &PlacedKey,
+    ) -> Result<Option<HintRow>, StoreError> {
+        match self.buffered_hint(target, key) {
+            Some(row) => Ok(row),
+            None => self.engine.load_hint(target, key),
+        }
+    }
+
+    /// What the buffers say of a hint, if they do.
+    pub(crate) fn buffered_hint(&self, target: NodeId, key: &PlacedKey) -> Option<Option<HintRow>> {
+        let hint = self.buffers().find_map(|buffer| buffer.hint(target, key))?;
+        Some(hint.map(HintRow::from))
+    }
+
+    /// A page of one partition's records.
+    pub(crate) fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
+        let RangePage { records, until, damaged } = self.engine.range(query)?;
+        // `None` stands for a damaged record.
+        let mut newest: BTreeMap<PlacedKey, Option<StoredRecord>> =
+            records.into_iter().map(|(key, record)| (key, Some(record))).collect();
+        newest.extend(damaged.into_iter().map(|key| (key, None)));
+        let frozen = self.frozen.as_ref().map(|frozen| &frozen.buffer);
+        for buffer in frozen.into_iter().chain([&self.active]) {
+            for (key, record) in records_after(buffer.records(), query) {
+                if until.as_ref().is_some_and(|until| key > until) {
+                    break;
+                }
+                match record {
+                    Some(record) if query.wants(key) => {
+                        newest.insert(key.clone(), Some(record.clone()));
+                    }
+                    Some(_) => {}
+                    None => drop(newest.remove(key)),
+                }
+            }
+        }
+        let mut page = PageBuilder::new(query);
+        for (key, record) in newest {
+            if !page.push(key, record) {
+                return Ok(page.finish());
+            }
+        }
+        Ok(RangePage { until, ..page.finish() })
+    }
+
+    /// A page of one target's hints, oldest first.
+    pub(crate) fn hints(
+        &self,
+        target: NodeId,
+        after: Option<&HintMark>,
+        limit_hints: usize,
+        limit_bytes: usize,
+    ) -> Result<HintRows, StoreError> {
+        let mut page = HintRowsBuilder::new(limit_hints, limit_bytes);
+        let mut cursor = after.cloned();
+        loop {
+            let HintRows { rows, until } =
+                self.engine.hints(target, cursor.as_ref(), limit_hints, limit_bytes)?;
+            let mut newest: BTreeMap<HintMark, HintRow> = rows
+                .into_iter()
+                .filter(|row| self.buffered_hint(target, &row.mark.key).is_none())
+                .map(|row| (row.mark.clone(), row))
+                .collect();
+            for buffer in self.buffers() {
+                let rows = buffer
+                    .marks_after(target, cursor.as_ref())
+                    .take_while(|mark| until.as_ref().is_none_or(|until| *mark <= until))
+                    .filter_map(|mark| {
+                        // Of an older layer's hints those count that no newer layer speaks of.
+                        let row = self.buffered_hint(target, &mark.key).flatten();
+                        row.filter(|row| row.mark == *mark)
+                    })
+                    .take(limit_hints);
+                newest.extend(rows.map(|row| (row.mark.clone(), row)));
+            }
+            for row in newest.into_values() {
+                if !page.push(row) {
+                    return Ok(page.finish());
+                }
+            }
+            cursor = until;
+            if cursor.is_none() {
+                return Ok(page.finish());
+            }
+        }
+    }
+}

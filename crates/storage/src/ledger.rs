@@ -1,0 +1,123 @@
+//! What a shard's hints amount to, counted in memory.
+//!
+//! Invariant: counts and sizes are those of the hints that a load would find, and no hint of a target
+//! lies before its floor.
+
+use std::collections::BTreeMap;
+
+use jedlik_hashing::NodeId;
+
+use crate::hint::{HintMark, HintRow, HintTotals};
+
+/// The hints of each target that has any.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    targets: BTreeMap<NodeId, Account>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    count: u64,
+    bytes: u64,
+    floor: Floor,
+}
+
+/// Where the oldest hint of a target is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Floor {
+    /// Anywhere.
+    #[default]
+    Unknown,
+    /// Past this place, where one was.
+    Past(HintMark),
+    /// Here.
+    At(HintMark),
+}
+
+impl Ledger {
+    /// Begins with what an engine holds.
+    pub(crate) fn of(totals: &[HintTotals]) -> Self {
+        let account = |totals: &HintTotals| Account {
+            count: totals.count,
+            bytes: totals.bytes,
+            floor: Floor::Unknown,
+        };
+        Self { targets: totals.iter().map(|totals| (totals.target, account(totals))).collect() }
+    }
+
+    /// Takes the change of one hint.
+    pub(crate) fn change(
+        &mut self,
+        target: NodeId,
+        before: Option<&HintRow>,
+        after: Option<&HintRow>,
+    ) {
+        if let Some(row) = before {
+            self.remove(target, row);
+        }
+        if let Some(row) = after {
+            self.add(target, row);
+        }
+    }
+
+    /// The nodes for which there is a hint.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = NodeId> {
+        self.targets.keys().copied()
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.targets.values().map(|account| account.count).sum()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.targets.values().map(|account| account.bytes).sum()
+    }
+
+    pub(crate) fn floor(&self, target: NodeId) -> Floor {
+        self.targets.get(&target).map_or(Floor::Unknown, |account| account.floor.clone())
+    }
+
+    /// Takes note of the target's oldest hint, as it is now.
+    pub(crate) fn set_oldest(&mut self, target: NodeId, oldest: HintMark) {
+        if let Some(account) = self.targets.get_mut(&target) {
+            account.floor = Floor::At(oldest);
+        }
+    }
+
+    pub(crate) fn totals(&self) -> Vec<HintTotals> {
+        let totals = |(&target, account): (&NodeId, &Account)| HintTotals {
+            target,
+            count: account.count,
+            bytes: account.bytes,
+            oldest_ms: match &account.floor {
+                Floor::At(oldest) => Some(oldest.since_ms),
+                Floor::Unknown | Floor::Past(_) => None,
+            },
+        };
+        self.targets.iter().map(totals).collect()
+    }
+
+    fn add(&mut self, target: NodeId, row: &HintRow) {
+        let account = self.targets.entry(target).or_default();
+        let is_oldest = match &account.floor {
+            Floor::Unknown => account.count == 0,
+            Floor::Past(mark) | Floor::At(mark) => row.mark <= *mark,
+        };
+        if is_oldest {
+            account.floor = Floor::At(row.mark.clone());
+        }
+        account.count += 1;
+        account.bytes += row.size_bytes;
+    }
+
+    fn remove(&mut self, target: NodeId, row: &HintRow) {
+        let Some(account) = self.targets.get_mut(&target) else { return };
+        account.count = account.count.saturating_sub(1);
+        account.bytes = account.bytes.saturating_sub(row.size_bytes);
+        if account.count == 0 {
+            self.targets.remove(&target);
+        } else if matches!(&account.floor, Floor::At(oldest) if *oldest == row.mark) {
+            account.floor = Floor::Past(row.mark.clone());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How much of the journal an engine holds, and what it keeps over a clean stop.
+//!
+//! Invariant: the engine's mark is a generation of the buffer. It changes in the same commit as the last
+//! of that generation's records, so everything up to it is in the engine and nothing past it counts as
+//! being there. Generations of a shard are never used again.
+//!
+//! What is kept over a stop carries the mark of that stop. It is of use only as long as the mark stays:
+//! then the engine holds exactly what it held.
+
+use crate::{Store, StoreError};
+
+const MARK: &str = "journal";
+
+/// A change of metadata.
+pub(crate) type MetadataWrite = (String, Option<Vec<u8>>);
+
+/// The last generation that `engine` holds all of; `None` if no shard has stored one.
+pub(crate) fn load(engine: &dyn Store) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = engine.metadata(MARK)? else { return Ok(None) };
+    let generation = bytes.try_into().map_err(|_| StoreError::Engine {
+        doing: "reading how much of the journal it holds",
+        message: "the mark is not a number of 8 bytes".into(),
+    })?;
+    Ok(Some(u64::from_le_bytes(generation)))
+}
+
+/// Says that the engine holds everything up to `generation`.
+pub(crate) fn reached(generation: u64) -> MetadataWrite {
+    (MARK.into(), Some(generation.to_le_bytes().to_vec()))
+}
+
+/// The name under which the engine keeps `name`.
+pub(crate) fn kept_name(name: &str) -> String {
+    format!("kept.{name}")
+}
+
+/// Keeps `value` for as long as the mark is `generation`.
+pub(crate) fn kept(name: &str, generation: u64, value: &[u8]) -> MetadataWrite {
+    (kept_name(name), Some([&generation.to_le_bytes(), value].concat()))
+}
+
+/// What was kept, if it is still of use now that the mark is `generation`.
+pub(crate) fn parse_kept(bytes: &[u8], generation: u64) -> Option<Vec<u8>> {
+    let (kept_at, value) = bytes.split_first_chunk()?;
+    (u64::from_le_bytes(*kept_at) == generation).then(|| value.to_vec())
+}

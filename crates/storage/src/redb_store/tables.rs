@@ -1,0 +1,86 @@
+//! The tables of a redb file: making them, and reading them as of the last commit.
+//!
+//! Invariant: a file has all of its tables or none, and says of which format they are.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
+
+use crate::OpenError;
+use crate::disk::sync_directory;
+
+use super::engine_error;
+
+/// The newest format of the tables that is read, and the one that is written.
+pub(super) const FORMAT: u32 = 2;
+const FORMAT_NAME: &str = "format";
+
+/// A table of bytes by bytes.
+pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+pub(super) const RECORDS: Bytes = TableDefinition::new("records");
+pub(super) const HINTS: Bytes = TableDefinition::new("hints");
+pub(super) const HINTS_BY_KEY: Bytes = TableDefinition::new("hints_by_key");
+pub(super) const METADATA: TableDefinition<'static, &'static str, &'static [u8]> =
+    TableDefinition::new("metadata");
+
+/// What loads read.
+pub(super) struct Tables {
+    pub(super) records: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(super) hints: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+impl Tables {
+    /// As of the last commit.
+    pub(super) fn of(database: &Database) -> Result<Self, redb::Error> {
+        let transaction = database.begin_read()?;
+        Ok(Self {
+            records: transaction.open_table(RECORDS)?,
+            hints: transaction.open_table(HINTS)?,
+            hints_by_key: transaction.open_table(HINTS_BY_KEY)?,
+        })
+    }
+}
+
+/// Makes the file under another name first: redb can't open one whose making was cut short.
+pub(super) fn create(path: &Path) -> Result<(), OpenError> {
+    let unfinished = path.with_extension("new");
+    let io = |doing| move |source| OpenError::io(doing, path, source);
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(io("removing what is left of an attempt to make")(error));
+        }
+        _ => {}
+    }
+    let database = Database::create(&unfinished).map_err(|e| engine_error(path, &e.into()))?;
+    prepare(&database).map_err(|e| engine_error(path, &e))?;
+    drop(database);
+    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;
+    fs::rename(&unfinished, path).map_err(io("naming"))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
+}
+
+/// Makes the tables that are not there, unless the file is of a newer format. Returns the format that it
+/// has then.
+pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
+    if let Ok(table) = database.begin_read()?.open_table(METADATA) {
+        let format = table.get(FORMAT_NAME)?;
+        let bytes = format.and_then(|format| format.value().try_into().ok());
+        let format = bytes.map_or(u32::MAX, u32::from_le_bytes);
+        if format >= FORMAT {
+            return Ok(format);
+        }
+    }
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(HINTS)?;
+    transaction.open_table(HINTS_BY_KEY)?;
+    transaction.open_table(METADATA)?.insert(FORMAT_NAME, FORMAT.to_le_bytes().as_slice())?;
+    transaction.commit()?;
+    Ok(FORMAT)
+}

@@ -1,0 +1,157 @@
+//! The way from a change to the journal's thread and the flusher's, and what holds it up.
+//!
+//! Invariant: frames reach the journal's thread in the order in which they were staged, and all frames of
+//! a buffer before the message that begins the next generation.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::mpsc::SendError;
+
+use jedlik_protocol::{Durability, PlacedKey};
+
+use crate::StoreError;
+use crate::flusher::FlushReport;
+use crate::journal::{Batch, Edit, Message, PAYLOAD_LIMIT_BYTES, Waiting, push_frame};
+use crate::layers::Frozen;
+
+use super::{Completion, Shard};
+
+/// What was staged since the last submit.
+#[derive(Default)]
+pub(super) struct Unsent {
+    batch: Batch,
+    buffered: Vec<Completion>,
+}
+
+impl Shard {
+    /// Hands everything that was changed since the last call to the journal's thread, in one message; to
+    /// be called once a turn of the shard's loop.
+    pub fn submit(&mut self) {
+        self.hear_flusher();
+        let Unsent { batch, buffered } = mem::take(&mut self.unsent);
+        if !buffered.is_empty() {
+            (self.completed)(buffered);
+        }
+        if batch.frames.is_empty() && batch.waiting.is_empty() {
+            return;
+        }
+        let Some(threads) = &self.threads else { return };
+        let sent = threads.journal.sender.send(Message::Submit(batch));
+        if let Err(SendError(Message::Submit(batch))) = sent {
+            let closed =
+                |w: Waiting| Completion { ticket: w.ticket, result: Err(StoreError::Closed) };
+            (self.completed)(batch.waiting.into_iter().map(closed).collect());
+        }
+    }
+
+    /// Whether the next change will find room, made now if that is possible at once.
+    ///
+    /// Who is about to issue a dot asks first: one that was sent to others and not stored here ends
+    /// the incarnation.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] or [`StoreError::DiskFull`]: nothing can be applied now.
+    pub fn admit(&mut self) -> Result<(), StoreError> {
+        let queued = self.counters.queued_bytes.value() as usize;
+        if queued >= self.options.queue_limit_bytes {
+            return Err(self.overloaded(
+                "the journal's queue",
+                queued,
+                self.options.queue_limit_bytes,
+            ));
+        }
+        let active = &self.layers.active;
+        let (held, limit) = (active.bytes(), self.options.buffer_limit_bytes);
+        let (segment, segment_limit) = (active.journal_bytes(), self.options.segment_limit_bytes);
+        if held < limit && segment < segment_limit {
+            return Ok(());
+        }
+        self.hear_flusher();
+        if self.layers.frozen.is_none() {
+            self.freeze();
+            return Ok(());
+        }
+        match &self.flush_failure {
+            Some(full @ StoreError::DiskFull { .. }) => Err(full.clone()),
+            _ if held < limit => {
+                Err(self.overloaded("the journal's segment", segment, segment_limit))
+            }
+            _ => Err(self.overloaded("the buffer", held, limit)),
+        }
+    }
+
+    /// Queues the frame of a change, and its completion. Returns the frame's length.
+    pub(super) fn stage(
+        &mut self,
+        ticket: u64,
+        key: &PlacedKey,
+        edit: &Edit,
+        level: Durability,
+    ) -> Result<usize, StoreError> {
+        let frame_bytes = self.stage_unanswered(key, edit)?;
+        match level {
+            Durability::Buffered => {
+                self.unsent.buffered.push(Completion { ticket, result: Ok(()) });
+            }
+            Durability::Written | Durability::Synced => self.answer_after(ticket, level),
+        }
+        Ok(frame_bytes)
+    }
+
+    /// As [`Self::stage`], for a change that nobody waits for.
+    pub(super) fn stage_unanswered(
+        &mut self,
+        key: &PlacedKey,
+        edit: &Edit,
+    ) -> Result<usize, StoreError> {
+        let frame_bytes =
+            push_frame(&mut self.unsent.batch.frames, key, edit).map_err(|length_bytes| {
+                StoreError::TooLarge { length_bytes, limit_bytes: PAYLOAD_LIMIT_BYTES }
+            })?;
+        self.counters.queued_bytes.add(frame_bytes as u64);
+        Ok(frame_bytes)
+    }
+
+    /// Completes `ticket` once everything staged so far has reached `level`.
+    pub(super) fn answer_after(&mut self, ticket: u64, level: Durability) {
+        self.unsent.batch.waiting.push(Waiting { ticket, level });
+    }
+
+    fn overloaded(&mut self, what: &'static str, held: usize, limit: usize) -> StoreError {
+        self.tally.overloads += 1;
+        StoreError::Overloaded { what, held_bytes: held, limit_bytes: limit }
+    }
+
+    /// Hands the active buffer to the flusher and begins another, with a segment of its own.
+    fn freeze(&mut self) {
+        // Its frames must all be in segments that go with it.
+        self.submit();
+        let Some(threads) = &self.threads else { return };
+        let frozen = Arc::new(Frozen {
+            generation: self.generation,
+            buffer: mem::take(&mut self.layers.active),
+        });
+        self.generation += 1;
+        // If the journal's thread is gone, the next submit says so.
+        let _ = threads.journal.sender.send(Message::Rotate(self.generation));
+        threads.flusher.flush(frozen.clone());
+        self.layers.frozen = Some(frozen);
+    }
+
+    pub(super) fn hear_flusher(&mut self) {
+        if self.layers.frozen.is_none() {
+            return;
+        }
+        let Some(threads) = &self.threads else { return };
+        while let Ok(report) = threads.flusher.reports.try_recv() {
+            match report {
+                FlushReport::Flushed => {
+                    self.layers.frozen = None;
+                    self.flush_failure = None;
+                    self.tally.flushes += 1;
+                }
+                FlushReport::Failed(error) => self.flush_failure = Some(error),
+            }
+        }
+    }
+}
