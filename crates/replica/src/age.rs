@@ -14,13 +14,7 @@ use jedlik_protocol::Now;
 pub(crate) struct Ages {
     start: u64,
     life_us: u64,
-    heard: BTreeMap<NodeId, Heard>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Heard {
-    clock: u64,
-    at_us: u64,
+    heard: BTreeMap<NodeId, u64>,
 }
 
 impl Ages {
@@ -34,23 +28,15 @@ impl Ages {
     }
 
     /// A peer told its clock.
-    pub(crate) fn hear(&mut self, now: Now, node: NodeId, clock: u64) {
+    pub(crate) fn hear(&mut self, node: NodeId, clock: u64) {
         if clock != 0 {
-            self.heard.insert(node, Heard { clock, at_us: now.mono_us });
+            self.heard.insert(node, clock);
         }
     }
 
     /// What a request to `node` names.
     pub(crate) fn heard(&self, node: NodeId) -> u64 {
-        self.heard.get(&node).map_or(0, |heard| heard.clock)
-    }
-
-    /// Whether a request to `node` that is sent now may be taken for too old, because nothing was heard
-    /// of it for long.
-    pub(crate) fn is_cold(&self, now: Now, node: NodeId) -> bool {
-        self.heard
-            .get(&node)
-            .is_none_or(|heard| now.mono_us.saturating_sub(heard.at_us) >= self.life_us / 2)
+        self.heard.get(&node).copied().unwrap_or(0)
     }
 
     /// Whether a request that names this reading has outlived its time. A reading of an earlier life of
@@ -83,22 +69,13 @@ mod tests {
         let mut sender = Ages::new(77, 1_000);
         let receiver = Ages::new(u64::MAX - 10, 1_000);
         assert!(receiver.is_too_old(at(0), sender.heard(PEER)), "nothing was heard yet");
-        sender.hear(at(500), PEER, receiver.clock(at(20)));
+        sender.hear(PEER, receiver.clock(at(20)));
+        sender.hear(PEER, 0);
         let named = sender.heard(PEER);
         for (at_us, too_old) in [(20, false), (1_020, false), (1_021, true), (9_999, true)] {
             assert_eq!(receiver.is_too_old(at(at_us), named), too_old, "at {at_us}");
         }
-        let next_life = Ages::new(5, 1_000);
+        let next_life = Ages::new(1 << 40, 1_000);
         assert!(next_life.is_too_old(at(60), named), "its clock begins elsewhere");
-    }
-
-    #[test]
-    fn a_link_is_cold_when_nothing_was_heard_for_half_a_life() {
-        let mut ages = Ages::new(77, 1_000);
-        assert!(ages.is_cold(at(0), PEER));
-        ages.hear(at(100), PEER, 5);
-        ages.hear(at(101), PEER, 0);
-        assert!(!ages.is_cold(at(599), PEER) && ages.is_cold(at(600), PEER));
-        assert_eq!(ages.heard(PEER), 5, "an answer without a reading tells nothing");
     }
 }

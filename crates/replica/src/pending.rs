@@ -56,7 +56,7 @@ pub(crate) struct PeerCall {
     pub(crate) durability: Durability,
     pub(crate) sent_us: u64,
     pub(crate) expires_us: u64,
-    /// The request, if it may be refused for its age alone and is to be sent again then.
+    /// The request, to be sent once more if it is refused for its age: the refusal tells the peer's clock.
     pub(crate) again: Option<PeerRequest>,
 }
 

@@ -94,7 +94,7 @@ impl Replica {
                 self.serve(now, Arrival { reply, layout, heard }, request);
             }
             Input::PeerAnswer { from, id, clock, response } => {
-                self.ages.hear(now, from, clock);
+                self.ages.hear(from, clock);
                 self.handle_answer(now, from, id, response);
             }
             Input::PeerLost { node } => {
@@ -165,7 +165,7 @@ impl Replica {
             && let Some(request) = call.again
         {
             // The peer has told its clock with the refusal.
-            return self.call(now, from, call.purpose, request);
+            return self.ask(now, from, call.purpose, request, None);
         }
         let took_us = now.mono_us.saturating_sub(call.sent_us);
         match response {
@@ -270,20 +270,32 @@ impl Replica {
 
     /// Asks a peer.
     pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
+        // The peer may have begun a new life since it was heard, or was not heard for long.
+        let again = request.changes_state().then(|| request.clone());
+        self.ask(now, node, purpose, request, again);
+    }
+
+    fn ask(
+        &mut self,
+        now: Now,
+        node: NodeId,
+        purpose: Purpose,
+        request: PeerRequest,
+        again: Option<PeerRequest>,
+    ) {
         let durability = match &request {
             PeerRequest::Write { durability, .. } | PeerRequest::Hint { durability, .. } => {
                 *durability
             }
             _ => Durability::Buffered,
         };
-        let cold = request.changes_state() && self.ages.is_cold(now, node);
         let id = self.pending.call(PeerCall {
             node,
             purpose,
             durability,
             sent_us: now.mono_us,
             expires_us: now.mono_us + CALL_LIMIT_US,
-            again: cold.then(|| request.clone()),
+            again,
         });
         let layout = self.view.as_ref().map_or(0, |view| view.layout_version());
         let heard = self.ages.heard(node);

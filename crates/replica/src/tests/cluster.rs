@@ -6,27 +6,48 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
+use jedlik_hashing::{NodeId, PartitionCount, Position, RingNode, plan_first};
 use jedlik_membership::{Membership, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Delta, MemberRecord, Status};
+use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
 use jedlik_protocol::{
     Blob, ClusterId, EncodedRecord, Incarnation, Key, Layout, Now, PlacedKey, Quorum, StoredRecord,
 };
 use jedlik_vclock::{Content, WriteId};
 
-use crate::{Config, Counter, Input, Output, RangeResult, Replica, StorageFault};
+use crate::{
+    BudgetSettings, Config, Counter, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding,
+    Input, Output, RangeRequest, RangeResult, Replica, StorageFault, Tuning,
+};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
 
 pub(super) struct Node {
     pub(super) replica: Replica,
     pub(super) disk: BTreeMap<PlacedKey, StoredRecord>,
+    pub(super) hints: BTreeMap<(NodeId, PlacedKey), Kept>,
     /// What the next local writes come to; `None` means that they succeed.
     pub(super) write_fault: Option<StorageFault>,
 }
+
+/// A hint on a node's disk.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    since_ms: u64,
+    record: StoredRecord,
+}
+
+/// The longest that a message lives here.
+pub(super) const LIFE_US: u64 = 1_000_000;
+
+const TUNING: Tuning = Tuning {
+    message_life_us: LIFE_US,
+    exchange_interval_us: 60_000_000,
+    scrub_interval_us: 3_600_000_000,
+    budget: BudgetSettings::DEFAULT,
+};
 
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Node>,
@@ -41,12 +62,12 @@ pub(super) struct Cluster {
     /// Whom a peer's request came from, by the reply handle that was made for it.
     peer_replies: BTreeMap<u64, (NodeId, u64)>,
     next_reply: u64,
-    view: Vec<Arc<View>>,
+    membership: Vec<Membership>,
 }
 
 impl Cluster {
     pub(super) fn new(count: u64, buckets: &[(&str, BucketProps)]) -> Self {
-        let view: Vec<_> = (1..=count).map(|id| view(NodeId(id), count, buckets)).collect();
+        let membership = (1..=count).map(|id| membership(NodeId(id), count, buckets)).collect();
         let mut cluster = Self {
             nodes: Vec::new(),
             now: Now { mono_us: 0, wall_ms: 1_000_000 },
@@ -57,12 +78,15 @@ impl Cluster {
             queue: VecDeque::new(),
             peer_replies: BTreeMap::new(),
             next_reply: 0,
-            view,
+            membership,
         };
         for id in 1..=count {
             let replica = cluster.replica(NodeId(id), 1);
-            cluster.nodes.push(Node { replica, disk: BTreeMap::new(), write_fault: None });
+            let (disk, hints, write_fault) = (BTreeMap::new(), BTreeMap::new(), None);
+            cluster.nodes.push(Node { replica, disk, hints, write_fault });
         }
+        cluster.advance(1);
+        cluster.counts.clear();
         cluster
     }
 
@@ -70,11 +94,58 @@ impl Cluster {
         let mut random_seed = [0; 32];
         random_seed[..8].copy_from_slice(&me.0.to_le_bytes());
         random_seed[8..16].copy_from_slice(&life.to_le_bytes());
-        let incarnation = Incarnation(life);
-        let config = Config { me, cluster: CLUSTER, incarnation, random_seed, shard: 0 };
+        let config = Config {
+            me,
+            cluster: CLUSTER,
+            incarnation: Incarnation(life),
+            random_seed,
+            shard: 0,
+            shards: 1,
+            clock_start: (life << 40) + me.0,
+            tuning: TUNING,
+        };
         let mut replica = Replica::new(config);
-        replica.handle(self.now, Input::View(self.view[me.0 as usize - 1].clone()));
+        replica.handle(self.now, Input::View(self.view(me)));
         replica
+    }
+
+    fn view(&self, node: NodeId) -> Arc<View> {
+        self.membership[node.0 as usize - 1].view()
+    }
+
+    /// Every node learns that `node` is down, as its failure detector would find.
+    pub(super) fn notice_down(&mut self, node: NodeId) {
+        self.down.insert(node);
+        self.notice(node, Status::Away);
+    }
+
+    /// Every node learns that `node` is back.
+    pub(super) fn notice_up(&mut self, node: NodeId) {
+        self.down.remove(&node);
+        self.notice(node, Status::Up);
+    }
+
+    fn notice(&mut self, node: NodeId, status: Status) {
+        let version = self.now.mono_us + 2;
+        let record = MemberRecord { status, version, ..member(node.0) };
+        for index in 0..self.nodes.len() {
+            let me = NodeId(index as u64 + 1);
+            if me == node {
+                continue;
+            }
+            let news = Delta { members: [record.clone()].into(), ..Delta::default() };
+            let membership = &mut self.membership[index];
+            let now = Now { mono_us: self.now.mono_us, ..self.now };
+            membership.handle_gossip(now, node, Gossip::Close(news));
+            if status == Status::Up {
+                membership.handle_outcome(now, node, true);
+            }
+            while membership.poll_output().is_some() {}
+            assert_eq!(membership.view().is_alive(node), status == Status::Up);
+            let view = self.view(me);
+            self.queue.push_back((me, Input::View(view)));
+        }
+        self.deliver();
     }
 
     /// Starts a node anew on its disk, in another life.
@@ -88,17 +159,24 @@ impl Cluster {
     }
 
     pub(super) fn placed(&self, name: &str) -> PlacedKey {
-        PlacedKey::new(CLUSTER, self.view[0].partitions(), key(name))
+        PlacedKey::new(CLUSTER, self.view(NodeId(1)).partitions(), key(name))
     }
 
     /// The preference list of a key.
     pub(super) fn owners(&self, name: &str) -> Vec<NodeId> {
-        self.view[0].preference_list(self.placed(name).partition).to_vec()
+        self.view(NodeId(1)).preference_list(self.placed(name).partition).to_vec()
     }
 
     pub(super) fn held(&self, node: NodeId, name: &str) -> Option<EncodedRecord> {
         let disk = &self.nodes[node.0 as usize - 1].disk;
         disk.get(&self.placed(name)).map(|stored| stored.record.clone())
+    }
+
+    /// For whom a node keeps hints of a key.
+    pub(super) fn hinted(&self, node: NodeId, name: &str) -> Vec<NodeId> {
+        let key = self.placed(name);
+        let hints = self.nodes[node.0 as usize - 1].hints.keys();
+        hints.filter(|(_, of)| *of == key).map(|(target, _)| *target).collect()
     }
 
     /// Hands a client's request to a node and returns the reply handle, without delivering anything.
@@ -169,40 +247,88 @@ impl Cluster {
     }
 
     fn execute(&mut self, id: NodeId, output: Output) {
+        let now = self.now;
         match output {
             Output::Load { ticket, key } => {
-                let result = Ok(self.node(id).disk.get(&key).cloned());
-                self.queue.push_back((id, Input::Loaded { ticket, result }));
+                let node = self.node(id);
+                let record = node.disk.get(&key).cloned();
+                let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
+                    let (since_ms, record) = (kept.since_ms, kept.record.clone());
+                    (*of == key).then_some(Hint { target: *target, since_ms, record })
+                };
+                let hints = node.hints.iter().filter_map(of_key).collect();
+                let result = Ok(Holding { record, damaged: false, hints });
+                node.replica.handle(now, Input::Loaded { ticket, result });
             }
             Output::Apply { ticket, key, record, .. } => {
                 let result = self.node(id).write_fault.clone().map_or(Ok(()), Err);
                 if result.is_ok() {
-                    merge(&mut self.node(id).disk, key, record);
+                    let node = self.node(id);
+                    let before = node.disk.get(&key).map(|held| held.record.digest());
+                    merge(&mut node.disk, key.clone(), record);
+                    let after = node.disk.get(&key).map(|held| held.record.digest());
+                    node.replica.handle(now, Input::Changed { ticket, key, before, after });
                 }
                 self.queue.push_back((id, Input::Applied { ticket, result }));
             }
-            Output::Range { ticket, partition, after, .. } => {
-                let disk = &self.node(id).disk;
-                let inside = disk.iter().filter(|(key, _)| {
-                    key.partition == partition && after.as_ref().is_none_or(|after| *key > after)
+            Output::Revise { ticket, key, expected, record } => {
+                let node = self.node(id);
+                let before = node.disk.get(&key).map(|held| held.record.digest());
+                let mut after = before;
+                if before == Some(expected) {
+                    after = record.as_ref().map(|record| record.record.digest());
+                    match record {
+                        Some(record) => node.disk.insert(key.clone(), record),
+                        None => node.disk.remove(&key),
+                    };
+                }
+                node.replica.handle(now, Input::Changed { ticket, key, before, after });
+                self.queue.push_back((id, Input::Applied { ticket, result: Ok(()) }));
+            }
+            Output::Hold { ticket, target, key, record, since_ms, .. } => {
+                let result = self.node(id).write_fault.clone().map_or(Ok(()), Err);
+                if result.is_ok() {
+                    self.keep(id, target, key, since_ms, record);
+                }
+                self.queue.push_back((id, Input::Applied { ticket, result }));
+            }
+            Output::Release { ticket, target, key, digest } => {
+                let hints = &mut self.node(id).hints;
+                let place = (target, key);
+                if hints.get(&place).is_some_and(|kept| kept.record.record.digest() == digest) {
+                    hints.remove(&place);
+                }
+                self.tell_totals(id, target);
+                self.queue.push_back((id, Input::Applied { ticket, result: Ok(()) }));
+            }
+            Output::Hints { ticket, target, after, .. } => {
+                let mut hints: Vec<HeldHint> = self.held_hints(id, target);
+                hints.retain(|hint| {
+                    let mark = HintMark { since_ms: hint.since_ms, key: hint.key.clone() };
+                    after.as_ref().is_none_or(|after| mark > *after)
                 });
-                let records = inside.map(|(key, stored)| (key.clone(), stored.clone())).collect();
-                let result = Ok(RangeResult { records, until: None });
-                self.queue.push_back((id, Input::Ranged { ticket, result }));
+                let result = Ok(HintPage { hints, end: true });
+                self.node(id).replica.handle(now, Input::HintPage { ticket, result });
+            }
+            Output::Range { ticket, range } => {
+                let result = Ok(self.page(id, &range));
+                self.node(id).replica.handle(now, Input::Ranged { ticket, result });
             }
             Output::Request { to, .. } if self.down.contains(&to) => {
                 self.queue.push_back((id, Input::PeerLost { node: to }));
             }
             Output::Request { to, .. } if self.mute.contains(&to) => {}
-            Output::Request { to, id: call, layout, request } => {
+            Output::Request { to, id: call, layout, heard, request } => {
                 self.next_reply += 1;
                 let reply = self.next_reply;
                 self.peer_replies.insert(reply, (id, call));
-                self.queue.push_back((to, Input::Peer { from: id, reply, layout, request }));
+                let input = Input::Peer { from: id, reply, layout, heard, request };
+                self.queue.push_back((to, input));
             }
-            Output::AnswerPeer { reply, response } => {
+            Output::AnswerPeer { reply, clock, response } => {
                 let (to, call) = self.peer_replies.remove(&reply).expect("one answer a request");
-                self.queue.push_back((to, Input::PeerAnswer { from: id, id: call, response }));
+                let input = Input::PeerAnswer { from: id, id: call, clock, response };
+                self.queue.push_back((to, input));
             }
             Output::AnswerClient { reply, response } => {
                 assert!(self.answers.insert(reply, response).is_none(), "one answer a request");
@@ -211,21 +337,83 @@ impl Cluster {
             Output::Outcome { .. } => {}
         }
     }
+
+    fn held_hints(&self, id: NodeId, target: NodeId) -> Vec<HeldHint> {
+        let of_target = |((of, key), kept): (&(NodeId, PlacedKey), &Kept)| {
+            let (since_ms, record) = (kept.since_ms, kept.record.record.clone());
+            (*of == target).then(|| HeldHint { key: key.clone(), since_ms, record })
+        };
+        let hints = &self.nodes[id.0 as usize - 1].hints;
+        let mut hints: Vec<HeldHint> = hints.iter().filter_map(of_target).collect();
+        hints.sort_by_key(|hint| hint.since_ms);
+        hints
+    }
+
+    fn keep(
+        &mut self,
+        id: NodeId,
+        target: NodeId,
+        key: PlacedKey,
+        since_ms: u64,
+        new: StoredRecord,
+    ) {
+        let hints = &mut self.node(id).hints;
+        match hints.get_mut(&(target, key.clone())) {
+            Some(kept) => kept.record = merged(&kept.record, &new),
+            None => {
+                hints.insert((target, key), Kept { since_ms, record: new });
+            }
+        }
+        self.tell_totals(id, target);
+    }
+
+    fn tell_totals(&mut self, id: NodeId, target: NodeId) {
+        let hints = self.held_hints(id, target);
+        let totals = HintTotals {
+            count: hints.len() as u64,
+            bytes: hints.iter().map(|hint| hint.record.bytes().len() as u64).sum(),
+            oldest_ms: hints.first().map(|hint| hint.since_ms),
+        };
+        let now = self.now;
+        let told = Input::HintTotals([(target, totals)].into());
+        self.node(id).replica.handle(now, told);
+    }
+
+    fn page(&self, id: NodeId, range: &RangeRequest) -> RangeResult {
+        let inside = |key: &PlacedKey| {
+            let (first, last) = range.span.unwrap_or((Position(0), Position(u128::MAX)));
+            key.partition == range.partition
+                && (first..=last).contains(&key.position)
+                && range.after.as_ref().is_none_or(|after| key > after)
+                && range.bucket.as_ref().is_none_or(|bucket| bucket == key.key.bucket())
+        };
+        let disk = &self.nodes[id.0 as usize - 1].disk;
+        let records: Vec<_> = disk.iter().filter(|(key, _)| inside(key)).collect();
+        let limit = range.limit as usize;
+        let until = (records.len() > limit).then(|| records[limit - 1].0.clone());
+        let page = records.into_iter().take(limit);
+        let records = page.map(|(key, stored)| (key.clone(), stored.clone())).collect();
+        RangeResult { records, until, damaged: Vec::new() }
+    }
 }
 
 fn merge(disk: &mut BTreeMap<PlacedKey, StoredRecord>, key: PlacedKey, new: StoredRecord) {
-    let Some(held) = disk.get_mut(&key) else {
-        disk.insert(key, new);
-        return;
-    };
-    let mut record = held.record.decode().expect("a stored record");
-    record.merge(&new.record.decode().expect("a record"));
-    *held =
-        StoredRecord { local: new.local.or(held.local), record: EncodedRecord::encode(&record) };
+    match disk.get_mut(&key) {
+        Some(held) => *held = merged(held, &new),
+        None => {
+            disk.insert(key, new);
+        }
+    }
 }
 
-fn view(me: NodeId, count: u64, buckets: &[(&str, BucketProps)]) -> Arc<View> {
-    let member = |id: u64| MemberRecord {
+fn merged(held: &StoredRecord, new: &StoredRecord) -> StoredRecord {
+    let mut record = held.record.decode().expect("a stored record");
+    record.merge(&new.record.decode().expect("a record"));
+    StoredRecord { local: new.local.or(held.local), record: EncodedRecord::encode(&record) }
+}
+
+fn member(id: u64) -> MemberRecord {
+    MemberRecord {
         node: NodeId(id),
         name: format!("n{id}"),
         address: SocketAddr::from(([127, 0, 0, 1], 7000 + id as u16)),
@@ -236,7 +424,10 @@ fn view(me: NodeId, count: u64, buckets: &[(&str, BucketProps)]) -> Arc<View> {
         version: 1,
         status: Status::Up,
         layout: 1,
-    };
+    }
+}
+
+fn membership(me: NodeId, count: u64, buckets: &[(&str, BucketProps)]) -> Membership {
     let ring_node = |id| RingNode { node: NodeId(id), zone: format!("z{id}"), weight: 1 };
     let partitions = PartitionCount::new(16).expect("a power of two");
     let ring = plan_first((1..=count).map(ring_node).collect(), partitions, 3).expect("a ring");
@@ -258,7 +449,9 @@ fn view(me: NodeId, count: u64, buckets: &[(&str, BucketProps)]) -> Arc<View> {
         n: 3,
         random_seed: [me.0 as u8; 32],
     };
-    Membership::new(Now { mono_us: 0, wall_ms: 0 }, config, Some(stored)).view()
+    let mut membership = Membership::new(Now { mono_us: 0, wall_ms: 0 }, config, Some(stored));
+    while membership.poll_output().is_some() {}
+    membership
 }
 
 pub(super) fn key(name: &str) -> Key {

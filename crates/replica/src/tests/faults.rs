@@ -25,7 +25,7 @@ fn one_node_down_fails_nothing_and_a_read_brings_it_up_to_date() {
     cluster.values(N1, "alice", 2);
     cluster.advance(600);
     assert_eq!(cluster.held(N3, "alice"), cluster.held(N1, "alice"));
-    assert_eq!(cluster.counts[&Counter::ReadRepairs], 1);
+    assert_eq!(cluster.counts[&Counter::ReadRepairsMissing], 1);
 }
 
 #[test]

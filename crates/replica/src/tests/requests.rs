@@ -53,7 +53,7 @@ fn at_rest_a_get_moves_the_value_to_the_client_only() {
     let held: Vec<_> = [N1, N2, N3].map(|node| cluster.held(node, "alice")).into();
     assert!(held.iter().all(|record| *record == held[0] && record.is_some()));
     cluster.values(N2, "alice", 3);
-    assert_eq!(cluster.counts.get(&Counter::ReadRepairs), None);
+    assert_eq!(cluster.counts.get(&Counter::ReadRepairsStale), None);
 }
 
 #[test]
