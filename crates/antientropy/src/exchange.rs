@@ -9,15 +9,19 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_merkle::{LEAVES_PER_BRANCH, Tree};
 use jedlik_protocol::client::ScanMark;
+use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use jedlik_protocol::peer::DigestPage;
 use jedlik_protocol::{Digest, Key};
 
-use crate::leaf::{Leaf, Nonsense};
 use crate::records::{Records, Transfer};
 use crate::report::{ExchangeReport, Outcome};
+use crate::span::{Nonsense, Span};
 
-/// The most requests for hashes or digests under way, and leaves whose own digests are kept, at any time.
+/// The most requests for hashes or digests under way, and spans whose own digests are kept, at any time.
 pub const REQUESTS_AT_ONCE: usize = 4;
+/// Neighbouring leaves are read together while they are likely to hold no more keys than this: half a
+/// page, so that one request does.
+const SPAN_KEYS: u64 = DIGEST_PAGE_RECORDS as u64 / 2;
 
 /// What an exchange wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +34,20 @@ pub enum ExchangeOutput {
         /// The own hash of that node.
         known: u64,
     },
-    /// List this node's own digests in a leaf, all of them: [`Exchange::handle_own_digests`].
+    /// List this node's own digests in neighbouring leaves, all of them:
+    /// [`Exchange::handle_own_digests`].
     LoadDigests {
-        /// Which.
-        leaf: u16,
+        /// The first of them.
+        first_leaf: u16,
+        /// The last of them.
+        last_leaf: u16,
     },
-    /// Ask the peer for a page of its digests in a leaf: [`Exchange::handle_digests`].
+    /// Ask the peer for a page of its digests in neighbouring leaves: [`Exchange::handle_digests`].
     AskDigests {
-        /// Which.
-        leaf: u16,
+        /// The first of them.
+        first_leaf: u16,
+        /// The last of them.
+        last_leaf: u16,
         /// Past which key.
         after: Option<ScanMark>,
     },
@@ -47,7 +56,7 @@ pub enum ExchangeOutput {
     Pull {
         /// Which.
         key: Key,
-        /// The own record's digest when the leaf was listed, which the peer need not send.
+        /// The own record's digest when its leaf was listed, which the peer need not send.
         known: Option<Digest>,
     },
     /// Send the peer the own record, as it is now: [`Exchange::handle_pushed`],
@@ -75,8 +84,10 @@ pub struct Exchange {
     asked: BTreeSet<Option<u8>>,
     /// Leaves to be compared.
     leaves: VecDeque<u16>,
-    /// Leaves being compared.
-    open: BTreeMap<u16, Leaf>,
+    /// Those being compared, by the first of neighbours.
+    open: BTreeMap<u16, Span>,
+    /// How many have been.
+    leaves_compared: u64,
     records: Records,
     report: ExchangeReport,
     outcome: Outcome,
@@ -94,6 +105,7 @@ impl Exchange {
             asked: BTreeSet::new(),
             leaves: VecDeque::new(),
             open: BTreeMap::new(),
+            leaves_compared: 0,
             records: Records::default(),
             report: ExchangeReport::default(),
             outcome: Outcome::Running,
@@ -173,22 +185,22 @@ impl Exchange {
         self.finish_if_settled();
     }
 
-    /// This node's own digests in a leaf, in any order.
-    pub fn handle_own_digests(&mut self, leaf: u16, digests: Vec<(Key, Digest)>) {
-        if let Some(open) = self.open.get_mut(&leaf) {
-            open.list(digests);
+    /// This node's own digests in the leaves from this one on that were asked for, in any order.
+    pub fn handle_own_digests(&mut self, first_leaf: u16, digests: Vec<(Key, Digest)>) {
+        if let Some(span) = self.open.get_mut(&first_leaf) {
+            span.list(digests);
         }
     }
 
-    /// A page of the peer's digests in a leaf. One that does not lead past the page before, or is
+    /// A page of the peer's digests in the leaves from this one on that were asked for. One that does not lead past the page before, or is
     /// longer than pages are, fails the exchange.
     ///
     /// The caller has seen to it that the keys lie in this exchange's partition: a key that does not
     /// would be pulled all the same.
-    pub fn handle_digests(&mut self, leaf: u16, page: DigestPage) {
-        let Some(compared) = self.open.get_mut(&leaf).and_then(|open| open.compare(page)) else {
-            return;
-        };
+    pub fn handle_digests(&mut self, first_leaf: u16, page: DigestPage) {
+        let Some(span) = self.open.get_mut(&first_leaf) else { return };
+        let leaves = u64::from(span.last_leaf() - first_leaf) + 1;
+        let Some(compared) = span.compare(page) else { return };
         match compared {
             Err(Nonsense) => self.handle_failure(),
             Ok(compared) => {
@@ -197,7 +209,8 @@ impl Exchange {
                     self.records.add(key, transfer);
                 }
                 if compared.is_last {
-                    self.open.remove(&leaf);
+                    self.open.remove(&first_leaf);
+                    self.leaves_compared += leaves;
                 }
                 self.finish_if_settled();
             }
@@ -268,24 +281,50 @@ impl Exchange {
         if !self.records.all_begun() {
             return None;
         }
-        for (leaf, open) in &mut self.open {
-            if let Some(after) = open.ask() {
+        for (first_leaf, span) in &mut self.open {
+            if let Some(after) = span.ask() {
                 self.report.digest_requests += 1;
-                return Some(ExchangeOutput::AskDigests { leaf: *leaf, after });
+                let (first_leaf, last_leaf) = (*first_leaf, span.last_leaf());
+                return Some(ExchangeOutput::AskDigests { first_leaf, last_leaf, after });
             }
         }
         if self.asked.len() + self.open.len() >= REQUESTS_AT_ONCE {
             return None;
         }
-        if let Some(leaf) = self.leaves.pop_front() {
-            self.open.insert(leaf, Leaf::new());
-            return Some(ExchangeOutput::LoadDigests { leaf });
+        if let Some((first_leaf, last_leaf)) = self.next_span() {
+            self.open.insert(first_leaf, Span::new(last_leaf));
+            return Some(ExchangeOutput::LoadDigests { first_leaf, last_leaf });
         }
         let branch = self.branches.pop_front()?;
         self.asked.insert(branch);
         self.report.hash_requests += 1;
         let known = branch.map_or_else(|| self.tree.root(), |branch| self.tree.branch(branch));
         Some(ExchangeOutput::AskHashes { branch, known })
+    }
+
+    /// The first and the last of the neighbours to be compared next: as many as are likely to fit, by
+    /// what those compared so far held; the first ones alone.
+    fn next_span(&mut self) -> Option<(u16, u16)> {
+        let first = self.leaves.pop_front()?;
+        let fitting = self.leaves_compared * SPAN_KEYS / self.report.keys_compared.max(1);
+        let mut last = first;
+        while let Some(&next) = self.leaves.front() {
+            if !self.are_neighbours(last, next) || u64::from(next - first) + 1 > fitting {
+                break;
+            }
+            self.leaves.pop_front();
+            last = next;
+        }
+        Some((first, last))
+    }
+
+    /// Whether nothing lies between two leaves that wait one after the other. Those between agree, if
+    /// their branches have been looked at, so an empty one is empty on both sides.
+    fn are_neighbours(&self, leaf: u16, next: u16) -> bool {
+        let branch = |leaf: u16| usize::from(leaf) / LEAVES_PER_BRANCH;
+        leaf < next
+            && branch(next) <= branch(leaf) + 1
+            && (leaf + 1..next).all(|between| self.tree.leaf(between) == 0)
     }
 
     fn finish_if_settled(&mut self) {

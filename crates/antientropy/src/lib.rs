@@ -7,9 +7,9 @@
 extern crate alloc;
 
 mod exchange;
-mod leaf;
 mod records;
 mod report;
+mod span;
 
 pub use exchange::{Exchange, ExchangeOutput, REQUESTS_AT_ONCE};
 pub use records::PIPELINE;

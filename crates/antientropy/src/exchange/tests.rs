@@ -45,6 +45,14 @@ fn differing(indexes: &[usize]) -> Vec<u64> {
     (0..BRANCHES).map(|index| u64::from(indexes.contains(&index))).collect()
 }
 
+fn load(first_leaf: u16, last_leaf: u16) -> ExchangeOutput {
+    ExchangeOutput::LoadDigests { first_leaf, last_leaf }
+}
+
+fn ask_digests(after: Option<ScanMark>) -> ExchangeOutput {
+    ExchangeOutput::AskDigests { first_leaf: 0, last_leaf: 0, after }
+}
+
 /// One that has found leaf 0 to differ, and listed these of its own in it.
 fn at_leaf(own: &[(u8, Digest)]) -> Exchange {
     let mut exchange = started();
@@ -52,9 +60,9 @@ fn at_leaf(own: &[(u8, Digest)]) -> Exchange {
     exchange.handle_hashes(None, differing(&[0]));
     outputs(&mut exchange);
     exchange.handle_hashes(Some(0), differing(&[0]));
-    assert_eq!(outputs(&mut exchange), [ExchangeOutput::LoadDigests { leaf: 0 }]);
+    assert_eq!(outputs(&mut exchange), [load(0, 0)]);
     exchange.handle_own_digests(0, page(own, None).digests);
-    assert_eq!(outputs(&mut exchange), [ExchangeOutput::AskDigests { leaf: 0, after: None }]);
+    assert_eq!(outputs(&mut exchange), [ask_digests(None)]);
     exchange
 }
 
@@ -96,8 +104,7 @@ fn it_goes_down_where_hashes_differ_and_nowhere_else() {
     assert_eq!(outputs(&mut exchange), [ask(3), ask(31)]);
     exchange.handle_same(Some(3));
     exchange.handle_hashes(Some(31), differing(&[0, 31]));
-    let load = |leaf| ExchangeOutput::LoadDigests { leaf };
-    assert_eq!(outputs(&mut exchange), [load(31 * 32), load(1023)]);
+    assert_eq!(outputs(&mut exchange), [load(992, 992), load(1023, 1023)]);
     assert!(!exchange.report().agreed);
 }
 
@@ -107,8 +114,7 @@ fn a_leaf_of_several_pages_is_merged_with_the_own_listing() {
     let mut exchange = at_leaf(&[same, other, (3, MINE), (5, MINE)]);
     exchange.handle_digests(0, page(&[same, (2, THEIRS)], Some(mark(5))));
     let pull = |name, known| ExchangeOutput::Pull { key: key(name), known };
-    let ask = ExchangeOutput::AskDigests { leaf: 0, after: Some(mark(5)) };
-    assert_eq!(outputs(&mut exchange), [pull(2, Some(MINE)), ask]);
+    assert_eq!(outputs(&mut exchange), [pull(2, Some(MINE)), ask_digests(Some(mark(5)))]);
     exchange.handle_digests(0, page(&[(4, THEIRS), (5, MINE)], None));
     let push = ExchangeOutput::Push { key: key(3) };
     assert_eq!(outputs(&mut exchange), [pull(4, None), push]);
@@ -253,8 +259,58 @@ fn the_next_page_waits_until_the_last_ones_records_have_begun() {
     assert!(outputs(&mut exchange).iter().all(is_pull));
     exchange.handle_record_failure(&key(0));
     let pull = ExchangeOutput::Pull { key: key(PIPELINE as u8), known: None };
-    let ask = ExchangeOutput::AskDigests { leaf: 0, after: Some(mark(1)) };
-    assert_eq!(outputs(&mut exchange), [pull, ask]);
+    assert_eq!(outputs(&mut exchange), [pull, ask_digests(Some(mark(1)))]);
+}
+
+/// One with all leaves of a branch to compare, of which the first four held so many keys each.
+fn with_leaves_of(keys: u8) -> Exchange {
+    let mut exchange = started();
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, differing(&[0]));
+    outputs(&mut exchange);
+    exchange.handle_hashes(Some(0), vec![1; LEAVES_PER_BRANCH]);
+    assert_eq!(outputs(&mut exchange), [load(0, 0), load(1, 1), load(2, 2), load(3, 3)]);
+    let held: Vec<(u8, Digest)> = (0..keys).map(|name| (name, MINE)).collect();
+    for leaf in 0..4 {
+        exchange.handle_own_digests(leaf, page(&held, None).digests);
+    }
+    outputs(&mut exchange);
+    for leaf in 0..4 {
+        exchange.handle_digests(leaf, page(&held, None));
+    }
+    exchange
+}
+
+#[test]
+fn neighbouring_leaves_are_read_together_as_far_as_a_page_is_likely_to_hold_them() {
+    for (keys, leaves) in [(0, 28), (1, 28), (50, 10), (255, 2)] {
+        let first = with_leaves_of(keys).poll_output();
+        assert_eq!(first, Some(load(4, 3 + leaves)), "{keys} keys a leaf");
+    }
+}
+
+#[test]
+fn leaves_are_neighbours_if_all_between_are_empty_on_both_sides() {
+    for (held, differing, spans) in [
+        (None, [4, 6, 9].as_slice(), [load(4, 9)].as_slice()),
+        (Some(5), &[4, 6, 9], &[load(4, 4), load(6, 9)]),
+        (Some(8), &[4, 6, 9], &[load(4, 6), load(9, 9)]),
+    ] {
+        let mut tree = Tree::new();
+        if let Some(leaf) = held {
+            tree.change(leaf, None, Some(1));
+        }
+        let mut exchange = Exchange::new(NodeId(2), Partition(0), tree);
+        exchange.branches.clear();
+        exchange.leaves.extend(differing);
+        exchange.leaves_compared = 1;
+        assert_eq!(outputs(&mut exchange), spans, "{held:?}");
+    }
+    let mut exchange = started();
+    exchange.branches.clear();
+    exchange.leaves.extend([31, 33, 96, 0]);
+    exchange.leaves_compared = 1;
+    assert_eq!(outputs(&mut exchange), [load(31, 33), load(96, 96), load(0, 0)]);
 }
 
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ mod run;
 use std::collections::BTreeSet;
 
 use jedlik_antientropy::ExchangeReport;
-use jedlik_merkle::{BRANCHES, LEAVES};
+use jedlik_merkle::BRANCHES;
 use jedlik_protocol::Key;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
@@ -62,7 +62,7 @@ proptest! {
         let is_read = |key: &&Key| leaves.contains(&leaf(key)) && pair.written.get(key).is_some();
         let read = keys.iter().filter(is_read).count() as u64;
         let report = pair.exchange(World { page: 1024, ..world });
-        prop_assert_eq!(report.digest_requests, leaves.len() as u64);
+        prop_assert!(report.digest_requests <= leaves.len() as u64);
         prop_assert_eq!(report.keys_compared, read);
         prop_assert!(report.pulled + report.pushed <= 2 * differing);
         prop_assert!(report.hash_requests <= 1 + leaves.len() as u64);
@@ -166,5 +166,6 @@ fn a_replica_that_lost_everything_gets_all_of_it_back() {
     assert_eq!(report.keys_compared, whole.len() as u64);
     assert_eq!(report.pushed, 0);
     assert_eq!(report.hash_requests, 1 + BRANCHES as u64);
-    assert!(report.digest_requests <= LEAVES as u64);
+    // One a branch, and those for the first leaves, each read alone.
+    assert!(report.digest_requests <= 2 * BRANCHES as u64, "{report:?}");
 }

@@ -112,11 +112,17 @@ impl Replica {
         };
     }
 
-    /// A page of the digests in a leaf; all of them if `limit` allows.
-    pub(crate) fn digests(&self, leaf: u16, after: Option<ScanMark>, limit: usize) -> DigestPage {
+    /// A page of the digests in these leaves; all of them if `limit` allows.
+    pub(crate) fn digests(
+        &self,
+        leaves: (u16, u16),
+        after: Option<ScanMark>,
+        limit: usize,
+    ) -> DigestPage {
         let partitions = one_partition();
         let partition = partitions.partitions().next().expect("there is one");
-        let (first, last) = partitions.leaf_range(partition, leaf.into(), LEAF_BITS);
+        let range = |leaf: u16| partitions.leaf_range(partition, leaf.into(), LEAF_BITS);
+        let (first, last) = (range(leaves.0).0, range(leaves.1).1);
         let start = after.map_or(Bound::Unbounded, |mark| {
             Bound::Excluded(PlacedKey { partition, position: mark.position, key: mark.key })
         });

@@ -122,12 +122,13 @@ impl Pair {
                     exchange.handle_hashes(*branch, tree.children(*branch));
                 }
             }
-            ExchangeOutput::LoadDigests { leaf } => {
-                let own = self.mine.digests(*leaf, None, usize::MAX).digests;
-                exchange.handle_own_digests(*leaf, own);
+            ExchangeOutput::LoadDigests { first_leaf, last_leaf } => {
+                let own = self.mine.digests((*first_leaf, *last_leaf), None, usize::MAX).digests;
+                exchange.handle_own_digests(*first_leaf, own);
             }
-            ExchangeOutput::AskDigests { leaf, after } => {
-                exchange.handle_digests(*leaf, self.theirs.digests(*leaf, after.clone(), page));
+            ExchangeOutput::AskDigests { first_leaf, last_leaf, after } => {
+                let page = self.theirs.digests((*first_leaf, *last_leaf), after.clone(), page);
+                exchange.handle_digests(*first_leaf, page);
             }
             ExchangeOutput::Pull { .. } | ExchangeOutput::Push { .. } => {}
         }

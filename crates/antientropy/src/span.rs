@@ -1,4 +1,4 @@
-//! One leaf of which the two trees differ: the own digests against the peer's, page by page.
+//! Neighbouring leaves of which the two trees differ: the own digests against the peer's, page by page.
 //!
 //! The own ones are listed first and kept by key; every digest of the peer's takes its own away, so no
 //! order has to be agreed on, and what is left at the end only this node has.
@@ -24,9 +24,10 @@ enum Stage {
     Asked,
 }
 
-/// One leaf under comparison.
+/// Some neighbouring leaves under comparison.
 #[derive(Debug)]
-pub(crate) struct Leaf {
+pub(crate) struct Span {
+    last_leaf: u16,
     stage: Stage,
     own: BTreeMap<Key, Digest>,
     after: Option<ScanMark>,
@@ -47,10 +48,15 @@ pub(crate) struct Compared {
 #[derive(Debug)]
 pub(crate) struct Nonsense;
 
-impl Leaf {
-    /// A leaf whose own digests are being listed.
-    pub(crate) fn new() -> Self {
-        Self { stage: Stage::Listing, own: BTreeMap::new(), after: None }
+impl Span {
+    /// Leaves up to this one, whose own digests are being listed.
+    pub(crate) fn new(last_leaf: u16) -> Self {
+        Self { last_leaf, stage: Stage::Listing, own: BTreeMap::new(), after: None }
+    }
+
+    /// The last of its leaves.
+    pub(crate) fn last_leaf(&self) -> u16 {
+        self.last_leaf
     }
 
     /// The own digests, unless they were listed before.
