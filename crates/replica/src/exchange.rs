@@ -21,7 +21,8 @@ use crate::trees::Change;
 
 /// Records in one page of a reading.
 const READING_RECORDS: u32 = 64;
-/// More than a leaf of a partition of ten million keys holds.
+/// More than a leaf of a partition of ten million keys holds; an exchange reads more leaves at once only
+/// while they are likely to hold far fewer.
 const LEAF_RECORDS_MAX: u32 = 64 << 10;
 
 impl Replica {
@@ -57,17 +58,19 @@ impl Replica {
                 ExchangeStep::Hashes { branch },
                 PeerRequest::Hashes { partition, n, branch, known },
             ),
-            ExchangeOutput::AskDigests { leaf, after } => (
-                ExchangeStep::Digests { leaf },
-                PeerRequest::Digests { partition, n, first_leaf: leaf, last_leaf: leaf, after },
+            ExchangeOutput::AskDigests { first_leaf, last_leaf, after } => (
+                ExchangeStep::Digests { first_leaf },
+                PeerRequest::Digests { partition, n, first_leaf, last_leaf, after },
             ),
             ExchangeOutput::Pull { key, known } => {
                 (ExchangeStep::Pull { key: key.clone(), known }, PeerRequest::Read { key, known })
             }
-            ExchangeOutput::LoadDigests { leaf } => {
+            ExchangeOutput::LoadDigests { first_leaf, last_leaf } => {
                 let Some(view) = &self.view else { return };
-                let span = view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
-                let ticket = self.pending.ticket(Ticket::OwnDigests { id, leaf, n });
+                let range =
+                    |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
+                let span = (range(first_leaf).0, range(last_leaf).1);
+                let ticket = self.pending.ticket(Ticket::OwnDigests { id, first_leaf, n });
                 let (span, limit) = (Some(span), LEAF_RECORDS_MAX);
                 let range = RangeRequest { partition, bucket: None, span, after: None, limit };
                 return self.emit(Output::Range { ticket, range });
@@ -110,17 +113,17 @@ impl Replica {
         self.background.repairs.page_read();
     }
 
-    /// This node's digests of a leaf.
+    /// This node's digests of some neighbouring leaves.
     pub(crate) fn handle_own_digests(
         &mut self,
-        (id, leaf, n): (u64, u16, u8),
+        (id, first_leaf, n): (u64, u16, u8),
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
         let Some(exchange) = self.background.repairs.exchange(id) else { return };
         match result {
             Ok(page) if page.until.is_none() => {
-                exchange.handle_own_digests(leaf, digests(page, &view, n));
+                exchange.handle_own_digests(first_leaf, digests(page, &view, n));
             }
             _ => exchange.handle_failure(),
         }
@@ -163,10 +166,10 @@ impl Replica {
                 bytes = 8 * hashes.len();
                 exchange.handle_hashes(branch, hashes);
             }
-            (ExchangeStep::Digests { leaf }, PeerResponse::Digests(page)) => {
+            (ExchangeStep::Digests { first_leaf }, PeerResponse::Digests(page)) => {
                 let key_bytes = |key: &Key| key.bucket().len() + key.key().len();
                 bytes = page.digests.iter().map(|(key, _)| 8 + key_bytes(key)).sum();
-                exchange.handle_digests(leaf, page);
+                exchange.handle_digests(first_leaf, page);
             }
             (ExchangeStep::Pull { key, known: Some(known) }, PeerResponse::Same) => {
                 exchange.handle_pulled(&key, Some(known), known);

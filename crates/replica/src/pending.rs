@@ -43,7 +43,7 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExchangeStep {
     Hashes { branch: Option<u8> },
-    Digests { leaf: u16 },
+    Digests { first_leaf: u16 },
     Pull { key: Key, known: Option<Digest> },
     Push { key: Key },
 }
@@ -91,8 +91,8 @@ pub(crate) enum Ticket {
     ServeInspection { reply: u64 },
     /// A page of a partition that is being read.
     Reading { partition: Partition },
-    /// This node's side of an exchange's leaf.
-    OwnDigests { id: u64, leaf: u16, n: u8 },
+    /// This node's side of some leaves of an exchange.
+    OwnDigests { id: u64, first_leaf: u16, n: u8 },
     /// A record fetched for an exchange is being merged.
     Pulled { id: u64, key: Key, theirs: Digest },
     /// A record that an exchange wants sent is being read.
