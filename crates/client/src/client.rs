@@ -147,14 +147,17 @@ impl Client {
         }
     }
 
-    /// Asks every member the same, or tells why it did not answer; `timeout` is for all together.
+    /// Asks those members that are among `nodes` the same at once, and tells of each what it answered
+    /// or why it did not; `timeout` is for each.
     pub async fn ask_members(
         &self,
+        nodes: &[NodeId],
         request: &AdminRequest,
         timeout: Duration,
     ) -> Vec<(Member, Result<AdminResponse, ClientError>)> {
         let mut tasks = Vec::new();
-        for member in self.topology().members {
+        let members = self.topology().members.into_iter();
+        for member in members.filter(|member| nodes.contains(&member.node)) {
             let (shared, request) = (self.shared.clone(), request.clone());
             tasks.push(tokio::spawn(async move {
                 let request = |_| ClientRequest::Admin(request.clone());
@@ -174,9 +177,10 @@ impl Client {
         all
     }
 
-    /// Every member's counters, or why it did not tell them; `timeout` is for all together.
+    /// Every member's counters, or why it did not tell them; `timeout` is for each.
     pub async fn stats(&self, timeout: Duration) -> Vec<(Member, Result<NodeStats, ClientError>)> {
-        let answers = self.ask_members(&AdminRequest::Stats, timeout).await;
+        let nodes: Vec<NodeId> = self.topology().members.iter().map(|member| member.node).collect();
+        let answers = self.ask_members(&nodes, &AdminRequest::Stats, timeout).await;
         let counters = |answer| match answer {
             AdminResponse::Stats(stats) => Ok(stats),
             _ => Err(ClientError::Mismatch),

@@ -178,7 +178,8 @@ async fn every_member_is_asked_and_the_silent_are_named() {
     cluster.nodes[0].react(move |_| Reaction::Answer(empty()));
     cluster.nodes[1].react(|_| Reaction::Silence);
     cluster.nodes[2].react(|_| refusal(ErrorCode::Forbidden));
-    let told = client.ask_members(&AdminRequest::Hints, Duration::from_millis(300)).await;
+    let (nodes, limit) = ([1, 2, 3].map(NodeId), Duration::from_millis(300));
+    let told = client.ask_members(&nodes, &AdminRequest::Hints, limit).await;
     let outcomes: Vec<_> = told
         .iter()
         .map(|(member, answer)| {
@@ -187,6 +188,8 @@ async fn every_member_is_asked_and_the_silent_are_named() {
         .collect();
     let expected = [Ok(()), Err(ErrorKind::Unavailable), Err(ErrorKind::Forbidden)];
     assert_eq!(outcomes, ["n1", "n2", "n3"].into_iter().zip(expected).collect::<Vec<_>>());
+    let one = client.ask_members(&[NodeId(1)], &AdminRequest::Hints, limit).await;
+    assert_eq!(one.len(), 1);
 }
 
 #[tokio::test]
