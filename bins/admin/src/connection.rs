@@ -1,11 +1,16 @@
 //! From flags and profile to a connected client.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use jedlik_client::profile::{Overrides, Profile, Surroundings};
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_client::{Client, ClientConfig, ClientError, StartError};
+
+/// Some answers wait for other nodes, and a node that is gone costs no attempt its time: another is
+/// asked beside it.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How to reach the cluster; a profile saves giving these each time.
 #[derive(Debug, Args)]
@@ -21,7 +26,8 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The certificate's private key
-    #[arg(long, global = true, value_name = "FILE")]
+    // An id of its own, since `explain` has a positional argument `key`.
+    #[arg(id = "private_key", long = "key", global = true, value_name = "FILE")]
     key: Option<PathBuf>,
     /// The certificate of the cluster's authority
     #[arg(long, global = true, value_name = "FILE")]
@@ -40,7 +46,8 @@ impl ConnectionArgs {
         };
         let profile =
             Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
-        Client::connect(ClientConfig::from_profile(&profile)?).await
+        let config = ClientConfig::from_profile(&profile)?;
+        Client::connect(ClientConfig { attempt_timeout: ATTEMPT_TIMEOUT, ..config }).await
     }
 
     /// Connects and asks any node.

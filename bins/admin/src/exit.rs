@@ -9,6 +9,8 @@ use jedlik_client::ClientError;
 
 /// Unavailable, timed out, or failed in part.
 pub(crate) const UNAVAILABLE: u8 = 3;
+/// Something is wrong with the cluster.
+pub(crate) const FOUND: u8 = 1;
 const USAGE: u8 = 2;
 
 /// Something that the one who typed the command can put right.

@@ -1,13 +1,20 @@
 //! `jedlik-admin`: the admin tool. Arguments here; a module for each subject.
 
+mod amounts;
+mod background;
 mod bucket;
 mod ca;
 mod cert;
 mod cluster;
 mod connection;
+mod doctor;
 mod exit;
+mod explain;
+mod hints;
+mod members;
 mod node;
 mod output;
+mod repair;
 mod table;
 
 use std::process::ExitCode;
@@ -47,11 +54,19 @@ enum Subject {
     /// Single nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
+    Explain(explain::ExplainArgs),
+    Hints(hints::HintsArgs),
+    Repair(repair::RepairArgs),
+    /// Hints, anti-entropy and reaping: how fast, and whether at all
+    #[command(subcommand)]
+    Background(background::BackgroundCommand),
+    Doctor(doctor::DoctorArgs),
 }
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  done
+  0  done; for doctor: nothing is wrong
+  1  for doctor: something is wrong
   2  a wrong argument, profile, certificate or role
   3  unavailable, timed out, or failed in part
 
@@ -64,7 +79,9 @@ Examples:
   jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls
   jedlik-admin cluster plan
   jedlik-admin cluster commit 0123456789abcdef
-  jedlik-admin bucket set carts r=3 durability=written";
+  jedlik-admin bucket set carts r=3 durability=written
+  jedlik-admin explain carts alice
+  jedlik-admin doctor";
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -86,6 +103,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Subject::Cluster(command) => cluster::run(&connection, command, output).await,
         Subject::Bucket(command) => bucket::run(&connection, command, output).await,
         Subject::Node(command) => node::run(&connection, command, output).await,
+        Subject::Explain(args) => explain::run(&connection, args, output).await,
+        Subject::Hints(args) => hints::run(&connection, args, output).await,
+        Subject::Repair(args) => repair::run(&connection, args, output).await,
+        Subject::Background(command) => background::run(&connection, command, output).await,
+        Subject::Doctor(args) => doctor::run(&connection, args, output).await,
     }
 }
 
@@ -117,6 +139,16 @@ mod tests {
             "bucket show carts --profile p.toml",
             "bucket set carts r=3 ttl_ms=none",
             "node stats",
+            "explain carts alice --json",
+            "hints --watch",
+            "hints --wait --timeout 60 --json",
+            "repair",
+            "repair --partition 17 --node n3 --no-wait",
+            "background show --node n1",
+            "background pause",
+            "background resume",
+            "background set --limit 2000 --slowdown 150",
+            "doctor --json",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -132,6 +164,14 @@ mod tests {
             "bucket set carts",
             "bucket set carts r",
             "node",
+            "explain carts",
+            "hints --watch --wait",
+            "hints --timeout 5",
+            "repair --partition many",
+            "background",
+            "background set",
+            "background set --slowdown 100",
+            "background set --limit 0",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
         }

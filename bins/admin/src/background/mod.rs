@@ -1,0 +1,154 @@
+//! `jedlik-admin background`: how fast members may work in the background, and whether at all.
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use jedlik_client::protocol::admin::{
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport,
+};
+use serde_json::{Map, Value, json};
+
+use crate::connection::ConnectionArgs;
+use crate::exit::UNAVAILABLE;
+use crate::members::{self, Told, WhichArgs, node_json, report_silent};
+use crate::output::Output;
+use crate::table::{Align, Table};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackgroundCommand {
+    /// Show what members do in the background, and how fast
+    Show(WhichArgs),
+    /// Hold background work up: hints, anti-entropy, reaping
+    ///
+    /// Reads and writes go on, and reads repair what they see. Nothing else catches up until it is
+    /// resumed.
+    Pause(WhichArgs),
+    /// Let background work go on
+    Resume(WhichArgs),
+    /// Set the bounds of background work
+    #[command(after_help = "\
+Examples:
+  jedlik-admin background set --limit 2000
+  jedlik-admin background set --slowdown 150 --node n3")]
+    Set(SetArgs),
+}
+
+/// New bounds; what is not given stays.
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// The most steps a second; a step is a message or a page of records
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(required_unless_present = "slowdown")]
+    limit: Option<u32>,
+    /// How slow requests may become, in hundredths of their 99th percentile while nothing runs
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(101..))]
+    slowdown: Option<u32>,
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+type Reports = Vec<Told<BackgroundReport>>;
+
+pub(crate) async fn run(
+    connection: &ConnectionArgs,
+    command: BackgroundCommand,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let (which, request) = request(command);
+    let client = connection.connect().await?;
+    let members = which.of(client.topology().members)?;
+    let report = |answer| match answer {
+        AdminResponse::Background(report) => Some(*report),
+        _ => None,
+    };
+    let told = members::ask(&client, &members, &request, report).await;
+    output.print(&to_json(&told), || to_text(&told))?;
+    Ok(if report_silent(&told) { UNAVAILABLE.into() } else { ExitCode::SUCCESS })
+}
+
+/// Whom to ask what.
+fn request(command: BackgroundCommand) -> (WhichArgs, AdminRequest) {
+    let paused = |paused| BackgroundChange { paused: Some(paused), ..BackgroundChange::default() };
+    let (which, change) = match command {
+        BackgroundCommand::Show(which) => return (which, AdminRequest::Background),
+        BackgroundCommand::Pause(which) => (which, paused(true)),
+        BackgroundCommand::Resume(which) => (which, paused(false)),
+        BackgroundCommand::Set(SetArgs { limit, slowdown, which }) => {
+            let (limit_per_s, slowdown_percent) = (limit, slowdown);
+            (which, BackgroundChange { paused: None, limit_per_s, slowdown_percent })
+        }
+    };
+    (which, AdminRequest::SetBackground(change))
+}
+
+fn to_text(told: &Reports) -> String {
+    let mut table = Table::new([
+        ("node", Align::Left),
+        ("state", Align::Left),
+        ("steps/s", Align::Right),
+        ("limit", Align::Right),
+        ("slowdown", Align::Right),
+        ("p99 now", Align::Right),
+        ("p99 quiet", Align::Right),
+        ("steps so far", Align::Left),
+    ]);
+    for one in told {
+        let node = one.member.name.clone();
+        let Ok(report) = &one.answer else {
+            let [pace, limit, slowdown, now, quiet] = std::array::from_fn(|_| "-".to_owned());
+            let state = "no answer".into();
+            table.row([node, state, pace, limit, slowdown, now, quiet, String::new()]);
+            continue;
+        };
+        let steps: Vec<String> =
+            report.steps.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        table.row([
+            node,
+            if report.paused { "paused" } else { "running" }.into(),
+            report.pace_per_s.to_string(),
+            report.limit_per_s.to_string(),
+            format!("{} %", report.slowdown_percent),
+            latency(report.foreground_p99_us),
+            latency(report.quiet_p99_us),
+            steps.join(", "),
+        ]);
+    }
+    table.to_string()
+}
+
+fn latency(us: u64) -> String {
+    format!("{:.1} ms", Duration::from_micros(us).as_secs_f64() * 1000.0)
+}
+
+fn to_json(told: &Reports) -> Value {
+    let members: Vec<_> = told.iter().map(|one| one.member.clone()).collect();
+    let nodes: Vec<Value> = told
+        .iter()
+        .map(|one| {
+            json!({
+                "node": node_json(one.member.node, &members),
+                "background": one.answer.as_ref().ok().map(report_json),
+                "error": one.answer.as_ref().err().map(ToString::to_string),
+            })
+        })
+        .collect();
+    json!({ "nodes": nodes })
+}
+
+fn report_json(report: &BackgroundReport) -> Value {
+    let steps: Map<String, Value> =
+        report.steps.iter().map(|(what, count)| (what.clone(), (*count).into())).collect();
+    json!({
+        "paused": report.paused,
+        "limit_per_s": report.limit_per_s,
+        "slowdown_percent": report.slowdown_percent,
+        "pace_per_s": report.pace_per_s,
+        "foreground_p99_us": report.foreground_p99_us,
+        "quiet_p99_us": report.quiet_p99_us,
+        "steps": steps,
+    })
+}

@@ -1,0 +1,75 @@
+//! Counters that should stand at zero, and what it means when one does not.
+
+use crate::amounts::span;
+use crate::doctor::diagnosis::{Finding, Severity};
+use crate::doctor::observed::ObservedMember;
+
+/// One counter, or several that say the same.
+struct Fault {
+    counters: &'static [&'static str],
+    severity: Severity,
+    /// What was counted.
+    nouns: &'static str,
+    blocks: Option<&'static str>,
+    remedy: &'static str,
+}
+
+const FAULTS: [Fault; 5] = [
+    Fault {
+        counters: &["journal_failures"],
+        severity: Severity::Error,
+        nouns: "failed writes to its journal",
+        blocks: Some("the writes that were to be in them: they count as not acknowledged by it"),
+        remedy: "look at its disk and its log; free some room if the disk is full",
+    },
+    Fault {
+        counters: &["flush_failures"],
+        severity: Severity::Error,
+        nouns: "failed flushes into its engine",
+        blocks: Some("the journal's old segments: they stay, and the disk fills up"),
+        remedy: "look at its disk and its log; free some room if the disk is full",
+    },
+    Fault {
+        counters: &["hints_refused"],
+        severity: Severity::Error,
+        nouns: "hints refused for want of room",
+        blocks: Some("writes for members that are away: they find one node less to stand in"),
+        remedy: "free some room on its disk, or bring the targets of its hints back",
+    },
+    Fault {
+        counters: &["damaged_reads", "damaged_records"],
+        severity: Severity::Warning,
+        nouns: "records found that fail their checksum",
+        blocks: None,
+        remedy: "look at its disk; the records come back from the other owners, `jedlik-admin \
+                 repair` does it now",
+    },
+    Fault {
+        counters: &["truncated_entries"],
+        severity: Severity::Warning,
+        nouns: "clock entries truncated past the limit",
+        blocks: Some("nothing, but versions that a put had replaced may come back as siblings"),
+        remedy: "bring members that are away back, so that clocks can be pruned; see whether clients \
+                 write one key through many nodes",
+    },
+];
+
+/// What one member's counters say.
+pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {
+    let counted = |fault: &Fault| {
+        fault.counters.iter().map(|name| member.counter(name)).max().filter(|count| *count > 0)
+    };
+    FAULTS
+        .iter()
+        .filter_map(|fault| {
+            let (name, times) = (member.name(), counted(fault)?);
+            let since = span(member.counter("uptime_s"));
+            Some(Finding {
+                severity: fault.severity,
+                what: format!("{name} has {}: {times} since its start {since} ago", fault.nouns),
+                blocks: fault.blocks.map(str::to_owned),
+                remedy: fault.remedy.into(),
+            })
+        })
+        .collect()
+}

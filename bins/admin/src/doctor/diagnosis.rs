@@ -1,0 +1,254 @@
+//! The judgement: from what was observed to what is wrong.
+//!
+//! Invariant: pure, so that each rule is a table; errors stand before warnings before notes.
+
+use jedlik_client::protocol::admin::HintReport;
+
+use crate::amounts::{age_s, bytes, count, span};
+use crate::doctor::counters;
+use crate::doctor::observed::{Observed, ObservedMember};
+
+/// Past this much in hints on one member somebody should know.
+pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// Something does not work.
+    Error,
+    /// Something will not, if nothing is done.
+    Warning,
+    /// Something to know.
+    Note,
+}
+
+impl Severity {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One thing to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) severity: Severity,
+    /// What is wrong.
+    pub(crate) what: String,
+    /// What can't go on because of it.
+    pub(crate) blocks: Option<String>,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+/// Everything that is wrong.
+pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(observed.absent().map(|member| absent(observed, member)));
+    findings.extend(observed.present().flat_map(|member| seen_down(observed, member)));
+    findings.extend(layout(observed));
+    findings.extend(too_few(observed));
+    for member in observed.present() {
+        findings.extend(unanswered(member));
+        findings.extend(stuck_hints(observed, member));
+        findings.extend(large_hints(member));
+        findings.extend(paused(member));
+        findings.extend(repairs(member));
+        findings.extend(counters::findings(member));
+    }
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// A member that does not answer.
+fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
+    let node = absent.member.node;
+    let (name, address) = (absent.name(), absent.member.address);
+    let why = absent.failures.first().map(|why| format!(" ({why})")).unwrap_or_default();
+    let mut blocks = "tombstones are not reaped and clocks not pruned while it is away".to_owned();
+    let (mut keys, mut size) = (0, 0);
+    for (_, hint) in observed.hints_for(node) {
+        (keys, size) = (keys + hint.count, size + hint.bytes);
+    }
+    if keys > 0 {
+        blocks += &format!("; {} of {} wait for it in hints", count(keys, "key"), bytes(size));
+    }
+    let (severity, what) = if observed.is_away(node) {
+        (Severity::Warning, format!("{name} ({address}) was stopped"))
+    } else {
+        (Severity::Error, format!("{name} ({address}) does not answer{why}"))
+    };
+    let remedy = format!(
+        "start it, or see in its log why it does not run; its hints reach it then (`jedlik-admin \
+         hints --wait`). If its disk is lost, start it on an empty data directory: {name} is filled \
+         from the others"
+    );
+    Finding { severity, what, blocks: Some(blocks), remedy }
+}
+
+/// A member that answers, while others take it to be down.
+fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
+    let views = observed.views_of(member.member.node).filter(|(_, seen)| !seen.alive);
+    let viewers: Vec<&str> = views.map(|(viewer, _)| viewer.name()).collect();
+    let name = member.name();
+    (!viewers.is_empty()).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!("{name} answers here, but {} can't reach it", viewers.join(", ")),
+        blocks: Some("they write hints instead of copies on it, and reap nothing".into()),
+        remedy: format!(
+            "see whether packets pass both ways between them on UDP port {}; a member that has just \
+             started is trusted after a few seconds",
+            member.member.address.port()
+        ),
+    })
+}
+
+/// No layout, or members that have not the newest.
+fn layout(observed: &Observed) -> Option<Finding> {
+    let newest = observed.newest_layout();
+    observed.present().next()?;
+    if newest == 0 {
+        return Some(Finding {
+            severity: Severity::Error,
+            what: "the cluster has no layout".into(),
+            blocks: Some("every read and write: no node owns any key".into()),
+            remedy: "look at `jedlik-admin cluster plan` and commit it by its hash".into(),
+        });
+    }
+    let behind: Vec<String> = observed
+        .present()
+        .filter_map(|member| Some((member.name(), member.status.as_ref()?.layout)))
+        .filter(|(_, layout)| *layout < newest)
+        .map(|(name, layout)| format!("{name} has {layout}"))
+        .collect();
+    (!behind.is_empty()).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!("the newest layout is {newest}, but {}", behind.join(", ")),
+        blocks: Some("requests that these coordinate are refused once and repeated".into()),
+        remedy:
+            "wait some seconds: layouts spread by gossip. If it stays so, these can't be reached \
+                 by the others"
+                .into(),
+    })
+}
+
+/// Fewer members than copies.
+fn too_few(observed: &Observed) -> Option<Finding> {
+    let (members, n) = (observed.members.len(), observed.largest_n);
+    (members < n.into()).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!("there are {} for n = {n}", count(members as u64, "member")),
+        blocks: Some(format!("a key has at most {members} of its {n} copies")),
+        remedy: "add members, or lower n of the buckets".into(),
+    })
+}
+
+/// A member that answered some questions and others not.
+fn unanswered(member: &ObservedMember) -> Option<Finding> {
+    let why = member.failures.first()?;
+    Some(Finding {
+        severity: Severity::Warning,
+        what: format!("{} did not answer everything: {why}", member.name()),
+        blocks: Some("this diagnosis: more may be wrong with it".into()),
+        remedy: "ask again; if it stays so, look at its log".into(),
+    })
+}
+
+/// Hints on `holder` for members that are up.
+fn stuck_hints(observed: &Observed, holder: &ObservedMember) -> Vec<Finding> {
+    let reports = holder.hints.iter().flatten();
+    reports
+        .filter(|hint| hint.count > 0 && observed.is_present(hint.target))
+        .map(|hint| stuck_hint(observed, holder, hint))
+        .collect()
+}
+
+fn stuck_hint(observed: &Observed, holder: &ObservedMember, hint: &HintReport) -> Finding {
+    let (name, target) = (holder.name(), observed.name(hint.target));
+    let (keys, size) = (count(hint.count, "key"), bytes(hint.bytes));
+    let age = hint.oldest_ms.map(|since| span(age_s(observed.now_ms, since)));
+    let age = age.map(|age| format!(", the oldest for {age}")).unwrap_or_default();
+    let blocks = Some(format!("{target} lacks these writes until then; tombstones are not reaped"));
+    if let Some(failure) = &hint.failure {
+        return Finding {
+            severity: Severity::Warning,
+            what: format!(
+                "{name} can't deliver hints to {target}, which is up: {failure} ({keys} of {size}{age})"
+            ),
+            blocks,
+            remedy: format!("put right what {target} says, or see whether {name} can reach it"),
+        };
+    }
+    let left = match (hint.delivering, hint.left_s) {
+        (true, Some(left)) => format!("are being delivered, about {} left", span(left)),
+        (true, None) => "are being delivered".into(),
+        (false, _) => "wait to be delivered".into(),
+    };
+    Finding {
+        severity: Severity::Note,
+        what: format!("hints of {keys} ({size}{age}) on {name} for {target} {left}"),
+        blocks,
+        remedy: "nothing; `jedlik-admin hints --watch` shows how it goes on".into(),
+    }
+}
+
+/// Hints that grow large.
+fn large_hints(member: &ObservedMember) -> Option<Finding> {
+    let size = member.hint_bytes();
+    (size > HINT_WARNING_BYTES).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!("{} holds {} in hints", member.name(), bytes(size)),
+        blocks: Some(
+            "nothing yet; hints grow until their targets are back or the disk is full".into(),
+        ),
+        remedy: "bring the targets back; `jedlik-admin hints` names them".into(),
+    })
+}
+
+/// Background work held up.
+fn paused(member: &ObservedMember) -> Option<Finding> {
+    member.background.as_ref()?.paused.then(|| Finding {
+        severity: Severity::Warning,
+        what: format!("background work is paused on {}", member.name()),
+        blocks: Some(
+            "hints are not delivered, differences between replicas not repaired, tombstones not \
+             reaped"
+                .into(),
+        ),
+        remedy: format!("jedlik-admin background resume --node {}", member.name()),
+    })
+}
+
+/// Comparisons that fail, and trees that are not there yet.
+fn repairs(member: &ObservedMember) -> Vec<Finding> {
+    let Some(report) = &member.repair else { return Vec::new() };
+    let name = member.name();
+    let failing = (report.failed > 0).then(|| {
+        let most = report.failed > report.exchanges;
+        Finding {
+            severity: if most { Severity::Warning } else { Severity::Note },
+            what: format!(
+                "{name} could not finish {} of {} with other owners since its start",
+                report.failed,
+                count(report.failed + report.exchanges, "comparison")
+            ),
+            blocks: most.then(|| "replicas that differ stay so until a get repairs them".into()),
+            remedy:
+                "nothing if members were away: they are tried again. Otherwise its log says why"
+                    .into(),
+        }
+    });
+    let building = (report.building > 0).then(|| Finding {
+        severity: Severity::Note,
+        what: format!(
+            "{name} is building the trees of {} from its records",
+            count(report.building.into(), "partition")
+        ),
+        blocks: Some("anti-entropy of these partitions".into()),
+        remedy: "nothing; it takes one paced scan after an unclean stop".into(),
+    });
+    failing.into_iter().chain(building).collect()
+}

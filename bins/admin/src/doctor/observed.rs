@@ -1,0 +1,135 @@
+//! What members said of themselves, as far as they did.
+
+use std::collections::BTreeMap;
+
+use jedlik_client::NodeId;
+use jedlik_client::protocol::LayoutVersion;
+use jedlik_client::protocol::admin::{
+    AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
+};
+use jedlik_client::protocol::client::Endpoint;
+use jedlik_client::protocol::gossip::Status;
+
+/// The cluster at one time.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// Every member.
+    pub(crate) members: Vec<ObservedMember>,
+    /// The largest N of any bucket.
+    pub(crate) largest_n: u8,
+    /// In milliseconds since the Unix epoch, by this machine's clock.
+    pub(crate) now_ms: u64,
+}
+
+/// One member's answers; what it did not answer is `None`.
+#[derive(Debug, Clone)]
+pub(crate) struct ObservedMember {
+    pub(crate) member: Endpoint,
+    pub(crate) status: Option<ClusterStatus>,
+    pub(crate) hints: Option<Vec<HintReport>>,
+    pub(crate) counters: Option<BTreeMap<String, u64>>,
+    pub(crate) repair: Option<RepairReport>,
+    pub(crate) background: Option<BackgroundReport>,
+    /// Why it did not answer, once for each question.
+    pub(crate) failures: Vec<String>,
+}
+
+impl ObservedMember {
+    /// One that has said nothing yet.
+    pub(crate) fn silent(member: Endpoint) -> Self {
+        Self {
+            member,
+            status: None,
+            hints: None,
+            counters: None,
+            repair: None,
+            background: None,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Takes one answer.
+    pub(crate) fn note(&mut self, answer: Result<AdminResponse, String>) {
+        match answer {
+            Ok(AdminResponse::Status(status)) => self.status = Some(status),
+            Ok(AdminResponse::Hints(hints)) => self.hints = Some(hints),
+            Ok(AdminResponse::Stats(stats)) => {
+                self.counters = Some(stats.counters.into_iter().collect());
+            }
+            Ok(AdminResponse::Repair(report)) => self.repair = Some(*report),
+            Ok(AdminResponse::Background(report)) => self.background = Some(*report),
+            Ok(_) => self.failures.push("an answer of another kind than was asked for".into()),
+            Err(error) => self.failures.push(error),
+        }
+    }
+
+    /// A counter; 0 if the member has none of that name.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.counters.as_ref().and_then(|counters| counters.get(name)).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.member.name
+    }
+
+    /// All its hints together, in bytes.
+    pub(crate) fn hint_bytes(&self) -> u64 {
+        self.hints.iter().flatten().map(|report| report.bytes).sum()
+    }
+}
+
+impl Observed {
+    /// Those that answer.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &ObservedMember> {
+        self.members.iter().filter(|member| member.status.is_some())
+    }
+
+    /// Those that don't.
+    pub(crate) fn absent(&self) -> impl Iterator<Item = &ObservedMember> {
+        self.members.iter().filter(|member| member.status.is_none())
+    }
+
+    /// Whether a node answers.
+    pub(crate) fn is_present(&self, node: NodeId) -> bool {
+        self.present().any(|member| member.member.node == node)
+    }
+
+    /// Whether a node said that it would stop, as far as the others have heard.
+    pub(crate) fn is_away(&self, node: NodeId) -> bool {
+        self.views_of(node).any(|(_, seen)| seen.record.status == Status::Away)
+    }
+
+    /// Who sees a node how.
+    pub(crate) fn views_of(
+        &self,
+        node: NodeId,
+    ) -> impl Iterator<Item = (&ObservedMember, &MemberStatus)> {
+        self.present().filter_map(move |viewer| {
+            let members = &viewer.status.as_ref()?.members;
+            Some((viewer, members.iter().find(|seen| seen.record.node == node)?))
+        })
+    }
+
+    /// The newest layout that any member has; 0 if none has one.
+    pub(crate) fn newest_layout(&self) -> LayoutVersion {
+        self.present().filter_map(|member| Some(member.status.as_ref()?.layout)).max().unwrap_or(0)
+    }
+
+    /// The hints for a node: their holder and what it says of them.
+    pub(crate) fn hints_for(
+        &self,
+        node: NodeId,
+    ) -> impl Iterator<Item = (&ObservedMember, &HintReport)> {
+        self.present().flat_map(move |holder| {
+            let reports = holder.hints.iter().flatten();
+            let waiting = reports.filter(move |hint| hint.target == node && hint.count > 0);
+            waiting.map(move |hint| (holder, hint))
+        })
+    }
+
+    /// A node's name, or its identity if no member has it.
+    pub(crate) fn name(&self, node: NodeId) -> String {
+        let member = self.members.iter().find(|member| member.member.node == node);
+        member.map_or_else(|| node.to_string(), |member| member.name().to_owned())
+    }
+}

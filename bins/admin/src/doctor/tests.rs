@@ -1,0 +1,232 @@
+//! One fault at a time in a cluster that is well otherwise.
+
+use std::collections::BTreeMap;
+
+use jedlik_client::NodeId;
+use jedlik_client::protocol::admin::{
+    BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
+};
+use jedlik_client::protocol::gossip::{MemberRecord, Status};
+use jedlik_client::protocol::{ClusterId, Incarnation};
+
+use super::diagnosis::Severity::{self, Error, Note, Warning};
+use super::diagnosis::{HINT_WARNING_BYTES, diagnose};
+use super::observed::{Observed, ObservedMember};
+use super::{to_json, to_text};
+use crate::hints::tests::report;
+use crate::members::tests::member;
+
+const NOW_MS: u64 = 1_767_268_860_000;
+
+fn seen(node: u64) -> MemberStatus {
+    let endpoint = member(node);
+    let record = MemberRecord {
+        node: endpoint.node,
+        name: endpoint.name,
+        address: endpoint.address,
+        zone: "z".into(),
+        weight: 1,
+        incarnation: Incarnation(1),
+        generation: 1,
+        version: 1,
+        status: Status::Up,
+        layout: 1,
+    };
+    MemberStatus { record, alive: true, tokens: 85 }
+}
+
+/// Three members without any fault.
+fn well() -> Observed {
+    let members = (1..=3).map(|node| ObservedMember {
+        status: Some(ClusterStatus {
+            cluster: ClusterId(1),
+            node: NodeId(node),
+            layout: 1,
+            partitions: 256,
+            members: (1..=3).map(seen).collect(),
+        }),
+        hints: Some(Vec::new()),
+        counters: Some(BTreeMap::from([("uptime_s".into(), 7200)])),
+        repair: Some(RepairReport { exchanges: 100, ..RepairReport::default() }),
+        background: Some(BackgroundReport::default()),
+        ..ObservedMember::silent(member(node))
+    });
+    Observed { members: members.collect(), largest_n: 3, now_ms: NOW_MS }
+}
+
+fn silence(observed: &mut Observed, index: usize) {
+    let silent = ObservedMember::silent(observed.members[index].member.clone());
+    observed.members[index] = ObservedMember { failures: vec!["too slow".into()], ..silent };
+}
+
+fn status(observed: &mut Observed, index: usize) -> &mut ClusterStatus {
+    observed.members[index].status.as_mut().unwrap()
+}
+
+fn hint(observed: &mut Observed, holder: usize, hint: HintReport) {
+    observed.members[holder].hints.as_mut().unwrap().push(hint);
+}
+
+fn count(observed: &mut Observed, name: &str, value: u64) {
+    observed.members[0].counters.as_mut().unwrap().insert(name.into(), value);
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    assert_eq!(diagnose(&well()), []);
+    assert_eq!(to_text(&[], 3), "Nothing is wrong with the 3 members.\n");
+}
+
+/// What is broken, and the severity and a few words of the only finding.
+type Case = (fn(&mut Observed), Severity, &'static [&'static str]);
+
+fn check(cases: &[Case]) {
+    for (fault, severity, words) in cases {
+        let mut observed = well();
+        fault(&mut observed);
+        let findings = diagnose(&observed);
+        let text = to_text(&findings, 3);
+        assert_eq!(findings.len(), 1, "{text}");
+        assert_eq!(findings[0].severity, *severity, "{text}");
+        for word in *words {
+            assert!(text.contains(word), "no {word:?} in {text}");
+        }
+    }
+}
+
+#[test]
+fn members_that_are_missing_or_disagree_are_found() {
+    check(&[
+        (|seen| silence(seen, 2), Error, &["n3", "127.0.0.1:7403", "too slow", "not reaped"]),
+        (
+            |seen| {
+                silence(seen, 2);
+                status(seen, 0).members[2].record.status = Status::Away;
+            },
+            Warning,
+            &["n3", "was stopped", "start it"],
+        ),
+        (
+            |seen| {
+                silence(seen, 2);
+                hint(seen, 0, report(3, 2000));
+                hint(seen, 1, report(3, 48));
+            },
+            Error,
+            &["n3", "2048 keys of 2.0 MiB wait for it"],
+        ),
+        (|seen| status(seen, 0).members[1].alive = false, Warning, &["n2", "n1 can't reach it"]),
+        (|seen| status(seen, 1).layout = 0, Warning, &["newest layout is 1", "n2 has 0"]),
+        (
+            |seen| (0..3).for_each(|index| status(seen, index).layout = 0),
+            Error,
+            &["no layout", "cluster plan"],
+        ),
+        (|seen| seen.largest_n = 5, Warning, &["3 members for n = 5", "at most 3 of its 5 copies"]),
+        (
+            |seen| seen.members[1].failures.push("too busy".into()),
+            Warning,
+            &["n2 did not answer everything: too busy"],
+        ),
+    ]);
+}
+
+#[test]
+fn hints_that_are_stuck_or_many_are_found() {
+    check(&[
+        (
+            |seen| {
+                let failure = Some("its disk refused".into());
+                hint(seen, 0, HintReport { failure, ..report(2, 10) });
+            },
+            Warning,
+            &["n1 can't deliver hints to n2", "its disk refused", "oldest for 1 min 0 s"],
+        ),
+        (
+            |seen| {
+                let left_s = Some(75);
+                hint(seen, 0, HintReport { delivering: true, left_s, ..report(2, 1) });
+            },
+            Note,
+            &["hints of 1 key", "on n1 for n2", "1 min 15 s left"],
+        ),
+        (
+            |seen| {
+                let bytes = HINT_WARNING_BYTES + 1;
+                hint(seen, 1, HintReport { bytes, ..report(9, 1) });
+            },
+            Warning,
+            &["n2 holds 1.0 GiB in hints"],
+        ),
+    ]);
+}
+
+#[test]
+fn faults_of_single_members_are_found() {
+    check(&[
+        (
+            |seen| seen.members[1].background.as_mut().unwrap().paused = true,
+            Warning,
+            &["paused on n2", "not delivered", "background resume --node n2"],
+        ),
+        (
+            |seen| seen.members[0].repair.as_mut().unwrap().failed = 101,
+            Warning,
+            &["101 of 201 comparisons"],
+        ),
+        (
+            |seen| seen.members[0].repair.as_mut().unwrap().building = 7,
+            Note,
+            &["n1 is building the trees of 7 partitions"],
+        ),
+        (
+            |seen| count(seen, "journal_failures", 2),
+            Error,
+            &["n1", "journal: 2 since", "2 h 0 min"],
+        ),
+        (|seen| count(seen, "damaged_records", 1), Warning, &["fail their checksum: 1"]),
+        (|seen| count(seen, "truncated_entries", 9), Warning, &["truncated past the limit: 9"]),
+    ]);
+}
+
+#[test]
+fn a_few_failed_comparisons_among_many_are_a_note() {
+    let mut observed = well();
+    observed.members[0].repair.as_mut().unwrap().failed = 1;
+    assert_eq!(diagnose(&observed)[0].severity, Note);
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let mut observed = well();
+    silence(&mut observed, 2);
+    observed.members[0].background.as_mut().unwrap().paused = true;
+    let failure = Some("its disk refused".into());
+    hint(&mut observed, 0, HintReport { failure, ..report(2, 10) });
+    observed.members[1].repair.as_mut().unwrap().building = 1;
+    let findings = diagnose(&observed);
+    let severities: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
+    assert!(severities.is_sorted() && severities.len() == 4, "{severities:?}");
+    insta::assert_snapshot!(to_text(&findings, 3), @r"
+    error: n3 (127.0.0.1:7403) does not answer (too slow)
+      holds up: tombstones are not reaped and clocks not pruned while it is away
+      to do: start it, or see in its log why it does not run; its hints reach it then (`jedlik-admin hints --wait`). If its disk is lost, start it on an empty data directory: n3 is filled from the others
+
+    warning: n1 can't deliver hints to n2, which is up: its disk refused (10 keys of 9.8 KiB, the oldest for 1 min 0 s)
+      holds up: n2 lacks these writes until then; tombstones are not reaped
+      to do: put right what n2 says, or see whether n1 can reach it
+
+    warning: background work is paused on n1
+      holds up: hints are not delivered, differences between replicas not repaired, tombstones not reaped
+      to do: jedlik-admin background resume --node n1
+
+    note: n2 is building the trees of 1 partition from its records
+      holds up: anti-entropy of these partitions
+      to do: nothing; it takes one paced scan after an unclean stop
+
+    1 error and 2 warnings on 3 members.
+    ");
+    let json = to_json(&findings);
+    assert_eq!(json["findings"][0]["severity"], "error");
+    assert_eq!(json["findings"][1]["to_do"].as_str().map(|text| text.contains("n")), Some(true));
+}

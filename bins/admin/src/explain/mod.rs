@@ -1,0 +1,256 @@
+//! `jedlik-admin explain`: where a key belongs, what each node holds of it, and who is behind.
+//!
+//! Invariant: what is shown is what nodes hold, one by one; only the verdicts compare.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use jedlik_client::protocol::Key;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
+use jedlik_client::protocol::client::Endpoint;
+use jedlik_client::protocol::peer::{HintSummary, RecordSummary, SiblingSummary};
+use jedlik_client::{ClientError, rfc3339};
+use serde_json::{Value, json};
+
+use crate::amounts::bytes;
+use crate::connection::ConnectionArgs;
+use crate::members::{name, node_json};
+use crate::output::Output;
+
+/// Show where a key belongs and what each node holds of it
+///
+/// Asks one node, which asks the others: the key's position and partition, its preference list, each
+/// replica's record and hints with clocks, siblings, tombstones and times, and who is behind. Values
+/// are not shown; `jedlik get` does that.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jedlik-admin explain carts alice
+  jedlik-admin explain carts alice --json")]
+pub(crate) struct ExplainArgs {
+    bucket: String,
+    key: String,
+}
+
+pub(crate) async fn run(
+    connection: &ConnectionArgs,
+    args: ExplainArgs,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let key = Key::new(args.bucket.as_str(), args.key.as_str()).map_err(ClientError::from)?;
+    let client = connection.connect().await?;
+    let answer = client.admin(AdminRequest::Explain { key }, None).await?;
+    let AdminResponse::Explained(explained) = answer else {
+        return Err(ClientError::Mismatch.into());
+    };
+    let members = client.topology().members;
+    let title = format!("{}/{}", args.bucket, args.key);
+    output.print(&to_json(&explained, &members), || to_text(&title, &explained, &members))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How a node stands to the merge of all that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It holds exactly that.
+    UpToDate,
+    /// It holds something else, or nothing, and should hold it.
+    Behind,
+    /// What it holds can't be read.
+    Damaged,
+    /// Something that it holds for others, or need not hold.
+    Beside,
+    /// Nothing, and nobody expects it to.
+    Nothing,
+    /// It did not answer.
+    Silent,
+}
+
+impl Verdict {
+    fn of(holder: &Holder, explained: &Explanation) -> Self {
+        let Some(holds) = &holder.holds else { return Self::Silent };
+        let digest = |record: &Option<RecordSummary>| record.as_ref().map(|record| record.digest);
+        let primary = holder.rank < u16::from(explained.n);
+        if holds.damaged {
+            Self::Damaged
+        } else if digest(&holds.record) == digest(&explained.merged) {
+            if holds.record.is_some() || primary { Self::UpToDate } else { Self::Nothing }
+        } else if primary {
+            Self::Behind
+        } else if holds.record.is_some() || !holds.hints.is_empty() {
+            Self::Beside
+        } else {
+            Self::Nothing
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::UpToDate => "up to date",
+            Self::Behind => "behind",
+            Self::Damaged => "damaged",
+            Self::Beside => "not an owner",
+            Self::Nothing => "nothing",
+            Self::Silent => "no answer",
+        }
+    }
+}
+
+fn role(holder: &Holder, n: u8) -> String {
+    match holder.rank.checked_sub(n.into()) {
+        None => format!("primary {}", holder.rank + 1),
+        Some(past) => format!("fallback {}", past + 1),
+    }
+}
+
+fn to_text(title: &str, explained: &Explanation, members: &[Endpoint]) -> String {
+    let mut text = format!(
+        "{title} is at position {:032x} in partition {}, n = {}\n",
+        explained.position.0, explained.partition, explained.n
+    );
+    match &explained.merged {
+        Some(merged) => put(&mut text, 0, "merged: ", merged),
+        None => text += "nobody holds anything of it\n",
+    }
+    for holder in &explained.holders {
+        let verdict = Verdict::of(holder, explained);
+        let up = if holder.alive { "up" } else { "away" };
+        let (node, role) = (name(holder.node, members), role(holder, explained.n));
+        line(&mut text, 0, &format!("{node}  {role}, {up}: {}", verdict.name()));
+        let Some(holds) = &holder.holds else { continue };
+        if let Some(record) = &holds.record
+            && verdict != Verdict::UpToDate
+        {
+            put(&mut text, 2, "record ", record);
+        }
+        for hint in &holds.hints {
+            put_hint(&mut text, hint, explained, members);
+        }
+    }
+    text + &summary(explained, members)
+}
+
+fn put_hint(text: &mut String, hint: &HintSummary, explained: &Explanation, members: &[Endpoint]) {
+    let (target, since) = (name(hint.target, members), rfc3339(hint.since_ms));
+    let same = explained.merged.as_ref().is_some_and(|merged| merged.digest == hint.record.digest);
+    if same {
+        line(text, 2, &format!("hint for {target} since {since}: all of it"));
+    } else {
+        put(text, 2, &format!("hint for {target} since {since}: "), &hint.record);
+    }
+}
+
+/// A record, a line for it and one for each of its versions.
+fn put(text: &mut String, indent: usize, what: &str, record: &RecordSummary) {
+    let clock: Vec<String> =
+        record.clock.iter().map(|(actor, counter)| dot(*actor, *counter)).collect();
+    let (digest, clock) = (record.digest.0, clock.join(" "));
+    line(text, indent, &format!("{what}{digest:016x}, clock {clock}"));
+    for sibling in &record.siblings {
+        line(text, indent + 2, &version(sibling));
+    }
+    if record.siblings.is_empty() {
+        line(text, indent + 2, "no version");
+    }
+}
+
+fn version(sibling: &SiblingSummary) -> String {
+    let what = match sibling.value_bytes {
+        Some(length) => format!("value of {}", bytes(length.into())),
+        None => "tombstone".into(),
+    };
+    let (dot, written) = (dot(sibling.actor, sibling.counter), rfc3339(sibling.written_at_ms));
+    let expires = sibling.expires_at_ms.map(|at| format!(", expires {}", rfc3339(at)));
+    format!("{what}, {dot}, written {written}{}", expires.unwrap_or_default())
+}
+
+/// An actor is random: its first eight digits are enough to tell it from the others of one key.
+fn dot(actor: u64, counter: u64) -> String {
+    format!("{:08x}:{counter}", actor >> 32)
+}
+
+fn line(text: &mut String, indent: usize, rest: &str) {
+    writeln!(text, "{:indent$}{rest}", "").expect("writing into memory can't fail");
+}
+
+/// One line that says whether there is anything to do.
+fn summary(explained: &Explanation, members: &[Endpoint]) -> String {
+    let who = |wanted: Verdict| -> Vec<String> {
+        let of = |holder: &&Holder| Verdict::of(holder, explained) == wanted;
+        explained.holders.iter().filter(of).map(|holder| name(holder.node, members)).collect()
+    };
+    let cases = [
+        ("behind", who(Verdict::Behind)),
+        ("damaged", who(Verdict::Damaged)),
+        ("no answer from", who(Verdict::Silent)),
+    ];
+    let said: Vec<String> = cases
+        .into_iter()
+        .filter(|(_, nodes)| !nodes.is_empty())
+        .map(|(what, nodes)| format!("{what}: {}", nodes.join(", ")))
+        .collect();
+    if said.is_empty() { "every primary agrees\n".into() } else { said.join("; ") + "\n" }
+}
+
+fn to_json(explained: &Explanation, members: &[Endpoint]) -> Value {
+    let holders: Vec<Value> =
+        explained.holders.iter().map(|holder| holder_json(holder, explained, members)).collect();
+    json!({
+        "position": format!("{:032x}", explained.position.0),
+        "partition": explained.partition.0,
+        "n": explained.n,
+        "merged": explained.merged.as_ref().map(record_json),
+        "holders": holders,
+    })
+}
+
+fn holder_json(holder: &Holder, explained: &Explanation, members: &[Endpoint]) -> Value {
+    let hints = holder.holds.as_ref().map(|holds| {
+        let hints = holds.hints.iter().map(|hint| {
+            json!({
+                "target": node_json(hint.target, members),
+                "since": rfc3339(hint.since_ms),
+                "record": record_json(&hint.record),
+            })
+        });
+        hints.collect::<Vec<Value>>()
+    });
+    let record = holder.holds.as_ref().and_then(|holds| holds.record.as_ref());
+    json!({
+        "holder": node_json(holder.node, members),
+        "rank": holder.rank,
+        "primary": holder.rank < u16::from(explained.n),
+        "alive": holder.alive,
+        "verdict": Verdict::of(holder, explained).name(),
+        "record": record.map(record_json),
+        "hints": hints,
+    })
+}
+
+fn record_json(record: &RecordSummary) -> Value {
+    let clock: Vec<Value> = record
+        .clock
+        .iter()
+        .map(|(actor, counter)| json!({ "actor": format!("{actor:016x}"), "counter": counter }))
+        .collect();
+    let siblings: Vec<Value> = record
+        .siblings
+        .iter()
+        .map(|sibling| {
+            json!({
+                "actor": format!("{:016x}", sibling.actor),
+                "counter": sibling.counter,
+                "deleted": sibling.value_bytes.is_none(),
+                "value_bytes": sibling.value_bytes,
+                "written_at": rfc3339(sibling.written_at_ms),
+                "expires_at": sibling.expires_at_ms.map(rfc3339),
+            })
+        })
+        .collect();
+    let digest = format!("{:016x}", record.digest.0);
+    json!({ "digest": digest, "clock": clock, "siblings": siblings })
+}

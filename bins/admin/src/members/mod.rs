@@ -1,0 +1,97 @@
+//! Asking members one by one: all of them, or the one that was named.
+//!
+//! Invariant: who does not answer is told apart from who has nothing to say.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::time::Duration;
+
+use clap::Args;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::bucket::BucketProps;
+use jedlik_client::protocol::client::Endpoint;
+use jedlik_client::{Client, ClientError, NodeId};
+use serde_json::{Value, json};
+
+use crate::exit::Usage;
+
+/// How long a member may take to say something about itself.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+
+/// What one member said, or why it said nothing.
+pub(crate) struct Told<T> {
+    pub(crate) member: Endpoint,
+    pub(crate) answer: Result<T, ClientError>,
+}
+
+/// Which members.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhichArgs {
+    /// Only this member, by its name or its identity
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+}
+
+impl WhichArgs {
+    /// The members that are meant.
+    pub(crate) fn of(&self, members: Vec<Endpoint>) -> Result<Vec<Endpoint>, Usage> {
+        let Some(wanted) = &self.node else { return Ok(members) };
+        let is_it =
+            |member: &Endpoint| member.name == *wanted || member.node.to_string() == *wanted;
+        let known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        let unknown = format!("no member is called {wanted:?}; there are {}", known.join(", "));
+        let found: Vec<Endpoint> = members.iter().filter(|member| is_it(member)).cloned().collect();
+        if found.is_empty() { Err(Usage(unknown)) } else { Ok(found) }
+    }
+}
+
+/// Asks each of `members` the same at once, and takes from its answer what `expected` finds in it.
+pub(crate) async fn ask<T>(
+    client: &Client,
+    members: &[Endpoint],
+    request: &AdminRequest,
+    expected: impl Fn(AdminResponse) -> Option<T>,
+) -> Vec<Told<T>> {
+    let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
+    let answers = client.ask_members(&nodes, request, ANSWER_LIMIT).await;
+    let told = answers.into_iter().map(|(member, answer)| {
+        let answer = answer.and_then(|answer| expected(answer).ok_or(ClientError::Mismatch));
+        Told { member, answer }
+    });
+    told.collect()
+}
+
+/// Says on standard error who did not answer; whether anybody did not.
+pub(crate) fn report_silent<T>(told: &[Told<T>]) -> bool {
+    let silent = told.iter().filter_map(|one| Some((&one.member, one.answer.as_ref().err()?)));
+    let mut any = false;
+    for (member, error) in silent {
+        eprintln!("jedlik-admin: no answer from {}: {error}", member.name);
+        any = true;
+    }
+    any
+}
+
+/// A node's name, or its identity if no member has it.
+pub(crate) fn name(node: NodeId, members: &[Endpoint]) -> String {
+    let member = members.iter().find(|member| member.node == node);
+    member.map_or_else(|| node.to_string(), |member| member.name.clone())
+}
+
+/// A node in JSON.
+pub(crate) fn node_json(node: NodeId, members: &[Endpoint]) -> Value {
+    let member = members.iter().find(|member| member.node == node);
+    json!({ "node": node.to_string(), "name": member.map(|member| &member.name) })
+}
+
+/// The largest N of any bucket: so many members may own a partition.
+pub(crate) async fn largest_n(client: &Client) -> Result<u8, ClientError> {
+    let usual = BucketProps::default().n;
+    match client.admin(AdminRequest::BucketList, None).await? {
+        AdminResponse::Buckets(buckets) => {
+            Ok(buckets.iter().map(|bucket| bucket.props.n).fold(usual, u8::max))
+        }
+        _ => Err(ClientError::Mismatch),
+    }
+}
