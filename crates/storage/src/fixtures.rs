@@ -6,7 +6,7 @@ use jedlik_protocol::{
 };
 use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
 
-use crate::ShardIdentity;
+use crate::{Hint, ShardIdentity, Store, StoreError, Writes};
 
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
@@ -61,4 +61,26 @@ pub(crate) fn covers(stored: Option<&StoredRecord>, dot: Dot) -> bool {
 
 pub(crate) fn clock(stored: Option<&StoredRecord>) -> VectorClock {
     stored.map_or_else(VectorClock::new, |s| s.record.decode().unwrap().clock().clone())
+}
+
+/// Stores records, sorted by key, in an engine.
+pub(crate) fn put(
+    store: &dyn Store,
+    records: &[(PlacedKey, StoredRecord)],
+) -> Result<(), StoreError> {
+    let records = records.iter().map(|(key, record)| (key.clone(), Some(record.clone())));
+    store.write(&Writes { records: records.collect(), ..Writes::default() })
+}
+
+/// A hint of key `name` for node `target`, of one version of 20 bytes.
+pub(crate) fn hint(target: u64, since_ms: u64, name: &str) -> Hint {
+    Hint { target: NodeId(target), since_ms, key: key(name), record: record(1, 1, 20) }
+}
+
+/// Stores each hint in the place of the one of its target and key.
+pub(crate) fn put_hints(store: &dyn Store, hints: &[Hint]) {
+    let mut hints: Vec<_> =
+        hints.iter().map(|hint| (hint.target, hint.key.clone(), Some(hint.clone()))).collect();
+    hints.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    store.write(&Writes { hints, ..Writes::default() }).unwrap();
 }

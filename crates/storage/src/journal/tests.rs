@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use jedlik_protocol::Durability;
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Durability, StoredRecord};
 use proptest::collection::vec;
-use proptest::prelude::any;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::proptest;
 use proptest::sample::Index;
 
-use super::frame::FRAME_HEADER_BYTES;
+use super::frame::{self, FORMAT, FRAME_HEADER_BYTES};
 use super::replay::{DamagedRegion, Recovery, replay};
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
-use super::{bodies, push_frame};
+use super::{Edit, bodies, push_frame};
 use crate::faulty::{FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, key, record, with_local};
 use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store};
@@ -38,8 +39,8 @@ fn journal_of(frames: u64) -> FaultyDisk {
     disk
 }
 
-fn read(disk: &FaultyDisk) -> (Recovery, MemoryStore) {
-    let engine = MemoryStore::new();
+fn read(disk: &FaultyDisk) -> (Recovery, Arc<dyn Store>) {
+    let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let replayed = replay(disk, IDENTITY, &engine, 1 << 20).unwrap();
     (replayed.recovery, engine)
 }
@@ -149,12 +150,13 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
     let disk = journal_of(1);
     let (name, _) = only_segment(&disk);
     disk.edit(&name, |bytes| {
-        bytes[8] = 2;
-        let checksum = crc32fast::hash(&bytes[..60]);
-        bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+        bytes[8] = 3;
+        let checksum = crc32fast::hash(&bytes[..68]);
+        bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
-    let error = replay(&disk, IDENTITY, &MemoryStore::new(), 1 << 20).expect_err("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let error = replay(&disk, IDENTITY, &engine, 1 << 20).expect_err("refused");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }
 
@@ -179,8 +181,15 @@ fn other_files_in_the_directory_are_left_alone() {
 
 #[test]
 fn headers_and_names_read_back() {
-    let header =
-        Header { identity: IDENTITY, number: 5, first_lsn: 6, synced_through: 4, salt: 0xfeed };
+    let header = Header {
+        format: FORMAT,
+        identity: IDENTITY,
+        number: 5,
+        first_lsn: 6,
+        synced_through: 4,
+        generation: 9,
+        salt: 0xfeed,
+    };
     let bytes = header.encode();
     assert_eq!(Header::parse(&bytes), Ok(header));
     for at in 0..bytes.len() {
@@ -190,6 +199,38 @@ fn headers_and_names_read_back() {
     }
     assert_eq!(segment::number(&segment::name(17)), Some(17));
     assert_eq!(segment::number("17.journal"), None);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Merge,
+    Set,
+    Remove,
+    Hold,
+    Release,
+}
+
+impl Kind {
+    fn of(self, record: StoredRecord) -> Edit {
+        let target = NodeId(77);
+        match self {
+            Self::Merge => Edit::Merge(record),
+            Self::Set => Edit::Set(record),
+            Self::Remove => Edit::Remove,
+            Self::Hold => Edit::Hold { target, since_ms: 1 << 40, record },
+            Self::Release => Edit::Release { target },
+        }
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::Merge),
+        Just(Kind::Set),
+        Just(Kind::Remove),
+        Just(Kind::Hold),
+        Just(Kind::Release),
+    ]
 }
 
 proptest! {
@@ -203,13 +244,19 @@ proptest! {
     #[test]
     fn a_damaged_payload_is_refused_or_read_as_what_it_says(
         size in 0..60usize,
+        edit in kinds(),
         local in any::<bool>(),
         changes in vec((any::<Index>(), any::<u8>()), 0..4),
         end in any::<Index>(),
     ) {
         let stored = if local { with_local(record(1, 1, size), 4) } else { record(1, 1, size) };
+        let edit = edit.of(stored);
         let mut frame = Vec::new();
-        push_frame(&mut frame, &key("name"), &stored).unwrap();
+        push_frame(&mut frame, &key("name"), &edit).unwrap();
+        let expected = Some((key("name"), edit));
+        frame::seal(&mut frame, 5, 8, 7);
+        let read = frame::parse(&frame, 5, FORMAT);
+        assert_eq!(read.map(|frame| (frame.key, frame.edit)), expected);
         let payload = &mut frame[FRAME_HEADER_BYTES..];
         bodies::frame(payload);
         for (at, byte) in changes {

@@ -5,16 +5,21 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use jedlik_hashing::Partition;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{Blob, Durability, EncodedRecord, PlacedKey, StoredRecord};
 
 use super::{Completion, Shard};
 use crate::faulty::{Crash, FaultyDisk, Machine};
-use crate::fixtures::{IDENTITY, covers, dot, key, key_at, record, with_local};
+use crate::fixtures::{IDENTITY, covers, dot, key, key_at, put, record, with_local};
 use crate::tests::Engine;
 use crate::{
-    MemoryStore, OpenError, RangePage, RangeQuery, ShardIdentity, ShardOptions, Store, StoreError,
+    HintMark, HintRow, HintRows, HintTotals, MemoryStore, OpenError, RangePage, RangeQuery,
+    ShardIdentity, ShardOptions, Store, StoreError, Writes,
 };
+
+mod hints;
+mod metadata;
+mod revisions;
 
 /// More than any of these needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +39,8 @@ impl Bench {
             // Far enough away that no test sees a sync that it did not ask for.
             sync_interval: PATIENCE * 10,
             flush_retry: Duration::from_millis(1),
+            // Each hold looks at the disk itself.
+            disk_check_interval: Duration::ZERO,
             ..ShardOptions::new(IDENTITY, "/faulty".into())
         };
         Self { machine, disk, engine: Arc::new(MemoryStore::new()), options }
@@ -183,13 +190,13 @@ fn full_buffers_go_into_the_engine_and_their_segments_go_away() {
     for i in 0..100 {
         // The flusher is given its time: this is not about overload.
         running.wait_until("there is room", |shard| {
-            shard.stats().buffer_bytes < 10_000 || shard.frozen.is_none()
+            shard.stats().buffer_bytes < 10_000 || shard.layers.frozen.is_none()
         });
         running.put(&i.to_string(), record(1, 1, 1000)).unwrap();
     }
-    assert!(running.shard.stats().flushes >= 5);
-    let held = |shard: &Shard| shard.stats().buffer_records + shard.stats().engine_records;
-    running.wait_until("the last flush is over", |shard| shard.frozen.is_none());
+    assert!(running.shard.stats().engine.flushes >= 5);
+    let held = |shard: &Shard| shard.stats().buffer_records + shard.stats().engine.records;
+    running.wait_until("the last flush is over", |shard| shard.layers.frozen.is_none());
     assert_eq!(held(&running.shard), 100);
     let disk = bench.disk.clone();
     running.wait_until("one segment is left", |_| disk.names().len() <= 1);
@@ -287,7 +294,7 @@ fn an_engine_without_room_refuses_and_goes_on_once_there_is_some() {
     for i in 0..1000 {
         match running.shard.apply(i, key(&i.to_string()), record(1, 1, 1000), Durability::Buffered)
         {
-            Ok(()) => running.shard.submit(),
+            Ok(_) => running.shard.submit(),
             Err(error) => {
                 refused = Some(error);
                 break;
@@ -300,7 +307,7 @@ fn an_engine_without_room_refuses_and_goes_on_once_there_is_some() {
         "{refused}"
     );
     assert!(running.shard.stats().buffer_bytes < 3 * 10_000);
-    running.wait_until("the flush has failed", |shard| shard.stats().flush_failures > 0);
+    running.wait_until("the flush has failed", |shard| shard.stats().engine.flush_failures > 0);
     let next = || (key("next"), record(1, 1, 1000));
     running.shard.hear_flusher();
     let (name, stored) = next();
@@ -308,12 +315,12 @@ fn an_engine_without_room_refuses_and_goes_on_once_there_is_some() {
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
 
     bench.machine.set_free_bytes(None);
-    running.wait_until("the flush has succeeded", |shard| shard.frozen.is_none());
+    running.wait_until("the flush has succeeded", |shard| shard.layers.frozen.is_none());
     let (name, stored) = next();
     running.shard.apply(5001, name, stored, Durability::Synced).unwrap();
 }
 
-/// An engine in memory that merges a batch only when the test lets it.
+/// An engine in memory that takes a batch only when the test lets it.
 struct Gated {
     inner: MemoryStore,
     gate: Mutex<Receiver<()>>,
@@ -324,9 +331,27 @@ impl Store for Gated {
         self.inner.load(key)
     }
 
-    fn merge_many(&self, batch: &[(PlacedKey, StoredRecord)]) -> Result<(), StoreError> {
+    fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError> {
+        self.inner.load_hint(target, key)
+    }
+
+    fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         self.gate.lock().unwrap().recv_timeout(PATIENCE).expect("the test opens the gate");
-        self.inner.merge_many(batch)
+        self.inner.write(writes)
+    }
+
+    fn hints(
+        &self,
+        target: NodeId,
+        after: Option<&HintMark>,
+        limit_hints: usize,
+        limit_bytes: usize,
+    ) -> Result<HintRows, StoreError> {
+        self.inner.hints(target, after, limit_hints, limit_bytes)
+    }
+
+    fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError> {
+        self.inner.hint_totals()
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
@@ -335,10 +360,6 @@ impl Store for Gated {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.metadata(name)
-    }
-
-    fn set_metadata(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.inner.set_metadata(name, value)
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {
@@ -379,7 +400,7 @@ fn a_slow_engine_holds_writers_back_at_twice_the_buffers_limit() {
     }
 
     open_gate.send(()).unwrap();
-    running.wait_until("the flush is over", |shard| shard.frozen.is_none());
+    running.wait_until("the flush is over", |shard| shard.layers.frozen.is_none());
     open_gate.send(()).unwrap();
     running.answers(applied as usize).into_values().for_each(Result::unwrap);
     running.put("next", record(1, 1, 1000)).unwrap();
@@ -418,19 +439,19 @@ fn many_writes_to_one_key_do_not_grow_the_journal_without_bound() {
     let mut running = bench.open();
     for counter in 1..=100 {
         running.wait_until("there is room", |shard| {
-            shard.frozen.is_none() || shard.active.journal_bytes() < 20_000
+            shard.layers.frozen.is_none() || shard.layers.active.journal_bytes() < 20_000
         });
         running.put("a", record(1, counter, 1000)).unwrap();
     }
     assert!(running.shard.stats().journal_bytes < 60_000);
-    assert!(running.shard.stats().flushes > 0);
+    assert!(running.shard.stats().engine.flushes > 0);
 }
 
 #[test]
 fn a_page_joins_buffer_and_engine() {
     let bench = Bench::new();
     let both = [(key_at(1, "a"), record(1, 1, 9)), (key_at(3, "c"), record(1, 1, 9))];
-    bench.engine.merge_many(&both).unwrap();
+    put(&*bench.engine, &both).unwrap();
     let mut running = bench.open();
     for (ticket, (position, name)) in [(2, "b"), (3, "c"), (4, "d")].into_iter().enumerate() {
         let key = key_at(position, name);
@@ -439,6 +460,8 @@ fn a_page_joins_buffer_and_engine() {
     for limit_records in [1, 2, 3, 10] {
         let mut query = RangeQuery {
             partition: Partition(0),
+            from: None,
+            to: None,
             after: None,
             bucket: Some("b".into()),
             limit_records,

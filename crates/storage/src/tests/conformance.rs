@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use jedlik_hashing::Partition;
-use jedlik_protocol::StoredRecord;
+use jedlik_hashing::{NodeId, Partition, Position};
+use jedlik_protocol::PlacedKey;
 
 use super::Engine;
 use crate::faulty::{Crash, Machine};
-use crate::fixtures::{clock, covers, dot, key, key_at, key_in, record, with_local};
-use crate::{RangeQuery, Store, StoreError};
+use crate::fixtures::{clock, hint, key, key_at, key_in, put, put_hints, record, with_local};
+use crate::{Hint, HintMark, HintRow, HintTotals, RangeQuery, Store, StoreError, Writes};
 
 fn every_engine(check: impl Fn(Arc<dyn Store>)) {
     for engine in Engine::all(&Machine::new(1)) {
@@ -19,6 +19,8 @@ fn every_engine(check: impl Fn(Arc<dyn Store>)) {
 fn everything_of(partition: u32) -> RangeQuery {
     RangeQuery {
         partition: Partition(partition),
+        from: None,
+        to: None,
         after: None,
         bucket: None,
         limit_records: 1000,
@@ -31,7 +33,7 @@ fn everything_of(partition: u32) -> RangeQuery {
 fn what_was_merged_is_loaded_with_its_bytes_and_local_actor() {
     every_engine(|store| {
         let stored = with_local(record(1, 1, 10), 1);
-        store.merge_many(&[(key("a"), stored.clone())]).unwrap();
+        put(&*store, &[(key("a"), stored.clone())]).unwrap();
         assert_eq!(store.load(&key("a")).unwrap(), Some(stored));
         assert_eq!(store.load(&key("b")).unwrap(), None);
         assert_eq!(store.record_count().unwrap(), 1);
@@ -39,34 +41,15 @@ fn what_was_merged_is_loaded_with_its_bytes_and_local_actor() {
 }
 
 #[test]
-fn merging_keeps_both_sides_siblings_and_the_older_local_actor() {
+fn the_last_write_of_a_record_stands_and_none_removes_it() {
     every_engine(|store| {
-        store.merge_many(&[(key("a"), with_local(record(1, 1, 10), 1))]).unwrap();
-        store.merge_many(&[(key("a"), record(2, 1, 10))]).unwrap();
-        let loaded = store.load(&key("a")).unwrap();
-        assert!(covers(loaded.as_ref(), dot(1, 1)) && covers(loaded.as_ref(), dot(2, 1)));
-        let loaded: StoredRecord = loaded.unwrap();
-        assert_eq!(loaded.record.decode().unwrap().siblings().len(), 2);
-        assert_eq!(loaded.local, with_local(record(1, 1, 0), 1).local);
-    });
-}
-
-#[test]
-fn a_newer_local_actor_replaces_the_older() {
-    every_engine(|store| {
-        store.merge_many(&[(key("a"), with_local(record(1, 1, 1), 1))]).unwrap();
-        store.merge_many(&[(key("a"), with_local(record(1, 1, 1), 5))]).unwrap();
-        let local = store.load(&key("a")).unwrap().unwrap().local.unwrap();
-        assert_eq!(local.actor.0, 5);
-    });
-}
-
-#[test]
-fn an_older_record_changes_nothing() {
-    every_engine(|store| {
-        store.merge_many(&[(key("a"), record(1, 3, 10))]).unwrap();
-        store.merge_many(&[(key("a"), record(1, 2, 10))]).unwrap();
-        assert_eq!(store.load(&key("a")).unwrap(), Some(record(1, 3, 10)));
+        put(&*store, &[(key("a"), with_local(record(1, 3, 10), 1))]).unwrap();
+        put(&*store, &[(key("a"), record(1, 2, 10))]).unwrap();
+        assert_eq!(store.load(&key("a")).unwrap(), Some(record(1, 2, 10)));
+        let records = vec![(key("a"), None), (key("b"), None)];
+        store.write(&Writes { records, ..Writes::default() }).unwrap();
+        assert_eq!(store.load(&key("a")).unwrap(), None);
+        assert_eq!(store.record_count().unwrap(), 0);
     });
 }
 
@@ -77,7 +60,7 @@ fn pages_follow_the_order_of_keys_and_join_without_gaps() {
             .map(|i| (key_at(u128::from(i) / 2 * 1000, &format!("k{i}")), record(i + 1, 1, 20)))
             .collect();
         batch.sort_by(|a, b| a.0.cmp(&b.0));
-        store.merge_many(&batch).unwrap();
+        put(&*store, &batch).unwrap();
         for limit_records in [1, 7, 50, 100] {
             let mut query = RangeQuery { limit_records, ..everything_of(0) };
             let mut seen = Vec::new();
@@ -100,7 +83,7 @@ fn pages_follow_the_order_of_keys_and_join_without_gaps() {
 fn a_page_ends_at_each_of_its_limits() {
     every_engine(|store| {
         let batch: Vec<_> = (1..=10).map(|i| (key_at(i.into(), "k"), record(i, 1, 1000))).collect();
-        store.merge_many(&batch).unwrap();
+        put(&*store, &batch).unwrap();
         let all = everything_of(0);
         for (query, records) in [
             (RangeQuery { limit_records: 3, ..all.clone() }, 3),
@@ -126,7 +109,7 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
             })
             .collect();
         batch.sort_by(|a, b| a.0.cmp(&b.0));
-        store.merge_many(&batch).unwrap();
+        put(&*store, &batch).unwrap();
         let mut found = 0;
         for partition in 0..4 {
             let mut query = RangeQuery {
@@ -148,12 +131,146 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
 }
 
 #[test]
+fn a_page_keeps_to_the_positions_that_are_asked_for() {
+    every_engine(|store| {
+        let batch: Vec<_> =
+            (1..=10).map(|i| (key_at(i * 10, "k"), record(i as u64, 1, 1))).collect();
+        put(&*store, &batch).unwrap();
+        let other = PlacedKey { partition: Partition(1), ..key_at(50, "k") };
+        put(&*store, &[(other, record(1, 1, 1))]).unwrap();
+        for (from, to, after, expected) in [
+            (None, None, None, 1..=10),
+            (Some(30), None, None, 3..=10),
+            (None, Some(30), None, 1..=3),
+            (Some(25), Some(75), None, 3..=7),
+            (Some(30), Some(30), None, 3..=3),
+            (Some(31), Some(39), None, 1..=0),
+            (Some(30), Some(70), Some(50), 6..=7),
+            (Some(30), Some(70), Some(10), 3..=7),
+            (Some(30), Some(70), Some(90), 1..=0),
+            (Some(0), Some(u128::MAX), None, 1..=10),
+        ] {
+            let mut query = RangeQuery {
+                from: from.map(Position),
+                to: to.map(Position),
+                after: after.map(|position| key_at(position, "k")),
+                limit_records: 2,
+                ..everything_of(0)
+            };
+            let mut seen = Vec::new();
+            loop {
+                let page = store.range(&query).unwrap();
+                seen.extend(page.records.into_iter().map(|(key, _)| key.position.0 / 10));
+                query.after = page.until;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, expected.collect::<Vec<_>>(), "{from:?} {to:?} {after:?}");
+        }
+    });
+}
+
+fn hints_of(store: &dyn Store, target: u64, limit: usize, limit_bytes: usize) -> Vec<HintRow> {
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.hints(NodeId(target), after.as_ref(), limit, limit_bytes).unwrap();
+        assert!(page.rows.len() <= limit);
+        assert_eq!(page.until.as_ref(), page.until.as_ref().and(page.rows.last()).map(|r| &r.mark));
+        seen.extend(page.rows);
+        after = page.until;
+        if after.is_none() {
+            return seen;
+        }
+    }
+}
+
+#[test]
+fn hints_come_oldest_first_and_pages_of_them_join_without_gaps() {
+    every_engine(|store| {
+        // Times that sort otherwise as text, and neighbours of the target on either side.
+        let times = [256, 255, 3, 1, 255, 70_000];
+        let hints: Vec<Hint> =
+            (0..).zip(times).map(|(i, since_ms)| hint(8, since_ms, &format!("k{i}"))).collect();
+        put_hints(&*store, &hints);
+        put_hints(&*store, &[hint(7, 9, "k0"), hint(9, 9, "k0"), hint(u64::MAX, 1, "k0")]);
+        let mut expected: Vec<HintRow> = hints.iter().map(HintRow::from).collect();
+        expected.sort_by(|a, b| a.mark.cmp(&b.mark));
+        for limit in [1, 2, 5, 6, 7, 100] {
+            assert_eq!(hints_of(&*store, 8, limit, 1 << 20), expected, "{limit} at a time");
+        }
+        assert_eq!(
+            hints_of(&*store, 8, 100, 0),
+            expected,
+            "one at a time, as each is over the limit"
+        );
+        let two = expected[0].size_bytes as usize + 1;
+        assert_eq!(store.hints(NodeId(8), None, 100, two).unwrap().rows.len(), 2);
+        assert_eq!(hints_of(&*store, 10, 5, 1 << 20), []);
+        assert_eq!(hints_of(&*store, u64::MAX, 5, 1 << 20).len(), 1);
+    });
+}
+
+#[test]
+fn a_hint_replaces_the_one_of_its_target_and_key_even_with_another_time() {
+    every_engine(|store| {
+        put_hints(&*store, &[hint(8, 50, "a"), hint(8, 60, "b"), hint(9, 70, "a")]);
+        let newer = Hint { record: record(2, 1, 500), ..hint(8, 80, "a") };
+        put_hints(&*store, std::slice::from_ref(&newer));
+        assert_eq!(store.load_hint(NodeId(8), &key("a")).unwrap(), Some(HintRow::from(&newer)));
+        let marks: Vec<HintMark> =
+            hints_of(&*store, 8, 10, 1 << 20).into_iter().map(|row| row.mark).collect();
+        assert_eq!(marks, [hint(8, 60, "b").mark(), newer.mark()]);
+        let small = hint(8, 60, "b").size_bytes();
+        let of = |target: u64, count, bytes, oldest_ms| HintTotals {
+            target: NodeId(target),
+            count,
+            bytes,
+            oldest_ms: Some(oldest_ms),
+        };
+        let totals = [of(8, 2, small + newer.size_bytes(), 60), of(9, 1, small, 70)];
+        assert_eq!(store.hint_totals().unwrap(), totals);
+
+        let hints = vec![(NodeId(8), key("a"), None), (NodeId(8), key("other"), None)];
+        store.write(&Writes { hints, ..Writes::default() }).unwrap();
+        assert_eq!(store.load_hint(NodeId(8), &key("a")).unwrap(), None);
+        assert_eq!(store.hint_totals().unwrap(), [of(8, 1, small, 60), of(9, 1, small, 70)]);
+        assert_eq!(hints_of(&*store, 8, 10, 1 << 20).len(), 1);
+    });
+}
+
+#[test]
+fn a_damaged_hint_is_found_without_its_record() {
+    let machine = Machine::new(1);
+    let engine = Engine::redb(&machine);
+    let store = engine.open().unwrap();
+    let bad = Hint { record: record(0x77, 1, 300), ..hint(8, 5, "bad") };
+    put_hints(&*store, &[bad.clone(), hint(8, 6, "good")]);
+    drop(store);
+    let Engine::Redb(backend) = &engine else { panic!("a redb engine") };
+    assert!(backend.replace(&[0x77; 300], &[0x78; 300]) > 0);
+
+    let store = engine.open().unwrap();
+    let damaged = HintRow { record: None, ..HintRow::from(&bad) };
+    assert_eq!(store.load_hint(NodeId(8), &bad.key).unwrap(), Some(damaged.clone()));
+    let page = hints_of(&*store, 8, 10, 1 << 20);
+    assert_eq!(page, [damaged, HintRow::from(&hint(8, 6, "good"))]);
+    assert_eq!(store.hint_totals().unwrap()[0].count, 2);
+    let hints = vec![(NodeId(8), bad.key, None)];
+    store.write(&Writes { hints, ..Writes::default() }).unwrap();
+    assert_eq!(store.hint_totals().unwrap()[0].count, 1);
+    assert_eq!(hints_of(&*store, 8, 10, 1 << 20).len(), 1);
+}
+
+#[test]
 fn metadata_is_kept_by_name() {
     every_engine(|store| {
         assert_eq!(store.metadata("tree").unwrap(), None);
-        store.set_metadata("tree", b"one").unwrap();
-        store.set_metadata("tree", b"two").unwrap();
-        assert_eq!(store.metadata("tree").unwrap(), Some(b"two".to_vec()));
+        for value in [Some(b"one".to_vec()), Some(b"two".to_vec()), None] {
+            let metadata = vec![("tree".into(), value.clone())];
+            store.write(&Writes { metadata, ..Writes::default() }).unwrap();
+            assert_eq!(store.metadata("tree").unwrap(), value);
+        }
     });
 }
 
@@ -161,22 +278,25 @@ fn metadata_is_kept_by_name() {
 fn a_merged_batch_survives_a_power_cut_where_the_engine_survives_a_restart() {
     for engine in Engine::all(&Machine::new(1)) {
         let store = engine.open().unwrap();
-        store.merge_many(&[(key("a"), record(1, 1, 10)), (key("b"), record(1, 1, 10))]).unwrap();
-        store.set_metadata("name", b"value").unwrap();
+        put(&*store, &[(key("a"), record(1, 1, 10)), (key("b"), record(1, 1, 10))]).unwrap();
+        let metadata = vec![("name".into(), Some(b"value".to_vec()))];
+        store.write(&Writes { metadata, ..Writes::default() }).unwrap();
+        put_hints(&*store, &[hint(3, 5, "a")]);
         let again = engine.after(Crash::Power, &Machine::new(2)).open().unwrap();
         let survives = engine.survives_restart();
         assert_eq!(again.load(&key("a")).unwrap().is_some(), survives);
         assert_eq!(again.metadata("name").unwrap().is_some(), survives);
+        assert_eq!(again.load_hint(NodeId(3), &key("a")).unwrap().is_some(), survives);
     }
 }
 
 #[test]
-fn a_damaged_record_is_reported_by_loads_and_pages_and_replaced_by_a_merge() {
+fn a_damaged_record_is_reported_by_loads_and_pages_and_replaced_by_a_write() {
     let machine = Machine::new(1);
     let engine = Engine::redb(&machine);
     let store = engine.open().unwrap();
     let (bad, good) = (key_at(1, "bad"), key_at(2, "good"));
-    store.merge_many(&[(bad.clone(), record(0x77, 1, 300)), (good, record(2, 1, 9))]).unwrap();
+    put(&*store, &[(bad.clone(), record(0x77, 1, 300)), (good, record(2, 1, 9))]).unwrap();
     drop(store);
     let Engine::Redb(backend) = &engine else { panic!("a redb engine") };
     assert!(backend.replace(&[0x77; 300], &[0x78; 300]) > 0);
@@ -191,7 +311,7 @@ fn a_damaged_record_is_reported_by_loads_and_pages_and_replaced_by_a_merge() {
     let page = store.range(&everything_of(0)).unwrap();
     assert_eq!((page.records.len(), page.damaged), (1, vec![bad.clone()]));
 
-    store.merge_many(&[(bad.clone(), record(3, 1, 9))]).unwrap();
+    put(&*store, &[(bad.clone(), record(3, 1, 9))]).unwrap();
     let replaced = store.load(&bad).unwrap();
     assert_eq!(clock(replaced.as_ref()), clock(Some(&record(3, 1, 9))));
 }
@@ -200,17 +320,17 @@ fn a_damaged_record_is_reported_by_loads_and_pages_and_replaced_by_a_merge() {
 fn redb_is_opened_anew_after_a_full_disk_and_a_failed_sync() {
     let machine = Machine::new(1);
     let store = Engine::redb(&machine).open().unwrap();
-    store.merge_many(&[(key("a"), record(1, 1, 10))]).unwrap();
+    put(&*store, &[(key("a"), record(1, 1, 10))]).unwrap();
 
     machine.set_free_bytes(Some(0));
-    let error = store.merge_many(&[(key("b"), record(1, 1, 10))]).unwrap_err();
+    let error = put(&*store, &[(key("b"), record(1, 1, 10))]).unwrap_err();
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
     machine.set_free_bytes(None);
     assert!(store.load(&key("a")).unwrap().is_some());
 
     machine.fail_syncs(1);
-    let error = store.merge_many(&[(key("b"), record(1, 1, 10))]).unwrap_err();
+    let error = put(&*store, &[(key("b"), record(1, 1, 10))]).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
-    store.merge_many(&[(key("b"), record(1, 1, 10))]).unwrap();
+    put(&*store, &[(key("b"), record(1, 1, 10))]).unwrap();
     assert!(store.load(&key("a")).unwrap().is_some() && store.load(&key("b")).unwrap().is_some());
 }

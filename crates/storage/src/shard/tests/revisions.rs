@@ -1,0 +1,114 @@
+//! Records replaced and removed.
+
+use jedlik_protocol::{Digest, Durability, StoredRecord};
+
+use super::{Bench, Running};
+use crate::Change;
+use crate::fixtures::{covers, dot, key, put, record, with_local};
+
+fn digest(stored: &StoredRecord) -> Digest {
+    stored.record.digest()
+}
+
+impl Running {
+    fn revise(&mut self, name: &str, expected: Digest, new: Option<StoredRecord>) -> Change {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let change = self.shard.revise(ticket, key(name), expected, new).unwrap();
+        self.answers(1).remove(&ticket).unwrap().unwrap();
+        change
+    }
+}
+
+#[test]
+fn an_apply_tells_what_was_there_and_what_is_there_now() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    let (first, second) = (record(1, 1, 10), record(1, 2, 10));
+    let mut apply = |stored: &StoredRecord| {
+        running.shard.apply(0, key("a"), stored.clone(), Durability::Buffered).unwrap()
+    };
+    assert_eq!(apply(&first), Change { before: None, after: Some(digest(&first)) });
+    let both = Change { before: Some(digest(&first)), after: Some(digest(&second)) };
+    assert_eq!(apply(&second), both);
+    let same = Change { before: Some(digest(&second)), after: Some(digest(&second)) };
+    assert_eq!(apply(&first), same, "it was seen already");
+}
+
+#[test]
+fn a_revision_replaces_or_removes_only_what_the_caller_has_seen() {
+    let bench = Bench::new();
+    let old = with_local(record(1, 2, 10), 1);
+    put(&*bench.engine, &[(key("a"), old.clone())]).unwrap();
+    let mut running = bench.open();
+    let new = record(2, 1, 10);
+
+    let unchanged = Change { before: Some(digest(&old)), after: Some(digest(&old)) };
+    assert_eq!(running.revise("a", digest(&new), None), unchanged);
+    assert_eq!(running.shard.load(&key("a")).unwrap(), Some(old.clone()));
+
+    let replaced = Change { before: Some(digest(&old)), after: Some(digest(&new)) };
+    assert_eq!(running.revise("a", digest(&old), Some(new.clone())), replaced);
+    let loaded = running.shard.load(&key("a")).unwrap();
+    assert_eq!(loaded, Some(new.clone()), "nothing of the old one is left, not even its actor");
+
+    let removed = Change { before: Some(digest(&new)), after: None };
+    assert_eq!(running.revise("a", digest(&new), None), removed);
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
+    assert_eq!(running.revise("a", digest(&new), None), Change { before: None, after: None });
+    assert_eq!(running.shard.stats().revisions, 2);
+
+    running.put("a", record(3, 1, 10)).unwrap();
+    assert!(!covers(running.shard.load(&key("a")).unwrap().as_ref(), dot(1, 1)));
+}
+
+#[test]
+fn a_revision_is_answered_after_its_sync_and_a_refused_one_after_what_it_saw() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    let old = record(1, 1, 10);
+    running.put("a", old.clone()).unwrap();
+    let syncs = bench.machine.syncs();
+    running.revise("a", digest(&old), Some(record(2, 1, 10)));
+    assert_eq!(bench.machine.syncs(), syncs + 1);
+    running.apply("a", record(3, 1, 10), Durability::Buffered);
+    running.answers(1);
+    running.revise("a", digest(&old), None);
+    assert_eq!(bench.machine.syncs(), syncs + 2, "what was seen is synced first");
+    running.revise("a", digest(&old), None);
+    assert_eq!(bench.machine.syncs(), syncs + 2, "nothing is left to sync");
+}
+
+#[test]
+fn a_removed_record_stays_away_from_pages_and_through_flushes() {
+    let mut bench = Bench::new();
+    bench.options.buffer_limit_bytes = 1;
+    let old = record(1, 1, 10);
+    put(&*bench.engine, &[(key("a"), old.clone())]).unwrap();
+    let mut running = bench.open();
+    running.revise("a", digest(&old), None);
+    // The next change hands the removal to the flusher.
+    running.put("b", old.clone()).unwrap();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None, "while it is flushed");
+    running.wait_until("the flush is over", |shard| shard.layers.frozen.is_none());
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
+    assert_eq!(bench.engine.load(&key("a")).unwrap(), None);
+    running.shard.close().unwrap();
+    assert_eq!(bench.engine.record_count().unwrap(), 1);
+}
+
+#[test]
+fn a_removal_survives_a_crash_and_so_does_what_came_after_it() {
+    let bench = Bench::new();
+    let old = record(1, 1, 10);
+    put(&*bench.engine, &[(key("a"), old.clone()), (key("b"), old.clone())]).unwrap();
+    let mut running = bench.open();
+    running.put("a", record(1, 2, 10)).unwrap();
+    running.revise("a", digest(&record(1, 2, 10)), None);
+    running.revise("b", digest(&old), None);
+    running.put("b", record(2, 1, 10)).unwrap();
+    drop(running);
+    let running = bench.open();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
+    assert_eq!(running.shard.load(&key("b")).unwrap(), Some(record(2, 1, 10)));
+}
