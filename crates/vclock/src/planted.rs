@@ -33,10 +33,12 @@ pub enum Bug {
     RepairOverwrites,
     /// A hint is dropped before its target has synced it.
     HintDroppedBeforeSync,
+    /// A get does not ask the fallback that keeps a hint for a primary that is away.
+    FallbackNotAsked,
 }
 
 /// Every bug, in the order in which they are tried.
-pub const BUGS: [Bug; 14] = [
+pub const BUGS: [Bug; 15] = [
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
     Bug::OneActorPerNode,
@@ -51,6 +53,7 @@ pub const BUGS: [Bug; 14] = [
     Bug::TreeNotUpdatedOnMerge,
     Bug::RepairOverwrites,
     Bug::HintDroppedBeforeSync,
+    Bug::FallbackNotAsked,
 ];
 
 /// Whether `bug` is in effect: never.
