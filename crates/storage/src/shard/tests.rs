@@ -18,7 +18,9 @@ use crate::{
 };
 
 mod hints;
+mod leftovers;
 mod metadata;
+mod model;
 mod revisions;
 
 /// More than any of these needs on a loaded machine.

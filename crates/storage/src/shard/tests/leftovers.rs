@@ -1,0 +1,238 @@
+//! Segments that are there again after their removal, and journals and files of the format before.
+
+use std::sync::Arc;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
+use redb::{Database, ReadableDatabase, TableDefinition};
+
+use super::{Bench, Running};
+use crate::faulty::{Crash, FaultyDisk, Machine};
+use crate::fixtures::{IDENTITY, hint, key, record, with_local};
+use crate::format::{key_bytes, value_bytes};
+use crate::{RedbOptions, RedbStore, Store};
+
+fn segments(disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
+    disk.names().into_iter().map(|name| (name.clone(), disk.bytes(&name))).collect()
+}
+
+/// A record and a hint, synced, and the segments that say so.
+fn written(running: &mut Running, disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
+    running.put("a", record(1, 1, 10)).unwrap();
+    let hint = hint(2, 5, "a");
+    running.shard.hold(90, hint.target, hint.key, hint.record, 5, Durability::Synced).unwrap();
+    running.answers(1).into_values().for_each(Result::unwrap);
+    segments(disk)
+}
+
+/// Removes both.
+fn remove(running: &mut Running) {
+    running.shard.revise(91, key("a"), record(1, 1, 10).record.digest(), None).unwrap();
+    let digest = hint(2, 5, "a").record.record.digest();
+    running.shard.release(92, NodeId(2), key("a"), digest).unwrap();
+    running.answers(2).into_values().for_each(Result::unwrap);
+}
+
+fn nothing_came_back(bench: &Bench) {
+    let mut running = bench.open();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
+    assert_eq!(running.shard.held(&key("a")).unwrap(), []);
+    assert_eq!(running.shard.hint_totals(), []);
+    assert_eq!(segments(&bench.disk), [], "leftovers are removed again");
+    running.put("next", record(1, 1, 10)).unwrap();
+    drop(running);
+    assert!(bench.open().shard.load(&key("next")).unwrap().is_some());
+}
+
+#[test]
+fn a_segment_that_comes_back_alone_after_a_clean_stop_is_a_leftover() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    let older = written(&mut running, &bench.disk);
+    remove(&mut running);
+    running.shard.close().unwrap();
+    assert_eq!(segments(&bench.disk), []);
+    older.into_iter().for_each(|(name, bytes)| bench.disk.put(&name, bytes));
+    nothing_came_back(&bench);
+}
+
+#[test]
+fn a_segment_that_comes_back_alone_after_a_replay_is_a_leftover() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    let older = written(&mut running, &bench.disk);
+    remove(&mut running);
+    drop(running);
+    drop(bench.open());
+    older.into_iter().for_each(|(name, bytes)| bench.disk.put(&name, bytes));
+    nothing_came_back(&bench);
+}
+
+#[test]
+fn a_segment_that_comes_back_between_flushes_is_a_leftover() {
+    let mut bench = Bench::new();
+    bench.options.buffer_limit_bytes = 1;
+    let mut running = bench.open();
+    let flushed = |shard: &super::Shard| shard.layers.frozen.is_none();
+    running.put("a", record(1, 1, 10)).unwrap();
+    let first = segments(&bench.disk);
+    running.wait_until("the flush is over", flushed);
+    running.shard.revise(91, key("a"), record(1, 1, 10).record.digest(), None).unwrap();
+    running.answers(1).into_values().for_each(Result::unwrap);
+    for name in ["b", "c"] {
+        running.wait_until("the flush is over", flushed);
+        running.put(name, record(1, 1, 10)).unwrap();
+    }
+    running.wait_until("the flush is over", flushed);
+    drop(running);
+    // The first is back, the removal's is not, and later ones are there as they should be.
+    let left = bench.disk.names();
+    assert!(!left.is_empty() && !left.contains(&first[0].0), "{left:?}");
+    first.into_iter().for_each(|(name, bytes)| bench.disk.put(&name, bytes));
+    let running = bench.open();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
+    assert!(running.shard.load(&key("b")).unwrap().is_some());
+    assert!(running.shard.load(&key("c")).unwrap().is_some());
+}
+
+#[test]
+fn a_lost_segment_is_reported_and_the_rest_is_replayed() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    for name in ["a", "b", "c"] {
+        running.put(name, record(1, 1, 10)).unwrap();
+        // A failed sync closes the segment: all of them are of one generation.
+        bench.machine.fail_syncs(1);
+        running.put("x", record(2, 1, 10)).unwrap_err();
+    }
+    drop(running);
+    let names = bench.disk.names();
+    assert_eq!(names.len(), 3);
+    let disk = bench.disk.after(Crash::Process, &Machine::new(3));
+    disk.edit(&names[1], Vec::clear);
+    let engine: Arc<dyn Store> = Arc::new(crate::MemoryStore::new());
+    let bench = Bench { disk, engine, ..bench };
+    let running = bench.open();
+    for (name, there) in [("a", true), ("b", false), ("c", true)] {
+        assert_eq!(running.shard.load(&key(name)).unwrap().is_some(), there, "{name}");
+    }
+}
+
+/// A frame of format 1, byte by byte.
+fn frame_1(salt: u32, lsn: u64, key: &PlacedKey, stored: &StoredRecord) -> Vec<u8> {
+    let mut key_bytes = Vec::new();
+    key_bytes.extend_from_slice(&key.partition.0.to_be_bytes());
+    key_bytes.extend_from_slice(&key.position.0.to_be_bytes());
+    key_bytes.extend_from_slice(b"b\0\0");
+    key_bytes.extend_from_slice(key.key.key());
+    let mut payload = (key_bytes.len() as u16).to_le_bytes().to_vec();
+    payload.extend_from_slice(&key_bytes);
+    match stored.local {
+        Some(local) => {
+            payload.push(1);
+            payload.extend_from_slice(&local.actor.0.to_le_bytes());
+            payload.extend_from_slice(&local.incarnation.0.to_le_bytes());
+        }
+        None => payload.push(0),
+    }
+    payload.extend_from_slice(stored.record.bytes());
+    let mut covered = (payload.len() as u32).to_le_bytes().to_vec();
+    covered.extend_from_slice(&lsn.to_le_bytes());
+    covered.extend_from_slice(&(lsn - 1).to_le_bytes());
+    covered.extend_from_slice(&payload);
+    let mut checksum = crc32fast::Hasher::new_with_initial(salt);
+    checksum.update(&covered);
+    let mut frame = b"\xf1\x6a\x52\x46".to_vec();
+    frame.extend_from_slice(&checksum.finalize().to_le_bytes());
+    frame.extend_from_slice(&covered);
+    frame
+}
+
+/// A segment of format 1 with two frames.
+fn segment_1(first: &StoredRecord, second: &StoredRecord) -> Vec<u8> {
+    let salt: u32 = 0x1234_5678;
+    let mut bytes = b"jedlikJ\n".to_vec();
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.extend_from_slice(&u32::from(IDENTITY.shard).to_le_bytes());
+    bytes.extend_from_slice(&IDENTITY.cluster.0.to_le_bytes());
+    bytes.extend_from_slice(&IDENTITY.node.0.to_le_bytes());
+    for number in [4_u64, 17, 16] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes.extend_from_slice(&salt.to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    assert_eq!(bytes.len(), 64);
+    bytes.extend_from_slice(&frame_1(salt, 17, &key("a"), first));
+    bytes.extend_from_slice(&frame_1(salt, 18, &key("b"), second));
+    bytes
+}
+
+#[test]
+fn a_journal_of_format_1_is_replayed_and_is_a_leftover_afterwards() {
+    let bench = Bench::new();
+    let name = format!("{:020}.journal", 4);
+    let (first, second) = (with_local(record(1, 1, 10), 1), record(2, 1, 10));
+    let old = segment_1(&first, &second);
+    bench.disk.put(&name, old.clone());
+    let mut running = bench.open();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), Some(first.clone()));
+    assert_eq!(running.shard.load(&key("b")).unwrap(), Some(second));
+    running.shard.revise(0, key("a"), first.record.digest(), None).unwrap();
+    running.answers(1).into_values().for_each(Result::unwrap);
+    assert_eq!(bench.disk.names(), [format!("{:020}.journal", 5)]);
+    running.shard.close().unwrap();
+    bench.disk.put(&name, old);
+    let running = bench.open();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
+    assert!(running.shard.load(&key("b")).unwrap().is_some());
+}
+
+#[test]
+fn a_torn_frame_of_format_1_ends_the_replay() {
+    let bench = Bench::new();
+    let (first, second) = (record(1, 1, 10), record(2, 1, 10));
+    let mut old = segment_1(&first, &second);
+    old.pop();
+    bench.disk.put(&format!("{:020}.journal", 4), old);
+    let running = bench.open();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), Some(first));
+    assert_eq!(running.shard.load(&key("b")).unwrap(), None);
+}
+
+const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+const METADATA: TableDefinition<&str, &[u8]> = TableDefinition::new("metadata");
+
+#[test]
+fn a_redb_file_of_format_1_is_given_the_tables_of_hints_and_a_newer_one_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("records.redb");
+    let stored = record(1, 1, 10);
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let bytes = key_bytes(&key("a"));
+    transaction
+        .open_table(RECORDS)
+        .unwrap()
+        .insert(bytes.as_slice(), value_bytes(&bytes, &stored).as_slice())
+        .unwrap();
+    transaction.open_table(METADATA).unwrap().insert("format", [1, 0, 0, 0].as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
+    assert_eq!(store.load(&key("a")).unwrap(), Some(stored));
+    crate::fixtures::put_hints(&store, &[hint(2, 5, "a")]);
+    assert!(store.load_hint(NodeId(2), &key("a")).unwrap().is_some());
+    drop(store);
+
+    let database = Database::open(&path).unwrap();
+    let metadata = database.begin_read().unwrap().open_table(METADATA).unwrap();
+    assert_eq!(metadata.get("format").unwrap().unwrap().value(), [2, 0, 0, 0]);
+    drop(metadata);
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(METADATA).unwrap().insert("format", [3, 0, 0, 0].as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = RedbStore::open(&path, &RedbOptions::default()).unwrap_err();
+    assert!(matches!(error, crate::OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+}
