@@ -9,16 +9,19 @@
 //!   it falls back to a cautious one and later work begins there.
 //! - Hardly any requests: nobody to disturb, so a pace that is used doubles.
 //!
-//! "Slower" is against the quiet latency, which is learnt while the background does next to nothing,
-//! at the floor at the latest. So a foreground that got slower by itself is soon the new measure.
+//! "Slower" is against the quiet latency, which is learnt while the background does next to nothing.
+//! Where it never rests, or clients appear that were never seen undisturbed, it is held at the floor
+//! for a second every half minute to look; so a foreground that changes by itself is soon the measure.
 //! Invariant: in any span no more steps are taken than the limit times its length, and one burst.
 
 mod bucket;
 mod foreground;
 mod latencies;
+mod look;
 
 use bucket::TokenBucket;
 use foreground::{Judgement, Watch};
+use look::Look;
 
 /// How often the pace is judged.
 const REVIEW_US: u64 = 500_000;
@@ -92,6 +95,7 @@ pub struct Budget {
     bucket: TokenBucket,
     gets: Watch,
     puts: Watch,
+    look: Look,
     paused: bool,
     /// `None` before the first call that tells the time.
     reviewed_at_us: Option<u64>,
@@ -109,6 +113,7 @@ impl Budget {
             bucket: TokenBucket::new(cautious_per_s(settings)),
             gets: Watch::new(),
             puts: Watch::new(),
+            look: Look::default(),
             paused: false,
             reviewed_at_us: None,
             steps: 0,
@@ -180,38 +185,42 @@ impl Budget {
         }
         let used_per_s = self.steps.saturating_mul(1_000_000) / elapsed_us;
         let used_per_s = u32::try_from(used_per_s).unwrap_or(u32::MAX);
-        let calm = used_per_s <= self.settings.floor_per_s.saturating_mul(2);
+        let floor_per_s = self.settings.floor_per_s;
+        // What the floor allows, and a little for where the review falls.
+        let calm = used_per_s <= floor_per_s.saturating_add(floor_per_s / 4 + 2);
         let percent = self.settings.slowdown_percent;
-        let gets = self.gets.judge(calm, percent);
-        let puts = self.puts.judge(calm, percent);
-        let pace_per_s = self.next_pace(gets.max(puts), used_per_s);
-        let cut = pace_per_s < self.bucket.rate_per_s() && gets.max(puts) >= Judgement::Slow;
-        self.set_pace(now_us, pace_per_s);
+        let judgement = self.gets.judge(calm, percent).max(self.puts.judge(calm, percent));
+        let wanted_per_s = self.next_pace(judgement, used_per_s);
+        let pace_per_s = self.look.review(judgement, calm, wanted_per_s).unwrap_or(floor_per_s);
+        let cut = judgement == Judgement::Slow && pace_per_s < self.bucket.rate_per_s();
         for watch in [&mut self.gets, &mut self.puts] {
-            if cut {
+            if cut || self.look.has_turned() {
                 watch.forget();
             } else {
                 watch.turn(elapsed_us / REVIEW_US);
             }
         }
+        self.set_pace(now_us, pace_per_s);
         self.reviewed_at_us = Some(now_us);
         self.steps = 0;
     }
 
     fn next_pace(&self, judgement: Judgement, used_per_s: u32) -> u32 {
         let pace_per_s = self.bucket.rate_per_s();
+        let cautious_per_s = cautious_per_s(self.settings);
         let used = used_per_s >= pace_per_s / 2;
         match judgement {
-            Judgement::Unlearnt => self.settings.floor_per_s,
+            Judgement::Unlearnt => pace_per_s.min(cautious_per_s),
             Judgement::Slow => pace_per_s / 2,
             Judgement::TooEarly => pace_per_s,
             Judgement::Absent | Judgement::Fine if !used => {
-                let cautious_per_s = cautious_per_s(self.settings);
                 pace_per_s.min(cautious_per_s.max(used_per_s.saturating_mul(2)).max(pace_per_s / 2))
             }
             Judgement::Absent => pace_per_s.saturating_mul(2),
+            // In shares, since a good pace may be anywhere, and a bit so that the least goes up too.
             Judgement::Fine => {
-                pace_per_s.saturating_add(self.settings.limit_per_s / 100 + pace_per_s / 8 + 1)
+                let more_per_s = pace_per_s / 8 + self.settings.floor_per_s / 5 + 1;
+                pace_per_s.saturating_add(more_per_s)
             }
         }
     }

@@ -6,8 +6,9 @@ use super::latencies::Latencies;
 const REQUESTS_LEAST: u64 = 20;
 /// Below this nothing counts as slow: it may as well be the system's timer or scheduler.
 const SLOW_LEAST_US: u64 = 2_000;
-/// What a calm review adds to what is known of the quiet: a quarter of the difference.
-const CALM_PARTS: u64 = 4;
+/// What a calm review adds to what is known of the quiet: half the difference, as there may be only
+/// one in half a minute.
+const CALM_PARTS: u64 = 2;
 /// What a faster foreground adds while the background works: it can't be quieter than quiet, so the
 /// quiet was too slow. An eighth, since what is seen then is a little noisier.
 const FASTER_PARTS: u64 = 8;
@@ -95,7 +96,8 @@ impl Watch {
 
     /// The quiet latency by what was seen: all of it undisturbed, or at least faster than known.
     fn learn(&mut self, p99_us: u64) -> Option<u64> {
-        let undisturbed = self.calm_reviews >= self.latencies.begun();
+        // One more than was looked at: what was begun before comes to its end in the first.
+        let undisturbed = self.calm_reviews > self.latencies.begun();
         self.quiet_p99_us = match self.quiet_p99_us {
             None => undisturbed.then_some(p99_us),
             Some(quiet_us) if undisturbed && p99_us > quiet_us => {
