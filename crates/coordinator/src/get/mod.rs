@@ -1,17 +1,26 @@
-//! One get: R answers merged, a hedge when the usual latency has passed, repair after answering.
+//! One get: R answers merged, a hedge when the usual latency has passed, repair after answering
+//! (paper 4.5, 4.6, 5).
 //!
-//! The local record is read first where there is one, so that the others need only say that theirs
-//! is the same. Invariant: repairs carry the merge of every answer that came before they were sent.
+//! It asks the first N healthy nodes: living primaries, then a fallback for each that is away. The local
+//! record is read first where there is one, so that the others need only say that theirs is the same.
+//! Invariants: repairs carry the merge of every answer that came before they were sent; none is sent
+//! when the version's time is over.
+//!
+//! A fallback is repaired with a hint, so only with what a primary's record went into. The reaper relies
+//! on that: a hint made after a tombstone has settled on all primaries carries that tombstone's clock. A
+//! merge of fallbacks alone could pass an older hint on under a new date.
+
+mod candidates;
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord};
 
+use self::candidates::{Candidates, State};
 use crate::merged::Merged;
 use crate::plan::ReadPlan;
-use crate::tally::{Shortfall, Tally, Verdict, verdict};
+use crate::tally::{Shortfall, Verdict, verdict};
 
 /// How long a get goes on listening after it has answered.
 const SETTLE_US: u64 = 500_000;
@@ -41,7 +50,7 @@ pub enum GetOutput {
         /// How it was behind.
         cause: RepairCause,
     },
-    /// More replicas were asked because the first were slow.
+    /// More nodes were asked because the first were slow.
     Hedged,
 }
 
@@ -55,14 +64,6 @@ pub enum RepairCause {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Idle,
-    Asked { known: Option<Digest> },
-    Answered { digest: Option<Digest> },
-    Failed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Gathering { hedge_at_us: u64 },
     Settling { until_us: u64 },
@@ -73,7 +74,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Get {
     plan: ReadPlan,
-    states: Vec<State>,
+    candidates: Candidates,
     merged: Merged,
     phase: Phase,
     outputs: VecDeque<GetOutput>,
@@ -84,7 +85,7 @@ impl Get {
     #[must_use]
     pub fn new(now_us: u64, plan: ReadPlan) -> Self {
         let mut get = Self {
-            states: alloc::vec![State::Idle; plan.primaries.len()],
+            candidates: Candidates::new(&plan),
             phase: Phase::Gathering { hedge_at_us: now_us + plan.hedge_after_us },
             merged: Merged::default(),
             outputs: VecDeque::new(),
@@ -94,39 +95,42 @@ impl Get {
         get
     }
 
-    /// A replica, perhaps this node, sent its record, or has none.
+    /// A node, perhaps this one, sent its record, or has none. A fallback that has none counts like one
+    /// that has: a sloppy quorum asks who is up, not who knows.
     pub fn handle_record(&mut self, now_us: u64, node: NodeId, record: Option<EncodedRecord>) {
         let digest = record.as_ref().map(EncodedRecord::digest);
         let merged = record.map_or(Ok(()), |record| self.merged.add(record));
-        self.note(node, if merged.is_ok() { State::Answered { digest } } else { State::Failed });
+        let state = if merged.is_ok() { State::Answered { digest } } else { State::Failed };
+        self.candidates.note(node, state);
         self.advance(now_us);
     }
 
-    /// A replica has the record that it was told to be known.
+    /// A node has the record that it was told to be known.
     pub fn handle_same(&mut self, now_us: u64, node: NodeId) {
-        if let Some(State::Asked { known }) = self.state(node).copied() {
-            self.note(node, State::Answered { digest: known });
+        if let Some(State::Asked { known }) = self.candidates.state(node) {
+            self.candidates.note(node, State::Answered { digest: known });
         }
         self.advance(now_us);
     }
 
-    /// A replica refused, or could not be reached.
+    /// A node refused, or could not be reached.
     pub fn handle_failure(&mut self, now_us: u64, node: NodeId) {
-        self.note(node, State::Failed);
+        self.candidates.note(node, State::Failed);
         self.advance(now_us);
     }
 
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now_us: u64) {
         match self.phase {
-            Phase::Gathering { .. } if now_us >= self.plan.deadline_us => self.fail(true),
+            Phase::Gathering { .. } if now_us >= self.plan.deadline_us => self.fail(now_us, true),
             Phase::Gathering { hedge_at_us } if now_us >= hedge_at_us => {
                 self.phase = Phase::Gathering { hedge_at_us: u64::MAX };
-                if self.ask_living() > 0 {
+                self.candidates.replace_silent();
+                if self.ask_all() > 0 {
                     self.outputs.push_back(GetOutput::Hedged);
                 }
             }
-            Phase::Settling { until_us } if now_us >= until_us => self.finish(),
+            Phase::Settling { until_us } if now_us >= until_us => self.finish(now_us),
             _ => {}
         }
     }
@@ -152,95 +156,107 @@ impl Get {
         self.phase == Phase::Done && self.outputs.is_empty()
     }
 
-    /// How many replicas have answered.
+    /// How many nodes have answered.
     #[must_use]
     pub fn answered(&self) -> u8 {
-        self.tally(false).answers
+        self.candidates.have().answers
     }
 
     /// How many of them are primaries.
     #[must_use]
     pub fn primaries(&self) -> u8 {
-        self.tally(false).primaries
+        self.candidates.have().primaries
     }
 
     fn advance(&mut self, now_us: u64) {
         match self.phase {
             Phase::Gathering { .. } => {
-                match verdict(self.plan.needs, self.tally(false), self.tally(true)) {
-                    Verdict::Reached => self.answer(now_us),
-                    Verdict::Impossible => self.fail(false),
-                    Verdict::Pending => self.ask_enough(),
+                self.candidates.replace_failed();
+                self.judge(now_us);
+            }
+            Phase::Settling { .. } => self.finish_if_settled(now_us),
+            Phase::Done => {}
+        }
+    }
+
+    fn judge(&mut self, now_us: u64) {
+        let (needs, have) = (self.plan.needs, self.candidates.have());
+        match verdict(needs, have, self.candidates.at_best(false)) {
+            Verdict::Reached => self.answer(now_us),
+            Verdict::Pending => self.ask_enough(),
+            Verdict::Impossible => {
+                if verdict(needs, have, self.candidates.at_best(true)) == Verdict::Impossible {
+                    self.fail(now_us, false);
+                } else {
+                    self.candidates.add_away();
+                    self.ask_all();
                 }
             }
-            Phase::Settling { .. } => self.finish_if_settled(),
-            Phase::Done => {}
         }
     }
 
     fn answer(&mut self, now_us: u64) {
         self.outputs.push_back(GetOutput::Answer(Ok(self.merged.record().cloned())));
-        self.phase = Phase::Settling { until_us: now_us + SETTLE_US };
-        self.ask_living();
-        self.finish_if_settled();
+        let until_us = self.plan.repair_until_us.min(now_us + SETTLE_US);
+        if until_us <= now_us {
+            return self.finish(now_us);
+        }
+        self.phase = Phase::Settling { until_us };
+        self.ask_all();
+        self.finish_if_settled(now_us);
     }
 
-    fn fail(&mut self, timed_out: bool) {
-        let shortfall = Shortfall { needs: self.plan.needs, had: self.tally(false), timed_out };
+    fn fail(&mut self, now_us: u64, timed_out: bool) {
+        let had = self.candidates.have();
+        let shortfall = Shortfall { needs: self.plan.needs, had, timed_out };
         self.outputs.push_back(GetOutput::Answer(Err(shortfall)));
-        self.finish();
+        self.finish(now_us);
     }
 
-    fn finish_if_settled(&mut self) {
-        if !self.states.iter().any(|state| matches!(state, State::Asked { .. })) {
-            self.finish();
+    fn finish_if_settled(&mut self, now_us: u64) {
+        if !self.candidates.any_asked() {
+            self.finish(now_us);
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, now_us: u64) {
         self.phase = Phase::Done;
         let Some(record) = self.merged.record() else { return };
-        for (target, state) in self.plan.primaries.iter().zip(&self.states) {
-            let State::Answered { digest } = *state else { continue };
-            if digest != self.merged.digest() {
-                let cause = digest.map_or(RepairCause::Missing, |_| RepairCause::Stale);
-                self.outputs.push_back(GetOutput::Repair {
-                    node: target.node,
-                    stands_in_for: None,
-                    record: record.clone(),
-                    cause,
-                });
-            }
+        if now_us >= self.plan.repair_until_us {
+            return;
+        }
+        for (candidate, held) in self.candidates.behind(self.merged.digest()) {
+            self.outputs.push_back(GetOutput::Repair {
+                node: candidate.node,
+                stands_in_for: candidate.stands_in_for,
+                record: record.clone(),
+                cause: held.map_or(RepairCause::Missing, |_| RepairCause::Stale),
+            });
         }
     }
 
-    /// Keeps as many replicas asked as are needed; the local one alone first, for its digest.
+    /// Keeps as many nodes asked as are needed; the local one alone first, for its digest.
     fn ask_enough(&mut self) {
         let wanted = usize::from(self.plan.needs.answers.max(self.plan.needs.primaries));
-        while self.states.iter().filter(|state| Self::counts(**state)).count() < wanted {
-            if self.waits_for_local() {
-                return;
-            }
-            let Some(next) = self.next_idle() else { return };
+        while self.candidates.in_use() < wanted && !self.waits_for_local() {
+            let Some(next) = self.candidates.next_idle() else { return };
             self.ask(next);
         }
     }
 
-    /// Asks every idle replica that is believed to be up; says how many.
-    fn ask_living(&mut self) -> usize {
-        let idle: Vec<usize> = (0..self.states.len())
-            .filter(|index| self.states[*index] == State::Idle && self.plan.primaries[*index].alive)
-            .collect();
-        for index in &idle {
-            self.ask(*index);
+    /// Asks every candidate that was not asked yet; says how many.
+    fn ask_all(&mut self) -> usize {
+        let mut asked = 0;
+        while let Some(next) = self.candidates.next_idle() {
+            self.ask(next);
+            asked += 1;
         }
-        idle.len()
+        asked
     }
 
     fn ask(&mut self, index: usize) {
-        let node = self.plan.primaries[index].node;
         let known = self.merged.digest();
-        self.states[index] = State::Asked { known };
+        let node = self.candidates.ask(index, known);
         self.outputs.push_back(if node == self.plan.me {
             GetOutput::ReadLocal
         } else {
@@ -248,45 +264,7 @@ impl Get {
         });
     }
 
-    fn next_idle(&self) -> Option<usize> {
-        let idle = |index: &usize| self.states[*index] == State::Idle;
-        let indexes = 0..self.states.len();
-        indexes
-            .clone()
-            .filter(idle)
-            .find(|index| self.plan.primaries[*index].alive)
-            .or_else(|| indexes.clone().find(idle))
-    }
-
     fn waits_for_local(&self) -> bool {
-        matches!(self.state(self.plan.me), Some(State::Asked { .. }))
-    }
-
-    fn counts(state: State) -> bool {
-        matches!(state, State::Asked { .. } | State::Answered { .. })
-    }
-
-    fn tally(&self, at_best: bool) -> Tally {
-        let mut tally = Tally::default();
-        for state in &self.states {
-            let may_answer = matches!(state, State::Idle | State::Asked { .. });
-            if matches!(state, State::Answered { .. }) || (at_best && may_answer) {
-                tally.add(true, false);
-            }
-        }
-        tally
-    }
-
-    fn state(&self, node: NodeId) -> Option<&State> {
-        let index = self.plan.primaries.iter().position(|target| target.node == node)?;
-        self.states.get(index)
-    }
-
-    fn note(&mut self, node: NodeId, state: State) {
-        let index = self.plan.primaries.iter().position(|target| target.node == node);
-        let slot = index.and_then(|index| self.states.get_mut(index));
-        if let Some(slot) = slot.filter(|slot| matches!(slot, State::Asked { .. })) {
-            *slot = state;
-        }
+        matches!(self.candidates.state(self.plan.me), Some(State::Asked { .. }))
     }
 }

@@ -1,7 +1,13 @@
-//! One put: the merged record to every replica at once, an answer when W have acknowledged.
+//! One put: the merged record to the first N healthy nodes at once, an answer when W have acknowledged
+//! (paper 4.5, 4.6).
 //!
-//! The local commit is one acknowledgement among the others. Invariant: a replica's acknowledgement
-//! counts as synced only if it was asked to sync.
+//! A primary that is away, lost or silent gets a stand-in, which keeps a hint for it. After the answer
+//! the put goes on until each primary or a stand-in has acknowledged, or none of them can any more.
+//! Invariants: a slot counts once and a node counts once; an acknowledgement counts as synced only if
+//! it was asked to sync; nothing is sent when the version's time is over.
+
+mod party;
+mod slots;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,13 +17,13 @@ use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::plan::{Target, WritePlan};
-use crate::tally::{Needs, Shortfall, Tally, Verdict, verdict};
+use self::slots::{Hopes, Slots};
+use crate::plan::WritePlan;
+use crate::tally::{Needs, Shortfall, Verdict, verdict};
 
-/// A write that failed is sent again after this long, doubled each time.
-const RESEND_AFTER_US: u64 = 50_000;
-/// A replica is given up after this many failures.
-const FAILURES_LIMIT: u8 = 4;
+/// So long before its time to send is over this node keeps the hints for all who have not been heard
+/// of; half of that time if it is shorter.
+const LAST_CALL_US: u64 = 500_000;
 
 /// What a put wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,83 +70,55 @@ pub enum Cause {
     Refused,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Asked,
-    /// To be sent again then.
-    Resting {
-        until_us: u64,
-    },
-    GivenUp,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Writing {
-    target: Target,
-    level: Durability,
-    acknowledged: Option<Durability>,
-    progress: Progress,
-    failures: u8,
-}
-
 /// One put, after its version was minted.
 #[derive(Debug)]
 pub struct Put {
     needs: Needs,
+    slots: Slots,
+    /// `None` once it has hedged.
+    hedge_at_us: Option<u64>,
+    last_call_us: u64,
+    send_until_us: u64,
     deadline_us: u64,
-    replicas: Vec<Writing>,
+    /// Its time to send is over.
+    closed: bool,
     answered: bool,
     outputs: VecDeque<PutOutput>,
 }
 
 impl Put {
-    /// Starts a put: every replica is written to at once.
+    /// Starts a put: every primary that is up is written to at once, and so is a stand-in for every
+    /// other one.
     #[must_use]
-    pub fn new(_now_us: u64, plan: &WritePlan) -> Self {
-        let count = plan.primaries.len();
-        let replicas = plan.primaries.iter().enumerate().map(|(index, target)| Writing {
-            target: *target,
-            level: initial_level(plan, index, count),
-            acknowledged: None,
-            progress: Progress::Asked,
-            failures: 0,
-        });
+    pub fn new(now_us: u64, plan: &WritePlan) -> Self {
         let missing = u8::from(planted::on(Bug::AcknowledgementMissing));
+        let life_us = plan.send_until_us.saturating_sub(now_us);
         let mut put = Self {
             needs: Needs { answers: plan.needs.answers - missing, ..plan.needs },
+            slots: Slots::new(plan),
+            hedge_at_us: Some(now_us + plan.hedge_after_us),
+            last_call_us: plan.send_until_us - LAST_CALL_US.min(life_us / 2),
+            send_until_us: plan.send_until_us,
             deadline_us: plan.deadline_us,
-            replicas: replicas.collect(),
+            closed: false,
             answered: false,
             outputs: VecDeque::new(),
         };
-        for index in 0..count {
-            put.write(index);
-        }
-        put.judge();
+        put.advance(now_us);
         put
     }
 
-    /// A replica has merged the record, as durably as `durability`, which is what it was asked.
-    pub fn handle_acknowledgement(&mut self, _now_us: u64, node: NodeId, durability: Durability) {
-        if let Some(replica) = self.replica(node) {
-            replica.acknowledged = replica.acknowledged.max(Some(durability));
-        }
-        self.judge();
+    /// A node has merged the record, or keeps it as a hint, as durably as `durability`, which is what
+    /// it was asked.
+    pub fn handle_acknowledgement(&mut self, now_us: u64, node: NodeId, durability: Durability) {
+        self.slots.acknowledge(node, durability);
+        self.advance(now_us);
     }
 
-    /// A replica refused, or could not be reached; it is written to again later.
-    pub fn handle_failure(&mut self, now_us: u64, node: NodeId, _cause: Cause) {
-        if let Some(replica) = self.replica(node) {
-            replica.failures = replica.failures.saturating_add(1);
-            let rest_us = RESEND_AFTER_US << (replica.failures - 1).min(FAILURES_LIMIT);
-            replica.progress = if replica.failures >= FAILURES_LIMIT {
-                Progress::GivenUp
-            } else {
-                Progress::Resting { until_us: now_us + rest_us }
-            };
-        }
-        self.replace_syncer();
-        self.judge();
+    /// A node refused, or could not be reached.
+    pub fn handle_failure(&mut self, now_us: u64, node: NodeId, cause: Cause) {
+        self.slots.fail(now_us, node, cause);
+        self.advance(now_us);
     }
 
     /// The time of [`Self::poll_timeout`] has come.
@@ -148,26 +126,24 @@ impl Put {
         if now_us >= self.deadline_us {
             self.answer_short(true);
         }
-        for index in 0..self.replicas.len() {
-            if matches!(self.replicas[index].progress, Progress::Resting { until_us } if until_us <= now_us)
-            {
-                self.replicas[index].progress = Progress::Asked;
-                self.write(index);
-            }
-        }
+        self.advance(now_us);
     }
 
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.answered {
+        if self.is_over() {
             return None;
         }
-        let resting = self.replicas.iter().filter_map(|replica| match replica.progress {
-            Progress::Resting { until_us } => Some(until_us),
-            Progress::Asked | Progress::GivenUp => None,
-        });
-        Some(resting.min().map_or(self.deadline_us, |at| at.min(self.deadline_us)))
+        let answer_by = (!self.answered).then_some(self.deadline_us);
+        let sending = [
+            self.hedge_at_us.filter(|_| !self.answered),
+            self.slots.next_wake(self.answered),
+            Some(self.last_call_us),
+            Some(self.send_until_us),
+        ];
+        let sending = sending.into_iter().flatten().filter(|_| !self.closed);
+        sending.chain(answer_by).min()
     }
 
     /// The next thing to do.
@@ -178,38 +154,73 @@ impl Put {
     /// Nothing more will come of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.answered && self.outputs.is_empty()
+        self.is_over() && self.outputs.is_empty()
     }
 
-    fn judge(&mut self) {
+    fn is_over(&self) -> bool {
+        self.answered && (self.closed || !self.slots.is_busy())
+    }
+
+    fn advance(&mut self, now_us: u64) {
+        self.closed |= now_us >= self.send_until_us;
+        self.hedge(now_us);
+        self.send(now_us);
+        self.judge(now_us);
+    }
+
+    fn hedge(&mut self, now_us: u64) {
+        let due = self.hedge_at_us.is_some_and(|hedge_at_us| hedge_at_us <= now_us);
+        if due && !self.answered && !self.closed {
+            self.hedge_at_us = None;
+            if self.slots.hedge() {
+                self.outputs.push_back(PutOutput::Hedged);
+            }
+        }
+    }
+
+    fn send(&mut self, now_us: u64) {
+        if self.closed {
+            return;
+        }
+        self.slots.wake(now_us);
+        self.slots.enlist(now_us, self.hedge_at_us.is_none() && !self.answered);
+        if now_us >= self.last_call_us {
+            self.last_call_us = u64::MAX;
+            self.slots.keep_rest_here(now_us);
+        }
+        if !self.answered {
+            self.slots.replace_syncers(self.needs.synced);
+        }
+        self.outputs.extend(self.slots.requests(self.answered));
+    }
+
+    fn judge(&mut self, now_us: u64) {
         if self.answered {
             return;
         }
-        let have = self.tally(false);
-        match verdict(self.needs, have, self.tally(true)) {
+        let have = self.slots.have();
+        let mut hopes = Hopes { sending: !self.closed, last_resort: false };
+        match verdict(self.needs, have, self.slots.at_best(hopes)) {
             Verdict::Reached => {
-                let success =
-                    PutSuccess { acknowledged: have.answers, synced: have.synced, by: self.by() };
-                self.answer(Ok(success));
+                let by = self.slots.acknowledgements();
+                let success = PutSuccess { acknowledged: have.answers, synced: have.synced, by };
+                return self.answer(Ok(success));
             }
-            Verdict::Impossible => self.answer_short(false),
-            Verdict::Pending => {}
+            Verdict::Pending => return,
+            Verdict::Impossible => hopes.last_resort = true,
         }
-    }
-
-    fn by(&self) -> Vec<Acknowledgement> {
-        let acknowledged = self.replicas.iter().filter(|replica| replica.acknowledged.is_some());
-        let by = acknowledged.map(|replica| Acknowledgement {
-            node: replica.target.node,
-            stands_in_for: None,
-            synced: replica.acknowledged == Some(Durability::Synced),
-        });
-        by.collect()
+        if verdict(self.needs, have, self.slots.at_best(hopes)) == Verdict::Impossible {
+            self.answer_short(false);
+        } else {
+            self.slots.revive(now_us);
+            self.send(now_us);
+        }
     }
 
     fn answer_short(&mut self, timed_out: bool) {
         if !self.answered {
-            self.answer(Err(Shortfall { needs: self.needs, had: self.tally(false), timed_out }));
+            let had = self.slots.have();
+            self.answer(Err(Shortfall { needs: self.needs, had, timed_out }));
         }
     }
 
@@ -217,54 +228,4 @@ impl Put {
         self.answered = true;
         self.outputs.push_back(PutOutput::Answer(result));
     }
-
-    /// If too few replicas that were asked to sync are left, asks another one to.
-    fn replace_syncer(&mut self) {
-        let syncing = |replica: &Writing| {
-            replica.level == Durability::Synced
-                && (replica.progress == Progress::Asked || replica.acknowledged.is_some())
-        };
-        let missing = usize::from(self.needs.synced)
-            .saturating_sub(self.replicas.iter().filter(|replica| syncing(replica)).count());
-        let spare = (0..self.replicas.len()).filter(|index| {
-            self.replicas[*index].level < Durability::Synced
-                && self.replicas[*index].progress == Progress::Asked
-        });
-        for index in spare.take(missing).collect::<Vec<_>>() {
-            self.replicas[index].level = Durability::Synced;
-            self.write(index);
-        }
-    }
-
-    fn write(&mut self, index: usize) {
-        let replica = &self.replicas[index];
-        self.outputs
-            .push_back(PutOutput::Write { node: replica.target.node, durability: replica.level });
-    }
-
-    fn tally(&self, at_best: bool) -> Tally {
-        let mut tally = Tally::default();
-        for replica in &self.replicas {
-            let waiting = at_best && replica.progress != Progress::GivenUp;
-            if replica.acknowledged.is_some() || waiting {
-                // Any replica still in reach can be asked to sync.
-                let synced = waiting || replica.acknowledged == Some(Durability::Synced);
-                tally.add(true, synced);
-            }
-        }
-        tally
-    }
-
-    fn replica(&mut self, node: NodeId) -> Option<&mut Writing> {
-        self.replicas.iter_mut().find(|replica| replica.target.node == node)
-    }
-}
-
-/// The level asked of the replica at `index`: the bucket's, but DW of them sync. Where an
-/// acknowledgement means memory only, one more syncs without being waited for (paper 6.1): the last,
-/// so that the nearest answers soonest.
-fn initial_level(plan: &WritePlan, index: usize, count: usize) -> Durability {
-    let must_sync = index < usize::from(plan.needs.synced);
-    let should_sync = plan.durability == Durability::Buffered && index + 1 == count;
-    if must_sync || should_sync { Durability::Synced } else { plan.durability }
 }

@@ -4,6 +4,7 @@ mod gets;
 mod laws;
 mod puts;
 mod scans;
+mod sloppy;
 mod verdicts;
 
 use alloc::vec::Vec;
@@ -18,6 +19,15 @@ pub(crate) const ME: NodeId = NodeId(1);
 
 pub(crate) fn node(name: char) -> NodeId {
     NodeId(u64::from(name) - u64::from('a') + 1)
+}
+
+pub(crate) fn name(node: NodeId) -> char {
+    u8::try_from(node.0).map_or('?', |number| char::from(b'a' + number - 1))
+}
+
+/// "abc|de": primaries, and fallbacks if there are any.
+pub(crate) fn split(nodes: &str) -> (&str, &str) {
+    nodes.split_once('|').unwrap_or((nodes, ""))
 }
 
 /// "abC": nodes 1, 2 and 3, the capital one believed to be down.

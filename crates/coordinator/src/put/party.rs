@@ -1,0 +1,127 @@
+//! One primary's slot, and the part of each node that was asked to keep the version for it.
+//!
+//! Invariant: a party's acknowledgement is kept whatever happens to later requests.
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Durability;
+
+/// A request that failed is sent again after this long, doubled each time.
+const RESEND_AFTER_US: u64 = 50_000;
+/// A node is given up after this many failures.
+const FAILURES_LIMIT: u8 = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// To be asked as soon as nothing else is under way to the node.
+    Waiting,
+    /// A request is under way.
+    Asked,
+    /// To be asked again then.
+    Resting { until_us: u64 },
+    /// It has acknowledged at its level.
+    Answered,
+    /// Believed away, or it failed: asked again as a last resort only.
+    Failed,
+}
+
+/// One node's part in a slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Party {
+    pub(super) node: NodeId,
+    /// When it is to acknowledge.
+    pub(super) level: Durability,
+    pub(super) acknowledged: Option<Durability>,
+    pub(super) progress: Progress,
+    failures: u8,
+}
+
+impl Party {
+    pub(super) fn new(node: NodeId, level: Durability, progress: Progress) -> Self {
+        Self { node, level, acknowledged: None, progress, failures: 0 }
+    }
+
+    pub(super) fn acknowledge(&mut self, durability: Durability) {
+        self.acknowledged = self.acknowledged.max(Some(durability));
+        // If its level was raised meanwhile, it is asked once more.
+        let enough = durability >= self.level;
+        self.progress = if enough { Progress::Answered } else { Progress::Waiting };
+    }
+
+    pub(super) fn fail(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.progress = Progress::Failed;
+    }
+
+    /// Asks again: after a rest, unless it was never asked.
+    pub(super) fn retry(&mut self, now_us: u64) {
+        self.progress = match self.failures.checked_sub(1) {
+            None => Progress::Waiting,
+            Some(before) => Progress::Resting { until_us: now_us + (RESEND_AFTER_US << before) },
+        };
+    }
+
+    pub(super) fn raise_level(&mut self) {
+        self.level = Durability::Synced;
+        if self.progress == Progress::Answered {
+            self.progress = Progress::Waiting;
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.progress, Progress::Waiting | Progress::Asked | Progress::Resting { .. })
+    }
+
+    /// It failed, but not so often that it is given up.
+    pub(super) fn is_retriable(&self) -> bool {
+        self.progress == Progress::Failed && self.failures < FAILURES_LIMIT
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.acknowledged == Some(Durability::Synced)
+    }
+
+    /// It has synced, or will have if nothing goes wrong.
+    pub(super) fn is_syncing(&self) -> bool {
+        let under_way = matches!(self.progress, Progress::Waiting | Progress::Asked);
+        self.is_synced() || (under_way && self.level == Durability::Synced)
+    }
+
+    pub(super) fn may_be_raised(&self) -> bool {
+        let reachable =
+            matches!(self.progress, Progress::Waiting | Progress::Asked | Progress::Answered);
+        reachable && self.level < Durability::Synced
+    }
+}
+
+/// Whoever was asked to keep the version for one primary, the primary itself first.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) parties: Vec<Party>,
+    /// The primary is taken to be away.
+    pub(super) away: bool,
+}
+
+impl Slot {
+    pub(super) fn primary(&self) -> &Party {
+        &self.parties[0]
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.parties.iter().any(|party| party.acknowledged.is_some())
+    }
+
+    pub(super) fn has_stand_in(&self) -> bool {
+        self.parties[1..].iter().any(Party::is_active)
+    }
+
+    /// Whether asking the party at `index` still serves something. Until the client is answered a
+    /// primary's own acknowledgement does (PW), another one at a higher level (DW), and that of a node
+    /// asked again as a last resort (W).
+    pub(super) fn wants(&self, index: usize, answered: bool) -> bool {
+        let party = &self.parties[index];
+        let again = party.acknowledged.is_some() || party.failures > 0;
+        !self.is_settled() || (!answered && (index == 0 || again))
+    }
+}

@@ -1,0 +1,308 @@
+//! The slots of a put, one for each primary: who is asked next, and how many count.
+//!
+//! Invariants: no node has more than one request of a put under way, so that its answer is to that one;
+//! a node other than the coordinator belongs to a single slot, so that slots are acknowledged by
+//! distinct nodes.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Durability;
+use jedlik_protocol::client::Acknowledgement;
+
+use super::party::{Party, Progress, Slot};
+use super::{Cause, PutOutput};
+use crate::plan::WritePlan;
+use crate::tally::Tally;
+
+/// What may still be hoped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hopes {
+    /// Requests can still be sent.
+    pub(super) sending: bool,
+    /// Those who are away or failed are asked again.
+    pub(super) last_resort: bool,
+}
+
+/// All slots of one put.
+#[derive(Debug)]
+pub(super) struct Slots {
+    me: NodeId,
+    me_is_primary: bool,
+    slots: Vec<Slot>,
+    /// Alive and not asked yet, in order.
+    fallbacks: VecDeque<NodeId>,
+}
+
+impl Slots {
+    pub(super) fn new(plan: &WritePlan) -> Self {
+        let count = plan.primaries.len();
+        let slots = plan.primaries.iter().enumerate().map(|(index, target)| {
+            let level = initial_level(plan, index, count);
+            let progress = if target.alive { Progress::Waiting } else { Progress::Failed };
+            let parties = alloc::vec![Party::new(target.node, level, progress)];
+            Slot { parties, away: !target.alive }
+        });
+        let living = plan.fallbacks.iter().filter(|target| target.alive);
+        Self {
+            me: plan.me,
+            me_is_primary: plan.primaries.iter().any(|target| target.node == plan.me),
+            slots: slots.collect(),
+            fallbacks: living.map(|target| target.node).collect(),
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, node: NodeId, durability: Durability) {
+        for party in self.slots.iter_mut().flat_map(|slot| &mut slot.parties) {
+            if is_asked(party, node) {
+                party.acknowledge(durability);
+            }
+        }
+    }
+
+    /// A primary that refused is asked again after a rest; one that was lost is away.
+    pub(super) fn fail(&mut self, now_us: u64, node: NodeId, cause: Cause) {
+        for slot in &mut self.slots {
+            let Some(index) = slot.parties.iter().position(|party| is_asked(party, node)) else {
+                continue;
+            };
+            let party = &mut slot.parties[index];
+            party.fail();
+            if index == 0 && cause == Cause::Refused && party.is_retriable() {
+                party.retry(now_us);
+            } else if index == 0 {
+                slot.away = true;
+            }
+        }
+    }
+
+    /// Finds a stand-in for every primary that is away, and with `hedged` for every one that is silent.
+    /// Where no fallback is left, this node keeps the hint for one that is away.
+    pub(super) fn enlist(&mut self, now_us: u64, hedged: bool) {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let away = slot.away;
+            if slot.is_settled() || slot.has_stand_in() || !(away || hedged) {
+                continue;
+            }
+            if !self.ask_fallback(index) && away {
+                self.keep_here(now_us, index);
+            }
+        }
+    }
+
+    /// Gives each slot that nobody has acknowledged one more stand-in; says whether any was left.
+    pub(super) fn hedge(&mut self) -> bool {
+        let left = self.fallbacks.len();
+        for index in 0..self.slots.len() {
+            if !self.slots[index].is_settled() {
+                self.ask_fallback(index);
+            }
+        }
+        self.fallbacks.len() < left
+    }
+
+    /// Lets this node keep a hint for each slot that nobody has acknowledged.
+    pub(super) fn keep_rest_here(&mut self, now_us: u64) {
+        for index in 0..self.slots.len() {
+            if !self.slots[index].is_settled() {
+                self.keep_here(now_us, index);
+            }
+        }
+    }
+
+    fn ask_fallback(&mut self, index: usize) -> bool {
+        let Some(node) = self.fallbacks.pop_front() else { return false };
+        self.add(index, node);
+        true
+    }
+
+    /// Never a hint for this node at this node.
+    fn keep_here(&mut self, now_us: u64, index: usize) {
+        let me = self.me;
+        let slot = &mut self.slots[index];
+        if slot.primary().node == me {
+            return;
+        }
+        match slot.parties.iter_mut().find(|party| party.node == me) {
+            Some(party) if party.is_retriable() => party.retry(now_us),
+            Some(_) => {}
+            None => self.add(index, me),
+        }
+    }
+
+    fn add(&mut self, index: usize, node: NodeId) {
+        let slot = &mut self.slots[index];
+        let level = slot.primary().level;
+        slot.parties.push(Party::new(node, level, Progress::Waiting));
+    }
+
+    /// Asks everyone again who is away or failed and is not given up.
+    pub(super) fn revive(&mut self, now_us: u64) {
+        for party in self.slots.iter_mut().flat_map(|slot| &mut slot.parties) {
+            if party.is_retriable() {
+                party.retry(now_us);
+            }
+        }
+    }
+
+    /// If too few of those asked to sync are left, asks others to.
+    pub(super) fn replace_syncers(&mut self, needed: u8) {
+        while self.tally(|party| party.is_syncing().then_some(true)).synced < needed {
+            let (me, me_is_primary) = (self.me, self.me_is_primary);
+            let idle = self.slots.iter_mut().filter(|s| !s.parties.iter().any(Party::is_syncing));
+            let parties = idle.flat_map(|slot| slot.parties.iter_mut().enumerate());
+            let mut spare = parties.filter(|(index, party)| {
+                party.may_be_raised() && (*index == 0 || party.node != me || !me_is_primary)
+            });
+            let Some((_, party)) = spare.next() else { return };
+            party.raise_level();
+        }
+    }
+
+    /// Those whose rest is over wait to be asked again.
+    pub(super) fn wake(&mut self, now_us: u64) {
+        for party in self.slots.iter_mut().flat_map(|slot| &mut slot.parties) {
+            if matches!(party.progress, Progress::Resting { until_us } if until_us <= now_us) {
+                party.progress = Progress::Waiting;
+            }
+        }
+    }
+
+    /// When the next rest is over of one that is still to be asked.
+    pub(super) fn next_wake(&self, answered: bool) -> Option<u64> {
+        let resting =
+            self.places().filter_map(|(slot, index)| match slot.parties[index].progress {
+                Progress::Resting { until_us } => slot.wants(index, answered).then_some(until_us),
+                _ => None,
+            });
+        resting.min()
+    }
+
+    /// Whether a slot that nobody has acknowledged may still be.
+    pub(super) fn is_busy(&self) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| !slot.is_settled() && slot.parties.iter().any(Party::is_active))
+    }
+
+    /// The requests for all who wait and have nothing else under way.
+    pub(super) fn requests(&mut self, answered: bool) -> Vec<PutOutput> {
+        let mut requests = Vec::new();
+        while let Some((node, as_primary)) = self.next_to_ask(answered) {
+            requests.push(if as_primary { self.write(node) } else { self.hint(node, answered) });
+        }
+        requests
+    }
+
+    /// Whom to ask next, and whether as a primary.
+    fn next_to_ask(&self, answered: bool) -> Option<(NodeId, bool)> {
+        let is_free = |node| !self.places().any(|(slot, i)| is_asked(&slot.parties[i], node));
+        let waiting = self.places().filter(|(slot, index)| {
+            slot.parties[*index].progress == Progress::Waiting && slot.wants(*index, answered)
+        });
+        let mut nodes = waiting.map(|(slot, index)| (slot.parties[index].node, index == 0));
+        nodes.find(|(node, _)| is_free(*node))
+    }
+
+    fn write(&mut self, node: NodeId) -> PutOutput {
+        let mut durability = Durability::Buffered;
+        for slot in self.slots.iter_mut().filter(|slot| slot.primary().node == node) {
+            slot.parties[0].progress = Progress::Asked;
+            durability = slot.parties[0].level;
+        }
+        PutOutput::Write { node, durability }
+    }
+
+    /// One hint for every slot in which the node waits, so that the record travels once.
+    fn hint(&mut self, node: NodeId, answered: bool) -> PutOutput {
+        let (mut targets, mut durability) = (Vec::new(), Durability::Buffered);
+        for slot in &mut self.slots {
+            let waiting = |party: &Party| party.node == node && party.progress == Progress::Waiting;
+            let index = slot.parties.iter().skip(1).position(waiting).map(|index| index + 1);
+            let Some(index) = index.filter(|index| slot.wants(*index, answered)) else { continue };
+            targets.push(slot.primary().node);
+            durability = durability.max(slot.parties[index].level);
+            slot.parties[index].progress = Progress::Asked;
+        }
+        PutOutput::Hint { node, targets, durability }
+    }
+
+    /// What has been acknowledged.
+    pub(super) fn have(&self) -> Tally {
+        self.tally(|party| party.acknowledged.map(|_| party.is_synced()))
+    }
+
+    /// What would be if everyone did who still may.
+    pub(super) fn at_best(&self, hopes: Hopes) -> Tally {
+        self.tally(|party| {
+            let may = match party.progress {
+                Progress::Asked => true,
+                Progress::Waiting | Progress::Resting { .. } => hopes.sending,
+                Progress::Failed => hopes.sending && hopes.last_resort && party.is_retriable(),
+                Progress::Answered => false,
+            };
+            // Whoever can still be asked can be asked to sync.
+            let may_sync = may || (hopes.sending && party.progress == Progress::Answered);
+            (may || party.acknowledged.is_some()).then_some(party.is_synced() || may_sync)
+        })
+    }
+
+    /// Counts the slots for which a party counts, by whether it has synced. This node counts once
+    /// however many hints it keeps, and for none of them if it is a primary.
+    fn tally(&self, counts: impl Fn(&Party) -> Option<bool>) -> Tally {
+        let mut tally = Tally::default();
+        let mut mine = Tally::default();
+        for slot in &self.slots {
+            let primary = counts(slot.primary());
+            let (here, others): (Vec<&Party>, Vec<&Party>) =
+                slot.parties[1..].iter().partition(|party| party.node == self.me);
+            let standing = others.into_iter().filter_map(&counts).max();
+            let here = here.into_iter().filter_map(&counts).max();
+            if let Some(synced) = primary.max(standing) {
+                tally.add(primary.is_some(), synced);
+            } else if here.is_some() {
+                mine.answers = 1;
+            }
+            if here == Some(true) && primary.max(standing) != Some(true) {
+                mine.synced = 1;
+            }
+        }
+        if !self.me_is_primary {
+            tally.answers += mine.answers;
+            tally.synced += mine.synced;
+        }
+        tally
+    }
+
+    /// Who has acknowledged, and for whom.
+    pub(super) fn acknowledgements(&self) -> Vec<Acknowledgement> {
+        let acknowledged = |(slot, index): (&Slot, usize)| {
+            let party = &slot.parties[index];
+            party.acknowledged.map(|level| Acknowledgement {
+                node: party.node,
+                stands_in_for: (index > 0).then(|| slot.primary().node),
+                synced: level == Durability::Synced,
+            })
+        };
+        self.places().filter_map(acknowledged).collect()
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&Slot, usize)> {
+        self.slots.iter().flat_map(|slot| (0..slot.parties.len()).map(move |index| (slot, index)))
+    }
+}
+
+fn is_asked(party: &Party, node: NodeId) -> bool {
+    party.node == node && party.progress == Progress::Asked
+}
+
+/// The level asked of the slot at `index`: the bucket's, but DW of them sync. Where an
+/// acknowledgement means memory only, one more syncs without being waited for (paper 6.1): the last,
+/// so that the nearest answers soonest.
+fn initial_level(plan: &WritePlan, index: usize, count: usize) -> Durability {
+    let must_sync = index < usize::from(plan.needs.synced);
+    let should_sync = plan.durability == Durability::Buffered && index + 1 == count;
+    if must_sync || should_sync { Durability::Synced } else { plan.durability }
+}
