@@ -158,6 +158,8 @@ impl Replica {
         step: ExchangeStep,
         response: PeerResponse,
     ) {
+        let Some(view) = &self.view else { return };
+        let (cluster, partitions) = (self.config.cluster, view.partitions());
         let Some(exchange) = self.background.repairs.exchange(id) else { return };
         let mut bytes = 0;
         match (step, response) {
@@ -169,7 +171,15 @@ impl Replica {
             (ExchangeStep::Digests { first_leaf }, PeerResponse::Digests(page)) => {
                 let key_bytes = |key: &Key| key.bucket().len() + key.key().len();
                 bytes = page.digests.iter().map(|(key, _)| 8 + key_bytes(key)).sum();
-                exchange.handle_digests(first_leaf, page);
+                // A key of another partition would be merged by a shard that does not own it.
+                let partition = exchange.partition();
+                let is_inside =
+                    |key: &Key| partitions.partition(key.position(cluster)) == partition;
+                if page.digests.iter().all(|(key, _)| is_inside(key)) {
+                    exchange.handle_digests(first_leaf, page);
+                } else {
+                    exchange.handle_failure();
+                }
             }
             (ExchangeStep::Pull { key, known: Some(known) }, PeerResponse::Same) => {
                 exchange.handle_pulled(&key, Some(known), known);

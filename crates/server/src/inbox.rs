@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::LayoutVersion;
+use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_storage::Completion;
@@ -23,11 +24,13 @@ use crate::stats::ShardReport;
 pub(crate) enum Mail {
     View(Arc<View>),
     Client { origin: Origin, request: ClientRequest },
-    Peer { from: NodeId, origin: Origin, layout: LayoutVersion, request: PeerRequest },
-    PeerAnswer { from: NodeId, id: u64, response: PeerResponse },
+    Peer { from: NodeId, origin: Origin, layout: LayoutVersion, heard: u64, request: PeerRequest },
+    PeerAnswer { from: NodeId, id: u64, clock: u64, response: PeerResponse },
     PeerLost { node: NodeId },
     Completed(Vec<Completion>),
     Report(oneshot::Sender<ShardReport>),
+    Repair(Option<Partition>),
+    SetBackground(BackgroundChange),
     Close,
 }
 

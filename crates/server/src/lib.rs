@@ -13,6 +13,7 @@ mod node;
 mod outcome;
 mod peers;
 pub mod process;
+mod questions;
 mod reply;
 mod router;
 mod shard;

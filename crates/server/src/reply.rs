@@ -31,9 +31,9 @@ impl Origin {
         }
     }
 
-    /// Answers a peer.
-    pub(crate) fn answer_peer(&self, response: PeerResponse) {
-        let frame = |response| Frame::PeerResponse { id: self.id, response };
+    /// Answers a peer, and tells it this node's clock.
+    pub(crate) fn answer_peer(&self, clock: u64, response: PeerResponse) {
+        let frame = |response| Frame::PeerResponse { id: self.id, clock, response };
         if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
             let failure = too_long(length, limit);
             self.noted(self.connection.send(frame(PeerResponse::Refused(failure))));

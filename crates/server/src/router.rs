@@ -9,7 +9,7 @@ use std::time::Instant;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_net::{CloseReason, Connection, Handler, Role};
-use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -21,8 +21,10 @@ use tracing::debug;
 use crate::inbox::{Inbox, Mail};
 use crate::membership_task::Event;
 use crate::peers::Peers;
+use crate::questions::Question;
 use crate::reply::Origin;
-use crate::stats::{self, NodeCounts};
+use crate::shard::UNTOLD;
+use crate::stats::NodeCounts;
 
 /// Where a node stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,16 +90,17 @@ impl Router {
                 let origin = Origin { connection: connection.clone(), id };
                 self.route_client(view, origin, request);
             }
-            Frame::PeerRequest { id, layout, request } => {
+            Frame::PeerRequest { id, layout, heard, request } => {
                 let Some(from) = connection.peer().node else { return };
                 let origin = Origin { connection: connection.clone(), id };
-                self.route_peer(view, from, origin, layout, request);
+                self.route_peer(view, from, origin, (layout, heard), request);
             }
-            Frame::PeerResponse { id, response } => {
+            Frame::PeerResponse { id, clock, response } => {
                 let Some(from) = connection.peer().node else { return };
                 // An answer with a shard that isn't ours answers nothing that we asked.
                 if let Some(shard) = self.shards.get((id >> 48) as usize) {
-                    let refused = shard.offer_answer(Mail::PeerAnswer { from, id, response });
+                    let answer = Mail::PeerAnswer { from, id, clock, response };
+                    let refused = shard.offer_answer(answer);
                     self.count_overload(refused.is_some());
                 }
             }
@@ -123,20 +126,23 @@ impl Router {
             ClientRequest::Topology => {
                 origin.answer_client(layout, ClientResponse::Topology(view.topology()));
             }
-            ClientRequest::Admin(request) => self.route_admin(origin, layout, request),
-            ClientRequest::Get(_) | ClientRequest::Put(_) | ClientRequest::Scan(_) => {
-                match self.shard_of_client(view, &request) {
-                    Ok(shard) => {
-                        if let Some(Mail::Client { origin, .. }) =
-                            shard.offer(Mail::Client { origin, request })
-                        {
-                            self.count_overload(true);
-                            refuse(&origin, overloaded());
-                        }
-                    }
-                    Err(failure) => refuse(&origin, failure),
-                }
+            ClientRequest::Admin(request) if !matches!(request, AdminRequest::Explain { .. }) => {
+                self.route_admin(origin, layout, request);
             }
+            ClientRequest::Admin(_)
+            | ClientRequest::Get(_)
+            | ClientRequest::Put(_)
+            | ClientRequest::Scan(_) => match self.shard_of_client(view, &request) {
+                Ok(shard) => {
+                    if let Some(Mail::Client { origin, .. }) =
+                        shard.offer(Mail::Client { origin, request })
+                    {
+                        self.count_overload(true);
+                        refuse(&origin, overloaded());
+                    }
+                }
+                Err(failure) => refuse(&origin, failure),
+            },
         }
     }
 
@@ -148,8 +154,13 @@ impl Router {
             let failure = Failure::new(ErrorCode::Forbidden, message);
             return origin.answer_client(layout, ClientResponse::Failed(failure));
         }
-        if request == AdminRequest::Stats {
-            return self.answer_stats(origin, layout);
+        if let Some(question) = Question::of(&request) {
+            let (shards, counts) = (self.shards.clone(), self.counts());
+            tokio::spawn(async move {
+                let response = question.answer(&shards, counts).await;
+                origin.answer_client(layout, response);
+            });
+            return;
         }
         if let Err(refused) = self.membership.try_send(Event::Admin { origin, request }) {
             self.count_overload(true);
@@ -159,20 +170,13 @@ impl Router {
         }
     }
 
-    /// Asks the shards, which takes a turn of each, and answers then.
-    fn answer_stats(&self, origin: Origin, layout: LayoutVersion) {
-        let shards = self.shards.clone();
-        let counts = NodeCounts {
+    fn counts(&self) -> NodeCounts {
+        NodeCounts {
             uptime_s: self.started.elapsed().as_secs(),
             overloads: self.overloads.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
             peers_connected: self.peers.connected() as u64,
-        };
-        tokio::spawn(async move {
-            let reports = stats::collect(&shards).await;
-            let stats = stats::named(counts, &shards, &reports);
-            origin.answer_client(layout, ClientResponse::Admin(AdminResponse::Stats(stats)));
-        });
+        }
     }
 
     fn route_peer(
@@ -180,17 +184,19 @@ impl Router {
         view: &View,
         from: NodeId,
         origin: Origin,
-        layout: LayoutVersion,
+        (layout, heard): (LayoutVersion, u64),
         request: PeerRequest,
     ) {
-        let refuse = |origin: &Origin, failure| origin.answer_peer(PeerResponse::Refused(failure));
+        let refuse = |origin: &Origin, failure| {
+            origin.answer_peer(UNTOLD, PeerResponse::Refused(failure));
+        };
         let new = matches!(request, PeerRequest::Forward(_));
         if let Err(failure) = self.takes_peers(new) {
             return refuse(&origin, failure);
         }
         match self.shard_of_peer(view, &request) {
             Ok(shard) => {
-                let mail = Mail::Peer { from, origin, layout, request };
+                let mail = Mail::Peer { from, origin, layout, heard, request };
                 if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
                     self.count_overload(true);
                     refuse(&origin, overloaded());
@@ -222,6 +228,7 @@ impl Router {
             ClientRequest::Get(get) => Ok(self.shard_of_key(view, &get.key)),
             ClientRequest::Put(put) => Ok(self.shard_of_key(view, &put.key)),
             ClientRequest::Scan(scan) => self.shard_of_partition(view, scan.partition),
+            ClientRequest::Admin(AdminRequest::Explain { key }) => Ok(self.shard_of_key(view, key)),
             ClientRequest::Topology | ClientRequest::Admin(_) => {
                 let message = "only gets, puts and scans can be forwarded";
                 Err(Failure::new(ErrorCode::InvalidRequest, message))
@@ -231,10 +238,16 @@ impl Router {
 
     fn shard_of_peer(&self, view: &View, request: &PeerRequest) -> Result<&Inbox, Failure> {
         match request {
-            PeerRequest::Write { key, .. } | PeerRequest::Read { key, .. } => {
-                Ok(self.shard_of_key(view, key))
-            }
-            PeerRequest::Scan { partition, .. } => self.shard_of_partition(view, *partition),
+            PeerRequest::Write { key, .. }
+            | PeerRequest::Hint { key, .. }
+            | PeerRequest::Read { key, .. }
+            | PeerRequest::Deliver { key, .. }
+            | PeerRequest::Compare { key, .. }
+            | PeerRequest::Revise { key, .. }
+            | PeerRequest::Inspect { key } => Ok(self.shard_of_key(view, key)),
+            PeerRequest::Scan { partition, .. }
+            | PeerRequest::Hashes { partition, .. }
+            | PeerRequest::Digests { partition, .. } => self.shard_of_partition(view, *partition),
             PeerRequest::Forward(request) => self.shard_of_client(view, request),
         }
     }
@@ -285,12 +298,19 @@ impl Handler for Router {
 
 fn changes_state(request: &AdminRequest) -> bool {
     match request {
-        AdminRequest::Commit { .. } | AdminRequest::BucketSet { .. } => true,
+        AdminRequest::Commit { .. }
+        | AdminRequest::BucketSet { .. }
+        | AdminRequest::Repair { .. }
+        | AdminRequest::SetBackground(_) => true,
         AdminRequest::Status
         | AdminRequest::Plan
         | AdminRequest::BucketList
         | AdminRequest::BucketShow { .. }
-        | AdminRequest::Stats => false,
+        | AdminRequest::Stats
+        | AdminRequest::Explain { .. }
+        | AdminRequest::Hints
+        | AdminRequest::RepairProgress
+        | AdminRequest::Background => false,
     }
 }
 

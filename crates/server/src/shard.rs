@@ -13,11 +13,10 @@ use jedlik_net::SendError;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::limits::SCAN_PAGE_BYTES;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{LayoutVersion, Now};
-use jedlik_replica::{Config, Input, Output, RangeResult, Replica, StorageFault};
-use jedlik_storage::{Completion, RangePage, RangeQuery, Shard, StoreError};
+use jedlik_replica::{Config, Input, Output, Replica};
+use jedlik_storage::{Completion, Shard, StoreError};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -32,10 +31,16 @@ use crate::reply::Replies;
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::stores::OpenShard;
 
+mod storing;
+
+use storing::fault;
+
 /// The most mail taken in one turn: enough to group commits, few enough to be submitted soon.
 const TURN_MAIL: usize = 256;
-/// The most records that one page of a scan looks at, other buckets' included.
-const SCAN_EXAMINED_RECORDS: usize = 16 << 10;
+/// The name under which the hash trees are kept over a clean stop.
+const TREES: &str = "trees";
+/// In an answer that the replica did not make: it tells no clock.
+pub(crate) const UNTOLD: u64 = 0;
 
 /// What a shard shares with the rest of the node.
 #[derive(Clone)]
@@ -100,6 +105,10 @@ struct ShardDriver {
     counts: ReplicaCounts,
     layout: LayoutVersion,
     write_failed: bool,
+    /// Hints came or went since the replica was told how many there are.
+    hints_changed: bool,
+    /// For whom there were hints then.
+    hint_targets: Vec<NodeId>,
 }
 
 /// How a shard has ended, the best first.
@@ -117,13 +126,19 @@ pub(crate) enum Ended {
 impl ShardDriver {
     fn new(
         config: Config,
-        storage: Shard,
+        mut storage: Shard,
         inbox: InboxReader,
         around: Surroundings,
         open: Arc<AtomicUsize>,
     ) -> Self {
+        let mut replica = Replica::new(config);
+        match storage.take_metadata(TREES) {
+            Ok(Some(trees)) => replica.restore_trees(&trees),
+            Ok(None) => {}
+            Err(error) => warn!(%error, "the hash trees can't be read; they are made anew"),
+        }
         Self {
-            replica: Replica::new(config),
+            replica,
             storage,
             inbox,
             replies: Replies::new(open),
@@ -132,6 +147,8 @@ impl ShardDriver {
             counts: ReplicaCounts::default(),
             layout: 0,
             write_failed: false,
+            hints_changed: true,
+            hint_targets: Vec::new(),
         }
     }
 
@@ -151,6 +168,7 @@ impl ShardDriver {
             mail = if taken < TURN_MAIL { self.inbox.next_now() } else { None };
         }
         let now = self.around.clock.now();
+        self.tell_hint_totals(now);
         if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
             self.feed(now, Input::Timeout);
         }
@@ -178,31 +196,29 @@ impl ShardDriver {
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
             },
-            Mail::Peer { from, origin, layout, request } => match self.room_to_coordinate(&request)
-            {
-                Ok(()) => {
-                    let reply = self.replies.add(origin);
-                    self.feed(now, Input::Peer { from, reply, layout, request });
+            Mail::Peer { from, origin, layout, heard, request } => {
+                match self.room_to_coordinate(&request) {
+                    Ok(()) => {
+                        let reply = self.replies.add(origin);
+                        self.feed(now, Input::Peer { from, reply, layout, heard, request });
+                    }
+                    Err(full) => {
+                        let refusal = ClientResponse::Failed(full);
+                        origin.answer_peer(UNTOLD, PeerResponse::Forwarded(refusal));
+                    }
                 }
-                Err(full) => {
-                    let refusal = ClientResponse::Failed(full);
-                    origin.answer_peer(PeerResponse::Forwarded(refusal));
-                }
-            },
-            Mail::PeerAnswer { from, id, response } => {
-                self.feed(now, Input::PeerAnswer { from, id, response });
+            }
+            Mail::PeerAnswer { from, id, clock, response } => {
+                self.feed(now, Input::PeerAnswer { from, id, clock, response });
             }
             Mail::PeerLost { node } => self.feed(now, Input::PeerLost { node }),
             Mail::Completed(completions) => self.complete(now, completions),
             Mail::Report(asker) => {
-                let report = ShardReport {
-                    counts: self.counts,
-                    storage: self.storage.stats(),
-                    operations: self.replica.operations() as u64,
-                };
                 // Who asked may have gone.
-                let _gone = asker.send(report);
+                let _gone = asker.send(self.report());
             }
+            Mail::Repair(partition) => self.feed(now, Input::Repair { partition }),
+            Mail::SetBackground(change) => self.feed(now, Input::SetBackground(change)),
             Mail::Close => return false,
         }
         true
@@ -225,9 +241,7 @@ impl ShardDriver {
     fn room_to_coordinate(&mut self, request: &PeerRequest) -> Result<(), Failure> {
         match request {
             PeerRequest::Forward(request) => self.room_for(request),
-            PeerRequest::Write { .. } | PeerRequest::Read { .. } | PeerRequest::Scan { .. } => {
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
@@ -252,33 +266,25 @@ impl ShardDriver {
 
     fn execute(&mut self, now: Now, output: Output) {
         match output {
-            Output::Load { ticket, key } => {
-                let result = self.storage.load(&key).map_err(fault);
-                self.replica.handle(now, Input::Loaded { ticket, result });
-            }
+            Output::Load { ticket, key } => self.load(now, ticket, &key),
             Output::Apply { ticket, key, record, durability } => {
-                let own = record.local.is_some();
-                if let Err(error) = self.storage.apply(ticket, key, record, durability) {
-                    // Peers may have been sent what was not stored here.
-                    self.write_failed |= own;
-                    let result = Err(fault(error));
-                    self.replica.handle(now, Input::Applied { ticket, result });
-                }
+                self.apply(now, (ticket, key), record, durability);
             }
-            Output::Range { ticket, bucket, partition, after, limit } => {
-                let query = RangeQuery {
-                    partition,
-                    after,
-                    bucket: Some(bucket),
-                    limit_records: (limit as usize).max(1),
-                    limit_bytes: SCAN_PAGE_BYTES,
-                    limit_examined: SCAN_EXAMINED_RECORDS,
-                };
-                let result = self.storage.range(&query).map(page).map_err(fault);
-                self.replica.handle(now, Input::Ranged { ticket, result });
+            Output::Revise { ticket, key, expected, record } => {
+                self.revise(now, (ticket, key), expected, record);
             }
-            Output::Request { to, id, layout, request } => {
-                let frame = Frame::PeerRequest { id, layout, request };
+            Output::Hold { ticket, target, key, record, since_ms, durability } => {
+                self.hold(now, (ticket, target, key), (record, since_ms), durability);
+            }
+            Output::Release { ticket, target, key, digest } => {
+                self.release(now, (ticket, target, key), digest);
+            }
+            Output::Hints { ticket, target, after, limit_records, limit_bytes } => {
+                self.read_hints(now, (ticket, target), after, (limit_records, limit_bytes));
+            }
+            Output::Range { ticket, range } => self.read_range(now, ticket, range),
+            Output::Request { to, id, layout, heard, request } => {
+                let frame = Frame::PeerRequest { id, layout, heard, request };
                 if let Err(error) = self.around.peers.send(to, frame) {
                     self.not_sent(now, to, id, error);
                 }
@@ -288,9 +294,9 @@ impl ShardDriver {
                     origin.answer_client(self.layout, response);
                 }
             }
-            Output::AnswerPeer { reply, response } => {
+            Output::AnswerPeer { reply, clock, response } => {
                 if let Some(origin) = self.replies.take(reply) {
-                    origin.answer_peer(response);
+                    origin.answer_peer(clock, response);
                 }
             }
             Output::Outcome { node, answered } => {
@@ -311,11 +317,22 @@ impl ShardDriver {
             SendError::TooLong { .. } => ErrorCode::RecordTooLarge,
         };
         let response = PeerResponse::Refused(Failure::new(code, error.to_string()));
-        self.replica.handle(now, Input::PeerAnswer { from: to, id, response });
+        self.replica.handle(now, Input::PeerAnswer { from: to, id, clock: UNTOLD, response });
+    }
+
+    fn report(&self) -> ShardReport {
+        ShardReport {
+            counts: self.counts,
+            storage: self.storage.stats(),
+            operations: self.replica.operations() as u64,
+            hints: self.replica.hint_reports(),
+            repair: self.replica.repair_report(),
+            background: self.replica.background_report(),
+        }
     }
 
     fn close(self) -> Ended {
-        match self.storage.close() {
+        match self.storage.close_with(&[(TREES, &self.replica.trees())]) {
             Ok(()) if !self.write_failed => Ended::Clean,
             Ok(()) => Ended::WriteFailed,
             Err(error) => {
@@ -323,17 +340,5 @@ impl ShardDriver {
                 Ended::Unclean
             }
         }
-    }
-}
-
-fn page(page: RangePage) -> RangeResult {
-    RangeResult { records: page.records, until: page.until }
-}
-
-fn fault(error: StoreError) -> StorageFault {
-    match error {
-        StoreError::Damaged { .. } => StorageFault::Damaged,
-        StoreError::Overloaded { .. } => StorageFault::Overloaded,
-        other => StorageFault::Failed(other.to_string()),
     }
 }

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_membership::{Config as MembershipConfig, Membership, View};
 use jedlik_net::{Credentials, Endpoint, Handler, Identity};
 use jedlik_protocol::gossip::{Delta, MemberRecord, Status};
-use jedlik_replica::Config as ReplicaConfig;
+use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Tuning};
 use jedlik_storage::{DataDir, ShardIdentity};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -45,7 +46,7 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
     let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
     let endpoint = Endpoint::bind(config.listen, &credentials, handler)?;
     let around = Surroundings { clock, peers: Arc::clone(&peers), membership: membership.clone() };
-    let shards = me.run_shards(shards, &dir, &around)?;
+    let shards = me.run_shards(config, shards, &dir, &around)?;
     let (failed_sender, failed) = oneshot::channel();
     let mut task = MembershipTask {
         machine: me.machine(config, endpoint.local_addr(), &dir, clock)?,
@@ -83,6 +84,22 @@ async fn open_stores(config: &Config, me: &Me) -> Result<Stores, NodeError> {
     opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
+/// One shard's part of what the node does of its own accord.
+fn tuning(config: &Config, shards: u16) -> Tuning {
+    let background = &config.background;
+    let us = |time: Duration| time.as_micros() as u64;
+    Tuning {
+        message_life_us: us(config.limits.message_life),
+        exchange_interval_us: us(background.exchange_interval),
+        scrub_interval_us: us(background.scrub_interval),
+        budget: BudgetSettings {
+            limit_per_s: background.limit_per_s.div_ceil(shards.into()),
+            slowdown_percent: background.slowdown_percent,
+            ..BudgetSettings::DEFAULT
+        },
+    }
+}
+
 /// Who this node is.
 struct Me {
     identity: Identity,
@@ -110,10 +127,15 @@ impl Me {
 
     fn run_shards(
         &self,
+        config: &Config,
         shards: Vec<OpenShard>,
         dir: &DataDir,
         around: &Surroundings,
     ) -> Result<Vec<RunningShard>, NodeError> {
+        let count = shards.len() as u16;
+        // Never 0, and half of the range is left to count in.
+        let clock_start = (u64::from_le_bytes(random_bytes()?) >> 1).max(1);
+        let tuning = tuning(config, count);
         let numbered = shards.into_iter().enumerate();
         let running = numbered.map(|(index, shard)| {
             let config = ReplicaConfig {
@@ -122,6 +144,9 @@ impl Me {
                 incarnation: dir.incarnation(),
                 random_seed: random_bytes()?,
                 shard: index as u16,
+                shards: count,
+                clock_start,
+                tuning,
             };
             RunningShard::start(config, shard, around.clone())
         });

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use jedlik_protocol::admin::NodeStats;
+use jedlik_protocol::admin::{BackgroundReport, HintReport, NodeStats, RepairReport};
 use jedlik_replica::Counter;
 use jedlik_storage::ShardStats;
 use tokio::sync::oneshot;
@@ -12,17 +12,26 @@ use tokio::sync::oneshot;
 use crate::inbox::{Inbox, Mail};
 
 /// The replica's counters with their names, in the order in which they are shown.
-const COUNTERS: [(Counter, &str); 10] = [
+const COUNTERS: [(Counter, &str); 19] = [
     (Counter::Gets, "gets"),
     (Counter::Puts, "puts"),
     (Counter::Scans, "scans"),
     (Counter::Forwards, "forwards"),
-    (Counter::ReadRepairs, "read_repairs"),
+    (Counter::ReadRepairsMissing, "read_repairs_missing"),
+    (Counter::ReadRepairsStale, "read_repairs_stale"),
+    (Counter::ReadRepairsFallback, "read_repairs_fallback"),
     (Counter::Hedges, "hedges"),
+    (Counter::PutHedges, "put_hedges"),
     (Counter::RetriedPuts, "retried_puts"),
     (Counter::TruncatedEntries, "truncated_entries"),
     (Counter::DamagedRecords, "damaged_reads"),
     (Counter::StaleLayouts, "stale_layouts"),
+    (Counter::TooOldMessages, "too_old_messages"),
+    (Counter::HintsKept, "hints_kept"),
+    (Counter::HintsDelivered, "hints_delivered"),
+    (Counter::Deliveries, "deliveries"),
+    (Counter::Reaped, "reaped"),
+    (Counter::Pruned, "pruned"),
 ];
 
 /// Counts of one shard's replica.
@@ -38,11 +47,14 @@ impl ReplicaCounts {
 }
 
 /// What one shard says of itself.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ShardReport {
     pub(crate) counts: ReplicaCounts,
     pub(crate) storage: ShardStats,
     pub(crate) operations: u64,
+    pub(crate) hints: Vec<HintReport>,
+    pub(crate) repair: RepairReport,
+    pub(crate) background: BackgroundReport,
 }
 
 /// What the node itself counts.
@@ -104,11 +116,17 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("journal_failures", storage(|stats| stats.journal_failures)),
         ("buffer_bytes", storage(|stats| stats.buffer_bytes)),
         ("buffer_records", storage(|stats| stats.buffer_records)),
-        ("flushes", storage(|stats| stats.flushes)),
-        ("flush_failures", storage(|stats| stats.flush_failures)),
-        ("engine_bytes", storage(|stats| stats.engine_bytes)),
-        ("engine_records", storage(|stats| stats.engine_records)),
+        ("flushes", storage(|stats| stats.engine.flushes)),
+        ("flush_failures", storage(|stats| stats.engine.flush_failures)),
+        ("engine_bytes", storage(|stats| stats.engine.bytes)),
+        ("engine_records", storage(|stats| stats.engine.records)),
         ("damaged_records", storage(|stats| stats.damaged_records)),
+        ("revisions", storage(|stats| stats.revisions)),
+        ("hints", storage(|stats| stats.hints.count)),
+        ("hint_bytes", storage(|stats| stats.hints.bytes)),
+        ("hint_releases", storage(|stats| stats.hints.releases)),
+        ("hints_refused", storage(|stats| stats.hints.refusals)),
+        ("damaged_hints", storage(|stats| stats.hints.damaged)),
     ]);
     NodeStats { counters: counters.map(|(name, value)| (name.into(), value)).collect() }
 }
@@ -144,8 +162,11 @@ mod tests {
         counts.add(Counter::Puts);
         counts.add(Counter::Puts);
         let report = ShardReport { counts, operations: 1, ..ShardReport::default() };
-        let stats =
-            named(NodeCounts { uptime_s: 7, ..NodeCounts::default() }, &[], &[report, report]);
+        let stats = named(
+            NodeCounts { uptime_s: 7, ..NodeCounts::default() },
+            &[],
+            &[report.clone(), report],
+        );
         let value = |wanted: &str| {
             stats.counters.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
         };

@@ -76,6 +76,7 @@ fn open_shard(
         segment_limit_bytes: share(config.storage.journal_bytes),
         queue_limit_bytes: share(config.storage.queue_bytes),
         sync_interval: config.storage.sync_interval,
+        disk_reserve_bytes: config.storage.disk_reserve_bytes,
         ..ShardOptions::new(identity, folder.join("journal"))
     };
     let engine = open_engine(config, &folder, share(config.storage.cache_bytes))?;

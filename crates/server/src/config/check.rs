@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::{InvalidConfig, Mistake};
 use super::option::find;
 use super::source::{Setting, Settings, Source};
-use super::{Config, Engine, Limits, Log, LogFormat, StorageLimits, Tls};
+use super::{Background, Config, Engine, Limits, Log, LogFormat, StorageLimits, Tls};
 
 /// The shortest cache or buffer.
 const MEMORY_LEAST_BYTES: u64 = 1 << 20;
@@ -62,6 +62,7 @@ impl Check {
         let n = self.number("n", 1..=u64::from(N_MAX));
         let (tls, log) = (self.tls(), self.log());
         let (storage, limits) = (self.storage(), self.limits());
+        let background = self.background();
         Some(Config {
             data_dir: data_dir?,
             listen: listen?,
@@ -77,6 +78,7 @@ impl Check {
             log: log?,
             storage: storage?,
             limits: limits?,
+            background: background?,
         })
     }
 
@@ -142,19 +144,39 @@ impl Check {
         let journal = self.number("storage.journal_bytes", memory.clone());
         let queue = self.number("storage.queue_bytes", memory);
         let sync_interval = self.number("storage.sync_interval_ms", 1..=60_000);
+        let reserve = self.number("storage.disk_reserve_bytes", 0..=u64::MAX);
         Some(StorageLimits {
             cache_bytes: cache? as usize,
             buffer_bytes: buffer? as usize,
             journal_bytes: journal? as usize,
             queue_bytes: queue? as usize,
             sync_interval: Duration::from_millis(sync_interval?),
+            disk_reserve_bytes: reserve?,
         })
     }
 
     fn limits(&mut self) -> Option<Limits> {
         let queue = self.number("limits.queue_inputs", 16..=1 << 20);
         let stop = self.number("limits.stop_ms", 0..=600_000);
-        Some(Limits { queue_inputs: queue? as usize, stop: Duration::from_millis(stop?) })
+        let life = self.number("limits.message_life_ms", 100..=600_000);
+        Some(Limits {
+            queue_inputs: queue? as usize,
+            stop: Duration::from_millis(stop?),
+            message_life: Duration::from_millis(life?),
+        })
+    }
+
+    fn background(&mut self) -> Option<Background> {
+        let limit = self.number("background.limit_per_s", 1..=1_000_000);
+        let slowdown = self.number("background.slowdown_percent", 101..=10_000);
+        let exchange = self.number("background.exchange_interval_s", 1..=86_400);
+        let scrub = self.number("background.scrub_interval_s", 1..=31_536_000);
+        Some(Background {
+            limit_per_s: limit? as u32,
+            slowdown_percent: slowdown? as u32,
+            exchange_interval: Duration::from_secs(exchange?),
+            scrub_interval: Duration::from_secs(scrub?),
+        })
     }
 
     /// The option's value, or `None` with a mistake noted.

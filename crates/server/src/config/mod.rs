@@ -82,6 +82,8 @@ pub struct StorageLimits {
     pub queue_bytes: usize,
     /// How long a write may stay unsynced that asked for no more.
     pub sync_interval: Duration,
+    /// What hints leave of the disk.
+    pub disk_reserve_bytes: u64,
 }
 
 /// Bounds on what waits.
@@ -91,6 +93,21 @@ pub struct Limits {
     pub queue_inputs: usize,
     /// How long accepted requests may go on in a stopping node.
     pub stop: Duration,
+    /// How old a message may be that changes something.
+    pub message_life: Duration,
+}
+
+/// What the node does of its own accord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Background {
+    /// Messages and pages a second, all shards together.
+    pub limit_per_s: u32,
+    /// How slow the foreground may become, in hundredths.
+    pub slowdown_percent: u32,
+    /// Between two rounds of exchanges.
+    pub exchange_interval: Duration,
+    /// Between two readings of all records.
+    pub scrub_interval: Duration,
 }
 
 /// Everything a node is told at its start.
@@ -124,4 +141,6 @@ pub struct Config {
     pub storage: StorageLimits,
     /// Bounds on what waits.
     pub limits: Limits,
+    /// What the node does of its own accord.
+    pub background: Background,
 }

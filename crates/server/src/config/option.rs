@@ -33,7 +33,7 @@ impl ConfigOption {
 }
 
 /// The tables of the file.
-pub(super) const SECTIONS: [&str; 4] = ["tls", "log", "storage", "limits"];
+pub(super) const SECTIONS: [&str; 5] = ["tls", "log", "storage", "limits", "background"];
 
 /// What the environment's names begin with.
 pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 22] = [
+pub const OPTIONS: [ConfigOption; 28] = [
     option(
         "data_dir",
         None,
@@ -149,6 +149,12 @@ pub const OPTIONS: [ConfigOption; 22] = [
         "How long a write that asked for less than a sync may stay unsynced",
     ),
     option(
+        "storage.disk_reserve_bytes",
+        Some("1073741824"),
+        "a number of bytes from 0",
+        "What hints for other nodes leave of the disk; past it this node takes no more of them",
+    ),
+    option(
         "limits.queue_inputs",
         Some("4096"),
         "a whole number from 16 to 1048576",
@@ -159,6 +165,40 @@ pub const OPTIONS: [ConfigOption; 22] = [
         Some("5000"),
         "a number of milliseconds from 0 to 600000",
         "How long a stopping node lets the requests that it has accepted go on",
+    ),
+    option(
+        "limits.message_life_ms",
+        Some("30000"),
+        "a number of milliseconds from 100 to 600000",
+        "How old a message may be that changes something; tombstones are kept for ten times as long, \
+         and it has to be the same on every node",
+    ),
+    option(
+        "background.limit_per_s",
+        Some("20000"),
+        "a whole number from 1 to 1000000",
+        "Messages and pages a second of all background work together; `jedlik-admin background set` \
+         changes it until the next start",
+    ),
+    option(
+        "background.slowdown_percent",
+        Some("150"),
+        "a whole number from 101 to 10000",
+        "How slow clients' 99th percentile may become while background work runs, in hundredths of \
+         what it is without",
+    ),
+    option(
+        "background.exchange_interval_s",
+        Some("60"),
+        "a number of seconds from 1 to 86400",
+        "Between two rounds of comparing hash trees with the other owners",
+    ),
+    option(
+        "background.scrub_interval_s",
+        Some("86400"),
+        "a number of seconds from 1 to 31536000",
+        "Between two readings of all records, which find what the disk has damaged, what has expired \
+         and which tombstones can go",
     ),
 ];
 

@@ -1,0 +1,203 @@
+//! What an admin asks that the shards answer together.
+//!
+//! Invariant: an answer holds every shard's part; a shard that has stopped has none.
+
+use std::collections::BTreeMap;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::admin::{
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, HintReport, RepairReport,
+};
+use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::error::{ErrorCode, Failure};
+
+use crate::inbox::{Inbox, Mail};
+use crate::stats::{self, NodeCounts, ShardReport};
+
+/// A question for all shards.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Question {
+    Stats,
+    Hints,
+    Repair(Option<Partition>),
+    RepairProgress,
+    Background,
+    SetBackground(BackgroundChange),
+}
+
+impl Question {
+    /// The question in a request; `None` for one that the shards don't answer.
+    pub(crate) fn of(request: &AdminRequest) -> Option<Self> {
+        Some(match request {
+            AdminRequest::Stats => Self::Stats,
+            AdminRequest::Hints => Self::Hints,
+            AdminRequest::Repair { partition } => Self::Repair(*partition),
+            AdminRequest::RepairProgress => Self::RepairProgress,
+            AdminRequest::Background => Self::Background,
+            AdminRequest::SetBackground(change) => Self::SetBackground(*change),
+            AdminRequest::Status
+            | AdminRequest::Plan
+            | AdminRequest::Commit { .. }
+            | AdminRequest::BucketList
+            | AdminRequest::BucketShow { .. }
+            | AdminRequest::BucketSet { .. }
+            | AdminRequest::Explain { .. } => return None,
+        })
+    }
+
+    /// Asks every shard, which takes a turn of each.
+    pub(crate) async fn answer(self, shards: &[Inbox], counts: NodeCounts) -> ClientResponse {
+        match self {
+            Self::Repair(partition) => {
+                shards.iter().for_each(|shard| shard.push(Mail::Repair(partition)));
+            }
+            Self::SetBackground(change) => {
+                if let Err(failure) = check(change) {
+                    return ClientResponse::Failed(failure);
+                }
+                let change = share(change, shards.len());
+                shards.iter().for_each(|shard| shard.push(Mail::SetBackground(change)));
+            }
+            Self::Stats | Self::Hints | Self::RepairProgress | Self::Background => {}
+        }
+        let reports = stats::collect(shards).await;
+        ClientResponse::Admin(match self {
+            Self::Stats => AdminResponse::Stats(stats::named(counts, shards, &reports)),
+            Self::Hints => AdminResponse::Hints(hints(&reports)),
+            Self::Repair(_) | Self::RepairProgress => {
+                AdminResponse::Repair(Box::new(repairs(&reports)))
+            }
+            Self::Background | Self::SetBackground(_) => {
+                AdminResponse::Background(Box::new(background(&reports)))
+            }
+        })
+    }
+}
+
+fn check(change: BackgroundChange) -> Result<(), Failure> {
+    let invalid = |message: &str| Err(Failure::new(ErrorCode::InvalidRequest, message));
+    if change.limit_per_s == Some(0) {
+        return invalid("limit_per_s has to be at least 1; use pause to hold background work up");
+    }
+    if change.slowdown_percent.is_some_and(|percent| percent <= 100) {
+        return invalid("slowdown_percent has to be above 100: the quiet latency is 100");
+    }
+    Ok(())
+}
+
+/// A node's bound, divided among its shards.
+fn share(change: BackgroundChange, shards: usize) -> BackgroundChange {
+    let limit_per_s = change.limit_per_s.map(|limit| limit.div_ceil(shards.max(1) as u32));
+    BackgroundChange { limit_per_s, ..change }
+}
+
+fn hints(reports: &[ShardReport]) -> Vec<HintReport> {
+    let mut all: BTreeMap<NodeId, HintReport> = BTreeMap::new();
+    for part in reports.iter().flat_map(|report| &report.hints) {
+        match all.get_mut(&part.target) {
+            Some(whole) => {
+                whole.count += part.count;
+                whole.bytes += part.bytes;
+                let oldest = whole.oldest_ms.into_iter().chain(part.oldest_ms);
+                whole.oldest_ms = oldest.min();
+                whole.delivering |= part.delivering;
+                whole.delivered += part.delivered;
+                // Shards work side by side: the slowest one decides.
+                whole.left_s = whole.left_s.max(part.left_s);
+                whole.failure = whole.failure.take().or_else(|| part.failure.clone());
+            }
+            None => {
+                all.insert(part.target, part.clone());
+            }
+        }
+    }
+    all.into_values().collect()
+}
+
+fn repairs(reports: &[ShardReport]) -> RepairReport {
+    let mut whole = RepairReport::default();
+    for part in reports.iter().map(|report| &report.repair) {
+        whole.partitions += part.partitions;
+        whole.done += part.done;
+        whole.building += part.building;
+        whole.exchanges += part.exchanges;
+        whole.agreed += part.agreed;
+        whole.failed += part.failed;
+        whole.hash_requests += part.hash_requests;
+        whole.digest_requests += part.digest_requests;
+        whole.keys_compared += part.keys_compared;
+        whole.pulled += part.pulled;
+        whole.pushed += part.pushed;
+        whole.bytes += part.bytes;
+        whole.damaged += part.damaged;
+        whole.trees_corrected += part.trees_corrected;
+    }
+    whole
+}
+
+fn background(reports: &[ShardReport]) -> BackgroundReport {
+    let mut whole = BackgroundReport::default();
+    for part in reports.iter().map(|report| &report.background) {
+        whole.paused |= part.paused;
+        whole.limit_per_s += part.limit_per_s;
+        whole.slowdown_percent = part.slowdown_percent;
+        whole.pace_per_s += part.pace_per_s;
+        // The shard that suffers most speaks for the node.
+        whole.foreground_p99_us = whole.foreground_p99_us.max(part.foreground_p99_us);
+        whole.quiet_p99_us = whole.quiet_p99_us.max(part.quiet_p99_us);
+        for (name, steps) in &part.steps {
+            match whole.steps.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum += steps,
+                None => whole.steps.push((name.clone(), *steps)),
+            }
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_hashing::NodeId;
+    use jedlik_protocol::admin::{BackgroundChange, HintReport, RepairReport};
+
+    use super::{check, hints, repairs, share};
+    use crate::stats::ShardReport;
+
+    fn held(target: u64, count: u64, oldest_ms: u64) -> HintReport {
+        HintReport {
+            target: NodeId(target),
+            count,
+            bytes: 100 * count,
+            oldest_ms: Some(oldest_ms),
+            delivering: false,
+            delivered: 1,
+            left_s: None,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn shards_parts_are_added_by_target_and_the_oldest_hint_of_all_is_told() {
+        let shard = |hints| ShardReport { hints, ..ShardReport::default() };
+        let both = [shard(vec![held(1, 2, 50), held(2, 1, 9)]), shard(vec![held(1, 3, 40)])];
+        let summed = hints(&both);
+        assert_eq!(summed, [HintReport { delivered: 2, ..held(1, 5, 40) }, held(2, 1, 9)]);
+    }
+
+    #[test]
+    fn repairs_of_all_shards_are_one_report() {
+        let repair = RepairReport { partitions: 4, done: 3, pulled: 7, ..RepairReport::default() };
+        let shard = ShardReport { repair, ..ShardReport::default() };
+        let whole = repairs(&[shard.clone(), shard]);
+        assert_eq!((whole.partitions, whole.done, whole.pulled), (8, 6, 14));
+    }
+
+    #[test]
+    fn a_bound_is_divided_and_nonsense_is_refused() {
+        let limit = |limit| BackgroundChange { limit_per_s: Some(limit), ..Default::default() };
+        assert_eq!(share(limit(5), 2).limit_per_s, Some(3));
+        assert!(check(limit(0)).is_err() && check(limit(1)).is_ok());
+        let slowdown = BackgroundChange { slowdown_percent: Some(100), ..Default::default() };
+        assert!(check(slowdown).is_err());
+    }
+}

@@ -1,0 +1,185 @@
+//! The storage side of a shard's thread: the replica's wishes become calls, and their answers inputs.
+//!
+//! Invariant: what storage says at once is given to the replica at once, before its next output.
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::limits::SCAN_PAGE_BYTES;
+use jedlik_protocol::{Digest, Durability, Now, PlacedKey, StoredRecord};
+use jedlik_replica::{
+    HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest, RangeResult,
+    StorageFault,
+};
+use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
+use tracing::warn;
+
+use super::ShardDriver;
+
+/// The most records that one page of a scan looks at, other buckets' included.
+const SCAN_EXAMINED_RECORDS: usize = 16 << 10;
+
+impl ShardDriver {
+    pub(super) fn load(&mut self, now: Now, ticket: u64, key: &PlacedKey) {
+        let result = self.holding(key).map_err(fault);
+        self.replica.handle(now, Input::Loaded { ticket, result });
+    }
+
+    fn holding(&self, key: &PlacedKey) -> Result<Holding, StoreError> {
+        let (record, damaged) = match self.storage.load(key) {
+            Ok(record) => (record, false),
+            Err(StoreError::Damaged { .. }) => (None, true),
+            Err(error) => return Err(error),
+        };
+        let held = self.storage.held(key)?.into_iter();
+        let hints = held.map(|hint| Hint {
+            target: hint.target,
+            since_ms: hint.since_ms,
+            record: hint.record,
+        });
+        Ok(Holding { record, damaged, hints: hints.collect() })
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        now: Now,
+        (ticket, key): (u64, PlacedKey),
+        record: StoredRecord,
+        durability: Durability,
+    ) {
+        let own = record.local.is_some();
+        let taken = self.storage.apply(ticket, key.clone(), record, durability);
+        self.write_failed |= own && taken.is_err();
+        self.changed(now, ticket, key, taken);
+    }
+
+    pub(super) fn revise(
+        &mut self,
+        now: Now,
+        (ticket, key): (u64, PlacedKey),
+        expected: Digest,
+        record: Option<StoredRecord>,
+    ) {
+        let taken = self.storage.revise(ticket, key.clone(), expected, record);
+        self.changed(now, ticket, key, taken);
+    }
+
+    fn changed(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        key: PlacedKey,
+        taken: Result<Change, StoreError>,
+    ) {
+        match taken {
+            Ok(Change { before, after }) => {
+                self.replica.handle(now, Input::Changed { ticket, key, before, after });
+            }
+            Err(error) => self.refused(now, ticket, error),
+        }
+    }
+
+    fn refused(&mut self, now: Now, ticket: u64, error: StoreError) {
+        self.replica.handle(now, Input::Applied { ticket, result: Err(fault(error)) });
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        now: Now,
+        (ticket, target, key): (u64, NodeId, PlacedKey),
+        (record, since_ms): (StoredRecord, u64),
+        durability: Durability,
+    ) {
+        let own = record.local.is_some();
+        self.hints_changed = true;
+        if let Err(error) = self.storage.hold(ticket, target, key, record, since_ms, durability) {
+            // Peers may have been sent what was not stored here.
+            self.write_failed |= own;
+            self.refused(now, ticket, error);
+        }
+    }
+
+    pub(super) fn release(
+        &mut self,
+        now: Now,
+        (ticket, target, key): (u64, NodeId, PlacedKey),
+        digest: Digest,
+    ) {
+        self.hints_changed = true;
+        if let Err(error) = self.storage.release(ticket, target, key, digest) {
+            self.refused(now, ticket, error);
+        }
+    }
+
+    pub(super) fn read_hints(
+        &mut self,
+        now: Now,
+        (ticket, target): (u64, NodeId),
+        after: Option<HintMark>,
+        (limit_hints, limit_bytes): (u32, u32),
+    ) {
+        let after =
+            after.map(|mark| jedlik_storage::HintMark { since_ms: mark.since_ms, key: mark.key });
+        let limits = (limit_hints as usize, limit_bytes as usize);
+        let page = self.storage.hints(target, after.as_ref(), limits.0, limits.1);
+        let result = page.map_err(fault).map(|page| {
+            self.hints_changed |= !page.damaged.is_empty();
+            let held = page.hints.into_iter().map(|hint| HeldHint {
+                key: hint.key,
+                since_ms: hint.since_ms,
+                record: hint.record.record,
+            });
+            HintPage { hints: held.collect(), end: page.until.is_none() }
+        });
+        self.replica.handle(now, Input::HintPage { ticket, result });
+    }
+
+    /// Tells the replica how many hints there are, if that may have changed.
+    pub(super) fn tell_hint_totals(&mut self, now: Now) {
+        if !std::mem::take(&mut self.hints_changed) {
+            return;
+        }
+        let totals = self.storage.hint_totals().into_iter();
+        let mut all: Vec<(NodeId, HintTotals)> = totals
+            .map(|totals| {
+                let (count, bytes) = (totals.count, totals.bytes);
+                (totals.target, HintTotals { count, bytes, oldest_ms: totals.oldest_ms })
+            })
+            .collect();
+        // Storage no more tells of those whose last hint has gone.
+        let none = |node: &NodeId| all.iter().all(|(target, _)| target != node);
+        let gone: Vec<NodeId> = self.hint_targets.iter().copied().filter(none).collect();
+        self.hint_targets = all.iter().map(|(target, _)| *target).collect();
+        all.extend(gone.into_iter().map(|target| (target, HintTotals::default())));
+        if !all.is_empty() {
+            self.feed(now, Input::HintTotals(all));
+        }
+    }
+
+    pub(super) fn read_range(&mut self, now: Now, ticket: u64, range: RangeRequest) {
+        let query = RangeQuery {
+            partition: range.partition,
+            from: range.span.map(|(first, _)| first),
+            to: range.span.map(|(_, last)| last),
+            after: range.after,
+            bucket: range.bucket,
+            limit_records: (range.limit as usize).max(1),
+            limit_bytes: SCAN_PAGE_BYTES,
+            limit_examined: SCAN_EXAMINED_RECORDS,
+        };
+        let result = self.storage.range(&query).map(page).map_err(fault);
+        if let Err(error) = &result {
+            warn!(?error, "a page of records can't be read");
+        }
+        self.replica.handle(now, Input::Ranged { ticket, result });
+    }
+}
+
+fn page(page: RangePage) -> RangeResult {
+    RangeResult { records: page.records, until: page.until, damaged: page.damaged }
+}
+
+pub(super) fn fault(error: StoreError) -> StorageFault {
+    match error {
+        StoreError::Overloaded { .. } => StorageFault::Overloaded,
+        other => StorageFault::Failed(other.to_string()),
+    }
+}
