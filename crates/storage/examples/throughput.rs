@@ -48,7 +48,7 @@ fn run(place: &std::path::Path, group: u64) -> Result<(), Box<dyn Error>> {
         while free > 0 {
             let (key, record) = put(ticket)?;
             match shard.apply(ticket, key, record, Durability::Synced) {
-                Ok(()) => {
+                Ok(_) => {
                     ticket += 1;
                     free -= 1;
                 }
@@ -71,9 +71,9 @@ fn run(place: &std::path::Path, group: u64) -> Result<(), Box<dyn Error>> {
     let each = stats.appends as f64 / stats.syncs.max(1) as f64;
     println!(
         "{group:5}  {rate:9.0}  {each:12.1}  {processor:17.1}  {:7}  {:9}  {:9}",
-        stats.flushes,
+        stats.engine.flushes,
         stats.overloads,
-        stats.engine_bytes >> 20
+        stats.engine.bytes >> 20
     );
     shard.close()?;
     Ok(())

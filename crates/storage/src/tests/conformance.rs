@@ -82,7 +82,7 @@ fn pages_follow_the_order_of_keys_and_join_without_gaps() {
 #[test]
 fn a_page_ends_at_each_of_its_limits() {
     every_engine(|store| {
-        let batch: Vec<_> = (1..=10).map(|i| (key_at(i.into(), "k"), record(i, 1, 1000))).collect();
+        let batch: Vec<_> = (1..11).map(|i| (key_at(i.into(), "k"), record(i, 1, 1000))).collect();
         put(&*store, &batch).unwrap();
         let all = everything_of(0);
         for (query, records) in [
@@ -134,21 +134,21 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
 fn a_page_keeps_to_the_positions_that_are_asked_for() {
     every_engine(|store| {
         let batch: Vec<_> =
-            (1..=10).map(|i| (key_at(i * 10, "k"), record(i as u64, 1, 1))).collect();
+            (1..11).map(|i| (key_at(i * 10, "k"), record(i as u64, 1, 1))).collect();
         put(&*store, &batch).unwrap();
         let other = PlacedKey { partition: Partition(1), ..key_at(50, "k") };
         put(&*store, &[(other, record(1, 1, 1))]).unwrap();
         for (from, to, after, expected) in [
-            (None, None, None, 1..=10),
-            (Some(30), None, None, 3..=10),
-            (None, Some(30), None, 1..=3),
-            (Some(25), Some(75), None, 3..=7),
-            (Some(30), Some(30), None, 3..=3),
-            (Some(31), Some(39), None, 1..=0),
-            (Some(30), Some(70), Some(50), 6..=7),
-            (Some(30), Some(70), Some(10), 3..=7),
-            (Some(30), Some(70), Some(90), 1..=0),
-            (Some(0), Some(u128::MAX), None, 1..=10),
+            (None, None, None, 1..11),
+            (Some(30), None, None, 3..11),
+            (None, Some(30), None, 1..4),
+            (Some(25), Some(75), None, 3..8),
+            (Some(30), Some(30), None, 3..4),
+            (Some(31), Some(39), None, 0..0),
+            (Some(30), Some(70), Some(50), 6..8),
+            (Some(30), Some(70), Some(10), 3..8),
+            (Some(30), Some(70), Some(90), 0..0),
+            (Some(0), Some(u128::MAX), None, 1..11),
         ] {
             let mut query = RangeQuery {
                 from: from.map(Position),

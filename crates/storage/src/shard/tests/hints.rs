@@ -8,7 +8,7 @@ use jedlik_protocol::{Durability, StoredRecord};
 use super::{Bench, Running};
 use crate::fixtures::{covers, dot, hint, key, put_hints, record, with_local};
 use crate::tests::Engine;
-use crate::{Hint, HintMark, HintTotals, StoreError};
+use crate::{Directory, Disk, Hint, HintMark, HintTotals, StoreError};
 
 impl Running {
     fn hold_record(&mut self, target: u64, since_ms: u64, name: &str, record: StoredRecord) {
@@ -223,6 +223,15 @@ fn the_disks_room_is_read_once_an_interval() {
     running.hold(2, 1, "a");
     bench.machine.set_free_bytes(Some(1 << 19));
     running.hold(2, 1, "b");
+}
+
+#[test]
+fn the_room_of_the_real_file_system_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let read = Directory::open(place.path()).unwrap().free_bytes();
+    assert!((1..u64::MAX).contains(&read().unwrap()));
+    drop(place);
+    read().expect_err("the directory is gone");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 
 use super::{Bench, Running};
 use crate::faulty::{Crash, FaultyDisk, Machine};
@@ -222,10 +222,16 @@ fn a_redb_file_of_format_1_is_given_the_tables_of_hints_and_a_newer_one_is_refus
     let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
     assert_eq!(store.load(&key("a")).unwrap(), Some(stored));
     crate::fixtures::put_hints(&store, &[hint(2, 5, "a")]);
-    assert!(store.load_hint(NodeId(2), &key("a")).unwrap().is_some());
+    crate::fixtures::put_hints(&store, &[hint(2, 7, "a")]);
+    assert_eq!(store.load_hint(NodeId(2), &key("a")).unwrap().unwrap().mark.since_ms, 7);
     drop(store);
 
     let database = Database::open(&path).unwrap();
+    for name in ["hints", "hints_by_key"] {
+        let table: TableDefinition<&[u8], &[u8]> = TableDefinition::new(name);
+        let table = database.begin_read().unwrap().open_table(table).unwrap();
+        assert_eq!(table.len().unwrap(), 1, "nothing is left in {name} of the time before");
+    }
     let metadata = database.begin_read().unwrap().open_table(METADATA).unwrap();
     assert_eq!(metadata.get("format").unwrap().unwrap().value(), [2, 0, 0, 0]);
     drop(metadata);
