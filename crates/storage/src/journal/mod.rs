@@ -49,8 +49,9 @@
 //! to the mark is a leftover, is not read, and is removed again. A segment past the mark is still there,
 //! because segments are removed only after the mark has passed them. So it is replayed with all that came
 //! after it, and whatever a commit, or a replay cut short, has put into the engine before is made again,
-//! in the same order, with the same end. A lost or damaged segment changes nothing about that: it is no
-//! leftover of anything, and the changes missing in it are reported.
+//! in the same order, with the same end. A lost or damaged segment changes nothing about that: what is
+//! around it is past the mark and is replayed, and what is missing is reported as far as it is known to
+//! have been synced.
 //!
 //! One thing is left to chance: of changes that nobody was told to be synced, a power cut may undo an
 //! earlier one of a key and spare a later one, if the engine had it already.
