@@ -23,6 +23,16 @@ pub enum Promise {
     OneDotOneWrite,
     /// At rest, every request is answered.
     Available,
+    /// Puts and gets succeed with whatever nodes are left.
+    AlwaysWriteable,
+    /// A hint stays until its target has on disk what is in it.
+    HintKept,
+    /// At rest, no hint is left.
+    HintsDrain,
+    /// At rest, nothing is left of deleted and expired keys.
+    DeadAreForgotten,
+    /// A tree that is whole says what the records do.
+    TreesAreTrue,
     /// What a node sends, another can read.
     Readable,
 }
@@ -39,6 +49,11 @@ impl fmt::Display for Promise {
             Self::OnlyWhatWasWritten => "a version came from nowhere",
             Self::OneDotOneWrite => "a dot names two writes",
             Self::Available => "a request fails at rest",
+            Self::AlwaysWriteable => "a request fails while nodes are left for it",
+            Self::HintKept => "a hint is dropped before its target has synced it",
+            Self::HintsDrain => "hints are left at rest",
+            Self::DeadAreForgotten => "a dead record is left at rest",
+            Self::TreesAreTrue => "a tree does not say what the records do",
             Self::Readable => "a frame can't be read",
         })
     }

@@ -16,6 +16,7 @@ pub(crate) enum Concern {
     Clocks,
     Clients,
     Lives,
+    Siege,
 }
 
 /// One stream.

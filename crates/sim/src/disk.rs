@@ -1,25 +1,31 @@
 //! A disk at the level of records, with what the storage crate promises and no more.
 //!
-//! Invariant: a write that was answered holds what its durability names: written ones survive the
+//! Invariant: a change that was answered holds what its durability names: written ones survive the
 //! process, synced ones the machine. All others may be lost, from the last backwards.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use jedlik_protocol::{Durability, EncodedRecord, PlacedKey, StoredRecord};
-use jedlik_replica::{RangeResult, StorageFault};
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
+use jedlik_replica::{
+    Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult, StorageFault,
+};
+use jedlik_vclock::LocalActor;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::chance::Chance;
+use crate::contents::{Contents, Edit};
 
-type Records = BTreeMap<PlacedKey, StoredRecord>;
-
-/// An answer to an apply.
+/// An answer to a change.
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
+
+/// A record's digests before and after a change.
+pub(crate) type Change = (Option<Digest>, Option<Digest>);
 
 #[derive(Debug)]
 struct Entry {
     key: PlacedKey,
-    stored: StoredRecord,
+    edit: Edit,
     waiting: Option<(u64, Durability)>,
 }
 
@@ -44,10 +50,10 @@ pub(crate) struct Condition {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     /// What loads see: lost with the process.
-    memory: Records,
+    memory: Contents,
     damaged: BTreeSet<PlacedKey>,
     /// Survives everything but the loss of the disk.
-    synced: Records,
+    synced: Contents,
     /// Survives the process.
     written: VecDeque<Entry>,
     /// On its way to the operating system.
@@ -56,6 +62,10 @@ pub(crate) struct Disk {
     busy: bool,
     pub(crate) condition: Condition,
     pub(crate) sync_us: u64,
+    /// For whom hints were held or released since it was last told.
+    changed: BTreeSet<NodeId>,
+    /// Under a planted bug: the actors of hints that were handed off.
+    actors_kept: BTreeMap<(NodeId, PlacedKey), LocalActor>,
 }
 
 impl Disk {
@@ -63,37 +73,143 @@ impl Disk {
         Self { sync_us, ..Self::default() }
     }
 
-    pub(crate) fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StorageFault> {
-        if self.damaged.contains(key) {
-            return Err(StorageFault::Damaged);
+    /// All that is held of a key.
+    pub(crate) fn load(&self, key: &PlacedKey) -> Holding {
+        let record = self.memory.records.get(key).cloned();
+        let mut hints = self.memory.hints_of(key);
+        for ((target, of), local) in &self.actors_kept {
+            if of == key && self.memory.hint(*target, key).is_none() {
+                let record = EncodedRecord::encode(&Record::new());
+                let record = StoredRecord { local: Some(*local), record };
+                hints.push(Hint { target: *target, since_ms: 0, record });
+            }
         }
-        Ok(self.memory.get(key).cloned())
+        Holding { record, damaged: self.damaged.contains(key), hints }
     }
 
-    /// Merges a record over what is there; loads see it at once.
+    /// Whether a change can be taken now.
+    fn admit(&self) -> Result<(), StorageFault> {
+        if self.condition.overloaded > 0 { Err(StorageFault::Overloaded) } else { Ok(()) }
+    }
+
+    /// Takes a change; loads see it at once.
+    fn stage(&mut self, key: &PlacedKey, edit: Edit, ticket: u64, level: Durability) {
+        self.memory.make(key, &edit);
+        // The journal has what loads see, as the storage crate's.
+        let edit = self.memory.whole(key, edit);
+        self.unsent.push(Entry { key: key.clone(), edit, waiting: Some((ticket, level)) });
+    }
+
+    /// Merges a record over what is there.
     pub(crate) fn apply(
         &mut self,
         ticket: u64,
         key: &PlacedKey,
         record: StoredRecord,
         level: Durability,
-    ) -> Result<(), StorageFault> {
-        if self.condition.overloaded > 0 {
-            return Err(StorageFault::Overloaded);
-        }
-        let stored = merged(self.memory.get(key), record);
+    ) -> Result<Change, StorageFault> {
+        self.admit()?;
         self.damaged.remove(key);
-        self.memory.insert(key.clone(), stored.clone());
-        self.unsent.push(Entry { key: key.clone(), stored, waiting: Some((ticket, level)) });
+        let before = self.memory.digest(key);
+        self.stage(key, Edit::Merge(record), ticket, level);
+        Ok((before, self.memory.digest(key)))
+    }
+
+    /// Puts a record in place of the expected one, or nothing.
+    pub(crate) fn revise(
+        &mut self,
+        ticket: u64,
+        key: &PlacedKey,
+        expected: Digest,
+        record: Option<StoredRecord>,
+    ) -> Result<Change, StorageFault> {
+        self.admit()?;
+        let before = self.memory.digest(key);
+        let edit = if before == Some(expected) { Edit::Set(record) } else { Edit::Wait };
+        self.stage(key, edit, ticket, Durability::Synced);
+        Ok((before, self.memory.digest(key)))
+    }
+
+    /// Merges a record into the hint for another node.
+    pub(crate) fn hold(
+        &mut self,
+        (ticket, target): (u64, NodeId),
+        key: &PlacedKey,
+        (since_ms, record): (u64, StoredRecord),
+        level: Durability,
+    ) -> Result<(), StorageFault> {
+        self.admit()?;
+        self.changed.insert(target);
+        self.stage(key, Edit::hold(target, since_ms, record), ticket, level);
         Ok(())
     }
 
-    pub(crate) fn page(&self, after: Option<&PlacedKey>, of: &PlacedKey) -> RangeResult {
-        let inside = self.memory.iter().filter(|(key, _)| {
-            key.partition == of.partition && after.is_none_or(|after| *key > after)
-        });
-        let records = inside.map(|(key, stored)| (key.clone(), stored.clone())).collect();
-        RangeResult { records, until: None }
+    /// Drops a hint if it is this one; also one that is gone already, since the disk may not know yet.
+    pub(crate) fn release(
+        &mut self,
+        ticket: u64,
+        target: NodeId,
+        key: &PlacedKey,
+        digest: Digest,
+    ) -> Result<(), StorageFault> {
+        self.admit()?;
+        let held = self.memory.hint(target, key);
+        let local = held.and_then(|held| held.local);
+        let grown = held.is_some_and(|held| held.record.digest() != digest);
+        if planted::on(Bug::ActorKeptAfterHandoff)
+            && let Some(local) = local.filter(|_| !grown)
+        {
+            self.actors_kept.insert((target, key.clone()), local);
+        }
+        let edit = if grown { Edit::Wait } else { Edit::Release(target) };
+        self.changed.insert(target);
+        self.stage(key, edit, ticket, Durability::Synced);
+        Ok(())
+    }
+
+    /// The hint of a key for a node.
+    pub(crate) fn hint(&self, target: NodeId, key: &PlacedKey) -> Option<&StoredRecord> {
+        self.memory.hint(target, key)
+    }
+
+    /// What is on the disk for good.
+    pub(crate) fn synced(&self, key: &PlacedKey) -> Option<&StoredRecord> {
+        self.synced.records.get(key)
+    }
+
+    pub(crate) fn hints(&self, target: NodeId, after: Option<&HintMark>, limit: u32) -> HintPage {
+        let mut hints = self.memory.hints_for(target, after);
+        let end = hints.len() <= limit as usize;
+        hints.truncate(limit as usize);
+        HintPage { hints, end }
+    }
+
+    /// For whom and of what there are hints.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &(NodeId, PlacedKey)> {
+        self.memory.held()
+    }
+
+    /// The totals that changed since they were last taken.
+    pub(crate) fn take_totals(&mut self) -> Vec<(NodeId, HintTotals)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.map(|target| (target, self.memory.totals(target))).collect()
+    }
+
+    pub(crate) fn page(&self, asked: &RangeRequest) -> RangeResult {
+        let inside = |key: &PlacedKey| {
+            key.partition == asked.partition
+                && asked.bucket.as_ref().is_none_or(|bucket| key.key.bucket() == bucket)
+                && asked.span.is_none_or(|(a, b)| a <= key.position && key.position <= b)
+                && asked.after.as_ref().is_none_or(|after| key > after)
+        };
+        let records = self.memory.records.iter().filter(|(key, _)| inside(key));
+        let mut records: Vec<_> = records.map(|(key, held)| (key.clone(), held.clone())).collect();
+        let more = records.len() > asked.limit as usize;
+        records.truncate(asked.limit as usize);
+        let until = records.last().filter(|_| more).map(|(key, _)| key.clone());
+        let reached = |key: &&PlacedKey| until.as_ref().is_none_or(|until| *key <= until);
+        let damaged = self.damaged.iter().filter(|key| inside(key)).filter(reached);
+        RangeResult { damaged: damaged.cloned().collect(), records, until }
     }
 
     /// The end of a turn: what needs no disk is answered, and the journal is set to work.
@@ -141,7 +257,7 @@ impl Disk {
         }
         while let Some(mut entry) = self.written.pop_front() {
             done.extend(answer(&mut entry, Durability::Synced, &Ok(())));
-            keep(&mut self.synced, &entry);
+            self.synced.make(&entry.key, &entry.edit);
         }
         self.busy = false;
         (done, self.begin(chance).map(|us| (Step::Written, us)))
@@ -153,7 +269,8 @@ impl Disk {
         self.written.extend(self.group.drain(..).take(through));
         self.group.clear();
         self.unsent.clear();
-        self.memory.clear();
+        self.memory = Contents::default();
+        self.actors_kept.clear();
         self.busy = false;
     }
 
@@ -176,9 +293,10 @@ impl Disk {
     /// The process starts: the journal is replayed into the engine.
     pub(crate) fn open(&mut self) {
         for entry in std::mem::take(&mut self.written) {
-            keep(&mut self.synced, &entry);
+            self.synced.make(&entry.key, &entry.edit);
         }
         self.memory = self.synced.clone();
+        self.changed = self.memory.held().map(|(target, _)| *target).collect();
     }
 
     /// Loses everything.
@@ -190,10 +308,11 @@ impl Disk {
     /// Damages a record, if it is in the engine alone; whether it is.
     pub(crate) fn rot(&mut self, key: &PlacedKey) -> bool {
         let mut journalled = self.written.iter().chain(&self.group).chain(&self.unsent);
-        if journalled.any(|entry| entry.key == *key) || self.synced.remove(key).is_none() {
+        let journalled = journalled.any(|entry| entry.key == *key);
+        if journalled || self.synced.records.remove(key).is_none() {
             return false;
         }
-        self.memory.remove(key);
+        self.memory.records.remove(key);
         self.damaged.insert(key.clone())
     }
 }
@@ -206,22 +325,4 @@ fn answer(
 ) -> Option<Completion> {
     let (ticket, _) = entry.waiting.take_if(|(_, asked)| *asked <= level)?;
     Some((ticket, result.clone()))
-}
-
-fn keep(records: &mut Records, entry: &Entry) {
-    let stored = merged(records.get(&entry.key), entry.stored.clone());
-    records.insert(entry.key.clone(), stored);
-}
-
-/// What is stored once `new` was applied over `held`; the newer local actor stands.
-fn merged(held: Option<&StoredRecord>, new: StoredRecord) -> StoredRecord {
-    let Some(held) = held else { return new };
-    let local = new.local.or(held.local);
-    if held.record == new.record {
-        return StoredRecord { local, record: new.record };
-    }
-    let decode = |record: &EncodedRecord| record.decode().expect("it came through a decoder");
-    let mut record = decode(&held.record);
-    record.merge(&decode(&new.record));
-    StoredRecord { local, record: EncodedRecord::encode(&record) }
 }

@@ -5,21 +5,20 @@
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
 use jedlik_membership::{Destination, Output as MembershipOutput};
+use jedlik_protocol::Now;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, Now, PlacedKey, StoredRecord};
 use jedlik_replica::{Counter, Input, Output};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::breach::{Breach, Promise};
 use crate::disk::{Completion, Step};
 use crate::network::IDLE_LIMIT_US;
 use crate::node::{Mail, Origin, Running, at_address, id, index};
 use crate::story;
-use crate::world::{Event, World, key_index};
+use crate::world::{Event, World};
 
 impl World {
     /// Something comes to a node; one that stands still takes it later.
@@ -82,19 +81,19 @@ impl World {
     fn receive(&mut self, node: u8, from: u8, bytes: &Bytes) {
         let now = self.node_now(node);
         match self.read(bytes) {
-            Some(Frame::PeerRequest { id: call, layout, request }) => {
+            Some(Frame::PeerRequest { id: call, layout, heard, request }) => {
                 let epoch = self.network.epoch(node, from);
                 let origin = Origin::Peer { node: from, id: call, epoch };
                 let Some(running) = self.running(node) else { return };
                 if running.stopping && matches!(request, PeerRequest::Forward(_)) {
                     let failure = Failure::new(ErrorCode::NotReady, "the node is stopping");
-                    return self.answer_peer(node, origin, PeerResponse::Refused(failure));
+                    return self.answer_peer(node, origin, (0, PeerResponse::Refused(failure)));
                 }
                 let reply = running.wait(origin);
-                self.feed(node, Input::Peer { from: id(from), reply, layout, request });
+                self.feed(node, Input::Peer { from: id(from), reply, layout, heard, request });
             }
-            Some(Frame::PeerResponse { id: call, response }) => {
-                self.feed(node, Input::PeerAnswer { from: id(from), id: call, response });
+            Some(Frame::PeerResponse { id: call, clock, response }) => {
+                self.feed(node, Input::PeerAnswer { from: id(from), id: call, clock, response });
             }
             Some(Frame::Gossip(gossip)) => {
                 let Some(running) = self.running(node) else { return };
@@ -123,11 +122,22 @@ impl World {
             self.feed(node, Input::Timeout);
         }
         self.tell_detector(node, now);
+        self.tell_totals(node);
         let place = &mut self.nodes[usize::from(node)];
         let (done, next) = place.disk.submit(&mut self.chances.disk);
         self.schedule_disk(node, next.map(|us| (Step::Written, us)));
         self.complete(node, done);
         self.set_wake(node);
+    }
+
+    /// The replica is told what is held for others, where that has changed.
+    fn tell_totals(&mut self, node: u8) {
+        if self.running(node).is_some() {
+            let totals = self.nodes[usize::from(node)].disk.take_totals();
+            if !totals.is_empty() {
+                self.feed(node, Input::HintTotals(totals));
+            }
+        }
     }
 
     fn tell_detector(&mut self, node: u8, now: Now) {
@@ -194,21 +204,25 @@ impl World {
     fn execute(&mut self, node: u8, now: Now, output: Output) {
         match output {
             Output::Load { ticket, key } => {
-                let place = &mut self.nodes[usize::from(node)];
-                let result = place.disk.load(&key);
+                let result = Ok(self.nodes[usize::from(node)].disk.load(&key));
                 self.give(node, now, Input::Loaded { ticket, result });
             }
-            Output::Apply { ticket, key, record, durability } => {
-                self.apply(node, now, (ticket, key), record, durability);
+            Output::Apply { .. }
+            | Output::Revise { .. }
+            | Output::Hold { .. }
+            | Output::Release { .. } => self.store(node, now, output),
+            Output::Hints { ticket, target, after, limit_records, .. } => {
+                let disk = &self.nodes[usize::from(node)].disk;
+                let page = disk.hints(target, after.as_ref(), limit_records);
+                self.give(node, now, Input::HintPage { ticket, result: Ok(page) });
             }
-            Output::Range { ticket, after, .. } => {
-                let of = self.placed(0);
-                let page = self.nodes[usize::from(node)].disk.page(after.as_ref(), &of);
+            Output::Range { ticket, range } => {
+                let page = self.nodes[usize::from(node)].disk.page(&range);
                 self.give(node, now, Input::Ranged { ticket, result: Ok(page) });
             }
-            Output::Request { to, id: call, layout, request } => {
+            Output::Request { to, id: call, layout, heard, request } => {
                 self.tell_request(node, to, &request);
-                let frame = Frame::PeerRequest { id: call, layout, request };
+                let frame = Frame::PeerRequest { id: call, layout, heard, request };
                 if !self.send(node, index(to), &frame) {
                     self.give(node, now, Input::PeerLost { node: to });
                 }
@@ -218,9 +232,9 @@ impl World {
                     self.answer_client(node, origin, response);
                 }
             }
-            Output::AnswerPeer { reply, response } => {
+            Output::AnswerPeer { reply, clock, response } => {
                 if let Some(origin) = self.running(node).and_then(|r| r.replies.remove(&reply)) {
-                    self.answer_peer(node, origin, response);
+                    self.answer_peer(node, origin, (clock, response));
                 }
             }
             Output::Outcome { node: peer, answered } => {
@@ -233,37 +247,9 @@ impl World {
         }
     }
 
-    fn give(&mut self, node: u8, now: Now, input: Input) {
+    pub(crate) fn give(&mut self, node: u8, now: Now, input: Input) {
         if let Some(running) = self.running(node) {
             running.replica.handle(now, input);
-        }
-    }
-
-    fn apply(
-        &mut self,
-        node: u8,
-        now: Now,
-        (ticket, key): (u64, PlacedKey),
-        stored: StoredRecord,
-        level: Durability,
-    ) {
-        let record = stored.record.decode().expect("a replica encoded it");
-        let index = key_index(&key.key).unwrap_or_default();
-        self.log.say(self.now_us, Some(node), Some(index), || {
-            let whose = if stored.local.is_some() { "its own" } else { "a" };
-            format!("merges {whose} record {}", story::record(&record))
-        });
-        let observed = self.history.observe(index, node, &record);
-        self.note(observed);
-        let own = stored.local.is_some() && !planted::on(Bug::LifeKeptAfterRefusedWrite);
-        let place = &mut self.nodes[usize::from(node)];
-        if let Err(fault) = place.disk.apply(ticket, &key, stored, level) {
-            if let Some(running) = &mut place.running {
-                // Peers may have been sent what was not stored here.
-                running.write_failed |= own;
-            }
-            self.say(node, || format!("its store refuses the record: {fault:?}"));
-            self.give(node, now, Input::Applied { ticket, result: Err(fault) });
         }
     }
 
@@ -272,17 +258,18 @@ impl World {
         self.log.say(self.now_us, Some(node), key, text);
     }
 
-    fn answer_peer(&mut self, node: u8, origin: Origin, response: PeerResponse) {
+    fn answer_peer(&mut self, node: u8, origin: Origin, (clock, response): (u64, PeerResponse)) {
         let Origin::Peer { node: to, id: call, epoch } = origin else { return };
         self.say(node, || story::response(to, &response));
         if self.network.epoch(node, to) == epoch {
-            self.send(node, to, &Frame::PeerResponse { id: call, response });
+            self.send(node, to, &Frame::PeerResponse { id: call, clock, response });
         }
     }
 
     fn answer_client(&mut self, node: u8, origin: Origin, response: ClientResponse) {
         let Origin::Client { client, call } = origin else {
-            return self.answer_peer(node, origin, PeerResponse::Forwarded(response));
+            // The driver's own refusals know no clock.
+            return self.answer_peer(node, origin, (0, PeerResponse::Forwarded(response)));
         };
         self.say(node, || format!("answers c{client}: {}", story::answer(&response)));
         let frame = Frame::ClientResponse { id: call, layout: 0, response };

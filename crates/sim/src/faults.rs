@@ -34,7 +34,10 @@ impl World {
         self.after(for_us, Event::FaultEnd(index));
         let level = self.plan.setting.level();
         match what {
-            What::Stop(node) => self.stop(node),
+            What::Stop(node) => {
+                self.nodes[usize::from(node)].stops += 1;
+                self.stop(node);
+            }
             What::Kill(node) => self.end(node, level < Durability::Written, false),
             What::PowerCut(node) => self.end(node, level < Durability::Synced, true),
             What::Blackout => {
@@ -47,7 +50,9 @@ impl World {
             }
             What::Rot(node, key) => {
                 let key = self.placed(key);
-                self.destroyed |= self.nodes[usize::from(node)].disk.rot(&key);
+                let rotted = self.nodes[usize::from(node)].disk.rot(&key);
+                self.damage.destroyed |= rotted;
+                self.damage.rotted |= rotted;
             }
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full += 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded += 1,
@@ -70,9 +75,12 @@ impl World {
         }
         let what = self.plan.faults[index].what;
         match what {
-            What::Stop(node) | What::Kill(node) | What::PowerCut(node) | What::LoseDisk(node) => {
+            What::Stop(node) => {
+                let place = &mut self.nodes[usize::from(node)];
+                place.stops = place.stops.saturating_sub(1);
                 self.start(node);
             }
+            What::Kill(node) | What::PowerCut(node) | What::LoseDisk(node) => self.start(node),
             What::Blackout => (0..self.plan.setting.nodes).for_each(|node| self.start(node)),
             What::Pause(node) => {
                 let place = &mut self.nodes[usize::from(node)];
@@ -135,16 +143,20 @@ impl World {
         if open || place.pauses > 0 {
             return self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
         }
-        let clean = place.stopped();
+        self.check_trees(node);
+        let clean = self.nodes[usize::from(node)].stopped();
         self.say(node, || format!("has stopped, {}", if clean { "clean" } else { "unclean" }));
         self.hang_up(node, 10_000);
-        // The fault that stopped it may be over.
-        self.after(1_000_000, Event::Start { node });
+        if self.nodes[usize::from(node)].stops == 0 {
+            // The fault that stopped it is over.
+            self.after(1_000_000, Event::Start { node });
+        }
     }
 
     /// Ends a node's process, or its machine.
-    fn end(&mut self, node: u8, destroys: bool, machine: bool) {
-        self.destroyed |= destroys;
+    pub(crate) fn end(&mut self, node: u8, destroys: bool, machine: bool) {
+        self.check_trees(node);
+        self.damage.destroyed |= destroys;
         let place = &mut self.nodes[usize::from(node)];
         if machine {
             place.disk.end_machine(&mut self.chances.disk);
@@ -177,6 +189,7 @@ impl World {
         for node in 0..self.plan.setting.nodes {
             let place = &mut self.nodes[usize::from(node)];
             place.disk.condition = crate::disk::Condition::default();
+            place.stops = 0;
             if std::mem::take(&mut place.pauses) > 0 {
                 self.resume(node);
             }

@@ -32,7 +32,26 @@ impl Seen {
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) tombstone: bool,
+    /// From when on it may have expired, by some node's clock.
+    expires_us: Option<u64>,
     pub(crate) seen: Seen,
+}
+
+/// What a client was told of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    /// At least two primaries have it themselves, so that the very next get of two of them shows it.
+    pub(crate) by_primaries: bool,
+    /// Only copies that the victim has or will have were acknowledged: they may be destroyed.
+    pub(crate) frail: bool,
+}
+
+/// The writes of one key that a client was told of.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    all: Bits,
+    by_primaries: Bits,
+    not_frail: Bits,
 }
 
 /// One minting of a write; a retry may make a second.
@@ -56,8 +75,10 @@ pub(crate) struct History {
     /// By key: a clock was as long as it may get, so that overwritten versions may come back.
     truncated: Vec<bool>,
     /// By key.
-    acknowledged: Vec<Bits>,
+    told: Vec<Told>,
     tombstones: Vec<Vec<usize>>,
+    /// By key: what the records had seen that were reaped. It may be absent from then on.
+    reaped: Vec<Bits>,
 }
 
 impl History {
@@ -72,8 +93,9 @@ impl History {
             by_tag: BTreeMap::new(),
             tokens: BTreeMap::new(),
             truncated: vec![false; count],
-            acknowledged: vec![Bits::default(); count],
+            told: vec![Told::default(); count],
             tombstones: vec![Vec::new(); count],
+            reaped: vec![Bits::default(); count],
         }
     }
 
@@ -82,20 +104,44 @@ impl History {
     }
 
     /// A client begins a write, having seen this.
-    pub(crate) fn begin(&mut self, tombstone: bool, seen: Seen) -> usize {
-        self.writes.push(Write { tombstone, seen });
+    pub(crate) fn begin(&mut self, tombstone: bool, seen: Seen, expires_us: Option<u64>) -> usize {
+        self.writes.push(Write { tombstone, expires_us, seen });
         self.writes.len() - 1
     }
 
-    pub(crate) fn acknowledge(&mut self, key: u8, write: usize) {
-        self.acknowledged[usize::from(key)].insert(write);
+    pub(crate) fn acknowledge(&mut self, key: u8, write: usize, how: Acknowledged) {
+        let told = &mut self.told[usize::from(key)];
+        told.all.insert(write);
+        if how.by_primaries {
+            told.by_primaries.insert(write);
+        }
+        if !how.frail {
+            told.not_frail.insert(write);
+        }
         if self.writes[write].tombstone {
             self.tombstones[usize::from(key)].push(write);
         }
     }
 
-    pub(crate) fn acknowledged(&self, key: u8) -> Bits {
-        self.acknowledged[usize::from(key)].clone()
+    /// What was acknowledged and has to survive, if copies on the victim were destroyed or not.
+    pub(crate) fn acknowledged(&self, key: u8, destroyed: bool) -> Bits {
+        let Told { all, not_frail, .. } = &self.told[usize::from(key)];
+        if destroyed { not_frail.clone() } else { all.clone() }
+    }
+
+    /// What the very next get has to show.
+    pub(crate) fn acknowledged_by_primaries(&self, key: u8) -> Bits {
+        self.told[usize::from(key)].by_primaries.clone()
+    }
+
+    pub(crate) fn was_truncated(&self, key: u8) -> bool {
+        self.truncated[usize::from(key)]
+    }
+
+    /// A node forgets a dead record, which is what it may do if all others do.
+    pub(crate) fn reap(&mut self, key: u8, record: &Record) {
+        let seen = self.seen_in(key, record);
+        self.reaped[usize::from(key)].extend(&seen.writes);
     }
 
     /// A node is about to store a record: new dots are noted, and the context it would give out.
@@ -156,19 +202,26 @@ impl History {
         seen.extend(&self.writes[write].seen);
     }
 
-    /// What a client has seen with a get's answer.
-    pub(crate) fn seen_in_answer(&self, key: u8, answer: &GetAnswer) -> Result<Seen, Breach> {
+    /// What a client has seen with a get's answer at this time.
+    pub(crate) fn seen_in_answer(
+        &self,
+        key: u8,
+        answer: &GetAnswer,
+        now_us: u64,
+    ) -> Result<Seen, Breach> {
         let mut seen = Seen::default();
         for version in self.shown(key, answer)? {
             self.see(&mut seen, version);
         }
-        // Of several tombstones one alone is shown; it stands for the others.
+        // Of several tombstones one alone is shown; it stands for the others. What has expired is not
+        // shown at all.
         let deleted = answer.versions.iter().all(|version| version.content == Content::Tombstone);
-        if let Some(token) = answer.context.as_ref().filter(|_| deleted) {
+        if let Some(token) = answer.context.as_ref() {
             let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();
             for (dot, version) in self.dots_of(key) {
                 let write = &self.writes[self.versions[version].write];
-                if write.tombstone && context.0.covers(dot) {
+                let expired = write.expires_us.is_some_and(|at_us| at_us <= now_us);
+                if (expired || (deleted && write.tombstone)) && context.0.covers(dot) {
                     self.see(&mut seen, version);
                 }
             }
@@ -198,10 +251,10 @@ impl History {
         key: u8,
         answer: &GetAnswer,
         before: &Bits,
-        certain: bool,
+        (certain, now_us): (bool, u64),
     ) -> Result<Seen, Breach> {
         let shown = self.shown(key, answer)?;
-        let seen = self.seen_in_answer(key, answer)?;
+        let seen = self.seen_in_answer(key, answer, now_us)?;
         self.check_ancestors(key, &shown)?;
         if certain {
             self.check_deleted(key, &shown, before)?;
@@ -211,13 +264,12 @@ impl History {
     }
 
     /// Holds what is left at rest against the promises.
-    pub(crate) fn check_rest(&self, key: u8, record: &Record) -> Result<(), Breach> {
+    pub(crate) fn check_rest(&self, key: u8, record: &Record, before: &Bits) -> Result<(), Breach> {
         let dots = record.siblings().iter().filter_map(|s| self.by_dot.get(&(key, s.dot)));
         let shown: Vec<usize> = dots.copied().collect();
-        let before = self.acknowledged(key);
         self.check_ancestors(key, &shown)?;
-        self.check_deleted(key, &shown, &before)?;
-        self.check_kept(key, &before, &self.seen_in(key, record), Promise::NothingLost)
+        self.check_deleted(key, &shown, before)?;
+        self.check_kept(key, before, &self.seen_in(key, record), Promise::NothingLost)
     }
 
     fn check_ancestors(&self, key: u8, shown: &[usize]) -> Result<(), Breach> {
@@ -241,7 +293,9 @@ impl History {
         }
         for tombstone in &self.tombstones[usize::from(key)] {
             let covered = &self.writes[*tombstone].seen.versions;
-            let back = shown.iter().find(|version| covered.contains(**version));
+            // A tombstone that comes back deletes nothing that it had not deleted before.
+            let value = |version: usize| !self.writes[self.versions[version].write].tombstone;
+            let back = shown.iter().find(|back| covered.contains(**back) && value(**back));
             if let Some(version) = back.filter(|_| before.contains(*tombstone)) {
                 let write = self.versions[*version].write;
                 let what = format!("w{write} is back, although delete w{tombstone} had seen it");
@@ -258,7 +312,9 @@ impl History {
         seen: &Seen,
         promise: Promise,
     ) -> Result<(), Breach> {
-        let Some(lost) = before.first_beyond(&seen.writes) else { return Ok(()) };
+        let mut there = seen.writes.clone();
+        there.extend(&self.reaped[usize::from(key)]);
+        let Some(lost) = before.first_beyond(&there) else { return Ok(()) };
         let by = self.versions.iter().filter(|version| version.write == lost);
         let by: Vec<String> = by.map(|version| format!("n{}", version.node + 1)).collect();
         let what = format!(

@@ -13,6 +13,7 @@
 mod bits;
 mod breach;
 mod chance;
+mod contents;
 mod disk;
 mod driver;
 mod faults;
@@ -24,6 +25,8 @@ mod plan;
 mod rest;
 mod sessions;
 mod shrink;
+mod siege;
+mod storing;
 mod story;
 mod world;
 
@@ -31,6 +34,7 @@ pub use breach::{Breach, Promise};
 pub use log::Line;
 pub use plan::{Fault, Kind, Operation, Plan, SPAN_US, Setting, WARM_UP_US, What};
 pub use shrink::shrunk;
+pub use siege::{Besieged, Siege};
 pub use world::{Counts, Run, run};
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use jedlik_membership::{Config as MembershipConfig, Membership};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
 use jedlik_protocol::{ClusterId, Incarnation, Now};
-use jedlik_replica::{Config as ReplicaConfig, Replica};
+use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, Tuning};
 
 use crate::chance::Chance;
 use crate::disk::{Disk, Step};
+use crate::plan::Setting;
 
 /// The cluster of every run.
 pub(crate) const CLUSTER: ClusterId = ClusterId(42);
@@ -23,6 +24,12 @@ const PARTITIONS: u32 = 16;
 const EPOCH_MS: i64 = 1_790_000_000_000;
 /// Nodes that everyone turns to.
 const SEEDS: u8 = 2;
+/// The longest that a message lives: short, so that tombstones are reaped within a run.
+const MESSAGE_LIFE_US: u64 = 500_000;
+const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
+const SCRUB_INTERVAL_US: u64 = 15_000_000;
+/// Background steps a second that are always allowed.
+const FLOOR_PER_S: u32 = 50;
 
 /// Something for a node to deal with.
 #[derive(Debug)]
@@ -96,6 +103,8 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     /// How many faults hold it up.
     pub(crate) pauses: u32,
+    /// How many faults keep it stopped once it has stopped cleanly.
+    pub(crate) stops: u32,
     /// Counts its processes; a message to an earlier one reaches nobody.
     pub(crate) life: u32,
     /// From when on peers know that it is down.
@@ -104,22 +113,40 @@ pub(crate) struct Node {
     incarnation: Option<Incarnation>,
     generation: u64,
     clean: bool,
+    /// Kept over a clean stop.
+    trees: Option<Vec<u8>>,
+    tuning: Tuning,
 }
 
 impl Node {
-    pub(crate) fn new(index: u8, sync_us: u64, clocks: &mut Chance) -> Self {
+    pub(crate) fn new(index: u8, setting: &Setting, clocks: &mut Chance) -> Self {
+        let sync_us = setting.sync_us;
+        let budget = BudgetSettings {
+            limit_per_s: setting.steps_per_s,
+            slowdown_percent: 150,
+            floor_per_s: FLOOR_PER_S,
+        };
+        let tuning = Tuning {
+            message_life_us: MESSAGE_LIFE_US,
+            exchange_interval_us: EXCHANGE_INTERVAL_US,
+            scrub_interval_us: SCRUB_INTERVAL_US,
+            budget,
+        };
         Self {
             index,
             running: None,
             clock: Clock::new(clocks),
             disk: Disk::new(sync_us),
             pauses: 0,
+            stops: 0,
             life: 0,
             missed_us: 0,
             state: None,
             incarnation: None,
             generation: 0,
             clean: false,
+            trees: None,
+            tuning,
         }
     }
 
@@ -135,13 +162,20 @@ impl Node {
         self.clock.started_us = now_us;
         self.disk.open();
         let now = self.clock.now(now_us);
-        let replica = Replica::new(ReplicaConfig {
+        let clock_start = lives.number().max(1);
+        let mut replica = Replica::new(ReplicaConfig {
             me: id(self.index),
             cluster: CLUSTER,
             incarnation,
             random_seed: replica_seed,
             shard: 0,
+            shards: 1,
+            clock_start,
+            tuning: self.tuning,
         });
+        if let Some(trees) = self.trees.take().filter(|_| kept.is_some()) {
+            replica.restore_trees(&trees);
+        }
         let stored = self.state.as_ref().map(|state| match Frame::decode(state) {
             Ok(Frame::Gossip(Gossip::Close(delta))) => delta,
             other => panic!("the membership's state is {other:?}"),
@@ -189,7 +223,9 @@ impl Node {
 
     /// The process has stopped of its own accord; whether the stop counts as clean.
     pub(crate) fn stopped(&mut self) -> bool {
-        let failed = self.running.take().is_none_or(|running| running.write_failed);
+        let running = self.running.take();
+        let failed = running.as_ref().is_none_or(|running| running.write_failed);
+        self.trees = running.map(|running| running.replica.trees());
         self.life += 1;
         self.disk.close();
         self.clean = !failed;
@@ -199,6 +235,7 @@ impl Node {
     /// The process has ended in some other way.
     pub(crate) fn ended(&mut self) {
         self.running = None;
+        self.trees = None;
         self.life += 1;
     }
 
@@ -209,6 +246,7 @@ impl Node {
         self.incarnation = None;
         self.generation = 0;
         self.clean = false;
+        self.trees = None;
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
+use crate::siege::Siege;
 
 /// Before this, nodes meet, a layout is committed and the bucket is set; no fault, no client.
 pub const WARM_UP_US: u64 = 6_000_000;
@@ -37,6 +38,10 @@ pub struct Setting {
     pub duplicate_permille: u64,
     /// The usual time of one sync.
     pub sync_us: u64,
+    /// The most background steps a second of each node.
+    pub steps_per_s: u32,
+    /// Some puts expire; then no calendar clock is set.
+    pub expires: bool,
 }
 
 impl Setting {
@@ -83,6 +88,8 @@ pub struct Operation {
     pub r: u8,
     /// W of the write.
     pub w: u8,
+    /// How long the version lives, if it is a put; `None` for ever.
+    pub ttl_ms: Option<u32>,
     /// How long the node may take; the client waits a little longer.
     pub timeout_ms: u32,
 }
@@ -176,6 +183,8 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// In the order of time.
     pub faults: Vec<Fault>,
+    /// What happens once both have ended.
+    pub siege: Option<Siege>,
 }
 
 impl Plan {
@@ -186,7 +195,8 @@ impl Plan {
         let setting = setting(nodes, &mut Chance::new(seed, Concern::Setting));
         let operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
         let faults = faults(&setting, &mut Chance::new(seed, Concern::Faults));
-        Self { seed, end_us, setting, operations, faults }
+        let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));
+        Self { seed, end_us, setting, operations, faults, siege }
     }
 }
 
@@ -212,6 +222,8 @@ fn setting(nodes: u8, chance: &mut Chance) -> Setting {
         loss_permille: if noisy { chance.magnitude(1, 60) } else { 0 },
         duplicate_permille: if noisy { chance.magnitude(1, 60) } else { 0 },
         sync_us: chance.magnitude(100, 20_000),
+        steps_per_s: chance.magnitude(200, 5_000) as u32,
+        expires: chance.permille(300),
     }
 }
 
@@ -225,7 +237,8 @@ fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
             let kind = chance.pick(&kinds);
             // An answer of one replica promises less; see the checks.
             let r = if chance.permille(100) { chance.pick(&[1, 3]) } else { 2 };
-            let w = if chance.permille(50) { 3 } else { 2 };
+            let w = if chance.permille(150) { chance.pick(&[1, 1, 3]) } else { 2 };
+            let lives = setting.expires && chance.permille(300);
             operations.push(Operation {
                 at_us,
                 client,
@@ -234,6 +247,7 @@ fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
                 kind,
                 r,
                 w,
+                ttl_ms: lives.then(|| chance.magnitude(500, 30_000) as u32),
                 timeout_ms: chance.magnitude(100, 5_000) as u32,
             });
             at_us += chance.between(1, 2 * pace_us);
@@ -292,9 +306,34 @@ fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
         let most_us = if refuses { 300_000 } else { 15_000_000 };
         faults.push(Fault { at_us, for_us: chance.magnitude(5_000, most_us), what });
     }
+    if chance.permille(400) {
+        for _ in 0..chance.between(1, 3) {
+            faults.extend(relay(setting, chance));
+        }
+    }
     faults.sort_by_key(|fault| fault.at_us);
     faults
 }
+
+/// A node is out, and when it is back another one is, for longer: so hints for the first wait with the
+/// second while the cluster goes on without them.
+fn relay(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
+    let first = chance.below(setting.nodes.into()) as u8;
+    let second = (first + chance.between(1, u64::from(setting.nodes) - 1) as u8) % setting.nodes;
+    let at_us = WARM_UP_US + chance.below(SPAN_US - 25_000_000);
+    let for_us = chance.between(2_000_000, 8_000_000);
+    let next_us = at_us + chance.between(for_us / 2, for_us);
+    let next_for_us = chance.between(10_000_000, 30_000_000);
+    let mut out = |node| what(setting, node, chance.pick(&OUTAGES), chance);
+    let (first, second) = (out(first), out(second));
+    [
+        Fault { at_us, for_us, what: first },
+        Fault { at_us: next_us, for_us: next_for_us, what: second },
+    ]
+}
+
+/// The kinds of faults in which a node is out for a time.
+const OUTAGES: [u64; 4] = [0, 2, 7, 14];
 
 /// One fault within the bound: copies that were acknowledged are destroyed on the victim alone.
 fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) -> What {
@@ -318,6 +357,7 @@ fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) -> What {
         15 => What::Split(chance.between(1, (1 << setting.nodes) - 2) as u8),
         16 => What::SlowLink(node, other),
         17 => What::Disconnect(node, other),
+        18 | 19 if setting.expires => What::Isolate(node),
         18 => What::ClockJump(node, chance.magnitude(1, 3_600_000) as i64),
         _ => What::ClockJump(node, -(chance.magnitude(1, 3_600_000) as i64)),
     }

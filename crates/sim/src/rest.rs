@@ -1,6 +1,6 @@
 //! Before the first fault and after the last: the cluster is set up, comes to rest, and is judged.
 //!
-//! Invariant: repair goes through real gets with R = N alone, since nothing else repairs yet.
+//! Invariant: hints and anti-entropy alone bring the replicas together; gets come after.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +10,34 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetReque
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::{Blob, Quorum};
+use jedlik_replica::Holding;
 
 use crate::breach::{Breach, Promise};
 use crate::node::index;
-use crate::world::{BUCKET, Event, World};
+use crate::siege::Assault;
+use crate::world::{BUCKET, Event, World, key_index};
 
-/// How long after the last fault before anything is asked for.
-const SETTLE_US: u64 = 10_000_000;
-/// How long nodes may take to agree about the cluster and to answer everything.
+/// How long after the last fault before anything is looked at.
+const SETTLE_US: u64 = 5_000_000;
+const LOOK_US: u64 = 1_000_000;
+/// How long the cluster may take to agree, to hand its hints off and to forget what is dead.
 const LIMIT_US: u64 = 180_000_000;
-const ROUND_US: u64 = 6_000_000;
-/// Whole rounds of gets that must succeed, one after the other.
-const ROUNDS: u32 = 2;
+/// How long the gets may take.
+const GETS_US: u64 = 6_000_000;
 
 /// Where a run stands with respect to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     owners: Vec<Vec<u8>>,
+    /// Since when there are no faults.
     quiet_us: Option<u64>,
-    /// The gets of this round by call.
+    pub(crate) assault: Assault,
+    /// Since when nothing happens from outside.
+    settling_us: u64,
+    /// The gets by call, once everything else was well.
     asked: BTreeMap<u64, u8>,
+    asked_us: Option<u64>,
     answers: BTreeMap<u8, GetAnswer>,
-    rounds: u32,
-    whole: u32,
     over: bool,
 }
 
@@ -115,40 +120,110 @@ impl World {
         self.rest.quiet_us = Some(self.now_us);
         self.log.say(self.now_us, None, None, || "FAULTS CEASE".into());
         self.cease();
+        if self.plan.siege.is_some() {
+            self.after(LOOK_US, Event::Siege);
+        } else {
+            self.settle();
+        }
+    }
+
+    /// Nothing happens from outside any more.
+    pub(crate) fn settle(&mut self) {
+        self.rest.settling_us = self.now_us;
         self.after(SETTLE_US, Event::Audit);
     }
 
-    /// One look at the cluster at rest: agreement first, then rounds of gets, then judgement.
+    /// One look at the cluster at rest: once it has come together by itself it is judged, and every key
+    /// is read once.
     pub(crate) fn audit(&mut self) {
-        let late = self.rest.quiet_us.is_some_and(|at_us| self.now_us > at_us + LIMIT_US);
-        if let Some(what) = self.disagreement() {
-            if late {
-                let breach = Breach { promise: Promise::OneLayout, key: None, what };
+        if let Some(asked_us) = self.rest.asked_us {
+            return self.audit_gets(asked_us);
+        }
+        let unlike = |what| Breach { promise: Promise::OneLayout, key: None, what };
+        let unsettled = self.disagreement().map(unlike).or_else(|| self.unsettled());
+        if let Some(breach) = unsettled {
+            if self.now_us > self.rest.settling_us + LIMIT_US {
                 self.breach.get_or_insert(breach);
             }
-            return self.after(1_000_000, Event::Audit);
+            return self.after(LOOK_US, Event::Audit);
         }
+        let settled_us = self.now_us - self.rest.settling_us;
+        self.log
+            .say(self.now_us, None, None, || format!("AT REST after {} ms", settled_us / 1_000));
+        self.counts.settling_us += settled_us;
+        (0..self.plan.setting.nodes).for_each(|node| self.check_trees(node));
         let keys = self.plan.setting.keys;
-        if self.rest.rounds > 0 {
-            let whole = self.rest.answers.len() == usize::from(keys);
-            self.rest.whole = if whole { self.rest.whole + 1 } else { 0 };
-        }
-        if self.rest.whole >= ROUNDS {
+        (0..keys).for_each(|key| self.judge(key));
+        self.rest.asked_us = Some(self.now_us);
+        (0..keys).for_each(|key| self.read_all(key));
+        self.after(LOOK_US, Event::Audit);
+    }
+
+    fn audit_gets(&mut self, asked_us: u64) {
+        let keys = self.plan.setting.keys;
+        let unanswered = (0..keys).find(|key| !self.rest.answers.contains_key(key));
+        if unanswered.is_none() {
             self.rest.over = true;
-            return (0..keys).for_each(|key| self.judge(key));
-        }
-        if late {
-            let unanswered = (0..keys).find(|key| !self.rest.answers.contains_key(key));
+        } else if self.now_us > asked_us + GETS_US {
             let what = "a get with r = n is not answered".into();
             let breach = Breach { promise: Promise::Available, key: unanswered, what };
             self.breach.get_or_insert(breach);
-            return;
         }
-        self.rest.rounds += 1;
-        self.rest.answers.clear();
-        self.rest.asked.clear();
-        (0..keys).for_each(|key| self.read_all(key));
-        self.after(ROUND_US, Event::Audit);
+        self.after(LOOK_US, Event::Audit);
+    }
+
+    /// What hints, anti-entropy and the reaper have yet to do, if anything.
+    fn unsettled(&self) -> Option<Breach> {
+        for node in &self.nodes {
+            if let Some((target, key)) = node.disk.held().next() {
+                let what = format!("n{} holds one for n{}", node.index + 1, target.0);
+                let key = key_index(&key.key).unwrap_or_default();
+                return Some(Breach::new(Promise::HintsDrain, key, what));
+            }
+        }
+        (0..self.plan.setting.keys).find_map(|key| self.unlike(key))
+    }
+
+    /// How the owners of a key differ, or that it is dead and some node still has it.
+    fn unlike(&self, key: u8) -> Option<Breach> {
+        let placed = self.placed(key);
+        let held = |node: &u8| self.nodes[usize::from(*node)].disk.load(&placed);
+        let owners = self.rest.owners(key);
+        let records: Vec<_> = owners.iter().map(held).collect();
+        let first = records.first()?.record.as_ref().map(|stored| &stored.record);
+        let same = |holding: &Holding| {
+            !holding.damaged && holding.record.as_ref().map(|stored| &stored.record) == first
+        };
+        if !records.iter().all(same) {
+            let names = records.iter().zip(owners).map(|(holding, node)| {
+                let held = holding.record.as_ref().and_then(|held| held.record.decode().ok());
+                format!("n{} {}", node + 1, crate::story::record(&held.unwrap_or_default()))
+            });
+            let what = names.collect::<Vec<_>>().join(", ");
+            return Some(Breach::new(Promise::OwnersAgree, key, what));
+        }
+        for node in &self.nodes {
+            let Some(stored) = node.disk.load(&placed).record else { continue };
+            let record = stored.record.decode().unwrap_or_default();
+            if record.is_dead(node.clock.now(self.now_us).wall_ms) {
+                let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
+                return Some(Breach::new(Promise::DeadAreForgotten, key, what));
+            }
+        }
+        None
+    }
+
+    /// A tree was made anew from the records, and was another one before, although nobody had changed
+    /// them behind the node's back.
+    pub(crate) fn check_trees(&mut self, node: u8) {
+        let rotted = self.damage.rotted && node == self.plan.setting.victim;
+        let Some(running) = self.running(node).filter(|_| !rotted) else { return };
+        let corrected = running.replica.repair_report().trees_corrected;
+        if corrected > 0 {
+            let what = format!("n{} had to correct {corrected}", node + 1);
+            let breach = Breach { promise: Promise::TreesAreTrue, key: None, what };
+            self.breach.get_or_insert(breach);
+        }
     }
 
     fn read_all(&mut self, key: u8) {
@@ -162,50 +237,38 @@ impl World {
             pr: Quorum::Default,
             timeout_ms: 5_000,
         });
-        let to = ((self.rest.rounds + u32::from(key)) % u32::from(self.plan.setting.nodes)) as u8;
+        let to = key % self.plan.setting.nodes;
         let bytes = Bytes::from(Frame::ClientRequest { id: call, request }.encode().into_vec());
         let client = self.plan.setting.clients;
         self.after(1_000, Event::Request { to, client, call, bytes });
     }
 
     pub(crate) fn hear_audit(&mut self, call: u64, response: &ClientResponse) {
+        if self.hear_siege(call, response) {
+            return;
+        }
         let Some(key) = self.rest.asked.remove(&call) else { return };
         if let ClientResponse::Got(answer) = response {
+            let before = self.history.acknowledged(key, self.damage.destroyed);
+            let result = self.history.check_answer(key, answer, &before, (true, self.now_us));
+            self.note(result);
             self.rest.answers.insert(key, answer.clone());
         }
     }
 
+    /// The owners of a key hold the same: what is that worth?
     fn judge(&mut self, key: u8) {
         let placed = self.placed(key);
-        let stored = |node: &u8| {
-            let stored = self.nodes[usize::from(*node)].disk.load(&placed);
-            stored.map(|stored| stored.map(|stored| stored.record))
-        };
-        let held: Vec<_> = self.rest.owners(key).iter().map(stored).collect();
-        let first = held.first().cloned().unwrap_or(Ok(None));
-        if held.iter().any(|other| *other != first) {
-            let names = held.iter().zip(self.rest.owners(key)).map(|(held, node)| {
-                let held = held.as_ref().ok().and_then(Option::as_ref);
-                let record = held.and_then(|record| record.decode().ok()).unwrap_or_default();
-                format!("n{} {}", node + 1, crate::story::record(&record))
-            });
-            let what = names.collect::<Vec<_>>().join(", ");
-            self.breach.get_or_insert(Breach::new(Promise::OwnersAgree, key, what));
-            return;
-        }
-        let record = first.ok().flatten().and_then(|record| record.decode().ok());
-        let record = record.unwrap_or_default();
-        let result = self.history.check_rest(key, &record);
+        let owner = self.rest.owners(key).first().copied().unwrap_or_default();
+        let stored = self.nodes[usize::from(owner)].disk.load(&placed).record;
+        let record = stored.and_then(|stored| stored.record.decode().ok()).unwrap_or_default();
+        let before = self.history.acknowledged(key, self.damage.destroyed);
+        let result = self.history.check_rest(key, &record, &before);
         self.note(result);
-        if let Some(answer) = self.rest.answers.get(&key) {
-            let before = self.history.acknowledged(key);
-            let result = self.history.check_answer(key, answer, &before, true);
-            self.note(result);
-        }
     }
 
     /// What nodes differ about, if anything.
-    fn disagreement(&mut self) -> Option<String> {
+    pub(crate) fn disagreement(&mut self) -> Option<String> {
         let mut first = None;
         for node in 0..self.plan.setting.nodes {
             let Some(running) = self.running(node) else {

@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
+use jedlik_protocol::client::{
+    ClientRequest, ClientResponse, GetAnswer, GetRequest, PutAnswer, PutRequest,
+};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
 
 use crate::bits::Bits;
-use crate::history::{Seen, write_id};
+use crate::history::{Acknowledged, Seen, write_id};
+use crate::node::id;
 use crate::plan::{Kind, Operation, Plan};
 use crate::world::{Event, World};
 
@@ -19,6 +22,8 @@ use crate::world::{Event, World};
 const ATTEMPTS: u8 = 4;
 /// How much longer than the node a client waits.
 const PATIENCE_US: u64 = 300_000;
+/// How far apart two nodes' calendars are where no clock jumps.
+const CLOCKS_APART_US: u64 = 3_000_000;
 /// After a refusal a client asks again after so long.
 const RETRY_US: u64 = 30_000;
 
@@ -91,7 +96,10 @@ impl World {
             matches!(operation.kind, Kind::Delete | Kind::GetThenDelete | Kind::DeleteKept);
         let (context, seen) = seen.map_or((None, Seen::default()), |(c, seen)| (Some(c), seen));
         let how = if context.is_some() { "with a context" } else { "blind" };
-        let write = self.history.begin(tombstone, seen);
+        let ttl_us = operation.ttl_ms.map(|ttl_ms| u64::from(ttl_ms) * 1_000);
+        let expires_us =
+            ttl_us.map(|ttl_us| (self.now_us + ttl_us).saturating_sub(CLOCKS_APART_US));
+        let write = self.history.begin(tombstone, seen, expires_us.filter(|_| !tombstone));
         let what = if tombstone { "deletes" } else { "puts" };
         self.log.say(self.now_us, None, Some(operation.key), || {
             format!("c{client} {what} w{write}, {how}")
@@ -116,7 +124,7 @@ impl World {
             format!("c{client} asks n{} {what}, attempt {}", via + 1, attempt + 1)
         });
         let bytes = Bytes::from(Frame::ClientRequest { id: number, request }.encode().into_vec());
-        let before = self.history.acknowledged(operation.key);
+        let before = self.history.acknowledged_by_primaries(operation.key);
         let patience_us = if self.nodes[usize::from(via)].running.is_none() {
             RETRY_US
         } else {
@@ -151,7 +159,7 @@ impl World {
                     content: if deletes { Content::Tombstone } else { value() },
                     context: context.clone(),
                     write_id: write_id(*write),
-                    ttl_ms: None,
+                    ttl_ms: operation.ttl_ms.filter(|_| !deletes).map(u64::from),
                     n: None,
                     w: Quorum::Count(operation.w),
                     pw: Quorum::Default,
@@ -179,7 +187,8 @@ impl World {
                 self.log.say(self.now_us, None, Some(key), || {
                     format!("c{client} hears that w{write} is acknowledged")
                 });
-                self.history.acknowledge(key, write);
+                let how = self.acknowledged(call.operation.w, &answer);
+                self.history.acknowledge(key, write, how);
                 let seen = self.history.seen_by_token(key, &answer.context);
                 if let Some(session) = self.session(client) {
                     session.kept.insert(key, (answer.context, seen));
@@ -197,6 +206,14 @@ impl World {
         }
     }
 
+    /// What an acknowledgement promises: see the bound.
+    pub(crate) fn acknowledged(&self, w: u8, answer: &PutAnswer) -> Acknowledged {
+        let victim = id(self.plan.setting.victim);
+        let own = answer.by.iter().filter(|by| by.stands_in_for.is_none()).count();
+        let safe = answer.by.iter().any(|by| by.node != victim && by.stands_in_for != Some(victim));
+        Acknowledged { by_primaries: own >= 2, frail: w == 1 && !safe }
+    }
+
     fn got(&mut self, client: u8, call: Call, answer: &GetAnswer) {
         self.counts.gets += 1;
         let Call { operation, before, .. } = call;
@@ -207,8 +224,8 @@ impl World {
                 crate::story::answer(&ClientResponse::Got(answer.clone()))
             )
         });
-        let certain = operation.r >= 2 && !self.may_miss(key);
-        let checked = self.history.check_answer(key, answer, &before, certain);
+        let certain = answer.primaries >= 2 && !self.may_miss(key);
+        let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
         let Some(seen) = self.note(checked) else { return };
         let kept = answer.context.clone().map(|context| (context, seen));
         let Some(session) = self.session(client) else { return };
@@ -225,7 +242,7 @@ impl World {
 
     /// Whether a get may miss what was acknowledged: copies of the key were destroyed.
     fn may_miss(&self, key: u8) -> bool {
-        self.destroyed && self.rest.owners(key).contains(&self.plan.setting.victim)
+        self.damage.destroyed && self.rest.owners(key).contains(&self.plan.setting.victim)
     }
 
     /// Nothing has come of a call: it is made again elsewhere, or given up.

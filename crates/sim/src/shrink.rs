@@ -20,6 +20,7 @@ pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
     if let Some(key) = breach.key {
         shrinking.try_plan(|plan| plan.operations.retain(|operation| operation.key == key));
     }
+    shrinking.try_plan(|plan| plan.siege = None);
     shrinking.calm();
     loop {
         let before = (shrinking.plan.faults.len(), shrinking.plan.operations.len());

@@ -16,10 +16,19 @@ fn encoded(bytes: &EncodedRecord) -> String {
 /// The key that a request is about.
 pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
     match request {
-        PeerRequest::Write { key, .. } | PeerRequest::Read { key, .. } => key_index(key),
+        PeerRequest::Write { key, .. }
+        | PeerRequest::Hint { key, .. }
+        | PeerRequest::Read { key, .. }
+        | PeerRequest::Deliver { key, .. }
+        | PeerRequest::Compare { key, .. }
+        | PeerRequest::Revise { key, .. }
+        | PeerRequest::Inspect { key } => key_index(key),
         PeerRequest::Forward(ClientRequest::Get(get)) => key_index(&get.key),
         PeerRequest::Forward(ClientRequest::Put(put)) => key_index(&put.key),
-        PeerRequest::Scan { .. } | PeerRequest::Forward(_) => None,
+        PeerRequest::Scan { .. }
+        | PeerRequest::Hashes { .. }
+        | PeerRequest::Digests { .. }
+        | PeerRequest::Forward(_) => None,
     }
 }
 
@@ -29,8 +38,20 @@ pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
         PeerRequest::Write { record, durability, .. } => {
             format!("store {} ({})", encoded(record), durability.name())
         }
+        PeerRequest::Hint { record, targets, durability, .. } => {
+            let targets: Vec<String> = targets.iter().map(|node| format!("n{}", node.0)).collect();
+            format!("keep {} for {} ({})", encoded(record), targets.join(" "), durability.name())
+        }
+        PeerRequest::Deliver { record, .. } => format!("here is {}", encoded(record)),
+        PeerRequest::Compare { digest, .. } => format!("do you hold {:04x}?", digest.0 >> 48),
+        PeerRequest::Revise { record: Some(record), .. } => format!("prune to {}", encoded(record)),
+        PeerRequest::Revise { record: None, .. } => "reap your record".into(),
+        PeerRequest::Hashes { partition, branch, .. } => {
+            format!("hashes of {partition} below {branch:?}")
+        }
+        PeerRequest::Digests { partition, .. } => format!("digests of {partition}"),
         PeerRequest::Read { .. } => "read".into(),
-        PeerRequest::Scan { .. } => "scan".into(),
+        PeerRequest::Scan { .. } | PeerRequest::Inspect { .. } => "something else".into(),
         PeerRequest::Forward(ClientRequest::Put(put)) => format!("coordinate w{}", put.write_id.0),
         PeerRequest::Forward(_) => "coordinate a get".into(),
     };
@@ -44,7 +65,12 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
         PeerResponse::Read(None) => "I have nothing".into(),
         PeerResponse::Read(Some(record)) => format!("I have {}", encoded(record)),
         PeerResponse::Same => "mine is the same".into(),
-        PeerResponse::Page(page) => format!("{} records", page.records.len()),
+        PeerResponse::Delivered { window } => format!("synced, {window} more"),
+        PeerResponse::Hashes(hashes) => format!("{} hashes", hashes.len()),
+        PeerResponse::Digests(page) => format!("{} digests", page.digests.len()),
+        PeerResponse::Compared(standing) => format!("mine is: {standing:?}"),
+        PeerResponse::Revised(done) => format!("revised: {done}"),
+        PeerResponse::Page(_) | PeerResponse::Inspected(_) => "something else".into(),
         PeerResponse::Forwarded(response) => answer(response),
         PeerResponse::Refused(failure) => format!("refused: {failure}"),
     };
@@ -60,10 +86,15 @@ pub(crate) fn answer(response: &ClientResponse) -> String {
                 Content::Tombstone => "(deleted)".into(),
             };
             let values: Vec<String> = got.versions.iter().map(|v| value(&v.content)).collect();
-            format!("[{}] from {} replicas", values.join(" "), got.answered)
+            let (of, primaries) = (got.answered, got.primaries);
+            format!("[{}] from {of} replicas, {primaries} primaries", values.join(" "))
         }
         ClientResponse::Put(put) => {
-            format!("acknowledged by {}, {} synced", put.acknowledged, put.synced)
+            let by = put.by.iter().map(|by| match by.stands_in_for {
+                None => format!("n{}", by.node.0),
+                Some(primary) => format!("n{} for n{}", by.node.0, primary.0),
+            });
+            format!("acknowledged by {}, {} synced", by.collect::<Vec<_>>().join(", "), put.synced)
         }
         ClientResponse::Failed(failure) => format!("failed: {failure}"),
         ClientResponse::Scanned(_) | ClientResponse::Topology(_) | ClientResponse::Admin(_) => {

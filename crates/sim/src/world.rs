@@ -54,6 +54,8 @@ pub(crate) enum Event {
     Setup(u8),
     /// Faults and clients end.
     Quiet,
+    /// A step of the siege.
+    Siege,
     /// The cluster at rest is looked at.
     Audit,
 }
@@ -67,6 +69,15 @@ pub(crate) struct Chances {
     pub(crate) faults: Chance,
 }
 
+/// What was done to the victim.
+#[derive(Debug, Default)]
+pub(crate) struct Damage {
+    /// Acknowledged copies were destroyed.
+    pub(crate) destroyed: bool,
+    /// A record was changed behind its node's back.
+    pub(crate) rotted: bool,
+}
+
 /// What a run was worth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -78,6 +89,8 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Gets that were answered.
     pub gets: u64,
+    /// How long clusters took to come to rest, in microseconds.
+    pub settling_us: u64,
     /// Clock entries that were truncated: after one, overwritten versions may come back.
     pub truncated: u64,
 }
@@ -91,6 +104,7 @@ impl Counts {
             events: self.events + other.events,
             acknowledged: self.acknowledged + other.acknowledged,
             gets: self.gets + other.gets,
+            settling_us: self.settling_us + other.settling_us,
             truncated: self.truncated + other.truncated,
         }
     }
@@ -122,8 +136,7 @@ pub(crate) struct World {
     pub(crate) chances: Chances,
     pub(crate) rest: Rest,
     pub(crate) breach: Option<Breach>,
-    /// Acknowledged copies were destroyed on the victim.
-    pub(crate) destroyed: bool,
+    pub(crate) damage: Damage,
     pub(crate) counts: Counts,
 }
 
@@ -150,7 +163,7 @@ impl World {
     fn new(plan: Plan, told: bool) -> Self {
         let setting = &plan.setting;
         let mut clocks = Chance::new(plan.seed, Concern::Clocks);
-        let node = |index| Node::new(index, setting.sync_us, &mut clocks);
+        let node = |index| Node::new(index, setting, &mut clocks);
         let nodes = (0..setting.nodes).map(node).collect();
         let key = |index| Key::new(BUCKET, Blob::from(&[b'0' + index][..])).expect("a short key");
         let chance = |concern| Chance::new(plan.seed, concern);
@@ -172,7 +185,7 @@ impl World {
             },
             rest: Rest::default(),
             breach: None,
-            destroyed: false,
+            damage: Damage::default(),
             counts: Counts::default(),
             plan,
         }
@@ -239,6 +252,7 @@ impl World {
             Event::Patience { client, call } => self.lose_patience(client, call),
             Event::Setup(step) => self.set_up(step),
             Event::Quiet => self.quiet(),
+            Event::Siege => self.besiege(),
             Event::Audit => self.audit(),
         }
     }

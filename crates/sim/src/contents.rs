@@ -1,0 +1,144 @@
+//! What one disk holds: records, and hints for other nodes, and how one change makes the next state.
+//!
+//! Invariant: the same changes in the same order make the same contents, so that a journal's replay
+//! stands for its writing.
+
+use std::collections::BTreeMap;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Digest, EncodedRecord, PlacedKey, StoredRecord};
+use jedlik_replica::{HeldHint, Hint, HintMark, HintTotals};
+
+/// A record that is kept for another node.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    since_ms: u64,
+    pub(crate) stored: StoredRecord,
+}
+
+/// One change of one key.
+#[derive(Debug, Clone)]
+pub(crate) enum Edit {
+    /// A record is merged.
+    Merge(StoredRecord),
+    /// Another record stands in place of what was there, or none does.
+    Set(Option<StoredRecord>),
+    /// A record is merged into the hint for a node.
+    Hold(NodeId, Kept),
+    /// The hint for a node goes.
+    Release(NodeId),
+    /// Nothing; it waits for what is before it.
+    Wait,
+}
+
+impl Edit {
+    pub(crate) fn hold(target: NodeId, since_ms: u64, stored: StoredRecord) -> Self {
+        Self::Hold(target, Kept { since_ms, stored })
+    }
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Contents {
+    pub(crate) records: BTreeMap<PlacedKey, StoredRecord>,
+    hints: BTreeMap<(NodeId, PlacedKey), Kept>,
+}
+
+impl Contents {
+    /// Makes a change.
+    pub(crate) fn make(&mut self, key: &PlacedKey, edit: &Edit) {
+        match edit {
+            Edit::Merge(new) => {
+                let stored = merged(self.records.get(key), new.clone());
+                self.records.insert(key.clone(), stored);
+            }
+            Edit::Set(Some(new)) => drop(self.records.insert(key.clone(), new.clone())),
+            Edit::Set(None) => drop(self.records.remove(key)),
+            Edit::Hold(target, new) => {
+                let place = (*target, key.clone());
+                let held = self.hints.get(&place);
+                let since_ms = held.map_or(new.since_ms, |held| held.since_ms.min(new.since_ms));
+                let stored = merged(held.map(|held| &held.stored), new.stored.clone());
+                self.hints.insert(place, Kept { since_ms, stored });
+            }
+            Edit::Release(target) => drop(self.hints.remove(&(*target, key.clone()))),
+            Edit::Wait => {}
+        }
+    }
+
+    /// A merge that was made, with all that came of it.
+    pub(crate) fn whole(&self, key: &PlacedKey, edit: Edit) -> Edit {
+        match edit {
+            Edit::Merge(new) => Edit::Merge(self.records.get(key).cloned().unwrap_or(new)),
+            Edit::Hold(target, new) => {
+                let kept = self.hints.get(&(target, key.clone())).cloned();
+                Edit::Hold(target, kept.unwrap_or(new))
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn digest(&self, key: &PlacedKey) -> Option<Digest> {
+        self.records.get(key).map(|stored| stored.record.digest())
+    }
+
+    /// The hint of a key for a node.
+    pub(crate) fn hint(&self, target: NodeId, key: &PlacedKey) -> Option<&StoredRecord> {
+        self.hints.get(&(target, key.clone())).map(|kept| &kept.stored)
+    }
+
+    /// The hints of a key.
+    pub(crate) fn hints_of(&self, key: &PlacedKey) -> Vec<Hint> {
+        let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
+            let (since_ms, record) = (kept.since_ms, kept.stored.clone());
+            (of == key).then_some(Hint { target: *target, since_ms, record })
+        };
+        self.hints.iter().filter_map(of_key).collect()
+    }
+
+    /// The hints for a node past a mark, the oldest first.
+    pub(crate) fn hints_for(&self, target: NodeId, after: Option<&HintMark>) -> Vec<HeldHint> {
+        let held = |((of, key), kept): (&(NodeId, PlacedKey), &Kept)| {
+            let (key, since_ms) = (key.clone(), kept.since_ms);
+            let record = kept.stored.record.clone();
+            (*of == target).then_some(HeldHint { key, since_ms, record })
+        };
+        let mut hints: Vec<HeldHint> = self.hints.iter().filter_map(held).collect();
+        hints.sort_by_key(mark);
+        hints.retain(|hint| after.is_none_or(|after| mark(hint) > *after));
+        hints
+    }
+
+    pub(crate) fn totals(&self, target: NodeId) -> HintTotals {
+        let mut totals = HintTotals::default();
+        for ((_, _), kept) in self.hints.iter().filter(|((of, _), _)| *of == target) {
+            totals.count += 1;
+            totals.bytes += kept.stored.record.bytes().len() as u64;
+            let oldest_ms = totals.oldest_ms.map_or(kept.since_ms, |ms| ms.min(kept.since_ms));
+            totals.oldest_ms = Some(oldest_ms);
+        }
+        totals
+    }
+
+    /// For whom there are hints, and of which keys.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &(NodeId, PlacedKey)> {
+        self.hints.keys()
+    }
+}
+
+fn mark(hint: &HeldHint) -> HintMark {
+    HintMark { since_ms: hint.since_ms, key: hint.key.clone() }
+}
+
+/// What is stored once `new` was applied over `held`; the newer local actor stands.
+fn merged(held: Option<&StoredRecord>, new: StoredRecord) -> StoredRecord {
+    let Some(held) = held else { return new };
+    let local = new.local.or(held.local);
+    if held.record == new.record {
+        return StoredRecord { local, record: new.record };
+    }
+    let decode = |record: &EncodedRecord| record.decode().expect("it came through a decoder");
+    let mut record = decode(&held.record);
+    record.merge(&decode(&new.record));
+    StoredRecord { local, record: EncodedRecord::encode(&record) }
+}

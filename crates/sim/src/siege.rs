@@ -1,0 +1,260 @@
+//! A siege: once faults have ceased, nodes are taken away until hardly enough are left, and every
+//! request through those must still succeed (paper 4.6: always writeable).
+//!
+//! Invariant: nothing but the missing nodes is wrong, and those that are left know that they are missing.
+
+use bytes::Bytes;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::{Durability, Quorum};
+use jedlik_vclock::Content;
+
+use crate::bits::Bits;
+use crate::breach::{Breach, Promise};
+use crate::chance::Chance;
+use crate::history::{Acknowledged, Seen, write_id};
+use crate::node::id;
+use crate::plan::Setting;
+use crate::world::{Event, World};
+
+/// How long nodes may take to notice that one is away, or back.
+const NOTICE_LIMIT_US: u64 = 60_000_000;
+const LOOK_US: u64 = 100_000;
+/// How long a request may take.
+const TIMEOUT_MS: u32 = 5_000;
+/// How long its answer may take to come.
+const ANSWER_LIMIT_US: u64 = 6_000_000;
+/// Requests, every other one a put.
+const REQUESTS: u8 = 6;
+
+/// Who is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Besieged {
+    /// Two of the first three of the key's preference list: all but the one at this place.
+    TwoPrimaries(u8),
+    /// All nodes but this one.
+    AllBut(u8),
+}
+
+/// One siege.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Siege {
+    /// The key that is asked for.
+    pub key: u8,
+    /// Who is away.
+    pub away: Besieged,
+    /// They stand still; otherwise their processes have ended.
+    pub still: bool,
+}
+
+impl Siege {
+    /// In part of the seeds, for clusters that are large enough.
+    pub(crate) fn of(setting: &Setting, chance: &mut Chance) -> Option<Self> {
+        let siege = chance.permille(500) && setting.nodes >= 5;
+        let key = chance.below(setting.keys.into()) as u8;
+        let away = if chance.permille(300) {
+            Besieged::AllBut(chance.below(setting.nodes.into()) as u8)
+        } else {
+            Besieged::TwoPrimaries(chance.below(3) as u8)
+        };
+        // An end of the process must destroy nothing that was acknowledged.
+        let still = setting.level() == Durability::Buffered || chance.permille(400);
+        siege.then_some(Self { key, away, still })
+    }
+}
+
+/// Where a siege stands.
+#[derive(Debug, Default)]
+pub(crate) struct Assault {
+    stage: Stage,
+    since_us: u64,
+    away: Vec<u8>,
+    /// The writes that were acknowledged in it.
+    writes: Bits,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Stage {
+    /// All nodes find one another.
+    #[default]
+    Gathering,
+    /// Those that are left notice who is away.
+    Noticing,
+    /// A request is under way, after so many others.
+    Asking { number: u8, call: u64, write: Option<usize> },
+    /// It is over.
+    Lifted,
+}
+
+impl World {
+    /// One look.
+    pub(crate) fn besiege(&mut self) {
+        let Some(siege) = self.plan.siege else { return self.lift() };
+        let late = self.now_us > self.rest.assault.since_us + NOTICE_LIMIT_US;
+        match self.rest.assault.stage {
+            Stage::Gathering => {
+                if self.rest.assault.since_us == 0 {
+                    self.rest.assault.since_us = self.now_us;
+                } else if self.blind().is_none() && self.disagreement().is_none() {
+                    return self.strike(siege);
+                } else if late {
+                    return self.fail_siege(siege, "not all nodes take all for up".into());
+                }
+            }
+            Stage::Noticing => match self.blind() {
+                None => return self.demand(siege, 0),
+                Some(what) if late => return self.fail_siege(siege, what),
+                Some(_) => {}
+            },
+            Stage::Asking { .. } => {
+                if self.now_us > self.rest.assault.since_us + ANSWER_LIMIT_US {
+                    return self.fail_siege(siege, "a request is not answered".into());
+                }
+            }
+            Stage::Lifted => return,
+        }
+        self.after(LOOK_US, Event::Siege);
+    }
+
+    fn fail_siege(&mut self, siege: Siege, what: String) {
+        self.breach.get_or_insert(Breach::new(Promise::AlwaysWriteable, siege.key, what));
+    }
+
+    /// Which node that is left takes another one wrongly for up or away, if one does.
+    fn blind(&mut self) -> Option<String> {
+        let nodes = 0..self.plan.setting.nodes;
+        let away = self.rest.assault.away.clone();
+        for node in nodes.clone().filter(|node| !away.contains(node)) {
+            let Some(running) = self.running(node).filter(|running| !running.stopping) else {
+                return Some(format!("n{} is not up", node + 1));
+            };
+            let view = running.membership.view();
+            let wrong =
+                |peer: &u8| *peer != node && view.is_alive(id(*peer)) == away.contains(peer);
+            if let Some(peer) = nodes.clone().find(wrong) {
+                return Some(format!("n{} does not see how n{} is", node + 1, peer + 1));
+            }
+        }
+        None
+    }
+
+    /// The nodes go away.
+    fn strike(&mut self, siege: Siege) {
+        let left = match siege.away {
+            Besieged::TwoPrimaries(place) => {
+                let mut primaries = self.rest.owners(siege.key).to_vec();
+                let spared = primaries.remove(usize::from(place));
+                self.rest.assault.away = primaries;
+                spared
+            }
+            Besieged::AllBut(node) => {
+                let others = (0..self.plan.setting.nodes).filter(|other| *other != node);
+                self.rest.assault.away = others.collect();
+                node
+            }
+        };
+        let away = self.rest.assault.away.clone();
+        self.log.say(self.now_us, None, Some(siege.key), || {
+            let away: Vec<String> = away.iter().map(|node| format!("n{}", node + 1)).collect();
+            format!("SIEGE: {} are away, n{} and others are not", away.join(" "), left + 1)
+        });
+        for node in away {
+            if siege.still {
+                self.nodes[usize::from(node)].pauses += 1;
+            } else {
+                self.end(node, false, false);
+            }
+        }
+        self.rest.assault.stage = Stage::Noticing;
+        self.rest.assault.since_us = self.now_us;
+        self.after(LOOK_US, Event::Siege);
+    }
+
+    /// The next request goes to one of those that are left.
+    fn demand(&mut self, siege: Siege, number: u8) {
+        if number == REQUESTS {
+            return self.lift();
+        }
+        let away = &self.rest.assault.away;
+        let left: Vec<u8> =
+            (0..self.plan.setting.nodes).filter(|node| !away.contains(node)).collect();
+        let to = left[(usize::from(siege.key) + usize::from(number)) % left.len()];
+        let alone = matches!(siege.away, Besieged::AllBut(_));
+        let write =
+            number.is_multiple_of(2).then(|| self.history.begin(false, Seen::default(), None));
+        let key = self.history.key(siege.key).clone();
+        let request = match write {
+            Some(write) => ClientRequest::Put(PutRequest {
+                key,
+                content: Content::Value(format!("w{write}").as_str().into()),
+                context: None,
+                write_id: write_id(write),
+                ttl_ms: None,
+                n: None,
+                w: Quorum::Count(if alone { 1 } else { 2 + number / 2 % 2 }),
+                pw: Quorum::Default,
+                // What a bucket wants of two nodes one alone can't do.
+                dw: if alone { Quorum::Count(1) } else { Quorum::Default },
+                timeout_ms: TIMEOUT_MS,
+            }),
+            None => ClientRequest::Get(GetRequest {
+                key,
+                n: None,
+                r: Quorum::Count(if alone { 1 } else { 2 }),
+                pr: Quorum::Default,
+                timeout_ms: TIMEOUT_MS,
+            }),
+        };
+        self.calls += 1;
+        let call = self.calls;
+        self.log.say(self.now_us, None, Some(siege.key), || match write {
+            Some(write) => format!("the besieged n{} is asked to store w{write}", to + 1),
+            None => format!("the besieged n{} is asked for a get", to + 1),
+        });
+        let bytes = Bytes::from(Frame::ClientRequest { id: call, request }.encode().into_vec());
+        let client = self.plan.setting.clients;
+        self.after(1_000, Event::Request { to, client, call, bytes });
+        self.rest.assault.stage = Stage::Asking { number, call, write };
+        self.rest.assault.since_us = self.now_us;
+        self.after(LOOK_US, Event::Siege);
+    }
+
+    /// An answer to the one who asks in a siege and at rest; true if it is to the former.
+    pub(crate) fn hear_siege(&mut self, heard: u64, response: &ClientResponse) -> bool {
+        let Some(siege) = self.plan.siege else { return false };
+        let Stage::Asking { number, call, write } = self.rest.assault.stage else { return false };
+        if heard != call {
+            return false;
+        }
+        self.log.say(self.now_us, None, Some(siege.key), || {
+            format!("the answer: {}", crate::story::answer(response))
+        });
+        match (response, write) {
+            (ClientResponse::Put(_), Some(write)) => {
+                let how = Acknowledged { by_primaries: false, frail: false };
+                self.history.acknowledge(siege.key, write, how);
+                self.rest.assault.writes.insert(write);
+            }
+            (ClientResponse::Got(answer), None) => {
+                let before = self.rest.assault.writes.clone();
+                let how = (true, self.now_us);
+                let checked = self.history.check_answer(siege.key, answer, &before, how);
+                self.note(checked);
+            }
+            (other, _) => {
+                let what = crate::story::answer(other);
+                self.fail_siege(siege, what);
+                return true;
+            }
+        }
+        self.demand(siege, number + 1);
+        true
+    }
+
+    /// All come back, and the cluster comes to rest.
+    fn lift(&mut self) {
+        self.rest.assault.stage = Stage::Lifted;
+        self.cease();
+        self.settle();
+    }
+}

@@ -1,0 +1,126 @@
+//! What a replica wants stored: noted in the history, taken by the disk, told to the replica.
+//!
+//! Invariant: whatever the disk refuses is answered at once; everything else once it is as durable as
+//! was asked.
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Digest, Now, PlacedKey, StoredRecord};
+use jedlik_replica::{Input, Output, StorageFault};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::breach::{Breach, Promise};
+use crate::disk::Change;
+use crate::node::index;
+use crate::story;
+use crate::world::{World, key_index};
+
+impl World {
+    /// Carries out a change.
+    pub(crate) fn store(&mut self, node: u8, now: Now, output: Output) {
+        match output {
+            Output::Apply { ticket, key, record, durability } => {
+                let own = record.local.is_some();
+                self.observe(node, &key, &record, "merges");
+                let disk = &mut self.nodes[usize::from(node)].disk;
+                let result = disk.apply(ticket, &key, record, durability);
+                self.changed(node, now, (ticket, key), result, own);
+            }
+            Output::Revise { ticket, key, expected, record } => {
+                match &record {
+                    Some(record) => self.observe(node, &key, record, "prunes to"),
+                    None => self.reap(node, &key),
+                }
+                let disk = &mut self.nodes[usize::from(node)].disk;
+                let result = disk.revise(ticket, &key, expected, record);
+                self.changed(node, now, (ticket, key), result, false);
+            }
+            Output::Hold { ticket, target, key, record, since_ms, durability } => {
+                let own = record.local.is_some();
+                self.observe(node, &key, &record, &format!("keeps for n{}", target.0));
+                let disk = &mut self.nodes[usize::from(node)].disk;
+                let held = disk.hold((ticket, target), &key, (since_ms, record), durability);
+                if let Err(fault) = held {
+                    self.refused(node, now, ticket, fault, own);
+                }
+            }
+            Output::Release { ticket, target, key, digest } => {
+                self.check_release(node, target, &key, digest);
+                let disk = &mut self.nodes[usize::from(node)].disk;
+                if let Err(fault) = disk.release(ticket, target, &key, digest) {
+                    self.refused(node, now, ticket, fault, false);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn observe(&mut self, node: u8, key: &PlacedKey, stored: &StoredRecord, what: &str) {
+        let record = stored.record.decode().expect("a replica encoded it");
+        let about = key_index(&key.key).unwrap_or_default();
+        self.log.say(self.now_us, Some(node), Some(about), || {
+            let whose = if stored.local.is_some() { "its own" } else { "a" };
+            format!("{what} {whose} record {}", story::record(&record))
+        });
+        let observed = self.history.observe(about, node, &record);
+        self.note(observed);
+    }
+
+    fn reap(&mut self, node: u8, key: &PlacedKey) {
+        let about = key_index(&key.key).unwrap_or_default();
+        let held = self.nodes[usize::from(node)].disk.load(key).record;
+        let record = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
+        self.log.say(self.now_us, Some(node), Some(about), || {
+            format!("reaps its record {}", story::record(&record))
+        });
+        self.history.reap(about, &record);
+    }
+
+    fn changed(
+        &mut self,
+        node: u8,
+        now: Now,
+        (ticket, key): (u64, PlacedKey),
+        result: Result<Change, StorageFault>,
+        own: bool,
+    ) {
+        match result {
+            Ok((before, after)) => {
+                self.give(node, now, Input::Changed { ticket, key, before, after });
+            }
+            Err(fault) => self.refused(node, now, ticket, fault, own),
+        }
+    }
+
+    /// `own`: peers may have been sent what was not stored here.
+    fn refused(&mut self, node: u8, now: Now, ticket: u64, fault: StorageFault, own: bool) {
+        let own = own && !planted::on(Bug::LifeKeptAfterRefusedWrite);
+        if let Some(running) = self.running(node) {
+            running.write_failed |= own;
+        }
+        self.say(node, || format!("its store refuses the record: {fault:?}"));
+        self.give(node, now, Input::Applied { ticket, result: Err(fault) });
+    }
+
+    /// A hint goes only once its target has on disk what is in it.
+    fn check_release(&mut self, node: u8, target: NodeId, key: &PlacedKey, digest: Digest) {
+        let about = key_index(&key.key).unwrap_or_default();
+        self.log.say(self.now_us, Some(node), Some(about), || {
+            format!("drops its hint for n{}", target.0)
+        });
+        let of = index(target);
+        let hint = self.nodes[usize::from(node)].disk.hint(target, key);
+        let Some(hint) = hint.filter(|hint| hint.record.digest() == digest) else { return };
+        let lost = self.damage.destroyed && of == self.plan.setting.victim;
+        if lost || self.history.was_truncated(about) {
+            return;
+        }
+        let hint = hint.record.decode().unwrap_or_default();
+        let held = self.nodes[usize::from(of)].disk.synced(key);
+        let held = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
+        if hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot)) {
+            let (hint, held) = (story::record(&hint), story::record(&held));
+            let what = format!("n{} drops {hint} for n{}, which has {held}", node + 1, target.0);
+            self.breach.get_or_insert(Breach::new(Promise::HintKept, about, what));
+        }
+    }
+}
