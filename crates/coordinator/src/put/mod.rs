@@ -83,6 +83,8 @@ pub struct Put {
     /// Its time to send is over.
     closed: bool,
     answered: bool,
+    /// Every slot is acknowledged, or can't be any more.
+    over: bool,
     outputs: VecDeque<PutOutput>,
 }
 
@@ -102,6 +104,7 @@ impl Put {
             deadline_us: plan.deadline_us,
             closed: false,
             answered: false,
+            over: false,
             outputs: VecDeque::new(),
         };
         put.advance(now_us);
@@ -126,13 +129,14 @@ impl Put {
         if now_us >= self.deadline_us {
             self.answer_short(true);
         }
+        self.hedge(now_us);
         self.advance(now_us);
     }
 
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.is_over() {
+        if self.over {
             return None;
         }
         let answer_by = (!self.answered).then_some(self.deadline_us);
@@ -154,23 +158,22 @@ impl Put {
     /// Nothing more will come of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.is_over() && self.outputs.is_empty()
-    }
-
-    fn is_over(&self) -> bool {
-        self.answered && (self.closed || !self.slots.is_busy())
+        self.over && self.outputs.is_empty()
     }
 
     fn advance(&mut self, now_us: u64) {
+        if self.over {
+            return;
+        }
         self.closed |= now_us >= self.send_until_us;
-        self.hedge(now_us);
         self.send(now_us);
         self.judge(now_us);
+        self.over = self.answered && (self.closed || !self.slots.is_busy());
     }
 
     fn hedge(&mut self, now_us: u64) {
         let due = self.hedge_at_us.is_some_and(|hedge_at_us| hedge_at_us <= now_us);
-        if due && !self.answered && !self.closed {
+        if due && !self.answered && now_us < self.send_until_us {
             self.hedge_at_us = None;
             if self.slots.hedge() {
                 self.outputs.push_back(PutOutput::Hedged);
@@ -183,7 +186,8 @@ impl Put {
             return;
         }
         self.slots.wake(now_us);
-        self.slots.enlist(now_us, self.hedge_at_us.is_none() && !self.answered);
+        let hedged = self.hedge_at_us.is_none() && !self.answered;
+        self.slots.enlist(now_us, hedged, self.answered);
         if now_us >= self.last_call_us {
             self.last_call_us = u64::MAX;
             self.slots.keep_rest_here(now_us);

@@ -73,6 +73,11 @@ impl Party {
         matches!(self.progress, Progress::Waiting | Progress::Asked | Progress::Resting { .. })
     }
 
+    /// It has acknowledged, or still may.
+    pub(super) fn is_serving(&self) -> bool {
+        self.acknowledged.is_some() || self.is_active()
+    }
+
     /// It failed, but not so often that it is given up.
     pub(super) fn is_retriable(&self) -> bool {
         self.progress == Progress::Failed && self.failures < FAILURES_LIMIT
@@ -112,16 +117,25 @@ impl Slot {
         self.parties.iter().any(|party| party.acknowledged.is_some())
     }
 
-    pub(super) fn has_stand_in(&self) -> bool {
-        self.parties[1..].iter().any(Party::is_active)
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = &Party> {
+        self.parties.iter().skip(1)
     }
 
-    /// Whether asking the party at `index` still serves something. Until the client is answered a
-    /// primary's own acknowledgement does (PW), another one at a higher level (DW), and that of a node
-    /// asked again as a last resort (W).
+    /// The primary and the stand-ins other than this node.
+    pub(super) fn counting(&self, me: NodeId) -> impl Iterator<Item = &Party> {
+        let stand_ins = self.stand_ins().filter(move |party| party.node != me);
+        core::iter::once(self.primary()).chain(stand_ins)
+    }
+
+    /// Whether asking the party at `index` still serves something. Until the client is answered a hint
+    /// here is not enough (W), nor is a stand-in in a primary's place (PW), nor the first answer of one
+    /// whose level was raised (DW).
     pub(super) fn wants(&self, index: usize, answered: bool) -> bool {
+        if answered {
+            return !self.is_settled();
+        }
         let party = &self.parties[index];
         let again = party.acknowledged.is_some() || party.failures > 0;
-        !self.is_settled() || (!answered && (index == 0 || again))
+        index == 0 || again || self.primary().acknowledged.is_none()
     }
 }

@@ -1,8 +1,8 @@
 //! The slots of a put, one for each primary: who is asked next, and how many count.
 //!
 //! Invariants: no node has more than one request of a put under way, so that its answer is to that one;
-//! a node other than the coordinator belongs to a single slot, so that slots are acknowledged by
-//! distinct nodes.
+//! a node other than the coordinator counts in a single slot, so that slots are acknowledged by distinct
+//! nodes.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -79,28 +79,40 @@ impl Slots {
 
     /// Finds a stand-in for every primary that is away, and with `hedged` for every one that is silent.
     /// Where no fallback is left, this node keeps the hint for one that is away.
-    pub(super) fn enlist(&mut self, now_us: u64, hedged: bool) {
+    ///
+    /// Until the client is answered such a hint is no reason not to ask a fallback that comes free.
+    pub(super) fn enlist(&mut self, now_us: u64, hedged: bool, answered: bool) {
+        let me = self.me;
+        let mut counts_here = !self.me_is_primary;
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
+            let here = slot.stand_ins().any(|party| party.node == me && party.is_serving());
+            let elsewhere = slot.stand_ins().any(|party| party.node != me && party.is_serving());
             let away = slot.away;
-            if slot.is_settled() || slot.has_stand_in() || !(away || hedged) {
+            if slot.primary().acknowledged.is_some() || elsewhere {
                 continue;
             }
-            if !self.ask_fallback(index) && away {
+            if here && (answered || counts_here) {
+                counts_here = false;
+                continue;
+            }
+            if !(away || hedged) {
+                continue;
+            }
+            let asked = self.ask_fallback(index);
+            if away && !asked && !here {
                 self.keep_here(now_us, index);
             }
         }
     }
 
-    /// Gives each slot that nobody has acknowledged one more stand-in; says whether any was left.
+    /// Gives each slot that nobody has acknowledged one more stand-in, those without one first; says
+    /// whether any was left.
     pub(super) fn hedge(&mut self) -> bool {
-        let left = self.fallbacks.len();
-        for index in 0..self.slots.len() {
-            if !self.slots[index].is_settled() {
-                self.ask_fallback(index);
-            }
-        }
-        self.fallbacks.len() < left
+        let silent = (0..self.slots.len()).filter(|index| !self.slots[*index].is_settled());
+        let mut silent: Vec<usize> = silent.collect();
+        silent.sort_by_key(|index| self.slots[*index].stand_ins().any(Party::is_serving));
+        silent.into_iter().filter(|index| self.ask_fallback(*index)).count() > 0
     }
 
     /// Lets this node keep a hint for each slot that nobody has acknowledged.
@@ -113,9 +125,23 @@ impl Slots {
     }
 
     fn ask_fallback(&mut self, index: usize) -> bool {
-        let Some(node) = self.fallbacks.pop_front() else { return false };
+        let Some(node) = self.fallbacks.pop_front().or_else(|| self.release()) else {
+            return false;
+        };
         self.add(index, node);
         true
+    }
+
+    /// Frees a stand-in in whose slot another node has acknowledged too.
+    fn release(&mut self) -> Option<NodeId> {
+        let me = self.me;
+        let free = |party: &Party| party.node != me && party.progress == Progress::Answered;
+        self.slots.iter_mut().find_map(|slot| {
+            let acknowledged = |party: &&Party| party.acknowledged.is_some();
+            let enough = slot.counting(me).filter(acknowledged).count() > 1;
+            let index = slot.stand_ins().position(free).filter(|_| enough)?;
+            Some(slot.parties.remove(index + 1).node)
+        })
     }
 
     /// Never a hint for this node at this node.
@@ -236,7 +262,7 @@ impl Slots {
 
     /// What would be if everyone did who still may.
     pub(super) fn at_best(&self, hopes: Hopes) -> Tally {
-        self.tally(|party| {
+        let hope = |party: &Party| {
             let may = match party.progress {
                 Progress::Asked => true,
                 Progress::Waiting | Progress::Resting { .. } => hopes.sending,
@@ -246,7 +272,19 @@ impl Slots {
             // Whoever can still be asked can be asked to sync.
             let may_sync = may || (hopes.sending && party.progress == Progress::Answered);
             (may || party.acknowledged.is_some()).then_some(party.is_synced() || may_sync)
-        })
+        };
+        let mut tally = self.tally(hope);
+        if hopes.sending {
+            // Of two that acknowledge in one slot, a stand-in comes free.
+            let hopeful = |slot: &Slot| slot.counting(self.me).filter_map(hope).count();
+            let spare =
+                self.slots.iter().map(|slot| hopeful(slot).saturating_sub(1)).sum::<usize>();
+            let room = self.slots.len().saturating_sub(usize::from(tally.answers));
+            for _ in 0..spare.min(room) {
+                tally.add(false, true);
+            }
+        }
+        tally
     }
 
     /// Counts the slots for which a party counts, by whether it has synced. This node counts once
@@ -257,7 +295,7 @@ impl Slots {
         for slot in &self.slots {
             let primary = counts(slot.primary());
             let (here, others): (Vec<&Party>, Vec<&Party>) =
-                slot.parties[1..].iter().partition(|party| party.node == self.me);
+                slot.stand_ins().partition(|party| party.node == self.me);
             let standing = others.into_iter().filter_map(&counts).max();
             let here = here.into_iter().filter_map(&counts).max();
             if let Some(synced) = primary.max(standing) {

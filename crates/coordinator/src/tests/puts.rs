@@ -64,7 +64,7 @@ impl Player {
 
     fn happen(&mut self, event: &str) {
         let (kind, rest) = event.split_at(1);
-        let who = rest.chars().next().filter(char::is_ascii_lowercase).map(node).unwrap_or(ME);
+        let who = rest.chars().next().filter(char::is_ascii_lowercase).map_or(ME, node);
         match kind {
             "+" => self.put.handle_acknowledgement(self.now_us, who, self.asked[&who]),
             "-" => self.put.handle_failure(self.now_us, who, Cause::Lost),
@@ -345,6 +345,30 @@ fn a_silent_or_refusing_primary_gets_a_stand_in_when_the_usual_time_has_passed()
          +b: ok:2/2
          @10:
          +c:
+         done",
+    ]);
+}
+
+#[test]
+fn a_stand_in_whose_primary_acknowledges_after_all_is_free_for_another() {
+    play_all(&[
+        "abc|d w=3
+         start: a b c
+         @10: hedged d<a
+         +d:
+         +a: d<b
+         -b:
+         +d:
+         +c: ok:3/3
+         done",
+        "aBc|d w=3
+         start: a d<b c
+         -c: b
+         +a: a<c
+         +a:
+         +d:
+         +b: d<c
+         +d: ok:3/3
          done",
     ]);
 }
