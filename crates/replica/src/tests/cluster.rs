@@ -12,6 +12,7 @@ use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
+use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
     Blob, ClusterId, EncodedRecord, Incarnation, Key, Layout, Now, PlacedKey, Quorum, StoredRecord,
 };
@@ -28,6 +29,12 @@ pub(super) struct Node {
     pub(super) replica: Replica,
     pub(super) disk: BTreeMap<PlacedKey, StoredRecord>,
     pub(super) hints: BTreeMap<(NodeId, PlacedKey), Kept>,
+    /// Of which records the checksum fails.
+    pub(super) damaged: BTreeSet<PlacedKey>,
+    /// A page of a partition ends with the record that takes it past this size.
+    pub(super) page_bytes: usize,
+    /// Writes are taken and never answered.
+    pub(super) disk_stands_still: bool,
     /// What the next local writes come to; `None` means that they succeed.
     pub(super) write_fault: Option<StorageFault>,
 }
@@ -35,8 +42,8 @@ pub(super) struct Node {
 /// A hint on a node's disk.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    since_ms: u64,
-    record: StoredRecord,
+    pub(super) since_ms: u64,
+    pub(super) record: StoredRecord,
 }
 
 /// The longest that a message lives here.
@@ -58,10 +65,16 @@ pub(super) struct Cluster {
     pub(super) down: BTreeSet<NodeId>,
     /// Nodes that take messages and never answer.
     pub(super) mute: BTreeSet<NodeId>,
+    /// Nodes that stand still: what is sent to them lies in their inboxes.
+    pub(super) frozen: BTreeMap<NodeId, Vec<Input>>,
+    /// Every request to a peer that could be reached: from whom, to whom, and what.
+    pub(super) sent: Vec<(NodeId, NodeId, PeerRequest)>,
     pub(super) queue: VecDeque<(NodeId, Input)>,
     /// Whom a peer's request came from, by the reply handle that was made for it.
     peer_replies: BTreeMap<u64, (NodeId, u64)>,
     next_reply: u64,
+    /// How often a node came or went.
+    notices: u64,
     membership: Vec<Membership>,
 }
 
@@ -75,18 +88,29 @@ impl Cluster {
             counts: BTreeMap::new(),
             down: BTreeSet::new(),
             mute: BTreeSet::new(),
+            frozen: BTreeMap::new(),
+            sent: Vec::new(),
             queue: VecDeque::new(),
             peer_replies: BTreeMap::new(),
             next_reply: 0,
+            notices: 0,
             membership,
         };
         for id in 1..=count {
             let replica = cluster.replica(NodeId(id), 1);
-            let (disk, hints, write_fault) = (BTreeMap::new(), BTreeMap::new(), None);
-            cluster.nodes.push(Node { replica, disk, hints, write_fault });
+            cluster.nodes.push(Node {
+                replica,
+                disk: BTreeMap::new(),
+                hints: BTreeMap::new(),
+                damaged: BTreeSet::new(),
+                page_bytes: usize::MAX,
+                disk_stands_still: false,
+                write_fault: None,
+            });
         }
         cluster.advance(1);
         cluster.counts.clear();
+        cluster.sent.clear();
         cluster
     }
 
@@ -126,7 +150,8 @@ impl Cluster {
     }
 
     fn notice(&mut self, node: NodeId, status: Status) {
-        let version = self.now.mono_us + 2;
+        self.notices += 1;
+        let version = 1 + self.notices;
         let record = MemberRecord { status, version, ..member(node.0) };
         for index in 0..self.nodes.len() {
             let me = NodeId(index as u64 + 1);
@@ -152,6 +177,12 @@ impl Cluster {
     pub(super) fn restart(&mut self, node: NodeId, life: u64) {
         let replica = self.replica(node, life);
         self.node(node).replica = replica;
+        let targets: BTreeSet<NodeId> =
+            self.node(node).hints.keys().map(|(target, _)| *target).collect();
+        for target in targets {
+            self.tell_totals(node, target);
+        }
+        self.queue.push_back((node, Input::Timeout));
     }
 
     pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
@@ -240,6 +271,9 @@ impl Cluster {
 
     pub(super) fn step(&mut self, id: NodeId, input: Input) {
         let now = self.now;
+        if let Some(inbox) = self.frozen.get_mut(&id) {
+            return inbox.push(input);
+        }
         self.node(id).replica.handle(now, input);
         while let Some(output) = self.node(id).replica.poll_output() {
             self.execute(id, output);
@@ -251,25 +285,29 @@ impl Cluster {
         match output {
             Output::Load { ticket, key } => {
                 let node = self.node(id);
-                let record = node.disk.get(&key).cloned();
+                let damaged = node.damaged.contains(&key);
+                let record = node.disk.get(&key).filter(|_| !damaged).cloned();
                 let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
                     let (since_ms, record) = (kept.since_ms, kept.record.clone());
                     (*of == key).then_some(Hint { target: *target, since_ms, record })
                 };
                 let hints = node.hints.iter().filter_map(of_key).collect();
-                let result = Ok(Holding { record, damaged: false, hints });
+                let result = Ok(Holding { record, damaged, hints });
                 node.replica.handle(now, Input::Loaded { ticket, result });
             }
             Output::Apply { ticket, key, record, .. } => {
                 let result = self.node(id).write_fault.clone().map_or(Ok(()), Err);
                 if result.is_ok() {
                     let node = self.node(id);
+                    if node.damaged.remove(&key) {
+                        node.disk.remove(&key);
+                    }
                     let before = node.disk.get(&key).map(|held| held.record.digest());
                     merge(&mut node.disk, key.clone(), record);
                     let after = node.disk.get(&key).map(|held| held.record.digest());
                     node.replica.handle(now, Input::Changed { ticket, key, before, after });
                 }
-                self.queue.push_back((id, Input::Applied { ticket, result }));
+                self.applied(id, ticket, result);
             }
             Output::Revise { ticket, key, expected, record } => {
                 let node = self.node(id);
@@ -283,14 +321,14 @@ impl Cluster {
                     };
                 }
                 node.replica.handle(now, Input::Changed { ticket, key, before, after });
-                self.queue.push_back((id, Input::Applied { ticket, result: Ok(()) }));
+                self.applied(id, ticket, Ok(()));
             }
             Output::Hold { ticket, target, key, record, since_ms, .. } => {
                 let result = self.node(id).write_fault.clone().map_or(Ok(()), Err);
                 if result.is_ok() {
                     self.keep(id, target, key, since_ms, record);
                 }
-                self.queue.push_back((id, Input::Applied { ticket, result }));
+                self.applied(id, ticket, result);
             }
             Output::Release { ticket, target, key, digest } => {
                 let hints = &mut self.node(id).hints;
@@ -299,15 +337,18 @@ impl Cluster {
                     hints.remove(&place);
                 }
                 self.tell_totals(id, target);
-                self.queue.push_back((id, Input::Applied { ticket, result: Ok(()) }));
+                self.applied(id, ticket, Ok(()));
             }
-            Output::Hints { ticket, target, after, .. } => {
+            Output::Hints { ticket, target, after, limit_records, .. } => {
                 let mut hints: Vec<HeldHint> = self.held_hints(id, target);
                 hints.retain(|hint| {
                     let mark = HintMark { since_ms: hint.since_ms, key: hint.key.clone() };
                     after.as_ref().is_none_or(|after| mark > *after)
                 });
-                let result = Ok(HintPage { hints, end: true });
+                let limit = limit_records as usize;
+                let end = hints.len() <= limit;
+                hints.truncate(limit);
+                let result = Ok(HintPage { hints, end });
                 self.node(id).replica.handle(now, Input::HintPage { ticket, result });
             }
             Output::Range { ticket, range } => {
@@ -319,6 +360,7 @@ impl Cluster {
             }
             Output::Request { to, .. } if self.mute.contains(&to) => {}
             Output::Request { to, id: call, layout, heard, request } => {
+                self.sent.push((id, to, request.clone()));
                 self.next_reply += 1;
                 let reply = self.next_reply;
                 self.peer_replies.insert(reply, (id, call));
@@ -335,6 +377,12 @@ impl Cluster {
             }
             Output::Count(counter) => *self.counts.entry(counter).or_default() += 1,
             Output::Outcome { .. } => {}
+        }
+    }
+
+    fn applied(&mut self, id: NodeId, ticket: u64, result: Result<(), StorageFault>) {
+        if !self.node(id).disk_stands_still {
+            self.queue.push_back((id, Input::Applied { ticket, result }));
         }
     }
 
@@ -387,13 +435,22 @@ impl Cluster {
                 && range.after.as_ref().is_none_or(|after| key > after)
                 && range.bucket.as_ref().is_none_or(|bucket| bucket == key.key.bucket())
         };
-        let disk = &self.nodes[id.0 as usize - 1].disk;
-        let records: Vec<_> = disk.iter().filter(|(key, _)| inside(key)).collect();
-        let limit = range.limit as usize;
-        let until = (records.len() > limit).then(|| records[limit - 1].0.clone());
-        let page = records.into_iter().take(limit);
-        let records = page.map(|(key, stored)| (key.clone(), stored.clone())).collect();
-        RangeResult { records, until, damaged: Vec::new() }
+        let node = &self.nodes[id.0 as usize - 1];
+        let mut page = RangeResult::default();
+        let mut bytes = 0;
+        for (key, stored) in node.disk.iter().filter(|(key, _)| inside(key)) {
+            if page.records.len() >= range.limit as usize || bytes > node.page_bytes {
+                page.until = page.records.last().map(|(key, _)| key.clone());
+                break;
+            }
+            if node.damaged.contains(key) {
+                page.damaged.push(key.clone());
+                continue;
+            }
+            bytes += stored.record.bytes().len();
+            page.records.push((key.clone(), stored.clone()));
+        }
+        page
     }
 }
 

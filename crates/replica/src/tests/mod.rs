@@ -1,7 +1,12 @@
 //! Replicas joined by hand: a few nodes, memory for storage, time that stands still unless told.
 
 mod cluster;
+mod explaining;
 mod faults;
 mod histories;
 mod limits;
+mod messages;
+mod pacing;
+mod passing;
 mod requests;
+mod sloppy;
