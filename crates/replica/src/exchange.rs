@@ -21,9 +21,19 @@ use crate::trees::Change;
 
 /// Records in one page of a reading.
 const READING_RECORDS: u32 = 64;
-/// More than a leaf of a partition of ten million keys holds; an exchange reads more leaves at once only
-/// while they are likely to hold far fewer.
-const LEAF_RECORDS_MAX: u32 = 64 << 10;
+/// Records in one page of a listing.
+const LISTING_RECORDS: u32 = 1_024;
+
+/// This node's digests in some neighbouring leaves of an exchange, listed page by page: storage ends a
+/// page early where values are large.
+#[derive(Debug, Clone)]
+pub(crate) struct Listing {
+    id: u64,
+    first_leaf: u16,
+    n: u8,
+    range: RangeRequest,
+    digests: Vec<(Key, Digest)>,
+}
 
 impl Replica {
     /// Takes the next step of reading or comparing; false if there is none now.
@@ -70,10 +80,10 @@ impl Replica {
                 let range =
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
                 let span = (range(first_leaf).0, range(last_leaf).1);
-                let ticket = self.pending.ticket(Ticket::OwnDigests { id, first_leaf, n });
-                let (span, limit) = (Some(span), LEAF_RECORDS_MAX);
+                let (span, limit) = (Some(span), LISTING_RECORDS);
                 let range = RangeRequest { partition, bucket: None, span, after: None, limit };
-                return self.emit(Output::Range { ticket, range });
+                let digests = Vec::new();
+                return self.list(Listing { id, first_leaf, n, range, digests });
             }
             ExchangeOutput::Push { key } => {
                 let Some(view) = &self.view else { return };
@@ -113,20 +123,28 @@ impl Replica {
         self.background.repairs.page_read();
     }
 
-    /// This node's digests of some neighbouring leaves.
+    fn list(&mut self, listing: Listing) {
+        let range = listing.range.clone();
+        let ticket = self.pending.ticket(Ticket::OwnDigests(listing));
+        self.emit(Output::Range { ticket, range });
+    }
+
+    /// A page of this node's digests of some neighbouring leaves.
     pub(crate) fn handle_own_digests(
         &mut self,
-        (id, first_leaf, n): (u64, u16, u8),
+        mut listing: Listing,
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
-        let Some(exchange) = self.background.repairs.exchange(id) else { return };
-        match result {
-            Ok(page) if page.until.is_none() => {
-                exchange.handle_own_digests(first_leaf, digests(page, &view, n));
-            }
-            _ => exchange.handle_failure(),
+        let Some(exchange) = self.background.repairs.exchange(listing.id) else { return };
+        let Ok(page) = result else { return exchange.handle_failure() };
+        let until = page.until.clone();
+        listing.digests.extend(digests(page, &view, listing.n));
+        if until.is_some() {
+            listing.range.after = until;
+            return self.list(listing);
         }
+        exchange.handle_own_digests(listing.first_leaf, listing.digests);
     }
 
     /// The record that a push is to send has been read.

@@ -10,6 +10,7 @@ use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
 
 use crate::StorageFault;
+use crate::exchange::Listing;
 
 /// Names one machine of this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +93,7 @@ pub(crate) enum Ticket {
     /// A page of a partition that is being read.
     Reading { partition: Partition },
     /// This node's side of some leaves of an exchange.
-    OwnDigests { id: u64, first_leaf: u16, n: u8 },
+    OwnDigests(Listing),
     /// A record fetched for an exchange is being merged.
     Pulled { id: u64, key: Key, theirs: Digest },
     /// A record that an exchange wants sent is being read.

@@ -154,9 +154,7 @@ impl Replica {
             Some(Ticket::ServeScan { reply }) => self.serve_scan(reply, result),
             Some(Ticket::ServeDigests { reply, n }) => self.serve_digests(reply, n, result),
             Some(Ticket::Reading { partition }) => self.handle_reading(now, partition, result),
-            Some(Ticket::OwnDigests { id, first_leaf, n }) => {
-                self.handle_own_digests((id, first_leaf, n), result);
-            }
+            Some(Ticket::OwnDigests(listing)) => self.handle_own_digests(listing, result),
             _ => {}
         }
     }

@@ -8,5 +8,6 @@ mod limits;
 mod messages;
 mod pacing;
 mod passing;
+mod repairs;
 mod requests;
 mod sloppy;
