@@ -79,8 +79,10 @@ pub struct ReadPlan {
     pub fallbacks: Vec<Target>,
     /// When it may answer.
     pub needs: Needs,
-    /// How long to wait before asking more nodes than needed, in microseconds.
+    /// How long to wait before asking more of the healthy nodes than needed, in microseconds.
     pub hedge_after_us: u64,
+    /// How long a primary may be silent before a fallback is asked in its place, in microseconds.
+    pub silent_after_us: u64,
     /// No repair is sent from then on (the longest that a version may be under way), on the monotonic
     /// clock.
     pub repair_until_us: u64,

@@ -16,7 +16,7 @@ use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
 use crate::held::merged;
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{Asker, HoldFor, OperationId, Purpose, Ticket};
-use crate::replica::{Operation, Replica};
+use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// A get under way.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ impl Replica {
             fallbacks,
             needs,
             hedge_after_us: self.usual_read.get_us(),
+            silent_after_us: SILENT_AFTER_US.max(2 * self.usual_read.get_us()),
             repair_until_us: self.ages.until_us(now),
             deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
         };

@@ -26,7 +26,7 @@ use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
 use crate::pending::{Asker, HoldFor, OperationId, Purpose, Ticket};
 use crate::reaper::remains;
-use crate::replica::{Operation, Replica};
+use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// A put that waits for the stored record of its key.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl Replica {
             fallbacks,
             needs,
             durability: props.durability,
-            hedge_after_us: self.usual_write.get_us(),
+            hedge_after_us: SILENT_AFTER_US.max(2 * self.usual_write.get_us()),
             send_until_us: self.ages.until_us(now),
             deadline_us,
         };

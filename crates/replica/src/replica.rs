@@ -32,6 +32,10 @@ use crate::wakes::Wakes;
 /// The longest a peer may take to answer one call before it is tried again or elsewhere.
 pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
 
+/// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
+/// far more than a healthy one takes, and little enough that a client hardly notices.
+pub(crate) const SILENT_AFTER_US: u64 = 200_000;
+
 /// One machine and what the replica knows about it.
 #[derive(Debug)]
 pub(crate) enum Operation {

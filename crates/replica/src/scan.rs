@@ -110,6 +110,7 @@ impl Replica {
             fallbacks,
             needs,
             hedge_after_us: 10 * self.usual_read.get_us(),
+            silent_after_us: u64::from(request.timeout_ms) * 1_000,
             repair_until_us: now.mono_us,
             deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
         };

@@ -65,7 +65,7 @@ pub enum RepairCause {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Gathering { hedge_at_us: u64 },
+    Gathering { hedge_at_us: u64, silent_at_us: u64 },
     Settling { until_us: u64 },
     Done,
 }
@@ -86,7 +86,10 @@ impl Get {
     pub fn new(now_us: u64, plan: ReadPlan) -> Self {
         let mut get = Self {
             candidates: Candidates::new(&plan),
-            phase: Phase::Gathering { hedge_at_us: now_us + plan.hedge_after_us },
+            phase: Phase::Gathering {
+                hedge_at_us: now_us + plan.hedge_after_us,
+                silent_at_us: now_us + plan.silent_after_us,
+            },
             merged: Merged::default(),
             outputs: VecDeque::new(),
             plan,
@@ -123,9 +126,16 @@ impl Get {
     pub fn handle_timeout(&mut self, now_us: u64) {
         match self.phase {
             Phase::Gathering { .. } if now_us >= self.plan.deadline_us => self.fail(now_us, true),
-            Phase::Gathering { hedge_at_us } if now_us >= hedge_at_us => {
-                self.phase = Phase::Gathering { hedge_at_us: u64::MAX };
-                self.candidates.replace_silent();
+            Phase::Gathering { hedge_at_us, mut silent_at_us } => {
+                // A slow primary is no silent one: a fallback in its place, which may know nothing,
+                // would cost the next get what it is promised.
+                if now_us >= silent_at_us {
+                    silent_at_us = u64::MAX;
+                    self.candidates.replace_silent();
+                } else if now_us < hedge_at_us {
+                    return;
+                }
+                self.phase = Phase::Gathering { hedge_at_us: u64::MAX, silent_at_us };
                 if self.ask_all() > 0 {
                     self.outputs.push_back(GetOutput::Hedged);
                 }
@@ -139,7 +149,9 @@ impl Get {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         match self.phase {
-            Phase::Gathering { hedge_at_us } => Some(hedge_at_us.min(self.plan.deadline_us)),
+            Phase::Gathering { hedge_at_us, silent_at_us } => {
+                Some(hedge_at_us.min(silent_at_us).min(self.plan.deadline_us))
+            }
             Phase::Settling { until_us } => Some(until_us),
             Phase::Done => None,
         }

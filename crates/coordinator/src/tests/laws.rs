@@ -345,6 +345,7 @@ proptest! {
             fallbacks: lists.fallbacks.clone(),
             needs: Needs { answers: r, primaries: pr, synced: 0 },
             hedge_after_us: HEDGE_US,
+            silent_after_us: 2 * HEDGE_US,
             repair_until_us: SEND_UNTIL_US,
             deadline_us: DEADLINE_US,
         };

@@ -33,6 +33,7 @@ fn start(r: u8) -> Scan {
         fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
         hedge_after_us: 10_000,
+        silent_after_us: 20_000,
         repair_until_us: 1_000_000,
         deadline_us: 1_000_000,
     };

@@ -23,6 +23,7 @@ fn plan(line: &str) -> ReadPlan {
         fallbacks: targets(fallbacks),
         needs: Needs::default(),
         hedge_after_us: 10_000,
+        silent_after_us: 20_000,
         repair_until_us: 800_000,
         deadline_us: 5_000_000,
     };
@@ -158,11 +159,13 @@ fn who_fails_is_replaced_by_the_next_and_who_is_silent_as_well() {
          -d: e
          +e 12: ok 12 a=stale
          done",
-        // The hedge asks the rest of the healthy ones, and a fallback for each that is silent.
+        // The hedge asks the rest of the healthy ones; a fallback is asked for each that is silent for
+        // longer.
         "abc|de r=3
          start: a
          +a 1: b c
-         @10: d e hedged
+         @10:
+         @20: d e hedged
          -d:
          +e 1:
          +b 1: ok 1
@@ -170,10 +173,12 @@ fn who_fails_is_replaced_by_the_next_and_who_is_silent_as_well() {
          done",
         "abc|de r=2
          start: a
-         @10: b c d hedged
+         @10: b c hedged
+         @20: d e hedged
          +b 1:
          +d 0: ok 1
          -a:
+         +e 0:
          +c 1: d<a=missing
          done",
         "abc|DE r=2
@@ -245,10 +250,11 @@ fn replicas_that_were_behind_are_repaired_and_fallbacks_only_with_a_primarys_rec
         "abc|d r=2
          start: a
          +a 1: b
-         @10: c d hedged
+         @10: c hedged
+         @20: d hedged
          +c 1: ok 1
          +d 0:
-         @510:
+         @520:
          done",
         "abC|d r=3 pr=3
          start: a b d c
