@@ -11,6 +11,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
 
 use crate::StorageFault;
 use crate::exchange::Listing;
+use crate::reaping::Burial;
 
 /// Names one machine of this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +106,9 @@ pub(crate) enum Ticket {
     /// The reaper reads a record.
     Grave(PlacedKey),
     /// A record that is to be reaped or pruned is read once more.
-    ReviseOwn { key: PlacedKey, expected: Digest, record: Option<EncodedRecord> },
+    Bury(Burial),
+    /// It is being reaped or pruned here.
+    Buried(Burial),
     /// Nobody waits.
     Nobody,
 }

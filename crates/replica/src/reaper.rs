@@ -101,13 +101,25 @@ impl Reaper {
         Self { reap_after_us, graves: BTreeMap::new(), due: BTreeSet::new(), ready: Vec::new() }
     }
 
-    /// A record that may be forgotten, from `due_us` on.
+    /// A record that may be forgotten, from `due_us` on. If there is no room the one that is due last
+    /// makes way: what expires in a month must not keep tombstones waiting.
     pub(crate) fn notice(&mut self, key: &PlacedKey, due_us: u64) {
-        if self.graves.len() < GRAVES_MAX && !self.graves.contains_key(key) {
-            let grave = Grave { due_us, settled: None, stage: Stage::Resting, tries: 0 };
-            self.graves.insert(key.clone(), grave);
-            self.due.insert((due_us, key.clone()));
+        if self.graves.contains_key(key) {
+            return;
         }
+        if self.graves.len() >= GRAVES_MAX {
+            let Some(last) = self.due.last().filter(|(last_us, _)| *last_us > due_us).cloned()
+            else {
+                return;
+            };
+            self.due.remove(&last);
+            self.graves.remove(&last.1);
+        }
+        // Else the whole message would be kept that the key came in.
+        let key = PlacedKey { key: key.key.detached(), ..key.clone() };
+        let grave = Grave { due_us, settled: None, stage: Stage::Resting, tries: 0 };
+        self.graves.insert(key.clone(), grave);
+        self.due.insert((due_us, key));
     }
 
     /// Whether something can be done now.
@@ -244,3 +256,6 @@ impl Reaper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

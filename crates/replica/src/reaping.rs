@@ -3,6 +3,8 @@
 //! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it, and
 //! durably only once the record is on its disk.
 
+use alloc::vec::Vec;
+
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
@@ -14,6 +16,19 @@ use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{Purpose, Ticket};
 use crate::reaper::{Remains, Rite, remains};
 use crate::replica::Replica;
+
+/// A record that is to be forgotten, first here and then by the other owners: what is on this node's disk
+/// may be older until then, and would come back after a crash.
+#[derive(Debug, Clone)]
+pub(crate) struct Burial {
+    key: PlacedKey,
+    /// What everyone holds.
+    pub(crate) expected: Digest,
+    /// What takes its place, if anything.
+    left: Option<EncodedRecord>,
+    /// The other owners.
+    owners: Vec<NodeId>,
+}
 
 impl Replica {
     /// Takes the next step of the reaper; false if there is none now.
@@ -31,31 +46,36 @@ impl Replica {
                     self.call(now, node, Purpose::Grave(key.clone()), request);
                 }
             }
-            Rite::Bury { digest, remains, owners } => {
-                self.bury(now, &key, digest, remains, &owners);
+            Rite::Bury { digest: expected, remains: left, owners } => {
+                let burial = Burial { key: key.clone(), expected, left, owners };
+                let ticket = self.pending.ticket(Ticket::Bury(burial));
+                self.emit(Output::Load { ticket, key });
             }
         }
         true
     }
 
-    /// All agree: what is left of the record takes its place, here and at the other owners. One that
-    /// misses it brings the record back by an exchange, and it is found again.
-    fn bury(
-        &mut self,
-        now: Now,
-        key: &PlacedKey,
-        expected: Digest,
-        left: Option<EncodedRecord>,
-        owners: &[NodeId],
-    ) {
+    /// All agree: what is left of the record takes its place here.
+    pub(crate) fn bury(&mut self, now: Now, burial: Burial, result: Result<Holding, StorageFault>) {
+        let Burial { key, expected, left, .. } = &burial;
+        let revised =
+            result.ok().and_then(|holding| revised(now, &holding, *expected, left.clone()));
+        if let Some(record) = revised {
+            let (key, expected) = (key.clone(), *expected);
+            let ticket = self.pending.ticket(Ticket::Buried(burial));
+            self.emit(Output::Revise { ticket, key, expected, record });
+        }
+    }
+
+    /// It has, on disk: the other owners are told. One that misses it brings the record back by an
+    /// exchange, and it is found again.
+    pub(crate) fn tell_buried(&mut self, now: Now, burial: Burial) {
+        let Burial { key, expected, left, owners } = burial;
         self.count(if left.is_some() { Counter::Pruned } else { Counter::Reaped });
         for node in owners {
             let (key, record) = (key.key.clone(), left.clone());
-            self.call(now, *node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
+            self.call(now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
         }
-        let ticket =
-            self.pending.ticket(Ticket::ReviseOwn { key: key.clone(), expected, record: left });
-        self.emit(Output::Load { ticket, key: key.clone() });
     }
 
     /// A record that may have nothing live is remembered for the reaper.
@@ -165,21 +185,6 @@ impl Replica {
                 self.emit(Output::Revise { ticket, key, expected, record });
             }
             Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),
-        }
-    }
-
-    /// This node's own record is revised as the others' are.
-    pub(crate) fn revise_own(
-        &mut self,
-        now: Now,
-        key: PlacedKey,
-        (expected, record): (Digest, Option<EncodedRecord>),
-        result: Result<Holding, StorageFault>,
-    ) {
-        let revised = result.ok().and_then(|holding| revised(now, &holding, expected, record));
-        if let Some(record) = revised {
-            let ticket = self.pending.ticket(Ticket::Nobody);
-            self.emit(Output::Revise { ticket, key, expected, record });
         }
     }
 }

@@ -37,9 +37,7 @@ impl Replica {
                 self.handle_pushing(now, (id, peer), key, result);
             }
             Some(Ticket::Grave(key)) => self.handle_grave(now, &key, result),
-            Some(Ticket::ReviseOwn { key, expected, record }) => {
-                self.revise_own(now, key, (expected, record), result);
-            }
+            Some(Ticket::Bury(burial)) => self.bury(now, burial, result),
             _ => {}
         }
     }
@@ -59,8 +57,16 @@ impl Replica {
             let change = Change::new(view.partitions(), key, n, before, after);
             self.background.trees.changed(key, change);
         }
-        if let Some(Ticket::Pulled { id, key, theirs }) = self.pending.ticket_of(ticket).cloned() {
-            self.handle_merged(id, &key, after, theirs);
+        match self.pending.ticket_of(ticket) {
+            Some(Ticket::Pulled { id, key, theirs }) => {
+                let (id, key, theirs) = (*id, key.clone(), *theirs);
+                self.handle_merged(id, &key, after, theirs);
+            }
+            // It was another record by then, and stays.
+            Some(Ticket::Buried(burial)) if before != Some(burial.expected) => {
+                self.pending.take_ticket(ticket);
+            }
+            _ => {}
         }
     }
 
@@ -79,7 +85,9 @@ impl Replica {
             Some(Ticket::ServeDelivery { reply }) => {
                 let window = self.background.window();
                 let response = refusal().unwrap_or(PeerResponse::Delivered { window });
-                self.count(Counter::Deliveries);
+                if result.is_ok() {
+                    self.count(Counter::Deliveries);
+                }
                 self.answer_peer(reply, response);
             }
             Some(Ticket::ServeSynced { reply }) => {
@@ -90,6 +98,7 @@ impl Replica {
                 let response = refusal().unwrap_or(PeerResponse::Revised(true));
                 self.answer_peer(reply, response);
             }
+            Some(Ticket::Buried(burial)) if result.is_ok() => self.tell_buried(now, burial),
             Some(Ticket::Hold { group }) => self.handle_held(now, group, result),
             Some(Ticket::Local { operation, durability }) => {
                 self.handle_own_write(now, operation, durability, &result);

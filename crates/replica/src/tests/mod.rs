@@ -8,6 +8,7 @@ mod limits;
 mod messages;
 mod pacing;
 mod passing;
+mod reaping;
 mod repairs;
 mod requests;
 mod sloppy;
