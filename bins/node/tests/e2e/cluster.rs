@@ -1,4 +1,4 @@
-//! Three real nodes with an authority of their own, and the tools pointed at them.
+//! Real nodes with an authority of their own, and the tools pointed at them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -32,13 +32,19 @@ impl Cluster {
 
     /// The same, with a say in how each node is started.
     pub(crate) fn start_with(adjust: impl Fn(&mut Node)) -> Self {
+        Self::start_many(3, adjust)
+    }
+
+    /// `count` nodes, `n1` and so on, each in a zone of its own, with a first layout.
+    pub(crate) fn start_many(count: usize, adjust: impl Fn(&mut Node)) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let mut cluster = Self { nodes: Vec::new(), folder, _turn: turn };
         run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(cluster.path("ca"))).ok();
-        for name in ["n1", "n2", "n3"] {
-            cluster.issue("node", name);
-            let mut node = Node::new(cluster.path(name), name);
+        for number in 1..=count {
+            let name = format!("n{number}");
+            cluster.issue("node", &name);
+            let mut node = Node::new(cluster.path(&name), &name);
             adjust(&mut node);
             let seeds: Vec<SocketAddr> = cluster.nodes.iter().filter_map(|n| n.address).collect();
             node.start(&seeds);
@@ -89,7 +95,12 @@ impl Cluster {
 
     /// The Rust client with the node at `index` as its only seed.
     pub(crate) async fn client(&self, index: usize) -> Client {
-        let path = self.path(format!("client-{index}.toml"));
+        self.client_as("client", index).await
+    }
+
+    /// The same with the certificate of another role.
+    pub(crate) async fn client_as(&self, role: &str, index: usize) -> Client {
+        let path = self.path(format!("{role}-{index}.toml"));
         let overrides = Overrides { profile: Some(path), ..Overrides::default() };
         let profile = Profile::load(overrides, &Surroundings::default()).unwrap();
         Client::connect(ClientConfig::from_profile(&profile).unwrap()).await.unwrap()
@@ -104,7 +115,8 @@ impl Cluster {
             }
             let status = said.json();
             let members = status["members"].as_array().unwrap();
-            members.len() == 3 && members.iter().all(|member| member["alive"] == true)
+            members.len() == self.nodes.len()
+                && members.iter().all(|member| member["alive"] == true)
         });
     }
 

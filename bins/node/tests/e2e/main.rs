@@ -5,11 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod away;
 mod cluster;
 mod crash;
 mod load;
+mod lost;
 mod node;
+mod observer;
 mod refusals;
+mod requests;
 mod siblings;
+mod steady;
 mod tools;
 mod words;

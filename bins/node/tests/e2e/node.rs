@@ -29,13 +29,16 @@ pub(crate) struct Node {
     pub(crate) address: Option<SocketAddr>,
     /// Its data directory is a file system of its own with so much room, gone when the process is.
     pub(crate) disk_mb: Option<u32>,
+    /// Options on its command line, such as `--limits-queue-inputs=64`.
+    pub(crate) options: Vec<String>,
     child: Option<Child>,
 }
 
 impl Node {
     /// A node with a folder that holds its certificate in `tls`.
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
-        Self { name: name.into(), folder, address: None, disk_mb: None, child: None }
+        let (address, disk_mb, options, child) = (None, None, Vec::new(), None);
+        Self { name: name.into(), folder, address, disk_mb, options, child }
     }
 
     /// Starts it and waits until it serves.
@@ -64,6 +67,7 @@ impl Node {
             .arg("run")
             .arg("--config")
             .arg(self.folder.join("node.toml"))
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -108,10 +112,29 @@ impl Node {
 
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("a running node");
-        let pid = Pid::from_child(&child);
-        kill_process(pid, Signal::TERM).unwrap();
-        child.wait().unwrap()
+        self.signal(Signal::TERM);
+        self.child.take().expect("a running node").wait().unwrap()
+    }
+
+    /// SIGSTOP: it is still there, and does nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(self.child.as_ref().expect("a running node"));
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Deletes its data directory, as a lost disk does. Its certificate stays.
+    pub(crate) fn lose_disk(&self) {
+        assert!(self.child.is_none(), "{} is running", self.name);
+        fs::remove_dir_all(self.folder.join("data")).unwrap();
     }
 
     /// Whether its process runs.

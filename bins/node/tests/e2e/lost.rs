@@ -1,0 +1,133 @@
+//! Records that a node has lost behind its back, some or all: comparing with the others restores them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use jedlik_client::protocol::Key;
+use jedlik_client::protocol::admin::RepairReport;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde_json::Value;
+
+use crate::cluster::{Cluster, wait_until};
+use crate::observer::{Observer, key};
+use crate::requests::{fill, size, w};
+use crate::tools::run;
+
+/// Of every value here.
+const VALUE_BYTES: usize = 1000;
+/// As `crates/storage` draws it in `redb_store.rs`.
+const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+
+#[test]
+fn a_node_that_lost_its_data_directory_is_filled_by_anti_entropy_alone() {
+    let mut cluster = Cluster::start_many(5, |_| {});
+    let observer = Observer::of(&cluster, 0);
+    let keys = filled(&cluster, &observer, size("JEDLIK_LOST_RECORDS", 2_000));
+    let owned = observer.owned_by(2, &keys);
+    cluster.kill(2);
+    cluster.nodes[2].lose_disk();
+    let before = observer.repairs();
+
+    let starting = Instant::now();
+    cluster.restart(2);
+    wait_until("all records are back", || {
+        observer.counter("buffer_records").get(&2).copied().unwrap_or(0)
+            + observer.counter("engine_records").get(&2).copied().unwrap_or(0)
+            >= owned as u64
+    });
+    let took = starting.elapsed();
+    observer.wait_until_settled(&keys);
+    cluster.wait_until_all_are_up(0);
+    run(cluster.admin(0).arg("repair")).ok();
+    let mut sum = RepairReport::default();
+    for (index, after) in observer.repairs() {
+        // The restarted node counts from 0.
+        let before = before.get(&index).filter(|_| index != 2).cloned().unwrap_or_default();
+        sum.exchanges += after.exchanges - before.exchanges;
+        sum.hash_requests += after.hash_requests - before.hash_requests;
+        sum.digest_requests += after.digest_requests - before.digest_requests;
+        sum.keys_compared += after.keys_compared - before.keys_compared;
+        sum.pulled += after.pulled - before.pulled;
+        sum.pushed += after.pushed - before.pushed;
+        sum.bytes += after.bytes - before.bytes;
+    }
+    println!("{owned} lost records of {VALUE_BYTES} B are back after {took:?}: {sum:?}");
+    assert!(sum.pulled + sum.pushed >= owned as u64, "somebody moved each of them: {sum:?}");
+    let gets: u64 = observer.counter("gets").values().sum();
+    assert_eq!(gets, 0, "nothing was read");
+}
+
+#[test]
+fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one_cycle() {
+    let mut cluster = Cluster::start_many(5, |_| {});
+    let observer = Observer::of(&cluster, 0);
+    let keys = filled(&cluster, &observer, size("JEDLIK_DAMAGE_RECORDS", 2_000));
+    let repair = |cluster: &Cluster| -> Value {
+        let mut command = cluster.admin(0);
+        run(command.args(["repair", "--node", "n3", "--json"])).ok().json()["all"].clone()
+    };
+    let quiet = repair(&cluster);
+
+    assert!(cluster.nodes[2].stop().success(), "a clean stop");
+    let wanted = size("JEDLIK_DAMAGED_RECORDS", 60);
+    let mut damaged = BTreeSet::new();
+    let files = cluster.nodes[2].data_files(|path| path.ends_with("records.redb"));
+    for file in &files {
+        damaged.extend(damage(file, wanted / files.len()));
+    }
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+    let starting = Instant::now();
+    let repaired = repair(&cluster);
+    let took = starting.elapsed();
+    println!("{} of {} records damaged, {took:?}: {repaired}", damaged.len(), keys.len());
+    println!("the same without damage: {quiet}");
+    assert_eq!(observer.unsettled(&keys), [].into());
+
+    let count = |report: &Value, name: &str| report[name].as_u64().unwrap();
+    let hit = damaged.len() as u64;
+    assert!(count(&repaired, "damaged") >= hit / 2, "half were altered, half removed");
+    assert!(count(&repaired, "pulled") >= hit, "each was pulled from another owner");
+    // Both other owners are compared with, and a leaf holds a few keys.
+    let compared = count(&repaired, "keys_compared");
+    assert!(compared <= 6 * hit, "{compared} keys compared for {hit} damaged ones");
+    let bytes = count(&repaired, "bytes").saturating_sub(count(&quiet, "bytes"));
+    let each = VALUE_BYTES as u64 + 4_000;
+    assert!(bytes <= hit * each, "{bytes} B more than without damage for {hit} records");
+}
+
+/// Puts so many keys, and waits until every owner has them.
+fn filled(cluster: &Cluster, observer: &Observer, count: usize) -> Vec<Key> {
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> = (0..count).map(|number| key("kept", number)).collect();
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
+    observer.wait_until_settled(&keys);
+    keys
+}
+
+/// Alters every other of `count` records of a stopped node's file, spread over it, and removes the rest.
+/// Which they were, in the engine's bytes.
+fn damage(file: &Path, count: usize) -> Vec<Vec<u8>> {
+    let database = Database::open(file).unwrap();
+    let reading = database.begin_read().unwrap();
+    let rows = reading.open_table(RECORDS).unwrap();
+    let keys: Vec<Vec<u8>> =
+        rows.range::<&[u8]>(..).unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
+    assert!(keys.len() >= count, "{} holds {} records", file.display(), keys.len());
+    let hit: Vec<Vec<u8>> = keys.iter().step_by(keys.len() / count).take(count).cloned().collect();
+    let writing = database.begin_write().unwrap();
+    {
+        let mut records = writing.open_table(RECORDS).unwrap();
+        for (number, key) in hit.iter().enumerate() {
+            let mut value = records.remove(key.as_slice()).unwrap().unwrap().value().to_vec();
+            if number % 2 == 0 {
+                // The last byte is the value's; the checksum is before it.
+                *value.last_mut().unwrap() ^= 1;
+                records.insert(key.as_slice(), value.as_slice()).unwrap();
+            }
+        }
+    }
+    writing.commit().unwrap();
+    hit
+}

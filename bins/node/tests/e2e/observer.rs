@@ -1,0 +1,165 @@
+//! What nodes hold, seen without a get: nothing that is looked at here is repaired by looking.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jedlik_client::protocol::Key;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation, RepairReport};
+use jedlik_client::{Client, NodeId};
+use tokio::runtime::Runtime;
+
+use crate::cluster::{Cluster, wait_until};
+use crate::requests::ANSWER_LIMIT;
+
+/// Keys that are explained at a time.
+const AT_ONCE: usize = 16;
+
+/// An admin's client, and the runtime that a test's requests run on.
+pub(crate) struct Observer {
+    pub(crate) runtime: Runtime,
+    client: Client,
+}
+
+impl Observer {
+    /// With the node at `index` as its only seed.
+    pub(crate) fn of(cluster: &Cluster, index: usize) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(cluster.client_as("admin", index));
+        Self { runtime, client }
+    }
+
+    /// What every node holds of each key; keys that nobody could explain now are left out.
+    pub(crate) fn explain(&self, keys: &[Key]) -> BTreeMap<Key, Explanation> {
+        let keys: Arc<[Key]> = keys.into();
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|first| {
+                let (client, keys) = (self.client.clone(), Arc::clone(&keys));
+                self.runtime.spawn(async move {
+                    let mut explained = Vec::new();
+                    for key in keys.iter().skip(first).step_by(AT_ONCE) {
+                        let request = AdminRequest::Explain { key: key.clone() };
+                        if let Ok(AdminResponse::Explained(answer)) =
+                            client.admin(request, None).await
+                        {
+                            explained.push((key.clone(), *answer));
+                        }
+                    }
+                    explained
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| self.runtime.block_on(worker).unwrap()).collect()
+    }
+
+    /// The indices of all nodes in the order of a key's preference list.
+    pub(crate) fn preference_list(&self, explained: &Explanation) -> Vec<usize> {
+        let mut ranked: Vec<(u16, usize)> =
+            explained.holders.iter().map(|holder| (holder.rank, self.index(holder.node))).collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// Of `wanted` keys called `NAME-0` and so on, those whose preference list passes the test.
+    pub(crate) fn keys_where(
+        &self,
+        name: &str,
+        wanted: usize,
+        passes: impl Fn(&[usize]) -> bool,
+    ) -> Vec<Key> {
+        let candidates: Vec<Key> = (0..wanted * 16).map(|number| key(name, number)).collect();
+        let explained = self.explain(&candidates).into_iter();
+        let fitting = explained.filter(|(_, found)| passes(&self.preference_list(found)));
+        let keys: Vec<Key> = fitting.map(|(key, _)| key).take(wanted).collect();
+        assert_eq!(keys.len(), wanted, "so many keys of {} lie so", wanted * 16);
+        keys
+    }
+
+    /// Waits until every owner of each key holds the same, and nobody holds a hint of it.
+    pub(crate) fn wait_until_settled(&self, keys: &[Key]) {
+        let mut left = keys.to_vec();
+        wait_until("every owner holds every version", || {
+            left = self.unsettled(&left).into_keys().collect();
+            left.is_empty()
+        });
+    }
+
+    /// The keys that are not settled, and why.
+    pub(crate) fn unsettled(&self, keys: &[Key]) -> BTreeMap<Key, String> {
+        let explained = self.explain(keys);
+        let reason = |key: &Key| match explained.get(key) {
+            None => Some("nobody can explain it".to_owned()),
+            Some(explained) => self.why_unsettled(explained),
+        };
+        keys.iter().filter_map(|key| Some((key.clone(), reason(key)?))).collect()
+    }
+
+    fn why_unsettled(&self, explained: &Explanation) -> Option<String> {
+        let merged = explained.merged.as_ref().map(|record| record.digest);
+        explained.holders.iter().find_map(|holder| {
+            let owner = holder.rank < u16::from(explained.n);
+            let why = match &holder.holds {
+                None => "does not answer",
+                Some(holds) if !holds.hints.is_empty() => "holds a hint",
+                Some(holds) if holds.damaged => "holds a damaged record",
+                Some(holds) if owner && holds.record.as_ref().map(|r| r.digest) != merged => {
+                    "is behind"
+                }
+                Some(_) => return None,
+            };
+            Some(format!("n{} {why}", self.index(holder.node) + 1))
+        })
+    }
+
+    /// The lengths of the values that all nodes together hold of each key.
+    pub(crate) fn lengths(&self, keys: &[Key]) -> BTreeMap<Key, BTreeSet<u32>> {
+        let lengths = |explained: Explanation| {
+            let siblings = explained.merged.into_iter().flat_map(|record| record.siblings);
+            siblings.filter_map(|sibling| sibling.value_bytes).collect()
+        };
+        let explained = self.explain(keys).into_iter();
+        explained.map(|(key, explained)| (key, lengths(explained))).collect()
+    }
+
+    /// How many of the keys the node at `index` is to hold.
+    pub(crate) fn owned_by(&self, index: usize, keys: &[Key]) -> usize {
+        let owns = |explained: &&Explanation| {
+            self.preference_list(explained)[..usize::from(explained.n)].contains(&index)
+        };
+        self.explain(keys).values().filter(owns).count()
+    }
+
+    /// A counter of every node that answers, by the node's index.
+    pub(crate) fn counter(&self, name: &str) -> BTreeMap<usize, u64> {
+        let told = self.runtime.block_on(self.client.stats(ANSWER_LIMIT));
+        let told = told.into_iter().filter_map(|(member, stats)| {
+            let counters = stats.ok()?.counters;
+            let (_, value) = counters.into_iter().find(|(counter, _)| counter == name)?;
+            Some((self.index(member.node), value))
+        });
+        told.collect()
+    }
+
+    /// What comparing with others has come to on each node since its start, by the node's index.
+    pub(crate) fn repairs(&self) -> BTreeMap<usize, RepairReport> {
+        let nodes: Vec<NodeId> = self.client.topology().members.iter().map(|m| m.node).collect();
+        let request = AdminRequest::RepairProgress;
+        let asked = self.client.ask_members(&nodes, &request, ANSWER_LIMIT);
+        let told = self.runtime.block_on(asked).into_iter();
+        let told = told.filter_map(|(member, answer)| match answer {
+            Ok(AdminResponse::Repair(report)) => Some((self.index(member.node), *report)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    fn index(&self, node: NodeId) -> usize {
+        let members = self.client.topology().members;
+        let member = members.into_iter().find(|member| member.node == node).unwrap();
+        member.name.strip_prefix('n').unwrap().parse::<usize>().unwrap() - 1
+    }
+}
+
+/// The key `NAME-NUMBER`.
+pub(crate) fn key(name: &str, number: usize) -> Key {
+    Key::new("carts", format!("{name}-{number}").as_str()).unwrap()
+}
