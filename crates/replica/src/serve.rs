@@ -5,7 +5,6 @@
 
 use alloc::format;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
@@ -160,8 +159,8 @@ impl Replica {
         self.emit(Output::Load { ticket, key });
     }
 
-    /// Keeps a record for others. What the first target's hint is given as local actor is that hint's
-    /// alone: the actor rule holds for it as for a record.
+    /// Keeps a record for others; a hint for this node itself is its record. What the first target's hint
+    /// is given as local actor is that hint's alone: the actor rule holds for it as for a record.
     pub(crate) fn hold(
         &mut self,
         now: Now,
@@ -170,18 +169,17 @@ impl Replica {
         targets: &[NodeId],
         durability: Durability,
     ) {
-        let targets: Vec<NodeId> =
-            targets.iter().copied().filter(|target| *target != self.config.me).collect();
-        let group = self.pending.hold(targets.len().max(1), whose);
-        if targets.is_empty() {
-            // A hint for this node itself is its record.
+        let me = self.config.me;
+        let targets = if targets.is_empty() { core::slice::from_ref(&me) } else { targets };
+        let group = self.pending.hold(targets.len(), whose);
+        for (place, target) in targets.iter().copied().enumerate() {
             let ticket = self.pending.ticket(Ticket::Hold { group });
-            let record = StoredRecord { local: None, ..record };
-            return self.emit(Output::Apply { ticket, key, record, durability });
-        }
-        for (place, target) in targets.into_iter().enumerate() {
+            if target == me {
+                let record = StoredRecord { local: None, record: record.record.clone() };
+                self.emit(Output::Apply { ticket, key: key.clone(), record, durability });
+                continue;
+            }
             self.count(Counter::HintsKept);
-            let ticket = self.pending.ticket(Ticket::Hold { group });
             let local = record.local.filter(|_| place == 0);
             let record = StoredRecord { local, record: record.record.clone() };
             let (key, since_ms) = (key.clone(), now.wall_ms);
