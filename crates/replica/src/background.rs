@@ -16,7 +16,7 @@ use jedlik_protocol::admin::{BackgroundChange, BackgroundReport, HintReport, Rep
 
 use crate::Tuning;
 use crate::reaper::Reaper;
-use crate::repair::{Errand, Repairs, With};
+use crate::repair::{Errand, Repairs, Turn, With};
 use crate::replica::Replica;
 use crate::trees::Trees;
 
@@ -145,8 +145,8 @@ impl Replica {
     }
 
     /// The cluster looks different: who is back, and what this shard owns.
-    pub(crate) fn handle_view(&mut self, now: Now, view: Arc<View>) {
-        let before = self.view.replace(Arc::clone(&view));
+    pub(crate) fn handle_view(&mut self, now: Now, view: &Arc<View>) {
+        let before = self.view.replace(Arc::clone(view));
         for member in view.members().filter(|member| member.node != self.config.me) {
             if view.is_alive(member.node) {
                 self.background.handoff.handle_up(now.mono_us, member.node);
@@ -163,7 +163,7 @@ impl Replica {
                 || before.other_replica_counts() != view.other_replica_counts()
         });
         if moved {
-            let owned = self.owned(&view);
+            let owned = self.owned(view);
             if before.is_some() {
                 self.background.trees.distrust();
             }
@@ -173,7 +173,7 @@ impl Replica {
             let back = view.members().map(|member| member.node);
             let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
             for node in back.collect::<Vec<_>>() {
-                self.compare_with(node, &view);
+                self.compare_with(node, view);
             }
         }
     }
@@ -198,7 +198,7 @@ impl Replica {
         };
         let errand = |partition| Errand { partition, scrub: false, with: With::One(node) };
         let owned: Vec<_> = self.background.trees.owned().filter(shared).map(errand).collect();
-        self.background.repairs.add(owned.into_iter());
+        self.background.repairs.add(Turn::First, owned.into_iter());
     }
 
     /// An admin wants partitions read and compared.
@@ -206,7 +206,7 @@ impl Replica {
         let wanted = |owned: &Partition| partition.is_none_or(|partition| partition == *owned);
         let errand = |partition| Errand { partition, scrub: true, with: With::All };
         let owned: Vec<_> = self.background.trees.owned().filter(wanted).map(errand).collect();
-        self.background.repairs.add(owned.into_iter());
+        self.background.repairs.add(Turn::First, owned.into_iter());
     }
 
     pub(crate) fn handle_background_change(&mut self, now: Now, change: BackgroundChange) {

@@ -207,7 +207,7 @@ impl Replica {
                 self.merge_pulled(id, key, known, record);
             }
             (ExchangeStep::Pull { key, .. }, PeerResponse::Read(None)) => {
-                exchange.handle_gone(&key)
+                exchange.handle_gone(&key);
             }
             (ExchangeStep::Push { key }, PeerResponse::Delivered { .. }) => {
                 exchange.handle_pushed(&key);

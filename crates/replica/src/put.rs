@@ -247,7 +247,7 @@ impl Replica {
             match mint(held, &put.request, &put.context, &put.props, now.wall_ms, fresh) {
                 Ok(minted) => {
                     let record = held.record.clone();
-                    self.run_put(now, id, key, put, minted, &record);
+                    self.run_put(now, id, key, &put, minted, &record);
                 }
                 Err(failure) => self.refuse(put.asker, failure),
             }
@@ -259,7 +259,7 @@ impl Replica {
         now: Now,
         id: OperationId,
         key: &PlacedKey,
-        put: WaitingPut,
+        put: &WaitingPut,
         minted: Minted,
         record: &Record,
     ) {
@@ -269,7 +269,7 @@ impl Replica {
         for _ in 0..minted.truncated {
             self.count(Counter::TruncatedEntries);
         }
-        if let Some(due_us) = self.reap_due_us(now, &put, record) {
+        if let Some(due_us) = self.reap_due_us(now, put, record) {
             self.background.reaper.notice(key, due_us);
         }
         let siblings = record.siblings().len();

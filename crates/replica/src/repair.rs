@@ -4,7 +4,8 @@
 //! read for long, then compare with other owners, for each N that a bucket has. Invariant: every owned
 //! partition has an errand in each round, and one that could not be finished gets another.
 
-use alloc::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use jedlik_antientropy::{Exchange, ExchangeOutput, Outcome};
@@ -20,7 +21,7 @@ use crate::trees::Trees;
 const RETRY_AFTER_US: u64 = 2_000_000;
 
 /// Whom to compare a partition with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum With {
     /// Every other owner.
     All,
@@ -31,12 +32,21 @@ pub(crate) enum With {
 }
 
 /// What is to be done about one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Errand {
     pub(crate) partition: Partition,
     /// Read all its records first, even if its tree is whole.
     pub(crate) scrub: bool,
     pub(crate) with: With,
+}
+
+/// When errands have their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Before all that wait: an admin asked for them, or a node is back.
+    First,
+    /// After all that wait.
+    Last,
 }
 
 /// What the repairs want done.
@@ -63,13 +73,15 @@ enum Stage {
     /// Its records are being read.
     Reading { errand: Errand, asked: bool },
     /// It is being compared, with one owner after the other.
-    Comparing { errand: Errand, left: Vec<(u8, NodeId)>, running: Option<Running> },
+    Comparing { errand: Errand, left: Vec<(u8, NodeId)>, running: Option<Box<Running>> },
 }
 
 /// All errands of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
     errands: VecDeque<Errand>,
+    /// The same, to tell which are waiting.
+    waiting: BTreeSet<Errand>,
     stage: Stage,
     next_round_us: u64,
     retry_us: Option<u64>,
@@ -90,23 +102,33 @@ impl Repairs {
         &mut self.report
     }
 
-    /// Adds errands; those that an admin asked for, or that a node's return brings, go first.
-    pub(crate) fn add(&mut self, errands: impl Iterator<Item = Errand>) {
+    /// Adds errands that are not waiting yet.
+    pub(crate) fn add(&mut self, turn: Turn, errands: impl Iterator<Item = Errand>) {
         let idle = self.errands.is_empty() && matches!(self.stage, Stage::Idle);
         if idle {
             self.report.partitions = 0;
         }
         for errand in errands {
-            if !self.errands.contains(&errand) {
-                self.errands.push_back(errand);
+            if self.waiting.insert(errand) {
+                match turn {
+                    Turn::First => self.errands.push_front(errand),
+                    Turn::Last => self.errands.push_back(errand),
+                }
                 self.report.partitions += 1;
             }
         }
     }
 
+    fn take(&mut self) -> Option<Errand> {
+        let errand = self.errands.pop_front()?;
+        self.waiting.remove(&errand);
+        Some(errand)
+    }
+
     /// Forgets what was planned, since other partitions are owned now, and begins a first round.
     pub(crate) fn restart(&mut self) {
         self.errands.clear();
+        self.waiting.clear();
         self.failed.clear();
         self.stage = Stage::Idle;
         self.next_round_us = 0;
@@ -127,7 +149,7 @@ impl Repairs {
         if self.retry_us.is_some_and(|retry_us| retry_us <= now_us) {
             self.retry_us = None;
             let failed = core::mem::take(&mut self.failed);
-            self.add(failed.into_iter());
+            self.add(Turn::Last, failed.into_iter());
         }
         if self.next_round_us > now_us || trees.owned().next().is_none() {
             return;
@@ -143,7 +165,7 @@ impl Repairs {
             let scrub = scrub_before_us.is_some_and(|before_us| read_us.unwrap_or(0) <= before_us);
             Errand { partition, scrub, with }
         });
-        self.add(round.collect::<Vec<_>>().into_iter());
+        self.add(Turn::Last, round);
     }
 
     /// The next step, if one can be taken now.
@@ -157,7 +179,7 @@ impl Repairs {
         loop {
             match &mut self.stage {
                 Stage::Idle => {
-                    let errand = self.errands.pop_front()?;
+                    let errand = self.take()?;
                     self.begin(errand, trees, view);
                 }
                 Stage::Reading { asked: true, .. } => return None,
@@ -173,7 +195,8 @@ impl Repairs {
                 }
                 Stage::Comparing { errand, left, running } => {
                     let errand = *errand;
-                    if let Some(Running { id, n, exchange }) = running {
+                    if let Some(running) = running {
+                        let Running { id, n, exchange } = running.as_mut();
                         if let Some(output) = exchange.poll_output() {
                             let (id, n) = (*id, *n);
                             let (peer, partition) = (exchange.peer(), errand.partition);
@@ -192,7 +215,7 @@ impl Repairs {
                     let Some(tree) = trees.whole(errand.partition, n) else { continue };
                     self.exchanges += 1;
                     let exchange = Exchange::new(peer, errand.partition, tree);
-                    *running = Some(Running { id: self.exchanges, n, exchange });
+                    *running = Some(Box::new(Running { id: self.exchanges, n, exchange }));
                 }
             }
         }
@@ -232,10 +255,8 @@ impl Repairs {
     /// The exchange of this number, while it is under way.
     pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
         match &mut self.stage {
-            Stage::Comparing { running: Some(Running { id, exchange, .. }), .. }
-                if *id == wanted =>
-            {
-                Some(exchange)
+            Stage::Comparing { running: Some(running), .. } if running.id == wanted => {
+                Some(&mut running.exchange)
             }
             _ => None,
         }
@@ -243,7 +264,8 @@ impl Repairs {
 
     fn end_exchange(&mut self, now_us: u64) {
         let Stage::Comparing { errand, running, .. } = &mut self.stage else { return };
-        let Some(Running { exchange, .. }) = running.take() else { return };
+        let Some(running) = running.take() else { return };
+        let exchange = &running.exchange;
         let (mut errand, report) = (*errand, exchange.report());
         self.report.hash_requests += report.hash_requests;
         self.report.digest_requests += report.digest_requests;
@@ -291,3 +313,6 @@ fn pairs(errand: Errand, view: &View) -> Vec<(u8, NodeId)> {
     }
     pairs
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ impl Replica {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.clock = self.ages.clock(now);
         match input {
-            Input::View(view) => self.handle_view(now, view),
+            Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
             Input::Peer { from: _, reply, layout, heard, request } => {
                 self.serve(now, Arrival { reply, layout, heard }, request);
@@ -103,7 +103,7 @@ impl Replica {
             }
             Input::PeerLost { node } => {
                 for call in self.pending.take_calls_to(node) {
-                    self.handle_lost(now, call);
+                    self.handle_lost(now, &call);
                 }
             }
             Input::Loaded { ticket, result } => self.handle_loaded(now, ticket, result),
@@ -133,7 +133,9 @@ impl Replica {
     /// When to give [`Input::Timeout`], in microseconds on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        let own = self.background.poll_timeout();
+        // Without a layout the background does nothing.
+        let has_layout = self.view.as_ref().is_some_and(|view| view.layout_version() > 0);
+        let own = self.background.poll_timeout().filter(|_| has_layout);
         [self.wakes.next(), self.pending.next_expiry(), own].into_iter().flatten().min()
     }
 
@@ -200,12 +202,12 @@ impl Replica {
     }
 
     /// A call that will not be answered.
-    fn handle_lost(&mut self, now: Now, call: PeerCall) {
+    fn handle_lost(&mut self, now: Now, call: &PeerCall) {
         self.emit(Output::Outcome { node: call.node, answered: false });
         let id = match &call.purpose {
             Purpose::Operation(id) => *id,
             Purpose::Delivery(key) => return self.handle_delivery_lost(now, call.node, key),
-            Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, &call),
+            Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
             Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
             Purpose::Nobody => return,
         };
@@ -224,7 +226,7 @@ impl Replica {
 
     fn handle_timeout(&mut self, now: Now) {
         while let Some(call) = self.pending.take_expired(now.mono_us) {
-            self.handle_lost(now, call);
+            self.handle_lost(now, &call);
         }
         while let Some(id) = self.wakes.pop_due(now.mono_us) {
             match self.operations.get_mut(&id) {

@@ -114,11 +114,12 @@ impl Cluster {
         cluster
     }
 
-    fn replica(&self, me: NodeId, life: u64) -> Replica {
+    /// What a node is told in one of its lives.
+    pub(super) fn config(me: NodeId, life: u64) -> Config {
         let mut random_seed = [0; 32];
         random_seed[..8].copy_from_slice(&me.0.to_le_bytes());
         random_seed[8..16].copy_from_slice(&life.to_le_bytes());
-        let config = Config {
+        Config {
             me,
             cluster: CLUSTER,
             incarnation: Incarnation(life),
@@ -127,13 +128,16 @@ impl Cluster {
             shards: 1,
             clock_start: (life << 40) + me.0,
             tuning: TUNING,
-        };
-        let mut replica = Replica::new(config);
+        }
+    }
+
+    fn replica(&self, me: NodeId, life: u64) -> Replica {
+        let mut replica = Replica::new(Self::config(me, life));
         replica.handle(self.now, Input::View(self.view(me)));
         replica
     }
 
-    fn view(&self, node: NodeId) -> Arc<View> {
+    pub(super) fn view(&self, node: NodeId) -> Arc<View> {
         self.membership[node.0 as usize - 1].view()
     }
 
@@ -295,6 +299,54 @@ impl Cluster {
                 let result = Ok(Holding { record, damaged, hints });
                 node.replica.handle(now, Input::Loaded { ticket, result });
             }
+            Output::Apply { .. }
+            | Output::Revise { .. }
+            | Output::Hold { .. }
+            | Output::Release { .. } => self.store(id, output),
+            Output::Hints { ticket, target, after, limit_records, .. } => {
+                let mut hints: Vec<HeldHint> = self.held_hints(id, target);
+                hints.retain(|hint| {
+                    let mark = HintMark { since_ms: hint.since_ms, key: hint.key.clone() };
+                    after.as_ref().is_none_or(|after| mark > *after)
+                });
+                let limit = limit_records as usize;
+                let end = hints.len() <= limit;
+                hints.truncate(limit);
+                let result = Ok(HintPage { hints, end });
+                self.node(id).replica.handle(now, Input::HintPage { ticket, result });
+            }
+            Output::Range { ticket, range } => {
+                let result = Ok(self.page(id, &range));
+                self.node(id).replica.handle(now, Input::Ranged { ticket, result });
+            }
+            Output::Request { to, id: call, layout, heard, request } => {
+                if self.down.contains(&to) {
+                    self.queue.push_back((id, Input::PeerLost { node: to }));
+                } else if !self.mute.contains(&to) {
+                    self.sent.push((id, to, request.clone()));
+                    self.next_reply += 1;
+                    let reply = self.next_reply;
+                    self.peer_replies.insert(reply, (id, call));
+                    let input = Input::Peer { from: id, reply, layout, heard, request };
+                    self.queue.push_back((to, input));
+                }
+            }
+            Output::AnswerPeer { reply, clock, response } => {
+                let (to, call) = self.peer_replies.remove(&reply).expect("one answer a request");
+                let input = Input::PeerAnswer { from: id, id: call, clock, response };
+                self.queue.push_back((to, input));
+            }
+            Output::AnswerClient { reply, response } => {
+                assert!(self.answers.insert(reply, response).is_none(), "one answer a request");
+            }
+            Output::Count(counter) => *self.counts.entry(counter).or_default() += 1,
+            Output::Outcome { .. } => {}
+        }
+    }
+
+    fn store(&mut self, id: NodeId, output: Output) {
+        let now = self.now;
+        match output {
             Output::Apply { ticket, key, record, .. } => {
                 let result = self.node(id).write_fault.clone().map_or(Ok(()), Err);
                 if result.is_ok() {
@@ -339,44 +391,7 @@ impl Cluster {
                 self.tell_totals(id, target);
                 self.applied(id, ticket, Ok(()));
             }
-            Output::Hints { ticket, target, after, limit_records, .. } => {
-                let mut hints: Vec<HeldHint> = self.held_hints(id, target);
-                hints.retain(|hint| {
-                    let mark = HintMark { since_ms: hint.since_ms, key: hint.key.clone() };
-                    after.as_ref().is_none_or(|after| mark > *after)
-                });
-                let limit = limit_records as usize;
-                let end = hints.len() <= limit;
-                hints.truncate(limit);
-                let result = Ok(HintPage { hints, end });
-                self.node(id).replica.handle(now, Input::HintPage { ticket, result });
-            }
-            Output::Range { ticket, range } => {
-                let result = Ok(self.page(id, &range));
-                self.node(id).replica.handle(now, Input::Ranged { ticket, result });
-            }
-            Output::Request { to, .. } if self.down.contains(&to) => {
-                self.queue.push_back((id, Input::PeerLost { node: to }));
-            }
-            Output::Request { to, .. } if self.mute.contains(&to) => {}
-            Output::Request { to, id: call, layout, heard, request } => {
-                self.sent.push((id, to, request.clone()));
-                self.next_reply += 1;
-                let reply = self.next_reply;
-                self.peer_replies.insert(reply, (id, call));
-                let input = Input::Peer { from: id, reply, layout, heard, request };
-                self.queue.push_back((to, input));
-            }
-            Output::AnswerPeer { reply, clock, response } => {
-                let (to, call) = self.peer_replies.remove(&reply).expect("one answer a request");
-                let input = Input::PeerAnswer { from: id, id: call, clock, response };
-                self.queue.push_back((to, input));
-            }
-            Output::AnswerClient { reply, response } => {
-                assert!(self.answers.insert(reply, response).is_none(), "one answer a request");
-            }
-            Output::Count(counter) => *self.counts.entry(counter).or_default() += 1,
-            Output::Outcome { .. } => {}
+            _ => {}
         }
     }
 

@@ -11,7 +11,7 @@ use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::peer::PeerRequest;
 
 use super::cluster::{Cluster, after, blind};
-use crate::Counter;
+use crate::{Counter, Input, Replica};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -81,6 +81,25 @@ fn records_changed_removed_and_damaged_behind_its_back_are_found_by_a_repair() {
     assert_eq!((report.damaged - before.damaged, report.failed - before.failed), (1, 0));
     assert!((1..=3).contains(&report.trees_corrected), "one for each partition: {report:?}");
     assert_eq!(report.pulled - before.pulled, 3, "what is whole does not travel");
+}
+
+#[test]
+fn trees_kept_over_a_clean_stop_are_compared_without_being_read_and_ask_for_no_wake_before() {
+    let mut cluster = Cluster::new(3, &[]);
+    fill(&mut cluster, "carts", 30);
+    cluster.run_for(ROUND_MS);
+    let trees = cluster.node(N3).replica.trees();
+    let mut replica = Replica::new(Cluster::config(N3, 1));
+    replica.restore_trees(&trees);
+    assert_eq!(replica.poll_timeout(), None, "there is no view yet, so a wake would be in vain");
+    let view = cluster.view(N3);
+    replica.handle(cluster.now, Input::View(view));
+    assert_eq!(replica.repair_report().building, 0);
+    cluster.node(N3).replica = replica;
+    cluster.step(N3, Input::Timeout);
+    cluster.run_for(REPAIR_MS);
+    let report = cluster.node(N3).replica.repair_report();
+    assert_eq!((report.exchanges, report.agreed), (16 * 2, 16 * 2), "{report:?}");
 }
 
 #[test]

@@ -4,12 +4,12 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Quorum;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{Durability, Quorum};
 
 use super::cluster::{Cluster, after, blind, key};
-use crate::Counter;
+use crate::{Counter, Input, Output};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -215,6 +215,46 @@ fn a_silent_primary_is_stood_in_for_after_the_hedge_delay() {
     cluster.run_for(15_000);
     assert_eq!(cluster.values(owners[1], "alice", 1), ["tea"]);
     assert!(cluster.nodes.iter().all(|node| node.hints.is_empty()));
+}
+
+/// Nodes may see a bucket's N change one after the other, so what is a fallback's to one is a primary's
+/// to another.
+#[test]
+fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
+    let mut cluster = Cluster::new(3, &[]);
+    let record = {
+        cluster.put(N1, blind("alice", "tea")).expect("a put");
+        cluster.held(N1, "alice").expect("a record")
+    };
+    let now = cluster.now;
+    let heard = Cluster::config(N2, 1).clock_start + now.mono_us;
+    let request = PeerRequest::Hint {
+        key: key("alice"),
+        record,
+        targets: [N2, N3].into(),
+        durability: Durability::Synced,
+    };
+    let replica = &mut cluster.node(N2).replica;
+    replica.handle(now, Input::Peer { from: N1, reply: 9, layout: 1, heard, request });
+    let (mut tickets, mut held) = (Vec::new(), Vec::new());
+    while let Some(output) = replica.poll_output() {
+        match output {
+            Output::Apply { ticket, .. } => tickets.push(ticket),
+            Output::Hold { ticket, target, .. } => {
+                tickets.push(ticket);
+                held.push(target);
+            }
+            Output::Count(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((tickets.len(), held), (2, [N3].into()));
+    for (place, ticket) in tickets.into_iter().enumerate() {
+        replica.handle(now, Input::Applied { ticket, result: Ok(()) });
+        let answer = core::iter::from_fn(|| replica.poll_output())
+            .find(|output| matches!(output, Output::AnswerPeer { .. }));
+        assert_eq!(answer.is_some(), place == 1, "it answers once both are safe");
+    }
 }
 
 #[test]
