@@ -1,7 +1,8 @@
 //! What waits for one shard, and how much of it may.
 //!
-//! Invariant: requests are refused past the limit, answers past twice the limit; what the shard is owed
-//! by its own node (completions, views, orders) is never refused, and is bounded by what it asked for.
+//! Invariant: requests are refused past the limits, in number and in bytes, answers past twice the limits;
+//! what the shard is owed by its own node (completions, views, orders) is never refused, and is bounded by
+//! what it asked for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +13,10 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::LayoutVersion;
 use jedlik_protocol::admin::BackgroundChange;
-use jedlik_protocol::client::ClientRequest;
+use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_storage::Completion;
+use jedlik_vclock::Content;
 use tokio::sync::oneshot;
 
 use crate::reply::Origin;
@@ -34,58 +36,121 @@ pub(crate) enum Mail {
     Close,
 }
 
+impl Mail {
+    /// What it carries of clients' data: the rest is small.
+    pub(crate) fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Client { request, .. } => client_bytes(request),
+            Self::Peer { request, .. } => peer_bytes(request),
+            Self::PeerAnswer { response: PeerResponse::Read(Some(record)), .. } => {
+                record.bytes().len()
+            }
+            _ => 0,
+        }
+    }
+}
+
+pub(crate) fn client_bytes(request: &ClientRequest) -> usize {
+    match request {
+        ClientRequest::Put(PutRequest { content: Content::Value(value), .. }) => value.len(),
+        _ => 0,
+    }
+}
+
+pub(crate) fn peer_bytes(request: &PeerRequest) -> usize {
+    match request {
+        PeerRequest::Write { record, .. }
+        | PeerRequest::Hint { record, .. }
+        | PeerRequest::Deliver { record, .. } => record.bytes().len(),
+        PeerRequest::Forward(request) => client_bytes(request),
+        _ => 0,
+    }
+}
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InboxLimits {
+    pub(crate) inputs: usize,
+    pub(crate) bytes: usize,
+}
+
 /// The sending end of a shard's queue; clones share it.
 #[derive(Clone)]
 pub(crate) struct Inbox {
     sender: mpsc::Sender<Mail>,
-    waiting: Arc<AtomicUsize>,
-    limit: usize,
+    waiting: Arc<Waiting>,
+    limits: InboxLimits,
 }
 
 /// The shard's end.
 pub(crate) struct InboxReader {
     receiver: mpsc::Receiver<Mail>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
 }
 
-/// A queue that holds `limit` requests.
-pub(crate) fn inbox(limit: usize) -> (Inbox, InboxReader) {
+/// What waits.
+#[derive(Debug, Default)]
+struct Waiting {
+    inputs: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    fn add(&self, bytes: usize) {
+        self.inputs.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.inputs.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// An empty queue.
+pub(crate) fn inbox(limits: InboxLimits) -> (Inbox, InboxReader) {
     let (sender, receiver) = mpsc::channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    (Inbox { sender, waiting: Arc::clone(&waiting), limit }, InboxReader { receiver, waiting })
+    let waiting = Arc::new(Waiting::default());
+    (Inbox { sender, waiting: Arc::clone(&waiting), limits }, InboxReader { receiver, waiting })
 }
 
 impl Inbox {
     /// Puts in a request, or gives it back if too much waits.
     #[must_use]
     pub(crate) fn offer(&self, mail: Mail) -> Option<Mail> {
-        self.put(mail, self.limit)
+        self.put(mail, 1)
     }
 
     /// Puts in a peer's answer, or gives it back if far too much waits: its request then times out.
     #[must_use]
     pub(crate) fn offer_answer(&self, mail: Mail) -> Option<Mail> {
-        self.put(mail, self.limit * 2)
+        self.put(mail, 2)
     }
 
     /// Puts in what must not be refused.
     pub(crate) fn push(&self, mail: Mail) {
         // A shard that has gone needs nothing any more.
-        let _gone = self.put(mail, usize::MAX);
+        let _gone = self.send(mail);
     }
 
     /// How much waits.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.inputs.load(Ordering::Relaxed)
     }
 
-    fn put(&self, mail: Mail, limit: usize) -> Option<Mail> {
-        if self.waiting.load(Ordering::Relaxed) >= limit {
-            return Some(mail);
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+    /// Puts something in unless so many times the limits wait already.
+    fn put(&self, mail: Mail, times: usize) -> Option<Mail> {
+        let InboxLimits { inputs, bytes } = self.limits;
+        let full = self.waiting.inputs.load(Ordering::Relaxed) >= inputs * times
+            || self.waiting.bytes.load(Ordering::Relaxed) >= bytes * times;
+        if full { Some(mail) } else { self.send(mail) }
+    }
+
+    fn send(&self, mail: Mail) -> Option<Mail> {
+        let bytes = mail.carried_bytes();
+        self.waiting.add(bytes);
         let returned = self.sender.send(mail).err()?;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiting.subtract(bytes);
         Some(returned.0)
     }
 }
@@ -109,8 +174,8 @@ impl InboxReader {
     }
 
     fn counted(&self, mail: Option<Mail>) -> Option<Mail> {
-        if mail.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Some(mail) = &mail {
+            self.waiting.subtract(mail.carried_bytes());
         }
         mail
     }
@@ -121,8 +186,23 @@ mod tests {
     use std::time::Duration;
 
     use jedlik_hashing::NodeId;
+    use jedlik_protocol::peer::PeerResponse;
+    use jedlik_protocol::{EncodedRecord, Record};
+    use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
-    use super::{Mail, inbox};
+    use super::{InboxLimits, Mail, inbox};
+
+    fn large(length: usize) -> Record {
+        let mut record = Record::new();
+        let write = Write {
+            write_id: WriteId(1),
+            written_at_ms: 1,
+            expires_at_ms: None,
+            content: Content::Value(vec![0; length].into()),
+        };
+        record.put(&VectorClock::new(), ActorId(1), write);
+        record
+    }
 
     fn mail() -> Mail {
         Mail::PeerLost { node: NodeId(1) }
@@ -130,7 +210,7 @@ mod tests {
 
     #[test]
     fn requests_are_refused_at_the_limit_answers_at_twice_the_limit_and_orders_never() {
-        let (inbox, reader) = inbox(2);
+        let (inbox, reader) = inbox(InboxLimits { inputs: 2, bytes: 1_000 });
         assert!(inbox.offer(mail()).is_none() && inbox.offer(mail()).is_none());
         assert!(inbox.offer(mail()).is_some());
         assert!(inbox.offer_answer(mail()).is_none() && inbox.offer_answer(mail()).is_none());
@@ -144,8 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn a_few_large_requests_fill_the_queue_as_many_small_ones_do() {
+        let (inbox, reader) = inbox(InboxLimits { inputs: 100, bytes: 1_000 });
+        let record = EncodedRecord::encode(&large(600));
+        let answer = || Mail::PeerAnswer {
+            from: NodeId(1),
+            id: 1,
+            clock: 1,
+            response: PeerResponse::Read(Some(record.clone())),
+        };
+        assert!(inbox.offer(answer()).is_none() && inbox.offer(answer()).is_none());
+        assert!(inbox.offer(mail()).is_some(), "more than 1,000 bytes wait");
+        assert!(inbox.offer_answer(mail()).is_none(), "an answer may still come");
+        assert!(reader.next_now().is_some());
+        assert!(inbox.offer(mail()).is_none());
+    }
+
+    #[test]
     fn a_reader_waits_no_longer_than_it_may_and_ends_with_its_last_sender() {
-        let (inbox, reader) = inbox(1);
+        let (inbox, reader) = inbox(InboxLimits { inputs: 1, bytes: 1_000 });
         assert!(reader.next(Some(Duration::from_millis(1))).is_none());
         drop(inbox);
         assert!(matches!(reader.next(None), Some(Mail::Close)));

@@ -53,31 +53,39 @@ fn too_long(length: usize, limit: usize) -> Failure {
     Failure::new(ErrorCode::RecordTooLarge, message)
 }
 
-/// The origins of one shard's open requests.
+/// The origins of one shard's open requests, and how much of clients' data these carry.
 pub(crate) struct Replies {
     next: u64,
-    origins: HashMap<u64, Origin>,
+    origins: HashMap<u64, (Origin, usize)>,
+    bytes: usize,
     open: Arc<AtomicUsize>,
 }
 
 impl Replies {
     /// None yet; `open` shows others how many there are.
     pub(crate) fn new(open: Arc<AtomicUsize>) -> Self {
-        Self { next: 0, origins: HashMap::new(), open }
+        Self { next: 0, origins: HashMap::new(), bytes: 0, open }
     }
 
-    /// Remembers `origin` under a new number.
-    pub(crate) fn add(&mut self, origin: Origin) -> u64 {
+    /// How much the open requests carry.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Remembers `origin` under a new number; its request carries so many bytes.
+    pub(crate) fn add(&mut self, origin: Origin, bytes: usize) -> u64 {
         self.next += 1;
-        self.origins.insert(self.next, origin);
+        self.origins.insert(self.next, (origin, bytes));
+        self.bytes += bytes;
         self.open.store(self.origins.len(), Ordering::Relaxed);
         self.next
     }
 
     /// Whose number this is; once.
     pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
-        let origin = self.origins.remove(&reply);
+        let (origin, bytes) = self.origins.remove(&reply)?;
+        self.bytes -= bytes;
         self.open.store(self.origins.len(), Ordering::Relaxed);
-        origin
+        Some(origin)
     }
 }

@@ -23,7 +23,7 @@ use tracing::{error, warn};
 use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::fatal::EndsProcess;
-use crate::inbox::{Inbox, InboxReader, Mail};
+use crate::inbox::{Inbox, InboxReader, Mail, client_bytes, peer_bytes};
 use crate::membership_task::Event;
 use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
@@ -42,9 +42,19 @@ const TREES: &str = "trees";
 /// In an answer that the replica did not make: it tells no clock.
 pub(crate) const UNTOLD: u64 = 0;
 
+/// How much of one shard's may be under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShardLimits {
+    /// Requests that it coordinates.
+    pub(crate) operations: usize,
+    /// Values and records in requests that have not been answered.
+    pub(crate) open_bytes: usize,
+}
+
 /// What a shard shares with the rest of the node.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
+    pub(crate) limits: ShardLimits,
     pub(crate) clock: Clock,
     pub(crate) peers: Arc<Peers>,
     pub(crate) membership: mpsc::Sender<Event>,
@@ -191,7 +201,7 @@ impl ShardDriver {
             }
             Mail::Client { origin, request } => match self.room_for(&request) {
                 Ok(()) => {
-                    let reply = self.replies.add(origin);
+                    let reply = self.replies.add(origin, client_bytes(&request));
                     self.feed(now, Input::Client { reply, request });
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
@@ -199,7 +209,7 @@ impl ShardDriver {
             Mail::Peer { from, origin, layout, heard, request } => {
                 match self.room_to_coordinate(&request) {
                     Ok(()) => {
-                        let reply = self.replies.add(origin);
+                        let reply = self.replies.add(origin, peer_bytes(&request));
                         self.feed(now, Input::Peer { from, reply, layout, heard, request });
                     }
                     Err(full) => {
@@ -224,8 +234,18 @@ impl ShardDriver {
         true
     }
 
-    /// A put is refused before it is minted if storage could not take it: nothing was done then.
+    /// A request is refused before anything was done for it if too much is under way already, and a put
+    /// before it is minted if storage could not take it.
     fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
+        let ShardLimits { operations, open_bytes } = self.around.limits;
+        let (under_way, bytes) = (self.replica.operations(), self.replies.bytes());
+        if under_way >= operations || bytes >= open_bytes {
+            let message = format!(
+                "the node is at work on {under_way} requests with {bytes} bytes; nothing was done, \
+                 try again"
+            );
+            return Err(Failure::new(ErrorCode::Overloaded, message));
+        }
         if !matches!(request, ClientRequest::Put(_)) {
             return Ok(());
         }

@@ -25,11 +25,15 @@ use crate::membership_task::{MembershipTask, decode_state};
 use crate::node::Node;
 use crate::peers::Peers;
 use crate::router::{Phase, Router};
-use crate::shard::{RunningShard, Surroundings};
+use crate::shard::{RunningShard, ShardLimits, Surroundings};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
 
 /// Events that may wait for membership; past it they are refused or, for outcomes, dropped.
 const MEMBERSHIP_QUEUE: usize = 1024;
+
+/// Requests that a shard may be at work on for each that may wait: many go on after their answer, for
+/// replicas that are slow.
+const OPERATIONS_PER_INPUT: usize = 4;
 
 /// Starts a node. See [`Node::start`].
 pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
@@ -45,7 +49,15 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
         Arc::new(Router::new(inboxes.clone(), membership.clone(), seen, Arc::clone(&peers)));
     let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
     let endpoint = Endpoint::bind(config.listen, &credentials, handler)?;
-    let around = Surroundings { clock, peers: Arc::clone(&peers), membership: membership.clone() };
+    let around = Surroundings {
+        limits: ShardLimits {
+            operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
+            open_bytes: config.limits.queue_bytes / shards.len().max(1),
+        },
+        clock,
+        peers: Arc::clone(&peers),
+        membership: membership.clone(),
+    };
     let shards = me.run_shards(config, shards, &dir, &around)?;
     let (failed_sender, failed) = oneshot::channel();
     let mut task = MembershipTask {

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Engine};
 use crate::error::NodeError;
-use crate::inbox::{Inbox, InboxReader, Mail, inbox};
+use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
 
 /// The most shards that a new directory gets unless its configuration says more.
 const SHARDS_DEFAULT_MAX: usize = 16;
@@ -80,7 +80,8 @@ fn open_shard(
         ..ShardOptions::new(identity, folder.join("journal"))
     };
     let engine = open_engine(config, &folder, share(config.storage.cache_bytes))?;
-    let (inbox, reader) = inbox(config.limits.queue_inputs);
+    let (inputs, bytes) = (config.limits.queue_inputs, share(config.limits.queue_bytes));
+    let (inbox, reader) = inbox(InboxLimits { inputs, bytes });
     let completions = inbox.clone();
     let completed = Box::new(move |done| completions.push(Mail::Completed(done)));
     let (storage, recovery) = Shard::open(options, engine, completed)?;

@@ -91,6 +91,9 @@ pub struct StorageLimits {
 pub struct Limits {
     /// Inputs waiting for one shard.
     pub queue_inputs: usize,
+    /// Bytes of values and records that wait for the shards, all of them together; and as much again
+    /// may be under way.
+    pub queue_bytes: usize,
     /// How long accepted requests may go on in a stopping node.
     pub stop: Duration,
     /// How old a message may be that changes something.

@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 28] = [
+pub const OPTIONS: [ConfigOption; 29] = [
     option(
         "data_dir",
         None,
@@ -159,6 +159,13 @@ pub const OPTIONS: [ConfigOption; 28] = [
         Some("4096"),
         "a whole number from 16 to 1048576",
         "Requests and messages that may wait for one shard; past it they are refused as overload",
+    ),
+    option(
+        "limits.queue_bytes",
+        Some("134217728"),
+        "a number of bytes from 1048576",
+        "Values and records that may wait for the shards, all of them together, and as much again in \
+         requests under way; past it requests are refused as overload",
     ),
     option(
         "limits.stop_ms",
