@@ -113,6 +113,8 @@ fn a_coordinator_keeps_what_no_fallback_is_left_for() {
     assert_eq!(answer.acknowledged, 2);
     let keepers: Vec<_> = [N1, N2].map(|node| cluster.hinted(node, "alice")).concat();
     assert_eq!(keepers, [N3]);
+    let kept: Vec<_> = cluster.nodes.iter().flat_map(|node| node.hints.values()).collect();
+    assert_eq!(kept[0].record.local, None, "the actor is that of the coordinator's record");
     cluster.notice_up(N3);
     cluster.run_for(HANDOFF_MS);
     assert_eq!(cluster.held(N3, "alice"), cluster.held(N1, "alice"));
