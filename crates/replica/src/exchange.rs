@@ -8,6 +8,7 @@ use jedlik_antientropy::ExchangeOutput;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
+use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
@@ -214,6 +215,11 @@ impl Replica {
             }
             (ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key }, _) => {
                 exchange.handle_record_failure(&key);
+            }
+            (ExchangeStep::Hashes { .. }, PeerResponse::Refused(failure))
+                if failure.code == ErrorCode::NotReady =>
+            {
+                self.background.repairs.put_off(id);
             }
             (ExchangeStep::Hashes { .. } | ExchangeStep::Digests { .. }, _) => {
                 exchange.handle_failure();

@@ -64,6 +64,8 @@ struct Running {
     id: u64,
     n: u8,
     exchange: Exchange,
+    /// The peer's tree is not whole yet: that is no failure.
+    put_off: bool,
 }
 
 #[derive(Debug, Default)]
@@ -196,7 +198,7 @@ impl Repairs {
                 Stage::Comparing { errand, left, running } => {
                     let errand = *errand;
                     if let Some(running) = running {
-                        let Running { id, n, exchange } = running.as_mut();
+                        let Running { id, n, exchange, .. } = running.as_mut();
                         if let Some(output) = exchange.poll_output() {
                             let (id, n) = (*id, *n);
                             let (peer, partition) = (exchange.peer(), errand.partition);
@@ -215,7 +217,8 @@ impl Repairs {
                     let Some(tree) = trees.whole(errand.partition, n) else { continue };
                     self.exchanges += 1;
                     let exchange = Exchange::new(peer, errand.partition, tree);
-                    *running = Some(Box::new(Running { id: self.exchanges, n, exchange }));
+                    *running =
+                        Some(Box::new(Running { id: self.exchanges, n, exchange, put_off: false }));
                 }
             }
         }
@@ -262,6 +265,16 @@ impl Repairs {
         }
     }
 
+    /// The peer of an exchange has to read its records first: it is tried again later.
+    pub(crate) fn put_off(&mut self, wanted: u64) {
+        if let Stage::Comparing { running: Some(running), .. } = &mut self.stage
+            && running.id == wanted
+        {
+            running.put_off = true;
+            running.exchange.handle_failure();
+        }
+    }
+
     fn end_exchange(&mut self, now_us: u64) {
         let Stage::Comparing { errand, running, .. } = &mut self.stage else { return };
         let Some(running) = running.take() else { return };
@@ -277,7 +290,7 @@ impl Repairs {
             self.report.agreed += u64::from(report.agreed);
         }
         if !report.complete {
-            self.report.failed += 1;
+            self.report.failed += u64::from(!running.put_off);
             errand.with = With::One(exchange.peer());
             errand.scrub = false;
             self.again(now_us, errand);

@@ -227,3 +227,27 @@ fn a_round_waits_for_a_node_that_does_not_answer_no_longer_than_for_a_call() {
     assert_eq!(records(&cluster, N3, &names), records(&cluster, N1, &names));
     assert_eq!(cluster.node(N3).replica.repair_report().failed, 0);
 }
+
+#[test]
+fn a_peer_that_still_reads_its_records_is_no_failure_and_is_compared_later() {
+    let mut cluster = Cluster::new(3, &[]);
+    let names = fill(&mut cluster, "carts", 20);
+    cluster.run_for(ROUND_MS);
+    let paused = |paused| BackgroundChange { paused: Some(paused), ..BackgroundChange::default() };
+    let (now, view) = (cluster.now, cluster.view(N3));
+    let node = cluster.node(N3);
+    node.disk.clear();
+    node.replica = Replica::new(Cluster::config(N3, 2));
+    node.replica.handle(now, Input::SetBackground(paused(true)));
+    node.replica.handle(now, Input::View(view));
+    cluster.step(N1, Input::Repair { partition: None });
+    cluster.run_for(ROUND_MS);
+    let report = cluster.node(N1).replica.repair_report();
+    assert_eq!((report.failed, report.pushed), (0, 0), "{report:?}");
+    assert_eq!(records(&cluster, N3, &names), Vec::from_iter(names.iter().map(|_| None)));
+    cluster.step(N3, Input::SetBackground(paused(false)));
+    cluster.run_for(REPAIR_MS);
+    assert_eq!(records(&cluster, N3, &names), records(&cluster, N1, &names));
+    let report = cluster.node(N1).replica.repair_report();
+    assert_eq!((report.failed, report.done), (0, report.partitions), "{report:?}");
+}
