@@ -15,9 +15,10 @@ use crate::Counter;
 use crate::pending::{Asker, OperationId, Purpose};
 use crate::replica::{Operation, Replica};
 
-/// How long a node may be silent before the next one is asked as well: more than a busy disk takes, and
-/// little enough that a client does not notice a node that stands still.
-const HEDGE_AFTER_US: u64 = 100_000;
+/// How long a node may be silent before the next one is asked as well. Far more than a busy disk takes,
+/// since two coordinators give one put two versions, and who has seen one of them leaves the other beside
+/// its own next write; yet a client hardly notices a node that stands still.
+const HEDGE_AFTER_US: u64 = 250_000;
 
 /// A request on its way to a coordinator.
 #[derive(Debug)]

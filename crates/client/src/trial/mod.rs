@@ -146,13 +146,16 @@ impl<'a, N: Nodes> Trial<'a, N> {
         Some((target, share))
     }
 
-    /// Whether another node may be asked beside those that were.
+    /// Whether another node may be asked beside those that were. A write goes past a node only if that
+    /// says nothing to anybody: two coordinators would each give it a version, and who has seen one of
+    /// them leaves the other beside its own next write.
     fn may_hedge<F: Future>(&self, now: Instant, race: &Race<F>) -> bool {
         if self.wish.repeat != Repeat::Freely || matches!(self.wish.aim, Aim::Node(_)) {
             return false;
         }
         let gone = race.attempts().any(|attempt| self.is_gone(attempt, now));
-        gone || !race.is_full() && self.nodes.may_hedge()
+        let changes = race.attempts().any(|attempt| attempt.changes);
+        gone || !changes && !race.is_full() && self.nodes.may_hedge()
     }
 
     /// Whether an attempt's node is late and says nothing to anybody.
@@ -179,7 +182,8 @@ impl<'a, N: Nodes> Trial<'a, N> {
 
     fn delay(&self, target: Target, request: &ClientRequest) -> Duration {
         match self.wish.aim {
-            Aim::Key(_) => self.nodes.delay(target) + allowance_for_size(request),
+            Aim::Key(_) if changes(request) => DELAY_MAX + allowance_for_size(request),
+            Aim::Key(_) => self.nodes.delay(target),
             // Pages and reports have no usual time.
             Aim::Partition(_) | Aim::Any | Aim::Node(_) => DELAY_MAX,
         }

@@ -145,18 +145,30 @@ impl Nodes for Scripted {
 
 /// Runs a request that changes something, as one for a key: attempts of a second, five in all.
 async fn ask(nodes: &Scripted, repeat: Repeat) -> Result<ClientResponse, ClientError> {
+    ask_for(nodes, repeat, ClientRequest::Admin(AdminRequest::Commit { plan: Digest(1) })).await
+}
+
+/// As [`ask`], for a request that changes nothing.
+async fn look(nodes: &Scripted) -> Result<ClientResponse, ClientError> {
+    ask_for(nodes, Repeat::Freely, ClientRequest::Topology).await
+}
+
+async fn ask_for(
+    nodes: &Scripted,
+    repeat: Repeat,
+    request: ClientRequest,
+) -> Result<ClientResponse, ClientError> {
     let key = Key::new("b", "k").unwrap();
     let timeout = Duration::from_secs(5);
     let wish = Wish { aim: Aim::Key(&key), repeat, timeout };
     let budget = Budget::new(now(), timeout, Duration::from_secs(1));
-    let commit = |_| ClientRequest::Admin(AdminRequest::Commit { plan: Digest(1) });
-    run(nodes, wish, budget, commit).await
+    run(nodes, wish, budget, |_| request.clone()).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_answers_in_time_is_the_only_one_asked() {
     let nodes = Scripted::new(&[Habit::After(149), Habit::After(1)]);
-    ask(&nodes, Repeat::Freely).await.unwrap();
+    look(&nodes).await.unwrap();
     assert_eq!(nodes.asked(), [(0, 1)]);
     assert_eq!(*nodes.took.lock().unwrap(), [(1, 149)]);
     assert!(nodes.doubted().is_empty());
@@ -180,7 +192,7 @@ async fn silent_nodes_cost_their_delays_and_not_their_shares() {
     ];
     for (habits, asked, took, doubted) in cases {
         let nodes = Scripted::new(habits);
-        ask(&nodes, Repeat::Freely).await.unwrap();
+        look(&nodes).await.unwrap();
         assert_eq!(nodes.asked(), asked, "{habits:?}");
         assert_eq!(nodes.elapsed_ms(), took, "{habits:?}");
         assert_eq!(nodes.doubted(), doubted, "{habits:?}");
@@ -191,7 +203,7 @@ async fn silent_nodes_cost_their_delays_and_not_their_shares() {
 async fn slow_nodes_still_answer_in_the_end() {
     // Nobody is given up for a node that was asked before, so the two that are left finish.
     let nodes = Scripted::new(&[Habit::After(900); 5]);
-    ask(&nodes, Repeat::Freely).await.unwrap();
+    look(&nodes).await.unwrap();
     let ports: Vec<u16> = nodes.asked().into_iter().map(|(_, port)| port).collect();
     assert_eq!(ports, [1, 2, 3, 4, 5]);
     assert!(nodes.elapsed_ms() < 1_500, "{} ms", nodes.elapsed_ms());
@@ -205,9 +217,24 @@ async fn a_slow_node_that_answers_others_is_hedged_past_only_while_hedges_are_le
             hedges: Mutex::new(hedges),
             ..Scripted::new(&[Habit::After(800), Habit::After(5), Habit::After(5)])
         };
-        ask(&nodes, Repeat::Freely).await.unwrap();
+        look(&nodes).await.unwrap();
         assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
         assert!(nodes.doubted().is_empty(), "who answers others is not in doubt");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_waits_longer_and_goes_past_no_node_that_answers_others() {
+    for (talking, asked, took) in
+        [(vec![1, 2], vec![(0, 1)], 800), (vec![2], vec![(0, 1), (200, 2)], 205)]
+    {
+        let nodes = Scripted {
+            talking,
+            hedges: Mutex::new(9),
+            ..Scripted::new(&[Habit::After(800), Habit::After(5)])
+        };
+        ask(&nodes, Repeat::Freely).await.unwrap();
+        assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
     }
 }
 
@@ -225,9 +252,9 @@ async fn a_refusal_beside_a_silent_node_goes_on_at_the_next() {
     let nodes = Scripted::new(&[Habit::Silent, refuses, Habit::After(5)]);
     ask(&nodes, Repeat::Freely).await.unwrap();
     let asked = nodes.asked();
-    assert_eq!(asked[..2], [(0, 1), (150, 2)]);
-    assert!(matches!(asked[2], (155..=165, 3)), "{asked:?}");
-    assert!(nodes.elapsed_ms() < 175);
+    assert_eq!(asked[..2], [(0, 1), (200, 2)]);
+    assert!(matches!(asked[2], (205..=215, 3)), "{asked:?}");
+    assert!(nodes.elapsed_ms() < 225);
 }
 
 #[tokio::test(start_paused = true)]
