@@ -173,6 +173,7 @@ impl Replica {
     /// A peer's answer to a step of an exchange.
     pub(crate) fn handle_exchange_answer(
         &mut self,
+        now: Now,
         id: u64,
         step: ExchangeStep,
         response: PeerResponse,
@@ -205,7 +206,7 @@ impl Replica {
             }
             (ExchangeStep::Pull { key, known }, PeerResponse::Read(Some(record))) => {
                 bytes = record.bytes().len();
-                self.merge_pulled(id, key, known, record);
+                self.merge_pulled(now, (id, key), known, record);
             }
             (ExchangeStep::Pull { key, .. }, PeerResponse::Read(None)) => {
                 exchange.handle_gone(&key);
@@ -240,9 +241,16 @@ impl Replica {
         }
     }
 
-    fn merge_pulled(&mut self, id: u64, key: Key, known: Option<Digest>, record: EncodedRecord) {
-        let Some(view) = &self.view else { return };
+    fn merge_pulled(
+        &mut self,
+        now: Now,
+        (id, key): (u64, Key),
+        known: Option<Digest>,
+        record: EncodedRecord,
+    ) {
+        let Some(view) = self.view.clone() else { return };
         let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
+        self.notice_dead(now, &placed, &record, &view);
         let theirs = record.digest();
         let ticket = self.pending.ticket(Ticket::Pulled { id, key, theirs });
         let record = StoredRecord { local: None, record };

@@ -22,8 +22,6 @@ const GRAVES_MAX: usize = 8_192;
 /// A clock is pruned when this many of its entries have no version: usual ones are left alone, since
 /// a coordinator that loses its entry begins a new one.
 const PRUNE_FROM: usize = 8;
-/// Failed attempts after which a record is left to the next reading.
-const TRIES_MAX: u8 = 20;
 
 /// What may be forgotten of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +55,6 @@ struct Grave {
     /// The record that the owners were found to hold, and since when.
     settled: Option<(Digest, u64)>,
     stage: Stage,
-    tries: u8,
 }
 
 #[derive(Debug)]
@@ -117,7 +114,7 @@ impl Reaper {
         }
         // Else the whole message would be kept that the key came in.
         let key = PlacedKey { key: key.key.detached(), ..key.clone() };
-        let grave = Grave { due_us, settled: None, stage: Stage::Resting, tries: 0 };
+        let grave = Grave { due_us, settled: None, stage: Stage::Resting };
         self.graves.insert(key.clone(), grave);
         self.due.insert((due_us, key));
     }
@@ -239,12 +236,6 @@ impl Reaper {
     }
 
     fn rest(&mut self, now_us: u64, key: &PlacedKey) {
-        let Some(grave) = self.graves.get_mut(key) else { return };
-        grave.tries += 1;
-        if grave.tries >= TRIES_MAX {
-            self.graves.remove(key);
-            return;
-        }
         self.rest_until(key, now_us + self.reap_after_us / 2);
     }
 

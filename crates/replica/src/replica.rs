@@ -185,7 +185,7 @@ impl Replica {
                 return self.handle_delivery_answer(now, from, &key, response);
             }
             Purpose::Exchange { id, step } => {
-                return self.handle_exchange_answer(id, step, response);
+                return self.handle_exchange_answer(now, id, step, response);
             }
             Purpose::Grave(key) => return self.handle_standing(now, from, &key, &response),
             Purpose::Nobody => return,

@@ -48,6 +48,7 @@ impl Replica {
             }
             PeerRequest::Deliver { key, record } => {
                 let key = placed(key);
+                self.notice_dead(now, &key, &record, &view);
                 let ticket = Ticket::ServeDelivery { reply };
                 self.serve_write(ticket, key, record, Durability::Synced);
             }

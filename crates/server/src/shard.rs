@@ -113,6 +113,8 @@ struct ShardDriver {
     replies: Replies,
     outcomes: OutcomeFilter,
     counts: ReplicaCounts,
+    /// Requests refused because too much was under way.
+    refusals: u64,
     layout: LayoutVersion,
     write_failed: bool,
     /// Hints came or went since the replica was told how many there are.
@@ -155,6 +157,7 @@ impl ShardDriver {
             around,
             outcomes: OutcomeFilter::default(),
             counts: ReplicaCounts::default(),
+            refusals: 0,
             layout: 0,
             write_failed: false,
             hints_changed: true,
@@ -244,6 +247,7 @@ impl ShardDriver {
                 "the node is at work on {under_way} requests with {bytes} bytes; nothing was done, \
                  try again"
             );
+            self.refusals += 1;
             return Err(Failure::new(ErrorCode::Overloaded, message));
         }
         if !matches!(request, ClientRequest::Put(_)) {
@@ -343,6 +347,7 @@ impl ShardDriver {
     fn report(&self) -> ShardReport {
         ShardReport {
             counts: self.counts,
+            refusals: self.refusals,
             storage: self.storage.stats(),
             operations: self.replica.operations() as u64,
             hints: self.replica.hint_reports(),

@@ -50,6 +50,7 @@ impl ReplicaCounts {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ShardReport {
     pub(crate) counts: ReplicaCounts,
+    pub(crate) refusals: u64,
     pub(crate) storage: ShardStats,
     pub(crate) operations: u64,
     pub(crate) hints: Vec<HintReport>,
@@ -92,6 +93,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
     let replicas = COUNTERS.iter().enumerate().map(|(index, (_, name))| {
         (*name, reports.iter().map(|report| report.counts.0[index]).sum::<u64>())
     });
+    let refusals: u64 = reports.iter().map(|report| report.refusals).sum();
     let waiting = shards.iter().map(|shard| shard.waiting() as u64).sum();
     let counters = [
         ("uptime_s", node.uptime_s),
@@ -102,7 +104,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("peers_connected", node.peers_connected),
         ("operations", reports.iter().map(|report| report.operations).sum()),
         ("queued_inputs", waiting),
-        ("overloads", node.overloads + storage(|stats| stats.overloads)),
+        ("overloads", node.overloads + refusals + storage(|stats| stats.overloads)),
     ]
     .into_iter()
     .chain(replicas)
@@ -161,9 +163,9 @@ mod tests {
         let mut counts = ReplicaCounts::default();
         counts.add(Counter::Puts);
         counts.add(Counter::Puts);
-        let report = ShardReport { counts, operations: 1, ..ShardReport::default() };
+        let report = ShardReport { counts, refusals: 3, operations: 1, ..ShardReport::default() };
         let stats = named(
-            NodeCounts { uptime_s: 7, ..NodeCounts::default() },
+            NodeCounts { uptime_s: 7, overloads: 1, ..NodeCounts::default() },
             &[],
             &[report.clone(), report],
         );
@@ -172,6 +174,7 @@ mod tests {
         };
         assert_eq!(value("puts"), Some(4));
         assert_eq!(value("operations"), Some(2));
+        assert_eq!(value("overloads"), Some(7), "by a full queue, and by two shards at work");
         assert_eq!(value("uptime_s"), Some(7));
         assert!(value("rss_bytes") > Some(1 << 20), "{:?}", value("rss_bytes"));
     }

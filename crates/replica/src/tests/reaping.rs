@@ -141,6 +141,24 @@ fn nobody_is_told_to_forget_before_this_node_has() {
 }
 
 #[test]
+fn a_tombstone_that_an_owner_brings_back_goes_again_without_all_records_being_read() {
+    for place in 0..3 {
+        let mut cluster = deleted(4);
+        let (owners, key) = (cluster.owners("alice"), cluster.placed("alice"));
+        let missed = cluster.node(owners[place]).disk[&key].clone();
+        cluster.run_for(REAPED_MS);
+        assert_eq!(holders(&cluster, "alice"), []);
+        // As if it had never been told, and had begun a new life since.
+        cluster.node(owners[place]).disk.insert(key, missed);
+        cluster.restart(owners[place], 2);
+        cluster.run_for(2 * LIFE_MS);
+        assert_eq!(holders(&cluster, "alice").len(), 3, "it is back");
+        cluster.run_for(2 * REAPED_MS);
+        assert_eq!(holders(&cluster, "alice"), [], "brought back by owner {place}");
+    }
+}
+
+#[test]
 fn a_deleted_key_begins_anew_under_fresh_actors() {
     let mut cluster = deleted(3);
     cluster.run_for(REAPED_MS);

@@ -202,7 +202,7 @@ pub const OPTIONS: [ConfigOption; 29] = [
     ),
     option(
         "background.scrub_interval_s",
-        Some("86400"),
+        Some("21600"),
         "a number of seconds from 1 to 31536000",
         "Between two readings of all records, which find what the disk has damaged, what has expired \
          and which tombstones can go",
