@@ -2,6 +2,7 @@
 //!
 //! Invariant: what an output relies on is in a [`Output::Persist`] before it.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -109,7 +110,7 @@ impl Membership {
         match gossip {
             Gossip::Offer(record, summary) => {
                 if record.node == from {
-                    self.merge(now, from, Delta { members: vec![record], ..Delta::default() });
+                    self.merge(now, from, Delta { members: vec![*record], ..Delta::default() });
                 }
                 let delta = self.known.lacking(&summary);
                 self.send(from, Gossip::Exchange(delta, self.known.summary()));
@@ -309,7 +310,7 @@ impl Membership {
     }
 
     fn offer(&self) -> Gossip {
-        Gossip::Offer(self.config.me.clone(), self.known.summary())
+        Gossip::Offer(Box::new(self.config.me.clone()), self.known.summary())
     }
 
     /// Opens exchanges with up to `count` members that are up; tells with how many.

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -84,7 +85,9 @@ pub struct Delta {
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Gossip {
     /// Opens an exchange: this is who I am, so that you can answer, and what I know.
-    Offer(MemberRecord, Summary),
+    ///
+    /// Boxed, since every frame takes the room of the largest kind.
+    Offer(Box<MemberRecord>, Summary),
     /// Here is what you lack, and what I know, so that you can tell me what I lack.
     Exchange(Delta, Summary),
     /// Ends an exchange: here is what you lack.

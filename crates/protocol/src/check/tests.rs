@@ -170,7 +170,7 @@ fn explain(key: Key) -> ClientRequest {
 
 fn offer(weight: u32) -> Frame {
     let summary = Summary { members: vec![], buckets: vec![], layout: None };
-    Frame::Gossip(Gossip::Offer(member(weight), summary))
+    Frame::Gossip(Gossip::Offer(member(weight).into(), summary))
 }
 
 #[test]

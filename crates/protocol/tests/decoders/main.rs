@@ -200,7 +200,11 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     let sent = frame - names - 1024;
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");
-    assert!(sent <= 256, "{sent} bytes");
+    assert!(sent <= 200, "{sent} bytes");
+    let acknowledgement =
+        Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written }.encode().len();
+    println!("an acknowledgement: {acknowledgement} bytes");
+    assert!(acknowledgement <= 100, "{acknowledgement} bytes");
 }
 
 #[test]

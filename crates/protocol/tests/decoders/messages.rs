@@ -525,7 +525,7 @@ fn delta() -> impl Strategy<Value = Delta> {
 
 fn gossip() -> impl Strategy<Value = Gossip> {
     prop_oneof![
-        (member(), summary()).prop_map(|(sender, summary)| Gossip::Offer(sender, summary)),
+        (member(), summary()).prop_map(|(sender, summary)| Gossip::Offer(sender.into(), summary)),
         (delta(), summary()).prop_map(|(delta, summary)| Gossip::Exchange(delta, summary)),
         delta().prop_map(Gossip::Close),
         any::<u64>().prop_map(|nonce| Gossip::Probe { nonce }),
