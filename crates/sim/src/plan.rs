@@ -311,6 +311,11 @@ fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
             faults.extend(relay(setting, chance));
         }
     }
+    if chance.permille(300) {
+        for _ in 0..chance.between(1, 10) {
+            faults.extend(restart(setting, chance));
+        }
+    }
     faults.sort_by_key(|fault| fault.at_us);
     faults
 }
@@ -331,6 +336,28 @@ fn relay(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
         Fault { at_us: next_us, for_us: next_for_us, what: second },
     ]
 }
+
+/// A node's disk is in trouble, and soon or later the node is restarted or ends.
+fn restart(setting: &Setting, chance: &mut Chance) -> [Fault; 2] {
+    let node = chance.below(setting.nodes.into()) as u8;
+    let at_us = WARM_UP_US + chance.below(SPAN_US - 20_000_000);
+    let for_us = chance.magnitude(20_000, 300_000);
+    // At once it may meet what has not got through; later, what nobody thinks of any more.
+    let soon = chance.permille(700);
+    let then_us = chance.magnitude(for_us / 4, if soon { for_us } else { 20_000_000 });
+    let then_for_us = chance.magnitude(10_000, if soon { 200_000 } else { 5_000_000 });
+    let trouble = what(setting, node, chance.pick(&TROUBLES), chance);
+    let end = what(setting, node, chance.pick(&ENDS), chance);
+    [
+        Fault { at_us, for_us, what: trouble },
+        Fault { at_us: at_us + then_us, for_us: then_for_us, what: end },
+    ]
+}
+
+/// The kinds of faults of disks.
+const TROUBLES: [u64; 4] = [10, 11, 11, 12];
+/// The kinds of ends of a process.
+const ENDS: [u64; 4] = [0, 0, 2, 4];
 
 /// The kinds of faults in which a node is out for a time.
 const OUTAGES: [u64; 4] = [0, 2, 7, 14];

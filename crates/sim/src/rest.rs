@@ -187,7 +187,7 @@ impl World {
     /// How the owners of a key differ, or that it is dead and some node still has it.
     fn unlike(&self, key: u8) -> Option<Breach> {
         let placed = self.placed(key);
-        let held = |node: &u8| self.nodes[usize::from(*node)].disk.load(&placed);
+        let held = |node: &u8| self.nodes[usize::from(*node)].disk.holding(&placed);
         let owners = self.rest.owners(key);
         let records: Vec<_> = owners.iter().map(held).collect();
         let first = records.first()?.record.as_ref().map(|stored| &stored.record);
@@ -203,7 +203,7 @@ impl World {
             return Some(Breach::new(Promise::OwnersAgree, key, what));
         }
         for node in &self.nodes {
-            let Some(stored) = node.disk.load(&placed).record else { continue };
+            let Some(stored) = node.disk.holding(&placed).record else { continue };
             let record = stored.record.decode().unwrap_or_default();
             if record.is_dead(node.clock.now(self.now_us).wall_ms) {
                 let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
@@ -260,7 +260,7 @@ impl World {
     fn judge(&mut self, key: u8) {
         let placed = self.placed(key);
         let owner = self.rest.owners(key).first().copied().unwrap_or_default();
-        let stored = self.nodes[usize::from(owner)].disk.load(&placed).record;
+        let stored = self.nodes[usize::from(owner)].disk.holding(&placed).record;
         let record = stored.and_then(|stored| stored.record.decode().ok()).unwrap_or_default();
         let before = self.history.acknowledged(key, self.damage.destroyed);
         let result = self.history.check_rest(key, &record, &before);

@@ -67,7 +67,7 @@ impl World {
 
     fn reap(&mut self, node: u8, key: &PlacedKey) {
         let about = key_index(&key.key).unwrap_or_default();
-        let held = self.nodes[usize::from(node)].disk.load(key).record;
+        let held = self.nodes[usize::from(node)].disk.holding(key).record;
         let record = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
             format!("reaps its record {}", story::record(&record))
