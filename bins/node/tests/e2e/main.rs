@@ -5,13 +5,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admin;
 mod away;
 mod cluster;
 mod crash;
+mod deletes;
+mod flood;
+mod limits;
 mod load;
 mod lost;
 mod node;
 mod observer;
+mod overload;
 mod refusals;
 mod requests;
 mod siblings;

@@ -14,6 +14,9 @@ use crate::requests::ANSWER_LIMIT;
 /// Keys that are explained at a time.
 const AT_ONCE: usize = 16;
 
+/// N of every bucket here.
+pub(crate) const OWNERS: usize = 3;
+
 /// An admin's client, and the runtime that a test's requests run on.
 pub(crate) struct Observer {
     pub(crate) runtime: Runtime,
@@ -52,26 +55,30 @@ impl Observer {
     }
 
     /// The indices of all nodes in the order of a key's preference list.
-    pub(crate) fn preference_list(&self, explained: &Explanation) -> Vec<usize> {
-        let mut ranked: Vec<(u16, usize)> =
-            explained.holders.iter().map(|holder| (holder.rank, self.index(holder.node))).collect();
-        ranked.sort_unstable();
-        ranked.into_iter().map(|(_, index)| index).collect()
+    pub(crate) fn preference_list(&self, key: &Key) -> Vec<usize> {
+        let topology = self.client.topology();
+        let ring = topology.layout.unwrap().ring;
+        let partition = ring.partitions().partition(key.position(topology.cluster));
+        ring.preference_list(partition).into_iter().map(|node| self.index(node)).collect()
     }
 
-    /// Of `wanted` keys called `NAME-0` and so on, those whose preference list passes the test.
+    /// The first `wanted` keys called `NAME-0` and so on whose preference list passes the test.
     pub(crate) fn keys_where(
         &self,
         name: &str,
         wanted: usize,
         passes: impl Fn(&[usize]) -> bool,
     ) -> Vec<Key> {
-        let candidates: Vec<Key> = (0..wanted * 16).map(|number| key(name, number)).collect();
-        let explained = self.explain(&candidates).into_iter();
-        let fitting = explained.filter(|(_, found)| passes(&self.preference_list(found)));
-        let keys: Vec<Key> = fitting.map(|(key, _)| key).take(wanted).collect();
-        assert_eq!(keys.len(), wanted, "so many keys of {} lie so", wanted * 16);
+        let all = (0..1_000 * wanted).map(|number| key(name, number));
+        let keys: Vec<Key> =
+            all.filter(|key| passes(&self.preference_list(key))).take(wanted).collect();
+        assert_eq!(keys.len(), wanted, "so many keys lie so");
         keys
+    }
+
+    /// How many of the keys have the node at `index` among their owners.
+    pub(crate) fn owned_by(&self, index: usize, keys: &[Key]) -> usize {
+        keys.iter().filter(|key| self.preference_list(key)[..OWNERS].contains(&index)).count()
     }
 
     /// Waits until every owner of each key holds the same, and nobody holds a hint of it.
@@ -91,6 +98,13 @@ impl Observer {
             Some(explained) => self.why_unsettled(explained),
         };
         keys.iter().filter_map(|key| Some((key.clone(), reason(key)?))).collect()
+    }
+
+    /// How many hints of a key the node at `index` holds.
+    pub(crate) fn hints_at(&self, explained: &Explanation, index: usize) -> usize {
+        let mut holders = explained.holders.iter();
+        let holder = holders.find(|holder| self.index(holder.node) == index).unwrap();
+        holder.holds.as_ref().map_or(0, |holds| holds.hints.len())
     }
 
     fn why_unsettled(&self, explained: &Explanation) -> Option<String> {
@@ -118,14 +132,6 @@ impl Observer {
         };
         let explained = self.explain(keys).into_iter();
         explained.map(|(key, explained)| (key, lengths(explained))).collect()
-    }
-
-    /// How many of the keys the node at `index` is to hold.
-    pub(crate) fn owned_by(&self, index: usize, keys: &[Key]) -> usize {
-        let owns = |explained: &&Explanation| {
-            self.preference_list(explained)[..usize::from(explained.n)].contains(&index)
-        };
-        self.explain(keys).values().filter(owns).count()
     }
 
     /// A counter of every node that answers, by the node's index.
@@ -162,4 +168,18 @@ impl Observer {
 /// The key `NAME-NUMBER`.
 pub(crate) fn key(name: &str, number: usize) -> Key {
     Key::new("carts", format!("{name}-{number}").as_str()).unwrap()
+}
+
+/// Whether all nodes together hold a value of a key.
+pub(crate) fn has_value(explained: &Explanation) -> bool {
+    let siblings = explained.merged.iter().flat_map(|record| &record.siblings);
+    siblings.filter(|sibling| sibling.value_bytes.is_some()).count() > 0
+}
+
+/// Whether every node has answered, and none holds anything of a key.
+pub(crate) fn is_gone(explained: &Explanation) -> bool {
+    explained.holders.iter().all(|holder| {
+        let holds = holder.holds.as_ref();
+        holds.is_some_and(|holds| holds.record.is_none() && holds.hints.is_empty())
+    })
 }
