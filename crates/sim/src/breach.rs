@@ -31,6 +31,8 @@ pub enum Promise {
     HintsDrain,
     /// At rest, nothing is left of deleted and expired keys.
     DeadAreForgotten,
+    /// A dead record is forgotten only once no disk has anything that it had seen.
+    NothingOlderLeft,
     /// A tree that is whole says what the records do.
     TreesAreTrue,
     /// What a node sends, another can read.
@@ -53,6 +55,7 @@ impl fmt::Display for Promise {
             Self::HintKept => "a hint is dropped before its target has synced it",
             Self::HintsDrain => "hints are left at rest",
             Self::DeadAreForgotten => "a dead record is left at rest",
+            Self::NothingOlderLeft => "a dead record is forgotten before what it had seen",
             Self::TreesAreTrue => "a tree does not say what the records do",
             Self::Readable => "a frame can't be read",
         })

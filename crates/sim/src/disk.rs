@@ -179,9 +179,16 @@ impl Disk {
         self.memory.hint(target, key)
     }
 
-    /// What is on the disk for good.
+    /// The record that is on the disk for good.
     pub(crate) fn synced(&self, key: &PlacedKey) -> Option<&StoredRecord> {
         self.synced.records.get(key)
+    }
+
+    /// All of a key that is on the disk for good, hints included.
+    pub(crate) fn all_synced(&self, key: &PlacedKey) -> impl Iterator<Item = Record> {
+        let hints = self.synced.hints_of(key).into_iter().map(|hint| hint.record);
+        let all = self.synced.records.get(key).cloned().into_iter().chain(hints);
+        all.filter_map(|stored| stored.record.decode().ok())
     }
 
     pub(crate) fn hints(&self, target: NodeId, after: Option<&HintMark>, limit: u32) -> HintPage {

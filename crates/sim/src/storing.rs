@@ -4,7 +4,7 @@
 //! was asked.
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::{Digest, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Digest, Durability, Now, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{Input, Output, StorageFault};
 use jedlik_vclock::planted::{self, Bug};
 
@@ -73,6 +73,28 @@ impl World {
             format!("reaps its record {}", story::record(&record))
         });
         self.history.reap(about, &record);
+        let older = (0..self.plan.setting.nodes).find_map(|of| self.older(of, key, &record));
+        if let Some(what) = older {
+            self.breach.get_or_insert(Breach::new(Promise::NothingOlderLeft, about, what));
+        }
+    }
+
+    /// A value on a node's disk that a dead record has seen, and that an end of its machine may bring
+    /// back.
+    fn older(&self, of: u8, key: &PlacedKey, dead: &Record) -> Option<String> {
+        let setting = &self.plan.setting;
+        if setting.level() < Durability::Synced && of != setting.victim {
+            return None;
+        }
+        let place = &self.nodes[usize::from(of)];
+        let wall_ms = place.clock.now(self.now_us).wall_ms;
+        let held = |dot| dead.siblings().iter().any(|sibling| sibling.dot == dot);
+        let covered = |dot| dead.clock().covers(dot) && !held(dot);
+        let mut records = place.disk.all_synced(key);
+        let older = records.find(|record| {
+            record.siblings().iter().any(|sibling| sibling.is_live(wall_ms) && covered(sibling.dot))
+        })?;
+        Some(format!("n{} has {} on its disk", of + 1, story::record(&older)))
     }
 
     fn changed(
