@@ -76,6 +76,10 @@ impl Nodes for Arc<Shared> {
         self.refresh.notify_one();
     }
 
+    fn in_doubt(&self, target: Target) -> bool {
+        self.links.in_doubt(target)
+    }
+
     fn doubt(&self, target: Target) {
         if self.links.doubt(target) {
             background::probe(self, target);

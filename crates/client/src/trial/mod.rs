@@ -66,6 +66,8 @@ pub(crate) trait Nodes {
     fn answered_under(&self, layout: LayoutVersion);
     /// Notes that the topology at hand is out of date.
     fn outdated(&self);
+    /// Whether requests avoid the node.
+    fn in_doubt(&self, target: Target) -> bool;
     /// Notes that the node did not do its part, so that other requests avoid it.
     fn doubt(&self, target: Target);
 }
@@ -139,7 +141,10 @@ impl<'a, N: Nodes> Trial<'a, N> {
             return None;
         };
         if race.is_full() {
-            let given_up = race.drop_one(|attempt| self.is_gone(attempt, now))?;
+            let gone = |attempt: &Attempt| self.is_gone(attempt, now);
+            // A node in doubt before another: that one may be the only one left, and be waiting itself.
+            let doubted = |attempt: &Attempt| gone(attempt) && self.nodes.in_doubt(attempt.target);
+            let given_up = race.drop_one(doubted).or_else(|| race.drop_one(gone))?;
             self.maybe_applied |= given_up.changes;
             self.nodes.doubt(given_up.target);
         }

@@ -138,6 +138,10 @@ impl Nodes for Scripted {
 
     fn outdated(&self) {}
 
+    fn in_doubt(&self, target: Target) -> bool {
+        self.doubted().contains(&port(target))
+    }
+
     fn doubt(&self, target: Target) {
         self.doubted.lock().unwrap().push(port(target));
     }
@@ -207,6 +211,24 @@ async fn slow_nodes_still_answer_in_the_end() {
     let ports: Vec<u16> = nodes.asked().into_iter().map(|(_, port)| port).collect();
     assert_eq!(ports, [1, 2, 3, 4, 5]);
     assert!(nodes.elapsed_ms() < 1_500, "{} ms", nodes.elapsed_ms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_node_that_is_left_is_not_given_up_for_those_in_doubt() {
+    // It may itself wait for the others before it takes a write alone.
+    let nodes = Scripted {
+        doubted: Mutex::new(vec![4, 5]),
+        ..Scripted::new(&[
+            Habit::Silent,
+            Habit::Silent,
+            Habit::After(700),
+            Habit::Silent,
+            Habit::Silent,
+        ])
+    };
+    ask(&nodes, Repeat::Freely).await.unwrap();
+    assert_eq!(nodes.asked(), [(0, 1), (200, 2), (400, 3), (600, 4), (800, 5)]);
+    assert_eq!(nodes.elapsed_ms(), 1_100);
 }
 
 #[tokio::test(start_paused = true)]
