@@ -78,7 +78,7 @@ impl Handler for Ask {
 
 fn question(id: u64) -> Frame {
     let failure = Failure::new(ErrorCode::Internal, "x".repeat(900));
-    Frame::PeerResponse { id, response: PeerResponse::Refused(failure) }
+    Frame::PeerResponse { id, clock: 0, response: PeerResponse::Refused(failure) }
 }
 
 fn answer(nonce: u64) -> Frame {

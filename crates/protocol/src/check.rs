@@ -111,7 +111,7 @@ fn peer_response(response: &PeerResponse) -> Checked {
     }
 }
 
-fn news(delta: &Delta) -> Checked {
+pub(crate) fn news(delta: &Delta) -> Checked {
     delta.members.iter().try_for_each(member)?;
     delta.buckets.iter().try_for_each(bucket)?;
     delta.layout.as_ref().map_or(Ok(()), layout)

@@ -16,13 +16,14 @@ use crate::blob::Buffer;
 use crate::bucket::BucketProps;
 use crate::client::{ClientRequest, ClientResponse};
 use crate::error::DecodeError;
-use crate::gossip::Gossip;
+use crate::gossip::{Delta, Gossip};
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
 use crate::{Blob, Layout, LayoutVersion, Record, check};
 
-/// The protocol's version, as the TLS handshake names it (ALPN).
-pub const PROTOCOL: &[u8] = b"jedlik/1";
+/// The protocol's version, as the TLS handshake names it (ALPN); to be raised when the layout of
+/// [`Frame`] changes, since it says nothing of it itself.
+pub const PROTOCOL: &[u8] = b"jedlik/2";
 
 /// Everything that crosses a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -90,6 +91,25 @@ impl Frame {
         check::frame(&frame)?;
         Ok(frame)
     }
+}
+
+/// What a node knows of the cluster, as it keeps it on disk. Its layout is that of [`Delta`] alone, so
+/// that it doesn't change with the messages.
+#[must_use]
+pub fn encode_knowledge(delta: &Delta) -> Vec<u8> {
+    to_bytes(delta).into_vec()
+}
+
+/// Reads [`encode_knowledge`] back.
+///
+/// # Errors
+/// The bytes are not what it makes, or what they say is outside the limits.
+pub fn decode_knowledge(bytes: &Bytes) -> Result<Delta, DecodeError> {
+    let malformed = |_: Error| DecodeError::Malformed { what: "knowledge of the cluster" };
+    let archived = rkyv::access::<rkyv::Archived<Delta>, Error>(bytes).map_err(malformed)?;
+    let delta: Delta = from_archived(archived, bytes).map_err(malformed)?;
+    check::news(&delta)?;
+    Ok(delta)
 }
 
 type Reader = Strategy<Buffer, Error>;

@@ -11,7 +11,7 @@ use jedlik_membership::{Destination, Event as News, Membership, Output, View};
 use jedlik_net::Endpoint;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
-use jedlik_protocol::codec::Frame;
+use jedlik_protocol::codec::{self, Frame};
 use jedlik_protocol::gossip::{Delta, Gossip};
 use jedlik_storage::DataDir;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -124,7 +124,7 @@ impl MembershipTask {
     }
 
     async fn persist(&self, delta: Delta) {
-        let state = encode_state(delta);
+        let state = encode_state(&delta);
         while let Err(error) = self.dir.save_state(&state) {
             warn!(%error, "the membership can't be saved and stands still until it can");
             sleep(SAVE_RETRY).await;
@@ -161,18 +161,15 @@ impl MembershipTask {
     }
 }
 
-/// The state as it is stored: a frame, so that the wire's decoder is the only one.
-pub(crate) fn encode_state(delta: Delta) -> Vec<u8> {
-    Frame::Gossip(Gossip::Close(delta)).encode().into_vec()
+/// The state as it is stored: in a layout of its own, which a change of the messages leaves alone.
+pub(crate) fn encode_state(delta: &Delta) -> Vec<u8> {
+    codec::encode_knowledge(delta)
 }
 
 /// Reads [`encode_state`] back.
 pub(crate) fn decode_state(state: Vec<u8>) -> Result<Delta, NodeError> {
-    match Frame::decode(&state.into()) {
-        Ok(Frame::Gossip(Gossip::Close(delta))) => Ok(delta),
-        Ok(_) => Err(NodeError::State { why: "it is another message".into() }),
-        Err(error) => Err(NodeError::State { why: error.to_string() }),
-    }
+    codec::decode_knowledge(&state.into())
+        .map_err(|error| NodeError::State { why: error.to_string() })
 }
 
 fn log(news: &News) {

@@ -6,7 +6,7 @@
 //! ```text
 //! lock       held by the process that has the directory open
 //! node.toml  the identity and the last stop
-//! state      membership's state: magic "jedlikS\n", format 1 (4 bytes), CRC-32 of the rest (4), bytes
+//! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
 //! shard-N/   one for each shard
 //! ```
 
@@ -24,7 +24,8 @@ const LOCK: &str = "lock";
 const NODE: &str = "node.toml";
 const STATE: &str = "state";
 const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
-const STATE_FORMAT: u32 = 1;
+/// The format before held a whole message of its time, which no later version can read.
+const STATE_FORMAT: u32 = 2;
 const STATE_HEADER_BYTES: usize = 16;
 
 /// An open data directory, locked against every other process.
@@ -119,8 +120,11 @@ impl DataDir {
         if number(8) > STATE_FORMAT {
             return Err(OpenError::NewerFormat { path, found: number(8), known: STATE_FORMAT });
         }
+        if number(8) < STATE_FORMAT {
+            return Err(OpenError::OlderFormat { path, found: number(8), known: STATE_FORMAT });
+        }
         let state = &bytes[STATE_HEADER_BYTES..];
-        if number(8) == 0 || crc32fast::hash(state) != number(12) {
+        if crc32fast::hash(state) != number(12) {
             return Err(damaged("its checksum does not match"));
         }
         Ok(Some(state.to_vec()))

@@ -157,6 +157,21 @@ pub enum OpenError {
         /// The newest that this version reads.
         known: u32,
     },
+    /// Written by an older version in a format that is read no more. Start the node with an empty
+    /// directory: the other replicas hold its records.
+    #[error(
+        "{} has format {found}; this version reads {known}: move the data directory away and start the \
+         node with an empty one, which the other replicas fill",
+        path.display()
+    )]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+        /// What this version reads.
+        known: u32,
+    },
     /// A file that should be whole is not. Restore it, or start the node with an empty directory as a
     /// new node: the other replicas hold its records.
     #[error("{} is damaged: {what}", path.display())]

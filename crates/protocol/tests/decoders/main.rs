@@ -5,7 +5,7 @@ mod messages;
 
 use bytes::Bytes;
 use jedlik_protocol::client::{ClientRequest, PutRequest};
-use jedlik_protocol::codec::Frame;
+use jedlik_protocol::codec::{Frame, decode_knowledge, encode_knowledge};
 use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -187,6 +187,19 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let decoded = record.decode().unwrap();
     let Content::Value(stored) = &decoded.siblings()[0].content else { panic!("a value") };
     assert!(lies_within(stored, &bytes));
+}
+
+proptest! {
+    #[test]
+    fn what_a_node_knows_is_read_back_and_damaged_bytes_are_refused_or_within_the_limits(
+        delta in messages::delta(), damage in damage(),
+    ) {
+        let bytes = encode_knowledge(&delta);
+        prop_assert_eq!(decode_knowledge(&bytes.clone().into()).unwrap(), delta);
+        if let Ok(read) = decode_knowledge(&damaged(&bytes, &damage).into()) {
+            prop_assert!(read.members.iter().all(|member| member.weight > 0));
+        }
+    }
 }
 
 #[test]

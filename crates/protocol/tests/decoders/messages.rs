@@ -518,7 +518,7 @@ fn summary() -> impl Strategy<Value = Summary> {
         .prop_map(|(members, buckets, layout)| Summary { members, buckets, layout })
 }
 
-fn delta() -> impl Strategy<Value = Delta> {
+pub(crate) fn delta() -> impl Strategy<Value = Delta> {
     (vec(member(), 0..4), vec(bucket_entry(), 0..4), of(layout()))
         .prop_map(|(members, buckets, layout)| Delta { members, buckets, layout })
 }

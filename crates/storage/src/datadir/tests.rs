@@ -124,10 +124,16 @@ fn membership_state_is_replaced_whole_and_checked() {
         fs::write(&path, bytes).unwrap();
         assert!(directory.load_state().is_err(), "byte {at}");
     }
-    let mut newer = bytes;
-    newer[8] = 2;
-    fs::write(&path, newer).unwrap();
-    assert!(matches!(directory.load_state(), Err(OpenError::NewerFormat { found: 2, .. })));
+    let with_format = |format| {
+        let mut bytes = bytes.clone();
+        bytes[8] = format;
+        fs::write(&path, bytes).unwrap();
+        directory.load_state().unwrap_err()
+    };
+    assert!(matches!(with_format(3), OpenError::NewerFormat { found: 3, .. }));
+    let older = with_format(1);
+    assert!(matches!(older, OpenError::OlderFormat { found: 1, .. }), "{older}");
+    assert!(older.to_string().contains("with an empty one"), "{older}");
 }
 
 #[test]
