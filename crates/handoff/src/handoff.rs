@@ -81,8 +81,10 @@ impl Handoff {
         let mut synced = None;
         self.change(now_us, target, |held| {
             synced = held.settle(now_us, key, window);
-            if synced.is_some() && !planted::on(Bug::HintDroppedBeforeSync) {
-                held.begin_release(key);
+            if let Some(digest) = synced
+                && !planted::on(Bug::HintDroppedBeforeSync)
+            {
+                held.begin_release(key, digest);
             }
         });
         if let Some(digest) = synced
@@ -110,7 +112,7 @@ impl Handoff {
         self.change(now_us, target, |held| held.end_release(key));
     }
 
-    /// Storage could not release a hint; it stays and will be delivered once more after a rest.
+    /// Storage could not release a hint; that is asked once more after a rest.
     pub fn handle_release_failed(
         &mut self,
         now_us: u64,
@@ -118,10 +120,7 @@ impl Handoff {
         key: &PlacedKey,
         why: String,
     ) {
-        self.change(now_us, target, |held| {
-            held.end_release(key);
-            held.note_failure(now_us, why);
-        });
+        self.change(now_us, target, |held| held.fail_release(now_us, key, why));
     }
 
     /// The time of [`Self::poll_timeout`] has come.
@@ -143,6 +142,13 @@ impl Handoff {
         self.outputs.pop_front()
     }
 
+    /// Whether a hint of the key is being released, or could not be yet: loads may show it no more, and an
+    /// end of the machine may bring it back.
+    #[must_use]
+    pub fn is_releasing(&self, key: &PlacedKey) -> bool {
+        self.targets.values().any(|held| held.is_releasing(key))
+    }
+
     /// Whether [`Self::poll_delivery`] has something: so that no step of the budget is taken in vain.
     #[must_use]
     pub fn has_delivery(&self) -> bool {
@@ -158,10 +164,10 @@ impl Handoff {
         let mut sent = None;
         self.change(now_us, target, |held| {
             sent = held.send();
-            if let Some((key, _, _)) = &sent
+            if let Some((key, _, digest)) = &sent
                 && planted::on(Bug::HintDroppedBeforeSync)
             {
-                held.begin_release(key);
+                held.begin_release(key, *digest);
             }
         });
         let (key, record, digest) = sent?;
@@ -184,6 +190,9 @@ impl Handoff {
     fn change(&mut self, now_us: u64, target: NodeId, event: impl FnOnce(&mut Target)) {
         let held = self.targets.entry(target).or_insert_with(Target::new);
         event(held);
+        for (key, digest) in held.release_again() {
+            self.outputs.push_back(HandoffOutput::Release { target, key, digest });
+        }
         if let Some(after) = held.next_page(now_us) {
             self.outputs.push_back(HandoffOutput::LoadPage {
                 target,

@@ -5,7 +5,7 @@
 //! Invariants: at most one page of records in memory; a hint under way or being released is not sent
 //! a second time; nothing is asked of storage or of the target during a rest.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -55,7 +55,11 @@ pub(crate) struct Target {
     loading: Loading,
     waiting: VecDeque<HeldHint>,
     underway: BTreeMap<PlacedKey, Digest>,
-    releasing: BTreeSet<PlacedKey>,
+    /// Those whose removal is under way to the disk.
+    releasing: BTreeMap<PlacedKey, Digest>,
+    /// Those whose removal has failed, to be said again: loads may show them no more, while the disk
+    /// still has them.
+    unreleased: BTreeMap<PlacedKey, Digest>,
     window: u16,
     rest_until_us: Option<u64>,
     /// Since the last success.
@@ -74,7 +78,8 @@ impl Target {
             loading: Loading::Nothing,
             waiting: VecDeque::new(),
             underway: BTreeMap::new(),
-            releasing: BTreeSet::new(),
+            releasing: BTreeMap::new(),
+            unreleased: BTreeMap::new(),
             window: WINDOW_START,
             rest_until_us: None,
             rests: 0,
@@ -199,12 +204,35 @@ impl Target {
         self.rest(now_us);
     }
 
-    pub(crate) fn begin_release(&mut self, key: &PlacedKey) {
-        self.releasing.insert(key.clone());
+    pub(crate) fn begin_release(&mut self, key: &PlacedKey, digest: Digest) {
+        self.releasing.insert(key.clone(), digest);
     }
 
     pub(crate) fn end_release(&mut self, key: &PlacedKey) {
         self.releasing.remove(key);
+    }
+
+    /// The removal did not reach the disk.
+    pub(crate) fn fail_release(&mut self, now_us: u64, key: &PlacedKey, why: String) {
+        if let Some(digest) = self.releasing.remove(key) {
+            self.unreleased.insert(key.clone(), digest);
+        }
+        self.note_failure(now_us, why);
+    }
+
+    /// What is to be removed once more, if it is time to: it is being released from now on.
+    pub(crate) fn release_again(&mut self) -> Vec<(PlacedKey, Digest)> {
+        if !self.up || self.rest_until_us.is_some() {
+            return Vec::new();
+        }
+        let again: Vec<_> = core::mem::take(&mut self.unreleased).into_iter().collect();
+        self.releasing.extend(again.iter().cloned());
+        again
+    }
+
+    /// Whether the disk may hold a hint that loads show no more.
+    pub(crate) fn is_releasing(&self, key: &PlacedKey) -> bool {
+        self.releasing.contains_key(key) || self.unreleased.contains_key(key)
     }
 
     pub(crate) fn rest_until_us(&self) -> Option<u64> {
@@ -245,7 +273,7 @@ impl Target {
     /// Leaves hints under way or being released for the next pass.
     fn skip_busy(&mut self) {
         while let Some(hint) = self.waiting.front()
-            && (self.underway.contains_key(&hint.key) || self.releasing.contains(&hint.key))
+            && (self.underway.contains_key(&hint.key) || self.is_releasing(&hint.key))
         {
             self.waiting.pop_front();
         }

@@ -1,7 +1,7 @@
 //! The reaper's questions and their answers, on both sides.
 //!
-//! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it, and
-//! durably only once the record is on its disk.
+//! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it or may
+//! still be on its disk, and durably only once the record is on its disk.
 
 use alloc::vec::Vec;
 
@@ -106,7 +106,7 @@ impl Replica {
     ) {
         let Some(view) = self.view.clone() else { return };
         let Ok(holding) = result else { return self.background.reaper.failed(now.mono_us, key) };
-        let hinted = !holding.hints.is_empty();
+        let hinted = self.is_hinted(key, &holding);
         let found = holding.record.and_then(|stored| {
             let left = remains(&stored.record.decode().ok()?, now.wall_ms)?;
             let left = match left {
@@ -116,6 +116,11 @@ impl Replica {
             Some((stored.record.digest(), left))
         });
         self.background.reaper.read(now.mono_us, key, found, hinted, &view);
+    }
+
+    /// Whether a hint of the key is here, or may come back because its removal is not on disk yet.
+    fn is_hinted(&self, key: &PlacedKey, holding: &Holding) -> bool {
+        !holding.hints.is_empty() || self.background.handoff.is_releasing(key)
     }
 
     /// A node's answer to the reaper.
@@ -148,7 +153,7 @@ impl Replica {
                 return self.answer_peer(reply, PeerResponse::Refused(fault.failure()));
             }
         };
-        let hinted = !holding.hints.is_empty() && !planted::on(Bug::ReapedDespiteHint);
+        let hinted = self.is_hinted(&key, &holding) && !planted::on(Bug::ReapedDespiteHint);
         let standing = match holding.record {
             None if !hinted && !holding.damaged => Standing::Nothing,
             Some(stored) if !hinted && stored.record.digest() == digest => {

@@ -287,6 +287,27 @@ fn a_storage_that_fails_is_asked_again_and_said_so() {
 }
 
 #[test]
+fn a_release_that_failed_is_said_again_and_may_come_back_until_then() {
+    let mut world = holding(&[A], 1);
+    world.up(A);
+    world.store_all();
+    world.send();
+    world.deliver(0, 8);
+    let release = world.outputs.clone();
+    assert!(matches!(release[..], [HandoffOutput::Release { .. }]), "{release:?}");
+    assert!(world.handoff.is_releasing(&placed(0)));
+    world.store(0, false);
+    assert!(world.handoff.is_releasing(&placed(0)), "the disk may have it still");
+    world.down(A);
+    world.up(A);
+    world.pass(100_000);
+    assert!(world.outputs.contains(&release[0]), "{:?}", world.outputs);
+    world.store_all();
+    assert!(!world.handoff.is_releasing(&placed(0)));
+    assert_eq!((world.left(A), world.send()), (0, None));
+}
+
+#[test]
 fn progress_tells_what_is_left_and_for_how_long() {
     let mut world = holding(&[A], 1_000);
     world.hint(B, 1, 10);
