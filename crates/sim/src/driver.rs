@@ -254,13 +254,19 @@ impl World {
     }
 
     fn tell_request(&mut self, node: u8, to: NodeId, request: &PeerRequest) {
+        if matches!(request, PeerRequest::Hashes { .. }) {
+            // They go on all the time; what comes of them is told.
+            return;
+        }
         let (key, text) = (story::key_of(request), || story::request(to, request));
         self.log.say(self.now_us, Some(node), key, text);
     }
 
     fn answer_peer(&mut self, node: u8, origin: Origin, (clock, response): (u64, PeerResponse)) {
         let Origin::Peer { node: to, id: call, epoch } = origin else { return };
-        self.say(node, || story::response(to, &response));
+        if !matches!(response, PeerResponse::Hashes(_)) {
+            self.say(node, || story::response(to, &response));
+        }
         if self.network.epoch(node, to) == epoch {
             self.send(node, to, &Frame::PeerResponse { id: call, clock, response });
         }

@@ -138,10 +138,11 @@ fn search(arguments: &Arguments, told: bool) -> Option<(u64, Breach)> {
 fn report(seeds: u64, counts: Counts, begun: Instant, threads: usize) {
     let elapsed = begun.elapsed().as_secs_f64();
     let rate = counts.virtual_us as f64 / 1e6 / elapsed / threads as f64;
-    let Counts { acknowledged, gets, events, .. } = counts;
+    let Counts { acknowledged, gets, events, settling_us, .. } = counts;
+    let rest_s = settling_us as f64 / 1e6 / seeds.max(1) as f64;
     println!(
         "{seeds} seeds of {} s and more, {elapsed:.0} s: {rate:.0} virtual seconds a second and core; \
-         {acknowledged} writes, {gets} gets, {events} events",
+         {acknowledged} writes, {gets} gets, {events} events; at rest after {rest_s:.0} s",
         SPAN_US / 1_000_000
     );
 }
