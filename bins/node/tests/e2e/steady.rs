@@ -36,7 +36,7 @@ fn under_load(leave: impl Fn(&mut Cluster), come_back: impl Fn(&mut Cluster)) {
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(0));
     let load = Load::start(&observer, &client);
-    let phase = size("JEDLIK_PHASE_REQUESTS", 1_500);
+    let phase = size("JEDLIK_PHASE_REQUESTS", 800);
     for name in ["before", "away", "back"] {
         match name {
             "away" => leave(&mut cluster),
