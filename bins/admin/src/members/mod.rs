@@ -39,7 +39,8 @@ impl WhichArgs {
         let Some(wanted) = &self.node else { return Ok(members) };
         let is_it =
             |member: &Endpoint| member.name == *wanted || member.node.to_string() == *wanted;
-        let known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        let mut known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        known.sort_unstable();
         let unknown = format!("no member is called {wanted:?}; there are {}", known.join(", "));
         let found: Vec<Endpoint> = members.iter().filter(|member| is_it(member)).cloned().collect();
         if found.is_empty() { Err(Usage(unknown)) } else { Ok(found) }
