@@ -56,6 +56,11 @@ impl Layers {
         }
     }
 
+    /// Whether the buffers say anything of a record, be it that there is none.
+    pub(crate) fn is_buffered(&self, key: &PlacedKey) -> bool {
+        self.buffers().any(|buffer| buffer.load(key).is_some())
+    }
+
     /// The hint of `key` for `target`.
     pub(crate) fn hint(
         &self,

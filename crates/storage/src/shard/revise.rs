@@ -1,6 +1,8 @@
 //! Putting a record in the place of another, and removing one: what merging can't do.
 //!
 //! Invariant: only the record that the caller has seen is replaced, so whatever was merged since stays.
+//! Either answer holds after a power cut once it is completed, even if what it speaks of was made by a
+//! change whose own frame never reached the disk.
 
 use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
 
@@ -24,20 +26,49 @@ impl Shard {
         new: Option<StoredRecord>,
     ) -> Result<Change, StoreError> {
         self.admit()?;
-        let before = self.layers.current(&key)?.map(|current| current.record.digest());
+        let current = self.layers.current(&key)?;
+        let before = current.as_ref().map(|current| current.record.digest());
         if before != Some(expected) {
-            self.answer_after(ticket, Durability::Synced);
+            self.affirm(ticket, key, current)?;
             return Ok(Change { before, after: before });
         }
         let new = new.map(|StoredRecord { local, record }| {
             // Else the buffer would keep the whole message in memory that the record came in.
             StoredRecord { local, record: record.detached() }
         });
-        let edit = new.clone().map_or(Edit::Remove, Edit::Set);
-        let frame_bytes = self.stage(ticket, &key, &edit, Durability::Synced)?;
         let after = new.as_ref().map(|new| new.record.digest());
-        self.layers.active.put(key, new, frame_bytes);
+        self.put_in_place(ticket, key, new)?;
         self.tally.revisions += 1;
         Ok(Change { before, after })
+    }
+
+    /// Completes `ticket` once it is synced that `key` holds `current`, as it does.
+    fn affirm(
+        &mut self,
+        ticket: u64,
+        key: PlacedKey,
+        current: Option<StoredRecord>,
+    ) -> Result<(), StoreError> {
+        if self.layers.is_buffered(&key) {
+            // What made it so may have failed to reach the disk: then this says it again.
+            self.put_in_place(ticket, key, current)
+        } else {
+            // The engine has it, durably.
+            self.answer_after(ticket, Durability::Synced);
+            Ok(())
+        }
+    }
+
+    /// Makes `record` all that `key` holds.
+    fn put_in_place(
+        &mut self,
+        ticket: u64,
+        key: PlacedKey,
+        record: Option<StoredRecord>,
+    ) -> Result<(), StoreError> {
+        let edit = record.clone().map_or(Edit::Remove, Edit::Set);
+        let frame_bytes = self.stage(ticket, &key, &edit, Durability::Synced)?;
+        self.layers.active.put(key, record, frame_bytes);
+        Ok(())
     }
 }

@@ -75,8 +75,29 @@ fn a_revision_is_answered_after_its_sync_and_a_refused_one_after_what_it_saw() {
     running.answers(1);
     running.revise("a", digest(&old), None);
     assert_eq!(bench.machine.syncs(), syncs + 2, "what was seen is synced first");
-    running.revise("a", digest(&old), None);
-    assert_eq!(bench.machine.syncs(), syncs + 2, "nothing is left to sync");
+    put(&*bench.engine, &[(key("b"), record(3, 1, 10))]).unwrap();
+    running.revise("b", digest(&old), None);
+    assert_eq!(bench.machine.syncs(), syncs + 2, "the engine has it");
+}
+
+#[test]
+fn a_refused_revision_makes_durable_what_it_saw_though_what_made_it_so_failed() {
+    let old = record(1, 1, 10);
+    for new in [None, Some(record(2, 1, 10))] {
+        let bench = Bench::new();
+        put(&*bench.engine, &[(key("a"), old.clone())]).unwrap();
+        let mut running = bench.open();
+        bench.machine.set_free_bytes(Some(0));
+        running.shard.revise(100, key("a"), digest(&old), new.clone()).unwrap();
+        running.answers(1)[&100].as_ref().expect_err("the journal has no room");
+        bench.machine.set_free_bytes(None);
+        let seen = new.as_ref().map(digest);
+        let refused = Change { before: seen, after: seen };
+        assert_eq!(running.revise("a", digest(&old), new.clone()), refused);
+        assert_eq!(running.shard.stats().revisions, 1);
+        drop(running);
+        assert_eq!(bench.open().shard.load(&key("a")).unwrap(), new);
+    }
 }
 
 #[test]
