@@ -53,8 +53,13 @@
 //! around it is past the mark and is replayed, and what is missing is reported as far as it is known to
 //! have been synced.
 //!
-//! One thing is left to chance: of changes that nobody was told to be synced, a power cut may undo an
-//! earlier one of a key and spare a later one, if the engine had it already.
+//! One thing is left to chance: which of the changes are left that nobody was told to be synced. A power
+//! cut may undo one and spare a later one of the same key, even one that was told to be synced: the tail
+//! of a segment is kept in pieces, the engine may have had the later one already, and a write or a sync
+//! that fails takes what it was to keep with it, not what comes after. What is left of a key is what its
+//! changes make of it in their order, without some of those. A merge's frame has all that its key held
+//! then, so nothing promised is lost with the ones before it. Yet if one before was a removal or a
+//! replacement, what that was to undo stays beside it: a change counts for nothing until it is answered.
 
 mod appender;
 #[cfg(test)]
