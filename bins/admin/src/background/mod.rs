@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
-use crate::members::{self, Told, WhichArgs, node_json, report_silent};
+use crate::members::{self, Told, WhichArgs, node_json, permitted, report_silent};
 use crate::output::Output;
 use crate::table::{Align, Table};
 
@@ -65,7 +65,7 @@ pub(crate) async fn run(
         AdminResponse::Background(report) => Some(*report),
         _ => None,
     };
-    let told = members::ask(&client, &members, &request, report).await;
+    let told = permitted(members::ask(&client, &members, &request, report).await)?;
     output.print(&to_json(&told), || to_text(&told))?;
     Ok(if report_silent(&told) { UNAVAILABLE.into() } else { ExitCode::SUCCESS })
 }

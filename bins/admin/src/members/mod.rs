@@ -63,6 +63,16 @@ pub(crate) async fn ask<T>(
     told.collect()
 }
 
+/// The answers; or the refusal, if the certificate's role does not allow the question to any member.
+pub(crate) fn permitted<T>(told: Vec<Told<T>>) -> Result<Vec<Told<T>>, ClientError> {
+    let is_forbidden = |one: &Told<T>| matches!(one.answer, Err(ClientError::Forbidden(_)));
+    if !told.iter().all(is_forbidden) {
+        return Ok(told);
+    }
+    let refusal = told.into_iter().find_map(|one| one.answer.err());
+    refusal.map_or_else(|| Ok(Vec::new()), Err)
+}
+
 /// Says on standard error who did not answer; whether anybody did not.
 pub(crate) fn report_silent<T>(told: &[Told<T>]) -> bool {
     let silent = told.iter().filter_map(|one| Some((&one.member, one.answer.as_ref().err()?)));

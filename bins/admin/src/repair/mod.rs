@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::amounts::bytes;
 use crate::connection::ConnectionArgs;
 use crate::exit::{UNAVAILABLE, Usage};
-use crate::members::{self, Told, WhichArgs, largest_n, node_json, report_silent};
+use crate::members::{self, Told, WhichArgs, largest_n, node_json, permitted, report_silent};
 use crate::output::Output;
 use crate::table::{Align, Table};
 
@@ -96,7 +96,7 @@ pub(crate) async fn run(
         None => members,
     };
     let request = AdminRequest::Repair { partition: args.partition.map(Partition) };
-    let started = members::ask(&client, &members, &request, repair).await;
+    let started = permitted(members::ask(&client, &members, &request, repair).await)?;
     let mut parts: Parts = started
         .into_iter()
         .map(|Told { member, answer }| Told {
