@@ -47,7 +47,7 @@ impl Hose {
     pub(crate) async fn connect(address: SocketAddr, tls: &Path) -> Self {
         let file = |name| tls.join(name);
         let credentials =
-            Credentials::load(&file("ca.pem"), &file("cert.pem"), &file("key.pem")).unwrap();
+            Credentials::load(file("ca.pem"), file("cert.pem"), file("key.pem")).unwrap();
         let waiting = Arc::new(Waiting::default());
         let endpoint = Endpoint::client(&credentials, waiting.clone()).unwrap();
         let connection = endpoint.connect(address, None).await.unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jedlik_client::protocol::Key;
 use jedlik_client::{Client, ErrorKind, GetOptions, PutOptions};
+use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
@@ -48,7 +49,7 @@ fn writers_without_contexts_meet_the_sibling_limit_and_memory_stays_bounded() {
     let mut most = before.clone();
     wait_until("the writers are done", || {
         grow(&mut most, observer.counter("rss_bytes"));
-        writers.iter().all(|writer| writer.is_finished())
+        writers.iter().all(JoinHandle::is_finished)
     });
     let mut all = Outcome::default();
     for writer in writers {

@@ -2,6 +2,19 @@
 //!
 //! Run by `cargo xtask test`, which builds the tools and says where the word list is. One cluster runs at a
 //! time, so that the tests don't take one another's processors.
+//!
+//! Sizes are small; the environment makes them larger by hand:
+//!
+//! | variable | what it is |
+//! |---|---|
+//! | `JEDLIK_CRASH_ROUNDS` | rounds of `crash` |
+//! | `JEDLIK_MISSED_KEYS` | keys that a node misses in `away` |
+//! | `JEDLIK_LOST_RECORDS` | records of the cluster when a data directory is lost in `lost` |
+//! | `JEDLIK_DAMAGE_RECORDS`, `JEDLIK_DAMAGED_RECORDS` | records there, and how many of them are damaged |
+//! | `JEDLIK_PHASE_REQUESTS`, `JEDLIK_PAUSE_MS` | requests in each phase of `steady`; a writer's pause |
+//! | `JEDLIK_WAIT_LIMIT_MS` | the longest that a request may wait there; without it any time is taken |
+//! | `JEDLIK_SIBLING_LIMIT`, `JEDLIK_CROWDED_PUTS` | the bucket's limit in `limits`; puts of each writer |
+//! | `JEDLIK_FLOOD_ROUNDS` | rounds of `overload` |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

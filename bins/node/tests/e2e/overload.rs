@@ -9,6 +9,7 @@ use jedlik_client::protocol::client::{ClientRequest, ClientResponse, PutRequest}
 use jedlik_client::protocol::error::ErrorCode;
 use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{Content, protocol::Blob};
+use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::flood::Hose;
@@ -55,7 +56,7 @@ fn an_overloaded_node_refuses_at_once_and_does_what_it_has_accepted() {
     let mut most = before.clone();
     wait_until("all puts are answered", || {
         grow(&mut most, observer.counter("rss_bytes"));
-        clients.iter().all(|client| client.is_finished())
+        clients.iter().all(JoinHandle::is_finished)
     });
     let mut all = Outcome::default();
     for client in clients {
