@@ -279,21 +279,37 @@ fn survives(steps: &[Step], seed: u64, moment: f64, crash: Crash) {
     machine.die_at(made + (length.saturating_sub(made) as f64 * moment) as u64);
     let histories = run(&machine, &disk, &engine, steps);
 
-    // Recovery itself is cut short, again and again, before it is left in peace.
-    for dies_at in [3, 9, 27, 81, u64::MAX, u64::MAX] {
-        let machine = Machine::new(seed ^ dies_at);
-        machine.die_at(dies_at);
+    // Recovery itself is cut short, again and again, before it is left in peace. Its last operation makes
+    // durable that its segments are gone.
+    for (round, share) in (1..).zip([0.2, 1.0, 0.6, 1.0]) {
+        let seed = seed ^ round;
+        let rehearsal = Machine::new(seed);
+        let (rehearsed, on) = (disk.after(crash, &rehearsal), engine.after(crash, &rehearsal));
+        let mut length = 0;
+        recover(&rehearsed, &on, |_| length = rehearsal.operations());
+        let machine = Machine::new(seed);
+        machine.die_at((length as f64 * share) as u64);
         (disk, engine) = (disk.after(crash, &machine), engine.after(crash, &machine));
-        if let Some((mut shard, _)) = engine.open().and_then(|engine| open(&disk, engine)) {
-            if crash == Crash::Process && !steps.iter().any(|step| step.fails_sync) {
-                check(&mut shard, &histories, possible_in_order);
-            } else {
-                check(&mut shard, &histories, |history| possible(history, crash));
-            }
-        } else {
-            assert_ne!(dies_at, u64::MAX, "an undisturbed recovery succeeds");
-        }
+        assert!(!recover(&disk, &engine, |_| ()), "it is cut short");
     }
+    for round in 5..7 {
+        let machine = Machine::new(seed ^ round);
+        (disk, engine) = (disk.after(crash, &machine), engine.after(crash, &machine));
+        let recovered = recover(&disk, &engine, |shard| {
+            if crash == Crash::Process && !steps.iter().any(|step| step.fails_sync) {
+                check(shard, &histories, possible_in_order);
+            } else {
+                check(shard, &histories, |history| possible(history, crash));
+            }
+        });
+        assert!(recovered, "an undisturbed recovery succeeds");
+    }
+}
+
+/// Opens the shard and lets `look` at it; false if that fails.
+fn recover(disk: &FaultyDisk, engine: &Engine, look: impl FnOnce(&mut Shard)) -> bool {
+    let opened = engine.open().and_then(|engine| open(disk, engine));
+    opened.map(|(mut shard, _)| look(&mut shard)).is_some()
 }
 
 proptest! {
