@@ -20,6 +20,8 @@ use crate::repair::RepairStep;
 use crate::replica::Replica;
 use crate::trees::Change;
 
+/// What one hash or digest takes in a message; each question for hashes names one.
+const HASH_BYTES: usize = 8;
 /// Records in one page of a reading.
 const READING_RECORDS: u32 = 64;
 /// Records in one page of a listing.
@@ -183,14 +185,17 @@ impl Replica {
         let Some(exchange) = self.background.repairs.exchange(id) else { return };
         let mut bytes = 0;
         match (step, response) {
-            (ExchangeStep::Hashes { branch }, PeerResponse::Same) => exchange.handle_same(branch),
+            (ExchangeStep::Hashes { branch }, PeerResponse::Same) => {
+                bytes = HASH_BYTES;
+                exchange.handle_same(branch);
+            }
             (ExchangeStep::Hashes { branch }, PeerResponse::Hashes(hashes)) => {
-                bytes = 8 * hashes.len();
+                bytes = HASH_BYTES * (1 + hashes.len());
                 exchange.handle_hashes(branch, hashes);
             }
             (ExchangeStep::Digests { first_leaf }, PeerResponse::Digests(page)) => {
                 let key_bytes = |key: &Key| key.bucket().len() + key.key().len();
-                bytes = page.digests.iter().map(|(key, _)| 8 + key_bytes(key)).sum();
+                bytes = page.digests.iter().map(|(key, _)| HASH_BYTES + key_bytes(key)).sum();
                 // A key of another partition would be merged by a shard that does not own it.
                 let partition = exchange.partition();
                 let is_inside =

@@ -63,9 +63,11 @@ impl ForwardOperation {
 
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         if now.mono_us >= self.deadline_us {
-            self.owners.clear();
-            self.under_way = 0;
-            self.step = Step::Ask;
+            let message =
+                "put: the node that it was forwarded to did not answer before the timeout";
+            let failure = Failure::new(ErrorCode::Timeout, message);
+            let failure = Failure { maybe_applied: true, ..failure };
+            self.step = Step::Answer(ClientResponse::Failed(failure));
         } else if now.mono_us >= self.hedge_at_us {
             self.hedge_at_us = now.mono_us + HEDGE_AFTER_US;
             if !self.owners.is_empty() {

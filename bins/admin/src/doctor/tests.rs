@@ -222,7 +222,7 @@ fn the_worst_comes_first() {
 
     note: n2 is building the trees of 1 partition from its records
       holds up: anti-entropy of these partitions
-      to do: nothing; it takes one paced scan after an unclean stop
+      to do: nothing; it takes one paced reading at a first start, and after an unclean stop
 
     1 error and 2 warnings on 3 members.
     ");
