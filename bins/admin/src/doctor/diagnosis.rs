@@ -248,7 +248,8 @@ fn repairs(member: &ObservedMember) -> Vec<Finding> {
             count(report.building.into(), "partition")
         ),
         blocks: Some("anti-entropy of these partitions".into()),
-        remedy: "nothing; it takes one paced reading at a first start, and after an unclean stop".into(),
+        remedy: "nothing; it takes one paced reading at a first start, and after an unclean stop"
+            .into(),
     });
     failing.into_iter().chain(building).collect()
 }
