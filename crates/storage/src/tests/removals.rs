@@ -342,7 +342,7 @@ fn record_history(changes: &[(Kind, bool)]) -> Vec<Step> {
 
 /// Cuts the power at the history's end, under many seeds.
 fn survives_at_its_end(steps: &[Step]) {
-    (0..64).for_each(|seed| survives(steps, seed, 2.0, Crash::Power));
+    (0..16).for_each(|seed| survives(steps, seed, 2.0, Crash::Power));
 }
 
 #[test]
