@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
 use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Durability, Quorum};
 use jedlik_vclock::Content;
 
@@ -241,6 +242,9 @@ impl World {
                 let checked = self.history.check_answer(siege.key, answer, &before, how);
                 self.note(checked);
             }
+            // A limit that clients met before is no want of nodes.
+            (ClientResponse::Failed(failure), Some(_))
+                if failure.code == ErrorCode::TooManySiblings => {}
             (other, _) => {
                 let what = crate::story::answer(other);
                 self.fail_siege(siege, what);
