@@ -214,7 +214,7 @@ impl Shard {
         let page = self.layers.range(query)?;
         self.counters.damaged_records.add(page.damaged.len() as u64);
         for key in &page.damaged {
-            warn!(shard = self.options.identity.shard, key = ?key.key, "a stored record can't be read");
+            warn!(shard = self.options.identity.shard, key = ?key.key, "a stored record is damaged");
         }
         Ok(page)
     }
