@@ -137,9 +137,14 @@ impl Cluster {
 
     fn commit_first_layout(&self) {
         self.wait_until_all_are_up(0);
-        let plan = run(self.admin(0).args(["--json", "cluster", "plan"])).ok().json();
-        let hash = plan["plan"].as_str().unwrap();
-        run(self.admin(0).args(["cluster", "commit", hash])).ok();
+        // On a busy machine a member may be taken for down between the two; then one plans again, as
+        // the refusal says.
+        wait_until("the first layout is committed", || {
+            let plan = run(self.admin(0).args(["--json", "cluster", "plan"])).ok().json();
+            let whole = plan["nodes"].as_array().is_some_and(|all| all.len() == self.nodes.len());
+            let hash = plan["plan"].as_str().unwrap();
+            whole && run(self.admin(0).args(["cluster", "commit", hash])).code == 0
+        });
         for index in 0..self.nodes.len() {
             wait_until("every node has the layout", || {
                 let said = run(self.admin(index).args(["--json", "cluster", "status"]));
