@@ -83,6 +83,10 @@ fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one
     let took = starting.elapsed();
     println!("{} of {} records damaged, {took:?}: {repaired}", damaged.len(), keys.len());
     println!("the same without damage: {quiet}");
+    // A node that has just started may not have a connection to everyone yet.
+    wait_until("every owner says what it holds", || {
+        !observer.unsettled(&keys).values().any(|why| why.ends_with("does not answer"))
+    });
     assert_eq!(observer.unsettled(&keys), [].into());
 
     let count = |report: &Value, name: &str| report[name].as_u64().unwrap();
