@@ -163,6 +163,12 @@ impl Budget {
         self.set_pace(now_us, self.bucket.rate_per_s());
     }
 
+    /// The pace now, in steps a second; `None` while paused. Costs nothing, unlike [`Self::report`].
+    #[must_use]
+    pub fn pace_per_s(&self) -> Option<u32> {
+        (!self.paused).then(|| self.bucket.rate_per_s())
+    }
+
     /// What it allows and why.
     #[must_use]
     pub fn report(&self) -> BudgetReport {

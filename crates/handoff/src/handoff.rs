@@ -12,10 +12,11 @@ use alloc::vec::Vec;
 use core::ops::Bound::{Excluded, Unbounded};
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::{Digest, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::hint::{Delivery, HandoffOutput, HandoffProgress, HeldHint, HintTotals};
+use crate::hint::{Delivery, HandoffOutput, HeldHint, HintTotals};
 use crate::target::{PAGE_RECORDS, Target};
 
 /// The size at which a page ends.
@@ -178,7 +179,7 @@ impl Handoff {
     }
 
     /// How far each target's hints have come: those that have some, or had since the start.
-    pub fn progress(&self) -> impl Iterator<Item = HandoffProgress> {
+    pub fn progress(&self) -> impl Iterator<Item = HintReport> {
         self.targets.iter().filter_map(|(node, held)| held.progress(*node))
     }
 

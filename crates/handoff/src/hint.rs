@@ -1,7 +1,5 @@
 //! What goes into the handoff machine and what comes out.
 
-use alloc::string::String;
-
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
 
@@ -75,25 +73,4 @@ pub struct Delivery {
     pub key: PlacedKey,
     /// The hint's record.
     pub record: EncodedRecord,
-}
-
-/// How far the delivery to one target has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandoffProgress {
-    /// For whom.
-    pub target: NodeId,
-    /// Keys left.
-    pub count: u64,
-    /// Their records' size.
-    pub bytes: u64,
-    /// Since when the oldest waits, in milliseconds since the Unix epoch, by this node's clock.
-    pub oldest_ms: Option<u64>,
-    /// The target is up and its hints are on their way; `false` while it is away or given a rest.
-    pub delivering: bool,
-    /// Delivered since the machine was made.
-    pub delivered: u64,
-    /// About how long the rest will take at the pace of the last seconds; `None` until it is known.
-    pub left_s: Option<u64>,
-    /// What kept the last delivery from succeeding, if it failed.
-    pub failure: Option<String>,
 }

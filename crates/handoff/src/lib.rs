@@ -17,4 +17,4 @@ mod target;
 
 pub use budget::{Budget, BudgetReport, BudgetSettings, Foreground};
 pub use handoff::Handoff;
-pub use hint::{Delivery, HandoffOutput, HandoffProgress, HeldHint, HintMark, HintTotals};
+pub use hint::{Delivery, HandoffOutput, HeldHint, HintMark, HintTotals};

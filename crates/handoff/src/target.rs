@@ -10,9 +10,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::HintReport;
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
 
-use crate::hint::{HandoffProgress, HeldHint, HintMark, HintTotals};
+use crate::hint::{HeldHint, HintMark, HintTotals};
 use crate::rate::Rate;
 
 /// The most hints in a page, under way, or being released.
@@ -247,10 +248,10 @@ impl Target {
     }
 
     /// `None` if there is nothing to tell of it.
-    pub(crate) fn progress(&self, target: NodeId) -> Option<HandoffProgress> {
+    pub(crate) fn progress(&self, target: NodeId) -> Option<HintReport> {
         let HintTotals { count, bytes, oldest_ms } = self.totals;
         let delivering = self.up && count > 0 && self.rest_until_us.is_none();
-        (count > 0 || self.delivered > 0).then(|| HandoffProgress {
+        (count > 0 || self.delivered > 0).then(|| HintReport {
             target,
             count,
             bytes,

@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_handoff::{Budget, Foreground, Handoff, HandoffProgress};
+use jedlik_handoff::{Budget, Foreground, Handoff};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
@@ -80,11 +80,9 @@ impl Background {
 
     /// How many deliveries this node wants under way from one sender.
     pub(crate) fn window(&self) -> u16 {
-        let report = self.budget.report();
-        if report.paused {
-            return 0;
-        }
-        (report.pace_per_s / PACE_PER_PLACE).clamp(1, WINDOW_MAX) as u16
+        self.budget
+            .pace_per_s()
+            .map_or(0, |pace_per_s| (pace_per_s / PACE_PER_PLACE).clamp(1, WINDOW_MAX) as u16)
     }
 
     fn waits(&self, now_us: u64) -> bool {
@@ -231,17 +229,7 @@ impl Replica {
     /// What this shard holds for other nodes.
     #[must_use]
     pub fn hint_reports(&self) -> Vec<HintReport> {
-        let report = |progress: HandoffProgress| HintReport {
-            target: progress.target,
-            count: progress.count,
-            bytes: progress.bytes,
-            oldest_ms: progress.oldest_ms,
-            delivering: progress.delivering,
-            delivered: progress.delivered,
-            left_s: progress.left_s,
-            failure: progress.failure,
-        };
-        self.background.handoff.progress().map(report).collect()
+        self.background.handoff.progress().collect()
     }
 
     /// How far this shard's repairs have come.

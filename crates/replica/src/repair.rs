@@ -17,7 +17,7 @@ use jedlik_protocol::admin::RepairReport;
 use crate::Tuning;
 use crate::trees::Trees;
 
-/// An exchange that failed is tried again in this many rounds at most before the next regular one.
+/// What could not be finished is tried again after this long, or with the next round if that comes first.
 const RETRY_AFTER_US: u64 = 2_000_000;
 
 /// Whom to compare a partition with.

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 
 use self::world::{World, placed};
-use crate::{HandoffOutput, HandoffProgress, HintTotals};
+use jedlik_protocol::admin::HintReport;
+
+use crate::{HandoffOutput, HintTotals};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
@@ -30,7 +32,7 @@ fn keys_of(sent: &[(NodeId, jedlik_protocol::PlacedKey)], target: NodeId) -> usi
     sent.iter().filter(|(to, _)| *to == target).count()
 }
 
-fn progress(world: &World, target: NodeId) -> HandoffProgress {
+fn progress(world: &World, target: NodeId) -> HintReport {
     let mut all = world.handoff.progress();
     all.find(|progress| progress.target == target).expect("it has hints, or had some")
 }
