@@ -35,10 +35,30 @@ pub enum Bug {
     HintDroppedBeforeSync,
     /// A get does not ask the fallback that keeps a hint for a primary that is away.
     FallbackNotAsked,
+    /// A put goes to the owners of the oldest layout that counts, not to those still to come.
+    PendingOwnersNotWritten,
+    /// A get asks the owners of the newest layout alone.
+    OnlyNewestOwnersRead,
+    /// Of the layouts that count only the newest two are asked.
+    OneLayoutLookedBack,
+    /// A new owner is ready once it has compared with one old owner.
+    OneOldOwnerCompared,
+    /// A partition flips although one of its next owners is not ready.
+    FlippedBeforeAllReady,
+    /// A range is dropped before its present owners were compared with.
+    DroppedUnverified,
+    /// A range is dropped although a member does not know the layout yet.
+    DroppedBeforeAllKnow,
+    /// A replica takes requests that were made under older layouts.
+    NoLayoutFence,
+    /// A removed node comes back with its data and is taken in.
+    RemovedNodeTakenBack,
+    /// Each node judges by itself, from who is up, which owners have to be ready for a flip.
+    FlipByOwnView,
 }
 
 /// Every bug, in the order in which they are tried.
-pub const BUGS: [Bug; 15] = [
+pub const BUGS: [Bug; 25] = [
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
     Bug::OneActorPerNode,
@@ -54,6 +74,16 @@ pub const BUGS: [Bug; 15] = [
     Bug::RepairOverwrites,
     Bug::HintDroppedBeforeSync,
     Bug::FallbackNotAsked,
+    Bug::PendingOwnersNotWritten,
+    Bug::OnlyNewestOwnersRead,
+    Bug::OneLayoutLookedBack,
+    Bug::OneOldOwnerCompared,
+    Bug::FlippedBeforeAllReady,
+    Bug::DroppedUnverified,
+    Bug::DroppedBeforeAllKnow,
+    Bug::NoLayoutFence,
+    Bug::RemovedNodeTakenBack,
+    Bug::FlipByOwnView,
 ];
 
 /// Whether `bug` is in effect: never.
