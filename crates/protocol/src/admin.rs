@@ -10,21 +10,48 @@ use jedlik_hashing::{NodeId, Partition, Position};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::bucket::BucketEntry;
-use crate::gossip::MemberRecord;
+use crate::gossip::{Load, MemberRecord, StagedChange, Staging};
 use crate::peer::{Inspection, RecordSummary};
-use crate::{Blob, ClusterId, Digest, Key, LayoutVersion};
+use crate::{Blob, ClusterId, Digest, Key, LayoutId, LayoutVersion, PlacedLayout};
 
 /// An admin's request to one node.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum AdminRequest {
     /// Who is in the cluster, as this node sees it.
     Status,
+    /// The layouts that count, and what has flipped under each.
+    Layouts,
+    /// Add changes to those that the next plan is made of; one for a node takes the place of the one
+    /// before.
+    Stage {
+        /// By node.
+        changes: Vec<(NodeId, StagedChange)>,
+        /// Only say what would be staged.
+        dry_run: bool,
+    },
+    /// Forget staged changes: of these nodes, or all.
+    Unstage {
+        /// Whose; none for all.
+        nodes: Vec<NodeId>,
+    },
     /// What a commit would do now.
     Plan,
     /// Make the plan with this digest the next layout.
     Commit {
         /// As the plan said.
         plan: Digest,
+        /// How many partitions the admin knows to be lost by it: as many as the plan says.
+        lost: u32,
+        /// Only say whether it would be done.
+        dry_run: bool,
+    },
+    /// How far the node has come with what moves to it and from it.
+    Transfers,
+    /// Have the node make itself ready to be stopped, or take it back: it tells the others that it is
+    /// away and delivers its hints.
+    Drain {
+        /// Or take it back.
+        drained: bool,
     },
     /// The buckets whose properties were set.
     BucketList,
@@ -67,13 +94,21 @@ pub enum AdminRequest {
 pub enum AdminResponse {
     /// To `Status`.
     Status(ClusterStatus),
+    /// To `Layouts`, the newest first.
+    Layouts(Vec<PlacedLayout>),
+    /// To `Stage` and `Unstage`: all that is staged now, or would be.
+    Staged(Staging),
     /// To `Plan`.
-    Plan(PlanReport),
+    Plan(Box<PlanReport>),
     /// To `Commit`: stored by the answering node and spreading.
     Committed {
         /// The new layout.
-        layout: LayoutVersion,
+        layout: LayoutId,
     },
+    /// To `Transfers`.
+    Transfers(Box<TransferReport>),
+    /// To `Drain`.
+    Drained(DrainReport),
     /// To `BucketList`.
     Buckets(Vec<BucketEntry>),
     /// To `BucketShow` and `BucketSet`; version 0 for one that was never set.
@@ -89,6 +124,69 @@ pub enum AdminResponse {
     Repair(Box<RepairReport>),
     /// To `Background` and `SetBackground`.
     Background(Box<BackgroundReport>),
+}
+
+/// How far a node has come with what moves. A node's shards are summed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct TransferReport {
+    /// The newest layout that it knows.
+    pub layout: LayoutId,
+    /// Held up by an admin.
+    pub paused: bool,
+    /// Partitions that it owns under that layout.
+    pub owned: u32,
+    /// Of these, those for which it holds all that older owners do.
+    pub ready: u32,
+    /// Of these, those that have flipped: older owners are not asked any more.
+    pub flipped: u32,
+    /// Partitions that it owns under an older layout that still counts, and not under the newest.
+    pub leaving: u32,
+    /// Partitions of which it holds records and that it owns no more: they are handed on, then dropped.
+    pub orphaned: u32,
+    /// Partitions dropped since it started.
+    pub dropped: u32,
+    /// Records received for partitions that move to it, since it started.
+    pub received_records: u64,
+    /// Their encoded size.
+    pub received_bytes: u64,
+    /// Records sent to new owners, since it started.
+    pub sent_records: u64,
+    /// Their encoded size.
+    pub sent_bytes: u64,
+    /// What it holds.
+    pub load: Load,
+    /// Hints that it holds for others.
+    pub hints: u64,
+    /// What is under way now.
+    pub current: Vec<Move>,
+    /// Why something does not go on, if anything does not: a sentence each.
+    pub blockers: Vec<String>,
+}
+
+/// One partition on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Move {
+    /// Which.
+    pub partition: Partition,
+    /// The other side.
+    pub peer: NodeId,
+    /// Whether this node hands the partition on; otherwise it takes it over.
+    pub outgoing: bool,
+    /// Records so far.
+    pub records: u64,
+    /// Their encoded size.
+    pub bytes: u64,
+}
+
+/// Whether a node can be stopped without anybody missing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct DrainReport {
+    /// It takes no requests of clients any more.
+    pub drained: bool,
+    /// Requests still under way.
+    pub requests: u64,
+    /// Hints that it still holds for members that are up.
+    pub hints: u64,
 }
 
 /// Where a key belongs and what each node holds of it.
@@ -176,8 +274,10 @@ pub struct RepairReport {
 /// What a node does in the background.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BackgroundReport {
-    /// Held up by an admin.
+    /// All of it is held up by an admin.
     pub paused: bool,
+    /// Kinds of work that are held up by an admin.
+    pub paused_kinds: Vec<WorkKind>,
     /// The bound that an admin set, in steps a second; a step is a message or a page of records.
     pub limit_per_s: u32,
     /// How slow the foreground may become, in hundredths of its quiet 99th percentile.
@@ -192,9 +292,24 @@ pub struct BackgroundReport {
     pub steps: Vec<(String, u64)>,
 }
 
+/// A kind of background work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+pub enum WorkKind {
+    /// Delivering hints.
+    Handoff,
+    /// Comparing replicas.
+    Repair,
+    /// Forgetting tombstones.
+    Reaping,
+    /// Moving partitions.
+    Transfer,
+}
+
 /// A change to background work; what is `None` stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BackgroundChange {
+    /// Which `paused` is about; `None` for all.
+    pub work: Option<WorkKind>,
     /// Hold it up, or let it go on.
     pub paused: Option<bool>,
     /// See [`BackgroundReport::limit_per_s`]; at least 1.
@@ -210,10 +325,14 @@ pub struct ClusterStatus {
     pub cluster: ClusterId,
     /// Who answers.
     pub node: NodeId,
-    /// Its layout; 0 before the first commit.
-    pub layout: LayoutVersion,
+    /// The layout in force; the default before the first commit.
+    pub layout: LayoutId,
     /// How many partitions the layout has; 0 before the first commit.
     pub partitions: u32,
+    /// Of these, those that have flipped: nothing moves any more.
+    pub flipped: u32,
+    /// Changes that are staged.
+    pub staging: Staging,
     /// Every member.
     pub members: Vec<MemberStatus>,
 }
@@ -225,8 +344,33 @@ pub struct MemberStatus {
     pub record: MemberRecord,
     /// Whether the answering node takes it to be up.
     pub alive: bool,
+    /// Where it stands in its life.
+    pub state: MemberState,
     /// How many partitions' tokens it holds.
     pub tokens: u32,
+    /// The partitions that it owns for the default N.
+    pub owned: u32,
+    /// Of these, those for which it is ready or that have flipped.
+    pub ready: u32,
+    /// Its share as the layout has it: weight and zone may differ from those it was started with.
+    pub placed: Option<(String, u32)>,
+}
+
+/// Where a member stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum MemberState {
+    /// Started, and not in the layout yet.
+    Joining,
+    /// In the layout.
+    Up,
+    /// In the layout, and stopped or drained by its admin.
+    Away,
+    /// Out of the layout; hands on what it holds.
+    Leaving,
+    /// It has handed on all and stopped for good.
+    Left,
+    /// Taken out by force.
+    Removed,
 }
 
 /// What a commit would do.
@@ -234,14 +378,43 @@ pub struct MemberStatus {
 pub struct PlanReport {
     /// Names the plan in `Commit`.
     pub plan: Digest,
-    /// The layout that it would make.
-    pub layout: LayoutVersion,
+    /// The layout that it would change.
+    pub base: LayoutId,
+    /// The version that it would make.
+    pub version: LayoutVersion,
     /// How many partitions.
     pub partitions: u32,
-    /// Each node's part.
+    /// For buckets with so many replicas, the default.
+    pub n: u8,
+    /// Each node's part, those that go included.
     pub nodes: Vec<PlannedNode>,
+    /// Copies of partitions that get a new owner.
+    pub moves: u32,
+    /// The least that any plan for these nodes could move.
+    pub least_moves: u32,
+    /// About what will travel.
+    pub bytes: u64,
+    /// About how long it will take.
+    pub estimate_s: u64,
+    /// Partitions with two of their replicas in one zone: now, and then.
+    pub zone_faults: (u32, u32),
+    /// Partitions with fewer than N owners: now, and then.
+    pub node_faults: (u32, u32),
+    /// What could be lost, before the commit, while data moves, and after.
+    pub risk: [CopiesAtRisk; 3],
     /// What an admin should know before committing, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// How many partitions have how few copies on nodes that are up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct CopiesAtRisk {
+    /// Partitions without any.
+    pub none: u32,
+    /// Partitions with one.
+    pub one: u32,
+    /// Partitions with more than one and fewer than N.
+    pub few: u32,
 }
 
 /// One node's part in a plan.
@@ -255,8 +428,20 @@ pub struct PlannedNode {
     pub zone: String,
     /// Its weight.
     pub weight: u32,
+    /// The tokens it holds now.
+    pub tokens_before: u32,
     /// The tokens it would hold.
     pub tokens: u32,
+    /// The partitions that it owns now.
+    pub owned_before: u32,
+    /// The partitions that it would own.
+    pub owned: u32,
+    /// Copies that move to it.
+    pub gains: u32,
+    /// Copies that it gives up.
+    pub loses: u32,
+    /// About what it will receive.
+    pub gains_bytes: u64,
     /// The tokens that its weight would give it, in thousandths.
     pub fair_share_milli: u64,
 }

@@ -9,11 +9,14 @@ use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
 use crate::codec::Frame;
 use crate::error::DecodeError;
-use crate::gossip::{Delta, Gossip, MemberRecord};
+use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
 use crate::key::check_bucket;
-use crate::limits::HINT_TARGETS_MAX;
+use crate::limits::{GONE_MAX, HINT_TARGETS_MAX};
 use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
-use crate::{EncodedRecord, Layout};
+use crate::{EncodedRecord, Layout, PartitionSet};
+
+/// The most partitions of any ring.
+const PARTITIONS_MAX: u32 = 65_536;
 
 type Checked = Result<(), DecodeError>;
 
@@ -26,7 +29,12 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
         Frame::Gossip(gossip) => match gossip {
             Gossip::Offer(sender, _) => member(sender),
             Gossip::Exchange(delta, _) | Gossip::Close(delta) => news(delta),
-            Gossip::Probe { .. } | Gossip::Alive { .. } | Gossip::ProbeFor { .. } => Ok(()),
+            Gossip::Same
+            | Gossip::Differ(_)
+            | Gossip::Probe { .. }
+            | Gossip::Alive { .. }
+            | Gossip::ProbeFor { .. }
+            | Gossip::Fenced { .. } => Ok(()),
         },
     }
 }
@@ -76,7 +84,9 @@ fn peer_request(request: &PeerRequest) -> Checked {
         | PeerRequest::Compare { key, .. }
         | PeerRequest::Inspect { key } => Ok(key.check()?),
         PeerRequest::Hashes { .. } => Ok(()),
-        PeerRequest::Digests { after, .. } => mark(after.as_ref()),
+        PeerRequest::Digests { after, .. } | PeerRequest::Fetch { after, .. } => {
+            mark(after.as_ref())
+        }
         PeerRequest::Scan { bucket, after, .. } => {
             check_bucket(bucket)?;
             mark(after.as_ref())
@@ -114,12 +124,39 @@ fn peer_response(response: &PeerResponse) -> Checked {
 pub(crate) fn news(delta: &Delta) -> Checked {
     delta.members.iter().try_for_each(member)?;
     delta.buckets.iter().try_for_each(bucket)?;
-    delta.layout.as_ref().map_or(Ok(()), layout)
+    delta.layouts.iter().try_for_each(|placed| {
+        layout(&placed.layout)?;
+        partitions(&placed.flipped, placed.layout.ring.partitions().get())
+    })?;
+    delta.flips.iter().try_for_each(|(_, flipped)| partitions(flipped, PARTITIONS_MAX))?;
+    delta.staging.as_ref().map_or(Ok(()), staging)
+}
+
+fn staging(staging: &Staging) -> Checked {
+    let ordered = staging.changes.is_sorted_by(|a, b| a.0 < b.0);
+    let weighted = |change: &StagedChange| match change {
+        StagedChange::Join { weight, .. } => *weight > 0,
+        StagedChange::Set { weight, .. } => *weight != Some(0),
+        StagedChange::Leave | StagedChange::Remove | StagedChange::Replace { .. } => true,
+    };
+    if ordered && staging.changes.iter().all(|(_, change)| weighted(change)) {
+        Ok(())
+    } else {
+        Err(DecodeError::Malformed { what: "staging" })
+    }
+}
+
+fn partitions(set: &PartitionSet, count: u32) -> Checked {
+    let malformed = DecodeError::Malformed { what: "set of partitions" };
+    if set.is_well_formed(count) { Ok(()) } else { Err(malformed) }
 }
 
 /// No ring takes a weight of 0, so one such member would keep everyone from planning.
 fn member(record: &MemberRecord) -> Checked {
-    if record.weight > 0 { Ok(()) } else { Err(DecodeError::Malformed { what: "member" }) }
+    if record.weight == 0 {
+        return Err(DecodeError::Malformed { what: "member" });
+    }
+    partitions(&record.ready.partitions, PARTITIONS_MAX)
 }
 
 fn bucket(entry: &BucketEntry) -> Checked {
@@ -133,6 +170,10 @@ fn encoded(record: &EncodedRecord) -> Checked {
 
 /// A ring that is not well formed would break whoever walks it.
 fn layout(layout: &Layout) -> Checked {
+    let ordered = layout.gone.is_sorted_by(|a, b| a.node < b.node);
+    if !ordered || layout.gone.len() > GONE_MAX {
+        return Err(DecodeError::Malformed { what: "layout" });
+    }
     layout.ring.check().map_err(|_| DecodeError::Malformed { what: "layout" })
 }
 

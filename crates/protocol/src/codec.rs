@@ -16,14 +16,14 @@ use crate::blob::Buffer;
 use crate::bucket::BucketProps;
 use crate::client::{ClientRequest, ClientResponse};
 use crate::error::DecodeError;
-use crate::gossip::{Delta, Gossip};
+use crate::gossip::{Delta, Gossip, Staging};
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
-use crate::{Blob, Layout, LayoutVersion, Record, check};
+use crate::{Blob, Layout, LayoutId, LayoutVersion, Record, check};
 
 /// The protocol's version, as the TLS handshake names it (ALPN); to be raised when the layout of
 /// [`Frame`] changes, since it says nothing of it itself.
-pub const PROTOCOL: &[u8] = b"jedlik/2";
+pub const PROTOCOL: &[u8] = b"jedlik/3";
 
 /// Everything that crosses a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub enum Frame {
         /// The coordinator's, for the answer.
         id: u64,
         /// The layout under which it is sent: a replica with a newer one refuses.
-        layout: LayoutVersion,
+        layout: LayoutId,
         /// The receiver's clock as the sender last heard it, from which the receiver counts the
         /// message's age; 0 if it never did.
         heard: u64,
@@ -157,6 +157,10 @@ pub(crate) fn decode_clock(bytes: &Blob) -> Result<VectorClock, DecodeError> {
 
 pub(crate) fn encode_layout(layout: &Layout) -> Vec<u8> {
     to_bytes(layout).into_vec()
+}
+
+pub(crate) fn encode_staging(staging: &Staging) -> Vec<u8> {
+    to_bytes(staging).into_vec()
 }
 
 pub(crate) fn encode_props(props: &BucketProps) -> Vec<u8> {

@@ -146,6 +146,8 @@ pub enum ErrorCode {
     NotReady,
     /// The sender's layout is older than the receiver's; nothing was done.
     StaleLayout,
+    /// The sender's layout is newer than the receiver's, who will have it in a moment; nothing was done.
+    UnknownLayout,
     /// The receiver does not own the partition; nothing was done.
     NotOwner,
     /// The message outlived the time that a message may: it was under way, or waiting, for too long.
@@ -172,6 +174,7 @@ impl ErrorCode {
                 | Self::Overloaded
                 | Self::NotReady
                 | Self::StaleLayout
+                | Self::UnknownLayout
                 | Self::NotOwner
                 | Self::TooOld
                 | Self::Storage

@@ -9,17 +9,109 @@ use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
 use rkyv::{Archive, Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::BucketEntry;
-use crate::{Blob, Digest, Incarnation, Layout, LayoutVersion};
+use crate::codec;
+use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, PlacedLayout};
 
 /// Where a member stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 pub enum Status {
     /// In the cluster; owns what the layout gives it.
     Up,
-    /// Stopped cleanly; comes back.
+    /// Stopped cleanly, or drained; comes back.
     Away,
+    /// Handed on all that it held and stopped for good.
+    Left,
+}
+
+/// How much a member holds, hints not included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Load {
+    /// Records, tombstones included.
+    pub records: u64,
+    /// Their encoded size.
+    pub bytes: u64,
+}
+
+/// What a member's build speaks and writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Speaks {
+    /// The oldest version of the wire protocol.
+    pub protocol_min: u16,
+    /// The newest.
+    pub protocol_max: u16,
+    /// The format of the records' files.
+    pub storage: u16,
+}
+
+/// Of the partitions that a member owns under a layout, those for which it holds all that older owners do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Ready {
+    /// Which layout; what is said of another counts for nothing.
+    pub layout: LayoutId,
+    /// Only grows under one layout.
+    pub partitions: PartitionSet,
+}
+
+/// A change that an admin has asked for and not yet committed.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum StagedChange {
+    /// Give it partitions.
+    Join {
+        /// The failure domain it stands in.
+        zone: String,
+        /// Its share relative to others.
+        weight: u32,
+    },
+    /// Take its partitions away; it stops once others hold all that it does.
+    Leave,
+    /// Do without it at once: it is dead, and what it holds is given up.
+    Remove,
+    /// Give all that it has to another node, which has none.
+    Replace {
+        /// Whom.
+        by: NodeId,
+        /// Where the other stands.
+        zone: String,
+        /// The node that goes is dead: do without it at once.
+        forced: bool,
+    },
+    /// Change its share or its place; what is `None` stays.
+    Set {
+        /// The failure domain it stands in.
+        zone: Option<String>,
+        /// Its share relative to others.
+        weight: Option<u32>,
+    },
+}
+
+/// The changes that the next plan is made of. Of two the newer (`base`, `revision`, then digest) wins;
+/// with a base that is not in force it is void.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Staging {
+    /// The layout that is to be changed.
+    pub base: LayoutId,
+    /// Counts the changes to the staging itself.
+    pub revision: u64,
+    /// At most one for each node, in the order of their identities.
+    pub changes: Vec<(NodeId, StagedChange)>,
+}
+
+impl Staging {
+    /// Of all of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest(xxh3_64(&codec::encode_staging(self)))
+    }
+
+    /// The rule by which every node chooses between two.
+    #[must_use]
+    pub fn supersedes(&self, other: &Self) -> bool {
+        let rank = |staging: &Self| (staging.base, staging.revision, staging.digest());
+        rank(self) > rank(other)
+    }
 }
 
 /// One member, as it describes itself. Only that member writes it; the higher
@@ -45,7 +137,13 @@ pub struct MemberRecord {
     /// Its own word on itself.
     pub status: Status,
     /// The newest layout it has stored.
-    pub layout: LayoutVersion,
+    pub layout: LayoutId,
+    /// What it is ready to own.
+    pub ready: Ready,
+    /// How much it holds, as of some seconds ago.
+    pub load: Load,
+    /// What its build speaks.
+    pub speaks: Speaks,
 }
 
 /// How new a member's record is.
@@ -66,8 +164,10 @@ pub struct Summary {
     pub members: Vec<MemberDigest>,
     /// The buckets it knows, with versions and a digest of their properties.
     pub buckets: Vec<(Blob, u64, Digest)>,
-    /// Its layout.
-    pub layout: Option<(LayoutVersion, Digest)>,
+    /// The layouts that still count, with a digest of the partitions known to have flipped.
+    pub layouts: Vec<(LayoutId, Digest)>,
+    /// The staged changes.
+    pub staging: Option<(LayoutId, u64, Digest)>,
 }
 
 /// What the other side lacks.
@@ -77,18 +177,27 @@ pub struct Delta {
     pub members: Vec<MemberRecord>,
     /// Newer bucket properties.
     pub buckets: Vec<BucketEntry>,
-    /// A newer layout.
-    pub layout: Option<Layout>,
+    /// Layouts, with what flipped.
+    pub layouts: Vec<PlacedLayout>,
+    /// What flipped under layouts that the other side has.
+    pub flips: Vec<(LayoutId, PartitionSet)>,
+    /// Newer staged changes.
+    pub staging: Option<Staging>,
 }
 
 /// One message of the gossip or of the failure detector.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Gossip {
-    /// Opens an exchange: this is who I am, so that you can answer, and what I know.
+    /// Opens an exchange: this is who I am, so that you can answer, and the digest of what I know, so that
+    /// little is said while nothing changes.
     ///
     /// Boxed, since every frame takes the room of the largest kind.
-    Offer(Box<MemberRecord>, Summary),
-    /// Here is what you lack, and what I know, so that you can tell me what I lack.
+    Offer(Box<MemberRecord>, Digest),
+    /// Ends an exchange: I know the same.
+    Same,
+    /// I know something else; this is it, in short.
+    Differ(Summary),
+    /// Here is what you lack, and what I know in short, so that you can tell me what I lack.
     Exchange(Delta, Summary),
     /// Ends an exchange: here is what you lack.
     Close(Delta),
@@ -108,5 +217,12 @@ pub enum Gossip {
         target: NodeId,
         /// To match the answer.
         nonce: u64,
+    },
+    /// You have no place here any more: you left, or were removed, and your identity is not used again.
+    Fenced {
+        /// The layout that says so.
+        layout: LayoutId,
+        /// You were removed; otherwise you left.
+        forced: bool,
     },
 }

@@ -1,23 +1,71 @@
-//! The layout: which ring is in force, and since which decision.
+//! Layouts: which ring was committed, after which one, and which partitions have moved under it.
 
 use alloc::vec::Vec;
+use core::fmt;
 
-use jedlik_hashing::Ring;
+use jedlik_hashing::{NodeId, Ring};
 use rkyv::{Archive, Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Digest, codec};
+use crate::{Digest, PartitionSet, codec};
 
 /// Counts layouts: 0 before the first commit.
 pub type LayoutVersion = u64;
 
-/// One committed placement of the partitions. Of two with the same version the greater digest wins.
+/// Names a layout, and tells which of two is in force: the greater.
+///
+/// Two commits at once make rivals with the same version; then the digest decides, everywhere alike.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Archive,
+    Serialize,
+    Deserialize,
+)]
+pub struct LayoutId {
+    /// Its place in the line of layouts, from 1; 0 before the first.
+    pub version: LayoutVersion,
+    /// Of the whole layout.
+    pub digest: u64,
+}
+
+impl fmt::Display for LayoutId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:016x})", self.version, self.digest)
+    }
+}
+
+/// A node that has no place in the cluster any more.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
+)]
+pub struct Gone {
+    /// Who.
+    pub node: NodeId,
+    /// It was removed without handing on what it holds: nobody counts on it, and it is not let in.
+    /// Otherwise it serves until others hold all that it does, and then stops.
+    pub forced: bool,
+}
+
+/// One committed placement of the partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Layout {
     /// Its place in the line of layouts, from 1.
     pub version: LayoutVersion,
+    /// The one that it was made from; the default before the first.
+    pub parent: LayoutId,
     /// Who holds what.
     pub ring: Ring,
+    /// Every node that was ever removed or left, in the order of their identities: an identity is never
+    /// used again.
+    pub gone: Vec<Gone>,
 }
 
 impl Layout {
@@ -28,9 +76,26 @@ impl Layout {
         Digest(xxh3_64(&bytes))
     }
 
-    /// The rule by which every node chooses between two layouts.
+    /// Its name; encodes all of it, so keep it where it is asked for often.
     #[must_use]
-    pub fn supersedes(&self, other: &Self) -> bool {
-        (self.version, self.digest()) > (other.version, other.digest())
+    pub fn id(&self) -> LayoutId {
+        LayoutId { version: self.version, digest: self.digest().0 }
     }
+
+    /// Whether the node has left or was removed, and how.
+    #[must_use]
+    pub fn gone(&self, node: NodeId) -> Option<Gone> {
+        let found = self.gone.binary_search_by_key(&node, |gone| gone.node);
+        found.ok().map(|index| self.gone[index])
+    }
+}
+
+/// A layout and how far the data has moved to it.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct PlacedLayout {
+    /// What was committed.
+    pub layout: Layout,
+    /// The partitions known to have flipped under it: all of its owners were ready, so older owners are
+    /// not asked any more. Only grows.
+    pub flipped: PartitionSet,
 }

@@ -87,6 +87,20 @@ pub enum PeerRequest {
         /// Past which key.
         after: Option<ScanMark>,
     },
+    /// Tell me a page of your records in some neighbouring leaves, in the order of position, then key:
+    /// [`PeerResponse::Page`].
+    Fetch {
+        /// Whose records.
+        partition: Partition,
+        /// As in `Hashes`.
+        n: u8,
+        /// The first of the leaves.
+        first_leaf: u16,
+        /// The last of them.
+        last_leaf: u16,
+        /// Past which key.
+        after: Option<ScanMark>,
+    },
     /// Do you hold this key exactly so, and no hint of it? See [`Standing`].
     Compare {
         /// Which.
@@ -126,6 +140,7 @@ impl PeerRequest {
             | Self::Scan { .. }
             | Self::Hashes { .. }
             | Self::Digests { .. }
+            | Self::Fetch { .. }
             | Self::Compare { .. }
             | Self::Inspect { .. } => false,
         }
@@ -141,7 +156,7 @@ pub enum PeerResponse {
     Read(Option<EncodedRecord>),
     /// To a read or to hashes: mine is the one you know.
     Same,
-    /// To a scan.
+    /// To a scan or a fetch.
     Page(Page),
     /// To a forwarded request.
     Forwarded(ClientResponse),
