@@ -3,11 +3,12 @@
 //!
 //! Each machine is told what happened with `handle_*` and says what to do through `poll_output` and
 //! when to wake it through `poll_timeout`. Invariant: a machine answers exactly once, and success
-//! only when its [`Needs`] are met.
+//! only when its [`Needs`] are met in every owner set that counts.
 
 #![no_std]
 extern crate alloc;
 
+mod chain;
 mod get;
 mod merged;
 mod plan;
@@ -15,10 +16,11 @@ mod put;
 mod scan;
 mod tally;
 
-pub use get::{Get, GetOutput, RepairCause};
+pub use chain::{OWNER_SETS_MAX, RequestId};
+pub use get::{Get, GetChain, GetChainOutput, GetOutput, RepairCause};
 pub use merged::Merged;
 pub use plan::{Home, ReadPlan, Target, WritePlan};
-pub use put::{Cause, Put, PutOutput, PutSuccess};
+pub use put::{Cause, Put, PutChain, PutChainOutput, PutOutput, PutSuccess};
 pub use scan::{Scan, ScanOutput, ScanPage};
 pub use tally::{Needs, Shortfall, Tally};
 

@@ -20,6 +20,21 @@ impl Merged {
     /// Either record is not one; what was merged before stays.
     pub fn add(&mut self, record: EncodedRecord) -> Result<(), DecodeError> {
         let digest = record.digest();
+        self.take_in(record, digest)
+    }
+
+    /// Merges what was merged elsewhere.
+    ///
+    /// # Errors
+    /// Either record is not one; what was merged before stays.
+    pub fn merge(&mut self, other: &Self) -> Result<(), DecodeError> {
+        match (&other.encoded, other.digest) {
+            (Some(record), Some(digest)) => self.take_in(record.clone(), digest),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_in(&mut self, record: EncodedRecord, digest: Digest) -> Result<(), DecodeError> {
         match &self.encoded {
             None => self.set(record, digest),
             Some(_) if self.digest == Some(digest) => {}

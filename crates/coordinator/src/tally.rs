@@ -62,7 +62,7 @@ pub(crate) fn verdict(needs: Needs, have: Tally, at_best: Tally) -> Verdict {
 }
 
 /// Why a request did not reach its needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shortfall {
     /// What it needed.
     pub needs: Needs,

@@ -11,6 +11,7 @@
 //! merge of fallbacks alone could pass an older hint on under a new date.
 
 mod candidates;
+mod chain;
 
 use alloc::collections::VecDeque;
 
@@ -18,6 +19,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord};
 
 use self::candidates::{Candidates, State};
+pub use self::chain::{GetChain, GetChainOutput};
 use crate::merged::Merged;
 use crate::plan::ReadPlan;
 use crate::tally::{Shortfall, Verdict, verdict};
@@ -178,6 +180,16 @@ impl Get {
     #[must_use]
     pub fn primaries(&self) -> u8 {
         self.candidates.have().primaries
+    }
+
+    /// This node.
+    pub(crate) fn me(&self) -> NodeId {
+        self.plan.me
+    }
+
+    /// What was found so far.
+    pub(crate) fn merged(&self) -> &Merged {
+        &self.merged
     }
 
     fn advance(&mut self, now_us: u64) {

@@ -6,6 +6,7 @@
 //! Invariants: a slot counts once and a node counts once; an acknowledgement counts as synced only if
 //! it was asked to sync; nothing is sent when the version's time is over.
 
+mod chain;
 mod party;
 mod slots;
 
@@ -17,6 +18,7 @@ use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
 use jedlik_vclock::planted::{self, Bug};
 
+pub use self::chain::{PutChain, PutChainOutput};
 use self::slots::{Hopes, Slots};
 use crate::plan::WritePlan;
 use crate::tally::{Needs, Shortfall, Verdict, verdict};

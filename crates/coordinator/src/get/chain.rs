@@ -1,0 +1,289 @@
+//! A get over every owner set that counts while a partition moves: one [`Get`] for each set, newest
+//! first, which share what they ask.
+//!
+//! Invariants: it succeeds only when each set's needs are met, so that it meets every version that a
+//! put has left in one of these sets; the answer is the merge of all that any set has answered; with
+//! one set it does what that set's get does.
+//!
+//! Each set repairs with what it found itself: the rule that keeps old hints from being passed on under
+//! a new date speaks of the primaries of one set.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::{Digest, EncodedRecord};
+use jedlik_vclock::planted::{self, Bug};
+
+use super::{Get, GetOutput, RepairCause};
+use crate::chain::{Asked, Message, RequestId, Requests, within_limit};
+use crate::merged::Merged;
+use crate::plan::ReadPlan;
+use crate::tally::{Needs, Shortfall, Tally};
+
+/// What a get over several owner sets wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GetChainOutput {
+    /// Read this node's own record.
+    ReadLocal {
+        /// For the answer.
+        request: RequestId,
+    },
+    /// Ask a peer for its record, unless it is the known one.
+    Read {
+        /// For the answer.
+        request: RequestId,
+        /// Whom.
+        node: NodeId,
+        /// What the peer need not send again.
+        known: Option<Digest>,
+    },
+    /// Answer the client: the merged record, or why there is none.
+    Answer(Result<Option<EncodedRecord>, Shortfall>),
+    /// This replica (perhaps this node) is behind: let it merge the record, or keep it as a hint.
+    Repair {
+        /// Whom.
+        node: NodeId,
+        /// The primary for which it keeps the hint; `None` if it is one itself.
+        stands_in_for: Option<NodeId>,
+        /// The merge of all answers in one owner set.
+        record: EncodedRecord,
+        /// How it was behind.
+        cause: RepairCause,
+    },
+    /// More nodes were asked because the first were slow.
+    Hedged,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct GetMessage {
+    node: NodeId,
+    known: Option<Digest>,
+}
+
+impl Message for GetMessage {
+    /// A whole record answers those who know one as well.
+    fn serves(&self, other: &Self) -> bool {
+        self.node == other.node && (self.known.is_none() || self.known == other.known)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Reply {
+    Record(Option<EncodedRecord>),
+    Same,
+}
+
+impl Reply {
+    fn tell(self, get: &mut Get, now_us: u64, from: NodeId) {
+        match self {
+            Self::Record(record) => get.handle_record(now_us, from, record),
+            Self::Same => get.handle_same(now_us, from),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Part {
+    get: Get,
+    succeeded: bool,
+}
+
+/// Who was repaired for whom, and with what.
+type Repaired = (NodeId, Option<NodeId>, EncodedRecord);
+
+/// One get over several owner sets.
+#[derive(Debug)]
+pub struct GetChain {
+    /// In the newest set.
+    needs: Needs,
+    parts: Vec<Part>,
+    requests: Requests<GetMessage, Reply>,
+    repaired: Vec<Repaired>,
+    answered: bool,
+    outputs: VecDeque<GetChainOutput>,
+}
+
+impl GetChain {
+    /// Starts a get over the owner sets of `plans`, newest first: at least one, at most
+    /// [`OWNER_SETS_MAX`](crate::OWNER_SETS_MAX); otherwise it answers short at once.
+    #[must_use]
+    pub fn new(now_us: u64, plans: &[ReadPlan]) -> Self {
+        let counting = counting(plans);
+        let part = |plan: &ReadPlan| Part { get: Get::new(now_us, plan.clone()), succeeded: false };
+        let mut chain = Self {
+            needs: plans.first().map(|plan| plan.needs).unwrap_or_default(),
+            parts: counting.iter().map(part).collect(),
+            requests: Requests::new(counting.len()),
+            repaired: Vec::new(),
+            answered: false,
+            outputs: VecDeque::new(),
+        };
+        if chain.parts.is_empty() {
+            chain.answer(Err(chain.shortfall()));
+        }
+        chain.drain(now_us);
+        chain
+    }
+
+    /// A node, perhaps this one, sent its record, or has none.
+    pub fn handle_record(
+        &mut self,
+        now_us: u64,
+        request: RequestId,
+        record: Option<EncodedRecord>,
+    ) {
+        self.handle_reply(now_us, request, &Reply::Record(record));
+    }
+
+    /// A node has the record that it was told to be known.
+    pub fn handle_same(&mut self, now_us: u64, request: RequestId) {
+        self.handle_reply(now_us, request, &Reply::Same);
+    }
+
+    /// A node refused, or could not be reached.
+    pub fn handle_failure(&mut self, now_us: u64, request: RequestId) {
+        let Some((message, parts)) = self.requests.fail(request) else { return };
+        for part in parts.iter() {
+            self.parts[part].get.handle_failure(now_us, message.node);
+        }
+        self.drain(now_us);
+    }
+
+    /// The time of [`Self::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now_us: u64) {
+        for part in &mut self.parts {
+            part.get.handle_timeout(now_us);
+        }
+        self.drain(now_us);
+    }
+
+    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.parts.iter().filter_map(|part| part.get.poll_timeout()).min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<GetChainOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Nothing more will come of it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.outputs.is_empty() && self.parts.iter().all(|part| part.get.is_done())
+    }
+
+    /// How many nodes have answered in the newest set.
+    #[must_use]
+    pub fn answered(&self) -> u8 {
+        self.parts.first().map_or(0, |part| part.get.answered())
+    }
+
+    /// How many of them are primaries.
+    #[must_use]
+    pub fn primaries(&self) -> u8 {
+        self.parts.first().map_or(0, |part| part.get.primaries())
+    }
+
+    fn handle_reply(&mut self, now_us: u64, request: RequestId, reply: &Reply) {
+        let Some((message, parts)) = self.requests.answer(request, reply) else { return };
+        for part in parts.iter() {
+            reply.clone().tell(&mut self.parts[part].get, now_us, message.node);
+        }
+        self.drain(now_us);
+    }
+
+    /// Takes what the parts want, until none wants anything.
+    fn drain(&mut self, now_us: u64) {
+        let mut hedged = false;
+        for part in 0..self.parts.len() {
+            while let Some(output) = self.parts[part].get.poll_output() {
+                match output {
+                    GetOutput::ReadLocal => {
+                        self.ask(
+                            now_us,
+                            part,
+                            GetMessage { node: self.parts[part].get.me(), known: None },
+                        );
+                    }
+                    GetOutput::Read { node, known } => {
+                        self.ask(now_us, part, GetMessage { node, known });
+                    }
+                    GetOutput::Answer(Ok(_)) => self.succeed(part),
+                    GetOutput::Answer(Err(short)) => self.answer(Err(short)),
+                    GetOutput::Repair { node, stands_in_for, record, cause } => {
+                        self.repair((node, stands_in_for, record), cause);
+                    }
+                    GetOutput::Hedged if hedged => {}
+                    GetOutput::Hedged => {
+                        hedged = true;
+                        self.outputs.push_back(GetChainOutput::Hedged);
+                    }
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, now_us: u64, part: usize, message: GetMessage) {
+        let GetMessage { node, known } = message;
+        match self.requests.ask(part, &message) {
+            Asked::New(request) if node == self.parts[part].get.me() => {
+                self.outputs.push_back(GetChainOutput::ReadLocal { request });
+            }
+            Asked::New(request) => {
+                self.outputs.push_back(GetChainOutput::Read { request, node, known });
+            }
+            Asked::Joined => {}
+            Asked::Answered(reply) => reply.tell(&mut self.parts[part].get, now_us, node),
+        }
+    }
+
+    fn succeed(&mut self, part: usize) {
+        self.parts[part].succeeded = true;
+        if self.parts.iter().all(|part| part.succeeded) {
+            // A record that can't be read counts like a replica that can't.
+            let found = self.found().ok_or_else(|| self.shortfall());
+            self.answer(found);
+        }
+    }
+
+    /// The merge of what all parts have found, or `None` if it can't be read.
+    fn found(&self) -> Option<Option<EncodedRecord>> {
+        let (newest, older) = self.parts.split_first()?;
+        let mut whole: Merged = newest.get.merged().clone();
+        for part in older {
+            whole.merge(part.get.merged()).ok()?;
+        }
+        Some(whole.record().cloned())
+    }
+
+    fn shortfall(&self) -> Shortfall {
+        let had = Tally { answers: self.answered(), primaries: self.primaries(), synced: 0 };
+        Shortfall { needs: self.needs, had, timed_out: false }
+    }
+
+    fn answer(&mut self, result: Result<Option<EncodedRecord>, Shortfall>) {
+        if !self.answered {
+            self.answered = true;
+            self.outputs.push_back(GetChainOutput::Answer(result));
+        }
+    }
+
+    fn repair(&mut self, repaired: Repaired, cause: RepairCause) {
+        if !self.repaired.contains(&repaired) {
+            let (node, stands_in_for, record) = repaired.clone();
+            self.repaired.push(repaired);
+            self.outputs.push_back(GetChainOutput::Repair { node, stands_in_for, record, cause });
+        }
+    }
+}
+
+fn counting(plans: &[ReadPlan]) -> &[ReadPlan] {
+    let plans = within_limit(plans);
+    if planted::on(Bug::OnlyNewestOwnersRead) {
+        return plans.get(..1).unwrap_or_default();
+    }
+    plans
+}
