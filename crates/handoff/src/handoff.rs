@@ -178,6 +178,11 @@ impl Handoff {
         Some(Delivery { target, key, record })
     }
 
+    /// The nodes for which hints are kept, or were.
+    pub fn targets(&self) -> impl Iterator<Item = NodeId> {
+        self.targets.keys().copied()
+    }
+
     /// How far each target's hints have come: those that have some, or had since the start.
     pub fn progress(&self) -> impl Iterator<Item = HintReport> {
         self.targets.iter().filter_map(|(node, held)| held.progress(*node))

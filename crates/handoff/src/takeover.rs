@@ -1,0 +1,108 @@
+//! When a new owner of a partition holds all that the older owners do (design 4).
+//!
+//! Invariant: whatever was acknowledged by a quorum of an older owner set is with a node that has been
+//! compared, because N - min(R, W) + 1 of the set's nodes meet every quorum of it; and nobody who can be
+//! reached is left out.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_vclock::planted::{self, Bug};
+
+#[cfg(test)]
+mod tests;
+
+/// A node of an older owner set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldOwner {
+    /// Who.
+    pub node: NodeId,
+    /// It is taken to be up.
+    pub up: bool,
+    /// It was removed by force: what it holds is given up.
+    pub given_up: bool,
+}
+
+/// An older owner set that still counts, for keys with N replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSet {
+    /// N.
+    pub n: u8,
+    /// The least R or W of any bucket with this N.
+    pub least_quorum: u8,
+    /// The first N of its preference list.
+    pub owners: Vec<OldOwner>,
+}
+
+/// How a takeover stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// This node holds all that was acknowledged.
+    Ready,
+    /// These are to be compared with, each for keys with so many replicas.
+    Compare(Vec<(u8, NodeId)>),
+    /// Too few can be reached: these would do.
+    Blocked(Vec<NodeId>),
+}
+
+/// One partition that this node is to own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Takeover {
+    compared: BTreeSet<(u8, NodeId)>,
+}
+
+impl Takeover {
+    /// Nothing has been compared yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A comparison under the newest layout came to its end, and each side has what the other had.
+    pub fn handle_compared(&mut self, n: u8, node: NodeId) {
+        self.compared.insert((n, node));
+    }
+
+    /// How it stands, as seen by `me`, which counts where it is an old owner itself.
+    #[must_use]
+    pub fn standing(&self, me: NodeId, sets: &[OldSet]) -> Standing {
+        if planted::on(Bug::OneOldOwnerCompared) && !self.compared.is_empty() {
+            return Standing::Ready;
+        }
+        let (mut compare, mut missing) = (Vec::new(), Vec::new());
+        for set in sets {
+            let is_compared =
+                |owner: &OldOwner| owner.node == me || self.compared.contains(&(set.n, owner.node));
+            let left = set.owners.iter().filter(|owner| !is_compared(owner));
+            for owner in left.clone().filter(|owner| owner.up && !owner.given_up) {
+                if !compare.contains(&(set.n, owner.node)) {
+                    compare.push((set.n, owner.node));
+                }
+            }
+            let have = set.owners.iter().filter(|owner| is_compared(owner)).count();
+            if have < set.needed() {
+                missing.extend(left.filter(|owner| !owner.given_up).map(|owner| owner.node));
+            }
+        }
+        if !compare.is_empty() {
+            Standing::Compare(compare)
+        } else if missing.is_empty() {
+            Standing::Ready
+        } else {
+            missing.sort_unstable();
+            missing.dedup();
+            Standing::Blocked(missing)
+        }
+    }
+}
+
+impl OldSet {
+    /// How many of the set have to be compared: fewer only where nodes were given up.
+    fn needed(&self) -> usize {
+        let count = self.owners.len();
+        let meets_every_quorum = count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1));
+        let left = self.owners.iter().filter(|owner| !owner.given_up).count();
+        meets_every_quorum.min(left)
+    }
+}
