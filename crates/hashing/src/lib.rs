@@ -9,12 +9,14 @@ extern crate alloc;
 mod apportion;
 mod arrange;
 mod balance;
+mod moves;
 mod plan;
 mod position;
 mod preference;
 mod ring;
 
 pub use balance::{Balance, NodeBalance};
+pub use moves::{Moves, NodeMoves};
 pub use plan::{PlanError, plan_first};
 pub use position::{Partition, PartitionCount, Position};
 pub use preference::Preferences;
