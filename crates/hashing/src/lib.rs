@@ -17,7 +17,7 @@ mod ring;
 
 pub use balance::{Balance, NodeBalance};
 pub use moves::{Moves, NodeMoves};
-pub use plan::{PlanError, plan_first};
+pub use plan::{PlanError, plan_first, plan_next};
 pub use position::{Partition, PartitionCount, Position};
 pub use preference::Preferences;
 pub use ring::{NODES_MAX, NodeId, Ring, RingError, RingNode};

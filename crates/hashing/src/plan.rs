@@ -4,6 +4,7 @@
 //! the same ring; and every node's tokens are its fair share rounded down or up.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use thiserror::Error;
@@ -12,8 +13,14 @@ use crate::apportion::round_shares;
 use crate::arrange::arrange;
 use crate::{NODES_MAX, NodeId, PartitionCount, Ring, RingNode};
 
+mod draft;
+mod heirs;
+mod next;
+mod shift;
 #[cfg(test)]
 mod tests;
+
+pub use next::plan_next;
 
 /// Members that no ring can be planned for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -68,12 +75,8 @@ pub fn plan_first(
 ) -> Result<Ring, PlanError> {
     check(&nodes, partitions)?;
     nodes.sort_by_key(|node| node.node);
-    let mut by_zone: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, node) in nodes.iter().enumerate() {
-        by_zone.entry(&node.zone).or_default().push(index);
-    }
-    let zones: Vec<Vec<usize>> = by_zone.into_values().collect();
-    let counts = token_counts(&nodes, &zones, partitions);
+    let zones = by_zone(&nodes);
+    let counts = token_counts(&nodes, &zones, partitions, &vec![0; nodes.len()]);
     let tokens = interleave(&zones, &counts, usize::from(n.max(1)));
     Ok(Ring { partitions, nodes, tokens })
 }
@@ -101,21 +104,35 @@ fn check(nodes: &[RingNode], partitions: PartitionCount) -> Result<(), PlanError
     Ok(())
 }
 
+/// The indexes of each zone's nodes, zones in the order of their names.
+fn by_zone(nodes: &[RingNode]) -> Vec<Vec<usize>> {
+    let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, node) in nodes.iter().enumerate() {
+        zones.entry(&node.zone).or_default().push(index);
+    }
+    zones.into_values().collect()
+}
+
 /// Rounds first between zones, then between the nodes of each, so that zones come out even too.
+/// `held` is what each node has already.
 fn token_counts(
     nodes: &[RingNode],
     zones: &[Vec<usize>],
     partitions: PartitionCount,
+    held: &[u64],
 ) -> Vec<Vec<u64>> {
     let total = u64::from(partitions.get());
     let weight: u64 = nodes.iter().map(|node| u64::from(node.weight)).sum();
     let share = |index: &usize| total * u64::from(nodes[*index].weight);
+    let held_by = |zone: &Vec<usize>| zone.iter().map(|index| held[*index]).collect::<Vec<u64>>();
     let zone_shares: Vec<u64> = zones.iter().map(|zone| zone.iter().map(share).sum()).collect();
+    let zone_held: Vec<u64> = zones.iter().map(|zone| held_by(zone).iter().sum()).collect();
     let in_zone = |(zone, zone_total): (&Vec<usize>, u64)| {
         let shares: Vec<u64> = zone.iter().map(share).collect();
-        round_shares(&shares, weight, zone_total)
+        round_shares(&shares, weight, zone_total, &held_by(zone))
     };
-    zones.iter().zip(round_shares(&zone_shares, weight, total)).map(in_zone).collect()
+    let zone_totals = round_shares(&zone_shares, weight, total, &zone_held);
+    zones.iter().zip(zone_totals).map(in_zone).collect()
 }
 
 /// Zones take turns around the ring; in each zone, its nodes do.

@@ -1,0 +1,178 @@
+//! A ring in the making: who sits on each place, and what a change of one place does to the lists.
+//!
+//! Invariant: `lists`, `spans` and `gained` describe the present holders. A seat is a node's index in
+//! the new ring; seats past its nodes are ghosts, which are to give up all they hold.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The most places that a walk looks at where the weights leave a zone so few that it would look at
+/// more: lists end there, and what lies beyond is not weighed.
+const REACH_MAX: usize = 256;
+
+/// What putting a node on a place does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Copies that get a new owner by it, less those that no longer do.
+    pub(crate) moved: i64,
+    /// Those of `moved` that do not go to the node itself.
+    pub(crate) wasted: i64,
+    /// Places that walks pass over by it because their node or zone is listed already.
+    pub(crate) skipped: i64,
+}
+
+/// What a draft is made of.
+pub(crate) struct Outline {
+    /// The seat on each place; a power of two of them.
+    pub(crate) holders: Vec<u16>,
+    /// Each seat's zone, ghosts included.
+    pub(crate) zones: Vec<u16>,
+    /// Each place's owners under the ring that is in force.
+    pub(crate) owners: Vec<Vec<u16>>,
+    /// How many nodes a list holds.
+    pub(crate) limit: usize,
+    /// How many of them, the first ones, are in distinct zones.
+    pub(crate) spread: usize,
+}
+
+/// The holders, with the lists that follow from them kept up to date.
+pub(crate) struct Draft {
+    outline: Outline,
+    reach: usize,
+    lists: Vec<Vec<u16>>,
+    /// How many places each list's walk looked at.
+    spans: Vec<usize>,
+    /// How many of each list were not among the owners.
+    gained: Vec<usize>,
+    others: Vec<u16>,
+}
+
+impl Draft {
+    pub(crate) fn new(outline: Outline) -> Self {
+        let places = outline.holders.len();
+        let room = ((1 << 16) / places).min(REACH_MAX).max(8 * outline.limit);
+        let mut draft = Self {
+            reach: room.min(places),
+            lists: vec![Vec::new(); places],
+            spans: vec![0; places],
+            gained: vec![0; places],
+            others: Vec::new(),
+            outline,
+        };
+        for place in 0..places {
+            let mut list = Vec::with_capacity(draft.outline.limit);
+            draft.spans[place] = draft.walk(place, &mut list);
+            draft.gained[place] = draft.count_gained(place, &list);
+            draft.lists[place] = list;
+        }
+        draft
+    }
+
+    pub(crate) fn places(&self) -> usize {
+        self.outline.holders.len()
+    }
+
+    pub(crate) fn holder(&self, place: usize) -> u16 {
+        self.outline.holders[place]
+    }
+
+    pub(crate) fn zone(&self, seat: u16) -> u16 {
+        self.outline.zones[usize::from(seat)]
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.outline.limit
+    }
+
+    pub(crate) fn into_holders(self) -> Vec<u16> {
+        self.outline.holders
+    }
+
+    /// Whether a walk that meets `seat` on `place` may have met it, or its zone, just before or may
+    /// do so just after.
+    pub(crate) fn clashes(&self, place: usize, seat: u16) -> bool {
+        let apart = self.outline.limit.min(self.places());
+        let by_zone = self.outline.spread == self.outline.limit;
+        let alike = |other: usize| {
+            let other = self.holder(other % self.places());
+            other == seat || by_zone && self.zone(other) == self.zone(seat)
+        };
+        (1..apart).any(|step| alike(place + step) || alike(place + self.places() - step))
+    }
+
+    /// What [`Self::put`] would do.
+    pub(crate) fn weigh(&mut self, place: usize, seat: u16) -> Change {
+        let before = core::mem::replace(&mut self.outline.holders[place], seat);
+        let change = self.follow(place, seat, |_, _, _, _, _| ());
+        self.outline.holders[place] = before;
+        change
+    }
+
+    /// Puts a node on a place.
+    pub(crate) fn put(&mut self, place: usize, seat: u16) -> Change {
+        self.outline.holders[place] = seat;
+        self.follow(place, seat, |draft, at, span, gained, list| {
+            draft.spans[at] = span;
+            draft.gained[at] = gained;
+            core::mem::swap(&mut draft.lists[at], list);
+        })
+    }
+
+    /// Walks anew from every place whose walk meets `place`, before the change or after it. Those
+    /// are neighbours: a walk that begins earlier ends no later.
+    fn follow(
+        &mut self,
+        place: usize,
+        seat: u16,
+        mut keep: impl FnMut(&mut Self, usize, usize, usize, &mut Vec<u16>),
+    ) -> Change {
+        let mut list = Vec::with_capacity(self.outline.limit);
+        let mut change = Change::default();
+        for back in 0..self.places() {
+            let at = (place + self.places() - back) % self.places();
+            list.clear();
+            let span = self.walk(at, &mut list);
+            if back >= span.max(self.spans[at]) {
+                break;
+            }
+            let gained = self.count_gained(at, &list);
+            let own = |list: &[u16]| {
+                i64::from(list.contains(&seat) && !self.outline.owners[at].contains(&seat))
+            };
+            let moved = gained as i64 - self.gained[at] as i64;
+            change.moved += moved;
+            change.wasted += moved - own(&list) + own(&self.lists[at]);
+            change.skipped += span as i64 - self.spans[at] as i64;
+            keep(self, at, span, gained, &mut list);
+        }
+        change
+    }
+
+    fn count_gained(&self, place: usize, list: &[u16]) -> usize {
+        list.iter().filter(|seat| !self.outline.owners[place].contains(seat)).count()
+    }
+
+    /// The rule of [`crate::Preferences`], within reach; tells how many places it looked at.
+    fn walk(&mut self, from: usize, list: &mut Vec<u16>) -> usize {
+        let Outline { holders, zones, limit, spread, .. } = &self.outline;
+        let zone = |seat: &u16| zones[usize::from(*seat)];
+        self.others.clear();
+        let mut span = 0;
+        while span < self.reach && (list.len() < *spread || list.len() + self.others.len() < *limit)
+        {
+            let seat = holders[(from + span) % holders.len()];
+            span += 1;
+            if list.contains(&seat) || self.others.contains(&seat) {
+                continue;
+            }
+            if list.iter().all(|listed| zone(listed) != zone(&seat)) {
+                list.push(seat);
+            } else if self.others.len() < *limit {
+                self.others.push(seat);
+            }
+        }
+        list.extend(&self.others);
+        list.truncate(*limit);
+        span
+    }
+}

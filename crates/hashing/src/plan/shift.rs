@@ -1,0 +1,152 @@
+//! Tokens go from those who hold too many to those who hold too few, at the places that suit best.
+//!
+//! Invariant: a token moves only from a seat with too many to one with too few, so every pass brings
+//! the counts nearer to the targets and none is moved twice.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::draft::{Change, Draft};
+
+/// How many takers are looked at for a place: those that are due first, and as many of its zone.
+const TAKERS_MAX: usize = 16;
+
+/// What one pass around the ring may do.
+#[derive(Debug, Clone, Copy)]
+struct Pass {
+    /// From ghosts only, which have to give up every place they hold.
+    ghosts: bool,
+    /// From each seat at even distances around the ring.
+    paced: bool,
+    /// Only where walks meet neither node nor zone twice.
+    apart: bool,
+    /// How many copies may move to others than the taker, for each token.
+    wasted_max: i64,
+}
+
+/// The tokens still to be given and taken.
+pub(crate) struct Shift<'a> {
+    draft: &'a mut Draft,
+    /// Seats below this one are nodes of the new ring.
+    ghosts_from: u16,
+    /// What each seat holds beyond its target.
+    excess: Vec<i64>,
+    /// What each seat lacked when the shift began.
+    lacked: Vec<u64>,
+    /// The seats that lack tokens, those first whose turn is next.
+    due: BTreeSet<(u64, u16)>,
+    /// The same by zone.
+    due_in_zone: BTreeSet<(u16, u64, u16)>,
+    /// The places that changed hands.
+    moved: Vec<usize>,
+}
+
+/// Moves tokens until every seat holds its target; returns the places that changed hands.
+///
+/// `targets` are for all seats, 0 for ghosts, and add up to the places.
+pub(crate) fn shift(draft: &mut Draft, targets: &[u64], ghosts_from: u16) -> Vec<usize> {
+    let mut excess: Vec<i64> = targets.iter().map(|target| -(*target as i64)).collect();
+    (0..draft.places()).for_each(|place| excess[usize::from(draft.holder(place))] += 1);
+    let n = draft.limit() as i64;
+    let lacked = excess.iter().map(|excess| excess.min(&0).unsigned_abs()).collect();
+    let (due, due_in_zone, moved) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let mut shift = Shift { draft, ghosts_from, excess, lacked, due, due_in_zone, moved };
+    (0..targets.len()).for_each(|seat| shift.queue(seat as u16));
+    let strict = Pass { ghosts: false, paced: false, apart: true, wasted_max: 0 };
+    let loose = Pass { apart: false, ..strict };
+    for pass in [
+        Pass { ghosts: true, ..strict },
+        Pass { paced: true, ..strict },
+        strict,
+        Pass { paced: true, ..loose },
+        loose,
+        Pass { wasted_max: n / 2, ..loose },
+        Pass { wasted_max: n, ..loose },
+        Pass { wasted_max: i64::MAX, ..loose },
+    ] {
+        shift.pass(pass);
+    }
+    shift.moved
+}
+
+impl Shift<'_> {
+    /// Once around the ring.
+    fn pass(&mut self, pass: Pass) {
+        let seats = self.excess.len();
+        let mut holds = alloc::vec![0_u64; seats];
+        (0..self.draft.places()).for_each(|at| holds[usize::from(self.draft.holder(at))] += 1);
+        let gives: Vec<u64> = self.excess.iter().map(|excess| (*excess).max(0) as u64).collect();
+        let (mut met, mut given) = (alloc::vec![0_u64; seats], alloc::vec![0_u64; seats]);
+        for place in 0..self.draft.places() {
+            if self.due.is_empty() {
+                return;
+            }
+            let holder = usize::from(self.draft.holder(place));
+            let is_ghost = holder >= usize::from(self.ghosts_from);
+            if self.excess[holder] <= 0 || pass.ghosts && !is_ghost {
+                continue;
+            }
+            met[holder] += 1;
+            let begin = xxh3_64(&(holder as u64).to_le_bytes()) % holds[holder];
+            let early = given[holder] * holds[holder] + begin >= met[holder] * gives[holder];
+            if pass.paced && !is_ghost && early {
+                continue;
+            }
+            if let Some(taker) = self.taker(place, pass) {
+                given[holder] += 1;
+                self.give(place, taker);
+            }
+        }
+    }
+
+    /// Who takes the place: the first in turn where nodes stay apart, else the one that moves least.
+    fn taker(&mut self, place: usize, pass: Pass) -> Option<(u64, u16)> {
+        let zone = self.draft.zone(self.draft.holder(place));
+        let first = self.due.iter().take(TAKERS_MAX).copied();
+        let alike = self.due_in_zone.range((zone, 0, 0)..=(zone, u64::MAX, u16::MAX));
+        let alike = alike.take(TAKERS_MAX).map(|(_, turn, seat)| (*turn, *seat));
+        let takers: Vec<(u64, u16)> = first.chain(alike).collect();
+        let mut best: Option<(Change, (u64, u16))> = None;
+        for taker in takers {
+            if pass.apart && self.draft.clashes(place, taker.1) {
+                continue;
+            }
+            let change = self.draft.weigh(place, taker.1);
+            if change.wasted > pass.wasted_max {
+                continue;
+            }
+            if pass.apart {
+                return Some(taker);
+            }
+            let cost = |change: &Change| (change.wasted, change.skipped);
+            if best.as_ref().is_none_or(|(least, _)| cost(&change) < cost(least)) {
+                best = Some((change, taker));
+            }
+        }
+        best.map(|(_, taker)| taker)
+    }
+
+    fn give(&mut self, place: usize, (turn, taker): (u64, u16)) {
+        self.due.remove(&(turn, taker));
+        self.due_in_zone.remove(&(self.draft.zone(taker), turn, taker));
+        self.excess[usize::from(self.draft.holder(place))] -= 1;
+        self.excess[usize::from(taker)] += 1;
+        self.draft.put(place, taker);
+        self.moved.push(place);
+        self.queue(taker);
+    }
+
+    /// A seat that lacks c tokens has its turns a c-th of the whole from one another, so that takers
+    /// alternate.
+    fn queue(&mut self, seat: u16) {
+        let index = usize::from(seat);
+        if self.excess[index] < 0 {
+            let got = self.lacked[index] - self.excess[index].unsigned_abs();
+            let turn = ((2 * got + 1) << 32) / self.lacked[index];
+            self.due.insert((turn, seat));
+            self.due_in_zone.insert((self.draft.zone(seat), turn, seat));
+        }
+    }
+}
