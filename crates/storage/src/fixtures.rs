@@ -1,12 +1,12 @@
 //! Keys and records for the tests.
 
-use jedlik_hashing::{NodeId, PartitionCount, Position};
+use jedlik_hashing::{NodeId, Partition, PartitionCount, Position};
 use jedlik_protocol::{
     Blob, ClusterId, EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, Record, StoredRecord,
 };
 use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
 
-use crate::{Hint, ShardIdentity, Store, StoreError, Writes};
+use crate::{Hint, RangeQuery, ShardIdentity, Store, StoreError, Writes};
 
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
@@ -23,8 +23,27 @@ pub(crate) fn key_in(bucket: &str, name: &str) -> PlacedKey {
 
 /// A key of bucket "b" at a position of the test's choice, in partition 0.
 pub(crate) fn key_at(position: u128, name: &str) -> PlacedKey {
+    key_of(0, position, name)
+}
+
+/// As [`key_at`], in a partition of the test's choice.
+pub(crate) fn key_of(partition: u32, position: u128, name: &str) -> PlacedKey {
     let key = Key::new("b", name).unwrap();
-    PlacedKey { partition: jedlik_hashing::Partition(0), position: Position(position), key }
+    PlacedKey { partition: Partition(partition), position: Position(position), key }
+}
+
+/// Asks for all records of a partition, of which there are fewer than 1,000.
+pub(crate) fn everything_of(partition: u32) -> RangeQuery {
+    RangeQuery {
+        partition: Partition(partition),
+        from: None,
+        to: None,
+        after: None,
+        bucket: None,
+        limit_records: 1000,
+        limit_bytes: 1 << 20,
+        limit_examined: 1000,
+    }
 }
 
 /// The write event of [`record`].

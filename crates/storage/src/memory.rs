@@ -2,11 +2,11 @@
 //!
 //! Invariant: nothing outlives the process, so a node on it starts empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Key, PlacedKey, StoredRecord};
 
 use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals};
@@ -109,6 +109,21 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {
+        let mut contents = self.write();
+        let Contents { records, bytes, .. } = &mut *contents;
+        for &partition in partitions {
+            let dropped = records.extract_if(span_of(partition), |_, _| true);
+            *bytes -= dropped.map(|(key, record)| size(&key, &record)).sum::<u64>();
+        }
+        Ok(())
+    }
+
+    fn sweep(&self, _limit_records: usize) -> Result<bool, StoreError> {
+        // A drop leaves nothing behind.
+        Ok(false)
+    }
+
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let contents = self.read();
         let mut page = PageBuilder::new(query);
@@ -172,7 +187,7 @@ pub(crate) fn records_after<'a, T>(
     records: &'a BTreeMap<PlacedKey, T>,
     query: &'a RangeQuery,
 ) -> impl Iterator<Item = (&'a PlacedKey, &'a T)> {
-    let first = first_of(query);
+    let first = first_of(query.partition, query.first_position());
     let from = match &query.after {
         Some(after) if *after >= first => Bound::Excluded(after.clone()),
         _ => Bound::Included(first),
@@ -180,9 +195,16 @@ pub(crate) fn records_after<'a, T>(
     records.range((from, Bound::Unbounded)).take_while(|(key, _)| query.reaches(key))
 }
 
-/// The least key that `query` could ask for.
-fn first_of(query: &RangeQuery) -> PlacedKey {
+/// Where the keys of `partition` begin and end.
+pub(crate) fn span_of(partition: Partition) -> (Bound<PlacedKey>, Bound<PlacedKey>) {
+    let first = |partition| first_of(Partition(partition), Position(0));
+    let end = partition.0.checked_add(1).map(first);
+    (Bound::Included(first(partition.0)), end.map_or(Bound::Unbounded, Bound::Excluded))
+}
+
+/// The least key at `position` or past it.
+fn first_of(partition: Partition, position: Position) -> PlacedKey {
     let least: &[u8] = &[0];
     let key = Key::new(least, least).expect("one byte is within the limits");
-    PlacedKey { partition: query.partition, position: query.first_position(), key }
+    PlacedKey { partition, position, key }
 }

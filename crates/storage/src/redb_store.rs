@@ -9,20 +9,23 @@
 //!                 both big endian, so that they sort by age     bytes instead of the key bytes
 //! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
 //!                                                               these bytes, then of both numbers
-//! metadata      name: "format"                               -> 2 (4 bytes)
+//! dropped       partition (4)                                -> nothing
+//! metadata      name: "format"                               -> 3 (4 bytes)
 //!                     "journal": see `mark.rs`               -> generation (8)
 //!                     "kept.NAME": see `mark.rs`             -> generation (8), value
 //! ```
 //!
-//! Numbers are little endian where nothing else is said. A file of format 1 has neither table of hints;
-//! it is given them when it is opened.
+//! Numbers are little endian where nothing else is said. A file of format 1 has neither table of hints,
+//! and none before format 3 has the one of dropped partitions, whose records don't count: it is given
+//! what it lacks when it is opened.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
@@ -35,10 +38,14 @@ use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::store::PageBuilder;
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
+mod drops;
 mod hints;
 mod tables;
 
 use tables::{FORMAT, METADATA, RECORDS, Tables, create, prepare};
+
+/// How many hidden records one commit takes off for a write that has to wait for them.
+const SWEEP_LIMIT_RECORDS: usize = 4096;
 
 /// The settings of one redb file.
 #[derive(Debug, Clone)]
@@ -162,6 +169,39 @@ impl RedbStore {
         Ok(())
     }
 
+    /// Makes one durable commit of what `act` does; loads see it from then on.
+    fn commit<T>(
+        &self,
+        doing: &'static str,
+        act: impl Fn(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let outcome = self.with(doing, |opened| {
+            let mut transaction = opened.database.begin_write()?;
+            // Without it the whole file would be read after a crash.
+            transaction.set_quick_repair(true);
+            let outcome = act(&transaction)?;
+            transaction.commit()?;
+            Ok(outcome)
+        })?;
+        self.refresh(doing)?;
+        Ok(outcome)
+    }
+
+    /// Sweeps every hidden partition into which a record is to be put, since it would be hidden too.
+    fn make_way_for(&self, writes: &Writes) -> Result<(), StoreError> {
+        let doing = "sweeping dropped partitions before a write";
+        let hidden: BTreeSet<Partition> = self.with(doing, |opened| {
+            let put = writes.records.iter().filter(|(_, record)| record.is_some());
+            let partitions = put.map(|(key, _)| key.partition);
+            Ok(partitions.filter(|partition| opened.tables.dropped.contains(partition)).collect())
+        })?;
+        for partition in hidden {
+            let sweep = |transaction: &_| drops::sweep(transaction, partition, SWEEP_LIMIT_RECORDS);
+            while self.commit(doing, sweep)? {}
+        }
+        Ok(())
+    }
+
     /// Lets loads see the last commit.
     fn refresh(&self, doing: &'static str) -> Result<(), StoreError> {
         let mut opened = self.write();
@@ -176,6 +216,9 @@ impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         let bytes = key_bytes(key);
         let value = self.with("reading a record", |opened| {
+            if opened.tables.dropped.contains(&key.partition) {
+                return Ok(None);
+            }
             let value = opened.tables.records.get(bytes.as_slice())?;
             Ok(value.map(|value| parse_value(&bytes, value.value())))
         })?;
@@ -191,20 +234,28 @@ impl Store for RedbStore {
     }
 
     fn write(&self, writes: &Writes) -> Result<(), StoreError> {
-        let doing = "writing a batch of records";
-        self.with(doing, |opened| {
-            let mut transaction = opened.database.begin_write()?;
-            // Without it the whole file would be read after a crash.
-            transaction.set_quick_repair(true);
-            write_all(&transaction, writes)?;
-            Ok(transaction.commit()?)
-        })?;
-        self.refresh(doing)
+        self.make_way_for(writes)?;
+        self.commit("writing a batch of records", |transaction| write_all(transaction, writes))
+    }
+
+    fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {
+        self.commit("dropping partitions", |transaction| drops::hide(transaction, partitions))
+    }
+
+    fn sweep(&self, limit_records: usize) -> Result<bool, StoreError> {
+        let doing = "sweeping dropped partitions";
+        let hidden = self.with(doing, |opened| Ok(opened.tables.dropped.first().copied()))?;
+        let Some(partition) = hidden else { return Ok(false) };
+        self.commit(doing, |transaction| drops::sweep(transaction, partition, limit_records))?;
+        Ok(true)
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.with("reading a range of records", |opened| {
             let mut page = PageBuilder::new(query);
+            if opened.tables.dropped.contains(&query.partition) {
+                return Ok(page.finish());
+            }
             let after = query.after.as_ref().map(key_bytes);
             let mut next = query.partition.0.to_be_bytes().to_vec();
             next.extend_from_slice(&query.first_position().0.to_be_bytes());

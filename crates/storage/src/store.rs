@@ -3,6 +3,8 @@
 //! Invariant: records come back in the order of [`PlacedKey`] and hints in that of [`HintMark`], and one
 //! that fails its checksum is reported, never returned.
 
+use std::collections::BTreeSet;
+
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
 
@@ -25,12 +27,28 @@ pub trait Store: Send + Sync + 'static {
     /// The engine's own.
     fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError>;
 
-    /// Stores `writes`, and returns once all of it is durable.
+    /// Stores `writes`, and returns once all of it is durable. A record of a dropped partition waits
+    /// until that is swept.
     ///
     /// # Errors
     /// The engine's own. All of it was stored or nothing, which of the two is unknown; storing it again
     /// is harmless.
     fn write(&self, writes: &Writes) -> Result<(), StoreError>;
+
+    /// Removes every record of `partitions`, damaged ones too, and returns once that is durable: sooner
+    /// than many records can be removed. What is left of them on the disk is seen no more, and is for
+    /// [`Self::sweep`].
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError>;
+
+    /// Takes up to about `limit_records` of dropped partitions off the disk; false if nothing is left
+    /// to take off.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    fn sweep(&self, limit_records: usize) -> Result<bool, StoreError>;
 
     /// A page of one partition's records.
     ///
@@ -69,7 +87,7 @@ pub trait Store: Send + Sync + 'static {
     /// The engine's own.
     fn size_bytes(&self) -> Result<u64, StoreError>;
 
-    /// How many records it holds, tombstones included.
+    /// How many records it holds, tombstones included, and those that are still to be swept.
     ///
     /// # Errors
     /// The engine's own.

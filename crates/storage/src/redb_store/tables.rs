@@ -2,11 +2,13 @@
 //!
 //! Invariant: a file has all of its tables or none, and says of which format they are.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
+use jedlik_hashing::Partition;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::OpenError;
 use crate::disk::sync_directory;
@@ -14,7 +16,7 @@ use crate::disk::sync_directory;
 use super::engine_error;
 
 /// The newest format of the tables that is read, and the one that is written.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 const FORMAT_NAME: &str = "format";
 
 /// A table of bytes by bytes.
@@ -23,6 +25,8 @@ pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) const RECORDS: Bytes = TableDefinition::new("records");
 pub(super) const HINTS: Bytes = TableDefinition::new("hints");
 pub(super) const HINTS_BY_KEY: Bytes = TableDefinition::new("hints_by_key");
+/// Partitions whose records don't count any more.
+pub(super) const DROPPED: TableDefinition<'static, u32, ()> = TableDefinition::new("dropped");
 pub(super) const METADATA: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("metadata");
 
@@ -31,13 +35,18 @@ pub(super) struct Tables {
     pub(super) records: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) hints: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    /// Hidden, until they are swept: see `drops.rs`.
+    pub(super) dropped: BTreeSet<Partition>,
 }
 
 impl Tables {
     /// As of the last commit.
     pub(super) fn of(database: &Database) -> Result<Self, redb::Error> {
         let transaction = database.begin_read()?;
+        let dropped = transaction.open_table(DROPPED)?;
+        let dropped = dropped.iter()?.map(|entry| Ok(Partition(entry?.0.value())));
         Ok(Self {
+            dropped: dropped.collect::<Result<_, redb::Error>>()?,
             records: transaction.open_table(RECORDS)?,
             hints: transaction.open_table(HINTS)?,
             hints_by_key: transaction.open_table(HINTS_BY_KEY)?,
@@ -80,6 +89,7 @@ pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     transaction.open_table(RECORDS)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(HINTS_BY_KEY)?;
+    transaction.open_table(DROPPED)?;
     transaction.open_table(METADATA)?.insert(FORMAT_NAME, FORMAT.to_le_bytes().as_slice())?;
     transaction.commit()?;
     Ok(FORMAT)

@@ -1,6 +1,6 @@
 //! One shard on a disk that does what the test wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -340,6 +340,14 @@ impl Store for Gated {
     fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         self.gate.lock().unwrap().recv_timeout(PATIENCE).expect("the test opens the gate");
         self.inner.write(writes)
+    }
+
+    fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {
+        self.inner.drop_partitions(partitions)
+    }
+
+    fn sweep(&self, limit_records: usize) -> Result<bool, StoreError> {
+        self.inner.sweep(limit_records)
     }
 
     fn hints(

@@ -7,25 +7,14 @@ use jedlik_protocol::PlacedKey;
 
 use super::Engine;
 use crate::faulty::{Crash, Machine};
-use crate::fixtures::{clock, hint, key, key_at, key_in, put, put_hints, record, with_local};
+use crate::fixtures::{
+    clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
+};
 use crate::{Hint, HintMark, HintRow, HintTotals, RangeQuery, Store, StoreError, Writes};
 
 fn every_engine(check: impl Fn(Arc<dyn Store>)) {
     for engine in Engine::all(&Machine::new(1)) {
         check(engine.open().unwrap());
-    }
-}
-
-fn everything_of(partition: u32) -> RangeQuery {
-    RangeQuery {
-        partition: Partition(partition),
-        from: None,
-        to: None,
-        after: None,
-        bucket: None,
-        limit_records: 1000,
-        limit_bytes: 1 << 20,
-        limit_examined: 1000,
     }
 }
 

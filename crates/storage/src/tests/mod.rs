@@ -8,6 +8,7 @@ use crate::{MemoryStore, RedbOptions, RedbStore, Store};
 
 mod conformance;
 mod crashes;
+mod drops;
 mod removals;
 
 /// An engine under test, and the disk it stands on.

@@ -233,12 +233,12 @@ fn a_redb_file_of_format_1_is_given_the_tables_of_hints_and_a_newer_one_is_refus
         assert_eq!(table.len().unwrap(), 1, "nothing is left in {name} of the time before");
     }
     let metadata = database.begin_read().unwrap().open_table(METADATA).unwrap();
-    assert_eq!(metadata.get("format").unwrap().unwrap().value(), [2, 0, 0, 0]);
+    assert_eq!(metadata.get("format").unwrap().unwrap().value(), [3, 0, 0, 0]);
     drop(metadata);
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(METADATA).unwrap().insert("format", [3, 0, 0, 0].as_slice()).unwrap();
+    transaction.open_table(METADATA).unwrap().insert("format", [4, 0, 0, 0].as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = RedbStore::open(&path, &RedbOptions::default()).unwrap_err();
-    assert!(matches!(error, crate::OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, crate::OpenError::NewerFormat { found: 4, known: 3, .. }), "{error}");
 }
