@@ -1,25 +1,31 @@
 //! What the journal has and the engine has not yet.
 //!
 //! Invariant: an entry is the final state of its place, merged with all that was below it, so it alone
-//! answers a load. `None` in an entry says that there is nothing, whatever lies below.
+//! answers a load. `None` in an entry says that there is nothing, whatever lies below, and so does a
+//! dropped partition of all its keys without an entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::hint::{Hint, HintMark};
+use crate::memory::span_of;
 
 /// What a buffered record costs beyond its bytes: the map's entry and the headers of its allocations.
 const OVERHEAD_BYTES: usize = 320;
 /// The same for a hint, which stands in two maps.
 const HINT_OVERHEAD_BYTES: usize = 560;
+/// The same for a dropped partition.
+const DROP_BYTES: usize = 64;
 
 /// One generation of the buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     records: BTreeMap<PlacedKey, Option<StoredRecord>>,
+    /// What lies below of these is gone; entries of theirs came later.
+    dropped: BTreeSet<Partition>,
     hints: BTreeMap<NodeId, TargetHints>,
     bytes: usize,
     journal_bytes: usize,
@@ -35,7 +41,17 @@ struct TargetHints {
 impl Buffer {
     /// `None` if it says nothing of `key`.
     pub(crate) fn load(&self, key: &PlacedKey) -> Option<Option<&StoredRecord>> {
-        self.records.get(key).map(Option::as_ref)
+        let gone = || self.has_dropped(key.partition).then_some(None);
+        self.records.get(key).map(Option::as_ref).or_else(gone)
+    }
+
+    /// Whether it says of all keys of `partition` that what lies below is gone.
+    pub(crate) fn has_dropped(&self, partition: Partition) -> bool {
+        self.dropped.contains(&partition)
+    }
+
+    pub(crate) fn dropped(&self) -> &BTreeSet<Partition> {
+        &self.dropped
     }
 
     /// `None` if it says nothing of this hint.
@@ -67,7 +83,7 @@ impl Buffer {
 
     /// Whether it says nothing of anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.hints.is_empty()
+        self.records.is_empty() && self.dropped.is_empty() && self.hints.is_empty()
     }
 
     /// What it takes in memory, about.
@@ -98,6 +114,17 @@ impl Buffer {
         self.bytes += key_length(&key) + OVERHEAD_BYTES;
         key.key = key.key.detached();
         self.records.insert(key, record);
+    }
+
+    /// Takes it that all of `partition` is gone, whose frame in the journal has `journal_bytes`.
+    pub(crate) fn drop_partition(&mut self, partition: Partition, journal_bytes: usize) {
+        self.journal_bytes += journal_bytes;
+        for (key, record) in self.records.extract_if(span_of(partition), |_, _| true) {
+            self.bytes -= key_length(&key) + OVERHEAD_BYTES + length(record.as_ref());
+        }
+        if self.dropped.insert(partition) {
+            self.bytes += DROP_BYTES;
+        }
     }
 
     /// As [`Self::put`], for the hint of `key` for `target`.

@@ -1,7 +1,8 @@
-//! The flusher's thread: moves a full buffer into the engine.
+//! The flusher's thread: moves a full buffer into the engine, and sweeps dropped partitions in between.
 //!
 //! Invariant: the journal hears that a generation is flushed only after the engine has made all of it
-//! durable. A failed flush is tried again until it succeeds or the shard is gone.
+//! durable. A failed flush is tried again until it succeeds or the shard is gone. A buffer waits for one
+//! step of a sweep at most, unless it has records for the partition that is swept.
 
 use std::io;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ const COMMIT_LIMIT_BYTES: usize = 16 << 20;
 /// What an entry counts there beside its record: about its key.
 const ENTRY_BYTES: usize = 64;
 
+/// How long the disk is left to others after each step of a sweep.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+
 /// What became of a flush.
 pub(crate) enum FlushReport {
     Flushed,
@@ -35,6 +39,8 @@ pub(crate) struct FlusherSettings {
     pub(crate) engine: Arc<dyn Store>,
     pub(crate) journal: Sender<Message>,
     pub(crate) retry: Duration,
+    /// The most records in one step of a sweep.
+    pub(crate) sweep_limit_records: usize,
     pub(crate) counters: Arc<SharedCounters>,
 }
 
@@ -69,31 +75,75 @@ impl Flusher {
 }
 
 fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sender<FlushReport>) {
-    while let Ok(frozen) = buffers.recv() {
-        let mark = || vec![mark::reached(frozen.generation)];
-        while let Err(error) = write_into(&*settings.engine, &frozen.buffer, mark()) {
-            settings.counters.flush_failures.add(1);
-            let shard = settings.shard;
-            warn!(shard, %error, "the buffer could not be flushed into the engine; trying again");
-            let _ = report.send(FlushReport::Failed(error));
-            // Nothing is sent while a buffer is under way, so this is a wait that ends with the shard.
-            if let Err(RecvTimeoutError::Disconnected) = buffers.recv_timeout(settings.retry) {
-                return;
+    // When to take the next step of a sweep; the last process may have left some to do.
+    let mut pause = Some(SWEEP_PAUSE);
+    loop {
+        let next = match pause {
+            Some(pause) => buffers.recv_timeout(pause),
+            None => buffers.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match next {
+            Ok(frozen) => {
+                if !flush(settings, buffers, &frozen, report) {
+                    return;
+                }
+                if !frozen.buffer.dropped().is_empty() {
+                    pause = Some(SWEEP_PAUSE);
+                }
+                drop(frozen);
+                let _ = report.send(FlushReport::Flushed);
             }
+            Err(RecvTimeoutError::Timeout) => pause = sweep(settings),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Whoever is gone needs to hear of it no more.
-        let _ = settings.journal.send(Message::Flushed(frozen.generation));
-        drop(frozen);
-        let _ = report.send(FlushReport::Flushed);
     }
 }
 
-/// Writes all of `buffer` into the engine, in sorted batches, of which the last has `metadata`.
+/// Tries until it has succeeded; false if the shard is gone before.
+fn flush(
+    settings: &FlusherSettings,
+    buffers: &Receiver<Arc<Frozen>>,
+    frozen: &Frozen,
+    report: &Sender<FlushReport>,
+) -> bool {
+    let mark = || vec![mark::reached(frozen.generation)];
+    while let Err(error) = write_into(&*settings.engine, &frozen.buffer, mark()) {
+        settings.counters.flush_failures.add(1);
+        let shard = settings.shard;
+        warn!(shard, %error, "the buffer could not be flushed into the engine; trying again");
+        let _ = report.send(FlushReport::Failed(error));
+        // Nothing is sent while a buffer is under way, so this is a wait that ends with the shard.
+        if let Err(RecvTimeoutError::Disconnected) = buffers.recv_timeout(settings.retry) {
+            return false;
+        }
+    }
+    // Whoever is gone needs to hear of it no more.
+    let _ = settings.journal.send(Message::Flushed(frozen.generation));
+    true
+}
+
+/// Takes one step, and says how long to wait before the next; `None` if there is nothing left.
+fn sweep(settings: &FlusherSettings) -> Option<Duration> {
+    match settings.engine.sweep(settings.sweep_limit_records) {
+        Ok(more) => more.then_some(SWEEP_PAUSE),
+        Err(error) => {
+            let shard = settings.shard;
+            warn!(shard, %error, "dropped partitions could not be swept; trying again");
+            Some(settings.retry)
+        }
+    }
+}
+
+/// Writes all of `buffer` into the engine: first what was dropped, then sorted batches, of which the last
+/// has `metadata`.
 pub(crate) fn write_into(
     engine: &dyn Store,
     buffer: &Buffer,
     metadata: Vec<MetadataWrite>,
 ) -> Result<(), StoreError> {
+    if !buffer.dropped().is_empty() {
+        engine.drop_partitions(buffer.dropped())?;
+    }
     let mut writes = Writes::default();
     let mut bytes = 0;
     for (key, record) in buffer.records() {

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::buffer::Buffer;
 use crate::hint::{HintMark, HintRow, HintRows, HintRowsBuilder};
-use crate::memory::records_after;
+use crate::memory::{records_after, span_of};
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery, Store, StoreError};
 
@@ -79,15 +79,57 @@ impl Layers {
         Some(hint.map(HintRow::from))
     }
 
+    /// Newest first, those whose records of `partition` count, and whether the last of them has dropped
+    /// what lies below.
+    fn buffers_of(&self, partition: Partition) -> (Vec<&Buffer>, bool) {
+        let mut counting = Vec::with_capacity(2);
+        for buffer in self.buffers() {
+            counting.push(buffer);
+            if buffer.has_dropped(partition) {
+                return (counting, true);
+            }
+        }
+        (counting, false)
+    }
+
+    /// Whether `partition` holds any record, be it a damaged one.
+    pub(crate) fn is_occupied(&self, partition: Partition) -> Result<bool, StoreError> {
+        if self.active.records().range(span_of(partition)).any(|(_, record)| record.is_some()) {
+            return Ok(true);
+        }
+        let mut query = RangeQuery {
+            partition,
+            from: None,
+            to: None,
+            after: None,
+            bucket: None,
+            limit_records: 1,
+            limit_bytes: 0,
+            limit_examined: 1,
+        };
+        loop {
+            let page = self.range(&query)?;
+            if !page.records.is_empty() || !page.damaged.is_empty() {
+                return Ok(true);
+            }
+            // What the engine has there is gone, by what the buffers say.
+            query.after = page.until;
+            if query.after.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
     /// A page of one partition's records.
     pub(crate) fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
-        let RangePage { records, until, damaged } = self.engine.range(query)?;
+        let (buffers, dropped) = self.buffers_of(query.partition);
+        let page = if dropped { RangePage::default() } else { self.engine.range(query)? };
+        let RangePage { records, until, damaged } = page;
         // `None` stands for a damaged record.
         let mut newest: BTreeMap<PlacedKey, Option<StoredRecord>> =
             records.into_iter().map(|(key, record)| (key, Some(record))).collect();
         newest.extend(damaged.into_iter().map(|key| (key, None)));
-        let frozen = self.frozen.as_ref().map(|frozen| &frozen.buffer);
-        for buffer in frozen.into_iter().chain([&self.active]) {
+        for buffer in buffers.into_iter().rev() {
             for (key, record) in records_after(buffer.records(), query) {
                 if until.as_ref().is_some_and(|until| key > until) {
                     break;

@@ -6,7 +6,8 @@
 //! A record's way: [`Shard::apply`] merges it with what is there, puts it into the buffer and queues a
 //! frame; the journal's thread writes and syncs frames in groups and answers; the flusher's thread moves
 //! full buffers into the engine, after which their segments of the journal are removed. Hints
-//! ([`Shard::hold`], [`Shard::release`]) and revisions ([`Shard::revise`]) go the same way.
+//! ([`Shard::hold`], [`Shard::release`]), revisions ([`Shard::revise`]) and drops of whole partitions
+//! ([`Shard::drop_partition`]) go the same way.
 
 mod buffer;
 mod datadir;

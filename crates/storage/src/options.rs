@@ -36,6 +36,9 @@ pub struct ShardOptions {
     pub sync_interval: Duration,
     /// How long to wait before a failed flush is tried again.
     pub flush_retry: Duration,
+    /// How many records of dropped partitions one commit takes off the engine's disk, which a flush has
+    /// to wait for.
+    pub sweep_limit_records: usize,
     /// Hints are refused while the journal's file system has less room than this. Nodes that stay away
     /// then leave room for records.
     pub disk_reserve_bytes: u64,
@@ -44,8 +47,8 @@ pub struct ShardOptions {
 }
 
 impl ShardOptions {
-    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue, a sync each second, 1 GiB of
-    /// the disk without hints.
+    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue, a sync each second, sweeps
+    /// of 4,096 records, 1 GiB of the disk without hints.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
         Self {
@@ -56,6 +59,7 @@ impl ShardOptions {
             queue_limit_bytes: 16 << 20,
             sync_interval: Duration::from_secs(1),
             flush_retry: Duration::from_secs(1),
+            sweep_limit_records: 4096,
             disk_reserve_bytes: 1 << 30,
             disk_check_interval: Duration::from_secs(1),
         }

@@ -22,6 +22,7 @@ use crate::{
     StoreError, Writes,
 };
 
+mod drops;
 mod hints;
 mod queue;
 mod revise;
@@ -85,6 +86,7 @@ struct Tally {
     revisions: u64,
     holds: u64,
     releases: u64,
+    drops: u64,
     refused_hints: u64,
     flushes: u64,
     overloads: u64,
@@ -149,6 +151,7 @@ impl Shard {
             engine: engine.clone(),
             journal: journal.sender.clone(),
             retry: options.flush_retry,
+            sweep_limit_records: options.sweep_limit_records,
             counters: counters.clone(),
         })
         .map_err(io("starting the flusher's thread of the journal in"))?;
@@ -226,6 +229,7 @@ impl Shard {
         ShardStats {
             applies: tally.applies,
             revisions: tally.revisions,
+            drops: tally.drops,
             appends: counters.appends.value(),
             groups: counters.groups.value(),
             syncs: counters.syncs.value(),

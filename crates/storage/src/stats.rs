@@ -9,6 +9,8 @@ pub struct ShardStats {
     pub applies: u64,
     /// Records replaced or removed.
     pub revisions: u64,
+    /// Partitions dropped.
+    pub drops: u64,
     /// Changes written to the journal.
     pub appends: u64,
     /// Writes that carried them: one for each group.
@@ -57,7 +59,7 @@ pub struct HintStats {
 pub struct EngineStats {
     /// Its size now.
     pub bytes: u64,
-    /// Its records now.
+    /// Its records now, those of dropped partitions included until they are swept.
     pub records: u64,
     /// Buffers flushed into it.
     pub flushes: u64,

@@ -1,6 +1,8 @@
 //! The body of the fuzz target for the journal's frames, run by tests here and by a fuzzer.
 
-use super::frame::{FORMAT, FORMAT_OF_MERGES, FRAME_HEADER_BYTES, MAGIC, parse, push, seal};
+use super::frame::{
+    Change, FORMAT, FORMAT_OF_MERGES, FRAME_HEADER_BYTES, MAGIC, parse, push, push_drop, seal,
+};
 
 const SALT: u32 = 7;
 
@@ -17,7 +19,12 @@ pub(crate) fn frame(bytes: &[u8]) {
     if let Some(read) = parse(&framed, SALT, FORMAT) {
         assert_eq!((read.lsn, read.synced_through, read.length_bytes), (3, 2, framed.len()));
         let mut again = Vec::new();
-        push(&mut again, &read.key, &read.edit).expect("it was read from a frame within the limit");
+        match read.change {
+            Change::Edit(key, edit) => {
+                push(&mut again, &key, &edit).expect("it was read from a frame within the limit");
+            }
+            Change::Drop(partition) => drop(push_drop(&mut again, partition)),
+        }
         assert_eq!(again[FRAME_HEADER_BYTES..], framed[FRAME_HEADER_BYTES..]);
     }
 }

@@ -4,14 +4,14 @@
 //! a client put into a value never pass for a frame.
 
 use crc32fast::Hasher;
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES, RECORD_LIMIT_MAX_BYTES};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::format;
 
 /// The newest format of segments and their frames that is read, and the one that is written.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// In this format every frame is a record merged, and says so nowhere.
 pub(super) const FORMAT_OF_MERGES: u32 = 1;
 
@@ -33,6 +33,7 @@ const SET: u8 = 2;
 const REMOVE: u8 = 3;
 const HOLD: u8 = 4;
 const RELEASE: u8 = 5;
+const DROP: u8 = 6;
 
 /// What a frame does to its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,10 +95,24 @@ pub(crate) fn push(out: &mut Vec<u8>, key: &PlacedKey, edit: &Edit) -> Result<us
         return Err(payload_bytes);
     };
     out[length_start..length_start + 2].copy_from_slice(&key_length.to_le_bytes());
-    let frame = &mut out[start..];
+    Ok(head(&mut out[start..]))
+}
+
+/// As [`push`], for the drop of a partition.
+pub(crate) fn push_drop(out: &mut Vec<u8>, partition: Partition) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+    out.push(DROP);
+    out.extend_from_slice(&partition.0.to_le_bytes());
+    head(&mut out[start..])
+}
+
+/// Fills in what of a frame's header is known before its place is. Returns the frame's length.
+fn head(frame: &mut [u8]) -> usize {
+    let payload_bytes = frame.len() - FRAME_HEADER_BYTES;
     frame[..4].copy_from_slice(&MAGIC);
     frame[LENGTH].copy_from_slice(&(payload_bytes as u32).to_le_bytes());
-    Ok(frame.len())
+    frame.len()
 }
 
 /// Gives each frame in `frames` its number, counting from `lsn`, and its checksum. Returns how many there are.
@@ -120,10 +135,18 @@ pub(super) fn seal(frames: &mut [u8], salt: u32, lsn: u64, synced_through: u64) 
 pub(super) struct Frame {
     pub(super) lsn: u64,
     pub(super) synced_through: u64,
-    pub(super) key: PlacedKey,
-    pub(super) edit: Edit,
+    pub(super) change: Change,
     /// In the file.
     pub(super) length_bytes: usize,
+}
+
+/// What a frame does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Something to one key.
+    Edit(PlacedKey, Edit),
+    /// Removes every record of a partition.
+    Drop(Partition),
 }
 
 /// Reads the frame at the start of `bytes`, in a segment of `format`; `None` if there is none.
@@ -142,15 +165,21 @@ pub(super) fn parse(bytes: &[u8], salt: u32, format: u32) -> Option<Frame> {
     let payload = &frame[FRAME_HEADER_BYTES..];
     let (&kind, payload) =
         if format == FORMAT_OF_MERGES { (&MERGE, payload) } else { payload.split_first()? };
-    let (key_length, rest) = payload.split_first_chunk::<2>()?;
-    let (key, body) = rest.split_at_checked(u16::from_le_bytes(*key_length).into())?;
     Some(Frame {
         lsn: number(&frame[LSN]),
         synced_through: number(&frame[SYNCED_THROUGH]),
-        key: format::parse_key(key)?,
-        edit: parse_edit(kind, body)?,
+        change: parse_change(kind, payload)?,
         length_bytes: frame.len(),
     })
+}
+
+fn parse_change(kind: u8, payload: &[u8]) -> Option<Change> {
+    if kind == DROP {
+        return Some(Change::Drop(Partition(u32::from_le_bytes(payload.try_into().ok()?))));
+    }
+    let (key_length, rest) = payload.split_first_chunk::<2>()?;
+    let (key, body) = rest.split_at_checked(u16::from_le_bytes(*key_length).into())?;
+    Some(Change::Edit(format::parse_key(key)?, parse_edit(kind, body)?))
 }
 
 fn parse_edit(kind: u8, body: &[u8]) -> Option<Edit> {

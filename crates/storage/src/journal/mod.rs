@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! header   0  8  magic "jedlikJ\n"
-//!          8  4  format: 2
+//!          8  4  format: 3
 //!         12  4  shard
 //!         16  8  cluster
 //!         24  8  node
@@ -27,8 +27,9 @@
 //!         28     payload
 //!
 //! payload  0  1  what it does: 1 merges a record, 2 replaces one, 3 removes one, 4 merges a hint,
-//!                5 removes one
-//!          1  2  the length of the key's bytes
+//!                5 removes one, 6 drops a partition
+//!          1  4  of a drop: the partition, and nothing more
+//!          1  2  of all others: the length of the key's bytes
 //!          3     the key's bytes, as in `format.rs`
 //!             8  of a hint: the target
 //!             8  of a hint that is merged: since_ms
@@ -36,7 +37,7 @@
 //! ```
 //!
 //! In format 1 the header has no generation, which counts as 0, and is 8 bytes shorter; a payload has no
-//! first byte, and merges a record.
+//! first byte, and merges a record. In format 2 nothing is dropped.
 //!
 //! A frame that can't be read was torn by the crash, unless a later one says that it had been synced:
 //! then it was damaged. Either way every frame that can be read is replayed. That is safe if a record
@@ -60,6 +61,7 @@
 //! changes make of it in their order, without some of those. A merge's frame has all that its key held
 //! then, so nothing promised is lost with the ones before it. Yet if one before was a removal or a
 //! replacement, what that was to undo stays beside it: a change counts for nothing until it is answered.
+//! The drop of a partition is to each of its records what a removal is, and may be undone for some alone.
 
 mod appender;
 #[cfg(test)]
@@ -72,7 +74,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{Edit, PAYLOAD_LIMIT_BYTES, push as push_frame};
+pub(crate) use frame::{Edit, PAYLOAD_LIMIT_BYTES, push as push_frame, push_drop};
 pub use replay::{DamagedRegion, Recovery};
 pub(crate) use replay::{Replayed, replay};
 pub(crate) use writer::{Batch, Journal, JournalSettings, Message, Waiting};

@@ -13,7 +13,7 @@ use crate::mark::{self, MetadataWrite};
 use crate::merge::{merged, merged_hint};
 use crate::{OpenError, ShardIdentity, Store, StoreError};
 
-use super::frame::{self, Edit, FORMAT, Frame, MAGIC};
+use super::frame::{self, Change, Edit, FORMAT, Frame, MAGIC};
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 
 /// What opening a shard found in its journal.
@@ -145,8 +145,15 @@ impl Batch {
     }
 
     fn play(&mut self, frame: Frame) -> Result<(), StoreError> {
-        let Frame { key, edit, length_bytes, .. } = frame;
+        let Frame { change, length_bytes, .. } = frame;
         let layers = &mut self.layers;
+        let (key, edit) = match change {
+            Change::Edit(key, edit) => (key, edit),
+            Change::Drop(partition) => {
+                layers.active.drop_partition(partition, length_bytes);
+                return Ok(());
+            }
+        };
         match edit {
             Edit::Merge(record) => {
                 let record = merged(layers.current(&key)?.as_ref(), record)?;

@@ -150,13 +150,13 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
     let disk = journal_of(1);
     let (name, _) = only_segment(&disk);
     disk.edit(&name, |bytes| {
-        bytes[8] = 3;
+        bytes[8] = 4;
         let checksum = crc32fast::hash(&bytes[..68]);
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
     let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let error = replay(&disk, IDENTITY, &engine, 1 << 20).expect_err("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 4, known: 3, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }
 
@@ -253,10 +253,10 @@ proptest! {
         let edit = edit.of(stored);
         let mut frame = Vec::new();
         push_frame(&mut frame, &key("name"), &edit).unwrap();
-        let expected = Some((key("name"), edit));
+        let expected = Some(frame::Change::Edit(key("name"), edit));
         frame::seal(&mut frame, 5, 8, 7);
         let read = frame::parse(&frame, 5, FORMAT);
-        assert_eq!(read.map(|frame| (frame.key, frame.edit)), expected);
+        assert_eq!(read.map(|frame| frame.change), expected);
         let payload = &mut frame[FRAME_HEADER_BYTES..];
         bodies::frame(payload);
         for (at, byte) in changes {

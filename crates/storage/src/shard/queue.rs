@@ -7,11 +7,12 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::SendError;
 
+use jedlik_hashing::Partition;
 use jedlik_protocol::{Durability, PlacedKey};
 
 use crate::StoreError;
 use crate::flusher::FlushReport;
-use crate::journal::{Batch, Edit, Message, PAYLOAD_LIMIT_BYTES, Waiting, push_frame};
+use crate::journal::{Batch, Edit, Message, PAYLOAD_LIMIT_BYTES, Waiting, push_drop, push_frame};
 use crate::layers::Frozen;
 
 use super::{Completion, Shard};
@@ -110,6 +111,13 @@ impl Shard {
             })?;
         self.counters.queued_bytes.add(frame_bytes as u64);
         Ok(frame_bytes)
+    }
+
+    /// As [`Self::stage_unanswered`], for the drop of a partition.
+    pub(super) fn stage_drop(&mut self, partition: Partition) -> usize {
+        let frame_bytes = push_drop(&mut self.unsent.batch.frames, partition);
+        self.counters.queued_bytes.add(frame_bytes as u64);
+        frame_bytes
     }
 
     /// Completes `ticket` once everything staged so far has reached `level`.
