@@ -46,6 +46,6 @@ pub use journal::{DamagedRegion, Recovery};
 pub use memory::MemoryStore;
 pub use options::{ShardIdentity, ShardOptions};
 pub use redb_store::{RedbOptions, RedbStore};
-pub use shard::{Change, Completed, Completion, Shard};
+pub use shard::{Change, Completed, Completion, Footprint, Shard};
 pub use stats::{EngineStats, HintStats, ShardStats};
 pub use store::{RangePage, RangeQuery, Store, Writes};

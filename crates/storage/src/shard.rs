@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
+use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
 use tracing::warn;
 
 use crate::disk::{Directory, Disk};
@@ -22,11 +22,13 @@ use crate::{
     StoreError, Writes,
 };
 
+mod change;
 mod drops;
 mod hints;
 mod queue;
 mod revise;
 
+pub use change::{Change, Footprint};
 use queue::Unsent;
 
 /// What became of one change.
@@ -42,15 +44,6 @@ pub struct Completion {
 /// Takes completions: called on the journal's thread, and for [`Durability::Buffered`] within
 /// [`Shard::submit`] on the caller's. It must not block.
 pub type Completed = Box<dyn Fn(Vec<Completion>) + Send + Sync>;
-
-/// What a change did to a record; nothing if both are equal. A damaged record has no digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// Of the record that was there.
-    pub before: Option<Digest>,
-    /// Of the record that is there now.
-    pub after: Option<Digest>,
-}
 
 /// The journal, the buffer and the engine of one shard, driven by one thread.
 ///
@@ -201,8 +194,8 @@ impl Shard {
         self.admit()?;
         let current = self.layers.current(&key)?;
         let stored = merged(current.as_ref(), record)?;
-        let before = current.map(|current| current.record.digest());
-        let after = Some(stored.record.digest());
+        let before = current.as_ref().map(Footprint::of);
+        let after = Some(Footprint::of(&stored));
         let frame_bytes = self.stage(ticket, &key, &Edit::Merge(stored.clone()), level)?;
         self.layers.active.put(key, Some(stored), frame_bytes);
         self.tally.applies += 1;

@@ -9,7 +9,7 @@ use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
 use crate::StoreError;
 use crate::journal::Edit;
 
-use super::{Change, Shard};
+use super::{Change, Footprint, Shard};
 
 impl Shard {
     /// Puts `new` in the place of the record of `key`, or removes it, if its digest is `expected`;
@@ -27,8 +27,8 @@ impl Shard {
     ) -> Result<Change, StoreError> {
         self.admit()?;
         let current = self.layers.current(&key)?;
-        let before = current.as_ref().map(|current| current.record.digest());
-        if before != Some(expected) {
+        let before = current.as_ref().map(Footprint::of);
+        if before.map(|before| before.digest) != Some(expected) {
             self.affirm(ticket, key, current)?;
             return Ok(Change { before, after: before });
         }
@@ -36,7 +36,7 @@ impl Shard {
             // Else the buffer would keep the whole message in memory that the record came in.
             StoredRecord { local, record: record.detached() }
         });
-        let after = new.as_ref().map(|new| new.record.digest());
+        let after = new.as_ref().map(Footprint::of);
         self.put_in_place(ticket, key, new)?;
         self.tally.revisions += 1;
         Ok(Change { before, after })

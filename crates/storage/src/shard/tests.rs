@@ -17,6 +17,7 @@ use crate::{
     ShardIdentity, ShardOptions, Store, StoreError, Writes,
 };
 
+mod drops;
 mod hints;
 mod leftovers;
 mod metadata;

@@ -13,9 +13,10 @@ use super::{Bench, Running};
 use crate::fixtures::record;
 use crate::merge::merged;
 use crate::tests::Engine;
-use crate::{Change, Hint, HintMark, HintTotals, RangeQuery, Shard, Store};
+use crate::{Change, Footprint, Hint, HintMark, HintTotals, RangeQuery, Shard, Store};
 
-const KEYS: u8 = 4;
+const KEYS: u8 = 6;
+const PARTITIONS: u32 = 4;
 const TARGETS: u64 = 2;
 
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,7 @@ enum Step {
     Revise { key: u8, removes: bool, knows: bool },
     Hold { target: u64, key: u8, since_ms: u64 },
     Release { target: u64, key: u8, knows: bool },
+    Drop { partition: u32 },
     Flush,
     Crash,
     Stop,
@@ -39,6 +41,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(target, key, since_ms)| Step::Hold { target, key, since_ms }),
         3 => (0..TARGETS, 0..KEYS, known())
             .prop_map(|(target, key, knows)| Step::Release { target, key, knows }),
+        2 => (0..PARTITIONS).prop_map(|partition| Step::Drop { partition }),
         2 => proptest::strategy::Just(Step::Flush),
         1 => proptest::strategy::Just(Step::Crash),
         1 => proptest::strategy::Just(Step::Stop),
@@ -67,22 +70,20 @@ fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
         Step::Apply { key } => {
             let before = model.records.get(&name(key));
             let after = merged(before, written.clone()).unwrap();
-            let expected = Change {
-                before: before.map(|before| before.record.digest()),
-                after: Some(after.record.digest()),
-            };
+            let expected =
+                Change { before: before.map(Footprint::of), after: Some(Footprint::of(&after)) };
             let change = shard.apply(actor, name(key), written, Durability::Synced).unwrap();
             assert_eq!(change, expected);
             model.records.insert(name(key), after);
         }
         Step::Revise { key, removes, knows } => {
-            let before = model.records.get(&name(key)).map(|before| before.record.digest());
+            let before = model.records.get(&name(key)).map(Footprint::of);
             let new = (!removes).then_some(written);
-            let expected = before.filter(|_| knows);
+            let expected = before.filter(|_| knows).map(|before| before.digest);
             let change =
                 shard.revise(actor, name(key), expected.unwrap_or(NO_DIGEST), new.clone()).unwrap();
             let after = match expected {
-                Some(_) => new.as_ref().map(|new| new.record.digest()),
+                Some(_) => new.as_ref().map(Footprint::of),
                 None => before,
             };
             assert_eq!(change, Change { before, after });
@@ -113,6 +114,11 @@ fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
                 model.hints.remove(&place);
             }
         }
+        Step::Drop { partition } => {
+            let partition = Partition(partition);
+            shard.drop_partition(actor, partition).unwrap();
+            model.records.retain(|key, _| key.partition != partition);
+        }
         Step::Flush | Step::Crash | Step::Stop => return,
     }
     running.answers(1).into_values().for_each(Result::unwrap);
@@ -131,8 +137,12 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
         let held: Vec<&Hint> = model.hints.values().filter(|hint| hint.key == key).collect();
         assert_eq!(shard.held(&key).unwrap().iter().collect::<Vec<_>>(), held);
     }
+    let partitions = || (0..PARTITIONS).map(Partition);
+    let mut occupied: Vec<Partition> = model.records.keys().map(|key| key.partition).collect();
+    occupied.dedup();
+    assert_eq!(shard.occupied(partitions()).unwrap(), occupied);
     let mut records = Vec::new();
-    for partition in (0..4).map(Partition) {
+    for partition in partitions() {
         let mut query = RangeQuery {
             partition,
             from: None,
@@ -182,7 +192,8 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
 }
 
 fn agrees(engine: Arc<dyn Store>, bench: Bench, steps: &[Step]) {
-    let bench = Bench { engine, ..bench };
+    let mut bench = Bench { engine, ..bench };
+    bench.options.sweep_limit_records = 1;
     let mut model = Model::default();
     let mut running = bench.open();
     for (actor, &step) in (1..).zip(steps) {

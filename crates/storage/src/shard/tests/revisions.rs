@@ -3,11 +3,16 @@
 use jedlik_protocol::{Digest, Durability, StoredRecord};
 
 use super::{Bench, Running};
-use crate::Change;
 use crate::fixtures::{covers, dot, key, put, record, with_local};
+use crate::{Change, Footprint};
 
 fn digest(stored: &StoredRecord) -> Digest {
     stored.record.digest()
+}
+
+/// From one record to another.
+fn change(before: Option<&StoredRecord>, after: Option<&StoredRecord>) -> Change {
+    Change { before: before.map(Footprint::of), after: after.map(Footprint::of) }
 }
 
 impl Running {
@@ -24,15 +29,18 @@ impl Running {
 fn an_apply_tells_what_was_there_and_what_is_there_now() {
     let bench = Bench::new();
     let mut running = bench.open();
-    let (first, second) = (record(1, 1, 10), record(1, 2, 10));
+    let (first, second) = (record(1, 1, 10), record(1, 2, 99));
     let mut apply = |stored: &StoredRecord| {
         running.shard.apply(0, key("a"), stored.clone(), Durability::Buffered).unwrap()
     };
-    assert_eq!(apply(&first), Change { before: None, after: Some(digest(&first)) });
-    let both = Change { before: Some(digest(&first)), after: Some(digest(&second)) };
+    assert_eq!(apply(&first), change(None, Some(&first)));
+    let both = change(Some(&first), Some(&second));
     assert_eq!(apply(&second), both);
-    let same = Change { before: Some(digest(&second)), after: Some(digest(&second)) };
+    let same = change(Some(&second), Some(&second));
     assert_eq!(apply(&first), same, "it was seen already");
+    assert_eq!(both.digests(), (Some(digest(&first)), Some(digest(&second))));
+    let sizes = [both.before, both.after].map(|footprint| footprint.unwrap().size_bytes as usize);
+    assert_eq!(sizes, [&first, &second].map(|stored| stored.record.bytes().len()));
 }
 
 #[test]
@@ -43,19 +51,19 @@ fn a_revision_replaces_or_removes_only_what_the_caller_has_seen() {
     let mut running = bench.open();
     let new = record(2, 1, 10);
 
-    let unchanged = Change { before: Some(digest(&old)), after: Some(digest(&old)) };
+    let unchanged = change(Some(&old), Some(&old));
     assert_eq!(running.revise("a", digest(&new), None), unchanged);
     assert_eq!(running.shard.load(&key("a")).unwrap(), Some(old.clone()));
 
-    let replaced = Change { before: Some(digest(&old)), after: Some(digest(&new)) };
+    let replaced = change(Some(&old), Some(&new));
     assert_eq!(running.revise("a", digest(&old), Some(new.clone())), replaced);
     let loaded = running.shard.load(&key("a")).unwrap();
     assert_eq!(loaded, Some(new.clone()), "nothing of the old one is left, not even its actor");
 
-    let removed = Change { before: Some(digest(&new)), after: None };
+    let removed = change(Some(&new), None);
     assert_eq!(running.revise("a", digest(&new), None), removed);
     assert_eq!(running.shard.load(&key("a")).unwrap(), None);
-    assert_eq!(running.revise("a", digest(&new), None), Change { before: None, after: None });
+    assert_eq!(running.revise("a", digest(&new), None), change(None, None));
     assert_eq!(running.shard.stats().revisions, 2);
 
     running.put("a", record(3, 1, 10)).unwrap();
@@ -91,8 +99,7 @@ fn a_refused_revision_makes_durable_what_it_saw_though_what_made_it_so_failed() 
         running.shard.revise(100, key("a"), digest(&old), new.clone()).unwrap();
         running.answers(1)[&100].as_ref().expect_err("the journal has no room");
         bench.machine.set_free_bytes(None);
-        let seen = new.as_ref().map(digest);
-        let refused = Change { before: seen, after: seen };
+        let refused = change(new.as_ref(), new.as_ref());
         assert_eq!(running.revise("a", digest(&old), new.clone()), refused);
         assert_eq!(running.shard.stats().revisions, 1);
         drop(running);

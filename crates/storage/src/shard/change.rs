@@ -1,0 +1,43 @@
+//! What a change did to a record, for those who keep sums over a partition's records.
+//!
+//! Invariant: adding up what changes say, after less before, gives the sums of all records that can be
+//! read, until a partition is dropped: then its sums are zero.
+
+use jedlik_protocol::{Digest, StoredRecord};
+
+/// What a change did to a record; nothing if both are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Of the record that was there; `None` also if that was damaged.
+    pub before: Option<Footprint>,
+    /// Of the record that is there now.
+    pub after: Option<Footprint>,
+}
+
+/// What a record adds to the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Of the record.
+    pub digest: Digest,
+    /// The length of the encoded record, without its key.
+    pub size_bytes: u32,
+}
+
+impl Change {
+    /// The digests alone, before and after.
+    #[must_use]
+    pub fn digests(&self) -> (Option<Digest>, Option<Digest>) {
+        let digest = |footprint: Footprint| footprint.digest;
+        (self.before.map(digest), self.after.map(digest))
+    }
+}
+
+impl Footprint {
+    /// That of `stored`; the local actor counts for nothing.
+    #[must_use]
+    pub fn of(stored: &StoredRecord) -> Self {
+        let length = stored.record.bytes().len();
+        let size_bytes = u32::try_from(length).expect("a frame's limit is far below");
+        Self { digest: stored.record.digest(), size_bytes }
+    }
+}
