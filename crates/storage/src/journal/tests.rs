@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{Durability, StoredRecord};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -14,7 +14,7 @@ use proptest::sample::Index;
 use super::frame::{self, FORMAT, FRAME_HEADER_BYTES};
 use super::replay::{DamagedRegion, Recovery, replay};
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
-use super::{Edit, bodies, push_frame};
+use super::{Edit, bodies, push_drop, push_frame};
 use crate::faulty::{FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, key, record, with_local};
 use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store};
@@ -199,6 +199,43 @@ fn headers_and_names_read_back() {
     }
     assert_eq!(segment::number(&segment::name(17)), Some(17));
     assert_eq!(segment::number("17.journal"), None);
+}
+
+#[test]
+fn the_frame_of_a_drop_has_its_partition_and_nothing_else() {
+    for partition in [0, 1, 0x0102_0304, u32::MAX] {
+        let mut frame = Vec::new();
+        assert_eq!(push_drop(&mut frame, Partition(partition)), frame.len());
+        assert_eq!(frame::seal(&mut frame, 5, 8, 7), 1);
+        let read = frame::parse(&frame, 5, FORMAT).unwrap();
+        assert_eq!(read.change, frame::Change::Drop(Partition(partition)));
+        assert_eq!((read.lsn, read.synced_through, read.length_bytes), (8, 7, frame.len()));
+        for at in 0..frame.len() {
+            let mut damaged = frame.clone();
+            damaged[at] ^= 0x10;
+            assert!(frame::parse(&damaged, 5, FORMAT).is_none(), "byte {at}");
+            assert!(frame::parse(&frame[..at], 5, FORMAT).is_none(), "{at} bytes");
+        }
+        let payload = &frame[FRAME_HEADER_BYTES..];
+        bodies::frame(payload);
+        bodies::frame(&payload[..4]);
+        bodies::frame(&[payload, b"more"].concat());
+    }
+}
+
+#[test]
+fn a_segment_of_format_2_is_replayed() {
+    let disk = journal_of(3);
+    let (name, _) = only_segment(&disk);
+    disk.edit(&name, |bytes| {
+        assert_eq!(bytes[8], 3);
+        bytes[8] = 2;
+        let checksum = crc32fast::hash(&bytes[..68]);
+        bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
+    });
+    let (recovery, engine) = read(&disk);
+    assert_eq!((recovery.records, recovery.damaged.len()), (3, 0));
+    assert_eq!(engine.record_count().unwrap(), 3);
 }
 
 #[derive(Debug, Clone, Copy)]

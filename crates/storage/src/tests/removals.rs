@@ -19,6 +19,9 @@ use crate::{Completion, Shard, ShardOptions, Store, StoreError};
 /// More than any of these histories needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Of these, as of those of [`key`], some share a partition.
+const KEYS: u8 = 4;
+
 /// The digest of no record.
 const NOTHING: Digest = Digest(0);
 
@@ -36,6 +39,8 @@ enum Kind {
     /// Removes all that is there; of a record that is there, puts a version of its own in its place if
     /// so. Where nothing is there it is refused, which says as much.
     Clear { replaces: bool },
+    /// Drops the partition of the key; to each record there it is a removal.
+    Drop,
 }
 
 /// What follows a change.
@@ -73,12 +78,13 @@ type Actors = BTreeSet<u64>;
 type Histories = BTreeMap<Place, Vec<Made>>;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let place = (0..3u8, prop_oneof![Just(None), (1..3u64).prop_map(Some)])
+    let place = (0..KEYS, prop_oneof![Just(None), (1..3u64).prop_map(Some)])
         .prop_map(|(key, target)| Place { key, target });
     let kind = prop_oneof![
         3 => Just(Kind::Merge),
         1 => Just(Kind::Clear { replaces: false }),
         1 => Just(Kind::Clear { replaces: true }),
+        1 => Just(Kind::Drop),
     ];
     let level = prop_oneof![
         Just(Durability::Buffered),
@@ -108,6 +114,7 @@ fn options() -> ShardOptions {
         buffer_limit_bytes: 3 << 10,
         flush_retry: Duration::from_millis(1),
         sync_interval: Duration::from_millis(1),
+        sweep_limit_records: 1,
         ..ShardOptions::new(IDENTITY, "/faulty".into())
     }
 }
@@ -119,11 +126,27 @@ fn open(disk: &FaultyDisk, engine: Arc<dyn Store>) -> Option<(Shard, Receiver<Ve
     opened.ok().map(|(shard, _)| (shard, completions))
 }
 
-/// Makes the step's change, and says what it was.
+/// The places that a step changes.
+fn changed(step: Step) -> Vec<Place> {
+    let partition = |index: u8| key(&index.to_string()).partition;
+    match step.kind {
+        Kind::Drop => (0..KEYS)
+            .filter(|&key| partition(key) == partition(step.place.key))
+            .map(|key| Place { key, target: None })
+            .collect(),
+        Kind::Merge | Kind::Clear { .. } => vec![step.place],
+    }
+}
+
+/// Makes the step's change, and says what it was to each place.
 fn make(shard: &mut Shard, ticket: u64, step: Step) -> Result<Kind, StoreError> {
     let key = key(&step.place.key.to_string());
     let version = record(ticket, 1, 200);
     match (step.place.target.map(NodeId), step.kind) {
+        (_, Kind::Drop) => {
+            shard.drop_partition(ticket, key.partition)?;
+            return Ok(Kind::Clear { replaces: false });
+        }
         (None, Kind::Merge) => {
             shard.apply(ticket, key, version, step.level)?;
         }
@@ -160,9 +183,11 @@ fn run(machine: &Machine, disk: &FaultyDisk, engine: &Engine, steps: &[Step]) ->
         // A full buffer or a dead machine refuses; nothing was changed then.
         if let Ok(kind) = make(&mut shard, ticket, step) {
             let level = if kind == Kind::Merge { step.level } else { Durability::Synced };
-            let history = histories.entry(step.place).or_default();
-            waiting.insert(ticket, (step.place, history.len()));
-            history.push(Made { kind, level, actor: ticket, acknowledged: false });
+            for place in changed(step) {
+                let history = histories.entry(place).or_default();
+                waiting.entry(ticket).or_insert_with(Vec::new).push((place, history.len()));
+                history.push(Made { kind, level, actor: ticket, acknowledged: false });
+            }
         }
         if step.then != Then::GoesOn {
             shard.submit();
@@ -179,13 +204,14 @@ fn run(machine: &Machine, disk: &FaultyDisk, engine: &Engine, steps: &[Step]) ->
 /// Waits until every change is answered.
 fn hear(
     completions: &Receiver<Vec<Completion>>,
-    waiting: &mut BTreeMap<u64, (Place, usize)>,
+    waiting: &mut BTreeMap<u64, Vec<(Place, usize)>>,
     histories: &mut Histories,
 ) {
     while !waiting.is_empty() {
         for done in completions.recv_timeout(PATIENCE).expect("every ticket is answered") {
-            let (place, index) = waiting.remove(&done.ticket).expect("once");
-            histories.get_mut(&place).unwrap()[index].acknowledged = done.result.is_ok();
+            for (place, index) in waiting.remove(&done.ticket).expect("once") {
+                histories.get_mut(&place).unwrap()[index].acknowledged = done.result.is_ok();
+            }
         }
     }
 }
@@ -222,7 +248,7 @@ fn possible(history: &[Made], crash: Crash) -> BTreeSet<Actors> {
     for (made, held) in history.iter().zip(held_after(history)) {
         let happened = |left: &Actors| match made.kind {
             Kind::Merge => left | &held,
-            Kind::Clear { .. } => held.clone(),
+            Kind::Clear { .. } | Kind::Drop => held.clone(),
         };
         let with: BTreeSet<Actors> = possible.iter().map(happened).collect();
         if made.acknowledged && made.level >= enough {
@@ -405,4 +431,16 @@ fn what_may_be_left_is_what_the_changes_make_without_some_that_were_not_promised
         let expected = expected.iter().map(|actors| actors.iter().copied().collect()).collect();
         assert_eq!(possible(&history, Crash::Power), expected, "{changes:?}");
     }
+}
+
+#[test]
+fn some_of_the_keys_share_a_partition_and_some_do_not() {
+    let kind = Kind::Drop;
+    let (level, then) = (Durability::Synced, Then::Waits);
+    let changed = (0..KEYS).map(|key| {
+        let place = Place { key, target: None };
+        changed(Step { place, kind, level, then, fails_sync: false }).len()
+    });
+    let changed: BTreeSet<usize> = changed.collect();
+    assert!(changed.len() > 1, "{changed:?}");
 }

@@ -199,6 +199,22 @@ fn a_torn_frame_of_format_1_ends_the_replay() {
     assert_eq!(running.shard.load(&key("b")).unwrap(), None);
 }
 
+#[test]
+fn a_segment_with_a_drop_that_comes_back_after_its_flush_drops_nothing() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    running.put("a", record(1, 1, 10)).unwrap();
+    running.shard.drop_partition(91, key("a").partition).unwrap();
+    running.answers(1).into_values().for_each(Result::unwrap);
+    let older = segments(&bench.disk);
+    running.shard.close().unwrap();
+    let mut running = bench.open();
+    running.put("a", record(2, 1, 10)).unwrap();
+    running.shard.close().unwrap();
+    older.into_iter().for_each(|(name, bytes)| bench.disk.put(&name, bytes));
+    assert_eq!(bench.open().shard.load(&key("a")).unwrap(), Some(record(2, 1, 10)));
+}
+
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 const METADATA: TableDefinition<&str, &[u8]> = TableDefinition::new("metadata");
 
@@ -241,4 +257,28 @@ fn a_redb_file_of_format_1_is_given_the_tables_of_hints_and_a_newer_one_is_refus
     drop(database);
     let error = RedbStore::open(&path, &RedbOptions::default()).unwrap_err();
     assert!(matches!(error, crate::OpenError::NewerFormat { found: 4, known: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_redb_file_of_format_2_is_given_the_table_of_dropped_partitions() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("records.redb");
+    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
+    let records = [(key("a"), record(1, 1, 10))];
+    crate::fixtures::put(&store, &records).unwrap();
+    drop(store);
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let dropped: TableDefinition<u32, ()> = TableDefinition::new("dropped");
+    assert!(transaction.delete_table(dropped).unwrap());
+    transaction.open_table(METADATA).unwrap().insert("format", [2, 0, 0, 0].as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
+    assert!(store.load(&key("a")).unwrap().is_some());
+    store.drop_partitions(&[key("a").partition].into()).unwrap();
+    drop(store);
+    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
+    assert_eq!(store.load(&key("a")).unwrap(), None);
 }
