@@ -106,6 +106,21 @@ impl Tree {
         branch.map_or(0, |leaves| leaves[leaf % LEAVES_PER_BRANCH])
     }
 
+    /// Whether a branch holds no record; a branch that no tree has holds none.
+    #[must_use]
+    pub fn branch_is_empty(&self, branch: u8) -> bool {
+        self.leaves(branch).is_none()
+    }
+
+    /// Whether a leaf holds no record; a leaf that no tree has holds none.
+    ///
+    /// The tree keeps sums and no counts: one leaf in 2^64 sums to 0 although it holds records, and is
+    /// taken for empty here as it is by every hash above it.
+    #[must_use]
+    pub fn leaf_is_empty(&self, leaf: u16) -> bool {
+        self.leaf(leaf) == 0
+    }
+
     /// The 32 hashes below one node, in order: the branches' for `None`, else the branch's leaves.
     /// Nothing for a branch that no tree has, which a peer may ask for.
     #[must_use]

@@ -111,6 +111,11 @@ proptest! {
             let is_empty = leaves.iter().all(|sum| *sum == 0);
             prop_assert_eq!(tree.children(Some(branch as u8)), leaves);
             prop_assert_eq!(tree.branch(branch as u8) == 0, is_empty);
+            prop_assert_eq!(tree.branch_is_empty(branch as u8), is_empty);
+        }
+        for leaf in 0..LEAVES as u16 {
+            let is_held = contents.keys().any(|position| leaf_of(*position) == leaf);
+            prop_assert_eq!(tree.leaf_is_empty(leaf), !is_held);
         }
         prop_assert_eq!(tree.root() == 0, contents.is_empty());
         prop_assert_eq!(tree.is_empty(), contents.is_empty());
@@ -166,6 +171,7 @@ fn a_branch_that_no_tree_has_has_no_children() {
     assert_eq!(tree.children(Some(32)), []);
     assert_eq!(tree.branch(255), 0);
     assert_eq!(tree.leaf(1024), 0);
+    assert!(tree.branch_is_empty(32) && tree.leaf_is_empty(1024));
 }
 
 #[test]
