@@ -1,21 +1,28 @@
 //! The initiator's side of one exchange: root, then branches, then leaves, then records.
 //!
-//! Invariant: at most [`REQUESTS_AT_ONCE`] requests for hashes or digests and [`PIPELINE`](crate::PIPELINE)
-//! records are under way, each is answered once, and an answer to what is not under way changes nothing.
+//! Invariant: at most [`REQUESTS_AT_ONCE`] requests for hashes or digests, [`PAGES_AT_ONCE`] pages of
+//! records and [`PIPELINE`] single records are under way, each is answered once, and an answer to what is
+//! not under way changes nothing.
+//!
+//! [`PAGES_AT_ONCE`]: crate::PAGES_AT_ONCE
+//! [`PIPELINE`]: crate::PIPELINE
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_merkle::{LEAVES_PER_BRANCH, Tree};
+use jedlik_merkle::Tree;
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use jedlik_protocol::peer::DigestPage;
 use jedlik_protocol::{Digest, Key};
 
+use crate::fetch::Fetches;
+use crate::output::{Direction, ExchangeOutput};
 use crate::records::{Records, Transfer};
 use crate::report::{ExchangeReport, Outcome};
 use crate::span::{Nonsense, Span};
+use crate::walk::Walk;
 
 /// The most requests for hashes or digests under way, and spans whose own digests are kept, at any time.
 pub const REQUESTS_AT_ONCE: usize = 4;
@@ -23,71 +30,28 @@ pub const REQUESTS_AT_ONCE: usize = 4;
 /// page, so that one request does.
 const SPAN_KEYS: u64 = DIGEST_PAGE_RECORDS as u64 / 2;
 
-/// What an exchange wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExchangeOutput {
-    /// Ask the peer for the hashes below one node of its tree:
-    /// [`Exchange::handle_hashes`] or [`Exchange::handle_same`].
-    AskHashes {
-        /// Below which branch; `None` for the root.
-        branch: Option<u8>,
-        /// The own hash of that node.
-        known: u64,
-    },
-    /// List this node's own digests in neighbouring leaves, all of them:
-    /// [`Exchange::handle_own_digests`].
-    LoadDigests {
-        /// The first of them.
-        first_leaf: u16,
-        /// The last of them.
-        last_leaf: u16,
-    },
-    /// Ask the peer for a page of its digests in neighbouring leaves: [`Exchange::handle_digests`].
-    AskDigests {
-        /// The first of them.
-        first_leaf: u16,
-        /// The last of them.
-        last_leaf: u16,
-        /// Past which key.
-        after: Option<ScanMark>,
-    },
-    /// Ask the peer for its record and merge it into the own: [`Exchange::handle_pulled`],
-    /// [`Exchange::handle_gone`] or [`Exchange::handle_record_failure`].
-    Pull {
-        /// Which.
-        key: Key,
-        /// The own record's digest when its leaf was listed, which the peer need not send.
-        known: Option<Digest>,
-    },
-    /// Send the peer the own record, as it is now: [`Exchange::handle_pushed`],
-    /// [`Exchange::handle_gone`] or [`Exchange::handle_record_failure`].
-    Push {
-        /// Which.
-        key: Key,
-    },
-}
-
 /// One comparison of one partition with one peer.
 ///
 /// It compares the tree as it was at the start, and digests as they were when their leaf was listed,
 /// while writes go on. Nothing goes wrong by that: a difference that is none any more costs a request
 /// whose answer changes nothing, since merging is idempotent, and a difference that came later is the
 /// next exchange's. It keeps no time: whoever sends its requests says when one has failed.
+///
+/// Leaves that differ and in which this node holds nothing are streamed, all records of neighbouring ones
+/// page by page; a node that holds nothing of the partition asks for the root's hashes alone. So a
+/// partition that was received in part, before a crash of either side, resumes by itself: leaves that
+/// agree are skipped, those that are partly there are compared record by record, the empty ones streamed.
 #[derive(Debug)]
 pub struct Exchange {
     peer: NodeId,
     partition: Partition,
-    tree: Tree,
-    /// Nodes whose hashes are to be asked for.
-    branches: VecDeque<Option<u8>>,
-    /// Nodes whose hashes have been.
-    asked: BTreeSet<Option<u8>>,
-    /// Leaves to be compared.
-    leaves: VecDeque<u16>,
-    /// Those being compared, by the first of neighbours.
+    direction: Direction,
+    walk: Walk,
+    /// Leaves being compared, by the first of neighbours.
     open: BTreeMap<u16, Span>,
     /// How many have been.
     leaves_compared: u64,
+    fetches: Fetches,
     records: Records,
     report: ExchangeReport,
     outcome: Outcome,
@@ -95,21 +59,24 @@ pub struct Exchange {
 
 impl Exchange {
     /// Starts to compare `partition` with `peer`; `tree` is the own one as it is now.
+    ///
+    /// With nothing to push it is over at once.
     #[must_use]
-    pub fn new(peer: NodeId, partition: Partition, tree: Tree) -> Self {
-        Self {
+    pub fn new(peer: NodeId, partition: Partition, tree: Tree, direction: Direction) -> Self {
+        let mut exchange = Self {
             peer,
             partition,
-            tree,
-            branches: VecDeque::from([None]),
-            asked: BTreeSet::new(),
-            leaves: VecDeque::new(),
+            direction,
+            walk: Walk::new(tree, direction),
             open: BTreeMap::new(),
             leaves_compared: 0,
+            fetches: Fetches::default(),
             records: Records::default(),
             report: ExchangeReport::default(),
             outcome: Outcome::Running,
-        }
+        };
+        exchange.finish_if_settled();
+        exchange
     }
 
     /// With whom.
@@ -122,6 +89,12 @@ impl Exchange {
     #[must_use]
     pub fn partition(&self) -> Partition {
         self.partition
+    }
+
+    /// Which side gets what it lacks.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
     }
 
     /// How it stands.
@@ -146,18 +119,18 @@ impl Exchange {
     /// The next thing to do, if there is room for more under way. It counts as under way from now on,
     /// so it is to be asked for only when it can be done.
     ///
-    /// Records come first, then leaves, then branches: what is known to differ is settled before more
-    /// is looked for, which bounds what has to be remembered.
+    /// Records come first, then pages of them, then leaves, then branches: what is known to differ is
+    /// settled before more is looked for, which bounds what has to be remembered.
     pub fn poll_output(&mut self) -> Option<ExchangeOutput> {
         if self.is_done() {
             return None;
         }
-        self.next_record().or_else(|| self.next_request())
+        self.next_record().or_else(|| self.next_page()).or_else(|| self.next_request())
     }
 
     /// The peer's hash of a node is the own one.
     pub fn handle_same(&mut self, branch: Option<u8>) {
-        if self.asked.remove(&branch) {
+        if self.walk.end_same(branch) {
             self.report.agreed |= branch.is_none();
             self.finish_if_settled();
         }
@@ -166,23 +139,11 @@ impl Exchange {
     /// The peer's hashes below a node. Another number of them than a node has fails the exchange.
     #[expect(clippy::needless_pass_by_value, reason = "as all answers are")]
     pub fn handle_hashes(&mut self, branch: Option<u8>, hashes: Vec<u64>) {
-        if !self.asked.remove(&branch) {
-            return;
+        match self.walk.compare(branch, &hashes) {
+            Some(Ok(())) => self.finish_if_settled(),
+            Some(Err(Nonsense)) => self.handle_failure(),
+            None => {}
         }
-        let own = self.tree.children(branch);
-        if hashes.len() != own.len() {
-            return self.handle_failure();
-        }
-        for (index, _) in own.iter().zip(&hashes).enumerate().filter(|(_, (a, b))| a != b) {
-            match branch {
-                None => self.branches.push_back(Some(index as u8)),
-                Some(branch) => {
-                    let first = usize::from(branch) * LEAVES_PER_BRANCH;
-                    self.leaves.push_back((first + index) as u16);
-                }
-            }
-        }
-        self.finish_if_settled();
     }
 
     /// This node's own digests in the leaves from this one on that were asked for, in any order.
@@ -192,15 +153,15 @@ impl Exchange {
         }
     }
 
-    /// A page of the peer's digests in the leaves from this one on that were asked for. One that does not lead past the page before, or is
-    /// longer than pages are, fails the exchange.
+    /// A page of the peer's digests in the leaves from this one on that were asked for. One that does
+    /// not lead past the page before, or is longer than pages are, fails the exchange.
     ///
     /// The caller has seen to it that the keys lie in this exchange's partition: a key that does not
     /// would be pulled all the same.
     pub fn handle_digests(&mut self, first_leaf: u16, page: DigestPage) {
         let Some(span) = self.open.get_mut(&first_leaf) else { return };
         let leaves = u64::from(span.last_leaf() - first_leaf) + 1;
-        let Some(compared) = span.compare(page) else { return };
+        let Some(compared) = span.compare(page, self.direction) else { return };
         match compared {
             Err(Nonsense) => self.handle_failure(),
             Ok(compared) => {
@@ -214,6 +175,28 @@ impl Exchange {
                 }
                 self.finish_if_settled();
             }
+        }
+    }
+
+    /// A page of the peer's records in the leaves from this one on has come, of so many records, and is
+    /// being merged; the next is asked for meanwhile. `until` is how far it reaches, `None` if to the
+    /// end of the leaves; one that does not lead past the page before fails the exchange.
+    ///
+    /// The caller has seen to it that the records lie in this exchange's partition.
+    pub fn handle_page(&mut self, first_leaf: u16, records: u32, until: Option<ScanMark>) {
+        match self.fetches.take(first_leaf, until) {
+            Some(Ok(())) => self.report.fetched += u64::from(records),
+            Some(Err(Nonsense)) => self.handle_failure(),
+            None => {}
+        }
+    }
+
+    /// All records of one page of these leaves are merged into the own and synced: once for each page
+    /// that came, in any order, and for one without records too. If one of them could not be, the
+    /// exchange has to fail: [`Self::handle_failure`].
+    pub fn handle_page_merged(&mut self, first_leaf: u16) {
+        if self.fetches.end_page(first_leaf) {
+            self.finish_if_settled();
         }
     }
 
@@ -276,6 +259,15 @@ impl Exchange {
         })
     }
 
+    fn next_page(&mut self) -> Option<ExchangeOutput> {
+        while let Some(run) = self.walk.next_empty() {
+            self.fetches.add(run);
+        }
+        let ((first_leaf, last_leaf), after) = self.fetches.ask()?;
+        self.report.page_requests += 1;
+        Some(ExchangeOutput::Fetch { first_leaf, last_leaf, after })
+    }
+
     fn next_request(&mut self) -> Option<ExchangeOutput> {
         // Otherwise a leaf's pages would pile up faster than their records move.
         if !self.records.all_begun() {
@@ -288,49 +280,26 @@ impl Exchange {
                 return Some(ExchangeOutput::AskDigests { first_leaf, last_leaf, after });
             }
         }
-        if self.asked.len() + self.open.len() >= REQUESTS_AT_ONCE {
+        if self.walk.under_way() + self.open.len() >= REQUESTS_AT_ONCE {
             return None;
         }
-        if let Some((first_leaf, last_leaf)) = self.next_span() {
+        // As many leaves as are likely to fit, by what those compared so far held; the first ones alone.
+        let fitting = self.leaves_compared * SPAN_KEYS / self.report.keys_compared.max(1);
+        if let Some((first_leaf, last_leaf)) = self.walk.next_held(fitting) {
             self.open.insert(first_leaf, Span::new(last_leaf));
             return Some(ExchangeOutput::LoadDigests { first_leaf, last_leaf });
         }
-        let branch = self.branches.pop_front()?;
-        self.asked.insert(branch);
+        let (branch, known) = self.walk.ask()?;
         self.report.hash_requests += 1;
-        let known = branch.map_or_else(|| self.tree.root(), |branch| self.tree.branch(branch));
         Some(ExchangeOutput::AskHashes { branch, known })
     }
 
-    /// The first and the last of the neighbours to be compared next: as many as are likely to fit, by
-    /// what those compared so far held; the first ones alone.
-    fn next_span(&mut self) -> Option<(u16, u16)> {
-        let first = self.leaves.pop_front()?;
-        let fitting = self.leaves_compared * SPAN_KEYS / self.report.keys_compared.max(1);
-        let mut last = first;
-        while let Some(&next) = self.leaves.front() {
-            if !self.are_neighbours(last, next) || u64::from(next - first) + 1 > fitting {
-                break;
-            }
-            self.leaves.pop_front();
-            last = next;
-        }
-        Some((first, last))
-    }
-
-    /// Whether nothing lies between two leaves that wait one after the other. Those between agree, if
-    /// their branches have been looked at, so an empty one is empty on both sides.
-    fn are_neighbours(&self, leaf: u16, next: u16) -> bool {
-        let branch = |leaf: u16| usize::from(leaf) / LEAVES_PER_BRANCH;
-        leaf < next
-            && branch(next) <= branch(leaf) + 1
-            && (leaf + 1..next).all(|between| self.tree.leaf(between) == 0)
-    }
-
     fn finish_if_settled(&mut self) {
-        let walked = self.branches.is_empty() && self.asked.is_empty();
-        let compared = self.leaves.is_empty() && self.open.is_empty();
-        if walked && compared && self.records.all_ended() && !self.is_done() {
+        let is_settled = self.walk.is_over()
+            && self.open.is_empty()
+            && self.fetches.all_ended()
+            && self.records.all_ended();
+        if is_settled && !self.is_done() {
             self.outcome = Outcome::Finished;
         }
     }

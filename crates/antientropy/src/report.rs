@@ -21,9 +21,13 @@ pub struct ExchangeReport {
     pub hash_requests: u64,
     /// Requests for digests sent to the peer.
     pub digest_requests: u64,
+    /// Requests for pages of records sent to the peer.
+    pub page_requests: u64,
     /// Keys of either side whose digests were compared.
     pub keys_compared: u64,
-    /// Records that the peer sent.
+    /// Records that the peer sent in pages, since this node held nothing in their leaves.
+    pub fetched: u64,
+    /// Records that the peer sent one by one.
     pub pulled: u64,
     /// Records that the peer was sent.
     pub pushed: u64,

@@ -12,6 +12,7 @@ use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use jedlik_protocol::peer::DigestPage;
 use jedlik_protocol::{Digest, Key};
 
+use crate::output::Direction;
 use crate::records::Transfer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,11 @@ impl Span {
     }
 
     /// Compares a page of the peer's, if one was asked for.
-    pub(crate) fn compare(&mut self, page: DigestPage) -> Option<Result<Compared, Nonsense>> {
+    pub(crate) fn compare(
+        &mut self,
+        page: DigestPage,
+        direction: Direction,
+    ) -> Option<Result<Compared, Nonsense>> {
         if self.stage != Stage::Asked {
             return None;
         }
@@ -90,8 +95,15 @@ impl Span {
         for (key, theirs) in page.digests {
             compared.keys += 1;
             let known = self.own.remove(&key);
-            if known != Some(theirs) {
-                compared.transfers.push((key, Transfer::Pull { known }));
+            if known == Some(theirs) {
+                continue;
+            }
+            match (direction, known) {
+                (Direction::Both, known) => {
+                    compared.transfers.push((key, Transfer::Pull { known }))
+                }
+                (Direction::Push, Some(_)) => compared.transfers.push((key, Transfer::Push)),
+                (Direction::Push, None) => {}
             }
         }
         if compared.is_last {

@@ -4,14 +4,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::Position;
-use jedlik_merkle::BRANCHES;
+use jedlik_merkle::{BRANCHES, LEAVES, LEAVES_PER_BRANCH};
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use proptest::collection::vec as vec_of;
 use proptest::option::of;
 use proptest::prelude::{Just, Strategy, prop_assert, prop_oneof, proptest};
 
 use super::*;
-use crate::PIPELINE;
+use crate::{PAGES_AT_ONCE, PIPELINE};
 
 const MINE: Digest = Digest(1);
 const THEIRS: Digest = Digest(2);
@@ -32,21 +32,52 @@ fn page(digests: &[(u8, Digest)], until: Option<ScanMark>) -> DigestPage {
     }
 }
 
+/// One that holds something in these leaves.
+fn holding(leaves: impl IntoIterator<Item = u16>) -> Tree {
+    let mut tree = Tree::new();
+    for leaf in leaves {
+        tree.change(leaf, Some(tree.leaf(leaf)), Some(1));
+    }
+    tree
+}
+
+/// One that holds something everywhere.
+fn whole() -> Tree {
+    holding(0..LEAVES as u16)
+}
+
+fn begun(tree: Tree, direction: Direction) -> Exchange {
+    Exchange::new(NodeId(2), Partition(0), tree, direction)
+}
+
 fn started() -> Exchange {
-    Exchange::new(NodeId(2), Partition(0), Tree::new())
+    begun(whole(), Direction::Both)
 }
 
 fn outputs(exchange: &mut Exchange) -> Vec<ExchangeOutput> {
     core::iter::from_fn(|| exchange.poll_output()).collect()
 }
 
-/// Hashes of which these differ from those of an empty node.
-fn differing(indexes: &[usize]) -> Vec<u64> {
-    (0..BRANCHES).map(|index| u64::from(indexes.contains(&index))).collect()
+/// The hashes below a node, of which these differ from those of a tree.
+fn differing_from(tree: &Tree, branch: Option<u8>, indexes: &[usize]) -> Vec<u64> {
+    let mut hashes = tree.children(branch);
+    for index in indexes {
+        hashes[*index] = hashes[*index].wrapping_add(1);
+    }
+    hashes
+}
+
+/// As above, from a tree that holds something everywhere.
+fn differing(branch: Option<u8>, indexes: &[usize]) -> Vec<u64> {
+    differing_from(&whole(), branch, indexes)
 }
 
 fn load(first_leaf: u16, last_leaf: u16) -> ExchangeOutput {
     ExchangeOutput::LoadDigests { first_leaf, last_leaf }
+}
+
+fn fetch(first_leaf: u16, last_leaf: u16, after: Option<ScanMark>) -> ExchangeOutput {
+    ExchangeOutput::Fetch { first_leaf, last_leaf, after }
 }
 
 fn ask_digests(after: Option<ScanMark>) -> ExchangeOutput {
@@ -55,11 +86,14 @@ fn ask_digests(after: Option<ScanMark>) -> ExchangeOutput {
 
 /// One that has found leaf 0 to differ, and listed these of its own in it.
 fn at_leaf(own: &[(u8, Digest)]) -> Exchange {
-    let mut exchange = started();
+    at_leaf_of(started(), own)
+}
+
+fn at_leaf_of(mut exchange: Exchange, own: &[(u8, Digest)]) -> Exchange {
     outputs(&mut exchange);
-    exchange.handle_hashes(None, differing(&[0]));
+    exchange.handle_hashes(None, differing(None, &[0]));
     outputs(&mut exchange);
-    exchange.handle_hashes(Some(0), differing(&[0]));
+    exchange.handle_hashes(Some(0), differing(Some(0), &[0]));
     assert_eq!(outputs(&mut exchange), [load(0, 0)]);
     exchange.handle_own_digests(0, page(own, None).digests);
     assert_eq!(outputs(&mut exchange), [ask_digests(None)]);
@@ -86,7 +120,7 @@ fn pushing() -> Exchange {
 #[test]
 fn equal_roots_end_it_at_once() {
     let mut exchange = started();
-    let ask = ExchangeOutput::AskHashes { branch: None, known: 0 };
+    let ask = ExchangeOutput::AskHashes { branch: None, known: whole().root() };
     assert_eq!(outputs(&mut exchange), [ask]);
     exchange.handle_same(None);
     assert_eq!(exchange.outcome(), Outcome::Finished);
@@ -99,11 +133,14 @@ fn equal_roots_end_it_at_once() {
 fn it_goes_down_where_hashes_differ_and_nowhere_else() {
     let mut exchange = started();
     outputs(&mut exchange);
-    exchange.handle_hashes(None, differing(&[3, 31]));
-    let ask = |branch| ExchangeOutput::AskHashes { branch: Some(branch), known: 0 };
+    exchange.handle_hashes(None, differing(None, &[3, 31]));
+    let ask = |branch| {
+        let known = whole().branch(branch);
+        ExchangeOutput::AskHashes { branch: Some(branch), known }
+    };
     assert_eq!(outputs(&mut exchange), [ask(3), ask(31)]);
     exchange.handle_same(Some(3));
-    exchange.handle_hashes(Some(31), differing(&[0, 31]));
+    exchange.handle_hashes(Some(31), differing(Some(31), &[0, 31]));
     assert_eq!(outputs(&mut exchange), [load(992, 992), load(1023, 1023)]);
     assert!(!exchange.report().agreed);
 }
@@ -266,9 +303,9 @@ fn the_next_page_waits_until_the_last_ones_records_have_begun() {
 fn with_leaves_of(keys: u8) -> Exchange {
     let mut exchange = started();
     outputs(&mut exchange);
-    exchange.handle_hashes(None, differing(&[0]));
+    exchange.handle_hashes(None, differing(None, &[0]));
     outputs(&mut exchange);
-    exchange.handle_hashes(Some(0), vec![1; LEAVES_PER_BRANCH]);
+    exchange.handle_hashes(Some(0), vec![2; LEAVES_PER_BRANCH]);
     assert_eq!(outputs(&mut exchange), [load(0, 0), load(1, 1), load(2, 2), load(3, 3)]);
     let held: Vec<(u8, Digest)> = (0..keys).map(|name| (name, MINE)).collect();
     for leaf in 0..4 {
@@ -290,27 +327,136 @@ fn neighbouring_leaves_are_read_together_as_far_as_a_page_is_likely_to_hold_them
 }
 
 #[test]
-fn leaves_are_neighbours_if_all_between_are_empty_on_both_sides() {
-    for (held, differing, spans) in [
-        (None, [4, 6, 9].as_slice(), [load(4, 9)].as_slice()),
-        (Some(5), &[4, 6, 9], &[load(4, 4), load(6, 9)]),
-        (Some(8), &[4, 6, 9], &[load(4, 6), load(9, 9)]),
-    ] {
-        let mut tree = Tree::new();
-        if let Some(leaf) = held {
-            tree.change(leaf, None, Some(1));
-        }
-        let mut exchange = Exchange::new(NodeId(2), Partition(0), tree);
-        exchange.branches.clear();
-        exchange.leaves.extend(differing);
-        exchange.leaves_compared = 1;
-        assert_eq!(outputs(&mut exchange), spans, "{held:?}");
+fn an_empty_replica_streams_all_of_it_and_asks_for_no_hash_below_the_root() {
+    let mut exchange = begun(Tree::new(), Direction::Both);
+    assert_eq!(outputs(&mut exchange), [ExchangeOutput::AskHashes { branch: None, known: 0 }]);
+    exchange.handle_hashes(None, whole().children(None));
+    assert_eq!(outputs(&mut exchange), [fetch(0, 1023, None)]);
+    exchange.handle_page(0, 7, Some(mark(4)));
+    assert_eq!(outputs(&mut exchange), [fetch(0, 1023, Some(mark(4)))]);
+    exchange.handle_page(0, 5, None);
+    assert_eq!(outputs(&mut exchange), []);
+    exchange.handle_page_merged(0);
+    assert!(!exchange.is_done(), "one of two pages is merged");
+    exchange.handle_page_merged(0);
+    let report = exchange.report();
+    assert!(report.complete && !report.agreed);
+    assert_eq!((report.fetched, report.page_requests, report.hash_requests), (12, 2, 1));
+}
+
+#[test]
+fn the_next_page_is_asked_for_while_one_is_merged_and_not_while_two_are() {
+    let mut exchange = begun(Tree::new(), Direction::Both);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, whole().children(None));
+    outputs(&mut exchange);
+    exchange.handle_page(0, 1, Some(mark(1)));
+    outputs(&mut exchange);
+    exchange.handle_page(0, 1, Some(mark(2)));
+    assert_eq!(outputs(&mut exchange), []);
+    exchange.handle_page_merged(0);
+    assert_eq!(outputs(&mut exchange), [fetch(0, 1023, Some(mark(2)))]);
+}
+
+#[test]
+fn what_is_partly_there_is_compared_beside_what_is_streamed() {
+    // Of the first branch two leaves are held, of the second none, of the last one.
+    let tree = holding([0, 2, 992]);
+    let mut exchange = begun(tree.clone(), Direction::Both);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, differing_from(&tree, None, &[0, 1]));
+    let ask = ExchangeOutput::AskHashes { branch: Some(0), known: tree.branch(0) };
+    assert_eq!(outputs(&mut exchange), [fetch(32, 63, None), ask]);
+    exchange.handle_hashes(Some(0), differing_from(&tree, Some(0), &[2, 3, 5]));
+    assert_eq!(outputs(&mut exchange), [load(2, 2), fetch(3, 5, None)]);
+}
+
+#[test]
+fn pages_that_lead_nowhere_fail_the_exchange() {
+    for until in [4, 5] {
+        let mut exchange = begun(Tree::new(), Direction::Both);
+        outputs(&mut exchange);
+        exchange.handle_hashes(None, whole().children(None));
+        outputs(&mut exchange);
+        exchange.handle_page(0, 1, Some(mark(5)));
+        outputs(&mut exchange);
+        exchange.handle_page(0, 1, Some(mark(until)));
+        assert_eq!(exchange.outcome(), Outcome::Failed, "from 5 to {until}");
+        exchange.handle_page_merged(0);
+        assert!(!exchange.report().complete);
     }
-    let mut exchange = started();
-    exchange.branches.clear();
-    exchange.leaves.extend([31, 33, 96, 0]);
-    exchange.leaves_compared = 1;
-    assert_eq!(outputs(&mut exchange), [load(31, 33), load(96, 96), load(0, 0)]);
+}
+
+#[test]
+fn a_page_that_was_not_asked_for_is_none() {
+    let mut exchange = begun(Tree::new(), Direction::Both);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, whole().children(None));
+    exchange.handle_page(0, 1, None);
+    exchange.handle_page_merged(0);
+    outputs(&mut exchange);
+    exchange.handle_page(1, 1, None);
+    exchange.handle_page_merged(0);
+    exchange.handle_page(0, 1, Some(mark(1)));
+    exchange.handle_page(0, 1, None);
+    exchange.handle_page_merged(0);
+    exchange.handle_page_merged(0);
+    assert_eq!(exchange.report().fetched, 1);
+    assert_eq!(outputs(&mut exchange), [fetch(0, 1023, Some(mark(1)))]);
+}
+
+#[test]
+fn with_nothing_to_push_it_is_over_at_once() {
+    let mut exchange = begun(Tree::new(), Direction::Push);
+    assert_eq!(exchange.poll_output(), None);
+    let complete = ExchangeReport { complete: true, ..ExchangeReport::default() };
+    assert_eq!(exchange.report(), complete);
+}
+
+#[test]
+fn a_push_is_of_what_the_peer_lacks_or_holds_otherwise() {
+    let exchange = begun(whole(), Direction::Push);
+    let mut exchange = at_leaf_of(exchange, &[(1, MINE), (2, MINE), (3, MINE)]);
+    let theirs = page(&[(1, MINE), (2, THEIRS), (4, THEIRS)], None);
+    exchange.handle_digests(0, theirs);
+    let push = |name| ExchangeOutput::Push { key: key(name) };
+    assert_eq!(outputs(&mut exchange), [push(2), push(3)]);
+    exchange.handle_pushed(&key(2));
+    exchange.handle_pushed(&key(3));
+    let report = exchange.report();
+    assert!(report.complete);
+    assert_eq!((report.pushed, report.pulled), (2, 0));
+}
+
+#[test]
+fn a_push_skips_what_only_the_peer_holds() {
+    let tree = holding([2, 4]);
+    let mut exchange = begun(tree.clone(), Direction::Push);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, differing_from(&tree, None, &[0, 1, 31]));
+    let ask = ExchangeOutput::AskHashes { branch: Some(0), known: tree.branch(0) };
+    assert_eq!(outputs(&mut exchange), [ask]);
+    exchange.handle_hashes(Some(0), differing_from(&tree, Some(0), &[0, 2, 3, 4, 31]));
+    assert_eq!(outputs(&mut exchange), [load(2, 2), load(4, 4)]);
+    for leaf in [2, 4] {
+        exchange.handle_own_digests(leaf, vec![]);
+    }
+    outputs(&mut exchange);
+    for leaf in [4, 2] {
+        exchange.handle_digests(leaf, page(&[], None));
+    }
+    assert!(exchange.report().complete);
+}
+
+#[test]
+fn a_push_is_over_when_all_that_differs_is_the_peers_alone() {
+    let tree = holding([2]);
+    let mut exchange = begun(tree.clone(), Direction::Push);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, differing_from(&tree, None, &[0, 9]));
+    outputs(&mut exchange);
+    exchange.handle_hashes(Some(0), differing_from(&tree, Some(0), &[1, 3]));
+    assert!(exchange.report().complete);
 }
 
 #[derive(Debug, Clone)]
@@ -320,6 +466,8 @@ enum Input {
     Hashes(Option<u8>, Vec<u64>),
     Own(u16, Vec<(Key, Digest)>),
     Digests(u16, DigestPage),
+    Page(u16, Option<ScanMark>),
+    PageMerged(u16),
     Pulled(Key, Option<Digest>, Digest),
     Gone(Key),
     Pushed(Key),
@@ -332,15 +480,18 @@ fn input() -> impl Strategy<Value = Input> {
     let digest = || (0..3_u64).prop_map(Digest);
     let key = || (0..24_u8).prop_map(key);
     let digests = move || vec_of((key(), digest()), 0..24);
-    let until = of((0..4_u128).prop_map(mark));
+    let until = || of((0..4_u128).prop_map(mark));
+    let leaf = || 0..3_u16;
     let hashes = prop_oneof![8 => vec_of(0..2_u64, BRANCHES), 1 => vec_of(0..2_u64, 0..40)];
     prop_oneof![
         12 => Just(Input::Poll),
         1 => branch().prop_map(Input::Same),
         6 => (branch(), hashes).prop_map(|(branch, hashes)| Input::Hashes(branch, hashes)),
-        6 => (0..3_u16, digests()).prop_map(|(leaf, own)| Input::Own(leaf, own)),
-        6 => (0..3_u16, digests(), until)
+        6 => (leaf(), digests()).prop_map(|(leaf, own)| Input::Own(leaf, own)),
+        6 => (leaf(), digests(), until())
             .prop_map(|(leaf, digests, until)| Input::Digests(leaf, DigestPage { digests, until })),
+        3 => (leaf(), until()).prop_map(|(leaf, until)| Input::Page(leaf, until)),
+        3 => leaf().prop_map(Input::PageMerged),
         4 => (key(), of(digest()), digest()).prop_map(|(key, own, theirs)| Input::Pulled(key, own, theirs)),
         1 => key().prop_map(Input::Gone),
         2 => key().prop_map(Input::Pushed),
@@ -357,6 +508,8 @@ fn handle(exchange: &mut Exchange, input: Input) {
         Input::Hashes(branch, hashes) => exchange.handle_hashes(branch, hashes),
         Input::Own(leaf, own) => exchange.handle_own_digests(leaf, own),
         Input::Digests(leaf, page) => exchange.handle_digests(leaf, page),
+        Input::Page(leaf, until) => exchange.handle_page(leaf, 1, until),
+        Input::PageMerged(leaf) => exchange.handle_page_merged(leaf),
         Input::Pulled(key, own, theirs) => exchange.handle_pulled(&key, own, theirs),
         Input::Gone(key) => exchange.handle_gone(&key),
         Input::Pushed(key) => exchange.handle_pushed(&key),
@@ -368,14 +521,19 @@ proptest! {
     #[test]
     fn no_answers_in_whatever_order_break_its_bounds_or_keep_it_waiting_for_nothing(
         inputs in vec_of(input(), 0..200),
+        held in vec_of(0..96_u16, 0..12),
+        pushes: bool,
     ) {
-        let mut exchange = started();
+        let direction = if pushes { Direction::Push } else { Direction::Both };
+        let mut exchange = begun(holding(held), direction);
         for input in inputs {
             handle(&mut exchange, input);
-            let requests = exchange.asked.len() + exchange.open.len();
+            let requests = exchange.walk.under_way() + exchange.open.len();
             let records = exchange.records.under_way();
+            let pages = exchange.fetches.under_way();
             prop_assert!(requests <= REQUESTS_AT_ONCE && records <= PIPELINE);
-            if requests + records == 0 && !exchange.is_done() {
+            prop_assert!(pages <= PAGES_AT_ONCE && (pages == 0 || !pushes));
+            if requests + records + pages == 0 && !exchange.is_done() {
                 prop_assert!(exchange.poll_output().is_some(), "{exchange:?}");
             }
         }

@@ -5,7 +5,7 @@ mod run;
 
 use std::collections::BTreeSet;
 
-use jedlik_antientropy::ExchangeReport;
+use jedlik_antientropy::{Direction, ExchangeReport};
 use jedlik_merkle::BRANCHES;
 use jedlik_protocol::Key;
 use proptest::collection::vec;
@@ -53,18 +53,33 @@ proptest! {
     }
 
     #[test]
+    fn after_a_complete_push_the_peer_holds_the_merge_of_both_and_the_pusher_what_it_held(
+        pair in pair(), world in world(),
+    ) {
+        let mut pair = pair;
+        let mine = pair.mine.clone();
+        let report = pair.exchange(World { direction: Direction::Push, ..world });
+        prop_assert!(report.complete, "{report:?}");
+        prop_assert_eq!(&pair.mine, &mine);
+        prop_assert_eq!(&pair.theirs, &pair.written);
+        prop_assert_eq!((report.pulled, report.fetched), (0, 0));
+    }
+
+    #[test]
     fn it_reads_no_more_leaves_than_there_are_differing_keys(pair in pair(), world in world()) {
         let mut pair = pair;
         let keys: Vec<Key> = crowded().iter().map(|number| key(*number)).collect();
         let differs = |key: &&Key| pair.mine.digest(key) != pair.theirs.digest(key);
         let differing = keys.iter().filter(differs).count() as u64;
         let leaves: BTreeSet<u16> = keys.iter().filter(differs).map(leaf).collect();
-        let is_read = |key: &&Key| leaves.contains(&leaf(key)) && pair.written.get(key).is_some();
-        let read = keys.iter().filter(is_read).count() as u64;
+        let in_leaves = |key: &&Key| leaves.contains(&leaf(key)) && pair.written.get(key).is_some();
+        let (fetched, compared): (Vec<&Key>, Vec<&Key>) =
+            keys.iter().filter(in_leaves).partition(|key| pair.mine.lacks_leaf_of(key));
+        let (fetched, compared) = (fetched.len() as u64, compared.len() as u64);
         let report = pair.exchange(World { page: 1024, ..world });
-        prop_assert!(report.digest_requests <= leaves.len() as u64);
-        prop_assert_eq!(report.keys_compared, read);
-        prop_assert!(report.pulled + report.pushed <= 2 * differing);
+        prop_assert!(report.digest_requests + report.page_requests <= leaves.len() as u64);
+        prop_assert_eq!((report.fetched, report.keys_compared), (fetched, compared));
+        prop_assert!(report.pulled + report.pushed <= 2 * (differing - fetched));
         prop_assert!(report.hash_requests <= 1 + leaves.len() as u64);
     }
 
@@ -90,13 +105,85 @@ proptest! {
     }
 
     #[test]
+    fn a_push_that_lost_answers_is_complete_only_if_the_peer_has_all(pair in pair(), world in world()) {
+        let mut pair = pair;
+        let (mine, world) = (pair.mine.clone(), World { direction: Direction::Push, ..world });
+        let report = pair.exchange(World { lost: 40, ..world });
+        prop_assert_eq!(&pair.mine, &mine);
+        if report.complete {
+            prop_assert_eq!(&pair.theirs, &pair.written);
+        }
+        prop_assert!(pair.exchange(world).complete);
+        prop_assert_eq!(&pair.theirs, &pair.written);
+    }
+
+    #[test]
     fn writes_under_way_are_neither_lost_nor_in_the_way(pair in pair(), world in world()) {
         let mut pair = pair;
+        let before = pair.clone();
         let report = pair.exchange(World { writes: 60, ..world });
         prop_assert!(report.complete, "{report:?}");
+        prop_assert!(pair.mine.covers(&before.theirs) && pair.theirs.covers(&before.mine));
         prop_assert!(pair.exchange(world).complete);
         prop_assert_eq!(&pair.mine, &pair.written);
         prop_assert_eq!(&pair.theirs, &pair.written);
+    }
+
+    #[test]
+    fn an_empty_replica_that_takes_writes_gets_all_that_was_there_when_it_began(
+        pair in pair(), world in world(),
+    ) {
+        let mut pair = Pair::new(Replica::default(), pair.theirs);
+        let before = pair.theirs.clone();
+        let report = pair.exchange(World { writes: 60, ..world });
+        prop_assert!(report.complete, "{report:?}");
+        prop_assert!(pair.mine.covers(&before));
+        prop_assert!(pair.exchange(world).complete);
+        prop_assert_eq!(&pair.mine, &pair.written);
+        prop_assert_eq!(&pair.theirs, &pair.written);
+    }
+
+    #[test]
+    fn a_push_during_writes_brings_the_peer_all_that_was_there_when_it_began(
+        pair in pair(), world in world(),
+    ) {
+        let mut pair = pair;
+        let before = pair.mine.clone();
+        let report = pair.exchange(World { writes: 60, direction: Direction::Push, ..world });
+        prop_assert!(report.complete, "{report:?}");
+        prop_assert!(pair.theirs.covers(&before));
+        prop_assert_eq!((report.pulled, report.fetched), (0, 0));
+    }
+
+    #[test]
+    fn what_a_stream_that_broke_off_brought_is_not_sent_again(
+        world in world(), begun in 0..400_usize, page in 1..100_usize,
+    ) {
+        let whole = Replica::of(400);
+        let mut pair = Pair::new(whole.begun(begun), whole.clone());
+        let report = pair.exchange(World { page, ..world });
+        prop_assert!(report.complete);
+        prop_assert_eq!(&pair.mine, &whole);
+        prop_assert_eq!(&pair.theirs, &whole);
+        prop_assert_eq!(report.fetched + report.pulled, (400 - begun) as u64);
+        // One leaf is there in part.
+        prop_assert!(report.pulled <= 10 && report.digest_requests <= 10, "{report:?}");
+        prop_assert!(report.hash_requests <= 2, "{report:?}");
+    }
+
+    #[test]
+    fn a_replica_that_lost_everything_gets_it_back_however_often_that_breaks_off(
+        world in world(), page in 10..100_usize,
+    ) {
+        let whole = Replica::of(400);
+        let mut pair = Pair::new(Replica::default(), whole.clone());
+        let mut world = World { page, lost: 40, ..world };
+        // Each turn skips what the last ones brought, so that it takes a few and no end of them.
+        while !pair.exchange(world).complete {
+            world.seed = world.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        }
+        prop_assert_eq!(&pair.mine, &whole);
+        prop_assert_eq!(&pair.theirs, &whole);
     }
 }
 
@@ -157,15 +244,28 @@ fn it_reads_in_proportion_to_the_damage() {
 }
 
 #[test]
-fn a_replica_that_lost_everything_gets_all_of_it_back() {
+fn a_replica_that_lost_everything_gets_all_of_it_back_in_one_stream() {
     let whole = Replica::of(3_000);
     let mut pair = Pair::new(Replica::default(), whole.clone());
-    let report = pair.exchange(World::calm(3));
+    let report = pair.exchange(World { page: 100, ..World::calm(3) });
     assert_eq!(pair.mine, whole);
-    assert_eq!(report.pulled, whole.len() as u64);
-    assert_eq!(report.keys_compared, whole.len() as u64);
-    assert_eq!(report.pushed, 0);
-    assert_eq!(report.hash_requests, 1 + BRANCHES as u64);
-    // One a branch, and those for the first leaves, each read alone.
-    assert!(report.digest_requests <= 2 * BRANCHES as u64, "{report:?}");
+    let expected = ExchangeReport {
+        hash_requests: 1,
+        page_requests: 30,
+        fetched: 3_000,
+        complete: true,
+        ..ExchangeReport::default()
+    };
+    assert_eq!(report, expected);
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_not_complete() {
+    let whole = Replica::of(3_000);
+    for seed in 0..20 {
+        let mut pair = Pair::new(Replica::default(), whole.clone());
+        let report = pair.exchange(World { page: 10, lost: 40, ..World::calm(seed) });
+        assert!(!report.complete, "{report:?}");
+        assert_ne!(pair.mine, whole);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use jedlik_hashing::PartitionCount;
 use jedlik_merkle::{LEAF_BITS, LEAVES, Tree, item};
 use jedlik_protocol::client::ScanMark;
-use jedlik_protocol::peer::DigestPage;
+use jedlik_protocol::peer::{DigestPage, Page};
 use jedlik_protocol::{Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
@@ -71,10 +71,6 @@ impl Replica {
         &self.tree
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.records.len()
-    }
-
     pub(crate) fn get(&self, key: &Key) -> Option<&EncodedRecord> {
         self.records.get(&placed(key))
     }
@@ -112,6 +108,27 @@ impl Replica {
         };
     }
 
+    /// Whether it holds nothing in the leaf of `key`.
+    pub(crate) fn lacks_leaf_of(&self, key: &Key) -> bool {
+        self.tree.leaf_is_empty(leaf(key))
+    }
+
+    /// Whether it has merged all that another one holds.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let mut merged = self.clone();
+        merged.merge_all(other);
+        merged == *self
+    }
+
+    /// The first so many of its records: what a stream that broke off has brought.
+    pub(crate) fn begun(&self, records: usize) -> Self {
+        let mut begun = Self::default();
+        for (placed, record) in self.records.iter().take(records) {
+            begun.merge(&placed.key, record);
+        }
+        begun
+    }
+
     /// A page of the digests in these leaves; all of them if `limit` allows.
     pub(crate) fn digests(
         &self,
@@ -119,6 +136,13 @@ impl Replica {
         after: Option<ScanMark>,
         limit: usize,
     ) -> DigestPage {
+        let Page { records, until } = self.page(leaves, after, limit);
+        let digests = records.into_iter().map(|(key, record)| (key, record.digest())).collect();
+        DigestPage { digests, until }
+    }
+
+    /// A page of the records in these leaves; all of them if `limit` allows.
+    pub(crate) fn page(&self, leaves: (u16, u16), after: Option<ScanMark>, limit: usize) -> Page {
         let partitions = one_partition();
         let partition = partitions.partitions().next().expect("there is one");
         let range = |leaf: u16| partitions.leaf_range(partition, leaf.into(), LEAF_BITS);
@@ -126,17 +150,17 @@ impl Replica {
         let start = after.map_or(Bound::Unbounded, |mark| {
             Bound::Excluded(PlacedKey { partition, position: mark.position, key: mark.key })
         });
-        let mut in_leaf = self
+        let mut in_leaves = self
             .records
             .range((start, Bound::Unbounded))
             .filter(|(placed, _)| (first..=last).contains(&placed.position));
-        let page: Vec<_> = in_leaf.by_ref().take(limit).collect();
-        let until = in_leaf
+        let page: Vec<_> = in_leaves.by_ref().take(limit).collect();
+        let until = in_leaves
             .next()
             .and(page.last())
             .map(|(placed, _)| ScanMark { position: placed.position, key: placed.key.clone() });
-        let digests = page.iter().map(|(placed, record)| (placed.key.clone(), record.digest()));
-        DigestPage { digests: digests.collect(), until }
+        let records = page.iter().map(|(placed, record)| (placed.key.clone(), (*record).clone()));
+        Page { records: records.collect(), until }
     }
 }
 

@@ -1,22 +1,26 @@
 //! One exchange between two replicas, its answers in any order, some of them lost or given twice.
 
 use jedlik_antientropy::{
-    Exchange, ExchangeOutput, ExchangeReport, Outcome, PIPELINE, REQUESTS_AT_ONCE,
+    Direction, Exchange, ExchangeOutput, ExchangeReport, Outcome, PAGES_AT_ONCE, PIPELINE,
+    REQUESTS_AT_ONCE,
 };
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::peer::Page;
 
 use crate::replica::{Replica, put};
 
 /// How the world treats an exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct World {
+    /// Which side gets what it lacks.
+    pub(crate) direction: Direction,
     /// Decides on every order and loss.
     pub(crate) seed: u64,
-    /// How many digests the peer sends in a page.
+    /// How many digests or records the peer sends in a page.
     pub(crate) page: usize,
     /// How many of 256 answers are lost, after what they answer has happened or before.
     pub(crate) lost: u64,
-    /// Every answer is given a second time.
+    /// Every answer of the peer's is given a second time.
     pub(crate) twice: bool,
     /// How many of 256 steps bring a write to one of the replicas.
     pub(crate) writes: u64,
@@ -25,7 +29,7 @@ pub(crate) struct World {
 impl World {
     /// Nothing goes wrong.
     pub(crate) fn calm(seed: u64) -> Self {
-        Self { seed, page: 1024, lost: 0, twice: false, writes: 0 }
+        Self { direction: Direction::Both, seed, page: 1024, lost: 0, twice: false, writes: 0 }
     }
 
     fn draw(&mut self) -> u64 {
@@ -36,6 +40,15 @@ impl World {
     fn happens(&mut self, of_256: u64) -> bool {
         self.draw() % 256 < of_256
     }
+}
+
+/// What is under way.
+#[derive(Debug)]
+enum Task {
+    /// The peer, or the own store, is to answer.
+    Answer(ExchangeOutput),
+    /// A page that has come is to be merged.
+    Merge { first_leaf: u16, page: Page },
 }
 
 /// Both sides, and all that was ever written to either.
@@ -63,7 +76,8 @@ impl Pair {
 
     /// Runs one exchange to its end.
     pub(crate) fn exchange(&mut self, mut world: World) -> ExchangeReport {
-        let mut exchange = Exchange::new(NodeId(2), Partition(0), self.mine.tree().clone());
+        let tree = self.mine.tree().clone();
+        let mut exchange = Exchange::new(NodeId(2), Partition(0), tree, world.direction);
         let mut under_way = Vec::new();
         while !exchange.is_done() {
             if world.happens(world.writes) {
@@ -72,17 +86,25 @@ impl Pair {
             if world.happens(140)
                 && let Some(output) = exchange.poll_output()
             {
-                under_way.push(output);
+                under_way.push(Task::Answer(output));
                 assert_bounded(&under_way);
                 continue;
             }
             if under_way.is_empty() {
-                under_way.extend(exchange.poll_output());
+                under_way.extend(exchange.poll_output().map(Task::Answer));
                 assert!(!under_way.is_empty(), "it waits for nothing: {exchange:?}");
             }
             let chosen = world.draw() as usize % under_way.len();
-            let output = under_way.swap_remove(chosen);
-            self.answer(&mut exchange, &mut world, &output);
+            match under_way.swap_remove(chosen) {
+                Task::Answer(output) => {
+                    let page = self.answer(&mut exchange, &mut world, &output);
+                    under_way.extend(page);
+                }
+                Task::Merge { first_leaf, page } => {
+                    self.merge(&mut exchange, &mut world, first_leaf, page);
+                }
+            }
+            assert_bounded(&under_way);
         }
         assert_eq!(exchange.poll_output(), None);
         let report = exchange.report();
@@ -93,9 +115,16 @@ impl Pair {
         report
     }
 
-    fn answer(&mut self, exchange: &mut Exchange, world: &mut World, output: &ExchangeOutput) {
+    /// Answers, or loses the answer; a page of records is still to be merged then.
+    fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        world: &mut World,
+        output: &ExchangeOutput,
+    ) -> Option<Task> {
         let lost = world.happens(world.lost);
         let happens = !lost || world.happens(128);
+        let mut merge = None;
         for _ in 0..=u8::from(world.twice) {
             match output {
                 ExchangeOutput::Pull { key, .. } | ExchangeOutput::Push { key } => {
@@ -107,8 +136,30 @@ impl Pair {
                     }
                 }
                 _ if lost => exchange.handle_failure(),
+                ExchangeOutput::Fetch { first_leaf, last_leaf, after } => {
+                    let leaves = (*first_leaf, *last_leaf);
+                    let page = self.theirs.page(leaves, after.clone(), world.page);
+                    let records = page.records.len() as u32;
+                    exchange.handle_page(*first_leaf, records, page.until.clone());
+                    merge = Some(Task::Merge { first_leaf: *first_leaf, page });
+                }
                 _ => self.compare(exchange, output, world.page),
             }
+        }
+        merge
+    }
+
+    /// Merges a page that has come, or fails in the middle of it.
+    fn merge(&mut self, exchange: &mut Exchange, world: &mut World, first_leaf: u16, page: Page) {
+        let fails = world.happens(world.lost);
+        let merged = if fails { page.records.len() / 2 } else { page.records.len() };
+        for (key, record) in &page.records[..merged] {
+            self.mine.merge(key, record);
+        }
+        if fails {
+            exchange.handle_failure();
+        } else {
+            exchange.handle_page_merged(first_leaf);
         }
     }
 
@@ -130,7 +181,9 @@ impl Pair {
                 let page = self.theirs.digests((*first_leaf, *last_leaf), after.clone(), page);
                 exchange.handle_digests(*first_leaf, page);
             }
-            ExchangeOutput::Pull { .. } | ExchangeOutput::Push { .. } => {}
+            ExchangeOutput::Fetch { .. }
+            | ExchangeOutput::Pull { .. }
+            | ExchangeOutput::Push { .. } => {}
         }
     }
 
@@ -160,12 +213,16 @@ impl Pair {
     }
 }
 
-fn assert_bounded(under_way: &[ExchangeOutput]) {
-    let is_record = |output: &&ExchangeOutput| {
-        matches!(output, ExchangeOutput::Pull { .. } | ExchangeOutput::Push { .. })
-    };
-    let records = under_way.iter().filter(is_record).count();
+fn assert_bounded(under_way: &[Task]) {
+    let (mut records, mut pages, mut requests) = (0, 0, 0);
+    for task in under_way {
+        match task {
+            Task::Answer(ExchangeOutput::Pull { .. } | ExchangeOutput::Push { .. }) => records += 1,
+            Task::Answer(ExchangeOutput::Fetch { .. }) | Task::Merge { .. } => pages += 1,
+            Task::Answer(_) => requests += 1,
+        }
+    }
     assert!(records <= PIPELINE, "{records} records");
-    let requests = under_way.len() - records;
+    assert!(pages <= PAGES_AT_ONCE, "{pages} pages");
     assert!(requests <= REQUESTS_AT_ONCE, "{requests} requests");
 }
