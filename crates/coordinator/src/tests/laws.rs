@@ -12,20 +12,20 @@ use crate::{
     Cause, Get, GetOutput, Home, Needs, Put, PutOutput, PutSuccess, ReadPlan, Target, WritePlan,
 };
 
-const NODES: usize = 6;
-const HEDGE_US: u64 = 20_000;
-const DEADLINE_US: u64 = 5_000_000;
-const SEND_UNTIL_US: u64 = 8_000_000;
+pub(super) const NODES: usize = 6;
+pub(super) const HEDGE_US: u64 = 20_000;
+pub(super) const DEADLINE_US: u64 = 5_000_000;
+pub(super) const SEND_UNTIL_US: u64 = 8_000_000;
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+pub(super) enum Event {
     Answer(usize, u64),
     Lose(usize),
     Refuse(usize),
     Tick(u64),
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         4 => (0..NODES, 0..3u64).prop_map(|(index, version)| Event::Answer(index, version)),
         1 => (0..NODES).prop_map(Event::Lose),
@@ -38,12 +38,12 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 /// A preference list of five or six nodes; this node is the first of the primaries, the first of the
 /// fallbacks, or not in it.
 #[derive(Debug, Clone)]
-struct Lists {
-    primaries: Vec<Target>,
-    fallbacks: Vec<Target>,
+pub(super) struct Lists {
+    pub(super) primaries: Vec<Target>,
+    pub(super) fallbacks: Vec<Target>,
 }
 
-fn lists() -> impl Strategy<Value = Lists> {
+pub(super) fn lists() -> impl Strategy<Value = Lists> {
     (1..=4usize, 0..3usize, proptest::collection::vec(any::<bool>(), NODES)).prop_map(
         |(n, place, alive)| {
             let target = |index: usize| Target {
@@ -66,7 +66,7 @@ fn lists() -> impl Strategy<Value = Lists> {
 }
 
 impl Lists {
-    fn write_plan(&self, needs: Needs, durability: Durability) -> WritePlan {
+    pub(super) fn write_plan(&self, needs: Needs, durability: Durability) -> WritePlan {
         WritePlan {
             me: ME,
             primaries: self.primaries.clone(),
@@ -79,12 +79,25 @@ impl Lists {
         }
     }
 
-    fn is_primary(&self, node: NodeId) -> bool {
+    pub(super) fn read_plan(&self, needs: Needs) -> ReadPlan {
+        ReadPlan {
+            me: ME,
+            primaries: self.primaries.clone(),
+            fallbacks: self.fallbacks.clone(),
+            needs,
+            hedge_after_us: HEDGE_US,
+            silent_after_us: 2 * HEDGE_US,
+            repair_until_us: SEND_UNTIL_US,
+            deadline_us: DEADLINE_US,
+        }
+    }
+
+    pub(super) fn is_primary(&self, node: NodeId) -> bool {
         self.primaries.iter().any(|target| target.node == node)
     }
 }
 
-fn levels() -> impl Strategy<Value = Durability> {
+pub(super) fn levels() -> impl Strategy<Value = Durability> {
     prop_oneof![Just(Durability::Buffered), Just(Durability::Written), Just(Durability::Synced)]
 }
 
@@ -194,7 +207,11 @@ impl Putting {
     }
 }
 
-fn pairing(pairs: &[(NodeId, NodeId)], targets: &[NodeId], used: &mut BTreeSet<NodeId>) -> usize {
+pub(super) fn pairing(
+    pairs: &[(NodeId, NodeId)],
+    targets: &[NodeId],
+    used: &mut BTreeSet<NodeId>,
+) -> usize {
     let Some((target, rest)) = targets.split_first() else { return 0 };
     let mut most = pairing(pairs, rest, used);
     for (node, _) in pairs.iter().filter(|(_, t)| t == target) {
@@ -208,14 +225,14 @@ fn pairing(pairs: &[(NodeId, NodeId)], targets: &[NodeId], used: &mut BTreeSet<N
 
 /// How a node behaves all the time.
 #[derive(Debug, Clone, Copy)]
-enum Manner {
+pub(super) enum Manner {
     Up { after_us: u64 },
     Lost { after_us: u64 },
     Refusing { after_us: u64 },
 }
 
 /// Nodes that are up, and nodes that are lost or, with `refusing`, refuse; this one is up.
-fn manners(refusing: bool) -> impl Strategy<Value = Vec<Manner>> {
+pub(super) fn manners(refusing: bool) -> impl Strategy<Value = Vec<Manner>> {
     let manner = (0..3u8, 0..400_000u64).prop_map(move |(kind, after_us)| match kind {
         0 => Manner::Up { after_us },
         1 if refusing => Manner::Refusing { after_us },
@@ -339,16 +356,7 @@ proptest! {
     fn a_get_answers_once_and_success_only_when_distinct_nodes_meet_its_needs(
         events in events(), lists in lists(), r in 1..=4u8, pr in 0..=4u8,
     ) {
-        let plan = ReadPlan {
-            me: ME,
-            primaries: lists.primaries.clone(),
-            fallbacks: lists.fallbacks.clone(),
-            needs: Needs { answers: r, primaries: pr, synced: 0 },
-            hedge_after_us: HEDGE_US,
-            silent_after_us: 2 * HEDGE_US,
-            repair_until_us: SEND_UNTIL_US,
-            deadline_us: DEADLINE_US,
-        };
+        let plan = lists.read_plan(Needs { answers: r, primaries: pr, synced: 0 });
         let mut get = Get::new(0, plan);
         let (mut now_us, mut answers) = (0, 0);
         let mut asked = BTreeSet::new();

@@ -1,7 +1,10 @@
 //! The machines driven by hand: tables for quorums, properties for any order of events.
 
+mod chain_laws;
+mod get_chains;
 mod gets;
 mod laws;
+mod put_chains;
 mod puts;
 mod scans;
 mod sloppy;

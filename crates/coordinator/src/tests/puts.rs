@@ -23,7 +23,7 @@ const HEDGE_MS: u64 = 10;
 const SEND_UNTIL_MS: u64 = 8_000;
 const DEADLINE_MS: u64 = 5_000;
 
-fn plan(line: &str) -> WritePlan {
+pub(super) fn plan(line: &str) -> WritePlan {
     let mut words = line.split_whitespace();
     let (primaries, fallbacks) = split(words.next().expect("the nodes"));
     let mut plan = WritePlan {

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use jedlik_hashing::PartitionCount;
 use jedlik_protocol::{ClusterId, Key, PlacedKey};
 
-use super::{ME, encoded, node, targets};
-use crate::{Needs, ReadPlan, Scan, ScanOutput, ScanPage};
+use super::{ME, encoded, name, node, targets};
+use crate::{Needs, OWNER_SETS_MAX, ReadPlan, Scan, ScanOutput, ScanPage, Shortfall, Tally};
 
 fn placed(name: &str) -> PlacedKey {
     let key = Key::new("words", name).expect("a short name");
@@ -26,18 +26,43 @@ fn page(keys: &[PlacedKey], until: Option<&PlacedKey>) -> ScanPage {
     ScanPage { records: records.collect(), until: until.cloned() }
 }
 
-fn start(r: u8) -> Scan {
-    let plan = ReadPlan {
+fn plan(primaries: &str, r: u8) -> ReadPlan {
+    ReadPlan {
         me: ME,
-        primaries: targets("abc"),
+        primaries: targets(primaries),
         fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
         hedge_after_us: 10_000,
         silent_after_us: 20_000,
         repair_until_us: 1_000_000,
         deadline_us: 1_000_000,
+    }
+}
+
+fn start(r: u8) -> Scan {
+    Scan::new(0, plan("abc", r))
+}
+
+fn over(sets: &[(&str, u8)]) -> Scan {
+    let plans: Vec<ReadPlan> = sets.iter().map(|(primaries, r)| plan(primaries, *r)).collect();
+    Scan::over(0, &plans)
+}
+
+/// Whom it asks.
+fn asked(scan: &mut Scan) -> String {
+    let outputs = core::iter::from_fn(|| scan.poll_output());
+    let name = |output| match output {
+        ScanOutput::Read { node } => name(node),
+        ScanOutput::Answer(result) => panic!("{result:?}"),
     };
-    Scan::new(0, plan)
+    outputs.map(name).collect()
+}
+
+fn shortfall(scan: &mut Scan) -> Option<Shortfall> {
+    core::iter::from_fn(|| scan.poll_output()).find_map(|output| match output {
+        ScanOutput::Answer(result) => Some(result.expect_err("too few pages")),
+        ScanOutput::Read { .. } => None,
+    })
 }
 
 fn answer(scan: &mut Scan) -> Option<ScanPage> {
@@ -86,4 +111,66 @@ fn a_failed_replica_is_replaced_and_too_many_failures_are_told() {
         core::iter::from_fn(|| scan.poll_output()).map(|o| alloc::format!("{o:?}")).collect();
     assert!(said.iter().any(|word| word.contains("Err")), "{said:?}");
     assert!(scan.is_done());
+}
+
+#[test]
+fn a_scan_over_several_owner_sets_asks_each_node_once() {
+    let cases: [(&[(&str, u8)], &str); 6] = [
+        (&[("bcd", 2), ("abc", 2)], "bc"),
+        (&[("bcd", 2), ("acb", 2)], "bc"),
+        (&[("def", 2), ("abc", 2)], "deab"),
+        (&[("bcd", 3), ("abc", 2)], "bcd"),
+        (&[("bCd", 2), ("abC", 2)], "bda"),
+        (&[("def", 1), ("cde", 2), ("abc", 1)], "dca"),
+    ];
+    for (sets, expected) in cases {
+        let mut scan = over(sets);
+        assert_eq!(asked(&mut scan), expected, "{sets:?}");
+    }
+    let mut scan = over(&[("bcd", 2), ("abc", 2)]);
+    assert_eq!(asked(&mut scan), "bc");
+    scan.handle_timeout(10_000);
+    assert_eq!(asked(&mut scan), "da");
+}
+
+#[test]
+fn a_scan_has_the_pages_of_r_replicas_of_each_owner_set() {
+    let keys = in_order(&["one", "two", "three", "four"]);
+    let mut scan = over(&[("bcd", 2), ("abe", 2)]);
+    assert_eq!(asked(&mut scan), "bca");
+    scan.handle_page(node('b'), page(&keys[..1], None));
+    scan.handle_page(node('c'), page(&keys[..1], None));
+    assert_eq!(answer(&mut scan), None);
+    scan.handle_failure(ME);
+    assert_eq!(asked(&mut scan), "e");
+    scan.handle_page(node('e'), page(&keys[..3], Some(&keys[2])));
+    let merged = answer(&mut scan).expect("two pages of each set");
+    let found: Vec<PlacedKey> = merged.records.into_iter().map(|(key, _)| key).collect();
+    assert_eq!((found.as_slice(), merged.until.as_ref()), (&keys[..3], Some(&keys[2])));
+    assert!(scan.is_done());
+}
+
+#[test]
+fn a_scan_falls_short_with_the_owner_set_that_does() {
+    let mut scan = over(&[("bcd", 1), ("aef", 3)]);
+    scan.handle_page(node('b'), page(&[], None));
+    scan.handle_page(ME, page(&[], None));
+    scan.handle_failure(node('e'));
+    let short = shortfall(&mut scan).expect("two of three are left");
+    let had = Tally { answers: 1, primaries: 1, synced: 0 };
+    assert_eq!((short.needs.answers, short.had, short.timed_out), (3, had, false));
+
+    let mut scan = over(&[("bcd", 1), ("aef", 3)]);
+    scan.handle_page(node('b'), page(&[], None));
+    scan.handle_timeout(1_000_000);
+    let short = shortfall(&mut scan).expect("time is over");
+    assert_eq!((short.needs.answers, short.timed_out), (3, true));
+
+    let needs = Needs { answers: 2, ..Needs::default() };
+    let too_many = [("abc", 2); OWNER_SETS_MAX + 1];
+    for (sets, needs) in [(&too_many[..], needs), (&[("a", 2)], needs), (&[], Needs::default())] {
+        let mut scan = over(sets);
+        assert_eq!(shortfall(&mut scan), Some(Shortfall { needs, ..Shortfall::default() }));
+        assert!(scan.is_done());
+    }
 }

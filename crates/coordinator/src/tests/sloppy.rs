@@ -14,7 +14,7 @@ use jedlik_protocol::{EncodedRecord, Record};
 use super::{ME, name, node, record, split, targets};
 use crate::{Get, GetOutput, Needs, ReadPlan, RepairCause, Shortfall};
 
-fn plan(line: &str) -> ReadPlan {
+pub(super) fn plan(line: &str) -> ReadPlan {
     let mut words = line.split_whitespace();
     let (primaries, fallbacks) = split(words.next().expect("the nodes"));
     let mut plan = ReadPlan {
@@ -37,7 +37,7 @@ fn plan(line: &str) -> ReadPlan {
     plan
 }
 
-fn merge(actors: &str) -> Option<EncodedRecord> {
+pub(super) fn merge(actors: &str) -> Option<EncodedRecord> {
     let mut merged = Record::new();
     for actor in actors.bytes().filter(|actor| *actor != b'0') {
         let actor = u64::from(actor - b'0');
@@ -46,7 +46,7 @@ fn merge(actors: &str) -> Option<EncodedRecord> {
     (actors != "0").then(|| EncodedRecord::encode(&merged))
 }
 
-fn actors(record: Option<&EncodedRecord>) -> String {
+pub(super) fn actors(record: Option<&EncodedRecord>) -> String {
     let Some(record) = record else { return "0".to_string() };
     let record = record.decode().expect("a record");
     let mut actors: Vec<u64> =
