@@ -2,7 +2,7 @@
 
 /// A set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Bits(Vec<u64>);
+pub struct Bits(Vec<u64>);
 
 impl Bits {
     pub(crate) fn insert(&mut self, number: usize) {

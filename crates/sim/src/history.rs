@@ -3,6 +3,8 @@
 //! Invariant: what a version has seen is known from what clients were shown, never from a clock: a clock
 //! that covers what its holder never saw is the very fault that is looked for.
 
+mod outside;
+
 use std::collections::BTreeMap;
 
 use jedlik_protocol::client::GetAnswer;
@@ -16,7 +18,7 @@ use crate::breach::{Breach, Promise};
 
 /// What somebody has seen of a key: closed under "what that has seen".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub struct Seen {
     pub(crate) versions: Bits,
     pub(crate) writes: Bits,
 }
@@ -39,11 +41,11 @@ pub(crate) struct Write {
 
 /// What a client was told of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Acknowledged {
+pub struct Acknowledged {
     /// At least two primaries have it themselves, so that the very next get of two of them shows it.
-    pub(crate) by_primaries: bool,
+    pub by_primaries: bool,
     /// Only copies that the victim has or will have were acknowledged: they may be destroyed.
-    pub(crate) frail: bool,
+    pub frail: bool,
 }
 
 /// The writes of one key that a client was told of.
@@ -58,12 +60,13 @@ struct Told {
 #[derive(Debug)]
 struct Version {
     write: usize,
-    node: u8,
+    /// Where it was first met; from outside a cluster nobody can tell.
+    node: Option<u8>,
 }
 
 /// The history of one run.
 #[derive(Debug)]
-pub(crate) struct History {
+pub struct History {
     cluster: ClusterId,
     keys: Vec<Key>,
     writes: Vec<Write>,
@@ -82,7 +85,9 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(cluster: ClusterId, keys: Vec<Key>) -> Self {
+    /// An empty one. Keys are called by their places in `keys` from here on.
+    #[must_use]
+    pub fn new(cluster: ClusterId, keys: Vec<Key>) -> Self {
         let count = keys.len();
         Self {
             cluster,
@@ -103,13 +108,14 @@ impl History {
         &self.keys[usize::from(key)]
     }
 
-    /// A client begins a write, having seen this.
-    pub(crate) fn begin(&mut self, tombstone: bool, seen: Seen, expires_us: Option<u64>) -> usize {
+    /// A client begins a write, having seen this; the write's number.
+    pub fn begin(&mut self, tombstone: bool, seen: Seen, expires_us: Option<u64>) -> usize {
         self.writes.push(Write { tombstone, expires_us, seen });
         self.writes.len() - 1
     }
 
-    pub(crate) fn acknowledge(&mut self, key: u8, write: usize, how: Acknowledged) {
+    /// A client is told that its write has succeeded.
+    pub fn acknowledge(&mut self, key: u8, write: usize, how: Acknowledged) {
         let told = &mut self.told[usize::from(key)];
         told.all.insert(write);
         if how.by_primaries {
@@ -124,13 +130,15 @@ impl History {
     }
 
     /// What was acknowledged and has to survive, if copies on the victim were destroyed or not.
-    pub(crate) fn acknowledged(&self, key: u8, destroyed: bool) -> Bits {
+    #[must_use]
+    pub fn acknowledged(&self, key: u8, destroyed: bool) -> Bits {
         let Told { all, not_frail, .. } = &self.told[usize::from(key)];
         if destroyed { not_frail.clone() } else { all.clone() }
     }
 
     /// What the very next get has to show.
-    pub(crate) fn acknowledged_by_primaries(&self, key: u8) -> Bits {
+    #[must_use]
+    pub fn acknowledged_by_primaries(&self, key: u8) -> Bits {
         self.told[usize::from(key)].by_primaries.clone()
     }
 
@@ -154,7 +162,7 @@ impl History {
                 Some(held) if self.versions[*held].write == write => {}
                 Some(held) => {
                     let Version { write: first, node: by } = &self.versions[*held];
-                    let (dot, by) = (dot_name(sibling.dot), by + 1);
+                    let (dot, by) = (dot_name(sibling.dot), by.map_or(0, |by| by + 1));
                     let what = format!(
                         "dot {dot} names both w{first}, minted by n{by}, and w{write}, on n{}",
                         node + 1
@@ -173,7 +181,7 @@ impl History {
 
     fn note(&mut self, key: u8, node: u8, dot: Dot, write: usize) {
         let index = self.versions.len();
-        self.versions.push(Version { write, node });
+        self.versions.push(Version { write, node: Some(node) });
         self.by_dot.insert((key, dot), index);
         self.by_tag.insert((key, version_tag(dot)), index);
     }
@@ -246,7 +254,10 @@ impl History {
 
     /// Holds a get's answer against the promises. `before` was acknowledged before it was asked; where
     /// copies were destroyed since, `certain` is false, and the get need not have met the others.
-    pub(crate) fn check_answer(
+    ///
+    /// # Errors
+    /// The first that is broken.
+    pub fn check_answer(
         &self,
         key: u8,
         answer: &GetAnswer,
@@ -316,11 +327,13 @@ impl History {
         there.extend(&self.reaped[usize::from(key)]);
         let Some(lost) = before.first_beyond(&there) else { return Ok(()) };
         let by = self.versions.iter().filter(|version| version.write == lost);
-        let by: Vec<String> = by.map(|version| format!("n{}", version.node + 1)).collect();
-        let what = format!(
-            "w{lost}, acknowledged and minted by {}, is neither there nor seen by what is",
-            by.join(" and ")
-        );
+        let by: Vec<String> =
+            by.filter_map(|version| Some(format!("n{}", version.node? + 1))).collect();
+        let minted = match by.join(" and ") {
+            by if by.is_empty() => String::new(),
+            by => format!(" and minted by {by}"),
+        };
+        let what = format!("w{lost}, acknowledged{minted}, is neither there nor seen by what is");
         Err(Breach::new(promise, key, what))
     }
 }

@@ -30,7 +30,9 @@ mod storing;
 mod story;
 mod world;
 
+pub use bits::Bits;
 pub use breach::{Breach, Promise};
+pub use history::{Acknowledged, History, Seen};
 pub use log::Line;
 pub use plan::{Fault, Kind, Operation, Plan, SPAN_US, Setting, WARM_UP_US, What};
 pub use shrink::shrunk;

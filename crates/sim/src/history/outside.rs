@@ -1,0 +1,42 @@
+//! A history of a cluster that can't be looked into: known from what its clients were told alone.
+//!
+//! Invariant: what can't be known counts for the cluster, so that a breach is one whatever happened inside.
+
+use super::{History, Version};
+use crate::breach::{Breach, Promise};
+
+impl History {
+    /// A get's answer shows a version, known by its tag, with a write's value.
+    ///
+    /// # Errors
+    /// The tag has come with another write before.
+    pub fn hear(&mut self, key: u8, tag: u64, write: usize) -> Result<(), Breach> {
+        let Some(version) = self.by_tag.get(&(key, tag)) else {
+            self.by_tag.insert((key, tag), self.versions.len());
+            self.versions.push(Version { write, node: None });
+            return Ok(());
+        };
+        let first = self.versions[*version].write;
+        if first == write {
+            return Ok(());
+        }
+        let what = format!("tag {tag:016x} names both w{first} and w{write}");
+        Err(Breach::new(Promise::OneDotOneWrite, key, what))
+    }
+
+    /// A delete may have been done, and then been forgotten with all that it had
+    /// seen. Neither has to be there from now on.
+    pub fn bury(&mut self, key: u8, delete: usize) {
+        let reaped = &mut self.reaped[usize::from(key)];
+        reaped.insert(delete);
+        reaped.extend(&self.writes[delete].seen.writes);
+    }
+
+    /// A clock was as long as it may get.
+    pub fn truncate(&mut self, key: u8) {
+        self.truncated[usize::from(key)] = true;
+    }
+}
+
+#[cfg(test)]
+mod tests;
