@@ -98,13 +98,12 @@ impl Span {
             if known == Some(theirs) {
                 continue;
             }
-            match (direction, known) {
-                (Direction::Both, known) => {
-                    compared.transfers.push((key, Transfer::Pull { known }))
-                }
-                (Direction::Push, Some(_)) => compared.transfers.push((key, Transfer::Push)),
-                (Direction::Push, None) => {}
-            }
+            let transfer = match (direction, known) {
+                (Direction::Both, known) => Transfer::Pull { known },
+                (Direction::Push, Some(_)) => Transfer::Push,
+                (Direction::Push, None) => continue,
+            };
+            compared.transfers.push((key, transfer));
         }
         if compared.is_last {
             let own = mem::take(&mut self.own);

@@ -101,7 +101,7 @@ impl Pair {
                     under_way.extend(page);
                 }
                 Task::Merge { first_leaf, page } => {
-                    self.merge(&mut exchange, &mut world, first_leaf, page);
+                    self.merge(&mut exchange, &mut world, first_leaf, &page);
                 }
             }
             assert_bounded(&under_way);
@@ -150,7 +150,7 @@ impl Pair {
     }
 
     /// Merges a page that has come, or fails in the middle of it.
-    fn merge(&mut self, exchange: &mut Exchange, world: &mut World, first_leaf: u16, page: Page) {
+    fn merge(&mut self, exchange: &mut Exchange, world: &mut World, first_leaf: u16, page: &Page) {
         let fails = world.happens(world.lost);
         let merged = if fails { page.records.len() / 2 } else { page.records.len() };
         for (key, record) in &page.records[..merged] {
