@@ -136,7 +136,7 @@ impl Client {
             return Err(ClientError::UnknownNode(node));
         }
         let repeat = match request {
-            AdminRequest::Commit { .. } => Repeat::IfNotApplied,
+            AdminRequest::Commit { dry_run: false, .. } => Repeat::IfNotApplied,
             _ => Repeat::Freely,
         };
         let aim = node.map_or(Aim::Any, Aim::Node);

@@ -352,6 +352,7 @@ pub fn code_name(code: ErrorCode) -> &'static str {
         ErrorCode::Overloaded => "overloaded",
         ErrorCode::NotReady => "not-ready",
         ErrorCode::StaleLayout => "stale-layout",
+        ErrorCode::UnknownLayout => "unknown-layout",
         ErrorCode::NotOwner => "not-owner",
         ErrorCode::TooOld => "too-old",
         ErrorCode::Forbidden => "forbidden",

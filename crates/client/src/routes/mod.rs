@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Preferences};
 use jedlik_protocol::client::Topology;
-use jedlik_protocol::{Key, LayoutVersion};
+use jedlik_protocol::{Key, Layout, LayoutId, LayoutVersion};
 
 /// How many of a partition's preference list are asked before any other node. Asking a node beyond a
 /// bucket's own N costs one hop more, nothing else.
@@ -42,6 +42,8 @@ pub(crate) enum Aim<'a> {
 #[derive(Debug)]
 pub(crate) struct Routes {
     topology: Topology,
+    /// Of the topology's layout; the default before the first commit.
+    layout: LayoutId,
     preferences: Option<Preferences>,
 }
 
@@ -51,7 +53,8 @@ impl Routes {
         topology.layout = topology.layout.filter(|layout| layout.ring.check().is_ok());
         let preferences =
             topology.layout.as_ref().map(|layout| Preferences::new(&layout.ring, PRIMARIES));
-        Self { topology, preferences }
+        let layout = topology.layout.as_ref().map(Layout::id).unwrap_or_default();
+        Self { topology, layout, preferences }
     }
 
     pub(crate) fn topology(&self) -> &Topology {
@@ -66,7 +69,7 @@ impl Routes {
 
     /// 0 before the first commit.
     pub(crate) fn layout_version(&self) -> LayoutVersion {
-        self.topology.layout.as_ref().map_or(0, |layout| layout.version)
+        self.layout.version
     }
 
     pub(crate) fn partitions(&self) -> Option<PartitionCount> {
@@ -75,11 +78,7 @@ impl Routes {
 
     /// Whether `newer` should take this one's place: the same layout brings newer addresses.
     pub(crate) fn gives_way_to(&self, newer: &Self) -> bool {
-        match (&self.topology.layout, &newer.topology.layout) {
-            (Some(_), None) => false,
-            (Some(old), Some(new)) => !old.supersedes(new),
-            (None, _) => true,
-        }
+        newer.layout >= self.layout
     }
 
     /// Every node in the order in which to ask: those in doubt and those that are said to be down

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
 use jedlik_protocol::client::{Endpoint, Topology};
-use jedlik_protocol::{ClusterId, Key, Layout};
+use jedlik_protocol::{ClusterId, Key, Layout, LayoutId};
 
 use super::{Aim, Routes};
 
@@ -25,7 +25,8 @@ fn topology(nodes: u64, version: u64) -> Topology {
         })
         .collect();
     let ring = plan_first(ring_nodes, PartitionCount::new(64).unwrap(), 3).unwrap();
-    Topology { cluster: ClusterId(7), layout: Some(Layout { version, ring }), members }
+    let layout = Layout { version, parent: LayoutId::default(), ring, gone: Vec::new() };
+    Topology { cluster: ClusterId(7), layout: Some(layout), members }
 }
 
 fn addresses(routes: &Routes, aim: Aim<'_>, doubt: &[SocketAddr]) -> Vec<SocketAddr> {
@@ -95,4 +96,12 @@ fn a_topology_gives_way_to_newer_layouts_and_to_newer_addresses_of_its_own() {
     let without = Routes::new(Topology { layout: None, ..topology(3, 1) });
     assert!(!Routes::new(topology(3, 1)).gives_way_to(&without));
     assert!(without.gives_way_to(&Routes::new(topology(3, 1))));
+}
+
+#[test]
+fn of_two_layouts_with_one_version_the_one_in_force_stays() {
+    let [one, other] = [3, 4].map(|nodes| Routes::new(topology(nodes, 5)));
+    assert_ne!(one.layout, other.layout);
+    assert_ne!(one.gives_way_to(&other), other.gives_way_to(&one));
+    assert_eq!(one.gives_way_to(&other), other.layout > one.layout);
 }

@@ -285,7 +285,10 @@ fn changes(request: &ClientRequest) -> bool {
         ClientRequest::Put(_) => true,
         ClientRequest::Admin(request) => matches!(
             request,
-            AdminRequest::Commit { .. }
+            AdminRequest::Stage { dry_run: false, .. }
+                | AdminRequest::Unstage { .. }
+                | AdminRequest::Commit { dry_run: false, .. }
+                | AdminRequest::Drain { .. }
                 | AdminRequest::BucketSet { .. }
                 | AdminRequest::Repair { .. }
                 | AdminRequest::SetBackground(_)

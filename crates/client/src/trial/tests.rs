@@ -149,7 +149,8 @@ impl Nodes for Scripted {
 
 /// Runs a request that changes something, as one for a key: attempts of a second, five in all.
 async fn ask(nodes: &Scripted, repeat: Repeat) -> Result<ClientResponse, ClientError> {
-    ask_for(nodes, repeat, ClientRequest::Admin(AdminRequest::Commit { plan: Digest(1) })).await
+    let commit = AdminRequest::Commit { plan: Digest(1), lost: 0, dry_run: false };
+    ask_for(nodes, repeat, ClientRequest::Admin(commit)).await
 }
 
 /// As [`ask`], for a request that changes nothing.

@@ -8,7 +8,7 @@ use jedlik_client::protocol::client::{
     ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, PutAnswer, Topology,
 };
 use jedlik_client::protocol::codec::Frame;
-use jedlik_client::protocol::{Blob, ClusterId, Key, Layout, LayoutVersion};
+use jedlik_client::protocol::{Blob, ClusterId, Key, Layout, LayoutId, LayoutVersion};
 use jedlik_client::{Client, ClientConfig, NodeId};
 use jedlik_hashing::{PartitionCount, RingNode, plan_first};
 use jedlik_net::authority::{Authority, Subject};
@@ -141,11 +141,8 @@ impl Cluster {
             address: *address,
             alive: true,
         });
-        Topology {
-            cluster: ClusterId(7),
-            layout: Some(Layout { version, ring }),
-            members: members.collect(),
-        }
+        let layout = Layout { version, parent: LayoutId::default(), ring, gone: Vec::new() };
+        Topology { cluster: ClusterId(7), layout: Some(layout), members: members.collect() }
     }
 
     /// The node that a key belongs to first, as an index, and then its other owners.

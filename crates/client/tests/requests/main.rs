@@ -331,7 +331,7 @@ async fn a_commit_that_may_have_been_done_is_not_sent_again() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
     cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::HangUp));
-    let commit = AdminRequest::Commit { plan: Digest(1) };
+    let commit = AdminRequest::Commit { plan: Digest(1), lost: 0, dry_run: false };
     let error = client.admin(commit, None).await.unwrap_err();
     assert!(error.maybe_applied(), "{error}");
     let asked: usize = cluster.nodes.iter().map(|node| node.seen().len()).sum();
