@@ -219,6 +219,15 @@ fn what_several_sets_ask_of_a_node_is_asked_once() {
          -d:
          +c 1: ok 1
          done",
+        // That b's record is the one known to one set tells the other nothing.
+        "ec|b r=2 + ab| r=2
+         start: e c a
+         +a 1: b~
+         -c: b
+         +b~ =:
+         +e 0:
+         +b 1: ok 1 e=missing:1
+         done",
         "ab| r=1 + ac| r=1
          start: a
          @10: b hedged c

@@ -6,6 +6,7 @@ mod gets;
 mod laws;
 mod put_chains;
 mod puts;
+mod requests;
 mod scans;
 mod sloppy;
 mod verdicts;

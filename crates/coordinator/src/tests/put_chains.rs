@@ -258,6 +258,14 @@ fn what_several_sets_want_of_a_node_is_sent_once() {
          @50: b
          +b: ok:3/3
          done",
+        "abc|e w=3 + abd|e w=3
+         start: a b c d
+         +a:
+         +c:
+         @10: hedged e<b
+         +d:
+         +e<b: ok:3/3
+         done",
         // The hints differ in their targets.
         "aBC| w=1 + aBD| w=1
          start: a
@@ -307,6 +315,17 @@ fn the_answer_names_everyone_who_has_acknowledged_once() {
     assert_eq!(by, [(b, None), (d, None), (a, None)]);
     assert!(player.by.iter().all(|one| one.synced));
     assert!(!by.contains(&(a, Some(c))), "it came after its set was reached");
+
+    let player = play(
+        "abc| w=2 written + bcd| w=2 dw=1 written
+         start: a:written b:written c:written b d:written
+         +b:written:
+         +a:written:
+         +b:
+         +c:written: ok:2/0",
+    );
+    let by: Vec<(NodeId, bool)> = player.by.iter().map(|one| (one.node, one.synced)).collect();
+    assert_eq!(by, [(a, false), (b, true), (c, false)]);
 }
 
 #[test]

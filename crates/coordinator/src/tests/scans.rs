@@ -121,7 +121,7 @@ fn a_scan_over_several_owner_sets_asks_each_node_once() {
         (&[("def", 2), ("abc", 2)], "deab"),
         (&[("bcd", 3), ("abc", 2)], "bcd"),
         (&[("bCd", 2), ("abC", 2)], "bda"),
-        (&[("def", 1), ("cde", 2), ("abc", 1)], "dca"),
+        (&[("def", 1), ("cde", 2), ("abf", 1)], "dca"),
     ];
     for (sets, expected) in cases {
         let mut scan = over(sets);
