@@ -1,13 +1,14 @@
 //! How many copies a change of the members moves, how evenly they lie then, and how long it takes
 //! to plan: `cargo run --release -p jedlik-hashing --example planning`.
 //!
-//! Each case is a sequence of changes; the figures are of the last. "Over" is the most that a
-//! node's work as a primary is above its weight's share, beside what a first plan would give.
+//! Each line is one change of a sequence. "Low" and "high" are the least and the most copies of a node,
+//! in percent of its fair number, beside what a first plan for the same nodes would give.
 
 use std::time::Instant;
 
 use jedlik_hashing::{
-    Balance, Moves, NodeId, PartitionCount, PlanError, Ring, RingNode, plan_first, plan_next,
+    Balance, Moves, NodeBalance, NodeId, PartitionCount, PlanError, Ring, RingNode, plan_first,
+    plan_next,
 };
 
 const N: u8 = 3;
@@ -32,15 +33,11 @@ fn without(mut nodes: Vec<RingNode>, gone: usize) -> Vec<RingNode> {
     nodes
 }
 
-/// The greatest work as a primary, in thousandths of a fair share, less one share.
-fn over_percent(ring: &Ring) -> f64 {
-    let balance = Balance::of(ring, N);
-    let copies: u32 = balance.nodes.iter().map(|node| node.primaries).sum();
-    let per_token = f64::from(copies) / f64::from(ring.partitions().get());
-    let over = |node: &jedlik_hashing::NodeBalance| {
-        1000.0 * f64::from(node.primaries) / (per_token * node.fair_share_milli as f64) - 1.0
-    };
-    100.0 * balance.nodes.iter().map(over).fold(f64::MIN, f64::max)
+/// The least and the most that a node holds, in percent of its fair number of copies.
+fn load_percent(ring: &Ring) -> (u32, u32) {
+    let load = |node: &NodeBalance| 100 * node.primaries / node.fair_primaries;
+    let loads: Vec<u32> = Balance::of(ring, N).nodes.iter().map(load).collect();
+    (loads.iter().min().copied().unwrap_or(0), loads.iter().max().copied().unwrap_or(0))
 }
 
 fn run(name: &str, q: u32, steps: &[Vec<RingNode>]) -> Result<(), PlanError> {
@@ -53,86 +50,64 @@ fn run(name: &str, q: u32, steps: &[Vec<RingNode>]) -> Result<(), PlanError> {
         let moves = Moves::between(&ring, &next, N);
         let (total, least) = (moves.total(), moves.least());
         let ratio = f64::from(total) / f64::from(least.max(1));
-        let first = over_percent(&plan_first(nodes.clone(), partitions, N)?);
-        let over = over_percent(&next);
+        let (low, high) = load_percent(&next);
+        let (first_low, first_high) = load_percent(&plan_first(nodes.clone(), partitions, N)?);
         println!(
-            "{name:<34} {q:>6} {total:>7} {least:>7} {ratio:>6.3} {over:>7.1} {first:>7.1} {took_ms:>6}"
+            "{name:<32} {q:>6} {total:>6} {least:>6} {ratio:>6.3} {low:>5} {high:>5} \
+             {first_low:>6} {first_high:>6} {took_ms:>5}"
         );
         ring = next;
     }
     Ok(())
 }
 
+fn zones(sizes: &[&[usize]]) -> Vec<Vec<RingNode>> {
+    sizes.iter().map(|sizes| zoned(sizes)).collect()
+}
+
 fn main() -> Result<(), PlanError> {
     println!(
-        "{:<34} {:>6} {:>7} {:>7} {:>6} {:>7} {:>7} {:>6}",
-        "change", "Q", "moved", "least", "ratio", "over %", "first %", "ms"
+        "{:<32} {:>6} {:>6} {:>6} {:>6} {:>5} {:>5} {:>6} {:>6} {:>5}",
+        "change", "Q", "moved", "least", "ratio", "low %", "high", "first", "first", "ms"
     );
-    let zones = |sizes: &[&[usize]]| sizes.iter().map(|sizes| zoned(sizes)).collect::<Vec<_>>();
-    run("3 nodes to 4, 5, 6, 5, 4, 3", 256, &zones(&[&[3], &[4], &[5], &[6], &[5], &[4], &[3]]))?;
+    small_clusters()?;
+    uneven_clusters()?;
+    large_clusters()
+}
+
+fn small_clusters() -> Result<(), PlanError> {
+    run("3 nodes to 4, 5, 6 and back", 256, &zones(&[&[3], &[4], &[5], &[6], &[5], &[4], &[3]]))?;
     run("3 nodes to 6 and back", 256, &zones(&[&[3], &[6], &[3]]))?;
-    run(
-        "3 zones, one node after another",
-        256,
-        &zones(&[
-            &[1, 1, 1],
-            &[2, 1, 1],
-            &[2, 2, 1],
-            &[2, 2, 2],
-            &[3, 2, 2],
-            &[3, 3, 2],
-            &[3, 3, 3],
-            &[3, 3, 2],
-            &[3, 2, 2],
-            &[2, 2, 2],
-            &[2, 2, 1],
-            &[2, 1, 1],
-            &[1, 1, 1],
-        ]),
-    )?;
-    run(
-        "3 zones, one in each",
-        256,
-        &zones(&[&[1, 1, 1], &[2, 2, 2], &[3, 3, 3], &[2, 2, 2], &[1, 1, 1]]),
-    )?;
-    run("3 zones of 5, one in each", 1024, &zones(&[&[5, 5, 5], &[6, 6, 6], &[5, 5, 5]]))?;
-    run("3 zones of 5, one joins, leaves", 1024, &zones(&[&[5, 5, 5], &[6, 5, 5], &[5, 5, 5]]))?;
-    run(
-        "4 zones of 5, one joins, leaves",
-        1024,
-        &zones(&[&[5, 5, 5, 5], &[6, 5, 5, 5], &[5, 5, 5, 5]]),
-    )?;
-    run("a fourth zone comes and goes", 1024, &zones(&[&[4, 4, 4], &[4, 4, 4, 4], &[4, 4, 4]]))?;
-    run("a fourth zone goes and comes", 1024, &zones(&[&[4, 4, 4, 4], &[4, 4, 4], &[4, 4, 4, 4]]))?;
-    run("a third zone comes and goes", 1024, &zones(&[&[4, 4], &[4, 4, 4], &[4, 4]]))?;
-    run(
-        "twice the weight and back",
-        256,
-        &[weighted(&[1; 6]), weighted(&[1, 2, 1, 1, 1, 1]), weighted(&[1; 6])],
-    )?;
-    run(
-        "20 nodes, one leaves, comes",
-        1024,
-        &[zoned(&[20]), without(zoned(&[20]), 7), zoned(&[20])],
-    )?;
+    run("3 zones, one more in each", 256, &zones(&[&[1; 3], &[2; 3], &[3; 3], &[2; 3], &[1; 3]]))?;
+    run("3 zones of 5, one more in each", 1024, &zones(&[&[5; 3], &[6; 3], &[5; 3]]))?;
+    let all = zoned(&[20]);
+    run("20 nodes, one leaves and comes", 1024, &[all.clone(), without(all.clone(), 7), all])?;
+    let heavier = weighted(&[1, 2, 1, 1, 1, 1]);
+    run("twice the weight and back", 256, &[weighted(&[1; 6]), heavier, weighted(&[1; 6])])?;
     run("100 nodes to 110 and back", 4096, &zones(&[&[100], &[110], &[100]]))?;
-    run("10 zones of 10 to 11", 4096, &zones(&[&[10; 10], &[11; 10], &[10; 10]]))?;
-    run(
-        "1,000 nodes, one leaves, comes",
-        65536,
-        &[zoned(&[1000]), without(zoned(&[1000]), 7), zoned(&[1000])],
-    )?;
-    run("500 nodes to 1,000 and back", 65536, &zones(&[&[500], &[1000], &[500]]))?;
-    run("20 zones of 25 to 50 and back", 65536, &zones(&[&[25; 20], &[50; 20], &[25; 20]]))?;
-    run("3 zones of 166 to 333 and back", 65536, &zones(&[&[166; 3], &[333; 3], &[166; 3]]))?;
-    run(
-        "3 zones of 333, one leaves, comes",
-        65536,
-        &zones(&[&[333; 3], &[332, 333, 333], &[333; 3]]),
-    )?;
-    run(
-        "5 small zones and a great one",
-        65536,
-        &zones(&[&[100, 5, 5, 5, 5, 5], &[120, 5, 5, 5, 5, 5], &[100, 5, 5, 5, 5, 5]]),
-    )
+    run("10 zones of 10 to 11 and back", 4096, &zones(&[&[10; 10], &[11; 10], &[10; 10]]))
+}
+
+/// Weights or zones that keep replicas from lying evenly, before the change or after it.
+fn uneven_clusters() -> Result<(), PlanError> {
+    let one_by_one: [&[usize]; 7] =
+        [&[1; 3], &[2, 1, 1], &[2, 2, 1], &[2; 3], &[2, 2, 1], &[2, 1, 1], &[1; 3]];
+    run("3 zones, one node after another", 256, &zones(&one_by_one))?;
+    run("3 zones of 5, one joins, leaves", 1024, &zones(&[&[5; 3], &[6, 5, 5], &[5; 3]]))?;
+    run("4 zones of 5, one joins, leaves", 1024, &zones(&[&[5; 4], &[6, 5, 5, 5], &[5; 4]]))?;
+    run("a fourth zone comes and goes", 1024, &zones(&[&[4; 3], &[4; 4], &[4; 3]]))?;
+    run("a fourth zone goes and comes", 1024, &zones(&[&[4; 4], &[4; 3], &[4; 4]]))?;
+    run("a third zone comes and goes", 1024, &zones(&[&[4; 2], &[4; 3], &[4; 2]]))
+}
+
+fn large_clusters() -> Result<(), PlanError> {
+    let q = 65536;
+    let all = zoned(&[1000]);
+    run("1,000 nodes, one leaves, comes", q, &[all.clone(), without(all.clone(), 7), all])?;
+    run("500 nodes to 1,000 and back", q, &zones(&[&[500], &[1000], &[500]]))?;
+    run("20 zones of 25 to 50 and back", q, &zones(&[&[25; 20], &[50; 20], &[25; 20]]))?;
+    run("3 zones of 166 to 333 and back", q, &zones(&[&[166; 3], &[333; 3], &[166; 3]]))?;
+    run("3 zones, one leaves, comes", q, &zones(&[&[333; 3], &[332, 333, 333], &[333; 3]]))?;
+    let (great, greater) = ([100, 5, 5, 5, 5, 5], [120, 5, 5, 5, 5, 5]);
+    run("5 small zones and a great one", q, &zones(&[&great, &greater, &great]))
 }

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::goals::fair_copies;
 use crate::{NodeId, Preferences, Ring};
 
 /// One node's part of a ring.
@@ -16,6 +17,9 @@ pub struct NodeBalance {
     pub fair_share_milli: u64,
     /// The partitions of which it is one of the N primaries.
     pub primaries: u32,
+    /// Of how many it would be by its weight, given that it holds a partition once and that a zone
+    /// does so too if there are N zones.
+    pub fair_primaries: u32,
 }
 
 /// A ring's figures for keys with N replicas.
@@ -50,13 +54,14 @@ impl Balance {
         ring.tokens.iter().for_each(|token| tokens[usize::from(*token)] += 1);
         let weight: u64 = ring.nodes.iter().map(|node| u64::from(node.weight)).sum();
         let total = u64::from(ring.partitions.get());
-        let of_node = |(node, tokens): (&crate::RingNode, u32)| NodeBalance {
+        let of_node = |((node, tokens), fair): ((&crate::RingNode, u32), u64)| NodeBalance {
             node: node.node,
             tokens,
             fair_share_milli: 1000 * total * u64::from(node.weight) / weight,
             primaries: primaries.get(&node.node).copied().unwrap_or(0),
+            fair_primaries: fair as u32,
         };
-        let nodes = ring.nodes.iter().zip(tokens).map(of_node).collect();
+        let nodes = ring.nodes.iter().zip(tokens).zip(fair_copies(ring, n)).map(of_node).collect();
         Self { nodes, node_faults, zone_faults }
     }
 }

@@ -9,6 +9,8 @@ extern crate alloc;
 mod apportion;
 mod arrange;
 mod balance;
+pub mod comparison;
+mod goals;
 mod moves;
 mod plan;
 mod position;

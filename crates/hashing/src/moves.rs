@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 
+use crate::goals::fair_copies;
 use crate::{NodeId, Partition, Preferences, Ring};
 
 #[cfg(test)]
@@ -26,6 +27,8 @@ pub struct Moves {
     before: Preferences,
     after: Preferences,
     nodes: BTreeMap<NodeId, NodeMoves>,
+    /// The copies that have to move until the earlier ring is fair to the later one's nodes.
+    unfair: u32,
 }
 
 impl Moves {
@@ -45,7 +48,9 @@ impl Moves {
             [before, after].map(|ring| Preferences::new(ring, usize::from(n)));
         let named = before.nodes.iter().chain(&after.nodes);
         let nodes = named.map(|node| (node.node, NodeMoves::default())).collect();
-        let mut moves = Self { partitions, before: before_lists, after: after_lists, nodes };
+        let unfair = unfair(&before_lists, after, n);
+        let mut moves =
+            Self { partitions, before: before_lists, after: after_lists, nodes, unfair };
         let mut nodes = core::mem::take(&mut moves.nodes);
         for (_, node) in moves.additions() {
             nodes.entry(node).or_default().gained += 1;
@@ -79,12 +84,17 @@ impl Moves {
         self.nodes.values().map(|moves| moves.gained).sum()
     }
 
-    /// What no ring could do without that gives each node as many copies as the later one does: a
-    /// node has to gain at least the copies that it holds more of. Every copy gained beyond it is
-    /// made up for by another that the same node loses.
+    /// The copies that have to move at the least, for what the later ring gives.
+    ///
+    /// The greatest of three sums over the nodes: of what each gains beyond what it loses; of what
+    /// each lacked of the least that is fair; and of what each had beyond the most that is fair.
+    /// Fair is N times its share of the tokens, rounded either way, or
+    /// [`crate::NodeBalance::fair_primaries`] where that is less, or more. A later ring that leaves a
+    /// node short of it may move less than the last two, and then its own moves are the least.
     #[must_use]
     pub fn least(&self) -> u32 {
-        self.nodes.values().map(|moves| moves.gained.saturating_sub(moves.lost)).sum()
+        let net = self.nodes.values().map(|moves| moves.gained.saturating_sub(moves.lost)).sum();
+        self.unfair.min(self.total()).max(net)
     }
 
     /// Each copy that gets a new owner: the partition and who is to receive it, in ring order.
@@ -108,4 +118,26 @@ impl Moves {
             only.map(move |node| (partition, *node))
         })
     }
+}
+
+/// The copies that the nodes of `ring` lack of the least that is fair, or those that nodes have
+/// beyond the most, if these are more.
+fn unfair(before: &Preferences, ring: &Ring, n: u8) -> u32 {
+    let n = usize::from(n);
+    let mut copies: BTreeMap<NodeId, u64> = BTreeMap::new();
+    let lists = ring.partitions.partitions().flat_map(|partition| before.of(partition));
+    lists.for_each(|node| *copies.entry(*node).or_default() += 1);
+    let total = u64::from(ring.partitions.get());
+    let weight: u64 = ring.nodes.iter().map(|node| u64::from(node.weight)).sum();
+    let limit = n.min(ring.nodes.len()) as u64;
+    let (mut lacking, mut beyond) = (0, 0);
+    for (node, goal) in ring.nodes.iter().zip(fair_copies(ring, n)) {
+        let share = total * u64::from(node.weight);
+        let had = copies.remove(&node.node).unwrap_or(0);
+        lacking += goal.min(limit * (share / weight)).saturating_sub(had);
+        beyond += had.saturating_sub(goal.max(limit * share.div_ceil(weight)));
+    }
+    beyond += copies.values().sum::<u64>();
+    let is_full = before.width() as u64 == limit;
+    if is_full { lacking.max(beyond) as u32 } else { lacking as u32 }
 }

@@ -14,6 +14,7 @@ use crate::arrange::arrange;
 use crate::{NODES_MAX, NodeId, PartitionCount, Ring, RingNode};
 
 mod draft;
+mod even;
 mod heirs;
 mod next;
 mod shift;
@@ -105,7 +106,7 @@ fn check(nodes: &[RingNode], partitions: PartitionCount) -> Result<(), PlanError
 }
 
 /// The indexes of each zone's nodes, zones in the order of their names.
-fn by_zone(nodes: &[RingNode]) -> Vec<Vec<usize>> {
+pub(crate) fn by_zone(nodes: &[RingNode]) -> Vec<Vec<usize>> {
     let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, node) in nodes.iter().enumerate() {
         zones.entry(&node.zone).or_default().push(index);

@@ -38,6 +38,11 @@ impl Preferences {
         &self.nodes[start..start + self.width]
     }
 
+    /// How many nodes are in each list.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     pub(crate) fn walk(ring: &Ring, limit: usize) -> Walk<'_> {
         let mut numbers = BTreeMap::new();
         let number = |node: &RingNode| {

@@ -10,6 +10,11 @@ use alloc::vec::Vec;
 /// more: lists end there, and what lies beyond is not weighed.
 const REACH_MAX: usize = 256;
 
+/// How many places are looked at before a plan is ended simply: so many for each place, and in all a
+/// fraction of a second's work.
+const LOOKED_PER_PLACE: u64 = 1 << 10;
+const LOOKED_MAX: u64 = 1 << 22;
+
 /// What putting a node on a place does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -17,8 +22,8 @@ pub(crate) struct Change {
     pub(crate) moved: i64,
     /// Those of `moved` that do not go to the node itself.
     pub(crate) wasted: i64,
-    /// Places that walks pass over by it because their node or zone is listed already.
-    pub(crate) skipped: i64,
+    /// By how much the copies get less even, in the unit of [`strain`].
+    pub(crate) strain: i64,
 }
 
 /// What a draft is made of.
@@ -29,6 +34,8 @@ pub(crate) struct Outline {
     pub(crate) zones: Vec<u16>,
     /// Each place's owners under the ring that is in force.
     pub(crate) owners: Vec<Vec<u16>>,
+    /// How many copies each seat should hold.
+    pub(crate) goals: Vec<u64>,
     /// How many nodes a list holds.
     pub(crate) limit: usize,
     /// How many of them, the first ones, are in distinct zones.
@@ -44,7 +51,23 @@ pub(crate) struct Draft {
     spans: Vec<usize>,
     /// How many of each list were not among the owners.
     gained: Vec<usize>,
+    /// How many copies each seat holds.
+    copies: Vec<i64>,
+    /// How many places all walks looked at.
+    looked: u64,
     others: Vec<u16>,
+    /// Kept for the next change, so that weighing one allocates nothing.
+    spare: (Vec<u16>, Vec<CopyShift>),
+}
+
+/// A seat, what it held before a change, and how much more it holds after it.
+type CopyShift = (u16, i64, i64);
+
+/// How far a seat is from its goal, such that a copy counts for more the further it is and the less
+/// the seat should hold.
+fn strain(copies: i64, goal: u64) -> i64 {
+    let goal = goal as i64;
+    (copies - goal).pow(2) * 1024 / goal.max(1)
 }
 
 impl Draft {
@@ -56,13 +79,17 @@ impl Draft {
             lists: vec![Vec::new(); places],
             spans: vec![0; places],
             gained: vec![0; places],
+            copies: vec![0; outline.zones.len()],
+            looked: 0,
             others: Vec::new(),
+            spare: (Vec::new(), Vec::new()),
             outline,
         };
         for place in 0..places {
             let mut list = Vec::with_capacity(draft.outline.limit);
             draft.spans[place] = draft.walk(place, &mut list);
             draft.gained[place] = draft.count_gained(place, &list);
+            list.iter().for_each(|seat| draft.copies[usize::from(*seat)] += 1);
             draft.lists[place] = list;
         }
         draft
@@ -84,6 +111,26 @@ impl Draft {
         self.outline.limit
     }
 
+    /// Whether weighing changes has taken so long that the plan has to be ended simply: the weights
+    /// leave so little choice that lists reach far, and much is tried in vain.
+    pub(crate) fn is_laborious(&self) -> bool {
+        self.looked > LOOKED_MAX.min(LOOKED_PER_PLACE * self.places() as u64)
+    }
+
+    /// The copies that have a new owner.
+    pub(crate) fn moved(&self) -> usize {
+        self.gained.iter().sum()
+    }
+
+    /// How many copies the seat holds beyond its goal.
+    pub(crate) fn excess(&self, seat: u16) -> i64 {
+        self.copies[usize::from(seat)] - self.goal(seat)
+    }
+
+    pub(crate) fn goal(&self, seat: u16) -> i64 {
+        self.outline.goals[usize::from(seat)] as i64
+    }
+
     pub(crate) fn into_holders(self) -> Vec<u16> {
         self.outline.holders
     }
@@ -103,7 +150,7 @@ impl Draft {
     /// What [`Self::put`] would do.
     pub(crate) fn weigh(&mut self, place: usize, seat: u16) -> Change {
         let before = core::mem::replace(&mut self.outline.holders[place], seat);
-        let change = self.follow(place, seat, |_, _, _, _, _| ());
+        let change = self.follow(place, seat, |_, _, _, _| ());
         self.outline.holders[place] = before;
         change
     }
@@ -111,10 +158,12 @@ impl Draft {
     /// Puts a node on a place.
     pub(crate) fn put(&mut self, place: usize, seat: u16) -> Change {
         self.outline.holders[place] = seat;
-        self.follow(place, seat, |draft, at, span, gained, list| {
+        self.follow(place, seat, |draft, at, span, list| {
             draft.spans[at] = span;
-            draft.gained[at] = gained;
+            draft.gained[at] = draft.count_gained(at, list);
             core::mem::swap(&mut draft.lists[at], list);
+            list.iter().for_each(|seat| draft.copies[usize::from(*seat)] -= 1);
+            draft.lists[at].iter().for_each(|seat| draft.copies[usize::from(*seat)] += 1);
         })
     }
 
@@ -124,9 +173,10 @@ impl Draft {
         &mut self,
         place: usize,
         seat: u16,
-        mut keep: impl FnMut(&mut Self, usize, usize, usize, &mut Vec<u16>),
+        mut keep: impl FnMut(&mut Self, usize, usize, &mut Vec<u16>),
     ) -> Change {
-        let mut list = Vec::with_capacity(self.outline.limit);
+        let (mut list, mut shifts) = core::mem::take(&mut self.spare);
+        shifts.clear();
         let mut change = Change::default();
         for back in 0..self.places() {
             let at = (place + self.places() - back) % self.places();
@@ -135,17 +185,32 @@ impl Draft {
             if back >= span.max(self.spans[at]) {
                 break;
             }
-            let gained = self.count_gained(at, &list);
             let own = |list: &[u16]| {
                 i64::from(list.contains(&seat) && !self.outline.owners[at].contains(&seat))
             };
-            let moved = gained as i64 - self.gained[at] as i64;
+            let moved = self.count_gained(at, &list) as i64 - self.gained[at] as i64;
             change.moved += moved;
             change.wasted += moved - own(&list) + own(&self.lists[at]);
-            change.skipped += span as i64 - self.spans[at] as i64;
-            keep(self, at, span, gained, &mut list);
+            self.note(&mut shifts, &self.lists[at], -1);
+            self.note(&mut shifts, &list, 1);
+            keep(self, at, span, &mut list);
         }
+        for (seat, before, by) in &shifts {
+            let goal = self.outline.goals[usize::from(*seat)];
+            change.strain += strain(before + by, goal) - strain(*before, goal);
+        }
+        self.spare = (list, shifts);
         change
+    }
+
+    /// Adds a list's members to the copies that change hands: a seat, what it held, and the sum.
+    fn note(&self, shifts: &mut Vec<CopyShift>, list: &[u16], by: i64) {
+        for seat in list {
+            match shifts.iter_mut().find(|(noted, ..)| noted == seat) {
+                Some((_, _, sum)) => *sum += by,
+                None => shifts.push((*seat, self.copies[usize::from(*seat)], by)),
+            }
+        }
     }
 
     fn count_gained(&self, place: usize, list: &[u16]) -> usize {
@@ -171,6 +236,7 @@ impl Draft {
                 self.others.push(seat);
             }
         }
+        self.looked += span as u64;
         list.extend(&self.others);
         list.truncate(*limit);
         span

@@ -8,13 +8,31 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::draft::{Draft, Outline};
+use super::even::even;
 use super::heirs::seats;
 use super::shift::shift;
 use super::{PlanError, by_zone, check, token_counts};
+use crate::goals::goals;
 use crate::{Preferences, Ring, RingNode};
+
+#[cfg(test)]
+mod tests;
 
 /// Places the partitions of `current`, a well-formed ring, on another set of nodes, or on the same
 /// with other weights or zones, for keys with up to `n` replicas.
+///
+/// A new node of a zone that lost one inherits that one's tokens; if their weights are equal, nothing
+/// else moves on its account. Otherwise a token moves only from a node with too many to one with too
+/// few, to a place where `n` neighbours stay on distinct nodes and in distinct zones if there is one.
+/// Then about as many copies move as [`crate::Moves::least`] says, at most a tenth more. That is not
+/// to be had where a zone or node has, or had, close to an `n`-th of the weight or more: its tokens
+/// have no room to stay apart, so lists reach past some of them, and what they reach changes
+/// with every neighbour. There a node may hold fewer copies than its tokens stand for, since to even
+/// it out is allowed to cost only a few more moves; [`crate::Balance`] tells.
+///
+/// Lists never have more faults than those of a first plan for the same nodes: these depend on
+/// who holds tokens at all, and both plans give a token to whoever would be left without, zones
+/// first. So there is no case in which a first plan would have to be taken instead.
 ///
 /// # Errors
 /// Those of [`crate::plan_first`].
@@ -26,7 +44,8 @@ pub fn plan_next(current: &Ring, mut nodes: Vec<RingNode>, n: u8) -> Result<Ring
     let targets = targets(current, &nodes, &holders);
     let ghosts_from = nodes.len() as u16;
     let mut draft = Draft::new(outline(current, &nodes, &seats, holders, &targets, n));
-    let _moved = shift(&mut draft, &targets, ghosts_from);
+    let moved = shift(&mut draft, &targets, ghosts_from);
+    even(&mut draft, &moved);
     Ok(Ring { partitions: current.partitions, nodes, tokens: draft.into_holders() })
 }
 
@@ -75,5 +94,7 @@ fn outline(
         .filter(|(_, target)| **target > 0)
         .map(|(zone, _)| *zone)
         .collect();
-    Outline { holders, zones, owners, limit, spread: limit.min(in_use.len()) }
+    let mut goals = goals(nodes, holders.len() as u64, limit as u64);
+    goals.resize(targets.len(), 0);
+    Outline { holders, zones, owners, goals, limit, spread: limit.min(in_use.len()) }
 }

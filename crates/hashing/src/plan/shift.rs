@@ -56,6 +56,7 @@ pub(crate) fn shift(draft: &mut Draft, targets: &[u64], ghosts_from: u16) -> Vec
     (0..targets.len()).for_each(|seat| shift.queue(seat as u16));
     let strict = Pass { ghosts: false, paced: false, apart: true, wasted_max: 0 };
     let loose = Pass { apart: false, ..strict };
+    shift.space_out();
     for pass in [
         Pass { ghosts: true, ..strict },
         Pass { paced: true, ..strict },
@@ -64,10 +65,12 @@ pub(crate) fn shift(draft: &mut Draft, targets: &[u64], ghosts_from: u16) -> Vec
         loose,
         Pass { wasted_max: n / 2, ..loose },
         Pass { wasted_max: n, ..loose },
-        Pass { wasted_max: i64::MAX, ..loose },
     ] {
-        shift.pass(pass);
+        if !shift.draft.is_laborious() {
+            shift.pass(pass);
+        }
     }
+    shift.pass(Pass { wasted_max: i64::MAX, ..loose });
     shift.moved
 }
 
@@ -104,10 +107,9 @@ impl Shift<'_> {
     /// Who takes the place: the first in turn where nodes stay apart, else the one that moves least.
     fn taker(&mut self, place: usize, pass: Pass) -> Option<(u64, u16)> {
         let zone = self.draft.zone(self.draft.holder(place));
-        let first = self.due.iter().take(TAKERS_MAX).copied();
-        let alike = self.due_in_zone.range((zone, 0, 0)..=(zone, u64::MAX, u16::MAX));
-        let alike = alike.take(TAKERS_MAX).map(|(_, turn, seat)| (*turn, *seat));
-        let takers: Vec<(u64, u16)> = first.chain(alike).collect();
+        let takers_max = if self.draft.is_laborious() { 1 } else { TAKERS_MAX };
+        let first = self.due.iter().take(takers_max).copied();
+        let takers: Vec<(u64, u16)> = first.chain(self.in_zone(zone).take(takers_max)).collect();
         let mut best: Option<(Change, (u64, u16))> = None;
         for taker in takers {
             if pass.apart && self.draft.clashes(place, taker.1) {
@@ -120,12 +122,47 @@ impl Shift<'_> {
             if pass.apart {
                 return Some(taker);
             }
-            let cost = |change: &Change| (change.wasted, change.skipped);
+            let cost = |change: &Change| (change.wasted, change.strain);
             if best.as_ref().is_none_or(|(least, _)| cost(&change) < cost(least)) {
                 best = Some((change, taker));
             }
         }
         best.map(|(_, taker)| taker)
+    }
+
+    fn in_zone(&self, zone: u16) -> impl Iterator<Item = (u64, u16)> {
+        let of_zone = self.due_in_zone.range((zone, 0, 0)..=(zone, u64::MAX, u16::MAX));
+        of_zone.map(|(_, turn, seat)| (*turn, *seat))
+    }
+
+    /// Gives zones that lack so much that they need a place in almost every list their places at
+    /// even distances: taken as it comes, the last ones would find no list without their zone.
+    fn space_out(&mut self) {
+        let places = self.draft.places();
+        let mut lack = alloc::vec![0; self.excess.len()];
+        for (seat, lacked) in self.lacked.iter().enumerate() {
+            lack[usize::from(self.draft.zone(seat as u16))] += *lacked as usize;
+        }
+        let needs_room = |zone: &usize| 10 * lack[*zone] * self.draft.limit() > 9 * places;
+        let zones: Vec<usize> = (0..lack.len()).filter(needs_room).collect();
+        let mut given = alloc::vec![0; lack.len()];
+        for place in 0..places {
+            for (turn, zone) in zones.iter().enumerate() {
+                let holder = usize::from(self.draft.holder(place));
+                let phase = places * turn / zones.len();
+                let is_due = given[*zone] * places + phase <= place * lack[*zone];
+                if self.excess[holder] <= 0 || !is_due {
+                    continue;
+                }
+                let mut takers = self.in_zone(*zone as u16).take(TAKERS_MAX);
+                let taker = takers.find(|(_, seat)| !self.draft.clashes(place, *seat));
+                drop(takers);
+                if let Some(taker) = taker {
+                    given[*zone] += 1;
+                    self.give(place, taker);
+                }
+            }
+        }
     }
 
     fn give(&mut self, place: usize, (turn, taker): (u64, u16)) {
