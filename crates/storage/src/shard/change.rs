@@ -1,7 +1,8 @@
 //! What a change did to a record, for those who keep sums over a partition's records.
 //!
-//! Invariant: adding up what changes say, after less before, gives the sums of all records that can be
-//! read, until a partition is dropped: then its sums are zero.
+//! Invariant: adding up what changes say, after less before, gives the sums of all records, as long as
+//! none is damaged: the change that replaces a damaged one does not know what that had added. The drop of
+//! a partition makes its sums zero.
 
 use jedlik_protocol::{Digest, StoredRecord};
 
