@@ -4,19 +4,25 @@
 //! Invariant: whatever is sent or read in pages here was granted by the budget first; each kind of work
 //! has its turn.
 
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use jedlik_antientropy::Exchange;
 use jedlik_handoff::{Budget, Foreground, Handoff};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
-use jedlik_protocol::admin::{BackgroundChange, BackgroundReport, HintReport, RepairReport};
+use jedlik_protocol::admin::{
+    BackgroundChange, BackgroundReport, HintReport, RepairReport, WorkKind,
+};
 
 use crate::Tuning;
+use crate::lane::{Errand, Lane, Task, With};
+use crate::moves::Moves;
 use crate::reaper::Reaper;
-use crate::repair::{Errand, Repairs, Turn, With};
+use crate::repair::{Repairs, Turn};
 use crate::replica::Replica;
 use crate::trees::Trees;
 
@@ -27,16 +33,13 @@ const WINDOW_MAX: u32 = 64;
 /// Steps a second that make one place in the window.
 const PACE_PER_PLACE: u32 = 50;
 
-/// A kind of background work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    Handoff,
-    Repair,
-    Reaping,
-}
-
-const WORKS: [(Work, &str); 3] =
-    [(Work::Handoff, "handoff"), (Work::Repair, "repair"), (Work::Reaping, "reaping")];
+/// The kinds of background work.
+const WORKS: [(WorkKind, &str); 4] = [
+    (WorkKind::Handoff, "handoff"),
+    (WorkKind::Repair, "repair"),
+    (WorkKind::Reaping, "reaping"),
+    (WorkKind::Transfer, "transfer"),
+];
 
 /// All background work of one shard.
 #[derive(Debug)]
@@ -45,8 +48,13 @@ pub(crate) struct Background {
     pub(crate) handoff: Handoff,
     pub(crate) trees: Trees,
     pub(crate) repairs: Repairs,
+    pub(crate) moves: Moves,
+    /// Counts exchanges, so that each has a number.
+    pub(crate) exchanges: u64,
     pub(crate) reaper: Reaper,
-    tuning: Tuning,
+    pub(crate) tuning: Tuning,
+    /// Kinds of work that an admin holds up.
+    paused: BTreeSet<WorkKind>,
     /// Whose turn it is.
     turn: usize,
     steps: [u64; WORKS.len()],
@@ -61,8 +69,11 @@ impl Background {
             handoff: Handoff::new(),
             trees: Trees::default(),
             repairs: Repairs::default(),
+            moves: Moves::default(),
+            exchanges: 0,
             reaper: Reaper::new(tuning.reap_after_us()),
             tuning,
+            paused: BTreeSet::new(),
             turn: 0,
             steps: [0; WORKS.len()],
             granted_us: None,
@@ -71,8 +82,14 @@ impl Background {
 
     /// When something is to be done without being asked.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        let rounds = (self.trees.owned().next().is_some()).then(|| self.repairs.due_us());
-        let due = [self.handoff.poll_timeout(), self.reaper.due_us(), rounds].into_iter().flatten();
+        let rounds = (!self.moves.owned.is_empty()).then(|| self.repairs.due_us());
+        let due = [
+            self.handoff.poll_timeout(),
+            self.reaper.due_us().filter(|_| self.is_allowed(WorkKind::Reaping)),
+            rounds,
+            self.moves.due_us().filter(|_| self.is_allowed(WorkKind::Transfer)),
+        ];
+        let due = due.into_iter().flatten();
         // What is due waits for the budget like everything else.
         let due = due.map(|due_us| self.granted_us.map_or(due_us, |at_us| due_us.max(at_us)));
         due.chain(self.granted_us).min().filter(|at_us| *at_us < u64::MAX)
@@ -85,11 +102,66 @@ impl Background {
             .map_or(0, |pace_per_s| (pace_per_s / PACE_PER_PLACE).clamp(1, WINDOW_MAX) as u16)
     }
 
+    /// Whether an admin does not hold it up.
+    fn is_allowed(&self, kind: WorkKind) -> bool {
+        !self.paused.contains(&kind)
+    }
+
+    /// Whether moving is held up.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.budget.report().paused || !self.is_allowed(WorkKind::Transfer)
+    }
+
     fn waits(&self, now_us: u64) -> bool {
-        self.handoff.has_delivery()
-            || self.repairs.is_busy()
-            || self.reaper.is_busy()
-            || self.reaper.due_us().is_some_and(|due_us| due_us <= now_us)
+        let due = |due_us: Option<u64>| due_us.is_some_and(|due_us| due_us <= now_us);
+        let waits = |kind| match kind {
+            WorkKind::Handoff => self.handoff.has_delivery(),
+            WorkKind::Repair => self.repairs.is_busy(),
+            WorkKind::Reaping => self.reaper.is_busy() || due(self.reaper.due_us()),
+            WorkKind::Transfer => self.moves.is_busy() || due(self.moves.due_us()),
+        };
+        WORKS.into_iter().any(|(kind, _)| self.is_allowed(kind) && waits(kind))
+    }
+
+    fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
+        core::iter::once(&mut self.repairs.lane).chain(&mut self.moves.lanes)
+    }
+
+    /// The lane that has the exchange of this number under way.
+    pub(crate) fn lane(&mut self, exchange: u64) -> Option<&Lane> {
+        self.lanes().find(|lane| lane.runs(exchange)).map(|lane| &*lane)
+    }
+
+    /// The exchange of this number, while it is under way.
+    pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
+        self.lanes().find_map(|lane| lane.exchange(wanted))
+    }
+
+    /// The peer of an exchange has to read its records first.
+    pub(crate) fn put_off(&mut self, exchange: u64) {
+        self.lanes().for_each(|lane| lane.put_off(exchange));
+    }
+
+    /// A page of a partition's records has been taken in.
+    pub(crate) fn page_read(&mut self, partition: Partition) {
+        let reading = self.lanes().find(|lane| lane.reads(partition).is_some());
+        if let Some(lane) = reading {
+            lane.page_read();
+        }
+    }
+
+    /// A page could not be read: the errand comes again later.
+    pub(crate) fn page_failed(&mut self, now_us: u64, partition: Partition) {
+        if let Some(errand) = self.repairs.lane.reads(partition) {
+            return self.repairs.page_failed(now_us, errand);
+        }
+        let lane = self.moves.lanes.iter_mut().find(|lane| lane.reads(partition).is_some());
+        if let Some(lane) = lane
+            && let Some(errand) = lane.errand()
+        {
+            lane.clear();
+            self.moves.rest(now_us, errand);
+        }
     }
 }
 
@@ -101,8 +173,8 @@ impl Replica {
         self.background.handoff.handle_timeout(now_us);
         self.follow_handoff();
         if self.background.repairs.due_us() <= now_us {
-            let Background { repairs, trees, tuning, .. } = &mut self.background;
-            repairs.plan(now_us, trees, tuning);
+            let Background { repairs, moves, trees, tuning, .. } = &mut self.background;
+            repairs.plan(now_us, &moves.owned, trees, tuning);
         }
         for _ in 0..STEPS_A_TURN {
             self.background.granted_us = None;
@@ -127,10 +199,14 @@ impl Replica {
         let first = self.background.turn;
         for offset in 0..WORKS.len() {
             let turn = (first + offset) % WORKS.len();
+            if !self.background.is_allowed(WORKS[turn].0) {
+                continue;
+            }
             let taken = match WORKS[turn].0 {
-                Work::Handoff => self.deliver_next(now),
-                Work::Repair => self.repair_next(now, view),
-                Work::Reaping => self.reap_next(now),
+                WorkKind::Handoff => self.deliver_next(now),
+                WorkKind::Repair => self.repair_next(now, view),
+                WorkKind::Reaping => self.reap_next(now),
+                WorkKind::Transfer => self.move_next(now, view),
             };
             if taken {
                 self.background.budget.take(now.mono_us, 1);
@@ -155,64 +231,77 @@ impl Replica {
         if view.layout_version() == 0 {
             return;
         }
+        self.release_hints_for_others(now, view);
         let before = before.filter(|before| before.layout_version() > 0);
-        let moved = before.as_ref().is_none_or(|before| {
-            before.layout() != view.layout()
-                || before.other_replica_counts() != view.other_replica_counts()
-        });
-        if moved {
-            let owned = self.owned(view);
-            if before.is_some() {
-                self.background.trees.distrust();
-            }
-            self.background.trees.own(&owned);
-            self.background.repairs.restart();
-        } else if let Some(before) = before {
-            let back = view.members().map(|member| member.node);
-            let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
-            for node in back.collect::<Vec<_>>() {
-                self.compare_with(node, view);
-            }
+        let another = before.as_ref().is_some_and(|before| before.layout_id() != view.layout_id());
+        if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
+            self.follow_owners(now, before.as_deref(), view);
         }
+        if another {
+            self.restart_operations(now);
+        }
+        let Some(before) = before else { return };
+        let back = view.members().map(|member| member.node);
+        let back = back.filter(|node| view.is_alive(*node) && !before.is_alive(*node));
+        for node in back.collect::<Vec<_>>() {
+            self.compare_with(node, view);
+        }
+        self.background.moves.wake_all();
     }
 
-    /// The partitions of this shard that this node owns for some N.
-    fn owned(&self, view: &View) -> Vec<Partition> {
-        let most = view.replica_counts().last().copied().unwrap_or(0);
-        let shards = u32::from(self.config.shards.max(1));
-        let mine = |partition: &Partition| {
-            let owners = view.preference_list(*partition).iter().take(usize::from(most));
-            partition.0 % shards == u32::from(self.config.shard)
-                && owners.into_iter().any(|node| *node == self.config.me)
+    /// This shard owns other partitions now, or others own them with it.
+    fn follow_owners(&mut self, now: Now, before: Option<&View>, view: &View) {
+        let counts = |view: &View| -> Vec<(Vec<u8>, u8)> {
+            let other = view.other_replica_counts();
+            other.into_iter().map(|(bucket, n)| (bucket.to_vec(), n)).collect()
         };
-        view.partitions().partitions().filter(mine).collect()
+        let recounted = before.is_some_and(|before| counts(before) != counts(view));
+        if recounted {
+            self.background.trees.distrust();
+        }
+        self.follow_layouts(now, before, view);
+        // What moves is compared on its way; what stays has its turn in the rounds.
+        if before.is_none() || recounted {
+            self.background.repairs.restart();
+        }
     }
 
     /// A node is back: what it may have missed is found soon.
     fn compare_with(&mut self, node: NodeId, view: &View) {
         let most = view.replica_counts().last().copied().unwrap_or(0);
-        let shared = |partition: &Partition| {
-            view.preference_list(*partition).iter().take(usize::from(most)).any(|n| *n == node)
-        };
-        let errand = |partition| Errand { partition, scrub: false, with: With::One(node) };
-        let owned: Vec<_> = self.background.trees.owned().filter(shared).map(errand).collect();
+        let shared = |partition: &Partition| view.owners(*partition, most).contains(&node);
+        let task = Task::Compare { with: With::One(node), scrub: false };
+        let errand = |partition| Errand { partition, task };
+        let owned = self.background.moves.owned.iter().copied();
+        let owned: Vec<_> = owned.filter(shared).map(errand).collect();
         self.background.repairs.add(Turn::First, owned.into_iter());
     }
 
     /// An admin wants partitions read and compared.
     pub(crate) fn handle_repair(&mut self, partition: Option<Partition>) {
         let wanted = |owned: &Partition| partition.is_none_or(|partition| partition == *owned);
-        let errand = |partition| Errand { partition, scrub: true, with: With::All };
-        let owned: Vec<_> = self.background.trees.owned().filter(wanted).map(errand).collect();
+        let task = Task::Compare { with: With::All, scrub: true };
+        let errand = |partition| Errand { partition, task };
+        let owned = self.background.moves.owned.iter().copied();
+        let owned: Vec<_> = owned.filter(wanted).map(errand).collect();
         self.background.repairs.add(Turn::First, owned.into_iter());
     }
 
     pub(crate) fn handle_background_change(&mut self, now: Now, change: BackgroundChange) {
-        let Background { budget, tuning, .. } = &mut self.background;
-        match change.paused {
-            Some(true) => budget.pause(),
-            Some(false) => budget.resume(),
-            None => {}
+        let Background { budget, tuning, paused, .. } = &mut self.background;
+        match (change.paused, change.work) {
+            (Some(true), None) => budget.pause(),
+            (Some(false), None) => {
+                budget.resume();
+                paused.clear();
+            }
+            (Some(true), Some(kind)) => {
+                paused.insert(kind);
+            }
+            (Some(false), Some(kind)) => {
+                paused.remove(&kind);
+            }
+            (None, _) => {}
         }
         let settings = &mut tuning.budget;
         settings.limit_per_s = change.limit_per_s.unwrap_or(settings.limit_per_s);
@@ -245,6 +334,7 @@ impl Replica {
         let steps = WORKS.iter().zip(self.background.steps);
         BackgroundReport {
             paused: budget.paused,
+            paused_kinds: self.background.paused.iter().copied().collect(),
             limit_per_s: budget.limit_per_s,
             slowdown_percent: budget.slowdown_percent,
             pace_per_s: budget.pace_per_s,

@@ -4,26 +4,29 @@
 
 use alloc::vec::Vec;
 
-use jedlik_antientropy::ExchangeOutput;
+use jedlik_antientropy::{Direction, ExchangeOutput};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::ErrorCode;
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{Page, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
-use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
-use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
-use crate::repair::RepairStep;
+use crate::background::Background;
+use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFault};
+use crate::lane::{Lane, LaneStep, Task};
+use crate::pending::{ExchangeStep, HoldFor, PeerCall, Purpose, Ticket};
 use crate::replica::Replica;
 use crate::trees::Change;
 
 /// What one hash or digest takes in a message; each question for hashes names one.
 const HASH_BYTES: usize = 8;
 /// Records in one page of a reading.
-const READING_RECORDS: u32 = 64;
+pub(crate) const READING_RECORDS: u32 = 64;
+/// Bytes of a range that count as one step of the budget.
+const STEP_BYTES: usize = 64 << 10;
 /// Records in one page of a listing.
 const LISTING_RECORDS: u32 = 1_024;
 
@@ -41,25 +44,35 @@ pub(crate) struct Listing {
 impl Replica {
     /// Takes the next step of reading or comparing; false if there is none now.
     pub(crate) fn repair_next(&mut self, now: Now, view: &View) -> bool {
-        let repairs = &mut self.background.repairs;
-        let Some(step) = repairs.step(now.mono_us, &mut self.background.trees, view) else {
-            return false;
-        };
+        let Background { repairs, moves, trees, exchanges, .. } = &mut self.background;
+        let around = (moves.lanes.as_slice(), view);
+        let Some(step) = repairs.step(now.mono_us, trees, exchanges, around) else { return false };
         match step {
-            RepairStep::ReadPage { partition, after } => {
-                let ticket = self.pending.ticket(Ticket::Reading { partition });
-                let limit = READING_RECORDS;
-                let range = RangeRequest { partition, bucket: None, span: None, after, limit };
-                self.emit(Output::Range { ticket, range });
+            LaneStep::ReadPage { partition, reading, after } => {
+                self.read_page(partition, reading, after);
             }
-            RepairStep::Exchange { id, peer, partition, n, output } => {
+            LaneStep::Exchange { id, peer, partition, n, output } => {
                 self.exchange_step(now, (id, peer), (partition, n), output);
             }
+            LaneStep::Choose(_) | LaneStep::Ended(_) | LaneStep::Done { .. } => {}
         }
         true
     }
 
-    fn exchange_step(
+    /// Reads the next page of a partition whose tree is being made.
+    pub(crate) fn read_page(
+        &mut self,
+        partition: Partition,
+        reading: u64,
+        after: Option<PlacedKey>,
+    ) {
+        let ticket = self.pending.ticket(Ticket::Reading { partition, reading });
+        let limit = READING_RECORDS;
+        let range = RangeRequest { partition, bucket: None, span: None, after, limit };
+        self.emit(Output::Range { ticket, range });
+    }
+
+    pub(crate) fn exchange_step(
         &mut self,
         now: Now,
         (id, peer): (u64, NodeId),
@@ -74,6 +87,10 @@ impl Replica {
             ExchangeOutput::AskDigests { first_leaf, last_leaf, after } => (
                 ExchangeStep::Digests { first_leaf },
                 PeerRequest::Digests { partition, n, first_leaf, last_leaf, after },
+            ),
+            ExchangeOutput::Fetch { first_leaf, last_leaf, after } => (
+                ExchangeStep::Fetch { first_leaf },
+                PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after },
             ),
             ExchangeOutput::Pull { key, known } => {
                 (ExchangeStep::Pull { key: key.clone(), known }, PeerRequest::Read { key, known })
@@ -102,11 +119,14 @@ impl Replica {
     pub(crate) fn handle_reading(
         &mut self,
         now: Now,
-        partition: Partition,
+        (partition, reading): (Partition, u64),
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
-        let Ok(page) = result else { return self.background.repairs.page_failed(now.mono_us) };
+        if self.background.trees.reading(partition).is_none_or(|(number, _)| number != reading) {
+            return;
+        }
+        let Ok(page) = result else { return self.background.page_failed(now.mono_us, partition) };
         let damaged = page.damaged.len() as u64;
         self.background.repairs.report_mut().damaged += damaged;
         for _ in 0..damaged {
@@ -117,13 +137,13 @@ impl Replica {
         }
         let changes = page.records.iter().map(|(key, stored)| {
             let n = view.bucket(key.key.bucket()).n;
-            Change::new(view.partitions(), key, n, None, Some(stored.record.digest()))
+            Change::new(view.partitions(), key, n, None, Some(footprint(&stored.record)))
         });
         let trees = &mut self.background.trees;
         if trees.read(now.mono_us, partition, changes, page.until) {
             self.background.repairs.report_mut().trees_corrected += 1;
         }
-        self.background.repairs.page_read();
+        self.background.page_read(partition);
     }
 
     fn list(&mut self, listing: Listing) {
@@ -139,7 +159,7 @@ impl Replica {
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
-        let Some(exchange) = self.background.repairs.exchange(listing.id) else { return };
+        let Some(exchange) = self.background.exchange(listing.id) else { return };
         let Ok(page) = result else { return exchange.handle_failure() };
         let until = page.until.clone();
         listing.digests.extend(digests(page, &view, listing.n));
@@ -158,11 +178,17 @@ impl Replica {
         key: Key,
         result: Result<Holding, StorageFault>,
     ) {
-        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        let Some(exchange) = self.background.exchange(id) else { return };
         match result.map(|holding| holding.record) {
             Ok(Some(stored)) => {
                 let record = stored.record;
-                self.background.repairs.report_mut().bytes += record.bytes().len() as u64;
+                let bytes = record.bytes().len() as u64;
+                if exchange.direction() == Direction::Push {
+                    let moved = &mut self.background.moves.moved;
+                    moved.sent_records += 1;
+                    moved.sent_bytes += bytes;
+                }
+                self.background.repairs.report_mut().bytes += bytes;
                 let step = ExchangeStep::Push { key: key.clone() };
                 let request = PeerRequest::Deliver { key, record };
                 self.call(now, peer, Purpose::Exchange { id, step }, request);
@@ -182,9 +208,12 @@ impl Replica {
     ) {
         let Some(view) = &self.view else { return };
         let (cluster, partitions) = (self.config.cluster, view.partitions());
-        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        let Some(exchange) = self.background.exchange(id) else { return };
         let mut bytes = 0;
         match (step, response) {
+            (ExchangeStep::Fetch { first_leaf }, PeerResponse::Page(page)) => {
+                return self.merge_page(now, (id, first_leaf), page);
+            }
             (ExchangeStep::Hashes { branch }, PeerResponse::Same) => {
                 bytes = HASH_BYTES;
                 exchange.handle_same(branch);
@@ -225,9 +254,14 @@ impl Replica {
             (ExchangeStep::Hashes { .. }, PeerResponse::Refused(failure))
                 if failure.code == ErrorCode::NotReady =>
             {
-                self.background.repairs.put_off(id);
+                self.background.put_off(id);
             }
-            (ExchangeStep::Hashes { .. } | ExchangeStep::Digests { .. }, _) => {
+            (
+                ExchangeStep::Hashes { .. }
+                | ExchangeStep::Digests { .. }
+                | ExchangeStep::Fetch { .. },
+                _,
+            ) => {
                 exchange.handle_failure();
             }
         }
@@ -236,7 +270,7 @@ impl Replica {
 
     /// A call of an exchange that will not be answered.
     pub(crate) fn handle_exchange_lost(&mut self, id: u64, call: &PeerCall) {
-        let Some(exchange) = self.background.repairs.exchange(id) else { return };
+        let Some(exchange) = self.background.exchange(id) else { return };
         match &call.purpose {
             Purpose::Exchange {
                 step: ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key },
@@ -258,8 +292,15 @@ impl Replica {
         self.notice_dead(now, &placed, &record, &view);
         let theirs = record.digest();
         let ticket = self.pending.ticket(Ticket::Pulled { id, key, theirs });
+        let taken_over = self.background.lane(id).is_some_and(is_takeover);
+        if taken_over {
+            let moved = &mut self.background.moves.moved;
+            moved.received_records += 1;
+            moved.received_bytes += record.bytes().len() as u64;
+        }
         let record = StoredRecord { local: None, record };
-        let durability = Durability::Written;
+        // Whoever says that it is ready has all of it on disk.
+        let durability = if taken_over { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
                 self.emit(Output::Revise { ticket, key: placed, expected, record: Some(record) });
@@ -276,17 +317,78 @@ impl Replica {
         own: Option<Digest>,
         theirs: Digest,
     ) {
-        if let Some(exchange) = self.background.repairs.exchange(id) {
+        if let Some(exchange) = self.background.exchange(id) {
             exchange.handle_pulled(key, own, theirs);
         }
     }
 
     /// Storage has not.
     pub(crate) fn handle_not_merged(&mut self, id: u64, key: &Key) {
-        if let Some(exchange) = self.background.repairs.exchange(id) {
+        if let Some(exchange) = self.background.exchange(id) {
             exchange.handle_record_failure(key);
         }
     }
+
+    /// A page of a range: its records are merged and synced together.
+    fn merge_page(&mut self, now: Now, (id, first_leaf): (u64, u16), page: Page) {
+        let Some(view) = self.view.clone() else { return };
+        let (cluster, partitions) = (self.config.cluster, view.partitions());
+        let Some(exchange) = self.background.exchange(id) else { return };
+        let partition = exchange.partition();
+        let place = |key: Key| PlacedKey::new(cluster, partitions, key);
+        let records = page.records.into_iter().map(|(key, record)| (place(key), record));
+        let records: Vec<(PlacedKey, EncodedRecord)> = records.collect();
+        // A record of another partition would be merged by a shard that does not own it.
+        if records.iter().any(|(key, _)| key.partition != partition) {
+            return exchange.handle_failure();
+        }
+        exchange.handle_page(first_leaf, records.len() as u32, page.until);
+        let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
+        self.count_fetched(now, id, records.len(), bytes);
+        if records.is_empty() {
+            return self.handle_page_merged(id, first_leaf, true);
+        }
+        let whose = HoldFor::Page { exchange: id, first_leaf };
+        let group = self.pending.hold(records.len(), whose);
+        for (key, record) in records {
+            self.notice_dead(now, &key, &record, &view);
+            let ticket = self.pending.ticket(Ticket::Fetched { group });
+            let record = StoredRecord { local: None, record };
+            let durability = Durability::Synced;
+            self.emit(Output::Apply { ticket, key, record, durability });
+        }
+    }
+
+    fn count_fetched(&mut self, now: Now, id: u64, records: usize, bytes: usize) {
+        self.background.repairs.report_mut().bytes += bytes as u64;
+        if self.background.lane(id).is_some_and(is_takeover) {
+            let moved = &mut self.background.moves.moved;
+            moved.received_records += records as u64;
+            moved.received_bytes += bytes as u64;
+        }
+        // The page was granted as one step; what it weighs is known only now.
+        let steps = (bytes / STEP_BYTES) as u32;
+        self.background.budget.take(now.mono_us, steps);
+    }
+
+    /// All records of a page are on disk, or one of them could not be.
+    pub(crate) fn handle_page_merged(&mut self, id: u64, first_leaf: u16, merged: bool) {
+        let Some(exchange) = self.background.exchange(id) else { return };
+        if merged {
+            exchange.handle_page_merged(first_leaf);
+        } else {
+            exchange.handle_failure();
+        }
+    }
+}
+
+fn is_takeover(lane: &Lane) -> bool {
+    lane.errand().is_some_and(|errand| errand.task == Task::TakeOver)
+}
+
+/// What a tree is told of a record.
+fn footprint(record: &EncodedRecord) -> Footprint {
+    Footprint { digest: record.digest(), bytes: record.bytes().len() as u32 }
 }
 
 /// The digests of those records of a page whose buckets have this N.

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_membership::View;
 use jedlik_protocol::admin::{AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::peer::{
@@ -14,7 +15,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, Re
 use jedlik_vclock::Content;
 
 use crate::io::{Holding, Output, StorageFault};
-use crate::pending::{Asker, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
 use crate::replica::{CALL_LIMIT_US, Operation, Replica};
 
 /// An explanation that is being gathered.
@@ -51,16 +52,16 @@ impl Replica {
             Err(failure) => return self.refuse(asker, failure),
         };
         let key = PlacedKey::new(self.config.cluster, view.partitions(), key);
-        let left = view.preference_list(key.partition).to_vec();
+        let left = holders(&view, &key);
         let id = self.pending.operation();
         for node in left.iter().copied() {
             if node == self.config.me {
-                let durability = Durability::Buffered;
-                let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
+                let (caller, durability) = (Caller::of(id), Durability::Buffered);
+                let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                 self.emit(Output::Load { ticket, key: key.clone() });
             } else {
                 let request = PeerRequest::Inspect { key: key.key.clone() };
-                self.call(now, node, Purpose::Operation(id), request);
+                self.call(now, node, Purpose::Operation(Caller::of(id)), request);
             }
         }
         let deadline_us = now.mono_us + CALL_LIMIT_US;
@@ -103,7 +104,8 @@ impl Replica {
                 alive: view.is_alive(*node),
                 holds: found.remove(node),
             };
-            let list = view.preference_list(key.partition).iter().enumerate();
+            let list = holders(&view, &key);
+            let list = list.iter().enumerate();
             let explanation = Explanation {
                 position: key.position,
                 partition: key.partition,
@@ -116,6 +118,18 @@ impl Replica {
         }
         (None, None)
     }
+}
+
+/// Whoever may hold something of the key: the preference list, then older ones that still count.
+fn holders(view: &View, key: &PlacedKey) -> Vec<NodeId> {
+    let n = view.bucket(key.key.bucket()).n;
+    let mut nodes: Vec<NodeId> = Vec::new();
+    for node in view.owner_lists(key.partition, n).into_iter().flatten() {
+        if !nodes.contains(node) {
+            nodes.push(*node);
+        }
+    }
+    nodes
 }
 
 /// All that is held of a key, without values.

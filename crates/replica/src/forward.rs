@@ -12,7 +12,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 
 use crate::Counter;
-use crate::pending::{Asker, OperationId, Purpose};
+use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::replica::{Operation, Replica};
 
 /// How long a node may be silent before the next one is asked as well. Far more than a busy disk takes,
@@ -141,7 +141,7 @@ impl Replica {
                 }
                 Some(owner) => {
                     let request = PeerRequest::Forward(forward.request.clone());
-                    self.call(now, owner, Purpose::Operation(id), request);
+                    self.call(now, owner, Purpose::Operation(Caller::of(id)), request);
                     forward.under_way += 1;
                     Step::Asked
                 }

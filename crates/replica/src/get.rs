@@ -1,8 +1,9 @@
 //! Gets: any node coordinates one, with what it holds itself where it is among those to be asked.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
-use jedlik_coordinator::{Get, GetOutput, Needs, ReadPlan, RepairCause};
+use jedlik_coordinator::{GetChain, GetChainOutput, Needs, ReadPlan, RepairCause, RequestId};
 use jedlik_handoff::Foreground;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
@@ -15,48 +16,74 @@ use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
 use crate::held::merged;
 use crate::io::{Holding, Output, StorageFault};
-use crate::pending::{Asker, HoldFor, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// A get under way.
 #[derive(Debug)]
 pub(crate) struct GetOperation {
-    pub(crate) machine: Get,
+    pub(crate) machine: GetChain,
     asker: Asker,
+    request: GetRequest,
     key: PlacedKey,
     props: BucketProps,
     started_us: u64,
+    answered: bool,
 }
 
 impl GetOperation {
-    pub(crate) fn handle_answer(&mut self, now: Now, from: NodeId, response: PeerResponse) {
+    pub(crate) fn handle_answer(&mut self, now: Now, to: RequestId, response: PeerResponse) {
         match response {
-            PeerResponse::Read(record) => self.machine.handle_record(now.mono_us, from, record),
-            PeerResponse::Same => self.machine.handle_same(now.mono_us, from),
-            _ => self.machine.handle_failure(now.mono_us, from),
+            PeerResponse::Read(record) => self.machine.handle_record(now.mono_us, to, record),
+            PeerResponse::Same => self.machine.handle_same(now.mono_us, to),
+            _ => self.machine.handle_failure(now.mono_us, to),
         }
     }
 }
 
 impl Replica {
     pub(crate) fn start_get(&mut self, now: Now, asker: Asker, request: GetRequest) {
-        match self.plan_get(now, request) {
-            Ok((key, props, plan)) => {
-                self.count(Counter::Gets);
-                let machine = Get::new(now.mono_us, plan);
-                let started_us = now.mono_us;
-                let get = GetOperation { machine, asker, key, props, started_us };
-                self.run(now, Operation::Get(get));
-            }
-            Err(failure) => self.refuse(asker, failure),
+        self.count(Counter::Gets);
+        let deadline_us = deadline_us(now.mono_us, request.timeout_ms);
+        let started = deadline_us.and_then(|by_us| self.begin_get(now, asker, request, by_us));
+        if let Err(failure) = started {
+            self.refuse(asker, failure);
+        }
+    }
+
+    fn begin_get(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        request: GetRequest,
+        deadline_us: u64,
+    ) -> Result<(), Failure> {
+        let (key, props, plans) = self.plan_get(now, &request, deadline_us)?;
+        let machine = GetChain::new(now.mono_us, &plans);
+        let (started_us, answered) = (now.mono_us, false);
+        let get = GetOperation { machine, asker, request, key, props, started_us, answered };
+        self.run(now, Operation::Get(get));
+        Ok(())
+    }
+
+    /// The layout is another: what was not answered begins anew under it, with the time that is left.
+    pub(crate) fn restart_get(&mut self, now: Now, get: GetOperation) {
+        if get.answered {
+            return;
+        }
+        let GetOperation { asker, request, started_us, .. } = get;
+        let deadline_us = started_us + u64::from(request.timeout_ms) * 1_000;
+        if let Err(failure) = self.begin_get(now, asker, request, deadline_us) {
+            self.refuse(asker, failure);
         }
     }
 
     fn plan_get(
         &self,
         now: Now,
-        request: GetRequest,
-    ) -> Result<(PlacedKey, BucketProps, ReadPlan), Failure> {
+        request: &GetRequest,
+        deadline_us: u64,
+    ) -> Result<(PlacedKey, BucketProps, Vec<ReadPlan>), Failure> {
         let view = self.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
         let n = resolve_n(request.n, props.n)?;
@@ -65,9 +92,9 @@ impl Replica {
             primaries: resolve("pr", request.pr, props.pr, n, 0)?,
             synced: 0,
         };
-        let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key);
-        let (primaries, fallbacks) = self.targets(&view, key.partition, n);
-        let plan = ReadPlan {
+        let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
+        let sets = self.owner_sets(&view, key.partition, n).into_iter();
+        let plan = |(primaries, fallbacks)| ReadPlan {
             me: self.config.me,
             primaries,
             fallbacks,
@@ -75,9 +102,9 @@ impl Replica {
             hedge_after_us: self.usual_read.get_us(),
             silent_after_us: SILENT_AFTER_US.max(2 * self.usual_read.get_us()),
             repair_until_us: self.ages.until_us(now),
-            deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
+            deadline_us,
         };
-        Ok((key, props, plan))
+        Ok((key, props, sets.map(plan).collect()))
     }
 
     pub(crate) fn drive_get(
@@ -88,17 +115,19 @@ impl Replica {
     ) -> (Option<Operation>, Option<u64>) {
         while let Some(output) = get.machine.poll_output() {
             match output {
-                GetOutput::ReadLocal => {
-                    let durability = Durability::Buffered;
-                    let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
+                GetChainOutput::ReadLocal { request } => {
+                    let (caller, durability) =
+                        (Caller { operation: id, request }, Durability::Buffered);
+                    let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     self.emit(Output::Load { ticket, key: get.key.clone() });
                 }
-                GetOutput::Read { node, known } => {
+                GetChainOutput::Read { request, node, known } => {
+                    let purpose = Purpose::Operation(Caller { operation: id, request });
                     let key = get.key.key.clone();
-                    let request = PeerRequest::Read { key, known };
-                    self.call(now, node, Purpose::Operation(id), request);
+                    self.call(now, node, purpose, PeerRequest::Read { key, known });
                 }
-                GetOutput::Answer(result) => {
+                GetChainOutput::Answer(result) => {
+                    get.answered = true;
                     self.observe(now, Foreground::Get, get.started_us);
                     let response = match result {
                         Ok(record) => self.found(now, &get, record.as_ref()),
@@ -106,14 +135,14 @@ impl Replica {
                     };
                     self.answer(get.asker, response);
                 }
-                GetOutput::Repair { node, stands_in_for, record, cause } => {
+                GetChainOutput::Repair { node, stands_in_for, record, cause } => {
                     self.count(match cause {
                         RepairCause::Missing => Counter::ReadRepairsMissing,
                         RepairCause::Stale => Counter::ReadRepairsStale,
                     });
                     self.repair(now, (node, stands_in_for), &get.key, record);
                 }
-                GetOutput::Hedged => self.count(Counter::Hedges),
+                GetChainOutput::Hedged => self.count(Counter::Hedges),
             }
         }
         let wake_us = get.machine.poll_timeout();
@@ -182,17 +211,18 @@ impl Replica {
     pub(crate) fn get_own(
         &mut self,
         now: Now,
-        id: OperationId,
+        Caller { operation, request }: Caller,
         result: Result<Holding, StorageFault>,
     ) {
         let result = self.noticed(result);
-        let me = self.config.me;
-        if let Some(Operation::Get(GetOperation { machine, .. })) = self.operations.get_mut(&id) {
+        if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
             match result {
-                Ok(holding) => machine.handle_record(now.mono_us, me, merged(holding)),
-                Err(_) => machine.handle_failure(now.mono_us, me),
+                Ok(holding) => {
+                    get.machine.handle_record(now.mono_us, request, merged(holding));
+                }
+                Err(_) => get.machine.handle_failure(now.mono_us, request),
             }
-            self.drive(now, id);
+            self.drive(now, operation);
         }
     }
 }

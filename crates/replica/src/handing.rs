@@ -4,11 +4,13 @@
 //! its inputs. Invariant: every delivery and every release is answered once.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use jedlik_handoff::{Delivery, HandoffOutput, HintTotals};
 use jedlik_hashing::NodeId;
+use jedlik_membership::View;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Now, PlacedKey};
+use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::io::{HintPage, Output, StorageFault};
@@ -22,11 +24,60 @@ impl Replica {
             return false;
         };
         let Delivery { target, key, record } = delivery;
+        if !self.is_for_its_owner(target, &key) {
+            self.adopt(target, key, record);
+            return true;
+        }
         let request = PeerRequest::Deliver { key: key.key.clone(), record };
         self.call(now, target, Purpose::Delivery(key), request);
         // Under a planted bug a hint is released as it is sent.
         self.follow_handoff();
         true
+    }
+
+    /// Whether a hint's target still owns its key; a node that is to leave counts on nobody's return.
+    fn is_for_its_owner(&self, target: NodeId, key: &PlacedKey) -> bool {
+        let Some(view) = &self.view else { return true };
+        let n = view.bucket(key.key.bucket()).n;
+        view.owners(key.partition, n).contains(&target) && view.is_alive(target)
+    }
+
+    /// A hint whose target owns its key no more becomes a record of this node, which is handed on to the
+    /// present owners as every record is that its holder does not own.
+    fn adopt(&mut self, target: NodeId, key: PlacedKey, record: EncodedRecord) {
+        let ticket = self.pending.ticket(Ticket::Adopted { target, key: key.clone() });
+        let record = StoredRecord { local: None, record };
+        self.emit(Output::Apply { ticket, key, record, durability: Durability::Synced });
+    }
+
+    pub(crate) fn handle_adopted(
+        &mut self,
+        now: Now,
+        target: NodeId,
+        key: &PlacedKey,
+        result: Result<(), StorageFault>,
+    ) {
+        match result {
+            Ok(()) => {
+                let window = self.background.window();
+                self.background.handoff.handle_delivered(now.mono_us, target, key, window);
+                self.follow_handoff();
+            }
+            Err(fault) => self.fail_delivery(now, target, key, fault.failure().message),
+        }
+    }
+
+    /// Hints for nodes that are no members any more are taken up at once; and so are all of them by a node
+    /// that leaves.
+    pub(crate) fn release_hints_for_others(&mut self, now: Now, view: &View) {
+        let leaves = view.gone(self.config.me).is_some();
+        let handoff = &mut self.background.handoff;
+        for target in handoff.targets().collect::<Vec<_>>() {
+            let is_member = view.members().any(|member| member.node == target);
+            if leaves || !is_member {
+                handoff.handle_up(now.mono_us, target);
+            }
+        }
     }
 
     /// Has storage do what the machine wants of it.
@@ -47,6 +98,9 @@ impl Replica {
 
     pub(crate) fn handle_hint_totals(&mut self, now: Now, target: NodeId, totals: HintTotals) {
         self.background.handoff.handle_totals(now.mono_us, target, totals);
+        if let Some(view) = self.view.clone() {
+            self.release_hints_for_others(now, &view);
+        }
         self.follow_handoff();
     }
 

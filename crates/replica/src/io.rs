@@ -11,7 +11,7 @@ use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    Blob, ClusterId, Digest, Durability, Incarnation, LayoutVersion, PlacedKey, StoredRecord,
+    Blob, ClusterId, Digest, Durability, Incarnation, LayoutId, PlacedKey, StoredRecord,
 };
 
 use crate::Counter;
@@ -79,7 +79,7 @@ pub enum Input {
         /// The driver's name for whoever waits for the answer.
         reply: u64,
         /// The layout under which it was sent.
-        layout: LayoutVersion,
+        layout: LayoutId,
         /// This node's clock as the sender last heard it.
         heard: u64,
         /// What is asked.
@@ -115,13 +115,13 @@ pub enum Input {
         ticket: u64,
         /// Which.
         key: PlacedKey,
-        /// The record's digest before; `None` if there was none that could be read.
-        before: Option<Digest>,
-        /// Its digest now; `None` if there is none.
-        after: Option<Digest>,
+        /// The record before; `None` if there was none that could be read.
+        before: Option<Footprint>,
+        /// The record now; `None` if there is none.
+        after: Option<Footprint>,
     },
-    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`] or [`Output::Revise`],
-    /// once it is as durable as was asked.
+    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`] or
+    /// [`Output::Drop`], once it is as durable as was asked.
     Applied {
         /// From the output.
         ticket: u64,
@@ -134,6 +134,13 @@ pub enum Input {
         ticket: u64,
         /// The page.
         result: Result<RangeResult, StorageFault>,
+    },
+    /// Storage answers [`Output::Survey`].
+    Surveyed {
+        /// From the output.
+        ticket: u64,
+        /// Those that hold a record.
+        result: Result<Vec<Partition>, StorageFault>,
     },
     /// Storage answers [`Output::Hints`].
     HintPage {
@@ -153,6 +160,15 @@ pub enum Input {
     SetBackground(BackgroundChange),
     /// The time of `poll_timeout` has come.
     Timeout,
+}
+
+/// What a record is known by in a hash tree, and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Of the whole record.
+    pub digest: Digest,
+    /// The length of its encoding.
+    pub bytes: u32,
 }
 
 /// All that storage holds of one key.
@@ -280,6 +296,21 @@ pub enum Output {
         /// What is to be there.
         record: Option<StoredRecord>,
     },
+    /// Drop every record of a partition, and answer when that is on disk. Loads show none from now on, and
+    /// what is applied later stays.
+    Drop {
+        /// For the answer.
+        ticket: u64,
+        /// Which.
+        partition: Partition,
+    },
+    /// Tell which of these partitions hold a record.
+    Survey {
+        /// For the answer.
+        ticket: u64,
+        /// Which.
+        partitions: Vec<Partition>,
+    },
     /// Read some of the hints for a node, the oldest first.
     Hints {
         /// For the answer.
@@ -307,7 +338,7 @@ pub enum Output {
         /// For the answer.
         id: u64,
         /// The layout under which it is sent.
-        layout: LayoutVersion,
+        layout: LayoutId,
         /// The peer's clock as last heard.
         heard: u64,
         /// What is asked.
@@ -335,6 +366,18 @@ pub enum Output {
         node: NodeId,
         /// Whether it answered.
         answered: bool,
+    },
+    /// Under this layout this node holds all of a partition that older owners do: to be gossiped.
+    Ready {
+        /// Which.
+        layout: LayoutId,
+        /// What.
+        partition: Partition,
+    },
+    /// Of this node and a peer one knows a newer layout: have them gossip, now.
+    Behind {
+        /// With whom.
+        node: NodeId,
     },
     /// Something happened that is worth counting.
     Count(Counter),

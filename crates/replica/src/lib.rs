@@ -18,8 +18,11 @@ mod get;
 mod handing;
 mod held;
 mod io;
+mod lane;
 mod latency;
 mod mint;
+mod moves;
+mod moving;
 mod pending;
 mod put;
 mod reaper;
@@ -35,7 +38,8 @@ mod wakes;
 pub use answer::version_tag;
 pub use counter::Counter;
 pub use io::{
-    Config, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult, StorageFault, Tuning,
+    Config, Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult,
+    StorageFault, Tuning,
 };
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
 pub use replica::Replica;

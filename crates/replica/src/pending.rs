@@ -5,6 +5,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use jedlik_coordinator::RequestId;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
@@ -26,11 +27,26 @@ pub(crate) enum Asker {
     Peer(u64),
 }
 
+/// A machine that waits for an answer, and which of its requests it is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) operation: OperationId,
+    /// The first for a machine that can tell by the node.
+    pub(crate) request: RequestId,
+}
+
+impl Caller {
+    /// A machine that can tell by the node what was answered.
+    pub(crate) fn of(operation: OperationId) -> Self {
+        Self { operation, request: RequestId(0) }
+    }
+}
+
 /// What a request to a peer is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A machine waits for the answer.
-    Operation(OperationId),
+    Operation(Caller),
     /// Nobody does.
     Nobody,
     /// A hint is being delivered.
@@ -46,6 +62,7 @@ pub(crate) enum Purpose {
 pub(crate) enum ExchangeStep {
     Hashes { branch: Option<u8> },
     Digests { first_leaf: u16 },
+    Fetch { first_leaf: u16 },
     Pull { key: Key, known: Option<Digest> },
     Push { key: Key },
 }
@@ -58,7 +75,8 @@ pub(crate) struct PeerCall {
     pub(crate) durability: Durability,
     pub(crate) sent_us: u64,
     pub(crate) expires_us: u64,
-    /// The request, to be sent once more if it is refused for its age: the refusal tells the peer's clock.
+    /// The request, to be sent once more if it is refused for its age (the refusal tells the peer's clock),
+    /// or because the peer does not know the layout yet.
     pub(crate) again: Option<PeerRequest>,
 }
 
@@ -68,7 +86,7 @@ pub(crate) enum Ticket {
     /// The record that puts of a key wait for.
     Mint(PlacedKey),
     /// This node's own record, page or acknowledgement for a machine.
-    Local { operation: OperationId, durability: Durability },
+    Local { caller: Caller, durability: Durability },
     /// One of several hints that are kept together.
     Hold { group: u64 },
     /// A peer's write.
@@ -91,12 +109,22 @@ pub(crate) enum Ticket {
     ServeRevised { reply: u64 },
     /// A peer's inspection.
     ServeInspection { reply: u64 },
-    /// A page of a partition that is being read.
-    Reading { partition: Partition },
+    /// A peer's question for records of buckets with this N.
+    ServeFetch { reply: u64, n: u8 },
+    /// A page of a partition that is being read, in the reading of this number.
+    Reading { partition: Partition, reading: u64 },
     /// This node's side of some leaves of an exchange.
     OwnDigests(Listing),
     /// A record fetched for an exchange is being merged.
     Pulled { id: u64, key: Key, theirs: Digest },
+    /// One of the records of a page that an exchange fetched is being merged.
+    Fetched { group: u64 },
+    /// A partition's records are being dropped.
+    Dropped { partition: Partition },
+    /// Which partitions hold records.
+    Survey,
+    /// A hint for a node that owns its key no more is being merged into this node's own record.
+    Adopted { target: NodeId, key: PlacedKey },
     /// A record that an exchange wants sent is being read.
     Pushing { id: u64, peer: NodeId, key: Key },
     /// A page of hints.
@@ -113,7 +141,7 @@ pub(crate) enum Ticket {
     Nobody,
 }
 
-/// Several hints of one record, acknowledged together.
+/// Several hints of one record, or several records of one page, acknowledged together.
 #[derive(Debug, Clone)]
 pub(crate) struct HoldGroup {
     pub(crate) left: usize,
@@ -121,11 +149,21 @@ pub(crate) struct HoldGroup {
     pub(crate) whose: HoldFor,
 }
 
-/// Who waits for hints to be kept.
+/// Who waits for several writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HoldFor {
-    Peer { reply: u64 },
-    Own { operation: OperationId, durability: Durability },
+    Peer {
+        reply: u64,
+    },
+    Own {
+        caller: Caller,
+        durability: Durability,
+    },
+    /// The records of a page that an exchange fetched, in the leaves from this one on.
+    Page {
+        exchange: u64,
+        first_leaf: u16,
+    },
     Nobody,
 }
 
@@ -204,7 +242,7 @@ impl Pending {
         self.tickets.get(&id)
     }
 
-    /// Begins a group of so many hints; each gets a [`Ticket::Hold`].
+    /// Begins a group of so many writes; each gets a [`Ticket::Hold`] or a [`Ticket::Fetched`].
     pub(crate) fn hold(&mut self, hints: usize, whose: HoldFor) -> u64 {
         let id = self.id();
         self.holds.insert(id, HoldGroup { left: hints, failure: None, whose });

@@ -5,10 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::{
-    Cause, Home, Needs, Put, PutOutput, PutSuccess, Shortfall, Target, WritePlan,
+    Cause, Home, Needs, PutChain, PutChainOutput, PutSuccess, RequestId, Shortfall, Target,
+    WritePlan,
 };
 use jedlik_handoff::Foreground;
-use jedlik_hashing::NodeId;
+use jedlik_membership::View;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -24,7 +25,7 @@ use crate::Counter;
 use crate::answer::{context, deadline_us, resolve, resolve_n, shortfall};
 use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
-use crate::pending::{Asker, HoldFor, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
 use crate::reaper::remains;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
@@ -35,21 +36,24 @@ pub(crate) struct WaitingPut {
     request: PutRequest,
     context: VectorClock,
     props: BucketProps,
-    plan: WritePlan,
+    /// One for each owner set that counts, the newest first; there is always one.
+    plans: Vec<WritePlan>,
     started_us: u64,
+    deadline_us: u64,
 }
 
 impl WaitingPut {
     pub(crate) fn deadline_us(&self) -> u64 {
-        self.plan.deadline_us
+        self.deadline_us
     }
 }
 
 /// A put that was minted and is on its way to the replicas.
 #[derive(Debug)]
 pub(crate) struct PutOperation {
-    pub(crate) machine: Put,
+    pub(crate) machine: PutChain,
     asker: Asker,
+    request: PutRequest,
     key: PlacedKey,
     stored: StoredRecord,
     write_id: WriteId,
@@ -59,32 +63,33 @@ pub(crate) struct PutOperation {
     /// What a replica that refused has said, for the answer of a put that fails.
     refusal: Option<String>,
     started_us: u64,
-    /// The primary whose hint the version was minted on, if this node stands in for one.
-    home: Option<NodeId>,
+    answered: bool,
+    /// Where the version was minted: the actor is that record's or that hint's, and of no other.
+    home: Home,
 }
 
 impl PutOperation {
     pub(crate) fn handle_answer(
         &mut self,
         now: Now,
-        from: NodeId,
+        to: RequestId,
         durability: Durability,
         response: &PeerResponse,
     ) {
         if *response == PeerResponse::Written {
-            self.machine.handle_acknowledgement(now.mono_us, from, durability);
+            self.machine.handle_acknowledgement(now.mono_us, to, durability);
         } else {
             if let PeerResponse::Refused(failure) = response {
                 self.refusal = Some(failure.message.clone());
             }
-            self.machine.handle_failure(now.mono_us, from, Cause::Refused);
+            self.machine.handle_failure(now.mono_us, to, Cause::Refused);
         }
     }
 
     /// This node's own storage did not take it.
-    pub(crate) fn handle_fault(&mut self, now: Now, me: NodeId, fault: &StorageFault) {
+    pub(crate) fn handle_fault(&mut self, now: Now, to: RequestId, fault: &StorageFault) {
         self.refusal = Some(fault.clone().failure().message);
-        self.machine.handle_failure(now.mono_us, me, Cause::Refused);
+        self.machine.handle_failure(now.mono_us, to, Cause::Refused);
     }
 
     /// What the other replicas get: the whole merged record (see the actor rule).
@@ -125,10 +130,11 @@ impl Replica {
             Err(failure) => return self.refuse(asker, failure),
         };
         let me = self.config.me;
-        let WritePlan { primaries, fallbacks, .. } = &put.plan;
+        let Some(WritePlan { primaries, fallbacks, .. }) = put.plans.first() else { return };
         let living = |targets: &[Target]| targets.iter().any(|target| target.alive);
-        let is_primary = primaries.iter().any(|target| target.node == me);
-        let is_fallback = fallbacks.iter().any(|target| target.node == me);
+        let is_in = |targets: &[Target]| targets.iter().any(|target| target.node == me);
+        let is_primary = put.plans.iter().any(|plan| is_in(&plan.primaries));
+        let is_fallback = put.plans.iter().any(|plan| is_in(&plan.fallbacks));
         // A fallback coordinates what it was asked to by a node that found no better one, and what
         // nobody else can.
         let asked_to = matches!(asker, Asker::Peer(_)) || !living(primaries);
@@ -198,19 +204,65 @@ impl Replica {
         let context =
             context.map_err(|error| Failure::new(ErrorCode::InvalidContext, format!("{error}")))?.0;
         let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
-        let (primaries, fallbacks) = self.targets(&view, key.partition, n);
-        let plan = WritePlan {
+        let plans = self.plans_of_put(now, &view, &key, (n, needs), deadline_us);
+        let started_us = now.mono_us;
+        Ok((key, WaitingPut { asker, request, context, props, plans, started_us, deadline_us }))
+    }
+
+    /// What a put is to do in each owner set that counts, the newest first.
+    fn plans_of_put(
+        &self,
+        now: Now,
+        view: &View,
+        key: &PlacedKey,
+        (n, needs): (u8, Needs),
+        deadline_us: u64,
+    ) -> Vec<WritePlan> {
+        let durability = view.bucket(key.key.bucket()).durability;
+        let plan = |(primaries, fallbacks)| WritePlan {
             me: self.config.me,
             primaries,
             fallbacks,
             needs,
-            durability: props.durability,
+            durability,
             hedge_after_us: SILENT_AFTER_US.max(2 * self.usual_write.get_us()),
             send_until_us: self.ages.until_us(now),
             deadline_us,
         };
-        let started_us = now.mono_us;
-        Ok((key, WaitingPut { asker, request, context, props, plan, started_us }))
+        self.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
+    }
+
+    /// The layout is another: a put that waits for its record goes on under it.
+    pub(crate) fn replan_waiting(&mut self, now: Now, put: WaitingPut) -> Option<WaitingPut> {
+        let (asker, started_us, deadline_us) = (put.asker, put.started_us, put.deadline_us);
+        match self.plan_put(now, asker, put.request) {
+            Ok((_, mut put)) => {
+                (put.started_us, put.deadline_us) = (started_us, deadline_us);
+                put.plans.iter_mut().for_each(|plan| plan.deadline_us = deadline_us);
+                Some(put)
+            }
+            Err(failure) => {
+                self.refuse(asker, failure);
+                None
+            }
+        }
+    }
+
+    /// The layout is another: what was minted and not answered is written under it, with the time that
+    /// is left.
+    pub(crate) fn restart_put(&mut self, now: Now, mut put: PutOperation) {
+        if put.answered {
+            return;
+        }
+        match self.plan_put(now, put.asker, put.request.clone()) {
+            Ok((_, WaitingPut { mut plans, deadline_us, .. })) => {
+                let left_us = put.started_us + (deadline_us - now.mono_us);
+                plans.iter_mut().for_each(|plan| plan.deadline_us = left_us);
+                put.machine = PutChain::new(now.mono_us, &plans);
+                self.run(now, Operation::Put(put));
+            }
+            Err(failure) => self.refuse(put.asker, failure),
+        }
     }
 
     /// What is held of a key is there: mints every put that waited for it, in order, each on top of
@@ -234,7 +286,7 @@ impl Replica {
                     continue;
                 }
             };
-            let home = put.plan.home();
+            let home = PutChain::home(&put.plans);
             let place = places.iter().position(|(other, _)| *other == home).unwrap_or_else(|| {
                 places.push((home, Held::of(holding, home)));
                 places.len() - 1
@@ -247,7 +299,7 @@ impl Replica {
             match mint(held, &put.request, &put.context, &put.props, now.wall_ms, fresh) {
                 Ok(minted) => {
                     let record = held.record.clone();
-                    self.run_put(now, id, key, &put, minted, &record);
+                    self.run_put(now, id, key, put, minted, &record);
                 }
                 Err(failure) => self.refuse(put.asker, failure),
             }
@@ -259,7 +311,7 @@ impl Replica {
         now: Now,
         id: OperationId,
         key: &PlacedKey,
-        put: &WaitingPut,
+        put: WaitingPut,
         minted: Minted,
         record: &Record,
     ) {
@@ -269,12 +321,12 @@ impl Replica {
         for _ in 0..minted.truncated {
             self.count(Counter::TruncatedEntries);
         }
-        if let Some(due_us) = self.reap_due_us(now, put, record) {
+        if let Some(due_us) = self.reap_due_us(now, &put, record) {
             self.background.reaper.notice(key, due_us);
         }
         let siblings = record.siblings().len();
         let operation = PutOperation {
-            machine: Put::new(now.mono_us, &put.plan),
+            machine: PutChain::new(now.mono_us, &put.plans),
             asker: put.asker,
             context: context(record, self.config.cluster, &key.key),
             key: key.clone(),
@@ -284,10 +336,9 @@ impl Replica {
             warning: siblings >= usize::from(put.props.sibling_warning),
             refusal: None,
             started_us: put.started_us,
-            home: match put.plan.home() {
-                Home::Hint(primary) => Some(primary),
-                Home::Record | Home::Nowhere => None,
-            },
+            answered: false,
+            home: PutChain::home(&put.plans),
+            request: put.request,
         };
         self.operations.insert(id, Operation::Put(operation));
         self.drive(now, id);
@@ -312,35 +363,41 @@ impl Replica {
         let me = self.config.me;
         while let Some(output) = put.machine.poll_output() {
             match output {
-                PutOutput::Write { node, durability } if node == me => {
-                    let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
-                    let (key, record) = (put.key.clone(), put.stored.clone());
+                PutChainOutput::Write { request, node, durability } if node == me => {
+                    let caller = Caller { operation: id, request };
+                    let ticket = self.pending.ticket(Ticket::Local { caller, durability });
+                    let local = put.stored.local.filter(|_| put.home == Home::Record);
+                    let record = StoredRecord { local, record: put.stored.record.clone() };
+                    let key = put.key.clone();
                     self.emit(Output::Apply { ticket, key, record, durability });
                 }
-                PutOutput::Write { node, durability } => {
+                PutChainOutput::Write { request, node, durability } => {
+                    let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
-                    let request = PeerRequest::Write { key, record, durability };
-                    self.call(now, node, Purpose::Operation(id), request);
+                    self.call(now, node, purpose, PeerRequest::Write { key, record, durability });
                 }
-                PutOutput::Hint { node, targets, durability } if node == me => {
-                    // The actor is that of the hint on which the version was minted, and of no other.
-                    let local = put.stored.local.filter(|_| put.home == targets.first().copied());
+                PutChainOutput::Hint { request, node, targets, durability } if node == me => {
+                    let home = targets.first().map(|target| Home::Hint(*target));
+                    let local = put.stored.local.filter(|_| Some(put.home) == home);
                     let record = StoredRecord { local, record: put.stored.record.clone() };
                     let kept = (put.key.clone(), record);
-                    let whose = HoldFor::Own { operation: id, durability };
+                    let caller = Caller { operation: id, request };
+                    let whose = HoldFor::Own { caller, durability };
                     self.hold(now, whose, kept, &targets, durability);
                 }
-                PutOutput::Hint { node, targets, durability } => {
+                PutChainOutput::Hint { request, node, targets, durability } => {
+                    let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
-                    let request = PeerRequest::Hint { key, record, targets, durability };
-                    self.call(now, node, Purpose::Operation(id), request);
+                    let hint = PeerRequest::Hint { key, record, targets, durability };
+                    self.call(now, node, purpose, hint);
                 }
-                PutOutput::Answer(result) => {
+                PutChainOutput::Answer(result) => {
+                    put.answered = true;
                     self.observe(now, Foreground::Put, put.started_us);
                     let response = put.answer(result);
                     self.answer(put.asker, response);
                 }
-                PutOutput::Hedged => self.count(Counter::PutHedges),
+                PutChainOutput::Hedged => self.count(Counter::PutHedges),
             }
         }
         let wake_us = put.machine.poll_timeout();

@@ -171,7 +171,9 @@ impl Reaper {
             others.clone().collect()
         };
         let unreachable = asked.iter().any(|node| !view.is_alive(*node));
+        let moving = !view.is_flipped(key.partition) || !view.is_known_by_all();
         if unreachable
+            || moving
             || (hinted && !planted::on(Bug::ReapedDespiteHint))
             || !owners.contains(&view.me())
         {

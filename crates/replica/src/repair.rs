@@ -4,41 +4,19 @@
 //! read for long, then compare with other owners, for each N that a bucket has. Invariant: every owned
 //! partition has an errand in each round, and one that could not be finished gets another.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use jedlik_antientropy::{Exchange, ExchangeOutput, Outcome};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::PlacedKey;
 use jedlik_protocol::admin::RepairReport;
 
 use crate::Tuning;
+use crate::lane::{Ended, Errand, Lane, LaneStep, Task, With};
 use crate::trees::Trees;
 
 /// What could not be finished is tried again after this long, or with the next round if that comes first.
 const RETRY_AFTER_US: u64 = 2_000_000;
-
-/// Whom to compare a partition with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum With {
-    /// Every other owner.
-    All,
-    /// The owners after this node in the preference list: the others begin with this one.
-    Later,
-    /// One of them.
-    One(NodeId),
-}
-
-/// What is to be done about one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Errand {
-    pub(crate) partition: Partition,
-    /// Read all its records first, even if its tree is whole.
-    pub(crate) scrub: bool,
-    pub(crate) with: With,
-}
 
 /// When errands have their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,53 +27,23 @@ pub(crate) enum Turn {
     Last,
 }
 
-/// What the repairs want done.
-#[derive(Debug)]
-pub(crate) enum RepairStep {
-    /// Read a page of a partition whose tree is being made.
-    ReadPage { partition: Partition, after: Option<PlacedKey> },
-    /// A step of an exchange.
-    Exchange { id: u64, peer: NodeId, partition: Partition, n: u8, output: ExchangeOutput },
-}
-
-/// An exchange under way.
-#[derive(Debug)]
-struct Running {
-    id: u64,
-    n: u8,
-    exchange: Exchange,
-    /// The peer's tree is not whole yet: that is no failure.
-    put_off: bool,
-}
-
-#[derive(Debug, Default)]
-enum Stage {
-    #[default]
-    Idle,
-    /// Its records are being read.
-    Reading { errand: Errand, asked: bool },
-    /// It is being compared, with one owner after the other.
-    Comparing { errand: Errand, left: Vec<(u8, NodeId)>, running: Option<Box<Running>> },
-}
-
-/// All errands of one shard.
+/// All comparisons between owners of one shard's partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
     errands: VecDeque<Errand>,
     /// The same, to tell which are waiting.
     waiting: BTreeSet<Errand>,
-    stage: Stage,
+    pub(crate) lane: Lane,
     next_round_us: u64,
     retry_us: Option<u64>,
     failed: Vec<Errand>,
-    exchanges: u64,
     report: RepairReport,
 }
 
 impl Repairs {
     /// What was done so far.
     pub(crate) fn report(&self, trees: &Trees) -> RepairReport {
-        let left = self.errands.len() + usize::from(!matches!(self.stage, Stage::Idle));
+        let left = self.errands.len() + usize::from(!self.lane.is_idle());
         let done = self.report.partitions.saturating_sub(left as u32);
         RepairReport { done, building: trees.unread() as u32, ..self.report.clone() }
     }
@@ -106,7 +54,7 @@ impl Repairs {
 
     /// Adds errands that are not waiting yet.
     pub(crate) fn add(&mut self, turn: Turn, errands: impl Iterator<Item = Errand>) {
-        let idle = self.errands.is_empty() && matches!(self.stage, Stage::Idle);
+        let idle = self.errands.is_empty() && self.lane.is_idle();
         if idle {
             self.report.partitions = 0;
         }
@@ -132,13 +80,13 @@ impl Repairs {
         self.errands.clear();
         self.waiting.clear();
         self.failed.clear();
-        self.stage = Stage::Idle;
+        self.lane.clear();
         self.next_round_us = 0;
     }
 
     /// Whether there is an errand, so that a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.errands.is_empty() || !matches!(self.stage, Stage::Idle)
+        !self.errands.is_empty() || !self.lane.is_idle()
     }
 
     /// When a round is due.
@@ -146,14 +94,20 @@ impl Repairs {
         self.retry_us.map_or(self.next_round_us, |retry_us| retry_us.min(self.next_round_us))
     }
 
-    /// Plans what is due: a round over all owned partitions, or what failed once more.
-    pub(crate) fn plan(&mut self, now_us: u64, trees: &Trees, tuning: &Tuning) {
+    /// Plans what is due: a round over all `owned` partitions, or what failed once more.
+    pub(crate) fn plan(
+        &mut self,
+        now_us: u64,
+        owned: &BTreeSet<Partition>,
+        trees: &Trees,
+        tuning: &Tuning,
+    ) {
         if self.retry_us.is_some_and(|retry_us| retry_us <= now_us) {
             self.retry_us = None;
             let failed = core::mem::take(&mut self.failed);
             self.add(Turn::Last, failed.into_iter());
         }
-        if self.next_round_us > now_us || trees.owned().next().is_none() {
+        if self.next_round_us > now_us || owned.is_empty() {
             return;
         }
         // The first round is with everyone: what was missed while this node was away is to be found
@@ -161,11 +115,11 @@ impl Repairs {
         let with = if self.next_round_us == 0 { With::All } else { With::Later };
         self.next_round_us = now_us + tuning.exchange_interval_us;
         let scrub_before_us = now_us.checked_sub(tuning.scrub_interval_us);
-        let round = trees.owned().map(|partition| {
+        let round = owned.iter().copied().map(|partition| {
             let read_us = trees.read_us(partition);
             // A tree kept over a clean stop counts as read at the start.
             let scrub = scrub_before_us.is_some_and(|before_us| read_us.unwrap_or(0) <= before_us);
-            Errand { partition, scrub, with }
+            Errand { partition, task: Task::Compare { with, scrub } }
         });
         self.add(Turn::Last, round);
     }
@@ -175,125 +129,55 @@ impl Repairs {
         &mut self,
         now_us: u64,
         trees: &mut Trees,
-        view: &View,
-    ) -> Option<RepairStep> {
-        // Each turn ends a stage or takes a step; an errand has two stages.
+        exchanges: &mut u64,
+        (moving, view): (&[Lane], &View),
+    ) -> Option<LaneStep> {
+        // Each turn begins an errand or takes a step of one.
         loop {
-            match &mut self.stage {
-                Stage::Idle => {
-                    let errand = self.take()?;
-                    self.begin(errand, trees, view);
+            if self.lane.is_idle() {
+                let errand = self.take()?;
+                if moving.iter().any(|lane| lane.is_at(errand.partition)) {
+                    self.again(now_us, errand);
+                } else if trees.keeps(errand.partition) {
+                    self.lane.begin(errand, trees);
                 }
-                Stage::Reading { asked: true, .. } => return None,
-                Stage::Reading { errand, asked } => {
-                    let partition = errand.partition;
-                    let Some(after) = trees.reading(partition) else {
-                        let errand = *errand;
-                        self.compare(errand, view);
-                        continue;
-                    };
-                    *asked = true;
-                    return Some(RepairStep::ReadPage { partition, after });
-                }
-                Stage::Comparing { errand, left, running } => {
-                    let errand = *errand;
-                    if let Some(running) = running {
-                        let Running { id, n, exchange, .. } = running.as_mut();
-                        if let Some(output) = exchange.poll_output() {
-                            let (id, n) = (*id, *n);
-                            let (peer, partition) = (exchange.peer(), errand.partition);
-                            return Some(RepairStep::Exchange { id, peer, partition, n, output });
-                        }
-                        if !exchange.is_done() {
-                            return None;
-                        }
-                        self.end_exchange(now_us);
-                        continue;
-                    }
-                    let Some((n, peer)) = left.pop() else {
-                        self.stage = Stage::Idle;
-                        continue;
-                    };
-                    let Some(tree) = trees.whole(errand.partition, n) else { continue };
-                    self.exchanges += 1;
-                    let exchange = Exchange::new(peer, errand.partition, tree);
-                    *running =
-                        Some(Box::new(Running { id: self.exchanges, n, exchange, put_off: false }));
-                }
+                continue;
             }
-        }
-    }
-
-    fn begin(&mut self, errand: Errand, trees: &mut Trees, view: &View) {
-        if !trees.owns(errand.partition) {
-            return;
-        }
-        if errand.scrub || !trees.is_whole(errand.partition) {
-            trees.begin_reading(errand.partition);
-            self.stage = Stage::Reading { errand, asked: false };
-        } else {
-            self.compare(errand, view);
-        }
-    }
-
-    fn compare(&mut self, errand: Errand, view: &View) {
-        self.stage = Stage::Comparing { errand, left: pairs(errand, view), running: None };
-    }
-
-    /// The page that was asked for has been taken in.
-    pub(crate) fn page_read(&mut self) {
-        if let Stage::Reading { asked, .. } = &mut self.stage {
-            *asked = false;
+            match self.lane.step(trees, exchanges)? {
+                LaneStep::Choose(errand) => self.lane.compare(pairs(errand, view), trees),
+                LaneStep::Ended(ended) => self.end_exchange(now_us, &ended),
+                LaneStep::Done { .. } => {}
+                step => return Some(step),
+            }
         }
     }
 
     /// A page could not be read: this errand comes again later.
-    pub(crate) fn page_failed(&mut self, now_us: u64) {
-        if let Stage::Reading { errand, .. } = self.stage {
-            self.stage = Stage::Idle;
-            self.again(now_us, errand);
+    pub(crate) fn page_failed(&mut self, now_us: u64, errand: Errand) {
+        self.lane.clear();
+        self.again(now_us, errand);
+    }
+
+    fn end_exchange(&mut self, now_us: u64, ended: &Ended) {
+        self.count(ended);
+        if !ended.report.complete {
+            self.report.failed += u64::from(!ended.put_off);
+            let task = Task::Compare { with: With::One(ended.peer), scrub: false };
+            self.again(now_us, Errand { task, ..ended.errand });
         }
     }
 
-    /// The exchange of this number, while it is under way.
-    pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
-        match &mut self.stage {
-            Stage::Comparing { running: Some(running), .. } if running.id == wanted => {
-                Some(&mut running.exchange)
-            }
-            _ => None,
-        }
-    }
-
-    /// The peer of an exchange has to read its records first: it is tried again later.
-    pub(crate) fn put_off(&mut self, wanted: u64) {
-        if let Stage::Comparing { running: Some(running), .. } = &mut self.stage
-            && running.id == wanted
-        {
-            running.put_off = true;
-            running.exchange.handle_failure();
-        }
-    }
-
-    fn end_exchange(&mut self, now_us: u64) {
-        let Stage::Comparing { errand, running, .. } = &mut self.stage else { return };
-        let Some(running) = running.take() else { return };
-        let exchange = &running.exchange;
-        let (mut errand, report) = (*errand, exchange.report());
-        self.report.hash_requests += report.hash_requests;
-        self.report.digest_requests += report.digest_requests;
-        self.report.keys_compared += report.keys_compared;
-        self.report.pulled += report.pulled;
-        self.report.pushed += report.pushed;
-        if exchange.outcome() == Outcome::Finished {
-            self.report.exchanges += 1;
-            self.report.agreed += u64::from(report.agreed);
-        }
-        if !report.complete {
-            self.report.failed += u64::from(!running.put_off);
-            errand.with = With::One(exchange.peer());
-            errand.scrub = false;
-            self.again(now_us, errand);
+    /// Adds what an exchange has done to the report.
+    pub(crate) fn count(&mut self, ended: &Ended) {
+        let (total, report) = (&mut self.report, &ended.report);
+        total.hash_requests += report.hash_requests;
+        total.digest_requests += report.digest_requests;
+        total.keys_compared += report.keys_compared;
+        total.pulled += report.pulled + report.fetched;
+        total.pushed += report.pushed;
+        if ended.finished {
+            total.exchanges += 1;
+            total.agreed += u64::from(report.agreed);
         }
     }
 
@@ -307,20 +191,19 @@ impl Repairs {
 
 /// With whom an errand's partition is compared, for each N: those who are up.
 fn pairs(errand: Errand, view: &View) -> Vec<(u8, NodeId)> {
-    let list = view.preference_list(errand.partition);
-    let me = list.iter().position(|node| *node == view.me());
+    let Task::Compare { with, .. } = errand.task else { return Vec::new() };
     let mut pairs = Vec::new();
     for n in view.replica_counts() {
-        let owners = &list[..list.len().min(usize::from(n))];
-        let Some(me) = me.filter(|me| *me < owners.len()) else { continue };
-        for (place, node) in owners.iter().enumerate() {
-            let wanted = match errand.with {
+        let owners = view.owners(errand.partition, n);
+        let Some(me) = owners.iter().position(|node| *node == view.me()) else { continue };
+        for (place, node) in owners.into_iter().enumerate() {
+            let wanted = match with {
                 With::All => place != me,
                 With::Later => place > me,
-                With::One(peer) => *node == peer && place != me,
+                With::One(peer) => node == peer && place != me,
             };
-            if wanted && view.is_alive(*node) {
-                pairs.push((n, *node));
+            if wanted && view.is_alive(node) {
+                pairs.push((n, node));
             }
         }
     }

@@ -11,7 +11,7 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, Now, PlacedKey};
+use jedlik_protocol::{Durability, LayoutId, Now, PlacedKey};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
@@ -23,7 +23,7 @@ use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::{Config, Input, Output};
 use crate::latency::UsualLatency;
-use crate::pending::{Asker, OperationId, PeerCall, Pending, Purpose};
+use crate::pending::{Asker, Caller, OperationId, PeerCall, Pending, Purpose};
 use crate::put::{PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
@@ -35,6 +35,10 @@ pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
 /// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
 /// far more than a healthy one takes, and little enough that a client hardly notices.
 pub(crate) const SILENT_AFTER_US: u64 = 200_000;
+
+/// A node that does not know the layout yet is asked again after this long: it learns it by gossip, which
+/// its own refusal has set going.
+const ASK_AGAIN_AFTER_US: u64 = 20_000;
 
 /// One machine and what the replica knows about it.
 #[derive(Debug)]
@@ -63,6 +67,8 @@ pub struct Replica {
     pub(crate) background: Background,
     /// This node's clock at the present input, for the answers to peers.
     clock: u64,
+    /// Calls to nodes that did not know the layout, by when they are made again.
+    put_aside: BTreeMap<(u64, OperationId), PeerCall>,
     wakes: Wakes,
     outputs: VecDeque<Output>,
 }
@@ -83,6 +89,7 @@ impl Replica {
             usual_read: UsualLatency::new(),
             usual_write: UsualLatency::new(),
             clock: 0,
+            put_aside: BTreeMap::new(),
             wakes: Wakes::default(),
             outputs: VecDeque::new(),
         }
@@ -94,8 +101,8 @@ impl Replica {
         match input {
             Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
-            Input::Peer { from: _, reply, layout, heard, request } => {
-                self.serve(now, Arrival { reply, layout, heard }, request);
+            Input::Peer { from, reply, layout, heard, request } => {
+                self.serve(now, Arrival { from, reply, layout, heard }, request);
             }
             Input::PeerAnswer { from, id, clock, response } => {
                 self.ages.hear(from, clock);
@@ -112,6 +119,7 @@ impl Replica {
             }
             Input::Applied { ticket, result } => self.handle_applied(now, ticket, result),
             Input::Ranged { ticket, result } => self.handle_ranged(now, ticket, result),
+            Input::Surveyed { ticket, result } => self.handle_surveyed(now, ticket, result),
             Input::HintPage { ticket, result } => self.handle_hint_page(now, ticket, result),
             Input::HintTotals(all) => {
                 for (target, totals) in all {
@@ -136,7 +144,8 @@ impl Replica {
         // Without a layout the background does nothing.
         let has_layout = self.view.as_ref().is_some_and(|view| view.layout_version() > 0);
         let own = self.background.poll_timeout().filter(|_| has_layout);
-        [self.wakes.next(), self.pending.next_expiry(), own].into_iter().flatten().min()
+        let again = self.put_aside.first_key_value().map(|((due_us, _), _)| *due_us);
+        [self.wakes.next(), self.pending.next_expiry(), again, own].into_iter().flatten().min()
     }
 
     /// How many requests are under way.
@@ -165,13 +174,11 @@ impl Replica {
     }
 
     fn handle_answer(&mut self, now: Now, from: NodeId, id: u64, response: PeerResponse) {
-        let Some(call) = self.pending.take_call(id, from) else { return };
+        let Some(mut call) = self.pending.take_call(id, from) else { return };
         self.emit(Output::Outcome { node: from, answered: true });
-        if let PeerResponse::Refused(Failure { code: ErrorCode::TooOld, .. }) = &response
-            && let Some(request) = call.again
-        {
-            // The peer has told its clock with the refusal.
-            return self.ask(now, from, call.purpose, request, None);
+        if let PeerResponse::Refused(failure) = &response {
+            let Some(refused) = self.handle_refused(now, call, failure.code) else { return };
+            call = refused;
         }
         let took_us = now.mono_us.saturating_sub(call.sent_us);
         match response {
@@ -179,8 +186,8 @@ impl Replica {
             PeerResponse::Written => self.usual_write.add(took_us),
             _ => {}
         }
-        let id = match call.purpose {
-            Purpose::Operation(id) => id,
+        let Caller { operation: id, request: to } = match call.purpose {
+            Purpose::Operation(caller) => caller,
             Purpose::Delivery(key) => {
                 return self.handle_delivery_answer(now, from, &key, response);
             }
@@ -191,8 +198,8 @@ impl Replica {
             Purpose::Nobody => return,
         };
         match self.operations.get_mut(&id) {
-            Some(Operation::Put(put)) => put.handle_answer(now, from, call.durability, &response),
-            Some(Operation::Get(get)) => get.handle_answer(now, from, response),
+            Some(Operation::Put(put)) => put.handle_answer(now, to, call.durability, &response),
+            Some(Operation::Get(get)) => get.handle_answer(now, to, response),
             Some(Operation::Scan(scan)) => scan.handle_answer(from, response),
             Some(Operation::Forward(forward)) => forward.handle_answer(response),
             Some(Operation::Explain(explain)) => explain.handle_answer(from, response),
@@ -201,11 +208,81 @@ impl Replica {
         self.drive(now, id);
     }
 
+    /// Deals with a refusal that is no failure of the node's; gives the call back if it is one.
+    fn handle_refused(
+        &mut self,
+        now: Now,
+        mut call: PeerCall,
+        code: ErrorCode,
+    ) -> Option<PeerCall> {
+        let waits = matches!(call.purpose, Purpose::Operation(_));
+        match code {
+            ErrorCode::TooOld => {
+                // The peer has told its clock with the refusal.
+                let Some(request) = call.again.take() else { return Some(call) };
+                self.ask(now, call.node, call.purpose, request, None);
+                None
+            }
+            ErrorCode::StaleLayout => {
+                self.emit(Output::Behind { node: call.node });
+                // Its machine begins anew with the next view.
+                (!waits).then_some(call)
+            }
+            ErrorCode::UnknownLayout if waits && call.again.is_some() => {
+                let id = self.pending.operation();
+                self.put_aside.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
+                None
+            }
+            _ => Some(call),
+        }
+    }
+
+    /// Asks once more those who did not know the layout, as long as somebody waits for the answer.
+    fn ask_again(&mut self, now: Now) {
+        while let Some(due) = self.put_aside.first_entry()
+            && due.key().0 <= now.mono_us
+        {
+            let mut call = due.remove();
+            let Purpose::Operation(caller) = call.purpose else { continue };
+            if !self.operations.contains_key(&caller.operation) {
+                continue;
+            }
+            if call.expires_us <= now.mono_us {
+                self.handle_lost(now, &call);
+            } else if let Some(request) = call.again.take() {
+                let again = Some(request.clone());
+                self.ask(now, call.node, call.purpose, request, again);
+            }
+        }
+    }
+
+    /// The layout is another: what is under way begins anew under it, so that no request fails for that.
+    pub(crate) fn restart_operations(&mut self, now: Now) {
+        for (id, operation) in core::mem::take(&mut self.operations) {
+            self.sleep(id);
+            match operation {
+                Operation::Put(put) => self.restart_put(now, put),
+                Operation::Get(get) => self.restart_get(now, get),
+                Operation::Scan(scan) => self.restart_scan(now, scan),
+                Operation::Waiting(put) => {
+                    if let Some(put) = self.replan_waiting(now, put) {
+                        self.operations.insert(id, Operation::Waiting(put));
+                        self.drive(now, id);
+                    }
+                }
+                operation @ (Operation::Forward(_) | Operation::Explain(_)) => {
+                    self.operations.insert(id, operation);
+                    self.drive(now, id);
+                }
+            }
+        }
+    }
+
     /// A call that will not be answered.
     fn handle_lost(&mut self, now: Now, call: &PeerCall) {
         self.emit(Output::Outcome { node: call.node, answered: false });
-        let id = match &call.purpose {
-            Purpose::Operation(id) => *id,
+        let Caller { operation: id, request } = match &call.purpose {
+            Purpose::Operation(caller) => *caller,
             Purpose::Delivery(key) => return self.handle_delivery_lost(now, call.node, key),
             Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
             Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
@@ -213,9 +290,9 @@ impl Replica {
         };
         match self.operations.get_mut(&id) {
             Some(Operation::Put(put)) => {
-                put.machine.handle_failure(now.mono_us, call.node, Cause::Lost);
+                put.machine.handle_failure(now.mono_us, request, Cause::Lost);
             }
-            Some(Operation::Get(get)) => get.machine.handle_failure(now.mono_us, call.node),
+            Some(Operation::Get(get)) => get.machine.handle_failure(now.mono_us, request),
             Some(Operation::Scan(scan)) => scan.machine.handle_failure(call.node),
             Some(Operation::Forward(forward)) => forward.handle_lost(),
             Some(Operation::Explain(explain)) => explain.handle_lost(call.node),
@@ -225,6 +302,7 @@ impl Replica {
     }
 
     fn handle_timeout(&mut self, now: Now) {
+        self.ask_again(now);
         while let Some(call) = self.pending.take_expired(now.mono_us) {
             self.handle_lost(now, &call);
         }
@@ -276,8 +354,10 @@ impl Replica {
 
     /// Asks a peer.
     pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
-        // The peer may have begun a new life since it was heard, or was not heard for long.
-        let again = request.changes_state().then(|| request.clone());
+        // The peer may have begun a new life since it was heard, or was not heard for long; or it may not
+        // know the layout yet.
+        let waits = matches!(purpose, Purpose::Operation(_));
+        let again = (waits || request.changes_state()).then(|| request.clone());
         self.ask(now, node, purpose, request, again);
     }
 
@@ -303,9 +383,14 @@ impl Replica {
             expires_us: now.mono_us + CALL_LIMIT_US,
             again,
         });
-        let layout = self.view.as_ref().map_or(0, |view| view.layout_version());
+        let layout = self.layout();
         let heard = self.ages.heard(node);
         self.emit(Output::Request { to: node, id, layout, heard, request });
+    }
+
+    /// The newest layout that this node knows.
+    pub(crate) fn layout(&self) -> LayoutId {
+        self.view.as_ref().map_or(LayoutId::default(), |view| view.layout_id())
     }
 
     /// The view, if it has a layout to work under.
@@ -318,23 +403,25 @@ impl Replica {
         })
     }
 
-    /// A partition's preference list as targets: the first `n`, and the fallbacks. This node stands
-    /// first where it stands.
-    pub(crate) fn targets(
+    /// The preference lists that count for a partition, as targets: the first `n` of each, and its
+    /// fallbacks, the newest list first. This node stands first where it stands.
+    pub(crate) fn owner_sets(
         &self,
         view: &View,
         partition: Partition,
         n: u8,
-    ) -> (Vec<Target>, Vec<Target>) {
+    ) -> Vec<(Vec<Target>, Vec<Target>)> {
         let me = self.config.me;
         let target = |node: &NodeId| Target { node: *node, alive: view.is_alive(*node) };
-        let list = view.preference_list(partition);
-        let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
-        let mut primaries: Vec<Target> = primaries.iter().map(target).collect();
-        let mut fallbacks: Vec<Target> = fallbacks.iter().map(target).collect();
-        primaries.sort_by_key(|target| target.node != me);
-        fallbacks.sort_by_key(|target| target.node != me);
-        (primaries, fallbacks)
+        let targets = |list: &[NodeId]| {
+            let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
+            let mut primaries: Vec<Target> = primaries.iter().map(target).collect();
+            let mut fallbacks: Vec<Target> = fallbacks.iter().map(target).collect();
+            primaries.sort_by_key(|target| target.node != me);
+            fallbacks.sort_by_key(|target| target.node != me);
+            (primaries, fallbacks)
+        };
+        view.owner_lists(partition, n).into_iter().map(targets).collect()
     }
 
     pub(crate) fn answer(&mut self, asker: Asker, response: ClientResponse) {

@@ -18,7 +18,7 @@ use jedlik_vclock::Content;
 use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
 use crate::io::{Output, RangeRequest, RangeResult};
-use crate::pending::{Asker, OperationId, Purpose, Ticket};
+use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
 
 /// A scan under way.
@@ -29,6 +29,7 @@ pub(crate) struct ScanOperation {
     request: ScanRequest,
     props: BucketProps,
     place: (ClusterId, PartitionCount),
+    deadline_us: u64,
 }
 
 impl ScanOperation {
@@ -76,14 +77,33 @@ pub(crate) fn wire_page(result: RangeResult) -> Page {
 impl Replica {
     pub(crate) fn start_scan(&mut self, now: Now, asker: Asker, mut request: ScanRequest) {
         request.limit = request.limit.clamp(1, SCAN_PAGE_RECORDS);
-        match self.plan_scan(now, &request) {
-            Ok((props, plan, place)) => {
-                self.count(Counter::Scans);
-                let machine = Scan::new(now.mono_us, plan);
-                let scan = ScanOperation { machine, asker, request, props, place };
-                self.run(now, Operation::Scan(scan));
-            }
-            Err(failure) => self.refuse(asker, failure),
+        self.count(Counter::Scans);
+        let deadline_us = deadline_us(now.mono_us, request.timeout_ms);
+        let started = deadline_us.and_then(|by_us| self.begin_scan(now, asker, request, by_us));
+        if let Err(failure) = started {
+            self.refuse(asker, failure);
+        }
+    }
+
+    fn begin_scan(
+        &mut self,
+        now: Now,
+        asker: Asker,
+        request: ScanRequest,
+        deadline_us: u64,
+    ) -> Result<(), Failure> {
+        let (props, plans, place) = self.plan_scan(now, &request, deadline_us)?;
+        let machine = Scan::over(now.mono_us, &plans);
+        let scan = ScanOperation { machine, asker, request, props, place, deadline_us };
+        self.run(now, Operation::Scan(scan));
+        Ok(())
+    }
+
+    /// The layout is another: the page is asked for anew under it, with the time that is left.
+    pub(crate) fn restart_scan(&mut self, now: Now, scan: ScanOperation) {
+        let ScanOperation { asker, request, deadline_us, .. } = scan;
+        if let Err(failure) = self.begin_scan(now, asker, request, deadline_us) {
+            self.refuse(asker, failure);
         }
     }
 
@@ -91,7 +111,8 @@ impl Replica {
         &self,
         now: Now,
         request: &ScanRequest,
-    ) -> Result<(BucketProps, ReadPlan, (ClusterId, PartitionCount)), Failure> {
+        deadline_us: u64,
+    ) -> Result<(BucketProps, Vec<ReadPlan>, (ClusterId, PartitionCount)), Failure> {
         let view = self.ready()?;
         let partitions = view.partitions();
         if request.partition.0 >= partitions.get() {
@@ -103,8 +124,8 @@ impl Replica {
         let props = view.bucket(&request.bucket).clone();
         let needs =
             Needs { answers: resolve("r", request.r, props.r, props.n, 1)?, ..Needs::default() };
-        let (primaries, fallbacks) = self.targets(&view, request.partition, props.n);
-        let plan = ReadPlan {
+        let sets = self.owner_sets(&view, request.partition, props.n).into_iter();
+        let plan = |(primaries, fallbacks)| ReadPlan {
             me: self.config.me,
             primaries,
             fallbacks,
@@ -112,9 +133,9 @@ impl Replica {
             hedge_after_us: 10 * self.usual_read.get_us(),
             silent_after_us: u64::from(request.timeout_ms) * 1_000,
             repair_until_us: now.mono_us,
-            deadline_us: deadline_us(now.mono_us, request.timeout_ms)?,
+            deadline_us,
         };
-        Ok((props, plan, (self.config.cluster, partitions)))
+        Ok((props, sets.map(plan).collect(), (self.config.cluster, partitions)))
     }
 
     pub(crate) fn drive_scan(
@@ -128,8 +149,8 @@ impl Replica {
             let (partition, limit) = (*partition, *limit);
             match output {
                 ScanOutput::Read { node } if node == self.config.me => {
-                    let durability = Durability::Buffered;
-                    let ticket = self.pending.ticket(Ticket::Local { operation: id, durability });
+                    let (caller, durability) = (Caller::of(id), Durability::Buffered);
+                    let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
                     let bucket = Some(bucket.clone());
                     let range = RangeRequest { partition, bucket, span: None, after, limit };
@@ -138,7 +159,7 @@ impl Replica {
                 ScanOutput::Read { node } => {
                     let (bucket, after) = (bucket.clone(), after.clone());
                     let request = PeerRequest::Scan { bucket, partition, after, limit };
-                    self.call(now, node, Purpose::Operation(id), request);
+                    self.call(now, node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
                     let answer = scan.answer(page, now.wall_ms);

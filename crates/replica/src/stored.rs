@@ -3,12 +3,12 @@
 //! Invariant: every ticket is taken out by its last answer.
 
 use jedlik_protocol::peer::{PeerResponse, Standing};
-use jedlik_protocol::{Digest, Durability, Now, PlacedKey};
+use jedlik_protocol::{Durability, Now, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
-use crate::io::{Holding, RangeResult, StorageFault};
-use crate::pending::{HoldFor, OperationId, Ticket};
+use crate::io::{Footprint, Holding, RangeResult, StorageFault};
+use crate::pending::{Caller, HoldFor, Ticket};
 use crate::replica::{Operation, Replica};
 use crate::trees::Change;
 
@@ -21,9 +21,9 @@ impl Replica {
     ) {
         match self.pending.take_ticket(ticket) {
             Some(Ticket::Mint(key)) => self.mint_waiting(now, &key, result),
-            Some(Ticket::Local { operation, .. }) => match self.operations.get(&operation) {
-                Some(Operation::Explain(_)) => self.explain_own(now, operation, result),
-                _ => self.get_own(now, operation, result),
+            Some(Ticket::Local { caller, .. }) => match self.operations.get(&caller.operation) {
+                Some(Operation::Explain(_)) => self.explain_own(now, caller.operation, result),
+                _ => self.get_own(now, caller, result),
             },
             Some(Ticket::ServeRead { reply, known }) => self.serve_read(reply, known, result),
             Some(Ticket::ServeInspection { reply }) => self.serve_inspection(reply, result),
@@ -47,16 +47,19 @@ impl Replica {
         &mut self,
         ticket: u64,
         key: &PlacedKey,
-        before: Option<Digest>,
-        after: Option<Digest>,
+        before: Option<Footprint>,
+        after: Option<Footprint>,
     ) {
         if before != after
-            && let Some(view) = &self.view
+            && let Some(view) = self.view.clone()
         {
             let n = view.bucket(key.key.bucket()).n;
             let change = Change::new(view.partitions(), key, n, before, after);
+            self.note_stray(key.partition);
             self.background.trees.changed(key, change);
         }
+        let digest = |footprint: Option<Footprint>| footprint.map(|held| held.digest);
+        let (before, after) = (digest(before), digest(after));
         match self.pending.ticket_of(ticket) {
             Some(Ticket::Pulled { id, key, theirs }) => {
                 let (id, key, theirs) = (*id, key.clone(), *theirs);
@@ -100,8 +103,13 @@ impl Replica {
             }
             Some(Ticket::Buried(burial)) if result.is_ok() => self.tell_buried(now, burial),
             Some(Ticket::Hold { group }) => self.handle_held(now, group, result),
-            Some(Ticket::Local { operation, durability }) => {
-                self.handle_own_write(now, operation, durability, &result);
+            Some(Ticket::Local { caller, durability }) => {
+                self.handle_own_write(now, caller, durability, &result);
+            }
+            Some(Ticket::Fetched { group }) => self.handle_held(now, group, result),
+            Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
+            Some(Ticket::Adopted { target, key }) => {
+                self.handle_adopted(now, target, &key, result);
             }
             Some(Ticket::Pulled { id, key, .. }) if result.is_err() => {
                 self.handle_not_merged(id, &key);
@@ -113,7 +121,7 @@ impl Replica {
         }
     }
 
-    /// One of several hints that are kept together is kept, or is not.
+    /// One of several writes that are waited for together is done, or is not.
     fn handle_held(&mut self, now: Now, group: u64, result: Result<(), StorageFault>) {
         let Some(held) = self.pending.held(group, result) else { return };
         let result = held.failure.map_or(Ok(()), Err);
@@ -125,8 +133,11 @@ impl Replica {
                 };
                 self.answer_peer(reply, response);
             }
-            HoldFor::Own { operation, durability } => {
-                self.handle_own_write(now, operation, durability, &result);
+            HoldFor::Own { caller, durability } => {
+                self.handle_own_write(now, caller, durability, &result);
+            }
+            HoldFor::Page { exchange, first_leaf } => {
+                self.handle_page_merged(exchange, first_leaf, result.is_ok());
             }
             HoldFor::Nobody => {}
         }
@@ -135,20 +146,21 @@ impl Replica {
     fn handle_own_write(
         &mut self,
         now: Now,
-        id: OperationId,
+        caller: Caller,
         durability: Durability,
         result: &Result<(), StorageFault>,
     ) {
         if result.is_err() && !planted::on(Bug::DotReusedAfterLostWrite) {
             self.renew_incarnation();
         }
-        let me = self.config.me;
-        if let Some(Operation::Put(put)) = self.operations.get_mut(&id) {
+        if let Some(Operation::Put(put)) = self.operations.get_mut(&caller.operation) {
             match result {
-                Ok(()) => put.machine.handle_acknowledgement(now.mono_us, me, durability),
-                Err(fault) => put.handle_fault(now, me, fault),
+                Ok(()) => {
+                    put.machine.handle_acknowledgement(now.mono_us, caller.request, durability);
+                }
+                Err(fault) => put.handle_fault(now, caller.request, fault),
             }
-            self.drive(now, id);
+            self.drive(now, caller.operation);
         }
     }
 
@@ -159,10 +171,15 @@ impl Replica {
         result: Result<RangeResult, StorageFault>,
     ) {
         match self.pending.take_ticket(ticket) {
-            Some(Ticket::Local { operation, .. }) => self.handle_local_page(now, operation, result),
+            Some(Ticket::Local { caller, .. }) => {
+                self.handle_local_page(now, caller.operation, result);
+            }
             Some(Ticket::ServeScan { reply }) => self.serve_scan(reply, result),
             Some(Ticket::ServeDigests { reply, n }) => self.serve_digests(reply, n, result),
-            Some(Ticket::Reading { partition }) => self.handle_reading(now, partition, result),
+            Some(Ticket::ServeFetch { reply, n }) => self.serve_fetch(reply, n, result),
+            Some(Ticket::Reading { partition, reading }) => {
+                self.handle_reading(now, (partition, reading), result);
+            }
             Some(Ticket::OwnDigests(listing)) => self.handle_own_digests(listing, result),
             _ => {}
         }

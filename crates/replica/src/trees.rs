@@ -1,4 +1,4 @@
-//! The hash trees of the partitions that this shard owns (paper 4.7).
+//! The hash trees of the partitions that this shard keeps, and what their records take (paper 4.7).
 //!
 //! Invariant: a tree that is whole says what loads would show, but for what has changed on disk behind
 //! the shard's back; a reading of all records, page by page, makes it say that too.
@@ -10,8 +10,11 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{Partition, PartitionCount};
 use jedlik_merkle::{LEAF_BITS, Tree, item};
-use jedlik_protocol::{Digest, PlacedKey};
+use jedlik_protocol::PlacedKey;
+use jedlik_protocol::gossip::Load;
 use jedlik_vclock::planted::{self, Bug};
+
+use crate::io::Footprint;
 
 /// The trees of one partition, by N.
 type Forest = BTreeMap<u8, Tree>;
@@ -23,6 +26,8 @@ pub(crate) struct Change {
     leaf: u16,
     before: Option<u64>,
     after: Option<u64>,
+    before_bytes: u64,
+    after_bytes: u64,
 }
 
 impl Change {
@@ -30,16 +35,26 @@ impl Change {
         partitions: PartitionCount,
         key: &PlacedKey,
         n: u8,
-        before: Option<Digest>,
-        after: Option<Digest>,
+        before: Option<Footprint>,
+        after: Option<Footprint>,
     ) -> Self {
-        let item = |digest: Digest| item(key.position.0, digest.0);
-        let leaf = partitions.leaf(key.position, LEAF_BITS) as u16;
-        Self { n, leaf, before: before.map(item), after: after.map(item) }
+        let item = |footprint: Footprint| item(key.position.0, footprint.digest.0);
+        let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |held| held.bytes.into());
+        Self {
+            n,
+            leaf: partitions.leaf(key.position, LEAF_BITS) as u16,
+            before: before.map(item),
+            after: after.map(item),
+            before_bytes: bytes(before),
+            after_bytes: bytes(after),
+        }
     }
 
-    fn make(self, forest: &mut Forest) {
+    fn make(self, forest: &mut Forest, load: &mut Load) {
         forest.entry(self.n).or_default().change(self.leaf, self.before, self.after);
+        let records = load.records + u64::from(self.after.is_some());
+        load.records = records.saturating_sub(self.before.is_some().into());
+        load.bytes = (load.bytes + self.after_bytes).saturating_sub(self.before_bytes);
     }
 }
 
@@ -47,31 +62,39 @@ impl Change {
 #[derive(Debug, Default)]
 struct Grove {
     forest: Forest,
+    load: Load,
     whole: bool,
     reading: Option<Reading>,
     read_us: Option<u64>,
+    /// Counts the changes of records, to tell whether there was one.
+    changes: u64,
 }
 
 /// A reading of all records under way: the trees that it makes, and how far it has come.
 #[derive(Debug, Default)]
 struct Reading {
+    number: u64,
     forest: Forest,
+    load: Load,
     until: Option<PlacedKey>,
 }
 
-/// The trees of all owned partitions.
+/// The trees of all partitions that are owned, or of which records are left.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
     groves: BTreeMap<Partition, Grove>,
+    readings: u64,
 }
 
 impl Trees {
-    /// Owns exactly these partitions from now on. Trees of new ones have yet to be read.
-    pub(crate) fn own(&mut self, partitions: &[Partition]) {
-        self.groves.retain(|partition, _| partitions.contains(partition));
-        for partition in partitions {
-            self.groves.entry(*partition).or_default();
-        }
+    /// Keeps a tree of this partition from now on; it has yet to be read if it is new.
+    pub(crate) fn keep(&mut self, partition: Partition) {
+        self.groves.entry(partition).or_default();
+    }
+
+    /// Keeps none of it any more.
+    pub(crate) fn drop(&mut self, partition: Partition) {
+        self.groves.remove(&partition);
     }
 
     /// What the trees say is no more to be relied on: they are to be read anew.
@@ -79,25 +102,42 @@ impl Trees {
         self.groves.values_mut().for_each(|grove| *grove = Grove::default());
     }
 
-    pub(crate) fn owned(&self) -> impl Iterator<Item = Partition> {
-        self.groves.keys().copied()
+    pub(crate) fn keeps(&self, partition: Partition) -> bool {
+        self.groves.contains_key(&partition)
     }
 
-    pub(crate) fn owns(&self, partition: Partition) -> bool {
-        self.groves.contains_key(&partition)
+    /// Whether the partition is known to hold no record.
+    pub(crate) fn is_empty(&self, partition: Partition) -> bool {
+        self.groves.get(&partition).is_none_or(|grove| grove.whole && grove.load.records == 0)
+    }
+
+    /// Counts the changes of a partition's records.
+    pub(crate) fn changes(&self, partition: Partition) -> u64 {
+        self.groves.get(&partition).map_or(0, |grove| grove.changes)
+    }
+
+    /// What all records take, as far as they have been read.
+    pub(crate) fn load(&self) -> Load {
+        let mut total = Load::default();
+        for grove in self.groves.values() {
+            total.records += grove.load.records;
+            total.bytes += grove.load.bytes;
+        }
+        total
     }
 
     /// A record changed. During a reading it counts there only if the reading has come past it.
     pub(crate) fn changed(&mut self, key: &PlacedKey, change: Change) {
+        let Some(grove) = self.groves.get_mut(&key.partition) else { return };
+        grove.changes += 1;
         if planted::on(Bug::TreeNotUpdatedOnMerge) && change.before.is_some() {
             return;
         }
-        let Some(grove) = self.groves.get_mut(&key.partition) else { return };
-        change.make(&mut grove.forest);
+        change.make(&mut grove.forest, &mut grove.load);
         if let Some(reading) = &mut grove.reading
             && reading.until.as_ref().is_some_and(|until| key <= until)
         {
-            change.make(&mut reading.forest);
+            change.make(&mut reading.forest, &mut reading.load);
         }
     }
 
@@ -123,15 +163,16 @@ impl Trees {
 
     /// Begins to read all records of a partition.
     pub(crate) fn begin_reading(&mut self, partition: Partition) {
+        self.readings += 1;
         if let Some(grove) = self.groves.get_mut(&partition) {
-            grove.reading = Some(Reading::default());
+            grove.reading = Some(Reading { number: self.readings, ..Reading::default() });
         }
     }
 
-    /// How far the reading has come, if there is one.
-    pub(crate) fn reading(&self, partition: Partition) -> Option<Option<PlacedKey>> {
+    /// The reading's number and how far it has come, if there is one.
+    pub(crate) fn reading(&self, partition: Partition) -> Option<(u64, Option<PlacedKey>)> {
         let reading = self.groves.get(&partition)?.reading.as_ref()?;
-        Some(reading.until.clone())
+        Some((reading.number, reading.until.clone()))
     }
 
     /// A page was read, up to `until` (`None`: to the end). True if this was the last one and the tree
@@ -145,7 +186,7 @@ impl Trees {
     ) -> bool {
         let Some(grove) = self.groves.get_mut(&partition) else { return false };
         let Some(mut reading) = grove.reading.take() else { return false };
-        page.for_each(|change| change.make(&mut reading.forest));
+        page.for_each(|change| change.make(&mut reading.forest, &mut reading.load));
         if until.is_some() {
             reading.until = until;
             grove.reading = Some(reading);
@@ -153,13 +194,14 @@ impl Trees {
         }
         let corrected = grove.whole && !same(&grove.forest, &reading.forest);
         grove.forest = reading.forest;
+        grove.load = reading.load;
         grove.whole = true;
         grove.read_us = Some(now_us);
         corrected
     }
 
-    /// The whole trees, to be kept over a clean stop: for each a partition (4 bytes), an N (1), the
-    /// length of the tree's bytes (4), and these. Numbers are little endian.
+    /// The whole trees, to be kept over a clean stop: for each a partition (4 bytes), its records (8) and
+    /// their bytes (8), an N (1), the length of the tree's bytes (4), and these. Numbers are little endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (partition, grove) in self.groves.iter().filter(|(_, grove)| grove.whole) {
@@ -169,6 +211,8 @@ impl Trees {
             for (n, tree) in grove.forest.iter().chain(none) {
                 let bytes = tree.encode();
                 out.extend_from_slice(&partition.0.to_le_bytes());
+                out.extend_from_slice(&grove.load.records.to_le_bytes());
+                out.extend_from_slice(&grove.load.bytes.to_le_bytes());
                 out.push(*n);
                 out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
                 out.extend_from_slice(&bytes);
@@ -180,9 +224,10 @@ impl Trees {
     /// Takes back what [`Self::encode`] made. What can't be read is left to be read from the records.
     pub(crate) fn decode(mut bytes: &[u8]) -> Self {
         let mut trees = Self::default();
-        while let Some((partition, n, tree, rest)) = next_tree(bytes) {
+        while let Some((partition, load, (n, tree), rest)) = next_tree(bytes) {
             let grove = trees.groves.entry(partition).or_default();
             grove.whole = true;
+            grove.load = load;
             grove.forest.insert(n, tree);
             bytes = rest;
         }
@@ -196,10 +241,17 @@ fn same(a: &Forest, b: &Forest) -> bool {
     a.keys().chain(b.keys()).all(|n| root(a, n) == root(b, n))
 }
 
-fn next_tree(bytes: &[u8]) -> Option<(Partition, u8, Tree, &[u8])> {
+type Encoded<'a> = (Partition, Load, (u8, Tree), &'a [u8]);
+
+fn next_tree(bytes: &[u8]) -> Option<Encoded<'_>> {
     let (partition, rest) = bytes.split_first_chunk::<4>()?;
+    let (records, rest) = rest.split_first_chunk::<8>()?;
+    let (load_bytes, rest) = rest.split_first_chunk::<8>()?;
+    let load =
+        Load { records: u64::from_le_bytes(*records), bytes: u64::from_le_bytes(*load_bytes) };
     let (n, rest) = rest.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (tree, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    Some((Partition(u32::from_le_bytes(*partition)), *n, Tree::decode(tree)?, rest))
+    let partition = Partition(u32::from_le_bytes(*partition));
+    Some((partition, load, (*n, Tree::decode(tree)?), rest))
 }

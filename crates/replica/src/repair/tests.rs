@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
 
-use super::{Errand, Repairs, Turn, With};
+use super::{Repairs, Turn};
+use crate::lane::{Errand, Task, With};
 
 fn errand(partition: u32, with: With) -> Errand {
-    Errand { partition: Partition(partition), scrub: false, with }
+    Errand { partition: Partition(partition), task: Task::Compare { with, scrub: false } }
 }
 
 #[test]

@@ -6,21 +6,22 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use jedlik_hashing::{NodeId, PartitionCount, Position, RingNode, plan_first};
+use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
 use jedlik_membership::{Membership, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
+use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
-    Blob, ClusterId, EncodedRecord, Incarnation, Key, Layout, Now, PlacedKey, Quorum, StoredRecord,
+    Blob, ClusterId, EncodedRecord, Incarnation, Key, Layout, LayoutId, Now, PartitionSet,
+    PlacedKey, PlacedLayout, Quorum, StoredRecord,
 };
 use jedlik_vclock::{Content, WriteId};
 
 use crate::{
-    BudgetSettings, Config, Counter, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding,
-    Input, Output, RangeRequest, RangeResult, Replica, StorageFault, Tuning,
+    BudgetSettings, Config, Counter, Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals,
+    Holding, Input, Output, RangeRequest, RangeResult, Replica, StorageFault, Tuning,
 };
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
@@ -76,6 +77,8 @@ pub(super) struct Cluster {
     /// How often a node came or went.
     notices: u64,
     membership: Vec<Membership>,
+    /// Who was to gossip with whom.
+    pub(super) behind: BTreeSet<(NodeId, NodeId)>,
 }
 
 impl Cluster {
@@ -95,6 +98,7 @@ impl Cluster {
             next_reply: 0,
             notices: 0,
             membership,
+            behind: BTreeSet::new(),
         };
         for id in 1..=count {
             let replica = cluster.replica(NodeId(id), 1);
@@ -156,7 +160,8 @@ impl Cluster {
     fn notice(&mut self, node: NodeId, status: Status) {
         self.notices += 1;
         let version = 1 + self.notices;
-        let record = MemberRecord { status, version, ..member(node.0) };
+        let layout = self.view(node).layout_id();
+        let record = MemberRecord { status, version, layout, ..member(node.0) };
         for index in 0..self.nodes.len() {
             let me = NodeId(index as u64 + 1);
             if me == node {
@@ -302,7 +307,16 @@ impl Cluster {
             Output::Apply { .. }
             | Output::Revise { .. }
             | Output::Hold { .. }
+            | Output::Drop { .. }
             | Output::Release { .. } => self.store(id, output),
+            Output::Survey { ticket, partitions } => self.survey(id, ticket, partitions),
+            Output::Ready { layout, partition } => {
+                let index = id.0 as usize - 1;
+                self.membership[index].handle_ready(now, layout, &[partition]);
+            }
+            Output::Behind { node } => {
+                self.behind.insert((id, node));
+            }
             Output::Hints { ticket, target, after, limit_records, .. } => {
                 let mut hints: Vec<HeldHint> = self.held_hints(id, target);
                 hints.retain(|hint| {
@@ -354,19 +368,19 @@ impl Cluster {
                     if node.damaged.remove(&key) {
                         node.disk.remove(&key);
                     }
-                    let before = node.disk.get(&key).map(|held| held.record.digest());
+                    let before = node.disk.get(&key).map(footprint);
                     merge(&mut node.disk, key.clone(), record);
-                    let after = node.disk.get(&key).map(|held| held.record.digest());
+                    let after = node.disk.get(&key).map(footprint);
                     node.replica.handle(now, Input::Changed { ticket, key, before, after });
                 }
                 self.applied(id, ticket, result);
             }
             Output::Revise { ticket, key, expected, record } => {
                 let node = self.node(id);
-                let before = node.disk.get(&key).map(|held| held.record.digest());
+                let before = node.disk.get(&key).map(footprint);
                 let mut after = before;
-                if before == Some(expected) {
-                    after = record.as_ref().map(|record| record.record.digest());
+                if before.is_some_and(|before| before.digest == expected) {
+                    after = record.as_ref().map(footprint);
                     match record {
                         Some(record) => node.disk.insert(key.clone(), record),
                         None => node.disk.remove(&key),
@@ -391,8 +405,21 @@ impl Cluster {
                 self.tell_totals(id, target);
                 self.applied(id, ticket, Ok(()));
             }
+            Output::Drop { ticket, partition } => {
+                let node = self.node(id);
+                node.disk.retain(|key, _| key.partition != partition);
+                node.damaged.retain(|key| key.partition != partition);
+                self.applied(id, ticket, Ok(()));
+            }
             _ => {}
         }
+    }
+
+    fn survey(&mut self, id: NodeId, ticket: u64, mut partitions: Vec<Partition>) {
+        let now = self.now;
+        let node = self.node(id);
+        partitions.retain(|partition| node.disk.keys().any(|key| key.partition == *partition));
+        node.replica.handle(now, Input::Surveyed { ticket, result: Ok(partitions) });
     }
 
     fn applied(&mut self, id: NodeId, ticket: u64, result: Result<(), StorageFault>) {
@@ -469,6 +496,11 @@ impl Cluster {
     }
 }
 
+fn footprint(stored: &StoredRecord) -> Footprint {
+    let bytes = stored.record.bytes().len() as u32;
+    Footprint { digest: stored.record.digest(), bytes }
+}
+
 fn merge(disk: &mut BTreeMap<PlacedKey, StoredRecord>, key: PlacedKey, new: StoredRecord) {
     match disk.get_mut(&key) {
         Some(held) => *held = merged(held, &new),
@@ -495,7 +527,10 @@ fn member(id: u64) -> MemberRecord {
         generation: 1,
         version: 1,
         status: Status::Up,
-        layout: 1,
+        layout: LayoutId::default(),
+        ready: Ready::default(),
+        load: Load::default(),
+        speaks: Speaks::default(),
     }
 }
 
@@ -508,13 +543,17 @@ fn membership(me: NodeId, count: u64, buckets: &[(&str, BucketProps)]) -> Member
         version: 1,
         props: props.clone(),
     };
+    let layout = Layout { version: 1, parent: LayoutId::default(), ring, gone: Vec::new() };
+    let id = layout.id();
+    let flipped = PartitionSet::full(partitions);
     let stored = Delta {
-        members: (1..=count).map(member).collect(),
+        members: (1..=count).map(|node| MemberRecord { layout: id, ..member(node) }).collect(),
         buckets: buckets.iter().map(entry).collect(),
-        layout: Some(Layout { version: 1, ring }),
+        layouts: [PlacedLayout { layout, flipped }].into(),
+        ..Delta::default()
     };
     let config = jedlik_membership::Config {
-        me: member(me.0),
+        me: MemberRecord { layout: id, ..member(me.0) },
         cluster: CLUSTER,
         seeds: Vec::new(),
         partitions,

@@ -1,0 +1,265 @@
+//! One partition at a time: its records are read if its tree is not whole, then it is compared with one
+//! peer after the other (paper 4.7).
+//!
+//! Invariant: an errand that was begun ends with [`LaneStep::Done`], unless the lane is cleared.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use jedlik_antientropy::{Direction, Exchange, ExchangeOutput, ExchangeReport, Outcome};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::PlacedKey;
+
+use crate::trees::Trees;
+
+/// Whom to compare a partition with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum With {
+    /// Every other owner.
+    All,
+    /// The owners after this node in the preference list: the others begin with this one.
+    Later,
+    /// One of them.
+    One(NodeId),
+}
+
+/// Why a partition is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Task {
+    /// To find what one of its owners lacks.
+    Compare {
+        with: With,
+        /// Read all its records first, even if its tree is whole.
+        scrub: bool,
+    },
+    /// This node is to own it: to get what the older owners hold.
+    TakeOver,
+    /// This node owns it no more: to hand on what it still holds.
+    HandOver,
+}
+
+/// What is to be done about one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Errand {
+    pub(crate) partition: Partition,
+    pub(crate) task: Task,
+}
+
+/// What a lane wants done, or has come to.
+#[derive(Debug)]
+pub(crate) enum LaneStep {
+    /// Read a page of the partition, whose tree is being made.
+    ReadPage { partition: Partition, reading: u64, after: Option<PlacedKey> },
+    /// Say with whom, for which N, by [`Lane::compare`].
+    Choose(Errand),
+    /// A step of an exchange.
+    Exchange { id: u64, peer: NodeId, partition: Partition, n: u8, output: ExchangeOutput },
+    /// An exchange is over.
+    Ended(Ended),
+    /// The errand is over. `whole`: every exchange came to its end. `changes`: the partition's count of
+    /// changes when they began.
+    Done { errand: Errand, whole: bool, changes: u64 },
+}
+
+/// What came of an exchange.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) errand: Errand,
+    pub(crate) n: u8,
+    pub(crate) peer: NodeId,
+    pub(crate) report: ExchangeReport,
+    /// It came to its end, though perhaps not with every record.
+    pub(crate) finished: bool,
+    /// The peer has to read its records first.
+    pub(crate) put_off: bool,
+}
+
+/// An exchange under way.
+#[derive(Debug)]
+struct Running {
+    id: u64,
+    n: u8,
+    exchange: Exchange,
+    /// The peer's tree is not whole yet: that is no failure.
+    put_off: bool,
+}
+
+#[derive(Debug)]
+struct Comparing {
+    errand: Errand,
+    left: Vec<(u8, NodeId)>,
+    running: Option<Box<Running>>,
+    whole: bool,
+    changes: u64,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    /// Its records are being read.
+    Reading { errand: Errand, asked: bool },
+    /// Its tree is whole.
+    Choosing(Errand),
+    /// It is being compared.
+    Comparing(Comparing),
+}
+
+/// One errand under way, or none.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    stage: Stage,
+}
+
+impl Lane {
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
+    /// What is under way.
+    pub(crate) fn errand(&self) -> Option<Errand> {
+        match &self.stage {
+            Stage::Idle => None,
+            Stage::Reading { errand, .. } | Stage::Choosing(errand) => Some(*errand),
+            Stage::Comparing(comparing) => Some(comparing.errand),
+        }
+    }
+
+    /// Whether it is at work on the partition: one lane at a time may be.
+    pub(crate) fn is_at(&self, partition: Partition) -> bool {
+        self.errand().is_some_and(|errand| errand.partition == partition)
+    }
+
+    /// Forgets what is under way.
+    pub(crate) fn clear(&mut self) {
+        self.stage = Stage::Idle;
+    }
+
+    /// Begins an errand on a partition of which a tree is kept.
+    pub(crate) fn begin(&mut self, errand: Errand, trees: &mut Trees) {
+        let scrub = matches!(errand.task, Task::Compare { scrub: true, .. });
+        if scrub || !trees.is_whole(errand.partition) {
+            trees.begin_reading(errand.partition);
+            self.stage = Stage::Reading { errand, asked: false };
+        } else {
+            self.stage = Stage::Choosing(errand);
+        }
+    }
+
+    /// With whom to compare, in reverse order.
+    pub(crate) fn compare(&mut self, left: Vec<(u8, NodeId)>, trees: &Trees) {
+        if let Stage::Choosing(errand) = self.stage {
+            let changes = trees.changes(errand.partition);
+            let (running, whole) = (None, true);
+            self.stage = Stage::Comparing(Comparing { errand, left, running, whole, changes });
+        }
+    }
+
+    /// The next step, if one can be taken now. `exchanges` counts them for the whole shard.
+    pub(crate) fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<LaneStep> {
+        match &mut self.stage {
+            Stage::Idle | Stage::Reading { asked: true, .. } => None,
+            Stage::Choosing(errand) => Some(LaneStep::Choose(*errand)),
+            Stage::Reading { errand, asked } => {
+                let errand = *errand;
+                let Some((reading, after)) = trees.reading(errand.partition) else {
+                    self.stage = Stage::Choosing(errand);
+                    return Some(LaneStep::Choose(errand));
+                };
+                *asked = true;
+                Some(LaneStep::ReadPage { partition: errand.partition, reading, after })
+            }
+            Stage::Comparing(comparing) => {
+                let step = comparing.step(trees, exchanges);
+                if matches!(step, Some(LaneStep::Done { .. })) {
+                    self.stage = Stage::Idle;
+                }
+                step
+            }
+        }
+    }
+
+    /// The page that was asked for has been taken in.
+    pub(crate) fn page_read(&mut self) {
+        if let Stage::Reading { asked, .. } = &mut self.stage {
+            *asked = false;
+        }
+    }
+
+    /// The errand whose records are being read.
+    pub(crate) fn reads(&self, wanted: Partition) -> Option<Errand> {
+        match self.stage {
+            Stage::Reading { errand, asked: true } if errand.partition == wanted => Some(errand),
+            _ => None,
+        }
+    }
+
+    /// Whether the exchange of this number is under way.
+    pub(crate) fn runs(&self, wanted: u64) -> bool {
+        matches!(&self.stage, Stage::Comparing(Comparing { running: Some(running), .. })
+            if running.id == wanted)
+    }
+
+    /// The exchange of this number, while it is under way.
+    pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
+        match &mut self.stage {
+            Stage::Comparing(Comparing { running: Some(running), .. }) if running.id == wanted => {
+                Some(&mut running.exchange)
+            }
+            _ => None,
+        }
+    }
+
+    /// The peer of an exchange has to read its records first.
+    pub(crate) fn put_off(&mut self, wanted: u64) {
+        if let Stage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
+            && running.id == wanted
+        {
+            running.put_off = true;
+            running.exchange.handle_failure();
+        }
+    }
+
+    /// The peer that is being compared with, and how far that is.
+    pub(crate) fn progress(&self) -> Option<(Errand, NodeId, ExchangeReport)> {
+        let Stage::Comparing(Comparing { errand, running: Some(running), .. }) = &self.stage else {
+            return None;
+        };
+        Some((*errand, running.exchange.peer(), running.exchange.report()))
+    }
+}
+
+impl Comparing {
+    fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<LaneStep> {
+        let (errand, partition) = (self.errand, self.errand.partition);
+        if let Some(running) = self.running.as_mut() {
+            if let Some(output) = running.exchange.poll_output() {
+                let (id, n, peer) = (running.id, running.n, running.exchange.peer());
+                return Some(LaneStep::Exchange { id, peer, partition, n, output });
+            }
+            if !running.exchange.is_done() {
+                return None;
+            }
+            let Running { n, exchange, put_off, .. } = *self.running.take()?;
+            let (peer, report) = (exchange.peer(), exchange.report());
+            self.whole &= report.complete;
+            let finished = exchange.outcome() == Outcome::Finished;
+            let ended = Ended { errand, n, peer, report, finished, put_off };
+            return Some(LaneStep::Ended(ended));
+        }
+        while let Some((n, peer)) = self.left.pop() {
+            let Some(tree) = trees.whole(partition, n) else {
+                self.whole = false;
+                continue;
+            };
+            *exchanges += 1;
+            let direction =
+                if errand.task == Task::HandOver { Direction::Push } else { Direction::Both };
+            let exchange = Exchange::new(peer, partition, tree, direction);
+            let running = Running { id: *exchanges, n, exchange, put_off: false };
+            self.running = Some(Box::new(running));
+            return self.step(trees, exchanges);
+        }
+        Some(LaneStep::Done { errand, whole: self.whole, changes: self.changes })
+    }
+}

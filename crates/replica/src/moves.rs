@@ -1,0 +1,159 @@
+//! Which partitions come to this node and which go, and which of them is next (paper 4.9, 6.2; design 4).
+//!
+//! Invariants: a partition that is to be owned is worked on until this node is ready for it; a range is
+//! dropped only after every present owner has been compared with it and while nothing was added to it.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use jedlik_handoff::Takeover;
+use jedlik_hashing::Partition;
+use jedlik_protocol::LayoutId;
+
+use crate::lane::{Errand, Lane, Task};
+
+/// How many partitions are moved at a time: while one waits for an answer another is worked on.
+pub(crate) const LANES: usize = 2;
+/// What could not be finished is tried again after this long.
+const RETRY_AFTER_US: u64 = 250_000;
+
+/// What has been moved since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moved {
+    pub(crate) received_records: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_records: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) dropped: u32,
+}
+
+/// All that moves to and from one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    /// Under which layout it moves.
+    pub(crate) layout: LayoutId,
+    /// What the shard owns under the layouts that count.
+    pub(crate) owned: BTreeSet<Partition>,
+    /// What it is to own under the newest and is not ready for.
+    pub(crate) takeovers: BTreeMap<Partition, Takeover>,
+    /// What it owns no more, and may hold records of.
+    pub(crate) orphans: BTreeSet<Partition>,
+    pub(crate) lanes: [Lane; LANES],
+    pub(crate) moved: Moved,
+    /// It was asked which partitions hold records, and that was answered.
+    pub(crate) surveyed: bool,
+    /// When the shard is next asked which partitions hold records; `None` while it is being asked.
+    pub(crate) survey_due_us: Option<u64>,
+    waiting: VecDeque<Errand>,
+    /// The same, to tell which are waiting.
+    queued: BTreeSet<Errand>,
+    resting: BTreeMap<Errand, u64>,
+}
+
+impl Moves {
+    /// Forgets what is under way: other partitions move now.
+    pub(crate) fn restart(&mut self, layout: LayoutId) {
+        self.layout = layout;
+        self.takeovers.clear();
+        self.waiting.clear();
+        self.queued.clear();
+        self.resting.clear();
+        self.lanes.iter_mut().for_each(Lane::clear);
+        for partition in self.orphans.clone() {
+            self.queue(Errand { partition, task: Task::HandOver });
+        }
+    }
+
+    /// A partition that this node is to own from now on.
+    pub(crate) fn take_over(&mut self, partition: Partition) {
+        self.takeovers.insert(partition, Takeover::new());
+        self.queue(Errand { partition, task: Task::TakeOver });
+    }
+
+    /// This node is ready for it, or it is no business of this node any more.
+    pub(crate) fn taken_over(&mut self, partition: Partition) {
+        if self.takeovers.remove(&partition).is_some() {
+            self.forget(Errand { partition, task: Task::TakeOver });
+        }
+    }
+
+    /// A partition that this node owns no more, and of which it may hold records.
+    pub(crate) fn hand_over(&mut self, partition: Partition) {
+        if self.orphans.insert(partition) {
+            self.queue(Errand { partition, task: Task::HandOver });
+        }
+    }
+
+    /// It is owned again, or nothing of it is left.
+    pub(crate) fn handed_over(&mut self, partition: Partition) {
+        if self.orphans.remove(&partition) {
+            self.forget(Errand { partition, task: Task::HandOver });
+        }
+    }
+
+    /// Whether an errand is still to be done.
+    pub(crate) fn is_wanted(&self, errand: Errand) -> bool {
+        match errand.task {
+            Task::TakeOver => self.takeovers.contains_key(&errand.partition),
+            Task::HandOver => self.orphans.contains(&errand.partition),
+            Task::Compare { .. } => false,
+        }
+    }
+
+    /// The next errand that waits.
+    pub(crate) fn take(&mut self) -> Option<Errand> {
+        let errand = self.waiting.pop_front()?;
+        self.queued.remove(&errand);
+        Some(errand)
+    }
+
+    /// Tries an errand again after a rest.
+    pub(crate) fn rest(&mut self, now_us: u64, errand: Errand) {
+        self.resting.insert(errand, now_us + RETRY_AFTER_US);
+    }
+
+    /// Lets those whose rest is over wait for their turn.
+    pub(crate) fn wake(&mut self, now_us: u64) {
+        let due = self.resting.iter().filter(|(_, due_us)| **due_us <= now_us);
+        for errand in due.map(|(errand, _)| *errand).collect::<Vec<_>>() {
+            self.resting.remove(&errand);
+            self.queue(errand);
+        }
+    }
+
+    /// Something may go on that could not before.
+    pub(crate) fn wake_all(&mut self) {
+        for errand in core::mem::take(&mut self.resting).into_keys() {
+            self.queue(errand);
+        }
+    }
+
+    /// Whether a step may be possible.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.waiting.is_empty() || self.lanes.iter().any(|lane| !lane.is_idle())
+    }
+
+    /// When something is due.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        self.resting.values().copied().chain(self.survey_due_us).min()
+    }
+
+    fn queue(&mut self, errand: Errand) {
+        let under_way = self.lanes.iter().any(|lane| lane.errand() == Some(errand));
+        if !under_way && !self.resting.contains_key(&errand) && self.queued.insert(errand) {
+            self.waiting.push_back(errand);
+        }
+    }
+
+    fn forget(&mut self, errand: Errand) {
+        if self.queued.remove(&errand) {
+            self.waiting.retain(|waiting| *waiting != errand);
+        }
+        self.resting.remove(&errand);
+        for lane in &mut self.lanes {
+            if lane.errand() == Some(errand) {
+                lane.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! Partitions on their way to this node and away from it (paper 4.9; design 4).
+//!
+//! What moves follows from the view alone. A new owner compares with the older owners until it holds all
+//! that they do, and says so; a node that holds what it owns no more hands it on and drops it.
+//! Invariant: a range is dropped only when its partition has flipped and every member knows the layout.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jedlik_handoff::{OldOwner, OldSet, Standing};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_protocol::Now;
+use jedlik_protocol::admin::{Move, TransferReport};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::background::Background;
+use crate::io::{Output, StorageFault};
+use crate::lane::{Ended, Errand, LaneStep, Task};
+use crate::pending::Ticket;
+use crate::replica::Replica;
+
+/// What keeps an errand from going on.
+enum Obstacle {
+    /// Nobody but this node is in the way: later.
+    None,
+    /// These are down or unknown.
+    Nodes(Vec<NodeId>),
+    /// The partition has not flipped, or a member does not know the layout.
+    Others(String),
+}
+
+impl Replica {
+    /// The layouts, what has flipped, or how many replicas buckets have is another: so is what moves.
+    pub(crate) fn follow_layouts(&mut self, now: Now, before: Option<&View>, view: &View) {
+        let (owned, to_own) = (self.counted(view), self.newest(view));
+        let Background { moves, trees, .. } = &mut self.background;
+        let is_new = before.is_none_or(|before| before.layout_id() != view.layout_id());
+        if is_new {
+            moves.restart(view.layout_id());
+            moves.survey_due_us = Some(now.mono_us);
+        }
+        let lost: Vec<Partition> = moves.owned.difference(&owned).copied().collect();
+        for partition in &owned {
+            trees.keep(*partition);
+            moves.handed_over(*partition);
+        }
+        moves.owned = owned;
+        for partition in lost {
+            moves.hand_over(partition);
+        }
+        let open: Vec<Partition> = moves.takeovers.keys().copied().collect();
+        for partition in open {
+            if view.is_flipped(partition) || !to_own.contains(&partition) {
+                moves.taken_over(partition);
+            }
+        }
+        if is_new {
+            self.begin_takeovers(view, &to_own);
+        }
+    }
+
+    /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
+    fn begin_takeovers(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
+        let said = view.ready_of(self.config.me);
+        let layout = view.layout_id();
+        let open = to_own.iter().copied().filter(|p| !view.is_flipped(*p) && !said.contains(*p));
+        // Nodes begin at different places, so that not all ask the same one first.
+        let (mut first, mut later) = (Vec::new(), Vec::new());
+        let start = (self.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
+        for partition in open.collect::<Vec<_>>() {
+            if self.old_sets(view, partition).is_empty() {
+                self.emit(Output::Ready { layout, partition });
+            } else if partition.0 >= start {
+                first.push(partition);
+            } else {
+                later.push(partition);
+            }
+        }
+        for partition in first.into_iter().chain(later) {
+            self.background.moves.take_over(partition);
+        }
+    }
+
+    /// The partitions of this shard that it owns for some N under a layout that counts.
+    fn counted(&self, view: &View) -> BTreeSet<Partition> {
+        let counts = view.replica_counts();
+        let owns =
+            |p: &Partition| counts.iter().any(|n| view.owners(*p, *n).contains(&self.config.me));
+        self.of_this_shard(view).filter(owns).collect()
+    }
+
+    /// Those that it owns under the newest.
+    fn newest(&self, view: &View) -> BTreeSet<Partition> {
+        let most = usize::from(view.replica_counts().last().copied().unwrap_or(0));
+        let owns = |p: &Partition| {
+            view.preference_list(*p).iter().take(most).any(|node| *node == self.config.me)
+        };
+        self.of_this_shard(view).filter(owns).collect()
+    }
+
+    fn of_this_shard(&self, view: &View) -> impl Iterator<Item = Partition> + use<> {
+        let (shards, shard) = (u32::from(self.config.shards.max(1)), u32::from(self.config.shard));
+        view.partitions().partitions().filter(move |partition| partition.0 % shards == shard)
+    }
+
+    /// The older owner sets of a partition that still count, for each N for which this node is to own it.
+    fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
+        let mut sets = Vec::new();
+        for n in view.replica_counts() {
+            let lists = view.owner_lists(partition, n);
+            let mut of_n = lists.iter().map(|list| list.iter().take(usize::from(n)));
+            if of_n.next().is_none_or(|mut newest| newest.all(|node| *node != self.config.me)) {
+                continue;
+            }
+            let owner = |node: &NodeId| OldOwner {
+                node: *node,
+                up: view.is_alive(*node),
+                given_up: view.gone(*node).is_some_and(|gone| gone.forced),
+            };
+            let least_quorum = view.least_quorum(n);
+            sets.extend(of_n.map(|list| OldSet {
+                n,
+                least_quorum,
+                owners: list.map(owner).collect(),
+            }));
+        }
+        sets
+    }
+
+    /// Takes the next step of moving; false if there is none now.
+    pub(crate) fn move_next(&mut self, now: Now, view: &View) -> bool {
+        self.background.moves.wake(now.mono_us);
+        if self.survey_if_due(now, view) {
+            return true;
+        }
+        (0..self.background.moves.lanes.len()).any(|lane| self.move_in_lane(now, view, lane))
+    }
+
+    fn move_in_lane(&mut self, now: Now, view: &View, lane: usize) -> bool {
+        // Each turn begins an errand, ends one, or takes a step.
+        loop {
+            if self.background.moves.lanes[lane].is_idle() {
+                let Some(errand) = self.background.moves.take() else { return false };
+                self.begin_move(now, view, lane, errand);
+                continue;
+            }
+            let Background { moves, trees, exchanges, .. } = &mut self.background;
+            let Some(step) = moves.lanes[lane].step(trees, exchanges) else { return false };
+            match step {
+                LaneStep::ReadPage { partition, reading, after } => {
+                    self.read_page(partition, reading, after);
+                    return true;
+                }
+                LaneStep::Exchange { id, peer, partition, n, output } => {
+                    self.exchange_step(now, (id, peer), (partition, n), output);
+                    return true;
+                }
+                LaneStep::Choose(errand) => self.choose(now, view, lane, errand),
+                LaneStep::Ended(ended) => self.end_move_exchange(&ended),
+                LaneStep::Done { errand, whole, changes } => {
+                    self.end_move(now, view, errand, whole, changes);
+                }
+            }
+        }
+    }
+
+    fn begin_move(&mut self, now: Now, view: &View, lane: usize, errand: Errand) {
+        if !self.background.moves.is_wanted(errand) {
+            return;
+        }
+        if errand.task == Task::TakeOver && self.conclude_takeover(view, errand.partition) {
+            return;
+        }
+        if !matches!(self.obstacle(view, errand), Obstacle::None) {
+            return self.background.moves.rest(now.mono_us, errand);
+        }
+        let Background { moves, repairs, trees, .. } = &mut self.background;
+        if repairs.lane.is_at(errand.partition) {
+            return moves.rest(now.mono_us, errand);
+        }
+        trees.keep(errand.partition);
+        moves.lanes[lane].begin(errand, trees);
+    }
+
+    /// What is in the way of an errand now.
+    fn obstacle(&self, view: &View, errand: Errand) -> Obstacle {
+        let partition = errand.partition;
+        match errand.task {
+            Task::Compare { .. } => Obstacle::None,
+            Task::TakeOver => match self.takeover_standing(view, partition) {
+                Some(Standing::Blocked(nodes)) => Obstacle::Nodes(nodes),
+                _ => Obstacle::None,
+            },
+            Task::HandOver if !view.is_flipped(partition) => {
+                Obstacle::Others(String::from("its new owners are not ready"))
+            }
+            Task::HandOver if !view.is_known_by_all() => {
+                Obstacle::Others(String::from("a member does not know the layout yet"))
+            }
+            Task::HandOver => {
+                let owners = self.present_owners(view, partition);
+                let down: BTreeSet<NodeId> = owners
+                    .into_iter()
+                    .map(|(_, node)| node)
+                    .filter(|node| !view.is_alive(*node))
+                    .collect();
+                if down.is_empty() {
+                    Obstacle::None
+                } else {
+                    Obstacle::Nodes(down.into_iter().collect())
+                }
+            }
+        }
+    }
+
+    fn present_owners(&self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
+        let list = view.preference_list(partition);
+        let of_n = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
+        view.replica_counts().into_iter().flat_map(of_n).collect()
+    }
+
+    fn takeover_standing(&self, view: &View, partition: Partition) -> Option<Standing> {
+        let takeover = self.background.moves.takeovers.get(&partition)?;
+        Some(takeover.standing(self.config.me, &self.old_sets(view, partition)))
+    }
+
+    /// Says so if this node is ready for a partition.
+    fn conclude_takeover(&mut self, view: &View, partition: Partition) -> bool {
+        let ready = self.takeover_standing(view, partition) == Some(Standing::Ready);
+        if ready {
+            self.background.moves.taken_over(partition);
+            self.emit(Output::Ready { layout: view.layout_id(), partition });
+        }
+        ready
+    }
+
+    /// With whom a partition on its way is compared, the last first.
+    fn choose(&mut self, now: Now, view: &View, lane: usize, errand: Errand) {
+        let mut pairs = match errand.task {
+            Task::TakeOver => match self.takeover_standing(view, errand.partition) {
+                Some(Standing::Compare(pairs)) => pairs,
+                _ => Vec::new(),
+            },
+            Task::HandOver if self.background.trees.is_empty(errand.partition) => Vec::new(),
+            Task::HandOver if planted::on(Bug::DroppedUnverified) => Vec::new(),
+            _ => self.present_owners(view, errand.partition),
+        };
+        if !matches!(self.obstacle(view, errand), Obstacle::None) {
+            self.background.moves.lanes[lane].clear();
+            return self.background.moves.rest(now.mono_us, errand);
+        }
+        pairs.reverse();
+        self.background.moves.lanes[lane].compare(pairs, &self.background.trees);
+    }
+
+    fn end_move_exchange(&mut self, ended: &Ended) {
+        let Background { moves, repairs, .. } = &mut self.background;
+        repairs.count(ended);
+        if ended.report.complete
+            && let Some(takeover) = moves.takeovers.get_mut(&ended.errand.partition)
+        {
+            takeover.handle_compared(ended.n, ended.peer);
+        }
+    }
+
+    fn end_move(&mut self, now: Now, view: &View, errand: Errand, whole: bool, changes: u64) {
+        let partition = errand.partition;
+        let over = match errand.task {
+            Task::TakeOver => self.conclude_takeover(view, partition),
+            _ => {
+                let unchanged = self.background.trees.changes(partition) == changes;
+                let may_drop = matches!(self.obstacle(view, errand), Obstacle::None);
+                let over = whole && unchanged && may_drop;
+                if over && self.background.trees.is_empty(partition) {
+                    self.background.moves.handed_over(partition);
+                    self.background.trees.drop(partition);
+                } else if over {
+                    let ticket = self.pending.ticket(Ticket::Dropped { partition });
+                    self.emit(Output::Drop { ticket, partition });
+                    // Whatever comes from now on is no part of what is dropped.
+                    self.background.trees.drop(partition);
+                }
+                over
+            }
+        };
+        if !over && self.background.moves.is_wanted(errand) {
+            self.background.moves.rest(now.mono_us, errand);
+        }
+    }
+
+    /// A range is gone from the disk, or is not.
+    pub(crate) fn handle_dropped(
+        &mut self,
+        now: Now,
+        partition: Partition,
+        result: &Result<(), StorageFault>,
+    ) {
+        let moves = &mut self.background.moves;
+        let errand = Errand { partition, task: Task::HandOver };
+        if result.is_err() {
+            self.background.trees.keep(partition);
+            return moves.rest(now.mono_us, errand);
+        }
+        moves.moved.dropped += 1;
+        if self.background.trees.keeps(partition) {
+            // Something came meanwhile: it is handed on too, if the partition is not owned again.
+            if moves.orphans.contains(&partition) {
+                moves.rest(now.mono_us, errand);
+            }
+        } else {
+            moves.handed_over(partition);
+        }
+    }
+
+    /// A record of a partition that this node keeps no tree of: it is handed on.
+    pub(crate) fn note_stray(&mut self, partition: Partition) {
+        if !self.background.trees.keeps(partition) {
+            self.background.trees.keep(partition);
+            self.background.moves.hand_over(partition);
+        }
+    }
+
+    /// Asks now and then which partitions hold records that should not.
+    fn survey_if_due(&mut self, now: Now, view: &View) -> bool {
+        let moves = &mut self.background.moves;
+        if moves.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
+            return false;
+        }
+        moves.survey_due_us = None;
+        let partitions: Vec<Partition> = self.of_this_shard(view).collect();
+        let moves = &self.background.moves;
+        let unowned = partitions.into_iter().filter(|p| !moves.owned.contains(p));
+        let partitions: Vec<Partition> = unowned.collect();
+        let ticket = self.pending.ticket(Ticket::Survey);
+        self.emit(Output::Survey { ticket, partitions });
+        true
+    }
+
+    /// Storage says which partitions hold records.
+    pub(crate) fn handle_surveyed(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<Vec<Partition>, StorageFault>,
+    ) {
+        let Some(Ticket::Survey) = self.pending.take_ticket(ticket) else { return };
+        let interval_us = self.background.tuning.exchange_interval_us;
+        let moves = &mut self.background.moves;
+        moves.survey_due_us = Some(now.mono_us + interval_us);
+        let Ok(occupied) = result else { return };
+        moves.surveyed = true;
+        for partition in occupied {
+            if !moves.owned.contains(&partition) {
+                moves.hand_over(partition);
+            }
+        }
+    }
+
+    /// How far this shard has come with what moves.
+    #[must_use]
+    pub fn transfer_report(&self) -> TransferReport {
+        let Some(view) = self.view.as_ref().filter(|view| view.layout_version() > 0) else {
+            return TransferReport::default();
+        };
+        let Background { moves, trees, handoff, .. } = &self.background;
+        let to_own = self.newest(view);
+        let flipped = to_own.iter().filter(|p| view.is_flipped(**p)).count();
+        let unready = moves.takeovers.len();
+        let leaving = moves.owned.difference(&to_own).count();
+        // Before the first survey nobody knows what is left.
+        let unknown = usize::from(!moves.surveyed);
+        let current = moves.lanes.iter().filter_map(|lane| lane.progress());
+        let current = current.map(|(errand, peer, report)| {
+            let outgoing = errand.task == Task::HandOver;
+            let records = if outgoing { report.pushed } else { report.pulled + report.fetched };
+            Move { partition: errand.partition, peer, outgoing, records, bytes: 0 }
+        });
+        TransferReport {
+            layout: view.layout_id(),
+            paused: self.background.is_paused(),
+            owned: to_own.len() as u32,
+            ready: to_own.len().saturating_sub(unready) as u32,
+            flipped: flipped as u32,
+            leaving: leaving as u32,
+            orphaned: (moves.orphans.len() + unknown) as u32,
+            dropped: moves.moved.dropped,
+            received_records: moves.moved.received_records,
+            received_bytes: moves.moved.received_bytes,
+            sent_records: moves.moved.sent_records,
+            sent_bytes: moves.moved.sent_bytes,
+            load: trees.load(),
+            hints: handoff.progress().map(|report| report.count).sum(),
+            current: current.collect(),
+            blockers: self.blockers(view),
+        }
+    }
+
+    /// Why partitions don't go on, a sentence for each cause.
+    fn blockers(&self, view: &View) -> Vec<String> {
+        let mut nodes = BTreeSet::new();
+        let mut others = BTreeSet::new();
+        let moves = &self.background.moves;
+        let takeovers = moves.takeovers.keys().map(|p| (*p, Task::TakeOver));
+        let orphans = moves.orphans.iter().map(|p| (*p, Task::HandOver));
+        for (partition, task) in takeovers.chain(orphans) {
+            match self.obstacle(view, Errand { partition, task }) {
+                Obstacle::None => {}
+                Obstacle::Nodes(down) => nodes.extend(down),
+                Obstacle::Others(why) => {
+                    others.insert(why);
+                }
+            }
+        }
+        let down = nodes.into_iter().map(|node| {
+            let name = view.members().find(|member| member.node == node);
+            let name = name.map_or_else(|| format!("{node}"), |member| member.name.clone());
+            format!("{name} is down, and holds or has to hold partitions that move: start it")
+        });
+        let waits = others.into_iter().map(|why| format!("a range waits to be dropped: {why}"));
+        down.chain(waits).collect()
+    }
+}
