@@ -3,6 +3,7 @@
 use std::io;
 
 use jedlik_net::{CredentialsError, NetError};
+use jedlik_protocol::LayoutId;
 use jedlik_storage::OpenError;
 use thiserror::Error;
 
@@ -55,6 +56,19 @@ pub enum NodeError {
         layout: u32,
         /// This node's.
         configured: u32,
+    },
+    /// The cluster goes on without this node. Its identity is not used again: to come back, it starts
+    /// with an empty data directory and a new certificate.
+    #[error(
+        "this node {} the cluster with layout {layout}, and its identity is not used again; to come \
+         back, start it with an empty data directory and a certificate that is newly issued",
+        if *.forced { "was removed from" } else { "has left" }
+    )]
+    Fenced {
+        /// The layout that says so.
+        layout: LayoutId,
+        /// It was removed by force.
+        forced: bool,
     },
     /// The data directory is whole, but counts as not cleanly stopped.
     #[error("the stop was not clean: {why}; the next start replays the journals")]

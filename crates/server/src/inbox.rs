@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::LayoutVersion;
+use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -26,7 +26,7 @@ use crate::stats::ShardReport;
 pub(crate) enum Mail {
     View(Arc<View>),
     Client { origin: Origin, request: ClientRequest },
-    Peer { from: NodeId, origin: Origin, layout: LayoutVersion, heard: u64, request: PeerRequest },
+    Peer { from: NodeId, origin: Origin, layout: LayoutId, heard: u64, request: PeerRequest },
     PeerAnswer { from: NodeId, id: u64, clock: u64, response: PeerResponse },
     PeerLost { node: NodeId },
     Completed(Vec<Completion>),
@@ -44,6 +44,9 @@ impl Mail {
             Self::Peer { request, .. } => peer_bytes(request),
             Self::PeerAnswer { response: PeerResponse::Read(Some(record)), .. } => {
                 record.bytes().len()
+            }
+            Self::PeerAnswer { response: PeerResponse::Page(page), .. } => {
+                page.records.iter().map(|(_, record)| record.bytes().len()).sum()
             }
             _ => 0,
         }

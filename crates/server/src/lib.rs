@@ -20,6 +20,7 @@ mod shard;
 mod start;
 mod stats;
 mod stores;
+mod upkeep;
 
 pub use error::NodeError;
-pub use node::Node;
+pub use node::{Ending, Node};

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::{Destination, Event as News, Membership, Output, View};
 use jedlik_net::Endpoint;
+use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::{self, Frame};
-use jedlik_protocol::gossip::{Delta, Gossip};
+use jedlik_protocol::gossip::{Delta, Gossip, Load};
 use jedlik_storage::DataDir;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -21,6 +22,7 @@ use tracing::{debug, info, warn};
 use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
+use crate::node::Ending;
 use crate::peers::Peers;
 use crate::reply::Origin;
 
@@ -41,6 +43,21 @@ pub(crate) enum Event {
         node: NodeId,
         answered: bool,
     },
+    /// A shard is ready to own a partition.
+    Ready {
+        layout: LayoutId,
+        partition: Partition,
+    },
+    /// Of this node and another one knows a newer layout.
+    Behind {
+        node: NodeId,
+    },
+    /// What this node holds.
+    Load(Load),
+    /// An admin has this node take nothing new from clients, or takes that back.
+    Drain(bool),
+    /// This node has left the layout, and others hold all that it did.
+    Left,
     /// Tell the others that this node goes, then say so.
     Leave(oneshot::Sender<()>),
     Stop,
@@ -56,8 +73,8 @@ pub(crate) struct MembershipTask {
     pub(crate) peers: Arc<Peers>,
     pub(crate) shards: Vec<Inbox>,
     pub(crate) view: watch::Sender<Arc<View>>,
-    /// Taken when the node can't go on.
-    pub(crate) failed: Option<oneshot::Sender<NodeError>>,
+    /// Taken when the node can't go on, or need not.
+    pub(crate) ended: Option<oneshot::Sender<Ending>>,
 }
 
 impl MembershipTask {
@@ -94,6 +111,17 @@ impl MembershipTask {
         match event {
             Event::Gossip { from, gossip } => self.machine.handle_gossip(now, from, gossip),
             Event::Outcome { node, answered } => self.machine.handle_outcome(now, node, answered),
+            Event::Ready { layout, partition } => {
+                self.machine.handle_ready(now, layout, &[partition]);
+            }
+            Event::Behind { node } => self.machine.handle_behind(now, node),
+            Event::Load(load) => self.machine.handle_load(now, load),
+            Event::Drain(drained) => self.machine.handle_drain(now, drained),
+            Event::Left => {
+                self.machine.handle_left(now);
+                self.carry_out().await;
+                self.end(Ending::Left);
+            }
             Event::Admin { origin, request } => {
                 let answer = self.machine.handle_admin(now, &request);
                 // What the answer promises has to be on disk before it.
@@ -118,8 +146,23 @@ impl MembershipTask {
                 Output::Persist(delta) => self.persist(delta).await,
                 Output::View(view) => self.spread(view),
                 Output::Send { to, gossip } => self.send(to, gossip),
-                Output::Event(news) => log(&news),
+                Output::Event(news) => self.note(&news),
             }
+        }
+    }
+
+    fn note(&mut self, news: &News) {
+        log(news);
+        if let News::Fenced { layout, forced } = news {
+            let (layout, forced) = (*layout, *forced);
+            self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if let Some(ended) = self.ended.take() {
+            // Who listens may be stopping already.
+            let _gone = ended.send(ending);
         }
     }
 
@@ -135,11 +178,7 @@ impl MembershipTask {
     fn spread(&mut self, view: Arc<View>) {
         let (layout, configured) = (view.partitions().get(), self.partitions.get());
         if layout != configured {
-            if let Some(failed) = self.failed.take() {
-                // Who listens may be stopping already.
-                let _gone = failed.send(NodeError::Partitions { layout, configured });
-            }
-            return;
+            return self.end(Ending::Failed(NodeError::Partitions { layout, configured }));
         }
         let others = view.members().filter(|record| record.node != view.me());
         self.peers.update(&self.endpoint, others.map(|record| (record.node, record.address)));
@@ -174,7 +213,10 @@ pub(crate) fn decode_state(state: Vec<u8>) -> Result<Delta, NodeError> {
 
 fn log(news: &News) {
     match news {
-        News::Refused { .. } | News::Contested { .. } | News::Down { clean: false, .. } => {
+        News::Refused { .. }
+        | News::Contested { .. }
+        | News::Fenced { .. }
+        | News::Down { clean: false, .. } => {
             warn!("{news}");
         }
         News::Joined(_)

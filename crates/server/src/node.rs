@@ -40,7 +40,17 @@ pub struct Node {
     pub(crate) shards: Vec<RunningShard>,
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) membership_task: JoinHandle<Result<DataDir, JoinError>>,
-    pub(crate) failed: oneshot::Receiver<NodeError>,
+    pub(crate) upkeep: JoinHandle<()>,
+    pub(crate) ended: oneshot::Receiver<Ending>,
+}
+
+/// Why a node ends of its own accord.
+#[derive(Debug)]
+pub enum Ending {
+    /// It can't go on.
+    Failed(NodeError),
+    /// It has left the cluster, and others hold all that it did.
+    Left,
 }
 
 impl Node {
@@ -71,10 +81,10 @@ impl Node {
         self.endpoint.local_addr()
     }
 
-    /// Returns if the node can't go on, and says why; it is to be shut down then.
-    pub async fn failed(&mut self) -> NodeError {
-        match (&mut self.failed).await {
-            Ok(error) => error,
+    /// Returns if the node can't go on, or need not, and says why; it is to be shut down then.
+    pub async fn ended(&mut self) -> Ending {
+        match (&mut self.ended).await {
+            Ok(ending) => ending,
             Err(_) => std::future::pending().await,
         }
     }
@@ -86,6 +96,7 @@ impl Node {
     /// Something could not be finished; nothing is lost, and the next start replays the journals.
     pub async fn shutdown(self) -> Result<(), NodeError> {
         self.router.enter(Phase::Stopping);
+        self.upkeep.abort();
         self.leave().await;
         self.drain().await;
         self.router.enter(Phase::Stopped);

@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::error::NodeError;
-use crate::node::Node;
+use crate::node::{Ending, Node};
 
 /// One thread for sockets and TLS serves this many cores; records have threads of their own.
 ///
@@ -28,7 +28,13 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
         announce(&node);
         let ended = tokio::select! {
             () = signals.next() => Ok(()),
-            error = node.failed() => Err(error),
+            ending = node.ended() => match ending {
+                Ending::Failed(error) => Err(error),
+                Ending::Left => {
+                    info!("this node has left the cluster: others hold all that it held");
+                    Ok(())
+                }
+            },
         };
         info!("stopping; a second signal ends the process at once");
         tokio::spawn(async move {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, HintReport, RepairReport,
+    TransferReport,
 };
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -23,6 +24,7 @@ pub(crate) enum Question {
     RepairProgress,
     Background,
     SetBackground(BackgroundChange),
+    Transfers,
 }
 
 impl Question {
@@ -35,7 +37,12 @@ impl Question {
             AdminRequest::RepairProgress => Self::RepairProgress,
             AdminRequest::Background => Self::Background,
             AdminRequest::SetBackground(change) => Self::SetBackground(*change),
+            AdminRequest::Transfers => Self::Transfers,
             AdminRequest::Status
+            | AdminRequest::Layouts
+            | AdminRequest::Stage { .. }
+            | AdminRequest::Unstage { .. }
+            | AdminRequest::Drain { .. }
             | AdminRequest::Plan
             | AdminRequest::Commit { .. }
             | AdminRequest::BucketList
@@ -58,7 +65,11 @@ impl Question {
                 let change = share(change, shards.len());
                 shards.iter().for_each(|shard| shard.push(Mail::SetBackground(change)));
             }
-            Self::Stats | Self::Hints | Self::RepairProgress | Self::Background => {}
+            Self::Stats
+            | Self::Hints
+            | Self::RepairProgress
+            | Self::Background
+            | Self::Transfers => {}
         }
         let reports = stats::collect(shards).await;
         ClientResponse::Admin(match self {
@@ -70,6 +81,7 @@ impl Question {
             Self::Background | Self::SetBackground(_) => {
                 AdminResponse::Background(Box::new(background(&reports)))
             }
+            Self::Transfers => AdminResponse::Transfers(Box::new(transfers(&reports))),
         })
     }
 }
@@ -135,10 +147,40 @@ fn repairs(reports: &[ShardReport]) -> RepairReport {
     whole
 }
 
+/// How far the node has come with what moves to it and from it.
+pub(crate) fn transfers(reports: &[ShardReport]) -> TransferReport {
+    let mut whole = TransferReport::default();
+    for part in reports.iter().map(|report| &report.transfers) {
+        whole.layout = whole.layout.max(part.layout);
+        whole.paused |= part.paused;
+        whole.owned += part.owned;
+        whole.ready += part.ready;
+        whole.flipped += part.flipped;
+        whole.leaving += part.leaving;
+        whole.orphaned += part.orphaned;
+        whole.dropped += part.dropped;
+        whole.received_records += part.received_records;
+        whole.received_bytes += part.received_bytes;
+        whole.sent_records += part.sent_records;
+        whole.sent_bytes += part.sent_bytes;
+        whole.load.records += part.load.records;
+        whole.load.bytes += part.load.bytes;
+        whole.hints += part.hints;
+        whole.current.extend(part.current.iter().cloned());
+        for blocker in &part.blockers {
+            if !whole.blockers.contains(blocker) {
+                whole.blockers.push(blocker.clone());
+            }
+        }
+    }
+    whole
+}
+
 fn background(reports: &[ShardReport]) -> BackgroundReport {
     let mut whole = BackgroundReport::default();
     for part in reports.iter().map(|report| &report.background) {
         whole.paused |= part.paused;
+        whole.paused_kinds.clone_from(&part.paused_kinds);
         whole.limit_per_s += part.limit_per_s;
         whole.slowdown_percent = part.slowdown_percent;
         whole.pace_per_s += part.pace_per_s;

@@ -3,18 +3,18 @@
 //! Invariant: called on the network's tasks, so it never blocks; what can't be taken now is refused now.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_net::{CloseReason, Connection, Handler, Role};
-use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, DrainReport};
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Key, LayoutVersion};
+use jedlik_protocol::{Key, LayoutId, LayoutVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -24,7 +24,7 @@ use crate::peers::Peers;
 use crate::questions::Question;
 use crate::reply::Origin;
 use crate::shard::UNTOLD;
-use crate::stats::NodeCounts;
+use crate::stats::{self, NodeCounts};
 
 /// Where a node stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) struct Router {
     started: Instant,
     /// An index into [`PHASES`].
     phase: AtomicU8,
+    /// An admin has it take nothing new from clients.
+    drained: Arc<AtomicBool>,
     overloads: AtomicU64,
     connections: AtomicU64,
 }
@@ -69,6 +71,7 @@ impl Router {
             peers,
             started: Instant::now(),
             phase: AtomicU8::new(0),
+            drained: Arc::default(),
             overloads: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         }
@@ -119,7 +122,8 @@ impl Router {
         let refuse = |origin: &Origin, failure| {
             origin.answer_client(layout, ClientResponse::Failed(failure));
         };
-        if let Err(failure) = self.takes_clients() {
+        let of_data = !matches!(request, ClientRequest::Admin(_) | ClientRequest::Topology);
+        if let Err(failure) = self.takes_clients(of_data) {
             return refuse(&origin, failure);
         }
         match request {
@@ -154,6 +158,9 @@ impl Router {
             let failure = Failure::new(ErrorCode::Forbidden, message);
             return origin.answer_client(layout, ClientResponse::Failed(failure));
         }
+        if let AdminRequest::Drain { drained } = request {
+            return self.drain(origin, layout, drained);
+        }
         if let Some(question) = Question::of(&request) {
             let (shards, counts) = (self.shards.clone(), self.counts());
             tokio::spawn(async move {
@@ -170,6 +177,29 @@ impl Router {
         }
     }
 
+    /// Takes no more from clients and tells the others so, or takes that back; answers with what is left
+    /// to be done.
+    fn drain(&self, origin: Origin, layout: LayoutVersion, drained: bool) {
+        let (shards, membership) = (self.shards.clone(), self.membership.clone());
+        let (view, flag) = (Arc::clone(&self.view.borrow()), Arc::clone(&self.drained));
+        tokio::spawn(async move {
+            flag.store(drained, Ordering::Release);
+            let response = if membership.send(Event::Drain(drained)).await.is_ok() {
+                let reports = stats::collect(&shards).await;
+                let hints = reports.iter().flat_map(|report| &report.hints);
+                let due = hints.filter(|hints| view.is_alive(hints.target));
+                ClientResponse::Admin(AdminResponse::Drained(DrainReport {
+                    drained,
+                    requests: reports.iter().map(|report| report.operations).sum(),
+                    hints: due.map(|hints| hints.count).sum(),
+                }))
+            } else {
+                ClientResponse::Failed(not_ready("is stopping"))
+            };
+            origin.answer_client(layout, response);
+        });
+    }
+
     fn counts(&self) -> NodeCounts {
         NodeCounts {
             uptime_s: self.started.elapsed().as_secs(),
@@ -184,7 +214,7 @@ impl Router {
         view: &View,
         from: NodeId,
         origin: Origin,
-        (layout, heard): (LayoutVersion, u64),
+        (layout, heard): (LayoutId, u64),
         request: PeerRequest,
     ) {
         let refuse = |origin: &Origin, failure| {
@@ -206,8 +236,11 @@ impl Router {
         }
     }
 
-    fn takes_clients(&self) -> Result<(), Failure> {
+    fn takes_clients(&self, of_data: bool) -> Result<(), Failure> {
         match self.phase() {
+            Phase::Serving if of_data && self.drained.load(Ordering::Acquire) => {
+                Err(not_ready("is drained by an admin"))
+            }
             Phase::Serving => Ok(()),
             Phase::Starting => Err(not_ready("is starting")),
             Phase::Stopping | Phase::Stopped => Err(not_ready("is stopping")),
@@ -216,6 +249,9 @@ impl Router {
 
     fn takes_peers(&self, new: bool) -> Result<(), Failure> {
         match self.phase() {
+            Phase::Serving if new && self.drained.load(Ordering::Acquire) => {
+                Err(not_ready("is drained by an admin"))
+            }
             Phase::Serving => Ok(()),
             Phase::Stopping if !new => Ok(()),
             Phase::Starting => Err(not_ready("is starting")),
@@ -247,7 +283,8 @@ impl Router {
             | PeerRequest::Inspect { key } => Ok(self.shard_of_key(view, key)),
             PeerRequest::Scan { partition, .. }
             | PeerRequest::Hashes { partition, .. }
-            | PeerRequest::Digests { partition, .. } => self.shard_of_partition(view, *partition),
+            | PeerRequest::Digests { partition, .. }
+            | PeerRequest::Fetch { partition, .. } => self.shard_of_partition(view, *partition),
             PeerRequest::Forward(request) => self.shard_of_client(view, request),
         }
     }
@@ -299,10 +336,15 @@ impl Handler for Router {
 fn changes_state(request: &AdminRequest) -> bool {
     match request {
         AdminRequest::Commit { .. }
+        | AdminRequest::Stage { .. }
+        | AdminRequest::Unstage { .. }
+        | AdminRequest::Drain { .. }
         | AdminRequest::BucketSet { .. }
         | AdminRequest::Repair { .. }
         | AdminRequest::SetBackground(_) => true,
         AdminRequest::Status
+        | AdminRequest::Layouts
+        | AdminRequest::Transfers
         | AdminRequest::Plan
         | AdminRequest::BucketList
         | AdminRequest::BucketShow { .. }

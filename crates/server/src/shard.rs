@@ -38,7 +38,7 @@ use storing::fault;
 /// The most mail taken in one turn: enough to group commits, few enough to be submitted soon.
 const TURN_MAIL: usize = 256;
 /// The name under which the hash trees are kept over a clean stop.
-const TREES: &str = "trees";
+const TREES: &str = "trees-2";
 /// In an answer that the replica did not make: it tells no clock.
 pub(crate) const UNTOLD: u64 = 0;
 
@@ -307,6 +307,15 @@ impl ShardDriver {
                 self.read_hints(now, (ticket, target), after, (limit_records, limit_bytes));
             }
             Output::Range { ticket, range } => self.read_range(now, ticket, range),
+            Output::Drop { ticket, partition } => self.drop_partition(now, ticket, partition),
+            Output::Survey { ticket, partitions } => self.survey(now, ticket, partitions),
+            Output::Ready { layout, partition } => {
+                self.tell_membership(Event::Ready { layout, partition });
+            }
+            Output::Behind { node } => {
+                // Whoever is still behind says so again.
+                let _full = self.around.membership.try_send(Event::Behind { node });
+            }
             Output::Request { to, id, layout, heard, request } => {
                 let frame = Frame::PeerRequest { id, layout, heard, request };
                 if let Err(error) = self.around.peers.send(to, frame) {
@@ -333,6 +342,12 @@ impl ShardDriver {
         }
     }
 
+    /// Tells membership what it must not miss; a full queue is waited for.
+    fn tell_membership(&self, event: Event) {
+        // Without membership the node is stopping.
+        let _gone = self.around.membership.blocking_send(event);
+    }
+
     /// A request that never left is answered here, in the peer's place.
     fn not_sent(&mut self, now: Now, to: NodeId, id: u64, error: SendError) {
         let code = match error {
@@ -353,6 +368,7 @@ impl ShardDriver {
             hints: self.replica.hint_reports(),
             repair: self.replica.repair_report(),
             background: self.replica.background_report(),
+            transfers: self.replica.transfer_report(),
         }
     }
 

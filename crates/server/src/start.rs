@@ -10,7 +10,8 @@ use std::time::Duration;
 use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_membership::{Config as MembershipConfig, Membership, View};
 use jedlik_net::{Credentials, Endpoint, Handler, Identity};
-use jedlik_protocol::gossip::{Delta, MemberRecord, Status};
+use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::{LayoutId, codec};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Tuning};
 use jedlik_storage::{DataDir, ShardIdentity};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +28,7 @@ use crate::peers::Peers;
 use crate::router::{Phase, Router};
 use crate::shard::{RunningShard, ShardLimits, Surroundings};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
+use crate::upkeep;
 
 /// Events that may wait for membership; past it they are refused or, for outcomes, dropped.
 const MEMBERSHIP_QUEUE: usize = 1024;
@@ -44,6 +46,7 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
     let peers = Arc::new(Peers::default());
     let (membership, events) = mpsc::channel(MEMBERSHIP_QUEUE);
     let (view, seen) = watch::channel(Arc::new(me.view()));
+    let watched = seen.clone();
     let inboxes: Vec<Inbox> = shards.iter().map(|shard| shard.inbox.clone()).collect();
     let router =
         Arc::new(Router::new(inboxes.clone(), membership.clone(), seen, Arc::clone(&peers)));
@@ -59,7 +62,7 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
         membership: membership.clone(),
     };
     let shards = me.run_shards(config, shards, &dir, &around)?;
-    let (failed_sender, failed) = oneshot::channel();
+    let (ending, ended) = oneshot::channel();
     let mut task = MembershipTask {
         machine: me.machine(config, endpoint.local_addr(), &dir, clock)?,
         clock,
@@ -67,12 +70,13 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
         partitions: config.partitions,
         endpoint: endpoint.clone(),
         peers: Arc::clone(&peers),
-        shards: inboxes,
+        shards: inboxes.clone(),
         view,
-        failed: Some(failed_sender),
+        ended: Some(ending),
     };
     task.begin().await;
     let membership_task = fatal::spawn("membership", task.run(events));
+    let upkeep = upkeep::spawn(inboxes, watched, membership.clone());
     router.enter(Phase::Serving);
     Ok(Node {
         id: me.node,
@@ -85,7 +89,8 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
         shards,
         membership,
         membership_task,
-        failed,
+        upkeep,
+        ended,
     })
 }
 
@@ -109,6 +114,15 @@ fn tuning(config: &Config, shards: u16) -> Tuning {
             slowdown_percent: background.slowdown_percent,
             ..BudgetSettings::DEFAULT
         },
+    }
+}
+
+/// What this build speaks.
+fn speaks() -> Speaks {
+    Speaks {
+        protocol_min: codec::PROTOCOL_MIN,
+        protocol_max: codec::PROTOCOL_MAX,
+        storage: jedlik_storage::RECORDS_FORMAT,
     }
 }
 
@@ -183,7 +197,10 @@ impl Me {
             generation: dir.generation(),
             version: 1,
             status: Status::Up,
-            layout: 0,
+            layout: LayoutId::default(),
+            ready: Ready::default(),
+            load: Load::default(),
+            speaks: speaks(),
         };
         let config = MembershipConfig {
             me: record,

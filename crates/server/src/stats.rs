@@ -4,7 +4,9 @@
 
 use std::fs;
 
-use jedlik_protocol::admin::{BackgroundReport, HintReport, NodeStats, RepairReport};
+use jedlik_protocol::admin::{
+    BackgroundReport, HintReport, NodeStats, RepairReport, TransferReport,
+};
 use jedlik_replica::Counter;
 use jedlik_storage::ShardStats;
 use tokio::sync::oneshot;
@@ -56,6 +58,7 @@ pub(crate) struct ShardReport {
     pub(crate) hints: Vec<HintReport>,
     pub(crate) repair: RepairReport,
     pub(crate) background: BackgroundReport,
+    pub(crate) transfers: TransferReport,
 }
 
 /// What the node itself counts.

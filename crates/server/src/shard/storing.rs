@@ -2,12 +2,12 @@
 //!
 //! Invariant: what storage says at once is given to the replica at once, before its next output.
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::limits::SCAN_PAGE_BYTES;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, StoredRecord};
 use jedlik_replica::{
-    HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest, RangeResult,
-    StorageFault,
+    Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest,
+    RangeResult, StorageFault,
 };
 use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
 use tracing::warn;
@@ -71,6 +71,7 @@ impl ShardDriver {
     ) {
         match taken {
             Ok(Change { before, after }) => {
+                let (before, after) = (before.map(footprint), after.map(footprint));
                 self.replica.handle(now, Input::Changed { ticket, key, before, after });
             }
             Err(error) => self.refused(now, ticket, error),
@@ -79,6 +80,20 @@ impl ShardDriver {
 
     fn refused(&mut self, now: Now, ticket: u64, error: StoreError) {
         self.replica.handle(now, Input::Applied { ticket, result: Err(fault(error)) });
+    }
+
+    pub(super) fn drop_partition(&mut self, now: Now, ticket: u64, partition: Partition) {
+        if let Err(error) = self.storage.drop_partition(ticket, partition) {
+            self.refused(now, ticket, error);
+        }
+    }
+
+    pub(super) fn survey(&mut self, now: Now, ticket: u64, partitions: Vec<Partition>) {
+        let result = self.storage.occupied(partitions.into_iter()).map_err(fault);
+        if let Err(error) = &result {
+            warn!(?error, "which partitions hold records can't be read");
+        }
+        self.replica.handle(now, Input::Surveyed { ticket, result });
     }
 
     pub(super) fn hold(
@@ -175,6 +190,10 @@ impl ShardDriver {
 
 fn page(page: RangePage) -> RangeResult {
     RangeResult { records: page.records, until: page.until, damaged: page.damaged }
+}
+
+fn footprint(footprint: jedlik_storage::Footprint) -> Footprint {
+    Footprint { digest: footprint.digest, bytes: footprint.size_bytes }
 }
 
 pub(super) fn fault(error: StoreError) -> StorageFault {

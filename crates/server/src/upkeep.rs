@@ -1,0 +1,58 @@
+//! What a node does every second: it tells how much it holds, and leaves once it holds nothing that others
+//! lack.
+//!
+//! Invariant: a node leaves only if an admin has it leave, every partition has flipped, every member knows
+//! the layout, and no shard owns anything, holds records or holds hints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jedlik_membership::View;
+use jedlik_protocol::admin::TransferReport;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::inbox::Inbox;
+use crate::membership_task::Event;
+use crate::questions::transfers;
+use crate::stats;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Does so until membership has gone, or the task is aborted.
+pub(crate) fn spawn(
+    shards: Vec<Inbox>,
+    view: watch::Receiver<Arc<View>>,
+    membership: mpsc::Sender<Event>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let reports = stats::collect(&shards).await;
+            let whole = transfers(&reports);
+            let view = Arc::clone(&view.borrow());
+            let event = if has_left(&view, &whole) && reports.len() == shards.len() {
+                Event::Left
+            } else {
+                Event::Load(whole.load)
+            };
+            if membership.send(event).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Whether others hold all that this node, which is to leave, ever held.
+fn has_left(view: &View, held: &TransferReport) -> bool {
+    let leaves = view.gone(view.me()).is_some_and(|gone| !gone.forced);
+    let TransferReport { owned, leaving, orphaned, hints, .. } = held;
+    leaves
+        && held.layout == view.layout_id()
+        && view.flipped() == view.partitions().get()
+        && view.is_known_by_all()
+        && u64::from(owned + leaving + orphaned) + hints == 0
+}
