@@ -24,8 +24,8 @@ const LOCK: &str = "lock";
 const NODE: &str = "node.toml";
 const STATE: &str = "state";
 const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
-/// The format before held a whole message of its time, which no later version can read.
-const STATE_FORMAT: u32 = 2;
+/// Format 1 held a whole message of its time, format 2 a single layout: no later version can read them.
+const STATE_FORMAT: u32 = 3;
 const STATE_HEADER_BYTES: usize = 16;
 
 /// An open data directory, locked against every other process.

@@ -49,3 +49,6 @@ pub use redb_store::{RedbOptions, RedbStore};
 pub use shard::{Change, Completed, Completion, Footprint, Shard};
 pub use stats::{EngineStats, HintStats, ShardStats};
 pub use store::{RangePage, RangeQuery, Store, Writes};
+
+/// The format that records' files are written in, the newest that can be read.
+pub const RECORDS_FORMAT: u16 = redb_store::FORMAT as u16;

@@ -42,7 +42,8 @@ mod drops;
 mod hints;
 mod tables;
 
-use tables::{FORMAT, METADATA, RECORDS, Tables, create, prepare};
+pub(crate) use tables::FORMAT;
+use tables::{METADATA, RECORDS, Tables, create, prepare};
 
 /// How many hidden records one commit takes off for a write that has to wait for them.
 const SWEEP_LIMIT_RECORDS: usize = 4096;

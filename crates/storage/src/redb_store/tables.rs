@@ -16,7 +16,7 @@ use crate::disk::sync_directory;
 use super::engine_error;
 
 /// The newest format of the tables that is read, and the one that is written.
-pub(super) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 3;
 const FORMAT_NAME: &str = "format";
 
 /// A table of bytes by bytes.
