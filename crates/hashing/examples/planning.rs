@@ -53,7 +53,7 @@ fn run(name: &str, q: u32, steps: &[Vec<RingNode>]) -> Result<(), PlanError> {
         let (low, high) = load_percent(&next);
         let (first_low, first_high) = load_percent(&plan_first(nodes.clone(), partitions, N)?);
         println!(
-            "{name:<32} {q:>6} {total:>6} {least:>6} {ratio:>6.3} {low:>5} {high:>5} \
+            "{name:<33} {q:>6} {total:>6} {least:>6} {ratio:>6.3} {low:>5} {high:>5} \
              {first_low:>6} {first_high:>6} {took_ms:>5}"
         );
         ring = next;
@@ -67,7 +67,7 @@ fn zones(sizes: &[&[usize]]) -> Vec<Vec<RingNode>> {
 
 fn main() -> Result<(), PlanError> {
     println!(
-        "{:<32} {:>6} {:>6} {:>6} {:>6} {:>5} {:>5} {:>6} {:>6} {:>5}",
+        "{:<33} {:>6} {:>6} {:>6} {:>6} {:>5} {:>5} {:>6} {:>6} {:>5}",
         "change", "Q", "moved", "least", "ratio", "low %", "high", "first", "first", "ms"
     );
     small_clusters()?;
@@ -84,6 +84,8 @@ fn small_clusters() -> Result<(), PlanError> {
     run("20 nodes, one leaves and comes", 1024, &[all.clone(), without(all.clone(), 7), all])?;
     let heavier = weighted(&[1, 2, 1, 1, 1, 1]);
     run("twice the weight and back", 256, &[weighted(&[1; 6]), heavier, weighted(&[1; 6])])?;
+    let heavier = weighted(&[2, 1, 1, 1, 1]);
+    run("one of five gets twice the weight", 256, &[weighted(&[1; 5]), heavier])?;
     run("100 nodes to 110 and back", 4096, &zones(&[&[100], &[110], &[100]]))?;
     run("10 zones of 10 to 11 and back", 4096, &zones(&[&[10; 10], &[11; 10], &[10; 10]]))
 }
@@ -109,5 +111,6 @@ fn large_clusters() -> Result<(), PlanError> {
     run("3 zones of 166 to 333 and back", q, &zones(&[&[166; 3], &[333; 3], &[166; 3]]))?;
     run("3 zones, one leaves, comes", q, &zones(&[&[333; 3], &[332, 333, 333], &[333; 3]]))?;
     let (great, greater) = ([100, 5, 5, 5, 5, 5], [120, 5, 5, 5, 5, 5]);
+    run("a zone of one node", q, &zones(&[&[499, 499, 1], &[500, 499, 1], &[499, 499, 1]]))?;
     run("5 small zones and a great one", q, &zones(&[&great, &greater, &great]))
 }

@@ -31,12 +31,17 @@ fn holders(ring: &Ring) -> Vec<u64> {
 fn small_changes_of_equal_nodes_move_the_least() {
     let one_zone = |nodes| alike(&["a"; 12][..nodes]);
     let zones = |per_zone: usize| alike(&["a", "b", "c"].repeat(per_zone));
+    let ten_zones = |per_zone: usize| {
+        alike(&"a b c d e f g h i j ".repeat(per_zone).split_whitespace().collect::<Vec<_>>())
+    };
     for (name, before, after) in [
         ("three nodes to six", one_zone(3), one_zone(6)),
         ("six nodes to three", one_zone(6), one_zone(3)),
         ("three nodes to four", one_zone(3), one_zone(4)),
         ("one more in each of three zones", zones(1), zones(2)),
         ("one less in each of three zones", zones(3), zones(2)),
+        ("one more in each of ten zones", ten_zones(3), ten_zones(4)),
+        ("one less in each of ten zones", ten_zones(4), ten_zones(3)),
         ("one node to three", one_zone(1), one_zone(3)),
     ] {
         let ring = plan_first(before, count(256), 3).unwrap();
@@ -172,14 +177,13 @@ proptest! {
     }
 
     #[test]
-    fn where_there_is_room_at_most_a_tenth_more_than_the_least_moves(
+    fn with_room_for_distinct_neighbours_at_most_a_tenth_more_than_the_least_moves(
         nodes in members(1, 2, 10), steps in steps(1, 2), n in 1..4_u8,
     ) {
         follow(nodes, &steps, 512, n, |ring, next| {
             let moves = Moves::between(ring, next, n);
-            let slack = 2 * u32::from(n);
             prop_assert!(
-                moves.total() <= moves.least() * 11 / 10 + slack,
+                moves.total() <= moves.least() * 11 / 10 + 2 * u32::from(n),
                 "{} of {}", moves.total(), moves.least(),
             );
             Ok(())
@@ -193,7 +197,7 @@ proptest! {
             (Just(nodes.clone()), Just(nodes).prop_shuffle())
         }),
     ) {
-        let ring = plan_first(before, count(128), 3).unwrap();
+        let ring = plan_first(before, count(64), 3).unwrap();
         prop_assert_eq!(plan_next(&ring, nodes, 3), plan_next(&ring, shuffled, 3));
     }
 
