@@ -65,6 +65,22 @@ fn a_node_that_takes_anothers_place_gets_exactly_its_tokens() {
 }
 
 #[test]
+fn of_several_new_nodes_each_inherits_from_one_of_its_own_weight() {
+    let others = [node(1, "b", 2), node(2, "c", 2), node(3, "d", 2)];
+    let with = |nodes: [RingNode; 2]| others.iter().cloned().chain(nodes).collect::<Vec<_>>();
+    let before = with([node(11, "a", 1), node(12, "a", 3)]);
+    let after = with([node(21, "a", 3), node(22, "a", 1)]);
+    let ring = plan_first(before, count(64), 3).unwrap();
+    let next = plan_next(&ring, after, 3).unwrap();
+    let renamed = |node: u64| match node {
+        11 => 22,
+        12 => 21,
+        other => other,
+    };
+    assert_eq!(holders(&next), holders(&ring).into_iter().map(renamed).collect::<Vec<u64>>());
+}
+
+#[test]
 fn members_that_cannot_be_placed_are_refused() {
     let ring = plan_first(alike(&["a", "b"]), count(2), 3).unwrap();
     for (nodes, error) in [
