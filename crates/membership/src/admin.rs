@@ -6,13 +6,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::line::KnownLayout;
+use alloc::boxed::Box;
+use jedlik_hashing::{Balance, Partition};
 use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, ClusterStatus, MemberStatus, PlanReport,
+    AdminRequest, AdminResponse, ClusterStatus, MemberState, MemberStatus, PlanReport,
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, check_name};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::{MemberRecord, Status};
-use jedlik_protocol::{Blob, Digest, Layout, LayoutVersion, Now};
+use jedlik_protocol::gossip::{MemberRecord, Staging, Status};
+use jedlik_protocol::{Blob, Digest, Layout, LayoutId, Now, PartitionSet, PlacedLayout};
 
 use crate::Membership;
 use crate::knowledge::Change;
@@ -40,8 +43,11 @@ impl Membership {
     ) -> Result<AdminResponse, Failure> {
         let response = match request {
             AdminRequest::Status => AdminResponse::Status(self.status()),
-            AdminRequest::Plan => AdminResponse::Plan(self.plan()?),
-            AdminRequest::Commit { plan } => {
+            AdminRequest::Layouts => AdminResponse::Layouts(
+                self.known.line().layouts().iter().map(KnownLayout::placed).collect(),
+            ),
+            AdminRequest::Plan => AdminResponse::Plan(Box::new(self.plan()?)),
+            AdminRequest::Commit { plan, .. } => {
                 AdminResponse::Committed { layout: self.commit(now, *plan)? }
             }
             AdminRequest::BucketList => AdminResponse::Buckets((**self.known.buckets()).clone()),
@@ -49,7 +55,11 @@ impl Membership {
             AdminRequest::BucketSet { name, changes } => {
                 AdminResponse::Bucket(self.set_bucket(now, name, changes)?)
             }
-            AdminRequest::Stats
+            AdminRequest::Stage { .. }
+            | AdminRequest::Unstage { .. }
+            | AdminRequest::Transfers
+            | AdminRequest::Drain { .. }
+            | AdminRequest::Stats
             | AdminRequest::Explain { .. }
             | AdminRequest::Hints
             | AdminRequest::Repair { .. }
@@ -64,19 +74,67 @@ impl Membership {
     }
 
     fn status(&self) -> ClusterStatus {
-        let layout = self.known.layout();
-        let member = |record: &MemberRecord| MemberStatus {
-            record: record.clone(),
-            alive: self.takes_as_up(record),
-            tokens: layout.map_or(0, |layout| layout.ring.tokens_of(record.node)),
+        let layout = self.known.newest();
+        let balance = layout.map(|known| Balance::of(&known.layout().ring, self.config.n));
+        let member = |record: &MemberRecord| {
+            let part = |balance: &Balance| {
+                balance.nodes.iter().find(|part| part.node == record.node).cloned()
+            };
+            let part = balance.as_ref().and_then(part);
+            let placed = layout.and_then(|known| known.layout().ring.node(record.node));
+            MemberStatus {
+                record: record.clone(),
+                alive: self.takes_as_up(record),
+                state: self.state_of(record),
+                tokens: part.as_ref().map_or(0, |part| part.tokens),
+                owned: part.as_ref().map_or(0, |part| part.primaries),
+                ready: layout.map_or(0, |known| self.settled_of(record, known)),
+                placed: placed.map(|placed| (placed.zone.clone(), placed.weight)),
+            }
         };
         ClusterStatus {
             cluster: self.config.cluster,
             node: self.config.me.node,
-            layout: layout.map_or(0, |layout| layout.version),
-            partitions: layout.map_or(0, |layout| layout.ring.partitions().get()),
+            layout: self.known.line().newest_id(),
+            partitions: layout.map_or(0, |known| known.layout().ring.partitions().get()),
+            flipped: layout.map_or(0, |known| known.flipped().len()),
+            staging: self.staged(),
             members: self.known.members().values().map(member).collect(),
         }
+    }
+
+    /// Where a member stands in its life.
+    fn state_of(&self, record: &MemberRecord) -> MemberState {
+        let layout = self.known.newest().map(KnownLayout::layout);
+        let gone = layout.and_then(|layout| layout.gone(record.node));
+        let placed = layout.is_some_and(|layout| layout.ring.node(record.node).is_some());
+        match (gone, record.status) {
+            (Some(gone), _) if gone.forced => MemberState::Removed,
+            (_, Status::Left) => MemberState::Left,
+            (Some(_), _) => MemberState::Leaving,
+            (None, Status::Away) => MemberState::Away,
+            (None, Status::Up) if placed => MemberState::Up,
+            (None, Status::Up) => MemberState::Joining,
+        }
+    }
+
+    /// Of the partitions that a member owns for the default N, those for which it is ready or that
+    /// have flipped.
+    fn settled_of(&self, record: &MemberRecord, known: &KnownLayout) -> u32 {
+        let ready = Some(&record.ready).filter(|ready| ready.layout == known.id());
+        let settled = |partition: &Partition| {
+            let list = known.preference_list(*partition);
+            list.iter().take(usize::from(self.config.n)).any(|node| *node == record.node)
+                && (known.flipped().contains(*partition)
+                    || ready.is_some_and(|ready| ready.partitions.contains(*partition)))
+        };
+        known.layout().ring.partitions().partitions().filter(settled).count() as u32
+    }
+
+    /// The changes that the next plan is made of.
+    pub(crate) fn staged(&self) -> Staging {
+        let base = self.known.line().newest_id();
+        self.known.staging().cloned().unwrap_or(Staging { base, ..Staging::default() })
     }
 
     fn takes_as_up(&self, record: &MemberRecord) -> bool {
@@ -85,7 +143,7 @@ impl Membership {
     }
 
     fn plan(&self) -> Result<PlanReport, Failure> {
-        if let Some(layout) = self.known.layout() {
+        if let Some(layout) = self.known.newest().map(KnownLayout::layout) {
             return Err(Failure::new(
                 ErrorCode::InvalidRequest,
                 format!(
@@ -105,8 +163,8 @@ impl Membership {
         Ok(Proposal { layout, up, down })
     }
 
-    fn commit(&mut self, now: Now, plan: Digest) -> Result<LayoutVersion, Failure> {
-        if let Some(layout) = self.known.layout() {
+    fn commit(&mut self, now: Now, plan: Digest) -> Result<LayoutId, Failure> {
+        if let Some(layout) = self.known.newest().map(KnownLayout::layout) {
             let version = layout.version;
             let message = if layout.digest() == plan {
                 format!("plan {:016x} is in force already, as layout {version}", plan.0)
@@ -122,11 +180,12 @@ impl Membership {
                 format!("plan {:016x} is out of date: members came or went; plan again", plan.0),
             ));
         }
-        let version = layout.version;
-        if let Some(change) = self.known.merge_layout(layout) {
+        let id = layout.id();
+        let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+        for change in self.known.merge_layout(placed) {
             self.changed(now, self.config.me.node, change);
         }
-        Ok(version)
+        Ok(id)
     }
 
     fn bucket(&self, name: &Blob) -> Result<BucketEntry, Failure> {
@@ -167,7 +226,7 @@ impl Membership {
 
     /// More replicas than nodes could never all be written.
     fn check_n(&self, n: u8) -> Result<(), Failure> {
-        let layout = self.known.layout();
+        let layout = self.known.newest().map(KnownLayout::layout);
         let nodes = layout.map_or(self.known.members().len(), |layout| layout.ring.nodes().len());
         if usize::from(n) > nodes {
             return Err(invalid(format!(

@@ -5,6 +5,9 @@
 //! after it answered this node. So a slow node is not a dead one, and one lost message decides nothing.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Bound;
 
 use jedlik_hashing::NodeId;
 
@@ -13,14 +16,16 @@ use crate::chance::Chance;
 #[cfg(test)]
 mod tests;
 
-/// What a direct probe may take: many times a round trip, and more than a busy disk or a long
-/// scheduling pause delays an answer that needs neither.
-pub(crate) const DIRECT_US: u64 = 800_000;
-/// What the second, direct and indirect, may take. Together with the first it keeps detection under
-/// two seconds from the first failed request.
-pub(crate) const INDIRECT_US: u64 = 800_000;
-/// What an exchange's answer may take before it counts as a failed request.
-pub(crate) const EXCHANGE_US: u64 = 1_000_000;
+/// What a member in doubt is asked, step by step: how long each step waits, and whether others are asked
+/// to ask as well. Each lost message is made up for by the steps after it, so that one in twenty may be
+/// lost for days without a live member being taken for dead; and what a step waits is many times a
+/// round trip, and more than a busy disk or a scheduling pause delays an answer that needs neither.
+/// All together keep detection under two seconds from the first failed request.
+const STEPS: [(u64, bool); 5] =
+    [(250_000, false), (250_000, false), (300_000, false), (300_000, true), (500_000, true)];
+/// What an exchange's answer, or that to a probe of the member watched, may take before it counts as a
+/// failed request.
+pub(crate) const EXCHANGE_US: u64 = 800_000;
 /// Between the starts of two checks of one member, so that a thousand timeouts of a slow node are
 /// one probe.
 const CHECK_INTERVAL_US: u64 = 200_000;
@@ -70,10 +75,8 @@ enum State {
     Up,
     /// Trusted, to be checked then.
     Doubted { check_us: u64 },
-    /// Trusted, asked directly.
-    Asked { nonce: u64, until_us: u64 },
-    /// Trusted, asked again, and through others.
-    AskedThroughOthers { nonce: u64, until_us: u64 },
+    /// Trusted, asked; one of [`STEPS`].
+    Asked { nonce: u64, step: usize, until_us: u64 },
     /// Not trusted; asked now and then. `steady_us` is since when it answers.
     Down { probe_us: u64, answered: bool, steady_us: Option<u64> },
     /// It says that it stopped; not asked until it says otherwise.
@@ -84,123 +87,154 @@ enum State {
 #[derive(Debug, Default)]
 pub(crate) struct Detector {
     peers: BTreeMap<NodeId, Peer>,
+    /// The trusted ones; shared with the views.
+    up: Arc<BTreeSet<NodeId>>,
+    /// When something is to be done about whom.
+    due: BTreeSet<(u64, NodeId)>,
+    /// Those that are asked for through others.
+    asked: BTreeMap<u64, NodeId>,
     signals: VecDeque<Signal>,
 }
 
 impl Detector {
-    /// A member that this node did not know: taken to be up, and asked at once.
-    pub(crate) fn joined(&mut self, now_us: u64, node: NodeId, away: bool) {
-        let state = if away { State::Away } else { State::Doubted { check_us: now_us } };
-        self.peers.entry(node).or_insert(Peer {
+    /// A member that this node did not know: taken to be up unless it is `away`, and asked then.
+    pub(crate) fn joined(&mut self, check_us: u64, node: NodeId, away: bool) {
+        if self.peers.contains_key(&node) {
+            return;
+        }
+        let state = if away { State::Away } else { State::Doubted { check_us } };
+        let peer = Peer {
             state,
             expected_us: None,
             last_check_us: None,
             vouched: 0,
             deaths: 0,
             last_death_us: 0,
-        });
+        };
+        self.index(node, &peer.place());
+        self.peers.insert(node, peer);
+    }
+
+    /// It is no member any more.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.remove(&node) {
+            self.unindex(node, &peer.place());
+            Arc::make_mut(&mut self.up).remove(&node);
+        }
     }
 
     /// It says that it stops.
     pub(crate) fn left(&mut self, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.trusted() {
-            self.signals.push_back(Signal::Down(node));
-        }
-        peer.state = State::Away;
-        peer.expected_us = None;
+        self.update(node, |peer, signals| {
+            if peer.trusted() {
+                signals.push_back(Signal::Down(node));
+            }
+            peer.state = State::Away;
+            peer.expected_us = None;
+        });
     }
 
     /// It sent something of its own accord: if it is not trusted, it is asked at once.
     pub(crate) fn stirred(&mut self, now_us: u64, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        if let State::Down { probe_us, steady_us: None, .. } = &mut peer.state {
-            *probe_us = now_us;
-        }
+        self.update(node, |peer, _| {
+            if let State::Down { probe_us, steady_us: None, .. } = &mut peer.state {
+                *probe_us = now_us;
+            }
+        });
     }
 
     /// Its record says that it is in the cluster: if it had stopped, it is asked at once.
     pub(crate) fn returned(&mut self, now_us: u64, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        if peer.state == State::Away {
-            peer.state = State::Down { probe_us: now_us, answered: false, steady_us: None };
-        }
+        self.update(node, |peer, _| {
+            if peer.state == State::Away {
+                peer.state = State::Down { probe_us: now_us, answered: false, steady_us: None };
+            }
+        });
     }
 
     /// It answered something that this node asked.
     pub(crate) fn answered(&mut self, now_us: u64, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.expected_us = None;
-        peer.vouched = 0;
-        let hold_us = peer.hold_down_us();
-        match &mut peer.state {
-            State::Away => {}
-            State::Down { answered, steady_us, .. } => {
-                *answered = true;
-                if now_us - *steady_us.get_or_insert(now_us) >= hold_us {
-                    peer.state = State::Up;
-                    self.signals.push_back(Signal::Up(node));
+        self.update(node, |peer, signals| {
+            peer.expected_us = None;
+            peer.vouched = 0;
+            let hold_us = peer.hold_down_us();
+            match &mut peer.state {
+                State::Away => {}
+                State::Down { answered, steady_us, .. } => {
+                    *answered = true;
+                    if now_us - *steady_us.get_or_insert(now_us) >= hold_us {
+                        peer.state = State::Up;
+                        signals.push_back(Signal::Up(node));
+                    }
                 }
+                state => *state = State::Up,
             }
-            state => *state = State::Up,
-        }
+        });
     }
 
     /// It did not answer something that this node asked, or the connection broke.
     pub(crate) fn failed(&mut self, now_us: u64, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.expected_us = None;
-        match &mut peer.state {
-            State::Up => {
-                let earliest = peer.last_check_us.map_or(0, |last| last + CHECK_INTERVAL_US);
-                peer.state = State::Doubted { check_us: now_us.max(earliest) };
+        self.update(node, |peer, _| {
+            peer.expected_us = None;
+            if let State::Down { steady_us, .. } = &mut peer.state {
+                *steady_us = None;
             }
-            State::Down { steady_us, .. } => *steady_us = None,
-            _ => {}
-        }
+            peer.doubt(now_us);
+        });
+    }
+
+    /// Another node asks about it because it got no answer: if it is dead, all know soon.
+    pub(crate) fn doubted(&mut self, now_us: u64, node: NodeId) {
+        self.update(node, |peer, _| peer.doubt(now_us));
     }
 
     /// Another node answers for one that was asked through others.
     pub(crate) fn vouched(&mut self, now_us: u64, nonce: u64) {
-        let asked = |(node, peer): (&NodeId, &Peer)| {
-            let through =
-                matches!(peer.state, State::AskedThroughOthers { nonce: n, .. } if n == nonce);
-            through.then_some(*node)
-        };
-        let Some(node) = self.peers.iter().find_map(asked) else { return };
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.vouched += 1;
-        if peer.vouched > VOUCHED_MAX {
-            self.declare_down(now_us, node);
-        } else {
-            peer.state = State::Doubted { check_us: now_us + CHECK_INTERVAL_US };
-        }
+        let Some(node) = self.asked.get(&nonce).copied() else { return };
+        self.update(node, |peer, signals| {
+            peer.vouched += 1;
+            if peer.vouched > VOUCHED_MAX {
+                peer.die(now_us);
+                signals.push_back(Signal::Down(node));
+            } else {
+                peer.state = State::Doubted { check_us: now_us + CHECK_INTERVAL_US };
+            }
+        });
     }
 
     /// An exchange was opened with it: an answer is due.
     pub(crate) fn expect(&mut self, now_us: u64, node: NodeId) {
-        if let Some(peer) = self.peers.get_mut(&node) {
+        self.update(node, |peer, _| {
             peer.expected_us.get_or_insert(now_us + EXCHANGE_US);
+        });
+    }
+
+    /// Asks the member after this node in the order of identities whether it is there. All do, so each
+    /// member is watched by one other, however large the cluster is.
+    pub(crate) fn watch_next(&mut self, now_us: u64, me: NodeId, chance: &mut Chance) {
+        let mut after = self.up.range((Bound::Excluded(me), Bound::Unbounded));
+        if let Some(next) = after.next().or_else(|| self.up.first()).copied() {
+            self.expect(now_us, next);
+            self.signals.push_back(Signal::Probe { target: next, nonce: chance.nonce() });
         }
     }
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, now_us: u64, chance: &mut Chance) {
-        let due = |(node, peer): (&NodeId, &Peer)| {
-            peer.due_us().is_some_and(|due_us| due_us <= now_us).then_some(*node)
-        };
-        let due: alloc::vec::Vec<NodeId> = self.peers.iter().filter_map(due).collect();
+        let due = self.due.iter().take_while(|(due_us, _)| *due_us <= now_us);
+        let mut due: Vec<NodeId> = due.map(|(_, node)| *node).collect();
+        due.sort_unstable();
         for node in due {
             if self.peers[&node].expected_us.is_some_and(|due_us| due_us <= now_us) {
                 self.failed(now_us, node);
             }
-            self.advance(now_us, node, chance);
+            self.update(node, |peer, signals| peer.advance(now_us, node, chance, signals));
         }
     }
 
     /// When something is due next.
     pub(crate) fn due_us(&self) -> Option<u64> {
-        self.peers.values().filter_map(Peer::due_us).min()
+        self.due.first().map(|(due_us, _)| *due_us)
     }
 
     pub(crate) fn poll_signal(&mut self) -> Option<Signal> {
@@ -208,56 +242,130 @@ impl Detector {
     }
 
     pub(crate) fn is_up(&self, node: NodeId) -> bool {
-        self.peers.get(&node).is_some_and(Peer::trusted)
+        self.up.contains(&node)
     }
 
     /// Every member that is taken to be up.
-    pub(crate) fn up(&self) -> BTreeSet<NodeId> {
-        self.peers.iter().filter(|(_, peer)| peer.trusted()).map(|(node, _)| *node).collect()
+    pub(crate) fn up(&self) -> &Arc<BTreeSet<NodeId>> {
+        &self.up
     }
 
-    /// Takes the next step with one member if its time has come.
-    fn advance(&mut self, now_us: u64, node: NodeId, chance: &mut Chance) {
+    /// Changes what is known of one member, and what is found by it.
+    fn update(&mut self, node: NodeId, change: impl FnOnce(&mut Peer, &mut VecDeque<Signal>)) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
-        match peer.state {
+        let before = peer.place();
+        change(peer, &mut self.signals);
+        let after = peer.place();
+        if before != after {
+            self.unindex(node, &before);
+            self.index(node, &after);
+        }
+    }
+
+    fn index(&mut self, node: NodeId, place: &Place) {
+        self.due.extend(place.due_us.map(|due_us| (due_us, node)));
+        self.asked.extend(place.asked.map(|nonce| (nonce, node)));
+        if place.trusted && !self.up.contains(&node) {
+            Arc::make_mut(&mut self.up).insert(node);
+        } else if !place.trusted && self.up.contains(&node) {
+            Arc::make_mut(&mut self.up).remove(&node);
+        }
+    }
+
+    fn unindex(&mut self, node: NodeId, place: &Place) {
+        if let Some(due_us) = place.due_us {
+            self.due.remove(&(due_us, node));
+        }
+        if let Some(nonce) = place.asked {
+            self.asked.remove(&nonce);
+        }
+    }
+}
+
+/// What a member is found by.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    due_us: Option<u64>,
+    trusted: bool,
+    asked: Option<u64>,
+}
+
+impl Peer {
+    fn place(&self) -> Place {
+        let asked = match self.state {
+            State::Asked { nonce, step, .. } if STEPS[step].1 => Some(nonce),
+            _ => None,
+        };
+        Place { due_us: self.due_us(), trusted: self.trusted(), asked }
+    }
+
+    fn trusted(&self) -> bool {
+        !matches!(self.state, State::Down { .. } | State::Away)
+    }
+
+    /// It is to be asked soon, if it is not already.
+    fn doubt(&mut self, now_us: u64) {
+        if self.state == State::Up {
+            let earliest = self.last_check_us.map_or(0, |last| last + CHECK_INTERVAL_US);
+            self.state = State::Doubted { check_us: now_us.max(earliest) };
+        }
+    }
+
+    /// Takes the next step if its time has come.
+    fn advance(
+        &mut self,
+        now_us: u64,
+        node: NodeId,
+        chance: &mut Chance,
+        signals: &mut VecDeque<Signal>,
+    ) {
+        match self.state {
             State::Doubted { check_us } if check_us <= now_us => {
-                let nonce = chance.nonce();
-                peer.last_check_us = Some(now_us);
-                peer.state = State::Asked { nonce, until_us: now_us + DIRECT_US };
-                self.signals.push_back(Signal::Probe { target: node, nonce });
+                self.last_check_us = Some(now_us);
+                self.ask(now_us, node, chance.nonce(), 0, signals);
             }
-            State::Asked { nonce, until_us } if until_us <= now_us => {
-                peer.state = State::AskedThroughOthers { nonce, until_us: now_us + INDIRECT_US };
-                self.signals.push_back(Signal::Probe { target: node, nonce });
-                self.signals.push_back(Signal::ProbeThroughOthers { target: node, nonce });
+            State::Asked { step, until_us, .. }
+                if until_us <= now_us && step + 1 == STEPS.len() =>
+            {
+                self.die(now_us);
+                signals.push_back(Signal::Down(node));
             }
-            State::AskedThroughOthers { until_us, .. } if until_us <= now_us => {
-                self.declare_down(now_us, node);
+            State::Asked { nonce, step, until_us } if until_us <= now_us => {
+                self.ask(now_us, node, nonce, step + 1, signals);
             }
             State::Down { probe_us, answered, steady_us } if probe_us <= now_us => {
                 let steady_us = steady_us.filter(|_| answered);
                 let probe_us = now_us + DOWN_PROBE_US;
-                peer.state = State::Down { probe_us, answered: false, steady_us };
-                self.signals.push_back(Signal::Probe { target: node, nonce: chance.nonce() });
+                self.state = State::Down { probe_us, answered: false, steady_us };
+                signals.push_back(Signal::Probe { target: node, nonce: chance.nonce() });
             }
             _ => {}
         }
     }
 
-    fn declare_down(&mut self, now_us: u64, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        let flaps = peer.deaths > 0 && now_us - peer.last_death_us <= FLAP_WINDOW_US;
-        peer.deaths = if flaps { peer.deaths.saturating_add(1) } else { 1 };
-        peer.last_death_us = now_us;
-        let probe_us = now_us + DOWN_PROBE_US;
-        peer.state = State::Down { probe_us, answered: false, steady_us: None };
-        self.signals.push_back(Signal::Down(node));
+    fn ask(
+        &mut self,
+        now_us: u64,
+        node: NodeId,
+        nonce: u64,
+        step: usize,
+        signals: &mut VecDeque<Signal>,
+    ) {
+        let (wait_us, through_others) = STEPS[step];
+        self.state = State::Asked { nonce, step, until_us: now_us + wait_us };
+        signals.push_back(Signal::Probe { target: node, nonce });
+        if through_others {
+            signals.push_back(Signal::ProbeThroughOthers { target: node, nonce });
+        }
     }
-}
 
-impl Peer {
-    fn trusted(&self) -> bool {
-        !matches!(self.state, State::Down { .. } | State::Away)
+    /// It is not trusted from now on.
+    fn die(&mut self, now_us: u64) {
+        let flaps = self.deaths > 0 && now_us - self.last_death_us <= FLAP_WINDOW_US;
+        self.deaths = if flaps { self.deaths.saturating_add(1) } else { 1 };
+        self.last_death_us = now_us;
+        let probe_us = now_us + DOWN_PROBE_US;
+        self.state = State::Down { probe_us, answered: false, steady_us: None };
     }
 
     /// How long it has to answer before it is trusted again: not at all the first time.
@@ -273,9 +381,7 @@ impl Peer {
         let step = match self.state {
             State::Up | State::Away => None,
             State::Doubted { check_us } => Some(check_us),
-            State::Asked { until_us, .. } | State::AskedThroughOthers { until_us, .. } => {
-                Some(until_us)
-            }
+            State::Asked { until_us, .. } => Some(until_us),
             State::Down { probe_us, .. } => Some(probe_us),
         };
         step.into_iter().chain(self.expected_us).min()

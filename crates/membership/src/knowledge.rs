@@ -1,84 +1,44 @@
-//! What gossip spreads: member records, bucket properties and the layout.
+//! What gossip spreads: member records, bucket properties, layouts, and staged changes.
 //!
 //! Invariant: merging is commutative, associative and idempotent: whatever the order of arrival, the
-//! newest of everything stays. What is not acceptable is left out and leaves the rest as it was.
+//! newest of everything stays, and every layout that counts. What is not acceptable is left out and
+//! leaves the rest as it was. A record that a layout had dropped comes back by gossip if a rival layout
+//! wins that keeps the member.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_hashing::{NODES_MAX, NodeId, RingError};
-use jedlik_protocol::bucket::{BucketEntry, check_name};
-use jedlik_protocol::error::{InvalidKey, InvalidProperty};
-use jedlik_protocol::gossip::{Delta, MemberDigest, MemberRecord, Summary};
-use jedlik_protocol::{Blob, Digest, Layout, LayoutVersion};
-use thiserror::Error;
+use jedlik_hashing::{NODES_MAX, NodeId, Partition};
+use jedlik_protocol::bucket::{BucketEntry, BucketProps};
+use jedlik_protocol::gossip::{Delta, MemberDigest, MemberRecord, Staging, Status, Summary};
+use jedlik_protocol::{Blob, Digest, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member};
+use crate::line::{Added, KnownLayout, Line};
+use crate::summary;
 
 #[cfg(test)]
 mod tests;
-
-/// The most buckets whose properties are set: what a summary lists in each exchange stays small.
-pub(crate) const BUCKETS_MAX: usize = 10_000;
-/// The longest name or zone of a member.
-const LABEL_LIMIT_BYTES: usize = 256;
-
-/// Something that a peer sent and that this node does not take over.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Unacceptable {
-    /// The record would break planning or fill memory.
-    #[error("member {node} has weight {weight}, a name of {name} bytes, a zone of {zone} bytes")]
-    Member {
-        /// Whose.
-        node: NodeId,
-        /// At least 1.
-        weight: u32,
-        /// At most 256.
-        name: usize,
-        /// At most 256.
-        zone: usize,
-    },
-    /// Remove members, or run more than one cluster.
-    #[error("there are {NODES_MAX} members already")]
-    TooManyMembers,
-    /// Its name is outside its limits.
-    #[error("bucket: {0}")]
-    BucketName(InvalidKey),
-    /// Its properties contradict one another; perhaps the peer is of a newer version.
-    #[error("bucket {name:?}: {fault}")]
-    BucketProps {
-        /// Which.
-        name: Blob,
-        /// What is wrong.
-        fault: InvalidProperty,
-    },
-    /// Use fewer buckets; keys can carry prefixes.
-    #[error("the properties of {BUCKETS_MAX} buckets are set already")]
-    TooManyBuckets,
-    /// The ring would break whoever walks it.
-    #[error("layout {version}: {fault}")]
-    Layout {
-        /// Which.
-        version: LayoutVersion,
-        /// What is wrong.
-        fault: RingError,
-    },
-    /// Version 0 means that there is none.
-    #[error("a layout has version 0; the first is 1")]
-    LayoutVersion,
-}
 
 /// One thing that a merge changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A record of a node that was not known.
     Joined(NodeId),
-    /// A newer record.
-    Updated(NodeId),
+    /// A newer record, which differs in more than the load, or only in that.
+    Updated { node: NodeId, matters: bool },
+    /// The record of a node that was removed by force was dropped.
+    Dropped(NodeId),
     /// A bucket's properties.
     Bucket { name: Blob, version: u64 },
-    /// The layout, and the digest of one with the same version that lost to it.
-    Layout { replaced: Option<Digest> },
+    /// Another layout is in force; of those with the same version this one was.
+    Layout { rival: Option<LayoutId> },
+    /// An older layout, or partitions that flipped.
+    Line,
+    /// Other changes are staged.
+    Staged,
     /// Nothing: this was not taken over.
     Refused(Unacceptable),
 }
@@ -89,7 +49,9 @@ pub(crate) struct Knowledge {
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     /// In the order of their names.
     buckets: Arc<Vec<BucketEntry>>,
-    layout: Option<Arc<Layout>>,
+    line: Line,
+    /// May be based on a layout that is still to come; then it does not count yet.
+    staging: Option<Staging>,
 }
 
 impl Knowledge {
@@ -100,6 +62,7 @@ impl Knowledge {
         restored
     }
 
+    /// Every member's record, those of nodes that left included.
     pub(crate) fn members(&self) -> &Arc<BTreeMap<NodeId, MemberRecord>> {
         &self.members
     }
@@ -108,8 +71,18 @@ impl Knowledge {
         &self.buckets
     }
 
-    pub(crate) fn layout(&self) -> Option<&Arc<Layout>> {
-        self.layout.as_ref()
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// The layout in force.
+    pub(crate) fn newest(&self) -> Option<&KnownLayout> {
+        self.line.newest()
+    }
+
+    /// The changes that the next plan is made of.
+    pub(crate) fn staging(&self) -> Option<&Staging> {
+        self.staging.as_ref().filter(|staging| staging.base == self.line.newest_id())
     }
 
     /// The entry of a bucket whose properties were set.
@@ -117,12 +90,33 @@ impl Knowledge {
         self.place(name).ok().map(|index| &self.buckets[index])
     }
 
+    /// The largest N of any bucket.
+    pub(crate) fn n_max(&self) -> u8 {
+        let set = self.buckets.iter().map(|entry| entry.props.n);
+        set.chain([BucketProps::default().n]).max().unwrap_or(1)
+    }
+
+    /// Whether the layout in force says that the node was removed by force.
+    pub(crate) fn is_removed(&self, node: NodeId) -> bool {
+        let gone = self.newest().and_then(|newest| newest.layout().gone(node));
+        gone.is_some_and(|gone| gone.forced) && !planted::on(Bug::RemovedNodeTakenBack)
+    }
+
+    /// Whether the node went as the layout in force has it, and says itself that it is done.
+    pub(crate) fn has_left(&self, node: NodeId) -> bool {
+        let gone = self.newest().and_then(|newest| newest.layout().gone(node));
+        gone.is_some_and(|gone| !gone.forced)
+            && self.members.get(&node).is_some_and(|record| record.status == Status::Left)
+    }
+
     /// Everything, to be stored.
     pub(crate) fn whole(&self) -> Delta {
         Delta {
             members: self.members.values().cloned().collect(),
             buckets: (*self.buckets).clone(),
-            layout: self.layout.as_deref().cloned(),
+            layouts: self.line.layouts().iter().map(KnownLayout::placed).collect(),
+            flips: Vec::new(),
+            staging: self.staging.clone(),
         }
     }
 
@@ -134,10 +128,13 @@ impl Knowledge {
             version: record.version,
         };
         let bucket = |entry: &BucketEntry| (entry.name.clone(), entry.version, entry.digest());
+        let layout = |known: &KnownLayout| (known.id(), summary::of_partitions(known.flipped()));
+        let staging = |staging: &Staging| (staging.base, staging.revision, staging.digest());
         Summary {
             members: self.members.values().map(member).collect(),
             buckets: self.buckets.iter().map(bucket).collect(),
-            layout: self.layout.as_ref().map(|layout| (layout.version, layout.digest())),
+            layouts: self.line.layouts().iter().map(layout).collect(),
+            staging: self.staging.as_ref().map(staging),
         }
     }
 
@@ -161,22 +158,49 @@ impl Knowledge {
                 entry.version > *version || entry.version == *version && entry.digest() != *digest
             })
         };
-        let layout = self.layout.as_deref().filter(|layout| {
-            theirs.layout.is_none_or(|theirs| (layout.version, layout.digest()) > theirs)
-        });
+        let (layouts, flips) = self.lacking_of_line(theirs);
+        let rank = |staging: &Staging| (staging.base, staging.revision, staging.digest());
+        let staging = self.staging.as_ref().filter(|staging| theirs.staging < Some(rank(staging)));
         Delta {
             members: self.members.values().filter(newer).cloned().collect(),
             buckets: self.buckets.iter().filter(other).cloned().collect(),
-            layout: layout.cloned(),
+            layouts,
+            flips,
+            staging: staging.cloned(),
         }
     }
 
-    /// Takes over what is newer and acceptable.
+    /// Layouts that the other side does not have, and flips under those that it has.
+    fn lacking_of_line(
+        &self,
+        theirs: &Summary,
+    ) -> (Vec<PlacedLayout>, Vec<(LayoutId, PartitionSet)>) {
+        let (mut layouts, mut flips) = (Vec::new(), Vec::new());
+        for known in self.line.layouts().iter() {
+            match theirs.layouts.iter().find(|(id, _)| *id == known.id()) {
+                None => layouts.push(known.placed()),
+                Some((_, digest)) if *digest != summary::of_partitions(known.flipped()) => {
+                    flips.push((known.id(), known.flipped().clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        (layouts, flips)
+    }
+
+    /// Takes over what is newer and acceptable. Layouts first, since they decide about the rest.
     pub(crate) fn merge(&mut self, delta: Delta) -> Vec<Change> {
-        let members = delta.members.into_iter().map(|record| self.merge_member(record));
-        let mut changes: Vec<Change> = members.flatten().collect();
+        let mut changes = Vec::new();
+        for placed in delta.layouts {
+            changes.extend(self.merge_layout(placed));
+        }
+        for (id, flipped) in delta.flips {
+            let added = self.line.merge_flips(id, &flipped);
+            changes.extend(followed(added));
+        }
         changes.extend(delta.buckets.into_iter().filter_map(|entry| self.merge_bucket(entry)));
-        changes.extend(delta.layout.and_then(|layout| self.merge_layout(layout)));
+        changes.extend(delta.members.into_iter().filter_map(|record| self.merge_member(record)));
+        changes.extend(delta.staging.and_then(|staging| self.merge_staging(staging)));
         changes
     }
 
@@ -184,15 +208,15 @@ impl Knowledge {
     pub(crate) fn merge_member(&mut self, record: MemberRecord) -> Option<Change> {
         let node = record.node;
         let held = self.members.get(&node);
-        if held.is_some_and(|held| age(held) >= age(&record)) {
+        if held.is_some_and(|held| age(held) >= age(&record)) || self.is_removed(node) {
             return None;
         }
         if let Err(fault) = check_member(&record) {
             return Some(Change::Refused(fault));
         }
         let change = match held {
-            Some(_) => Change::Updated(node),
-            None if self.members.len() >= NODES_MAX => {
+            Some(held) => Change::Updated { node, matters: !differ_in_load_alone(held, &record) },
+            None if self.is_full() => {
                 return Some(Change::Refused(Unacceptable::TooManyMembers));
             }
             None => Change::Joined(node),
@@ -221,27 +245,68 @@ impl Knowledge {
         Some(change)
     }
 
-    /// Takes over a layout if it supersedes the one held.
-    pub(crate) fn merge_layout(&mut self, layout: Layout) -> Option<Change> {
-        let version = layout.version;
-        if version == 0 {
-            return Some(Change::Refused(Unacceptable::LayoutVersion));
+    /// Takes a layout into the line unless it is retired; if it is the newest, what it makes void goes.
+    pub(crate) fn merge_layout(&mut self, placed: PlacedLayout) -> Vec<Change> {
+        let added = self.line.add(placed);
+        let mut changes: Vec<Change> = followed(added).into_iter().collect();
+        if matches!(changes.first(), Some(Change::Layout { .. })) {
+            let base = self.line.newest_id();
+            self.staging.take_if(|staging| staging.base < base);
+            let nodes = self.members.keys().copied();
+            let removed: Vec<NodeId> = nodes.filter(|node| self.is_removed(*node)).collect();
+            for node in removed {
+                Arc::make_mut(&mut self.members).remove(&node);
+                changes.push(Change::Dropped(node));
+            }
         }
-        // First of all: a digest or a walk of a ring that is none could go wrong.
-        if let Err(fault) = layout.ring.check() {
-            return Some(Change::Refused(Unacceptable::Layout { version, fault }));
-        }
-        if self.layout.as_ref().is_some_and(|held| !layout.supersedes(held)) {
+        changes
+    }
+
+    /// Takes over staged changes that supersede those held.
+    pub(crate) fn merge_staging(&mut self, staging: Staging) -> Option<Change> {
+        let is_void = staging.base < self.line.newest_id();
+        if is_void || self.staging.as_ref().is_some_and(|held| !staging.supersedes(held)) {
             return None;
         }
-        let rival = self.layout.as_ref().filter(|held| held.version == version);
-        let replaced = rival.map(|held| held.digest());
-        self.layout = Some(Arc::new(layout));
-        Some(Change::Layout { replaced })
+        self.staging = Some(staging);
+        Some(Change::Staged)
+    }
+
+    /// Flips those of `candidates` whose first owners are all ready under the newest layout, as far as
+    /// `counts` says that they have to be; says whether any is new.
+    pub(crate) fn flip(
+        &mut self,
+        candidates: impl Iterator<Item = Partition>,
+        counts: impl Fn(NodeId) -> bool,
+    ) -> bool {
+        let (n, newest, members) = (self.n_max(), self.line.newest_id(), &self.members);
+        let ready = |node: NodeId, partition| {
+            let said = members.get(&node).map(|record| &record.ready);
+            said.is_some_and(|said| said.layout == newest && said.partitions.contains(partition))
+                || !counts(node)
+        };
+        let flipped = self.line.flip_ready(usize::from(n), candidates, ready);
+        if flipped {}
+        flipped
+    }
+
+    /// Whether there is no room for another member. Nodes that left don't count.
+    fn is_full(&self) -> bool {
+        let left = |record: &&MemberRecord| record.status != Status::Left;
+        self.members.len() >= NODES_MAX && self.members.values().filter(left).count() >= NODES_MAX
     }
 
     fn place(&self, name: &Blob) -> Result<usize, usize> {
         self.buckets.binary_search_by(|entry| entry.name.cmp(name))
+    }
+}
+
+fn followed(added: Result<Added, Unacceptable>) -> Option<Change> {
+    match added {
+        Ok(Added::Nothing) => None,
+        Ok(Added::Newest { rival }) => Some(Change::Layout { rival }),
+        Ok(Added::Other) => Some(Change::Line),
+        Err(fault) => Some(Change::Refused(fault)),
     }
 }
 
@@ -250,18 +315,9 @@ pub(crate) fn age(record: &MemberRecord) -> (u64, u64) {
     (record.generation, record.version)
 }
 
-fn check_member(record: &MemberRecord) -> Result<(), Unacceptable> {
-    let MemberRecord { node, weight, name, zone, .. } = record;
-    let fits = |label: &String| label.len() <= LABEL_LIMIT_BYTES;
-    if *weight > 0 && fits(name) && fits(zone) {
-        return Ok(());
-    }
-    let (name, zone) = (name.len(), zone.len());
-    Err(Unacceptable::Member { node: *node, weight: *weight, name, zone })
-}
-
-fn check_bucket(entry: &BucketEntry) -> Result<(), Unacceptable> {
-    check_name(&entry.name).map_err(Unacceptable::BucketName)?;
-    let name = entry.name.clone();
-    entry.props.check().map_err(|fault| Unacceptable::BucketProps { name, fault })
+/// Whether the newer of two records says nothing new but how much the node holds.
+fn differ_in_load_alone(held: &MemberRecord, found: &MemberRecord) -> bool {
+    let plain =
+        |record: &MemberRecord| MemberRecord { version: 0, load: held.load, ..record.clone() };
+    plain(held) == plain(found)
 }

@@ -7,18 +7,25 @@
 #![no_std]
 extern crate alloc;
 
+mod acceptable;
 mod admin;
+mod announce;
 mod chance;
 mod detector;
+mod exchange;
 mod knowledge;
+mod line;
 mod machine;
 mod output;
+mod own;
 mod placement;
 mod relay;
 mod rounds;
+mod summary;
 mod view;
 
-pub use knowledge::Unacceptable;
+pub use acceptable::Unacceptable;
+pub use line::KnownLayout;
 pub use machine::{Config, Membership};
 pub use output::{Destination, Event, Output};
 pub use view::View;

@@ -5,26 +5,29 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
-use jedlik_protocol::{ClusterId, Now};
+use jedlik_protocol::{ClusterId, Digest, LayoutId, Now};
 
+use crate::announce::own_record;
 use crate::chance::Chance;
 use crate::detector::{Detector, Signal};
-use crate::knowledge::{Change, Knowledge, age};
+use crate::knowledge::Knowledge;
+use crate::line::KnownLayout;
 use crate::output::{Destination, Event, Output};
+use crate::own::Own;
 use crate::relay::Relays;
 use crate::rounds::{NEWS_FANOUT, Rounds};
+use crate::summary;
 use crate::view::View;
 
 /// How many others are asked to probe a member that does not answer.
 const HELPERS: usize = 3;
-/// How many members a node that stops tells so itself; gossip tells the others.
-const FAREWELLS: usize = 32;
+/// Between the first probes of members that became known at once.
+const FIRST_PROBES_US: u64 = 10_000;
 
 /// What a node starts with.
 #[derive(Debug, Clone)]
@@ -50,21 +53,41 @@ pub struct Config {
 pub struct Membership {
     pub(crate) config: Config,
     pub(crate) known: Knowledge,
+    /// Of what is known; `None` if that changed since.
+    digest: Option<Digest>,
     pub(crate) detector: Detector,
-    relays: Relays,
+    pub(crate) relays: Relays,
     rounds: Rounds,
-    chance: Chance,
+    pub(crate) own: Own,
+    pub(crate) chance: Chance,
     view: Arc<View>,
-    /// Knowledge changed since it was last persisted.
-    unstored: bool,
-    /// Who is up, or something else of the view, changed.
-    unseen: bool,
-    /// The next round has something to tell that few know.
-    news: bool,
-    left: bool,
+    pub(crate) pending: Pending,
+    pub(crate) standing: Standing,
     /// Held back until what they rely on is persisted.
     sends: Vec<Output>,
-    outputs: VecDeque<Output>,
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+/// What a call has changed and [`Membership::settle`] has not told yet.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Knowledge changed since it was last persisted.
+    pub(crate) unstored: bool,
+    /// Who is up, or something else of the view, changed.
+    pub(crate) unseen: bool,
+    /// The next round has something to tell that few know.
+    pub(crate) news: bool,
+}
+
+/// What this node still does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Everything.
+    In,
+    /// It said that it stops: it answers, and begins nothing.
+    Stopping,
+    /// It has no place any more: nothing.
+    Fenced,
 }
 
 impl Membership {
@@ -72,75 +95,43 @@ impl Membership {
     #[must_use]
     pub fn new(now: Now, mut config: Config, stored: Option<Delta>) -> Self {
         let mut known = Knowledge::restored(stored.unwrap_or_default());
-        let me = &mut config.me;
-        me.status = Status::Up;
-        me.layout = known.layout().map_or(0, |layout| layout.version);
-        // A start may not have been counted; what was spread before it must be outdone.
-        if let Some(former) = known.members().get(&me.node).filter(|held| age(held) >= age(me)) {
-            (me.generation, me.version) = (former.generation, former.version + 1);
-        }
-        known.merge_member(me.clone());
-        let node = me.node;
-        let mut detector = Detector::default();
-        for record in known.members().values().filter(|record| record.node != node) {
-            detector.joined(now.mono_us, record.node, record.status == Status::Away);
-        }
-        let view = View::of(node, config.cluster, config.partitions, &known, detector.up());
+        let node = config.me.node;
+        let has_left = known.has_left(node);
+        own_record(&mut config.me, &known);
+        known.merge_member(config.me.clone());
+        let view = View::of(node, config.cluster, config.partitions, &known, Arc::default());
         let mut membership = Self {
             chance: Chance::new(config.random_seed),
             config,
             known,
-            detector,
+            digest: None,
+            detector: Detector::default(),
             relays: Relays::default(),
             rounds: Rounds::new(now.mono_us),
+            own: Own::new(),
             view: Arc::new(view),
-            unstored: true,
-            unseen: true,
-            news: false,
-            left: false,
+            pending: Pending { unstored: true, unseen: true, news: false },
+            standing: Standing::In,
             sends: Vec::new(),
             outputs: VecDeque::new(),
         };
+        let members = Arc::clone(membership.known.members());
+        for record in members.values().filter(|record| record.node != node) {
+            membership.meet(now, record);
+        }
+        membership.flip_all();
+        if has_left || membership.known.is_removed(node) {
+            membership.fence(membership.known.line().newest_id(), !has_left);
+        }
         membership.settle();
         membership
     }
 
-    /// Takes a message from the node whose certificate the connection showed.
-    pub fn handle_gossip(&mut self, now: Now, from: NodeId, gossip: Gossip) {
-        match gossip {
-            Gossip::Offer(record, summary) => {
-                if record.node == from {
-                    self.merge(now, from, Delta { members: vec![*record], ..Delta::default() });
-                }
-                let delta = self.known.lacking(&summary);
-                self.send(from, Gossip::Exchange(delta, self.known.summary()));
-            }
-            Gossip::Exchange(delta, summary) => {
-                self.merge(now, from, delta);
-                self.detector.answered(now.mono_us, from);
-                self.send(from, Gossip::Close(self.known.lacking(&summary)));
-            }
-            Gossip::Close(delta) => self.merge(now, from, delta),
-            Gossip::Probe { nonce } => self.send(from, Gossip::Alive { nonce }),
-            Gossip::Alive { nonce } => {
-                if let Some((asker, nonce)) = self.relays.answered(from, nonce) {
-                    self.send(asker, Gossip::Alive { nonce });
-                }
-                self.detector.answered(now.mono_us, from);
-                self.detector.vouched(now.mono_us, nonce);
-            }
-            Gossip::ProbeFor { target, nonce } => {
-                let own = self.chance.nonce();
-                self.relays.remember(target, own, from, nonce);
-                self.send(target, Gossip::Probe { nonce: own });
-            }
-        }
-        self.detector.stirred(now.mono_us, from);
-        self.settle();
-    }
-
     /// Learns that a request to `node` was answered, or timed out, or that its connection broke.
     pub fn handle_outcome(&mut self, now: Now, node: NodeId, answered: bool) {
+        if self.standing == Standing::Fenced {
+            return;
+        }
         if answered {
             self.detector.answered(now.mono_us, node);
         } else {
@@ -149,26 +140,21 @@ impl Membership {
         self.settle();
     }
 
-    /// Stops cleanly: peers are told, and nothing more is sent on this node's own account.
-    pub fn handle_leaving(&mut self, _now: Now) {
-        self.left = true;
-        self.rewrite(|me| me.status = Status::Away);
-        let farewell = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
-        self.send_to_some(FAREWELLS, None, &Gossip::Close(farewell));
-        self.settle();
-    }
-
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.left {
+        if self.standing != Standing::In {
             return;
         }
         self.detector.handle_timeout(now.mono_us, &mut self.chance);
+        self.tell_of_itself(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
-            let count = if core::mem::take(&mut self.news) { NEWS_FANOUT } else { 1 };
-            let alone = self.offer_to_some(now, count) == 0;
+            let news = core::mem::take(&mut self.pending.news);
+            let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
             if ask_a_seed || alone {
                 self.offer_to_a_seed();
+            }
+            if self.rounds.take_watch(now.mono_us) {
+                self.detector.watch_next(now.mono_us, self.config.me.node, &mut self.chance);
             }
         }
         self.settle();
@@ -177,10 +163,11 @@ impl Membership {
     /// When [`Self::handle_timeout`] is to be called next, on the monotonic clock in microseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.left {
+        if self.standing != Standing::In {
             return None;
         }
-        self.detector.due_us().into_iter().chain([self.rounds.due_us()]).min()
+        let dues = self.detector.due_us().into_iter().chain(self.own.due_us());
+        dues.chain([self.rounds.due_us()]).min()
     }
 
     /// The next effect to carry out.
@@ -194,85 +181,42 @@ impl Membership {
         Arc::clone(&self.view)
     }
 
-    /// Takes over what a peer sent.
-    fn merge(&mut self, now: Now, from: NodeId, mut delta: Delta) {
-        let me = self.config.me.node;
-        let mine = delta.members.iter().filter(|record| record.node == me);
-        if let Some(newest) = mine.max_by_key(|record| age(record)).cloned() {
-            self.outdo(&newest);
-            delta.members.retain(|record| record.node != me);
-        }
-        for change in self.known.merge(delta) {
-            self.changed(now, from, change);
-        }
-    }
-
-    /// Writes this node's record anew if the cluster holds one that it did not write.
-    fn outdo(&mut self, found: &MemberRecord) {
-        let contested = age(found) > age(&self.config.me)
-            || age(found) == age(&self.config.me) && *found != self.config.me;
-        if contested {
-            self.config.me.generation = found.generation;
-            self.config.me.version = found.version;
-            self.rewrite(|_| {});
-            self.outputs.push_back(Output::Event(Event::Contested { address: found.address }));
-        }
-    }
-
-    /// Follows up on one thing that became known.
-    pub(crate) fn changed(&mut self, now: Now, from: NodeId, change: Change) {
-        if let Change::Refused(fault) = change {
-            self.outputs.push_back(Output::Event(Event::Refused { from, fault }));
-            return;
-        }
-        self.unstored = true;
-        self.unseen = true;
-        match change {
-            Change::Joined(node) => {
-                let away = self.known.members()[&node].status == Status::Away;
-                self.detector.joined(now.mono_us, node, away);
-                self.spread(now);
-                self.outputs.push_back(Output::Event(Event::Joined(node)));
-            }
-            Change::Updated(node) => {
-                let away = self.known.members()[&node].status == Status::Away;
-                if away {
-                    self.detector.left(node);
-                } else {
-                    self.detector.returned(now.mono_us, node);
-                }
-            }
-            Change::Bucket { name, version } => {
-                self.spread(now);
-                self.outputs.push_back(Output::Event(Event::Bucket { name, version }));
-            }
-            Change::Layout { replaced } => {
-                self.spread(now);
-                if let Some(layout) = self.known.layout() {
-                    let (version, digest) = (layout.version, layout.digest());
-                    let event = Event::Layout { version, digest, replaced };
-                    self.outputs.push_back(Output::Event(event));
-                    self.rewrite(|me| me.layout = version);
-                }
-            }
-            Change::Refused(_) => {}
-        }
-    }
-
     /// Has the next round come soon, and go to several.
-    fn spread(&mut self, now: Now) {
-        self.news = true;
+    pub(crate) fn spread(&mut self, now: Now) {
+        self.pending.news = true;
         self.rounds.hurry(now.mono_us);
     }
 
-    /// Changes this node's own record; nobody else does.
-    fn rewrite(&mut self, change: impl FnOnce(&mut MemberRecord)) {
-        let me = &mut self.config.me;
-        change(me);
-        me.version += 1;
-        self.known.merge_member(me.clone());
-        self.unstored = true;
-        self.unseen = true;
+    /// What is known is to be stored and shown.
+    pub(crate) fn touch(&mut self) {
+        self.digest = None;
+        self.pending.unstored = true;
+        self.pending.unseen = true;
+    }
+
+    /// What is known has changed, in a way that neither the disk nor the view needs to follow at once.
+    pub(crate) fn touch_lightly(&mut self) {
+        self.digest = None;
+    }
+
+    /// Has the detector take care of a member. Those that become known at once are not asked all at once.
+    pub(crate) fn meet(&mut self, now: Now, record: &MemberRecord) {
+        let spread_us = self.known.members().len() as u64 * FIRST_PROBES_US;
+        let check_us = now.mono_us + self.chance.below(spread_us.max(1));
+        self.detector.joined(check_us, record.node, record.status != Status::Up);
+    }
+
+    /// This node has no place any more: it says so, and does nothing from now on.
+    pub(crate) fn fence(&mut self, layout: LayoutId, forced: bool) {
+        if self.standing != Standing::Fenced {
+            self.standing = Standing::Fenced;
+            self.outputs.push_back(Output::Event(Event::Fenced { layout, forced }));
+        }
+    }
+
+    /// Of all that is known.
+    pub(crate) fn digest(&mut self) -> Digest {
+        *self.digest.get_or_insert_with(|| summary::digest(&self.known.summary()))
     }
 
     /// Turns what a call has changed into outputs: first what must be stored, then the view, then
@@ -281,12 +225,23 @@ impl Membership {
         while let Some(signal) = self.detector.poll_signal() {
             self.follow(signal);
         }
-        if core::mem::take(&mut self.unstored) {
+        if core::mem::take(&mut self.pending.unstored) {
             self.outputs.push_back(Output::Persist(self.known.whole()));
         }
-        if core::mem::take(&mut self.unseen) {
-            self.view = Arc::new(self.view.next(&self.known, self.detector.up()));
+        if core::mem::take(&mut self.pending.unseen) {
+            let settled = |view: &View| {
+                let newest = view.layouts().first();
+                newest.filter(|newest| newest.is_settled()).map(KnownLayout::id)
+            };
+            let before = settled(&self.view);
+            self.view = Arc::new(self.view.next(&self.known, Arc::clone(self.detector.up())));
+            if let Some(id) = settled(&self.view).filter(|id| Some(*id) != before) {
+                self.outputs.push_back(Output::Event(Event::Settled(id)));
+            }
             self.outputs.push_back(Output::View(Arc::clone(&self.view)));
+        }
+        if self.standing == Standing::Fenced {
+            self.sends.clear();
         }
         self.outputs.extend(self.sends.drain(..));
     }
@@ -298,19 +253,20 @@ impl Membership {
                 self.send_to_some(HELPERS, Some(target), &Gossip::ProbeFor { target, nonce });
             }
             Signal::Up(node) => {
-                self.unseen = true;
+                self.pending.unseen = true;
                 self.outputs.push_back(Output::Event(Event::Up(node)));
             }
             Signal::Down(node) => {
-                self.unseen = true;
-                let clean = self.known.members()[&node].status == Status::Away;
+                self.pending.unseen = true;
+                let record = self.known.members().get(&node);
+                let clean = record.is_none_or(|record| record.status != Status::Up);
                 self.outputs.push_back(Output::Event(Event::Down { node, clean }));
             }
         }
     }
 
-    fn offer(&self) -> Gossip {
-        Gossip::Offer(Box::new(self.config.me.clone()), self.known.summary())
+    pub(crate) fn offer(&mut self) -> Gossip {
+        Gossip::Offer(Box::new(self.config.me.clone()), self.digest())
     }
 
     /// Opens exchanges with up to `count` members that are up; tells with how many.
@@ -326,15 +282,21 @@ impl Membership {
         let mut seeds: Vec<SocketAddr> =
             self.config.seeds.iter().copied().filter(|seed| *seed != mine).collect();
         if let Some(seed) = self.chance.draw(&mut seeds) {
-            self.sends.push(Output::Send { to: Destination::Seed(seed), gossip: self.offer() });
+            let gossip = self.offer();
+            self.send_to_address(seed, gossip);
         }
     }
 
     /// Sends to up to `count` members that are up, drawn by chance, and tells to whom.
-    fn send_to_some(&mut self, count: usize, but: Option<NodeId>, gossip: &Gossip) -> Vec<NodeId> {
-        let up = self.detector.up();
+    pub(crate) fn send_to_some(
+        &mut self,
+        count: usize,
+        but: Option<NodeId>,
+        gossip: &Gossip,
+    ) -> Vec<NodeId> {
+        let up = Arc::clone(self.detector.up());
         let mut candidates: Vec<NodeId> =
-            up.into_iter().filter(|node| Some(*node) != but).collect();
+            up.iter().copied().filter(|node| Some(*node) != but).collect();
         let mut chosen = Vec::new();
         while chosen.len() < count
             && let Some(node) = self.chance.draw(&mut candidates)
@@ -345,8 +307,13 @@ impl Membership {
         chosen
     }
 
+    /// Sends to whoever listens there.
+    pub(crate) fn send_to_address(&mut self, address: SocketAddr, gossip: Gossip) {
+        self.sends.push(Output::Send { to: Destination::Seed(address), gossip });
+    }
+
     /// Sends to one member; to a node that nobody introduced nothing can be sent.
-    fn send(&mut self, node: NodeId, gossip: Gossip) {
+    pub(crate) fn send(&mut self, node: NodeId, gossip: Gossip) {
         let others = self.known.members().get(&node).filter(|_| node != self.config.me.node);
         if let Some(record) = others {
             let to = Destination::Node(node, record.address);

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::gossip::{Delta, Gossip};
-use jedlik_protocol::{Blob, Digest, LayoutVersion};
+use jedlik_protocol::{Blob, LayoutId};
 
 use crate::{Unacceptable, View};
 
@@ -54,12 +54,13 @@ pub enum Event {
     /// A layout came into force here.
     Layout {
         /// Which.
-        version: LayoutVersion,
-        /// Names it among rivals with the same version.
-        digest: Digest,
-        /// The rival that was in force here and lost.
-        replaced: Option<Digest>,
+        id: LayoutId,
+        /// The rival with the same version that was in force here; its owners are still asked until
+        /// the data has moved.
+        rival: Option<LayoutId>,
     },
+    /// All data has moved to the owners that the layout in force has.
+    Settled(LayoutId),
     /// A bucket's properties changed here.
     Bucket {
         /// Which.
@@ -75,10 +76,21 @@ pub enum Event {
         fault: Unacceptable,
     },
     /// The cluster holds a newer record of this node than this node wrote: it lost its disk, or two
-    /// processes run with one certificate. This node's record was made newer still.
+    /// processes run with one certificate. This node's record was made newer still. Told at most once
+    /// a minute.
     Contested {
         /// What the other record says.
         address: SocketAddr,
+        /// The other record keeps coming back newer: another process runs with this certificate.
+        again: bool,
+    },
+    /// This node has no place in the cluster any more. It does nothing from now on; the process is to
+    /// end, and its data is not to be used again.
+    Fenced {
+        /// The layout that says so.
+        layout: LayoutId,
+        /// It was removed; otherwise it left.
+        forced: bool,
     },
 }
 
@@ -89,22 +101,34 @@ impl fmt::Display for Event {
             Self::Up(node) => write!(f, "node {node} is up"),
             Self::Down { node, clean: true } => write!(f, "node {node} stopped"),
             Self::Down { node, clean: false } => write!(f, "node {node} does not answer"),
-            Self::Layout { version, digest, replaced: None } => {
-                write!(f, "layout {version} ({:016x}) is in force", digest.0)
+            Self::Layout { id, rival: None } => write!(f, "layout {id} is in force"),
+            Self::Layout { id, rival: Some(rival) } => {
+                write!(f, "layout {id} is in force instead of its rival {rival}")
             }
-            Self::Layout { version, digest, replaced: Some(rival) } => write!(
-                f,
-                "layout {version} ({:016x}) is in force instead of its rival {:016x}",
-                digest.0, rival.0
-            ),
+            Self::Settled(id) => write!(f, "all data has moved to the owners of layout {id}"),
             Self::Bucket { name, version } => {
                 write!(f, "properties {version} of bucket {name:?} are in force")
             }
             Self::Refused { from, fault } => write!(f, "node {from} sent what can't be: {fault}"),
-            Self::Contested { address } => write!(
+            Self::Contested { address, again: false } => write!(
                 f,
                 "this node's record was written by another process, at {address}: was its disk \
                  lost, or is its certificate in use twice?"
+            ),
+            Self::Contested { address, again: true } => write!(
+                f,
+                "another process, at {address}, runs with this node's certificate: stop one of them \
+                 and give it a certificate of its own"
+            ),
+            Self::Fenced { layout, forced: true } => write!(
+                f,
+                "this node was removed from the cluster by force with layout {layout}: its data is \
+                 not used again; to join again it needs a new certificate and an empty data directory"
+            ),
+            Self::Fenced { layout, forced: false } => write!(
+                f,
+                "this node left the cluster with layout {layout} and holds nothing any more; to join \
+                 again it needs a new certificate and an empty data directory"
             ),
         }
     }

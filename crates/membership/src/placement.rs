@@ -7,10 +7,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{Balance, PartitionCount, RingNode, plan_first};
-use jedlik_protocol::Layout;
 use jedlik_protocol::admin::{PlanReport, PlannedNode};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::MemberRecord;
+use jedlik_protocol::{Layout, LayoutId};
 
 /// A node whose work is further above its share than this is worth a warning.
 const OVERLOAD_PERCENT: u64 = 25;
@@ -38,7 +38,7 @@ pub(crate) fn first_layout(
     };
     let ring = plan_first(up.iter().map(node).collect(), partitions, n)
         .map_err(|error| Failure::new(ErrorCode::InvalidRequest, format!("{error}")))?;
-    Ok(Layout { version: 1, ring })
+    Ok(Layout { version: 1, parent: LayoutId::default(), ring, gone: Vec::new() })
 }
 
 /// Shows what `layout` means, for members of which those in `down` are left out.
@@ -56,15 +56,30 @@ pub(crate) fn report(
             name: record.name.clone(),
             zone: record.zone.clone(),
             weight: record.weight,
+            tokens_before: 0,
             tokens: part.tokens,
+            owned_before: 0,
+            owned: part.primaries,
+            gains: 0,
+            loses: 0,
+            gains_bytes: 0,
             fair_share_milli: part.fair_share_milli,
         })
     });
     PlanReport {
         plan: layout.digest(),
-        layout: layout.version,
+        base: layout.parent,
+        version: layout.version,
         partitions: layout.ring.partitions().get(),
+        n,
         nodes: planned.collect(),
+        moves: 0,
+        least_moves: 0,
+        bytes: 0,
+        estimate_s: 0,
+        zone_faults: (0, balance.zone_faults),
+        node_faults: (0, balance.node_faults),
+        risk: [jedlik_protocol::admin::CopiesAtRisk::default(); 3],
         warnings: warnings(&balance, up, down, layout.ring.partitions(), n),
     }
 }

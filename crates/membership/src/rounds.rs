@@ -22,12 +22,13 @@ pub(crate) const NEWS_FANOUT: usize = 3;
 pub(crate) struct Rounds {
     due_us: u64,
     earliest_us: u64,
+    watch_us: u64,
 }
 
 impl Rounds {
     /// The first round is due at once.
     pub(crate) fn new(now_us: u64) -> Self {
-        Self { due_us: now_us, earliest_us: now_us }
+        Self { due_us: now_us, earliest_us: now_us, watch_us: now_us }
     }
 
     pub(crate) fn due_us(&self) -> u64 {
@@ -48,5 +49,15 @@ impl Rounds {
         self.earliest_us = now_us + NEWS_INTERVAL_US;
         self.due_us = now_us + INTERVAL_US - JITTER_US / 2 + chance.below(JITTER_US);
         Some(chance.below(SEED_ROUNDS) == 0)
+    }
+
+    /// Whether the member that this node watches is to be asked in this round: in each but those that
+    /// were moved up.
+    pub(crate) fn take_watch(&mut self, now_us: u64) -> bool {
+        let is_due = now_us >= self.watch_us;
+        if is_due {
+            self.watch_us = now_us + INTERVAL_US - JITTER_US;
+        }
+        is_due
     }
 }

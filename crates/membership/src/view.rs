@@ -7,47 +7,34 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use jedlik_hashing::{NodeId, Partition, PartitionCount, Preferences};
+use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{Endpoint, Topology};
-use jedlik_protocol::gossip::{Delta, MemberRecord};
-use jedlik_protocol::{ClusterId, Layout, LayoutVersion};
+use jedlik_protocol::gossip::{Delta, MemberRecord, Status};
+use jedlik_protocol::{ClusterId, Gone, Layout, LayoutId, LayoutVersion};
+use jedlik_vclock::planted::{self, Bug};
 
 use crate::knowledge::Knowledge;
+use crate::line::KnownLayout;
+
+mod moves;
 
 #[cfg(test)]
 mod tests;
 
-/// How long preference lists are: far more nodes than N ever has, so that fallbacks don't run out,
-/// and few enough that the lists of 65,536 partitions take 16 MiB.
-pub(crate) const PREFERENCES_MAX: usize = 32;
-
-/// The cluster as this node sees it: layout, addresses, bucket properties, and who is up.
+/// The cluster as this node sees it: layouts, addresses, bucket properties, and who is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     me: NodeId,
     cluster: ClusterId,
     /// In force before the first layout says so itself.
     partitions: PartitionCount,
-    placement: Option<Placement>,
+    /// Newest first.
+    layouts: Arc<Vec<KnownLayout>>,
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     buckets: Arc<Vec<BucketEntry>>,
     defaults: BucketProps,
-    alive: BTreeSet<NodeId>,
-}
-
-/// A layout with its preference lists, computed once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Placement {
-    layout: Arc<Layout>,
-    preferences: Arc<Preferences>,
-}
-
-impl Placement {
-    fn of(layout: &Arc<Layout>) -> Self {
-        let preferences = Arc::new(Preferences::new(&layout.ring, PREFERENCES_MAX));
-        Self { layout: Arc::clone(layout), preferences }
-    }
+    alive: Arc<BTreeSet<NodeId>>,
 }
 
 impl View {
@@ -61,7 +48,7 @@ impl View {
         known: Delta,
         alive: BTreeSet<NodeId>,
     ) -> Self {
-        Self::of(me, cluster, partitions, &Knowledge::restored(known), alive)
+        Self::of(me, cluster, partitions, &Knowledge::restored(known), Arc::new(alive))
     }
 
     pub(crate) fn of(
@@ -69,13 +56,13 @@ impl View {
         cluster: ClusterId,
         partitions: PartitionCount,
         known: &Knowledge,
-        alive: BTreeSet<NodeId>,
+        alive: Arc<BTreeSet<NodeId>>,
     ) -> Self {
         Self {
             me,
             cluster,
             partitions,
-            placement: known.layout().map(Placement::of),
+            layouts: Arc::clone(known.line().layouts()),
             members: Arc::clone(known.members()),
             buckets: Arc::clone(known.buckets()),
             defaults: BucketProps::default(),
@@ -83,14 +70,10 @@ impl View {
         }
     }
 
-    /// The view after a change; preference lists are walked anew only if the layout is another.
-    pub(crate) fn next(&self, known: &Knowledge, alive: BTreeSet<NodeId>) -> Self {
-        let placement = match (&self.placement, known.layout()) {
-            (Some(held), Some(layout)) if Arc::ptr_eq(&held.layout, layout) => Some(held.clone()),
-            (_, layout) => layout.map(Placement::of),
-        };
+    /// The view after a change.
+    pub(crate) fn next(&self, known: &Knowledge, alive: Arc<BTreeSet<NodeId>>) -> Self {
         Self {
-            placement,
+            layouts: Arc::clone(known.line().layouts()),
             members: Arc::clone(known.members()),
             buckets: Arc::clone(known.buckets()),
             alive,
@@ -110,16 +93,29 @@ impl View {
         self.cluster
     }
 
+    /// The layouts that count, newest first: the newest is in force. Rivals with one version are among
+    /// them.
+    #[must_use]
+    pub fn layouts(&self) -> &[KnownLayout] {
+        &self.layouts
+    }
+
     /// The layout in force; `None` before the first commit.
     #[must_use]
     pub fn layout(&self) -> Option<&Arc<Layout>> {
-        self.placement.as_ref().map(|placement| &placement.layout)
+        self.layouts.first().map(KnownLayout::layout)
+    }
+
+    /// The layout's name; the default before the first commit.
+    #[must_use]
+    pub fn layout_id(&self) -> LayoutId {
+        self.layouts.first().map_or(LayoutId::default(), KnownLayout::id)
     }
 
     /// The layout's version; 0 before the first commit.
     #[must_use]
     pub fn layout_version(&self) -> LayoutVersion {
-        self.layout().map_or(0, |layout| layout.version)
+        self.layout_id().version
     }
 
     /// Q: the layout's, or before the first commit what this node is configured with.
@@ -128,14 +124,81 @@ impl View {
         self.layout().map_or(self.partitions, |layout| layout.ring.partitions())
     }
 
-    /// Whom to ask to hold the partition, in order: the first N are its primaries, the others its
-    /// fallbacks; at most 32. Empty before the first commit.
+    /// Whom to ask to hold the partition under the newest layout, in order: the first N are its
+    /// primaries, the others its fallbacks; at most 32. Empty before the first commit.
     ///
     /// # Panics
     /// The partition is not below [`Self::partitions`].
     #[must_use]
     pub fn preference_list(&self, partition: Partition) -> &[NodeId] {
-        self.placement.as_ref().map_or(&[], |placement| placement.preferences.of(partition))
+        self.layouts.first().map_or(&[], |newest| newest.preference_list(partition))
+    }
+
+    /// The preference lists that count for the partition, newest first: back to the newest layout that
+    /// is known to have flipped for it, that one included. One whose first `n` are those of a newer
+    /// one is left out. A request has to reach its quorum among the first `n` of each. Empty before
+    /// the first commit.
+    ///
+    /// # Panics
+    /// The partition is not below [`Self::partitions`].
+    #[must_use]
+    pub fn owner_lists(&self, partition: Partition, n: u8) -> Vec<&[NodeId]> {
+        let mut lists: Vec<&[NodeId]> = Vec::with_capacity(1);
+        for known in self.layouts.iter() {
+            let list = known.preference_list(partition);
+            if !lists.iter().any(|newer| same_owners(newer, list, n)) {
+                lists.push(list);
+            }
+            let looked_back = lists.len() > 1 && planted::on(Bug::OneLayoutLookedBack);
+            if known.flipped().contains(partition) || looked_back {
+                break;
+            }
+        }
+        lists
+    }
+
+    /// Every node among the first `n` of a list that counts for the partition, those of the newest
+    /// first.
+    ///
+    /// # Panics
+    /// The partition is not below [`Self::partitions`].
+    #[must_use]
+    pub fn owners(&self, partition: Partition, n: u8) -> Vec<NodeId> {
+        let mut owners = Vec::with_capacity(usize::from(n));
+        for node in self.owner_lists(partition, n).into_iter().flat_map(|list| first(list, n)) {
+            if !owners.contains(node) {
+                owners.push(*node);
+            }
+        }
+        owners
+    }
+
+    /// Whether all data of the partition has moved to the newest layout's owners.
+    #[must_use]
+    pub fn is_flipped(&self, partition: Partition) -> bool {
+        self.layouts.first().is_some_and(|newest| newest.flipped().contains(partition))
+    }
+
+    /// Of how many partitions all data has moved to the newest layout's owners.
+    #[must_use]
+    pub fn flipped(&self) -> u32 {
+        self.layouts.first().map_or(0, |newest| newest.flipped().len())
+    }
+
+    /// Whether every member says that it has stored the newest layout, or a newer one: then nobody
+    /// asks the owners of older ones as if they were the present ones.
+    #[must_use]
+    pub fn is_known_by_all(&self) -> bool {
+        let newest = self.layout_id();
+        self.members().all(|record| record.layout >= newest)
+            || planted::on(Bug::DroppedBeforeAllKnow)
+    }
+
+    /// Whether the node has no place in the newest layout any more, and how it went. One that leaves
+    /// is still a member until it says that it is done.
+    #[must_use]
+    pub fn gone(&self, node: NodeId) -> Option<Gone> {
+        self.layout().and_then(|layout| layout.gone(node))
     }
 
     /// A bucket's properties; the defaults if they were never set.
@@ -166,15 +229,25 @@ impl View {
         node == self.me || self.alive.contains(&node)
     }
 
-    /// Where a member listens; `None` for one that is not known.
+    /// Where a member listens; `None` for one that is not known, or gone.
     #[must_use]
     pub fn address(&self, node: NodeId) -> Option<SocketAddr> {
-        self.members.get(&node).map(|record| record.address)
+        self.member(node).map(|record| record.address)
     }
 
-    /// Every member's record, this node's included.
+    /// A member's record; `None` for a node that is not known, or gone.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<&MemberRecord> {
+        self.members.get(&node).filter(|record| self.is_member(record))
+    }
+
+    /// Every member's record, this node's included; none of nodes that were removed or have left.
     pub fn members(&self) -> impl Iterator<Item = &MemberRecord> {
-        self.members.values()
+        self.members.values().filter(|record| self.is_member(record))
+    }
+
+    fn is_member(&self, record: &MemberRecord) -> bool {
+        record.status != Status::Left || self.gone(record.node).is_none()
     }
 
     /// What a client needs to find coordinators by itself.
@@ -192,4 +265,14 @@ impl View {
             members: self.members().map(endpoint).collect(),
         }
     }
+}
+
+fn first(list: &[NodeId], n: u8) -> &[NodeId] {
+    &list[..list.len().min(usize::from(n))]
+}
+
+/// Whether two preference lists have the same first `n`, in any order.
+fn same_owners(one: &[NodeId], other: &[NodeId], n: u8) -> bool {
+    let (one, other) = (first(one, n), first(other, n));
+    one.len() == other.len() && one.iter().all(|node| other.contains(node))
 }

@@ -1,0 +1,124 @@
+//! What this node says of itself: what it is ready for, how much it holds, that it goes.
+//!
+//! Invariant: its record is changed here alone, and each change makes it newer than what was spread
+//! before.
+
+use alloc::vec;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Ready, Status};
+use jedlik_protocol::{LayoutId, Now};
+
+use crate::Membership;
+use crate::knowledge::{Knowledge, age};
+use crate::machine::Standing;
+
+/// How many members a node that stops tells so itself; gossip tells the others.
+const FAREWELLS: usize = 32;
+
+impl Membership {
+    /// Learns that this node holds, of these partitions, all that older owners do. Others hear of it
+    /// within 50 ms. Counts only if it is said of the newest layout.
+    pub fn handle_ready(&mut self, now: Now, layout: LayoutId, partitions: &[Partition]) {
+        if layout == self.known.line().newest_id() && self.standing == Standing::In {
+            self.own.note_ready(now.mono_us, partitions, &self.config.me);
+        }
+    }
+
+    /// Learns that `node` or this one knows less than the other: they compare what they know at once,
+    /// at most every 20 ms.
+    pub fn handle_behind(&mut self, now: Now, node: NodeId) {
+        let is_member = node != self.config.me.node && self.known.members().contains_key(&node);
+        let may = is_member && self.standing == Standing::In;
+        if may && self.own.take_behind(now.mono_us, node) {
+            let offer = self.offer();
+            self.send(node, offer);
+        }
+        self.settle();
+    }
+
+    /// Learns how much this node holds. Others hear of a change, at most every 10 s.
+    pub fn handle_load(&mut self, now: Now, load: Load) {
+        if self.standing == Standing::In {
+            self.own.note_load(now.mono_us, load, &self.config.me);
+        }
+    }
+
+    /// Says that this node is away though it runs, so that others ask it for nothing, or that it is
+    /// back. It goes on with gossip and answers probes.
+    pub fn handle_drain(&mut self, now: Now, drained: bool) {
+        let status = if drained { Status::Away } else { Status::Up };
+        if self.standing == Standing::In && self.config.me.status != status {
+            self.rewrite(|me| me.status = status);
+            self.say_goodbye();
+            self.spread(now);
+        }
+        self.settle();
+    }
+
+    /// Stops cleanly: peers are told, and nothing more is sent on this node's own account.
+    pub fn handle_leaving(&mut self, _now: Now) {
+        self.stop(Status::Away);
+    }
+
+    /// Stops for good, with all that it held on other nodes: peers are told, and nothing more is sent on
+    /// this node's own account.
+    pub fn handle_left(&mut self, _now: Now) {
+        self.stop(Status::Left);
+    }
+
+    fn stop(&mut self, status: Status) {
+        if self.standing != Standing::Fenced {
+            self.standing = Standing::Stopping;
+            self.rewrite(|me| me.status = status);
+            self.say_goodbye();
+        }
+        self.settle();
+    }
+
+    /// Tells some members this node's record at once; gossip tells the others.
+    fn say_goodbye(&mut self) {
+        let farewell = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
+        self.send_to_some(FAREWELLS, None, &Gossip::Close(farewell));
+    }
+
+    /// Writes into this node's record what was noted for it and is due.
+    pub(crate) fn tell_of_itself(&mut self, now: Now) {
+        if let Some(ready) = self.own.take_ready(now.mono_us) {
+            self.rewrite(|me| {
+                me.ready.partitions.union(&ready);
+            });
+            self.flip(ready.iter());
+            self.spread(now);
+        }
+        if let Some(load) = self.own.take_load(now.mono_us) {
+            self.rewrite(|me| me.load = load);
+        }
+    }
+
+    /// Changes this node's own record; nobody else does.
+    pub(crate) fn rewrite(&mut self, change: impl FnOnce(&mut MemberRecord)) {
+        let me = &mut self.config.me;
+        change(me);
+        me.version += 1;
+        self.known.merge_member(me.clone());
+        self.touch();
+    }
+}
+
+/// Makes the record of a node that starts newer than the one it is remembered by. What it was ready for
+/// it still is, if its disk remembers.
+pub(crate) fn own_record(me: &mut MemberRecord, known: &Knowledge) {
+    me.status = Status::Up;
+    me.layout = known.line().newest_id();
+    me.ready = Ready { layout: me.layout, ..Ready::default() };
+    let Some(former) = known.members().get(&me.node) else { return };
+    if former.ready.layout == me.layout {
+        me.ready.partitions = former.ready.partitions.clone();
+    }
+    me.load = former.load;
+    // A start may not have been counted; what was spread before it must be outdone.
+    if age(former) >= age(me) {
+        (me.generation, me.version) = (former.generation, former.version + 1);
+    }
+}

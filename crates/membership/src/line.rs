@@ -1,0 +1,203 @@
+//! The line of layouts that still count, and what has flipped under each.
+//!
+//! Invariant: layouts are only added and sets of flipped partitions only grow, and of both every order
+//! of arrival makes the same, rivals with one version included. What is older than a layout under which
+//! every partition has flipped is dropped and not taken in again: the data has left it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use jedlik_hashing::{NodeId, Partition, Preferences};
+use jedlik_protocol::{Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::acceptable::{Unacceptable, check_layout};
+
+#[cfg(test)]
+mod tests;
+
+/// How long preference lists are: far more nodes than N ever has, so that fallbacks don't run out,
+/// and few enough that the lists of 65,536 partitions take 16 MiB.
+pub(crate) const PREFERENCES_MAX: usize = 32;
+
+/// A layout that still counts, with what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLayout {
+    layout: Arc<Layout>,
+    id: LayoutId,
+    flipped: PartitionSet,
+    preferences: Arc<Preferences>,
+}
+
+impl KnownLayout {
+    fn of(placed: PlacedLayout, id: LayoutId) -> Self {
+        let preferences = Arc::new(Preferences::new(&placed.layout.ring, PREFERENCES_MAX));
+        Self { layout: Arc::new(placed.layout), id, flipped: placed.flipped, preferences }
+    }
+
+    /// What was committed.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> LayoutId {
+        self.id
+    }
+
+    /// The partitions known to have flipped under it: no older owners are asked any more.
+    #[must_use]
+    pub fn flipped(&self) -> &PartitionSet {
+        &self.flipped
+    }
+
+    /// Whom it has hold the partition, in order; at most 32.
+    ///
+    /// # Panics
+    /// The partition is not one of the ring's.
+    #[must_use]
+    pub fn preference_list(&self, partition: Partition) -> &[NodeId] {
+        self.preferences.of(partition)
+    }
+
+    /// Nothing moves to it any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.flipped.is_full(self.layout.ring.partitions())
+    }
+
+    /// The layout and its flips as they travel.
+    #[must_use]
+    pub fn placed(&self) -> PlacedLayout {
+        PlacedLayout { layout: (*self.layout).clone(), flipped: self.flipped.clone() }
+    }
+}
+
+/// What became of a layout or of flips that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It is the newest now; before it this was, with the same version.
+    Newest { rival: Option<LayoutId> },
+    /// Something else is new.
+    Other,
+    /// Nothing is.
+    Nothing,
+}
+
+/// The layouts that count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Newest first; shared with the views.
+    layouts: Arc<Vec<KnownLayout>>,
+}
+
+impl Line {
+    pub(crate) fn layouts(&self) -> &Arc<Vec<KnownLayout>> {
+        &self.layouts
+    }
+
+    pub(crate) fn newest(&self) -> Option<&KnownLayout> {
+        self.layouts.first()
+    }
+
+    /// The name of the newest; the default before the first.
+    pub(crate) fn newest_id(&self) -> LayoutId {
+        self.newest().map_or(LayoutId::default(), KnownLayout::id)
+    }
+
+    pub(crate) fn find(&self, id: LayoutId) -> Option<&KnownLayout> {
+        self.place(id).ok().map(|index| &self.layouts[index])
+    }
+
+    /// Whether it is too old to be taken in.
+    pub(crate) fn is_retired(&self, id: LayoutId) -> bool {
+        self.layouts.last().is_some_and(|oldest| id < oldest.id && oldest.is_settled())
+    }
+
+    /// Takes in a layout, or what has flipped under one that is known.
+    pub(crate) fn add(&mut self, placed: PlacedLayout) -> Result<Added, Unacceptable> {
+        check_layout(&placed)?;
+        let version = placed.layout.version;
+        let found = placed.layout.ring.partitions().get();
+        let known = self.newest().map_or(found, |newest| newest.layout.ring.partitions().get());
+        if found != known {
+            return Err(Unacceptable::PartitionCount { version, found, known });
+        }
+        let id = placed.layout.id();
+        if self.is_retired(id) {
+            return Ok(Added::Nothing);
+        }
+        let index = match self.place(id) {
+            Ok(_) => return Ok(self.flip(id, &placed.flipped)),
+            Err(index) => index,
+        };
+        let former = self.newest_id();
+        Arc::make_mut(&mut self.layouts).insert(index, KnownLayout::of(placed, id));
+        self.retire();
+        let rival = (former.version == version).then_some(former);
+        Ok(if index == 0 { Added::Newest { rival } } else { Added::Other })
+    }
+
+    /// Adds partitions that flipped; what is said of a layout that is not known counts for nothing.
+    pub(crate) fn merge_flips(
+        &mut self,
+        id: LayoutId,
+        flipped: &PartitionSet,
+    ) -> Result<Added, Unacceptable> {
+        let Some(known) = self.find(id) else { return Ok(Added::Nothing) };
+        let partitions = known.layout.ring.partitions().get();
+        if !flipped.is_well_formed(partitions) {
+            return Err(Unacceptable::Flipped { version: id.version, partitions });
+        }
+        Ok(self.flip(id, flipped))
+    }
+
+    /// Flips those of `candidates` under the newest layout whose first `n` owners are all `ready`.
+    /// Says whether any is new.
+    pub(crate) fn flip_ready(
+        &mut self,
+        n: usize,
+        candidates: impl Iterator<Item = Partition>,
+        ready: impl Fn(NodeId, Partition) -> bool,
+    ) -> bool {
+        let Some(newest) = self.newest() else { return false };
+        let allowed = usize::from(planted::on(Bug::FlippedBeforeAllReady));
+        let all_ready = |partition: &Partition| {
+            let owners = newest.preference_list(*partition).iter().take(n);
+            owners.filter(|owner| !ready(**owner, *partition)).count() <= allowed
+        };
+        let count = newest.layout.ring.partitions().get();
+        let flipped: PartitionSet = candidates
+            .filter(|partition| partition.0 < count && !newest.flipped.contains(*partition))
+            .filter(all_ready)
+            .collect();
+        !flipped.is_empty() && self.flip(newest.id, &flipped) == Added::Other
+    }
+
+    fn flip(&mut self, id: LayoutId, flipped: &PartitionSet) -> Added {
+        let Ok(index) = self.place(id) else { return Added::Nothing };
+        // Copied only if there is something to add.
+        let mut grown = self.layouts[index].flipped.clone();
+        if !grown.union(flipped) {
+            return Added::Nothing;
+        }
+        Arc::make_mut(&mut self.layouts)[index].flipped = grown;
+        self.retire();
+        Added::Other
+    }
+
+    /// Drops what is older than the newest layout to which all data has moved.
+    fn retire(&mut self) {
+        if let Some(settled) = self.layouts.iter().position(KnownLayout::is_settled)
+            && settled + 1 < self.layouts.len()
+        {
+            Arc::make_mut(&mut self.layouts).truncate(settled + 1);
+        }
+    }
+
+    fn place(&self, id: LayoutId) -> Result<usize, usize> {
+        self.layouts.binary_search_by(|known| id.cmp(&known.id))
+    }
+}

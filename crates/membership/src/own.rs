@@ -1,0 +1,131 @@
+//! What this node will say of itself soon, and what it did lately: so that much news is little gossip.
+//!
+//! Invariant: what is noted here is written into the node's record within the interval of its kind.
+
+use alloc::collections::BTreeMap;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::PartitionSet;
+use jedlik_protocol::gossip::{Load, MemberRecord};
+
+/// Between two records that tell of more partitions that are ready.
+const READY_INTERVAL_US: u64 = 50_000;
+/// Between two records that tell of another load: it is told for people and estimates alone.
+const LOAD_INTERVAL_US: u64 = 10_000_000;
+/// Between two exchanges with one node because it is, or this node is, behind.
+const BEHIND_INTERVAL_US: u64 = 20_000;
+/// Between two lines in the log about another process with this node's identity.
+const CONTEST_INTERVAL_US: u64 = 60_000_000;
+/// How often another process's record may come back newer and still be an old one that somebody
+/// remembered: several lives of a lost disk may be remembered here and there.
+const CONTESTS_OF_THE_PAST: u32 = 2;
+
+/// Something to be told, and when.
+#[derive(Debug)]
+struct Pending<T> {
+    value: T,
+    due_us: Option<u64>,
+    earliest_us: u64,
+}
+
+impl<T: Default> Pending<T> {
+    fn new() -> Self {
+        Self { value: T::default(), due_us: None, earliest_us: 0 }
+    }
+
+    fn note(&mut self, now_us: u64) {
+        self.due_us.get_or_insert(self.earliest_us.max(now_us));
+    }
+
+    fn take(&mut self, now_us: u64, interval_us: u64) -> Option<T> {
+        self.due_us.take_if(|due_us| *due_us <= now_us)?;
+        self.earliest_us = now_us + interval_us;
+        Some(core::mem::take(&mut self.value))
+    }
+}
+
+/// What is noted.
+#[derive(Debug)]
+pub(crate) struct Own {
+    ready: Pending<PartitionSet>,
+    load: Pending<Load>,
+    /// When exchanges were opened, by node.
+    behind: BTreeMap<NodeId, u64>,
+    contests: u32,
+    contest_told_us: Option<u64>,
+}
+
+impl Own {
+    pub(crate) fn new() -> Self {
+        Self {
+            ready: Pending::new(),
+            load: Pending::new(),
+            behind: BTreeMap::new(),
+            contests: 0,
+            contest_told_us: None,
+        }
+    }
+
+    /// Notes that partitions are ready under the newest layout.
+    pub(crate) fn note_ready(&mut self, now_us: u64, partitions: &[Partition], me: &MemberRecord) {
+        for partition in partitions {
+            if !me.ready.partitions.contains(*partition) {
+                self.ready.value.insert(*partition);
+                self.ready.note(now_us);
+            }
+        }
+    }
+
+    /// Forgets what was ready: another layout is in force.
+    pub(crate) fn forget_ready(&mut self) {
+        self.ready.value = PartitionSet::default();
+        self.ready.due_us = None;
+    }
+
+    pub(crate) fn note_load(&mut self, now_us: u64, load: Load, me: &MemberRecord) {
+        self.load.value = load;
+        if load == me.load {
+            self.load.due_us = None;
+        } else {
+            self.load.note(now_us);
+        }
+    }
+
+    /// When something is to be told.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        self.ready.due_us.into_iter().chain(self.load.due_us).min()
+    }
+
+    /// The partitions to be told now.
+    pub(crate) fn take_ready(&mut self, now_us: u64) -> Option<PartitionSet> {
+        self.ready.take(now_us, READY_INTERVAL_US)
+    }
+
+    /// The load to be told now.
+    pub(crate) fn take_load(&mut self, now_us: u64) -> Option<Load> {
+        self.load.take(now_us, LOAD_INTERVAL_US)
+    }
+
+    /// Whether an exchange because of who is behind may be opened now; if so, it counts as opened.
+    pub(crate) fn take_behind(&mut self, now_us: u64, node: NodeId) -> bool {
+        let last_us = self.behind.get(&node).copied();
+        let may = last_us.is_none_or(|last_us| now_us >= last_us + BEHIND_INTERVAL_US);
+        if may {
+            self.behind.insert(node, now_us);
+        }
+        may
+    }
+
+    /// Counts that another process's record was newer; whether to say so, and whether it is likely that
+    /// the process lives.
+    pub(crate) fn take_contest(&mut self, now_us: u64, is_foreign: bool) -> Option<bool> {
+        self.contests = self.contests.saturating_add(u32::from(is_foreign));
+        let again = is_foreign && self.contests > CONTESTS_OF_THE_PAST;
+        let told_us = self.contest_told_us;
+        if told_us.is_some_and(|told_us| now_us < told_us + CONTEST_INTERVAL_US) {
+            return None;
+        }
+        self.contest_told_us = Some(now_us);
+        Some(again)
+    }
+}

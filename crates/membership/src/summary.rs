@@ -1,0 +1,43 @@
+//! Digests of what a node knows, so that nodes that know the same find out with a few bytes.
+//!
+//! Invariant: every field is hashed with its length before it, so different summaries hash differently.
+
+use jedlik_protocol::gossip::{MemberDigest, Summary};
+use jedlik_protocol::{Digest, LayoutId, PartitionSet};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Of all that a summary says.
+pub(crate) fn digest(summary: &Summary) -> Digest {
+    let mut hasher = Xxh3::new();
+    let mut number = |value: u64| hasher.update(&value.to_le_bytes());
+    number(summary.members.len() as u64);
+    for MemberDigest { node, generation, version } in &summary.members {
+        [node.0, *generation, *version].into_iter().for_each(&mut number);
+    }
+    number(summary.layouts.len() as u64);
+    for (id, flipped) in &summary.layouts {
+        of_layout(*id).into_iter().chain([flipped.0]).for_each(&mut number);
+    }
+    number(u64::from(summary.staging.is_some()));
+    if let Some((base, revision, digest)) = &summary.staging {
+        of_layout(*base).into_iter().chain([*revision, digest.0]).for_each(&mut number);
+    }
+    for (name, version, digest) in &summary.buckets {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name);
+        hasher.update(&version.to_le_bytes());
+        hasher.update(&digest.0.to_le_bytes());
+    }
+    Digest(hasher.digest())
+}
+
+/// Of a set of partitions.
+pub(crate) fn of_partitions(set: &PartitionSet) -> Digest {
+    let mut hasher = Xxh3::new();
+    set.iter().for_each(|partition| hasher.update(&partition.0.to_le_bytes()));
+    Digest(hasher.digest())
+}
+
+fn of_layout(id: LayoutId) -> [u64; 2] {
+    [id.version, id.digest]
+}
