@@ -157,15 +157,15 @@ proptest! {
 
     #[test]
     fn what_a_stream_that_broke_off_brought_is_not_sent_again(
-        world in world(), begun in 0..400_usize, page in 1..100_usize,
+        world in world(), begun in 0..200_usize, page in 1..50_usize,
     ) {
-        let whole = Replica::of(400);
+        let whole = Replica::of(200);
         let mut pair = Pair::new(whole.begun(begun), whole.clone());
         let report = pair.exchange(World { page, ..world });
         prop_assert!(report.complete);
         prop_assert_eq!(&pair.mine, &whole);
         prop_assert_eq!(&pair.theirs, &whole);
-        prop_assert_eq!(report.fetched + report.pulled, (400 - begun) as u64);
+        prop_assert_eq!(report.fetched + report.pulled, (200 - begun) as u64);
         // One leaf is there in part.
         prop_assert!(report.pulled <= 10 && report.digest_requests <= 10, "{report:?}");
         prop_assert!(report.hash_requests <= 2, "{report:?}");
@@ -173,9 +173,9 @@ proptest! {
 
     #[test]
     fn a_replica_that_lost_everything_gets_it_back_however_often_that_breaks_off(
-        world in world(), page in 10..100_usize,
+        world in world(), page in 10..50_usize,
     ) {
-        let whole = Replica::of(400);
+        let whole = Replica::of(200);
         let mut pair = Pair::new(Replica::default(), whole.clone());
         let mut world = World { page, lost: 40, ..world };
         // Each turn skips what the last ones brought, so that it takes a few and no end of them.
@@ -261,7 +261,7 @@ fn a_replica_that_lost_everything_gets_all_of_it_back_in_one_stream() {
 
 #[test]
 fn a_stream_that_breaks_off_is_not_complete() {
-    let whole = Replica::of(3_000);
+    let whole = Replica::of(1_000);
     for seed in 0..20 {
         let mut pair = Pair::new(Replica::default(), whole.clone());
         let report = pair.exchange(World { page: 10, lost: 40, ..World::calm(seed) });
