@@ -3,6 +3,7 @@
 //! Invariant: every item appears as often as its count says. If no count is above the length
 //! divided by `apart`, any `apart` neighbours are distinct items, the ring's end and start included.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -13,15 +14,36 @@ mod tests;
 
 /// Arranges item `i` `counts[i]` times on a circle with `apart` neighbours distinct.
 ///
-/// Evenly where that does it, and where nothing can: then a walk that skips repeated items meets
-/// each of the others about equally often.
+/// Mixed where there are plenty of items. Else evenly where that does it, and where nothing can: then
+/// a walk that skips repeated items meets each of the others about equally often.
 pub(crate) fn arrange(counts: &[u64], apart: usize) -> Vec<usize> {
+    if let Some(mixed) = mixed(counts, apart) {
+        return mixed;
+    }
     let even = spread(counts, apart);
     let room = counts.iter().sum::<u64>() / apart.max(1) as u64;
     if faults(&even, apart) == 0 || counts.iter().any(|count| *count > room) {
         return even;
     }
     in_blocks(counts, apart)
+}
+
+/// Lets the items change places in each round as far as neighbours stay distinct: so every item meets
+/// every other at every distance, and a later plan finds room for one more of a kind in the place
+/// of any other. `None` with few items, or if the end does not fit the start.
+fn mixed(counts: &[u64], apart: usize) -> Option<Vec<usize>> {
+    let items = counts.iter().filter(|count| **count > 0).count();
+    if apart < 2 || items < 2 * apart {
+        return None;
+    }
+    let mut waiting: VecDeque<usize> = spread(counts, 1).into();
+    let mut circle = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let recent = &circle[circle.len().saturating_sub(apart - 1)..];
+        let next = waiting.iter().position(|item| !recent.contains(item))?;
+        circle.push(waiting.remove(next)?);
+    }
+    (faults(&circle, apart) == 0).then_some(circle)
 }
 
 /// How many places see an item again among the `apart - 1` that follow them.

@@ -42,6 +42,11 @@ fn small_changes_of_equal_nodes_move_the_least() {
         ("one less in each of three zones", zones(3), zones(2)),
         ("one more in each of ten zones", ten_zones(3), ten_zones(4)),
         ("one less in each of ten zones", ten_zones(4), ten_zones(3)),
+        (
+            "one more in one of ten zones",
+            ten_zones(3),
+            [ten_zones(3), vec![node(99, "d", 1)]].concat(),
+        ),
         ("one node to three", one_zone(1), one_zone(3)),
     ] {
         let ring = plan_first(before, count(256), 3).unwrap();
