@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 
+use crate::chaos;
 use crate::sim;
 use crate::step;
 use crate::test;
@@ -56,6 +57,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         result
     });
     judge("simulation", &mut || sim::ci(workspace));
+    judge("chaos", &mut || chaos::ci(workspace));
     let verdict = if failed.is_empty() {
         "ci: ok".into()
     } else {
@@ -63,7 +65,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     };
     println!("{verdict}\n{tally}");
     if !failed.is_empty() {
-        bail!("{} of {} checks failed", failed.len(), CHECKS.len() + 2);
+        bail!("{} of {} checks failed", failed.len(), CHECKS.len() + 3);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Invariant: only processes that this program started are ever ended, known by pid and start time together.
 
 mod certs;
+mod chaos;
 mod ci;
 mod cluster;
 mod sim;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::chaos::Chaos;
 use crate::cluster::Action;
 use crate::sim::Simulation;
 use crate::workspace::Workspace;
@@ -49,6 +51,8 @@ enum Task {
     Ci,
     /// Run simulated clusters with faults, from seeds: `--seeds 100`, or `--seed 7` for one with its story.
     Sim(Simulation),
+    /// Run real nodes with load, faults and changes of the membership: `--minutes 3 --seed 7`; --help says more.
+    Chaos(Chaos),
     /// Check the house rules that neither the compiler nor clippy knows.
     Tidy,
     /// Make a development cluster's authority and certificates, and start nothing.
@@ -76,6 +80,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Test { filter } => test::run(&workspace, filter.as_deref()),
         Task::Ci => ci::run(&workspace),
         Task::Sim(simulation) => sim::run(&workspace, simulation),
+        Task::Chaos(chaos) => chaos::run(&workspace, chaos),
         Task::Tidy => tidy::run(&workspace),
         Task::Certs { dir } => cluster::run(&workspace, dir, &Action::Certs),
     }

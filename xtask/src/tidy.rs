@@ -46,6 +46,8 @@ impl fmt::Display for Finding {
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let mut findings = check(workspace)?;
     findings.sort();
+    // A crate may lie within the folder of another.
+    findings.dedup();
     for finding in &findings {
         println!("{finding}");
     }

@@ -1,0 +1,218 @@
+//! The plan's joins, departures and replacements, through the admin tool as an admin would make them.
+//!
+//! Invariant: a disk is lost only while nothing moves, so that every version has another copy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::cluster::Cluster;
+use crate::node::Standing;
+use crate::plan::{Change, Number, Step};
+
+const POLL: Duration = Duration::from_millis(200);
+/// While nodes are in trouble, commands may have to be given again.
+const COMMAND_LIMIT: Duration = Duration::from_secs(90);
+/// How long a node may take to be free of trouble.
+const CLAIM_LIMIT: Duration = Duration::from_secs(60);
+/// How long nothing may move before a disk is lost, with nodes in trouble all the while.
+const SETTLE_LIMIT: Duration = Duration::from_secs(240);
+/// How long a node that has left may take to end.
+const EXIT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Whether the membership rests: what is asked and answered in one spell of rest is held to more.
+#[derive(Debug, Default)]
+pub(crate) struct Rests(AtomicU64);
+
+impl Rests {
+    /// The present spell, if this is one.
+    pub(crate) fn spell(&self) -> Option<u64> {
+        let count = self.0.load(Ordering::SeqCst);
+        count.is_multiple_of(2).then_some(count)
+    }
+
+    fn set(&self, rests: bool) {
+        if self.spell().is_some() != rests {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The one who changes the membership.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    cluster: Arc<Cluster>,
+    rests: Arc<Rests>,
+    /// Committed, and not at rest yet.
+    open: Vec<Change>,
+}
+
+impl Changes {
+    pub(crate) fn new(cluster: Arc<Cluster>, rests: Arc<Rests>) -> Self {
+        Self { cluster, rests, open: Vec::new() }
+    }
+
+    /// Makes the changes at their times, then waits until nothing moves or `end`.
+    ///
+    /// # Errors
+    /// A command fails again and again, or what has to come of it doesn't.
+    pub(crate) async fn run(
+        &mut self,
+        steps: &[Step],
+        start: Instant,
+        end: Instant,
+    ) -> anyhow::Result<()> {
+        for step in steps {
+            let due = start + Duration::from_millis(step.at_ms);
+            self.settle_until(due).await?;
+            sleep_until(due).await;
+            if step.change.destroys() {
+                self.settle_until(Instant::now() + SETTLE_LIMIT).await?;
+                if !self.open.is_empty() {
+                    bail!("data still moves after {SETTLE_LIMIT:?}, before {}", step.change);
+                }
+            }
+            self.make(step.change).await.with_context(|| step.change.to_string())?;
+        }
+        self.settle_until(end).await
+    }
+
+    async fn make(&mut self, change: Change) -> anyhow::Result<()> {
+        let cluster = self.cluster.clone();
+        let members = cluster.members().await;
+        if change.goes().is_some_and(|old| !members.contains_key(&old)) {
+            cluster.chronicle.count("change left out");
+            return Ok(());
+        }
+        self.rests.set(false);
+        cluster.chronicle.say(change.to_string());
+        if let Some(old) = change.goes() {
+            let standing = if change.destroys() { Standing::Dead } else { Standing::Leaving };
+            self.claim(old, standing).await?;
+        }
+        if let Some(old) = change.goes().filter(|_| change.destroys()) {
+            cluster.kill(old).await?;
+            cluster.lose_disk(old).await?;
+        }
+        if let Some(new) = change.comes() {
+            cluster.add(new).await?;
+        }
+        let name = |number: Number| format!("n{number}");
+        let words: Vec<String> = match change {
+            Change::Join(new) => vec![name(new)],
+            Change::Leave(old) | Change::Remove(old) => vec![name(old)],
+            Change::Replace(old, new) => vec![name(old), name(new)],
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.repeat(&[&["cluster", change.name()], words.as_slice()].concat()).await?;
+        self.commit().await?;
+        cluster.chronicle.count(change.name());
+        cluster.chronicle.say(format!("committed: {change}"));
+        self.open.push(change);
+        Ok(())
+    }
+
+    async fn claim(&self, number: Number, standing: Standing) -> anyhow::Result<()> {
+        let deadline = Instant::now() + CLAIM_LIMIT;
+        while !self.cluster.claim(number, standing).await {
+            if Instant::now() > deadline {
+                bail!("n{number} isn't free of trouble within {CLAIM_LIMIT:?}");
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Gives a command until it succeeds.
+    async fn repeat(&self, words: &[&str]) -> anyhow::Result<()> {
+        let deadline = Instant::now() + COMMAND_LIMIT;
+        loop {
+            match self.cluster.admin(words).await {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Commits what is staged. Of a commit whose answer was lost the layout tells.
+    async fn commit(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + COMMAND_LIMIT;
+        let mut before = None;
+        loop {
+            let error = match self.try_commit(&mut before).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn try_commit(&self, before: &mut Option<serde_json::Value>) -> anyhow::Result<()> {
+        let status = self.cluster.admin(&["cluster", "status"]).await?;
+        let layout = status["layout"].clone();
+        if before.get_or_insert_with(|| layout.clone()) != &layout {
+            return Ok(());
+        }
+        let plan = self.cluster.admin(&["cluster", "plan"]).await?;
+        let hash = plan["plan"].as_str().context("the plan has no hash")?;
+        self.cluster.admin(&["cluster", "commit", hash]).await.map(drop)
+    }
+
+    /// Waits until nothing moves or it is time; what was open is closed in the first case.
+    async fn settle_until(&mut self, time: Instant) -> anyhow::Result<()> {
+        while !self.open.is_empty() {
+            let left = time.saturating_duration_since(Instant::now()).as_secs().min(10);
+            if left == 0 {
+                return Ok(());
+            }
+            let seconds = left.to_string();
+            if self.cluster.admin(&["cluster", "wait", "--timeout", &seconds]).await.is_ok() {
+                return self.close().await;
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing that was committed is under way still.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Faults are over: what is under way comes to its end.
+    ///
+    /// # Errors
+    /// It doesn't, or a node that has left still runs.
+    pub(crate) async fn rest(&mut self) -> anyhow::Result<()> {
+        self.settle_until(Instant::now() + SETTLE_LIMIT).await?;
+        if !self.open.is_empty() {
+            bail!("data still moves {SETTLE_LIMIT:?} after the last fault");
+        }
+        Ok(())
+    }
+
+    /// Once nothing moves, whoever was to go is gone.
+    async fn close(&mut self) -> anyhow::Result<()> {
+        for change in self.open.drain(..) {
+            let Some(old) = change.goes() else { continue };
+            let deadline = Instant::now() + EXIT_LIMIT;
+            while self.cluster.is_running(old).await? {
+                if Instant::now() > deadline {
+                    bail!("n{old} has left, and still runs after {EXIT_LIMIT:?}");
+                }
+                sleep(POLL).await;
+            }
+            self.cluster.set(old, Standing::Gone).await?;
+            self.cluster.chronicle.say(format!("n{old} is gone"));
+        }
+        self.rests.set(true);
+        Ok(())
+    }
+}

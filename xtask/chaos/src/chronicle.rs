@@ -1,0 +1,55 @@
+//! What was done to the cluster, and when: said at once, and kept for the stories of keys.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// The run's clock, and all that happened by it.
+#[derive(Debug)]
+pub(crate) struct Chronicle {
+    start: Instant,
+    told: Mutex<Told>,
+}
+
+/// What has happened so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// In microseconds since the start.
+    pub(crate) lines: Vec<(u64, String)>,
+    /// How often, by what it was.
+    pub(crate) counts: BTreeMap<String, u64>,
+}
+
+impl Chronicle {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), told: Mutex::default() }
+    }
+
+    /// Since the start of the run.
+    pub(crate) fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Something has happened.
+    pub(crate) fn say(&self, line: impl Into<String>) {
+        let (at_us, line) = (self.now_us(), line.into());
+        println!("{}  {line}", clock(at_us));
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).lines.push((at_us, line));
+    }
+
+    /// Something is counted.
+    pub(crate) fn count(&self, what: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told.counts.entry(what.into()).or_default() += 1;
+    }
+
+    /// All so far.
+    pub(crate) fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A time of the run for people.
+pub(crate) fn clock(at_us: u64) -> String {
+    format!("{:>5}.{:03}", at_us / 1_000_000, at_us / 1_000 % 1_000)
+}

@@ -1,0 +1,244 @@
+//! The nodes of a run with their authority, the tools pointed at them, and the way back to nothing.
+//!
+//! Invariant: what a run makes is here, so that [`Cluster::tear_down`] can take it away whatever has happened.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jedlik_client::profile::{Overrides, Profile, Surroundings};
+use jedlik_client::{Client, ClientConfig};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::chronicle::Chronicle;
+use crate::command::{command, output};
+use crate::network::Network;
+use crate::node::{Node, Standing};
+use crate::plan::{Number, troubled_limit};
+
+/// A start may have a long journal to replay.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+/// Some commands wait for the cluster; those have limits of their own within this one.
+const ADMIN_LIMIT: Duration = Duration::from_secs(300);
+const KNOWN_LIMIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Everything that a run has made.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    binaries: PathBuf,
+    pub(crate) network: Network,
+    pub(crate) chronicle: Arc<Chronicle>,
+    nodes: Mutex<BTreeMap<Number, Node>>,
+}
+
+impl Cluster {
+    /// The authority and the certificates of those who ask, and no node yet. The folder is there and empty.
+    pub(crate) fn new(folder: PathBuf, binaries: PathBuf, network: Network) -> Self {
+        let (chronicle, nodes) = (Arc::new(Chronicle::new()), Mutex::default());
+        Self { folder, binaries, network, chronicle, nodes }
+    }
+
+    /// Makes the authority, starts the nodes, and commits their first layout.
+    pub(crate) async fn set_up(&self, nodes: Number) -> anyhow::Result<()> {
+        let ca = self.path("ca");
+        self.tool(&["ca", "init", "--dir", text(&ca)?]).await?;
+        for role in ["admin", "client"] {
+            self.issue(role, role).await?;
+        }
+        for number in 1..=nodes {
+            self.add(number).await?;
+        }
+        self.first_layout(nodes.into()).await
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.join(below)
+    }
+
+    async fn issue(&self, role: &str, name: &str) -> anyhow::Result<()> {
+        let (ca, out) = (self.path("ca"), self.path(name).join("tls"));
+        let (ca, out) = (text(&ca)?, text(&out)?);
+        let words = ["cert", "issue", "--role", role, "--name", name, "--ca", ca, "--out", out];
+        self.tool(&words).await.map(drop)
+    }
+
+    async fn tool(&self, words: &[&str]) -> anyhow::Result<String> {
+        let admin = self.binaries.join("jedlik-admin");
+        output(&mut command(admin, words), ADMIN_LIMIT).await
+    }
+
+    /// Runs `jedlik-admin` on the cluster; what it says in JSON.
+    pub(crate) async fn admin(&self, words: &[&str]) -> anyhow::Result<Value> {
+        let profile = self.path("admin.toml");
+        let said = self.tool(&[&["--profile", text(&profile)?, "--json"], words].concat()).await?;
+        if said.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&said).with_context(|| format!("{words:?} gave no JSON: {said}"))
+    }
+
+    /// The Rust client in a role, with all nodes as its seeds.
+    pub(crate) async fn client(&self, role: &str) -> anyhow::Result<Client> {
+        let profile = Some(self.path(&format!("{role}.toml")));
+        let overrides = Overrides { profile, ..Overrides::default() };
+        let profile = Profile::load(overrides, &Surroundings::default())?;
+        Ok(Client::connect(ClientConfig::from_profile(&profile)?).await?)
+    }
+
+    /// Starts a new and empty node, and waits until it serves.
+    pub(crate) async fn add(&self, number: Number) -> anyhow::Result<()> {
+        let name = format!("n{number}");
+        self.issue("node", &name).await?;
+        let address = self.network.add(number).await?;
+        let node = Node::new(number, self.path(&name), address);
+        self.nodes.lock().await.insert(number, node);
+        self.start(number).await?;
+        self.write_profiles().await
+    }
+
+    /// Starts a node that isn't running, and waits until it serves.
+    pub(crate) async fn start(&self, number: Number) -> anyhow::Result<()> {
+        let program = self.network.program(number, &self.binaries.join("jedlik-node"))?;
+        {
+            let mut nodes = self.nodes.lock().await;
+            let others = |node: &&Node| node.number != number && node.standing != Standing::Gone;
+            let addresses = nodes.values().filter(others).map(|node| node.address);
+            // Whoever hasn't served yet has no port.
+            let seeds: Vec<SocketAddr> = addresses.filter(|seed| seed.port() != 0).collect();
+            find(&mut nodes, number)?.start(program, &seeds)?;
+        }
+        let deadline = Instant::now() + READY_LIMIT;
+        while !find(&mut *self.nodes.lock().await, number)?.is_ready()? {
+            if Instant::now() > deadline {
+                bail!("n{number} doesn't serve within {READY_LIMIT:?}");
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    async fn write_profiles(&self) -> anyhow::Result<()> {
+        let seeds: Vec<String> =
+            self.members().await.values().map(|address| format!("\"{address}\"")).collect();
+        for role in ["admin", "client"] {
+            let profile = format!(
+                "seeds = [{}]\nca = \"{role}/tls/ca.pem\"\ncert = \"{role}/tls/cert.pem\"\n\
+                 key = \"{role}/tls/key.pem\"\n",
+                seeds.join(", ")
+            );
+            // A tool may be reading it.
+            let new = self.path(&format!("{role}.new"));
+            fs::write(&new, profile)?;
+            fs::rename(new, self.path(&format!("{role}.toml")))?;
+        }
+        Ok(())
+    }
+
+    async fn first_layout(&self, nodes: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + KNOWN_LIMIT;
+        loop {
+            let error = match self.try_first_layout(nodes).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if Instant::now() > deadline {
+                return Err(error.context(format!("no first layout within {KNOWN_LIMIT:?}")));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn try_first_layout(&self, nodes: usize) -> anyhow::Result<()> {
+        let plan = self.admin(&["cluster", "plan"]).await?;
+        let planned = plan["nodes"].as_array().map_or(0, Vec::len);
+        if planned != nodes {
+            bail!("the plan has {planned} of {nodes} nodes");
+        }
+        let hash = plan["plan"].as_str().context("the plan has no hash")?;
+        self.admin(&["cluster", "commit", hash]).await.map(drop)
+    }
+
+    /// Whoever is a member, dead or alive, and where.
+    pub(crate) async fn members(&self) -> BTreeMap<Number, SocketAddr> {
+        let nodes = self.nodes.lock().await;
+        let members = nodes.values().filter(|node| node.standing != Standing::Gone);
+        members.map(|node| (node.number, node.address)).collect()
+    }
+
+    /// Takes a well node for something, if that leaves enough others; whether it did.
+    pub(crate) async fn claim(&self, number: Number, standing: Standing) -> bool {
+        let mut nodes = self.nodes.lock().await;
+        let of = |wanted: Standing| nodes.values().filter(|node| node.standing == wanted).count();
+        let members = nodes.len() - of(Standing::Gone);
+        let amiss = of(Standing::Troubled) + of(Standing::Dead);
+        let harms = matches!(standing, Standing::Troubled | Standing::Dead);
+        if harms && amiss >= troubled_limit(members) {
+            return false;
+        }
+        let Some(node) = nodes.get_mut(&number) else { return false };
+        let free = node.standing == Standing::Well && node.is_running();
+        if free {
+            node.standing = standing;
+        }
+        free
+    }
+
+    /// Sets what a node is to the run.
+    pub(crate) async fn set(&self, number: Number, standing: Standing) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.standing = standing;
+        self.write_profiles().await
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub(crate) async fn hold(&self, number: Number, on: bool) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.hold(on)
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&self, number: Number) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.kill().await
+    }
+
+    /// Deletes the data directory of a node that was killed.
+    pub(crate) async fn lose_disk(&self, number: Number) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.lose_disk()
+    }
+
+    /// Whether its process runs.
+    pub(crate) async fn is_running(&self, number: Number) -> anyhow::Result<bool> {
+        Ok(find(&mut *self.nodes.lock().await, number)?.is_running())
+    }
+
+    /// Ends every process, and takes away the network and, unless it is to be kept, the folder; what is left.
+    pub(crate) async fn tear_down(&self, keep: bool) -> Vec<String> {
+        let mut left = Vec::new();
+        for node in self.nodes.lock().await.values_mut() {
+            if let Err(error) = node.kill().await {
+                left.push(format!("{error:#}"));
+            }
+        }
+        left.extend(self.network.tear_down().await);
+        if keep {
+            println!("logs and data are in {}", self.folder.display());
+        } else if let Err(error) = fs::remove_dir_all(&self.folder) {
+            left.push(format!("{}: {error}", self.folder.display()));
+        }
+        left
+    }
+}
+
+fn find(nodes: &mut BTreeMap<Number, Node>, number: Number) -> anyhow::Result<&mut Node> {
+    nodes.get_mut(&number).with_context(|| format!("there is no n{number}"))
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}

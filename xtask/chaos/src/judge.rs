@@ -1,0 +1,194 @@
+//! One key's events held against the promises, by the simulator's history.
+//!
+//! Invariant: events are gone through in the order of their times, so that a get has to show only what was
+//! acknowledged before it was asked. Which delete a tombstone came from nobody is told, so a delete that
+//! may have been done excuses the absence of all that it had seen.
+
+use std::collections::BTreeMap;
+
+use jedlik_client::Content;
+use jedlik_client::protocol::client::{GetAnswer, Version};
+use jedlik_client::protocol::{Blob, ClusterId, Key};
+use jedlik_sim::{Acknowledged, Bits, Breach, History, Promise, Seen};
+
+use crate::record::{Asked, Event, Held, Outcome, Shown};
+
+/// The history knows one key, its first.
+const KEY: u8 = 0;
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Checked {
+    /// Gets whose answers were held against what they had to show.
+    pub(crate) answers: u64,
+    /// Of these, those that had to show all that primaries had acknowledged.
+    pub(crate) certain: u64,
+    /// Acknowledged writes that had to be there at the end, or something that has seen them.
+    pub(crate) acknowledged: u64,
+    /// Versions at the end.
+    pub(crate) versions: u64,
+}
+
+impl std::ops::AddAssign for Checked {
+    fn add_assign(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.certain += other.certain;
+        self.acknowledged += other.acknowledged;
+        self.versions += other.versions;
+    }
+}
+
+/// One key's history so far.
+struct Case<'a> {
+    history: History,
+    events: &'a [Event],
+    /// From the number that a write has in the run to the one it has in the history.
+    writes: BTreeMap<u64, usize>,
+    /// What each session has seen with its last get.
+    seen: BTreeMap<u16, Seen>,
+    /// What had been acknowledged when a get was asked, by event.
+    before: BTreeMap<usize, Bits>,
+    checked: Checked,
+}
+
+/// Judges a key's events and what is there at the end; the events are in no particular order.
+///
+/// # Errors
+/// The first promise that was broken.
+pub(crate) fn judge(
+    cluster: ClusterId,
+    key: &Key,
+    events: &[Event],
+    last: &Shown,
+) -> Result<Checked, Breach> {
+    let mut case = Case {
+        history: History::new(cluster, vec![key.clone()]),
+        events,
+        writes: BTreeMap::new(),
+        seen: BTreeMap::new(),
+        before: BTreeMap::new(),
+        checked: Checked::default(),
+    };
+    // What ends when something else begins may or may not have come before it: both count as under way.
+    let mut moments: Vec<(u64, bool, usize)> = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        moments.push((event.start_us, false, index));
+        moments.push((event.end_us, true, index));
+    }
+    moments.sort_unstable();
+    for (_, ends, index) in moments {
+        if ends { case.end(index)? } else { case.begin(index) }
+    }
+    case.finish(last).map_err(at_the_end)
+}
+
+/// The last look is not just any get.
+fn at_the_end(breach: Breach) -> Breach {
+    let promise = match breach.promise {
+        Promise::NextGet => Promise::NothingLost,
+        other => other,
+    };
+    Breach { promise, ..breach }
+}
+
+impl Case<'_> {
+    fn begin(&mut self, index: usize) {
+        let event = &self.events[index];
+        let undone = matches!(event.outcome, Outcome::Failed { maybe_applied: false, .. });
+        let saw = |case: &Self| case.seen.get(&event.session).cloned().unwrap_or_default();
+        match event.asked {
+            Asked::Get => {
+                self.before.insert(index, self.history.acknowledged_by_primaries(KEY));
+            }
+            Asked::Put { write, follows } => {
+                let seen = if follows { saw(self) } else { Seen::default() };
+                self.writes.insert(write, self.history.begin(false, seen, None));
+            }
+            Asked::Delete { write } => {
+                let delete = self.history.begin(true, saw(self), None);
+                self.writes.insert(write, delete);
+                if !undone {
+                    self.history.bury(KEY, delete);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, index: usize) -> Result<(), Breach> {
+        let event = &self.events[index];
+        match (&event.outcome, event.asked) {
+            (Outcome::Got(shown), _) => {
+                let before = self.before.remove(&index).unwrap_or_default();
+                let certain = event.at_rest && shown.primaries >= 2;
+                self.checked.answers += 1;
+                self.checked.certain += u64::from(certain);
+                let seen = self.check(shown, &before, certain)?;
+                self.seen.insert(event.session, seen);
+            }
+            (Outcome::Stored { primaries }, Asked::Put { write, .. } | Asked::Delete { write }) => {
+                let how =
+                    Acknowledged { by_primaries: event.at_rest && *primaries >= 2, frail: false };
+                if let Some(write) = self.writes.get(&write) {
+                    self.history.acknowledge(KEY, *write, how);
+                    self.checked.acknowledged += 1;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, shown: &Shown, before: &Bits, certain: bool) -> Result<Seen, Breach> {
+        if shown.truncated {
+            self.history.truncate(KEY);
+        }
+        for (tag, held) in &shown.versions {
+            let write = match held {
+                Held::Tombstone => continue,
+                Held::Write(write) => self.writes.get(write),
+                Held::Foreign => None,
+            };
+            let Some(write) = write else {
+                let what = format!("version {tag:016x} holds {held:?}");
+                return Err(Breach { promise: Promise::OnlyWhatWasWritten, key: None, what });
+            };
+            self.history.hear(KEY, *tag, *write)?;
+        }
+        self.history.check_answer(KEY, &answer(shown), before, (certain, 0))
+    }
+
+    fn finish(mut self, last: &Shown) -> Result<Checked, Breach> {
+        let before = self.history.acknowledged(KEY, false);
+        self.check(last, &before, true)?;
+        self.checked.versions += last.versions.len() as u64;
+        Ok(self.checked)
+    }
+}
+
+/// The values of an answer. Of tombstones nobody knows whose they are.
+fn answer(shown: &Shown) -> GetAnswer {
+    let values = shown.versions.iter().filter(|(_, held)| *held != Held::Tombstone);
+    let versions = values.map(|(tag, _)| Version {
+        content: Content::Value(Blob::default()),
+        tag: *tag,
+        written_at_ms: 0,
+        expires_at_ms: None,
+    });
+    let (answered, primaries) = (shown.primaries, shown.primaries);
+    GetAnswer { versions: versions.collect(), context: None, answered, primaries }
+}
+
+/// The numbers that a history gives to a key's writes, for its story.
+pub(crate) fn numbers(events: &[Event]) -> BTreeMap<u64, usize> {
+    let mut begun: Vec<(u64, usize, u64)> = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        if let Asked::Put { write, .. } | Asked::Delete { write } = event.asked {
+            begun.push((event.start_us, index, write));
+        }
+    }
+    begun.sort_unstable();
+    begun.into_iter().enumerate().map(|(number, (_, _, write))| (write, number)).collect()
+}
+
+#[cfg(test)]
+mod tests;

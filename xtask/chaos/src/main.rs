@@ -1,0 +1,164 @@
+//! `cargo xtask chaos`: real nodes under load, with real faults, held against the simulator's promises.
+//!
+//! Invariant: it ends only processes that it started, and leaves nothing behind, however it ends.
+
+mod chance;
+mod changes;
+mod chronicle;
+mod cluster;
+mod command;
+mod faults;
+mod judge;
+mod load;
+mod network;
+mod node;
+mod plan;
+mod record;
+mod report;
+mod rest;
+mod run;
+mod story;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cluster::Cluster;
+use crate::network::Network;
+use crate::report::Report;
+
+/// The run could not be made, or did not come to its end.
+const FAILED: u8 = 2;
+const INTERRUPTED: u8 = 130;
+/// The end of a story is enough for a terminal; the file has all.
+const STORY_LINES: usize = 120;
+
+/// Runs real nodes with load and faults, and checks that nothing is lost.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask chaos", after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// How long clients run; checks come after that
+    #[arg(long, default_value_t = 1.0)]
+    minutes: f64,
+    /// Decides which fault happens when, and to whom [default: another each time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Members at the start
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
+    nodes: u16,
+    /// Where to keep everything while it runs [default: the folder for temporary files]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Sessions that write [default: 16, or 6 in runs under two minutes]
+    #[arg(long)]
+    writers: Option<u16>,
+    /// Sessions that only read [default: as many]
+    #[arg(long)]
+    readers: Option<u16>,
+    /// Keys
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..))]
+    keys: u16,
+    /// Write the report there as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where jedlik-node and jedlik-admin are [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Don't use network namespaces
+    #[arg(long)]
+    processes_only: bool,
+    /// Faults only: nobody joins, leaves or is replaced
+    #[arg(long)]
+    no_changes: bool,
+    /// Destroy N disks at once in the middle: a breach that has to be found
+    #[arg(long)]
+    sabotage: bool,
+    /// Leave logs and data behind
+    #[arg(long)]
+    keep: bool,
+    /// Show what would happen, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const AFTER_HELP: &str = "\
+As root each node has a network namespace of its own, and can be cut off and held up; otherwise nodes
+are processes that are killed and stopped.
+Exit codes: 0 nothing is lost, 1 a promise is broken, 2 the run failed, 130 interrupted.
+
+Examples:
+  cargo xtask chaos --minutes 3 --seed 7
+  cargo xtask chaos --minutes 30 --json chaos.json
+  cargo xtask chaos --minutes 1 --processes-only";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(guarded(arguments)));
+    done.unwrap_or_else(|error| {
+        eprintln!("chaos: {error:#}");
+        ExitCode::from(FAILED)
+    })
+}
+
+/// Runs, and takes everything away again whatever came of it.
+async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let plan = run::Planned::new(&arguments)?;
+    println!("{plan}");
+    if arguments.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let binaries = match &arguments.binaries {
+        Some(folder) => folder.clone(),
+        None => std::env::current_exe()?.parent().context("a program in no folder")?.into(),
+    };
+    for binary in ["jedlik-node", "jedlik-admin"] {
+        ensure!(binaries.join(binary).exists(), "{binary} isn't in {}", binaries.display());
+    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let prefix = format!("jc{}", std::process::id());
+    let folder = arguments.dir.clone().unwrap_or_else(std::env::temp_dir).join(&prefix);
+    fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+    let folder = folder.canonicalize()?;
+    let network = Network::new(&prefix, !arguments.processes_only).await;
+    let network = network.inspect_err(|_| drop(fs::remove_dir(&folder)))?;
+    let cluster = Arc::new(Cluster::new(folder, binaries, network));
+    let done = tokio::select! {
+        done = run::run(&cluster, &plan) => done.map(Some),
+        _ = interrupt.recv() => Ok(None),
+        _ = terminate.recv() => Ok(None),
+    };
+    for left in cluster.tear_down(arguments.keep).await {
+        eprintln!("chaos: left behind: {left}");
+    }
+    match done? {
+        Some(report) => tell(&report, &arguments),
+        None => {
+            eprintln!("chaos: interrupted");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}
+
+fn tell(report: &Report, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    for broken in &report.broken {
+        println!("\nBROKEN {}{}", broken.key.as_deref().unwrap_or_default(), broken.what);
+        let first = broken.story.len().saturating_sub(STORY_LINES);
+        if first > 0 {
+            println!("  ({first} earlier lines are in the file of --json)");
+        }
+        broken.story[first..].iter().for_each(|line| println!("  {line}"));
+    }
+    println!("\n{report}");
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(report)?;
+        fs::write(path, text).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

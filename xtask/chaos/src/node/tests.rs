@@ -1,0 +1,43 @@
+//! Processes in a node's place.
+
+use std::fs;
+
+use super::{Node, ready_address};
+use crate::command::command;
+
+#[test]
+fn the_readiness_line_tells_the_address() {
+    let line = "ready node=0123456789abcdef name=n1 address=127.0.0.1:7401";
+    assert_eq!(ready_address(line), Some("127.0.0.1:7401".parse().unwrap()));
+    assert_eq!(ready_address("INFO ready"), None);
+}
+
+#[tokio::test]
+async fn a_process_can_be_held_and_killed_and_its_end_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mut node = Node::new(1, folder.path().into(), address);
+    node.start(command("sh", &["-c", "exec sleep 600"]), &[]).unwrap();
+    assert!(node.is_running() && !node.is_ready().unwrap());
+    node.hold(true).unwrap();
+    node.kill().await.unwrap();
+    assert!(!node.is_running());
+    assert!(node.hold(true).is_err());
+    node.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_ends_before_it_serves_is_an_error_with_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = Node::new(2, folder.path().into(), "127.0.0.1:0".parse().unwrap());
+    node.start(command("sh", &["-c", "echo no such disk; exit 1"]), &[]).unwrap();
+    let error = loop {
+        match node.is_ready() {
+            Ok(false) => tokio::task::yield_now().await,
+            Ok(true) => panic!("it never serves"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("n2 has ended") && error.contains("no such disk"), "{error}");
+    assert!(fs::read_to_string(folder.path().join("node.toml")).unwrap().contains("zone = \"n2\""));
+}

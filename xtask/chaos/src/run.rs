@@ -1,0 +1,215 @@
+//! One run from the first node to the verdict.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::ensure;
+use jedlik_client::Client;
+use jedlik_client::protocol::ClusterId;
+use tokio::time::{Instant, sleep_until};
+
+use crate::changes::{Changes, Rests};
+use crate::cluster::Cluster;
+use crate::judge::{Checked, judge};
+use crate::load::{self, Common, Sizes, key};
+use crate::plan::{Number, Plan, Setting};
+use crate::record::Event;
+use crate::report::{Broken, Report, Requests};
+use crate::story::{in_words, story};
+use crate::{Arguments, faults, rest};
+
+/// Sessions share so many clients, each with connections of its own.
+const CLIENTS: usize = 4;
+/// Runs shorter than this have fewer sessions.
+const LONG_MS: u64 = 120_000;
+/// How many disks sabotage destroys: all of some keys' owners.
+const SABOTAGED: Number = 3;
+/// So long before and after it nothing else goes wrong.
+const SABOTAGE_MS: u64 = 3_000;
+/// More broken keys than this are counted, not told.
+const TOLD_KEYS: usize = 5;
+
+/// All that is settled before a run begins.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    setting: Setting,
+    sizes: Sizes,
+    sabotage: bool,
+    plan: Plan,
+}
+
+impl Planned {
+    /// From the command line.
+    ///
+    /// # Errors
+    /// The time is none.
+    pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<Self> {
+        let minutes = arguments.minutes;
+        ensure!(minutes.is_finite() && (0.2..=1440.0).contains(&minutes), "minutes: 0.2 to 1440");
+        let clock =
+            || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let seed = arguments.seed.unwrap_or_else(|| clock() as u64 % 1_000_000);
+        let span_ms = (minutes * 60_000.0) as u64;
+        let (nodes, sabotage) = (arguments.nodes, arguments.sabotage);
+        let changes = !arguments.no_changes && !sabotage;
+        let setting = Setting { seed, span_ms, nodes, changes };
+        let usual = if span_ms < LONG_MS { 6 } else { 16 };
+        let writers = arguments.writers.unwrap_or(usual);
+        let readers = arguments.readers.unwrap_or(writers);
+        let sizes = Sizes { writers, readers, keys: arguments.keys };
+        let mut plan = Plan::new(&setting);
+        if sabotage {
+            let (from_ms, to_ms) = (span_ms / 2, span_ms / 2 + SABOTAGE_MS);
+            plan.faults.retain(|fault| {
+                fault.at_ms > to_ms || fault.at_ms + fault.for_ms + SABOTAGE_MS < from_ms
+            });
+        }
+        Ok(Self { setting, sizes, sabotage, plan })
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setting { seed, span_ms, nodes, .. } = self.setting;
+        let Sizes { writers, readers, keys } = self.sizes;
+        writeln!(
+            f,
+            "seed {seed}: {nodes} nodes, {writers} writers and {readers} readers of {keys} keys for \
+             {} s. In seconds since the load began:",
+            span_ms / 1_000
+        )?;
+        write!(f, "{}", self.plan)
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The run could not be made, or a node ends that nobody has killed.
+pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Result<Report> {
+    let Planned { setting, sizes, .. } = planned;
+    let network = cluster.network.describe();
+    cluster.chronicle.say(format!("network: {network}"));
+    cluster.set_up(setting.nodes).await?;
+    cluster.chronicle.say(format!("{} nodes have their first layout", setting.nodes));
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(cluster.client("client").await?);
+    }
+    let (sessions, end_us) = disturb(cluster, planned, &clients).await?;
+    cluster.chronicle.say("faults and load are over");
+    let found = rest::look(cluster, sizes.keys, setting.changes).await?;
+    let verdict = verdict(cluster, &clients, &sessions, *sizes, &found)?;
+    Ok(Report {
+        seed: setting.seed,
+        minutes: setting.span_ms as f64 / 60_000.0,
+        nodes: setting.nodes,
+        network,
+        requests: Requests::of(&sessions, *sizes, end_us),
+        injected: cluster.chronicle.told().counts,
+        keys: sizes.keys,
+        checked: verdict.0,
+        strays: found.strays,
+        broken: verdict.1,
+    })
+}
+
+/// Load, faults and changes together; what the sessions noted, and when they ended.
+async fn disturb(
+    cluster: &Arc<Cluster>,
+    planned: &Planned,
+    clients: &[Client],
+) -> anyhow::Result<(Vec<Vec<Event>>, u64)> {
+    let Planned { setting, sizes, plan, .. } = planned;
+    let rests = Arc::new(Rests::default());
+    let common = Arc::new(Common::new(cluster.chronicle.clone(), rests.clone()));
+    let mut sessions = load::start(clients, &common, setting.seed, *sizes)?;
+    let start = Instant::now();
+    let end = start + Duration::from_millis(setting.span_ms);
+    let mut changes = Changes::new(cluster.clone(), rests);
+    tokio::try_join!(
+        faults::run(cluster.clone(), plan.faults.clone(), start),
+        changes.run(&plan.steps, start, end),
+        sabotage(cluster, planned, start),
+        async {
+            sleep_until(end).await;
+            Ok(())
+        },
+    )?;
+    common.over.store(true, Ordering::Relaxed);
+    let end_us = cluster.chronicle.now_us();
+    let mut noted = Vec::new();
+    while let Some(events) = sessions.join_next().await {
+        noted.push(events?);
+    }
+    if !changes.is_at_rest() {
+        changes.rest().await?;
+    }
+    Ok((noted, end_us))
+}
+
+/// Destroys all copies of some keys, if that is wanted.
+async fn sabotage(cluster: &Cluster, planned: &Planned, start: Instant) -> anyhow::Result<()> {
+    if !planned.sabotage {
+        return Ok(());
+    }
+    sleep_until(start + Duration::from_millis(planned.setting.span_ms / 2)).await;
+    cluster.chronicle.say(format!("SABOTAGE: n1 to n{SABOTAGED} lose their disks"));
+    for node in 1..=SABOTAGED {
+        cluster.kill(node).await?;
+        cluster.lose_disk(node).await?;
+    }
+    for node in 1..=SABOTAGED {
+        cluster.start(node).await?;
+    }
+    Ok(())
+}
+
+/// Judges every key; what was looked at, and what is broken.
+fn verdict(
+    cluster: &Cluster,
+    clients: &[Client],
+    sessions: &[Vec<Event>],
+    sizes: Sizes,
+    found: &rest::Found,
+) -> anyhow::Result<(Checked, Vec<Broken>)> {
+    let id = clients.first().map_or(ClusterId(0), |client| client.topology().cluster);
+    let mut by_key: BTreeMap<u16, Vec<Event>> = BTreeMap::new();
+    for event in sessions.iter().flatten() {
+        by_key.entry(event.key).or_default().push(event.clone());
+    }
+    let mut checked = Checked::default();
+    let mut breaches = found.breaches.clone();
+    for (number, last) in &found.last {
+        let events = by_key.get(number).map_or(&[][..], Vec::as_slice);
+        match judge(id, &key(*number)?, events, last) {
+            Ok(of_key) => checked += of_key,
+            Err(breach) => breaches.push((Some(*number), breach)),
+        }
+    }
+    let lines = cluster.chronicle.told().lines;
+    let mut broken = Vec::new();
+    for (count, (number, breach)) in breaches.into_iter().enumerate() {
+        let what = format!("{}: {}", breach.promise, breach.what);
+        let Some(number) = number else {
+            broken.push(Broken { key: None, what, story: Vec::new() });
+            continue;
+        };
+        let events = by_key.get(&number).map_or(&[][..], Vec::as_slice);
+        let mut told = Vec::new();
+        if count < TOLD_KEYS {
+            told = story(events, &lines, sizes);
+            let numbers = crate::judge::numbers(events);
+            told.extend(
+                found.last.get(&number).map(|last| {
+                    format!("       end  a get with R = N: {}", in_words(last, &numbers))
+                }),
+            );
+        }
+        broken.push(Broken { key: Some(format!("k{number}: ")), what, story: told });
+    }
+    Ok((checked, broken))
+}

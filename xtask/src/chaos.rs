@@ -1,0 +1,47 @@
+//! Chaos: real nodes under load with real faults, run by a program of its own.
+//!
+//! Invariant: that program takes this one's place, so that a Ctrl-C reaches who has to tidy up.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::step;
+use crate::workspace::{Profile, Workspace};
+
+/// What CI runs: a seed whose minute has every kind of fault and a change.
+const CI: [&str; 4] = ["--minutes", "1", "--seed", "1"];
+
+/// What to do to the cluster.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Chaos {
+    /// For the program itself: --minutes M, --seed S, --nodes N, --dir D, --json FILE; --help has all.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// Builds what is needed, and becomes the program.
+///
+/// # Errors
+/// Something doesn't build or can't be started.
+pub(crate) fn run(workspace: &Workspace, chaos: &Chaos) -> anyhow::Result<()> {
+    let mut command = program(workspace)?;
+    Err(command.args(&chaos.rest).exec()).context("can't start the chaos")
+}
+
+/// A short run, for CI.
+///
+/// # Errors
+/// A promise is broken, or the run fails.
+pub(crate) fn ci(workspace: &Workspace) -> anyhow::Result<()> {
+    step::run(program(workspace)?.args(CI))
+}
+
+fn program(workspace: &Workspace) -> anyhow::Result<Command> {
+    workspace.build(Profile::Release)?;
+    let name = "jedlik-chaos";
+    step::run(&mut workspace.cargo(&["build", "--release", "--locked", "--quiet", "-p", name]))?;
+    Ok(Command::new(workspace.binaries(Profile::Release).join(name)))
+}
