@@ -1,3 +1,5 @@
+//! One key's history as clients know it.
+
 use jedlik_protocol::client::{GetAnswer, Version};
 use jedlik_protocol::{ClusterId, Key};
 use jedlik_vclock::Content;
