@@ -20,6 +20,7 @@ mod output;
 mod own;
 mod placement;
 mod relay;
+mod report;
 mod rounds;
 mod summary;
 mod view;

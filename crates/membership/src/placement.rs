@@ -1,19 +1,29 @@
-//! The first layout: what would be committed now, and what an admin should know before.
+//! The layout that a commit would make.
 //!
-//! Invariant: the plan depends on who is up alone, so the digest of a plan names it on every node.
+//! Invariant: the first depends on who is up alone, any later one on the layout in force and the staged
+//! changes alone; so the digest of a plan names it on every node.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_hashing::{Balance, PartitionCount, RingNode, plan_first};
-use jedlik_protocol::admin::{PlanReport, PlannedNode};
+use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first, plan_next};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::MemberRecord;
-use jedlik_protocol::{Layout, LayoutId};
+use jedlik_protocol::gossip::{MemberRecord, StagedChange, Staging};
+use jedlik_protocol::limits::GONE_MAX;
+use jedlik_protocol::{Gone, Layout, LayoutId};
 
-/// A node whose work is further above its share than this is worth a warning.
-const OVERLOAD_PERCENT: u64 = 25;
+use crate::line::KnownLayout;
+
+/// What a layout has to have room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Required {
+    /// Q of the first layout.
+    pub(crate) partitions: PartitionCount,
+    /// The most replicas that any key has.
+    pub(crate) least_nodes: u8,
+    /// For how many replicas neighbours are kept apart.
+    pub(crate) n: u8,
+}
 
 /// The layout that the first commit would make of the members that are `up`.
 pub(crate) fn first_layout(
@@ -36,94 +46,97 @@ pub(crate) fn first_layout(
         zone: record.zone.clone(),
         weight: record.weight,
     };
-    let ring = plan_first(up.iter().map(node).collect(), partitions, n)
-        .map_err(|error| Failure::new(ErrorCode::InvalidRequest, format!("{error}")))?;
+    let ring = plan_first(up.iter().map(node).collect(), partitions, n).map_err(invalid)?;
     Ok(Layout { version: 1, parent: LayoutId::default(), ring, gone: Vec::new() })
 }
 
-/// Shows what `layout` means, for members of which those in `down` are left out.
-pub(crate) fn report(
-    layout: &Layout,
-    up: &[&MemberRecord],
-    down: &[&MemberRecord],
-    n: u8,
-) -> PlanReport {
-    let balance = Balance::of(&layout.ring, n);
-    let planned = balance.nodes.iter().filter_map(|part| {
-        let record = up.iter().find(|record| record.node == part.node)?;
-        Some(PlannedNode {
-            node: part.node,
-            name: record.name.clone(),
-            zone: record.zone.clone(),
-            weight: record.weight,
-            tokens_before: 0,
-            tokens: part.tokens,
-            owned_before: 0,
-            owned: part.primaries,
-            gains: 0,
-            loses: 0,
-            gains_bytes: 0,
-            fair_share_milli: part.fair_share_milli,
-        })
-    });
-    PlanReport {
-        plan: layout.digest(),
-        base: layout.parent,
-        version: layout.version,
-        partitions: layout.ring.partitions().get(),
-        n,
-        nodes: planned.collect(),
-        moves: 0,
-        least_moves: 0,
-        bytes: 0,
-        estimate_s: 0,
-        zone_faults: (0, balance.zone_faults),
-        node_faults: (0, balance.node_faults),
-        risk: [jedlik_protocol::admin::CopiesAtRisk::default(); 3],
-        warnings: warnings(&balance, up, down, layout.ring.partitions(), n),
+/// The layout that follows the `current` one when the staged changes are made.
+pub(crate) fn successor(
+    current: Option<&KnownLayout>,
+    staging: &Staging,
+    required: Required,
+) -> Result<Layout, Failure> {
+    let nodes = current.map_or(&[][..], |known| known.layout().ring.nodes());
+    let former = nodes.len();
+    let mut nodes = nodes.to_vec();
+    let mut gone = current.map_or(Vec::new(), |known| known.layout().gone.clone());
+    for (node, change) in &staging.changes {
+        change_nodes(&mut nodes, &mut gone, *node, change);
+    }
+    check_count(nodes.len(), former, required.least_nodes)?;
+    if gone.len() > GONE_MAX {
+        return Err(invalid(format!(
+            "a cluster remembers at most {GONE_MAX} nodes that are gone; make a new cluster"
+        )));
+    }
+    let parent = current.map_or(LayoutId::default(), KnownLayout::id);
+    let ring = match current {
+        Some(known) => plan_next(&known.layout().ring, nodes, required.n),
+        None => plan_first(nodes, required.partitions, required.n),
+    };
+    Ok(Layout { version: parent.version + 1, parent, ring: ring.map_err(invalid)?, gone })
+}
+
+fn change_nodes(
+    nodes: &mut Vec<RingNode>,
+    gone: &mut Vec<Gone>,
+    node: NodeId,
+    change: &StagedChange,
+) {
+    let place = nodes.iter().position(|placed| placed.node == node);
+    match change {
+        StagedChange::Join { zone, weight } => {
+            if place.is_none() {
+                nodes.push(RingNode { node, zone: zone.clone(), weight: *weight });
+            }
+        }
+        StagedChange::Leave | StagedChange::Remove => {
+            nodes.retain(|placed| placed.node != node);
+            go(gone, node, *change == StagedChange::Remove);
+        }
+        StagedChange::Replace { by, zone, forced } => {
+            // Of the same zone and weight as the one that goes, it takes that one's tokens exactly.
+            if let Some(index) = place {
+                let weight = nodes[index].weight;
+                nodes[index] = RingNode { node: *by, zone: zone.clone(), weight };
+            }
+            go(gone, node, *forced);
+        }
+        StagedChange::Set { zone, weight } => {
+            if let Some(index) = place {
+                let placed = &mut nodes[index];
+                placed.weight = weight.unwrap_or(placed.weight);
+                if let Some(zone) = zone {
+                    placed.zone.clone_from(zone);
+                }
+            }
+        }
     }
 }
 
-fn warnings(
-    balance: &Balance,
-    up: &[&MemberRecord],
-    down: &[&MemberRecord],
-    partitions: PartitionCount,
-    n: u8,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for record in down {
-        warnings.push(format!(
-            "{} is not up and gets no partitions; start it before the commit if it should",
-            record.name
-        ));
+/// One that dies while it leaves may still be removed.
+fn go(gone: &mut Vec<Gone>, node: NodeId, forced: bool) {
+    match gone.binary_search_by_key(&node, |gone| gone.node) {
+        Ok(index) => gone[index].forced |= forced,
+        Err(index) => gone.insert(index, Gone { node, forced }),
     }
-    if balance.zone_faults > 0 {
-        let mut zones: Vec<&str> = up.iter().map(|record| record.zone.as_str()).collect();
-        zones.sort_unstable();
-        zones.dedup();
-        warnings.push(format!(
-            "{} of {} partitions have two of their {n} replicas in one zone: there are {} zones",
-            balance.zone_faults,
-            partitions.get(),
-            zones.len()
-        ));
+}
+
+/// A cluster that gets smaller must still have a node for each replica; one that has too few may grow
+/// by one node at a time.
+fn check_count(nodes: usize, former: usize, n: u8) -> Result<(), Failure> {
+    if nodes == 0 {
+        return Err(invalid("the last node can't leave: nobody would hold the data"));
     }
-    for part in &balance.nodes {
-        let name = up.iter().find(|record| record.node == part.node).map_or("", |r| &r.name);
-        if part.tokens == 0 {
-            warnings.push(format!("{name} gets no partitions: its weight is too small"));
-        }
-        let work = u64::from(part.primaries) * 1000 * 100;
-        let fair = part.fair_share_milli * u64::from(n);
-        if part.tokens > 0 && work > fair * (100 + OVERLOAD_PERCENT) {
-            warnings.push(format!(
-                "{name} holds replicas of {} partitions where its weight asks for {}: its zone has \
-                 too little weight beside the others",
-                part.primaries,
-                fair / 1000
-            ));
-        }
+    if nodes < usize::from(n) && nodes < former.max(1) {
+        return Err(invalid(format!(
+            "{nodes} nodes would be left, and keys have {n} replicas: lower n first (`jedlik-admin \
+             bucket set`, or n in the nodes' configuration), or add nodes in the same plan"
+        )));
     }
-    warnings
+    Ok(())
+}
+
+fn invalid(fault: impl core::fmt::Display) -> Failure {
+    Failure::new(ErrorCode::InvalidRequest, format!("{fault}"))
 }

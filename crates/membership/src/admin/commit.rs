@@ -1,0 +1,147 @@
+//! Plans, and the commit of one by its digest.
+//!
+//! Invariant: what is committed is what the plan with that digest showed, under the same layout and the
+//! same staged changes.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use jedlik_protocol::admin::PlanReport;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::gossip::MemberRecord;
+use jedlik_protocol::limits::LAYOUTS_MAX;
+use jedlik_protocol::{Digest, Layout, LayoutId, Now, PartitionSet, PlacedLayout};
+
+use super::invalid;
+use crate::Membership;
+use crate::line::KnownLayout;
+use crate::placement::{Required, first_layout, successor};
+use crate::report::Facts;
+
+/// What a commit would do now.
+pub(super) struct Plan {
+    layout: Layout,
+    pub(super) report: PlanReport,
+    /// The partitions whose only copies would be given up.
+    lost: u32,
+}
+
+impl Membership {
+    /// What a commit would do now.
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
+        let layout = self.propose()?;
+        let facts = Facts {
+            known: &self.known,
+            after: &layout,
+            n: self.config.n,
+            up: &|node| {
+                let record = self.known.members().get(&node);
+                record.is_some_and(|record| self.takes_as_up(record))
+            },
+        };
+        let (report, lost) = (facts.report(), facts.lost());
+        Ok(Plan { layout, report, lost })
+    }
+
+    /// The layout that a commit would make now: the staged changes', or without any the first one, of
+    /// all members that are up.
+    fn propose(&self) -> Result<Layout, Failure> {
+        let staging = self.staged();
+        let newest = self.known.newest();
+        if newest.is_some() && staging.changes.is_empty() {
+            return Err(invalid(
+                "nothing is staged; stage changes with `jedlik-admin cluster \
+                 join|leave|remove|replace|set`",
+            ));
+        }
+        if staging.changes.is_empty() {
+            let members = self.known.members().values();
+            let up: Vec<&MemberRecord> =
+                members.filter(|record| self.takes_as_up(record)).collect();
+            return first_layout(&up, self.config.partitions, self.config.n);
+        }
+        let layout = successor(newest, &staging, self.required())?;
+        let (nodes, n) = (layout.ring.nodes().len(), self.config.n);
+        if newest.is_none() && nodes < usize::from(n) {
+            return Err(Failure::new(
+                ErrorCode::NotReady,
+                format!("{nodes} nodes are staged, and keys have {n} replicas: stage more nodes"),
+            ));
+        }
+        Ok(layout)
+    }
+
+    /// How many replicas the next layout is to have room for.
+    pub(super) fn required(&self) -> Required {
+        let set = self.known.buckets().iter().map(|entry| entry.props.n);
+        Required {
+            partitions: self.config.partitions,
+            least_nodes: set.chain([self.config.n]).max().unwrap_or(1),
+            n: self.known.n_max().max(self.config.n),
+        }
+    }
+
+    /// Makes the plan with this digest the layout in force.
+    pub(super) fn commit(
+        &mut self,
+        now: Now,
+        plan: Digest,
+        lost: u32,
+        dry_run: bool,
+    ) -> Result<LayoutId, Failure> {
+        let changed = |message| Failure::new(ErrorCode::PlanChanged, message);
+        let newest = self.known.newest().map(KnownLayout::id);
+        if let Some(id) = newest.filter(|id| id.digest == plan.0) {
+            return Err(changed(format!(
+                "plan {:016x} is in force already, as layout {}",
+                plan.0, id.version
+            )));
+        }
+        if let Some(id) = newest.filter(|_| self.staged().changes.is_empty()) {
+            return Err(changed(format!(
+                "layout {id} came into force since plan {:016x} was made, and nothing is staged",
+                plan.0
+            )));
+        }
+        let found = self.plan()?;
+        let layout = found.layout;
+        if layout.digest() != plan {
+            return Err(changed(format!(
+                "plan {:016x} is out of date: members came or went, other changes are staged, or \
+                 another layout is in force; plan again",
+                plan.0
+            )));
+        }
+        let counting = self.known.line().layouts().len();
+        if counting >= LAYOUTS_MAX {
+            return Err(Failure::new(
+                ErrorCode::NotReady,
+                format!(
+                    "{counting} layouts still count, and more than {LAYOUTS_MAX} can't: wait until \
+                     data has moved (`jedlik-admin cluster wait`), then commit"
+                ),
+            ));
+        }
+        if lost != found.lost {
+            return Err(Failure::new(ErrorCode::InvalidRequest, loss(found.lost, lost)));
+        }
+        let id = layout.id();
+        if !dry_run {
+            let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+            for change in self.known.merge_layout(placed) {
+                self.changed(now, self.config.me.node, change);
+            }
+        }
+        Ok(id)
+    }
+}
+
+fn loss(found: u32, accepted: u32) -> alloc::string::String {
+    if found == 0 {
+        return format!(
+            "this plan loses no partition's only copies, and {accepted} were accepted as lost: leave \
+             --accept-loss out"
+        );
+    }
+    format!("this plan loses the only copies of {found} partitions; pass --accept-loss {found}")
+}
