@@ -11,6 +11,8 @@ use jedlik_client::{Client, ClientConfig, ClientError, StartError};
 /// Some answers wait for other nodes, and a node that is gone costs no attempt its time: another is
 /// asked beside it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Who has just come is to be known soon: commands watch members come and go.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// How to reach the cluster; a profile saves giving these each time.
 #[derive(Debug, Args)]
@@ -47,7 +49,9 @@ impl ConnectionArgs {
         let profile =
             Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
         let config = ClientConfig::from_profile(&profile)?;
-        Client::connect(ClientConfig { attempt_timeout: ATTEMPT_TIMEOUT, ..config }).await
+        let config =
+            ClientConfig { attempt_timeout: ATTEMPT_TIMEOUT, refresh_interval: REFRESH, ..config };
+        Client::connect(config).await
     }
 
     /// Connects and asks any node.

@@ -12,10 +12,13 @@ mod exit;
 mod explain;
 mod hints;
 mod members;
+mod moving;
 mod node;
 mod output;
 mod repair;
 mod table;
+mod task;
+mod transfers;
 
 use std::process::ExitCode;
 
@@ -45,9 +48,12 @@ enum Subject {
     /// Certificates for nodes, admins and clients
     #[command(subcommand)]
     Cert(cert::CertCommand),
-    /// Members and the layout
+    /// Members and the layout, and how they are changed
+    Cluster(cluster::ClusterArgs),
+    Transfers(transfers::TransfersArgs),
+    /// Long work: list it, hold it up, let it go on
     #[command(subcommand)]
-    Cluster(cluster::ClusterCommand),
+    Task(task::TaskCommand),
     /// Buckets' properties
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),
@@ -57,7 +63,7 @@ enum Subject {
     Explain(explain::ExplainArgs),
     Hints(hints::HintsArgs),
     Repair(repair::RepairArgs),
-    /// Hints, anti-entropy and reaping: how fast, and whether at all
+    /// Hints, anti-entropy, reaping and moves: how fast, and whether at all
     #[command(subcommand)]
     Background(background::BackgroundCommand),
     Doctor(doctor::DoctorArgs),
@@ -77,8 +83,9 @@ What changes the cluster needs a certificate of the role admin.
 Examples:
   jedlik-admin ca init --dir ca
   jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls
+  jedlik-admin cluster join n4
   jedlik-admin cluster plan
-  jedlik-admin cluster commit 0123456789abcdef
+  jedlik-admin cluster commit 0123456789abcdef --wait
   jedlik-admin bucket set carts r=3 durability=written
   jedlik-admin explain carts alice
   jedlik-admin doctor";
@@ -100,7 +107,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.subject {
         Subject::Ca(command) => ca::run(command, output),
         Subject::Cert(command) => cert::run(command, output),
-        Subject::Cluster(command) => cluster::run(&connection, command, output).await,
+        Subject::Cluster(args) => cluster::run(&connection, args, output).await,
+        Subject::Transfers(args) => transfers::run(&connection, args, output).await,
+        Subject::Task(command) => task::run(&connection, command, output).await,
         Subject::Bucket(command) => bucket::run(&connection, command, output).await,
         Subject::Node(command) => node::run(&connection, command, output).await,
         Subject::Explain(args) => explain::run(&connection, args, output).await,
@@ -135,6 +144,27 @@ mod tests {
             "--json --ca-cert ca.pem --cert c.pem --key k.pem --seed a:1 cluster status",
             "cluster plan --json",
             "cluster commit 0123456789abcdef --no-wait",
+            "cluster commit 0123456789abcdef --accept-loss 3 --wait --timeout 60 --stall 5",
+            "cluster commit 0123456789abcdef --dry-run --via n2",
+            "cluster --via n2 status",
+            "cluster ring --partition 17",
+            "cluster ring --node n3 --json",
+            "cluster join n4 n5 --zone b --weight 2 --dry-run",
+            "cluster leave n2 n3",
+            "cluster remove n3 --dry-run",
+            "cluster replace n3 n7 --zone b --force",
+            "cluster set n3 --weight 2",
+            "cluster set n3 --zone b",
+            "cluster clear",
+            "cluster clear n4 n5 --dry-run",
+            "cluster wait --timeout 60 --stall 5 --json",
+            "transfers --watch",
+            "node drain n2 --wait --timeout 60",
+            "node drain n2 --undo",
+            "task list --json",
+            "task pause",
+            "task pause hints:n1",
+            "task resume move",
             "bucket list",
             "bucket show carts --profile p.toml",
             "bucket set carts r=3 ttl_ms=none",
@@ -161,6 +191,21 @@ mod tests {
             "cert issue --ca ca --role king --name n1 --out tls",
             "cert issue --ca ca --role node --name n1 --out tls --node 7",
             "cluster commit",
+            "cluster commit 0123456789abcdef --accept-loss -1",
+            "cluster commit 0123456789abcdef --wait --dry-run",
+            "cluster commit 0123456789abcdef --wait --no-wait",
+            "cluster ring --partition 1 --node n1",
+            "cluster join",
+            "cluster join n4 --weight 0",
+            "cluster leave",
+            "cluster remove n1 n2",
+            "cluster replace n3",
+            "cluster set n3",
+            "cluster wait --stall 0",
+            "node drain",
+            "node drain n2 --undo --wait",
+            "task pause tea",
+            "task pause hints:",
             "bucket set carts",
             "bucket set carts r",
             "node",

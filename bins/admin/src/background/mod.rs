@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jedlik_client::protocol::admin::{
-    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport,
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, WorkKind,
 };
 use serde_json::{Map, Value, json};
 
@@ -22,10 +22,10 @@ use crate::table::{Align, Table};
 pub(crate) enum BackgroundCommand {
     /// Show what members do in the background, and how fast
     Show(WhichArgs),
-    /// Hold background work up: hints, anti-entropy, reaping
+    /// Hold background work up: hints, anti-entropy, reaping, moves
     ///
     /// Reads and writes go on, and reads repair what they see. Nothing else catches up until it is
-    /// resumed.
+    /// resumed. `jedlik-admin task pause` holds up one kind of work alone.
     Pause(WhichArgs),
     /// Let background work go on
     Resume(WhichArgs),
@@ -79,7 +79,7 @@ fn request(command: BackgroundCommand) -> (WhichArgs, AdminRequest) {
         BackgroundCommand::Resume(which) => (which, paused(false)),
         BackgroundCommand::Set(SetArgs { limit, slowdown, which }) => {
             let (limit_per_s, slowdown_percent) = (limit, slowdown);
-            (which, BackgroundChange { paused: None, limit_per_s, slowdown_percent })
+            (which, BackgroundChange { work: None, paused: None, limit_per_s, slowdown_percent })
         }
     };
     (which, AdminRequest::SetBackground(change))
@@ -108,7 +108,7 @@ fn to_text(told: &Reports) -> String {
             report.steps.iter().map(|(what, count)| format!("{what} {count}")).collect();
         table.row([
             node,
-            if report.paused { "paused" } else { "running" }.into(),
+            state(report),
             report.pace_per_s.to_string(),
             report.limit_per_s.to_string(),
             format!("{} %", report.slowdown_percent),
@@ -118,6 +118,25 @@ fn to_text(told: &Reports) -> String {
         ]);
     }
     table.to_string()
+}
+
+fn state(report: &BackgroundReport) -> String {
+    let kinds: Vec<&str> = report.paused_kinds.iter().map(|kind| work_name(*kind)).collect();
+    match (report.paused, kinds.as_slice()) {
+        (true, _) => "paused".into(),
+        (false, []) => "running".into(),
+        (false, kinds) => format!("running, not {}", kinds.join(", ")),
+    }
+}
+
+/// A kind of work as the tasks of it are called.
+pub(crate) fn work_name(kind: WorkKind) -> &'static str {
+    match kind {
+        WorkKind::Handoff => "hints",
+        WorkKind::Repair => "repair",
+        WorkKind::Reaping => "reaping",
+        WorkKind::Transfer => "move",
+    }
 }
 
 fn latency(us: u64) -> String {
@@ -142,8 +161,10 @@ fn to_json(told: &Reports) -> Value {
 fn report_json(report: &BackgroundReport) -> Value {
     let steps: Map<String, Value> =
         report.steps.iter().map(|(what, count)| (what.clone(), (*count).into())).collect();
+    let paused_kinds: Vec<&str> = report.paused_kinds.iter().map(|kind| work_name(*kind)).collect();
     json!({
         "paused": report.paused,
+        "paused_kinds": paused_kinds,
         "limit_per_s": report.limit_per_s,
         "slowdown_percent": report.slowdown_percent,
         "pace_per_s": report.pace_per_s,

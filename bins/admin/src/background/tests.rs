@@ -14,6 +14,7 @@ fn everybody() -> WhichArgs {
 fn told() -> Reports {
     let running = BackgroundReport {
         paused: false,
+        paused_kinds: Vec::new(),
         limit_per_s: 20_000,
         slowdown_percent: 150,
         pace_per_s: 812,

@@ -2,9 +2,10 @@
 //!
 //! Invariant: pure, so that each rule is a table; errors stand before warnings before notes.
 
-use jedlik_client::protocol::admin::HintReport;
+use jedlik_client::protocol::admin::{HintReport, WorkKind};
 
 use crate::amounts::{age_s, bytes, count, span};
+use crate::background::work_name;
 use crate::doctor::counters;
 use crate::doctor::observed::{Observed, ObservedMember};
 
@@ -110,7 +111,7 @@ fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
 fn layout(observed: &Observed) -> Option<Finding> {
     let newest = observed.newest_layout();
     observed.present().next()?;
-    if newest == 0 {
+    if newest.version == 0 {
         return Some(Finding {
             severity: Severity::Error,
             what: "the cluster has no layout".into(),
@@ -208,18 +209,33 @@ fn large_hints(member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// Background work held up.
-fn paused(member: &ObservedMember) -> Option<Finding> {
-    member.background.as_ref()?.paused.then(|| Finding {
+/// Background work held up, all of it or some kinds.
+fn paused(member: &ObservedMember) -> Vec<Finding> {
+    let (Some(report), name) = (&member.background, member.name()) else { return Vec::new() };
+    let finding = |what: &str, blocks: &str, remedy: String| Finding {
         severity: Severity::Warning,
-        what: format!("background work is paused on {}", member.name()),
-        blocks: Some(
-            "hints are not delivered, differences between replicas not repaired, tombstones not \
-             reaped"
-                .into(),
-        ),
-        remedy: format!("jedlik-admin background resume --node {}", member.name()),
-    })
+        what: format!("{what} paused on {name}"),
+        blocks: Some(blocks.into()),
+        remedy,
+    };
+    if report.paused {
+        let blocks = "hints are not delivered, differences between replicas not repaired, tombstones \
+                      not reaped, partitions not moved";
+        let remedy = format!("jedlik-admin background resume --node {name}");
+        return vec![finding("background work is", blocks, remedy)];
+    }
+    let kinds = report.paused_kinds.iter().map(|kind| {
+        let (what, blocks) = match kind {
+            WorkKind::Handoff => ("the delivery of hints is", "hints are not delivered"),
+            WorkKind::Repair => {
+                ("repair is", "differences between replicas stay until they are read")
+            }
+            WorkKind::Reaping => ("reaping is", "tombstones stay"),
+            WorkKind::Transfer => ("moves are", "a change of the cluster does not end"),
+        };
+        finding(what, blocks, format!("jedlik-admin task resume {}:{name}", work_name(*kind)))
+    });
+    kinds.collect()
 }
 
 /// Comparisons that fail, and trees that are not there yet.

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::LayoutVersion;
+use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
     AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
 };
 use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::protocol::gossip::Status;
+
+use crate::cluster::status::is_gone;
 
 /// The cluster at one time.
 #[derive(Debug)]
@@ -84,9 +86,15 @@ impl Observed {
         self.members.iter().filter(|member| member.status.is_some())
     }
 
-    /// Those that don't.
+    /// Those that don't, and should.
     pub(crate) fn absent(&self) -> impl Iterator<Item = &ObservedMember> {
-        self.members.iter().filter(|member| member.status.is_none())
+        let silent = self.members.iter().filter(|member| member.status.is_none());
+        silent.filter(|member| !self.is_gone(member.member.node))
+    }
+
+    /// Whether a node has left for good, as far as the others have heard.
+    fn is_gone(&self, node: NodeId) -> bool {
+        self.views_of(node).any(|(_, seen)| is_gone(seen))
     }
 
     /// Whether a node answers.
@@ -110,9 +118,10 @@ impl Observed {
         })
     }
 
-    /// The newest layout that any member has; 0 if none has one.
-    pub(crate) fn newest_layout(&self) -> LayoutVersion {
-        self.present().filter_map(|member| Some(member.status.as_ref()?.layout)).max().unwrap_or(0)
+    /// The newest layout that any member has; the default if none has one.
+    pub(crate) fn newest_layout(&self) -> LayoutId {
+        let layouts = self.present().filter_map(|member| Some(member.status.as_ref()?.layout));
+        layouts.max().unwrap_or_default()
     }
 
     /// The hints for a node: their holder and what it says of them.

@@ -3,47 +3,28 @@
 use std::collections::BTreeMap;
 
 use jedlik_client::NodeId;
+use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
-    BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
+    BackgroundReport, ClusterStatus, HintReport, MemberState, RepairReport, WorkKind,
 };
-use jedlik_client::protocol::gossip::{MemberRecord, Status};
-use jedlik_client::protocol::{ClusterId, Incarnation};
+use jedlik_client::protocol::gossip::Status;
 
 use super::diagnosis::Severity::{self, Error, Note, Warning};
 use super::diagnosis::{HINT_WARNING_BYTES, diagnose};
 use super::observed::{Observed, ObservedMember};
 use super::{to_json, to_text};
+use crate::cluster::tests::cluster;
 use crate::hints::tests::report;
 use crate::members::tests::member;
 
 const NOW_MS: u64 = 1_767_268_860_000;
 
-fn seen(node: u64) -> MemberStatus {
-    let endpoint = member(node);
-    let record = MemberRecord {
-        node: endpoint.node,
-        name: endpoint.name,
-        address: endpoint.address,
-        zone: "z".into(),
-        weight: 1,
-        incarnation: Incarnation(1),
-        generation: 1,
-        version: 1,
-        status: Status::Up,
-        layout: 1,
-    };
-    MemberStatus { record, alive: true, tokens: 85 }
-}
-
 /// Three members without any fault.
 fn well() -> Observed {
     let members = (1..=3).map(|node| ObservedMember {
         status: Some(ClusterStatus {
-            cluster: ClusterId(1),
             node: NodeId(node),
-            layout: 1,
-            partitions: 256,
-            members: (1..=3).map(seen).collect(),
+            ..cluster(&[1, 2, 3].map(|node| (node, MemberState::Up)))
         }),
         hints: Some(Vec::new()),
         counters: Some(BTreeMap::from([("uptime_s".into(), 7200)])),
@@ -75,6 +56,16 @@ fn count(observed: &mut Observed, name: &str, value: u64) {
 fn nothing_is_found_where_nothing_is_wrong() {
     assert_eq!(diagnose(&well()), []);
     assert_eq!(to_text(&[], 3), "Nothing is wrong with the 3 members.\n");
+}
+
+#[test]
+fn a_member_that_has_left_is_not_missed() {
+    for state in [MemberState::Left, MemberState::Removed] {
+        let mut observed = well();
+        silence(&mut observed, 2);
+        status(&mut observed, 0).members[2].state = state;
+        assert_eq!(diagnose(&observed), []);
+    }
 }
 
 /// What is broken, and the severity and a few words of the only finding.
@@ -116,9 +107,13 @@ fn members_that_are_missing_or_disagree_are_found() {
             &["n3", "2048 keys of 2.0 MiB wait for it"],
         ),
         (|seen| status(seen, 0).members[1].alive = false, Warning, &["n2", "n1 can't reach it"]),
-        (|seen| status(seen, 1).layout = 0, Warning, &["newest layout is 1", "n2 has 0"]),
         (
-            |seen| (0..3).for_each(|index| status(seen, index).layout = 0),
+            |seen| status(seen, 1).layout = LayoutId::default(),
+            Warning,
+            &["newest layout is 1", "n2 has 0"],
+        ),
+        (
+            |seen| (0..3).for_each(|index| status(seen, index).layout = LayoutId::default()),
             Error,
             &["no layout", "cluster plan"],
         ),
@@ -170,6 +165,14 @@ fn faults_of_single_members_are_found() {
             &["paused on n2", "not delivered", "background resume --node n2"],
         ),
         (
+            |seen| {
+                let background = seen.members[1].background.as_mut().unwrap();
+                background.paused_kinds.push(WorkKind::Transfer);
+            },
+            Warning,
+            &["moves are paused on n2", "task resume move:n2"],
+        ),
+        (
             |seen| seen.members[0].repair.as_mut().unwrap().failed = 101,
             Warning,
             &["101 of 201 comparisons"],
@@ -217,7 +220,7 @@ fn the_worst_comes_first() {
       to do: put right what n2 says, or see whether n1 can reach it
 
     warning: background work is paused on n1
-      holds up: hints are not delivered, differences between replicas not repaired, tombstones not reaped
+      holds up: hints are not delivered, differences between replicas not repaired, tombstones not reaped, partitions not moved
       to do: jedlik-admin background resume --node n1
 
     note: n2 is building the trees of 1 partition from its records

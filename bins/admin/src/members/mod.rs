@@ -2,6 +2,7 @@
 //!
 //! Invariant: who does not answer is told apart from who has nothing to say.
 
+mod naming;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -14,6 +15,7 @@ use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, ClientError, NodeId};
 use serde_json::{Value, json};
 
+pub(crate) use self::naming::{resolve, short};
 use crate::exit::Usage;
 
 /// How long a member may take to say something about itself.
@@ -28,8 +30,8 @@ pub(crate) struct Told<T> {
 /// Which members.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WhichArgs {
-    /// Only this member, by its name or its identity
-    #[arg(long, value_name = "NAME")]
+    /// Only this member: its name, its identity, or the first digits of that
+    #[arg(long, value_name = "NODE")]
     pub(crate) node: Option<String>,
 }
 
@@ -37,13 +39,9 @@ impl WhichArgs {
     /// The members that are meant.
     pub(crate) fn of(&self, members: Vec<Endpoint>) -> Result<Vec<Endpoint>, Usage> {
         let Some(wanted) = &self.node else { return Ok(members) };
-        let is_it =
-            |member: &Endpoint| member.name == *wanted || member.node.to_string() == *wanted;
-        let mut known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-        known.sort_unstable();
-        let unknown = format!("no member is called {wanted:?}; there are {}", known.join(", "));
-        let found: Vec<Endpoint> = members.iter().filter(|member| is_it(member)).cloned().collect();
-        if found.is_empty() { Err(Usage(unknown)) } else { Ok(found) }
+        let known = members.iter().map(|member| (member.node, member.name.as_str()));
+        let node = resolve(wanted, known)?;
+        Ok(members.into_iter().filter(|member| member.node == node).collect())
     }
 }
 

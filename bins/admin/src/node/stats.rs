@@ -1,11 +1,10 @@
-//! `jedlik-admin node`: what single nodes say of themselves.
+//! `node stats`: every node's counters, side by side.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Subcommand;
 use jedlik_client::ClientError;
 use jedlik_client::protocol::admin::NodeStats;
 use jedlik_client::protocol::client::Endpoint;
@@ -17,20 +16,9 @@ use crate::output::Output;
 
 const STATS_TIMEOUT: Duration = Duration::from_secs(3);
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum NodeCommand {
-    /// Show the counters of every node
-    Stats,
-}
-
 type Told = (Endpoint, Result<NodeStats, ClientError>);
 
-pub(crate) async fn run(
-    connection: &ConnectionArgs,
-    command: NodeCommand,
-    output: Output,
-) -> anyhow::Result<ExitCode> {
-    let NodeCommand::Stats = command;
+pub(super) async fn run(connection: &ConnectionArgs, output: Output) -> anyhow::Result<ExitCode> {
     let told = connection.connect().await?.stats(STATS_TIMEOUT).await;
     output.print(&json(&told), || text(&told))?;
     let mut silent = false;

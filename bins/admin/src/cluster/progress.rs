@@ -1,0 +1,83 @@
+//! How a move comes on, on standard error: a bar on a terminal, else a line now and then.
+
+use std::io::{IsTerminal as _, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::amounts::{bytes, span};
+use crate::moving::{Meters, Moving};
+
+/// Between two lines, where there is no terminal.
+const LINES: Duration = Duration::from_secs(5);
+
+/// Where it is shown.
+pub(super) struct Progress {
+    /// `None` where there is no terminal.
+    bar: Option<ProgressBar>,
+    /// What moves by the plan, in bytes, if that is known.
+    estimate: Option<u64>,
+    since: Instant,
+    last: Option<(Instant, String)>,
+}
+
+impl Progress {
+    pub(super) fn new(estimate: Option<u64>) -> Self {
+        let bar = stderr().is_terminal().then(bar);
+        Self { bar, estimate, since: Instant::now(), last: None }
+    }
+
+    pub(super) fn show(&mut self, moving: &Moving, meters: &Meters) {
+        let totals = moving.totals();
+        let text = self.text(moving, meters);
+        if let Some(bar) = &self.bar {
+            bar.set_length(totals.owned);
+            bar.set_position(totals.ready);
+            return bar.set_message(text);
+        }
+        let now = Instant::now();
+        let due = self
+            .last
+            .as_ref()
+            .is_none_or(|(at, last)| now.duration_since(*at) >= LINES && *last != text);
+        if due {
+            let elapsed = span(now.duration_since(self.since).as_secs());
+            eprintln!("{}/{} partitions ready, {text}, {elapsed}", totals.ready, totals.owned);
+            self.last = Some((now, text));
+        }
+    }
+
+    /// A line that stays, above the bar if there is one.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn text(&self, moving: &Moving, meters: &Meters) -> String {
+        let of = self.estimate.map(|all| format!(" of about {}", bytes(all))).unwrap_or_default();
+        format!(
+            "{}/{} flipped, {} received{of}, {}/s",
+            moving.status.flipped,
+            moving.status.partitions,
+            bytes(meters.total()),
+            bytes(meters.pace())
+        )
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} ready  {msg}  {elapsed}")
+    {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,322 @@
+//! `cluster ring`: who holds what under the layouts that count.
+//!
+//! Invariant: for a partition, the owner sets that count are those of the newest layout and of each
+//! older one back to the newest one known to have flipped for it, that one included.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
+use jedlik_client::protocol::bucket::BucketProps;
+use jedlik_client::protocol::{LayoutVersion, PlacedLayout};
+use jedlik_client::{ClientError, NodeId, Partition};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::exit::Usage;
+use crate::members::resolve;
+use crate::output::Output;
+use crate::table::{Align, Table};
+
+/// Show which node holds which partitions
+///
+/// Of each node: the partitions whose token it holds, so that it stands first in their preference
+/// lists. Of one partition: its preference list, and which owner sets count while it moves.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jedlik-admin cluster ring
+  jedlik-admin cluster ring --partition 17
+  jedlik-admin cluster ring --node n3")]
+pub(crate) struct RingArgs {
+    /// Only this partition: its preference list and the owner sets that count
+    #[arg(long, value_name = "NUMBER", conflicts_with = "node")]
+    partition: Option<u32>,
+    /// Only this node: the partitions that it owns, tokens or not
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+}
+
+/// The layouts that count, the newest first, with the names of the nodes in them.
+struct Rings {
+    /// Each known to be well-formed.
+    layouts: Vec<PlacedLayout>,
+    names: BTreeMap<NodeId, String>,
+    /// The default N.
+    n: usize,
+}
+
+/// A partition's owners under one layout.
+pub(super) struct OwnerSet {
+    pub(super) layout: LayoutVersion,
+    pub(super) owners: Vec<NodeId>,
+    /// The partition is known to have flipped under that layout.
+    pub(super) flipped: bool,
+}
+
+/// Of all sets, the newest first, those whose owners must be asked.
+pub(super) fn counting(sets: &[OwnerSet]) -> &[OwnerSet] {
+    let last = sets.iter().position(|set| set.flipped);
+    &sets[..last.map_or(sets.len(), |last| last + 1)]
+}
+
+pub(super) async fn run(
+    cluster: &Cluster,
+    args: RingArgs,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let status = cluster.status().await?;
+    let AdminResponse::Layouts(layouts) = cluster.ask(&AdminRequest::Layouts).await? else {
+        return Err(ClientError::Mismatch.into());
+    };
+    let rings = Rings::new(layouts, &status)?;
+    if let Some(partition) = args.partition {
+        let partition = rings.partition(partition)?;
+        output.print(&rings.partition_json(partition), || rings.partition_text(partition))?;
+    } else if let Some(node) = &args.node {
+        let known = rings.names.iter().map(|(node, name)| (*node, name.as_str()));
+        let node = resolve(node, known)?;
+        output.print(&rings.node_json(node), || rings.node_text(node))?;
+    } else {
+        output.print(&rings.to_json(), || rings.to_text())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Rings {
+    fn new(layouts: Vec<PlacedLayout>, status: &ClusterStatus) -> anyhow::Result<Self> {
+        let Some(newest) = layouts.first() else {
+            return Err(ClientError::NoLayout.into());
+        };
+        let partitions = newest.layout.ring.partitions();
+        for placed in &layouts {
+            let ring = &placed.layout.ring;
+            if let Err(fault) = ring.check() {
+                bail!("the node told of a layout that is none: {fault}");
+            }
+            if ring.partitions() != partitions {
+                bail!("the node told of layouts with different numbers of partitions");
+            }
+        }
+        let members = status.members.iter();
+        let names = members.map(|member| (member.record.node, member.record.name.clone()));
+        Ok(Self { layouts, names: names.collect(), n: BucketProps::default().n.into() })
+    }
+
+    fn newest(&self) -> &PlacedLayout {
+        self.layouts.first().expect("there is no ring without a layout")
+    }
+
+    fn partition(&self, number: u32) -> Result<Partition, Usage> {
+        let all = self.newest().layout.ring.partitions().get();
+        if number < all {
+            return Ok(Partition(number));
+        }
+        Err(Usage(format!("there is no partition {number}: they go from 0 to {}", all - 1)))
+    }
+
+    /// Under each layout, the newest first.
+    fn owner_sets(&self, partition: Partition) -> Vec<OwnerSet> {
+        let set = |placed: &PlacedLayout| {
+            let mut owners = placed.layout.ring.preference_list(partition);
+            owners.truncate(self.n);
+            let flipped = placed.flipped.contains(partition);
+            OwnerSet { layout: placed.layout.version, owners, flipped }
+        };
+        self.layouts.iter().map(set).collect()
+    }
+
+    /// The partitions that a node owns under each layout, as far as that counts; the newest first.
+    fn owned(&self, node: NodeId) -> Vec<(LayoutVersion, Vec<Partition>)> {
+        let mut owned: Vec<(LayoutVersion, Vec<Partition>)> =
+            self.layouts.iter().map(|placed| (placed.layout.version, Vec::new())).collect();
+        for partition in self.newest().layout.ring.partitions().partitions() {
+            let sets = self.owner_sets(partition);
+            for (set, (_, owned)) in counting(&sets).iter().zip(&mut owned) {
+                if set.owners.contains(&node) {
+                    owned.push(partition);
+                }
+            }
+        }
+        owned
+    }
+
+    fn name(&self, node: NodeId) -> String {
+        self.names.get(&node).cloned().unwrap_or_else(|| node.to_string())
+    }
+
+    fn list_text(&self, nodes: &[NodeId]) -> String {
+        nodes.iter().map(|node| self.name(*node)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn tokens(&self, node: NodeId) -> Vec<Partition> {
+        let ring = &self.newest().layout.ring;
+        let held = |partition: &Partition| ring.token_holder(*partition) == node;
+        ring.partitions().partitions().filter(held).collect()
+    }
+
+    fn header(&self) -> String {
+        let newest = self.newest();
+        let all = newest.layout.ring.partitions().get();
+        let mut text = format!("layout {} of {all} partitions", newest.layout.id());
+        let older: Vec<String> =
+            self.layouts[1..].iter().map(|placed| placed.layout.version.to_string()).collect();
+        match older.as_slice() {
+            [] => {}
+            older => write!(
+                text,
+                "; {} of them have flipped, and for others layouts {} count too",
+                newest.flipped.len(),
+                older.join(", ")
+            )
+            .expect("writing into memory can't fail"),
+        }
+        text + "\n"
+    }
+
+    fn to_text(&self) -> String {
+        let mut table = Table::new([
+            ("name", Align::Left),
+            ("zone", Align::Left),
+            ("weight", Align::Right),
+            ("tokens", Align::Right),
+            ("of the partitions", Align::Left),
+        ]);
+        for node in self.newest().layout.ring.nodes() {
+            let tokens = self.tokens(node.node);
+            table.row([
+                self.name(node.node),
+                node.zone.clone(),
+                node.weight.to_string(),
+                tokens.len().to_string(),
+                ranges(&tokens),
+            ]);
+        }
+        format!("{}{table}", self.header())
+    }
+
+    fn node_text(&self, node: NodeId) -> String {
+        let mut text = self.header();
+        let name = self.name(node);
+        for (layout, owned) in self.owned(node) {
+            let (count, ranges) = (owned.len(), ranges(&owned));
+            writeln!(text, "{name} owns {count} partitions under layout {layout}: {ranges}")
+                .expect("writing into memory can't fail");
+        }
+        let tokens = self.tokens(node);
+        text + &format!("{name} holds {} tokens: {}\n", tokens.len(), ranges(&tokens))
+    }
+
+    fn partition_text(&self, partition: Partition) -> String {
+        let list = self.newest().layout.ring.preference_list(partition);
+        let (owners, fallbacks) = list.split_at(self.n.min(list.len()));
+        let mut text = format!(
+            "partition {partition}, n = {}\npreference list: {}\n",
+            self.n,
+            self.list_text(owners)
+        );
+        if !fallbacks.is_empty() {
+            text += &format!("fallbacks: {}\n", self.list_text(fallbacks));
+        }
+        text + &sets_text(counting(&self.owner_sets(partition)), |nodes| self.list_text(nodes))
+    }
+
+    fn to_json(&self) -> Value {
+        let layouts: Vec<Value> = self
+            .layouts
+            .iter()
+            .map(|placed| {
+                let ring = &placed.layout.ring;
+                let holder = |partition| ring.token_holder(partition).to_string();
+                let nodes = ring.nodes().iter().map(|node| {
+                    json!({
+                        "node": node.node.to_string(),
+                        "name": self.names.get(&node.node),
+                        "zone": node.zone,
+                        "weight": node.weight,
+                        "tokens": ring.tokens_of(node.node),
+                    })
+                });
+                let id = placed.layout.id();
+                json!({
+                    "layout": id.version,
+                    "layout_digest": format!("{:016x}", id.digest),
+                    "parent": placed.layout.parent.version,
+                    "partitions": ring.partitions().get(),
+                    "flipped": placed.flipped.len(),
+                    "nodes": nodes.collect::<Vec<Value>>(),
+                    "token_holders": ring.partitions().partitions().map(holder).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        json!({ "layouts": layouts })
+    }
+
+    fn node_json(&self, node: NodeId) -> Value {
+        let numbers = |held: &[Partition]| held.iter().map(|one| one.0).collect::<Vec<u32>>();
+        let owned = self.owned(node).into_iter();
+        let layouts = owned
+            .map(|(layout, owned)| json!({ "layout": layout, "owned": numbers(&owned) }))
+            .collect::<Vec<Value>>();
+        json!({
+            "node": node.to_string(),
+            "name": self.name(node),
+            "tokens": numbers(&self.tokens(node)),
+            "layouts": layouts,
+        })
+    }
+
+    fn partition_json(&self, partition: Partition) -> Value {
+        let one = |node: &NodeId| json!({ "node": node.to_string(), "name": self.name(*node) });
+        let list = self.newest().layout.ring.preference_list(partition);
+        let sets: Vec<Value> = counting(&self.owner_sets(partition))
+            .iter()
+            .map(|set| {
+                json!({
+                    "layout": set.layout,
+                    "flipped": set.flipped,
+                    "owners": set.owners.iter().map(one).collect::<Vec<Value>>(),
+                })
+            })
+            .collect();
+        json!({
+            "partition": partition.0,
+            "n": self.n,
+            "preference_list": list.iter().map(one).collect::<Vec<Value>>(),
+            "owner_sets": sets,
+        })
+    }
+}
+
+/// The owner sets that count, a line each; a quorum is needed in every one that is not said to be as
+/// one above.
+pub(super) fn sets_text(sets: &[OwnerSet], list: impl Fn(&[NodeId]) -> String) -> String {
+    let mut text = "owner sets that count:\n".to_owned();
+    for (index, set) in sets.iter().enumerate() {
+        let flipped = if set.flipped { ", flipped" } else { "" };
+        let is_repeated = sets[..index].iter().any(|above| above.owners == set.owners);
+        let repeated = if is_repeated { ", as above" } else { "" };
+        let owners = list(&set.owners);
+        writeln!(text, "  layout {}: {owners}{flipped}{repeated}", set.layout)
+            .expect("writing into memory can't fail");
+    }
+    text
+}
+
+/// Partitions in order, neighbours together: `0-3,7`.
+pub(super) fn ranges(partitions: &[Partition]) -> String {
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for partition in partitions {
+        match ranges.last_mut() {
+            Some((_, end)) if *end + 1 == partition.0 => *end = partition.0,
+            _ => ranges.push((partition.0, partition.0)),
+        }
+    }
+    let text = |(start, end): &(u32, u32)| {
+        if start == end { start.to_string() } else { format!("{start}-{end}") }
+    };
+    ranges.iter().map(text).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,186 @@
+//! `cluster status`: every member as one node sees it, what is staged, and how far data has moved.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use jedlik_client::protocol::LayoutId;
+use jedlik_client::protocol::admin::{ClusterStatus, MemberState, MemberStatus};
+use serde_json::{Value, json};
+
+use crate::amounts::bytes;
+use crate::cluster::Cluster;
+use crate::cluster::staged::{staged_json, staged_text};
+use crate::members::short;
+use crate::output::Output;
+use crate::table::{Align, Table};
+
+/// Show the members, how far data has moved, and what is staged
+///
+/// One node answers, and says whom it takes to be alive; `--via` asks another.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jedlik-admin cluster status
+  jedlik-admin cluster status --via n2 --json")]
+pub(crate) struct StatusArgs {}
+
+pub(crate) async fn run(
+    cluster: &Cluster,
+    StatusArgs {}: StatusArgs,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let status = cluster.status().await?;
+    output.print(&to_json(&status), || to_text(&status))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where a member stands, in a word.
+pub(crate) fn state_name(state: MemberState) -> &'static str {
+    match state {
+        MemberState::Joining => "joining",
+        MemberState::Up => "up",
+        MemberState::Away => "away",
+        MemberState::Leaving => "leaving",
+        MemberState::Left => "left",
+        MemberState::Removed => "removed",
+    }
+}
+
+/// Whether it will not come back under this identity.
+pub(crate) fn is_gone(member: &MemberStatus) -> bool {
+    matches!(member.state, MemberState::Left | MemberState::Removed)
+}
+
+pub(super) fn to_text(status: &ClusterStatus) -> String {
+    let mut table = Table::new([
+        ("name", Align::Left),
+        ("node", Align::Left),
+        ("address", Align::Left),
+        ("zone", Align::Left),
+        ("weight", Align::Right),
+        ("state", Align::Left),
+        ("alive", Align::Left),
+        ("tokens", Align::Right),
+        ("ready/owned", Align::Right),
+        ("holds", Align::Right),
+        ("layout", Align::Right),
+    ]);
+    for member in &status.members {
+        let record = &member.record;
+        let (zone, weight) = share(member);
+        let alive = if member.alive { "yes" } else { "no" };
+        table.row([
+            record.name.clone(),
+            short(record.node),
+            record.address.to_string(),
+            zone.to_owned(),
+            weight.to_string(),
+            state_name(member.state).into(),
+            if is_gone(member) { "-" } else { alive }.into(),
+            member.tokens.to_string(),
+            format!("{}/{}", member.ready, member.owned),
+            bytes(record.load.bytes),
+            known(record.layout, status.layout),
+        ]);
+    }
+    let layout = match status.layout.version {
+        0 => "no layout yet: see `jedlik-admin cluster plan`".into(),
+        _ => format!("layout {} of {} partitions", status.layout, status.partitions),
+    };
+    let viewer = status.members.iter().find(|member| member.record.node == status.node);
+    let viewer = viewer.map_or_else(|| status.node.to_string(), |seen| seen.record.name.clone());
+    let mut text = format!("cluster {}, {layout}, as {viewer} sees it\n{table}", status.cluster);
+    text += &flipped(status);
+    text += &versions(status);
+    if !status.staging.changes.is_empty() {
+        text += &staged_text(&status.staging, status);
+        text +=
+            "See `jedlik-admin cluster plan`, or drop them with `jedlik-admin cluster clear`.\n";
+    }
+    text
+}
+
+/// As the layout has it; before it has one, as the node was started.
+fn share(member: &MemberStatus) -> (&str, u32) {
+    let started = (member.record.zone.as_str(), member.record.weight);
+    member.placed.as_ref().map_or(started, |(zone, weight)| (zone, *weight))
+}
+
+/// The layout that a member knows; one with the newest's version and another digest lost against it.
+fn known(layout: LayoutId, newest: LayoutId) -> String {
+    let rival = layout.version == newest.version && layout != newest;
+    if rival { format!("{} (rival)", layout.version) } else { layout.version.to_string() }
+}
+
+fn flipped(status: &ClusterStatus) -> String {
+    match (status.partitions, status.flipped) {
+        (0, _) => String::new(),
+        (all, flipped) if flipped >= all => format!("all {all} partitions have flipped\n"),
+        (all, flipped) => format!(
+            "{flipped} of {all} partitions have flipped; `jedlik-admin transfers` shows how the rest \
+             comes on\n"
+        ),
+    }
+}
+
+/// Who speaks what, where members differ.
+fn versions(status: &ClusterStatus) -> String {
+    let mut builds: BTreeMap<(u16, u16, u16), Vec<&str>> = BTreeMap::new();
+    for member in status.members.iter().filter(|member| !is_gone(member)) {
+        let speaks = member.record.speaks;
+        let build = (speaks.protocol_min, speaks.protocol_max, speaks.storage);
+        builds.entry(build).or_default().push(&member.record.name);
+    }
+    if builds.len() < 2 {
+        return String::new();
+    }
+    let mut text = "members' builds differ:\n".to_owned();
+    for ((min, max, storage), names) in builds {
+        writeln!(text, "  protocol {min} to {max}, storage format {storage}: {}", names.join(", "))
+            .expect("writing into memory can't fail");
+    }
+    text
+}
+
+pub(super) fn to_json(status: &ClusterStatus) -> Value {
+    let members: Vec<Value> = status.members.iter().map(member_json).collect();
+    json!({
+        "cluster": status.cluster.to_string(),
+        "node": status.node.to_string(),
+        "layout": status.layout.version,
+        "layout_digest": format!("{:016x}", status.layout.digest),
+        "partitions": status.partitions,
+        "flipped": status.flipped,
+        "staged": staged_json(&status.staging, status),
+        "members": members,
+    })
+}
+
+fn member_json(member: &MemberStatus) -> Value {
+    let record = &member.record;
+    let (zone, weight) = share(member);
+    json!({
+        "node": record.node.to_string(),
+        "name": record.name,
+        "address": record.address,
+        "zone": zone,
+        "weight": weight,
+        "started_zone": record.zone,
+        "started_weight": record.weight,
+        "placed": member.placed.is_some(),
+        "state": state_name(member.state),
+        "alive": member.alive,
+        "tokens": member.tokens,
+        "owned": member.owned,
+        "ready": member.ready,
+        "records": record.load.records,
+        "bytes": record.load.bytes,
+        "layout": record.layout.version,
+        "layout_digest": format!("{:016x}", record.layout.digest),
+        "protocol_min": record.speaks.protocol_min,
+        "protocol_max": record.speaks.protocol_max,
+        "storage_format": record.speaks.storage,
+    })
+}

@@ -1,0 +1,190 @@
+//! `cluster wait`: until nothing moves any more, and what holds it up if it takes long.
+//!
+//! Invariant: it ends with success only when every member has said that it has nothing left to do; a
+//! stall is told, and waited out.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use jedlik_client::protocol::LayoutId;
+use jedlik_client::{ClientError, ErrorKind};
+use serde_json::{Value, json};
+
+use crate::amounts::{bytes, span};
+use crate::cluster::Cluster;
+use crate::cluster::progress::Progress;
+use crate::exit::UNAVAILABLE;
+use crate::moving::{Mark, Meters, Moving, Obstacle};
+use crate::output::Output;
+
+const POLL: Duration = Duration::from_millis(500);
+
+/// Wait until nothing moves: all members have the newest layout, all partitions have flipped, and
+/// nobody holds what it does not own
+///
+/// Shows how it comes on. If nothing has changed for a while it says what holds it up, and goes on
+/// waiting. Interrupting the command does not stop the move.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The exit code is 3 if the time is up first; then it says what is not done.
+
+Examples:
+  jedlik-admin cluster wait
+  jedlik-admin cluster wait --timeout 600 --stall 30")]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(super) patience: Patience,
+}
+
+/// How long to wait, and when to wonder.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Patience {
+    /// How long to wait; else for ever
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Say what holds it up when nothing has changed for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    stall: u64,
+}
+
+/// How the waiting ended.
+pub(super) struct Ended {
+    moving: Moving,
+    received_bytes: u64,
+    elapsed: Duration,
+}
+
+/// When to say what holds a move up: after each stretch of `limit` without a change.
+pub(super) struct Stall {
+    limit: Duration,
+    since: Instant,
+    mark: Option<Mark>,
+    reported: u32,
+}
+
+pub(super) async fn run(
+    cluster: &Cluster,
+    args: WaitArgs,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let status = cluster.status().await?;
+    if status.layout == LayoutId::default() {
+        return Err(ClientError::NoLayout.into());
+    }
+    let ended = settle(cluster, args.patience, None, status.layout).await?;
+    output.print(&ended.to_json(), || ended.to_text())?;
+    Ok(ended.exit())
+}
+
+/// Waits until everything has moved to `layout`, or a later one.
+pub(super) async fn settle(
+    cluster: &Cluster,
+    patience: Patience,
+    estimate_bytes: Option<u64>,
+    layout: LayoutId,
+) -> anyhow::Result<Ended> {
+    let start = Instant::now();
+    let deadline = patience.timeout.map(|timeout| start + Duration::from_secs(timeout));
+    let mut progress = Progress::new(estimate_bytes);
+    let mut stall = Stall::new(Duration::from_secs(patience.stall), start);
+    let mut meters = Meters::default();
+    loop {
+        let observed = Moving::observe(cluster).await;
+        let now = Instant::now();
+        let over = deadline.is_some_and(|deadline| now >= deadline);
+        match observed {
+            Ok(moving) => {
+                meters.note(now, &moving);
+                progress.show(&moving, &meters);
+                let settled = moving.newest() >= layout && moving.is_settled();
+                if settled || over {
+                    progress.end();
+                    let (received_bytes, elapsed) = (meters.total(), now.duration_since(start));
+                    return Ok(Ended { moving, received_bytes, elapsed });
+                }
+                if let Some(still) = stall.note(now, moving.mark()) {
+                    progress.say(&stall_text(still, &moving.obstacles()));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable && !over => {
+                progress.say(&format!("no node answers: {error}"));
+            }
+            Err(error) => {
+                progress.end();
+                return Err(error).context("it can't be told whether anything moves");
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+pub(super) fn stall_text(still: Duration, obstacles: &[Obstacle]) -> String {
+    let mut text = format!("nothing has changed for {}; it waits for this:", span(still.as_secs()));
+    for obstacle in obstacles {
+        write!(text, "\n  {obstacle}").expect("writing into memory can't fail");
+    }
+    text
+}
+
+impl Stall {
+    pub(super) fn new(limit: Duration, now: Instant) -> Self {
+        Self { limit, since: now, mark: None, reported: 0 }
+    }
+
+    /// How long nothing has changed, if that is to be said now.
+    pub(super) fn note(&mut self, now: Instant, mark: Mark) -> Option<Duration> {
+        if self.mark.as_ref() != Some(&mark) {
+            (self.mark, self.since, self.reported) = (Some(mark), now, 0);
+            return None;
+        }
+        let still = now.duration_since(self.since);
+        (still >= self.limit * (self.reported + 1)).then(|| {
+            self.reported += 1;
+            still
+        })
+    }
+}
+
+impl Ended {
+    /// The layout in force at the end.
+    pub(super) fn newest(&self) -> LayoutId {
+        self.moving.newest()
+    }
+
+    pub(super) fn exit(&self) -> ExitCode {
+        if self.moving.is_settled() { ExitCode::SUCCESS } else { UNAVAILABLE.into() }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let obstacles: Vec<Value> = self.moving.obstacles().iter().map(Obstacle::to_json).collect();
+        json!({
+            "settled": self.moving.is_settled(),
+            "layout": self.moving.newest().version,
+            "partitions": self.moving.status.partitions,
+            "flipped": self.moving.status.flipped,
+            "received_bytes": self.received_bytes,
+            "elapsed_s": self.elapsed.as_secs_f64(),
+            "obstacles": obstacles,
+        })
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let (layout, elapsed) = (self.moving.newest().version, span(self.elapsed.as_secs()));
+        let received = bytes(self.received_bytes);
+        if self.moving.is_settled() {
+            return format!(
+                "Layout {layout} is everywhere, and nothing moves any more: {received} received in \
+                 {elapsed}.\n"
+            );
+        }
+        let mut text = format!("After {elapsed} and {received} this is not done:\n");
+        for obstacle in self.moving.obstacles() {
+            writeln!(text, "  {obstacle}").expect("writing into memory can't fail");
+        }
+        text
+    }
+}

@@ -1,0 +1,143 @@
+//! Data on its way between nodes, as all members together tell it at one time.
+//!
+//! Invariant: nothing counts as settled that somebody did not say: a member that does not answer is an
+//! obstacle, whatever the others know of it.
+
+mod meter;
+mod obstacles;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use jedlik_client::protocol::LayoutId;
+use jedlik_client::protocol::admin::{
+    AdminRequest, AdminResponse, ClusterStatus, MemberState, TransferReport,
+};
+use jedlik_client::protocol::client::Endpoint;
+use jedlik_client::{ClientError, NodeId};
+
+pub(crate) use self::meter::Meters;
+pub(crate) use self::obstacles::Obstacle;
+use crate::cluster::Cluster;
+use crate::cluster::status::is_gone;
+use crate::members::{self, Told};
+
+/// What was observed.
+pub(crate) struct Moving {
+    /// As one node sees it.
+    pub(crate) status: ClusterStatus,
+    /// From every member that is not gone.
+    pub(crate) told: Vec<Told<TransferReport>>,
+}
+
+/// Sums over all members that answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) owned: u64,
+    pub(crate) ready: u64,
+    pub(crate) leaving: u64,
+    pub(crate) orphaned: u64,
+    pub(crate) dropped: u64,
+    pub(crate) received_records: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) moves: u64,
+}
+
+/// What changes whenever anything goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    flipped: u32,
+    states: Vec<(NodeId, MemberState)>,
+    members: Vec<MemberMark>,
+}
+
+/// What counts of one member's report; `None` if it did not answer.
+type MemberMark = (NodeId, Option<(LayoutId, [u64; 8])>);
+
+impl Moving {
+    /// Asks every member that is not gone.
+    pub(crate) async fn observe(cluster: &Cluster) -> Result<Self, ClientError> {
+        let status = cluster.status().await?;
+        let wanted: Vec<Endpoint> = status
+            .members
+            .iter()
+            .filter(|member| !is_gone(member))
+            .map(|member| Endpoint {
+                node: member.record.node,
+                name: member.record.name.clone(),
+                address: member.record.address,
+                alive: member.alive,
+            })
+            .collect();
+        let report = |answer| match answer {
+            AdminResponse::Transfers(report) => Some(*report),
+            _ => None,
+        };
+        let mut answers =
+            members::ask(cluster.client(), &wanted, &AdminRequest::Transfers, report).await;
+        let told = wanted.into_iter().map(|member| {
+            let found = answers.iter().position(|told| told.member.node == member.node);
+            // Who joined a moment ago may not be known to the client yet.
+            let unknown = || Err(ClientError::UnknownNode(member.node));
+            let answer = found.map_or_else(unknown, |index| answers.swap_remove(index).answer);
+            Told { member, answer }
+        });
+        Ok(Self { told: told.collect(), status })
+    }
+
+    /// The newest layout that any member knows.
+    pub(crate) fn newest(&self) -> LayoutId {
+        self.reports().map(|report| report.layout).fold(self.status.layout, LayoutId::max)
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.reports().fold(Totals::default(), |sum, report| Totals {
+            owned: sum.owned + u64::from(report.owned),
+            ready: sum.ready + u64::from(report.ready),
+            leaving: sum.leaving + u64::from(report.leaving),
+            orphaned: sum.orphaned + u64::from(report.orphaned),
+            dropped: sum.dropped + u64::from(report.dropped),
+            received_records: sum.received_records + report.received_records,
+            received_bytes: sum.received_bytes + report.received_bytes,
+            sent_bytes: sum.sent_bytes + report.sent_bytes,
+            moves: sum.moves + report.current.len() as u64,
+        })
+    }
+
+    /// Where everything stands; as long as it stays equal, nothing goes on.
+    pub(crate) fn mark(&self) -> Mark {
+        let states = self.status.members.iter().map(|member| (member.record.node, member.state));
+        let counts = |report: &TransferReport| {
+            let counts = [
+                report.ready.into(),
+                report.flipped.into(),
+                report.leaving.into(),
+                report.orphaned.into(),
+                report.dropped.into(),
+                report.received_records,
+                report.sent_records,
+                report.hints,
+            ];
+            (report.layout, counts)
+        };
+        let members = self.told.iter().map(|told| {
+            let report = told.answer.as_ref().ok();
+            (told.member.node, report.map(counts))
+        });
+        Mark { flipped: self.status.flipped, states: states.collect(), members: members.collect() }
+    }
+
+    /// Whether nothing moves and nothing will.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.obstacles().is_empty()
+    }
+
+    pub(crate) fn state(&self, node: NodeId) -> Option<MemberState> {
+        let member = self.status.members.iter().find(|member| member.record.node == node);
+        member.map(|member| member.state)
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &TransferReport> {
+        self.told.iter().filter_map(|told| told.answer.as_ref().ok())
+    }
+}

@@ -1,0 +1,149 @@
+//! What stands between now and the moment when nothing moves any more, and what to do about it.
+//!
+//! Invariant: what stops the rest stands before what merely is not done yet.
+
+use std::fmt;
+
+use jedlik_client::ClientError;
+use jedlik_client::protocol::admin::{MemberState, TransferReport};
+use serde_json::{Value, json};
+
+use crate::amounts::count;
+use crate::moving::Moving;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    /// The member, by name; `None` for the cluster as a whole.
+    pub(crate) node: Option<String>,
+    pub(crate) what: String,
+    /// What an admin can do; `None` where time does it.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Obstacle {
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "node": self.node, "what": self.what, "to_do": self.remedy })
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.remedy.iter().try_for_each(|remedy| write!(f, "; to do: {remedy}"))
+    }
+}
+
+impl Moving {
+    /// All of them; none once everything is settled.
+    pub(crate) fn obstacles(&self) -> Vec<Obstacle> {
+        let mut stopping = Vec::new();
+        let mut unfinished = Vec::new();
+        let mut paused = Vec::new();
+        for told in &self.told {
+            let name = told.member.name.as_str();
+            let state = self.state(told.member.node);
+            let report = match &told.answer {
+                Ok(report) => report,
+                Err(error) => {
+                    stopping.push(silent(name, state, error));
+                    continue;
+                }
+            };
+            stopping.extend(self.behind(name, report));
+            for blocker in &report.blockers {
+                stopping.push(obstacle(name, format!("{name}: {blocker}"), None));
+            }
+            unfinished.extend(left_to_do(name, state, report));
+            if report.paused {
+                let remedy = format!("jedlik-admin task resume move:{name}");
+                paused.push(obstacle(name, format!("moves are paused on {name}"), Some(remedy)));
+            }
+        }
+        if self.status.flipped < self.status.partitions {
+            let left = self.status.partitions - self.status.flipped;
+            let what = format!("{left} of {} partitions have not flipped", self.status.partitions);
+            unfinished.push(Obstacle { node: None, what, remedy: None });
+        }
+        // A pause holds nothing up where there is nothing to do.
+        if stopping.is_empty() && unfinished.is_empty() {
+            return Vec::new();
+        }
+        stopping.into_iter().chain(paused).chain(unfinished).collect()
+    }
+
+    fn behind(&self, name: &str, report: &TransferReport) -> Option<Obstacle> {
+        let newest = self.newest();
+        (report.layout < newest).then(|| {
+            let what = format!("{name} still has layout {}, the newest is {newest}", report.layout);
+            let remedy = "wait some seconds; if it stays so, the others can't reach it: \
+                          `jedlik-admin doctor`";
+            obstacle(name, what, Some(remedy.into()))
+        })
+    }
+}
+
+fn obstacle(name: &str, what: String, remedy: Option<String>) -> Obstacle {
+    Obstacle { node: Some(name.into()), what, remedy }
+}
+
+fn silent(name: &str, state: Option<MemberState>, error: &ClientError) -> Obstacle {
+    let (what, remedy) = match state {
+        Some(MemberState::Leaving) => (
+            format!("{name} is leaving and does not answer ({error})"),
+            format!(
+                "start it, so that it hands on what it holds; if it is lost: `jedlik-admin cluster \
+                 remove {name}`"
+            ),
+        ),
+        Some(MemberState::Away) => {
+            (format!("{name} was stopped ({error})"), "start it again".to_owned())
+        }
+        Some(MemberState::Joining) => (
+            format!("{name}, which has no partitions, does not answer ({error})"),
+            format!("start it; if it is not wanted any more: `jedlik-admin cluster remove {name}`"),
+        ),
+        _ => (
+            format!("{name} does not answer ({error})"),
+            format!(
+                "start it; if it is lost: `jedlik-admin cluster replace {name} NEW` or `cluster remove \
+                 {name}`"
+            ),
+        ),
+    };
+    obstacle(name, what, Some(remedy))
+}
+
+/// What a member that answers has still before it.
+fn left_to_do(name: &str, state: Option<MemberState>, report: &TransferReport) -> Vec<Obstacle> {
+    let mut left = Vec::new();
+    if report.ready < report.owned {
+        left.push(format!("{name} is ready for {} of {}", report.ready, owned(report.owned)));
+    } else if report.flipped < report.owned {
+        left.push(format!(
+            "{name} is ready, and {} of {} have flipped",
+            report.flipped,
+            owned(report.owned)
+        ));
+    }
+    if report.leaving > 0 {
+        left.push(format!("{name} still serves {} under an older layout", owned(report.leaving)));
+    }
+    if report.orphaned > 0 {
+        left.push(format!(
+            "{name} still holds {} that it does not own any more",
+            owned(report.orphaned)
+        ));
+    }
+    if state == Some(MemberState::Leaving) {
+        left.push(match report.hints {
+            0 => format!("{name} is leaving and has not stopped yet"),
+            hints => format!("{name} is leaving and holds {} for others", count(hints, "hint")),
+        });
+    }
+    left.into_iter().map(|what| obstacle(name, what, None)).collect()
+}
+
+fn owned(partitions: u32) -> String {
+    count(partitions.into(), "partition")
+}

@@ -1,0 +1,29 @@
+//! `jedlik-admin node`: single nodes, what they say of themselves, and making one ready to be stopped.
+
+mod drain;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::connection::ConnectionArgs;
+use crate::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Show the counters of every node
+    Stats,
+    Drain(drain::DrainArgs),
+}
+
+pub(crate) async fn run(
+    connection: &ConnectionArgs,
+    command: NodeCommand,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        NodeCommand::Stats => stats::run(connection, output).await,
+        NodeCommand::Drain(args) => drain::run(connection, args, output).await,
+    }
+}
