@@ -12,11 +12,11 @@ use anyhow::Context;
 use jedlik_hashing::NodeId;
 use jedlik_net::authority::{Authority, Subject};
 use jedlik_net::{Connection, Credentials, Endpoint, Handler};
-use jedlik_protocol::ClusterId;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::{ClusterId, ProtocolVersion};
 
 /// Answers each frame with a short one.
 struct Answer;
@@ -137,7 +137,8 @@ async fn measure(authority: &Authority, in_flight: u64, length: Duration) -> any
 async fn main() -> anyhow::Result<()> {
     let seconds = std::env::args().nth(1).map_or(Ok(4), |argument| argument.parse())?;
     let authority = Authority::create(ClusterId(1))?;
-    let (out, back) = (question(0).encode().len(), answer(0).encode().len());
+    let version = ProtocolVersion::NEWEST;
+    let (out, back) = (question(0).encode(version).len(), answer(0).encode(version).len());
     println!("{out} bytes out, {back} bytes back");
     for in_flight in [1, 16, 64, 256] {
         measure(&authority, in_flight, Duration::from_secs(seconds)).await?;

@@ -25,11 +25,13 @@ pub enum CloseCode {
     TooManyConnections,
     /// A fault of the program on the closing side.
     Failed,
+    /// The two sides speak no version of the protocol in common; the reason lists the closing side's.
+    NoCommonVersion,
     /// From a newer version.
     Unknown(u32),
 }
 
-const KNOWN: [(u32, CloseCode); 9] = [
+const KNOWN: [(u32, CloseCode); 10] = [
     (0, CloseCode::Done),
     (1, CloseCode::WrongCluster),
     (2, CloseCode::NoIdentity),
@@ -39,6 +41,7 @@ const KNOWN: [(u32, CloseCode); 9] = [
     (6, CloseCode::BadStream),
     (7, CloseCode::TooManyConnections),
     (8, CloseCode::Failed),
+    (9, CloseCode::NoCommonVersion),
 ];
 
 impl CloseCode {

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
-use jedlik_protocol::codec::PROTOCOL;
 use quinn::ConnectionError;
 use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 
 use crate::credentials::is_about_time;
 use crate::limits::CONNECT_TIMEOUT;
+use crate::version::{Spoken, listed};
 use crate::{CloseCode, CloseReason, Identity};
 
 /// A connection that was not made. Both sides have forgotten it.
@@ -80,12 +80,17 @@ pub enum ConnectError {
         /// Who is there.
         found: NodeId,
     },
-    /// It runs another version of this program.
+    /// The builds are too far apart: upgrade the older one, through a build that both can talk to.
     #[error(
-        "the other side does not speak {}; are both of the same version?",
-        String::from_utf8_lossy(PROTOCOL)
+        "no version of the protocol in common: this side speaks {ours}, the other {}; upgrade the older of the two",
+        theirs.as_deref().unwrap_or("none of these and does not say which")
     )]
-    Protocol,
+    Protocol {
+        /// By name, the newest first.
+        ours: String,
+        /// As the other side says; `None` if it is not of a build that says it.
+        theirs: Option<String>,
+    },
     /// It knows us, and does not want us.
     #[error("the other side refused: {reason}")]
     Refused {
@@ -107,20 +112,31 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// What the transport says, in our words.
-    pub(crate) fn from_transport(error: &ConnectionError, address: SocketAddr) -> Self {
+    pub(crate) fn from_transport(
+        error: &ConnectionError,
+        address: SocketAddr,
+        spoken: Spoken,
+    ) -> Self {
         match error {
-            ConnectionError::ConnectionClosed(close) => told(close.error_code, error),
-            ConnectionError::TransportError(fault) => found(fault.code, error),
-            ConnectionError::VersionMismatch => Self::Protocol,
+            ConnectionError::ConnectionClosed(close) => told(close.error_code, error, spoken),
+            ConnectionError::TransportError(fault) => found(fault.code, error, spoken),
+            ConnectionError::VersionMismatch => Self::no_common_version(spoken, None),
             ConnectionError::TimedOut => Self::Timeout { address },
             ConnectionError::LocallyClosed => Self::Closed,
             ConnectionError::ApplicationClosed(_)
             | ConnectionError::Reset
             | ConnectionError::CidsExhausted => match CloseReason::from_transport(error) {
+                CloseReason::There { code: CloseCode::NoCommonVersion, reason } => {
+                    Self::no_common_version(spoken, Some(reason))
+                }
                 CloseReason::There { code, reason } => Self::Refused { code, reason },
                 _ => Self::Broken { reason: error.to_string() },
             },
         }
+    }
+
+    pub(crate) fn no_common_version(spoken: Spoken, theirs: Option<String>) -> Self {
+        Self::Protocol { ours: listed(spoken), theirs }
     }
 
     /// What this side's check of the other's chain found.
@@ -149,9 +165,11 @@ fn alert(code: quinn::TransportErrorCode) -> Option<AlertDescription> {
 }
 
 /// What the other side says.
-fn told(code: quinn::TransportErrorCode, error: &ConnectionError) -> ConnectError {
+fn told(code: quinn::TransportErrorCode, error: &ConnectionError, spoken: Spoken) -> ConnectError {
     match alert(code) {
-        Some(AlertDescription::NoApplicationProtocol) => ConnectError::Protocol,
+        Some(AlertDescription::NoApplicationProtocol) => {
+            ConnectError::no_common_version(spoken, None)
+        }
         Some(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
             ConnectError::AuthorityRefused
         }
@@ -162,9 +180,11 @@ fn told(code: quinn::TransportErrorCode, error: &ConnectionError) -> ConnectErro
 }
 
 /// What this side has found; the verifier has told more where it was a certificate.
-fn found(code: quinn::TransportErrorCode, error: &ConnectionError) -> ConnectError {
+fn found(code: quinn::TransportErrorCode, error: &ConnectionError, spoken: Spoken) -> ConnectError {
     match alert(code) {
-        Some(AlertDescription::NoApplicationProtocol) => ConnectError::Protocol,
+        Some(AlertDescription::NoApplicationProtocol) => {
+            ConnectError::no_common_version(spoken, None)
+        }
         _ => ConnectError::Broken { reason: error.to_string() },
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
 use quinn::RecvStream;
 use thiserror::Error;
@@ -51,6 +52,7 @@ struct Shared {
     id: u64,
     peer: Identity,
     address: SocketAddr,
+    version: ProtocolVersion,
     quic: quinn::Connection,
     outbox: Arc<Outbox>,
     /// Set by the side that closes, before it does.
@@ -58,7 +60,7 @@ struct Shared {
 }
 
 impl Connection {
-    pub(crate) fn new(quic: quinn::Connection, peer: Identity) -> Self {
+    pub(crate) fn new(quic: quinn::Connection, peer: Identity, version: ProtocolVersion) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let address = quic.remote_address();
         let shared = Shared {
@@ -66,6 +68,7 @@ impl Connection {
             peer,
             // A socket of both IP versions writes IPv4 its own way.
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
+            version,
             quic,
             outbox: Arc::default(),
             closed_here: OnceLock::new(),
@@ -91,6 +94,12 @@ impl Connection {
         self.shared.address
     }
 
+    /// What the two sides have agreed to speak: the newest version that both know.
+    #[must_use]
+    pub fn version(&self) -> ProtocolVersion {
+        self.shared.version
+    }
+
     /// Queues a frame. Never blocks; may be called from any thread. Small frames arrive in the order
     /// in which they were queued; those over [`jedlik_protocol::limits::SMALL_FRAME_BYTES`] travel apart.
     ///
@@ -98,14 +107,7 @@ impl Connection {
     /// The queue is full, the frame too long, or the connection over.
     #[expect(clippy::needless_pass_by_value, reason = "a sent frame is given away")]
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
-        self.send_encoded(frame.encode())
-    }
-
-    pub(crate) fn send_encoded<B>(&self, frame: B) -> Result<(), SendError>
-    where
-        B: AsRef<[u8]> + Send + 'static,
-    {
-        self.shared.outbox.push(frame)
+        self.shared.outbox.push(frame.encode(self.version()))
     }
 
     /// Whether it is over, or about to be: nothing more can be sent.
@@ -136,6 +138,7 @@ impl Connection {
 
     /// Runs the connection to its end. A dialing side has taken the other's first stream already.
     pub(crate) async fn run(self, first: Option<RecvStream>, handler: Arc<dyn Handler>) {
+        tracing::debug!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), "connected");
         handler.connected(&self);
         let quic = &self.shared.quic;
         let mut writers = JoinSet::new();
@@ -165,7 +168,7 @@ impl Connection {
         readers.shutdown().await;
         writers.shutdown().await;
         let why = self.ended().await;
-        tracing::debug!(peer = %self.peer(), address = %self.remote_address(), %why, "connection ended");
+        tracing::debug!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), %why, "connection ended");
         handler.closed(&self, &why);
     }
 
@@ -176,14 +179,14 @@ impl Connection {
             Err(error) => Fault::new(CloseCode::Failed, format!("a handler failed: {error}")),
         };
         let Fault { code, reason } = fault;
-        tracing::warn!(peer = %self.peer(), address = %self.remote_address(), reason, "closing a connection");
+        tracing::warn!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), reason, "closing a connection");
         self.close(code, &reason);
     }
 }
 
 impl core::fmt::Debug for Connection {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Shared { id, peer, address, .. } = &*self.shared;
-        write!(f, "connection {id} to {peer} at {address}")
+        let Shared { id, peer, address, version, .. } = &*self.shared;
+        write!(f, "connection {id} to {peer} at {address}, {version}")
     }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::codec::PROTOCOL;
+use jedlik_protocol::ProtocolVersion;
 use quinn::{EndpointConfig, Incoming, RecvStream, ServerConfig, TokioRuntime};
 use rustls::pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS, HANDSHAKES, SOCKET_BUFFER_BYTES};
 use crate::tls::{Refusal, client_config, endpoint_config, server_config};
+use crate::version::{Spoken, agreed, listed};
 use crate::{CloseCode, ConnectError, Connection, Credentials, Handler, Identity, Role};
 
 /// What QUIC calls the other side in its first packet. The identity is checked instead, see [`crate::tls`].
@@ -51,7 +52,7 @@ struct Shared {
     address: SocketAddr,
     credentials: Credentials,
     handler: Arc<dyn Handler>,
-    protocol: &'static [u8],
+    spoken: Spoken,
     connections: Mutex<Connections>,
     /// Told when the last connection has ended.
     emptied: Notify,
@@ -79,7 +80,7 @@ impl Endpoint {
         if identity.role != Role::Node {
             return Err(NetError::NotANode { identity: identity.clone() });
         }
-        Self::serve(address, credentials, handler, PROTOCOL)
+        Self::serve(address, credentials, handler, ProtocolVersion::SPOKEN)
     }
 
     /// A client, an admin, or a node that only dials. To be called within a tokio runtime.
@@ -94,7 +95,7 @@ impl Endpoint {
         let socket = bind_socket(any_v6)
             .or_else(|_| bind_socket(any_v4))
             .map_err(|source| NetError::Bind { address: any_v4, source })?;
-        Self::start(socket, (config, None), credentials, handler, PROTOCOL)
+        Self::start(socket, (config, None), credentials, handler, ProtocolVersion::SPOKEN)
             .map_err(|source| NetError::Bind { address: any_v4, source })
     }
 
@@ -103,11 +104,11 @@ impl Endpoint {
         address: SocketAddr,
         credentials: &Credentials,
         handler: Arc<dyn Handler>,
-        protocol: &'static [u8],
+        spoken: Spoken,
     ) -> Result<Self, NetError> {
-        let config = (endpoint_config(credentials), Some(server_config(credentials, protocol)));
+        let config = (endpoint_config(credentials), Some(server_config(credentials, spoken)));
         let endpoint = bind_socket(address)
-            .and_then(|socket| Self::start(socket, config, credentials, handler, protocol))
+            .and_then(|socket| Self::start(socket, config, credentials, handler, spoken))
             .map_err(|source| NetError::Bind { address, source })?;
         tokio::spawn(endpoint.clone().accept());
         Ok(endpoint)
@@ -118,7 +119,7 @@ impl Endpoint {
         (config, server): (EndpointConfig, Option<ServerConfig>),
         credentials: &Credentials,
         handler: Arc<dyn Handler>,
-        protocol: &'static [u8],
+        spoken: Spoken,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let shared = Shared {
@@ -126,7 +127,7 @@ impl Endpoint {
             address,
             credentials: credentials.clone(),
             handler,
-            protocol,
+            spoken,
             connections: Mutex::default(),
             emptied: Notify::new(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
@@ -152,11 +153,11 @@ impl Endpoint {
     ) -> Result<Connection, ConnectError> {
         let refusal = Refusal::default();
         let dialing = self.dial(address, expected, &refusal);
-        let (quic, peer, first) = match timeout(CONNECT_TIMEOUT, dialing).await {
+        let (connection, first) = match timeout(CONNECT_TIMEOUT, dialing).await {
             Ok(dialed) => dialed.map_err(|error| refusal.get().cloned().unwrap_or(error))?,
             Err(_) => return Err(ConnectError::Timeout { address }),
         };
-        self.admit(quic, peer, Some(first)).ok_or(ConnectError::Closed)
+        self.admit(connection, Some(first)).ok_or(ConnectError::Closed)
     }
 
     /// Ends all connections once the peers have taken what was sent, or after [`CLOSE_TIMEOUT`].
@@ -191,21 +192,22 @@ impl Endpoint {
         address: SocketAddr,
         expected: Option<NodeId>,
         refusal: &Refusal,
-    ) -> Result<(quinn::Connection, Identity, RecvStream), ConnectError> {
-        let Shared { quic, credentials, protocol, .. } = &*self.shared;
-        let config = client_config(credentials, protocol, expected, refusal);
+    ) -> Result<(Connection, RecvStream), ConnectError> {
+        let Shared { quic, credentials, spoken, .. } = &*self.shared;
+        let config = client_config(credentials, spoken, expected, refusal);
         let connecting =
             quic.connect_with(config, address, SERVER_NAME).map_err(|error| match error {
                 quinn::ConnectError::EndpointStopping => ConnectError::Closed,
                 other => ConnectError::BadAddress { address, reason: other.to_string() },
             })?;
-        let failed = |error| ConnectError::from_transport(&error, address);
+        let failed = |error| ConnectError::from_transport(&error, address, spoken);
         let quic = connecting.await.map_err(failed)?;
         let peer = peer_of(&quic).ok_or(ConnectError::NotANode { found: None })?;
         // This side's certificate is judged after the handshake looks done from here: the other's
         // first stream says that it was taken.
         let first = quic.accept_uni().await.map_err(failed)?;
-        Ok((quic, peer, first))
+        let version = agreed(&quic).ok_or_else(|| ConnectError::no_common_version(spoken, None))?;
+        Ok((Connection::new(quic, peer, version), first))
     }
 
     /// Takes connections until the endpoint is closed.
@@ -228,7 +230,7 @@ impl Endpoint {
         let quic = match timeout(CONNECT_TIMEOUT, handshake).await {
             Ok(Ok(quic)) => quic,
             Ok(Err(error)) => {
-                let error = ConnectError::from_transport(&error, address);
+                let error = ConnectError::from_transport(&error, address, self.shared.spoken);
                 tracing::warn!(%address, %error, "a connection was refused in its handshake");
                 return;
             }
@@ -238,18 +240,21 @@ impl Endpoint {
             }
         };
         match self.judge(&quic) {
-            Ok(peer) => {
-                self.admit(quic, peer, None);
+            Ok((peer, version)) => {
+                self.admit(Connection::new(quic, peer, version), None);
             }
             Err((code, reason)) => {
-                tracing::warn!(%address, reason, "a connection was refused");
+                tracing::warn!(%address, ?code, reason, "a connection was refused");
                 quic.close(code.number(), reason.as_bytes());
             }
         }
     }
 
-    /// Who has connected, or what TLS could not say against it.
-    fn judge(&self, quic: &quinn::Connection) -> Result<Identity, (CloseCode, String)> {
+    /// Who has connected and what it speaks, or what TLS could not say against it.
+    fn judge(
+        &self,
+        quic: &quinn::Connection,
+    ) -> Result<(Identity, ProtocolVersion), (CloseCode, String)> {
         let Some(peer) = peer_of(quic) else {
             let reason = "the certificate names no node, admin or client";
             return Err((CloseCode::NoIdentity, reason.into()));
@@ -263,17 +268,14 @@ impl Endpoint {
             let reason = format!("this node has {CONNECTIONS} connections, its limit");
             return Err((CloseCode::TooManyConnections, reason));
         }
-        Ok(peer)
+        match agreed(quic) {
+            Some(version) => Ok((peer, version)),
+            None => Err((CloseCode::NoCommonVersion, listed(self.shared.spoken))),
+        }
     }
 
     /// Starts a connection's life; `None` if the endpoint is closing.
-    fn admit(
-        &self,
-        quic: quinn::Connection,
-        peer: Identity,
-        first: Option<RecvStream>,
-    ) -> Option<Connection> {
-        let connection = Connection::new(quic, peer);
+    fn admit(&self, connection: Connection, first: Option<RecvStream>) -> Option<Connection> {
         {
             let mut connections = self.connections();
             if connections.closing {

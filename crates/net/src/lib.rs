@@ -18,6 +18,7 @@ mod peer;
 mod receive;
 mod tls;
 mod transmit;
+mod version;
 
 pub use close::{CloseCode, CloseReason};
 pub use connect::ConnectError;

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use jedlik_hashing::NodeId;
+use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
 use tokio::sync::Notify;
 
@@ -49,7 +49,11 @@ struct Shared {
 }
 
 enum Stage {
-    Connecting { queue: VecDeque<Bytes>, bytes: usize },
+    /// Frames wait as they are: how they are to be encoded is known once there is a connection.
+    Connecting {
+        queue: VecDeque<Frame>,
+        bytes: usize,
+    },
     Up(Connection),
     Down(ConnectError),
     Closed,
@@ -82,7 +86,7 @@ impl Peer {
             let mut stage = self.shared.stage();
             match &mut *stage {
                 Stage::Up(connection) => connection.clone(),
-                Stage::Connecting { queue, bytes } => return enqueue(queue, bytes, &frame),
+                Stage::Connecting { queue, bytes } => return enqueue(queue, bytes, frame),
                 Stage::Down(_) | Stage::Closed => return Err(SendError::Closed),
             }
         };
@@ -131,15 +135,15 @@ impl Drop for Peer {
     }
 }
 
-fn enqueue(queue: &mut VecDeque<Bytes>, bytes: &mut usize, frame: &Frame) -> Result<(), SendError> {
-    let encoded = Bytes::from_owner(frame.encode());
-    check_length(encoded.len())?;
-    let over = *bytes > 0 && *bytes + encoded.len() > PEER_QUEUE_BYTES;
+fn enqueue(queue: &mut VecDeque<Frame>, bytes: &mut usize, frame: Frame) -> Result<(), SendError> {
+    let length = frame.encoded_length(ProtocolVersion::NEWEST);
+    check_length(length)?;
+    let over = *bytes > 0 && *bytes + length > PEER_QUEUE_BYTES;
     if over || queue.len() >= PEER_QUEUE_FRAMES {
         return Err(SendError::Full { frames: queue.len(), bytes: *bytes });
     }
-    *bytes += encoded.len();
-    queue.push_back(encoded);
+    *bytes += length;
+    queue.push_back(frame);
     Ok(())
 }
 
@@ -199,7 +203,7 @@ impl Shared {
             Stage::Connecting { queue, .. } => {
                 for frame in queue.drain(..) {
                     // The connection's limits are wider than the queue's: only its end can refuse one.
-                    let _ = connection.send_encoded(frame);
+                    let _ = connection.send(frame);
                 }
             }
             Stage::Up(_) | Stage::Down(_) => {}

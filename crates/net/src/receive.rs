@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
+use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
@@ -13,7 +14,7 @@ use quinn::{ReadError, RecvStream};
 
 use crate::outbox::PREFIX_BYTES;
 use crate::transmit::{LARGE_STREAM, SMALL_STREAM};
-use crate::{CloseCode, Connection, Handler, Identity, may_send};
+use crate::{CloseCode, Connection, Handler, Role, may_send};
 
 /// The most pieces of packets that one read takes: some 64 KiB.
 const READ_PIECES: usize = 48;
@@ -47,6 +48,24 @@ impl From<DecodeError> for Fault {
     }
 }
 
+/// What decides how a frame is read, and whether it may be said.
+struct Sender {
+    role: Role,
+    version: ProtocolVersion,
+}
+
+impl Sender {
+    fn decode(&self, bytes: &Bytes) -> Result<Frame, Fault> {
+        let frame = Frame::decode(bytes, self.version)?;
+        if may_send(self.role, &frame) {
+            Ok(frame)
+        } else {
+            let reason = format!("the role {} may only send client requests", self.role);
+            Err(Fault::new(CloseCode::ForbiddenFrame, reason))
+        }
+    }
+}
+
 /// Reads all streams of one connection.
 pub(crate) struct Receiver {
     connection: Connection,
@@ -57,6 +76,10 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn new(connection: Connection, handler: Arc<dyn Handler>) -> Self {
         Self { connection, handler, small_seen: AtomicBool::new(false) }
+    }
+
+    fn sender(&self) -> Sender {
+        Sender { role: self.connection.peer().role, version: self.connection.version() }
     }
 
     /// Reads one stream to its end.
@@ -84,7 +107,7 @@ impl Receiver {
             waiting.reserve(pieces.arrived());
             pieces.drain(|piece| waiting.extend_from_slice(piece));
             // What came before a fault is good, and is handed on before the fault ends the connection.
-            let split = split(&mut waiting, self.connection.peer(), &mut frames);
+            let split = split(&mut waiting, &self.sender(), &mut frames);
             if !frames.is_empty() {
                 self.handler.received(&self.connection, &mut frames);
                 frames.clear();
@@ -116,14 +139,14 @@ impl Receiver {
         if pieces.arrived() > 0 || pieces.read().await? {
             return Err(Fault::new(CloseCode::BadStream, "a stream goes on after its large frame"));
         }
-        let frame = decode(&Bytes::from(body), self.connection.peer())?;
+        let frame = self.sender().decode(&Bytes::from(body))?;
         self.handler.received(&self.connection, &mut vec![frame]);
         Ok(())
     }
 }
 
 /// Takes every complete frame from the front of `waiting`.
-fn split(waiting: &mut BytesMut, peer: &Identity, frames: &mut Vec<Frame>) -> Result<(), Fault> {
+fn split(waiting: &mut BytesMut, sender: &Sender, frames: &mut Vec<Frame>) -> Result<(), Fault> {
     let mut complete = 0;
     let mut fault = None;
     while let Some(length) = prefix(&waiting[complete..]) {
@@ -140,19 +163,9 @@ fn split(waiting: &mut BytesMut, peer: &Identity, frames: &mut Vec<Frame>) -> Re
     let mut block = waiting.split_to(complete).freeze();
     while let Some(length) = prefix(&block) {
         block.advance(PREFIX_BYTES);
-        frames.push(decode(&block.split_to(length), peer)?);
+        frames.push(sender.decode(&block.split_to(length))?);
     }
     fault.map_or(Ok(()), |fault| Err(fault.into()))
-}
-
-fn decode(bytes: &Bytes, peer: &Identity) -> Result<Frame, Fault> {
-    let frame = Frame::decode(bytes)?;
-    if may_send(peer.role, &frame) {
-        Ok(frame)
-    } else {
-        let reason = format!("the role {} may only send client requests", peer.role);
-        Err(Fault::new(CloseCode::ForbiddenFrame, reason))
-    }
 }
 
 /// The length at the front of `bytes`, once it is all there.

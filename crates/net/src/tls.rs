@@ -21,6 +21,7 @@ use crate::credentials::provider;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, IDLE_TIMEOUT, KEEP_ALIVE, LARGE_STREAMS, STREAM_WINDOW_BYTES,
 };
+use crate::version::{Spoken, offers};
 use crate::{ConnectError, Credentials, Identity, Role};
 
 const CONNECTION_ID_BYTES: usize = 8;
@@ -59,13 +60,13 @@ impl ConnectionIdGenerator for RandomIds {
 }
 
 /// How a node takes connections: a certificate is mandatory.
-pub(crate) fn server_config(credentials: &Credentials, protocol: &[u8]) -> quinn::ServerConfig {
+pub(crate) fn server_config(credentials: &Credentials, spoken: Spoken) -> quinn::ServerConfig {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .expect("ring has suites for TLS 1.3")
         .with_client_cert_verifier(credentials.verifier().clone())
         .with_cert_resolver(credentials.key().clone());
-    tls.alpn_protocols = vec![protocol.to_vec()];
+    tls.alpn_protocols = offers(spoken);
     // A resumed session would not check the certificate's dates again.
     tls.send_tls13_tickets = 0;
     let crypto =
@@ -78,7 +79,7 @@ pub(crate) fn server_config(credentials: &Credentials, protocol: &[u8]) -> quinn
 /// How a node is dialed: its certificate must be of the cluster, and of `expected` if that is given.
 pub(crate) fn client_config(
     credentials: &Credentials,
-    protocol: &[u8],
+    spoken: Spoken,
     expected: Option<NodeId>,
     refusal: &Refusal,
 ) -> quinn::ClientConfig {
@@ -95,7 +96,7 @@ pub(crate) fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(credentials.key().clone());
-    tls.alpn_protocols = vec![protocol.to_vec()];
+    tls.alpn_protocols = offers(spoken);
     tls.resumption = Resumption::disabled();
     let crypto =
         QuicClientConfig::try_from(tls).expect("ring has the suite of QUIC's first packets");

@@ -1,17 +1,25 @@
 //! The one place where bytes become values: validated, within limits, without copying what is large.
+//!
+//! Only frames differ from one version of the protocol to another. What they carry in encoded form, such
+//! as records and clocks, is compared byte by byte between nodes, so it looks the same in all of them.
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
+
+mod length;
+mod seal;
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use jedlik_vclock::VectorClock;
-use rkyv::api::high::HighSerializer;
+use rkyv::api::high::{HighSerializer, to_bytes_in};
 use rkyv::rancor::{Error, Strategy};
 use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
+use self::length::Length;
+use self::seal::{SEAL_BYTES, seal, unseal};
 use crate::blob::Buffer;
 use crate::bucket::BucketProps;
 use crate::client::{ClientRequest, ClientResponse};
@@ -19,11 +27,12 @@ use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, Staging};
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
-use crate::{Blob, Layout, LayoutId, LayoutVersion, Record, check};
+use crate::{Blob, Layout, LayoutId, LayoutVersion, ProtocolVersion, Record, check};
 
-/// The protocol's version, as the TLS handshake names it (ALPN); to be raised when the layout of
-/// [`Frame`] changes, since it says nothing of it itself.
-pub const PROTOCOL: &[u8] = b"jedlik/3";
+/// The oldest version of the protocol that this build speaks.
+pub const PROTOCOL_MIN: u16 = ProtocolVersion::OLDEST.number();
+/// The newest.
+pub const PROTOCOL_MAX: u16 = ProtocolVersion::NEWEST.number();
 
 /// Everything that crosses a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -71,20 +80,47 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// The frame's bytes, without a length prefix.
+    /// The frame's bytes for a connection of that version, without a length prefix.
     #[must_use]
-    pub fn encode(&self) -> AlignedVec {
-        to_bytes(self)
+    pub fn encode(&self, version: ProtocolVersion) -> AlignedVec {
+        let mut bytes = to_bytes(self);
+        match version {
+            ProtocolVersion::V3 => {}
+            ProtocolVersion::V4 => seal(&mut bytes),
+        }
+        bytes
     }
 
-    /// Reads a frame that a peer sent. Keys, values and records are slices of `bytes`, not copies.
+    /// How many bytes [`Self::encode`] gives, for less than they cost.
+    #[must_use]
+    pub fn encoded_length(&self, version: ProtocolVersion) -> usize {
+        let length = to_bytes_in::<_, Error>(self, Length::default()).expect("counting can't fail");
+        match version {
+            ProtocolVersion::V3 => length.bytes,
+            ProtocolVersion::V4 => length.bytes + SEAL_BYTES,
+        }
+    }
+
+    /// Reads a frame that a peer sent over a connection of that version. Keys, values and records are
+    /// slices of `bytes`, not copies.
     ///
     /// # Errors
-    /// The bytes are too many or not a frame, or what they say is outside the limits.
-    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+    /// The bytes are too many or not a frame of that version, or what they say is outside the limits.
+    pub fn decode(bytes: &Bytes, version: ProtocolVersion) -> Result<Self, DecodeError> {
         if bytes.len() > FRAME_LIMIT_BYTES {
             return Err(DecodeError::TooLong { length: bytes.len(), limit: FRAME_LIMIT_BYTES });
         }
+        match version {
+            ProtocolVersion::V3 => Self::decode_plain(bytes),
+            ProtocolVersion::V4 => {
+                let sealed =
+                    unseal(bytes).ok_or(DecodeError::Malformed { what: "sealed frame" })?;
+                Self::decode_plain(&sealed)
+            }
+        }
+    }
+
+    fn decode_plain(bytes: &Bytes) -> Result<Self, DecodeError> {
         let malformed = |_: Error| DecodeError::Malformed { what: "frame" };
         let archived = rkyv::access::<ArchivedFrame, Error>(bytes).map_err(malformed)?;
         let frame: Self = from_archived(archived, bytes).map_err(malformed)?;
@@ -179,3 +215,6 @@ where
     let archived = rkyv::access::<T::Archived, Error>(bytes).expect("it is laid out as a T is");
     from_archived(archived, bytes).expect("it is laid out as a T is")
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ pub mod peer;
 mod quorum;
 mod record;
 mod time;
+mod version;
 
 pub use blob::Blob;
 pub use context::Context;
@@ -33,3 +34,4 @@ pub use partitions::PartitionSet;
 pub use quorum::Quorum;
 pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};
 pub use time::Now;
+pub use version::ProtocolVersion;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::ClusterId;
-use jedlik_protocol::codec::{Frame, PROTOCOL};
+use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
 use jedlik_protocol::peer::PeerResponse;
-use quinn::crypto::rustls::QuicClientConfig;
+use jedlik_protocol::{ClusterId, ProtocolVersion};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::version::TLS13;
 use tokio::sync::mpsc;
 
@@ -19,6 +19,7 @@ use super::{Endpoint, NetError};
 use crate::authority::{Authority, IssuedCertificate, Subject};
 use crate::credentials::provider;
 use crate::limits::{SEND_QUEUE_FRAMES, STREAM_WINDOW_BYTES};
+use crate::version::{Spoken, listed, offers};
 use crate::{
     CloseCode, CloseReason, ConnectError, Connection, Credentials, Handler, Role, SendError,
 };
@@ -70,13 +71,13 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn bind(address: SocketAddr, credentials: &Credentials) -> Self {
-        Self::serve(address, credentials, PROTOCOL)
+        Self::speaking(ProtocolVersion::SPOKEN, address, credentials)
     }
 
-    fn serve(address: SocketAddr, credentials: &Credentials, protocol: &'static [u8]) -> Self {
+    pub(crate) fn speaking(spoken: Spoken, address: SocketAddr, credentials: &Credentials) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let handler = Arc::new(Recorder(sender));
-        Self { endpoint: Endpoint::serve(address, credentials, handler, protocol).unwrap(), events }
+        Self { endpoint: Endpoint::serve(address, credentials, handler, spoken).unwrap(), events }
     }
 
     fn client(credentials: &Credentials) -> Self {
@@ -330,14 +331,77 @@ async fn those_who_may_not_connect_are_told_why() {
     }
 }
 
+pub(crate) const OLD: Spoken = &[ProtocolVersion::V3];
+pub(crate) const BOTH: Spoken = &[ProtocolVersion::V4, ProtocolVersion::V3];
+const NEW: Spoken = &[ProtocolVersion::V4];
+
 #[tokio::test]
-async fn another_version_of_the_protocol_is_told_apart() {
+async fn two_ends_speak_the_newest_version_that_both_know() {
     let keys = Keys::new();
-    let server = End::serve(LOOPBACK, &keys.node(1), b"jedlik/0");
+    for (theirs, ours, version) in [
+        (OLD, OLD, ProtocolVersion::V3),
+        (OLD, BOTH, ProtocolVersion::V3),
+        (BOTH, OLD, ProtocolVersion::V3),
+        (BOTH, BOTH, ProtocolVersion::V4),
+        (BOTH, NEW, ProtocolVersion::V4),
+        (NEW, BOTH, ProtocolVersion::V4),
+    ] {
+        let mut server = End::speaking(theirs, LOOPBACK, &keys.node(1));
+        let mut client = End::speaking(ours, LOOPBACK, &keys.node(2));
+        let there = client.endpoint.connect(server.endpoint.local_addr(), None).await.unwrap();
+        let back = server.connected().await;
+        assert_eq!((there.version(), back.version()), (version, version));
+        assert!(format!("{there:?}").ends_with(version.name()), "{there:?}");
+        for length in [0, 1000, SMALL_FRAME_BYTES + 1] {
+            let frame = message(7, length);
+            there.send(frame.clone()).unwrap();
+            assert!(server.frame().await == frame, "{length} bytes there in {version}");
+            back.send(frame.clone()).unwrap();
+            assert!(client.frame().await == frame, "{length} bytes back in {version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ends_without_a_version_in_common_part_and_the_one_that_dials_names_those_of_both() {
+    let keys = Keys::new();
+    for (theirs, ours) in [(OLD, NEW), (NEW, OLD)] {
+        let mut server = End::speaking(theirs, LOOPBACK, &keys.node(1));
+        let mut client = End::speaking(ours, LOOPBACK, &keys.node(2));
+        let address = server.endpoint.local_addr();
+        let error = client.endpoint.connect(address, None).await.unwrap_err();
+        let (ours, theirs) = (listed(ours), listed(theirs));
+        assert!(error.to_string().contains(&format!("{ours}, the other {theirs};")), "{error}");
+        assert_eq!(error, ConnectError::Protocol { ours, theirs: Some(theirs) });
+        assert!(server.events.try_recv().is_err() && client.events.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn another_protocol_altogether_is_told_apart() {
+    let keys = Keys::new();
+    let crypto = QuicServerConfig::try_from(foreign(&keys.node(1))).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let server = quinn::Endpoint::server(config, LOOPBACK).unwrap();
     let client = End::client(&keys.node(2));
-    let error = client.endpoint.connect(server.endpoint.local_addr(), None).await.unwrap_err();
-    assert_eq!(error, ConnectError::Protocol);
-    assert!(error.to_string().contains(&*String::from_utf8_lossy(PROTOCOL)), "{error}");
+    let address = server.local_addr().unwrap();
+    let (accepted, error) = tokio::join!(async { server.accept().await.unwrap().await }, async {
+        client.endpoint.connect(address, None).await.unwrap_err()
+    });
+    assert!(accepted.is_err());
+    let ours = listed(ProtocolVersion::SPOKEN);
+    assert_eq!(error, ConnectError::Protocol { ours, theirs: None });
+}
+
+/// How a node that speaks something else takes connections.
+fn foreign(credentials: &Credentials) -> rustls::ServerConfig {
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_client_cert_verifier(credentials.verifier().clone())
+        .with_cert_resolver(credentials.key().clone());
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    tls
 }
 
 #[tokio::test]
@@ -398,7 +462,7 @@ impl Raw {
             .unwrap()
             .with_root_certificates(keys.node(9).roots().clone())
             .with_client_cert_resolver(own.key().clone());
-        tls.alpn_protocols = vec![PROTOCOL.to_vec()];
+        tls.alpn_protocols = offers(ProtocolVersion::SPOKEN);
         let crypto = QuicClientConfig::try_from(tls).unwrap();
         let config = quinn::ClientConfig::new(Arc::new(crypto));
         let endpoint = quinn::Endpoint::client(LOOPBACK).unwrap();
@@ -446,7 +510,7 @@ fn stream(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn prefixed(frame: &Frame) -> Vec<u8> {
-    let bytes = frame.encode();
+    let bytes = frame.encode(ProtocolVersion::NEWEST);
     [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes.as_slice()].concat()
 }
 

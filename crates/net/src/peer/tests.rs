@@ -6,7 +6,7 @@ use std::time::Duration;
 use jedlik_hashing::NodeId;
 
 use super::{Backoff, Peer, PeerState};
-use crate::endpoint::tests::{End, Keys, probe};
+use crate::endpoint::tests::{BOTH, End, Keys, OLD, probe};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, PEER_QUEUE_FRAMES};
 use crate::{CloseReason, ConnectError, Credentials, SendError};
 
@@ -37,6 +37,19 @@ async fn what_is_sent_while_connecting_arrives_first_and_in_order() {
     (100..200).for_each(|nonce| peer.send(probe(nonce)).unwrap());
     for nonce in 0..200 {
         assert_eq!(server.frame().await, probe(nonce));
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_connection_is_sent_in_the_version_that_is_then_agreed() {
+    let keys = Keys::new();
+    for (theirs, ours) in [(OLD, BOTH), (BOTH, OLD), (BOTH, BOTH)] {
+        let mut server = End::speaking(theirs, LOOPBACK, &keys.node(1));
+        let client = End::speaking(ours, LOOPBACK, &keys.node(2));
+        let peer = Peer::new(&client.endpoint, server.endpoint.local_addr(), Some(NodeId(1)));
+        peer.send(probe(1)).unwrap();
+        assert_eq!(peer.state(), PeerState::Connecting);
+        assert_eq!(server.frame().await, probe(1));
     }
 }
 

@@ -1,26 +1,22 @@
 //! Frames out of bytes, however these are cut.
 
 use bytes::BytesMut;
-use jedlik_hashing::NodeId;
-use jedlik_protocol::ClusterId;
+use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::gossip::Gossip;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-use super::split;
-use crate::{CloseCode, Identity, Role};
+use super::{Sender, split};
+use crate::{CloseCode, Role};
 
-fn node() -> Identity {
-    let (cluster, node) = (ClusterId(1), Some(NodeId(1)));
-    Identity { cluster, role: Role::Node, name: "n1".into(), node }
-}
+const NODE: Sender = Sender { role: Role::Node, version: ProtocolVersion::NEWEST };
 
 fn written(nonces: &[u64]) -> (Vec<Frame>, Vec<u8>) {
     let frames: Vec<Frame> =
         nonces.iter().map(|nonce| Frame::Gossip(Gossip::Probe { nonce: *nonce })).collect();
     let mut bytes = Vec::new();
     for frame in &frames {
-        let encoded = frame.encode();
+        let encoded = frame.encode(NODE.version);
         bytes.extend_from_slice(&u32::try_from(encoded.len()).unwrap().to_le_bytes());
         bytes.extend_from_slice(&encoded);
     }
@@ -37,7 +33,7 @@ proptest! {
         let (mut waiting, mut taken) = (BytesMut::new(), Vec::new());
         for piece in bytes.chunks(cut) {
             waiting.extend_from_slice(piece);
-            split(&mut waiting, &node(), &mut taken).unwrap();
+            split(&mut waiting, &NODE, &mut taken).unwrap();
         }
         prop_assert_eq!(taken, frames);
         prop_assert!(waiting.is_empty());
@@ -47,7 +43,7 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut waiting = BytesMut::from(bytes.as_slice());
         // Whether they happen to be frames is not the point.
-        let _ = split(&mut waiting, &node(), &mut Vec::new());
+        let _ = split(&mut waiting, &NODE, &mut Vec::new());
     }
 }
 
@@ -56,7 +52,7 @@ fn a_frame_before_a_fault_is_taken() {
     let (frames, mut bytes) = written(&[1, 2]);
     bytes.extend_from_slice(&[0xFF; 4]);
     let (mut waiting, mut taken) = (BytesMut::from(bytes.as_slice()), Vec::new());
-    let fault = split(&mut waiting, &node(), &mut taken).unwrap_err();
+    let fault = split(&mut waiting, &NODE, &mut taken).unwrap_err();
     assert_eq!(fault.code, CloseCode::FrameTooLong);
     assert_eq!(taken, frames);
 }

@@ -216,8 +216,8 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (bucket("", 3), EMPTY_BUCKET),
         (bucket("bucket", 0), malformed("bucket entry")),
     ] {
-        let bytes = Bytes::from(frame.encode().into_vec());
-        assert_eq!(Frame::decode(&bytes), Err(expected), "{frame:?}");
+        let bytes = Bytes::from(frame.encode(ProtocolVersion::NEWEST).into_vec());
+        assert_eq!(Frame::decode(&bytes, ProtocolVersion::NEWEST), Err(expected), "{frame:?}");
     }
 }
 
@@ -243,8 +243,8 @@ fn the_same_frames_pass_when_they_say_what_may_be_said() {
         offer(1),
         bucket("bucket", 3),
     ] {
-        let bytes = Bytes::from(frame.encode().into_vec());
-        assert_eq!(Frame::decode(&bytes), Ok(frame));
+        let bytes = Bytes::from(frame.encode(ProtocolVersion::NEWEST).into_vec());
+        assert_eq!(Frame::decode(&bytes, ProtocolVersion::NEWEST), Ok(frame));
     }
 }
 

@@ -4,14 +4,19 @@
 
 use bytes::Bytes;
 use jedlik_protocol::codec::Frame;
-use jedlik_protocol::{Blob, ClusterId, Context, EncodedRecord, Key};
+use jedlik_protocol::{Blob, ClusterId, Context, EncodedRecord, Key, ProtocolVersion};
 
-/// A frame that is accepted must mean the same when it is sent on.
+const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::V3, ProtocolVersion::V4];
+
+/// A frame that is accepted must mean the same when it is sent on, in whatever version.
 pub(crate) fn frame(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
-    if let Ok(frame) = Frame::decode(&bytes) {
-        let again = Bytes::from(frame.encode().into_vec());
-        assert_eq!(Frame::decode(&again), Ok(frame));
+    for from in VERSIONS {
+        let Ok(frame) = Frame::decode(&bytes, from) else { continue };
+        for to in VERSIONS {
+            let again = Bytes::from(frame.encode(to).into_vec());
+            assert_eq!(Frame::decode(&again, to).as_ref(), Ok(&frame));
+        }
     }
 }
 

@@ -1,0 +1,39 @@
+//! What version 4 of the protocol puts behind a frame's bytes: the version, and a checksum.
+//!
+//! Invariant: no reader of version 3 takes a sealed frame for one of its own. It looks for a frame's kind
+//! in as many last bytes as the seal has, and finds there what is no kind.
+
+use bytes::Bytes;
+use rkyv::util::AlignedVec;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::ArchivedFrame;
+use crate::ProtocolVersion;
+
+const VERSION_BYTES: usize = size_of::<u16>();
+const CHECKSUM_BYTES: usize = size_of::<u64>();
+/// What is added to a frame: filling, version, checksum.
+pub(super) const SEAL_BYTES: usize = size_of::<ArchivedFrame>();
+const FILLING: [u8; SEAL_BYTES - VERSION_BYTES - CHECKSUM_BYTES] =
+    [NO_KIND; SEAL_BYTES - VERSION_BYTES - CHECKSUM_BYTES];
+/// Above the number of every kind of frame.
+const NO_KIND: u8 = 0xFF;
+
+/// Seals a frame's bytes.
+pub(super) fn seal(bytes: &mut AlignedVec) {
+    bytes.reserve(SEAL_BYTES);
+    bytes.extend_from_slice(&FILLING);
+    bytes.extend_from_slice(&ProtocolVersion::V4.number().to_le_bytes());
+    let checksum = xxh3_64(bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// The frame's bytes, if the seal is whole.
+pub(super) fn unseal(bytes: &Bytes) -> Option<Bytes> {
+    let frame = bytes.len().checked_sub(SEAL_BYTES)?;
+    let (sealed, checksum) = bytes.split_last_chunk()?;
+    let (_, version) = sealed.split_last_chunk()?;
+    let whole = u16::from_le_bytes(*version) == ProtocolVersion::V4.number()
+        && u64::from_le_bytes(*checksum) == xxh3_64(sealed);
+    whole.then(|| bytes.slice(..frame))
+}

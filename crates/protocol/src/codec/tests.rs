@@ -1,0 +1,1 @@
+//! Frames in every version of the protocol.
