@@ -6,7 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
+use jedlik_hashing::{
+    NodeId, Partition, PartitionCount, Position, RingNode, plan_first, plan_next,
+};
 use jedlik_membership::{Membership, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
@@ -14,7 +16,7 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
-    Blob, ClusterId, EncodedRecord, Incarnation, Key, Layout, LayoutId, Now, PartitionSet,
+    Blob, ClusterId, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId, Now, PartitionSet,
     PlacedKey, PlacedLayout, Quorum, StoredRecord,
 };
 use jedlik_vclock::{Content, WriteId};
@@ -83,7 +85,13 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(count: u64, buckets: &[(&str, BucketProps)]) -> Self {
-        let membership = (1..=count).map(|id| membership(NodeId(id), count, buckets)).collect();
+        Self::with_ring(count, count, buckets)
+    }
+
+    /// So many nodes, of which the first `placed` are in the layout.
+    pub(super) fn with_ring(count: u64, placed: u64, buckets: &[(&str, BucketProps)]) -> Self {
+        let membership = |id| membership(NodeId(id), (count, placed), buckets);
+        let membership = (1..=count).map(membership).collect();
         let mut cluster = Self {
             nodes: Vec::new(),
             now: Now { mono_us: 0, wall_ms: 1_000_000 },
@@ -180,6 +188,83 @@ impl Cluster {
             self.queue.push_back((me, Input::View(view)));
         }
         self.deliver();
+    }
+
+    /// Makes the next layout of these nodes; those in `gone` are gone, by force if they are down. `known_to`
+    /// learn of it, the others by and by.
+    pub(super) fn commit(&mut self, nodes: &[u64], gone: &[u64], known_to: &[NodeId]) {
+        let view = self.view(known_to[0]);
+        let present = view.layout().expect("a layout");
+        let nodes = nodes.iter().copied().map(ring_node).collect();
+        let ring = plan_next(&present.ring, nodes, 3).expect("a ring");
+        let gone = gone.iter().map(|node| {
+            let node = NodeId(*node);
+            Gone { node, forced: self.down.contains(&node) }
+        });
+        let parent = view.layout_id();
+        let layout = Layout { version: parent.version + 1, parent, ring, gone: gone.collect() };
+        let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+        for node in known_to {
+            let news = Delta { layouts: [placed.clone()].into(), ..Delta::default() };
+            self.tell(*node, known_to[0], news);
+        }
+        self.deliver();
+    }
+
+    /// Gives a node's membership news, and its replica the view that follows.
+    fn tell(&mut self, node: NodeId, from: NodeId, news: Delta) {
+        let from = if from == node { NodeId(node.0 % self.nodes.len() as u64 + 1) } else { from };
+        let membership = &mut self.membership[node.0 as usize - 1];
+        membership.handle_gossip(self.now, from, Gossip::Close(news));
+        while membership.poll_output().is_some() {}
+        let view = self.view(node);
+        self.queue.push_back((node, Input::View(view)));
+    }
+
+    /// Everyone who is up learns all that the others who are up know.
+    pub(super) fn gossip(&mut self) {
+        self.advance(60);
+        let nodes: Vec<NodeId> = (1..=self.nodes.len() as u64).map(NodeId).collect();
+        let up: Vec<NodeId> = nodes.into_iter().filter(|node| !self.down.contains(node)).collect();
+        for node in &up {
+            let membership = &mut self.membership[node.0 as usize - 1];
+            membership.handle_timeout(self.now);
+            // What they ask one another here is not carried: everyone who is up counts as answering.
+            for other in up.iter().filter(|other| *other != node) {
+                membership.handle_outcome(self.now, *other, true);
+            }
+            while membership.poll_output().is_some() {}
+        }
+        for from in &up {
+            let view = self.view(*from);
+            let members = view.members().cloned().collect();
+            let layouts = view.layouts().iter().map(|known| known.placed()).collect();
+            let news = Delta { members, layouts, ..Delta::default() };
+            for to in up.iter().filter(|to| *to != from) {
+                self.tell(*to, *from, news.clone());
+            }
+        }
+        self.deliver();
+    }
+
+    /// Lets time pass until nothing moves any more.
+    pub(super) fn settle(&mut self) {
+        let is_settled = |cluster: &Self, node: &NodeId| {
+            let report = cluster.nodes[node.0 as usize - 1].replica.transfer_report();
+            let view = cluster.view(*node);
+            report.leaving + report.orphaned == 0 && view.flipped() == view.partitions().get()
+        };
+        for _ in 0..400 {
+            self.gossip();
+            self.run_for(500);
+            let nodes: Vec<NodeId> = (1..=self.nodes.len() as u64).map(NodeId).collect();
+            let mut up = nodes.iter().filter(|node| !self.down.contains(node));
+            if up.all(|node| is_settled(self, node)) {
+                return;
+            }
+        }
+        let reports = self.nodes.iter().map(|node| node.replica.transfer_report());
+        panic!("something still moves after 200 s: {:#?}", reports.collect::<Vec<_>>());
     }
 
     /// Starts a node anew on its disk, in another life.
@@ -534,10 +619,17 @@ fn member(id: u64) -> MemberRecord {
     }
 }
 
-fn membership(me: NodeId, count: u64, buckets: &[(&str, BucketProps)]) -> Membership {
-    let ring_node = |id| RingNode { node: NodeId(id), zone: format!("z{id}"), weight: 1 };
+fn ring_node(id: u64) -> RingNode {
+    RingNode { node: NodeId(id), zone: format!("z{id}"), weight: 1 }
+}
+
+fn membership(
+    me: NodeId,
+    (count, placed): (u64, u64),
+    buckets: &[(&str, BucketProps)],
+) -> Membership {
     let partitions = PartitionCount::new(16).expect("a power of two");
-    let ring = plan_first((1..=count).map(ring_node).collect(), partitions, 3).expect("a ring");
+    let ring = plan_first((1..=placed).map(ring_node).collect(), partitions, 3).expect("a ring");
     let entry = |(name, props): &(&str, BucketProps)| BucketEntry {
         name: Blob::from(*name),
         version: 1,

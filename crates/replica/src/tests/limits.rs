@@ -8,7 +8,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequ
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, Quorum};
+use jedlik_protocol::{Blob, LayoutId, Quorum};
 
 use super::cluster::{Cluster, after, blind, get_request};
 use crate::{Counter, Input, Output};
@@ -93,7 +93,9 @@ fn a_record_past_its_limit_is_refused() {
 #[test]
 fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits() {
     let mut cluster = Cluster::new(3, &[]);
-    for (layout, code) in [(0, ErrorCode::StaleLayout), (2, ErrorCode::NotReady)] {
+    let newer = LayoutId { version: 2, digest: 0 };
+    let cases = [(LayoutId::default(), ErrorCode::StaleLayout), (newer, ErrorCode::UnknownLayout)];
+    for (layout, code) in cases {
         let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
@@ -117,7 +119,8 @@ fn a_forwarded_put_is_coordinated_where_it_arrives_and_never_forwarded_again() {
     let replica = &mut cluster.node(fallback).replica;
     replica.handle(now, Input::PeerLost { node: N1 });
     let request = PeerRequest::Forward(ClientRequest::Put(blind("alice", "tea")));
-    replica.handle(now, Input::Peer { from: N1, reply: 9, layout: 1, heard: 0, request });
+    let layout = LayoutId::default();
+    replica.handle(now, Input::Peer { from: N1, reply: 9, layout, heard: 0, request });
     let refused = core::iter::from_fn(|| replica.poll_output()).any(|output| {
         matches!(output, Output::AnswerPeer { response: PeerResponse::Refused(failure), .. }
             if failure.code == ErrorCode::TooOld)

@@ -6,6 +6,7 @@ mod faults;
 mod histories;
 mod limits;
 mod messages;
+mod moving;
 mod pacing;
 mod passing;
 mod reaping;

@@ -237,7 +237,8 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
         durability: Durability::Synced,
     };
     let replica = &mut cluster.node(N2).replica;
-    replica.handle(now, Input::Peer { from: N1, reply: 9, layout: 1, heard, request });
+    let layout = replica.layout();
+    replica.handle(now, Input::Peer { from: N1, reply: 9, layout, heard, request });
     let (mut tickets, mut held) = (Vec::new(), Vec::new());
     while let Some(output) = replica.poll_output() {
         match output {

@@ -1,0 +1,238 @@
+//! Partitions move to new owners while clients go on, and from nodes that go.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Quorum;
+use jedlik_protocol::admin::{BackgroundChange, WorkKind};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
+use jedlik_protocol::error::ErrorCode;
+
+use super::cluster::{Cluster, blind, get_request};
+
+const N1: NodeId = NodeId(1);
+const N2: NodeId = NodeId(2);
+const N3: NodeId = NodeId(3);
+const KEYS: usize = 40;
+
+fn everyone(count: u64) -> Vec<NodeId> {
+    (1..=count).map(NodeId).collect()
+}
+
+fn hold_moves_up(cluster: &mut Cluster, paused: bool) {
+    let change = BackgroundChange {
+        work: Some(WorkKind::Transfer),
+        paused: Some(paused),
+        limit_per_s: None,
+        slowdown_percent: None,
+    };
+    for node in 1..=cluster.nodes.len() as u64 {
+        cluster.set_background(NodeId(node), change);
+    }
+}
+
+fn fill(cluster: &mut Cluster) {
+    for number in 0..KEYS {
+        cluster.put(N1, blind(&format!("k{number}"), "v")).expect("a put");
+    }
+}
+
+/// Every key is on its three owners' disks, on nobody else's, and found.
+fn assert_in_place(cluster: &mut Cluster) {
+    let asked = (1..=cluster.nodes.len() as u64)
+        .map(NodeId)
+        .find(|node| !cluster.down.contains(node))
+        .expect("one is up");
+    let layout_of = cluster.view(asked);
+    for number in 0..KEYS {
+        let name = format!("k{number}");
+        let list = layout_of.preference_list(cluster.placed(&name).partition);
+        let owners: BTreeSet<NodeId> = list.iter().take(3).copied().collect();
+        for node in 1..=cluster.nodes.len() as u64 {
+            let node = NodeId(node);
+            if !cluster.down.contains(&node) {
+                let holds = cluster.held(node, &name).is_some();
+                assert_eq!(holds, owners.contains(&node), "{name} at {node}");
+            }
+        }
+        assert_eq!(cluster.values(asked, &name, 2), ["v"], "{name}");
+    }
+}
+
+#[test]
+fn data_moves_to_new_nodes_and_back_and_leaves_nothing_behind() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    cluster.commit(&[1, 2, 3, 4, 5, 6], &[], &everyone(6));
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    cluster.commit(&[2, 4, 6], &[1, 3, 5], &everyone(6));
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    let left = cluster.node(N1).replica.transfer_report();
+    assert_eq!((left.owned, left.leaving, left.orphaned, left.load.records), (0, 0, 0, 0));
+}
+
+#[test]
+fn while_a_partition_moves_a_put_needs_its_quorum_among_old_and_new_owners() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    hold_moves_up(&mut cluster, true);
+    cluster.commit(&[4, 5, 6], &[1, 2, 3], &everyone(6));
+    let put = |cluster: &mut Cluster, node, pw| {
+        let strict = PutRequest { pw: Quorum::Count(pw), ..blind("alice", "tea") };
+        cluster.request(node, ClientRequest::Put(strict))
+    };
+    assert!(matches!(put(&mut cluster, N1, 2), ClientResponse::Put(_)));
+    let held = everyone(6).into_iter().filter(|node| cluster.held(*node, "alice").is_some());
+    assert_eq!(held.count(), 6, "all owners of both sets were written to");
+    for side in [[NodeId(5), NodeId(6)], [N2, N3]] {
+        side.into_iter().for_each(|node| cluster.notice_down(node));
+        for node in [N1, NodeId(4)] {
+            let answer = put(&mut cluster, node, 2);
+            assert!(matches!(answer, ClientResponse::Failed(_)), "{answer:?} without {side:?}");
+        }
+        side.into_iter().for_each(|node| cluster.notice_up(node));
+        cluster.run_for(30_000);
+    }
+    assert!(matches!(put(&mut cluster, N1, 2), ClientResponse::Put(_)));
+}
+
+#[test]
+fn a_get_finds_what_only_old_owners_hold_until_the_partition_has_flipped() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    hold_moves_up(&mut cluster, true);
+    cluster.commit(&[4, 5, 6], &[1, 2, 3], &everyone(6));
+    for number in 0..KEYS {
+        let node = NodeId(number as u64 % 6 + 1);
+        assert_eq!(cluster.values(node, &format!("k{number}"), 2), ["v"]);
+    }
+    hold_moves_up(&mut cluster, false);
+    cluster.settle();
+    assert_in_place(&mut cluster);
+}
+
+#[test]
+fn a_request_that_meets_a_newer_layout_goes_on_under_it_and_does_not_fail() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    cluster.commit(&[4, 5, 6], &[1, 2, 3], &everyone(6)[1..]);
+    let put = cluster.ask(N1, ClientRequest::Put(blind("alice", "tea")));
+    let get = cluster.ask(N1, ClientRequest::Get(get_request("k7")));
+    cluster.deliver();
+    assert!(cluster.answers.is_empty(), "everyone else refuses what is under the older layout");
+    assert!(cluster.behind.iter().any(|(_, with)| *with == N1), "{:?}", cluster.behind);
+    cluster.gossip();
+    for reply in [put, get] {
+        let answer = cluster.answers.remove(&reply);
+        assert!(
+            matches!(answer, Some(ClientResponse::Put(_) | ClientResponse::Got(_))),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn a_request_under_a_layout_that_others_do_not_know_yet_waits_for_them() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    cluster.commit(&[4, 5, 6], &[1, 2, 3], &[N1]);
+    let get = cluster.ask(N1, ClientRequest::Get(get_request("k7")));
+    cluster.advance(30);
+    assert!(cluster.answers.is_empty());
+    cluster.gossip();
+    cluster.advance(30);
+    let answer = cluster.answers.remove(&get);
+    assert!(matches!(answer, Some(ClientResponse::Got(_))), "{answer:?}");
+}
+
+#[test]
+fn nothing_is_dropped_while_a_member_does_not_know_the_layout() {
+    let mut cluster = Cluster::with_ring(7, 3, &[]);
+    fill(&mut cluster);
+    cluster.notice_down(NodeId(7));
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..40 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.view(N1).flipped(), 16, "the new owners have all of it");
+    assert_eq!(cluster.node(N1).disk.len(), KEYS, "and who has gone may still come and ask");
+    let report = cluster.node(N1).replica.transfer_report();
+    assert!(report.blockers.iter().any(|why| why.contains("does not know")), "{report:?}");
+    cluster.notice_up(NodeId(7));
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    assert_eq!(cluster.node(N1).disk.len(), 0);
+}
+
+#[test]
+fn a_dead_node_is_replaced_and_hints_for_it_go_to_the_present_owners() {
+    let mut cluster = Cluster::with_ring(5, 4, &[]);
+    fill(&mut cluster);
+    cluster.notice_down(N3);
+    for number in 0..KEYS {
+        let put = PutRequest { pw: Quorum::Default, ..blind(&format!("k{number}"), "v") };
+        cluster.put(N1, put).expect("a put");
+    }
+    cluster.put(N1, blind("late", "tea")).expect("a put");
+    cluster.commit(&[1, 2, 4, 5], &[3], &[N1, N2, NodeId(4), NodeId(5)]);
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    cluster.run_for(20_000);
+    let hints: usize = cluster.nodes.iter().map(|node| node.hints.len()).sum();
+    assert_eq!(hints, 0, "nobody waits for a node that was removed");
+    assert_eq!(cluster.values(NodeId(5), "late", 3), ["tea"]);
+}
+
+#[test]
+fn a_move_goes_on_after_the_new_owner_was_started_anew() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    let slow = BackgroundChange {
+        work: None,
+        paused: None,
+        limit_per_s: Some(20),
+        slowdown_percent: None,
+    };
+    for node in everyone(6) {
+        cluster.set_background(node, slow);
+    }
+    cluster.commit(&[4, 5, 6], &[1, 2, 3], &everyone(6));
+    for life in 2..5 {
+        cluster.gossip();
+        cluster.run_for(700);
+        cluster.restart(NodeId(4), life);
+        cluster.restart(N2, life);
+        assert_eq!(cluster.values(NodeId(4), "k3", 2), ["v"]);
+    }
+    cluster.settle();
+    assert_in_place(&mut cluster);
+}
+
+#[test]
+fn a_layout_on_top_of_one_that_still_moves_loses_nothing() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    hold_moves_up(&mut cluster, true);
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    cluster.put(N1, blind("between", "tea")).expect("a put");
+    cluster.commit(&[1, 5, 6], &[], &everyone(6));
+    assert_eq!(cluster.view(N1).layouts().len(), 3);
+    assert_eq!(cluster.values(NodeId(6), "between", 2), ["tea"]);
+    hold_moves_up(&mut cluster, false);
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    assert_eq!(cluster.values(NodeId(6), "between", 3), ["tea"]);
+    assert_eq!(cluster.view(N1).layouts().len(), 1, "older ones are forgotten");
+}
+
+#[test]
+fn a_get_of_too_many_is_refused_in_words_and_not_as_a_layout_problem() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    let failure = cluster.get(N1, "k1", 9).expect_err("n is 3");
+    assert_eq!(failure.code, ErrorCode::InvalidRequest);
+}
