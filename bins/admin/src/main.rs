@@ -152,7 +152,7 @@ mod tests {
             "cluster join n4 n5 --zone b --weight 2 --dry-run",
             "cluster leave n2 n3",
             "cluster remove n3 --dry-run",
-            "cluster replace n3 n7 --zone b --force",
+            "cluster replace n3 n7 --zone b",
             "cluster set n3 --weight 2",
             "cluster set n3 --zone b",
             "cluster clear",

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jedlik_client::protocol::Digest;
 use jedlik_client::protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
+use jedlik_client::protocol::gossip::{StagedChange, Staging};
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count, span};
@@ -32,29 +33,32 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let plan = cluster.plan().await?;
-    output.print(&to_json(&plan), || to_text(&plan))?;
+    let lost = lost(&plan, &cluster.status().await?.staging);
+    output.print(&to_json(&plan, lost), || to_text(&plan, lost))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many partitions a commit must be told to lose.
-fn lost(plan: &PlanReport) -> u32 {
-    plan.risk[2].none
+/// The partitions of which nobody is left to hand the data on once nodes were removed by force: a commit
+/// must be told how many there are.
+pub(super) fn lost(plan: &PlanReport, staging: &Staging) -> u32 {
+    let is_forced = |change: &StagedChange| {
+        matches!(change, StagedChange::Remove | StagedChange::Replace { forced: true, .. })
+    };
+    let any = staging.changes.iter().any(|(_, change)| is_forced(change));
+    if any { plan.risk[1].none } else { 0 }
 }
 
 /// The command that commits the plan.
-pub(crate) fn commit_command(plan: &PlanReport) -> String {
-    let loss = match lost(plan) {
-        0 => String::new(),
-        lost => format!(" --accept-loss {lost}"),
-    };
+fn commit_command(plan: &PlanReport, lost: u32) -> String {
+    let loss = if lost > 0 { format!(" --accept-loss {lost}") } else { String::new() };
     format!("jedlik-admin cluster commit {}{loss}", hash_text(plan.plan))
 }
 
-pub(crate) fn hash_text(plan: Digest) -> String {
+fn hash_text(plan: Digest) -> String {
     format!("{:016x}", plan.0)
 }
 
-pub(super) fn to_text(plan: &PlanReport) -> String {
+pub(super) fn to_text(plan: &PlanReport, lost: u32) -> String {
     let mut text = format!(
         "plan {}: layout {} of {} partitions, n = {}, {}\n{}",
         hash_text(plan.plan),
@@ -73,12 +77,12 @@ pub(super) fn to_text(plan: &PlanReport) -> String {
     for warning in &plan.warnings {
         writeln!(text, "warning: {warning}").expect("writing into memory can't fail");
     }
-    if lost(plan) > 0 {
-        let lost = count(lost(plan).into(), "partition");
-        writeln!(text, "THE DATA OF {} IS LOST BY THIS PLAN.", lost.to_uppercase())
+    if lost > 0 {
+        let partitions = count(lost.into(), "partition").to_uppercase();
+        writeln!(text, "THE DATA OF {partitions} IS LOST BY THIS PLAN.")
             .expect("writing into memory can't fail");
     }
-    text + &format!("To make it so:\n  {}\n", commit_command(plan))
+    text + &format!("To make it so:\n  {}\n", commit_command(plan, lost))
 }
 
 fn nodes_table(nodes: &[PlannedNode]) -> Table<10> {
@@ -172,7 +176,7 @@ fn risk_text(risk: &CopiesAtRisk, n: u8) -> String {
     if words.is_empty() { format!("every partition has all {n}") } else { words.join(", ") }
 }
 
-pub(super) fn to_json(plan: &PlanReport) -> Value {
+pub(super) fn to_json(plan: &PlanReport, lost: u32) -> Value {
     let risk = plan.risk.each_ref();
     let [now, moving, then] =
         risk.map(|risk| json!({ "none": risk.none, "one": risk.one, "few": risk.few }));
@@ -191,9 +195,9 @@ pub(super) fn to_json(plan: &PlanReport) -> Value {
         "zone_faults": { "now": plan.zone_faults.0, "then": plan.zone_faults.1 },
         "node_faults": { "now": plan.node_faults.0, "then": plan.node_faults.1 },
         "copies_at_risk": { "now": now, "moving": moving, "then": then },
-        "lost": lost(plan),
+        "lost": lost,
         "warnings": plan.warnings,
-        "command": commit_command(plan),
+        "command": commit_command(plan, lost),
     })
 }
 

@@ -61,8 +61,8 @@ pub(crate) struct LeaveArgs {
 
 /// Stage that the cluster does without a dead node at once
 ///
-/// What it holds is given up, so the plan says what could be lost. A node that still runs should
-/// `leave` instead. A removed node that comes back is refused.
+/// What it holds is given up, so the plan says what could be lost. A node that runs has to `leave`
+/// instead. A removed node that comes back is refused.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -77,7 +77,8 @@ pub(crate) struct RemoveArgs {
 
 /// Stage that a node gives all that it has to another, which has nothing
 ///
-/// If the old node is down, the cluster does without it at once, as with `remove`.
+/// An old node that runs hands on what it holds, and stops then. If it is down, the cluster does without
+/// it at once, as with `remove`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -90,9 +91,6 @@ pub(crate) struct ReplaceArgs {
     /// The new node's failure domain; else the one that it was started with
     #[arg(long, value_name = "NAME", value_parser = zone)]
     zone: Option<String>,
-    /// Do without the old node at once although it runs
-    #[arg(long)]
-    force: bool,
     #[command(flatten)]
     dry: DryRunArgs,
 }
@@ -170,13 +168,6 @@ pub(super) async fn remove(
 ) -> anyhow::Result<ExitCode> {
     let status = cluster.status().await?;
     let member = named(&args.node, &status)?;
-    if member.alive {
-        let name = &member.record.name;
-        eprintln!(
-            "jedlik-admin: {name} is up; `cluster leave {name}` lets it hand on what it holds before \
-             it goes"
-        );
-    }
     let changes = vec![(member.record.node, StagedChange::Remove)];
     stage(cluster, &status, changes, args.dry, output).await
 }
@@ -283,7 +274,7 @@ pub(super) fn replacement(
 ) -> Result<Vec<(NodeId, StagedChange)>, Usage> {
     let (old, new) = (placed(&args.old, status)?, newcomer(&args.new, status)?);
     let zone = args.zone.clone().unwrap_or_else(|| new.record.zone.clone());
-    let forced = args.force || !old.alive;
+    let forced = !old.alive;
     Ok(vec![(old.record.node, StagedChange::Replace { by: new.record.node, zone, forced })])
 }
 
@@ -312,38 +303,46 @@ fn named<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus
 fn placed<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus, Usage> {
     let member = named(wanted, status)?;
     let name = &member.record.name;
-    match member.state {
-        MemberState::Joining => Err(Usage(format!(
+    if member.state == MemberState::Leaving {
+        return Err(Usage(format!(
+            "{name} is leaving already; `cluster wait` says when it is done, and if it died on the way, \
+             `cluster remove {name}` does without it"
+        )));
+    }
+    if member.placed.is_none() {
+        return Err(Usage(format!(
             "{name} is not in the layout: `cluster join {name}` gives it partitions, with --zone and \
              --weight, and `cluster clear {name}` forgets that"
-        ))),
-        MemberState::Leaving => {
-            Err(Usage(format!("{name} is leaving already; `cluster wait` says when it is done")))
-        }
-        _ => Ok(member),
+        )));
     }
+    Ok(member)
 }
 
 /// A member that the layout does not have.
 fn newcomer<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus, Usage> {
+    let is_new = |member: &MemberStatus| {
+        member.placed.is_none() && !is_gone(member) && member.state != MemberState::Leaving
+    };
     let member = named(wanted, status)?;
-    if member.state == MemberState::Joining {
+    if is_new(member) {
         return Ok(member);
     }
-    let (name, state) = (&member.record.name, state_name(member.state));
-    let waiting: Vec<&str> = status
-        .members
-        .iter()
-        .filter(|member| member.state == MemberState::Joining)
-        .map(|member| member.record.name.as_str())
-        .collect();
+    let name = &member.record.name;
+    let waiting = status.members.iter().filter(|member| is_new(member));
+    let waiting: Vec<&str> = waiting.map(|member| member.record.name.as_str()).collect();
     let waiting = match waiting.as_slice() {
         [] => "no other node was started".to_owned(),
         names => format!("nodes that are not: {}", names.join(", ")),
     };
+    if member.state == MemberState::Leaving {
+        return Err(Usage(format!(
+            "{name} is leaving, and its identity is not used again; {waiting}"
+        )));
+    }
     Err(Usage(format!(
-        "{name} is in the layout already ({state}); `cluster set {name}` changes its weight and zone; \
-         {waiting}"
+        "{name} is in the layout already ({}); `cluster set {name}` changes its weight and zone; \
+         {waiting}",
+        state_name(member.state)
     )))
 }
 

@@ -112,6 +112,7 @@ fn nodes_join_where_they_were_started_unless_told_otherwise() {
     assert_eq!(join("n4 --zone c --weight 3").unwrap(), [(NodeId(4), change("c", 3))]);
     refused(join("n4 n9"), &["no member is called \"n9\"", "n1, n2, n3, n4, n5, n6"]);
     refused(join("n1"), &["n1 is in the layout already (up)", "nodes that are not: n4, n5"]);
+    refused(join("n6"), &["n6 is leaving, and its identity is not used again"]);
     refused(join("n8"), &["n8 was removed", "not used again", "new certificate"]);
     refused(join("n7"), &["n7 has left"]);
     refused(join("0000"), &["may be any of n1 (0000000000000001), n2"]);
@@ -133,7 +134,7 @@ fn a_node_that_is_down_is_replaced_by_force() {
         |zone: &str, forced| StagedChange::Replace { by: NodeId(5), zone: zone.into(), forced };
     assert_eq!(replace("n1 n5").unwrap(), [(NodeId(1), by("b", false))]);
     assert_eq!(replace("n2 n5").unwrap(), [(NodeId(2), by("b", true))]);
-    assert_eq!(replace("n1 n5 --force --zone c").unwrap(), [(NodeId(1), by("c", true))]);
+    assert_eq!(replace("n1 n5 --zone c").unwrap(), [(NodeId(1), by("c", false))]);
     refused(replace("n1 n2"), &["n2 is in the layout already"]);
     refused(replace("n4 n5"), &["n4 is not in the layout"]);
 }
@@ -258,7 +259,7 @@ fn report() -> PlanReport {
 
 #[test]
 fn a_plan_says_what_moves_and_how_to_commit_it() {
-    insta::assert_snapshot!(plan::to_text(&report()), @r"
+    insta::assert_snapshot!(plan::to_text(&report(), 0), @r"
     plan 00000000000000ab: layout 2 of 256 partitions, n = 3, made from layout 1 (00000000000000d1)
     name  node      zone  weight     tokens  fair share       owned  gains  receives  loses
     n1    00000000  z          1  128 -> 86        85.3  384 -> 258      0       0 B    126
@@ -268,7 +269,7 @@ fn a_plan_says_what_moves_and_how_to_commit_it() {
     To make it so:
       jedlik-admin cluster commit 00000000000000ab
     ");
-    let json = plan::to_json(&report());
+    let json = plan::to_json(&report(), 0);
     assert_eq!(hex(json["plan"].as_str().unwrap()), Some(0xab));
     assert_eq!((&json["layout"], &json["lost"]), (&2.into(), &0.into()));
 }
@@ -282,7 +283,7 @@ fn a_plan_that_loses_data_can_only_be_committed_by_saying_so() {
         warnings: vec!["n3 is up".into()],
         ..report()
     };
-    insta::assert_snapshot!(plan::to_text(&plan), @r"
+    insta::assert_snapshot!(plan::to_text(&plan, 3), @r"
     plan 00000000000000ab: layout 2 of 256 partitions, n = 3, made from layout 1 (00000000000000d1)
     name  node      zone  weight     tokens  fair share       owned  gains  receives  loses
     n1    00000000  z          1  128 -> 86        85.3  384 -> 258      0       0 B    126
@@ -299,14 +300,17 @@ fn a_plan_that_loses_data_can_only_be_committed_by_saying_so() {
     To make it so:
       jedlik-admin cluster commit 00000000000000ab --accept-loss 3
     ");
-    let command = plan::to_json(&plan)["command"].as_str().unwrap().to_owned();
+    let lost =
+        |change| plan::lost(&plan, &Staging { changes: vec![(NodeId(3), change)], ..staging() });
+    assert_eq!((lost(StagedChange::Remove), lost(StagedChange::Leave)), (3, 0));
+    let command = plan::to_json(&plan, 3)["command"].as_str().unwrap().to_owned();
     assert!(command.ends_with("cluster commit 00000000000000ab --accept-loss 3"), "{command}");
 }
 
 #[test]
 fn the_first_plan_moves_nothing() {
     let first = PlanReport { base: LayoutId::default(), version: 1, moves: 0, ..report() };
-    let text = plan::to_text(&first);
+    let text = plan::to_text(&first, 0);
     assert!(text.contains("the first") && !text.contains("moves"), "{text}");
 }
 

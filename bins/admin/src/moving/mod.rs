@@ -1,7 +1,7 @@
 //! Data on its way between nodes, as all members together tell it at one time.
 //!
 //! Invariant: nothing counts as settled that somebody did not say: a member that does not answer is an
-//! obstacle, whatever the others know of it.
+//! obstacle, whatever the others know of it, unless it never had any partition and has the newest layout.
 
 mod meter;
 mod obstacles;

@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use jedlik_client::ClientError;
 use jedlik_client::protocol::admin::{MemberState, TransferReport};
+use jedlik_client::{ClientError, NodeId};
 use serde_json::{Value, json};
 
 use crate::amounts::count;
@@ -46,7 +46,10 @@ impl Moving {
             let report = match &told.answer {
                 Ok(report) => report,
                 Err(error) => {
-                    stopping.push(silent(name, state, error));
+                    let holds_nothing = state == Some(MemberState::Joining);
+                    if !(holds_nothing && self.is_known_to_have_newest(told.member.node)) {
+                        stopping.push(silent(name, state, error));
+                    }
                     continue;
                 }
             };
@@ -70,6 +73,13 @@ impl Moving {
             return Vec::new();
         }
         stopping.into_iter().chain(paused).chain(unfinished).collect()
+    }
+
+    /// As far as others have heard from it.
+    fn is_known_to_have_newest(&self, node: NodeId) -> bool {
+        let mut members = self.status.members.iter();
+        let newest = self.newest();
+        members.any(|member| member.record.node == node && member.record.layout >= newest)
     }
 
     fn behind(&self, name: &str, report: &TransferReport) -> Option<Obstacle> {
@@ -96,13 +106,14 @@ fn silent(name: &str, state: Option<MemberState>, error: &ClientError) -> Obstac
                  remove {name}`"
             ),
         ),
+        Some(MemberState::Joining) => (
+            format!("{name} has no partitions, and does not answer ({error})"),
+            "start it: what others hold too much is dropped once all members have the newest layout"
+                .to_owned(),
+        ),
         Some(MemberState::Away) => {
             (format!("{name} was stopped ({error})"), "start it again".to_owned())
         }
-        Some(MemberState::Joining) => (
-            format!("{name}, which has no partitions, does not answer ({error})"),
-            format!("start it; if it is not wanted any more: `jedlik-admin cluster remove {name}`"),
-        ),
         _ => (
             format!("{name} does not answer ({error})"),
             format!(

@@ -35,9 +35,23 @@ fn report(moving: &mut Moving, index: usize) -> &mut TransferReport {
 /// What is done to a settled cluster, and a few words of the only obstacle.
 type Case = (fn(&mut Moving), &'static [&'static str]);
 
+fn check(cases: &[Case]) {
+    for (fault, words) in cases {
+        let mut seen = moving(&[256; 3]);
+        assert!(seen.is_settled(), "{:?}", seen.obstacles());
+        fault(&mut seen);
+        let obstacles = seen.obstacles();
+        let texts: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+        let text = texts.join("\n");
+        assert!(!seen.is_settled(), "{words:?}");
+        assert!(texts.len() == 1 || texts.len() == words.len(), "{text}");
+        words.iter().for_each(|word| assert!(text.contains(word), "no {word:?} in {text}"));
+    }
+}
+
 #[test]
-fn every_obstacle_is_named_with_its_member_and_a_remedy() {
-    let cases: [Case; 13] = [
+fn who_does_not_answer_is_named_with_what_to_do() {
+    check(&[
         (
             |seen| seen.told[1].answer = Err(ClientError::NoLayout),
             &["n2 does not answer", "cluster replace n2 NEW", "remove n2"],
@@ -56,6 +70,20 @@ fn every_obstacle_is_named_with_its_member_and_a_remedy() {
             },
             &["n2 is leaving and does not answer", "cluster remove n2"],
         ),
+        (
+            |seen| {
+                seen.told[1].answer = Err(ClientError::NoLayout);
+                seen.status.members[1].state = MemberState::Joining;
+                seen.status.members[1].record.layout = LayoutId::default();
+            },
+            &["n2 has no partitions, and does not answer", "start it"],
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_not_done_yet_is_named_with_its_member() {
+    check(&[
         (|seen| report(seen, 1).layout = LayoutId::default(), &["n2 still has layout 0", "is 1"]),
         (
             |seen| report(seen, 1).blockers.push("its disk is full".into()),
@@ -81,18 +109,7 @@ fn every_obstacle_is_named_with_its_member_and_a_remedy() {
             |seen| seen.status.layout.version = 2,
             &["n1 still has layout 1", "n2 still has layout 1", "n3 still has layout 1"],
         ),
-    ];
-    for (fault, words) in cases {
-        let mut seen = moving(&[256; 3]);
-        assert!(seen.is_settled(), "{:?}", seen.obstacles());
-        fault(&mut seen);
-        let obstacles = seen.obstacles();
-        let texts: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
-        let text = texts.join("\n");
-        assert!(!seen.is_settled(), "{words:?}");
-        assert!(texts.len() == 1 || texts.len() == words.len(), "{text}");
-        words.iter().for_each(|word| assert!(text.contains(word), "no {word:?} in {text}"));
-    }
+    ]);
 }
 
 #[test]
@@ -107,6 +124,14 @@ fn a_pause_is_an_obstacle_only_where_something_is_to_do() {
         "{texts:?}"
     );
     assert!(texts[1].contains("n1 is ready for 0 of 256"), "{texts:?}");
+}
+
+#[test]
+fn a_silent_member_that_never_had_anything_is_not_waited_for() {
+    let mut seen = moving(&[256, 256]);
+    seen.told[1].answer = Err(ClientError::NoLayout);
+    seen.status.members[1].state = MemberState::Joining;
+    assert!(seen.is_settled());
 }
 
 #[test]
