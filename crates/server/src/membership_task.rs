@@ -223,6 +223,7 @@ fn log(news: &News) {
         | News::Up(_)
         | News::Down { clean: true, .. }
         | News::Layout { .. }
+        | News::Settled(_)
         | News::Bucket { .. } => info!("{news}"),
     }
 }

@@ -110,10 +110,13 @@ impl Cluster {
         let AdminResponse::Plan(plan) = admin.admin(AdminRequest::Plan).await.unwrap() else {
             panic!("not a plan");
         };
-        admin.admin(AdminRequest::Commit { plan: plan.plan }).await.unwrap();
+        admin
+            .admin(AdminRequest::Commit { plan: plan.plan, lost: 0, dry_run: false })
+            .await
+            .unwrap();
         for node in nodes {
             let admin = self.admin(node).await;
-            until(&admin, |status| status.layout == 1).await;
+            until(&admin, |status| status.layout.version == 1).await;
             all_up(&admin, nodes.len()).await;
         }
     }

@@ -121,7 +121,8 @@ async fn a_node_of_another_partition_count_ends_with_the_remedy() {
     let mut config = cluster.config(4, &[nodes[0].address()]);
     config.partitions = jedlik_hashing::PartitionCount::new(32).unwrap();
     let mut node = jedlik_server::Node::start(&config).await.unwrap();
-    let failed = tokio::time::timeout(crate::caller::PATIENCE, node.failed()).await.unwrap();
+    let ended = tokio::time::timeout(crate::caller::PATIENCE, node.ended()).await.unwrap();
+    let jedlik_server::Ending::Failed(failed) = ended else { panic!("{ended:?}") };
     let text = failed.to_string();
     assert!(text.contains("16 partitions") && text.contains("set partitions to 16"), "{text}");
     node.shutdown().await.unwrap();
