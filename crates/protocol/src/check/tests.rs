@@ -14,11 +14,14 @@ use crate::bucket::{BucketEntry, BucketProps};
 use crate::client::{ClientRequest, ClientResponse, GetRequest, ScanAnswer, ScanMark, Topology};
 use crate::codec::Frame;
 use crate::error::{DecodeError, InvalidKey};
-use crate::gossip::{Delta, Gossip, MemberRecord, Status, Summary};
+use crate::gossip::{
+    Delta, Gossip, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
+};
 use crate::limits::HINT_TARGETS_MAX;
 use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
 use crate::{
-    Blob, ClusterId, Digest, Durability, EncodedRecord, Incarnation, Key, Layout, Quorum, Record,
+    Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
+    PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record,
 };
 
 const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
@@ -60,7 +63,7 @@ fn layout(tokens: Vec<u16>) -> Layout {
     let loose = LooseRing { partitions, nodes: vec![node], tokens };
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
     let ring: Ring = crate::codec::decode_unchecked(&bytes);
-    Layout { version: 1, ring }
+    Layout { version: 1, parent: LayoutId::default(), ring, gone: vec![] }
 }
 
 fn topology(layout: Layout) -> ClientResponse {
@@ -96,12 +99,42 @@ fn member(weight: u32) -> MemberRecord {
         generation: 1,
         version: 1,
         status: Status::Up,
-        layout: 0,
+        layout: LayoutId::default(),
+        ready: Ready::default(),
+        load: Load::default(),
+        speaks: Speaks::default(),
     }
 }
 
 fn close(delta: Delta) -> Frame {
     Frame::Gossip(Gossip::Close(delta))
+}
+
+/// A layout that others have left, in this order.
+fn gone(nodes: &[u64]) -> Layout {
+    let gone = nodes.iter().map(|node| Gone { node: NodeId(*node), forced: false }).collect();
+    Layout { gone, ..layout(vec![0, 0]) }
+}
+
+fn placed(layout: Layout, flipped: &[u32]) -> Frame {
+    let flipped = flipped.iter().copied().map(Partition).collect();
+    close(Delta { layouts: vec![PlacedLayout { layout, flipped }], ..Delta::default() })
+}
+
+fn flips(partition: u32) -> Frame {
+    let flipped = PartitionSet::from_iter([Partition(partition)]);
+    close(Delta { flips: vec![(LayoutId::default(), flipped)], ..Delta::default() })
+}
+
+fn ready(partition: u32) -> Frame {
+    let partitions = PartitionSet::from_iter([Partition(partition)]);
+    let ready = Ready { partitions, ..Ready::default() };
+    Frame::Gossip(Gossip::Offer(MemberRecord { ready, ..member(1) }.into(), Digest(1)))
+}
+
+fn staging(nodes: &[u64], change: StagedChange) -> Frame {
+    let changes = nodes.iter().map(|node| (NodeId(*node), change.clone())).collect();
+    close(Delta { staging: Some(Staging { changes, ..Staging::default() }), ..Delta::default() })
 }
 
 fn bucket(name: &str, n: u8) -> Frame {
@@ -111,7 +144,7 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    Frame::PeerRequest { id: 1, layout: 1, heard: 0, request }
+    Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request }
 }
 
 fn response(response: PeerResponse) -> Frame {
@@ -169,8 +202,7 @@ fn explain(key: Key) -> ClientRequest {
 }
 
 fn offer(weight: u32) -> Frame {
-    let summary = Summary { members: vec![], buckets: vec![], layout: None };
-    Frame::Gossip(Gossip::Offer(member(weight).into(), summary))
+    Frame::Gossip(Gossip::Offer(member(weight).into(), Digest(1)))
 }
 
 #[test]
@@ -178,7 +210,6 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
     let record = EncodedRecord::encode(&Record::new());
     let no_key = || loose_key("bucket", "");
     let no_bucket = || loose_key("", "key");
-    let bad_layout = || Some(layout(vec![0, 1]));
     for (frame, expected) in [
         (Frame::ClientRequest { id: 1, request: get(no_key()) }, EMPTY_KEY),
         (request(PeerRequest::Forward(get(no_bucket()))), EMPTY_BUCKET),
@@ -210,7 +241,19 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (client_response(scanned()), EMPTY_KEY),
         (client_response(topology(layout(vec![0, 1]))), malformed("layout")),
         (client_response(topology(layout(vec![0]))), malformed("layout")),
-        (close(Delta { layout: bad_layout(), ..Delta::default() }), malformed("layout")),
+        (placed(layout(vec![0, 1]), &[]), malformed("layout")),
+        (placed(gone(&[2, 1]), &[]), malformed("layout")),
+        (placed(gone(&[1, 1]), &[]), malformed("layout")),
+        (placed(layout(vec![0, 0]), &[2]), malformed("set of partitions")),
+        (flips(65_536), malformed("set of partitions")),
+        (ready(65_536), malformed("set of partitions")),
+        (staging(&[2, 1], StagedChange::Leave), malformed("staging")),
+        (staging(&[1, 1], StagedChange::Leave), malformed("staging")),
+        (
+            staging(&[1], StagedChange::Join { zone: String::new(), weight: 0 }),
+            malformed("staging"),
+        ),
+        (staging(&[1], StagedChange::Set { zone: None, weight: Some(0) }), malformed("staging")),
         (close(Delta { members: vec![member(0)], ..Delta::default() }), malformed("member")),
         (offer(0), malformed("member")),
         (bucket("", 3), EMPTY_BUCKET),
@@ -240,6 +283,11 @@ fn the_same_frames_pass_when_they_say_what_may_be_said() {
         Frame::ClientRequest { id: 1, request: explain(key()) },
         page(key(), record, None),
         client_response(topology(layout(vec![0, 0]))),
+        placed(gone(&[1, 2]), &[0, 1]),
+        flips(65_535),
+        ready(65_535),
+        staging(&[1, 2], StagedChange::Leave),
+        staging(&[1], StagedChange::Set { zone: None, weight: None }),
         offer(1),
         bucket("bucket", 3),
     ] {

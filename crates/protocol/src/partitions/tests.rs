@@ -1,3 +1,7 @@
+//! Sets of partitions, made in different ways.
+
+use alloc::vec::Vec;
+
 use jedlik_hashing::{Partition, PartitionCount};
 
 use super::PartitionSet;
