@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, Status};
-use jedlik_protocol::{LayoutId, Now};
+use jedlik_protocol::{Digest, LayoutId, Now};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
@@ -34,14 +34,7 @@ impl Membership {
 
     fn take(&mut self, now: Now, from: NodeId, gossip: Gossip) {
         match gossip {
-            Gossip::Offer(record, digest) => {
-                if record.node == from {
-                    self.merge(now, from, Delta { members: vec![*record], ..Delta::default() });
-                }
-                let same = self.digest() == digest;
-                let answer = if same { Gossip::Same } else { Gossip::Differ(self.known.summary()) };
-                self.send(from, answer);
-            }
+            Gossip::Offer(record, digest) => self.take_offer(now, from, *record, digest),
             Gossip::Same => self.detector.answered(now.mono_us, from),
             Gossip::Differ(summary) => {
                 self.detector.answered(now.mono_us, from);
@@ -70,6 +63,23 @@ impl Membership {
             }
             Gossip::Fenced { layout, forced } => self.take_fence(layout, forced),
         }
+    }
+
+    fn take_offer(&mut self, now: Now, from: NodeId, record: MemberRecord, digest: Digest) {
+        let is_strange = !self.detector.is_up(from);
+        if record.node == from {
+            self.merge(now, from, Delta { members: vec![record], ..Delta::default() });
+        }
+        if self.digest() == digest {
+            self.send(from, Gossip::Same);
+            return;
+        }
+        // It may have turned to a seed and not know whom it is talking to.
+        if is_strange {
+            let members = vec![self.config.me.clone()];
+            self.send(from, Gossip::Close(Delta { members, ..Delta::default() }));
+        }
+        self.send(from, Gossip::Differ(self.known.summary()));
     }
 
     /// Answers a node that is gone, if it can be reached.

@@ -13,9 +13,6 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{Unacceptable, check_layout};
 
-#[cfg(test)]
-mod tests;
-
 /// How long preference lists are: far more nodes than N ever has, so that fallbacks don't run out,
 /// and few enough that the lists of 65,536 partitions take 16 MiB.
 pub(crate) const PREFERENCES_MAX: usize = 32;

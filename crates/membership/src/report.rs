@@ -158,8 +158,7 @@ impl Facts<'_> {
         let layouts = self.known.line().layouts();
         let newest = self.known.line().newest_id();
         for (index, known) in layouts.iter().enumerate() {
-            let is_last =
-                known.flipped().contains(partition) || index + 1 == layouts.len();
+            let is_last = known.flipped().contains(partition) || index + 1 == layouts.len();
             for node in known.preference_list(partition).iter().take(n) {
                 let ready = self.known.members().get(node).map(|record| &record.ready);
                 let is_ready = known.id() == newest

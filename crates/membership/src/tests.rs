@@ -1,6 +1,8 @@
 //! Whole clusters on virtual time, with lost messages, from a seed.
 
 mod cluster;
+mod figures;
+mod growth;
 mod scenarios;
 
 use alloc::format;
@@ -9,8 +11,8 @@ use alloc::vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jedlik_hashing::{NodeId, PartitionCount};
-use jedlik_protocol::gossip::{MemberRecord, Status};
-use jedlik_protocol::{ClusterId, Incarnation, Now};
+use jedlik_protocol::gossip::{Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now};
 
 use crate::Config;
 
@@ -33,7 +35,10 @@ pub(crate) fn record(node: u64) -> MemberRecord {
         generation: 1,
         version: 1,
         status: Status::Up,
-        layout: 0,
+        layout: LayoutId::default(),
+        ready: Ready::default(),
+        load: Load::default(),
+        speaks: Speaks::default(),
     }
 }
 

@@ -226,7 +226,7 @@ impl View {
     /// Whether this node takes `node` to be up; it does itself.
     #[must_use]
     pub fn is_alive(&self, node: NodeId) -> bool {
-        node == self.me || self.alive.contains(&node)
+        node == self.me || self.alive.contains(&node) && self.is_in(node)
     }
 
     /// Where a member listens; `None` for one that is not known, or gone.
@@ -244,6 +244,13 @@ impl View {
     /// Every member's record, this node's included; none of nodes that were removed or have left.
     pub fn members(&self) -> impl Iterator<Item = &MemberRecord> {
         self.members.values().filter(|record| self.is_member(record))
+    }
+
+    /// Whether the node was not removed by force, and has not left.
+    fn is_in(&self, node: NodeId) -> bool {
+        let forced = self.gone(node).is_some_and(|gone| gone.forced);
+        !forced && self.members.get(&node).is_none_or(|record| self.is_member(record))
+            || planted::on(Bug::RemovedNodeTakenBack)
     }
 
     fn is_member(&self, record: &MemberRecord) -> bool {

@@ -2,9 +2,15 @@
 
 use alloc::string::ToString;
 use alloc::vec;
+use alloc::vec::Vec;
 
-use jedlik_hashing::NodeId;
-use jedlik_protocol::gossip::{Delta, Gossip};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::admin::PlanReport;
+use jedlik_protocol::gossip::{
+    Delta, Gossip, Load, MemberRecord, Ready, StagedChange, Staging, Status,
+};
+use jedlik_protocol::limits::LAYOUTS_MAX;
+use jedlik_protocol::{Digest, LayoutId, PartitionSet};
 
 use super::*;
 use crate::tests::{at, config, record};
@@ -28,13 +34,13 @@ fn outputs(membership: &mut Membership) -> Vec<Output> {
 
 fn plan(membership: &mut Membership) -> Result<PlanReport, Failure> {
     match membership.handle_admin(at(1), &AdminRequest::Plan)? {
-        AdminResponse::Plan(report) => Ok(report),
+        AdminResponse::Plan(report) => Ok(*report),
         other => panic!("{other:?}"),
     }
 }
 
 fn commit(membership: &mut Membership, plan: Digest) -> Result<AdminResponse, Failure> {
-    membership.handle_admin(at(1), &AdminRequest::Commit { plan })
+    membership.handle_admin(at(1), &AdminRequest::Commit { plan, lost: 0, dry_run: false })
 }
 
 fn set(
@@ -54,16 +60,18 @@ fn set(
 fn a_plan_names_what_its_commit_makes() {
     let mut membership = member_of(3);
     let report = plan(&mut membership).unwrap();
-    assert_eq!((report.layout, report.partitions), (1, 64));
+    assert_eq!((report.version, report.partitions), (1, 64));
+    assert_eq!((report.base, report.moves), (LayoutId::default(), 0));
     assert_eq!(report.warnings, [""; 0]);
     assert_eq!(report.nodes.iter().map(|node| node.tokens).sum::<u32>(), 64);
     assert_eq!(outputs(&mut membership), [], "a plan changes nothing");
     let committed = commit(&mut membership, report.plan).unwrap();
-    assert_eq!(committed, AdminResponse::Committed { layout: 1 });
+    let layout = LayoutId { version: 1, digest: report.plan.0 };
+    assert_eq!(committed, AdminResponse::Committed { layout });
     let kinds = outputs(&mut membership);
     let stored = kinds
         .iter()
-        .position(|output| matches!(output, Output::Persist(Delta { layout: Some(_), .. })));
+        .position(|output| matches!(output, Output::Persist(stored) if !stored.layouts.is_empty()));
     let shown = kinds.iter().position(|output| matches!(output, Output::View(_)));
     assert!(stored.is_some() && stored < shown, "stored before it is worked with");
     assert_eq!(membership.view().layout().unwrap().digest(), report.plan);
@@ -79,14 +87,14 @@ fn a_commit_of_another_plan_is_refused_and_says_why() {
     assert!(refused.message.contains("plan again"), "{refused}");
     commit(&mut membership, report.plan).unwrap();
     outputs(&mut membership);
-    for (plan, says) in [(report.plan, "already"), (stale, "layout 1 came into force")] {
+    for (plan, says) in [(report.plan, "already"), (stale, "came into force since")] {
         let refused = commit(&mut membership, plan).unwrap_err();
         assert_eq!(refused.code, ErrorCode::PlanChanged);
         assert!(refused.message.contains(says), "{refused}");
     }
     let refused = plan_error(&mut membership);
     assert_eq!(refused.code, ErrorCode::InvalidRequest);
-    assert!(refused.message.contains("layout 1 is in force"), "{refused}");
+    assert!(refused.message.contains("nothing is staged; stage changes with"), "{refused}");
     assert_eq!(outputs(&mut membership), []);
 }
 
@@ -126,7 +134,7 @@ fn a_plan_warns_of_what_an_admin_may_not_have_seen() {
         (vec![zoned(2, "z1"), record(3)], vec!["64 of 64 partitions have two"]),
         (
             vec![heavy(2), light, heavy(4), heavy(5)],
-            vec!["n3 gets no partitions", "n1 gets no partitions"],
+            vec!["n3 holds replicas of 64 partitions", "n1 gets no partitions"],
         ),
     ];
     for (members, expected) in cases {
@@ -173,4 +181,299 @@ fn a_setting_that_cannot_be_is_refused_and_changes_nothing() {
     }
     assert_eq!(outputs(&mut membership), []);
     assert!(membership.view().members().count() == 3);
+}
+
+const ANY_ZONE: &str = "";
+
+fn join() -> StagedChange {
+    StagedChange::Join { zone: ANY_ZONE.to_string(), weight: 0 }
+}
+
+fn replace(by: u64, forced: bool) -> StagedChange {
+    StagedChange::Replace { by: NodeId(by), zone: ANY_ZONE.to_string(), forced }
+}
+
+fn weight(weight: u32) -> StagedChange {
+    StagedChange::Set { zone: None, weight: Some(weight) }
+}
+
+fn stage(membership: &mut Membership, node: u64, change: StagedChange) -> Result<Staging, Failure> {
+    stage_as(membership, node, change, false)
+}
+
+fn stage_as(
+    membership: &mut Membership,
+    node: u64,
+    change: StagedChange,
+    dry_run: bool,
+) -> Result<Staging, Failure> {
+    let request = AdminRequest::Stage { changes: vec![(NodeId(node), change)], dry_run };
+    match membership.handle_admin(at(1), &request)? {
+        AdminResponse::Staged(staging) => Ok(staging),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Nodes 1 to 4 in a layout; 5 and 6 are up outside of it; 4 and 6 are down if `down` says so.
+fn placed(down: &[u64]) -> Membership {
+    let mut membership = member_of(4);
+    let first = plan(&mut membership).unwrap();
+    commit(&mut membership, first.plan).unwrap();
+    let load = Load { records: 1_000, bytes: 1 << 30 };
+    let stopped = |node: &u64| MemberRecord {
+        status: if down.contains(node) { Status::Away } else { Status::Up },
+        version: 2,
+        load,
+        ..record(*node)
+    };
+    let members = (2..=6).map(|node| stopped(&node)).collect();
+    let news = Gossip::Close(Delta { members, ..Delta::default() });
+    membership.handle_gossip(at(1), NodeId(2), news);
+    outputs(&mut membership);
+    membership
+}
+
+/// Says that the first owners of the newest layout hold everything.
+fn settle(membership: &mut Membership) {
+    let layout = membership.view().layout_id();
+    let partitions: PartitionSet = membership.view().partitions().partitions().collect();
+    let ready = Ready { layout, partitions };
+    let known = membership.view();
+    let newer = |record: &MemberRecord| MemberRecord {
+        version: record.version + 1,
+        ready: ready.clone(),
+        layout,
+        ..record.clone()
+    };
+    let members = known.members().filter(|record| record.node != NodeId(1)).map(newer).collect();
+    let news = Gossip::Close(Delta { members, ..Delta::default() });
+    membership.handle_gossip(at(1), NodeId(2), news);
+    let all: Vec<Partition> = membership.view().partitions().partitions().collect();
+    membership.handle_ready(at(1), layout, &all);
+    membership.handle_timeout(at(1_000_000));
+    outputs(membership);
+}
+
+#[test]
+fn what_is_staged_is_complete_and_one_change_of_a_node_takes_the_place_of_the_other() {
+    let mut membership = placed(&[]);
+    let staging = stage(&mut membership, 5, join()).unwrap();
+    let complete = StagedChange::Join { zone: "z2".to_string(), weight: 1 };
+    assert_eq!(staging.changes, [(NodeId(5), complete)]);
+    assert_eq!(staging.base, membership.view().layout_id());
+    let seen = stage_as(&mut membership, 4, StagedChange::Leave, true).unwrap();
+    assert_eq!(seen.changes.len(), 2);
+    assert_eq!(membership.staged(), staging, "a dry run changes nothing");
+    let other = StagedChange::Join { zone: "far".to_string(), weight: 3 };
+    let staging = stage(&mut membership, 5, other.clone()).unwrap();
+    assert_eq!((staging.revision, staging.changes), (2, vec![(NodeId(5), other)]));
+    stage(&mut membership, 2, weight(2)).unwrap();
+    let unstage = |membership: &mut Membership, nodes| {
+        membership.handle_admin(at(1), &AdminRequest::Unstage { nodes })
+    };
+    let Ok(AdminResponse::Staged(left)) = unstage(&mut membership, vec![NodeId(5)]) else {
+        panic!("what is left is told")
+    };
+    assert_eq!(left.changes, [(NodeId(2), weight(2))]);
+    let refused = unstage(&mut membership, vec![NodeId(5)]).unwrap_err();
+    assert!(refused.message.contains("nothing is staged for n5"), "{refused}");
+    assert!(unstage(&mut membership, vec![]).is_ok());
+    assert!(membership.staged().changes.is_empty());
+    assert!(plan_error(&mut membership).message.contains("nothing is staged"));
+}
+
+#[test]
+fn a_change_that_cannot_be_is_refused_and_says_what_to_do() {
+    let set = |zone: Option<&str>, weight| StagedChange::Set {
+        zone: zone.map(ToString::to_string),
+        weight,
+    };
+    let cases = [
+        (99, join(), "known are n1, n2, n3, n4, n5, n6"),
+        (2, join(), "n2 is in the layout already"),
+        (5, StagedChange::Leave, "n5 is not in the layout"),
+        (5, StagedChange::Remove, "n5 is not in the layout"),
+        (5, weight(2), "n5 is not in the layout"),
+        (5, replace(6, false), "n5 is not in the layout"),
+        (2, replace(3, false), "n3 is in the layout already"),
+        (2, replace(6, false), "n6 is not up"),
+        (2, replace(99, false), "known are n1"),
+        (2, replace(5, true), "n2 is up: replace it without force"),
+        (4, replace(5, false), "replace it by force"),
+        (2, StagedChange::Remove, "n2 is up: use `jedlik-admin cluster leave`"),
+        (4, StagedChange::Leave, "use `jedlik-admin cluster remove` or `replace`"),
+        (2, weight(0), "n2 can't have weight 0"),
+        (2, set(None, None), "nothing is to be set for n2"),
+        (2, set(Some(""), None), "nothing is to be set for n2"),
+        (2, set(Some(&"z".repeat(257)), None), "over the limit of 256"),
+    ];
+    let mut membership = placed(&[4, 6]);
+    for (node, change, says) in cases {
+        let refused = stage(&mut membership, node, change).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::InvalidRequest);
+        assert!(refused.message.contains(says), "{says}: {refused}");
+    }
+    assert!(membership.staged().changes.is_empty());
+    assert_eq!(outputs(&mut membership), []);
+}
+
+#[test]
+fn changes_that_contradict_one_another_are_refused() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 2, replace(5, false)).unwrap();
+    for (node, change) in [(3, replace(5, false)), (5, join())] {
+        let refused = stage(&mut membership, node, change).unwrap_err();
+        assert!(refused.message.contains("another change is staged for it"), "{refused}");
+    }
+    stage(&mut membership, 3, StagedChange::Leave).unwrap();
+    let refused = stage(&mut membership, 4, StagedChange::Leave).unwrap_err();
+    assert!(refused.message.contains("2 nodes would be left, and keys have 3"), "{refused}");
+    let mut alone = started(Config { n: 1, ..config(1) }, vec![]);
+    let first = plan(&mut alone).unwrap();
+    commit(&mut alone, first.plan).unwrap();
+    let refused = stage(&mut alone, 1, StagedChange::Leave).unwrap_err();
+    assert!(refused.message.contains("the last node can't leave"), "{refused}");
+}
+
+#[test]
+fn the_first_layout_can_be_staged_too() {
+    let mut membership = member_of(5);
+    for node in 1..=2 {
+        stage(&mut membership, node, join()).unwrap();
+    }
+    let refused = plan_error(&mut membership);
+    assert!(refused.message.contains("2 nodes are staged"), "{refused}");
+    stage(&mut membership, 4, join()).unwrap();
+    let report = plan(&mut membership).unwrap();
+    assert_eq!(report.nodes.iter().map(|node| node.node.0).collect::<Vec<_>>(), [1, 2, 4]);
+    commit(&mut membership, report.plan).unwrap();
+    assert!(membership.staged().changes.is_empty(), "it is void");
+}
+
+#[test]
+fn a_plan_says_what_moves_and_what_it_weighs() {
+    let mut membership = placed(&[]);
+    settle(&mut membership);
+    let before = membership.view();
+    stage(&mut membership, 5, join()).unwrap();
+    let report = plan(&mut membership).unwrap();
+    assert_eq!((report.version, report.base), (2, before.layout_id()));
+    assert_eq!(report.n, 3);
+    let newcomer = report.nodes.iter().find(|node| node.node == NodeId(5)).unwrap();
+    assert_eq!((newcomer.tokens_before, newcomer.owned_before, newcomer.loses), (0, 0, 0));
+    assert_eq!(newcomer.gains, newcomer.owned);
+    assert!((12..=13).contains(&newcomer.tokens));
+    assert_eq!(report.moves, report.nodes.iter().map(|node| node.gains).sum::<u32>());
+    assert!(report.least_moves <= report.moves && report.moves <= 192);
+    let copy_bytes = (5_u64 << 30) / 192;
+    assert_eq!(report.bytes, u64::from(report.moves) * copy_bytes);
+    let most = report.nodes.iter().map(|node| node.gains_bytes).max().unwrap();
+    assert_eq!(report.estimate_s, most.div_ceil(20 << 20));
+    assert_eq!(report.node_faults, (0, 0));
+    assert!(report.risk.iter().all(|risk| (risk.none, risk.one, risk.few) == (0, 0, 0)));
+}
+
+#[test]
+fn a_replacement_of_the_same_zone_takes_the_tokens_of_the_other() {
+    let mut membership = placed(&[4]);
+    settle(&mut membership);
+    let zone = record(4).zone;
+    let change = StagedChange::Replace { by: NodeId(5), zone, forced: true };
+    let before = membership.view().layout().unwrap().clone();
+    stage(&mut membership, 4, change).unwrap();
+    let report = plan(&mut membership).unwrap();
+    let moved = before.ring.tokens_of(NodeId(4));
+    commit(&mut membership, report.plan).unwrap();
+    let after = membership.view().layout().unwrap().clone();
+    assert_eq!(after.ring.tokens_of(NodeId(5)), moved);
+    for partition in after.ring.partitions().partitions() {
+        let former = before.ring.token_holder(partition);
+        let heir = if former == NodeId(4) { NodeId(5) } else { former };
+        assert_eq!(after.ring.token_holder(partition), heir);
+    }
+    let refused = stage(&mut membership, 4, join()).unwrap_err();
+    assert!(refused.message.contains("n4") || refused.message.contains("was removed"), "{refused}");
+}
+
+#[test]
+fn a_commit_that_loses_data_needs_the_number_of_partitions_typed() {
+    let mut membership = placed(&[2, 3, 4]);
+    settle(&mut membership);
+    for node in 2..=4 {
+        stage(&mut membership, node, replace(node + 10, true)).unwrap_err();
+    }
+    // Three of four are down; two go by force, so some partitions are on these and the third alone.
+    stage(&mut membership, 5, join()).unwrap();
+    stage(&mut membership, 6, join()).unwrap();
+    stage(&mut membership, 2, StagedChange::Remove).unwrap();
+    stage(&mut membership, 3, StagedChange::Remove).unwrap();
+    let report = plan(&mut membership).unwrap();
+    let lost = report.risk[1].none;
+    assert!(lost > 0);
+    assert!(report.warnings.iter().any(|w| w.contains(&format!("--accept-loss {lost}"))));
+    let mut commit = |lost, dry_run| {
+        let request = AdminRequest::Commit { plan: report.plan, lost, dry_run };
+        membership.handle_admin(at(1), &request)
+    };
+    for wrong in [0, lost + 1] {
+        let refused = commit(wrong, false).unwrap_err();
+        let says = format!("loses the only copies of {lost} partitions; pass --accept-loss {lost}");
+        assert!(refused.message.contains(&says), "{refused}");
+    }
+    assert!(commit(lost, true).is_ok());
+    assert!(commit(lost, false).is_ok());
+    assert_eq!(membership.view().layout_version(), 2, "the dry run made none");
+}
+
+#[test]
+fn a_loss_that_there_is_not_is_refused_as_well() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 5, join()).unwrap();
+    let plan = plan(&mut membership).unwrap().plan;
+    let request = AdminRequest::Commit { plan, lost: 3, dry_run: false };
+    let refused = membership.handle_admin(at(1), &request).unwrap_err();
+    assert!(refused.message.contains("leave --accept-loss out"), "{refused}");
+}
+
+#[test]
+fn a_change_of_the_staging_makes_a_plan_stale() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 5, join()).unwrap();
+    let stale = plan(&mut membership).unwrap().plan;
+    stage(&mut membership, 6, join()).unwrap();
+    let refused = commit(&mut membership, stale).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::PlanChanged);
+    assert!(refused.message.contains("plan again"), "{refused}");
+}
+
+#[test]
+fn commits_wait_once_too_many_layouts_count() {
+    let mut membership = placed(&[]);
+    for version in 2..=LAYOUTS_MAX as u32 {
+        stage(&mut membership, 2, weight(version)).unwrap();
+        let next = plan(&mut membership).unwrap().plan;
+        commit(&mut membership, next).unwrap();
+    }
+    stage(&mut membership, 2, weight(1)).unwrap();
+    let next = plan(&mut membership).unwrap();
+    assert!(next.warnings.iter().any(|warning| warning.contains("data still moves")));
+    let refused = commit(&mut membership, next.plan).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::NotReady);
+    assert!(refused.message.contains("wait until data has moved"), "{refused}");
+    settle(&mut membership);
+    assert!(commit(&mut membership, next.plan).is_ok());
+}
+
+#[test]
+fn a_node_that_leaves_is_counted_as_leaving_and_not_staged_again() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 4, StagedChange::Leave).unwrap();
+    let next = plan(&mut membership).unwrap().plan;
+    commit(&mut membership, next).unwrap();
+    for change in [join(), StagedChange::Leave, weight(2)] {
+        let refused = stage(&mut membership, 4, change).unwrap_err();
+        assert!(refused.message.contains("n4 is leaving already"), "{refused}");
+    }
+    let refused = stage(&mut membership, 4, StagedChange::Remove).unwrap_err();
+    assert!(refused.message.contains("n4 is not in the layout") || refused.message.contains("up"));
 }

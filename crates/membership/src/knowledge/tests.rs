@@ -4,16 +4,37 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use jedlik_hashing::{PartitionCount, RingNode, plan_first};
-use jedlik_protocol::bucket::BucketProps;
-use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+use jedlik_protocol::gossip::{Ready, StagedChange};
+use jedlik_protocol::{Gone, Layout, LayoutVersion};
+use proptest::collection::vec as vec_of;
+use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
+
+use jedlik_protocol::limits::LAYOUTS_MAX;
 
 use super::*;
+use crate::line::KnownLayout;
 use crate::tests::record;
 
 fn layout(version: LayoutVersion, nodes: u64) -> Layout {
     let node = |node| RingNode { node: NodeId(node), zone: "z".to_string(), weight: 1 };
     let nodes = (1..=nodes).map(node).collect();
-    Layout { version, ring: plan_first(nodes, PartitionCount::new(8).unwrap(), 3).unwrap() }
+    let ring = plan_first(nodes, PartitionCount::new(8).unwrap(), 3).unwrap();
+    Layout { version, parent: LayoutId::default(), ring, gone: vec![] }
+}
+
+/// With the partitions that have a bit in `flipped` flipped.
+fn placed(version: LayoutVersion, nodes: u64, flipped: u8) -> PlacedLayout {
+    let flipped = (0..8).filter(|bit| flipped & (1 << bit) != 0).map(Partition).collect();
+    PlacedLayout { layout: layout(version, nodes), flipped }
+}
+
+fn ids(known: &Knowledge) -> Vec<LayoutId> {
+    known.line().layouts().iter().map(KnownLayout::id).collect()
+}
+
+fn staging(base: LayoutId, revision: u64, weight: u32) -> Staging {
+    let change = StagedChange::Join { zone: "z".to_string(), weight };
+    Staging { base, revision, changes: vec![(NodeId(9), change)] }
 }
 
 fn bucket(name: &str, version: u64, w: u8) -> BucketEntry {
@@ -52,13 +73,14 @@ fn what_is_not_acceptable_is_refused_and_the_rest_is_taken() {
             record(3),
         ],
         buckets: vec![bucket("", 1, 2), bucket("few", 1, 9), bucket("good", 1, 2)],
-        layout: Some(layout(0, 3)),
+        layouts: vec![placed(0, 3, 0)],
+        ..Delta::default()
     });
     let refused = changes.iter().filter(|change| matches!(change, Change::Refused(_))).count();
     assert_eq!(refused, 5);
     assert_eq!(known.members().keys().collect::<Vec<_>>(), [&NodeId(3)]);
     assert_eq!(known.buckets().len(), 1);
-    assert_eq!(known.layout(), None);
+    assert!(known.newest().is_none());
 }
 
 #[test]
@@ -69,27 +91,147 @@ fn members_past_the_limit_are_refused_and_known_ones_still_change() {
     }
     let refused = Some(Change::Refused(Unacceptable::TooManyMembers));
     assert_eq!(known.merge_member(member(5000, 1, 1)), refused);
-    assert!(matches!(known.merge_member(member(7, 1, 2)), Some(Change::Updated(_))));
+    assert!(matches!(known.merge_member(member(7, 1, 2)), Some(Change::Updated { .. })));
 }
 
 #[test]
-fn a_layout_that_loses_to_a_rival_is_named() {
-    let (one, other) = (layout(1, 3), layout(1, 4));
-    let (loser, winner) = if other.supersedes(&one) { (one, other) } else { (other, one) };
+fn rival_layouts_stay_in_line_and_the_greater_is_in_force() {
+    let (mut lesser, mut greater) = (placed(1, 3, 0), placed(1, 4, 0));
+    if lesser.layout.id() > greater.layout.id() {
+        core::mem::swap(&mut lesser, &mut greater);
+    }
+    let (lesser_id, greater_id) = (lesser.layout.id(), greater.layout.id());
     let mut known = Knowledge::default();
-    assert_eq!(known.merge_layout(loser.clone()), Some(Change::Layout { replaced: None }));
-    let replaced = Some(loser.digest());
-    assert_eq!(known.merge_layout(winner.clone()), Some(Change::Layout { replaced }));
-    assert_eq!(known.merge_layout(loser), None);
-    assert_eq!(known.merge_layout(layout(2, 3)), Some(Change::Layout { replaced: None }));
-    assert_eq!(known.merge_layout(winner), None);
+    assert_eq!(known.merge_layout(lesser.clone()), [Change::Layout { rival: None }]);
+    let rival = Some(lesser_id);
+    assert_eq!(known.merge_layout(greater.clone()), [Change::Layout { rival }]);
+    assert_eq!(known.merge_layout(lesser.clone()), []);
+    assert_eq!(ids(&known), [greater_id, lesser_id]);
+    let mut other = Knowledge::default();
+    other.merge_layout(greater);
+    assert_eq!(other.merge_layout(lesser), [Change::Line]);
+    assert_eq!(other, known);
+}
+
+#[test]
+fn layouts_older_than_one_to_which_all_has_moved_are_dropped_for_good() {
+    let mut known = Knowledge::default();
+    for version in 1..=3 {
+        known.merge_layout(placed(version, 3, 0b1111));
+    }
+    assert_eq!(ids(&known).len(), 3);
+    let (first, second) = (layout(1, 3).id(), layout(2, 3).id());
+    let rest: PartitionSet = (4..8).map(Partition).collect();
+    let flips = vec![(second, rest.clone()), (first, rest)];
+    let changes = known.merge(Delta { flips, ..Delta::default() });
+    assert_eq!(changes, [Change::Line], "what flipped under the dropped one counts for nothing");
+    assert_eq!(ids(&known), [layout(3, 3).id(), second]);
+    assert_eq!(known.merge_layout(placed(1, 3, 0)), []);
+    assert_eq!(known.merge_layout(placed(1, 5, 0xff)), [], "its rivals neither");
+    assert_eq!(ids(&known).len(), 2);
+}
+
+#[test]
+fn more_layouts_than_may_be_committed_are_still_taken_from_peers() {
+    let mut known = Knowledge::default();
+    for version in 1..=2 * LAYOUTS_MAX as u64 {
+        known.merge_layout(placed(version, 3, 0));
+    }
+    assert_eq!(ids(&known).len(), 2 * LAYOUTS_MAX);
+}
+
+#[test]
+fn a_layout_of_another_cluster_or_with_partitions_that_are_none_is_refused() {
+    let mut known = Knowledge::default();
+    known.merge_layout(placed(1, 3, 0));
+    let mut other = placed(2, 3, 0);
+    let node = RingNode { node: NodeId(1), zone: "z".to_string(), weight: 1 };
+    other.layout.ring = plan_first(vec![node], PartitionCount::new(16).unwrap(), 3).unwrap();
+    let mut beyond = placed(2, 3, 0);
+    beyond.flipped.insert(Partition(8));
+    for refused in [other, beyond] {
+        assert!(matches!(known.merge_layout(refused)[..], [Change::Refused(_)]));
+    }
+    let flips = vec![(layout(1, 3).id(), [Partition(8)].into_iter().collect())];
+    let changes = known.merge(Delta { flips, ..Delta::default() });
+    assert!(matches!(changes[..], [Change::Refused(_)]));
+    assert_eq!(ids(&known).len(), 1);
+}
+
+#[test]
+fn a_partition_flips_once_every_owner_that_any_bucket_asks_for_is_ready() {
+    let base = placed(1, 4, 0);
+    let id = base.layout.id();
+    let mut known = Knowledge::default();
+    known.merge_layout(base);
+    let owners: Vec<NodeId> = known.newest().unwrap().preference_list(Partition(2)).to_vec();
+    let ready = |node: NodeId, version, layout| MemberRecord {
+        ready: Ready { layout, partitions: [Partition(2)].into_iter().collect() },
+        ..member(node.0, 1, version)
+    };
+    let flip = |known: &mut Knowledge| known.flip((0..8).map(Partition), |_| true);
+    let stale = LayoutId { version: 1, digest: id.digest ^ 1 };
+    known.merge_member(ready(owners[0], 1, stale));
+    known.merge_member(ready(owners[1], 1, id));
+    known.merge_member(ready(owners[2], 1, id));
+    assert!(!flip(&mut known), "one speaks of another layout");
+    known.merge_bucket(BucketEntry {
+        props: BucketProps { n: 4, ..BucketProps::default() },
+        ..bucket("wide", 1, 2)
+    });
+    known.merge_member(ready(owners[0], 2, id));
+    assert!(!flip(&mut known), "a bucket asks for a fourth");
+    known.merge_member(ready(owners[3], 1, id));
+    assert!(flip(&mut known) && !flip(&mut known));
+    assert_eq!(known.newest().unwrap().flipped().iter().collect::<Vec<_>>(), [Partition(2)]);
+}
+
+#[test]
+fn who_was_removed_is_dropped_and_who_leaves_stays_until_it_has_left() {
+    let mut known = Knowledge::default();
+    (1..=3).for_each(|node| drop(known.merge_member(member(node, 1, 1))));
+    let gone = |node, forced| Gone { node: NodeId(node), forced };
+    let mut last = placed(1, 1, 0);
+    last.layout.gone = vec![gone(2, true), gone(3, false)];
+    let changes = known.merge_layout(last.clone());
+    assert_eq!(changes, [Change::Layout { rival: None }, Change::Dropped(NodeId(2))]);
+    assert_eq!(known.merge_member(member(2, 9, 9)), None);
+    assert!(known.is_removed(NodeId(2)) && !known.is_removed(NodeId(3)));
+    assert!(!known.has_left(NodeId(3)));
+    let done = MemberRecord { status: Status::Left, ..member(3, 1, 2) };
+    known.merge_member(done);
+    assert!(known.has_left(NodeId(3)));
+}
+
+#[test]
+fn of_two_stagings_the_newer_stays_until_another_layout_makes_it_void() {
+    let mut known = Knowledge::default();
+    known.merge_layout(placed(1, 3, 0));
+    let base = layout(1, 3).id();
+    let none = LayoutId::default();
+    assert_eq!(known.merge_staging(staging(none, 9, 1)), None, "its layout is not in force");
+    assert_eq!(known.merge_staging(staging(base, 1, 1)), Some(Change::Staged));
+    assert_eq!(known.merge_staging(staging(base, 1, 1)), None);
+    assert_eq!(known.merge_staging(staging(base, 2, 2)), Some(Change::Staged));
+    assert_eq!(known.merge_staging(staging(base, 1, 3)), None);
+    assert_eq!(known.staging(), Some(&staging(base, 2, 2)));
+    let next = layout(2, 3).id();
+    known.merge_staging(staging(next, 1, 1));
+    assert_eq!(known.staging(), None, "it is of a layout that is still to come");
+    known.merge_layout(placed(2, 3, 0));
+    assert_eq!(known.staging(), Some(&staging(next, 1, 1)));
+    known.merge_layout(placed(3, 3, 0));
+    assert_eq!(known.staging(), None);
 }
 
 fn deltas() -> impl Strategy<Value = Delta> {
-    let members = proptest::collection::vec((1..5_u64, 1..3_u64, 1..4_u64), 0..6);
-    let buckets = proptest::collection::vec((0..3_usize, 1..4_u64, 1..=3_u8), 0..6);
-    let layouts = proptest::option::of((1..4_u64, 1..4_u64));
-    (members, buckets, layouts).prop_map(|(members, buckets, layouts)| Delta {
+    let members = vec_of((1..5_u64, 1..3_u64, 1..4_u64), 0..6);
+    let buckets = vec_of((0..3_usize, 1..4_u64, 1..=3_u8), 0..6);
+    // Sets that are full now and then, so that layouts retire.
+    let flipped = prop_oneof![Just(0xff_u8), 0..0xff_u8];
+    let layouts = vec_of((1..4_u64, 1..4_u64, flipped), 0..4);
+    let staged = proptest::option::of((1..4_u64, 1..4_u64, 1..3_u64, 1..3_u32));
+    (members, buckets, layouts, staged).prop_map(|(members, buckets, layouts, staged)| Delta {
         members: members
             .into_iter()
             .map(|(node, life, version)| member(node, life, version))
@@ -98,7 +240,14 @@ fn deltas() -> impl Strategy<Value = Delta> {
             .into_iter()
             .map(|(name, version, w)| bucket(["a", "b", "c"][name], version, w))
             .collect(),
-        layout: layouts.map(|(version, nodes)| layout(version, nodes)),
+        layouts: layouts
+            .into_iter()
+            .map(|(version, nodes, flipped)| placed(version, nodes, flipped))
+            .collect(),
+        flips: vec![],
+        staging: staged.map(|(version, nodes, revision, weight)| {
+            staging(layout(version, nodes).id(), revision, weight)
+        }),
     })
 }
 
@@ -135,7 +284,7 @@ proptest! {
     fn what_is_refused_or_older_changes_nothing(a in deltas()) {
         let mut known = knowing(&[&a]);
         let before = known.clone();
-        prop_assert!(known.merge(a).is_empty());
+        prop_assert_eq!(known.merge(a), vec![]);
         prop_assert_eq!(known, before);
     }
 }

@@ -14,6 +14,9 @@ use super::{address, at, config};
 use crate::chance::Chance;
 use crate::{Config, Destination, Event, Membership, Output};
 
+/// The numbers from here on are second processes with one identity.
+const TWINS: u64 = 10_000;
+
 struct Message {
     from: u64,
     to: u64,
@@ -22,6 +25,9 @@ struct Message {
 
 pub(crate) struct Cluster {
     machines: BTreeMap<u64, Membership>,
+    /// When each machine wants to be called.
+    timers: BTreeSet<(u64, u64)>,
+    due: BTreeMap<u64, u64>,
     pub(crate) disks: BTreeMap<u64, Delta>,
     starts: BTreeMap<u64, u64>,
     /// Nodes that are in the cluster's configuration as seeds.
@@ -35,13 +41,16 @@ pub(crate) struct Cluster {
     pub(crate) cut: BTreeSet<(u64, u64)>,
     pub(crate) delay_us: u64,
     pub(crate) events: Vec<(u64, u64, Event)>,
-    pub(crate) trace: Vec<String>,
+    /// What happened, if it is kept.
+    pub(crate) trace: Option<Vec<String>>,
 }
 
 impl Cluster {
     pub(crate) fn new(seed: u8) -> Self {
         Self {
             machines: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            due: BTreeMap::new(),
             disks: BTreeMap::new(),
             starts: BTreeMap::new(),
             seeds: vec![1],
@@ -53,7 +62,7 @@ impl Cluster {
             cut: BTreeSet::new(),
             delay_us: 2_000,
             events: Vec::new(),
-            trace: Vec::new(),
+            trace: None,
         }
     }
 
@@ -72,13 +81,37 @@ impl Cluster {
         config.seeds = self.seeds.iter().map(|seed| address(*seed)).collect();
         config.random_seed = [self.chance.below(256) as u8; 32];
         let stored = self.disks.get(&node).cloned();
+        self.start_with(node, config, stored);
+    }
+
+    pub(crate) fn start_with(&mut self, node: u64, config: Config, stored: Option<Delta>) {
         self.machines.insert(node, Membership::new(at(self.now_us), config, stored));
         self.carry_out(node);
+    }
+
+    /// Runs another process with a node's identity, under a number of its own: what the node is sent
+    /// comes to either, by chance.
+    pub(crate) fn twin(&mut self, of: u64, config: Config) {
+        let twin = of + TWINS;
+        let stored = self.disks.get(&of).cloned();
+        self.machines.insert(twin, Membership::new(at(self.now_us), config, stored));
+        self.carry_out(twin);
     }
 
     /// Ends a node as a crash does.
     pub(crate) fn kill(&mut self, node: u64) {
         self.machines.remove(&node);
+        self.set_timer(node);
+    }
+
+    fn set_timer(&mut self, node: u64) {
+        if let Some(due_us) = self.due.remove(&node) {
+            self.timers.remove(&(due_us, node));
+        }
+        if let Some(due_us) = self.machines.get(&node).and_then(Membership::poll_timeout) {
+            self.due.insert(node, due_us);
+            self.timers.insert((due_us, node));
+        }
     }
 
     /// Loses a node's disk, and with it the count of its starts.
@@ -114,10 +147,11 @@ impl Cluster {
         let AdminResponse::Plan(report) = self.admin(node, &AdminRequest::Plan)? else {
             panic!("a plan is answered with a plan");
         };
-        self.admin(node, &AdminRequest::Commit { plan: report.plan })
+        let (plan, lost, dry_run) = (report.plan, 0, false);
+        self.admin(node, &AdminRequest::Commit { plan, lost, dry_run })
     }
 
-    fn with<T>(&mut self, node: u64, call: impl FnOnce(&mut Membership) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, node: u64, call: impl FnOnce(&mut Membership) -> T) -> T {
         let result = call(self.machines.get_mut(&node).expect("the test names a running node"));
         self.carry_out(node);
         result
@@ -126,7 +160,9 @@ impl Cluster {
     fn carry_out(&mut self, node: u64) {
         let mut sending = false;
         while let Some(output) = self.machines.get_mut(&node).and_then(Membership::poll_output) {
-            self.trace.push(format!("{} {node} {output:?}", self.now_us));
+            if let Some(trace) = &mut self.trace {
+                trace.push(format!("{} {node} {output:?}", self.now_us));
+            }
             match output {
                 Output::Persist(delta) => {
                     assert!(!sending, "node {node} told others before it stored");
@@ -140,6 +176,7 @@ impl Cluster {
                 }
             }
         }
+        self.set_timer(node);
     }
 
     fn send(&mut self, from: u64, to: Destination, gossip: Gossip) {
@@ -150,6 +187,12 @@ impl Cluster {
             }
             Destination::Seed(at) => u64::from(at.port()),
         };
+        let to = if self.machines.contains_key(&(to + TWINS)) && self.chance.below(2) == 0 {
+            to + TWINS
+        } else {
+            to
+        };
+        let from = from % TWINS;
         let lost = self.chance.below(100) < self.loss_percent;
         let arrives_us = self.now_us + 100 + self.chance.below(self.delay_us);
         if !lost && !self.cut.contains(&(from.min(to), from.max(to))) {
@@ -159,12 +202,9 @@ impl Cluster {
     }
 
     /// Lets the next thing happen.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let arrival = self.in_flight.first_key_value().map(|((at_us, _), _)| *at_us);
-        let timers = self.machines.iter();
-        let timer =
-            timers.filter_map(|(node, machine)| Some((machine.poll_timeout()?, *node))).min();
-        match timer {
+        match self.timers.first().copied() {
             Some((due_us, node)) if arrival.is_none_or(|arrival| due_us <= arrival) => {
                 self.now_us = self.now_us.max(due_us);
                 let now = at(self.now_us);

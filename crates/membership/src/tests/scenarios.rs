@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Digest;
+use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::gossip::Status;
 
@@ -25,9 +25,9 @@ fn set_n(name: &str, n: &str) -> AdminRequest {
     AdminRequest::BucketSet { name: name.into(), changes: vec![("w".to_string(), n.to_string())] }
 }
 
-fn layouts(cluster: &Cluster) -> BTreeSet<Option<Digest>> {
-    let digest = |node| cluster.machine(node).view().layout().map(|layout| layout.digest());
-    cluster.running().into_iter().map(digest).collect()
+fn layouts(cluster: &Cluster) -> BTreeSet<LayoutId> {
+    let id = |node| cluster.machine(node).view().layout_id();
+    cluster.running().into_iter().map(id).collect()
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn what_a_node_stored_is_what_it_knows() {
         let stored = &cluster.disks[&node];
         assert_eq!(*stored, cluster.machine(node).known.whole());
         assert!(
-            stored.members.iter().all(|record| record.layout == 1),
+            stored.members.iter().all(|record| record.layout == stored.layouts[0].layout.id()),
             "all say that they have it"
         );
     }
@@ -88,13 +88,15 @@ fn a_start_that_was_not_counted_still_writes_a_newer_record() {
 fn nothing_is_stored_or_shown_while_nothing_changes() {
     let mut cluster = formed(3, 2);
     cluster.run_for(5 * SECOND);
-    cluster.trace.clear();
+    cluster.trace = Some(Vec::new());
     cluster.run_for(60 * SECOND);
-    let told = |what: &str| cluster.trace.iter().filter(|line| line.contains(what)).count();
+    let trace = cluster.trace.take().unwrap();
+    let told = |what: &str| trace.iter().filter(|line| line.contains(what)).count();
     assert_eq!(told("Persist"), 0);
     assert_eq!(told("View("), 0);
     assert_eq!(told("Event("), 0);
-    assert!(told("Offer(") >= 3 * 55, "gossip went on");
+    assert!(told("Offer(") >= 3 * 55 && told("Same") >= 3 * 55, "gossip went on");
+    assert_eq!(told("Differ(") + told("Exchange(") + told("Close("), 0);
 }
 
 #[test]
@@ -199,11 +201,15 @@ fn rival_first_commits_end_in_one_layout() {
         cluster.cut.clear();
         cluster.run_until("one layout", 60 * SECOND, Cluster::agrees);
         assert_eq!(layouts(&cluster), BTreeSet::from([greater]));
-        let replaced = cluster
+        let rivals = cluster
             .events
             .iter()
-            .filter(|(_, _, event)| matches!(event, Event::Layout { replaced: Some(_), .. }));
-        assert_eq!(replaced.count(), 3, "every node of one island was told");
+            .filter(|(_, _, event)| matches!(event, Event::Layout { rival: Some(_), .. }));
+        assert_eq!(rivals.count(), 3, "every node of one island was told");
+        for node in cluster.running() {
+            let view = cluster.machine(node).view();
+            assert_eq!(view.layouts().len(), 2, "both count until data has moved");
+        }
     }
 }
 
@@ -286,6 +292,7 @@ fn one_seed_gives_one_run() {
     let run = |seed| {
         let mut cluster = Cluster::new(seed);
         cluster.loss_percent = 10;
+        cluster.trace = Some(Vec::new());
         (1..=5).for_each(|node| cluster.start(node));
         cluster.run_for(20 * SECOND);
         cluster.trace
@@ -307,5 +314,5 @@ fn a_status_shows_who_is_up_and_what_they_hold() {
     let alive: Vec<bool> = status.members.iter().map(|member| member.alive).collect();
     assert_eq!(alive, [true, false, true]);
     assert_eq!(status.members.iter().map(|member| member.tokens).sum::<u32>(), 64);
-    assert_eq!((status.layout, status.partitions), (1, 64));
+    assert_eq!((status.layout.version, status.partitions), (1, 64));
 }

@@ -3,10 +3,19 @@
 use alloc::string::ToString;
 use alloc::vec;
 
-use jedlik_hashing::{RingNode, plan_first};
+use jedlik_hashing::{Ring, RingNode, plan_first};
+use jedlik_protocol::{PartitionSet, PlacedLayout};
 
 use super::*;
 use crate::tests::{address, record};
+
+fn placed(version: u64, ring: Ring) -> PlacedLayout {
+    let (parent, gone) = (LayoutId::default(), vec![]);
+    PlacedLayout {
+        layout: Layout { version, parent, ring, gone },
+        flipped: PartitionSet::default(),
+    }
+}
 
 fn known(with_layout: bool) -> Delta {
     let node = |node| RingNode { node: NodeId(node), zone: node.to_string(), weight: 1 };
@@ -16,7 +25,8 @@ fn known(with_layout: bool) -> Delta {
     Delta {
         members: (1..=3).map(record).collect(),
         buckets: vec![BucketEntry { name: "carts".into(), version: 1, props }],
-        layout: with_layout.then_some(Layout { version: 4, ring }),
+        layouts: if with_layout { vec![placed(4, ring)] } else { vec![] },
+        ..Delta::default()
     }
 }
 
@@ -65,11 +75,11 @@ fn the_node_itself_is_always_alive_to_itself() {
 #[test]
 fn a_change_of_who_is_up_shares_everything_else() {
     let known = Knowledge::restored(known(true));
-    let all = |alive| View::of(NodeId(1), ClusterId(7), PartitionCount::DEFAULT, &known, alive);
+    let all =
+        |alive| View::of(NodeId(1), ClusterId(7), PartitionCount::DEFAULT, &known, Arc::new(alive));
     let before = all(BTreeSet::new());
-    let after = before.next(&known, BTreeSet::from([NodeId(3)]));
-    let lists = |view: &View| Arc::clone(&view.placement.as_ref().unwrap().preferences);
-    assert!(Arc::ptr_eq(&lists(&before), &lists(&after)));
+    let after = before.next(&known, Arc::new(BTreeSet::from([NodeId(3)])));
+    assert!(Arc::ptr_eq(&before.layouts, &after.layouts));
     assert!(Arc::ptr_eq(&before.buckets, &after.buckets));
     assert!(after.is_alive(NodeId(3)));
 }
@@ -85,4 +95,82 @@ fn the_counts_of_replicas_are_those_of_the_buckets_and_the_default() {
     let view = View::new(NodeId(1), ClusterId(7), q, known, BTreeSet::new());
     assert_eq!(view.replica_counts(), [2, 3]);
     assert_eq!(view.other_replica_counts(), [(&b"logs"[..], 2)]);
+}
+
+/// Layouts with these versions and token holders of partition 0, newest last; `flipped` names those under
+/// which it has flipped. Each ring has one node for each place in the list.
+fn moved(lists: &[(u64, &[u64])], flipped: &[u64]) -> View {
+    let q = PartitionCount::new(16).unwrap();
+    let layout = |(version, nodes): &(u64, &[u64])| {
+        let node = |node: &u64| RingNode { node: NodeId(*node), zone: "z".to_string(), weight: 1 };
+        let mut layout =
+            placed(*version, plan_first(nodes.iter().map(node).collect(), q, 3).unwrap());
+        if flipped.contains(version) {
+            layout.flipped.insert(Partition(0));
+        }
+        layout
+    };
+    let layouts = lists.iter().map(layout).collect();
+    let delta = Delta { layouts, ..Delta::default() };
+    View::new(NodeId(1), ClusterId(7), q, delta, BTreeSet::new())
+}
+
+fn sets(view: &View, n: u8) -> Vec<BTreeSet<u64>> {
+    let lists = view.owner_lists(Partition(0), n);
+    let of = |list: &[NodeId]| list.iter().take(usize::from(n)).map(|node| node.0).collect();
+    lists.into_iter().map(of).collect()
+}
+
+#[test]
+fn the_lists_that_count_go_back_to_the_newest_that_has_flipped() {
+    let line: [(u64, &[u64]); 3] = [(1, &[1, 2, 3]), (2, &[2, 3, 4]), (3, &[4, 5, 6])];
+    let set = |nodes: [u64; 3]| BTreeSet::from(nodes);
+    let (a, b, c) = (set([1, 2, 3]), set([2, 3, 4]), set([4, 5, 6]));
+    for (flipped, expected) in [
+        (vec![], vec![c.clone(), b.clone(), a.clone()]),
+        (vec![1], vec![c.clone(), b.clone(), a]),
+        (vec![2], vec![c.clone(), b.clone()]),
+        (vec![1, 3], vec![c]),
+    ] {
+        let view = moved(&line, &flipped);
+        assert_eq!(sets(&view, 3), expected, "{flipped:?}");
+        assert_eq!(view.is_flipped(Partition(0)), flipped.contains(&3));
+        assert_eq!(view.flipped(), u32::from(flipped.contains(&3)));
+    }
+    let owners = moved(&line, &[2]).owners(Partition(0), 3);
+    assert_eq!(owners.len(), 5);
+    assert_eq!(BTreeSet::from_iter(owners[..3].iter().map(|node| node.0)), set([4, 5, 6]));
+}
+
+#[test]
+fn a_list_with_the_same_owners_as_a_newer_one_is_not_asked_twice() {
+    let line: [(u64, &[u64]); 3] = [(1, &[1, 2, 3]), (2, &[4, 5, 6]), (3, &[1, 2, 3])];
+    assert_eq!(sets(&moved(&line, &[]), 3).len(), 2);
+    assert!(moved(&[], &[]).owner_lists(Partition(0), 3).is_empty());
+    assert!(moved(&[], &[]).owners(Partition(0), 3).is_empty());
+}
+
+#[test]
+fn a_layout_is_known_by_all_once_every_member_that_is_not_gone_says_so() {
+    let mut stored = known(true);
+    let mut newest = placed(5, stored.layouts[0].layout.ring.clone());
+    let gone = |node, forced| Gone { node: NodeId(node), forced };
+    newest.layout.gone = vec![gone(4, true), gone(5, false), gone(6, false)];
+    let id = newest.layout.id();
+    stored.layouts.push(newest);
+    stored.members = (1..=6).map(|node| MemberRecord { layout: id, ..record(node) }).collect();
+    stored.members[3].layout = LayoutId::default();
+    stored.members[4].layout = LayoutId::default();
+    let alive = (2..=6).map(NodeId).collect::<BTreeSet<_>>();
+    let view = |stored: &Delta| {
+        View::new(NodeId(1), ClusterId(7), PartitionCount::DEFAULT, stored.clone(), alive.clone())
+    };
+    assert!(!view(&stored).is_known_by_all(), "a node that leaves is still asked");
+    stored.members[4].status = Status::Left;
+    let view = view(&stored);
+    assert!(view.is_known_by_all());
+    assert_eq!(view.members().map(|member| member.node.0).collect::<Vec<_>>(), [1, 2, 3, 6]);
+    assert_eq!([3, 4, 5, 6].map(|node| view.is_alive(NodeId(node))), [true, false, false, true]);
+    assert_eq!(view.gone(NodeId(4)), Some(gone(4, true)));
+    assert_eq!(view.gone(NodeId(1)), None);
 }

@@ -1,0 +1,282 @@
+//! Layouts that follow one another, partitions that flip, and nodes that go.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, MemberState};
+use jedlik_protocol::error::Failure;
+use jedlik_protocol::gossip::{Load, StagedChange, Status};
+
+use super::at;
+use super::cluster::Cluster;
+use crate::Event;
+
+const SECOND: u64 = 1_000_000;
+
+/// Nodes, of which the first `placed` are in the layout and hold all of their partitions.
+fn settled(nodes: u64, placed: u64, seed: u8) -> Cluster {
+    let mut cluster = Cluster::of(nodes, seed);
+    cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
+    let joins = (1..=placed).map(|node| (NodeId(node), join())).collect();
+    stage(&mut cluster, 1, joins).unwrap();
+    cluster.plan_and_commit(1).unwrap();
+    cluster.run_until("layout", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster
+}
+
+fn join() -> StagedChange {
+    StagedChange::Join { zone: String::new(), weight: 0 }
+}
+
+fn stage(
+    cluster: &mut Cluster,
+    by: u64,
+    changes: Vec<(NodeId, StagedChange)>,
+) -> Result<AdminResponse, Failure> {
+    cluster.admin(by, &AdminRequest::Stage { changes, dry_run: false })
+}
+
+fn change(cluster: &mut Cluster, by: u64, node: u64, change: StagedChange) {
+    stage(cluster, by, vec![(NodeId(node), change)]).unwrap();
+    cluster.run_until("staged", 10 * SECOND, Cluster::agrees);
+    cluster.plan_and_commit(by).unwrap();
+}
+
+/// Each running node says that it is ready for all that it owns.
+fn all_ready(cluster: &mut Cluster) {
+    for node in cluster.running() {
+        ready(cluster, node);
+    }
+}
+
+fn ready(cluster: &mut Cluster, node: u64) {
+    let (now, view) = (at(cluster.now_us), cluster.machine(node).view());
+    let owns = |partition: &Partition| {
+        view.preference_list(*partition).iter().take(3).any(|owner| owner.0 == node)
+    };
+    let owned: Vec<Partition> = view.partitions().partitions().filter(owns).collect();
+    cluster.with(node, |machine| machine.handle_ready(now, view.layout_id(), &owned));
+}
+
+fn is_settled(cluster: &Cluster) -> bool {
+    let settled = |node: &u64| {
+        let view = cluster.machine(*node).view();
+        view.flipped() == view.partitions().get() && view.layouts().len() == 1
+    };
+    cluster.running().iter().all(settled)
+}
+
+fn states(cluster: &mut Cluster, by: u64) -> Vec<(u64, MemberState)> {
+    let Ok(AdminResponse::Status(status)) = cluster.admin(by, &AdminRequest::Status) else {
+        panic!("a status is answered with a status");
+    };
+    status.members.iter().map(|member| (member.record.node.0, member.state)).collect()
+}
+
+fn fenced(cluster: &Cluster, node: u64, forced: bool) -> usize {
+    let is = |event: &Event| matches!(event, Event::Fenced { forced: how, .. } if *how == forced);
+    cluster.events.iter().filter(|(_, who, event)| *who == node && is(event)).count()
+}
+
+#[test]
+fn partitions_flip_on_every_node_once_all_new_owners_are_ready_and_the_old_layout_goes() {
+    let mut cluster = settled(4, 3, 1);
+    assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Joining));
+    change(&mut cluster, 2, 4, join());
+    cluster.run_until("layout 2", 10 * SECOND, |c| c.agrees());
+    for node in 1..=3 {
+        ready(&mut cluster, node);
+    }
+    cluster.run_for(5 * SECOND);
+    let view = cluster.machine(1).view();
+    assert_eq!((view.layout_version(), view.layouts().len()), (2, 2));
+    let of_four = |partition: &Partition| {
+        view.preference_list(*partition).iter().take(3).any(|owner| owner.0 == 4)
+    };
+    for partition in view.partitions().partitions() {
+        assert_eq!(view.is_flipped(partition), !of_four(&partition), "{partition}");
+        let lists = view.owner_lists(partition, 3).len();
+        assert_eq!(lists, if of_four(&partition) { 2 } else { 1 });
+    }
+    ready(&mut cluster, 4);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    assert!(cluster.machine(3).view().is_known_by_all());
+    assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Up));
+    let settled = |event: &Event| matches!(event, Event::Settled(id) if id.version == 2);
+    assert_eq!(cluster.events.iter().filter(|(_, _, event)| settled(event)).count(), 4);
+}
+
+#[test]
+fn rival_commits_stay_in_line_until_the_data_of_both_has_moved() {
+    let mut cluster = settled(6, 4, 2);
+    let islands = [[1, 2, 5], [3, 4, 6]];
+    cluster.cut = islands[0].iter().flat_map(|a| islands[1].map(|b| (*a, b))).collect();
+    cluster.cut = cluster.cut.iter().map(|(a, b)| (*a.min(b), *a.max(b))).collect();
+    stage(&mut cluster, 1, vec![(NodeId(5), join())]).unwrap();
+    cluster.plan_and_commit(1).unwrap();
+    stage(&mut cluster, 3, vec![(NodeId(6), join())]).unwrap();
+    cluster.plan_and_commit(3).unwrap();
+    cluster.run_for(20 * SECOND);
+    cluster.cut.clear();
+    cluster.run_until("one layout", 60 * SECOND, |c| c.agrees() && c.all_up());
+    let view = cluster.machine(5).view();
+    let versions: Vec<u64> = view.layouts().iter().map(|known| known.id().version).collect();
+    assert_eq!(versions, [2, 2, 1]);
+    let rivals = |event: &Event| matches!(event, Event::Layout { rival: Some(_), .. });
+    assert_eq!(cluster.events.iter().filter(|(_, _, event)| rivals(event)).count(), 3);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 20 * SECOND, is_settled);
+}
+
+#[test]
+fn a_node_that_leaves_is_a_member_until_it_says_that_it_has_left() {
+    let mut cluster = settled(4, 4, 3);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Leaving));
+    assert!(cluster.machine(1).view().is_alive(NodeId(4)));
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    assert_eq!(cluster.machine(4).poll_timeout(), None);
+    cluster.run_until("all know", SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).view().members().count() == 3)
+    });
+    assert!(!cluster.machine(1).view().is_alive(NodeId(4)));
+    assert_eq!(cluster.downs(4), 0, "it said so itself");
+    assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Left));
+    cluster.kill(4);
+    cluster.start(4);
+    assert_eq!(fenced(&cluster, 4, false), 1, "its disk says so");
+    cluster.kill(4);
+    cluster.wipe(4);
+    cluster.start(4);
+    cluster.run_until("it is told", 5 * SECOND, |c| fenced(c, 4, false) == 2);
+    cluster.run_for(10 * SECOND);
+    assert_eq!(fenced(&cluster, 4, false), 2, "once in each life");
+    assert_eq!(cluster.machine(1).view().members().count(), 3);
+}
+
+#[test]
+fn a_removed_node_that_comes_back_is_refused_and_told_why() {
+    let mut cluster = settled(5, 4, 4);
+    cluster.kill(4);
+    cluster.run_until("4 is down", 15 * SECOND, |c| c.all_see(4, false));
+    let by = StagedChange::Replace { by: NodeId(5), zone: String::new(), forced: true };
+    change(&mut cluster, 1, 4, by);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    let view = cluster.machine(2).view();
+    assert!(view.gone(NodeId(4)).is_some_and(|gone| gone.forced));
+    assert_eq!(view.address(NodeId(4)), None);
+    cluster.start(4);
+    let offers = cluster.machine(4).view();
+    assert!(offers.layout_version() == 1, "it was away when it was removed");
+    cluster.run_until("it is told", 5 * SECOND, |c| fenced(c, 4, true) == 1);
+    cluster.run_for(10 * SECOND);
+    assert_eq!(fenced(&cluster, 4, true), 1);
+    assert_eq!(cluster.machine(4).poll_timeout(), None);
+    for node in [1, 2, 3, 5] {
+        let view = cluster.machine(node).view();
+        assert!(!view.is_alive(NodeId(4)));
+        assert_eq!(view.members().count(), 4);
+    }
+}
+
+#[test]
+fn a_node_that_dies_while_it_leaves_can_be_removed() {
+    let mut cluster = settled(4, 4, 5);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    cluster.kill(4);
+    cluster.run_until("4 is down", 15 * SECOND, |c| c.all_see(4, false));
+    change(&mut cluster, 1, 4, StagedChange::Remove);
+    cluster.run_until("layout 3", 10 * SECOND, Cluster::agrees);
+    assert_eq!(cluster.machine(3).view().members().count(), 3);
+}
+
+#[test]
+fn a_drained_node_runs_on_and_is_asked_for_nothing_until_it_is_back() {
+    let mut cluster = settled(3, 3, 6);
+    let now = at(cluster.now_us);
+    cluster.with(2, |machine| machine.handle_drain(now, true));
+    cluster.run_until("it is away", SECOND, |c| c.all_see(2, false));
+    assert_eq!(states(&mut cluster, 1)[1], (2, MemberState::Away));
+    assert!(cluster.machine(2).poll_timeout().is_some());
+    cluster.run_for(20 * SECOND);
+    assert!(cluster.agrees(), "it still hears what is new");
+    assert_eq!(cluster.downs(2), 0);
+    let now = at(cluster.now_us);
+    cluster.with(2, |machine| machine.handle_drain(now, false));
+    cluster.run_until("it is back", 2 * SECOND, |c| c.all_see(2, true));
+}
+
+#[test]
+fn readiness_survives_a_restart_and_not_a_lost_disk() {
+    let mut cluster = settled(3, 3, 7);
+    let own = |c: &Cluster| c.machine(3).known.members()[&NodeId(3)].ready.partitions.len();
+    assert_eq!(own(&cluster), 64);
+    cluster.kill(3);
+    cluster.start(3);
+    assert_eq!(own(&cluster), 64);
+    cluster.kill(3);
+    cluster.wipe(3);
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    assert_eq!(own(&cluster), 0);
+    assert_eq!(cluster.machine(1).view().flipped(), 64, "what flipped stays so");
+}
+
+#[test]
+fn what_a_node_holds_is_told_now_and_then_and_only_if_it_changes() {
+    let mut cluster = settled(3, 3, 8);
+    let version = |c: &Cluster| c.machine(2).known.members()[&NodeId(2)].version;
+    let (before, start_us) = (version(&cluster), cluster.now_us);
+    for records in 1..=100 {
+        let now = at(cluster.now_us);
+        let load = Load { records: records / 2, bytes: 7 };
+        cluster.with(2, |machine| machine.handle_load(now, load));
+        cluster.run_for(SECOND / 5);
+    }
+    let told = version(&cluster) - before;
+    let tens = (cluster.now_us - start_us) / (10 * SECOND);
+    assert!((2..=tens + 1).contains(&told), "{told} times in {tens}0 seconds");
+    cluster.run_for(15 * SECOND);
+    let load = cluster.machine(1).known.members()[&NodeId(2)].load;
+    assert_eq!(load, Load { records: 50, bytes: 7 });
+}
+
+#[test]
+fn who_is_behind_is_brought_up_at_once() {
+    let mut cluster = settled(3, 3, 9);
+    let changes = vec![("w".into(), "1".into())];
+    cluster.admin(1, &AdminRequest::BucketSet { name: "b".into(), changes }).unwrap();
+    let now = at(cluster.now_us);
+    cluster.trace = Some(Vec::new());
+    for _ in 0..10 {
+        cluster.with(1, |machine| machine.handle_behind(now, NodeId(3)));
+    }
+    let offers = cluster.trace.take().unwrap();
+    assert_eq!(offers.iter().filter(|line| line.contains("Offer(")).count(), 1);
+    cluster.run_until("3 knows", SECOND / 40, |c| c.machine(3).view().bucket(b"b").w == 1);
+}
+
+#[test]
+fn two_living_processes_with_one_identity_are_noticed() {
+    let mut cluster = settled(3, 3, 10);
+    // The other process runs elsewhere, on a copy of the disk.
+    let twin = super::config(3);
+    let mut config = crate::Config { random_seed: [99; 32], ..twin };
+    config.me.incarnation = jedlik_protocol::Incarnation(999);
+    config.me.status = Status::Up;
+    cluster.twin(3, config);
+    cluster.run_for(150 * SECOND);
+    let said = |event: &Event| matches!(event, Event::Contested { again: true, .. });
+    let times: Vec<u64> =
+        cluster.events.iter().filter(|(_, _, e)| said(e)).map(|(at_us, _, _)| *at_us).collect();
+    assert!(!times.is_empty() && times.len() <= 6, "{times:?}");
+}
