@@ -9,7 +9,10 @@ use jedlik_protocol::codec::{Frame, decode_knowledge, encode_knowledge};
 use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, ClusterId, Context, Durability, EncodedRecord, Key, Quorum, Record};
+use jedlik_protocol::{
+    Blob, ClusterId, Context, Durability, EncodedRecord, Key, LayoutId, ProtocolVersion, Quorum,
+    Record,
+};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -37,7 +40,7 @@ fn damaged(bytes: &[u8], (changes, cut): &Damage) -> Vec<u8> {
 }
 
 fn encoded(frame: &Frame) -> Bytes {
-    Bytes::from(frame.encode().into_vec())
+    Bytes::from(frame.encode(ProtocolVersion::V3).into_vec())
 }
 
 fn key() -> Key {
@@ -77,8 +80,18 @@ fn lies_within(part: &[u8], whole: &Bytes) -> bool {
 
 proptest! {
     #[test]
-    fn every_frame_comes_back_as_it_was_sent(frame in messages::frame()) {
-        prop_assert_eq!(Frame::decode(&encoded(&frame)), Ok(frame));
+    fn every_frame_comes_back_as_it_was_sent_in_the_version_in_which_it_was_and_no_other(
+        frame in messages::frame(),
+    ) {
+        let versions = [ProtocolVersion::V3, ProtocolVersion::V4];
+        for sent in versions {
+            let bytes = Bytes::from(frame.encode(sent).into_vec());
+            prop_assert_eq!(frame.encoded_length(sent), bytes.len());
+            for read in versions {
+                let decoded = Frame::decode(&bytes, read).ok();
+                prop_assert_eq!(decoded.as_ref(), (sent == read).then_some(&frame));
+            }
+        }
     }
 
     #[test]
@@ -104,7 +117,9 @@ proptest! {
     fn a_damaged_frame_is_refused_or_still_well_formed(
         frame in messages::frame(), damage in damage(),
     ) {
-        bodies::frame(&damaged(&frame.encode(), &damage));
+        for version in [ProtocolVersion::V3, ProtocolVersion::V4] {
+            bodies::frame(&damaged(&frame.encode(version), &damage));
+        }
     }
 
     #[test]
@@ -156,7 +171,7 @@ fn every_shorter_piece_of_a_frame_is_refused_or_well_formed() {
 fn a_frame_over_the_limit_is_refused_before_it_is_read() {
     let length = FRAME_LIMIT_BYTES + 1;
     let expected = Err(DecodeError::TooLong { length, limit: FRAME_LIMIT_BYTES });
-    assert_eq!(Frame::decode(&Bytes::from(vec![0; length])), expected);
+    assert_eq!(Frame::decode(&Bytes::from(vec![0; length]), ProtocolVersion::V3), expected);
 }
 
 #[test]
@@ -164,7 +179,7 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let value = [7; 1024];
     let bytes = encoded(&put_frame(Blob::from(&value[..])));
     let Frame::ClientRequest { request: ClientRequest::Put(put), .. } =
-        Frame::decode(&bytes).unwrap()
+        Frame::decode(&bytes, ProtocolVersion::V3).unwrap()
     else {
         panic!("a put was sent");
     };
@@ -177,9 +192,10 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let record = EncodedRecord::encode(&record_of(&value));
     let key = key();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
-    let bytes = encoded(&Frame::PeerRequest { id: 1, layout: 1, heard: 0, request });
+    let bytes =
+        encoded(&Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request });
     let Frame::PeerRequest { request: PeerRequest::Write { record, .. }, .. } =
-        Frame::decode(&bytes).unwrap()
+        Frame::decode(&bytes, ProtocolVersion::V3).unwrap()
     else {
         panic!("a write was sent");
     };
@@ -209,13 +225,16 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     let key = key();
     let names = key.bucket().len() + key.key().len();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
-    let frame = Frame::PeerRequest { id: 1, layout: 1, heard: 0, request }.encode().len();
+    let frame = Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request }
+        .encode(ProtocolVersion::V3)
+        .len();
     let sent = frame - names - 1024;
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");
     assert!(sent <= 200, "{sent} bytes");
-    let acknowledgement =
-        Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written }.encode().len();
+    let acknowledgement = Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written }
+        .encode(ProtocolVersion::V3)
+        .len();
     println!("an acknowledgement: {acknowledgement} bytes");
     assert!(acknowledgement <= 100, "{acknowledgement} bytes");
 }
@@ -223,7 +242,7 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
 #[test]
 fn an_acknowledgement_stays_small() {
     let frame = Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written };
-    let length = frame.encode().len();
+    let length = frame.encode(ProtocolVersion::V3).len();
     println!("an acknowledgement: {length} bytes");
     assert!(length <= 128, "{length} bytes");
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
 use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, Explanation,
-    HintReport, Holder, MemberStatus, NodeStats, PlanReport, PlannedNode, RepairReport,
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, CopiesAtRisk,
+    DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, Move, NodeStats,
+    PlanReport, PlannedNode, RepairReport, TransferReport, WorkKind,
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
@@ -14,24 +15,30 @@ use jedlik_protocol::client::{
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::{Delta, Gossip, MemberDigest, MemberRecord, Status, Summary};
+use jedlik_protocol::gossip::{
+    Delta, Gossip, Load, MemberDigest, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
+    Summary,
+};
 use jedlik_protocol::peer::{
     DigestPage, HintSummary, Inspection, Page, PeerRequest, PeerResponse, RecordSummary,
     SiblingSummary, Standing,
 };
 use jedlik_protocol::{
-    Blob, ClusterId, Digest, Durability, EncodedRecord, Incarnation, Key, Layout, Quorum, Record,
+    Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
+    PartitionSet, PlacedLayout, Quorum, Record,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 
 const QUORUMS: [Quorum; 5] =
     [Quorum::Default, Quorum::One, Quorum::Majority, Quorum::All, Quorum::Count(7)];
+const WORK: [WorkKind; 4] =
+    [WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping, WorkKind::Transfer];
 const LEVELS: [Durability; 3] = [Durability::Buffered, Durability::Written, Durability::Synced];
-const CODES: [ErrorCode; 16] = [
+const CODES: [ErrorCode; 17] = [
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidContext,
     ErrorCode::ValueTooLarge,
@@ -42,6 +49,7 @@ const CODES: [ErrorCode; 16] = [
     ErrorCode::Overloaded,
     ErrorCode::NotReady,
     ErrorCode::StaleLayout,
+    ErrorCode::UnknownLayout,
     ErrorCode::NotOwner,
     ErrorCode::TooOld,
     ErrorCode::Forbidden,
@@ -102,14 +110,65 @@ fn encoded() -> impl Strategy<Value = EncodedRecord> {
     record().prop_map(|record| EncodedRecord::encode(&record))
 }
 
+fn layout_id() -> impl Strategy<Value = LayoutId> {
+    any::<(u64, u64)>().prop_map(|(version, digest)| LayoutId { version, digest })
+}
+
+fn partitions() -> impl Strategy<Value = PartitionSet> {
+    vec(0..65_536_u32, 0..4).prop_map(|numbers| numbers.into_iter().map(Partition).collect())
+}
+
 fn layout() -> impl Strategy<Value = Layout> {
-    (any::<u64>(), vec((text(), 1..9_u32), 1..5), 2..6_u32).prop_map(|(version, nodes, bits)| {
+    let gone = btree_map(node(), any::<bool>(), 0..4).prop_map(|gone| {
+        gone.into_iter().map(|(node, forced)| Gone { node, forced }).collect::<Vec<_>>()
+    });
+    let ring = (vec((text(), 1..9_u32), 1..5), 2..6_u32).prop_map(|(nodes, bits)| {
         let ring_node = |(index, (zone, weight))| RingNode { node: NodeId(index), zone, weight };
         let nodes = (0..).zip(nodes).map(ring_node).collect();
         let partitions = PartitionCount::new(1 << bits).expect("it is a power of two");
-        let ring = plan_first(nodes, partitions, 3).expect("there are fewer nodes than partitions");
-        Layout { version, ring }
+        plan_first(nodes, partitions, 3).expect("there are fewer nodes than partitions")
+    });
+    (any::<u64>(), layout_id(), ring, gone).prop_map(|(version, parent, ring, gone)| Layout {
+        version,
+        parent,
+        ring,
+        gone,
     })
+}
+
+fn placed_layout() -> impl Strategy<Value = PlacedLayout> {
+    (layout(), vec(0..4_u32, 0..4)).prop_map(|(layout, flipped)| {
+        let flipped = flipped.into_iter().map(Partition).collect();
+        PlacedLayout { layout, flipped }
+    })
+}
+
+fn staged_change() -> impl Strategy<Value = StagedChange> {
+    prop_oneof![
+        (text(), 1..=u32::MAX).prop_map(|(zone, weight)| StagedChange::Join { zone, weight }),
+        Just(StagedChange::Leave),
+        Just(StagedChange::Remove),
+        (node(), text(), any::<bool>()).prop_map(|(by, zone, forced)| StagedChange::Replace {
+            by,
+            zone,
+            forced
+        }),
+        (of(text()), of(1..=u32::MAX))
+            .prop_map(|(zone, weight)| StagedChange::Set { zone, weight }),
+    ]
+}
+
+fn staging() -> impl Strategy<Value = Staging> {
+    (layout_id(), any::<u64>(), btree_map(node(), staged_change(), 0..4)).prop_map(
+        |(base, revision, changes)| {
+            let changes = changes.into_iter().collect();
+            Staging { base, revision, changes }
+        },
+    )
+}
+
+fn load() -> impl Strategy<Value = Load> {
+    any::<(u64, u64)>().prop_map(|(records, bytes)| Load { records, bytes })
 }
 
 fn quorum() -> impl Strategy<Value = Quorum> {
@@ -160,8 +219,7 @@ fn scan() -> impl Strategy<Value = ClientRequest> {
 fn admin_request() -> impl Strategy<Value = AdminRequest> {
     prop_oneof![
         Just(AdminRequest::Status),
-        Just(AdminRequest::Plan),
-        digest().prop_map(|plan| AdminRequest::Commit { plan }),
+        change_request(),
         Just(AdminRequest::BucketList),
         blob(1).prop_map(|name| AdminRequest::BucketShow { name }),
         (blob(1), vec((text(), text()), 0..4))
@@ -173,12 +231,27 @@ fn admin_request() -> impl Strategy<Value = AdminRequest> {
             .prop_map(|partition| AdminRequest::Repair { partition: partition.map(Partition) }),
         Just(AdminRequest::RepairProgress),
         Just(AdminRequest::Background),
-        (of(any::<bool>()), of(any::<u32>()), of(any::<u32>())).prop_map(
-            |(paused, limit_per_s, slowdown_percent)| {
-                let change = BackgroundChange { paused, limit_per_s, slowdown_percent };
+        (of(select(&WORK[..])), of(any::<bool>()), of(any::<u32>()), of(any::<u32>())).prop_map(
+            |(work, paused, limit_per_s, slowdown_percent)| {
+                let change = BackgroundChange { work, paused, limit_per_s, slowdown_percent };
                 AdminRequest::SetBackground(change)
             }
         ),
+    ]
+}
+
+/// What changes who is in the cluster.
+fn change_request() -> impl Strategy<Value = AdminRequest> {
+    prop_oneof![
+        Just(AdminRequest::Layouts),
+        (vec((node(), staged_change()), 0..4), any::<bool>())
+            .prop_map(|(changes, dry_run)| AdminRequest::Stage { changes, dry_run }),
+        vec(node(), 0..4).prop_map(|nodes| AdminRequest::Unstage { nodes }),
+        Just(AdminRequest::Plan),
+        (digest(), any::<u32>(), any::<bool>())
+            .prop_map(|(plan, lost, dry_run)| AdminRequest::Commit { plan, lost, dry_run }),
+        Just(AdminRequest::Transfers),
+        any::<bool>().prop_map(|drained| AdminRequest::Drain { drained }),
     ]
 }
 
@@ -260,37 +333,58 @@ fn bucket_entry() -> impl Strategy<Value = BucketEntry> {
 
 fn member() -> impl Strategy<Value = MemberRecord> {
     let who = (node(), text(), any::<SocketAddr>(), text(), 1..=u32::MAX);
-    let when = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-    (who, when, select(&[Status::Up, Status::Away][..])).prop_map(|(who, when, status)| {
-        let (node, name, address, zone, weight) = who;
-        let (incarnation, generation, version, layout) = when;
-        let incarnation = Incarnation(incarnation);
-        MemberRecord {
-            node,
-            name,
-            address,
-            zone,
-            weight,
-            incarnation,
-            generation,
-            version,
-            status,
-            layout,
-        }
-    })
+    let when = any::<[u64; 3]>();
+    let status = select(&[Status::Up, Status::Away, Status::Left][..]);
+    let ready =
+        (layout_id(), partitions()).prop_map(|(layout, partitions)| Ready { layout, partitions });
+    let speaks = any::<[u16; 3]>().prop_map(|[protocol_min, protocol_max, storage]| Speaks {
+        protocol_min,
+        protocol_max,
+        storage,
+    });
+    (who, when, status, layout_id(), (ready, load(), speaks)).prop_map(
+        |(who, when, status, layout, (ready, load, speaks))| {
+            let (node, name, address, zone, weight) = who;
+            let [incarnation, generation, version] = when;
+            MemberRecord {
+                node,
+                name,
+                address,
+                zone,
+                weight,
+                incarnation: Incarnation(incarnation),
+                generation,
+                version,
+                status,
+                layout,
+                ready,
+                load,
+                speaks,
+            }
+        },
+    )
 }
 
 fn planned_node() -> impl Strategy<Value = PlannedNode> {
-    (node(), text(), text(), any::<u32>(), any::<u32>(), any::<u64>()).prop_map(
-        |(node, name, zone, weight, tokens, fair_share_milli)| PlannedNode {
+    let counts = (any::<[u32; 7]>(), any::<[u64; 2]>());
+    (node(), text(), text(), counts).prop_map(|(node, name, zone, counts)| {
+        let ([weight, tokens_before, tokens, owned_before, owned, gains, loses], shares) = counts;
+        let [gains_bytes, fair_share_milli] = shares;
+        PlannedNode {
             node,
             name,
             zone,
             weight,
+            tokens_before,
             tokens,
+            owned_before,
+            owned,
+            gains,
+            loses,
+            gains_bytes,
             fair_share_milli,
-        },
-    )
+        }
+    })
 }
 
 fn record_summary() -> impl Strategy<Value = RecordSummary> {
@@ -365,9 +459,11 @@ fn repair_report() -> impl Strategy<Value = RepairReport> {
 
 fn background_report() -> impl Strategy<Value = BackgroundReport> {
     let steps = vec((text(), any::<u64>()), 0..4);
-    (any::<bool>(), any::<[u32; 3]>(), any::<[u64; 2]>(), steps).prop_map(
-        |(paused, paces, latencies, steps)| BackgroundReport {
+    let kinds = vec(select(&WORK[..]), 0..3);
+    (any::<bool>(), kinds, any::<[u32; 3]>(), any::<[u64; 2]>(), steps).prop_map(
+        |(paused, paused_kinds, paces, latencies, steps)| BackgroundReport {
             paused,
+            paused_kinds,
             limit_per_s: paces[0],
             slowdown_percent: paces[1],
             pace_per_s: paces[2],
@@ -378,30 +474,116 @@ fn background_report() -> impl Strategy<Value = BackgroundReport> {
     )
 }
 
-fn admin_response() -> impl Strategy<Value = AdminResponse> {
-    let member = (member(), any::<bool>(), any::<u32>())
-        .prop_map(|(record, alive, tokens)| MemberStatus { record, alive, tokens });
-    let status = (any::<u64>(), node(), any::<u64>(), any::<u32>(), vec(member, 0..4)).prop_map(
-        |(cluster, node, layout, partitions, members)| ClusterStatus {
+fn cluster_status() -> impl Strategy<Value = ClusterStatus> {
+    let states = [
+        MemberState::Joining,
+        MemberState::Up,
+        MemberState::Away,
+        MemberState::Leaving,
+        MemberState::Left,
+        MemberState::Removed,
+    ];
+    let placed = of((text(), any::<u32>()));
+    let member = (member(), any::<bool>(), select(states.to_vec()), any::<[u32; 3]>(), placed)
+        .prop_map(|(record, alive, state, [tokens, owned, ready], placed)| MemberStatus {
+            record,
+            alive,
+            state,
+            tokens,
+            owned,
+            ready,
+            placed,
+        });
+    (any::<u64>(), node(), layout_id(), any::<[u32; 2]>(), staging(), vec(member, 0..4)).prop_map(
+        |(cluster, node, layout, [partitions, flipped], staging, members)| ClusterStatus {
             cluster: ClusterId(cluster),
             node,
             layout,
             partitions,
+            flipped,
+            staging,
             members,
         },
+    )
+}
+
+fn plan_report() -> impl Strategy<Value = PlanReport> {
+    let names = (digest(), layout_id(), any::<u64>(), any::<u8>());
+    let counts = (any::<[u32; 3]>(), any::<[u64; 2]>(), any::<[(u32, u32); 2]>());
+    let risk = any::<[[u32; 3]; 3]>()
+        .prop_map(|risk| risk.map(|[none, one, few]| CopiesAtRisk { none, one, few }));
+    (names, vec(planned_node(), 0..4), counts, risk, vec(text(), 0..3)).prop_map(
+        |((plan, base, version, n), nodes, counts, risk, warnings)| {
+            let ([partitions, moves, least_moves], [bytes, estimate_s], faults) = counts;
+            let [zone_faults, node_faults] = faults;
+            PlanReport {
+                plan,
+                base,
+                version,
+                partitions,
+                n,
+                nodes,
+                moves,
+                least_moves,
+                bytes,
+                estimate_s,
+                zone_faults,
+                node_faults,
+                risk,
+                warnings,
+            }
+        },
+    )
+}
+
+fn transfer_report() -> impl Strategy<Value = TransferReport> {
+    let current = (any::<u32>(), node(), any::<bool>(), any::<[u64; 2]>()).prop_map(
+        |(partition, peer, outgoing, [records, bytes])| Move {
+            partition: Partition(partition),
+            peer,
+            outgoing,
+            records,
+            bytes,
+        },
     );
-    let plan = (digest(), any::<u64>(), any::<u32>(), vec(planned_node(), 0..4), vec(text(), 0..3))
-        .prop_map(|(plan, layout, partitions, nodes, warnings)| PlanReport {
-            plan,
-            layout,
-            partitions,
-            nodes,
-            warnings,
-        });
+    let now = (load(), any::<u64>(), vec(current, 0..3), vec(text(), 0..3));
+    (layout_id(), any::<bool>(), any::<[u32; 6]>(), any::<[u64; 4]>(), now).prop_map(
+        |(layout, paused, partitions, moved, (load, hints, current, blockers))| {
+            let [owned, ready, flipped, leaving, orphaned, dropped] = partitions;
+            let [received_records, received_bytes, sent_records, sent_bytes] = moved;
+            TransferReport {
+                layout,
+                paused,
+                owned,
+                ready,
+                flipped,
+                leaving,
+                orphaned,
+                dropped,
+                received_records,
+                received_bytes,
+                sent_records,
+                sent_bytes,
+                load,
+                hints,
+                current,
+                blockers,
+            }
+        },
+    )
+}
+
+fn admin_response() -> impl Strategy<Value = AdminResponse> {
     prop_oneof![
-        status.prop_map(AdminResponse::Status),
-        plan.prop_map(AdminResponse::Plan),
-        any::<u64>().prop_map(|layout| AdminResponse::Committed { layout }),
+        cluster_status().prop_map(AdminResponse::Status),
+        vec(placed_layout(), 0..3).prop_map(AdminResponse::Layouts),
+        staging().prop_map(AdminResponse::Staged),
+        plan_report().prop_map(|report| AdminResponse::Plan(Box::new(report))),
+        layout_id().prop_map(|layout| AdminResponse::Committed { layout }),
+        transfer_report().prop_map(|report| AdminResponse::Transfers(Box::new(report))),
+        (any::<bool>(), any::<[u64; 2]>()).prop_map(|(drained, [requests, hints])| {
+            AdminResponse::Drained(DrainReport { drained, requests, hints })
+        }),
         vec(bucket_entry(), 0..3).prop_map(AdminResponse::Buckets),
         bucket_entry().prop_map(AdminResponse::Bucket),
         vec((text(), any::<u64>()), 0..4)
@@ -486,6 +668,15 @@ fn tree_request() -> impl Strategy<Value = PeerRequest> {
                 after
             }
         ),
+        (tree(), any::<u16>(), any::<u16>(), of(mark())).prop_map(
+            |((partition, n), first_leaf, last_leaf, after)| PeerRequest::Fetch {
+                partition,
+                n,
+                first_leaf,
+                last_leaf,
+                after
+            }
+        ),
     ]
 }
 
@@ -514,23 +705,37 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
 fn summary() -> impl Strategy<Value = Summary> {
     let known = (node(), any::<u64>(), any::<u64>())
         .prop_map(|(node, generation, version)| MemberDigest { node, generation, version });
-    (vec(known, 0..4), vec((blob(1), any::<u64>(), digest()), 0..4), of((any::<u64>(), digest())))
-        .prop_map(|(members, buckets, layout)| Summary { members, buckets, layout })
+    let buckets = vec((blob(1), any::<u64>(), digest()), 0..4);
+    let layouts = vec((layout_id(), digest()), 0..4);
+    (vec(known, 0..4), buckets, layouts, of((layout_id(), any::<u64>(), digest()))).prop_map(
+        |(members, buckets, layouts, staging)| Summary { members, buckets, layouts, staging },
+    )
 }
 
 pub(crate) fn delta() -> impl Strategy<Value = Delta> {
-    (vec(member(), 0..4), vec(bucket_entry(), 0..4), of(layout()))
-        .prop_map(|(members, buckets, layout)| Delta { members, buckets, layout })
+    let (layouts, flips) = (vec(placed_layout(), 0..3), vec((layout_id(), partitions()), 0..3));
+    (vec(member(), 0..4), vec(bucket_entry(), 0..4), layouts, flips, of(staging())).prop_map(
+        |(members, buckets, layouts, flips, staging)| Delta {
+            members,
+            buckets,
+            layouts,
+            flips,
+            staging,
+        },
+    )
 }
 
 fn gossip() -> impl Strategy<Value = Gossip> {
     prop_oneof![
-        (member(), summary()).prop_map(|(sender, summary)| Gossip::Offer(sender.into(), summary)),
+        (member(), digest()).prop_map(|(sender, known)| Gossip::Offer(sender.into(), known)),
+        Just(Gossip::Same),
+        summary().prop_map(Gossip::Differ),
         (delta(), summary()).prop_map(|(delta, summary)| Gossip::Exchange(delta, summary)),
         delta().prop_map(Gossip::Close),
         any::<u64>().prop_map(|nonce| Gossip::Probe { nonce }),
         any::<u64>().prop_map(|nonce| Gossip::Alive { nonce }),
         (node(), any::<u64>()).prop_map(|(target, nonce)| Gossip::ProbeFor { target, nonce }),
+        (layout_id(), any::<bool>()).prop_map(|(layout, forced)| Gossip::Fenced { layout, forced }),
     ]
 }
 
@@ -541,7 +746,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, request)| Frame::ClientRequest { id, request }),
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
-        (any::<u64>(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
+        (any::<u64>(), layout_id(), any::<u64>(), peer_request()).prop_map(
             |(id, layout, heard, request)| Frame::PeerRequest { id, layout, heard, request }
         ),
         (any::<u64>(), any::<u64>(), peer_response())
