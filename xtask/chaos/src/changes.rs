@@ -181,11 +181,6 @@ impl Changes {
         Ok(())
     }
 
-    /// Whether nothing that was committed is under way still.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.open.is_empty()
-    }
-
     /// Faults are over: what is under way comes to its end.
     ///
     /// # Errors
@@ -216,3 +211,6 @@ impl Changes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What was done to the cluster, and when: said at once, and kept for the stories of keys.
 
 use std::collections::BTreeMap;
+use std::io::{Write as _, stdout};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -33,7 +34,7 @@ impl Chronicle {
     /// Something has happened.
     pub(crate) fn say(&self, line: impl Into<String>) {
         let (at_us, line) = (self.now_us(), line.into());
-        println!("{}  {line}", clock(at_us));
+        print(&format!("{}  {line}", clock(at_us)));
         self.told.lock().unwrap_or_else(PoisonError::into_inner).lines.push((at_us, line));
     }
 
@@ -47,6 +48,11 @@ impl Chronicle {
     pub(crate) fn told(&self) -> Told {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Writes a line. That nobody reads any more is no reason to end, least of all before tidying up.
+pub(crate) fn print(line: &str) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
 /// A time of the run for people.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::chronicle::Chronicle;
+use crate::chronicle::{Chronicle, print};
 use crate::command::{command, output};
 use crate::network::Network;
 use crate::node::{Node, Standing};
@@ -173,6 +173,16 @@ impl Cluster {
         members.map(|node| (node.number, node.address)).collect()
     }
 
+    /// The members that nothing is wrong with; each has to be running.
+    ///
+    /// # Errors
+    /// One has ended by itself.
+    pub(crate) async fn well(&self) -> anyhow::Result<Vec<Number>> {
+        let mut nodes = self.nodes.lock().await;
+        let well = nodes.values_mut().filter(|node| node.standing == Standing::Well);
+        well.map(|node| node.ensure_running().map(|()| node.number)).collect()
+    }
+
     /// Takes a well node for something, if that leaves enough others; whether it did.
     pub(crate) async fn claim(&self, number: Number, standing: Standing) -> bool {
         let mut nodes = self.nodes.lock().await;
@@ -227,7 +237,7 @@ impl Cluster {
         }
         left.extend(self.network.tear_down().await);
         if keep {
-            println!("logs and data are in {}", self.folder.display());
+            print(&format!("logs and data are in {}", self.folder.display()));
         } else if let Err(error) = fs::remove_dir_all(&self.folder) {
             left.push(format!("{}: {error}", self.folder.display()));
         }

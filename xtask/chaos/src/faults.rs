@@ -34,7 +34,7 @@ pub(crate) async fn run(
         if cluster.claim(fault.node, Standing::Troubled).await {
             under_way.spawn(one(cluster.clone(), fault));
         } else {
-            cluster.chronicle.count("left out");
+            cluster.chronicle.count("fault left out");
         }
     }
     while let Some(done) = under_way.join_next().await {

@@ -28,6 +28,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::chronicle::print;
 use crate::cluster::Cluster;
 use crate::network::Network;
 use crate::report::Report;
@@ -109,7 +110,7 @@ fn main() -> ExitCode {
 /// Runs, and takes everything away again whatever came of it.
 async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let plan = run::Planned::new(&arguments)?;
-    println!("{plan}");
+    print(&plan.to_string());
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
@@ -122,6 +123,7 @@ async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let prefix = format!("jc{}", std::process::id());
     let folder = arguments.dir.clone().unwrap_or_else(std::env::temp_dir).join(&prefix);
     fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
@@ -133,6 +135,7 @@ async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
         done = run::run(&cluster, &plan) => done.map(Some),
         _ = interrupt.recv() => Ok(None),
         _ = terminate.recv() => Ok(None),
+        _ = hang_up.recv() => Ok(None),
     };
     for left in cluster.tear_down(arguments.keep).await {
         eprintln!("chaos: left behind: {left}");
@@ -148,14 +151,14 @@ async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn tell(report: &Report, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for broken in &report.broken {
-        println!("\nBROKEN {}{}", broken.key.as_deref().unwrap_or_default(), broken.what);
+        print(&format!("\nBROKEN {}{}", broken.key.as_deref().unwrap_or_default(), broken.what));
         let first = broken.story.len().saturating_sub(STORY_LINES);
         if first > 0 {
-            println!("  ({first} earlier lines are in the file of --json)");
+            print(&format!("  ({first} earlier lines are in the file of --json)"));
         }
-        broken.story[first..].iter().for_each(|line| println!("  {line}"));
+        broken.story[first..].iter().for_each(|line| print(&format!("  {line}")));
     }
-    println!("\n{report}");
+    print(&format!("\n{report}"));
     if let Some(path) = &arguments.json {
         let text = serde_json::to_string_pretty(report)?;
         fs::write(path, text).with_context(|| format!("can't write {}", path.display()))?;

@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::process::Command;
 
 use self::namespaces::Namespaces;
+use crate::chronicle::print;
 use crate::command::command;
 use crate::plan::Number;
 
@@ -41,17 +42,19 @@ impl Network {
     /// Some could be made, but not all that is needed.
     pub(crate) async fn new(prefix: &str, wanted: bool) -> anyhow::Result<Self> {
         if !wanted {
-            println!("network: processes only, as asked");
+            print("network: processes only, as asked");
             return Ok(Self::Loopback);
         }
         if !rustix::process::geteuid().is_root() {
-            println!("network: processes only, since this isn't root; nothing is cut or muted");
+            print("network: processes only, since this isn't root; nothing is cut or muted");
             return Ok(Self::Loopback);
         }
         match Namespaces::available(prefix).await {
             Ok(()) => Ok(Self::Namespaces(Namespaces::new(prefix).await?)),
             Err(error) => {
-                println!("network: processes only, since namespaces can't be had: {error:#}");
+                print(&format!(
+                    "network: processes only, since namespaces can't be had: {error:#}"
+                ));
                 Ok(Self::Loopback)
             }
         }
@@ -89,15 +92,18 @@ impl Network {
         }
     }
 
-    /// A program that will run in the node's place; its process is the program's own.
+    /// A program that will run in the node's place; its process is the program's own. It is killed when
+    /// this one ends without having been able to tidy up.
     pub(crate) fn program(&self, node: Number, program: &Path) -> anyhow::Result<Command> {
-        match self {
+        let program = program.to_str().context("a path that is not UTF-8")?;
+        let tied = ["setpriv", "--pdeathsig", "KILL", program];
+        Ok(match self {
             Self::Namespaces(namespaces) => {
-                let program = program.to_str().context("a path that is not UTF-8")?;
-                Ok(command("ip", &["netns", "exec", &namespaces.name(node), program]))
+                let name = namespaces.name(node);
+                command("ip", &[&["netns", "exec", &name], &tied[..]].concat())
             }
-            Self::Loopback => Ok(command(program, &[])),
-        }
+            Self::Loopback => command(tied[0], &tied[1..]),
+        })
     }
 
     /// Cuts a node off, or takes it back.

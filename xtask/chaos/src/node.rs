@@ -100,10 +100,22 @@ impl Node {
             self.address = address;
             return Ok(true);
         }
+        ensure!(ended.is_none(), "{} has ended before it served{}", self.name(), self.tail());
+        Ok(false)
+    }
+
+    /// The end of its log, for a message.
+    fn tail(&self) -> String {
+        let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        ensure!(ended.is_none(), "{} has ended before it served. Its log:\n{tail}", self.name());
-        Ok(false)
+        format!("; its log:\n{tail}")
+    }
+
+    /// Demands that its process runs.
+    pub(crate) fn ensure_running(&mut self) -> anyhow::Result<()> {
+        ensure!(self.is_running(), "{} has ended by itself{}", self.name(), self.tail());
+        Ok(())
     }
 
     /// How it has ended, if it has by itself.
@@ -121,9 +133,10 @@ impl Node {
 
     /// SIGSTOP or SIGCONT.
     pub(crate) fn hold(&mut self, on: bool) -> anyhow::Result<()> {
+        self.ensure_running()?;
         let id = self.child.as_ref().and_then(Child::id);
         let pid = id.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let pid = pid.with_context(|| format!("{} has ended by itself", self.name()))?;
+        let pid = pid.with_context(|| format!("{} has no process", self.name()))?;
         let signal = if on { Signal::STOP } else { Signal::CONT };
         kill_process(pid, signal).with_context(|| format!("can't signal {}", self.name()))
     }

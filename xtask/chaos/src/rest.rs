@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation};
 use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{Client, GetOptions, NodeId};
@@ -52,10 +52,7 @@ pub(crate) async fn look(
 ) -> anyhow::Result<Found> {
     let say = |line: &str| cluster.chronicle.say(line);
     let mut found = Found::default();
-    let numbers: Vec<Number> = cluster.members().await.into_keys().collect();
-    for number in &numbers {
-        ensure!(cluster.is_running(*number).await?, "n{number} has ended by itself");
-    }
+    let numbers = cluster.well().await?;
     if changes && let Err(error) = cluster.admin(&["cluster", "wait", "--timeout", LIMIT_S]).await {
         found.breaches.push((None, breach(Promise::OneLayout, format!("{error:#}"))));
     }

@@ -99,10 +99,12 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
     for _ in 0..CLIENTS {
         clients.push(cluster.client("client").await?);
     }
-    let (sessions, end_us) = disturb(cluster, planned, &clients).await?;
+    let disturbed = disturb(cluster, planned, &clients).await?;
+    let Disturbed { sessions, end_us, failed_change } = disturbed;
     cluster.chronicle.say("faults and load are over");
     let found = rest::look(cluster, sizes.keys, setting.changes).await?;
-    let verdict = verdict(cluster, &clients, &sessions, *sizes, &found)?;
+    let (checked, mut broken) = verdict(cluster, &clients, &sessions, *sizes, &found)?;
+    broken.extend(failed_change.map(|what| Broken { key: None, what, story: Vec::new() }));
     Ok(Report {
         seed: setting.seed,
         minutes: setting.span_ms as f64 / 60_000.0,
@@ -111,18 +113,28 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
         requests: Requests::of(&sessions, *sizes, end_us),
         injected: cluster.chronicle.told().counts,
         keys: sizes.keys,
-        checked: verdict.0,
+        checked,
         strays: found.strays,
-        broken: verdict.1,
+        broken,
     })
 }
 
-/// Load, faults and changes together; what the sessions noted, and when they ended.
+/// What has come of the time with load and faults.
+struct Disturbed {
+    /// What each session noted.
+    sessions: Vec<Vec<Event>>,
+    /// When the load was over.
+    end_us: u64,
+    /// A change of the membership that did not come to its end, and why.
+    failed_change: Option<String>,
+}
+
+/// Load, faults and changes together.
 async fn disturb(
     cluster: &Arc<Cluster>,
     planned: &Planned,
     clients: &[Client],
-) -> anyhow::Result<(Vec<Vec<Event>>, u64)> {
+) -> anyhow::Result<Disturbed> {
     let Planned { setting, sizes, plan, .. } = planned;
     let rests = Arc::new(Rests::default());
     let common = Arc::new(Common::new(cluster.chronicle.clone(), rests.clone()));
@@ -130,9 +142,10 @@ async fn disturb(
     let start = Instant::now();
     let end = start + Duration::from_millis(setting.span_ms);
     let mut changes = Changes::new(cluster.clone(), rests);
-    tokio::try_join!(
+    let (changed, ..) = tokio::try_join!(
+        // A change that fails is a finding, not the end of the run.
+        async { Ok(changes.run(&plan.steps, start, end).await) },
         faults::run(cluster.clone(), plan.faults.clone(), start),
-        changes.run(&plan.steps, start, end),
         sabotage(cluster, planned, start),
         async {
             sleep_until(end).await;
@@ -145,10 +158,12 @@ async fn disturb(
     while let Some(events) = sessions.join_next().await {
         noted.push(events?);
     }
-    if !changes.is_at_rest() {
-        changes.rest().await?;
-    }
-    Ok((noted, end_us))
+    let changed = match changed {
+        Ok(()) => changes.rest().await,
+        failed => failed,
+    };
+    let failed_change = changed.err().map(|error| format!("a change fails: {error:#}"));
+    Ok(Disturbed { sessions: noted, end_us, failed_change })
 }
 
 /// Destroys all copies of some keys, if that is wanted.

@@ -1,0 +1,95 @@
+//! Changes of a cluster whose programs are scripts that note what they are told.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Changes, Rests};
+use crate::cluster::Cluster;
+use crate::network::Network;
+use crate::plan::{Change, Step};
+
+/// Says that it serves, notes its process, and has a disk.
+const NODE: &str = r#"#!/bin/sh
+home=$(dirname "$3"); mkdir -p "$home/data"; echo $$ > "$home/pid"
+echo "ready node=1 name=x address=127.0.0.1:7000"
+exec sleep 600
+"#;
+
+/// Counts commits in a file for its layout; the answer to the second of them gets lost. Whoever is to
+/// leave has ended when the first wait succeeds, which is the second one.
+const ADMIN: &str = r#"#!/bin/sh
+home=$(dirname "$0")/..
+case "$*" in
+*"ca init"*) exit 0 ;;
+*"cert issue"*) for out; do :; done; mkdir -p "$out"; exit 0 ;;
+esac
+shift 3
+echo "$*" >> "$home/told"
+layout=$(cat "$home/layout" 2>/dev/null || echo 0)
+case "$*" in
+"cluster status") echo "{\"layout\": $layout}" ;;
+"cluster plan") echo '{"plan": "abc", "nodes": [1, 2, 3, 4]}' ;;
+"cluster commit abc") echo $((layout + 1)) > "$home/layout"; test "$layout" != 1 ;;
+"cluster leave "*) echo "${3}" > "$home/leaving" ;;
+"cluster wait "*)
+    test -f "$home/waited" || { touch "$home/waited"; exit 3; }
+    test -f "$home/leaving" && kill $(cat "$home/$(cat "$home/leaving")/pid"); rm -f "$home/leaving" ;;
+esac
+"#;
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What the admin tool was told, without what was asked again and again.
+fn told(folder: &Path) -> Vec<String> {
+    let told = fs::read_to_string(folder.join("told")).unwrap();
+    let asks = |line: &str| ["status", "plan", "wait"].iter().any(|word| line.contains(word));
+    told.lines().filter(|line| !asks(line)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn members_come_and_go_as_an_admin_would_have_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, binaries) = (folder.path().join("run"), folder.path().join("run/bin"));
+    fs::create_dir_all(&binaries).unwrap();
+    script(&binaries.join("jedlik-node"), NODE);
+    script(&binaries.join("jedlik-admin"), ADMIN);
+    let cluster = Arc::new(Cluster::new(home.clone(), binaries, Network::Loopback));
+    cluster.set_up(4).await.unwrap();
+    let rests = Arc::new(Rests::default());
+    let mut changes = Changes::new(cluster.clone(), rests.clone());
+    let before = rests.spell();
+    let steps = [Change::Join(5), Change::Leave(2), Change::Replace(3, 6), Change::Remove(4)];
+    let steps = steps.map(|change| Step { at_ms: 0, change });
+    let start = Instant::now();
+    changes.run(&steps, start, start + Duration::from_secs(60)).await.unwrap();
+    changes.rest().await.unwrap();
+    let commit = "cluster commit abc";
+    let expected = [
+        commit,
+        "cluster join n5",
+        commit,
+        "cluster leave n2",
+        commit,
+        "cluster replace n3 n6",
+        commit,
+        "cluster remove n4",
+        commit,
+    ];
+    assert_eq!(told(&home), expected);
+    assert_eq!(cluster.members().await.into_keys().collect::<Vec<_>>(), [1, 5, 6]);
+    assert_eq!(cluster.well().await.unwrap(), [1, 5, 6]);
+    assert!(rests.spell().is_some() && rests.spell() != before);
+    for (name, has_disk) in [("n1", true), ("n3", false), ("n4", false), ("n6", true)] {
+        assert_eq!(home.join(name).join("data").exists(), has_disk, "{name}");
+    }
+    assert_eq!(cluster.tear_down(false).await, [""; 0]);
+    assert!(!home.exists());
+}
