@@ -98,8 +98,12 @@ impl Membership {
         }
     }
 
-    /// A peer says that this node is gone. One that has an older layout may not know better.
+    /// A peer says that this node is gone. One that has an older layout may not know better, and a node
+    /// that has just left need not be told.
     fn take_fence(&mut self, layout: LayoutId, forced: bool) {
+        if self.config.me.status == Status::Left {
+            return;
+        }
         let newest = self.known.newest();
         let is_in =
             newest.is_some_and(|newest| newest.layout().gone(self.config.me.node).is_none());

@@ -285,9 +285,7 @@ impl Knowledge {
             said.is_some_and(|said| said.layout == newest && said.partitions.contains(partition))
                 || !counts(node)
         };
-        let flipped = self.line.flip_ready(usize::from(n), candidates, ready);
-        if flipped {}
-        flipped
+        self.line.flip_ready(usize::from(n), candidates, ready)
     }
 
     /// Whether there is no room for another member. Nodes that left don't count.

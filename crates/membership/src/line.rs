@@ -126,9 +126,8 @@ impl Line {
         if self.is_retired(id) {
             return Ok(Added::Nothing);
         }
-        let index = match self.place(id) {
-            Ok(_) => return Ok(self.flip(id, &placed.flipped)),
-            Err(index) => index,
+        let Err(index) = self.place(id) else {
+            return Ok(self.flip(id, &placed.flipped));
         };
         let former = self.newest_id();
         Arc::make_mut(&mut self.layouts).insert(index, KnownLayout::of(placed, id));

@@ -26,8 +26,9 @@ use crate::view::View;
 
 /// How many others are asked to probe a member that does not answer.
 const HELPERS: usize = 3;
-/// Between the first probes of members that became known at once.
-const FIRST_PROBES_US: u64 = 10_000;
+/// Between the first probes of members that became known at once, on average: a node that starts in a
+/// large cluster floods nobody.
+const FIRST_PROBES_US: u64 = 50_000;
 
 /// What a node starts with.
 #[derive(Debug, Clone)]

@@ -63,8 +63,8 @@ impl Facts<'_> {
 
     /// The partitions of which nobody who is up would be left to hand the data on, if the plan removes
     /// anybody by force.
-    pub(crate) fn lost(&self) -> u32 {
-        if self.forced().is_empty() { 0 } else { self.risk()[1].none }
+    pub(crate) fn lost(&self, risk: &[CopiesAtRisk; 3]) -> u32 {
+        if self.forced().is_empty() { 0 } else { risk[1].none }
     }
 
     /// The ring in force.

@@ -4,6 +4,7 @@
 //! same staged changes.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_protocol::admin::PlanReport;
@@ -39,7 +40,8 @@ impl Membership {
                 record.is_some_and(|record| self.takes_as_up(record))
             },
         };
-        let (report, lost) = (facts.report(), facts.lost());
+        let report = facts.report();
+        let lost = facts.lost(&report.risk);
         Ok(Plan { layout, report, lost })
     }
 
@@ -136,7 +138,7 @@ impl Membership {
     }
 }
 
-fn loss(found: u32, accepted: u32) -> alloc::string::String {
+fn loss(found: u32, accepted: u32) -> String {
     if found == 0 {
         return format!(
             "this plan loses no partition's only copies, and {accepted} were accepted as lost: leave \

@@ -41,7 +41,7 @@ impl Membership {
         if !staging.changes.is_empty() {
             successor(self.known.newest(), &staging, self.required())?;
         }
-        self.put_staging(now, staging, dry_run)
+        Ok(self.put_staging(now, staging, dry_run))
     }
 
     /// Forgets what is staged of some nodes, or of all if none is named.
@@ -53,23 +53,18 @@ impl Membership {
             }
         }
         staging.changes.retain(|(node, _)| !nodes.is_empty() && !nodes.contains(node));
-        self.put_staging(now, staging, false)
+        Ok(self.put_staging(now, staging, false))
     }
 
-    fn put_staging(
-        &mut self,
-        now: Now,
-        mut staging: Staging,
-        dry_run: bool,
-    ) -> Result<Staging, Failure> {
+    fn put_staging(&mut self, now: Now, mut staging: Staging, dry_run: bool) -> Staging {
         if staging == self.staged() {
-            return Ok(staging);
+            return staging;
         }
         staging.revision += 1;
         if !dry_run && let Some(change) = self.known.merge_staging(staging.clone()) {
             self.changed(now, self.config.me.node, change);
         }
-        Ok(staging)
+        staging
     }
 
     /// Checks one change and fills in what it leaves to the member's own record.

@@ -26,7 +26,7 @@ impl Facts<'_> {
     ) -> Vec<String> {
         let mut warnings = self.of_absence(nodes);
         warnings.extend(self.of_movement());
-        let lost = self.lost();
+        let lost = self.lost(risk);
         if lost > 0 {
             warnings.push(format!(
                 "this plan loses the only copies of {lost} partitions; to commit it pass \

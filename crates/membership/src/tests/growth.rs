@@ -87,7 +87,7 @@ fn partitions_flip_on_every_node_once_all_new_owners_are_ready_and_the_old_layou
     let mut cluster = settled(4, 3, 1);
     assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Joining));
     change(&mut cluster, 2, 4, join());
-    cluster.run_until("layout 2", 10 * SECOND, |c| c.agrees());
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
     for node in 1..=3 {
         ready(&mut cluster, node);
     }
