@@ -34,7 +34,7 @@ const LARGE_BYTES: usize = 2 * STREAM_WINDOW_BYTES as usize;
 #[derive(Debug)]
 pub(crate) enum Event {
     Connected(Connection),
-    Received(Frame),
+    Received(Box<Frame>),
     Closed(CloseReason),
 }
 
@@ -54,7 +54,7 @@ impl Handler for Recorder {
 
     fn received(&self, _: &Connection, frames: &mut Vec<Frame>) {
         for frame in frames.drain(..) {
-            self.record(Event::Received(frame));
+            self.record(Event::Received(Box::new(frame)));
         }
     }
 
@@ -102,7 +102,7 @@ impl End {
     pub(crate) async fn frame(&mut self) -> Frame {
         loop {
             match self.event().await {
-                Event::Received(frame) => return frame,
+                Event::Received(frame) => return *frame,
                 Event::Connected(_) => {}
                 Event::Closed(why) => panic!("closed: {why}"),
             }

@@ -132,7 +132,7 @@ fn ready(partition: u32) -> Frame {
     Frame::Gossip(Gossip::Offer(MemberRecord { ready, ..member(1) }.into(), Digest(1)))
 }
 
-fn staging(nodes: &[u64], change: StagedChange) -> Frame {
+fn staging(nodes: &[u64], change: &StagedChange) -> Frame {
     let changes = nodes.iter().map(|node| (NodeId(*node), change.clone())).collect();
     close(Delta { staging: Some(Staging { changes, ..Staging::default() }), ..Delta::default() })
 }
@@ -247,13 +247,13 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (placed(layout(vec![0, 0]), &[2]), malformed("set of partitions")),
         (flips(65_536), malformed("set of partitions")),
         (ready(65_536), malformed("set of partitions")),
-        (staging(&[2, 1], StagedChange::Leave), malformed("staging")),
-        (staging(&[1, 1], StagedChange::Leave), malformed("staging")),
+        (staging(&[2, 1], &StagedChange::Leave), malformed("staging")),
+        (staging(&[1, 1], &StagedChange::Leave), malformed("staging")),
         (
-            staging(&[1], StagedChange::Join { zone: String::new(), weight: 0 }),
+            staging(&[1], &StagedChange::Join { zone: String::new(), weight: 0 }),
             malformed("staging"),
         ),
-        (staging(&[1], StagedChange::Set { zone: None, weight: Some(0) }), malformed("staging")),
+        (staging(&[1], &StagedChange::Set { zone: None, weight: Some(0) }), malformed("staging")),
         (close(Delta { members: vec![member(0)], ..Delta::default() }), malformed("member")),
         (offer(0), malformed("member")),
         (bucket("", 3), EMPTY_BUCKET),
@@ -286,8 +286,8 @@ fn the_same_frames_pass_when_they_say_what_may_be_said() {
         placed(gone(&[1, 2]), &[0, 1]),
         flips(65_535),
         ready(65_535),
-        staging(&[1, 2], StagedChange::Leave),
-        staging(&[1], StagedChange::Set { zone: None, weight: None }),
+        staging(&[1, 2], &StagedChange::Leave),
+        staging(&[1], &StagedChange::Set { zone: None, weight: None }),
         offer(1),
         bucket("bucket", 3),
     ] {
