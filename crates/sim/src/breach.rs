@@ -15,6 +15,12 @@ pub enum Promise {
     OwnersAgree,
     /// At rest, every node has the same layout and bucket properties.
     OneLayout,
+    /// At rest, every partition has moved to the owners of the newest layout.
+    MovesEnd,
+    /// At rest, no node has a record that it does not own.
+    NoOrphans,
+    /// A removed node serves nobody, and one that was to leave has stopped.
+    GoneStayGone,
     /// What a delete had seen is not returned after it.
     DeletedStaysDeleted,
     /// A get returns nothing that no client wrote.
@@ -47,6 +53,9 @@ impl fmt::Display for Promise {
             Self::NoAncestors => "a sibling is an ancestor of another",
             Self::OwnersAgree => "owners differ at rest",
             Self::OneLayout => "nodes differ about the cluster at rest",
+            Self::MovesEnd => "data still moves at rest",
+            Self::NoOrphans => "records are left with a node that does not own them",
+            Self::GoneStayGone => "a node that is gone still runs",
             Self::DeletedStaysDeleted => "deleted data came back",
             Self::OnlyWhatWasWritten => "a version came from nowhere",
             Self::OneDotOneWrite => "a dot names two writes",

@@ -17,6 +17,8 @@ pub(crate) enum Concern {
     Clients,
     Lives,
     Siege,
+    Changes,
+    Admins,
 }
 
 /// One stream.

@@ -5,15 +5,34 @@
 
 use std::collections::BTreeMap;
 
-use jedlik_hashing::NodeId;
-use jedlik_protocol::{Digest, EncodedRecord, PlacedKey, StoredRecord};
-use jedlik_replica::{HeldHint, Hint, HintMark, HintTotals};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
+use jedlik_replica::{Footprint, HeldHint, Hint, HintMark, HintTotals};
 
 /// A record that is kept for another node.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     since_ms: u64,
     pub(crate) stored: StoredRecord,
+}
+
+/// One change, in the order of the journal.
+#[derive(Debug, Clone)]
+pub(crate) enum Deed {
+    /// Of a key.
+    Edit(PlacedKey, Edit),
+    /// All records of a partition go; hints are none.
+    Drop(Partition),
+}
+
+impl Deed {
+    /// Whether it is about the key's record.
+    pub(crate) fn is_about(&self, key: &PlacedKey) -> bool {
+        match self {
+            Self::Edit(of, _) => of == key,
+            Self::Drop(partition) => *partition == key.partition,
+        }
+    }
 }
 
 /// One change of one key.
@@ -45,6 +64,14 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
+    /// Does one thing after the other.
+    pub(crate) fn carry_out(&mut self, deed: &Deed) {
+        match deed {
+            Deed::Edit(key, edit) => self.make(key, edit),
+            Deed::Drop(partition) => self.records.retain(|key, _| key.partition != *partition),
+        }
+    }
+
     /// Makes a change.
     pub(crate) fn make(&mut self, key: &PlacedKey, edit: &Edit) {
         match edit {
@@ -78,8 +105,12 @@ impl Contents {
         }
     }
 
-    pub(crate) fn digest(&self, key: &PlacedKey) -> Option<Digest> {
-        self.records.get(key).map(|stored| stored.record.digest())
+    pub(crate) fn footprint(&self, key: &PlacedKey) -> Option<Footprint> {
+        let of = |record: &EncodedRecord| Footprint {
+            digest: record.digest(),
+            bytes: record.bytes().len() as u32,
+        };
+        self.records.get(key).map(|stored| of(&stored.record))
     }
 
     /// The hint of a key for a node.

@@ -5,27 +5,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{
-    Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult, StorageFault,
+    Footprint, Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult,
+    StorageFault,
 };
 use jedlik_vclock::LocalActor;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::chance::Chance;
-use crate::contents::{Contents, Edit};
+use crate::contents::{Contents, Deed, Edit};
 
 /// An answer to a change.
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
 
-/// A record's digests before and after a change.
-pub(crate) type Change = (Option<Digest>, Option<Digest>);
+/// A record before and after a change.
+pub(crate) type Change = (Option<Footprint>, Option<Footprint>);
 
 #[derive(Debug)]
 struct Entry {
-    key: PlacedKey,
-    edit: Edit,
+    deed: Deed,
     waiting: Option<(u64, Durability)>,
 }
 
@@ -104,7 +104,29 @@ impl Disk {
         self.memory.make(key, &edit);
         // The journal has what loads see, as the storage crate's.
         let edit = self.memory.whole(key, edit);
-        self.unsent.push(Entry { key: key.clone(), edit, waiting: Some((ticket, level)) });
+        let deed = Deed::Edit(key.clone(), edit);
+        self.unsent.push(Entry { deed, waiting: Some((ticket, level)) });
+    }
+
+    /// Drops all records of a partition; loads see none at once.
+    pub(crate) fn drop_partition(
+        &mut self,
+        ticket: u64,
+        partition: Partition,
+    ) -> Result<(), StorageFault> {
+        self.admit()?;
+        let deed = Deed::Drop(partition);
+        self.memory.carry_out(&deed);
+        self.damaged.retain(|key| key.partition != partition);
+        self.unsent.push(Entry { deed, waiting: Some((ticket, Durability::Synced)) });
+        Ok(())
+    }
+
+    /// Those of the partitions that hold a record.
+    pub(crate) fn survey(&self, partitions: Vec<Partition>) -> Vec<Partition> {
+        let keys = self.memory.records.keys().chain(&self.damaged);
+        let occupied: BTreeSet<Partition> = keys.map(|key| key.partition).collect();
+        partitions.into_iter().filter(|partition| occupied.contains(partition)).collect()
     }
 
     /// Merges a record over what is there.
@@ -117,9 +139,9 @@ impl Disk {
     ) -> Result<Change, StorageFault> {
         self.admit()?;
         self.damaged.remove(key);
-        let before = self.memory.digest(key);
+        let before = self.memory.footprint(key);
         self.stage(key, Edit::Merge(record), ticket, level);
-        Ok((before, self.memory.digest(key)))
+        Ok((before, self.memory.footprint(key)))
     }
 
     /// Puts a record in place of the expected one, or nothing.
@@ -131,10 +153,11 @@ impl Disk {
         record: Option<StoredRecord>,
     ) -> Result<Change, StorageFault> {
         self.admit()?;
-        let before = self.memory.digest(key);
-        let edit = if before == Some(expected) { Edit::Set(record) } else { Edit::Wait };
+        let before = self.memory.footprint(key);
+        let found = before.map(|held| held.digest);
+        let edit = if found == Some(expected) { Edit::Set(record) } else { Edit::Wait };
         self.stage(key, edit, ticket, Durability::Synced);
-        Ok((before, self.memory.digest(key)))
+        Ok((before, self.memory.footprint(key)))
     }
 
     /// Merges a record into the hint for another node.
@@ -271,7 +294,7 @@ impl Disk {
         }
         while let Some(mut entry) = self.written.pop_front() {
             done.extend(answer(&mut entry, Durability::Synced, &Ok(())));
-            self.synced.make(&entry.key, &entry.edit);
+            self.synced.carry_out(&entry.deed);
         }
         self.busy = false;
         (done, self.begin(chance).map(|us| (Step::Written, us)))
@@ -307,7 +330,7 @@ impl Disk {
     /// The process starts: the journal is replayed into the engine.
     pub(crate) fn open(&mut self) {
         for entry in std::mem::take(&mut self.written) {
-            self.synced.make(&entry.key, &entry.edit);
+            self.synced.carry_out(&entry.deed);
         }
         self.memory = self.synced.clone();
         self.changed = self.memory.held().map(|(target, _)| *target).collect();
@@ -322,7 +345,7 @@ impl Disk {
     /// Damages a record, if it is in the engine alone; whether it is.
     pub(crate) fn rot(&mut self, key: &PlacedKey) -> bool {
         let mut journalled = self.written.iter().chain(&self.group).chain(&self.unsent);
-        let journalled = journalled.any(|entry| entry.key == *key);
+        let journalled = journalled.any(|entry| entry.deed.is_about(key));
         if journalled || self.synced.records.remove(key).is_none() {
             return false;
         }

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
-use jedlik_membership::{Destination, Output as MembershipOutput};
+use jedlik_membership::{Destination, Event as MembershipEvent, Output as MembershipOutput};
 use jedlik_protocol::Now;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
@@ -16,7 +16,7 @@ use jedlik_replica::{Counter, Input, Output};
 use crate::breach::{Breach, Promise};
 use crate::disk::{Completion, Step};
 use crate::network::IDLE_LIMIT_US;
-use crate::node::{Mail, Origin, Running, at_address, id, index};
+use crate::node::{Mail, News, Origin, Running, SPOKEN, at_address, id, index};
 use crate::story;
 use crate::world::{Event, World};
 
@@ -111,7 +111,7 @@ impl World {
             key: None,
             what: format!("of {} bytes: {error}", bytes.len()),
         };
-        self.note(Frame::decode(bytes).map_err(unreadable))
+        self.note(Frame::decode(bytes, SPOKEN).map_err(unreadable))
     }
 
     /// What follows everything that a turn took: timers, the journal, the next wake.
@@ -121,7 +121,7 @@ impl World {
         if running.replica.poll_timeout().is_some_and(|due_us| due_us <= now.mono_us) {
             self.feed(node, Input::Timeout);
         }
-        self.tell_detector(node, now);
+        self.tell_membership(node, now);
         self.tell_totals(node);
         let place = &mut self.nodes[usize::from(node)];
         let (done, next) = place.disk.submit(&mut self.chances.disk);
@@ -140,10 +140,17 @@ impl World {
         }
     }
 
-    fn tell_detector(&mut self, node: u8, now: Now) {
+    fn tell_membership(&mut self, node: u8, now: Now) {
         let Some(running) = self.running(node) else { return };
-        for (peer, answered) in std::mem::take(&mut running.outcomes) {
-            running.membership.handle_outcome(now, peer, answered);
+        for news in std::mem::take(&mut running.news) {
+            let membership = &mut running.membership;
+            match news {
+                News::Outcome { peer, answered } => membership.handle_outcome(now, peer, answered),
+                News::Ready { layout, partition } => {
+                    membership.handle_ready(now, layout, &[partition]);
+                }
+                News::Behind { peer } => membership.handle_behind(now, peer),
+            }
         }
         if running.membership.poll_timeout().is_some_and(|due_us| due_us <= now.mono_us) {
             running.membership.handle_timeout(now);
@@ -210,7 +217,12 @@ impl World {
             Output::Apply { .. }
             | Output::Revise { .. }
             | Output::Hold { .. }
-            | Output::Release { .. } => self.store(node, now, output),
+            | Output::Release { .. }
+            | Output::Drop { .. } => self.store(node, now, output),
+            Output::Survey { ticket, partitions } => {
+                let result = Ok(self.nodes[usize::from(node)].disk.survey(partitions));
+                self.give(node, now, Input::Surveyed { ticket, result });
+            }
             Output::Hints { ticket, target, after, limit_records, .. } => {
                 let disk = &self.nodes[usize::from(node)].disk;
                 let page = disk.hints(target, after.as_ref(), limit_records);
@@ -238,12 +250,21 @@ impl World {
                 }
             }
             Output::Outcome { node: peer, answered } => {
-                if let Some(running) = self.running(node) {
-                    running.outcomes.push((peer, answered));
-                }
+                self.note_news(node, News::Outcome { peer, answered });
             }
+            Output::Ready { layout, partition } => {
+                self.say(node, || format!("is ready for partition {partition} of layout {layout}"));
+                self.note_news(node, News::Ready { layout, partition });
+            }
+            Output::Behind { node: peer } => self.note_news(node, News::Behind { peer }),
             Output::Count(Counter::TruncatedEntries) => self.counts.truncated += 1,
             Output::Count(_) => {}
+        }
+    }
+
+    fn note_news(&mut self, node: u8, news: News) {
+        if let Some(running) = self.running(node) {
+            running.news.push(news);
         }
     }
 
@@ -280,7 +301,7 @@ impl World {
         self.say(node, || format!("answers c{client}: {}", story::answer(&response)));
         let frame = Frame::ClientResponse { id: call, layout: 0, response };
         if let Some(delay_us) = self.network.client_delay() {
-            let bytes = frame.encode().into_vec().into();
+            let bytes = frame.encode(SPOKEN).into_vec().into();
             self.after(delay_us, Event::Answer { client, call, bytes });
         }
     }
@@ -295,7 +316,7 @@ impl World {
         if self.network.is_blocked(from, to) {
             return true;
         }
-        let bytes = Bytes::from(frame.encode().into_vec());
+        let bytes = Bytes::from(frame.encode(SPOKEN).into_vec());
         let epoch = self.network.epoch(from, to);
         for delay_us in self.network.delays(from, to) {
             self.after(delay_us, Event::Frame { from, to, epoch, bytes: bytes.clone() });
@@ -307,11 +328,19 @@ impl World {
     pub(crate) fn carry_out(&mut self, node: u8) {
         while let Some(output) = self.running(node).and_then(|r| r.membership.poll_output()) {
             match output {
-                MembershipOutput::Persist(delta) => self.nodes[usize::from(node)].persist(delta),
+                MembershipOutput::Persist(delta) => self.nodes[usize::from(node)].persist(&delta),
                 MembershipOutput::View(view) => self.feed(node, Input::View(view)),
                 MembershipOutput::Send { to, gossip } => self.gossip(node, to, gossip),
-                MembershipOutput::Event(event) => self.say(node, || format!("learns: {event}")),
+                MembershipOutput::Event(event) => {
+                    self.say(node, || format!("learns: {event}"));
+                    if matches!(event, MembershipEvent::Fenced { .. }) {
+                        self.nodes[usize::from(node)].over = true;
+                    }
+                }
             }
+        }
+        if self.nodes[usize::from(node)].over {
+            self.end(node, false, false);
         }
     }
 

@@ -8,20 +8,29 @@ use crate::network::IDLE_LIMIT_US;
 use crate::plan::{Fault, What};
 use crate::world::{Event, World};
 
-/// How long a stopping node waits for its requests.
-const DRAIN_LIMIT_US: u64 = 5_000_000;
-const DRAIN_CHECK_US: u64 = 20_000;
+/// How often a node looks at what it holds.
+pub(crate) const UPKEEP_US: u64 = 1_000_000;
 
 impl World {
     pub(crate) fn start(&mut self, node: u8) {
+        let seeds = self.seeds();
         let place = &mut self.nodes[usize::from(node)];
-        if place.running.is_some() {
+        if place.running.is_some() || place.over {
             return;
         }
-        let kept = place.start(self.now_us, &mut self.chances.lives);
+        let kept = place.start(self.now_us, &seeds, &mut self.chances.lives);
+        let life = place.life;
         self.say(node, || format!("starts, in {} life", if kept { "the same" } else { "a new" }));
+        self.after(UPKEEP_US, Event::Upkeep { node, life });
         self.carry_out(node);
         self.end_turn(node);
+    }
+
+    /// Starts a node's process again, if it ever ran.
+    fn restart(&mut self, node: u8) {
+        if self.nodes[usize::from(node)].begun {
+            self.start(node);
+        }
     }
 
     pub(crate) fn begin_fault(&mut self, index: usize) {
@@ -41,7 +50,12 @@ impl World {
             What::Kill(node) => self.end(node, level < Durability::Written, false),
             What::PowerCut(node) => self.end(node, level < Durability::Synced, true),
             What::Blackout => {
-                (0..self.plan.setting.nodes).for_each(|node| self.end(node, false, true));
+                (0..self.plan.setting.places()).for_each(|node| self.end(node, false, true));
+            }
+            What::ZoneCut(zone) => {
+                for node in self.nodes_of(zone) {
+                    self.end(node, false, true);
+                }
             }
             What::Pause(node) => self.nodes[usize::from(node)].pauses += 1,
             What::LoseDisk(node) => {
@@ -57,7 +71,7 @@ impl World {
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full += 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded += 1,
             What::SlowDisk(node) => self.nodes[usize::from(node)].disk.condition.slow += 1,
-            What::Cut(..) | What::Isolate(_) | What::Split(_) => {
+            What::Cut(..) | What::Isolate(_) | What::Split(_) | What::ZoneApart(_) => {
                 self.cuts(what).iter().for_each(|(from, to)| self.cut(*from, *to));
             }
             What::SlowLink(a, b) => {
@@ -78,10 +92,15 @@ impl World {
             What::Stop(node) => {
                 let place = &mut self.nodes[usize::from(node)];
                 place.stops = place.stops.saturating_sub(1);
-                self.start(node);
+                self.restart(node);
             }
-            What::Kill(node) | What::PowerCut(node) | What::LoseDisk(node) => self.start(node),
-            What::Blackout => (0..self.plan.setting.nodes).for_each(|node| self.start(node)),
+            What::Kill(node) | What::PowerCut(node) | What::LoseDisk(node) => self.restart(node),
+            What::Blackout => (0..self.plan.setting.places()).for_each(|node| self.restart(node)),
+            What::ZoneCut(zone) => {
+                for node in self.nodes_of(zone) {
+                    self.restart(node);
+                }
+            }
             What::Pause(node) => {
                 let place = &mut self.nodes[usize::from(node)];
                 place.pauses = place.pauses.saturating_sub(1);
@@ -93,7 +112,7 @@ impl World {
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full -= 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded -= 1,
             What::SlowDisk(node) => self.nodes[usize::from(node)].disk.condition.slow -= 1,
-            What::Cut(..) | What::Isolate(_) | What::Split(_) => {
+            What::Cut(..) | What::Isolate(_) | What::Split(_) | What::ZoneApart(_) => {
                 for (from, to) in self.cuts(what) {
                     self.network.unblock(from, to);
                 }
@@ -107,50 +126,27 @@ impl World {
     }
 
     fn cuts(&self, what: What) -> Vec<(u8, u8)> {
-        let nodes = 0..self.plan.setting.nodes;
+        let setting = &self.plan.setting;
+        let nodes = 0..setting.places();
         let pairs = nodes.clone().flat_map(|a| nodes.clone().map(move |b| (a, b)));
         let apart = |(a, b): &(u8, u8)| match what {
             What::Cut(from, to) => (*a, *b) == (from, to),
             What::Isolate(node) => *a != *b && (*a == node || *b == node),
             What::Split(set) => (set >> a & 1) != (set >> b & 1),
+            What::ZoneApart(zone) => (setting.zone(*a) == zone) != (setting.zone(*b) == zone),
             _ => false,
         };
         pairs.filter(apart).collect()
     }
 
+    fn nodes_of(&self, zone: u8) -> Vec<u8> {
+        let setting = &self.plan.setting;
+        (0..setting.places()).filter(|node| setting.zone(*node) == zone).collect()
+    }
+
     fn cut(&mut self, from: u8, to: u8) {
         self.network.block(self.now_us, from, to);
         self.after(IDLE_LIMIT_US + 1_000, Event::Silence { from, to });
-    }
-
-    fn stop(&mut self, node: u8) {
-        let place = &mut self.nodes[usize::from(node)];
-        let (now, life) = (place.clock.now(self.now_us), place.life);
-        let Some(running) = place.running.as_mut().filter(|running| !running.stopping) else {
-            return;
-        };
-        running.stopping = true;
-        running.membership.handle_leaving(now);
-        self.carry_out(node);
-        let until_us = self.now_us + DRAIN_LIMIT_US;
-        self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
-    }
-
-    pub(crate) fn drain(&mut self, node: u8, life: u32, until_us: u64) {
-        let place = &mut self.nodes[usize::from(node)];
-        let Some(running) = place.running.as_ref().filter(|_| place.life == life) else { return };
-        let open = !running.replies.is_empty() && self.now_us < until_us;
-        if open || place.pauses > 0 {
-            return self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
-        }
-        self.check_trees(node);
-        let clean = self.nodes[usize::from(node)].stopped();
-        self.say(node, || format!("has stopped, {}", if clean { "clean" } else { "unclean" }));
-        self.hang_up(node, 10_000);
-        if self.nodes[usize::from(node)].stops == 0 {
-            // The fault that stopped it is over.
-            self.after(1_000_000, Event::Start { node });
-        }
     }
 
     /// Ends a node's process, or its machine.
@@ -174,10 +170,10 @@ impl World {
     }
 
     /// A node that is down: its connections end, and its peers learn of it within a time.
-    fn hang_up(&mut self, node: u8, within_us: u64) {
+    pub(crate) fn hang_up(&mut self, node: u8, within_us: u64) {
         let missed_us = self.chances.faults.below(within_us);
         self.nodes[usize::from(node)].missed_us = self.now_us + missed_us;
-        for peer in (0..self.plan.setting.nodes).filter(|peer| *peer != node) {
+        for peer in (0..self.plan.setting.places()).filter(|peer| *peer != node) {
             let epoch = self.network.disconnect(node, peer);
             self.after(missed_us, Event::Lost { node: peer, peer: node, epoch });
         }
@@ -186,14 +182,14 @@ impl World {
     /// Faults cease: every way is free, every disk in order, every node up.
     pub(crate) fn cease(&mut self) {
         self.network.heal();
-        for node in 0..self.plan.setting.nodes {
+        for node in 0..self.plan.setting.places() {
             let place = &mut self.nodes[usize::from(node)];
             place.disk.condition = crate::disk::Condition::default();
             place.stops = 0;
             if std::mem::take(&mut place.pauses) > 0 {
                 self.resume(node);
             }
-            self.start(node);
+            self.restart(node);
         }
     }
 }

@@ -10,6 +10,7 @@
 //! DW = W) any end of a machine, also of all at once; with `written` the end of a process; with
 //! `buffered` a clean stop. Everything else may happen to every node at any time.
 
+mod admins;
 mod bits;
 mod breach;
 mod chance;
@@ -26,6 +27,7 @@ mod rest;
 mod sessions;
 mod shrink;
 mod siege;
+mod stopping;
 mod storing;
 mod story;
 mod world;
@@ -34,7 +36,9 @@ pub use bits::Bits;
 pub use breach::{Breach, Promise};
 pub use history::{Acknowledged, History, Seen};
 pub use log::Line;
-pub use plan::{Fault, Kind, Operation, Plan, SPAN_US, Setting, WARM_UP_US, What};
+pub use plan::{
+    Alteration, Change, Fault, Kind, Operation, Plan, SPAN_US, Setting, Side, WARM_UP_US, What,
+};
 pub use shrink::shrunk;
 pub use siege::{Besieged, Siege};
 pub use world::{Counts, Run, run};

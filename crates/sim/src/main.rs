@@ -31,6 +31,9 @@ struct Arguments {
     /// Stop after so long, however many seeds are left.
     #[arg(long)]
     limit_s: Option<u64>,
+    /// Run them all, naming those that fail, and tell no story.
+    #[arg(long)]
+    through: bool,
     /// With --seed: make the failing run smaller before its story is told.
     #[arg(long)]
     shrink: bool,
@@ -56,6 +59,7 @@ fn sound(arguments: &Arguments) -> ExitCode {
     let found = search(arguments, true);
     match found {
         None => ExitCode::SUCCESS,
+        Some(_) if arguments.through => ExitCode::FAILURE,
         Some((seed, breach)) => {
             println!("seed {seed} fails: {breach}\nmaking it smaller");
             let plan = shrunk(&Plan::of(seed, arguments.nodes), &breach);
@@ -85,8 +89,9 @@ fn tell(plan: &Plan, smaller: bool) -> ExitCode {
     for line in lines.iter().filter(told) {
         println!("{line}");
     }
-    let (faults, operations) = (plan.faults.len(), plan.operations.len());
-    println!("{faults} faults, {operations} operations, {counts:?}");
+    let Plan { faults, operations, changes, .. } = plan;
+    let (faults, operations, changes) = (faults.len(), operations.len(), changes.len());
+    println!("{faults} faults, {operations} operations, {changes} changes, {counts:?}");
     match breach {
         None => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
@@ -112,7 +117,10 @@ fn search(arguments: &Arguments, told: bool) -> Option<(u64, Breach)> {
             let mut total = total.lock().expect("no thread panics while it holds it");
             total.0 = total.0.plus(counts);
             if let Some(breach) = breach {
-                failed.store(true, Ordering::Relaxed);
+                failed.store(!arguments.through, Ordering::Relaxed);
+                if arguments.through {
+                    println!("seed {seed} fails: {breach}");
+                }
                 if total.1.as_ref().is_none_or(|(first, _)| seed < *first) {
                     total.1 = Some((seed, breach));
                 }
@@ -138,11 +146,12 @@ fn search(arguments: &Arguments, told: bool) -> Option<(u64, Breach)> {
 fn report(seeds: u64, counts: Counts, begun: Instant, threads: usize) {
     let elapsed = begun.elapsed().as_secs_f64();
     let rate = counts.virtual_us as f64 / 1e6 / elapsed / threads as f64;
-    let Counts { acknowledged, gets, events, settling_us, .. } = counts;
+    let Counts { acknowledged, gets, events, settling_us, layouts, dropped, .. } = counts;
     let rest_s = settling_us as f64 / 1e6 / seeds.max(1) as f64;
     println!(
         "{seeds} seeds of {} s and more, {elapsed:.0} s: {rate:.0} virtual seconds a second and core; \
-         {acknowledged} writes, {gets} gets, {events} events; at rest after {rest_s:.0} s",
+         {acknowledged} writes, {gets} gets, {events} events; {layouts} layouts, \
+         {dropped} ranges dropped; at rest after {rest_s:.0} s",
         SPAN_US / 1_000_000
     );
 }

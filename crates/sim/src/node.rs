@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::{Config as MembershipConfig, Membership};
-use jedlik_protocol::codec::Frame;
-use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
-use jedlik_protocol::{ClusterId, Incarnation, Now};
+use jedlik_protocol::codec;
+use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now, ProtocolVersion};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, Tuning};
 
 use crate::chance::Chance;
@@ -19,11 +19,11 @@ use crate::plan::Setting;
 
 /// The cluster of every run.
 pub(crate) const CLUSTER: ClusterId = ClusterId(42);
-const PARTITIONS: u32 = 16;
+pub(crate) const PARTITIONS: u32 = 16;
+/// What all nodes and clients speak: the oldest version, which every build knows.
+pub(crate) const SPOKEN: ProtocolVersion = ProtocolVersion::OLDEST;
 /// When the world begins, on the calendar.
 const EPOCH_MS: i64 = 1_790_000_000_000;
-/// Nodes that everyone turns to.
-const SEEDS: u8 = 2;
 /// The longest that a message lives: short, so that tombstones are reaped within a run.
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
@@ -78,6 +78,14 @@ impl Clock {
     }
 }
 
+/// What a replica tells its node's membership.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum News {
+    Outcome { peer: NodeId, answered: bool },
+    Ready { layout: LayoutId, partition: Partition },
+    Behind { peer: NodeId },
+}
+
 /// What is lost with the process.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -85,8 +93,11 @@ pub(crate) struct Running {
     pub(crate) membership: Membership,
     pub(crate) replies: BTreeMap<u64, Origin>,
     pub(crate) next_reply: u64,
-    pub(crate) outcomes: Vec<(NodeId, bool)>,
+    /// What the replica has for the membership: told at the end of a turn.
+    pub(crate) news: Vec<News>,
     pub(crate) stopping: bool,
+    /// It stops for good.
+    pub(crate) leaves: bool,
     pub(crate) write_failed: bool,
     /// What came while it stood still.
     pub(crate) backlog: Vec<Mail>,
@@ -109,6 +120,13 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// From when on peers know that it is down.
     pub(crate) missed_us: u64,
+    /// Its process was started, once.
+    pub(crate) begun: bool,
+    /// Its process has ended for good: it has left, or found itself fenced.
+    pub(crate) over: bool,
+    /// A layout was committed that removes it by force.
+    pub(crate) removed: bool,
+    zone: u8,
     state: Option<Bytes>,
     incarnation: Option<Incarnation>,
     generation: u64,
@@ -124,7 +142,7 @@ impl Node {
         let budget = BudgetSettings {
             limit_per_s: setting.steps_per_s,
             slowdown_percent: 150,
-            floor_per_s: FLOOR_PER_S,
+            floor_per_s: FLOOR_PER_S.min(setting.steps_per_s),
         };
         let tuning = Tuning {
             message_life_us: MESSAGE_LIFE_US,
@@ -141,6 +159,10 @@ impl Node {
             stops: 0,
             life: 0,
             missed_us: 0,
+            begun: false,
+            over: false,
+            removed: false,
+            zone: setting.zone(index),
             state: None,
             incarnation: None,
             generation: 0,
@@ -150,8 +172,8 @@ impl Node {
         }
     }
 
-    /// Starts the process; true if it goes on in the life that it was in.
-    pub(crate) fn start(&mut self, now_us: u64, lives: &mut Chance) -> bool {
+    /// Starts the process, which turns to these; true if it goes on in the life that it was in.
+    pub(crate) fn start(&mut self, now_us: u64, seeds: &[u8], lives: &mut Chance) -> bool {
         let (fresh, replica_seed, membership_seed) =
             (Incarnation(lives.number()), lives.bytes(), lives.bytes());
         let kept = self.incarnation.filter(|_| self.clean);
@@ -159,6 +181,7 @@ impl Node {
         self.incarnation = Some(incarnation);
         self.generation += 1;
         self.clean = false;
+        self.begun = true;
         self.clock.started_us = now_us;
         self.disk.open();
         let now = self.clock.now(now_us);
@@ -176,14 +199,13 @@ impl Node {
         if let Some(trees) = self.trees.take().filter(|_| kept.is_some()) {
             replica.restore_trees(&trees);
         }
-        let stored = self.state.as_ref().map(|state| match Frame::decode(state) {
-            Ok(Frame::Gossip(Gossip::Close(delta))) => delta,
-            other => panic!("the membership's state is {other:?}"),
+        let stored = self.state.as_ref().map(|state| {
+            codec::decode_knowledge(state).expect("the membership's state is what was stored")
         });
         let config = MembershipConfig {
             me: self.member(incarnation),
             cluster: CLUSTER,
-            seeds: (0..SEEDS).map(address).collect(),
+            seeds: seeds.iter().copied().map(address).collect(),
             partitions: PartitionCount::new(PARTITIONS).expect("a power of two"),
             n: 3,
             random_seed: membership_seed,
@@ -193,8 +215,9 @@ impl Node {
             membership: Membership::new(now, config, stored),
             replies: BTreeMap::new(),
             next_reply: 0,
-            outcomes: Vec::new(),
+            news: Vec::new(),
             stopping: false,
+            leaves: false,
             write_failed: false,
             backlog: Vec::new(),
             wake_us: u64::MAX,
@@ -207,18 +230,25 @@ impl Node {
             node: id(self.index),
             name: format!("n{}", self.index + 1),
             address: address(self.index),
-            zone: format!("z{}", self.index % 4),
+            zone: zone_name(self.zone),
             weight: 1,
             incarnation,
             generation: self.generation,
             version: 1,
             status: Status::Up,
-            layout: 0,
+            layout: LayoutId::default(),
+            ready: Ready::default(),
+            load: Load::default(),
+            speaks: Speaks {
+                protocol_min: SPOKEN.number(),
+                protocol_max: SPOKEN.number(),
+                storage: 1,
+            },
         }
     }
 
-    pub(crate) fn persist(&mut self, delta: Delta) {
-        self.state = Some(Frame::Gossip(Gossip::Close(delta)).encode().into_vec().into());
+    pub(crate) fn persist(&mut self, delta: &Delta) {
+        self.state = Some(codec::encode_knowledge(delta).into());
     }
 
     /// The process has stopped of its own accord; whether the stop counts as clean.
@@ -248,6 +278,11 @@ impl Node {
         self.clean = false;
         self.trees = None;
     }
+}
+
+/// A failure domain's name.
+pub(crate) fn zone_name(zone: u8) -> String {
+    format!("z{zone}")
 }
 
 pub(crate) fn id(index: u8) -> NodeId {

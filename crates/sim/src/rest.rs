@@ -8,12 +8,12 @@ use bytes::Bytes;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest};
 use jedlik_protocol::codec::Frame;
-use jedlik_protocol::error::Failure;
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_replica::Holding;
 
 use crate::breach::{Breach, Promise};
-use crate::node::index;
+use crate::node::{Node, SPOKEN};
 use crate::siege::Assault;
 use crate::world::{BUCKET, Event, World, key_index};
 
@@ -46,6 +46,10 @@ impl Rest {
         self.quiet_us.is_some()
     }
 
+    pub(crate) fn quiet_us(&self) -> Option<u64> {
+        self.quiet_us
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
@@ -63,7 +67,8 @@ impl World {
                 let Ok(AdminResponse::Plan(report)) = self.admin(0, &AdminRequest::Plan) else {
                     return self.fail_set_up("no plan");
                 };
-                if self.admin(0, &AdminRequest::Commit { plan: report.plan }).is_err() {
+                let commit = AdminRequest::Commit { plan: report.plan, lost: 0, dry_run: false };
+                if self.admin(0, &commit).is_err() {
                     self.fail_set_up("no layout");
                 }
             }
@@ -82,10 +87,17 @@ impl World {
             _ => {
                 let setting = self.plan.setting.clone();
                 self.network.trouble(setting.loss_permille, setting.duplicate_permille);
-                if self.disagreement().is_some() {
-                    self.fail_set_up("nodes disagree");
+                let settled = |view: std::sync::Arc<jedlik_membership::View>| {
+                    view.layout_version() > 0 && view.flipped() == view.partitions().get()
+                };
+                let mut running = self.nodes.iter().filter_map(|place| place.running.as_ref());
+                if !running.all(|running| settled(running.membership.view())) {
+                    self.fail_set_up("a node has no layout");
                 }
-                self.rest.owners = (0..setting.keys).map(|key| self.owners_of(key)).collect();
+                self.find_owners();
+                if let Some(view) = self.newest_view() {
+                    self.note_layout(&view);
+                }
                 for key in 0..setting.keys {
                     let owners = self.rest.owners(key).iter().map(|node| format!("n{}", node + 1));
                     let owners = owners.collect::<Vec<_>>().join(" ");
@@ -100,16 +112,22 @@ impl World {
         self.breach.get_or_insert(Breach { promise: Promise::Available, key: None, what });
     }
 
-    fn owners_of(&mut self, key: u8) -> Vec<u8> {
-        let placed = self.placed(key);
-        let Some(running) = self.running(0) else { return Vec::new() };
-        let view = running.membership.view();
-        view.preference_list(placed.partition).iter().take(3).map(|node| index(*node)).collect()
+    /// The owners of every key under the newest layout.
+    pub(crate) fn find_owners(&mut self) {
+        let Some(view) = self.newest_view() else { return };
+        let keys = 0..self.plan.setting.keys;
+        self.rest.owners = keys.map(|key| self.owners_under(&view, key)).collect();
     }
 
-    fn admin(&mut self, node: u8, request: &AdminRequest) -> Result<AdminResponse, Failure> {
+    /// Has a node that runs answer an admin.
+    pub(crate) fn admin(
+        &mut self,
+        node: u8,
+        request: &AdminRequest,
+    ) -> Result<AdminResponse, Failure> {
         let now = self.nodes[usize::from(node)].clock.now(self.now_us);
-        let running = self.running(node).expect("nothing stops before the first fault");
+        let gone = || Failure::new(ErrorCode::NotReady, "the node has stopped");
+        let running = self.running(node).ok_or_else(gone)?;
         let answer = running.membership.handle_admin(now, request);
         self.carry_out(node);
         self.end_turn(node);
@@ -139,8 +157,8 @@ impl World {
         if let Some(asked_us) = self.rest.asked_us {
             return self.audit_gets(asked_us);
         }
-        let unlike = |what| Breach { promise: Promise::OneLayout, key: None, what };
-        let unsettled = self.disagreement().map(unlike).or_else(|| self.unsettled());
+        self.find_owners();
+        let unsettled = self.disagreement().or_else(|| self.unsettled());
         if let Some(breach) = unsettled {
             if self.now_us > self.rest.settling_us + LIMIT_US {
                 self.breach.get_or_insert(breach);
@@ -151,7 +169,7 @@ impl World {
         self.log
             .say(self.now_us, None, None, || format!("AT REST after {} ms", settled_us / 1_000));
         self.counts.settling_us += settled_us;
-        (0..self.plan.setting.nodes).for_each(|node| self.check_trees(node));
+        (0..self.plan.setting.places()).for_each(|node| self.check_trees(node));
         let keys = self.plan.setting.keys;
         (0..keys).for_each(|key| self.judge(key));
         self.rest.asked_us = Some(self.now_us);
@@ -174,7 +192,7 @@ impl World {
 
     /// What hints, anti-entropy and the reaper have yet to do, if anything.
     fn unsettled(&self) -> Option<Breach> {
-        for node in &self.nodes {
+        for node in self.remaining() {
             if let Some((target, key)) = node.disk.held().next() {
                 let what = format!("n{} holds one for n{}", node.index + 1, target.0);
                 let key = key_index(&key.key).unwrap_or_default();
@@ -202,15 +220,24 @@ impl World {
             let what = names.collect::<Vec<_>>().join(", ");
             return Some(Breach::new(Promise::OwnersAgree, key, what));
         }
-        for node in &self.nodes {
+        for node in self.remaining() {
             let Some(stored) = node.disk.holding(&placed).record else { continue };
             let record = stored.record.decode().unwrap_or_default();
+            if !owners.contains(&node.index) {
+                let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
+                return Some(Breach::new(Promise::NoOrphans, key, what));
+            }
             if record.is_dead(node.clock.now(self.now_us).wall_ms) {
                 let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
                 return Some(Breach::new(Promise::DeadAreForgotten, key, what));
             }
         }
         None
+    }
+
+    /// The nodes whose disks count: those that were removed by force are not let in again.
+    fn remaining(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.removed)
     }
 
     /// A tree was made anew from the records, and was another one before, although nobody had changed
@@ -237,8 +264,10 @@ impl World {
             pr: Quorum::Default,
             timeout_ms: 5_000,
         });
-        let to = key % self.plan.setting.nodes;
-        let bytes = Bytes::from(Frame::ClientRequest { id: call, request }.encode().into_vec());
+        let present = self.present();
+        let to = present[usize::from(key) % present.len()];
+        let bytes =
+            Bytes::from(Frame::ClientRequest { id: call, request }.encode(SPOKEN).into_vec());
         let client = self.plan.setting.clients;
         self.after(1_000, Event::Request { to, client, call, bytes });
     }
@@ -267,24 +296,50 @@ impl World {
         self.note(result);
     }
 
-    /// What nodes differ about, if anything.
-    pub(crate) fn disagreement(&mut self) -> Option<String> {
+    /// What nodes differ about, or what has yet to move, if anything.
+    pub(crate) fn disagreement(&mut self) -> Option<Breach> {
+        let breach = |promise, what| Some(Breach { promise, key: None, what });
         let mut first = None;
-        for node in 0..self.plan.setting.nodes {
+        for node in self.present() {
             let Some(running) = self.running(node) else {
-                return Some(format!("n{} is not up", node + 1));
+                return breach(Promise::OneLayout, format!("n{} is not up", node + 1));
             };
             let view = running.membership.view();
             let now = jedlik_protocol::Now { mono_us: 0, wall_ms: 0 };
             let buckets = running.membership.handle_admin(now, &AdminRequest::BucketList).ok();
             let known = (view.layout().cloned(), buckets);
-            if known.0.is_none() {
-                return Some(format!("n{} has no layout", node + 1));
+            let Some(layout) = &known.0 else {
+                return breach(Promise::OneLayout, format!("n{} has no layout", node + 1));
+            };
+            if layout.gone(view.me()).is_some() {
+                return breach(Promise::GoneStayGone, format!("n{} is to leave", node + 1));
             }
             if *first.get_or_insert(known.clone()) != known {
-                return Some(format!("n{} differs from n1", node + 1));
+                return breach(Promise::OneLayout, format!("n{} differs", node + 1));
+            }
+            let (flipped, of) = (view.flipped(), view.partitions().get());
+            if flipped < of {
+                let what = format!("n{} knows of {flipped} partitions of {of}", node + 1);
+                return breach(Promise::MovesEnd, what);
+            }
+            if !view.is_known_by_all() {
+                let newest = view.layout_id();
+                let behind = view.members().filter(|member| member.layout < newest);
+                let behind: Vec<&str> = behind.map(|member| member.name.as_str()).collect();
+                let what = format!("by n{} {} lack the layout", node + 1, behind.join(" "));
+                return breach(Promise::OneLayout, what);
             }
         }
-        None
+        let back = self.nodes.iter().find(|place| place.removed && place.running.is_some());
+        if let Some(place) = back {
+            let what = format!("n{} was removed by force", place.index + 1);
+            return breach(Promise::GoneStayGone, what);
+        }
+        let changing = self.rest.is_quiet() && !self.admins.are_done();
+        changing.then(|| Breach {
+            promise: Promise::MovesEnd,
+            key: None,
+            what: "an admin's change is not in force".into(),
+        })
     }
 }

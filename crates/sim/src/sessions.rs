@@ -14,7 +14,7 @@ use jedlik_vclock::Content;
 
 use crate::bits::Bits;
 use crate::history::{Acknowledged, Seen, write_id};
-use crate::node::id;
+use crate::node::{SPOKEN, id};
 use crate::plan::{Kind, Operation, Plan};
 use crate::world::{Event, World};
 
@@ -113,7 +113,7 @@ impl World {
         let via = if attempt == 0 {
             operation.via
         } else {
-            self.chances.clients.below(self.plan.setting.nodes.into()) as u8
+            self.chances.clients.below(self.plan.setting.places().into()) as u8
         };
         let request = self.request(&operation, &stage);
         self.log.say(self.now_us, None, Some(operation.key), || {
@@ -123,7 +123,8 @@ impl World {
             };
             format!("c{client} asks n{} {what}, attempt {}", via + 1, attempt + 1)
         });
-        let bytes = Bytes::from(Frame::ClientRequest { id: number, request }.encode().into_vec());
+        let bytes =
+            Bytes::from(Frame::ClientRequest { id: number, request }.encode(SPOKEN).into_vec());
         let before = self.history.acknowledged_by_primaries(operation.key);
         let patience_us = if self.nodes[usize::from(via)].running.is_none() {
             RETRY_US
@@ -147,7 +148,7 @@ impl World {
                 key,
                 n: None,
                 r: Quorum::Count(operation.r),
-                pr: Quorum::Default,
+                pr: strictly(operation),
                 timeout_ms,
             }),
             Stage::Writing { write, context } => {
@@ -162,7 +163,7 @@ impl World {
                     ttl_ms: operation.ttl_ms.filter(|_| !deletes).map(u64::from),
                     n: None,
                     w: Quorum::Count(operation.w),
-                    pw: Quorum::Default,
+                    pw: strictly(operation),
                     dw: Quorum::Default,
                     timeout_ms,
                 })
@@ -187,7 +188,7 @@ impl World {
                 self.log.say(self.now_us, None, Some(key), || {
                     format!("c{client} hears that w{write} is acknowledged")
                 });
-                let how = self.acknowledged(call.operation.w, &answer);
+                let how = self.acknowledged(&call.operation, &answer);
                 self.history.acknowledge(key, write, how);
                 let seen = self.history.seen_by_token(key, &answer.context);
                 if let Some(session) = self.session(client) {
@@ -207,11 +208,14 @@ impl World {
     }
 
     /// What an acknowledgement promises: see the bound.
-    pub(crate) fn acknowledged(&self, w: u8, answer: &PutAnswer) -> Acknowledged {
+    fn acknowledged(&self, operation: &Operation, answer: &PutAnswer) -> Acknowledged {
         let victim = id(self.plan.setting.victim);
         let own = answer.by.iter().filter(|by| by.stands_in_for.is_none()).count();
+        // Once there are several owner sets, the answer does not say how many were primaries in each.
+        let strict = operation.strict || own == answer.by.len() && operation.w >= 2;
+        let by_primaries = if self.admins.moved { strict } else { own >= 2 };
         let safe = answer.by.iter().any(|by| by.node != victim && by.stands_in_for != Some(victim));
-        Acknowledged { by_primaries: own >= 2, frail: w == 1 && !safe }
+        Acknowledged { by_primaries, frail: operation.w == 1 && !safe }
     }
 
     fn got(&mut self, client: u8, call: Call, answer: &GetAnswer) {
@@ -224,7 +228,8 @@ impl World {
                 crate::story::answer(&ClientResponse::Got(answer.clone()))
             )
         });
-        let certain = answer.primaries >= 2 && !self.may_miss(key);
+        let primaries = answer.primaries >= 2 && !self.admins.moved;
+        let certain = (primaries || operation.strict) && !self.may_miss(key);
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
         let Some(seen) = self.note(checked) else { return };
         let kept = answer.context.clone().map(|context| (context, seen));
@@ -242,7 +247,7 @@ impl World {
 
     /// Whether a get may miss what was acknowledged: copies of the key were destroyed.
     fn may_miss(&self, key: u8) -> bool {
-        self.damage.destroyed && self.rest.owners(key).contains(&self.plan.setting.victim)
+        self.damage.destroyed && self.admins.ever_owned(key, self.plan.setting.victim)
     }
 
     /// Nothing has come of a call: it is made again elsewhere, or given up.
@@ -257,4 +262,9 @@ impl World {
         self.log.say(self.now_us, None, Some(key), || format!("c{client} gives up"));
         self.after(0, Event::Session { client });
     }
+}
+
+/// How many primaries have to answer, in each owner set that counts.
+fn strictly(operation: &Operation) -> Quorum {
+    if operation.strict { Quorum::Count(2) } else { Quorum::Default }
 }

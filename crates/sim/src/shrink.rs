@@ -23,21 +23,28 @@ pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
     shrinking.try_plan(|plan| plan.siege = None);
     shrinking.calm();
     loop {
-        let before = (shrinking.plan.faults.len(), shrinking.plan.operations.len());
+        let before = shrinking.size();
+        let changes = shrinking.plan.changes.clone();
+        let changes = shrinking.thin(changes, |plan, changes| plan.changes = changes);
+        shrinking.plan.changes = changes;
         let faults = shrinking.plan.faults.clone();
         let faults = shrinking.thin(faults, |plan, faults| plan.faults = faults);
         shrinking.plan.faults = faults;
         let operations = shrinking.plan.operations.clone();
         let operations = shrinking.thin(operations, |plan, kept| plan.operations = kept);
         shrinking.plan.operations = operations;
-        let after = (shrinking.plan.faults.len(), shrinking.plan.operations.len());
-        if after == before || shrinking.events == 0 {
+        if shrinking.size() == before || shrinking.events == 0 {
             return shrinking.plan;
         }
     }
 }
 
 impl Shrinking {
+    fn size(&self) -> (usize, usize, usize) {
+        let Plan { changes, faults, operations, .. } = &self.plan;
+        (changes.len(), faults.len(), operations.len())
+    }
+
     fn breaks(&mut self, plan: &Plan) -> bool {
         if self.events == 0 {
             return false;
@@ -65,6 +72,7 @@ impl Shrinking {
                 plan.end_us = plan.end_us.min(end_us);
                 plan.operations.retain(|operation| operation.at_us < end_us);
                 plan.faults.retain(|fault| fault.at_us < end_us);
+                plan.changes.retain(|change| change.at_us < end_us);
             });
         }
     }

@@ -14,12 +14,14 @@ use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 use crate::chance::Chance;
 use crate::history::{Acknowledged, Seen, write_id};
-use crate::node::id;
+use crate::node::{SPOKEN, id};
 use crate::plan::Setting;
 use crate::world::{Event, World};
 
 /// How long nodes may take to notice that one is away, or back.
 const NOTICE_LIMIT_US: u64 = 60_000_000;
+/// How much longer what moves may take.
+const MOVE_LIMIT_US: u64 = 180_000_000;
 const LOOK_US: u64 = 100_000;
 /// How long a request may take.
 const TIMEOUT_MS: u32 = 5_000;
@@ -35,6 +37,8 @@ pub enum Besieged {
     TwoPrimaries(u8),
     /// All nodes but this one.
     AllBut(u8),
+    /// All nodes of a zone.
+    Zone(u8),
 }
 
 /// One siege.
@@ -53,7 +57,9 @@ impl Siege {
     pub(crate) fn of(setting: &Setting, chance: &mut Chance) -> Option<Self> {
         let siege = chance.permille(500) && setting.nodes >= 5;
         let key = chance.below(setting.keys.into()) as u8;
-        let away = if chance.permille(300) {
+        let away = if setting.zones == 3 && chance.permille(500) {
+            Besieged::Zone(chance.below(3) as u8)
+        } else if chance.permille(300) {
             Besieged::AllBut(chance.below(setting.nodes.into()) as u8)
         } else {
             Besieged::TwoPrimaries(chance.below(3) as u8)
@@ -91,7 +97,8 @@ impl World {
     /// One look.
     pub(crate) fn besiege(&mut self) {
         let Some(siege) = self.plan.siege else { return self.lift() };
-        let late = self.now_us > self.rest.assault.since_us + NOTICE_LIMIT_US;
+        let moving_us = if self.plan.changes.is_empty() { 0 } else { MOVE_LIMIT_US };
+        let late = self.now_us > self.rest.assault.since_us + NOTICE_LIMIT_US + moving_us;
         match self.rest.assault.stage {
             Stage::Gathering => {
                 if self.rest.assault.since_us == 0 {
@@ -99,7 +106,9 @@ impl World {
                 } else if self.blind().is_none() && self.disagreement().is_none() {
                     return self.strike(siege);
                 } else if late {
-                    return self.fail_siege(siege, "not all nodes take all for up".into());
+                    let what = self.disagreement().map(|breach| breach.to_string());
+                    let what = what.or_else(|| self.blind()).unwrap_or_default();
+                    return self.fail_siege(siege, what);
                 }
             }
             Stage::Noticing => match self.blind() {
@@ -123,7 +132,7 @@ impl World {
 
     /// Which node that is left takes another one wrongly for up or away, if one does.
     fn blind(&mut self) -> Option<String> {
-        let nodes = 0..self.plan.setting.nodes;
+        let nodes = self.present().into_iter();
         let away = self.rest.assault.away.clone();
         for node in nodes.clone().filter(|node| !away.contains(node)) {
             let Some(running) = self.running(node).filter(|running| !running.stopping) else {
@@ -141,23 +150,33 @@ impl World {
 
     /// The nodes go away.
     fn strike(&mut self, siege: Siege) {
-        let left = match siege.away {
+        self.find_owners();
+        let present = self.present();
+        let away: Vec<u8> = match siege.away {
             Besieged::TwoPrimaries(place) => {
                 let mut primaries = self.rest.owners(siege.key).to_vec();
-                let spared = primaries.remove(usize::from(place));
-                self.rest.assault.away = primaries;
-                spared
+                primaries.remove(usize::from(place));
+                primaries
             }
             Besieged::AllBut(node) => {
-                let others = (0..self.plan.setting.nodes).filter(|other| *other != node);
-                self.rest.assault.away = others.collect();
-                node
+                let spared = if present.contains(&node) { node } else { present[0] };
+                present.iter().copied().filter(|other| *other != spared).collect()
+            }
+            Besieged::Zone(zone) => {
+                let setting = &self.plan.setting;
+                present.iter().copied().filter(|node| setting.zone(*node) == zone).collect()
             }
         };
+        let left = present.len() - away.len();
+        if left < 3 && !matches!(siege.away, Besieged::AllBut(_)) {
+            // Too few have stayed in the cluster.
+            return self.lift();
+        }
+        self.rest.assault.away = away;
         let away = self.rest.assault.away.clone();
         self.log.say(self.now_us, None, Some(siege.key), || {
             let away: Vec<String> = away.iter().map(|node| format!("n{}", node + 1)).collect();
-            format!("SIEGE: {} are away, n{} and others are not", away.join(" "), left + 1)
+            format!("SIEGE: {} are away, {left} others are not", away.join(" "))
         });
         for node in away {
             if siege.still {
@@ -178,7 +197,7 @@ impl World {
         }
         let away = &self.rest.assault.away;
         let left: Vec<u8> =
-            (0..self.plan.setting.nodes).filter(|node| !away.contains(node)).collect();
+            self.present().into_iter().filter(|node| !away.contains(node)).collect();
         let to = left[(usize::from(siege.key) + usize::from(number)) % left.len()];
         let alone = matches!(siege.away, Besieged::AllBut(_));
         let write =
@@ -212,7 +231,8 @@ impl World {
             Some(write) => format!("the besieged n{} is asked to store w{write}", to + 1),
             None => format!("the besieged n{} is asked for a get", to + 1),
         });
-        let bytes = Bytes::from(Frame::ClientRequest { id: call, request }.encode().into_vec());
+        let bytes =
+            Bytes::from(Frame::ClientRequest { id: call, request }.encode(SPOKEN).into_vec());
         let client = self.plan.setting.clients;
         self.after(1_000, Event::Request { to, client, call, bytes });
         self.rest.assault.stage = Stage::Asking { number, call, write };

@@ -50,6 +50,14 @@ impl World {
                     self.refused(node, now, ticket, fault, false);
                 }
             }
+            Output::Drop { ticket, partition } => {
+                self.counts.dropped += 1;
+                self.say(node, || format!("drops partition {partition}"));
+                let disk = &mut self.nodes[usize::from(node)].disk;
+                if let Err(fault) = disk.drop_partition(ticket, partition) {
+                    self.refused(node, now, ticket, fault, false);
+                }
+            }
             _ => {}
         }
     }
@@ -73,7 +81,7 @@ impl World {
             format!("reaps its record {}", story::record(&record))
         });
         self.history.reap(about, &record);
-        let older = (0..self.plan.setting.nodes).find_map(|of| self.older(of, key, &record));
+        let older = (0..self.plan.setting.places()).find_map(|of| self.older(of, key, &record));
         if let Some(what) = older {
             self.breach.get_or_insert(Breach::new(Promise::NothingOlderLeft, about, what));
         }
@@ -87,6 +95,9 @@ impl World {
             return None;
         }
         let place = &self.nodes[usize::from(of)];
+        if place.removed {
+            return None;
+        }
         let wall_ms = place.clock.now(self.now_us).wall_ms;
         let held = |dot| dead.siblings().iter().any(|sibling| sibling.dot == dot);
         let covered = |dot| dead.clock().covers(dot) && !held(dot);
@@ -123,7 +134,7 @@ impl World {
         self.give(node, now, Input::Applied { ticket, result: Err(fault) });
     }
 
-    /// A hint goes only once its target has on disk what is in it.
+    /// A hint goes only once its target has on disk what is in it, or its holder has it as a record.
     fn check_release(&mut self, node: u8, target: NodeId, key: &PlacedKey, digest: Digest) {
         let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
@@ -137,9 +148,16 @@ impl World {
             return;
         }
         let hint = hint.record.decode().unwrap_or_default();
-        let held = self.nodes[usize::from(of)].disk.synced(key);
-        let held = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
-        if hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot)) {
+        let held_by = |node: u8| {
+            let held = self.nodes[usize::from(node)].disk.synced(key);
+            held.and_then(|held| held.record.decode().ok()).unwrap_or_default()
+        };
+        let lacks =
+            |held: &Record| hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot));
+        // Where the target does not own the key any more, the holder has made it a record of its own.
+        let adopted = self.admins.moved && !lacks(&held_by(node));
+        let held = held_by(of);
+        if lacks(&held) && !adopted {
             let (hint, held) = (story::record(&hint), story::record(&held));
             let what = format!("n{} drops {hint} for n{}, which has {held}", node + 1, target.0);
             self.breach.get_or_insert(Breach::new(Promise::HintKept, about, what));

@@ -28,6 +28,7 @@ pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
         PeerRequest::Scan { .. }
         | PeerRequest::Hashes { .. }
         | PeerRequest::Digests { .. }
+        | PeerRequest::Fetch { .. }
         | PeerRequest::Forward(_) => None,
     }
 }
@@ -50,6 +51,7 @@ pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
             format!("hashes of {partition} below {branch:?}")
         }
         PeerRequest::Digests { partition, .. } => format!("digests of {partition}"),
+        PeerRequest::Fetch { partition, .. } => format!("records of {partition}"),
         PeerRequest::Read { .. } => "read".into(),
         PeerRequest::Scan { .. } | PeerRequest::Inspect { .. } => "something else".into(),
         PeerRequest::Forward(ClientRequest::Put(put)) => format!("coordinate w{}", put.write_id.0),

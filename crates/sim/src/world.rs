@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jedlik_hashing::PartitionCount;
 use jedlik_protocol::{Blob, Key, PlacedKey};
 
+use crate::admins::Admins;
 use crate::breach::Breach;
 use crate::chance::{Chance, Concern};
 use crate::disk::Step;
 use crate::history::History;
 use crate::log::{Line, Log};
 use crate::network::Network;
-use crate::node::{CLUSTER, Mail, Node};
+use crate::node::{CLUSTER, Mail, Node, PARTITIONS};
 use crate::plan::{Plan, WARM_UP_US};
 use crate::rest::Rest;
 use crate::sessions::Session;
@@ -50,8 +52,12 @@ pub(crate) enum Event {
     Session { client: u8 },
     /// A client's patience with a call ends.
     Patience { client: u8, call: u64 },
+    /// A node looks at how much it holds, and whether it may leave.
+    Upkeep { node: u8, life: u32 },
     /// An admin's work before anything else, by number.
     Setup(u8),
+    /// An admin tries a change of the plan, or tries it again.
+    Change(usize),
     /// Faults and clients end.
     Quiet,
     /// A step of the siege.
@@ -67,6 +73,7 @@ pub(crate) struct Chances {
     pub(crate) clients: Chance,
     pub(crate) lives: Chance,
     pub(crate) faults: Chance,
+    pub(crate) admins: Chance,
 }
 
 /// What was done to the victim.
@@ -91,6 +98,10 @@ pub struct Counts {
     pub gets: u64,
     /// How long clusters took to come to rest, in microseconds.
     pub settling_us: u64,
+    /// Layouts that were committed after the first.
+    pub layouts: u64,
+    /// Partitions of which a node's records were dropped.
+    pub dropped: u64,
     /// Clock entries that were truncated: after one, overwritten versions may come back.
     pub truncated: u64,
 }
@@ -105,6 +116,8 @@ impl Counts {
             acknowledged: self.acknowledged + other.acknowledged,
             gets: self.gets + other.gets,
             settling_us: self.settling_us + other.settling_us,
+            layouts: self.layouts + other.layouts,
+            dropped: self.dropped + other.dropped,
             truncated: self.truncated + other.truncated,
         }
     }
@@ -137,6 +150,7 @@ pub(crate) struct World {
     pub(crate) rest: Rest,
     pub(crate) breach: Option<Breach>,
     pub(crate) damage: Damage,
+    pub(crate) admins: Admins,
     pub(crate) counts: Counts,
 }
 
@@ -164,7 +178,7 @@ impl World {
         let setting = &plan.setting;
         let mut clocks = Chance::new(plan.seed, Concern::Clocks);
         let node = |index| Node::new(index, setting, &mut clocks);
-        let nodes = (0..setting.nodes).map(node).collect();
+        let nodes = (0..setting.places()).map(node).collect();
         let key = |index| Key::new(BUCKET, Blob::from(&[b'0' + index][..])).expect("a short key");
         let chance = |concern| Chance::new(plan.seed, concern);
         Self {
@@ -182,10 +196,12 @@ impl World {
                 clients: chance(Concern::Clients),
                 lives: chance(Concern::Lives),
                 faults: chance(Concern::Faults),
+                admins: chance(Concern::Admins),
             },
             rest: Rest::default(),
             breach: None,
             damage: Damage::default(),
+            admins: Admins::new(&plan),
             counts: Counts::default(),
             plan,
         }
@@ -204,6 +220,9 @@ impl World {
         }
         for fault in 0..self.plan.faults.len() {
             self.after(self.plan.faults[fault].at_us, Event::Fault(fault));
+        }
+        for change in 0..self.plan.changes.len() {
+            self.begin_change(change);
         }
         self.after(self.plan.end_us, Event::Quiet);
     }
@@ -250,7 +269,12 @@ impl World {
             Event::FaultEnd(index) => self.end_fault(index),
             Event::Session { client } => self.go_on(client),
             Event::Patience { client, call } => self.lose_patience(client, call),
+            Event::Upkeep { node, life } if self.nodes[usize::from(node)].life == life => {
+                self.keep_up(node);
+            }
+            Event::Upkeep { .. } => {}
             Event::Setup(step) => self.set_up(step),
+            Event::Change(index) => self.try_change(index),
             Event::Quiet => self.quiet(),
             Event::Siege => self.besiege(),
             Event::Audit => self.audit(),
@@ -275,7 +299,7 @@ impl World {
 
     /// Where a key lies.
     pub(crate) fn placed(&self, key: u8) -> PlacedKey {
-        let partitions = jedlik_hashing::PartitionCount::new(16).expect("a power of two");
+        let partitions = PartitionCount::new(PARTITIONS).expect("a power of two");
         PlacedKey::new(CLUSTER, partitions, self.history.key(key).clone())
     }
 }

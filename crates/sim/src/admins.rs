@@ -1,0 +1,203 @@
+//! Admins who change the layout: each stages, plans and commits through some node, again and again until
+//! its change is in force.
+//!
+//! Invariant: what was ever committed is known here, whatever became of it.
+
+use std::sync::Arc;
+
+use jedlik_membership::View;
+use jedlik_protocol::Layout;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::error::Failure;
+use jedlik_protocol::gossip::StagedChange;
+
+use crate::bits::Bits;
+use crate::node::{id, index};
+use crate::plan::{Alteration, Plan};
+use crate::world::{Event, World};
+
+/// A node that is to join is started so much earlier.
+const STARTED_BEFORE_US: u64 = 1_500_000;
+/// After a refusal an admin tries again within so long.
+const RETRY_US: u64 = 800_000;
+/// How long admins go on once faults have ceased.
+const PATIENCE_US: u64 = 40_000_000;
+/// How many nodes seeds are.
+const SEEDS: usize = 2;
+
+/// What admins have done.
+#[derive(Debug)]
+pub(crate) struct Admins {
+    /// By change of the plan: it is in force, or given up.
+    done: Vec<bool>,
+    /// A layout after the first was committed.
+    pub(crate) moved: bool,
+    /// By key: who ever owned it.
+    owners: Vec<Bits>,
+}
+
+impl Admins {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let owners = vec![Bits::default(); plan.setting.keys.into()];
+        Self { done: vec![false; plan.changes.len()], moved: false, owners }
+    }
+
+    /// Whether nothing more will be changed.
+    pub(crate) fn are_done(&self) -> bool {
+        self.done.iter().all(|done| *done)
+    }
+
+    /// Whether the node owned the key under some layout.
+    pub(crate) fn ever_owned(&self, key: u8, node: u8) -> bool {
+        self.owners[usize::from(key)].contains(node.into())
+    }
+}
+
+impl World {
+    pub(crate) fn begin_change(&mut self, index: usize) {
+        let change = self.plan.changes[index];
+        if let Some(node) = change.what.newcomer() {
+            let start_us = change.at_us.saturating_sub(STARTED_BEFORE_US);
+            self.after(start_us, Event::Start { node });
+        }
+        self.after(change.at_us, Event::Change(index));
+    }
+
+    /// One try.
+    pub(crate) fn try_change(&mut self, index: usize) {
+        let change = self.plan.changes[index];
+        let quiet_us = self.rest.quiet_us().unwrap_or(self.now_us);
+        if self.now_us > quiet_us + PATIENCE_US {
+            self.admins.done[index] = true;
+            return self
+                .log
+                .say(self.now_us, None, None, || format!("ADMIN gives up: {}", change.what));
+        }
+        let reached = |node: &u8| {
+            let side = change.side.filter(|side| self.now_us < side.until_us);
+            let place = &self.nodes[usize::from(*node)];
+            let up = place.running.as_ref().is_some_and(|running| !running.stopping);
+            side.is_none_or(|side| side.nodes >> node & 1 == 1) && up && place.pauses == 0
+        };
+        let reached: Vec<u8> = (0..self.plan.setting.places()).filter(reached).collect();
+        if !reached.is_empty() {
+            let node = self.chances.admins.pick(&reached);
+            let result = self.commit(node, &change.what);
+            if !matches!(result, Ok(true)) || self.rest.is_quiet() {
+                self.tell_change(node, &change.what, &result);
+            }
+            // Until the end a rival may come into force instead. Of two weights the later may stay.
+            let may_end = self.rest.is_quiet() || matches!(change.what, Alteration::Weigh(..));
+            if matches!(result, Ok(true)) && may_end {
+                self.admins.done[index] = true;
+                return;
+            }
+        }
+        let again_us = self.chances.admins.between(RETRY_US / 4, RETRY_US);
+        self.after(again_us, Event::Change(index));
+    }
+
+    fn tell_change(&mut self, node: u8, what: &Alteration, result: &Result<bool, Failure>) {
+        self.log.say(self.now_us, Some(node), None, || {
+            let result = match result {
+                Ok(true) => "is in force".into(),
+                Ok(false) => "committed".into(),
+                Err(failure) => format!("refused: {failure}"),
+            };
+            format!("ADMIN: {what}: {result}")
+        });
+    }
+
+    /// Stages a change and commits what is staged; true if it was in force already.
+    fn commit(&mut self, node: u8, what: &Alteration) -> Result<bool, Failure> {
+        let view = self.running(node).map(|running| running.membership.view());
+        if view.as_ref().and_then(|view| view.layout()).is_some_and(|layout| is_in(layout, what)) {
+            return Ok(true);
+        }
+        let stage = AdminRequest::Stage { changes: vec![staged(what)], dry_run: false };
+        self.admin(node, &stage)?;
+        let AdminResponse::Plan(report) = self.admin(node, &AdminRequest::Plan)? else {
+            return Ok(false);
+        };
+        let commit = AdminRequest::Commit { plan: report.plan, lost: 0, dry_run: false };
+        self.admin(node, &commit)?;
+        self.counts.layouts += 1;
+        self.admins.moved = true;
+        if let Some(view) = self.running(node).map(|running| running.membership.view()) {
+            self.note_layout(&view);
+        }
+        Ok(false)
+    }
+
+    /// A layout was committed here: whoever it removes has lost its disk, and whoever owns a key may
+    /// hold acknowledged copies.
+    pub(crate) fn note_layout(&mut self, view: &Arc<View>) {
+        for gone in view.layout().iter().flat_map(|layout| &layout.gone).filter(|gone| gone.forced)
+        {
+            self.nodes[usize::from(index(gone.node))].removed = true;
+            self.damage.destroyed = true;
+        }
+        for key in 0..self.plan.setting.keys {
+            let owners = self.owners_under(view, key);
+            let ever = &mut self.admins.owners[usize::from(key)];
+            owners.into_iter().for_each(|node| ever.insert(node.into()));
+        }
+    }
+
+    /// The first three of a key's preference list.
+    pub(crate) fn owners_under(&self, view: &View, key: u8) -> Vec<u8> {
+        let partition = self.placed(key).partition;
+        view.preference_list(partition).iter().take(3).map(|node| index(*node)).collect()
+    }
+
+    /// The newest view that a running node has.
+    pub(crate) fn newest_view(&self) -> Option<Arc<View>> {
+        let running = self.nodes.iter().filter_map(|place| place.running.as_ref());
+        running.map(|running| running.membership.view()).max_by_key(|view| view.layout_id())
+    }
+
+    /// The nodes that have a place in the cluster: they ran, and neither left nor were removed.
+    pub(crate) fn present(&self) -> Vec<u8> {
+        let present = |place: &&crate::node::Node| place.begun && !place.over && !place.removed;
+        self.nodes.iter().filter(present).map(|place| place.index).collect()
+    }
+
+    /// Whom a node that starts turns to.
+    pub(crate) fn seeds(&self) -> Vec<u8> {
+        let first = self.plan.setting.nodes;
+        let stay = |node: &u8| {
+            let place = &self.nodes[usize::from(*node)];
+            !place.over && !place.removed && (*node < first || place.begun)
+        };
+        (0..self.plan.setting.places()).filter(stay).take(SEEDS).collect()
+    }
+}
+
+/// Whether a layout has a change, or can't have it any more.
+fn is_in(layout: &Layout, what: &Alteration) -> bool {
+    let placed = |node: &u8| layout.ring.node(id(*node));
+    let gone = |node: &u8| layout.gone(id(*node)).is_some();
+    match what {
+        Alteration::Join(node, _) => placed(node).is_some() || gone(node),
+        Alteration::Leave(node) | Alteration::Remove(node) => gone(node),
+        Alteration::Replace { node, by, .. } => (placed(by).is_some() || gone(by)) && gone(node),
+        Alteration::Weigh(node, weight) => {
+            gone(node) || placed(node).is_some_and(|placed| placed.weight == *weight)
+        }
+    }
+}
+
+fn staged(what: &Alteration) -> (jedlik_hashing::NodeId, StagedChange) {
+    let own_zone = String::new();
+    match *what {
+        Alteration::Join(node, weight) => (id(node), StagedChange::Join { zone: own_zone, weight }),
+        Alteration::Leave(node) => (id(node), StagedChange::Leave),
+        Alteration::Remove(node) => (id(node), StagedChange::Remove),
+        Alteration::Replace { node, by, forced } => {
+            (id(node), StagedChange::Replace { by: id(by), zone: own_zone, forced })
+        }
+        Alteration::Weigh(node, weight) => {
+            (id(node), StagedChange::Set { zone: None, weight: Some(weight) })
+        }
+    }
+}

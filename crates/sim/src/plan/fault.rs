@@ -1,0 +1,87 @@
+//! What may break.
+//!
+//! Invariant: what a fault does ends with the fault, but for what it destroyed.
+
+use std::fmt;
+
+/// Something that breaks, and is whole again after a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// From when on.
+    pub at_us: u64,
+    /// How long.
+    pub for_us: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// The node stops cleanly, and starts again.
+    Stop(u8),
+    /// The process ends; what it handed to the operating system stays.
+    Kill(u8),
+    /// The machine ends; what was not synced is gone, or part of it.
+    PowerCut(u8),
+    /// All machines end at once.
+    Blackout,
+    /// The process stands still while time passes.
+    Pause(u8),
+    /// The process ends and comes back with an empty directory.
+    LoseDisk(u8),
+    /// The stored record of a key fails its checksum.
+    Rot(u8, u8),
+    /// Writes to the journal fail.
+    FullDisk(u8),
+    /// The store refuses writes before it takes them.
+    Overload(u8),
+    /// Writes and syncs take a thousand times as long.
+    SlowDisk(u8),
+    /// Nothing gets from the first node to the second.
+    Cut(u8, u8),
+    /// Nothing gets to or from the node.
+    Isolate(u8),
+    /// The nodes of this set of bits, and the others, hear nothing of one another.
+    Split(u8),
+    /// Messages between the two take long.
+    SlowLink(u8, u8),
+    /// All machines of a zone end.
+    ZoneCut(u8),
+    /// Nothing gets to or from the nodes of a zone.
+    ZoneApart(u8),
+    /// The connection between the two ends, with all that is under way on it.
+    Disconnect(u8, u8),
+    /// The node's calendar clock is set, by so many milliseconds.
+    ClockJump(u8, i64),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = |node: &u8| node + 1;
+        match self {
+            Self::Stop(node) => write!(f, "n{} stops cleanly", n(node)),
+            Self::Kill(node) => write!(f, "the process of n{} ends", n(node)),
+            Self::PowerCut(node) => write!(f, "the machine of n{} ends", n(node)),
+            Self::Blackout => f.write_str("all machines end"),
+            Self::Pause(node) => write!(f, "n{} stands still", n(node)),
+            Self::LoseDisk(node) => write!(f, "n{} loses its disk", n(node)),
+            Self::Rot(node, key) => write!(f, "the record of k{key} rots on n{}", n(node)),
+            Self::FullDisk(node) => write!(f, "the disk of n{} is full", n(node)),
+            Self::Overload(node) => write!(f, "the store of n{} refuses writes", n(node)),
+            Self::SlowDisk(node) => write!(f, "the disk of n{} is slow", n(node)),
+            Self::Cut(from, to) => write!(f, "nothing gets from n{} to n{}", n(from), n(to)),
+            Self::Isolate(node) => write!(f, "n{} is cut off", n(node)),
+            Self::Split(set) => {
+                let side = (0..8).filter(|node| set >> node & 1 == 1);
+                let side: Vec<String> = side.map(|node| format!("n{}", n(&node))).collect();
+                write!(f, "{} and the others are apart", side.join(" "))
+            }
+            Self::SlowLink(a, b) => write!(f, "n{} and n{} are far apart", n(a), n(b)),
+            Self::ZoneCut(zone) => write!(f, "all machines of zone z{zone} end"),
+            Self::ZoneApart(zone) => write!(f, "zone z{zone} is cut off"),
+            Self::Disconnect(a, b) => write!(f, "n{} and n{} lose their connection", n(a), n(b)),
+            Self::ClockJump(node, ms) => write!(f, "the clock of n{} is set by {ms} ms", n(node)),
+        }
+    }
+}

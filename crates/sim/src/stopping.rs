@@ -1,0 +1,88 @@
+//! Nodes that stop of their own accord: for a time, or for good once they have left.
+//!
+//! Invariant: as the server does it, a node leaves only if an admin has it leave, every partition has
+//! flipped, every member knows the layout, and it owns nothing, holds no records and no hints.
+
+use jedlik_membership::View;
+use jedlik_protocol::admin::TransferReport;
+
+use crate::faults::UPKEEP_US;
+use crate::world::{Event, World};
+
+/// How long a stopping node waits for its requests.
+const DRAIN_LIMIT_US: u64 = 5_000_000;
+const DRAIN_CHECK_US: u64 = 20_000;
+
+impl World {
+    /// A node tells how much it holds, or leaves.
+    pub(crate) fn keep_up(&mut self, node: u8) {
+        let place = &mut self.nodes[usize::from(node)];
+        let (now, life) = (place.clock.now(self.now_us), place.life);
+        let Some(running) = &mut place.running else { return };
+        let still = place.pauses > 0 || running.stopping;
+        if !still {
+            let held = running.replica.transfer_report();
+            if has_left(&running.membership.view(), &held) {
+                running.membership.handle_left(now);
+                return self.leave(node);
+            }
+            running.membership.handle_load(now, held.load);
+        }
+        self.after(UPKEEP_US, Event::Upkeep { node, life });
+    }
+
+    /// A node that holds nothing any more goes for good, once it has answered those who wait.
+    fn leave(&mut self, node: u8) {
+        self.carry_out(node);
+        self.say(node, || "leaves".into());
+        let place = &mut self.nodes[usize::from(node)];
+        let life = place.life;
+        let Some(running) = &mut place.running else { return };
+        (running.stopping, running.leaves) = (true, true);
+        let until_us = self.now_us + DRAIN_LIMIT_US;
+        self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
+    }
+
+    pub(crate) fn stop(&mut self, node: u8) {
+        let place = &mut self.nodes[usize::from(node)];
+        let (now, life) = (place.clock.now(self.now_us), place.life);
+        let Some(running) = place.running.as_mut().filter(|running| !running.stopping) else {
+            return;
+        };
+        running.stopping = true;
+        running.membership.handle_leaving(now);
+        self.carry_out(node);
+        let until_us = self.now_us + DRAIN_LIMIT_US;
+        self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
+    }
+
+    pub(crate) fn drain(&mut self, node: u8, life: u32, until_us: u64) {
+        let place = &mut self.nodes[usize::from(node)];
+        let Some(running) = place.running.as_ref().filter(|_| place.life == life) else { return };
+        let open = !running.replies.is_empty() && self.now_us < until_us;
+        if open || place.pauses > 0 {
+            return self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
+        }
+        let leaves = running.leaves;
+        self.check_trees(node);
+        self.nodes[usize::from(node)].over |= leaves;
+        let clean = self.nodes[usize::from(node)].stopped();
+        self.say(node, || format!("has stopped, {}", if clean { "clean" } else { "unclean" }));
+        self.hang_up(node, 10_000);
+        if self.nodes[usize::from(node)].stops == 0 {
+            // The fault that stopped it is over.
+            self.after(1_000_000, Event::Start { node });
+        }
+    }
+}
+
+/// Whether others hold all that this node, which is to leave, ever held.
+fn has_left(view: &View, held: &TransferReport) -> bool {
+    let leaves = view.gone(view.me()).is_some_and(|gone| !gone.forced);
+    let TransferReport { owned, leaving, orphaned, hints, .. } = held;
+    leaves
+        && held.layout == view.layout_id()
+        && view.flipped() == view.partitions().get()
+        && view.is_known_by_all()
+        && u64::from(owned + leaving + orphaned) + hints == 0
+}
