@@ -113,9 +113,8 @@ impl Frame {
         match version {
             ProtocolVersion::V3 => Self::decode_plain(bytes),
             ProtocolVersion::V4 => {
-                let sealed =
-                    unseal(bytes).ok_or(DecodeError::Malformed { what: "sealed frame" })?;
-                Self::decode_plain(&sealed)
+                let plain = unseal(bytes).ok_or(DecodeError::Malformed { what: "sealed frame" })?;
+                Self::decode_plain(&plain)
             }
         }
     }
