@@ -55,6 +55,7 @@ impl Facts<'_> {
             estimate_s: most_bytes.div_ceil(PACE_BYTES_PER_S),
             zone_faults: faults(|balance| balance.zone_faults),
             node_faults: faults(|balance| balance.node_faults),
+            lost: self.lost(&risk),
             risk,
             warnings: self.warnings(&after, &nodes, &risk),
             nodes,
@@ -63,7 +64,7 @@ impl Facts<'_> {
 
     /// The partitions of which nobody who is up would be left to hand the data on, if the plan removes
     /// anybody by force.
-    pub(crate) fn lost(&self, risk: &[CopiesAtRisk; 3]) -> u32 {
+    fn lost(&self, risk: &[CopiesAtRisk; 3]) -> u32 {
         if self.forced().is_empty() { 0 } else { risk[1].none }
     }
 

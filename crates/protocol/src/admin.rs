@@ -402,6 +402,8 @@ pub struct PlanReport {
     pub node_faults: (u32, u32),
     /// What could be lost, before the commit, while data moves, and after.
     pub risk: [CopiesAtRisk; 3],
+    /// Partitions whose only copies would be given up: a commit has to name this number.
+    pub lost: u32,
     /// What an admin should know before committing, a sentence each.
     pub warnings: Vec<String>,
 }

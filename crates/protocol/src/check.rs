@@ -4,7 +4,7 @@
 //! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
 //! admin types) is left to the node, which answers with an error instead of ending the connection.
 
-use crate::admin::AdminRequest;
+use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
 use crate::codec::Frame;
@@ -13,7 +13,7 @@ use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
 use crate::key::check_bucket;
 use crate::limits::{GONE_MAX, HINT_TARGETS_MAX};
 use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
-use crate::{EncodedRecord, Layout, PartitionSet};
+use crate::{EncodedRecord, Layout, PartitionSet, PlacedLayout};
 
 /// The most partitions of any ring.
 const PARTITIONS_MAX: u32 = 65_536;
@@ -56,6 +56,10 @@ fn client_response(response: &ClientResponse) -> Checked {
     match response {
         ClientResponse::Scanned(scanned) => mark(scanned.next.as_ref()),
         ClientResponse::Topology(topology) => topology.layout.as_ref().map_or(Ok(()), layout),
+        ClientResponse::Admin(AdminResponse::Layouts(layouts)) => {
+            layouts.iter().try_for_each(placed)
+        }
+        ClientResponse::Admin(AdminResponse::Staged(staged)) => staging(staged),
         ClientResponse::Got(_)
         | ClientResponse::Put(_)
         | ClientResponse::Admin(_)
@@ -124,12 +128,14 @@ fn peer_response(response: &PeerResponse) -> Checked {
 pub(crate) fn news(delta: &Delta) -> Checked {
     delta.members.iter().try_for_each(member)?;
     delta.buckets.iter().try_for_each(bucket)?;
-    delta.layouts.iter().try_for_each(|placed| {
-        layout(&placed.layout)?;
-        partitions(&placed.flipped, placed.layout.ring.partitions().get())
-    })?;
+    delta.layouts.iter().try_for_each(placed)?;
     delta.flips.iter().try_for_each(|(_, flipped)| partitions(flipped, PARTITIONS_MAX))?;
     delta.staging.as_ref().map_or(Ok(()), staging)
+}
+
+fn placed(placed: &PlacedLayout) -> Checked {
+    layout(&placed.layout)?;
+    partitions(&placed.flipped, placed.layout.ring.partitions().get())
 }
 
 fn staging(staging: &Staging) -> Checked {

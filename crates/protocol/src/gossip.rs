@@ -198,7 +198,9 @@ pub enum Gossip {
     /// I know something else; this is it, in short.
     Differ(Summary),
     /// Here is what you lack, and what I know in short, so that you can tell me what I lack.
-    Exchange(Delta, Summary),
+    ///
+    /// Boxed on the wire, for the same reason.
+    Exchange(#[rkyv(with = rkyv::with::AsBox)] Delta, #[rkyv(with = rkyv::with::AsBox)] Summary),
     /// Ends an exchange: here is what you lack.
     Close(Delta),
     /// Are you there?

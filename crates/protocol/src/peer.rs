@@ -54,7 +54,9 @@ pub enum PeerRequest {
         limit: u32,
     },
     /// Coordinate this for a client of mine; it is never forwarded again.
-    Forward(ClientRequest),
+    ///
+    /// Boxed on the wire, since every frame takes the room of the largest kind.
+    Forward(#[rkyv(with = rkyv::with::AsBox)] ClientRequest),
     /// Background work: merge this record into yours and sync it.
     Deliver {
         /// Which.

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::Args;
 use jedlik_client::protocol::Digest;
 use jedlik_client::protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
-use jedlik_client::protocol::gossip::{StagedChange, Staging};
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count, span};
@@ -33,23 +32,13 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let plan = cluster.plan().await?;
-    let lost = lost(&plan, &cluster.status().await?.staging);
-    output.print(&to_json(&plan, lost), || to_text(&plan, lost))?;
+    output.print(&to_json(&plan), || to_text(&plan))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The partitions of which nobody is left to hand the data on once nodes were removed by force: a commit
-/// must be told how many there are.
-pub(super) fn lost(plan: &PlanReport, staging: &Staging) -> u32 {
-    let is_forced = |change: &StagedChange| {
-        matches!(change, StagedChange::Remove | StagedChange::Replace { forced: true, .. })
-    };
-    let any = staging.changes.iter().any(|(_, change)| is_forced(change));
-    if any { plan.risk[1].none } else { 0 }
-}
-
 /// The command that commits the plan.
-fn commit_command(plan: &PlanReport, lost: u32) -> String {
+fn commit_command(plan: &PlanReport) -> String {
+    let lost = plan.lost;
     let loss = if lost > 0 { format!(" --accept-loss {lost}") } else { String::new() };
     format!("jedlik-admin cluster commit {}{loss}", hash_text(plan.plan))
 }
@@ -58,7 +47,7 @@ fn hash_text(plan: Digest) -> String {
     format!("{:016x}", plan.0)
 }
 
-pub(super) fn to_text(plan: &PlanReport, lost: u32) -> String {
+pub(super) fn to_text(plan: &PlanReport) -> String {
     let mut text = format!(
         "plan {}: layout {} of {} partitions, n = {}, {}\n{}",
         hash_text(plan.plan),
@@ -77,12 +66,12 @@ pub(super) fn to_text(plan: &PlanReport, lost: u32) -> String {
     for warning in &plan.warnings {
         writeln!(text, "warning: {warning}").expect("writing into memory can't fail");
     }
-    if lost > 0 {
-        let partitions = count(lost.into(), "partition").to_uppercase();
+    if plan.lost > 0 {
+        let partitions = count(plan.lost.into(), "partition").to_uppercase();
         writeln!(text, "THE DATA OF {partitions} IS LOST BY THIS PLAN.")
             .expect("writing into memory can't fail");
     }
-    text + &format!("To make it so:\n  {}\n", commit_command(plan, lost))
+    text + &format!("To make it so:\n  {}\n", commit_command(plan))
 }
 
 fn nodes_table(nodes: &[PlannedNode]) -> Table<10> {
@@ -176,7 +165,7 @@ fn risk_text(risk: &CopiesAtRisk, n: u8) -> String {
     if words.is_empty() { format!("every partition has all {n}") } else { words.join(", ") }
 }
 
-pub(super) fn to_json(plan: &PlanReport, lost: u32) -> Value {
+pub(super) fn to_json(plan: &PlanReport) -> Value {
     let risk = plan.risk.each_ref();
     let [now, moving, then] =
         risk.map(|risk| json!({ "none": risk.none, "one": risk.one, "few": risk.few }));
@@ -195,9 +184,9 @@ pub(super) fn to_json(plan: &PlanReport, lost: u32) -> Value {
         "zone_faults": { "now": plan.zone_faults.0, "then": plan.zone_faults.1 },
         "node_faults": { "now": plan.node_faults.0, "then": plan.node_faults.1 },
         "copies_at_risk": { "now": now, "moving": moving, "then": then },
-        "lost": lost,
+        "lost": plan.lost,
         "warnings": plan.warnings,
-        "command": commit_command(plan, lost),
+        "command": commit_command(plan),
     })
 }
 

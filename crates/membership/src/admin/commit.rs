@@ -23,8 +23,6 @@ use crate::report::Facts;
 pub(super) struct Plan {
     layout: Layout,
     pub(super) report: PlanReport,
-    /// The partitions whose only copies would be given up.
-    lost: u32,
 }
 
 impl Membership {
@@ -41,8 +39,7 @@ impl Membership {
             },
         };
         let report = facts.report();
-        let lost = facts.lost(&report.risk);
-        Ok(Plan { layout, report, lost })
+        Ok(Plan { layout, report })
     }
 
     /// The layout that a commit would make now: the staged changes', or without any the first one, of
@@ -124,8 +121,8 @@ impl Membership {
                 ),
             ));
         }
-        if lost != found.lost {
-            return Err(Failure::new(ErrorCode::InvalidRequest, loss(found.lost, lost)));
+        if lost != found.report.lost {
+            return Err(Failure::new(ErrorCode::InvalidRequest, loss(found.report.lost, lost)));
         }
         let id = layout.id();
         if !dry_run {

@@ -86,7 +86,8 @@ impl Membership {
                  `jedlik-admin cluster set`"
             ))),
             StagedChange::Join { zone, weight } => self.complete_join(node, zone, *weight),
-            StagedChange::Remove if self.is_leaving(node) && !up => Ok(StagedChange::Remove),
+            // Who never had partitions, or has none any more, and died is still waited for by others.
+            StagedChange::Remove if !placed && !up => Ok(StagedChange::Remove),
             StagedChange::Leave | StagedChange::Remove | StagedChange::Set { .. } if !placed => {
                 Err(outside())
             }
@@ -201,11 +202,6 @@ impl Membership {
     fn is_placed(&self, node: NodeId) -> bool {
         let newest = self.known.newest();
         newest.is_some_and(|newest| newest.layout().ring.node(node).is_some())
-    }
-
-    fn is_leaving(&self, node: NodeId) -> bool {
-        let gone = self.known.newest().and_then(|newest| newest.layout().gone(node));
-        gone.is_some_and(|gone| !gone.forced) && !self.known.has_left(node)
     }
 
     /// A node's name for people.

@@ -477,3 +477,14 @@ fn a_node_that_leaves_is_counted_as_leaving_and_not_staged_again() {
     let refused = stage(&mut membership, 4, StagedChange::Remove).unwrap_err();
     assert!(refused.message.contains("n4 is not in the layout") || refused.message.contains("up"));
 }
+
+#[test]
+fn a_node_that_died_before_it_had_partitions_can_be_removed() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 5, StagedChange::Remove).unwrap_err();
+    let mut membership = placed(&[5]);
+    let staged = stage(&mut membership, 5, StagedChange::Remove).unwrap();
+    assert_eq!(staged.changes.len(), 1);
+    let report = plan(&mut membership).unwrap();
+    assert_eq!((report.moves, report.lost), (0, 0));
+}

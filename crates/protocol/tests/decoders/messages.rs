@@ -530,6 +530,7 @@ fn plan_report() -> impl Strategy<Value = PlanReport> {
                 zone_faults,
                 node_faults,
                 risk,
+                lost: partitions / 2,
                 warnings,
             }
         },
