@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use jedlik_membership::View;
-use jedlik_protocol::Layout;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::StagedChange;
+use jedlik_protocol::{Layout, LayoutId};
 
 use crate::bits::Bits;
-use crate::node::{id, index};
+use crate::node::{Node, id, index};
 use crate::plan::{Alteration, Plan};
 use crate::world::{Event, World};
 
@@ -32,6 +32,8 @@ pub(crate) struct Admins {
     done: Vec<bool>,
     /// A layout after the first was committed.
     pub(crate) moved: bool,
+    /// The layout that is in force once all know all.
+    newest: LayoutId,
     /// By key: who ever owned it.
     owners: Vec<Bits>,
 }
@@ -39,7 +41,8 @@ pub(crate) struct Admins {
 impl Admins {
     pub(crate) fn new(plan: &Plan) -> Self {
         let owners = vec![Bits::default(); plan.setting.keys.into()];
-        Self { done: vec![false; plan.changes.len()], moved: false, owners }
+        let (done, newest) = (vec![false; plan.changes.len()], LayoutId::default());
+        Self { done, moved: false, newest, owners }
     }
 
     /// Whether nothing more will be changed.
@@ -114,7 +117,9 @@ impl World {
         if view.as_ref().and_then(|view| view.layout()).is_some_and(|layout| is_in(layout, what)) {
             return Ok(true);
         }
-        let stage = AdminRequest::Stage { changes: vec![staged(what)], dry_run: false };
+        // Who came back before it was removed can hand on what it holds.
+        let forced = !self.rest.is_quiet();
+        let stage = AdminRequest::Stage { changes: vec![staged(what, forced)], dry_run: false };
         self.admin(node, &stage)?;
         let AdminResponse::Plan(report) = self.admin(node, &AdminRequest::Plan)? else {
             return Ok(false);
@@ -132,10 +137,11 @@ impl World {
     /// A layout was committed here: whoever it removes has lost its disk, and whoever owns a key may
     /// hold acknowledged copies.
     pub(crate) fn note_layout(&mut self, view: &Arc<View>) {
-        for gone in view.layout().iter().flat_map(|layout| &layout.gone).filter(|gone| gone.forced)
-        {
-            self.nodes[usize::from(index(gone.node))].removed = true;
-            self.damage.destroyed = true;
+        let removes = |node: u8| view.gone(id(node)).is_some_and(|gone| gone.forced);
+        self.damage.destroyed |= (0..self.plan.setting.places()).any(removes);
+        if view.layout_id() > self.admins.newest {
+            self.admins.newest = view.layout_id();
+            self.nodes.iter_mut().for_each(|place| place.removed = removes(place.index));
         }
         for key in 0..self.plan.setting.keys {
             let owners = self.owners_under(view, key);
@@ -158,7 +164,7 @@ impl World {
 
     /// The nodes that have a place in the cluster: they ran, and neither left nor were removed.
     pub(crate) fn present(&self) -> Vec<u8> {
-        let present = |place: &&crate::node::Node| place.begun && !place.over && !place.removed;
+        let present = |place: &&Node| place.begun && !place.over && !place.removed;
         self.nodes.iter().filter(present).map(|place| place.index).collect()
     }
 
@@ -187,13 +193,15 @@ fn is_in(layout: &Layout, what: &Alteration) -> bool {
     }
 }
 
-fn staged(what: &Alteration) -> (jedlik_hashing::NodeId, StagedChange) {
+fn staged(what: &Alteration, force: bool) -> (jedlik_hashing::NodeId, StagedChange) {
     let own_zone = String::new();
     match *what {
         Alteration::Join(node, weight) => (id(node), StagedChange::Join { zone: own_zone, weight }),
         Alteration::Leave(node) => (id(node), StagedChange::Leave),
-        Alteration::Remove(node) => (id(node), StagedChange::Remove),
+        Alteration::Remove(node) if force => (id(node), StagedChange::Remove),
+        Alteration::Remove(node) => (id(node), StagedChange::Leave),
         Alteration::Replace { node, by, forced } => {
+            let forced = forced && force;
             (id(node), StagedChange::Replace { by: id(by), zone: own_zone, forced })
         }
         Alteration::Weigh(node, weight) => {

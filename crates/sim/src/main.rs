@@ -37,7 +37,8 @@ struct Arguments {
     /// With --seed: make the failing run smaller before its story is told.
     #[arg(long)]
     shrink: bool,
-    /// The bug to plant, by name; `all` makes the table. In a build for it alone.
+    /// The bug to plant, by name; `all`, or several with commas between them, makes the table. In a build
+    /// for it alone.
     #[cfg(jedlik_planted)]
     #[arg(long)]
     planted: Option<String>,
@@ -159,10 +160,12 @@ fn report(seeds: u64, counts: Counts, begun: Instant, threads: usize) {
 /// Looks for planted bugs: one by name, telling its story, or all, making the table.
 #[cfg(jedlik_planted)]
 fn planted(arguments: &Arguments, name: &str) -> ExitCode {
-    use jedlik_vclock::planted::{BUGS, plant};
-    if name == "all" {
+    use jedlik_vclock::planted::{BUGS, Bug, plant};
+    let names: Vec<&str> = name.split(',').collect();
+    let is_named = |bug: &Bug| name == "all" || names.contains(&format!("{bug:?}").as_str());
+    if name == "all" || names.len() > 1 {
         let mut missed = false;
-        for bug in BUGS {
+        for bug in BUGS.into_iter().filter(is_named) {
             plant(Some(bug));
             let begun = Instant::now();
             let found = search(arguments, false);
@@ -179,7 +182,7 @@ fn planted(arguments: &Arguments, name: &str) -> ExitCode {
         }
         return if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let Some(bug) = BUGS.into_iter().find(|bug| format!("{bug:?}") == name) else {
+    let Some(bug) = BUGS.into_iter().find(is_named) else {
         println!("no bug is called {name}; there are {BUGS:?} and all");
         return ExitCode::FAILURE;
     };

@@ -134,6 +134,10 @@ impl World {
         self.give(node, now, Input::Applied { ticket, result: Err(fault) });
     }
 
+    fn owns_now(&self, key: u8, node: u8) -> bool {
+        self.newest_view().is_some_and(|view| self.owners_under(&view, key).contains(&node))
+    }
+
     /// A hint goes only once its target has on disk what is in it, or its holder has it as a record.
     fn check_release(&mut self, node: u8, target: NodeId, key: &PlacedKey, digest: Digest) {
         let about = key_index(&key.key).unwrap_or_default();
@@ -154,8 +158,9 @@ impl World {
         };
         let lacks =
             |held: &Record| hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot));
-        // Where the target does not own the key any more, the holder has made it a record of its own.
-        let adopted = self.admins.moved && !lacks(&held_by(node));
+        // Where the target does not own the key any more, the holder has made it a record of its own, or
+        // the target has handed it on.
+        let adopted = self.admins.moved && (!lacks(&held_by(node)) || !self.owns_now(about, of));
         let held = held_by(of);
         if lacks(&held) && !adopted {
             let (hint, held) = (story::record(&hint), story::record(&held));
