@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use jedlik_client::profile::{Overrides, Profile, Surroundings};
 use jedlik_client::{Client, ClientConfig};
+use serde_json::Value;
 
 use crate::node::{LIMIT, Node};
-use crate::tools::{run, tool};
+use crate::tools::{Said, run, tool};
 
 /// One cluster at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -41,20 +42,24 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         let mut cluster = Self { nodes: Vec::new(), folder, _turn: turn };
         run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(cluster.path("ca"))).ok();
-        for number in 1..=count {
-            let name = format!("n{number}");
-            cluster.issue("node", &name);
-            let mut node = Node::new(cluster.path(&name), &name);
-            adjust(&mut node);
-            let seeds: Vec<SocketAddr> = cluster.nodes.iter().filter_map(|n| n.address).collect();
-            node.start(&seeds);
-            cluster.nodes.push(node);
-        }
         cluster.issue("client", "client");
         cluster.issue("admin", "admin");
-        cluster.write_profiles();
+        cluster.add_nodes(count, adjust);
         cluster.commit_first_layout();
         cluster
+    }
+
+    /// Starts so many more nodes, which the layout has no place for yet.
+    pub(crate) fn add_nodes(&mut self, count: usize, adjust: impl Fn(&mut Node)) {
+        for _ in 0..count {
+            let name = format!("n{}", self.nodes.len() + 1);
+            self.issue("node", &name);
+            let mut node = Node::new(self.path(&name), &name);
+            adjust(&mut node);
+            node.start(&self.seeds_but(self.nodes.len()));
+            self.nodes.push(node);
+        }
+        self.write_profiles();
     }
 
     /// A path in the cluster's folder.
@@ -106,16 +111,30 @@ impl Cluster {
         Client::connect(ClientConfig::from_profile(&profile).unwrap()).await.unwrap()
     }
 
-    /// Waits until the node at `index` takes all to be up.
+    /// `jedlik-admin` with the node at `index` as its only seed and these words, run to its end.
+    pub(crate) fn ask(&self, index: usize, words: &str) -> Said {
+        run(self.admin(index).args(words.split(' ')))
+    }
+
+    /// The cluster as the node at `index` sees it.
+    pub(crate) fn status(&self, index: usize) -> Value {
+        self.ask(index, "cluster status --json").ok().json()
+    }
+
+    /// Waits until the node at `index` takes all that were started to be up. Those that are gone for good
+    /// don't count.
     pub(crate) fn wait_until_all_are_up(&self, index: usize) {
         wait_until("every member is up", || {
-            let said = run(self.admin(index).args(["--json", "cluster", "status"]));
+            let said = self.ask(index, "cluster status --json");
             if said.code != 0 {
                 return false;
             }
             let status = said.json();
-            let members = status["members"].as_array().unwrap();
-            members.len() == self.nodes.len()
+            let is_gone =
+                |member: &&Value| member["state"] == "left" || member["state"] == "removed";
+            let members = status["members"].as_array().unwrap().iter();
+            let members: Vec<&Value> = members.filter(|member| !is_gone(member)).collect();
+            members.len() == self.nodes.iter().filter(|node| node.is_started()).count()
                 && members.iter().all(|member| member["alive"] == true)
         });
     }

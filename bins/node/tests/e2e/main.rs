@@ -15,15 +15,19 @@
 //! | `JEDLIK_WAIT_LIMIT_MS` | the longest that a request may wait there; without it any time is taken |
 //! | `JEDLIK_SIBLING_LIMIT`, `JEDLIK_CROWDED_PUTS` | the bucket's limit in `limits`; puts of each writer |
 //! | `JEDLIK_FLOOD_ROUNDS` | rounds of `overload` |
+//! | `JEDLIK_MOVED_RECORDS`, `JEDLIK_RECORD_BYTES` | records that move between nodes, and a value's size |
+//! | `JEDLIK_WRITERS`, `JEDLIK_READERS`, `JEDLIK_TRAFFIC_PAUSE_MS` | who goes on meanwhile, and at what pace |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admin;
 mod away;
+mod change;
 mod cluster;
 mod crash;
 mod deletes;
 mod flood;
+mod grow;
 mod limits;
 mod load;
 mod lost;
@@ -35,4 +39,5 @@ mod requests;
 mod siblings;
 mod steady;
 mod tools;
+mod traffic;
 mod words;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -31,14 +31,16 @@ pub(crate) struct Node {
     pub(crate) disk_mb: Option<u32>,
     /// Options on its command line, such as `--limits-queue-inputs=64`.
     pub(crate) options: Vec<String>,
+    /// Another build of the program than the tools' own.
+    pub(crate) build: Option<PathBuf>,
     child: Option<Child>,
 }
 
 impl Node {
     /// A node with a folder that holds its certificate in `tls`.
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
-        let (address, disk_mb, options, child) = (None, None, Vec::new(), None);
-        Self { name: name.into(), folder, address, disk_mb, options, child }
+        let (address, disk_mb, options) = (None, None, Vec::new());
+        Self { name: name.into(), folder, address, disk_mb, options, build: None, child: None }
     }
 
     /// Starts it and waits until it serves.
@@ -92,7 +94,7 @@ impl Node {
     }
 
     fn program(&self) -> Command {
-        let node = tool("jedlik-node");
+        let node = self.build.as_ref().map_or_else(|| tool("jedlik-node"), Command::new);
         let Some(disk_mb) = self.disk_mb else { return node };
         let data = self.folder.join("data");
         fs::create_dir_all(&data).unwrap();
@@ -140,6 +142,27 @@ impl Node {
     /// Whether its process runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Whether it was started, and not ended from here.
+    pub(crate) fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Waits until its process ends by itself.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running node");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if start.elapsed() > LIMIT {
+                self.child = Some(child);
+                panic!("{} hasn't ended by itself within {LIMIT:?}", self.name);
+            }
+            thread::park_timeout(Duration::from_millis(50));
+        }
     }
 
     /// Everything it has logged.
