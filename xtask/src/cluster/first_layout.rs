@@ -16,7 +16,12 @@ const KNOWN_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize)]
 struct Status {
     layout: u64,
-    members: Vec<serde_json::Value>,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    alive: bool,
 }
 
 /// What `cluster plan --json` says, as far as it matters here.
@@ -39,7 +44,8 @@ pub(crate) fn ensure(admin: &Path, profile: &Path, nodes: usize) -> anyhow::Resu
     };
     let settled = wait::until(KNOWN_LIMIT, || {
         let status = status()?;
-        Ok((status.layout > 0 || status.members.len() >= nodes).then_some(status))
+        let alive = status.members.iter().filter(|member| member.alive).count();
+        Ok((status.layout > 0 || alive >= nodes).then_some(status))
     })?;
     let Some(status) = settled else {
         bail!("the {nodes} nodes haven't found one another within {KNOWN_LIMIT:?}");
