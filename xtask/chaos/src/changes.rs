@@ -48,11 +48,13 @@ pub(crate) struct Changes {
     rests: Arc<Rests>,
     /// Committed, and not at rest yet.
     open: Vec<Change>,
+    /// Why the last wait was in vain.
+    held_up: String,
 }
 
 impl Changes {
     pub(crate) fn new(cluster: Arc<Cluster>, rests: Arc<Rests>) -> Self {
-        Self { cluster, rests, open: Vec::new() }
+        Self { cluster, rests, open: Vec::new(), held_up: String::new() }
     }
 
     /// Makes the changes at their times, then waits until nothing moves or `end`.
@@ -72,7 +74,8 @@ impl Changes {
             if step.change.destroys() {
                 self.settle_until(Instant::now() + SETTLE_LIMIT).await?;
                 if !self.open.is_empty() {
-                    bail!("data still moves after {SETTLE_LIMIT:?}, before {}", step.change);
+                    let (change, why) = (step.change, &self.held_up);
+                    bail!("data still moves after {SETTLE_LIMIT:?}, before {change}: {why}");
                 }
             }
             self.make(step.change).await.with_context(|| step.change.to_string())?;
@@ -173,8 +176,10 @@ impl Changes {
                 return Ok(());
             }
             let seconds = left.to_string();
-            if self.cluster.admin(&["cluster", "wait", "--timeout", &seconds]).await.is_ok() {
-                return self.close().await;
+            let wait = ["cluster", "wait", "--timeout", &seconds];
+            match self.cluster.admin(&wait).await {
+                Ok(_) => return self.close().await,
+                Err(error) => self.held_up = format!("{error:#}"),
             }
             sleep(POLL).await;
         }
@@ -188,7 +193,8 @@ impl Changes {
     pub(crate) async fn rest(&mut self) -> anyhow::Result<()> {
         self.settle_until(Instant::now() + SETTLE_LIMIT).await?;
         if !self.open.is_empty() {
-            bail!("data still moves {SETTLE_LIMIT:?} after the last fault");
+            let why = &self.held_up;
+            bail!("data still moves {SETTLE_LIMIT:?} after the last fault: {why}");
         }
         Ok(())
     }

@@ -101,8 +101,7 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
     }
     let disturbed = disturb(cluster, planned, &clients).await?;
     let Disturbed { sessions, end_us, failed_change } = disturbed;
-    cluster.chronicle.say("faults and load are over");
-    let found = rest::look(cluster, sizes.keys, setting.changes).await?;
+    let found = rest::look(cluster, sizes.keys, setting.changes && failed_change.is_none()).await?;
     let (checked, mut broken) = verdict(cluster, &clients, &sessions, *sizes, &found)?;
     broken.extend(failed_change.map(|what| Broken { key: None, what, story: Vec::new() }));
     Ok(Report {
@@ -158,6 +157,7 @@ async fn disturb(
     while let Some(events) = sessions.join_next().await {
         noted.push(events?);
     }
+    cluster.chronicle.say("faults and load are over");
     let changed = match changed {
         Ok(()) => changes.rest().await,
         failed => failed,
