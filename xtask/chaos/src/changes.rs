@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cluster::Cluster;
@@ -103,6 +104,9 @@ impl Changes {
         if let Some(new) = change.comes() {
             cluster.add(new).await?;
         }
+        if let Some(old) = change.goes().filter(|_| change.destroys()) {
+            self.see_down(old).await?;
+        }
         let name = |number: Number| format!("n{number}");
         let words: Vec<String> = match change {
             Change::Join(new) => vec![name(new)],
@@ -127,6 +131,25 @@ impl Changes {
             sleep(POLL).await;
         }
         Ok(())
+    }
+
+    /// Waits until a killed node is taken to be down: of one that seems to run, the admin tool would expect
+    /// that it hands on what it holds.
+    async fn see_down(&self, number: Number) -> anyhow::Result<()> {
+        let deadline = Instant::now() + COMMAND_LIMIT;
+        let name = format!("n{number}");
+        loop {
+            let status = self.cluster.admin(&["cluster", "status"]).await;
+            let members = status.as_ref().ok().and_then(|status| status["members"].as_array());
+            let down = |member: &Value| member["name"] == *name && member["alive"] == false;
+            if members.is_some_and(|members| members.iter().any(down)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{name} isn't taken to be down {COMMAND_LIMIT:?} after it was killed");
+            }
+            sleep(POLL).await;
+        }
     }
 
     /// Gives a command until it succeeds.
@@ -157,7 +180,7 @@ impl Changes {
         }
     }
 
-    async fn try_commit(&self, before: &mut Option<serde_json::Value>) -> anyhow::Result<()> {
+    async fn try_commit(&self, before: &mut Option<Value>) -> anyhow::Result<()> {
         let status = self.cluster.admin(&["cluster", "status"]).await?;
         let layout = status["layout"].clone();
         if before.get_or_insert_with(|| layout.clone()) != &layout {

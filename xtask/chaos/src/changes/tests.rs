@@ -32,7 +32,9 @@ shift 3
 echo "$*" >> "$home/told"
 layout=$(cat "$home/layout" 2>/dev/null || echo 0)
 case "$*" in
-"cluster status") echo "{\"layout\": $layout}" ;;
+"cluster status")
+    echo "{\"layout\": $layout, \"members\": [{\"name\": \"n3\", \"alive\": false},"
+    echo "{\"name\": \"n4\", \"alive\": false}]}" ;;
 "cluster plan") echo '{"plan": "abc", "nodes": [1, 2, 3, 4]}' ;;
 "cluster commit abc") echo $((layout + 1)) > "$home/layout"; test "$layout" != 1 ;;
 "cluster leave "*) echo "${3}" > "$home/leaving" ;;
