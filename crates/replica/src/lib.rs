@@ -27,11 +27,13 @@ mod pending;
 mod put;
 mod reaper;
 mod reaping;
+mod relayout;
 mod repair;
 mod replica;
 mod scan;
 mod serve;
 mod stored;
+mod transfers;
 mod trees;
 mod wakes;
 

@@ -5,7 +5,6 @@
 //! Invariant: a range is dropped only when its partition has flipped and every member knows the layout.
 
 use alloc::collections::BTreeSet;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,7 +12,6 @@ use jedlik_handoff::{OldOwner, OldSet, Standing};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
-use jedlik_protocol::admin::{Move, TransferReport};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::background::Background;
@@ -23,7 +21,7 @@ use crate::pending::Ticket;
 use crate::replica::Replica;
 
 /// What keeps an errand from going on.
-enum Obstacle {
+pub(crate) enum Obstacle {
     /// Nobody but this node is in the way: later.
     None,
     /// These are down or unknown.
@@ -93,7 +91,7 @@ impl Replica {
     }
 
     /// Those that it owns under the newest.
-    fn newest(&self, view: &View) -> BTreeSet<Partition> {
+    pub(crate) fn newest(&self, view: &View) -> BTreeSet<Partition> {
         let most = usize::from(view.replica_counts().last().copied().unwrap_or(0));
         let owns = |p: &Partition| {
             view.preference_list(*p).iter().take(most).any(|node| *node == self.config.me)
@@ -186,7 +184,7 @@ impl Replica {
     }
 
     /// What is in the way of an errand now.
-    fn obstacle(&self, view: &View, errand: Errand) -> Obstacle {
+    pub(crate) fn obstacle(&self, view: &View, errand: Errand) -> Obstacle {
         let partition = errand.partition;
         match errand.task {
             Task::Compare { .. } => Obstacle::None,
@@ -357,69 +355,5 @@ impl Replica {
                 moves.hand_over(partition);
             }
         }
-    }
-
-    /// How far this shard has come with what moves.
-    #[must_use]
-    pub fn transfer_report(&self) -> TransferReport {
-        let Some(view) = self.view.as_ref().filter(|view| view.layout_version() > 0) else {
-            return TransferReport::default();
-        };
-        let Background { moves, trees, handoff, .. } = &self.background;
-        let to_own = self.newest(view);
-        let flipped = to_own.iter().filter(|p| view.is_flipped(**p)).count();
-        let unready = moves.takeovers.len();
-        let leaving = moves.owned.difference(&to_own).count();
-        // Before the first survey nobody knows what is left.
-        let unknown = usize::from(!moves.surveyed);
-        let current = moves.lanes.iter().filter_map(|lane| lane.progress());
-        let current = current.map(|(errand, peer, report)| {
-            let outgoing = errand.task == Task::HandOver;
-            let records = if outgoing { report.pushed } else { report.pulled + report.fetched };
-            Move { partition: errand.partition, peer, outgoing, records, bytes: 0 }
-        });
-        TransferReport {
-            layout: view.layout_id(),
-            paused: self.background.is_paused(),
-            owned: to_own.len() as u32,
-            ready: to_own.len().saturating_sub(unready) as u32,
-            flipped: flipped as u32,
-            leaving: leaving as u32,
-            orphaned: (moves.orphans.len() + unknown) as u32,
-            dropped: moves.moved.dropped,
-            received_records: moves.moved.received_records,
-            received_bytes: moves.moved.received_bytes,
-            sent_records: moves.moved.sent_records,
-            sent_bytes: moves.moved.sent_bytes,
-            load: trees.load(),
-            hints: handoff.progress().map(|report| report.count).sum(),
-            current: current.collect(),
-            blockers: self.blockers(view),
-        }
-    }
-
-    /// Why partitions don't go on, a sentence for each cause.
-    fn blockers(&self, view: &View) -> Vec<String> {
-        let mut nodes = BTreeSet::new();
-        let mut others = BTreeSet::new();
-        let moves = &self.background.moves;
-        let takeovers = moves.takeovers.keys().map(|p| (*p, Task::TakeOver));
-        let orphans = moves.orphans.iter().map(|p| (*p, Task::HandOver));
-        for (partition, task) in takeovers.chain(orphans) {
-            match self.obstacle(view, Errand { partition, task }) {
-                Obstacle::None => {}
-                Obstacle::Nodes(down) => nodes.extend(down),
-                Obstacle::Others(why) => {
-                    others.insert(why);
-                }
-            }
-        }
-        let down = nodes.into_iter().map(|node| {
-            let name = view.members().find(|member| member.node == node);
-            let name = name.map_or_else(|| format!("{node}"), |member| member.name.clone());
-            format!("{name} is down, and holds or has to hold partitions that move: start it")
-        });
-        let waits = others.into_iter().map(|why| format!("a range waits to be dropped: {why}"));
-        down.chain(waits).collect()
     }
 }

@@ -1,127 +1,29 @@
 //! Puts: checked, forwarded to an owner or minted here, then run by the coordinator's machine.
 
+mod operation;
+
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{
-    Cause, Home, Needs, PutChain, PutChainOutput, PutSuccess, RequestId, Shortfall, Target,
-    WritePlan,
-};
+use jedlik_coordinator::{Home, Needs, PutChain, PutChainOutput, Target, WritePlan};
 use jedlik_handoff::Foreground;
 use jedlik_membership::View;
-use jedlik_protocol::bucket::BucketProps;
-use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
+use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{
-    Blob, Context, Durability, EncodedRecord, Incarnation, Now, PlacedKey, Record, StoredRecord,
-};
+use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, Record, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
-use jedlik_vclock::{ActorId, Content, VectorClock, WriteId};
+use jedlik_vclock::{ActorId, Content};
 use rand_core::Rng;
 
+pub(crate) use self::operation::{PutOperation, WaitingPut};
 use crate::Counter;
-use crate::answer::{context, deadline_us, resolve, resolve_n, shortfall};
+use crate::answer::{context, deadline_us, resolve, resolve_n};
 use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
 use crate::reaper::remains;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
-
-/// A put that waits for the stored record of its key.
-#[derive(Debug)]
-pub(crate) struct WaitingPut {
-    asker: Asker,
-    request: PutRequest,
-    context: VectorClock,
-    props: BucketProps,
-    /// One for each owner set that counts, the newest first; there is always one.
-    plans: Vec<WritePlan>,
-    started_us: u64,
-    deadline_us: u64,
-}
-
-impl WaitingPut {
-    pub(crate) fn deadline_us(&self) -> u64 {
-        self.deadline_us
-    }
-}
-
-/// A put that was minted and is on its way to the replicas.
-#[derive(Debug)]
-pub(crate) struct PutOperation {
-    pub(crate) machine: PutChain,
-    asker: Asker,
-    request: PutRequest,
-    key: PlacedKey,
-    stored: StoredRecord,
-    write_id: WriteId,
-    context: Blob,
-    siblings: u16,
-    warning: bool,
-    /// What a replica that refused has said, for the answer of a put that fails.
-    refusal: Option<String>,
-    started_us: u64,
-    answered: bool,
-    /// Where the version was minted: the actor is that record's or that hint's, and of no other.
-    home: Home,
-}
-
-impl PutOperation {
-    pub(crate) fn handle_answer(
-        &mut self,
-        now: Now,
-        to: RequestId,
-        durability: Durability,
-        response: &PeerResponse,
-    ) {
-        if *response == PeerResponse::Written {
-            self.machine.handle_acknowledgement(now.mono_us, to, durability);
-        } else {
-            if let PeerResponse::Refused(failure) = response {
-                self.refusal = Some(failure.message.clone());
-            }
-            self.machine.handle_failure(now.mono_us, to, Cause::Refused);
-        }
-    }
-
-    /// This node's own storage did not take it.
-    pub(crate) fn handle_fault(&mut self, now: Now, to: RequestId, fault: &StorageFault) {
-        self.refusal = Some(fault.clone().failure().message);
-        self.machine.handle_failure(now.mono_us, to, Cause::Refused);
-    }
-
-    /// What the other replicas get: the whole merged record (see the actor rule).
-    fn sent(&self) -> EncodedRecord {
-        if planted::on(Bug::NewVersionSentAlone)
-            && let Ok(record) = self.stored.record.decode()
-        {
-            return EncodedRecord::encode(&record.alone(self.write_id));
-        }
-        self.stored.record.clone()
-    }
-
-    fn answer(&self, result: Result<PutSuccess, Shortfall>) -> ClientResponse {
-        match result {
-            Ok(PutSuccess { acknowledged, synced, by }) => ClientResponse::Put(PutAnswer {
-                context: self.context.clone(),
-                siblings: self.siblings,
-                warning: self.warning,
-                acknowledged,
-                synced,
-                by,
-            }),
-            Err(short) => {
-                let mut failure = shortfall("put", short, true);
-                if let Some(refusal) = &self.refusal {
-                    failure.message += &format!("; one said: {refusal}");
-                }
-                ClientResponse::Failed(failure)
-            }
-        }
-    }
-}
 
 impl Replica {
     pub(crate) fn start_put(&mut self, now: Now, asker: Asker, request: PutRequest) {

@@ -36,10 +36,6 @@ pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
 /// far more than a healthy one takes, and little enough that a client hardly notices.
 pub(crate) const SILENT_AFTER_US: u64 = 200_000;
 
-/// A node that does not know the layout yet is asked again after this long: it learns it by gossip, which
-/// its own refusal has set going.
-const ASK_AGAIN_AFTER_US: u64 = 20_000;
-
 /// One machine and what the replica knows about it.
 #[derive(Debug)]
 pub(crate) enum Operation {
@@ -68,7 +64,7 @@ pub struct Replica {
     /// This node's clock at the present input, for the answers to peers.
     clock: u64,
     /// Calls to nodes that did not know the layout, by when they are made again.
-    put_aside: BTreeMap<(u64, OperationId), PeerCall>,
+    pub(crate) put_aside: BTreeMap<(u64, OperationId), PeerCall>,
     wakes: Wakes,
     outputs: VecDeque<Output>,
 }
@@ -208,78 +204,8 @@ impl Replica {
         self.drive(now, id);
     }
 
-    /// Deals with a refusal that is no failure of the node's; gives the call back if it is one.
-    fn handle_refused(
-        &mut self,
-        now: Now,
-        mut call: PeerCall,
-        code: ErrorCode,
-    ) -> Option<PeerCall> {
-        let waits = matches!(call.purpose, Purpose::Operation(_));
-        match code {
-            ErrorCode::TooOld => {
-                // The peer has told its clock with the refusal.
-                let Some(request) = call.again.take() else { return Some(call) };
-                self.ask(now, call.node, call.purpose, request, None);
-                None
-            }
-            ErrorCode::StaleLayout => {
-                self.emit(Output::Behind { node: call.node });
-                // Its machine begins anew with the next view.
-                (!waits).then_some(call)
-            }
-            ErrorCode::UnknownLayout if waits && call.again.is_some() => {
-                let id = self.pending.operation();
-                self.put_aside.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
-                None
-            }
-            _ => Some(call),
-        }
-    }
-
-    /// Asks once more those who did not know the layout, as long as somebody waits for the answer.
-    fn ask_again(&mut self, now: Now) {
-        while let Some(due) = self.put_aside.first_entry()
-            && due.key().0 <= now.mono_us
-        {
-            let mut call = due.remove();
-            let Purpose::Operation(caller) = call.purpose else { continue };
-            if !self.operations.contains_key(&caller.operation) {
-                continue;
-            }
-            if call.expires_us <= now.mono_us {
-                self.handle_lost(now, &call);
-            } else if let Some(request) = call.again.take() {
-                let again = Some(request.clone());
-                self.ask(now, call.node, call.purpose, request, again);
-            }
-        }
-    }
-
-    /// The layout is another: what is under way begins anew under it, so that no request fails for that.
-    pub(crate) fn restart_operations(&mut self, now: Now) {
-        for (id, operation) in core::mem::take(&mut self.operations) {
-            self.sleep(id);
-            match operation {
-                Operation::Put(put) => self.restart_put(now, put),
-                Operation::Get(get) => self.restart_get(now, get),
-                Operation::Scan(scan) => self.restart_scan(now, scan),
-                Operation::Waiting(put) => {
-                    if let Some(put) = self.replan_waiting(now, put) {
-                        self.operations.insert(id, Operation::Waiting(put));
-                        self.drive(now, id);
-                    }
-                }
-                operation @ (Operation::Forward(_) | Operation::Explain(_)) => {
-                    self.operations.insert(id, operation);
-                    self.drive(now, id);
-                }
-            }
-        }
-    }
-
     /// A call that will not be answered.
-    fn handle_lost(&mut self, now: Now, call: &PeerCall) {
+    pub(crate) fn handle_lost(&mut self, now: Now, call: &PeerCall) {
         self.emit(Output::Outcome { node: call.node, answered: false });
         let Caller { operation: id, request } = match &call.purpose {
             Purpose::Operation(caller) => *caller,
@@ -361,7 +287,7 @@ impl Replica {
         self.ask(now, node, purpose, request, again);
     }
 
-    fn ask(
+    pub(crate) fn ask(
         &mut self,
         now: Now,
         node: NodeId,

@@ -21,6 +21,9 @@ use crate::io::{Output, RangeRequest, RangeResult};
 use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
 
+/// What positions follow from.
+type Place = (ClusterId, PartitionCount);
+
 /// A scan under way.
 #[derive(Debug)]
 pub(crate) struct ScanOperation {
@@ -28,7 +31,7 @@ pub(crate) struct ScanOperation {
     asker: Asker,
     request: ScanRequest,
     props: BucketProps,
-    place: (ClusterId, PartitionCount),
+    place: Place,
     deadline_us: u64,
 }
 
@@ -112,7 +115,7 @@ impl Replica {
         now: Now,
         request: &ScanRequest,
         deadline_us: u64,
-    ) -> Result<(BucketProps, Vec<ReadPlan>, (ClusterId, PartitionCount)), Failure> {
+    ) -> Result<(BucketProps, Vec<ReadPlan>, Place), Failure> {
         let view = self.ready()?;
         let partitions = view.partitions();
         if request.partition.0 >= partitions.get() {
@@ -175,11 +178,7 @@ impl Replica {
     }
 
     /// Where a mark lies. The position is computed anew: a client's is not to be trusted.
-    fn placed(
-        &self,
-        mark: ScanMark,
-        (cluster, partitions): (ClusterId, PartitionCount),
-    ) -> PlacedKey {
+    fn placed(&self, mark: ScanMark, (cluster, partitions): Place) -> PlacedKey {
         PlacedKey::new(cluster, partitions, mark.key)
     }
 

@@ -49,9 +49,8 @@ impl Replica {
                 self.serve_write(Ticket::ServeWrite { reply }, key, record, durability);
             }
             PeerRequest::Deliver { key, record } => {
-                let key = placed(key);
+                let (key, ticket) = (placed(key), Ticket::ServeDelivery { reply });
                 self.notice_dead(now, &key, &record, &view);
-                let ticket = Ticket::ServeDelivery { reply };
                 self.serve_write(ticket, key, record, Durability::Synced);
             }
             PeerRequest::Hint { key, record, targets, durability } => {
@@ -77,8 +76,7 @@ impl Replica {
             }
             PeerRequest::Scan { bucket, partition, after, limit } => {
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply });
-                let after = after.map(|mark| placed(mark.key));
-                let bucket = Some(bucket);
+                let (bucket, after) = (Some(bucket), after.map(|mark| placed(mark.key)));
                 let range = RangeRequest { partition, bucket, span: None, after, limit };
                 self.emit(Output::Range { ticket, range });
             }
@@ -86,25 +84,35 @@ impl Replica {
                 self.serve_hashes(reply, (partition, n), branch, known);
             }
             PeerRequest::Digests { partition, n, first_leaf, last_leaf, after } => {
-                let first = view.partitions().leaf_range(partition, first_leaf.into(), LEAF_BITS);
-                let last = view.partitions().leaf_range(partition, last_leaf.into(), LEAF_BITS);
-                let span = Some((first.0, last.1));
-                let ticket = self.pending.ticket(Ticket::ServeDigests { reply, n });
-                let (after, limit) = (after.map(|mark| placed(mark.key)), DIGEST_PAGE_RECORDS);
-                let range = RangeRequest { partition, bucket: None, span, after, limit };
-                self.emit(Output::Range { ticket, range });
+                let leaves = (partition, first_leaf, last_leaf);
+                let after = after.map(|mark| placed(mark.key));
+                let ticket = Ticket::ServeDigests { reply, n };
+                self.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
-                let first = view.partitions().leaf_range(partition, first_leaf.into(), LEAF_BITS);
-                let last = view.partitions().leaf_range(partition, last_leaf.into(), LEAF_BITS);
-                let span = Some((first.0, last.1));
-                let ticket = self.pending.ticket(Ticket::ServeFetch { reply, n });
-                let (after, limit) = (after.map(|mark| placed(mark.key)), FETCH_PAGE_RECORDS);
-                let range = RangeRequest { partition, bucket: None, span, after, limit };
-                self.emit(Output::Range { ticket, range });
+                let leaves = (partition, first_leaf, last_leaf);
+                let after = after.map(|mark| placed(mark.key));
+                let ticket = Ticket::ServeFetch { reply, n };
+                self.serve_leaves(&view, ticket, leaves, after, FETCH_PAGE_RECORDS);
             }
             PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
         }
+    }
+
+    /// Reads a page of the records in some neighbouring leaves.
+    fn serve_leaves(
+        &mut self,
+        view: &View,
+        ticket: Ticket,
+        (partition, first_leaf, last_leaf): (Partition, u16, u16),
+        after: Option<PlacedKey>,
+        limit: u32,
+    ) {
+        let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
+        let span = Some((range(first_leaf).0, range(last_leaf).1));
+        let ticket = self.pending.ticket(ticket);
+        let range = RangeRequest { partition, bucket: None, span, after, limit };
+        self.emit(Output::Range { ticket, range });
     }
 
     fn admit(

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use jedlik_hashing::{
     NodeId, Partition, PartitionCount, Position, RingNode, plan_first, plan_next,
 };
-use jedlik_membership::{Membership, View};
+use jedlik_membership::{KnownLayout, Membership, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
@@ -238,7 +238,7 @@ impl Cluster {
         for from in &up {
             let view = self.view(*from);
             let members = view.members().cloned().collect();
-            let layouts = view.layouts().iter().map(|known| known.placed()).collect();
+            let layouts = view.layouts().iter().map(KnownLayout::placed).collect();
             let news = Delta { members, layouts, ..Delta::default() };
             for to in up.iter().filter(|to| *to != from) {
                 self.tell(*to, *from, news.clone());
@@ -419,16 +419,7 @@ impl Cluster {
                 self.node(id).replica.handle(now, Input::Ranged { ticket, result });
             }
             Output::Request { to, id: call, layout, heard, request } => {
-                if self.down.contains(&to) {
-                    self.queue.push_back((id, Input::PeerLost { node: to }));
-                } else if !self.mute.contains(&to) {
-                    self.sent.push((id, to, request.clone()));
-                    self.next_reply += 1;
-                    let reply = self.next_reply;
-                    self.peer_replies.insert(reply, (id, call));
-                    let input = Input::Peer { from: id, reply, layout, heard, request };
-                    self.queue.push_back((to, input));
-                }
+                self.carry((id, to, call), layout, heard, request);
             }
             Output::AnswerPeer { reply, clock, response } => {
                 let (to, call) = self.peer_replies.remove(&reply).expect("one answer a request");
@@ -440,6 +431,26 @@ impl Cluster {
             }
             Output::Count(counter) => *self.counts.entry(counter).or_default() += 1,
             Output::Outcome { .. } => {}
+        }
+    }
+
+    /// Takes a request to a peer, if it can be reached.
+    fn carry(
+        &mut self,
+        (id, to, call): (NodeId, NodeId, u64),
+        layout: LayoutId,
+        heard: u64,
+        request: PeerRequest,
+    ) {
+        if self.down.contains(&to) {
+            self.queue.push_back((id, Input::PeerLost { node: to }));
+        } else if !self.mute.contains(&to) {
+            self.sent.push((id, to, request.clone()));
+            self.next_reply += 1;
+            let reply = self.next_reply;
+            self.peer_replies.insert(reply, (id, call));
+            let input = Input::Peer { from: id, reply, layout, heard, request };
+            self.queue.push_back((to, input));
         }
     }
 

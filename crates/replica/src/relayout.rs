@@ -1,0 +1,87 @@
+//! What becomes of requests when a node meets another layout than its own (design 4).
+//!
+//! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
+//! view; one whose receiver is behind is sent again in a moment.
+
+use jedlik_protocol::Now;
+use jedlik_protocol::error::ErrorCode;
+
+use crate::io::Output;
+use crate::pending::{PeerCall, Purpose};
+use crate::replica::{Operation, Replica};
+
+/// A node that does not know the layout yet is asked again after this long: it learns it by gossip, which
+/// its own refusal has set going.
+const ASK_AGAIN_AFTER_US: u64 = 20_000;
+
+impl Replica {
+    /// Deals with a refusal that is no failure of the node's; gives the call back if it is one.
+    pub(crate) fn handle_refused(
+        &mut self,
+        now: Now,
+        mut call: PeerCall,
+        code: ErrorCode,
+    ) -> Option<PeerCall> {
+        let waits = matches!(call.purpose, Purpose::Operation(_));
+        match code {
+            ErrorCode::TooOld => {
+                // The peer has told its clock with the refusal.
+                let Some(request) = call.again.take() else { return Some(call) };
+                self.ask(now, call.node, call.purpose, request, None);
+                None
+            }
+            ErrorCode::StaleLayout => {
+                self.emit(Output::Behind { node: call.node });
+                // Its machine begins anew with the next view.
+                (!waits).then_some(call)
+            }
+            ErrorCode::UnknownLayout if waits && call.again.is_some() => {
+                let id = self.pending.operation();
+                self.put_aside.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
+                None
+            }
+            _ => Some(call),
+        }
+    }
+
+    /// Asks once more those who did not know the layout, as long as somebody waits for the answer.
+    pub(crate) fn ask_again(&mut self, now: Now) {
+        while let Some(due) = self.put_aside.first_entry()
+            && due.key().0 <= now.mono_us
+        {
+            let mut call = due.remove();
+            let Purpose::Operation(caller) = call.purpose else { continue };
+            if !self.operations.contains_key(&caller.operation) {
+                continue;
+            }
+            if call.expires_us <= now.mono_us {
+                self.handle_lost(now, &call);
+            } else if let Some(request) = call.again.take() {
+                let again = Some(request.clone());
+                self.ask(now, call.node, call.purpose, request, again);
+            }
+        }
+    }
+
+    /// The layout is another: what is under way begins anew under it, so that no request fails for that.
+    pub(crate) fn restart_operations(&mut self, now: Now) {
+        for (id, operation) in core::mem::take(&mut self.operations) {
+            self.sleep(id);
+            match operation {
+                Operation::Put(put) => self.restart_put(now, put),
+                Operation::Get(get) => self.restart_get(now, get),
+                Operation::Scan(scan) => self.restart_scan(now, scan),
+                Operation::Waiting(put) => {
+                    if let Some(put) = self.replan_waiting(now, put) {
+                        self.operations.insert(id, Operation::Waiting(put));
+                        self.drive(now, id);
+                    }
+                }
+                operation @ (Operation::Forward(_) | Operation::Explain(_)) => {
+                    self.operations.insert(id, operation);
+                    self.drive(now, id);
+                }
+            }
+        }
+    }
+}
