@@ -89,7 +89,7 @@ impl ShardDriver {
     }
 
     pub(super) fn survey(&mut self, now: Now, ticket: u64, partitions: Vec<Partition>) {
-        let result = self.storage.occupied(partitions.into_iter()).map_err(fault);
+        let result = self.storage.occupied(partitions).map_err(fault);
         if let Err(error) = &result {
             warn!(?error, "which partitions hold records can't be read");
         }
