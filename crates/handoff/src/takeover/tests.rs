@@ -1,3 +1,5 @@
+//! Who has to be compared with, as tables.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
