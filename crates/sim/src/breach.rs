@@ -19,6 +19,8 @@ pub enum Promise {
     MovesEnd,
     /// At rest, no node has a record that it does not own.
     NoOrphans,
+    /// A range is dropped only once every member knows the layout and the present owners hold it.
+    RangeKept,
     /// A removed node serves nobody, and one that was to leave has stopped.
     GoneStayGone,
     /// What a delete had seen is not returned after it.
@@ -55,6 +57,7 @@ impl fmt::Display for Promise {
             Self::OneLayout => "nodes differ about the cluster at rest",
             Self::MovesEnd => "data still moves at rest",
             Self::NoOrphans => "records are left with a node that does not own them",
+            Self::RangeKept => "a range is dropped too early",
             Self::GoneStayGone => "a node that is gone still runs",
             Self::DeletedStaysDeleted => "deleted data came back",
             Self::OnlyWhatWasWritten => "a version came from nowhere",

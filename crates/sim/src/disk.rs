@@ -202,6 +202,12 @@ impl Disk {
         self.memory.hint(target, key)
     }
 
+    /// The records of a partition.
+    pub(crate) fn records_of(&self, partition: Partition) -> Vec<(PlacedKey, StoredRecord)> {
+        let records = self.memory.records.iter().filter(|(key, _)| key.partition == partition);
+        records.map(|(key, stored)| (key.clone(), stored.clone())).collect()
+    }
+
     /// The record that is on the disk for good.
     pub(crate) fn synced(&self, key: &PlacedKey) -> Option<&StoredRecord> {
         self.synced.records.get(key)

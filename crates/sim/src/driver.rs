@@ -329,7 +329,10 @@ impl World {
         while let Some(output) = self.running(node).and_then(|r| r.membership.poll_output()) {
             match output {
                 MembershipOutput::Persist(delta) => self.nodes[usize::from(node)].persist(&delta),
-                MembershipOutput::View(view) => self.feed(node, Input::View(view)),
+                MembershipOutput::View(view) => {
+                    self.nodes[usize::from(node)].layout = view.layout_id();
+                    self.feed(node, Input::View(view));
+                }
                 MembershipOutput::Send { to, gossip } => self.gossip(node, to, gossip),
                 MembershipOutput::Event(event) => {
                     self.say(node, || format!("learns: {event}"));

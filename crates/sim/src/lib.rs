@@ -17,6 +17,7 @@ mod chance;
 mod contents;
 mod disk;
 mod driver;
+mod drops;
 mod faults;
 mod history;
 mod log;

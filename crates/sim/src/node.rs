@@ -126,6 +126,8 @@ pub(crate) struct Node {
     pub(crate) over: bool,
     /// A layout was committed that removes it by force.
     pub(crate) removed: bool,
+    /// The newest layout that it has stored.
+    pub(crate) layout: LayoutId,
     zone: u8,
     state: Option<Bytes>,
     incarnation: Option<Incarnation>,
@@ -162,6 +164,7 @@ impl Node {
             begun: false,
             over: false,
             removed: false,
+            layout: LayoutId::default(),
             zone: setting.zone(index),
             state: None,
             incarnation: None,
@@ -272,6 +275,7 @@ impl Node {
     /// Nothing is left on its disk.
     pub(crate) fn wipe(&mut self) {
         self.disk.wipe();
+        self.layout = LayoutId::default();
         self.state = None;
         self.incarnation = None;
         self.generation = 0;

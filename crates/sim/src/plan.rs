@@ -30,6 +30,8 @@ pub struct Setting {
     pub nodes: u8,
     /// Those that may be started later.
     pub spares: u8,
+    /// Puts go to all replicas and gets ask one: R is 1, W is 3.
+    pub whole: bool,
     /// Nodes stand in so many zones.
     pub zones: u8,
     /// How many keys clients use.
@@ -150,6 +152,16 @@ impl Plan {
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
         if !changes.is_empty() {
             operations.iter_mut().for_each(|asked| asked.strict = chance.permille(600));
+            if setting.whole {
+                let strict = operations.iter_mut().filter(|asked| asked.strict);
+                strict.for_each(|asked| (asked.r, asked.w) = (1, 3));
+            } else if chance.permille(300) {
+                // One copy is enough for what a node that was cut off took alone.
+                operations.iter_mut().for_each(|asked| {
+                    asked.w = if chance.permille(400) { 1 } else { asked.w };
+                    asked.strict &= asked.w > 1;
+                });
+            }
         }
         let mut faults = faults(&setting, &mut Chance::new(seed, Concern::Faults));
         faults.extend(with_them);
@@ -173,6 +185,7 @@ fn setting(nodes: u8, chance: &mut Chance) -> Setting {
     Setting {
         nodes,
         spares: 0,
+        whole: false,
         zones: 4,
         keys: chance.between(1, 6) as u8,
         clients: chance.between(2, 6) as u8,

@@ -74,7 +74,10 @@ impl World {
             }
             1 => {
                 let setting = &self.plan.setting;
+                let (r, w) = if setting.whole { ("1", "3") } else { ("2", "2") };
                 let changes = vec![
+                    ("r".into(), r.into()),
+                    ("w".into(), w.into()),
                     ("durability".into(), setting.durability.name().into()),
                     ("dw".into(), setting.dw.to_string()),
                     ("sibling_limit".into(), "1000".into()),

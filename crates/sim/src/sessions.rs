@@ -142,13 +142,13 @@ impl World {
 
     fn request(&self, operation: &Operation, stage: &Stage) -> ClientRequest {
         let key = self.history.key(operation.key).clone();
-        let timeout_ms = operation.timeout_ms;
+        let (timeout_ms, whole) = (operation.timeout_ms, self.plan.setting.whole);
         match stage {
             Stage::Reading => ClientRequest::Get(GetRequest {
                 key,
                 n: None,
                 r: Quorum::Count(operation.r),
-                pr: strictly(operation),
+                pr: strictly(operation, if whole { 1 } else { 2 }),
                 timeout_ms,
             }),
             Stage::Writing { write, context } => {
@@ -163,7 +163,7 @@ impl World {
                     ttl_ms: operation.ttl_ms.filter(|_| !deletes).map(u64::from),
                     n: None,
                     w: Quorum::Count(operation.w),
-                    pw: strictly(operation),
+                    pw: strictly(operation, if whole { 3 } else { 2 }),
                     dw: Quorum::Default,
                     timeout_ms,
                 })
@@ -213,7 +213,11 @@ impl World {
         let own = answer.by.iter().filter(|by| by.stands_in_for.is_none()).count();
         // Once there are several owner sets, the answer does not say how many were primaries in each.
         let strict = operation.strict || own == answer.by.len() && operation.w >= 2;
-        let by_primaries = if self.admins.moved { strict } else { own >= 2 };
+        let by_primaries = match (self.plan.setting.whole, self.admins.moved) {
+            (true, _) => operation.strict && operation.w == 3,
+            (false, true) => strict,
+            (false, false) => own >= 2,
+        };
         let safe = answer.by.iter().any(|by| by.node != victim && by.stands_in_for != Some(victim));
         Acknowledged { by_primaries, frail: operation.w == 1 && !safe }
     }
@@ -228,7 +232,8 @@ impl World {
                 crate::story::answer(&ClientResponse::Got(answer.clone()))
             )
         });
-        let primaries = answer.primaries >= 2 && !self.admins.moved;
+        let once = !self.admins.moved && !self.plan.setting.whole;
+        let primaries = answer.primaries >= 2 && once;
         let certain = (primaries || operation.strict) && !self.may_miss(key);
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
         let Some(seen) = self.note(checked) else { return };
@@ -265,6 +270,6 @@ impl World {
 }
 
 /// How many primaries have to answer, in each owner set that counts.
-fn strictly(operation: &Operation) -> Quorum {
-    if operation.strict { Quorum::Count(2) } else { Quorum::Default }
+fn strictly(operation: &Operation, count: u8) -> Quorum {
+    if operation.strict { Quorum::Count(count) } else { Quorum::Default }
 }

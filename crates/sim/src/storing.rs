@@ -51,8 +51,7 @@ impl World {
                 }
             }
             Output::Drop { ticket, partition } => {
-                self.counts.dropped += 1;
-                self.say(node, || format!("drops partition {partition}"));
+                self.drops(node, partition);
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 if let Err(fault) = disk.drop_partition(ticket, partition) {
                     self.refused(node, now, ticket, fault, false);

@@ -30,6 +30,7 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
         return (Vec::new(), Vec::new());
     }
     setting.spares = PLACES_MAX.saturating_sub(setting.nodes).min(3);
+    setting.whole = chance.permille(300);
     setting.zones = if chance.permille(500) { 3 } else { 4 };
     if chance.permille(500) {
         // Slow enough that much happens while partitions move.
@@ -51,6 +52,7 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
             changes.push(change);
         }
         faults.extend(met_with(setting, at_us, chance));
+        faults.extend(missed(setting, at_us, chance));
         at_us = if chance.permille(600) {
             at_us + chance.magnitude(50_000, 4_000_000)
         } else {
@@ -139,6 +141,19 @@ fn met_with(setting: &Setting, at_us: u64, chance: &mut Chance) -> Vec<Fault> {
         Fault { at_us, for_us: chance.magnitude(50_000, 12_000_000), what }
     };
     (0..count).map(fault).collect()
+}
+
+/// A node misses a change: it stands still or is cut off while others move on, for so short a time that
+/// its clients still wait, or for so long that it is given up.
+fn missed(setting: &Setting, at_us: u64, chance: &mut Chance) -> Option<Fault> {
+    if chance.permille(500) {
+        return None;
+    }
+    let node = chance.below(setting.nodes.into()) as u8;
+    let before_us = chance.magnitude(1_000, 2_000_000).min(at_us - WARM_UP_US);
+    let what = if chance.permille(500) { What::Pause(node) } else { What::Isolate(node) };
+    let for_us = before_us + chance.magnitude(400_000, 15_000_000);
+    Some(Fault { at_us: at_us - before_us, for_us, what })
 }
 
 /// A split, and on each of its sides an admin who commits a change.

@@ -1,0 +1,69 @@
+//! What is checked when a node drops what it owns no more (design 4).
+//!
+//! Invariant: nothing is changed here; the run ends with what is found.
+
+use jedlik_hashing::Partition;
+use jedlik_membership::View;
+use jedlik_protocol::{PlacedKey, Record};
+
+use crate::breach::{Breach, Promise};
+use crate::node::index;
+use crate::story;
+use crate::world::{World, key_index};
+
+impl World {
+    /// A node drops all that it holds of a partition.
+    pub(crate) fn drops(&mut self, node: u8, partition: Partition) {
+        self.counts.dropped += 1;
+        self.say(node, || format!("drops partition {partition}"));
+        let Some(running) = self.running(node) else { return };
+        let view = running.membership.view();
+        let what = self.behind(&view).map(|what| Breach {
+            promise: Promise::RangeKept,
+            key: None,
+            what: format!("n{} drops partition {partition}, {what}", node + 1),
+        });
+        let records = self.nodes[usize::from(node)].disk.records_of(partition);
+        let what = what.or_else(|| {
+            records.into_iter().find_map(|(key, stored)| {
+                let about = key_index(&key.key).unwrap_or_default();
+                let record = stored.record.decode().unwrap_or_default();
+                let lacks = self.lacks(&view, about, &key, &record)?;
+                let what = format!("n{} drops {}, {lacks}", node + 1, story::record(&record));
+                Some(Breach::new(Promise::RangeKept, about, what))
+            })
+        });
+        self.breach = self.breach.take().or(what);
+    }
+
+    /// A member that does not know the layout of this view. One that lost its disk knows none, and
+    /// serves nobody until it knows the newest.
+    fn behind(&self, view: &View) -> Option<String> {
+        let members = view.members().map(|member| index(member.node));
+        let layout = |node: &u8| self.nodes[usize::from(*node)].layout;
+        let behind = |node: &u8| layout(node).version > 0 && layout(node) < view.layout_id();
+        let behind = members.into_iter().find(behind)?;
+        Some(format!("and n{} does not know layout {}", behind + 1, view.layout_id()))
+    }
+
+    /// A present owner that lacks something of a record that is to be dropped.
+    fn lacks(&self, view: &View, about: u8, key: &PlacedKey, dropped: &Record) -> Option<String> {
+        if self.history.was_truncated(about) {
+            return None;
+        }
+        let victim = self.plan.setting.victim;
+        let mut owners = self.owners_under(view, about).into_iter();
+        let lacks = |node: &u8| {
+            if self.damage.destroyed && *node == victim {
+                return false;
+            }
+            let disk = &self.nodes[usize::from(*node)].disk;
+            let loaded = disk.holding(key).record;
+            let held = loaded.as_ref().or(disk.synced(key));
+            let held = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
+            dropped.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot))
+        };
+        let owner = owners.find(lacks)?;
+        Some(format!("which n{} lacks", owner + 1))
+    }
+}
