@@ -42,8 +42,10 @@ impl Cluster {
         let mut order = self.order().into_iter().take(TRIES).peekable();
         while let Some(node) = order.next() {
             let answer = self.client.admin(request.clone(), Some(node)).await;
+            // Who has left since the order was made is no member any more.
             let elsewhere = answer.as_ref().is_err_and(|error| {
-                error.kind() == ErrorKind::Unavailable && !error.maybe_applied()
+                matches!(error, ClientError::UnknownNode(_))
+                    || error.kind() == ErrorKind::Unavailable && !error.maybe_applied()
             });
             if !elsewhere || order.peek().is_none() {
                 return answer;
