@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jedlik_client::protocol::admin::{
     AdminRequest, AdminResponse, ClusterStatus, MemberState, MemberStatus,
 };
@@ -97,6 +97,7 @@ pub(crate) struct ReplaceArgs {
 
 /// Stage another weight or failure domain for a node
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").args(["weight", "zone"]).required(true).multiple(true)))]
 #[command(after_help = "\
 Examples:
   jedlik-admin cluster set n3 --weight 2
@@ -107,7 +108,6 @@ pub(crate) struct SetArgs {
     node: String,
     /// Its share relative to others
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    #[arg(required_unless_present = "zone")]
     weight: Option<u32>,
     /// The failure domain that it stands in
     #[arg(long, value_name = "NAME", value_parser = zone)]
