@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
+use crate::node::Node;
+use crate::requests::size;
 
 /// What no move may pass, in seconds.
 const WAIT_S: u64 = 600;
@@ -53,6 +55,16 @@ impl Change {
         );
         assert!(planned > 0 && ratio <= 1.3, "{what}: {:#}", self.plan);
     }
+}
+
+/// How many partitions the keys are cut into: few, so that a small move is over soon.
+fn partitions() -> usize {
+    size("JEDLIK_MOVED_PARTITIONS", 64)
+}
+
+/// Has a node be of a cluster with so many.
+pub(crate) fn ring(node: &mut Node) {
+    node.options.push(format!("--partitions={}", partitions()));
 }
 
 /// Stages a change; the plan.
@@ -114,10 +126,15 @@ pub(crate) fn check_shares(cluster: &Cluster, index: usize, keys: u64) {
         // A key is on a node with this probability, if its partition is anyone's equally.
         let chance = (3.0 * weight / sum).min(1.0);
         let fair = chance * keys as f64;
-        // A partition more or less, and five standard deviations of where so many keys fall; or the 5 %
-        // that many keys are held to.
-        let chance_bound = 0.02 + 5.0 * ((1.0 - chance) / fair).sqrt();
+        // Two partitions more or less, and five standard deviations of where so many keys fall; or the
+        // 5 % that many keys in many partitions are held to.
+        let by_partitions = 2.0 / (chance * partitions() as f64);
+        let by_keys = 5.0 * ((1.0 - chance) / fair).sqrt();
         let off = (held[name] as f64 / fair - 1.0).abs();
-        assert!(off <= chance_bound.max(0.05), "{name} holds {} of fair {fair:.0}", held[name]);
+        assert!(
+            off <= (by_partitions + by_keys).max(0.05),
+            "{name} holds {} of fair {fair:.0}",
+            held[name]
+        );
     }
 }

@@ -121,8 +121,8 @@ impl Cluster {
         self.ask(index, "cluster status --json").ok().json()
     }
 
-    /// Waits until the node at `index` takes all that were started to be up. Those that are gone for good
-    /// don't count.
+    /// Waits until the node at `index` takes all that were started to be up, and knows that they have the
+    /// same layout. Those that are gone for good don't count.
     pub(crate) fn wait_until_all_are_up(&self, index: usize) {
         wait_until("every member is up", || {
             let said = self.ask(index, "cluster status --json");
@@ -135,7 +135,9 @@ impl Cluster {
             let members = status["members"].as_array().unwrap().iter();
             let members: Vec<&Value> = members.filter(|member| !is_gone(member)).collect();
             members.len() == self.nodes.iter().filter(|node| node.is_started()).count()
-                && members.iter().all(|member| member["alive"] == true)
+                && members.iter().all(|member| {
+                    member["alive"] == true && member["layout_digest"] == status["layout_digest"]
+                })
         });
     }
 

@@ -1,13 +1,13 @@
 //! Three nodes grow to six and shrink to three again, while writers and readers go on.
 
-use crate::change::{Change, check_shares, wait_until_loads_are_known};
+use crate::change::{Change, check_shares, ring, wait_until_loads_are_known};
 use crate::cluster::Cluster;
 use crate::observer::Observer;
 use crate::traffic::{Size, Traffic};
 
 #[test]
 fn three_nodes_grow_to_six_and_shrink_to_three_again_and_no_request_fails() {
-    let mut cluster = Cluster::start();
+    let mut cluster = Cluster::start_with(ring);
     let observer = Observer::of(&cluster, 0);
     let size = Size::of(1_200);
     let traffic = Traffic::start(&cluster, &observer, size);
@@ -16,7 +16,7 @@ fn three_nodes_grow_to_six_and_shrink_to_three_again_and_no_request_fails() {
     traffic.end_phase().demand("three nodes");
     check_shares(&cluster, 0, records);
 
-    cluster.add_nodes(3, |_| {});
+    cluster.add_nodes(3, ring);
     cluster.wait_until_all_are_up(0);
     traffic.end_phase().demand("six started");
     let grown = Change::make(&cluster, 0, "join n4 n5 n6");

@@ -15,7 +15,9 @@
 //! | `JEDLIK_WAIT_LIMIT_MS` | the longest that a request may wait there; without it any time is taken |
 //! | `JEDLIK_SIBLING_LIMIT`, `JEDLIK_CROWDED_PUTS` | the bucket's limit in `limits`; puts of each writer |
 //! | `JEDLIK_FLOOD_ROUNDS` | rounds of `overload` |
-//! | `JEDLIK_MOVED_RECORDS`, `JEDLIK_RECORD_BYTES` | records that move between nodes, and a value's size |
+//! | `JEDLIK_MOVED_RECORDS`, `JEDLIK_MOVED_PARTITIONS` | records that move between nodes; the ring's partitions |
+//! | `JEDLIK_RECORD_BYTES` | the size of their values |
+//! | `JEDLIK_NEXT_NODE` | the node that speaks the next protocol, for `upgrade`; else it is built |
 //! | `JEDLIK_WRITERS`, `JEDLIK_READERS`, `JEDLIK_TRAFFIC_PAUSE_MS` | who goes on meanwhile, and at what pace |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -26,18 +28,24 @@ mod change;
 mod cluster;
 mod crash;
 mod deletes;
+mod drain;
 mod flood;
 mod grow;
+mod interrupted;
 mod limits;
 mod load;
 mod lost;
 mod node;
+mod nonsense;
 mod observer;
 mod overload;
 mod refusals;
+mod replaced;
 mod requests;
 mod siblings;
 mod steady;
 mod tools;
 mod traffic;
+mod upgrade;
 mod words;
+mod zones;
