@@ -21,6 +21,8 @@ pub enum Promise {
     NoOrphans,
     /// A range is dropped only once every member knows the layout and the present owners hold it.
     RangeKept,
+    /// A request made under an older layout than the receiver's is refused.
+    Fenced,
     /// A removed node serves nobody, and one that was to leave has stopped.
     GoneStayGone,
     /// What a delete had seen is not returned after it.
@@ -58,6 +60,7 @@ impl fmt::Display for Promise {
             Self::MovesEnd => "data still moves at rest",
             Self::NoOrphans => "records are left with a node that does not own them",
             Self::RangeKept => "a range is dropped too early",
+            Self::Fenced => "a request under an older layout is carried out",
             Self::GoneStayGone => "a node that is gone still runs",
             Self::DeletedStaysDeleted => "deleted data came back",
             Self::OnlyWhatWasWritten => "a version came from nowhere",

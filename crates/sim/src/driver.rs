@@ -83,8 +83,12 @@ impl World {
         match self.read(bytes) {
             Some(Frame::PeerRequest { id: call, layout, heard, request }) => {
                 let epoch = self.network.epoch(node, from);
-                let origin = Origin::Peer { node: from, id: call, epoch };
                 let Some(running) = self.running(node) else { return };
+                let older = layout < running.membership.view().layout_id();
+                let fenced =
+                    !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
+                let stale = older && fenced;
+                let origin = Origin::Peer { node: from, id: call, epoch, stale };
                 if running.stopping && matches!(request, PeerRequest::Forward(_)) {
                     let failure = Failure::new(ErrorCode::NotReady, "the node is stopping");
                     return self.answer_peer(node, origin, (0, PeerResponse::Refused(failure)));
@@ -284,7 +288,12 @@ impl World {
     }
 
     fn answer_peer(&mut self, node: u8, origin: Origin, (clock, response): (u64, PeerResponse)) {
-        let Origin::Peer { node: to, id: call, epoch } = origin else { return };
+        let Origin::Peer { node: to, id: call, epoch, stale } = origin else { return };
+        if stale && !matches!(response, PeerResponse::Refused(_)) {
+            let what = format!("n{} answers n{}", node + 1, to + 1);
+            let breach = Breach { promise: Promise::Fenced, key: None, what };
+            self.breach.get_or_insert(breach);
+        }
         if !matches!(response, PeerResponse::Hashes(_)) {
             self.say(node, || story::response(to, &response));
         }

@@ -44,8 +44,17 @@ pub(crate) enum Mail {
 /// Who waits for an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Origin {
-    Client { client: u8, call: u64 },
-    Peer { node: u8, id: u64, epoch: u32 },
+    Client {
+        client: u8,
+        call: u64,
+    },
+    /// `stale`: asked under a layout older than the node's own.
+    Peer {
+        node: u8,
+        id: u64,
+        epoch: u32,
+        stale: bool,
+    },
 }
 
 /// A node's clocks, both of which may run a little too fast or too slow.
