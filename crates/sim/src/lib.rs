@@ -8,7 +8,8 @@
 //! victim of the seed, loses its disk, has its records rot, or ends in a way that loses what it had
 //! acknowledged. All others may end in any way that the run's durability survives: with `synced` (or
 //! DW = W) any end of a machine, also of all at once; with `written` the end of a process; with
-//! `buffered` a clean stop. Everything else may happen to every node at any time.
+//! `buffered` a clean stop. Whoever is removed by force counts as one that has lost its disk. Everything
+//! else may happen to every node at any time.
 
 mod admins;
 mod bits;
