@@ -137,6 +137,15 @@ impl Background {
         self.lanes().find_map(|lane| lane.exchange(wanted))
     }
 
+    /// Another node waits for a partition's tree. Who owns it under a layout in between alone takes nothing
+    /// over, so that nothing but the next round would make it.
+    pub(crate) fn read_soon(&mut self, partition: Partition) {
+        if self.trees.keeps(partition) && !self.lanes().any(|lane| lane.is_at(partition)) {
+            let task = Task::Compare { with: With::Later, scrub: false };
+            self.repairs.add(Turn::First, core::iter::once(Errand { partition, task }));
+        }
+    }
+
     /// The peer of an exchange has to read its records first.
     pub(crate) fn put_off(&mut self, exchange: u64) {
         self.lanes().for_each(|lane| lane.put_off(exchange));

@@ -16,7 +16,7 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::Counter;
 use crate::background::Background;
 use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFault};
-use crate::lane::{Lane, LaneStep, Task};
+use crate::lane::{Lane, LaneStep};
 use crate::pending::{ExchangeStep, HoldFor, PeerCall, Purpose, Ticket};
 use crate::replica::Replica;
 use crate::trees::Change;
@@ -292,14 +292,10 @@ impl Replica {
         self.notice_dead(now, &placed, &record, &view);
         let theirs = record.digest();
         let ticket = self.pending.ticket(Ticket::Pulled { id, key, theirs });
-        let taken_over = self.background.lane(id).is_some_and(is_takeover);
-        if taken_over {
-            let moved = &mut self.background.moves.moved;
-            moved.received_records += 1;
-            moved.received_bytes += record.bytes().len() as u64;
-        }
+        self.background.moves.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
-        // Whoever says that it is ready has all of it on disk.
+        // Whoever says that it is ready has all of it on disk, whichever comparison brought it.
+        let taken_over = self.background.moves.takeovers.contains_key(&placed.partition);
         let durability = if taken_over { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
@@ -361,10 +357,8 @@ impl Replica {
 
     fn count_fetched(&mut self, now: Now, id: u64, records: usize, bytes: usize) {
         self.background.repairs.report_mut().bytes += bytes as u64;
-        if self.background.lane(id).is_some_and(is_takeover) {
-            let moved = &mut self.background.moves.moved;
-            moved.received_records += records as u64;
-            moved.received_bytes += bytes as u64;
+        if let Some(errand) = self.background.lane(id).and_then(Lane::errand) {
+            self.background.moves.count_received(errand.partition, records, bytes);
         }
         // The page was granted as one step; what it weighs is known only now.
         let steps = (bytes / STEP_BYTES) as u32;
@@ -380,10 +374,6 @@ impl Replica {
             exchange.handle_failure();
         }
     }
-}
-
-fn is_takeover(lane: &Lane) -> bool {
-    lane.errand().is_some_and(|errand| errand.task == Task::TakeOver)
 }
 
 /// What a tree is told of a record.

@@ -77,6 +77,15 @@ impl Moves {
         }
     }
 
+    /// Counts records that have come for a partition that is being taken over. The rounds of repair bring
+    /// some of them: a new owner's first one is with everyone.
+    pub(crate) fn count_received(&mut self, partition: Partition, records: usize, bytes: usize) {
+        if self.takeovers.contains_key(&partition) {
+            self.moved.received_records += records as u64;
+            self.moved.received_bytes += bytes as u64;
+        }
+    }
+
     /// A partition that this node owns no more, and of which it may hold records.
     pub(crate) fn hand_over(&mut self, partition: Partition) {
         if self.orphans.insert(partition) {

@@ -232,6 +232,7 @@ impl Replica {
                 }
             }
             None => {
+                self.background.read_soon(partition);
                 let message = format!("the tree of partition {partition} is still being read");
                 PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
             }

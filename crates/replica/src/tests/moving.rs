@@ -230,6 +230,23 @@ fn a_layout_on_top_of_one_that_still_moves_loses_nothing() {
 }
 
 #[test]
+fn who_owned_a_partition_in_between_alone_reads_it_as_soon_as_the_next_owners_ask() {
+    let mut cluster = Cluster::with_ring(6, 6, &[]);
+    fill(&mut cluster);
+    // Everyone's first round is over, and the next one is a minute away.
+    cluster.run_for(10_000);
+    hold_moves_up(&mut cluster, true);
+    cluster.commit(&[1, 2, 3], &[], &everyone(6));
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    hold_moves_up(&mut cluster, false);
+    let begun_us = cluster.now.mono_us;
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    let took_ms = (cluster.now.mono_us - begun_us) / 1_000;
+    assert!(took_ms < 20_000, "it took {took_ms} ms");
+}
+
+#[test]
 fn a_get_of_too_many_is_refused_in_words_and_not_as_a_layout_problem() {
     let mut cluster = Cluster::with_ring(6, 3, &[]);
     cluster.commit(&[4, 5, 6], &[], &everyone(6));
