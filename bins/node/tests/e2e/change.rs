@@ -89,6 +89,11 @@ fn received(cluster: &Cluster, index: usize) -> BTreeMap<String, u64> {
     each(&cluster.ask(index, "transfers --json").json(), "received_bytes")
 }
 
+/// How many records each node holds, by name.
+pub(crate) fn held(cluster: &Cluster, index: usize) -> BTreeMap<String, u64> {
+    each(&cluster.ask(index, "transfers --json").ok().json(), "records")
+}
+
 /// A figure of every node that told its own.
 fn each(transfers: &Value, figure: &str) -> BTreeMap<String, u64> {
     let nodes = transfers["nodes"].as_array().unwrap().iter();
@@ -119,7 +124,7 @@ pub(crate) fn check_shares(cluster: &Cluster, index: usize, keys: u64) {
         .map(|member| (member["name"].as_str().unwrap(), member["weight"].as_f64().unwrap()))
         .collect();
     let sum: f64 = weights.values().sum();
-    let held = each(&cluster.ask(index, "transfers --json").ok().json(), "records");
+    let held = held(cluster, index);
     println!("{:>20}: {held:?}", "records held");
     assert_eq!(held.values().sum::<u64>(), 3 * keys, "three copies of {keys} records");
     for (name, weight) in weights {

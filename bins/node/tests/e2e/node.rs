@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::tools::tool;
+use crate::tools::{program, tool};
 
 /// Long enough for a debug build on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -94,7 +94,7 @@ impl Node {
     }
 
     fn program(&self) -> Command {
-        let node = self.build.as_ref().map_or_else(|| tool("jedlik-node"), Command::new);
+        let node = self.build.as_deref().map_or_else(|| tool("jedlik-node"), program);
         let Some(disk_mb) = self.disk_mb else { return node };
         let data = self.folder.join("data");
         fs::create_dir_all(&data).unwrap();

@@ -36,13 +36,17 @@ impl Said {
     }
 }
 
-/// One of the workspace's programs: where `cargo xtask test` has built them, or beside this one. What the
-/// environment says of other clusters is kept from it.
+/// One of the workspace's programs: where `cargo xtask test` has built them, or beside this one.
 pub(crate) fn tool(name: &str) -> Command {
     let beside = || Path::new(env!("CARGO_BIN_EXE_jedlik-node")).parent().unwrap().to_path_buf();
     let folder = env::var_os("JEDLIK_TEST_BINARIES").map_or_else(beside, PathBuf::from);
     let path = folder.join(name);
     assert!(path.exists(), "{} is missing; run `cargo xtask test`", path.display());
+    program(&path)
+}
+
+/// A program; what the environment says of other clusters is kept from it.
+pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     for (variable, _) in env::vars_os() {
         if variable.to_string_lossy().starts_with("JEDLIK_") {
