@@ -185,12 +185,13 @@ impl View {
         self.layouts.first().map_or(0, |newest| newest.flipped().len())
     }
 
-    /// Whether every member says that it has stored the newest layout, or a newer one: then nobody
-    /// asks the owners of older ones as if they were the present ones.
+    /// Whether every member says that it has stored the newest layout: then nobody asks the owners of
+    /// older ones as if they were the present ones. One that has a newer one, perhaps a rival, knows of
+    /// owners that this node does not.
     #[must_use]
     pub fn is_known_by_all(&self) -> bool {
         let newest = self.layout_id();
-        self.members().all(|record| record.layout >= newest)
+        self.members().all(|record| record.layout == newest)
             || planted::on(Bug::DroppedBeforeAllKnow)
     }
 

@@ -167,6 +167,9 @@ fn a_layout_is_known_by_all_once_every_member_that_is_not_gone_says_so() {
     };
     assert!(!view(&stored).is_known_by_all(), "a node that leaves is still asked");
     stored.members[4].status = Status::Left;
+    stored.members[1].layout.digest = id.digest.wrapping_add(1);
+    assert!(!view(&stored).is_known_by_all(), "a rival that is not known here has other owners");
+    stored.members[1].layout = id;
     let view = view(&stored);
     assert!(view.is_known_by_all());
     assert_eq!(view.members().map(|member| member.node.0).collect::<Vec<_>>(), [1, 2, 3, 6]);
