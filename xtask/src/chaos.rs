@@ -10,8 +10,8 @@ use anyhow::Context;
 use crate::step;
 use crate::workspace::{Profile, Workspace};
 
-/// What CI runs: a seed whose minute has every kind of fault and a change.
-const CI: [&str; 4] = ["--minutes", "1", "--seed", "1"];
+/// What CI runs: a seed whose minute has kills, a cut, a delay, a stop, a leave and a join.
+const CI: [&str; 4] = ["--minutes", "1", "--seed", "5"];
 
 /// What to do to the cluster.
 #[derive(Debug, clap::Args)]
