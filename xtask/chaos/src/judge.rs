@@ -69,17 +69,28 @@ pub(crate) fn judge(
         before: BTreeMap::new(),
         checked: Checked::default(),
     };
-    // What ends when something else begins may or may not have come before it: both count as under way.
-    let mut moments: Vec<(u64, bool, usize)> = Vec::new();
+    let mut moments: Vec<(u64, Moment, usize)> = Vec::new();
     for (index, event) in events.iter().enumerate() {
-        moments.push((event.start_us, false, index));
-        moments.push((event.end_us, true, index));
+        let begins =
+            if event.asked == Asked::Get { Moment::GetBegins } else { Moment::WriteBegins };
+        moments.push((event.start_us, begins, index));
+        moments.push((event.end_us, Moment::Ends, index));
     }
     moments.sort_unstable();
-    for (_, ends, index) in moments {
-        if ends { case.end(index)? } else { case.begin(index) }
+    for (_, moment, index) in moments {
+        if moment == Moment::Ends { case.end(index)? } else { case.begin(index) }
     }
     case.finish(last).map_err(at_the_end)
+}
+
+/// What happens at a time, in the order in which it counts when several happen in the same microsecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Moment {
+    /// It need not show what is acknowledged just now.
+    GetBegins,
+    Ends,
+    /// It has seen what its session's get has shown just now.
+    WriteBegins,
 }
 
 /// The last look is not just any get.

@@ -52,6 +52,13 @@ fn what_was_put_is_there_or_something_that_has_seen_it() {
 }
 
 #[test]
+fn a_put_in_the_same_microsecond_as_the_end_of_its_get_has_seen_what_that_showed() {
+    let events = [put(0, 1, false), get(2, &[1]), put(3, 2, true)];
+    judged(&events, &[2]).unwrap();
+    assert_eq!(judged(&events, &[1, 2]), Err(Promise::NoAncestors));
+}
+
+#[test]
 fn a_blind_put_has_seen_nothing() {
     let events = [put(0, 1, false), get(2, &[1]), put(4, 2, false)];
     assert_eq!(judged(&events, &[2]), Err(Promise::NothingLost));
