@@ -9,10 +9,12 @@ use alloc::vec::Vec;
 use jedlik_hashing::{Balance, Moves, NodeBalance, NodeId, Partition, Preferences, Ring};
 use jedlik_protocol::Layout;
 use jedlik_protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
+use jedlik_protocol::gossip::StagedChange;
 
 use crate::knowledge::Knowledge;
 use crate::line::KnownLayout;
 
+mod objections;
 mod warnings;
 
 /// How fast a node is taken to receive what moves to it: a fraction of what a disk and a network do,
@@ -24,6 +26,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) known: &'a Knowledge,
     /// The layout that the plan would make.
     pub(crate) after: &'a Layout,
+    /// The staged changes that it is made of.
+    pub(crate) changes: &'a [(NodeId, StagedChange)],
     /// The replicas of a key, unless its bucket says otherwise.
     pub(crate) n: u8,
     /// Whether this node takes a member to be up.

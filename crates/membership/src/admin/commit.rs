@@ -1,7 +1,7 @@
 //! Plans, and the commit of one by its digest.
 //!
 //! Invariant: what is committed is what the plan with that digest showed, under the same layout and the
-//! same staged changes.
+//! same staged changes; and nobody is made to leave who can't hand on what it holds.
 
 use alloc::format;
 use alloc::string::String;
@@ -23,6 +23,8 @@ use crate::report::Facts;
 pub(super) struct Plan {
     layout: Layout,
     pub(super) report: PlanReport,
+    /// Why it can't be committed now, if it can't.
+    objections: Vec<String>,
 }
 
 impl Membership {
@@ -32,14 +34,15 @@ impl Membership {
         let facts = Facts {
             known: &self.known,
             after: &layout,
+            changes: &self.staged().changes,
             n: self.config.n,
             up: &|node| {
                 let record = self.known.members().get(&node);
                 record.is_some_and(|record| self.takes_as_up(record))
             },
         };
-        let report = facts.report();
-        Ok(Plan { layout, report })
+        let (report, objections) = (facts.report(), facts.objections());
+        Ok(Plan { layout, report, objections })
     }
 
     /// The layout that a commit would make now: the staged changes', or without any the first one, of
@@ -120,6 +123,9 @@ impl Membership {
                      data has moved (`jedlik-admin cluster wait`), then commit"
                 ),
             ));
+        }
+        if !found.objections.is_empty() {
+            return Err(invalid(found.objections.join("; ")));
         }
         if lost != found.report.lost {
             return Err(Failure::new(ErrorCode::InvalidRequest, loss(found.report.lost, lost)));

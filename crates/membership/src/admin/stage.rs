@@ -88,6 +88,10 @@ impl Membership {
             StagedChange::Join { zone, weight } => self.complete_join(node, zone, *weight),
             // Who never had partitions, or has none any more, and died is still waited for by others.
             StagedChange::Remove if !placed && !up => Ok(StagedChange::Remove),
+            StagedChange::Remove if self.is_leaving(node) => Err(invalid(format!(
+                "{name} is up and leaving: it stops by itself once others hold all that it has; what it \
+                 waits for is told by `jedlik-admin cluster wait`"
+            ))),
             StagedChange::Leave | StagedChange::Remove | StagedChange::Set { .. } if !placed => {
                 Err(outside())
             }
@@ -197,6 +201,12 @@ impl Membership {
             taken.push(*by);
         }
         Ok(())
+    }
+
+    /// Whether the layout has it go, in its own time.
+    fn is_leaving(&self, node: NodeId) -> bool {
+        let layout = self.known.newest().map(KnownLayout::layout);
+        layout.and_then(|layout| layout.gone(node)).is_some_and(|gone| !gone.forced)
     }
 
     fn is_placed(&self, node: NodeId) -> bool {

@@ -475,7 +475,123 @@ fn a_node_that_leaves_is_counted_as_leaving_and_not_staged_again() {
         assert!(refused.message.contains("n4 is leaving already"), "{refused}");
     }
     let refused = stage(&mut membership, 4, StagedChange::Remove).unwrap_err();
-    assert!(refused.message.contains("n4 is not in the layout") || refused.message.contains("up"));
+    assert!(refused.message.contains("n4 is up and leaving: it stops by itself"), "{refused}");
+}
+
+/// Node 1 hears how others fare: `status` is that of the `nodes` from now on.
+fn hear(membership: &mut Membership, nodes: &[u64], status: Status) {
+    let record = |node: &u64| {
+        let members = membership.known.members();
+        let known = members.get(&NodeId(*node)).unwrap().clone();
+        MemberRecord { status, version: known.version + 1, ..known }
+    };
+    let news = Delta { members: nodes.iter().map(record).collect(), ..Delta::default() };
+    membership.handle_gossip(at(1), NodeId(2), Gossip::Close(news));
+    outputs(membership);
+}
+
+#[test]
+fn a_commit_is_refused_while_a_node_is_down_that_is_to_hand_on_what_it_holds() {
+    let leaves = |node| (node, StagedChange::Leave);
+    let replaced = || (4, replace(5, false));
+    let remove_4 = "stage `jedlik-admin cluster remove n4` instead, which gives up its copies";
+    let replace_4 = "stage `jedlik-admin cluster replace n4 n5` again, which gives up its copies";
+    let start_4 = "n4 does not answer, so it can't hand on what it holds: start it again";
+    let remove_3 = "stage `jedlik-admin cluster remove n3` instead";
+    let cases = [
+        (vec![leaves(4)], vec![4], vec![start_4, remove_4]),
+        (vec![replaced()], vec![4], vec![start_4, replace_4]),
+        (vec![leaves(3), replaced()], vec![3, 4], vec![remove_3, start_4, replace_4]),
+    ];
+    for (changes, down, says) in cases {
+        let mut membership = placed(&[]);
+        for (node, change) in changes {
+            stage(&mut membership, node, change).unwrap();
+        }
+        let before = plan(&mut membership).unwrap();
+        assert!(!before.warnings.iter().any(|warning| warning.contains("can't be committed")));
+        outputs(&mut membership);
+        hear(&mut membership, &down, Status::Away);
+        let (view, staged) = (membership.view(), membership.staged());
+        let report = plan(&mut membership).unwrap();
+        assert_eq!(report.plan, before.plan, "it is the same plan on every node");
+        let warnings = report.warnings.join("; ");
+        for dry_run in [true, false] {
+            let request = AdminRequest::Commit { plan: report.plan, lost: report.lost, dry_run };
+            let refused = membership.handle_admin(at(1), &request).unwrap_err();
+            assert_eq!(refused.code, ErrorCode::InvalidRequest);
+            for words in &says {
+                assert!(refused.message.contains(words), "{words}: {refused}");
+                assert!(warnings.contains(words), "{words}: {warnings}");
+            }
+        }
+        assert_eq!(outputs(&mut membership), []);
+        assert_eq!((membership.view(), membership.staged()), (view, staged));
+        hear(&mut membership, &down, Status::Up);
+        for node in down {
+            membership.handle_outcome(at(1), NodeId(node), true);
+        }
+        assert!(commit(&mut membership, report.plan).is_ok(), "who is up again hands it on");
+    }
+}
+
+#[test]
+fn a_commit_does_not_mind_who_is_down_if_nothing_is_expected_of_it() {
+    let cases = [
+        ((2, weight(2)), vec![4], vec![4]),
+        ((5, join()), vec![], vec![4]),
+        ((4, StagedChange::Leave), vec![], vec![3]),
+        ((4, StagedChange::Remove), vec![4], vec![4]),
+        ((4, replace(5, true)), vec![4], vec![4]),
+    ];
+    for ((node, change), down_before, down) in cases {
+        let mut membership = placed(&down_before);
+        stage(&mut membership, node, change.clone()).unwrap();
+        hear(&mut membership, &down, Status::Away);
+        let report = plan(&mut membership).unwrap();
+        assert!(commit(&mut membership, report.plan).is_ok(), "{change:?}: {:?}", report.warnings);
+    }
+}
+
+#[test]
+fn who_died_after_it_was_staged_goes_by_force_once_it_is_staged_again() {
+    for (first, again) in
+        [(StagedChange::Leave, StagedChange::Remove), (replace(5, false), replace(5, true))]
+    {
+        let mut membership = placed(&[]);
+        stage(&mut membership, 4, first).unwrap();
+        hear(&mut membership, &[4], Status::Away);
+        let refused = plan(&mut membership).unwrap().plan;
+        let staging = stage(&mut membership, 4, again).unwrap();
+        assert_eq!(staging.changes.len(), 1, "it takes the place of the former");
+        let report = plan(&mut membership).unwrap();
+        assert_ne!(report.plan, refused);
+        commit(&mut membership, report.plan).unwrap();
+        assert!(membership.view().gone(NodeId(4)).is_some_and(|gone| gone.forced));
+    }
+}
+
+#[test]
+fn who_dies_while_it_leaves_can_be_removed_by_force() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 4, StagedChange::Leave).unwrap();
+    let leave = plan(&mut membership).unwrap().plan;
+    commit(&mut membership, leave).unwrap();
+    hear(&mut membership, &[4], Status::Away);
+    for change in [StagedChange::Leave, replace(5, false), replace(5, true)] {
+        let refused = stage(&mut membership, 4, change).unwrap_err();
+        assert!(refused.message.contains("use `jedlik-admin cluster remove`"), "{refused}");
+    }
+    // It holds up nothing else meanwhile.
+    stage(&mut membership, 5, join()).unwrap();
+    let join = plan(&mut membership).unwrap().plan;
+    commit(&mut membership, join).unwrap();
+    assert!(membership.view().gone(NodeId(4)).is_some_and(|gone| !gone.forced));
+    stage(&mut membership, 4, StagedChange::Remove).unwrap();
+    let removal = plan(&mut membership).unwrap();
+    assert_eq!((removal.moves, removal.lost), (0, 0));
+    commit(&mut membership, removal.plan).unwrap();
+    assert!(membership.view().gone(NodeId(4)).is_some_and(|gone| gone.forced));
 }
 
 #[test]

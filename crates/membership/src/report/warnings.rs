@@ -24,7 +24,10 @@ impl Facts<'_> {
         nodes: &[PlannedNode],
         risk: &[CopiesAtRisk; 3],
     ) -> Vec<String> {
-        let mut warnings = self.of_absence(nodes);
+        let objections = self.objections().into_iter();
+        let mut warnings: Vec<String> =
+            objections.map(|why| format!("this plan can't be committed now: {why}")).collect();
+        warnings.extend(self.of_absence(nodes));
         warnings.extend(self.of_movement());
         let lost = self.lost(risk);
         if lost > 0 {
