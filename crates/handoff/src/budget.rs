@@ -25,9 +25,9 @@ use look::Look;
 
 /// How often the pace is judged.
 const REVIEW_US: u64 = 500_000;
-/// Of the limit, where work begins and to what an unused pace falls: about as many messages as any
-/// node answers beside its clients unnoticed.
-const CAUTIOUS_PARTS: u32 = 20;
+/// Of the limit, where work begins and to what an unused pace falls: few enough that clients don't notice,
+/// and since a pace doubles where there are none and grows by an eighth beside them, a good one is near.
+const CAUTIOUS_PARTS: u32 = 100;
 /// Below this slowdown, the foreground's own noise would hold everything up.
 const SLOWDOWN_LEAST_PERCENT: u32 = 101;
 

@@ -26,8 +26,9 @@ pub const TIMEOUT_MAX_MS: u32 = 600_000;
 pub const TIMEOUT_DEFAULT_MS: u32 = 5_000;
 /// The most targets that one hint may name: no key has more primaries.
 pub const HINT_TARGETS_MAX: usize = N_MAX as usize;
-/// The most records in one page of a range that moves.
-pub const FETCH_PAGE_RECORDS: u32 = 4096;
+/// The most records in one page of a range that moves: few enough that clients don't notice while a page
+/// is read at one end and synced at the other.
+pub const FETCH_PAGE_RECORDS: u32 = 128;
 /// The most layouts whose owners a request has to reach at a time: past it a commit is refused until data
 /// has moved.
 pub const LAYOUTS_MAX: usize = 8;

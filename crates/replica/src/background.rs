@@ -24,6 +24,7 @@ use crate::moves::Moves;
 use crate::reaper::Reaper;
 use crate::repair::{Repairs, Turn};
 use crate::replica::Replica;
+use crate::serving::Serving;
 use crate::trees::Trees;
 
 /// The most steps of one turn: between turns the foreground is served.
@@ -49,6 +50,7 @@ pub(crate) struct Background {
     pub(crate) trees: Trees,
     pub(crate) repairs: Repairs,
     pub(crate) moves: Moves,
+    pub(crate) serving: Serving,
     /// Counts exchanges, so that each has a number.
     pub(crate) exchanges: u64,
     pub(crate) reaper: Reaper,
@@ -70,6 +72,7 @@ impl Background {
             trees: Trees::default(),
             repairs: Repairs::default(),
             moves: Moves::default(),
+            serving: Serving::default(),
             exchanges: 0,
             reaper: Reaper::new(tuning.reap_after_us()),
             tuning,
@@ -118,7 +121,9 @@ impl Background {
             WorkKind::Handoff => self.handoff.has_delivery(),
             WorkKind::Repair => self.repairs.is_busy(),
             WorkKind::Reaping => self.reaper.is_busy() || due(self.reaper.due_us()),
-            WorkKind::Transfer => self.moves.is_busy() || due(self.moves.due_us()),
+            WorkKind::Transfer => {
+                self.serving.is_busy() || self.moves.is_busy() || due(self.moves.due_us())
+            }
         };
         WORKS.into_iter().any(|(kind, _)| self.is_allowed(kind) && waits(kind))
     }
@@ -215,7 +220,7 @@ impl Replica {
                 WorkKind::Handoff => self.deliver_next(now),
                 WorkKind::Repair => self.repair_next(now, view),
                 WorkKind::Reaping => self.reap_next(now),
-                WorkKind::Transfer => self.move_next(now, view),
+                WorkKind::Transfer => self.serve_next(now, view) || self.move_next(now, view),
             };
             if taken {
                 self.background.budget.take(now.mono_us, 1);

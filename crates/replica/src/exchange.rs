@@ -19,14 +19,13 @@ use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFa
 use crate::lane::{Lane, LaneStep};
 use crate::pending::{ExchangeStep, HoldFor, PeerCall, Purpose, Ticket};
 use crate::replica::Replica;
+use crate::serving::page_steps;
 use crate::trees::Change;
 
 /// What one hash or digest takes in a message; each question for hashes names one.
 const HASH_BYTES: usize = 8;
 /// Records in one page of a reading.
 pub(crate) const READING_RECORDS: u32 = 64;
-/// Bytes of a range that count as one step of the budget.
-const STEP_BYTES: usize = 64 << 10;
 /// Records in one page of a listing.
 const LISTING_RECORDS: u32 = 1_024;
 
@@ -361,8 +360,7 @@ impl Replica {
             self.background.moves.count_received(errand.partition, records, bytes);
         }
         // The page was granted as one step; what it weighs is known only now.
-        let steps = (bytes / STEP_BYTES) as u32;
-        self.background.budget.take(now.mono_us, steps);
+        self.background.budget.take(now.mono_us, page_steps(records, bytes));
     }
 
     /// All records of a page are on disk, or one of them could not be.

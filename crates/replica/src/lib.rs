@@ -32,6 +32,7 @@ mod repair;
 mod replica;
 mod scan;
 mod serve;
+mod serving;
 mod stored;
 mod transfers;
 mod trees;

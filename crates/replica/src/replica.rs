@@ -32,6 +32,10 @@ use crate::wakes::Wakes;
 /// The longest a peer may take to answer one call before it is tried again or elsewhere.
 pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
 
+/// The longest that a page of a range may wait for its turn at whoever has it: about what all that may
+/// wait there before it take at the slowest pace.
+pub(crate) const FETCH_LIMIT_US: u64 = 20_000_000;
+
 /// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
 /// far more than a healthy one takes, and little enough that a client hardly notices.
 pub(crate) const SILENT_AFTER_US: u64 = 200_000;
@@ -301,12 +305,16 @@ impl Replica {
             }
             _ => Durability::Buffered,
         };
+        let limit_us = match &request {
+            PeerRequest::Fetch { .. } => FETCH_LIMIT_US,
+            _ => CALL_LIMIT_US,
+        };
         let id = self.pending.call(PeerCall {
             node,
             purpose,
             durability,
             sent_us: now.mono_us,
-            expires_us: now.mono_us + CALL_LIMIT_US,
+            expires_us: now.mono_us + limit_us,
             again,
         });
         let layout = self.layout();

@@ -10,7 +10,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, FETCH_PAGE_RECORDS};
+use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{
     Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
@@ -25,6 +25,7 @@ use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
 use crate::pending::{HoldFor, Ticket};
 use crate::replica::Replica;
 use crate::scan::{mark, wire_page};
+use crate::serving::Wanted;
 
 /// A peer's request as it arrived.
 #[derive(Debug, Clone, Copy)]
@@ -92,15 +93,14 @@ impl Replica {
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                let ticket = Ticket::ServeFetch { reply, n };
-                self.serve_leaves(&view, ticket, leaves, after, FETCH_PAGE_RECORDS);
+                self.wait_to_serve(now, Wanted { reply, n, leaves, after });
             }
             PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
         }
     }
 
     /// Reads a page of the records in some neighbouring leaves.
-    fn serve_leaves(
+    pub(crate) fn serve_leaves(
         &mut self,
         view: &View,
         ticket: Ticket,
@@ -251,29 +251,6 @@ impl Replica {
             Ok(range) => {
                 let until = range.until.clone().map(mark);
                 PeerResponse::Digests(DigestPage { digests: digests(range, &view, n), until })
-            }
-            Err(fault) => PeerResponse::Refused(fault.failure()),
-        };
-        self.answer_peer(reply, response);
-    }
-
-    /// A page of a range that moves to another owner.
-    pub(crate) fn serve_fetch(
-        &mut self,
-        reply: u64,
-        n: u8,
-        result: Result<RangeResult, StorageFault>,
-    ) {
-        let Some(view) = self.view.clone() else { return };
-        let response = match result {
-            Ok(mut range) => {
-                range.records.retain(|(key, _)| view.bucket(key.key.bucket()).n == n);
-                let moved = &mut self.background.moves.moved;
-                for (_, stored) in &range.records {
-                    moved.sent_records += 1;
-                    moved.sent_bytes += stored.record.bytes().len() as u64;
-                }
-                PeerResponse::Page(wire_page(range))
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };

@@ -176,7 +176,7 @@ impl Replica {
             }
             Some(Ticket::ServeScan { reply }) => self.serve_scan(reply, result),
             Some(Ticket::ServeDigests { reply, n }) => self.serve_digests(reply, n, result),
-            Some(Ticket::ServeFetch { reply, n }) => self.serve_fetch(reply, n, result),
+            Some(Ticket::ServeFetch { reply, n }) => self.serve_fetch(now, (reply, n), result),
             Some(Ticket::Reading { partition, reading }) => {
                 self.handle_reading(now, (partition, reading), result);
             }

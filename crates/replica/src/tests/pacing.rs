@@ -74,3 +74,27 @@ fn no_more_steps_are_taken_than_the_limit_allows() {
     cluster.run_for(20_000);
     assert_eq!(cluster.node(N3).disk.len(), 200);
 }
+
+#[test]
+fn a_page_waits_for_its_turn_at_whoever_has_it() {
+    let mut cluster = Cluster::new(3, &[]);
+    for number in 0..200 {
+        cluster.put(N1, blind(&format!("k{number}"), "x")).expect("a put");
+    }
+    cluster.run_for(60_000);
+    for node in [N1, N2] {
+        cluster.set_background(node, PAUSE);
+    }
+    cluster.lose_disk(N3, 2);
+    cluster.run_for(60_000);
+    assert_eq!(cluster.node(N3).disk.len(), 0, "both that have it are held up");
+    let resumed = BackgroundChange { limit_per_s: Some(20), ..RESUME };
+    cluster.set_background(N1, resumed);
+    let begun = steps(&mut cluster, N1);
+    cluster.run_for(1_000);
+    let (taken, came) = (steps(&mut cluster, N1) - begun, cluster.node(N3).disk.len());
+    assert!(taken <= 21 && came < 200, "{came} records with {taken} steps");
+    cluster.set_background(N2, RESUME);
+    cluster.run_for(60_000);
+    assert_eq!(cluster.node(N3).disk.len(), 200);
+}

@@ -1,0 +1,110 @@
+//! Pages of ranges that move to other owners, served at this node's own pace (paper 4.9, 6.5).
+//!
+//! Who fetches knows how its own clients fare, not how ours do: so each page that is asked for waits until
+//! the budget grants it here as well. Invariant: at most [`WAITING_MAX`] wait, and whoever has given up
+//! waiting is not served.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+
+use jedlik_hashing::Partition;
+use jedlik_membership::View;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
+use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::{Now, PlacedKey};
+
+use crate::io::{RangeResult, StorageFault};
+use crate::pending::Ticket;
+use crate::replica::{FETCH_LIMIT_US, Replica};
+use crate::scan::wire_page;
+
+/// More askers than that have to come again.
+const WAITING_MAX: usize = 16;
+/// Records of a range that count as one step of the budget: each costs its reading here, and there its
+/// merging, its index and its share of a sync.
+const STEP_RECORDS: usize = 4;
+/// Bytes of a range that count as one step, where records are large.
+const STEP_BYTES: usize = 16 << 10;
+
+/// What a page of a range weighs, in steps of the budget beyond the one that it was granted as.
+pub(crate) fn page_steps(records: usize, bytes: usize) -> u32 {
+    (records / STEP_RECORDS).max(bytes / STEP_BYTES) as u32
+}
+
+/// A page that a peer asks for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) reply: u64,
+    /// Of buckets with this N.
+    pub(crate) n: u8,
+    /// The partition, and its first and last leaf.
+    pub(crate) leaves: (Partition, u16, u16),
+    pub(crate) after: Option<PlacedKey>,
+}
+
+/// Pages that wait for the budget, each with when nobody waits for it any more.
+#[derive(Debug, Default)]
+pub(crate) struct Serving {
+    waiting: VecDeque<(u64, Wanted)>,
+}
+
+impl Serving {
+    /// Whether a step is possible.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+impl Replica {
+    /// Has a page wait for its turn.
+    pub(crate) fn wait_to_serve(&mut self, now: Now, wanted: Wanted) {
+        let waiting = &mut self.background.serving.waiting;
+        while waiting.front().is_some_and(|(until_us, _)| *until_us <= now.mono_us) {
+            waiting.pop_front();
+        }
+        if waiting.len() < WAITING_MAX {
+            return waiting.push_back((now.mono_us + FETCH_LIMIT_US, wanted));
+        }
+        let message = format!("{WAITING_MAX} pages of ranges wait to be read already");
+        let failure = Failure::new(ErrorCode::Overloaded, message);
+        self.answer_peer(wanted.reply, PeerResponse::Refused(failure));
+    }
+
+    /// Reads the next page that somebody waits for; false if nobody does.
+    pub(crate) fn serve_next(&mut self, now: Now, view: &View) -> bool {
+        while let Some((until_us, wanted)) = self.background.serving.waiting.pop_front() {
+            if until_us > now.mono_us {
+                let Wanted { reply, n, leaves, after } = wanted;
+                let ticket = Ticket::ServeFetch { reply, n };
+                self.serve_leaves(view, ticket, leaves, after, FETCH_PAGE_RECORDS);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The page has been read.
+    pub(crate) fn serve_fetch(
+        &mut self,
+        now: Now,
+        (reply, n): (u64, u8),
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        let response = match result {
+            Ok(mut range) => {
+                range.records.retain(|(key, _)| view.bucket(key.key.bucket()).n == n);
+                let bytes =
+                    range.records.iter().map(|(_, stored)| stored.record.bytes().len()).sum();
+                self.background.budget.take(now.mono_us, page_steps(range.records.len(), bytes));
+                let moved = &mut self.background.moves.moved;
+                moved.sent_records += range.records.len() as u64;
+                moved.sent_bytes += bytes as u64;
+                PeerResponse::Page(wire_page(range))
+            }
+            Err(fault) => PeerResponse::Refused(fault.failure()),
+        };
+        self.answer_peer(reply, response);
+    }
+}
