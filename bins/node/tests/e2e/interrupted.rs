@@ -8,8 +8,9 @@ use crate::cluster::{Cluster, wait_until};
 use crate::observer::Observer;
 use crate::traffic::{Size, Traffic};
 
-/// Steps a second that each node may take meanwhile, so that a move has a middle.
-const SLOW: u32 = 60;
+/// Steps a second that each node may take meanwhile: a partition takes some five, so that a move has a middle
+/// of ten seconds and more, and none is over between two looks at it.
+const SLOW: u32 = 20;
 const FAST: u32 = 20_000;
 
 #[test]
