@@ -17,10 +17,10 @@ mod scan;
 mod tally;
 
 pub use chain::{OWNER_SETS_MAX, RequestId};
-pub use get::{Get, GetChain, GetChainOutput, GetOutput, RepairCause};
+pub use get::{GetChain, GetChainOutput, RepairCause};
 pub use merged::Merged;
 pub use plan::{Home, ReadPlan, Target, WritePlan};
-pub use put::{Cause, Put, PutChain, PutChainOutput, PutOutput, PutSuccess};
+pub use put::{Cause, PutChain, PutChainOutput, PutSuccess};
 pub use scan::{Scan, ScanOutput, ScanPage};
 pub use tally::{Needs, Shortfall, Tally};
 

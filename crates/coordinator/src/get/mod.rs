@@ -27,32 +27,22 @@ use crate::tally::{Shortfall, Verdict, verdict};
 /// How long a get goes on listening after it has answered.
 const SETTLE_US: u64 = 500_000;
 
-/// What a get wants done.
+/// What a get of one owner set wants done; each is told in [`GetChainOutput`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GetOutput {
-    /// Read this node's own record.
+pub(crate) enum GetOutput {
     ReadLocal,
-    /// Ask a peer for its record, unless it is the known one.
     Read {
-        /// Whom.
         node: NodeId,
-        /// What the peer need not send again.
         known: Option<Digest>,
     },
-    /// Answer the client: the merged record, or why there is none.
     Answer(Result<Option<EncodedRecord>, Shortfall>),
-    /// This replica (perhaps this node) is behind: let it merge the record, or keep it as a hint.
     Repair {
-        /// Whom.
         node: NodeId,
-        /// The primary for which it keeps the hint; `None` if it is one itself.
         stands_in_for: Option<NodeId>,
-        /// The merge of all answers.
+        /// The merge of all answers to this get.
         record: EncodedRecord,
-        /// How it was behind.
         cause: RepairCause,
     },
-    /// More nodes were asked because the first were slow.
     Hedged,
 }
 
@@ -74,7 +64,7 @@ enum Phase {
 
 /// One get.
 #[derive(Debug)]
-pub struct Get {
+pub(crate) struct Get {
     plan: ReadPlan,
     candidates: Candidates,
     merged: Merged,
@@ -85,7 +75,7 @@ pub struct Get {
 impl Get {
     /// Starts a get.
     #[must_use]
-    pub fn new(now_us: u64, plan: ReadPlan) -> Self {
+    pub(crate) fn new(now_us: u64, plan: ReadPlan) -> Self {
         let mut get = Self {
             candidates: Candidates::new(&plan),
             phase: Phase::Gathering {
@@ -102,7 +92,12 @@ impl Get {
 
     /// A node, perhaps this one, sent its record, or has none. A fallback that has none counts like one
     /// that has: a sloppy quorum asks who is up, not who knows.
-    pub fn handle_record(&mut self, now_us: u64, node: NodeId, record: Option<EncodedRecord>) {
+    pub(crate) fn handle_record(
+        &mut self,
+        now_us: u64,
+        node: NodeId,
+        record: Option<EncodedRecord>,
+    ) {
         let digest = record.as_ref().map(EncodedRecord::digest);
         let merged = record.map_or(Ok(()), |record| self.merged.add(record));
         let state = if merged.is_ok() { State::Answered { digest } } else { State::Failed };
@@ -111,7 +106,7 @@ impl Get {
     }
 
     /// A node has the record that it was told to be known.
-    pub fn handle_same(&mut self, now_us: u64, node: NodeId) {
+    pub(crate) fn handle_same(&mut self, now_us: u64, node: NodeId) {
         if let Some(State::Asked { known }) = self.candidates.state(node) {
             self.candidates.note(node, State::Answered { digest: known });
         }
@@ -119,13 +114,13 @@ impl Get {
     }
 
     /// A node refused, or could not be reached.
-    pub fn handle_failure(&mut self, now_us: u64, node: NodeId) {
+    pub(crate) fn handle_failure(&mut self, now_us: u64, node: NodeId) {
         self.candidates.note(node, State::Failed);
         self.advance(now_us);
     }
 
     /// The time of [`Self::poll_timeout`] has come.
-    pub fn handle_timeout(&mut self, now_us: u64) {
+    pub(crate) fn handle_timeout(&mut self, now_us: u64) {
         match self.phase {
             Phase::Gathering { .. } if now_us >= self.plan.deadline_us => self.fail(now_us, true),
             Phase::Gathering { hedge_at_us, mut silent_at_us } => {
@@ -149,7 +144,7 @@ impl Get {
 
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<u64> {
+    pub(crate) fn poll_timeout(&self) -> Option<u64> {
         match self.phase {
             Phase::Gathering { hedge_at_us, silent_at_us } => {
                 Some(hedge_at_us.min(silent_at_us).min(self.plan.deadline_us))
@@ -160,25 +155,25 @@ impl Get {
     }
 
     /// The next thing to do.
-    pub fn poll_output(&mut self) -> Option<GetOutput> {
+    pub(crate) fn poll_output(&mut self) -> Option<GetOutput> {
         self.outputs.pop_front()
     }
 
     /// Nothing more will come of it.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.phase == Phase::Done && self.outputs.is_empty()
     }
 
     /// How many nodes have answered.
     #[must_use]
-    pub fn answered(&self) -> u8 {
+    pub(crate) fn answered(&self) -> u8 {
         self.candidates.have().answers
     }
 
     /// How many of them are primaries.
     #[must_use]
-    pub fn primaries(&self) -> u8 {
+    pub(crate) fn primaries(&self) -> u8 {
         self.candidates.have().primaries
     }
 

@@ -27,28 +27,12 @@ use crate::tally::{Needs, Shortfall, Verdict, verdict};
 /// of; half of that time if it is shorter.
 const LAST_CALL_US: u64 = 500_000;
 
-/// What a put wants done.
+/// What a put to one owner set wants done; each is told in [`PutChainOutput`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PutOutput {
-    /// Let this primary, perhaps this node, merge the record and acknowledge at this level.
-    Write {
-        /// Whom.
-        node: NodeId,
-        /// When it acknowledges.
-        durability: Durability,
-    },
-    /// Let this node, perhaps this one, keep the record for primaries until they are back.
-    Hint {
-        /// Whom.
-        node: NodeId,
-        /// For whom; the first is the one that it stands in for.
-        targets: Vec<NodeId>,
-        /// When it acknowledges.
-        durability: Durability,
-    },
-    /// Answer the client.
+pub(crate) enum PutOutput {
+    Write { node: NodeId, durability: Durability },
+    Hint { node: NodeId, targets: Vec<NodeId>, durability: Durability },
     Answer(Result<PutSuccess, Shortfall>),
-    /// Fallbacks were asked because primaries were silent.
     Hedged,
 }
 
@@ -74,7 +58,7 @@ pub enum Cause {
 
 /// One put, after its version was minted.
 #[derive(Debug)]
-pub struct Put {
+pub(crate) struct Put {
     needs: Needs,
     slots: Slots,
     /// `None` once it has hedged.
@@ -94,7 +78,7 @@ impl Put {
     /// Starts a put: every primary that is up is written to at once, and so is a stand-in for every
     /// other one.
     #[must_use]
-    pub fn new(now_us: u64, plan: &WritePlan) -> Self {
+    pub(crate) fn new(now_us: u64, plan: &WritePlan) -> Self {
         let missing = u8::from(planted::on(Bug::AcknowledgementMissing));
         let life_us = plan.send_until_us.saturating_sub(now_us);
         let mut put = Self {
@@ -115,19 +99,24 @@ impl Put {
 
     /// A node has merged the record, or keeps it as a hint, as durably as `durability`, which is what
     /// it was asked.
-    pub fn handle_acknowledgement(&mut self, now_us: u64, node: NodeId, durability: Durability) {
+    pub(crate) fn handle_acknowledgement(
+        &mut self,
+        now_us: u64,
+        node: NodeId,
+        durability: Durability,
+    ) {
         self.slots.acknowledge(node, durability);
         self.advance(now_us);
     }
 
     /// A node refused, or could not be reached.
-    pub fn handle_failure(&mut self, now_us: u64, node: NodeId, cause: Cause) {
+    pub(crate) fn handle_failure(&mut self, now_us: u64, node: NodeId, cause: Cause) {
         self.slots.fail(now_us, node, cause);
         self.advance(now_us);
     }
 
     /// The time of [`Self::poll_timeout`] has come.
-    pub fn handle_timeout(&mut self, now_us: u64) {
+    pub(crate) fn handle_timeout(&mut self, now_us: u64) {
         if now_us >= self.deadline_us {
             self.answer_short(true);
         }
@@ -137,7 +126,7 @@ impl Put {
 
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<u64> {
+    pub(crate) fn poll_timeout(&self) -> Option<u64> {
         if self.over {
             return None;
         }
@@ -153,13 +142,13 @@ impl Put {
     }
 
     /// The next thing to do.
-    pub fn poll_output(&mut self) -> Option<PutOutput> {
+    pub(crate) fn poll_output(&mut self) -> Option<PutOutput> {
         self.outputs.pop_front()
     }
 
     /// Nothing more will come of it.
     #[must_use]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.over && self.outputs.is_empty()
     }
 

@@ -13,9 +13,11 @@ use super::laws::{
     pairing,
 };
 use super::{ME, encoded};
+use crate::get::{Get, GetOutput};
+use crate::put::{Put, PutOutput};
 use crate::{
-    Cause, Get, GetChain, GetChainOutput, GetOutput, Merged, Needs, Put, PutChain, PutChainOutput,
-    PutOutput, PutSuccess, ReadPlan, RequestId, Target, WritePlan,
+    Cause, GetChain, GetChainOutput, Merged, Needs, PutChain, PutChainOutput, PutSuccess, ReadPlan,
+    RequestId, Target, WritePlan,
 };
 
 fn named(index: usize) -> NodeId {

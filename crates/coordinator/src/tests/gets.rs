@@ -6,7 +6,8 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::EncodedRecord;
 
 use super::{ME, encoded, node, record, targets};
-use crate::{Get, GetOutput, Needs, ReadPlan, RepairCause};
+use crate::get::{Get, GetOutput};
+use crate::{Needs, ReadPlan, RepairCause};
 
 const HEDGE_US: u64 = 10_000;
 const DEADLINE_US: u64 = 1_000_000;

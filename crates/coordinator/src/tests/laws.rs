@@ -8,9 +8,9 @@ use jedlik_protocol::Durability;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use super::{ME, encoded};
-use crate::{
-    Cause, Get, GetOutput, Home, Needs, Put, PutOutput, PutSuccess, ReadPlan, Target, WritePlan,
-};
+use crate::get::{Get, GetOutput};
+use crate::put::{Put, PutOutput};
+use crate::{Cause, Home, Needs, PutSuccess, ReadPlan, Target, WritePlan};
 
 pub(super) const NODES: usize = 6;
 pub(super) const HEDGE_US: u64 = 20_000;

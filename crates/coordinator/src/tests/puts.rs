@@ -17,7 +17,8 @@ use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
 
 use super::{ME, name, node, split, targets};
-use crate::{Cause, Home, Needs, Put, PutOutput, WritePlan};
+use crate::put::{Put, PutOutput};
+use crate::{Cause, Home, Needs, WritePlan};
 
 const HEDGE_MS: u64 = 10;
 const SEND_UNTIL_MS: u64 = 8_000;

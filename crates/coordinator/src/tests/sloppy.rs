@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 use jedlik_protocol::{EncodedRecord, Record};
 
 use super::{ME, name, node, record, split, targets};
-use crate::{Get, GetOutput, Needs, ReadPlan, RepairCause, Shortfall};
+use crate::get::{Get, GetOutput};
+use crate::{Needs, ReadPlan, RepairCause, Shortfall};
 
 pub(super) fn plan(line: &str) -> ReadPlan {
     let mut words = line.split_whitespace();
