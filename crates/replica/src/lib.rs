@@ -13,6 +13,7 @@ mod background;
 mod counter;
 mod exchange;
 mod explain;
+mod farewell;
 mod forward;
 mod get;
 mod handing;
@@ -40,6 +41,7 @@ mod wakes;
 
 pub use answer::version_tag;
 pub use counter::Counter;
+pub use farewell::has_left;
 pub use io::{
     Config, Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult,
     StorageFault, Tuning,

@@ -1,14 +1,13 @@
 //! What a node does every second: it tells how much it holds, and leaves once it holds nothing that others
 //! lack.
 //!
-//! Invariant: a node leaves only if an admin has it leave, every partition has flipped, every member knows
-//! the layout, and no shard owns anything, holds records or holds hints.
+//! Invariant: a node leaves only by [`has_left`], asked of the sum of all its shards' reports.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_membership::View;
-use jedlik_protocol::admin::TransferReport;
+use jedlik_replica::has_left;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -44,15 +43,4 @@ pub(crate) fn spawn(
             }
         }
     })
-}
-
-/// Whether others hold all that this node, which is to leave, ever held.
-fn has_left(view: &View, held: &TransferReport) -> bool {
-    let leaves = view.gone(view.me()).is_some_and(|gone| !gone.forced);
-    let TransferReport { owned, leaving, orphaned, hints, .. } = held;
-    leaves
-        && held.layout == view.layout_id()
-        && view.flipped() == view.partitions().get()
-        && view.is_known_by_all()
-        && u64::from(owned + leaving + orphaned) + hints == 0
 }

@@ -1,10 +1,8 @@
 //! Nodes that stop of their own accord: for a time, or for good once they have left.
 //!
-//! Invariant: as the server does it, a node leaves only if an admin has it leave, every partition has
-//! flipped, every member knows the layout, and it owns nothing, holds no records and no hints.
+//! Invariant: a node leaves by the same rule as under the server.
 
-use jedlik_membership::View;
-use jedlik_protocol::admin::TransferReport;
+use jedlik_replica::has_left;
 
 use crate::faults::UPKEEP_US;
 use crate::world::{Event, World};
@@ -74,15 +72,4 @@ impl World {
             self.after(1_000_000, Event::Start { node });
         }
     }
-}
-
-/// Whether others hold all that this node, which is to leave, ever held.
-fn has_left(view: &View, held: &TransferReport) -> bool {
-    let leaves = view.gone(view.me()).is_some_and(|gone| !gone.forced);
-    let TransferReport { owned, leaving, orphaned, hints, .. } = held;
-    leaves
-        && held.layout == view.layout_id()
-        && view.flipped() == view.partitions().get()
-        && view.is_known_by_all()
-        && u64::from(owned + leaving + orphaned) + hints == 0
 }

@@ -1,0 +1,26 @@
+//! When a node that an admin has leave may stop for good.
+//!
+//! Invariant: as long as it holds anything that others may lack, or another member may still send it
+//! something under an older layout, it stays.
+
+use jedlik_membership::View;
+use jedlik_protocol::admin::TransferReport;
+
+/// Whether others hold all that the node of this view ever held, and it is to leave: every partition has
+/// flipped, every member knows the layout, and `held`, the sum of its shards' reports under that layout, has
+/// nothing that it owns, no records and no hints.
+///
+/// One that was removed by force has nobody to hand anything to, and never leaves so.
+#[must_use]
+pub fn has_left(view: &View, held: &TransferReport) -> bool {
+    let leaves = view.gone(view.me()).is_some_and(|gone| !gone.forced);
+    let TransferReport { owned, leaving, orphaned, hints, .. } = held;
+    leaves
+        && held.layout == view.layout_id()
+        && view.flipped() == view.partitions().get()
+        && view.is_known_by_all()
+        && u64::from(*owned) + u64::from(*leaving) + u64::from(*orphaned) + hints == 0
+}
+
+#[cfg(test)]
+mod tests;
