@@ -53,6 +53,14 @@ pub(crate) fn is_gone(member: &MemberStatus) -> bool {
     matches!(member.state, MemberState::Left | MemberState::Removed)
 }
 
+/// What to do about a member that is leaving and does not answer: everybody waits for what it holds.
+pub(crate) fn leaver_remedy(name: &str) -> String {
+    format!(
+        "start it, so that it hands on what it holds; if it is lost, give that up: `jedlik-admin \
+         cluster remove {name}`, then `cluster plan` and commit"
+    )
+}
+
 pub(super) fn to_text(status: &ClusterStatus) -> String {
     let mut table = Table::new([
         ("name", Align::Left),
@@ -93,6 +101,7 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
     let viewer = viewer.map_or_else(|| status.node.to_string(), |seen| seen.record.name.clone());
     let mut text = format!("cluster {}, {layout}, as {viewer} sees it\n{table}", status.cluster);
     text += &flipped(status);
+    text += &silent_leavers(status);
     text += &versions(status);
     if !status.staging.changes.is_empty() {
         text += &staged_text(&status.staging, status);
@@ -123,6 +132,15 @@ fn flipped(status: &ClusterStatus) -> String {
              comes on\n"
         ),
     }
+}
+
+/// Who is to hand on what it holds, and is down.
+fn silent_leavers(status: &ClusterStatus) -> String {
+    let silent = |member: &&MemberStatus| member.state == MemberState::Leaving && !member.alive;
+    let names = status.members.iter().filter(silent).map(|member| member.record.name.as_str());
+    let line =
+        |name| format!("{name} is leaving and does not answer; to do: {}\n", leaver_remedy(name));
+    names.map(line).collect()
 }
 
 /// Who speaks what, where members differ.

@@ -10,7 +10,7 @@ use jedlik_client::protocol::gossip::{
     Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
 use jedlik_client::protocol::{ClusterId, Digest, Incarnation, LayoutId};
-use jedlik_client::{NodeId, Partition};
+use jedlik_client::{ClientError, NodeId, Partition};
 
 use super::commit::{behind, overruled};
 use super::ring::{OwnerSet, counting, ranges, sets_text};
@@ -216,6 +216,16 @@ fn status_says_where_everybody_stands() {
 }
 
 #[test]
+fn a_leaver_that_died_is_named_by_status_with_what_to_do() {
+    let mut status = mixed();
+    assert!(!status::to_text(&status).contains("n6 is leaving and does not answer"));
+    status.members[5].alive = false;
+    let text = status::to_text(&status);
+    let line = text.lines().find(|line| line.starts_with("n6 is leaving"));
+    insta::assert_snapshot!(line.unwrap(), @"n6 is leaving and does not answer; to do: start it, so that it hands on what it holds; if it is lost, give that up: `jedlik-admin cluster remove n6`, then `cluster plan` and commit");
+}
+
+#[test]
 fn before_the_first_layout_status_says_what_to_do() {
     let layout = LayoutId::default();
     let status = ClusterStatus { layout, partitions: 0, flipped: 0, ..cluster(&[]) };
@@ -362,6 +372,18 @@ fn a_stall_report_names_what_is_waited_for() {
       moves are paused on n1; to do: jedlik-admin task resume move:n1
       n1 is ready for 85 of 256 partitions
     ");
+}
+
+#[test]
+fn a_stall_report_says_how_to_do_without_a_leaver_that_died() {
+    let mut moving = moving(&[256, 256]);
+    moving.told[1].answer = Err(ClientError::NoLayout);
+    moving.status.members[1].state = MemberState::Leaving;
+    moving.status.members[1].alive = false;
+    let text = stall_text(Duration::from_secs(15), &moving.obstacles());
+    for words in ["it waits for this", "n2 is leaving and does not answer", "cluster remove n2`"] {
+        assert!(text.contains(words), "no {words:?} in {text}");
+    }
 }
 
 #[test]

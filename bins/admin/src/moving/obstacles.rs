@@ -9,6 +9,7 @@ use jedlik_client::{ClientError, NodeId};
 use serde_json::{Value, json};
 
 use crate::amounts::count;
+use crate::cluster::status::leaver_remedy;
 use crate::moving::Moving;
 
 /// One of them.
@@ -101,10 +102,7 @@ fn silent(name: &str, state: Option<MemberState>, error: &ClientError) -> Obstac
     let (what, remedy) = match state {
         Some(MemberState::Leaving) => (
             format!("{name} is leaving and does not answer ({error})"),
-            format!(
-                "start it, so that it hands on what it holds; if it is lost: `jedlik-admin cluster \
-                 remove {name}`"
-            ),
+            leaver_remedy(name),
         ),
         Some(MemberState::Joining) => (
             format!("{name} has no partitions, and does not answer ({error})"),
