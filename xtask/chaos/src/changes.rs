@@ -107,15 +107,7 @@ impl Changes {
         if let Some(old) = change.goes().filter(|_| change.destroys()) {
             self.see_down(old).await?;
         }
-        let name = |number: Number| format!("n{number}");
-        let words: Vec<String> = match change {
-            Change::Join(new) => vec![name(new)],
-            Change::Leave(old) | Change::Remove(old) => vec![name(old)],
-            Change::Replace(old, new) => vec![name(old), name(new)],
-        };
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.repeat(&[&["cluster", change.name()], words.as_slice()].concat()).await?;
-        self.commit().await?;
+        self.carry_out(change).await?;
         cluster.chronicle.count(change.name());
         cluster.chronicle.say(format!("committed: {change}"));
         self.open.push(change);
@@ -133,58 +125,63 @@ impl Changes {
         Ok(())
     }
 
-    /// Waits until a killed node is taken to be down: of one that seems to run, the admin tool would expect
-    /// that it hands on what it holds.
+    /// Waits until every member that is well takes a killed node to be down: one that takes it to run would
+    /// have it hand on what it holds.
     async fn see_down(&self, number: Number) -> anyhow::Result<()> {
         let deadline = Instant::now() + COMMAND_LIMIT;
-        let name = format!("n{number}");
         loop {
-            let status = self.cluster.admin(&["cluster", "status"]).await;
-            let members = status.as_ref().ok().and_then(|status| status["members"].as_array());
-            let down = |member: &Value| member["name"] == *name && member["alive"] == false;
-            if members.is_some_and(|members| members.iter().any(down)) {
+            let mut unaware = Vec::new();
+            for member in self.cluster.well().await? {
+                let via = name(member);
+                let status = self.cluster.admin(&["cluster", "--via", &via, "status"]).await;
+                if !status.is_ok_and(|status| shows(&status, number, "alive", &[false.into()])) {
+                    unaware.push(via);
+                }
+            }
+            if unaware.is_empty() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("{name} isn't taken to be down {COMMAND_LIMIT:?} after it was killed");
+                let (dead, unaware) = (name(number), unaware.join(", "));
+                bail!(
+                    "{dead} was killed, and is taken to run {COMMAND_LIMIT:?} later by {unaware}"
+                );
             }
             sleep(POLL).await;
         }
     }
 
-    /// Gives a command until it succeeds.
-    async fn repeat(&self, words: &[&str]) -> anyhow::Result<()> {
+    /// Stages a change and commits it, again and again until it is done: whoever is asked may be in trouble,
+    /// or think of a member what is not so any more. Staged again, a change takes its own former place.
+    async fn carry_out(&self, change: Change) -> anyhow::Result<()> {
         let deadline = Instant::now() + COMMAND_LIMIT;
         loop {
-            match self.cluster.admin(words).await {
-                Ok(_) => return Ok(()),
+            match self.try_change(change).await {
+                Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => sleep(POLL).await,
             }
         }
     }
 
-    /// Commits what is staged. Of a commit whose answer was lost the layout tells.
-    async fn commit(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + COMMAND_LIMIT;
-        let mut before = None;
-        loop {
-            let error = match self.try_commit(&mut before).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if Instant::now() > deadline {
-                return Err(error);
-            }
-            sleep(POLL).await;
-        }
-    }
-
-    async fn try_commit(&self, before: &mut Option<Value>) -> anyhow::Result<()> {
+    async fn try_change(&self, change: Change) -> anyhow::Result<()> {
+        // Of a commit whose answer was lost the members tell.
         let status = self.cluster.admin(&["cluster", "status"]).await?;
-        let layout = status["layout"].clone();
-        if before.get_or_insert_with(|| layout.clone()) != &layout {
+        if is_done(change, &status) {
             return Ok(());
+        }
+        let names: Vec<String> = match change {
+            Change::Join(new) => vec![name(new)],
+            Change::Leave(old) | Change::Remove(old) => vec![name(old)],
+            Change::Replace(old, new) => vec![name(old), name(new)],
+        };
+        let mut words = vec!["cluster", change.name()];
+        words.extend(names.iter().map(String::as_str));
+        let answer = self.cluster.admin(&words).await?;
+        let waits = |staged: &Value| staged["name"] == *names[0] && staged["forced"] == false;
+        let staged = answer["staged"].as_array();
+        if staged.is_some_and(|staged| change.destroys() && staged.iter().any(waits)) {
+            bail!("{} is dead, and was staged to hand on what it held", names[0]);
         }
         let plan = self.cluster.admin(&["cluster", "plan"]).await?;
         let hash = plan["plan"].as_str().context("the plan has no hash")?;
@@ -239,6 +236,25 @@ impl Changes {
         self.rests.set(true);
         Ok(())
     }
+}
+
+fn name(number: Number) -> String {
+    format!("n{number}")
+}
+
+/// Whether what a node tells of a member is one of these.
+fn shows(status: &Value, number: Number, field: &str, wanted: &[Value]) -> bool {
+    let name = name(number);
+    let shows = |member: &Value| member["name"] == *name && wanted.contains(&member[field]);
+    status["members"].as_array().is_some_and(|members| members.iter().any(shows))
+}
+
+/// Whether a change is committed, as a node sees it.
+fn is_done(change: Change, status: &Value) -> bool {
+    let gone: &[Value] =
+        if change.destroys() { &["removed".into()] } else { &["leaving".into(), "left".into()] };
+    change.comes().is_none_or(|new| shows(status, new, "placed", &[true.into()]))
+        && change.goes().is_none_or(|old| shows(status, old, "state", gone))
 }
 
 #[cfg(test)]

@@ -20,8 +20,10 @@ echo "ready node=1 name=x address=127.0.0.1:7000"
 exec sleep 600
 "#;
 
-/// Counts commits in a file for its layout; the answer to the second of them gets lost. Whoever is to
-/// leave has ended when the first wait succeeds, which is the second one.
+/// Notes what is staged as committed. The answer to the second commit gets lost. n5 takes n3 to run the
+/// first time that it is asked, and the first replacement is staged by somebody who still does; the commit
+/// of the removal is refused the first time. Whoever is to leave has ended when the first wait succeeds,
+/// which is the second one.
 const ADMIN: &str = r#"#!/bin/sh
 home=$(dirname "$0")/..
 case "$*" in
@@ -30,16 +32,29 @@ case "$*" in
 esac
 shift 3
 echo "$*" >> "$home/told"
-layout=$(cat "$home/layout" 2>/dev/null || echo 0)
+first() { test ! -f "$home/$1" && touch "$home/$1"; }
 case "$*" in
-"cluster status")
-    echo "{\"layout\": $layout, \"members\": [{\"name\": \"n3\", \"alive\": false},"
-    echo "{\"name\": \"n4\", \"alive\": false}]}" ;;
+"cluster --via n5 status")
+    first seen && echo '{"members": [{"name": "n3", "alive": true}]}' && exit
+    echo '{"members": [{"name": "n3", "alive": false}, {"name": "n4", "alive": false}]}' ;;
+*status)
+    echo '{"members": ['; cat "$home/members" 2>/dev/null
+    echo '{"name": "n3", "alive": false}, {"name": "n4", "alive": false}]}' ;;
 "cluster plan") echo '{"plan": "abc", "nodes": [1, 2, 3, 4]}' ;;
-"cluster commit abc") echo $((layout + 1)) > "$home/layout"; test "$layout" != 1 ;;
-"cluster leave "*) echo "${3}" > "$home/leaving" ;;
+"cluster commit abc")
+    grep -q n4 "$home/staged" && first refused && exit 2
+    cat "$home/staged" >> "$home/members"
+    echo >> "$home/commits"; test $(wc -l < "$home/commits") != 2 ;;
+"cluster join "*) echo "{\"name\": \"$3\", \"placed\": true}," > "$home/staged" ;;
+"cluster leave "*)
+    echo "{\"name\": \"$3\", \"state\": \"leaving\"}," > "$home/staged"; echo "$3" > "$home/leaving" ;;
+"cluster replace "*)
+    echo "{\"name\": \"$3\", \"state\": \"removed\"}, {\"name\": \"$4\", \"placed\": true}," > "$home/staged"
+    forced=true; first replaced && forced=false
+    echo "{\"staged\": [{\"name\": \"$3\", \"forced\": $forced}]}" ;;
+"cluster remove "*) echo "{\"name\": \"$3\", \"state\": \"removed\"}," > "$home/staged" ;;
 "cluster wait "*)
-    test -f "$home/waited" || { touch "$home/waited"; exit 3; }
+    first waited && exit 3
     test -f "$home/leaving" && kill $(cat "$home/$(cat "$home/leaving")/pid"); rm -f "$home/leaving" ;;
 esac
 "#;
@@ -81,11 +96,22 @@ async fn members_come_and_go_as_an_admin_would_have_them() {
         "cluster leave n2",
         commit,
         "cluster replace n3 n6",
+        "cluster replace n3 n6",
+        commit,
+        "cluster remove n4",
         commit,
         "cluster remove n4",
         commit,
     ];
     assert_eq!(told(&home), expected);
+    let all = fs::read_to_string(home.join("told")).unwrap();
+    let times = |words: &str| all.lines().filter(|line| *line == words).count();
+    let asked = ["n1", "n4", "n5", "n6"].map(|via| times(&format!("cluster --via {via} status")));
+    assert_eq!(
+        asked,
+        [3, 2, 3, 3],
+        "all are asked, until all know: before the replacement, and the removal"
+    );
     assert_eq!(cluster.members().await.into_keys().collect::<Vec<_>>(), [1, 5, 6]);
     assert_eq!(cluster.well().await.unwrap(), [1, 5, 6]);
     assert!(rests.spell().is_some() && rests.spell() != before);
