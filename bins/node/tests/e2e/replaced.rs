@@ -1,5 +1,7 @@
 //! Dead nodes, replaced by empty ones or removed by force; those that come back are refused, and told why.
 
+use serde_json::Value;
+
 use crate::change::{commit, ring, stage, wait_until_still};
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::Observer;
@@ -17,8 +19,11 @@ fn a_dead_node_is_replaced_by_an_empty_one_and_refused_when_it_comes_back() {
     cluster.add_nodes(2, ring);
     cluster.wait_until_all_are_up(0);
 
+    let hoped = stage(&cluster, 0, "replace n3 n4");
+    assert_eq!(hoped["warnings"].to_string().find("n3"), None, "it is up: {hoped:#}");
     cluster.kill(2);
     wait_until_down(&cluster, "n3");
+    is_refused_for_who_died_since(&cluster, &hoped);
     let plan = stage(&cluster, 0, "replace n3 n4");
     assert_eq!(plan["lost"], 0, "two owners are left of each partition: {plan:#}");
     commit(&cluster, 0, &plan);
@@ -61,6 +66,23 @@ fn a_removal_that_loses_the_only_copies_is_committed_only_by_who_says_how_many()
     commit(&cluster, 0, &plan);
     wait_until_still(&cluster, 0);
     comes_back_and_is_refused(&mut cluster, 2);
+}
+
+/// A plan by which n3, now dead, would hand on what it holds.
+fn is_refused_for_who_died_since(cluster: &Cluster, plan: &Value) {
+    let before = cluster.status(0);
+    let again = "jedlik-admin cluster replace n3 n4` again";
+    let says = ["n3 does not answer", "start it again", again, "gives up its copies"];
+    let hash = plan["plan"].as_str().unwrap();
+    cluster.ask(0, &format!("cluster commit {hash}")).refused(USAGE, &says);
+    let now = cluster.ask(0, "cluster plan --json").ok().json();
+    assert_eq!(now["plan"], plan["plan"]);
+    let warned = now["warnings"].to_string();
+    assert!(says.iter().all(|words| warned.contains(words)), "{warned}");
+    let after = cluster.status(0);
+    for unchanged in ["layout_digest", "staged"] {
+        assert_eq!(after[unchanged], before[unchanged], "nothing was changed");
+    }
 }
 
 fn wait_until_down(cluster: &Cluster, name: &str) {
