@@ -14,7 +14,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_merkle::Tree;
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
-use jedlik_protocol::peer::DigestPage;
+use jedlik_protocol::peer::{DigestPage, Outline};
 use jedlik_protocol::{Digest, Key};
 
 use crate::fetch::Fetches;
@@ -146,8 +146,9 @@ impl Exchange {
         }
     }
 
-    /// This node's own digests in the leaves from this one on that were asked for, in any order.
-    pub fn handle_own_digests(&mut self, first_leaf: u16, digests: Vec<(Key, Digest)>) {
+    /// This node's own digests in the leaves from this one on that were asked for, in any order, with clocks
+    /// if that was asked.
+    pub fn handle_own_digests(&mut self, first_leaf: u16, digests: Vec<(Key, Outline)>) {
         if let Some(span) = self.open.get_mut(&first_leaf) {
             span.list(digests);
         }
@@ -273,21 +274,25 @@ impl Exchange {
         if !self.records.all_begun() {
             return None;
         }
+        let clocks = self.direction.wants_clocks();
         for (first_leaf, span) in &mut self.open {
             if let Some(after) = span.ask() {
                 self.report.digest_requests += 1;
                 let (first_leaf, last_leaf) = (*first_leaf, span.last_leaf());
-                return Some(ExchangeOutput::AskDigests { first_leaf, last_leaf, after });
+                return Some(ExchangeOutput::AskDigests { first_leaf, last_leaf, after, clocks });
             }
         }
         if self.walk.under_way() + self.open.len() >= REQUESTS_AT_ONCE {
             return None;
         }
-        // As many leaves as are likely to fit, by what those compared so far held; the first ones alone.
-        let fitting = self.leaves_compared * SPAN_KEYS / self.report.keys_compared.max(1);
+        // As many leaves as are likely to fit, by what those compared so far held.
+        let fitting = match self.leaves_compared {
+            0 => self.walk.fitting(SPAN_KEYS),
+            compared => compared * SPAN_KEYS / self.report.keys_compared.max(1),
+        };
         if let Some((first_leaf, last_leaf)) = self.walk.next_held(fitting) {
             self.open.insert(first_leaf, Span::new(last_leaf));
-            return Some(ExchangeOutput::LoadDigests { first_leaf, last_leaf });
+            return Some(ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks });
         }
         let (branch, known) = self.walk.ask()?;
         self.report.hash_requests += 1;

@@ -10,9 +10,18 @@ pub enum Direction {
     /// that the other held when it began.
     Both,
     /// The peer alone, as when this node hands over records that it owns no more: nothing is pulled or
-    /// fetched, and leaves in which it holds nothing are skipped. A complete exchange means that the peer
-    /// has merged all that this node held when it began, unless this node itself has dropped it since.
+    /// fetched, leaves in which it holds nothing are skipped, and so is a record of which the peer's has seen
+    /// all, as the clocks tell. A complete exchange means that the peer has seen all that this node held when
+    /// it began, unless this node itself has dropped it since.
     Push,
+}
+
+impl Direction {
+    /// Whether clocks are compared where digests differ: whoever pulls nothing does not learn otherwise that
+    /// the peer's record is the newer one.
+    pub(crate) fn wants_clocks(self) -> bool {
+        self == Self::Push
+    }
 }
 
 /// What an exchange wants done.
@@ -34,6 +43,8 @@ pub enum ExchangeOutput {
         first_leaf: u16,
         /// The last of them.
         last_leaf: u16,
+        /// The records' clocks too.
+        clocks: bool,
     },
     /// Ask the peer for a page of its digests in neighbouring leaves:
     /// [`Exchange::handle_digests`](crate::Exchange::handle_digests).
@@ -44,6 +55,8 @@ pub enum ExchangeOutput {
         last_leaf: u16,
         /// Past which key.
         after: Option<ScanMark>,
+        /// The records' clocks too.
+        clocks: bool,
     },
     /// Ask the peer for a page of its records in neighbouring leaves, in which this node held nothing,
     /// and merge them into the own: [`Exchange::handle_page`](crate::Exchange::handle_page) when it has

@@ -1,4 +1,4 @@
-//! Neighbouring leaves of which the two trees differ: the own digests against the peer's, page by page.
+//! Leaves of which the two trees differ, and some between: the own digests against the peer's, page by page.
 //!
 //! The own ones are listed first and kept by key; every digest of the peer's takes its own away, so no
 //! order has to be agreed on, and what is left at the end only this node has.
@@ -7,10 +7,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 
+use jedlik_protocol::Key;
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
-use jedlik_protocol::peer::DigestPage;
-use jedlik_protocol::{Digest, Key};
+use jedlik_protocol::peer::{DigestPage, Outline};
 
 use crate::output::Direction;
 use crate::records::Transfer;
@@ -30,7 +30,7 @@ enum Stage {
 pub(crate) struct Span {
     last_leaf: u16,
     stage: Stage,
-    own: BTreeMap<Key, Digest>,
+    own: BTreeMap<Key, Outline>,
     after: Option<ScanMark>,
 }
 
@@ -61,7 +61,7 @@ impl Span {
     }
 
     /// The own digests, unless they were listed before.
-    pub(crate) fn list(&mut self, own: Vec<(Key, Digest)>) {
+    pub(crate) fn list(&mut self, own: Vec<(Key, Outline)>) {
         if self.stage == Stage::Listing {
             self.own = own.into_iter().collect();
             self.stage = Stage::Due;
@@ -94,14 +94,13 @@ impl Span {
         let mut compared = Compared { is_last: page.until.is_none(), ..Compared::default() };
         for (key, theirs) in page.digests {
             compared.keys += 1;
-            let known = self.own.remove(&key);
-            if known == Some(theirs) {
-                continue;
-            }
-            let transfer = match (direction, known) {
-                (Direction::Both, known) => Transfer::Pull { known },
-                (Direction::Push, Some(_)) => Transfer::Push,
+            let own = self.own.remove(&key);
+            let transfer = match (direction, own) {
+                (_, Some(own)) if own.digest == theirs.digest => continue,
+                (Direction::Push, Some(own)) if theirs.covers(&own) => continue,
                 (Direction::Push, None) => continue,
+                (Direction::Push, Some(_)) => Transfer::Push,
+                (Direction::Both, own) => Transfer::Pull { known: own.map(|own| own.digest) },
             };
             compared.transfers.push((key, transfer));
         }

@@ -2,14 +2,24 @@
 //!
 //! Invariant: hashes are asked for only below a node that differs and in which the own tree holds
 //! something. Below one in which it holds nothing they would tell nothing: each leaf is either empty on
-//! both sides, or only the peer holds something in it.
+//! both sides, or only the peer holds something in it. When only pushing, nothing is taken from there.
 
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
-use jedlik_merkle::{LEAVES_PER_BRANCH, Tree};
+use jedlik_merkle::{LEAVES, LEAVES_PER_BRANCH, Tree};
 
 use crate::output::Direction;
 use crate::span::Nonsense;
+
+/// When only pushing to a peer that holds much the same: below a branch of which no more leaves hold something,
+/// a listing takes the place of hashes. With three leaves of four held there are about 45 keys below, so it
+/// weighs little more.
+const SPARSE_LEAVES: usize = LEAVES_PER_BRANCH * 3 / 4;
+/// When only pushing: leaves that lie between two that differ are read with them if they are likely to hold no
+/// more than this part of what is read together. A request costs as much as reading some keys in vain, and
+/// owners' writes leave differences everywhere.
+const GAP_PARTS: u64 = 32;
 
 /// Leaves from a first one to a last one.
 pub(crate) type Run = (u16, u16);
@@ -25,8 +35,11 @@ pub(crate) struct Walk {
     asked: BTreeSet<Option<u8>>,
     /// Bit i is set if branch i differs.
     differing: u32,
-    /// Leaves that differ. When only pushing, the first of them is one in which something is held.
+    /// Leaves that differ, or may. When only pushing, those in which something is held.
     leaves: VecDeque<u16>,
+    /// When only pushing: the peer holds little where nothing is held, so that the own tree tells how many
+    /// keys it may have. Not so if this node holds a few strays of a full partition.
+    alike: bool,
 }
 
 impl Walk {
@@ -40,6 +53,7 @@ impl Walk {
             asked: BTreeSet::new(),
             differing: 0,
             leaves: VecDeque::new(),
+            alike: false,
         }
     }
 
@@ -75,13 +89,19 @@ impl Walk {
         }
         let differs =
             |(index, (own, theirs)): (usize, (&u64, &u64))| (own != theirs).then_some(index);
-        for index in own.iter().zip(hashes).enumerate().filter_map(differs) {
-            match branch {
-                None => self.descend(index as u8),
-                Some(branch) => self.leaves.push_back(first_leaf(branch) + index as u16),
+        let differing = own.iter().zip(hashes).enumerate().filter_map(differs);
+        let differing: Vec<usize> = differing.collect();
+        match branch {
+            None => {
+                let is_empty = |index: &&usize| self.tree.branch_is_empty(**index as u8);
+                let unheld = differing.iter().filter(is_empty).count();
+                self.alike = self.direction == Direction::Push && 3 * unheld <= differing.len();
+                differing.into_iter().for_each(|index| self.descend(index as u8));
+            }
+            Some(branch) => {
+                differing.into_iter().for_each(|leaf| self.add(first_leaf(branch) + leaf as u16));
             }
         }
-        self.skip();
         Some(Ok(()))
     }
 
@@ -89,14 +109,25 @@ impl Walk {
     /// none while others come first.
     pub(crate) fn next_empty(&mut self) -> Option<Run> {
         let first = *self.leaves.front()?;
-        self.tree.leaf_is_empty(first).then(|| self.take_run(u64::MAX)).flatten()
+        self.tree.leaf_is_empty(first).then(|| self.take_run(u64::MAX, 0)).flatten()
     }
 
     /// The next leaves that differ and in which something is held, at most so many side by side but
-    /// at least one; none while others come first.
+    /// at least one; none while others come first. When only pushing, small gaps between them are taken too.
     pub(crate) fn next_held(&mut self, limit: u64) -> Option<Run> {
         let first = *self.leaves.front()?;
-        (!self.tree.leaf_is_empty(first)).then(|| self.take_run(limit)).flatten()
+        let gap = if self.direction == Direction::Push { limit / GAP_PARTS } else { 0 };
+        (!self.tree.leaf_is_empty(first)).then(|| self.take_run(limit, gap)).flatten()
+    }
+
+    /// How many leaves are likely to hold so many keys, by how many hold none: where half of them do, there
+    /// is about one key for each. None if there is no telling, for no leaf is empty or the peer is unlike.
+    pub(crate) fn fitting(&self, keys: u64) -> u64 {
+        if !self.alike {
+            return 0;
+        }
+        let empty = (0..LEAVES as u16).filter(|leaf| self.tree.leaf_is_empty(*leaf)).count() as u64;
+        keys * empty / (LEAVES as u64 - empty).max(1)
     }
 
     /// Whether all nodes were compared and all leaves taken.
@@ -105,47 +136,53 @@ impl Walk {
     }
 
     fn descend(&mut self, branch: u8) {
+        let leaves = first_leaf(branch)..first_leaf(branch) + LEAVES_PER_BRANCH as u16;
+        let held = leaves.clone().filter(|leaf| !self.tree.leaf_is_empty(*leaf)).count();
+        if held == 0 && self.direction == Direction::Push {
+            return;
+        }
         self.differing |= 1 << branch;
-        if self.tree.branch_is_empty(branch) {
-            let first = first_leaf(branch);
-            self.leaves.extend(first..first + LEAVES_PER_BRANCH as u16);
+        if held == 0 || (self.alike && held <= SPARSE_LEAVES) {
+            leaves.for_each(|leaf| self.add(leaf));
         } else {
             self.branches.push_back(Some(branch));
         }
     }
 
-    fn take_run(&mut self, limit: u64) -> Option<Run> {
+    /// A leaf that differs, or may, unless only the peer can hold something in it and that is no concern.
+    fn add(&mut self, leaf: u16) {
+        if self.direction == Direction::Both || !self.tree.leaf_is_empty(leaf) {
+            self.leaves.push_back(leaf);
+        }
+    }
+
+    /// The leaves that wait first and are alike in whether something is held, with gaps of so many leaves.
+    fn take_run(&mut self, limit: u64, gap: u64) -> Option<Run> {
         let first = self.leaves.pop_front()?;
         let mut last = first;
         while let Some(&next) = self.leaves.front() {
             let is_alike = self.tree.leaf_is_empty(next) == self.tree.leaf_is_empty(first);
-            if !is_alike || !self.are_neighbours(last, next) || u64::from(next - first) >= limit {
+            let are_near = self.are_neighbours(last, next, gap);
+            if !is_alike || !are_near || u64::from(next - first) >= limit {
                 break;
             }
             self.leaves.pop_front();
             last = next;
         }
-        self.skip();
         Some((first, last))
     }
 
-    /// Whether nothing lies between two leaves that wait one after the other. Those between in their
-    /// own branches agree, and so does a branch between that is not known to differ: what is empty on
-    /// this side is empty on both.
-    fn are_neighbours(&self, leaf: u16, next: u16) -> bool {
+    /// Whether nothing lies between two leaves that wait one after the other, or so few leaves that they are
+    /// read in vain. Those between in their own branches agree, and so does a branch between that is not
+    /// known to differ: what is empty on this side is empty on both. When only pushing there may be some that
+    /// only the peer holds, so that emptiness tells something only if it holds much the same.
+    fn are_neighbours(&self, leaf: u16, next: u16, gap: u64) -> bool {
         let branch = |leaf: u16| usize::from(leaf) / LEAVES_PER_BRANCH;
+        let tells = self.alike || self.direction == Direction::Both;
+        let are_empty = || (leaf + 1..next).all(|between| self.tree.leaf_is_empty(between));
         leaf < next
             && (branch(leaf) + 1..branch(next)).all(|between| self.differing & (1 << between) == 0)
-            && (leaf + 1..next).all(|between| self.tree.leaf_is_empty(between))
-    }
-
-    /// Drops what only the peer holds, if that is no concern of this exchange.
-    fn skip(&mut self) {
-        if self.direction == Direction::Push {
-            while self.leaves.front().is_some_and(|leaf| self.tree.leaf_is_empty(*leaf)) {
-                self.leaves.pop_front();
-            }
-        }
+            && (u64::from(next - leaf) <= gap + 1 || (tells && are_empty()))
     }
 }
 

@@ -4,6 +4,8 @@
 //! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
 //! admin types) is left to the node, which answers with an error instead of ending the connection.
 
+use jedlik_vclock::VectorClock;
+
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
@@ -12,8 +14,8 @@ use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
 use crate::key::check_bucket;
 use crate::limits::{GONE_MAX, HINT_TARGETS_MAX};
-use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
-use crate::{EncodedRecord, Layout, PartitionSet, PlacedLayout};
+use crate::peer::{DigestPage, Outline, Page, PeerRequest, PeerResponse};
+use crate::{EncodedRecord, Key, Layout, PartitionSet, PlacedLayout};
 
 /// The most partitions of any ring.
 const PARTITIONS_MAX: u32 = 65_536;
@@ -111,7 +113,7 @@ fn peer_response(response: &PeerResponse) -> Checked {
         }
         PeerResponse::Forwarded(response) => client_response(response),
         PeerResponse::Digests(DigestPage { digests, until }) => {
-            digests.iter().try_for_each(|(key, _)| key.check())?;
+            digests.iter().try_for_each(|(key, told)| outline(key, told))?;
             mark(until.as_ref())
         }
         PeerResponse::Written
@@ -172,6 +174,13 @@ fn bucket(entry: &BucketEntry) -> Checked {
 
 fn encoded(record: &EncodedRecord) -> Checked {
     record.decode().map(|_| ())
+}
+
+/// Whoever compares clocks takes their order for granted.
+fn outline(key: &Key, outline: &Outline) -> Checked {
+    key.check()?;
+    let well_formed = outline.clock.as_ref().is_none_or(VectorClock::is_well_formed);
+    if well_formed { Ok(()) } else { Err(DecodeError::Malformed { what: "clock" }) }
 }
 
 /// A ring that is not well formed would break whoever walks it.

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_vclock::VectorClock;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
@@ -88,6 +89,8 @@ pub enum PeerRequest {
         last_leaf: u16,
         /// Past which key.
         after: Option<ScanMark>,
+        /// The clock of each record too.
+        clocks: bool,
     },
     /// Tell me a page of your records in some neighbouring leaves, in the order of position, then key:
     /// [`PeerResponse::Page`].
@@ -194,9 +197,29 @@ pub struct Page {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DigestPage {
     /// In the order of position, then key.
-    pub digests: Vec<(Key, Digest)>,
+    pub digests: Vec<(Key, Outline)>,
     /// How far the page reaches: `None` if to the span's end.
     pub until: Option<ScanMark>,
+}
+
+/// What a page of digests tells of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Outline {
+    /// Of the whole record.
+    pub digest: Digest,
+    /// What it has seen, if that was asked.
+    pub clock: Option<VectorClock>,
+}
+
+impl Outline {
+    /// Whether a merge of the other record into this one is known to bring nothing: they are the same, or
+    /// this one has seen all that the other has.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let has_seen =
+            |clock: &VectorClock| self.clock.as_ref().is_some_and(|seen| seen.descends(clock));
+        self.digest == other.digest || other.clock.as_ref().is_some_and(has_seen)
+    }
 }
 
 /// How a node stands to a record that another one asks about.

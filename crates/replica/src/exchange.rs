@@ -9,9 +9,10 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::ErrorCode;
-use jedlik_protocol::peer::{Page, PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{Outline, Page, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
+use jedlik_vclock::{ClockEntry, VectorClock};
 
 use crate::Counter;
 use crate::background::Background;
@@ -36,8 +37,9 @@ pub(crate) struct Listing {
     id: u64,
     first_leaf: u16,
     n: u8,
+    clocks: bool,
     range: RangeRequest,
-    digests: Vec<(Key, Digest)>,
+    digests: Vec<(Key, Outline)>,
 }
 
 impl Replica {
@@ -83,9 +85,9 @@ impl Replica {
                 ExchangeStep::Hashes { branch },
                 PeerRequest::Hashes { partition, n, branch, known },
             ),
-            ExchangeOutput::AskDigests { first_leaf, last_leaf, after } => (
+            ExchangeOutput::AskDigests { first_leaf, last_leaf, after, clocks } => (
                 ExchangeStep::Digests { first_leaf },
-                PeerRequest::Digests { partition, n, first_leaf, last_leaf, after },
+                PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks },
             ),
             ExchangeOutput::Fetch { first_leaf, last_leaf, after } => (
                 ExchangeStep::Fetch { first_leaf },
@@ -94,7 +96,7 @@ impl Replica {
             ExchangeOutput::Pull { key, known } => {
                 (ExchangeStep::Pull { key: key.clone(), known }, PeerRequest::Read { key, known })
             }
-            ExchangeOutput::LoadDigests { first_leaf, last_leaf } => {
+            ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks } => {
                 let Some(view) = &self.view else { return };
                 let range =
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
@@ -102,7 +104,7 @@ impl Replica {
                 let (span, limit) = (Some(span), LISTING_RECORDS);
                 let range = RangeRequest { partition, bucket: None, span, after: None, limit };
                 let digests = Vec::new();
-                return self.list(Listing { id, first_leaf, n, range, digests });
+                return self.list(Listing { id, first_leaf, n, clocks, range, digests });
             }
             ExchangeOutput::Push { key } => {
                 let Some(view) = &self.view else { return };
@@ -161,7 +163,7 @@ impl Replica {
         let Some(exchange) = self.background.exchange(listing.id) else { return };
         let Ok(page) = result else { return exchange.handle_failure() };
         let until = page.until.clone();
-        listing.digests.extend(digests(page, &view, listing.n));
+        listing.digests.extend(digests(page, &view, listing.n, listing.clocks));
         if until.is_some() {
             listing.range.after = until;
             return self.list(listing);
@@ -223,7 +225,8 @@ impl Replica {
             }
             (ExchangeStep::Digests { first_leaf }, PeerResponse::Digests(page)) => {
                 let key_bytes = |key: &Key| key.bucket().len() + key.key().len();
-                bytes = page.digests.iter().map(|(key, _)| HASH_BYTES + key_bytes(key)).sum();
+                bytes =
+                    page.digests.iter().map(|(key, told)| key_bytes(key) + told_bytes(told)).sum();
                 // A key of another partition would be merged by a shard that does not own it.
                 let partition = exchange.partition();
                 let is_inside =
@@ -379,10 +382,19 @@ fn footprint(record: &EncodedRecord) -> Footprint {
     Footprint { digest: record.digest(), bytes: record.bytes().len() as u32 }
 }
 
-/// The digests of those records of a page whose buckets have this N.
-pub(crate) fn digests(page: RangeResult, view: &View, n: u8) -> Vec<(Key, Digest)> {
-    let of_n = |(key, stored): (PlacedKey, StoredRecord)| {
-        (view.bucket(key.key.bucket()).n == n).then(|| (key.key, stored.record.digest()))
+/// What an outline takes in a message.
+fn told_bytes(told: &Outline) -> usize {
+    HASH_BYTES + size_of::<ClockEntry>() * told.clock.as_ref().map_or(0, VectorClock::len)
+}
+
+/// The digests, and the clocks if wanted, of those records of a page whose buckets have this N.
+pub(crate) fn digests(page: RangeResult, view: &View, n: u8, clocks: bool) -> Vec<(Key, Outline)> {
+    let of_n = |(key, _): &(PlacedKey, StoredRecord)| view.bucket(key.key.bucket()).n == n;
+    let outline = |(key, stored): (PlacedKey, StoredRecord)| {
+        // What is not a record did not come through the codec or past a checksum.
+        let record = clocks.then(|| stored.record.decode().ok()).flatten();
+        let clock = record.map(|record| record.clock().clone());
+        (key.key, Outline { digest: stored.record.digest(), clock })
     };
-    page.records.into_iter().filter_map(of_n).collect()
+    page.records.into_iter().filter(of_n).map(outline).collect()
 }

@@ -97,8 +97,8 @@ pub(crate) enum Ticket {
     ServeRead { reply: u64, known: Option<Digest> },
     /// A peer's scan.
     ServeScan { reply: u64 },
-    /// A peer's question for digests of the records of buckets with this N.
-    ServeDigests { reply: u64, n: u8 },
+    /// A peer's question for digests, and clocks if wanted, of the records of buckets with this N.
+    ServeDigests { reply: u64, n: u8, clocks: bool },
     /// A peer's comparison; the record is still to be read.
     ServeComparison { reply: u64, key: PlacedKey, digest: Digest, durably: bool },
     /// A peer's comparison; the record is being synced.

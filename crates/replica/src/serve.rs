@@ -84,10 +84,10 @@ impl Replica {
             PeerRequest::Hashes { partition, n, branch, known } => {
                 self.serve_hashes(reply, (partition, n), branch, known);
             }
-            PeerRequest::Digests { partition, n, first_leaf, last_leaf, after } => {
+            PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                let ticket = Ticket::ServeDigests { reply, n };
+                let ticket = Ticket::ServeDigests { reply, n, clocks };
                 self.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
@@ -243,14 +243,15 @@ impl Replica {
     pub(crate) fn serve_digests(
         &mut self,
         reply: u64,
-        n: u8,
+        (n, clocks): (u8, bool),
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
         let response = match result {
             Ok(range) => {
                 let until = range.until.clone().map(mark);
-                PeerResponse::Digests(DigestPage { digests: digests(range, &view, n), until })
+                let digests = digests(range, &view, n, clocks);
+                PeerResponse::Digests(DigestPage { digests, until })
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };

@@ -175,7 +175,9 @@ impl Replica {
                 self.handle_local_page(now, caller.operation, result);
             }
             Some(Ticket::ServeScan { reply }) => self.serve_scan(reply, result),
-            Some(Ticket::ServeDigests { reply, n }) => self.serve_digests(reply, n, result),
+            Some(Ticket::ServeDigests { reply, n, clocks }) => {
+                self.serve_digests(reply, (n, clocks), result);
+            }
             Some(Ticket::ServeFetch { reply, n }) => self.serve_fetch(now, (reply, n), result),
             Some(Ticket::Reading { partition, reading }) => {
                 self.handle_reading(now, (partition, reading), result);

@@ -50,7 +50,8 @@ pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
         PeerRequest::Hashes { partition, branch, .. } => {
             format!("hashes of {partition} below {branch:?}")
         }
-        PeerRequest::Digests { partition, .. } => format!("digests of {partition}"),
+        PeerRequest::Digests { partition, clocks: false, .. } => format!("digests of {partition}"),
+        PeerRequest::Digests { partition, .. } => format!("digests and clocks of {partition}"),
         PeerRequest::Fetch { partition, .. } => format!("records of {partition}"),
         PeerRequest::Read { .. } => "read".into(),
         PeerRequest::Scan { .. } | PeerRequest::Inspect { .. } => "something else".into(),

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use jedlik_hashing::Position;
 use jedlik_merkle::{BRANCHES, LEAVES, LEAVES_PER_BRANCH};
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
+use jedlik_vclock::{ActorId, Dot, VectorClock};
 use proptest::collection::vec as vec_of;
 use proptest::option::of;
 use proptest::prelude::{Just, Strategy, prop_assert, prop_oneof, proptest};
@@ -26,10 +27,13 @@ fn mark(position: u128) -> ScanMark {
 }
 
 fn page(digests: &[(u8, Digest)], until: Option<ScanMark>) -> DigestPage {
-    DigestPage {
-        digests: digests.iter().map(|(name, digest)| (key(*name), *digest)).collect(),
-        until,
-    }
+    let told = |(name, digest): &(u8, Digest)| (key(*name), outline(*digest));
+    DigestPage { digests: digests.iter().map(told).collect(), until }
+}
+
+/// Of a record whose clock was not asked for.
+fn outline(digest: Digest) -> Outline {
+    Outline { digest, clock: None }
 }
 
 /// One that holds something in these leaves.
@@ -73,7 +77,7 @@ fn differing(branch: Option<u8>, indexes: &[usize]) -> Vec<u64> {
 }
 
 fn load(first_leaf: u16, last_leaf: u16) -> ExchangeOutput {
-    ExchangeOutput::LoadDigests { first_leaf, last_leaf }
+    ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks: false }
 }
 
 fn fetch(first_leaf: u16, last_leaf: u16, after: Option<ScanMark>) -> ExchangeOutput {
@@ -81,22 +85,26 @@ fn fetch(first_leaf: u16, last_leaf: u16, after: Option<ScanMark>) -> ExchangeOu
 }
 
 fn ask_digests(after: Option<ScanMark>) -> ExchangeOutput {
-    ExchangeOutput::AskDigests { first_leaf: 0, last_leaf: 0, after }
+    ExchangeOutput::AskDigests { first_leaf: 0, last_leaf: 0, after, clocks: false }
 }
 
 /// One that has found leaf 0 to differ, and listed these of its own in it.
 fn at_leaf(own: &[(u8, Digest)]) -> Exchange {
-    at_leaf_of(started(), own)
+    let mut exchange = listing_leaf(started());
+    exchange.handle_own_digests(0, page(own, None).digests);
+    assert_eq!(outputs(&mut exchange), [ask_digests(None)]);
+    exchange
 }
 
-fn at_leaf_of(mut exchange: Exchange, own: &[(u8, Digest)]) -> Exchange {
+/// One that has found leaf 0 to differ, and is to list its own in it.
+fn listing_leaf(mut exchange: Exchange) -> Exchange {
     outputs(&mut exchange);
     exchange.handle_hashes(None, differing(None, &[0]));
     outputs(&mut exchange);
     exchange.handle_hashes(Some(0), differing(Some(0), &[0]));
-    assert_eq!(outputs(&mut exchange), [load(0, 0)]);
-    exchange.handle_own_digests(0, page(own, None).digests);
-    assert_eq!(outputs(&mut exchange), [ask_digests(None)]);
+    let clocks = exchange.direction() == Direction::Push;
+    let load = ExchangeOutput::LoadDigests { first_leaf: 0, last_leaf: 0, clocks };
+    assert_eq!(outputs(&mut exchange), [load]);
     exchange
 }
 
@@ -222,7 +230,7 @@ fn an_answer_of_the_wrong_kind_is_none() {
     exchange.handle_record_failure(&key(8));
     exchange.handle_same(None);
     exchange.handle_hashes(Some(0), vec![]);
-    exchange.handle_own_digests(0, vec![(key(1), MINE)]);
+    exchange.handle_own_digests(0, vec![(key(1), outline(MINE))]);
     exchange.handle_digests(0, page(&[(1, MINE)], None));
     assert_eq!(exchange.report(), pulling().report());
     assert_eq!(exchange.outcome(), Outcome::Running);
@@ -415,8 +423,9 @@ fn with_nothing_to_push_it_is_over_at_once() {
 
 #[test]
 fn a_push_is_of_what_the_peer_lacks_or_holds_otherwise() {
-    let exchange = begun(whole(), Direction::Push);
-    let mut exchange = at_leaf_of(exchange, &[(1, MINE), (2, MINE), (3, MINE)]);
+    let mut exchange = listing_leaf(begun(whole(), Direction::Push));
+    exchange.handle_own_digests(0, page(&[(1, MINE), (2, MINE), (3, MINE)], None).digests);
+    outputs(&mut exchange);
     let theirs = page(&[(1, MINE), (2, THEIRS), (4, THEIRS)], None);
     exchange.handle_digests(0, theirs);
     let push = |name| ExchangeOutput::Push { key: key(name) };
@@ -429,20 +438,89 @@ fn a_push_is_of_what_the_peer_lacks_or_holds_otherwise() {
 }
 
 #[test]
+fn a_push_is_of_what_the_peers_clock_does_not_cover() {
+    type Clock<'a> = Option<&'a [(u64, u64)]>;
+    let told = |digest: Digest, clock: Clock<'_>| {
+        let clock = clock.map(|dots| {
+            let mut clock = VectorClock::new();
+            for (actor, counter) in dots {
+                clock.extend(Dot { actor: ActorId(*actor), counter: *counter }, 1);
+            }
+            clock
+        });
+        vec![(key(7), Outline { digest, clock })]
+    };
+    let cases: [(&str, Clock<'_>, Clock<'_>, bool); 8] = [
+        ("it is a newer one", Some(&[(1, 1)]), Some(&[(1, 2)]), false),
+        ("it has seen another write too", Some(&[(1, 1)]), Some(&[(1, 1), (2, 1)]), false),
+        ("it has seen as much", Some(&[(1, 1)]), Some(&[(1, 1)]), false),
+        ("it is an older one", Some(&[(1, 2)]), Some(&[(1, 1)]), true),
+        ("it is concurrent", Some(&[(1, 1)]), Some(&[(2, 1)]), true),
+        ("each has seen more of one", Some(&[(1, 2), (2, 1)]), Some(&[(1, 1), (2, 2)]), true),
+        ("it tells no clock", Some(&[(1, 1)]), None, true),
+        ("the own clock is not known", None, Some(&[(1, 1)]), true),
+    ];
+    for (why, mine, theirs, pushes) in cases {
+        let mut exchange = listing_leaf(begun(whole(), Direction::Push));
+        exchange.handle_own_digests(0, told(MINE, mine));
+        let ask = outputs(&mut exchange);
+        assert!(matches!(&ask[..], [ExchangeOutput::AskDigests { clocks: true, .. }]), "{ask:?}");
+        exchange.handle_digests(0, DigestPage { digests: told(THEIRS, theirs), until: None });
+        let push = ExchangeOutput::Push { key: key(7) };
+        assert_eq!(exchange.poll_output(), pushes.then_some(push), "{why}");
+        assert_eq!(exchange.report().complete, !pushes, "{why}");
+    }
+}
+
+#[test]
+fn a_push_lists_a_branch_in_which_little_is_held_and_asks_for_no_hashes_of_it() {
+    let dense = 32..64;
+    let tree = holding([2, 20].into_iter().chain(dense).chain([70]));
+    let mut exchange = begun(tree.clone(), Direction::Push);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, differing_from(&tree, None, &[0, 1, 2]));
+    let load =
+        |first_leaf, last_leaf| ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks: true };
+    let ask = ExchangeOutput::AskHashes { branch: Some(1), known: tree.branch(1) };
+    assert_eq!(outputs(&mut exchange), [load(2, 20), load(70, 70), ask]);
+}
+
+#[test]
+fn a_push_of_strays_reads_their_leaves_alone() {
+    let tree = holding([2, 20, 40]);
+    let mut exchange = begun(tree.clone(), Direction::Push);
+    outputs(&mut exchange);
+    exchange.handle_hashes(None, vec![9; BRANCHES]);
+    let ask = |branch| {
+        let known = tree.branch(branch);
+        ExchangeOutput::AskHashes { branch: Some(branch), known }
+    };
+    assert_eq!(outputs(&mut exchange), [ask(0), ask(1)]);
+    exchange.handle_hashes(Some(0), vec![9; LEAVES_PER_BRANCH]);
+    exchange.handle_hashes(Some(1), vec![9; LEAVES_PER_BRANCH]);
+    let load =
+        |leaf| ExchangeOutput::LoadDigests { first_leaf: leaf, last_leaf: leaf, clocks: true };
+    assert_eq!(outputs(&mut exchange), [load(2), load(20), load(40)]);
+}
+
+#[test]
 fn a_push_skips_what_only_the_peer_holds() {
-    let tree = holding([2, 4]);
+    // So many leaves of the first branch that its hashes are asked for, of the others next to none.
+    let tree = holding((2..32).filter(|leaf| *leaf != 3));
     let mut exchange = begun(tree.clone(), Direction::Push);
     outputs(&mut exchange);
     exchange.handle_hashes(None, differing_from(&tree, None, &[0, 1, 31]));
     let ask = ExchangeOutput::AskHashes { branch: Some(0), known: tree.branch(0) };
     assert_eq!(outputs(&mut exchange), [ask]);
     exchange.handle_hashes(Some(0), differing_from(&tree, Some(0), &[0, 2, 3, 4, 31]));
-    assert_eq!(outputs(&mut exchange), [load(2, 2), load(4, 4)]);
-    for leaf in [2, 4] {
+    let load =
+        |leaf| ExchangeOutput::LoadDigests { first_leaf: leaf, last_leaf: leaf, clocks: true };
+    assert_eq!(outputs(&mut exchange), [load(2), load(4), load(31)]);
+    for leaf in [2, 4, 31] {
         exchange.handle_own_digests(leaf, vec![]);
     }
     outputs(&mut exchange);
-    for leaf in [4, 2] {
+    for leaf in [4, 31, 2] {
         exchange.handle_digests(leaf, page(&[], None));
     }
     assert!(exchange.report().complete);
@@ -450,7 +528,7 @@ fn a_push_skips_what_only_the_peer_holds() {
 
 #[test]
 fn a_push_is_over_when_all_that_differs_is_the_peers_alone() {
-    let tree = holding([2]);
+    let tree = holding((2..32).filter(|leaf| *leaf != 3));
     let mut exchange = begun(tree.clone(), Direction::Push);
     outputs(&mut exchange);
     exchange.handle_hashes(None, differing_from(&tree, None, &[0, 9]));
@@ -464,7 +542,7 @@ enum Input {
     Poll,
     Same(Option<u8>),
     Hashes(Option<u8>, Vec<u64>),
-    Own(u16, Vec<(Key, Digest)>),
+    Own(u16, Vec<(Key, Outline)>),
     Digests(u16, DigestPage),
     Page(u16, Option<ScanMark>),
     PageMerged(u16),
@@ -479,7 +557,7 @@ fn input() -> impl Strategy<Value = Input> {
     let branch = || of(0..3_u8);
     let digest = || (0..3_u64).prop_map(Digest);
     let key = || (0..24_u8).prop_map(key);
-    let digests = move || vec_of((key(), digest()), 0..24);
+    let digests = move || vec_of((key(), digest().prop_map(outline)), 0..24);
     let until = || of((0..4_u128).prop_map(mark));
     let leaf = || 0..3_u16;
     let hashes = prop_oneof![8 => vec_of(0..2_u64, BRANCHES), 1 => vec_of(0..2_u64, 0..40)];

@@ -60,6 +60,34 @@ fn leaves_are_neighbours_if_all_between_are_empty_on_both_sides() {
 }
 
 #[test]
+fn a_push_reads_small_gaps_too() {
+    let all: Vec<u16> = (0..100).collect();
+    let differing = [4, 6, 9, 14];
+    for (limit, expected) in [
+        (31, vec![(4, 4), (6, 6), (9, 9), (14, 14)]),
+        (32, vec![(4, 6), (9, 9), (14, 14)]),
+        (64, vec![(4, 9), (14, 14)]),
+        (1024, vec![(4, 14)]),
+    ] {
+        let mut walk = waiting(&all, &differing, Direction::Push);
+        assert_eq!(runs(&mut walk, limit), (expected, vec![]), "at most {limit}");
+    }
+}
+
+#[test]
+fn how_many_leaves_hold_a_number_of_keys_follows_from_how_many_hold_none() {
+    for (held, expected) in
+        [(0, 524_288), (1, 523_776), (324, 1_106), (512, 512), (1_000, 12), (1_024, 0)]
+    {
+        let leaves: Vec<u16> = (0..held).collect();
+        let mut walk = waiting(&leaves, &[], Direction::Push);
+        assert_eq!(walk.fitting(512), 0, "the peer may hold more");
+        walk.alike = true;
+        assert_eq!(walk.fitting(512), expected, "{held} leaves");
+    }
+}
+
+#[test]
 fn a_branch_between_that_differs_parts_leaves() {
     let mut walk = waiting(&[], &[31, 64, 160, 300], Direction::Both);
     walk.differing = 1 << 1 | 1 << 7;

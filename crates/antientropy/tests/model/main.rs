@@ -58,8 +58,10 @@ proptest! {
     ) {
         let mut pair = pair;
         let mine = pair.mine.clone();
+        let lacking = pair.theirs.lacking(&pair.mine);
         let report = pair.exchange(World { direction: Direction::Push, ..world });
         prop_assert!(report.complete, "{report:?}");
+        prop_assert_eq!(report.pushed, lacking as u64);
         prop_assert_eq!(&pair.mine, &mine);
         prop_assert_eq!(&pair.theirs, &pair.written);
         prop_assert_eq!((report.pulled, report.fetched), (0, 0));

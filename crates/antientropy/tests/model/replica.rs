@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use jedlik_hashing::PartitionCount;
 use jedlik_merkle::{LEAF_BITS, LEAVES, Tree, item};
 use jedlik_protocol::client::ScanMark;
-use jedlik_protocol::peer::{DigestPage, Page};
+use jedlik_protocol::peer::{DigestPage, Outline, Page};
 use jedlik_protocol::{Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
@@ -120,6 +120,15 @@ impl Replica {
         merged == *self
     }
 
+    /// Of how many records of another one it has not seen all.
+    pub(crate) fn lacking(&self, other: &Self) -> usize {
+        let has_seen = |placed: &PlacedKey, record: &EncodedRecord| {
+            let held = self.records.get(placed).map(decoded).unwrap_or_default();
+            held.clock().descends(decoded(record).clock())
+        };
+        other.records.iter().filter(|(placed, record)| !has_seen(placed, record)).count()
+    }
+
     /// The first so many of its records: what a stream that broke off has brought.
     pub(crate) fn begun(&self, records: usize) -> Self {
         let mut begun = Self::default();
@@ -129,15 +138,20 @@ impl Replica {
         begun
     }
 
-    /// A page of the digests in these leaves; all of them if `limit` allows.
+    /// A page of the digests in these leaves, with clocks if wanted; all of them if `limit` allows.
     pub(crate) fn digests(
         &self,
         leaves: (u16, u16),
         after: Option<ScanMark>,
         limit: usize,
+        clocks: bool,
     ) -> DigestPage {
         let Page { records, until } = self.page(leaves, after, limit);
-        let digests = records.into_iter().map(|(key, record)| (key, record.digest())).collect();
+        let outline = |record: &EncodedRecord| Outline {
+            digest: record.digest(),
+            clock: clocks.then(|| decoded(record).clock().clone()),
+        };
+        let digests = records.into_iter().map(|(key, record)| (key, outline(&record))).collect();
         DigestPage { digests, until }
     }
 

@@ -173,12 +173,13 @@ impl Pair {
                     exchange.handle_hashes(*branch, tree.children(*branch));
                 }
             }
-            ExchangeOutput::LoadDigests { first_leaf, last_leaf } => {
-                let own = self.mine.digests((*first_leaf, *last_leaf), None, usize::MAX).digests;
-                exchange.handle_own_digests(*first_leaf, own);
+            ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks } => {
+                let own = self.mine.digests((*first_leaf, *last_leaf), None, usize::MAX, *clocks);
+                exchange.handle_own_digests(*first_leaf, own.digests);
             }
-            ExchangeOutput::AskDigests { first_leaf, last_leaf, after } => {
-                let page = self.theirs.digests((*first_leaf, *last_leaf), after.clone(), page);
+            ExchangeOutput::AskDigests { first_leaf, last_leaf, after, clocks } => {
+                let leaves = (*first_leaf, *last_leaf);
+                let page = self.theirs.digests(leaves, after.clone(), page, *clocks);
                 exchange.handle_digests(*first_leaf, page);
             }
             ExchangeOutput::Fetch { .. }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, Ring, RingNode};
-use jedlik_vclock::{ActorId, Dot, VectorClock};
+use jedlik_vclock::{ActorId, ClockEntry, Dot, VectorClock};
 use rkyv::{Archive, Serialize};
 
 use crate::admin::AdminRequest;
@@ -18,7 +18,7 @@ use crate::gossip::{
     Delta, Gossip, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
 use crate::limits::HINT_TARGETS_MAX;
-use crate::peer::{DigestPage, Page, PeerRequest, PeerResponse};
+use crate::peer::{DigestPage, Outline, Page, PeerRequest, PeerResponse};
 use crate::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
     PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record,
@@ -190,11 +190,32 @@ fn compare(key: Key) -> Frame {
 
 fn digests(after: Option<ScanMark>) -> Frame {
     let (partition, n, first_leaf, last_leaf) = (Partition(0), 3, 0, 0);
-    request(PeerRequest::Digests { partition, n, first_leaf, last_leaf, after })
+    request(PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks: true })
 }
 
 fn digest_page(key: Key, until: Option<ScanMark>) -> Frame {
-    response(PeerResponse::Digests(DigestPage { digests: vec![(key, Digest(1))], until }))
+    let outline = Outline { digest: Digest(1), clock: None };
+    response(PeerResponse::Digests(DigestPage { digests: vec![(key, outline)], until }))
+}
+
+/// Laid out as a clock is, with nothing checked.
+#[derive(Archive, Serialize)]
+struct LooseClock {
+    entries: Vec<ClockEntry>,
+}
+
+/// A page of one digest, with a clock that has seen this much of each of these actors.
+fn clock_page(entries: &[(u64, u64)]) -> Frame {
+    let entry = |(actor, counter): &(u64, u64)| ClockEntry {
+        actor: ActorId(*actor),
+        counter: *counter,
+        touched_ms: 0,
+    };
+    let loose = LooseClock { entries: entries.iter().map(entry).collect() };
+    let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
+    let clock: VectorClock = crate::codec::decode_unchecked(&bytes);
+    let outline = Outline { digest: Digest(1), clock: Some(clock) };
+    response(PeerResponse::Digests(DigestPage { digests: vec![(key(), outline)], until: None }))
 }
 
 fn explain(key: Key) -> ClientRequest {
@@ -232,6 +253,8 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (digests(Some(mark())), EMPTY_KEY),
         (digest_page(no_key(), None), EMPTY_KEY),
         (digest_page(key(), Some(mark())), EMPTY_KEY),
+        (clock_page(&[(2, 1), (1, 1)]), malformed("clock")),
+        (clock_page(&[(1, 0)]), malformed("clock")),
         (Frame::ClientRequest { id: 1, request: explain(no_key()) }, EMPTY_KEY),
         (request(PeerRequest::Forward(explain(no_bucket()))), EMPTY_BUCKET),
         (page(no_key(), record.clone(), None), EMPTY_KEY),
@@ -280,6 +303,7 @@ fn the_same_frames_pass_when_they_say_what_may_be_said() {
         request(PeerRequest::Inspect { key: key() }),
         digests(None),
         digest_page(key(), None),
+        clock_page(&[(1, 1), (2, 1)]),
         Frame::ClientRequest { id: 1, request: explain(key()) },
         page(key(), record, None),
         client_response(topology(layout(vec![0, 0]))),

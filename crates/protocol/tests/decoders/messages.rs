@@ -20,7 +20,7 @@ use jedlik_protocol::gossip::{
     Summary,
 };
 use jedlik_protocol::peer::{
-    DigestPage, HintSummary, Inspection, Page, PeerRequest, PeerResponse, RecordSummary,
+    DigestPage, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse, RecordSummary,
     SiblingSummary, Standing,
 };
 use jedlik_protocol::{
@@ -108,6 +108,11 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
 
 fn encoded() -> impl Strategy<Value = EncodedRecord> {
     record().prop_map(|record| EncodedRecord::encode(&record))
+}
+
+fn outline() -> impl Strategy<Value = Outline> {
+    let clock = record().prop_map(|record| record.clock().clone());
+    (digest(), of(clock)).prop_map(|(digest, clock)| Outline { digest, clock })
 }
 
 fn layout_id() -> impl Strategy<Value = LayoutId> {
@@ -660,13 +665,14 @@ fn tree_request() -> impl Strategy<Value = PeerRequest> {
         (tree(), of(any::<u8>()), any::<u64>()).prop_map(|((partition, n), branch, known)| {
             PeerRequest::Hashes { partition, n, branch, known }
         }),
-        (tree(), any::<u16>(), any::<u16>(), of(mark())).prop_map(
-            |((partition, n), first_leaf, last_leaf, after)| PeerRequest::Digests {
+        (tree(), any::<u16>(), any::<u16>(), of(mark()), any::<bool>()).prop_map(
+            |((partition, n), first_leaf, last_leaf, after, clocks)| PeerRequest::Digests {
                 partition,
                 n,
                 first_leaf,
                 last_leaf,
-                after
+                after,
+                clocks
             }
         ),
         (tree(), any::<u16>(), any::<u16>(), of(mark())).prop_map(
@@ -684,7 +690,7 @@ fn tree_request() -> impl Strategy<Value = PeerRequest> {
 fn peer_response() -> impl Strategy<Value = PeerResponse> {
     let page = (vec((key(), encoded()), 0..4), of(mark()))
         .prop_map(|(records, until)| Page { records, until });
-    let digests = (vec((key(), digest()), 0..4), of(mark()))
+    let digests = (vec((key(), outline()), 0..4), of(mark()))
         .prop_map(|(digests, until)| DigestPage { digests, until });
     prop_oneof![
         Just(PeerResponse::Written),

@@ -5,16 +5,19 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Quorum;
 use jedlik_protocol::admin::{BackgroundChange, WorkKind};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{Blob, EncodedRecord, Key, Quorum, Record, StoredRecord};
+use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
-use super::cluster::{Cluster, blind, get_request};
+use super::cluster::{Cluster, after, blind, get_request, key};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 const N3: NodeId = NodeId(3);
+const N4: NodeId = NodeId(4);
 const KEYS: usize = 40;
 
 fn everyone(count: u64) -> Vec<NodeId> {
@@ -166,6 +169,90 @@ fn nothing_is_dropped_while_a_member_does_not_know_the_layout() {
     cluster.settle();
     assert_in_place(&mut cluster);
     assert_eq!(cluster.node(N1).disk.len(), 0);
+}
+
+/// Six nodes of which the last three own everything and hold what was put last, and the first three still
+/// hold what was put first: a seventh, which is down, does not know the layout.
+fn overtaken() -> Cluster {
+    let mut cluster = Cluster::with_ring(7, 3, &[]);
+    fill(&mut cluster);
+    cluster.notice_down(NodeId(7));
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..40 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.view(N1).flipped(), 16, "the new owners have all of it");
+    for number in 0..KEYS {
+        let name = format!("k{number}");
+        let context = cluster.get(N4, &name, 2).expect("a get").context.expect("it was put");
+        cluster.put(N4, after(&name, "w", &context)).expect("a put");
+    }
+    cluster.sent.clear();
+    cluster
+}
+
+/// Lets the old owners give up what they hold; which keys they sent to whom.
+fn handed_over(cluster: &mut Cluster) -> BTreeSet<(NodeId, Key)> {
+    cluster.notice_up(NodeId(7));
+    cluster.settle();
+    for node in [N1, N2, N3] {
+        assert_eq!(cluster.node(node).disk.len(), 0, "{node} has dropped all of it");
+    }
+    let mut records = BTreeSet::new();
+    for (from, to, request) in &cluster.sent {
+        if let PeerRequest::Deliver { key, .. } = request
+            && *from <= N3
+        {
+            assert!(records.insert((*to, key.clone())), "{key:?} went to {to} twice");
+        }
+    }
+    records
+}
+
+#[test]
+fn a_range_of_which_the_owners_have_newer_records_is_dropped_and_none_is_sent() {
+    let mut cluster = overtaken();
+    assert_eq!(handed_over(&mut cluster), BTreeSet::new());
+    let asks = cluster.sent.iter().filter(|(from, _, request)| {
+        let asks = matches!(request, PeerRequest::Hashes { .. } | PeerRequest::Digests { .. });
+        *from <= N3 && asks
+    });
+    // Three hold 16 partitions each, and ask three owners for the root and a page of digests.
+    assert!(asks.count() <= 3 * 16 * 3 * 2);
+    for number in 0..KEYS {
+        assert_eq!(cluster.values(N4, &format!("k{number}"), 3), ["w"]);
+    }
+}
+
+#[test]
+fn of_a_range_the_owners_are_sent_what_they_have_not_seen_and_nothing_else() {
+    let mut cluster = overtaken();
+    // What only one old owner has: a version beside the others, one on top of them, and another key.
+    for (name, replaces) in [("k3", false), ("k5", true), ("lone", false)] {
+        let held = cluster.held(N4, name).map(|record| record.decode().expect("a record"));
+        let mut record: Record = held.unwrap_or_default();
+        let context = if replaces { record.clock().clone() } else { VectorClock::new() };
+        let content = Content::Value(Blob::from("late"));
+        let (write_id, written_at_ms, expires_at_ms) = (WriteId(99), 1, None);
+        let write = Write { write_id, written_at_ms, expires_at_ms, content };
+        record.put(&context, ActorId(99), write);
+        let stored = StoredRecord { local: None, record: EncodedRecord::encode(&record) };
+        let placed = cluster.placed(name);
+        cluster.node(N1).disk.insert(placed, stored);
+    }
+    cluster.restart(N1, 2);
+    let owners = [N4, NodeId(5), NodeId(6)];
+    let lacking = |node| ["k3", "k5", "lone"].map(|name| (node, key(name)));
+    assert_eq!(handed_over(&mut cluster), owners.into_iter().flat_map(lacking).collect());
+    for (name, values) in
+        [("k3", &["late", "w"][..]), ("k5", &["late"]), ("lone", &["late"]), ("k4", &["w"])]
+    {
+        for owner in owners {
+            assert!(cluster.held(owner, name).is_some(), "{name} at {owner}");
+        }
+        assert_eq!(cluster.values(N4, name, 3), values, "{name}");
+    }
 }
 
 #[test]
