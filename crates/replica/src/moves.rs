@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 
 use jedlik_handoff::Takeover;
 use jedlik_hashing::Partition;
-use jedlik_protocol::LayoutId;
 
 use crate::lane::{Errand, Lane, Task};
 
@@ -30,8 +29,6 @@ pub(crate) struct Moved {
 /// All that moves to and from one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    /// Under which layout it moves.
-    pub(crate) layout: LayoutId,
     /// What the shard owns under the layouts that count.
     pub(crate) owned: BTreeSet<Partition>,
     /// What it is to own under the newest and is not ready for.
@@ -52,8 +49,7 @@ pub(crate) struct Moves {
 
 impl Moves {
     /// Forgets what is under way: other partitions move now.
-    pub(crate) fn restart(&mut self, layout: LayoutId) {
-        self.layout = layout;
+    pub(crate) fn restart(&mut self) {
         self.takeovers.clear();
         self.waiting.clear();
         self.queued.clear();

@@ -37,7 +37,7 @@ impl Replica {
         let Background { moves, trees, .. } = &mut self.background;
         let is_new = before.is_none_or(|before| before.layout_id() != view.layout_id());
         if is_new {
-            moves.restart(view.layout_id());
+            moves.restart();
             moves.survey_due_us = Some(now.mono_us);
         }
         let lost: Vec<Partition> = moves.owned.difference(&owned).copied().collect();

@@ -75,7 +75,8 @@ impl Repairs {
         Some(errand)
     }
 
-    /// Forgets what was planned, since other partitions are owned now, and begins a first round.
+    /// Forgets what was planned and begins a first round: at the start, or since buckets have other numbers of
+    /// replicas now.
     pub(crate) fn restart(&mut self) {
         self.errands.clear();
         self.waiting.clear();
