@@ -12,6 +12,7 @@ use jedlik_protocol::{LayoutId, Now};
 use crate::Membership;
 use crate::knowledge::{Knowledge, age};
 use crate::machine::Standing;
+use crate::output::{Event, Output};
 
 /// How many members a node that stops tells so itself; gossip tells the others.
 const FAREWELLS: usize = 32;
@@ -58,22 +59,36 @@ impl Membership {
 
     /// Stops cleanly: peers are told, and nothing more is sent on this node's own account.
     pub fn handle_leaving(&mut self, _now: Now) {
-        self.stop(Status::Away);
-    }
-
-    /// Stops for good, with all that it held on other nodes: peers are told, and nothing more is sent on
-    /// this node's own account.
-    pub fn handle_left(&mut self, _now: Now) {
-        self.stop(Status::Left);
-    }
-
-    fn stop(&mut self, status: Status) {
         if self.standing != Standing::Fenced {
+            // Who has left is not merely away.
+            if self.config.me.status != Status::Left {
+                self.rewrite(|me| me.status = Status::Away);
+            }
             self.standing = Standing::Stopping;
-            self.rewrite(|me| me.status = status);
             self.say_goodbye();
         }
         self.settle();
+    }
+
+    /// Leaves for good, with all that it held on other nodes: peers are told, until one has heard it and
+    /// has it on its disk. [`Event::Left`] says so; the process need not go on then. Until that, a start
+    /// makes a member of it again: others would wait for a farewell that nobody has heard.
+    pub fn handle_left(&mut self, _now: Now) {
+        if self.standing == Standing::In {
+            self.standing = Standing::Parting;
+            self.rewrite(|me| me.status = Status::Left);
+            self.say_goodbye();
+        }
+        self.settle();
+    }
+
+    /// A peer knows that this node has left.
+    pub(crate) fn end_farewell(&mut self) {
+        if self.standing == Standing::Parting {
+            self.standing = Standing::Stopping;
+            self.touch();
+            self.outputs.push_back(Output::Event(Event::Left));
+        }
     }
 
     /// Tells some members this node's record at once; gossip tells the others.

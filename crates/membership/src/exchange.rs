@@ -12,7 +12,7 @@ use jedlik_protocol::{Digest, LayoutId, Now};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
-use crate::knowledge::{Change, age};
+use crate::knowledge::{Change, Knowledge, age};
 use crate::line::KnownLayout;
 use crate::machine::Standing;
 use crate::output::{Event, Output};
@@ -23,11 +23,19 @@ impl Membership {
         if self.standing == Standing::Fenced {
             return;
         }
-        if self.known.is_removed(from) || self.known.has_left(from) {
-            self.tell_that_it_is_fenced(from, &gossip);
-        } else {
+        let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
+        let (offered, is_fence) = match &gossip {
+            Gossip::Offer(record, _) if record.node == from => (Some(record.address), false),
+            gossip => (None, matches!(gossip, Gossip::Fenced { .. })),
+        };
+        let was_gone = is_gone(&self.known);
+        if !was_gone {
             self.take(now, from, gossip);
             self.detector.stirred(now.mono_us, from);
+        }
+        // It may have said just now that it has left, and waits to hear that somebody knows.
+        if is_gone(&self.known) && !(was_gone && is_fence) {
+            self.tell_that_it_is_fenced(from, offered);
         }
         self.settle();
     }
@@ -83,14 +91,9 @@ impl Membership {
     }
 
     /// Answers a node that is gone, if it can be reached.
-    fn tell_that_it_is_fenced(&mut self, from: NodeId, gossip: &Gossip) {
-        let offered = match gossip {
-            Gossip::Offer(record, _) if record.node == from => Some(record.address),
-            Gossip::Fenced { .. } => return,
-            _ => None,
-        };
+    fn tell_that_it_is_fenced(&mut self, from: NodeId, offered: Option<SocketAddr>) {
         let held = || self.known.members().get(&from).map(|record| record.address);
-        let address: Option<SocketAddr> = offered.or_else(held);
+        let address = offered.or_else(held);
         let forced = self.known.is_removed(from);
         let layout = self.known.line().newest_id();
         if let Some(address) = address {
@@ -98,11 +101,11 @@ impl Membership {
         }
     }
 
-    /// A peer says that this node is gone. One that has an older layout may not know better, and a node
-    /// that has just left need not be told.
+    /// A peer says that this node is gone. One that has an older layout may not know better, and for a node
+    /// that has just left it means that its farewell was heard.
     fn take_fence(&mut self, layout: LayoutId, forced: bool) {
         if self.config.me.status == Status::Left {
-            return;
+            return self.end_farewell();
         }
         let newest = self.known.newest();
         let is_in =

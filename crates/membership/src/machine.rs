@@ -85,10 +85,19 @@ pub(crate) struct Pending {
 pub(crate) enum Standing {
     /// Everything.
     In,
+    /// It says that it has left, as long as nobody is known to have heard that.
+    Parting,
     /// It said that it stops: it answers, and begins nothing.
     Stopping,
     /// It has no place any more: nothing.
     Fenced,
+}
+
+impl Standing {
+    /// Whether it still does things of its own accord.
+    fn is_active(self) -> bool {
+        matches!(self, Self::In | Self::Parting)
+    }
 }
 
 impl Membership {
@@ -143,7 +152,7 @@ impl Membership {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.standing != Standing::In {
+        if !self.standing.is_active() {
             return;
         }
         self.detector.handle_timeout(now.mono_us, &mut self.chance);
@@ -164,7 +173,7 @@ impl Membership {
     /// When [`Self::handle_timeout`] is to be called next, on the monotonic clock in microseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.standing != Standing::In {
+        if !self.standing.is_active() {
             return None;
         }
         let dues = self.detector.due_us().into_iter().chain(self.own.due_us());
@@ -227,7 +236,7 @@ impl Membership {
             self.follow(signal);
         }
         if core::mem::take(&mut self.pending.unstored) {
-            self.outputs.push_back(Output::Persist(self.known.whole()));
+            self.outputs.push_back(Output::Persist(self.to_be_stored()));
         }
         if core::mem::take(&mut self.pending.unseen) {
             let settled = |view: &View| {
@@ -245,6 +254,16 @@ impl Membership {
             self.sends.clear();
         }
         self.outputs.extend(self.sends.drain(..));
+    }
+
+    /// All that is known; that this node has left is not, before another one knows it too.
+    fn to_be_stored(&self) -> Delta {
+        let mut whole = self.known.whole();
+        if self.standing == Standing::Parting {
+            let mine = whole.members.iter_mut().filter(|record| record.node == self.config.me.node);
+            mine.for_each(|record| record.status = Status::Away);
+        }
+        whole
     }
 
     fn follow(&mut self, signal: Signal) {

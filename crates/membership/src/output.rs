@@ -84,6 +84,8 @@ pub enum Event {
         /// The other record keeps coming back newer: another process runs with this certificate.
         again: bool,
     },
+    /// This node has said that it has left, and another one knows it: the process need not go on.
+    Left,
     /// This node has no place in the cluster any more. It does nothing from now on; the process is to
     /// end, and its data is not to be used again.
     Fenced {
@@ -120,6 +122,7 @@ impl fmt::Display for Event {
                 "another process, at {address}, runs with this node's certificate: stop one of them \
                  and give it a certificate of its own"
             ),
+            Self::Left => write!(f, "the others know that this node has left"),
             Self::Fenced { layout, forced: true } => write!(
                 f,
                 "this node was removed from the cluster by force with layout {layout}: its data is \

@@ -117,11 +117,7 @@ impl MembershipTask {
             Event::Behind { node } => self.machine.handle_behind(now, node),
             Event::Load(load) => self.machine.handle_load(now, load),
             Event::Drain(drained) => self.machine.handle_drain(now, drained),
-            Event::Left => {
-                self.machine.handle_left(now);
-                self.carry_out().await;
-                self.end(Ending::Left);
-            }
+            Event::Left => self.machine.handle_left(now),
             Event::Admin { origin, request } => {
                 let answer = self.machine.handle_admin(now, &request);
                 // What the answer promises has to be on disk before it.
@@ -153,9 +149,12 @@ impl MembershipTask {
 
     fn note(&mut self, news: &News) {
         log(news);
-        if let News::Fenced { layout, forced } = news {
-            let (layout, forced) = (*layout, *forced);
-            self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
+        match *news {
+            News::Left => self.end(Ending::Left),
+            News::Fenced { layout, forced } => {
+                self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
+            }
+            _ => {}
         }
     }
 
@@ -224,6 +223,7 @@ fn log(news: &News) {
         | News::Down { clean: true, .. }
         | News::Layout { .. }
         | News::Settled(_)
+        | News::Left
         | News::Bucket { .. } => info!("{news}"),
     }
 }

@@ -345,8 +345,12 @@ impl World {
                 MembershipOutput::Send { to, gossip } => self.gossip(node, to, gossip),
                 MembershipOutput::Event(event) => {
                     self.say(node, || format!("learns: {event}"));
-                    if matches!(event, MembershipEvent::Fenced { .. }) {
-                        self.nodes[usize::from(node)].over = true;
+                    match event {
+                        MembershipEvent::Fenced { .. } => {
+                            self.nodes[usize::from(node)].over = true;
+                        }
+                        MembershipEvent::Left => self.leave(node),
+                        _ => {}
                     }
                 }
             }

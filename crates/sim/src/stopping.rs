@@ -22,16 +22,17 @@ impl World {
             let held = running.replica.transfer_report();
             if has_left(&running.membership.view(), &held) {
                 running.membership.handle_left(now);
-                return self.leave(node);
+                self.carry_out(node);
+            } else {
+                running.membership.handle_load(now, held.load);
             }
-            running.membership.handle_load(now, held.load);
         }
         self.after(UPKEEP_US, Event::Upkeep { node, life });
     }
 
-    /// A node that holds nothing any more goes for good, once it has answered those who wait.
-    fn leave(&mut self, node: u8) {
-        self.carry_out(node);
+    /// A node that holds nothing any more, as another one knows, goes for good, once it has answered those
+    /// who wait.
+    pub(crate) fn leave(&mut self, node: u8) {
         self.say(node, || "leaves".into());
         let place = &mut self.nodes[usize::from(node)];
         let life = place.life;

@@ -82,6 +82,10 @@ fn fenced(cluster: &Cluster, node: u64, forced: bool) -> usize {
     cluster.events.iter().filter(|(_, who, event)| *who == node && is(event)).count()
 }
 
+fn has_left(cluster: &Cluster, node: u64) -> bool {
+    cluster.events.iter().any(|(_, who, event)| *who == node && *event == Event::Left)
+}
+
 #[test]
 fn partitions_flip_on_every_node_once_all_new_owners_are_ready_and_the_old_layout_goes() {
     let mut cluster = settled(4, 3, 1);
@@ -143,10 +147,11 @@ fn a_node_that_leaves_is_a_member_until_it_says_that_it_has_left() {
     cluster.run_until("settled", 10 * SECOND, is_settled);
     let now = at(cluster.now_us);
     cluster.with(4, |machine| machine.handle_left(now));
-    assert_eq!(cluster.machine(4).poll_timeout(), None);
     cluster.run_until("all know", SECOND, |c| {
         (1..=3).all(|node| c.machine(node).view().members().count() == 3)
     });
+    cluster.run_until("it is heard", SECOND, |c| has_left(c, 4));
+    assert_eq!(cluster.machine(4).poll_timeout(), None);
     assert!(!cluster.machine(1).view().is_alive(NodeId(4)));
     assert_eq!(cluster.downs(4), 0, "it said so itself");
     assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Left));
@@ -160,6 +165,33 @@ fn a_node_that_leaves_is_a_member_until_it_says_that_it_has_left() {
     cluster.run_for(10 * SECOND);
     assert_eq!(fenced(&cluster, 4, false), 2, "once in each life");
     assert_eq!(cluster.machine(1).view().members().count(), 3);
+}
+
+#[test]
+fn a_node_leaves_only_once_another_one_has_heard_it() {
+    let mut cluster = settled(4, 4, 3);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster.cut.extend((1..=3).map(|node| (node, 4)));
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    cluster.run_for(20 * SECOND);
+    assert!(!has_left(&cluster, 4), "nobody has heard it");
+    // It is killed before anybody has, and says it again in its next life.
+    cluster.kill(4);
+    cluster.start(4);
+    cluster.cut.clear();
+    cluster.run_until("all are up", 60 * SECOND, Cluster::all_up);
+    assert_eq!(fenced(&cluster, 4, false), 0);
+    cluster.cut.extend((1..=3).map(|node| (node, 4)));
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    cluster.run_for(2 * SECOND);
+    cluster.cut.clear();
+    cluster.run_until("it is heard", 60 * SECOND, |c| has_left(c, 4));
+    assert_eq!(states(&mut cluster, 2)[3], (4, MemberState::Left));
 }
 
 #[test]
