@@ -30,7 +30,7 @@ pub const HINT_TARGETS_MAX: usize = N_MAX as usize;
 /// is read at one end and synced at the other.
 pub const FETCH_PAGE_RECORDS: u32 = 128;
 /// The most layouts whose owners a request has to reach at a time: past it a commit is refused until data
-/// has moved.
+/// has moved. For one that gives up a dead node it is twice that.
 pub const LAYOUTS_MAX: usize = 8;
 /// The most nodes that a cluster remembers as removed.
 pub const GONE_MAX: usize = 10_000;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use jedlik_protocol::admin::PlanReport;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::MemberRecord;
+use jedlik_protocol::gossip::{MemberRecord, StagedChange};
 use jedlik_protocol::limits::LAYOUTS_MAX;
 use jedlik_protocol::{Digest, Layout, LayoutId, Now, PartitionSet, PlacedLayout};
 
@@ -83,6 +83,24 @@ impl Membership {
         }
     }
 
+    /// Refuses one layout more than can count at a time. What gives up a dead node may come on top: data may
+    /// have stopped moving because of that node.
+    fn check_room(&self) -> Result<(), Failure> {
+        let counting = self.known.line().layouts().len();
+        let relieves = self.staged().changes.iter().any(|(_, change)| gives_up(change));
+        let most = if relieves { 2 * LAYOUTS_MAX } else { LAYOUTS_MAX };
+        if counting < most {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorCode::NotReady,
+            format!(
+                "{counting} layouts still count, and more than {most} can't: wait until data has moved \
+                 (`jedlik-admin cluster wait`), then commit"
+            ),
+        ))
+    }
+
     /// Makes the plan with this digest the layout in force.
     pub(super) fn commit(
         &mut self,
@@ -114,16 +132,7 @@ impl Membership {
                 plan.0
             )));
         }
-        let counting = self.known.line().layouts().len();
-        if counting >= LAYOUTS_MAX {
-            return Err(Failure::new(
-                ErrorCode::NotReady,
-                format!(
-                    "{counting} layouts still count, and more than {LAYOUTS_MAX} can't: wait until \
-                     data has moved (`jedlik-admin cluster wait`), then commit"
-                ),
-            ));
-        }
+        self.check_room()?;
         if !found.objections.is_empty() {
             return Err(invalid(found.objections.join("; ")));
         }
@@ -139,6 +148,11 @@ impl Membership {
         }
         Ok(id)
     }
+}
+
+/// Whether a change does without a node that is dead.
+fn gives_up(change: &StagedChange) -> bool {
+    matches!(change, StagedChange::Remove | StagedChange::Replace { forced: true, .. })
 }
 
 fn loss(found: u32, accepted: u32) -> String {

@@ -460,8 +460,33 @@ fn commits_wait_once_too_many_layouts_count() {
     let refused = commit(&mut membership, next.plan).unwrap_err();
     assert_eq!(refused.code, ErrorCode::NotReady);
     assert!(refused.message.contains("wait until data has moved"), "{refused}");
+    // Data may not move because a node is dead: doing without that one need not wait.
+    hear(&mut membership, &[4], Status::Away);
+    stage(&mut membership, 4, StagedChange::Remove).unwrap();
+    let relief = plan(&mut membership).unwrap();
+    commit(&mut membership, relief.plan).unwrap();
     settle(&mut membership);
-    assert!(commit(&mut membership, next.plan).is_ok());
+    stage(&mut membership, 2, weight(1)).unwrap();
+    let next = plan(&mut membership).unwrap().plan;
+    assert!(commit(&mut membership, next).is_ok());
+}
+
+#[test]
+fn a_commit_is_refused_while_a_node_is_up_whose_copies_it_gives_up() {
+    for (change, advice) in
+        [(StagedChange::Remove, "leave n4"), (replace(5, true), "replace n4 n5")]
+    {
+        let mut membership = placed(&[4]);
+        stage(&mut membership, 4, change).unwrap();
+        hear(&mut membership, &[4], Status::Up);
+        membership.handle_outcome(at(1), NodeId(4), true);
+        let back = plan(&mut membership).unwrap();
+        let refused = commit(&mut membership, back.plan).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::InvalidRequest);
+        let expected = format!("stage `jedlik-admin cluster {advice}` instead, or stop it first");
+        assert!(refused.message.contains(&expected), "{refused}");
+        assert_eq!(membership.view().layout_version(), 1);
+    }
 }
 
 #[test]

@@ -13,14 +13,34 @@ use jedlik_protocol::gossip::StagedChange;
 use super::Facts;
 
 impl Facts<'_> {
-    /// A sentence about each node that is to hand on what it holds, and is down: what is the case, and what
-    /// to do.
+    /// A sentence about each node that is to hand on what it holds, and is down, and about each that is to
+    /// be given up, and is up: what is the case, and what to do.
     pub(crate) fn objections(&self) -> Vec<String> {
-        let down = self.changes.iter().filter(|(node, _)| !(self.up)(*node));
-        down.filter_map(|(node, change)| self.objection(*node, change)).collect()
+        self.changes.iter().filter_map(|(node, change)| self.objection(*node, change)).collect()
     }
 
     fn objection(&self, node: NodeId, change: &StagedChange) -> Option<String> {
+        if (self.up)(node) { self.is_alive(node, change) } else { self.is_dead(node, change) }
+    }
+
+    /// A node that lives would be ended with copies that others may lack. Were it the one that takes the
+    /// commit, nobody would ever hear of the layout.
+    fn is_alive(&self, node: NodeId, change: &StagedChange) -> Option<String> {
+        let name = self.name(node);
+        let unforced = match change {
+            StagedChange::Remove => format!("leave {name}"),
+            StagedChange::Replace { by, forced: true, .. } => {
+                format!("replace {name} {}", self.name(*by))
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "{name} is up, so its copies need not be given up: stage `jedlik-admin cluster {unforced}` \
+             instead, or stop it first"
+        ))
+    }
+
+    fn is_dead(&self, node: NodeId, change: &StagedChange) -> Option<String> {
         let name = self.name(node);
         let by_force = match change {
             StagedChange::Leave => format!("remove {name}` instead"),
