@@ -135,6 +135,10 @@ impl Replica {
                     };
                     self.answer(get.asker, response);
                 }
+                // The range is on its way there: to send it record by record, too, would cost clients
+                // as much again as their own puts do.
+                GetChainOutput::Repair { node, stands_in_for: None, .. }
+                    if self.is_taking_over(node, &get) => {}
                 GetChainOutput::Repair { node, stands_in_for, record, cause } => {
                     self.count(match cause {
                         RepairCause::Missing => Counter::ReadRepairsMissing,
@@ -147,6 +151,11 @@ impl Replica {
         }
         let wake_us = get.machine.poll_timeout();
         ((!get.machine.is_done()).then_some(Operation::Get(get)), wake_us)
+    }
+
+    fn is_taking_over(&self, node: NodeId, get: &GetOperation) -> bool {
+        let view = self.view.as_ref();
+        view.is_some_and(|view| view.is_taking_over(node, get.key.partition, get.props.n))
     }
 
     fn found(

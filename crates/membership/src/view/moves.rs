@@ -2,10 +2,10 @@
 
 use alloc::sync::Arc;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::PartitionSet;
 
-use super::View;
+use super::{View, first};
 
 impl View {
     /// What the member has said to be ready for, under the newest layout.
@@ -14,6 +14,23 @@ impl View {
         let ready = self.member(node).map(|record| &record.ready);
         let ready = ready.filter(|ready| ready.layout == self.layout_id());
         ready.map(|ready| ready.partitions.clone()).unwrap_or_default()
+    }
+
+    /// Whether the node is to own the partition for this N, does not own it under an older layout that
+    /// counts, and has not said that it holds what the older owners do: it will be sent all of that.
+    ///
+    /// # Panics
+    /// The partition is not below [`Self::partitions`].
+    #[must_use]
+    pub fn is_taking_over(&self, node: NodeId, partition: Partition, n: u8) -> bool {
+        let lists = self.owner_lists(partition, n);
+        let owns = |list: &&[NodeId]| first(list, n).contains(&node);
+        lists.split_first().is_some_and(|(newest, older)| {
+            !older.is_empty()
+                && owns(newest)
+                && !older.iter().any(owns)
+                && !self.ready_of(node).contains(partition)
+        })
     }
 
     /// Whether every partition has the same owners here as in `other`, for every bucket.

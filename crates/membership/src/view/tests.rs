@@ -100,6 +100,10 @@ fn the_counts_of_replicas_are_those_of_the_buckets_and_the_default() {
 /// Layouts with these versions and token holders of partition 0, newest last; `flipped` names those under
 /// which it has flipped. Each ring has one node for each place in the list.
 fn moved(lists: &[(u64, &[u64])], flipped: &[u64]) -> View {
+    moved_among(vec![], lists, flipped)
+}
+
+fn moved_among(members: Vec<MemberRecord>, lists: &[(u64, &[u64])], flipped: &[u64]) -> View {
     let q = PartitionCount::new(16).unwrap();
     let layout = |(version, nodes): &(u64, &[u64])| {
         let node = |node: &u64| RingNode { node: NodeId(*node), zone: "z".to_string(), weight: 1 };
@@ -111,7 +115,7 @@ fn moved(lists: &[(u64, &[u64])], flipped: &[u64]) -> View {
         layout
     };
     let layouts = lists.iter().map(layout).collect();
-    let delta = Delta { layouts, ..Delta::default() };
+    let delta = Delta { layouts, members, ..Delta::default() };
     View::new(NodeId(1), ClusterId(7), q, delta, BTreeSet::new())
 }
 
@@ -148,6 +152,28 @@ fn a_list_with_the_same_owners_as_a_newer_one_is_not_asked_twice() {
     assert_eq!(sets(&moved(&line, &[]), 3).len(), 2);
     assert!(moved(&[], &[]).owner_lists(Partition(0), 3).is_empty());
     assert!(moved(&[], &[]).owners(Partition(0), 3).is_empty());
+}
+
+#[test]
+fn who_takes_over_is_a_new_owner_that_was_none_before_and_is_not_ready() {
+    let line: [(u64, &[u64]); 3] = [(1, &[1, 2, 3]), (2, &[2, 3, 4]), (3, &[3, 4, 5])];
+    let taking_over = |view: &View| {
+        let nodes = (1..=6).filter(|node| view.is_taking_over(NodeId(*node), Partition(0), 3));
+        nodes.collect::<Vec<_>>()
+    };
+    assert_eq!(taking_over(&moved(&line[..1], &[])), [0; 0], "nothing moves");
+    assert_eq!(taking_over(&moved(&line[..2], &[])), [4]);
+    assert_eq!(taking_over(&moved(&line[..2], &[2])), [0; 0], "it has flipped");
+    assert_eq!(taking_over(&moved(&line, &[])), [5], "4 owns it under the layout in between");
+    assert_eq!(taking_over(&moved(&[], &[])), [0; 0]);
+    let layout = moved(&line[..2], &[]).layout_id();
+    for (partition, expected) in [(0, vec![]), (1, vec![4])] {
+        let mut new = record(4);
+        new.ready.layout = layout;
+        new.ready.partitions.insert(Partition(partition));
+        let view = moved_among(vec![new], &line[..2], &[]);
+        assert_eq!(taking_over(&view), expected, "ready for {partition}");
+    }
 }
 
 #[test]

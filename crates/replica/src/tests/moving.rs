@@ -13,6 +13,7 @@ use jedlik_protocol::{Blob, EncodedRecord, Key, Quorum, Record, StoredRecord};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use super::cluster::{Cluster, after, blind, get_request, key};
+use crate::Counter;
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -112,6 +113,24 @@ fn a_get_finds_what_only_old_owners_hold_until_the_partition_has_flipped() {
         let node = NodeId(number as u64 % 6 + 1);
         assert_eq!(cluster.values(node, &format!("k{number}"), 2), ["v"]);
     }
+    hold_moves_up(&mut cluster, false);
+    cluster.settle();
+    assert_in_place(&mut cluster);
+}
+
+#[test]
+fn a_get_sends_nothing_to_a_new_owner_that_is_yet_to_be_sent_the_range() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    hold_moves_up(&mut cluster, true);
+    cluster.commit(&[1, 2, 3, 4, 5, 6], &[], &everyone(6));
+    for number in 0..KEYS {
+        for node in everyone(6) {
+            assert_eq!(cluster.values(node, &format!("k{number}"), 2), ["v"]);
+        }
+    }
+    cluster.run_for(2_000);
+    assert_eq!(cluster.counts.get(&Counter::ReadRepairsMissing), None);
     hold_moves_up(&mut cluster, false);
     cluster.settle();
     assert_in_place(&mut cluster);
