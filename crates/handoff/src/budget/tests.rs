@@ -175,6 +175,20 @@ fn a_foreground_that_got_slower_by_itself_is_the_new_measure() {
 }
 
 #[test]
+fn a_hiccup_in_a_quiet_time_is_not_what_quiet_means() {
+    let mut run = Run::new();
+    for _ in 0..10 {
+        run.run(6, Some(GETS), 0);
+        for _ in 0..200 {
+            run.budget.observe(run.now_us, Foreground::Get, 60_000);
+        }
+        run.run(1, Some(GETS), 0);
+        let quiet_us = run.budget.report().quiet_p99_us;
+        assert!((3_000..5_000).contains(&quiet_us), "{quiet_us}");
+    }
+}
+
+#[test]
 fn latencies_of_less_than_two_milliseconds_are_no_sign_of_load() {
     let mut run = Run::new();
     let service = Service { quiet_us: 300, doubled_at_per_s: 10_000, ..GETS };
