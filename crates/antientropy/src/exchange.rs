@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_merkle::Tree;
+use jedlik_merkle::{LEAVES, Tree};
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use jedlik_protocol::peer::{DigestPage, Outline};
@@ -285,8 +285,13 @@ impl Exchange {
         if self.walk.under_way() + self.open.len() >= REQUESTS_AT_ONCE {
             return None;
         }
-        // As many leaves as are likely to fit, by what those compared so far held.
+        let fetches_across = self.walk.fetches_across();
+        if fetches_across && !self.fetches.all_ended() {
+            return None;
+        }
+        // As many leaves as are likely to fit, by what those compared or fetched so far held.
         let fitting = match self.leaves_compared {
+            0 if fetches_across => LEAVES as u64 * SPAN_KEYS / self.report.fetched.max(1),
             0 => self.walk.fitting(SPAN_KEYS),
             compared => compared * SPAN_KEYS / self.report.keys_compared.max(1),
         };

@@ -100,7 +100,9 @@ impl Span {
                 (Direction::Push, Some(own)) if theirs.covers(&own) => continue,
                 (Direction::Push, None) => continue,
                 (Direction::Push, Some(_)) => Transfer::Push,
-                (Direction::Both, own) => Transfer::Pull { known: own.map(|own| own.digest) },
+                (Direction::Both | Direction::TakeOver, own) => {
+                    Transfer::Pull { known: own.map(|own| own.digest) }
+                }
             };
             compared.transfers.push((key, transfer));
         }

@@ -3,9 +3,12 @@
 //! Invariant: hashes are asked for only below a node that differs and in which the own tree holds
 //! something. Below one in which it holds nothing they would tell nothing: each leaf is either empty on
 //! both sides, or only the peer holds something in it. When only pushing, nothing is taken from there.
+//! Who takes over and holds little of what differs, here and there, does not ask for hashes either: all that
+//! differs is fetched, and what was held there is compared after that.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use jedlik_merkle::{LEAVES, LEAVES_PER_BRANCH, Tree};
 
@@ -20,6 +23,14 @@ const SPARSE_LEAVES: usize = LEAVES_PER_BRANCH * 3 / 4;
 /// more than this part of what is read together. A request costs as much as reading some keys in vain, and
 /// owners' writes leave differences everywhere.
 const GAP_PARTS: u64 = 32;
+
+/// When taking over: of so many branches that differ at least, something is held ...
+const SCATTERED_BRANCHES: usize = 4;
+/// ... and in all of those that differ, in no more than one of so many leaves. So it is where clients have
+/// written meanwhile: each of their records would cost a branch's hashes and part a run in two. What is held
+/// is fetched in vain, but that is some hundred records at most, as more would leave few leaves empty. A
+/// stream that broke off leaves branches that agree, and one that is there in part.
+const LITTLE_PARTS: usize = 4;
 
 /// Leaves from a first one to a last one.
 pub(crate) type Run = (u16, u16);
@@ -40,6 +51,10 @@ pub(crate) struct Walk {
     /// When only pushing: the peer holds little where nothing is held, so that the own tree tells how many
     /// keys it may have. Not so if this node holds a few strays of a full partition.
     alike: bool,
+    /// All that differs is fetched, and the leaves that wait are those in which something was held.
+    fetches_across: bool,
+    /// What of that is still to be fetched.
+    across: VecDeque<Run>,
 }
 
 impl Walk {
@@ -54,6 +69,8 @@ impl Walk {
             differing: 0,
             leaves: VecDeque::new(),
             alike: false,
+            fetches_across: false,
+            across: VecDeque::new(),
         }
     }
 
@@ -96,7 +113,11 @@ impl Walk {
                 let is_empty = |index: &&usize| self.tree.branch_is_empty(**index as u8);
                 let unheld = differing.iter().filter(is_empty).count();
                 self.alike = self.direction == Direction::Push && 3 * unheld <= differing.len();
-                differing.into_iter().for_each(|index| self.descend(index as u8));
+                let branches = differing.into_iter().map(|index| index as u8).collect::<Vec<_>>();
+                self.fetches_across = self.holds_little(&branches);
+                for branch in branches {
+                    if self.fetches_across { self.cross(branch) } else { self.descend(branch) }
+                }
             }
             Some(branch) => {
                 differing.into_iter().for_each(|leaf| self.add(first_leaf(branch) + leaf as u16));
@@ -106,8 +127,11 @@ impl Walk {
     }
 
     /// The next leaves that differ and in which nothing is held, as many as there are side by side;
-    /// none while others come first.
+    /// none while others come first. If all that differs is fetched, whatever is held there.
     pub(crate) fn next_empty(&mut self) -> Option<Run> {
+        if let Some(run) = self.across.pop_front() {
+            return Some(run);
+        }
         let first = *self.leaves.front()?;
         self.tree.leaf_is_empty(first).then(|| self.take_run(u64::MAX, 0)).flatten()
     }
@@ -116,8 +140,17 @@ impl Walk {
     /// at least one; none while others come first. When only pushing, small gaps between them are taken too.
     pub(crate) fn next_held(&mut self, limit: u64) -> Option<Run> {
         let first = *self.leaves.front()?;
-        let gap = if self.direction == Direction::Push { limit / GAP_PARTS } else { 0 };
+        let gap = match self.direction {
+            Direction::Push => limit / GAP_PARTS,
+            Direction::TakeOver if self.fetches_across => limit,
+            Direction::TakeOver | Direction::Both => 0,
+        };
         (!self.tree.leaf_is_empty(first)).then(|| self.take_run(limit, gap)).flatten()
+    }
+
+    /// Whether all that differs is fetched, so that what was held is to be compared once that is merged.
+    pub(crate) fn fetches_across(&self) -> bool {
+        self.fetches_across
     }
 
     /// How many leaves are likely to hold so many keys, by how many hold none: where half of them do, there
@@ -132,11 +165,34 @@ impl Walk {
 
     /// Whether all nodes were compared and all leaves taken.
     pub(crate) fn is_over(&self) -> bool {
-        self.branches.is_empty() && self.asked.is_empty() && self.leaves.is_empty()
+        self.branches.is_empty()
+            && self.asked.is_empty()
+            && self.leaves.is_empty()
+            && self.across.is_empty()
+    }
+
+    fn holds_little(&self, differing: &[u8]) -> bool {
+        let held =
+            |branch: &u8| leaves_of(*branch).filter(|leaf| !self.tree.leaf_is_empty(*leaf)).count();
+        let held: Vec<usize> = differing.iter().map(held).collect();
+        self.direction == Direction::TakeOver
+            && held.iter().filter(|held| **held > 0).count() >= SCATTERED_BRANCHES
+            && held.iter().sum::<usize>() * LITTLE_PARTS <= differing.len() * LEAVES_PER_BRANCH
+    }
+
+    /// Has all of a branch fetched, and then compared what is held in it.
+    fn cross(&mut self, branch: u8) {
+        let leaves = leaves_of(branch);
+        let (first, last) = (leaves.start, leaves.end - 1);
+        match self.across.back_mut() {
+            Some(run) if run.1 + 1 == first => run.1 = last,
+            _ => self.across.push_back((first, last)),
+        }
+        self.leaves.extend(leaves.filter(|leaf| !self.tree.leaf_is_empty(*leaf)));
     }
 
     fn descend(&mut self, branch: u8) {
-        let leaves = first_leaf(branch)..first_leaf(branch) + LEAVES_PER_BRANCH as u16;
+        let leaves = leaves_of(branch);
         let held = leaves.clone().filter(|leaf| !self.tree.leaf_is_empty(*leaf)).count();
         if held == 0 && self.direction == Direction::Push {
             return;
@@ -151,7 +207,7 @@ impl Walk {
 
     /// A leaf that differs, or may, unless only the peer can hold something in it and that is no concern.
     fn add(&mut self, leaf: u16) {
-        if self.direction == Direction::Both || !self.tree.leaf_is_empty(leaf) {
+        if self.direction != Direction::Push || !self.tree.leaf_is_empty(leaf) {
             self.leaves.push_back(leaf);
         }
     }
@@ -178,12 +234,16 @@ impl Walk {
     /// only the peer holds, so that emptiness tells something only if it holds much the same.
     fn are_neighbours(&self, leaf: u16, next: u16, gap: u64) -> bool {
         let branch = |leaf: u16| usize::from(leaf) / LEAVES_PER_BRANCH;
-        let tells = self.alike || self.direction == Direction::Both;
+        let tells = self.alike || self.direction != Direction::Push;
         let are_empty = || (leaf + 1..next).all(|between| self.tree.leaf_is_empty(between));
         leaf < next
             && (branch(leaf) + 1..branch(next)).all(|between| self.differing & (1 << between) == 0)
             && (u64::from(next - leaf) <= gap + 1 || (tells && are_empty()))
     }
+}
+
+fn leaves_of(branch: u8) -> Range<u16> {
+    first_leaf(branch)..first_leaf(branch) + LEAVES_PER_BRANCH as u16
 }
 
 fn first_leaf(branch: u8) -> u16 {

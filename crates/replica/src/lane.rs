@@ -253,8 +253,11 @@ impl Comparing {
                 continue;
             };
             *exchanges += 1;
-            let direction =
-                if errand.task == Task::HandOver { Direction::Push } else { Direction::Both };
+            let direction = match errand.task {
+                Task::TakeOver => Direction::TakeOver,
+                Task::HandOver => Direction::Push,
+                Task::Compare { .. } => Direction::Both,
+            };
             let exchange = Exchange::new(peer, partition, tree, direction);
             let running = Running { id: *exchanges, n, exchange, put_off: false };
             self.running = Some(Box::new(running));

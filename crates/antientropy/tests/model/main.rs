@@ -36,7 +36,12 @@ fn pair() -> impl Strategy<Value = Pair> {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    (any::<u64>(), 1..6_usize).prop_map(|(seed, page)| World { page, ..World::calm(seed) })
+    let direction = select(vec![Direction::Both, Direction::TakeOver]);
+    (any::<u64>(), 1..6_usize, direction).prop_map(|(seed, page, direction)| World {
+        page,
+        direction,
+        ..World::calm(seed)
+    })
 }
 
 proptest! {
@@ -78,7 +83,7 @@ proptest! {
         let (fetched, compared): (Vec<&Key>, Vec<&Key>) =
             keys.iter().filter(in_leaves).partition(|key| pair.mine.lacks_leaf_of(key));
         let (fetched, compared) = (fetched.len() as u64, compared.len() as u64);
-        let report = pair.exchange(World { page: 1024, ..world });
+        let report = pair.exchange(World { page: 1024, direction: Direction::Both, ..world });
         prop_assert!(report.digest_requests + report.page_requests <= leaves.len() as u64);
         prop_assert_eq!((report.fetched, report.keys_compared), (fetched, compared));
         prop_assert!(report.pulled + report.pushed <= 2 * (differing - fetched));
@@ -192,6 +197,34 @@ proptest! {
 /// The report of two that held the same.
 fn agreed() -> ExchangeReport {
     ExchangeReport { agreed: true, hash_requests: 1, complete: true, ..ExchangeReport::default() }
+}
+
+#[test]
+fn who_takes_over_fetches_across_what_clients_have_written() {
+    let whole = Replica::of(400);
+    for written in [10_u32, 40, 150] {
+        let (mut mine, mut theirs) = (Replica::default(), whole.clone());
+        for number in 0..written {
+            // Some of it only this node has seen, some only the peer, most both.
+            let key = key(number * 2);
+            let record = put(whole.get(&key), 1_000_000, true);
+            mine.set(&key, (number % 10 != 3).then(|| record.clone()));
+            theirs.set(
+                &key,
+                Some(if number % 10 == 4 { whole.get(&key).unwrap().clone() } else { record }),
+            );
+        }
+        let mut pair = Pair::new(mine, theirs);
+        let world = World { direction: Direction::TakeOver, ..World::calm(7) };
+        let report = pair.exchange(World { page: 128, ..world });
+        assert!(report.complete);
+        assert_eq!(pair.mine, pair.written);
+        assert_eq!(pair.theirs, pair.written);
+        assert_eq!((report.hash_requests, report.fetched), (1, 400), "{report:?}");
+        assert!(report.page_requests <= 5 && report.digest_requests <= 5, "{report:?}");
+        let unseen = u64::from((written + 5) / 10);
+        assert_eq!((report.pulled, report.pushed), (unseen, unseen), "{report:?}");
+    }
 }
 
 #[test]
