@@ -141,6 +141,13 @@ impl Budget {
         granted
     }
 
+    /// A step that was granted turned out to weigh so much more: that is paid for before the next one.
+    pub fn charge(&mut self, now_us: u64, cost: u32) {
+        self.review(now_us);
+        self.bucket.charge(cost);
+        self.steps += u64::from(cost);
+    }
+
     /// When a refused [`Self::take`] is worth another try, on the monotonic clock; `None` while paused.
     #[must_use]
     pub fn next_us(&self, now_us: u64) -> Option<u64> {

@@ -106,6 +106,14 @@ impl Background {
     }
 
     /// Whether an admin does not hold it up.
+    /// A page weighs more than the step that it was granted as.
+    pub(crate) fn charge(&mut self, now_us: u64, kind: WorkKind, steps: u32) {
+        self.budget.charge(now_us, steps);
+        if let Some(turn) = WORKS.iter().position(|(work, _)| *work == kind) {
+            self.steps[turn] += u64::from(steps);
+        }
+    }
+
     fn is_allowed(&self, kind: WorkKind) -> bool {
         !self.paused.contains(&kind)
     }

@@ -8,6 +8,7 @@ use jedlik_antientropy::{Direction, ExchangeOutput};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
+use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{Outline, Page, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
@@ -17,7 +18,7 @@ use jedlik_vclock::{ClockEntry, VectorClock};
 use crate::Counter;
 use crate::background::Background;
 use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFault};
-use crate::lane::{Lane, LaneStep};
+use crate::lane::{Lane, LaneStep, Task};
 use crate::pending::{ExchangeStep, HoldFor, PeerCall, Purpose, Ticket};
 use crate::replica::Replica;
 use crate::serving::page_steps;
@@ -359,11 +360,16 @@ impl Replica {
 
     fn count_fetched(&mut self, now: Now, id: u64, records: usize, bytes: usize) {
         self.background.repairs.report_mut().bytes += bytes as u64;
-        if let Some(errand) = self.background.lane(id).and_then(Lane::errand) {
+        let errand = self.background.lane(id).and_then(Lane::errand);
+        let kind = match errand.map(|errand| errand.task) {
+            Some(Task::TakeOver | Task::HandOver) => WorkKind::Transfer,
+            Some(Task::Compare { .. }) | None => WorkKind::Repair,
+        };
+        if let Some(errand) = errand {
             self.background.moves.count_received(errand.partition, records, bytes);
         }
         // The page was granted as one step; what it weighs is known only now.
-        self.background.budget.take(now.mono_us, page_steps(records, bytes));
+        self.background.charge(now.mono_us, kind, page_steps(records, bytes));
     }
 
     /// All records of a page are on disk, or one of them could not be.

@@ -9,6 +9,7 @@ use alloc::format;
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
+use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
 use jedlik_protocol::peer::PeerResponse;
@@ -97,7 +98,8 @@ impl Replica {
                 range.records.retain(|(key, _)| view.bucket(key.key.bucket()).n == n);
                 let bytes =
                     range.records.iter().map(|(_, stored)| stored.record.bytes().len()).sum();
-                self.background.budget.take(now.mono_us, page_steps(range.records.len(), bytes));
+                let steps = page_steps(range.records.len(), bytes);
+                self.background.charge(now.mono_us, WorkKind::Transfer, steps);
                 let moved = &mut self.background.moves.moved;
                 moved.sent_records += range.records.len() as u64;
                 moved.sent_bytes += bytes as u64;

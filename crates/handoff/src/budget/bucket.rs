@@ -1,7 +1,7 @@
 //! A token bucket in integers.
 //!
-//! Invariant: over any span it grants at most the rate times its length, a burst, and the last
-//! grant's cost.
+//! Invariant: over any span it grants at most the rate times its length, a burst, and what was
+//! charged for the last grants.
 
 /// A token in the unit of the level: a rate in tokens a second times microseconds needs no division.
 const TOKEN: i64 = 1_000_000;
@@ -13,7 +13,7 @@ const BURST_US: i64 = 20_000;
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     rate_per_s: u32,
-    /// In millionths of a token; below zero after a grant of more than there was.
+    /// In millionths of a token; below zero after more was charged than there was.
     level: i64,
     /// Up to when tokens have accrued; `None` before the first use.
     filled_at_us: Option<u64>,
@@ -40,9 +40,14 @@ impl TokenBucket {
         self.fill(now_us);
         let granted = self.level >= TOKEN;
         if granted {
-            self.level -= i64::from(cost) * TOKEN;
+            self.charge(cost);
         }
         granted
+    }
+
+    /// What was granted costs so much more, whatever is left.
+    pub(crate) fn charge(&mut self, cost: u32) {
+        self.level = self.level.saturating_sub(i64::from(cost) * TOKEN);
     }
 
     /// When there is a token.

@@ -189,6 +189,22 @@ fn a_hiccup_in_a_quiet_time_is_not_what_quiet_means() {
 }
 
 #[test]
+fn what_a_step_turns_out_to_weigh_is_paid_for_before_the_next() {
+    let settings = BudgetSettings { limit_per_s: 50, ..BudgetSettings::DEFAULT };
+    let mut budget = Budget::new(settings);
+    let (mut now_us, mut pages) = (0, 0);
+    while now_us < 10_000_000 {
+        if budget.take(now_us, 1) {
+            budget.charge(now_us, 24);
+            pages += 1;
+        }
+        now_us = budget.next_us(now_us).unwrap();
+    }
+    assert_eq!(pages, 20, "25 steps each, at 50 a second");
+    assert!(budget.report().pace_per_s <= 50);
+}
+
+#[test]
 fn latencies_of_less_than_two_milliseconds_are_no_sign_of_load() {
     let mut run = Run::new();
     let service = Service { quiet_us: 300, doubled_at_per_s: 10_000, ..GETS };
