@@ -57,7 +57,8 @@ struct Send {
 
 impl Send {
     fn next(&self, connection: &Connection) {
-        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        let left =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         if left.is_ok() {
             let _ = connection.send(page());
         }
@@ -76,6 +77,7 @@ impl Handler for Send {
     }
 }
 
+/// The plainest frame that carries so many bytes: nothing of it is compared, merged or kept in tables.
 fn page() -> Frame {
     let failure = Failure::new(ErrorCode::Internal, "x".repeat(PAGE_BYTES));
     Frame::PeerResponse { id: 0, clock: 0, response: PeerResponse::Refused(failure) }

@@ -14,6 +14,7 @@ mod counter;
 mod exchange;
 mod explain;
 mod farewell;
+mod fetched;
 mod forward;
 mod get;
 mod handing;

@@ -17,6 +17,7 @@
 //! | `JEDLIK_FLOOD_ROUNDS` | rounds of `overload` |
 //! | `JEDLIK_MOVED_RECORDS`, `JEDLIK_MOVED_PARTITIONS` | records that move between nodes; the ring's partitions |
 //! | `JEDLIK_RECORD_BYTES` | the size of their values |
+//! | `JEDLIK_QUIET_REQUESTS` | requests in each quiet time of `grow` |
 //! | `JEDLIK_NEXT_NODE` | the node that speaks the next protocol, for `upgrade`; else it is built |
 //! | `JEDLIK_WRITERS`, `JEDLIK_READERS`, `JEDLIK_TRAFFIC_PAUSE_MS` | who goes on meanwhile, and at what pace |
 

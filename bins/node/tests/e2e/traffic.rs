@@ -59,10 +59,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Demands that no request failed, and prints what it was.
-    pub(crate) fn demand(&self, phase: &str) {
+    /// Demands that no request failed, and prints what it was; the 99th percentile of the waits.
+    pub(crate) fn demand(&self, phase: &str) -> Duration {
         println!("{phase:>20}: {self}");
         assert_eq!(self.failures, [""; 0], "{phase}: {self}");
+        self.percentile(99)
     }
 
     fn percentile(&self, percent: usize) -> Duration {

@@ -1,0 +1,71 @@
+//! Pages of ranges that came: their records are merged and synced together, and charged to the budget.
+//!
+//! Invariant: what is not of the exchange's partition is not merged.
+
+use alloc::vec::Vec;
+
+use jedlik_protocol::admin::WorkKind;
+use jedlik_protocol::peer::Page;
+use jedlik_protocol::{Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
+
+use crate::io::Output;
+use crate::lane::{Lane, Task};
+use crate::pending::{HoldFor, Ticket};
+use crate::replica::Replica;
+use crate::serving::page_steps;
+
+impl Replica {
+    /// A page of a range: its records are merged and synced together.
+    pub(crate) fn merge_page(&mut self, now: Now, (id, first_leaf): (u64, u16), page: Page) {
+        let Some(view) = self.view.clone() else { return };
+        let (cluster, partitions) = (self.config.cluster, view.partitions());
+        let Some(exchange) = self.background.exchange(id) else { return };
+        let partition = exchange.partition();
+        let place = |key: Key| PlacedKey::new(cluster, partitions, key);
+        let records = page.records.into_iter().map(|(key, record)| (place(key), record));
+        let records: Vec<(PlacedKey, EncodedRecord)> = records.collect();
+        // A record of another partition would be merged by a shard that does not own it.
+        if records.iter().any(|(key, _)| key.partition != partition) {
+            return exchange.handle_failure();
+        }
+        exchange.handle_page(first_leaf, records.len() as u32, page.until);
+        let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
+        self.count_fetched(now, id, records.len(), bytes);
+        if records.is_empty() {
+            return self.handle_page_merged(id, first_leaf, true);
+        }
+        let whose = HoldFor::Page { exchange: id, first_leaf };
+        let group = self.pending.hold(records.len(), whose);
+        for (key, record) in records {
+            self.notice_dead(now, &key, &record, &view);
+            let ticket = self.pending.ticket(Ticket::Fetched { group });
+            let record = StoredRecord { local: None, record };
+            let durability = Durability::Synced;
+            self.emit(Output::Apply { ticket, key, record, durability });
+        }
+    }
+
+    fn count_fetched(&mut self, now: Now, id: u64, records: usize, bytes: usize) {
+        self.background.repairs.report_mut().bytes += bytes as u64;
+        let errand = self.background.lane(id).and_then(Lane::errand);
+        let kind = match errand.map(|errand| errand.task) {
+            Some(Task::TakeOver | Task::HandOver) => WorkKind::Transfer,
+            Some(Task::Compare { .. }) | None => WorkKind::Repair,
+        };
+        if let Some(errand) = errand {
+            self.background.moves.count_received(errand.partition, records, bytes);
+        }
+        // The page was granted as one step; what it weighs is known only now.
+        self.background.charge(now.mono_us, kind, page_steps(records, bytes));
+    }
+
+    /// All records of a page are on disk, or one of them could not be.
+    pub(crate) fn handle_page_merged(&mut self, id: u64, first_leaf: u16, merged: bool) {
+        let Some(exchange) = self.background.exchange(id) else { return };
+        if merged {
+            exchange.handle_page_merged(first_leaf);
+        } else {
+            exchange.handle_failure();
+        }
+    }
+}
