@@ -105,7 +105,6 @@ impl Background {
             .map_or(0, |pace_per_s| (pace_per_s / PACE_PER_PLACE).clamp(1, WINDOW_MAX) as u16)
     }
 
-    /// Whether an admin does not hold it up.
     /// A page weighs more than the step that it was granted as.
     pub(crate) fn charge(&mut self, now_us: u64, kind: WorkKind, steps: u32) {
         self.budget.charge(now_us, steps);
@@ -114,6 +113,7 @@ impl Background {
         }
     }
 
+    /// Whether an admin does not hold it up.
     fn is_allowed(&self, kind: WorkKind) -> bool {
         !self.paused.contains(&kind)
     }

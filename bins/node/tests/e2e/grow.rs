@@ -1,4 +1,4 @@
-//! Three nodes grow to six and shrink to three again, while writers and readers go on.
+//! Three nodes grow to six and shrink to three again while writers and readers go on, and grow with nobody there.
 
 use std::time::Duration;
 
