@@ -35,6 +35,8 @@ pub(crate) struct Moves {
     pub(crate) takeovers: BTreeMap<Partition, Takeover>,
     /// What it owns no more, and may hold records of.
     pub(crate) orphans: BTreeSet<Partition>,
+    /// Those of them in which storage found something, be it a damaged record.
+    occupied: BTreeSet<Partition>,
     pub(crate) lanes: [Lane; LANES],
     pub(crate) moved: Moved,
     /// It was asked which partitions hold records, and that was answered.
@@ -89,8 +91,20 @@ impl Moves {
         }
     }
 
+    /// Storage has found something in a partition that this node owns no more.
+    pub(crate) fn found(&mut self, partition: Partition) {
+        self.occupied.insert(partition);
+        self.hand_over(partition);
+    }
+
+    /// Whether storage has found something in an orphan; what is damaged is in no tree.
+    pub(crate) fn is_occupied(&self, orphan: Partition) -> bool {
+        self.occupied.contains(&orphan)
+    }
+
     /// It is owned again, or nothing of it is left.
     pub(crate) fn handed_over(&mut self, partition: Partition) {
+        self.occupied.remove(&partition);
         if self.orphans.remove(&partition) {
             self.forget(Errand { partition, task: Task::HandOver });
         }

@@ -272,7 +272,9 @@ impl Replica {
                 let unchanged = self.background.trees.changes(partition) == changes;
                 let may_drop = matches!(self.obstacle(view, errand), Obstacle::None);
                 let over = whole && unchanged && may_drop;
-                if over && self.background.trees.is_empty(partition) {
+                let nothing = self.background.trees.is_empty(partition)
+                    && !self.background.moves.is_occupied(partition);
+                if over && nothing {
                     self.background.moves.handed_over(partition);
                     self.background.trees.drop(partition);
                 } else if over {
@@ -352,7 +354,7 @@ impl Replica {
         moves.surveyed = true;
         for partition in occupied {
             if !moves.owned.contains(&partition) {
-                moves.hand_over(partition);
+                moves.found(partition);
             }
         }
     }

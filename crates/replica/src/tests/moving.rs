@@ -245,6 +245,19 @@ fn a_range_of_which_the_owners_have_newer_records_is_dropped_and_none_is_sent() 
 }
 
 #[test]
+fn a_range_of_which_all_that_is_left_is_damaged_is_dropped() {
+    let mut cluster = overtaken();
+    let range = cluster.placed("k3").partition;
+    let node = cluster.node(N1);
+    let damaged: Vec<_> = node.disk.keys().filter(|key| key.partition == range).cloned().collect();
+    node.damaged.extend(damaged);
+    // The tree is made from what can be read, which is nothing.
+    cluster.restart(N1, 2);
+    assert_eq!(handed_over(&mut cluster), BTreeSet::new());
+    assert_eq!(cluster.node(N1).damaged, BTreeSet::new());
+}
+
+#[test]
 fn of_a_range_the_owners_are_sent_what_they_have_not_seen_and_nothing_else() {
     let mut cluster = overtaken();
     // What only one old owner has: a version beside the others, one on top of them, and another key.
