@@ -77,6 +77,9 @@ pub struct ReadPlan {
     pub primaries: Vec<Target>,
     /// The rest of the list in order. A scan asks none of them: they hold hints, not ranges.
     pub fallbacks: Vec<Target>,
+    /// Primaries that are being sent all that their partition holds: their answers count as every
+    /// other's, but a get does not repair them, nor ask them for nothing else.
+    pub filling: Vec<NodeId>,
     /// When it may answer.
     pub needs: Needs,
     /// How long to wait before asking more of the healthy nodes than needed, in microseconds.

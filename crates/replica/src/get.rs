@@ -3,7 +3,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{GetChain, GetChainOutput, Needs, ReadPlan, RepairCause, RequestId};
+use jedlik_coordinator::{
+    GetChain, GetChainOutput, Needs, ReadPlan, RepairCause, RequestId, Target,
+};
 use jedlik_handoff::Foreground;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
@@ -93,9 +95,17 @@ impl Replica {
             synced: 0,
         };
         let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
-        let sets = self.owner_sets(&view, key.partition, n).into_iter();
-        let plan = |(primaries, fallbacks)| ReadPlan {
+        let sets = self.owner_sets(&view, key.partition, n);
+        let moves = sets.len() > 1;
+        let filling = |primaries: &[Target]| {
+            let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);
+            nodes.filter(|node| view.is_taking_over(*node, key.partition, n)).collect()
+        };
+        let plan = |(primaries, fallbacks): (Vec<Target>, _)| ReadPlan {
             me: self.config.me,
+            // The range is on its way there: to send it record by record, too, would cost clients as
+            // much again as their own puts do.
+            filling: filling(&primaries),
             primaries,
             fallbacks,
             needs,
@@ -104,7 +114,8 @@ impl Replica {
             repair_until_us: self.ages.until_us(now),
             deadline_us,
         };
-        Ok((key, props, sets.map(plan).collect()))
+        let plans = sets.into_iter().map(plan).collect();
+        Ok((key, props, plans))
     }
 
     pub(crate) fn drive_get(
@@ -135,10 +146,6 @@ impl Replica {
                     };
                     self.answer(get.asker, response);
                 }
-                // The range is on its way there: to send it record by record, too, would cost clients
-                // as much again as their own puts do.
-                GetChainOutput::Repair { node, stands_in_for: None, .. }
-                    if self.is_taking_over(node, &get) => {}
                 GetChainOutput::Repair { node, stands_in_for, record, cause } => {
                     self.count(match cause {
                         RepairCause::Missing => Counter::ReadRepairsMissing,
@@ -151,11 +158,6 @@ impl Replica {
         }
         let wake_us = get.machine.poll_timeout();
         ((!get.machine.is_done()).then_some(Operation::Get(get)), wake_us)
-    }
-
-    fn is_taking_over(&self, node: NodeId, get: &GetOperation) -> bool {
-        let view = self.view.as_ref();
-        view.is_some_and(|view| view.is_taking_over(node, get.key.partition, get.props.n))
     }
 
     fn found(

@@ -132,6 +132,7 @@ impl Replica {
             me: self.config.me,
             primaries,
             fallbacks,
+            filling: Vec::new(),
             needs,
             hedge_after_us: 10 * self.usual_read.get_us(),
             silent_after_us: u64::from(request.timeout_ms) * 1_000,

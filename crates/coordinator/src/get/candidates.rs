@@ -28,6 +28,8 @@ pub(super) struct Candidate {
     /// The primary in whose place it is asked; `None` if it is one itself.
     pub(super) stands_in_for: Option<NodeId>,
     pub(super) state: State,
+    /// It is being sent all that it lacks.
+    filling: bool,
 }
 
 impl Candidate {
@@ -61,6 +63,9 @@ impl Candidates {
         for target in healthy {
             candidates.add(target.node, None);
         }
+        for candidate in &mut candidates.list {
+            candidate.filling = plan.filling.contains(&candidate.node);
+        }
         for index in 0..candidates.away.len() {
             candidates.add_stand_in(candidates.away[index]);
         }
@@ -68,7 +73,8 @@ impl Candidates {
     }
 
     fn add(&mut self, node: NodeId, stands_in_for: Option<NodeId>) {
-        self.list.push(Candidate { node, stands_in_for, state: State::Idle });
+        let (state, filling) = (State::Idle, false);
+        self.list.push(Candidate { node, stands_in_for, state, filling });
     }
 
     fn add_stand_in(&mut self, primary: NodeId) -> bool {
@@ -125,6 +131,11 @@ impl Candidates {
         candidate.node
     }
 
+    /// From now on the question is who is behind: who is being sent everything need not be asked.
+    pub(super) fn leave_filling(&mut self) {
+        self.list.retain(|candidate| !candidate.filling || candidate.state != State::Idle);
+    }
+
     pub(super) fn next_idle(&self) -> Option<usize> {
         self.list.iter().position(|candidate| candidate.state == State::Idle)
     }
@@ -172,7 +183,8 @@ impl Candidates {
         tally
     }
 
-    /// Whoever answered with something else than `merged`, and what. A fallback is behind only while the
+    /// Whoever answered with something else than `merged`, and what, but for those that are being sent
+    /// everything. A fallback is behind only while the
     /// primary in whose place it was asked is away, and only if a primary's record is in the merge.
     pub(super) fn behind(
         &self,
@@ -186,7 +198,7 @@ impl Candidates {
             let State::Answered { digest } = candidate.state else { return None };
             let due =
                 candidate.stands_in_for.is_none_or(|primary| from_primary && self.is_away(primary));
-            (digest != merged && due).then_some((candidate, digest))
+            (digest != merged && due && !candidate.filling).then_some((candidate, digest))
         })
     }
 

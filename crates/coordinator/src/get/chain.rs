@@ -1,5 +1,5 @@
 //! A get over every owner set that counts while a partition moves: one [`Get`] for each set, newest
-//! first, which share what they ask.
+//! first, which share what they ask, and ask those first that most of them share.
 //!
 //! Invariants: it succeeds only when each set's needs are met, so that it meets every version that a
 //! put has left in one of these sets; the answer is the merge of all that any set has answered; with
@@ -10,6 +10,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord};
@@ -18,7 +19,7 @@ use jedlik_vclock::planted::{self, Bug};
 use super::{Get, GetOutput, RepairCause};
 use crate::chain::{Asked, Message, RequestId, Requests, within_limit};
 use crate::merged::Merged;
-use crate::plan::ReadPlan;
+use crate::plan::{ReadPlan, Target};
 use crate::tally::{Needs, Shortfall, Tally};
 
 /// What a get over several owner sets wants done.
@@ -110,7 +111,10 @@ impl GetChain {
     #[must_use]
     pub fn new(now_us: u64, plans: &[ReadPlan]) -> Self {
         let counting = counting(plans);
-        let part = |plan: &ReadPlan| Part { get: Get::new(now_us, plan.clone()), succeeded: false };
+        let part = |plan: &ReadPlan| {
+            let plan = ReadPlan { primaries: shared_first(plan, counting), ..plan.clone() };
+            Part { get: Get::new(now_us, plan), succeeded: false }
+        };
         let mut chain = Self {
             needs: plans.first().map(|plan| plan.needs).unwrap_or_default(),
             parts: counting.iter().map(part).collect(),
@@ -286,4 +290,19 @@ fn counting(plans: &[ReadPlan]) -> &[ReadPlan] {
         return plans.get(..1).unwrap_or_default();
     }
     plans
+}
+
+/// The primaries of a plan: this node, then those living that are primaries of most of the sets, since
+/// their answers count in each. The others keep their places, by which stand-ins are found for them.
+fn shared_first(plan: &ReadPlan, plans: &[ReadPlan]) -> Vec<Target> {
+    let is_in = |target: &Target, plan: &ReadPlan| {
+        plan.primaries.iter().any(|other| other.node == target.node)
+    };
+    let sets = |target: &Target| plans.iter().filter(|plan| is_in(target, plan)).count();
+    let mut primaries = plan.primaries.clone();
+    primaries.sort_by_key(|target| {
+        let shared = if target.alive { sets(target) } else { 0 };
+        (target.node != plan.me, Reverse(shared))
+    });
+    primaries
 }

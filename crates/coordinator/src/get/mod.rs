@@ -221,6 +221,7 @@ impl Get {
             return self.finish(now_us);
         }
         self.phase = Phase::Settling { until_us };
+        self.candidates.leave_filling();
         self.ask_all();
         self.finish_if_settled(now_us);
     }

@@ -132,7 +132,7 @@ fn a_get_answers_with_what_any_owner_set_knows() {
          +c 0:
          +d 0: e
          +b 3: c=missing:3 d=missing:3
-         +a 1: ok 13 a=stale:13 b=stale:13 c=missing:13
+         +a 1: ok 13 a=stale:13 c=missing:13 b=stale:13
          +e 0:
          done",
         "bcd| r=2 + abc| r=2
@@ -213,12 +213,11 @@ fn what_several_sets_ask_of_a_node_is_asked_once() {
          +e~ =: ok 1
          done",
         // Who answered one set before another asked is not asked again.
-        "bc| r=2 + dbc| r=2
-         start: b c d
+        "bc| r=2 + dcb| r=2 + dc| r=1
+         start: c b d
          +b 1:
          -d:
-         +c 1: ok 1
-         done",
+         +c 1: ok 1 d~",
         // That b's record is the one known to one set tells the other nothing.
         "ec|b r=2 + ab| r=2
          start: e c a
@@ -235,6 +234,56 @@ fn what_several_sets_ask_of_a_node_is_asked_once() {
          +b 0:
          +c 2: ok 2
          +a 2: b=missing:2
+         done",
+    ]);
+}
+
+#[test]
+fn those_that_most_sets_share_are_asked_first() {
+    play_all(&[
+        "efc| r=2 + bcd| r=2
+         start: c e b
+         +c 1:
+         +e 1: f~
+         +b 1: ok 1 d~",
+        // Who is believed away keeps its place, and with it its stand-in.
+        "DbC|ef r=3 + Cd| r=1
+         start: b e f d
+         +d 0:
+         +b 1:
+         +e 0:
+         +f 0: ok 1 e<d=missing:1 f<c=missing:1",
+        // This node before all: then the others need not send what it has.
+        "bca| r=2 + dbc| r=1
+         start: a b
+         +a 1:
+         +b 1: c~ ok 1 d~",
+    ]);
+}
+
+#[test]
+fn who_is_being_sent_the_range_is_neither_repaired_nor_asked_for_that() {
+    play_all(&[
+        "bde| r=2 filling=de + bc| r=2
+         start: b d c
+         +b 1:
+         +d 0:
+         +c 0: ok 1 c=missing:1
+         done",
+        // Its answer is as good as any.
+        "bd| r=2 filling=d + bc| r=2
+         start: b d c
+         +d 2:
+         +b 1: b=stale:12
+         +c 12: ok 12
+         done",
+        // The others that are slow can make up for it, and it for them.
+        "bde| r=2 filling=de + b| r=1
+         start: b d
+         +b 1:
+         @10: e~ hedged
+         +e~ 0: ok 1
+         +d 0:
          done",
     ]);
 }

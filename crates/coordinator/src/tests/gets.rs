@@ -18,6 +18,7 @@ fn start(names: &str, r: u8) -> Get {
         primaries: targets(names),
         fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
+        filling: Vec::new(),
         hedge_after_us: HEDGE_US,
         silent_after_us: 20_000,
         repair_until_us: DEADLINE_US,

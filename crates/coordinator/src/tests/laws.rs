@@ -85,6 +85,7 @@ impl Lists {
             primaries: self.primaries.clone(),
             fallbacks: self.fallbacks.clone(),
             needs,
+            filling: Vec::new(),
             hedge_after_us: HEDGE_US,
             silent_after_us: 2 * HEDGE_US,
             repair_until_us: SEND_UNTIL_US,

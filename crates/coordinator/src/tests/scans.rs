@@ -32,6 +32,7 @@ fn plan(primaries: &str, r: u8) -> ReadPlan {
         primaries: targets(primaries),
         fallbacks: Vec::new(),
         needs: Needs { answers: r, ..Needs::default() },
+        filling: Vec::new(),
         hedge_after_us: 10_000,
         silent_after_us: 20_000,
         repair_until_us: 1_000_000,

@@ -23,6 +23,7 @@ pub(super) fn plan(line: &str) -> ReadPlan {
         primaries: targets(primaries),
         fallbacks: targets(fallbacks),
         needs: Needs::default(),
+        filling: Vec::new(),
         hedge_after_us: 10_000,
         silent_after_us: 20_000,
         repair_until_us: 800_000,
@@ -32,6 +33,7 @@ pub(super) fn plan(line: &str) -> ReadPlan {
         match word.split_once('=') {
             Some(("r", count)) => plan.needs.answers = count.parse().unwrap(),
             Some(("pr", count)) => plan.needs.primaries = count.parse().unwrap(),
+            Some(("filling", nodes)) => plan.filling = nodes.chars().map(node).collect(),
             _ => panic!("{word}"),
         }
     }
