@@ -44,11 +44,11 @@ pub struct BudgetSettings {
 
 impl BudgetSettings {
     /// 20,000 steps a second: more than a node of two cores can do, so that the latency decides, and
-    /// still a bound for one without clients. 125 %: while a partition moves requests need quorums in two
-    /// owner sets, which costs clients up to half as much again before anything is sent, and together
-    /// that is to stay below twice the quiet latency. 50 a second: some 200,000 records an hour
-    /// whatever happens, at a cost that is lost in the noise.
-    pub const DEFAULT: Self = Self { limit_per_s: 20_000, slowdown_percent: 125, floor_per_s: 50 };
+    /// still a bound for one without clients. 125 % and 15 a second: while a partition moves requests need
+    /// quorums in two owner sets, which costs clients up to half as much again before anything is sent, and
+    /// together that is to stay below twice the quiet latency; so where the processors are short the floor
+    /// is the pace. It still moves some 200,000 records an hour and shard.
+    pub const DEFAULT: Self = Self { limit_per_s: 20_000, slowdown_percent: 125, floor_per_s: 15 };
 
     /// The nearest that are within their ranges.
     fn clamped(self) -> Self {
@@ -165,10 +165,14 @@ impl Budget {
         self.paused = false;
     }
 
-    /// Sets other bounds; what was learnt stays. See [`Self::new`].
+    /// Sets other bounds; what was learnt stays, but under a higher limit work begins anew, at that
+    /// one's cautious pace. See [`Self::new`].
     pub fn set(&mut self, now_us: u64, settings: BudgetSettings) {
-        self.settings = settings.clamped();
-        self.set_pace(now_us, self.bucket.rate_per_s());
+        let settings = settings.clamped();
+        let raised = settings.limit_per_s > self.settings.limit_per_s;
+        self.settings = settings;
+        let least_per_s = if raised { cautious_per_s(settings) } else { 0 };
+        self.set_pace(now_us, self.bucket.rate_per_s().max(least_per_s));
     }
 
     /// The pace now, in steps a second; `None` while paused. Costs nothing, unlike [`Self::report`].

@@ -20,7 +20,8 @@ use crate::exit::UNAVAILABLE;
 use crate::moving::{Mark, Meters, Moving, Obstacle};
 use crate::output::Output;
 
-const POLL: Duration = Duration::from_millis(500);
+/// Each asks every member: often enough for a bar that moves and an end that is seen when it comes.
+const POLL: Duration = Duration::from_millis(200);
 
 /// Wait until nothing moves: all members have the newest layout, all partitions have flipped, and
 /// nobody holds what it does not own
