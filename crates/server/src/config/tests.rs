@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use jedlik_replica::BudgetSettings;
 use tempfile::TempDir;
 
 use super::{Config, InvalidConfig, Mistake, OPTIONS, Settings, Source};
@@ -49,6 +50,14 @@ fn a_minimal_file_is_completed_by_defaults() {
     assert_eq!((config.advertise, config.seeds, config.shards), (None, vec![], None));
     assert_eq!((config.zone.as_str(), config.weight, config.partitions.get()), ("default", 1, 256));
     assert_eq!(config.log.filter, "info");
+}
+
+#[test]
+fn background_work_is_bounded_by_the_budgets_own_defaults() {
+    let background = check(MINIMAL).unwrap().background;
+    let BudgetSettings { limit_per_s, slowdown_percent, .. } = BudgetSettings::DEFAULT;
+    assert_eq!(background.limit_per_s, limit_per_s);
+    assert_eq!(background.slowdown_percent, slowdown_percent);
 }
 
 #[test]
