@@ -184,8 +184,8 @@ impl Candidates {
     }
 
     /// Whoever answered with something else than `merged`, and what, but for those that are being sent
-    /// everything. A fallback is behind only while the
-    /// primary in whose place it was asked is away, and only if a primary's record is in the merge.
+    /// everything. A fallback is behind only while the primary in whose place it was asked is away, and
+    /// only if a primary's record is in the merge.
     pub(super) fn behind(
         &self,
         merged: Option<Digest>,
