@@ -85,8 +85,8 @@ impl Frame {
     pub fn encode(&self, version: ProtocolVersion) -> AlignedVec {
         let mut bytes = to_bytes(self);
         match version {
-            ProtocolVersion::V3 => {}
-            ProtocolVersion::V4 => seal(&mut bytes),
+            ProtocolVersion::V5 => {}
+            ProtocolVersion::V6 => seal(&mut bytes),
         }
         bytes
     }
@@ -96,8 +96,8 @@ impl Frame {
     pub fn encoded_length(&self, version: ProtocolVersion) -> usize {
         let length = to_bytes_in::<_, Error>(self, Length::default()).expect("counting can't fail");
         match version {
-            ProtocolVersion::V3 => length.bytes,
-            ProtocolVersion::V4 => length.bytes + SEAL_BYTES,
+            ProtocolVersion::V5 => length.bytes,
+            ProtocolVersion::V6 => length.bytes + SEAL_BYTES,
         }
     }
 
@@ -111,8 +111,8 @@ impl Frame {
             return Err(DecodeError::TooLong { length: bytes.len(), limit: FRAME_LIMIT_BYTES });
         }
         match version {
-            ProtocolVersion::V3 => Self::decode_plain(bytes),
-            ProtocolVersion::V4 => {
+            ProtocolVersion::V5 => Self::decode_plain(bytes),
+            ProtocolVersion::V6 => {
                 let plain = unseal(bytes).ok_or(DecodeError::Malformed { what: "sealed frame" })?;
                 Self::decode_plain(&plain)
             }

@@ -9,29 +9,29 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtocolVersion {
     /// A frame is its bytes and nothing else.
-    V3,
+    V5,
     /// Each frame names its version and carries a checksum. It stands in for whatever comes next, so
     /// that an upgrade can be tried with two builds: only one with the feature `next-protocol` speaks it.
-    V4,
+    V6,
 }
 
 impl ProtocolVersion {
     /// Those that this build speaks, the newest first.
     pub const SPOKEN: &'static [Self] =
-        if cfg!(feature = "next-protocol") { &[Self::V4, Self::V3] } else { &[Self::V3] };
+        if cfg!(feature = "next-protocol") { &[Self::V6, Self::V5] } else { &[Self::V5] };
     /// The newest that this build speaks.
     pub const NEWEST: Self = Self::SPOKEN[0];
     /// The oldest that this build speaks.
     pub const OLDEST: Self = Self::SPOKEN[Self::SPOKEN.len() - 1];
 
-    const ALL: [Self; 2] = [Self::V3, Self::V4];
+    const ALL: [Self; 2] = [Self::V5, Self::V6];
 
     /// As nodes tell it of themselves.
     #[must_use]
     pub const fn number(self) -> u16 {
         match self {
-            Self::V3 => 3,
-            Self::V4 => 4,
+            Self::V5 => 5,
+            Self::V6 => 6,
         }
     }
 
@@ -39,8 +39,8 @@ impl ProtocolVersion {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::V3 => "jedlik/3",
-            Self::V4 => "jedlik/4",
+            Self::V5 => "jedlik/5",
+            Self::V6 => "jedlik/6",
         }
     }
 

@@ -331,20 +331,20 @@ async fn those_who_may_not_connect_are_told_why() {
     }
 }
 
-pub(crate) const OLD: Spoken = &[ProtocolVersion::V3];
-pub(crate) const BOTH: Spoken = &[ProtocolVersion::V4, ProtocolVersion::V3];
-const NEW: Spoken = &[ProtocolVersion::V4];
+pub(crate) const OLD: Spoken = &[ProtocolVersion::V5];
+pub(crate) const BOTH: Spoken = &[ProtocolVersion::V6, ProtocolVersion::V5];
+const NEW: Spoken = &[ProtocolVersion::V6];
 
 #[tokio::test]
 async fn two_ends_speak_the_newest_version_that_both_know() {
     let keys = Keys::new();
     for (theirs, ours, version) in [
-        (OLD, OLD, ProtocolVersion::V3),
-        (OLD, BOTH, ProtocolVersion::V3),
-        (BOTH, OLD, ProtocolVersion::V3),
-        (BOTH, BOTH, ProtocolVersion::V4),
-        (BOTH, NEW, ProtocolVersion::V4),
-        (NEW, BOTH, ProtocolVersion::V4),
+        (OLD, OLD, ProtocolVersion::V5),
+        (OLD, BOTH, ProtocolVersion::V5),
+        (BOTH, OLD, ProtocolVersion::V5),
+        (BOTH, BOTH, ProtocolVersion::V6),
+        (BOTH, NEW, ProtocolVersion::V6),
+        (NEW, BOTH, ProtocolVersion::V6),
     ] {
         let mut server = End::speaking(theirs, LOOPBACK, &keys.node(1));
         let mut client = End::speaking(ours, LOOPBACK, &keys.node(2));

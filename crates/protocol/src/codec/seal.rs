@@ -1,6 +1,6 @@
-//! What version 4 of the protocol puts behind a frame's bytes: the version, and a checksum.
+//! What version 6 of the protocol puts behind a frame's bytes: the version, and a checksum.
 //!
-//! Invariant: no reader of version 3 takes a sealed frame for one of its own. It looks for a frame's kind
+//! Invariant: no reader of version 5 takes a sealed frame for one of its own. It looks for a frame's kind
 //! in as many last bytes as the seal has, and finds there what is no kind.
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ const NO_KIND: u8 = 0xFF;
 pub(super) fn seal(bytes: &mut AlignedVec) {
     bytes.reserve(SEAL_BYTES);
     bytes.extend_from_slice(&FILLING);
-    bytes.extend_from_slice(&ProtocolVersion::V4.number().to_le_bytes());
+    bytes.extend_from_slice(&ProtocolVersion::V6.number().to_le_bytes());
     let checksum = xxh3_64(bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -33,7 +33,7 @@ pub(super) fn unseal(bytes: &Bytes) -> Option<Bytes> {
     let frame = bytes.len().checked_sub(SEAL_BYTES)?;
     let (sealed, checksum) = bytes.split_last_chunk()?;
     let (_, version) = sealed.split_last_chunk()?;
-    let whole = u16::from_le_bytes(*version) == ProtocolVersion::V4.number()
+    let whole = u16::from_le_bytes(*version) == ProtocolVersion::V6.number()
         && u64::from_le_bytes(*checksum) == xxh3_64(sealed);
     whole.then(|| bytes.slice(..frame))
 }

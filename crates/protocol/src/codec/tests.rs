@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jedlik_hashing::NodeId;
 
 use super::{ArchivedFrame, Frame, PROTOCOL_MAX, PROTOCOL_MIN};
-use crate::ProtocolVersion::{self, V3, V4};
+use crate::ProtocolVersion::{self, V5, V6};
 use crate::client::ClientRequest;
 use crate::error::{DecodeError, ErrorCode, Failure};
 use crate::gossip::Gossip;
@@ -45,15 +45,15 @@ fn encoded(frame: &Frame, version: ProtocolVersion) -> Bytes {
 #[test]
 fn a_frame_is_read_in_the_version_in_which_it_was_written_and_in_no_other() {
     for frame in frames() {
-        for version in [V3, V4] {
+        for version in [V5, V6] {
             let bytes = encoded(&frame, version);
             assert_eq!(frame.encoded_length(version), bytes.len());
             assert_eq!(Frame::decode(&bytes, version).as_ref(), Ok(&frame));
         }
-        let (old, new) = (encoded(&frame, V3), encoded(&frame, V4));
-        let as_old = Frame::decode(&new, V3);
+        let (old, new) = (encoded(&frame, V5), encoded(&frame, V6));
+        let as_old = Frame::decode(&new, V5);
         assert_eq!(as_old, Err(DecodeError::Malformed { what: "frame" }), "{frame:?}");
-        let as_new = Frame::decode(&old, V4);
+        let as_new = Frame::decode(&old, V6);
         assert_eq!(as_new, Err(DecodeError::Malformed { what: "sealed frame" }), "{frame:?}");
     }
 }
@@ -63,21 +63,21 @@ fn where_a_reader_of_version_3_looks_for_the_kind_of_a_sealed_frame_there_is_non
     for frame in frames() {
         let root = size_of::<ArchivedFrame>();
         let kind = |bytes: &Bytes| bytes[bytes.len() - root];
-        assert!(kind(&encoded(&frame, V3)) <= 4);
-        assert_eq!(kind(&encoded(&frame, V4)), 0xFF);
+        assert!(kind(&encoded(&frame, V5)) <= 4);
+        assert_eq!(kind(&encoded(&frame, V6)), 0xFF);
     }
 }
 
 #[test]
 fn a_sealed_frame_with_any_byte_changed_or_missing_is_refused() {
     let broken = Err(DecodeError::Malformed { what: "sealed frame" });
-    let whole = encoded(&frames()[1], V4);
+    let whole = encoded(&frames()[1], V6);
     for at in 0..whole.len() {
         let mut changed = whole.to_vec();
         changed[at] ^= 1;
-        assert_eq!(Frame::decode(&changed.into(), V4), broken, "byte {at} changed");
-        assert_eq!(Frame::decode(&whole.slice(..at), V4), broken, "cut to {at} bytes");
-        assert_eq!(Frame::decode(&whole.slice(at + 1..), V4), broken, "{at} bytes cut off");
+        assert_eq!(Frame::decode(&changed.into(), V6), broken, "byte {at} changed");
+        assert_eq!(Frame::decode(&whole.slice(..at), V6), broken, "cut to {at} bytes");
+        assert_eq!(Frame::decode(&whole.slice(at + 1..), V6), broken, "{at} bytes cut off");
     }
 }
 
@@ -85,15 +85,15 @@ fn a_sealed_frame_with_any_byte_changed_or_missing_is_refused() {
 fn a_frame_of_version_3_is_its_archive_and_nothing_else() {
     for frame in frames() {
         let archive = rkyv::to_bytes::<rkyv::rancor::Error>(&frame).unwrap();
-        assert_eq!(frame.encode(V3).as_slice(), archive.as_slice());
-        assert_eq!(frame.encode(V4)[..archive.len()], archive[..]);
+        assert_eq!(frame.encode(V5).as_slice(), archive.as_slice());
+        assert_eq!(frame.encode(V6)[..archive.len()], archive[..]);
     }
 }
 
 #[test]
 fn the_limit_holds_for_what_is_sent_with_the_seal() {
     let length = FRAME_LIMIT_BYTES + 1;
-    for version in [V3, V4] {
+    for version in [V5, V6] {
         let refused = Frame::decode(&vec![0; length].into(), version);
         assert_eq!(refused, Err(DecodeError::TooLong { length, limit: FRAME_LIMIT_BYTES }));
     }
@@ -101,12 +101,12 @@ fn the_limit_holds_for_what_is_sent_with_the_seal() {
 
 #[test]
 fn versions_go_by_their_names_and_numbers() {
-    for version in [V3, V4] {
+    for version in [V5, V6] {
         assert_eq!(ProtocolVersion::from_name(version.name().as_bytes()), Some(version));
         assert!(version.name().ends_with(&alloc::format!("/{}", version.number())));
     }
     assert_eq!(ProtocolVersion::from_name(b"jedlik"), None);
-    assert_eq!(ProtocolVersion::from_name(b"jedlik/33"), None);
+    assert_eq!(ProtocolVersion::from_name(b"jedlik/55"), None);
 }
 
 #[test]
@@ -117,5 +117,5 @@ fn a_build_speaks_its_versions_from_the_newest_to_the_oldest() {
         (spoken[0].number(), spoken[spoken.len() - 1].number()),
         (PROTOCOL_MAX, PROTOCOL_MIN)
     );
-    assert_eq!(spoken.contains(&V4), cfg!(feature = "next-protocol"));
+    assert_eq!(spoken.contains(&V6), cfg!(feature = "next-protocol"));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::{Blob, ClusterId, Context, EncodedRecord, Key, ProtocolVersion};
 
-const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::V3, ProtocolVersion::V4];
+const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::V5, ProtocolVersion::V6];
 
 /// A frame that is accepted must mean the same when it is sent on, in whatever version.
 pub(crate) fn frame(bytes: &[u8]) {

@@ -40,7 +40,7 @@ fn damaged(bytes: &[u8], (changes, cut): &Damage) -> Vec<u8> {
 }
 
 fn encoded(frame: &Frame) -> Bytes {
-    Bytes::from(frame.encode(ProtocolVersion::V3).into_vec())
+    Bytes::from(frame.encode(ProtocolVersion::V5).into_vec())
 }
 
 fn key() -> Key {
@@ -83,7 +83,7 @@ proptest! {
     fn every_frame_comes_back_as_it_was_sent_in_the_version_in_which_it_was_and_no_other(
         frame in messages::frame(),
     ) {
-        let versions = [ProtocolVersion::V3, ProtocolVersion::V4];
+        let versions = [ProtocolVersion::V5, ProtocolVersion::V6];
         for sent in versions {
             let bytes = Bytes::from(frame.encode(sent).into_vec());
             prop_assert_eq!(frame.encoded_length(sent), bytes.len());
@@ -117,7 +117,7 @@ proptest! {
     fn a_damaged_frame_is_refused_or_still_well_formed(
         frame in messages::frame(), damage in damage(),
     ) {
-        for version in [ProtocolVersion::V3, ProtocolVersion::V4] {
+        for version in [ProtocolVersion::V5, ProtocolVersion::V6] {
             bodies::frame(&damaged(&frame.encode(version), &damage));
         }
     }
@@ -171,7 +171,7 @@ fn every_shorter_piece_of_a_frame_is_refused_or_well_formed() {
 fn a_frame_over_the_limit_is_refused_before_it_is_read() {
     let length = FRAME_LIMIT_BYTES + 1;
     let expected = Err(DecodeError::TooLong { length, limit: FRAME_LIMIT_BYTES });
-    assert_eq!(Frame::decode(&Bytes::from(vec![0; length]), ProtocolVersion::V3), expected);
+    assert_eq!(Frame::decode(&Bytes::from(vec![0; length]), ProtocolVersion::V5), expected);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let value = [7; 1024];
     let bytes = encoded(&put_frame(Blob::from(&value[..])));
     let Frame::ClientRequest { request: ClientRequest::Put(put), .. } =
-        Frame::decode(&bytes, ProtocolVersion::V3).unwrap()
+        Frame::decode(&bytes, ProtocolVersion::V5).unwrap()
     else {
         panic!("a put was sent");
     };
@@ -195,7 +195,7 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let bytes =
         encoded(&Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request });
     let Frame::PeerRequest { request: PeerRequest::Write { record, .. }, .. } =
-        Frame::decode(&bytes, ProtocolVersion::V3).unwrap()
+        Frame::decode(&bytes, ProtocolVersion::V5).unwrap()
     else {
         panic!("a write was sent");
     };
@@ -226,14 +226,14 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     let names = key.bucket().len() + key.key().len();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
     let frame = Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request }
-        .encode(ProtocolVersion::V3)
+        .encode(ProtocolVersion::V5)
         .len();
     let sent = frame - names - 1024;
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");
     assert!(sent <= 200, "{sent} bytes");
     let acknowledgement = Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written }
-        .encode(ProtocolVersion::V3)
+        .encode(ProtocolVersion::V5)
         .len();
     println!("an acknowledgement: {acknowledgement} bytes");
     assert!(acknowledgement <= 100, "{acknowledgement} bytes");
@@ -242,7 +242,7 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
 #[test]
 fn an_acknowledgement_stays_small() {
     let frame = Frame::PeerResponse { id: 1, clock: 1, response: PeerResponse::Written };
-    let length = frame.encode(ProtocolVersion::V3).len();
+    let length = frame.encode(ProtocolVersion::V5).len();
     println!("an acknowledgement: {length} bytes");
     assert!(length <= 128, "{length} bytes");
 }
