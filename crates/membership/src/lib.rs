@@ -29,7 +29,7 @@ pub use acceptable::Unacceptable;
 pub use line::KnownLayout;
 pub use machine::{Config, Membership};
 pub use output::{Destination, Event, Output};
-pub use view::View;
+pub use view::{Past, View};
 
 #[cfg(test)]
 mod tests;

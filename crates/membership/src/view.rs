@@ -22,6 +22,20 @@ mod moves;
 #[cfg(test)]
 mod tests;
 
+/// What this life of the node knows of the lives before it: whether its data directory holds all that they
+/// acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// No other member has been asked yet: the directory may be older than what the cluster remembers. The
+    /// node may not say that something is absent.
+    Unconfirmed,
+    /// The directory remembers every life of this node that the cluster does.
+    Continuous,
+    /// The directory began empty, or lacks a life that the cluster remembers: the node may not say that
+    /// something is absent until it has been refilled.
+    Lost,
+}
+
 /// The cluster as this node sees it: layouts, addresses, bucket properties, and who is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
@@ -35,6 +49,7 @@ pub struct View {
     buckets: Arc<Vec<BucketEntry>>,
     defaults: BucketProps,
     alive: Arc<BTreeSet<NodeId>>,
+    past: Past,
 }
 
 impl View {
@@ -67,7 +82,14 @@ impl View {
             buckets: Arc::clone(known.buckets()),
             defaults: BucketProps::default(),
             alive,
+            past: Past::Continuous,
         }
+    }
+
+    /// The same with another past of this node.
+    #[must_use]
+    pub fn with_past(self, past: Past) -> Self {
+        Self { past, ..self }
     }
 
     /// The view after a change.
@@ -85,6 +107,12 @@ impl View {
     #[must_use]
     pub fn me(&self) -> NodeId {
         self.me
+    }
+
+    /// Whether this node knows that its data directory holds all that it ever acknowledged.
+    #[must_use]
+    pub fn past(&self) -> Past {
+        self.past
     }
 
     /// The seed of positions.

@@ -1,7 +1,7 @@
 //! One node: started part by part, stopped in the opposite order.
 //!
 //! Invariant: a node serves only after everything before it is in place, and its directory is marked
-//! clean only after everything that was issued in this life is in the engines.
+//! clean only after everything that was acknowledged is in the engines.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ async fn end_membership(
     dir
 }
 
-/// Marks the directory clean if the next life may go on where this one ends.
+/// Marks the directory clean if the next start has nothing to replay.
 async fn mark(dir: Option<DataDir>, engine: Engine, ended: Ended) -> Result<(), NodeError> {
     let Some(dir) = dir else {
         return Err(NodeError::Unclean { why: "the membership could not be saved" });
@@ -168,9 +168,6 @@ async fn mark(dir: Option<DataDir>, engine: Engine, ended: Ended) -> Result<(), 
     match (ended, engine) {
         (Ended::Unclean, _) => {
             return Err(NodeError::Unclean { why: "a shard could not be moved into its engine" });
-        }
-        (Ended::WriteFailed, _) => {
-            info!("stopped; a write had failed, so the next life is another");
         }
         (Ended::Clean, Engine::Memory) => info!("stopped; the memory engine keeps nothing"),
         (Ended::Clean, Engine::Redb) => {

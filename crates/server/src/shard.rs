@@ -116,7 +116,6 @@ struct ShardDriver {
     /// Requests refused because too much was under way.
     refusals: u64,
     layout: LayoutVersion,
-    write_failed: bool,
     /// Hints came or went since the replica was told how many there are.
     hints_changed: bool,
     /// For whom there were hints then.
@@ -126,11 +125,8 @@ struct ShardDriver {
 /// How a shard has ended, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
-    /// Everything that this life issued is in the engine.
+    /// Everything acknowledged is in the engine.
     Clean,
-    /// Everything acknowledged is in the engine, but peers may hold a write of this life that is not:
-    /// the next life must not go on under this one's name.
-    WriteFailed,
     /// Something is in the journal alone.
     Unclean,
 }
@@ -159,7 +155,6 @@ impl ShardDriver {
             counts: ReplicaCounts::default(),
             refusals: 0,
             layout: 0,
-            write_failed: false,
             hints_changed: true,
             hint_targets: Vec::new(),
         }
@@ -273,7 +268,6 @@ impl ShardDriver {
         let failed = completions.iter().filter_map(|completion| completion.result.as_ref().err());
         if let Some(error) = failed.clone().next() {
             error!(%error, writes = failed.count(), "writes failed");
-            self.write_failed = true;
         }
         for Completion { ticket, result } in completions {
             self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
@@ -374,8 +368,7 @@ impl ShardDriver {
 
     fn close(self) -> Ended {
         match self.storage.close_with(&[(TREES, &self.replica.trees())]) {
-            Ok(()) if !self.write_failed => Ended::Clean,
-            Ok(()) => Ended::WriteFailed,
+            Ok(()) => Ended::Clean,
             Err(error) => {
                 warn!(%error, "a shard could not be emptied into its engine; its journal is kept");
                 Ended::Unclean

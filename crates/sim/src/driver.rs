@@ -196,8 +196,6 @@ impl World {
 
     fn complete(&mut self, node: u8, done: Vec<Completion>) {
         for (ticket, result) in done {
-            let Some(running) = self.running(node) else { return };
-            running.write_failed |= result.is_err();
             self.feed(node, Input::Applied { ticket, result });
         }
     }

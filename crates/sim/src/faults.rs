@@ -18,9 +18,9 @@ impl World {
         if place.running.is_some() || place.over {
             return;
         }
-        let kept = place.start(self.now_us, &seeds, &mut self.chances.lives);
+        place.start(self.now_us, &seeds, &mut self.chances.lives);
         let life = place.life;
-        self.say(node, || format!("starts, in {} life", if kept { "the same" } else { "a new" }));
+        self.say(node, || "starts".into());
         self.after(UPKEEP_US, Event::Upkeep { node, life });
         self.carry_out(node);
         self.end_turn(node);

@@ -1,6 +1,6 @@
 //! One node: the real machines while it runs, and what it finds on its disk when it starts.
 //!
-//! Invariant: as the storage crate's data directory does it, an incarnation is kept over a clean stop alone.
+//! Invariant: as under the server, every start is a life of its own.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -107,7 +107,6 @@ pub(crate) struct Running {
     pub(crate) stopping: bool,
     /// It stops for good.
     pub(crate) leaves: bool,
-    pub(crate) write_failed: bool,
     /// What came while it stood still.
     pub(crate) backlog: Vec<Mail>,
     /// The wake that is set.
@@ -139,9 +138,7 @@ pub(crate) struct Node {
     pub(crate) layout: LayoutId,
     zone: u8,
     state: Option<Bytes>,
-    incarnation: Option<Incarnation>,
     generation: u64,
-    clean: bool,
     /// Kept over a clean stop.
     trees: Option<Vec<u8>>,
     tuning: Tuning,
@@ -176,23 +173,17 @@ impl Node {
             layout: LayoutId::default(),
             zone: setting.zone(index),
             state: None,
-            incarnation: None,
             generation: 0,
-            clean: false,
             trees: None,
             tuning,
         }
     }
 
-    /// Starts the process, which turns to these; true if it goes on in the life that it was in.
-    pub(crate) fn start(&mut self, now_us: u64, seeds: &[u8], lives: &mut Chance) -> bool {
-        let (fresh, replica_seed, membership_seed) =
+    /// Starts the process, which turns to these.
+    pub(crate) fn start(&mut self, now_us: u64, seeds: &[u8], lives: &mut Chance) {
+        let (incarnation, replica_seed, membership_seed) =
             (Incarnation(lives.number()), lives.bytes(), lives.bytes());
-        let kept = self.incarnation.filter(|_| self.clean);
-        let incarnation = kept.unwrap_or(fresh);
-        self.incarnation = Some(incarnation);
         self.generation += 1;
-        self.clean = false;
         self.begun = true;
         self.clock.started_us = now_us;
         self.disk.open();
@@ -208,7 +199,7 @@ impl Node {
             clock_start,
             tuning: self.tuning,
         });
-        if let Some(trees) = self.trees.take().filter(|_| kept.is_some()) {
+        if let Some(trees) = self.trees.take() {
             replica.restore_trees(&trees);
         }
         let stored = self.state.as_ref().map(|state| {
@@ -230,11 +221,9 @@ impl Node {
             news: Vec::new(),
             stopping: false,
             leaves: false,
-            write_failed: false,
             backlog: Vec::new(),
             wake_us: u64::MAX,
         });
-        kept.is_some()
     }
 
     fn member(&self, incarnation: Incarnation) -> MemberRecord {
@@ -263,15 +252,11 @@ impl Node {
         self.state = Some(codec::encode_knowledge(delta).into());
     }
 
-    /// The process has stopped of its own accord; whether the stop counts as clean.
-    pub(crate) fn stopped(&mut self) -> bool {
-        let running = self.running.take();
-        let failed = running.as_ref().is_none_or(|running| running.write_failed);
-        self.trees = running.map(|running| running.replica.trees());
+    /// The process has stopped of its own accord.
+    pub(crate) fn stopped(&mut self) {
+        self.trees = self.running.take().map(|running| running.replica.trees());
         self.life += 1;
         self.disk.close();
-        self.clean = !failed;
-        self.clean
     }
 
     /// The process has ended in some other way.
@@ -286,9 +271,7 @@ impl Node {
         self.disk.wipe();
         self.layout = LayoutId::default();
         self.state = None;
-        self.incarnation = None;
         self.generation = 0;
-        self.clean = false;
         self.trees = None;
     }
 }

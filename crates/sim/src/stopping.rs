@@ -65,8 +65,8 @@ impl World {
         let leaves = running.leaves;
         self.check_trees(node);
         self.nodes[usize::from(node)].over |= leaves;
-        let clean = self.nodes[usize::from(node)].stopped();
-        self.say(node, || format!("has stopped, {}", if clean { "clean" } else { "unclean" }));
+        self.nodes[usize::from(node)].stopped();
+        self.say(node, || "has stopped".into());
         self.hang_up(node, 10_000);
         if self.nodes[usize::from(node)].stops == 0 {
             // The fault that stopped it is over.

@@ -6,7 +6,6 @@
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{Input, Output, StorageFault};
-use jedlik_vclock::planted::{self, Bug};
 
 use crate::breach::{Breach, Promise};
 use crate::disk::Change;
@@ -19,11 +18,10 @@ impl World {
     pub(crate) fn store(&mut self, node: u8, now: Now, output: Output) {
         match output {
             Output::Apply { ticket, key, record, durability } => {
-                let own = record.local.is_some();
                 self.observe(node, &key, &record, "merges");
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 let result = disk.apply(ticket, &key, record, durability);
-                self.changed(node, now, (ticket, key), result, own);
+                self.changed(node, now, (ticket, key), result);
             }
             Output::Revise { ticket, key, expected, record } => {
                 match &record {
@@ -32,29 +30,28 @@ impl World {
                 }
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 let result = disk.revise(ticket, &key, expected, record);
-                self.changed(node, now, (ticket, key), result, false);
+                self.changed(node, now, (ticket, key), result);
             }
             Output::Hold { ticket, target, key, record, since_ms, durability } => {
-                let own = record.local.is_some();
                 self.observe(node, &key, &record, &format!("keeps for n{}", target.0));
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 let held = disk.hold((ticket, target), &key, (since_ms, record), durability);
                 if let Err(fault) = held {
-                    self.refused(node, now, ticket, fault, own);
+                    self.refused(node, now, ticket, fault);
                 }
             }
             Output::Release { ticket, target, key, digest } => {
                 self.check_release(node, target, &key, digest);
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 if let Err(fault) = disk.release(ticket, target, &key, digest) {
-                    self.refused(node, now, ticket, fault, false);
+                    self.refused(node, now, ticket, fault);
                 }
             }
             Output::Drop { ticket, partition } => {
                 self.drops(node, partition);
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 if let Err(fault) = disk.drop_partition(ticket, partition) {
-                    self.refused(node, now, ticket, fault, false);
+                    self.refused(node, now, ticket, fault);
                 }
             }
             _ => {}
@@ -113,22 +110,16 @@ impl World {
         now: Now,
         (ticket, key): (u64, PlacedKey),
         result: Result<Change, StorageFault>,
-        own: bool,
     ) {
         match result {
             Ok((before, after)) => {
                 self.give(node, now, Input::Changed { ticket, key, before, after });
             }
-            Err(fault) => self.refused(node, now, ticket, fault, own),
+            Err(fault) => self.refused(node, now, ticket, fault),
         }
     }
 
-    /// `own`: peers may have been sent what was not stored here.
-    fn refused(&mut self, node: u8, now: Now, ticket: u64, fault: StorageFault, own: bool) {
-        let own = own && !planted::on(Bug::LifeKeptAfterRefusedWrite);
-        if let Some(running) = self.running(node) {
-            running.write_failed |= own;
-        }
+    fn refused(&mut self, node: u8, now: Now, ticket: u64, fault: StorageFault) {
         self.say(node, || format!("its store refuses the record: {fault:?}"));
         self.give(node, now, Input::Applied { ticket, result: Err(fault) });
     }

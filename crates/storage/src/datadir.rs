@@ -1,11 +1,11 @@
 //! A node's data directory: whose it is, which life of the node this is, and who may open it.
 //!
-//! Invariant: an incarnation is kept only over a stop that was marked clean, and the mark is gone,
-//! durably, before the directory is open again (the actor rule of design 2).
+//! Invariant: every start is a life of its own, and the directory names it, durably, before it is open
+//! (the actor rule of design 2).
 //!
 //! ```text
 //! lock       held by the process that has the directory open
-//! node.toml  the identity and the last stop
+//! node.toml  the identity, the lives of the node that the directory remembers, and the last stop
 //! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
 //! shard-N/   one for each shard
 //! ```
@@ -39,8 +39,8 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory at `path`, or makes it, for the node of `identity`. Unless its last stop was
-    /// clean, the node's life is `fresh`, which is to be drawn at random.
+    /// Opens the directory at `path`, or makes it, for the node of `identity`. The node's life from now on
+    /// is `fresh`, which is to be drawn at random.
     ///
     /// # Errors
     /// In use, another node's, made with other settings, of a newer format, or damaged.
@@ -75,6 +75,12 @@ impl DataDir {
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.node.incarnation()
+    }
+
+    /// The lives of the node that the directory remembers, up to 32, the present one last.
+    #[must_use]
+    pub fn lives(&self) -> Vec<Incarnation> {
+        self.node.lives().collect()
     }
 
     /// How often the directory has been opened, this time included.
@@ -147,7 +153,7 @@ impl DataDir {
     /// Marks the stop as clean, durably, and gives up the lock. Everything else must be closed before.
     ///
     /// # Errors
-    /// The operating system's; the next start may count as unclean.
+    /// The operating system's; the next start takes the journals for not empty.
     pub fn mark_clean(self) -> Result<(), OpenError> {
         self.write_node(&self.node.stopped())
     }

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::OpenError;
 
-/// The newest format of `node.toml` that is read, and the one that is written.
-const FORMAT: u32 = 1;
+/// The format of `node.toml` that is read and written. Format 1 named a single life, which it kept over a
+/// clean stop: what came before is not in it.
+const FORMAT: u32 = 2;
+/// How many lives a directory remembers.
+const LIVES_MAX: usize = 32;
 
 /// What a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +41,10 @@ pub(crate) struct NodeFile {
     pub(crate) shards: u16,
     engine: String,
     partitions: u32,
-    incarnation: String,
     pub(crate) generation: u64,
     pub(crate) clean: bool,
+    /// The node's lives that this directory remembers, the present one last.
+    lives: Vec<String>,
 }
 
 /// Read before the rest, which a newer format may have changed.
@@ -59,16 +63,18 @@ impl NodeFile {
             shards: identity.shards,
             engine: identity.engine.clone(),
             partitions: identity.partitions.get(),
-            incarnation: hexadecimal(incarnation),
             generation: 1,
             clean: false,
+            lives: vec![hexadecimal(incarnation)],
         }
     }
 
-    /// The next life, unless the last stop was clean.
-    pub(crate) fn restarted(self, fresh: Incarnation) -> Self {
-        let incarnation = if self.clean { self.incarnation } else { hexadecimal(fresh) };
-        Self { incarnation, generation: self.generation + 1, clean: false, ..self }
+    /// The next life.
+    pub(crate) fn restarted(mut self, fresh: Incarnation) -> Self {
+        self.lives.push(hexadecimal(fresh));
+        let surplus = self.lives.len().saturating_sub(LIVES_MAX);
+        self.lives.drain(..surplus);
+        Self { generation: self.generation + 1, clean: false, ..self }
     }
 
     /// The same life, stopped cleanly.
@@ -83,9 +89,15 @@ impl NodeFile {
         if format > FORMAT {
             return Err(OpenError::NewerFormat { path: path.into(), found: format, known: FORMAT });
         }
+        if format < FORMAT {
+            return Err(OpenError::OlderFormat { path: path.into(), found: format, known: FORMAT });
+        }
         let file: Self = toml::from_str(text).map_err(|error| damaged(error.message().into()))?;
-        if u64::from_str_radix(&file.incarnation, 16).is_err() {
-            return Err(damaged(format!("incarnation {:?} is not a number", file.incarnation)));
+        if let Some(life) = file.lives.iter().find(|life| u64::from_str_radix(life, 16).is_err()) {
+            return Err(damaged(format!("incarnation {life:?} is not a number")));
+        }
+        if file.lives.is_empty() {
+            return Err(damaged("it names no life of the node".into()));
         }
         Ok(file)
     }
@@ -95,9 +107,16 @@ impl NodeFile {
         format!("# Written by jedlik-node; not meant to be edited.\n{body}")
     }
 
+    /// The lives that the directory remembers, the present one last.
+    pub(crate) fn lives(&self) -> impl DoubleEndedIterator<Item = Incarnation> {
+        // All of them are numbers: see `parse`.
+        let parsed = |life: &String| u64::from_str_radix(life, 16).unwrap_or_default();
+        self.lives.iter().map(parsed).map(Incarnation)
+    }
+
+    /// The present life.
     pub(crate) fn incarnation(&self) -> Incarnation {
-        // Parsed before: see `parse`.
-        Incarnation(u64::from_str_radix(&self.incarnation, 16).unwrap_or_default())
+        self.lives().next_back().expect("a file names at least one life: see `parse`")
     }
 
     /// Refuses a directory that was made for something else.

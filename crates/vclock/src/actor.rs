@@ -8,7 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::planted::{self, Bug};
 use crate::{ActorId, VectorClock};
 
-/// One life of a node: kept over a clean stop, drawn anew at every other start.
+/// One life of a node: drawn anew at every start.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]

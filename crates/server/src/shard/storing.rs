@@ -45,9 +45,7 @@ impl ShardDriver {
         record: StoredRecord,
         durability: Durability,
     ) {
-        let own = record.local.is_some();
         let taken = self.storage.apply(ticket, key.clone(), record, durability);
-        self.write_failed |= own && taken.is_err();
         self.changed(now, ticket, key, taken);
     }
 
@@ -103,11 +101,8 @@ impl ShardDriver {
         (record, since_ms): (StoredRecord, u64),
         durability: Durability,
     ) {
-        let own = record.local.is_some();
         self.hints_changed = true;
         if let Err(error) = self.storage.hold(ticket, target, key, record, since_ms, durability) {
-            // Peers may have been sent what was not stored here.
-            self.write_failed |= own;
             self.refused(now, ticket, error);
         }
     }

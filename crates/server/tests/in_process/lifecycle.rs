@@ -1,7 +1,5 @@
 //! Starts, stops and what is left of a node between them.
 
-use std::collections::BTreeSet;
-
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Key, Quorum};
@@ -37,32 +35,20 @@ async fn a_restarted_cluster_still_holds_everything() {
 }
 
 #[tokio::test]
-async fn a_clean_stop_is_marked_and_keeps_the_incarnation() {
+async fn every_start_is_another_life_after_a_clean_stop_too() {
     let cluster = Cluster::new();
     let mark = || std::fs::read_to_string(cluster.path().join("n1/data/node.toml")).unwrap();
-    let line = |name: &str| mark().lines().find(|line| line.starts_with(name)).map(str::to_owned);
+    let lives = || mark().lines().find(|line| line.starts_with("lives")).unwrap().to_owned();
     let node = cluster.start(1, &[]).await;
     assert!(mark().contains("clean = false"));
-    let incarnation = line("incarnation");
+    let first = lives();
     node.shutdown().await.unwrap();
     assert!(mark().contains("clean = true"));
     let node = cluster.start(1, &[]).await;
-    assert_eq!(line("incarnation"), incarnation);
+    let both = lives();
+    assert!(both.starts_with(first.trim_end_matches(']')), "{both} remembers {first}");
+    assert_eq!(both.matches(',').count(), 1, "{both}");
     node.shutdown().await.unwrap();
-}
-
-#[tokio::test]
-async fn with_the_memory_engine_every_start_is_another_life() {
-    let cluster = Cluster::new();
-    let mut config = cluster.config(1, &[]);
-    config.engine = jedlik_server::config::Engine::Memory;
-    let mut lives = BTreeSet::new();
-    for _ in 0..2 {
-        jedlik_server::Node::start(&config).await.unwrap().shutdown().await.unwrap();
-        let mark = std::fs::read_to_string(cluster.path().join("n1/data/node.toml")).unwrap();
-        lives.extend(mark.lines().find(|line| line.starts_with("incarnation")).map(str::to_owned));
-    }
-    assert_eq!(lives.len(), 2, "{lives:?}");
 }
 
 #[tokio::test]

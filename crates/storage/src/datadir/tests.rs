@@ -26,7 +26,7 @@ fn refusal(opened: Result<DataDir, OpenError>) -> (OpenError, String) {
 }
 
 #[test]
-fn an_incarnation_is_kept_over_a_clean_stop_alone() {
+fn every_start_is_a_life_of_its_own_and_the_directory_remembers_the_last_32() {
     let place = tempdir().unwrap();
     let path = place.path().join("data");
     assert_eq!(DataDir::shards_at(&path).unwrap(), None);
@@ -37,13 +37,22 @@ fn an_incarnation_is_kept_over_a_clean_stop_alone() {
 
     let second = DataDir::open(&path, &identity(), Incarnation(2)).unwrap();
     assert!(second.was_clean());
-    assert_eq!((second.incarnation(), second.generation()), (Incarnation(1), 2));
+    assert_eq!((second.incarnation(), second.generation()), (Incarnation(2), 2), "a clean stop");
     drop(second);
 
     let third = DataDir::open(&path, &identity(), Incarnation(3)).unwrap();
     assert!(!third.was_clean());
     assert_eq!((third.incarnation(), third.generation()), (Incarnation(3), 3));
+    assert_eq!(third.lives(), [1, 2, 3].map(Incarnation));
     assert_eq!(DataDir::shards_at(&path).unwrap(), Some(4));
+    drop(third);
+
+    for life in 4..=40 {
+        drop(DataDir::open(&path, &identity(), Incarnation(life)).unwrap());
+    }
+    let last = DataDir::open(&path, &identity(), Incarnation(41)).unwrap();
+    assert_eq!(last.generation(), 41);
+    assert_eq!(last.lives(), (10..=41).map(Incarnation).collect::<Vec<_>>());
 }
 
 #[test]
@@ -54,7 +63,7 @@ fn a_directory_in_use_is_refused_and_left_as_it_is() {
     assert!(matches!(error, OpenError::InUse { .. }), "{text}");
     first.mark_clean().unwrap();
     let next = DataDir::open(place.path(), &identity(), Incarnation(3)).unwrap();
-    assert_eq!((next.incarnation(), next.generation()), (Incarnation(1), 2));
+    assert_eq!(next.lives(), [1, 3].map(Incarnation), "a refusal is no start");
 }
 
 #[test]
@@ -84,9 +93,10 @@ fn a_directory_made_for_something_else_is_refused_with_what_to_do() {
 #[test]
 fn newer_damaged_and_strange_directories_are_refused() {
     for (content, wanted) in [
-        ("format = 2\nsomething = \"new\"\n", "has format 2, newer than 1"),
+        ("format = 3\nsomething = \"new\"\n", "has format 3, newer than 2"),
+        ("format = 1\nsomething = \"old\"\n", "has format 1"),
         ("format = ", "is damaged"),
-        ("format = 1\n", "is damaged: missing field"),
+        ("format = 2\n", "is damaged: missing field"),
     ] {
         let place = tempdir().unwrap();
         fs::write(place.path().join("node.toml"), content).unwrap();
