@@ -2,6 +2,7 @@
 
 mod arguments;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use jedlik_server::{logging, process};
@@ -9,7 +10,16 @@ use jedlik_server::{logging, process};
 /// What a mistake in the configuration or the arguments ends with.
 const EXIT_USAGE: u8 = 2;
 
+/// What anything else that failed ends with.
+const EXIT_FAILED: u8 = 1;
+
 fn main() -> ExitCode {
+    let code = run();
+    logging::finish();
+    ExitCode::from(code)
+}
+
+fn run() -> u8 {
     let matches = arguments::command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands a subcommand");
     let settings = arguments::settings(matches);
@@ -17,20 +27,31 @@ fn main() -> ExitCode {
     let config = match settings.check() {
         Ok(config) => config,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
-            return ExitCode::from(EXIT_USAGE);
+            logging::say(&mistakes.to_string());
+            return EXIT_USAGE;
         }
     };
     if name == "check-config" {
-        print!("{shown}");
-        return ExitCode::SUCCESS;
+        return show(&shown);
     }
     logging::start(&config.log);
     match process::run(&config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
-            eprintln!("jedlik-node: {error}");
-            ExitCode::FAILURE
+            logging::say(&format!("jedlik-node: {error}"));
+            EXIT_FAILED
         }
+    }
+}
+
+/// Prints to standard output; whoever has read enough of it may have closed it.
+fn show(text: &str) -> u8 {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            logging::say(&format!("jedlik-node: can't write to standard output: {error}"));
+            EXIT_FAILED
+        }
+        Ok(()) | Err(_) => 0,
     }
 }

@@ -231,7 +231,7 @@ impl Endpoint {
             Ok(Ok(quic)) => quic,
             Ok(Err(error)) => {
                 let error = ConnectError::from_transport(&error, address, self.shared.spoken);
-                tracing::warn!(%address, %error, "a connection was refused in its handshake");
+                self.shared.handler.refused(address, &error.to_string());
                 return;
             }
             Err(_) => {
@@ -244,7 +244,7 @@ impl Endpoint {
                 self.admit(Connection::new(quic, peer, version), None);
             }
             Err((code, reason)) => {
-                tracing::warn!(%address, ?code, reason, "a connection was refused");
+                self.shared.handler.refused(address, &reason);
                 quic.close(code.number(), reason.as_bytes());
             }
         }

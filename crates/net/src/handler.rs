@@ -1,5 +1,7 @@
 //! What an endpoint's owner does with connections, and what each role may say to it.
 
+use std::net::SocketAddr;
+
 use jedlik_protocol::codec::Frame;
 
 use crate::{CloseReason, Connection, Role};
@@ -20,6 +22,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Keys, values and records in them are slices of the receive buffer: who keeps one for long
     /// copies it, or keeps its neighbours in memory too.
     fn received(&self, connection: &Connection, frames: &mut Vec<Frame>);
+
+    /// A connection from `address` was not let in, which is the endpoint's own decision. May be called as often
+    /// as others dial: whoever logs it bounds that.
+    fn refused(&self, address: SocketAddr, why: &str) {
+        let _ = (address, why);
+    }
 
     /// The connection is over; nothing more comes from it.
     fn closed(&self, connection: &Connection, why: &CloseReason) {

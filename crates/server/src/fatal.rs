@@ -3,6 +3,8 @@
 use tokio::task::{JoinError, JoinHandle};
 use tracing::error;
 
+use crate::logging;
+
 /// Held by such a part's thread while it works.
 pub(crate) struct EndsProcess(pub(crate) &'static str);
 
@@ -30,5 +32,6 @@ pub(crate) fn spawn<T: Send + 'static>(
 
 fn end(part: &str) -> ! {
     error!(part, "ended by a fault of the program");
+    logging::finish();
     std::process::abort();
 }

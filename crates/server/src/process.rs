@@ -1,6 +1,5 @@
 //! The node as a process: its runtime, its readiness line, the signals that stop it.
 
-use std::io::Write;
 use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
@@ -9,6 +8,7 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::error::NodeError;
+use crate::logging;
 use crate::node::{Ending, Node};
 
 /// One thread for sockets and TLS serves this many cores; records have threads of their own.
@@ -40,6 +40,7 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
         tokio::spawn(async move {
             signals.next().await;
             error!("ended by a second signal; the next start replays the journals");
+            logging::finish();
             std::process::exit(1);
         });
         ended.and(node.shutdown().await)
@@ -58,12 +59,7 @@ fn runtime() -> std::io::Result<Runtime> {
 /// One line, for whoever has started the process and waits for it to serve.
 fn announce(node: &Node) {
     let (id, name, address) = (node.id(), node.name(), node.address());
-    let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "ready node={id} name={name} address={address}");
-    if written.and_then(|()| stdout.flush()).is_err() {
-        // Standard output is closed: nobody waits for the line.
-        info!("nobody reads the readiness line");
-    }
+    logging::announce(&format!("ready node={id} name={name} address={address}"));
     info!(node = %id, name, %address, "ready");
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: called on the network's tasks, so it never blocks; what can't be taken now is refused now.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
@@ -18,10 +19,12 @@ use jedlik_protocol::{Key, LayoutId, LayoutVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
+use crate::clock::Clock;
 use crate::inbox::{Inbox, Mail};
 use crate::membership_task::Event;
 use crate::peers::Peers;
 use crate::questions::Question;
+use crate::refusals::Refusals;
 use crate::reply::Origin;
 use crate::shard::UNTOLD;
 use crate::stats::{self, NodeCounts};
@@ -47,6 +50,7 @@ pub(crate) struct Router {
     membership: mpsc::Sender<Event>,
     view: watch::Receiver<Arc<View>>,
     peers: Arc<Peers>,
+    refusals: Arc<Refusals>,
     started: Instant,
     /// An index into [`PHASES`].
     phase: AtomicU8,
@@ -63,18 +67,25 @@ impl Router {
         membership: mpsc::Sender<Event>,
         view: watch::Receiver<Arc<View>>,
         peers: Arc<Peers>,
+        clock: Clock,
     ) -> Self {
         Self {
             shards,
             membership,
             view,
             peers,
+            refusals: Arc::new(Refusals::new(clock)),
             started: Instant::now(),
             phase: AtomicU8::new(0),
             drained: Arc::default(),
             overloads: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         }
+    }
+
+    /// The connections that were refused.
+    pub(crate) fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
     }
 
     /// Goes on to the next part of the node's life.
@@ -319,6 +330,10 @@ impl Handler for Router {
         for frame in frames.drain(..) {
             self.route(&view, connection, frame);
         }
+    }
+
+    fn refused(&self, address: SocketAddr, why: &str) {
+        self.refusals.add(address, why);
     }
 
     fn closed(&self, connection: &Connection, why: &CloseReason) {

@@ -48,8 +48,8 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
     let (view, seen) = watch::channel(Arc::new(me.view()));
     let watched = seen.clone();
     let inboxes: Vec<Inbox> = shards.iter().map(|shard| shard.inbox.clone()).collect();
-    let router =
-        Arc::new(Router::new(inboxes.clone(), membership.clone(), seen, Arc::clone(&peers)));
+    let (inboxed, told) = (inboxes.clone(), membership.clone());
+    let router = Arc::new(Router::new(inboxed, told, seen, Arc::clone(&peers), clock));
     let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
     let endpoint = Endpoint::bind(config.listen, &credentials, handler)?;
     let around = Surroundings {
@@ -76,7 +76,7 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
     };
     task.begin().await;
     let membership_task = fatal::spawn("membership", task.run(events));
-    let upkeep = upkeep::spawn(inboxes, watched, membership.clone());
+    let upkeep = upkeep::spawn(inboxes, watched, membership.clone(), router.refusals());
     router.enter(Phase::Serving);
     Ok(Node {
         id: me.node,

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::inbox::Inbox;
 use crate::membership_task::Event;
 use crate::questions::transfers;
+use crate::refusals::Refusals;
 use crate::stats;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,12 +25,14 @@ pub(crate) fn spawn(
     shards: Vec<Inbox>,
     view: watch::Receiver<Arc<View>>,
     membership: mpsc::Sender<Event>,
+    refusals: Arc<Refusals>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            refusals.look();
             let reports = stats::collect(&shards).await;
             let whole = transfers(&reports);
             let view = Arc::clone(&view.borrow());

@@ -45,6 +45,7 @@ mod replaced;
 mod requests;
 mod siblings;
 mod steady;
+mod streams;
 mod tools;
 mod traffic;
 mod upgrade;

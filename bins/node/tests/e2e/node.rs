@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) options: Vec<String>,
     /// Another build of the program than the tools' own.
     pub(crate) build: Option<PathBuf>,
+    /// Where its standard error goes, instead of the file `log`.
+    pub(crate) stderr: Option<File>,
     child: Option<Child>,
 }
 
@@ -40,7 +42,8 @@ impl Node {
     /// A node with a folder that holds its certificate in `tls`.
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
         let (address, disk_mb, options) = (None, None, Vec::new());
-        Self { name: name.into(), folder, address, disk_mb, options, build: None, child: None }
+        let (build, stderr, child) = (None, None, None);
+        Self { name: name.into(), folder, address, disk_mb, options, build, stderr, child }
     }
 
     /// Starts it and waits until it serves.
@@ -63,7 +66,8 @@ impl Node {
              [tls]\nca = \"tls/ca.pem\"\ncert = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n"
         );
         fs::write(self.folder.join("node.toml"), config).unwrap();
-        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let log = || File::options().create(true).append(true).open(self.folder.join("log"));
+        let stderr = self.stderr.as_ref().map_or_else(log, File::try_clone).unwrap();
         let mut child = self
             .program()
             .arg("run")
@@ -72,7 +76,7 @@ impl Node {
             .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let (said, hears) = mpsc::channel();
