@@ -1,11 +1,14 @@
 //! `jedlik-admin bucket`: properties, by the names that the protocol gives them.
 
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use jedlik_client::ClientError;
+use jedlik_client::protocol::Blob;
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_client::protocol::bucket::{BucketEntry, BucketProps, PROPERTY_NAMES};
+use jedlik_client::protocol::escape::{Escaped, unescape};
 use serde_json::{Map, Value, json};
 
 use crate::connection::ConnectionArgs;
@@ -13,19 +16,47 @@ use crate::exit::Usage;
 use crate::output::Output;
 use crate::table::{Align, Table};
 
+/// A bucket's name.
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    name: OsString,
+    /// The name has escapes, as `bucket list` prints it: \\ \n \r \t \xHH
+    #[arg(long, short)]
+    escapes: bool,
+}
+
+impl NameArgs {
+    fn bytes(&self) -> Result<Blob, Usage> {
+        name_bytes(&self.name, self.escapes).map(Blob::from)
+    }
+}
+
+/// The bytes that a bucket or key on the command line stands for.
+pub(crate) fn name_bytes(argument: &OsStr, escapes: bool) -> Result<Vec<u8>, Usage> {
+    let bytes = argument.as_encoded_bytes();
+    if !escapes {
+        return Ok(bytes.to_vec());
+    }
+    unescape(bytes).map_err(|error| Usage(format!("{}: {error}", Escaped(bytes))))
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum BucketCommand {
     /// List the buckets whose properties were set
     List,
     /// Show a bucket's properties, set or default
-    Show { name: String },
+    Show {
+        #[command(flatten)]
+        name: NameArgs,
+    },
     /// Set some of a bucket's properties
     #[command(after_help = "\
 Examples:
   jedlik-admin bucket set carts r=3 durability=written
   jedlik-admin bucket set sessions ttl_ms=3600000 reconcile=last-write-wins")]
     Set {
-        name: String,
+        #[command(flatten)]
+        name: NameArgs,
         /// NAME=VALUE
         #[arg(required = true, value_name = "NAME=VALUE", value_parser = change)]
         changes: Vec<(String, String)>,
@@ -39,10 +70,10 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let request = match command {
         BucketCommand::List => AdminRequest::BucketList,
-        BucketCommand::Show { name } => AdminRequest::BucketShow { name: name.as_str().into() },
+        BucketCommand::Show { name } => AdminRequest::BucketShow { name: name.bytes()? },
         BucketCommand::Set { name, changes } => {
             check(&changes)?;
-            AdminRequest::BucketSet { name: name.as_str().into(), changes }
+            AdminRequest::BucketSet { name: name.bytes()?, changes }
         }
     };
     match connection.ask(request).await? {
@@ -80,7 +111,8 @@ fn bucket_json(bucket: &BucketEntry) -> Value {
         .filter_map(|name| Some(((*name).to_owned(), property_json(&bucket.props.value(name)?))))
         .collect();
     json!({
-        "name": String::from_utf8_lossy(&bucket.name),
+        "name": str::from_utf8(&bucket.name).ok(),
+        "name_escaped": Escaped(&bucket.name).to_string(),
         "version": bucket.version,
         "properties": properties,
     })
@@ -111,7 +143,7 @@ fn list_text(buckets: &[BucketEntry]) -> String {
             .filter(|name| bucket.props.value(name) != defaults.value(name))
             .filter_map(|name| Some(format!("{name}={}", bucket.props.value(name)?)))
             .collect();
-        let name = String::from_utf8_lossy(&bucket.name).into_owned();
+        let name = Escaped(&bucket.name).to_string();
         table.row([name, bucket.version.to_string(), set.join(" ")]);
     }
     table.to_string()
@@ -124,7 +156,7 @@ fn bucket_text(bucket: &BucketEntry) -> String {
             table.row([name.into(), value]);
         }
     }
-    let name = String::from_utf8_lossy(&bucket.name);
+    let name = Escaped(&bucket.name);
     let set = match bucket.version {
         0 => "never set: the defaults".into(),
         version => format!("version {version}"),

@@ -3,7 +3,7 @@
 //! Invariant: a node's identity is drawn once; a certificate that is there is replaced only when told.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -86,9 +86,11 @@ pub(crate) fn run(command: CertCommand, output: Output) -> anyhow::Result<ExitCo
     let issued = authority
         .issue(&subject)
         .with_context(|| Usage(format!("can't issue a certificate for {:?}", subject.name)))?;
-    save(&args.out, &certificate, &key, &authority, &issued)
-        .with_context(|| Usage(format!("can't write into {}", args.out.display())))?;
     let ca = args.out.join(CERTIFICATE_FILE);
+    let unwritable = || Usage(format!("can't write into {}", args.out.display()));
+    fs::create_dir_all(&args.out).with_context(unwritable)?;
+    authority.save_certificate(&ca).with_context(unwritable)?;
+    issued.save(&certificate, &key).with_context(unwritable)?;
     let node = subject.node.map(|node| node.to_string());
     let json = json!({
         "cluster": authority.cluster().to_string(),
@@ -126,19 +128,6 @@ fn subject(args: &IssueArgs) -> anyhow::Result<Subject> {
         RoleName::Client => Subject::client(&args.name),
     };
     Ok(Subject { extra_names: args.alt_name.clone(), valid_days: args.days, ..subject })
-}
-
-fn save(
-    out: &Path,
-    certificate: &Path,
-    key: &Path,
-    authority: &Authority,
-    issued: &jedlik_net::authority::IssuedCertificate,
-) -> anyhow::Result<()> {
-    fs::create_dir_all(out)?;
-    fs::write(out.join(CERTIFICATE_FILE), authority.certificate_pem())?;
-    issued.save(certificate, key)?;
-    Ok(())
 }
 
 /// Parses a node's identity: 16 hex digits, as `cluster status` shows it.

@@ -2,10 +2,11 @@
 //!
 //! Invariant: the codes are those of `--help`; scripts depend on them.
 
-use std::io::ErrorKind as IoErrorKind;
 use std::process::ExitCode;
 
 use jedlik_client::ClientError;
+
+use crate::output;
 
 /// Unavailable, timed out, or failed in part.
 pub(crate) const UNAVAILABLE: u8 = 3;
@@ -34,16 +35,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Says what went wrong and gives its code; a reader that closed our output is no error.
+/// Says what went wrong and gives its code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let closed = |cause: &(dyn std::error::Error + 'static)| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        io.is_some_and(|io| io.kind() == IoErrorKind::BrokenPipe)
-    };
-    if error.chain().any(closed) {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("jedlik-admin: {error:#}");
+    output::say(&format_args!("jedlik-admin: {error:#}"));
     code(error).into()
 }
 

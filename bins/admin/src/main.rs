@@ -1,5 +1,7 @@
 //! `jedlik-admin`: the admin tool. Arguments here; a module for each subject.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "`output` prints, and never panics")]
+
 mod amounts;
 mod background;
 mod bucket;
@@ -170,6 +172,7 @@ mod tests {
             "bucket set carts r=3 ttl_ms=none",
             "node stats",
             "explain carts alice --json",
+            "explain --escapes carts two\\nlines",
             "hints --watch",
             "hints --wait --timeout 60 --json",
             "repair",

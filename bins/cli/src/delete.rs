@@ -1,14 +1,15 @@
 //! `jedlik delete`.
 
+use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::protocol::Key;
-use jedlik_client::{ClientError, GetOptions, PutOptions};
+use jedlik_client::{GetOptions, PutOptions};
 
 use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
 use crate::exit::Exit;
-use crate::put::ContextArgs;
-use crate::shown;
+use crate::names::{KeyArgs, absent};
+use crate::put::{ContextArgs, DONE};
+use crate::{output, shown};
 
 /// Delete a key
 ///
@@ -20,8 +21,8 @@ Examples:
   jedlik delete carts alice
   jedlik delete carts alice --context-in seen")]
 pub(crate) struct DeleteArgs {
-    bucket: String,
-    key: String,
+    #[command(flatten)]
+    key: KeyArgs,
     #[command(flatten)]
     context: ContextArgs,
     /// Write the tombstone without reading: it becomes a sibling of the values, which stay
@@ -37,14 +38,14 @@ pub(crate) struct DeleteArgs {
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: DeleteArgs) -> anyhow::Result<Exit> {
-    let key = Key::new(args.bucket.as_str(), args.key.as_str()).map_err(ClientError::from)?;
+    let key = args.key.key()?;
     let (n, timeout) = (args.request.n, args.request.timeout);
     let mut context = args.context.read()?;
     let client = connection.connect().await?;
     if context.is_none() && !args.blind {
         let answer = client.get(&key, &GetOptions { n, timeout, ..GetOptions::default() }).await?;
         if shown::values(&answer.versions).next().is_none() {
-            eprintln!("jedlik: {} is absent from {}", args.key, args.bucket);
+            output::say(&absent(&key));
             return Ok(Exit::Absent);
         }
         context = answer.context;
@@ -53,7 +54,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: DeleteArgs) -> anyhow
     let options = PutOptions { context, ttl: None, n, w, pw, dw, timeout };
     let answer = client.delete(&key, &options).await?;
     if args.json {
-        println!("{}", acknowledged::json(&answer, &client.topology().members));
+        output::line(&acknowledged::json(&answer, &client.topology().members)).context(DONE)?;
     }
     Ok(Exit::Done)
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jedlik_client::protocol::Key;
-use jedlik_client::{ClientError, GetOptions};
+use jedlik_client::GetOptions;
 
 use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs};
 use crate::exit::Exit;
+use crate::names::{KeyArgs, absent};
 use crate::put::save_context;
-use crate::shown;
+use crate::{output, shown};
 
 /// Read a key
 ///
@@ -23,8 +23,8 @@ Examples:
   jedlik get photos cat > cat.jpg
   jedlik get carts alice --r all --timeout 500ms --context-out seen")]
 pub(crate) struct GetArgs {
-    bucket: String,
-    key: String,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Write the context to a file, for the put that follows
     #[arg(long, value_name = "FILE")]
     context_out: Option<PathBuf>,
@@ -38,7 +38,7 @@ pub(crate) struct GetArgs {
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> anyhow::Result<Exit> {
-    let key = Key::new(args.bucket.as_str(), args.key.as_str()).map_err(ClientError::from)?;
+    let key = args.key.key()?;
     let options = GetOptions {
         n: args.request.n,
         r: args.read.r,
@@ -52,15 +52,16 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> anyhow::R
     }
     let found = shown::values(&answer.versions).next().is_some();
     if args.json {
-        println!("{}", shown::json(&answer)?);
+        output::line(&shown::json(&answer)?)?;
     } else if found {
         shown::print(&answer.versions)?;
         if answer.versions.len() > 1 {
             let count = answer.versions.len();
-            eprintln!("jedlik: {count} siblings; a put with the context replaces all of them");
+            let remark = "siblings; a put with the context replaces all of them";
+            output::say(&format_args!("jedlik: {count} {remark}"));
         }
     } else {
-        eprintln!("jedlik: {} is absent from {}", args.key, args.bucket);
+        output::say(&absent(&key));
     }
     Ok(if found { Exit::Done } else { Exit::Absent })
 }

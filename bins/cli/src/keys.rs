@@ -1,34 +1,43 @@
 //! `jedlik keys`.
 
-use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
 use clap::Args;
 use jedlik_client::ScanOptions;
 use jedlik_client::protocol::Quorum;
+use jedlik_client::protocol::escape::Escaped;
 
 use crate::connection::ConnectionArgs;
-use crate::entry::Bytes;
+use crate::entry;
 use crate::exit::Exit;
+use crate::names::BucketArgs;
+use crate::output::Output;
 use crate::parse;
 
 /// List a bucket's keys
 ///
-/// One a line, in no particular order unless --sort is given. Deleted and expired keys are left out.
+/// One a line, in no particular order unless --sort is given. Deleted and expired keys are left out. A
+/// backslash, control characters and what is not UTF-8 are printed as \\ \n \r \t \xHH, which other commands
+/// read with --escapes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jedlik keys carts
   jedlik keys words --sort | head
-  jedlik keys words --json | wc -l")]
+  jedlik keys words --json | wc -l
+  jedlik keys words --null | xargs -0 -n 1 jedlik delete words")]
 pub(crate) struct KeysArgs {
-    bucket: String,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Sort by the keys' bytes; holds all of them in memory
     #[arg(long)]
     sort: bool,
-    /// Print each key as a JSON string, or as {\"value_base64\":…} where it is not UTF-8
+    /// Print each key as a JSON string, or as {\"key_base64\":…} where it is not UTF-8
     #[arg(long)]
     json: bool,
+    /// Print each key's bytes as they are, and a zero byte after each
+    #[arg(long, short = '0', conflicts_with = "json")]
+    null: bool,
     /// Replicas of each partition that must answer
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     r: Quorum,
@@ -37,7 +46,21 @@ pub(crate) struct KeysArgs {
     timeout: Option<Duration>,
 }
 
+/// How a key is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Escaped,
+    Json,
+    Null,
+}
+
 pub(crate) async fn run(connection: &ConnectionArgs, args: KeysArgs) -> anyhow::Result<Exit> {
+    let bucket = args.bucket.name()?;
+    let form = match (args.json, args.null) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Null,
+        _ => Form::Escaped,
+    };
     let client = connection.connect().await?;
     let options = ScanOptions {
         values: false,
@@ -46,34 +69,51 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: KeysArgs) -> anyhow::
         timeout: args.timeout,
         ..ScanOptions::default()
     };
-    let mut scan = client.scan(&args.bucket, &options)?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut scan = client.scan(bucket, &options)?;
+    let mut output = Output::new();
     let mut held = Vec::new();
     while let Some(page) = scan.next_page().await {
         for item in page? {
             if args.sort {
                 held.push(item.key);
             } else {
-                write_key(&mut out, &item.key, args.json)?;
+                output.write(&printed(&item.key, form)?)?;
             }
         }
     }
     held.sort_unstable();
     for key in held {
-        write_key(&mut out, &key, args.json)?;
+        output.write(&printed(&key, form)?)?;
     }
-    out.flush()?;
+    output.finish()?;
     Ok(Exit::Done)
 }
 
-fn write_key(out: &mut impl io::Write, key: &[u8], json: bool) -> anyhow::Result<()> {
-    if !json {
-        out.write_all(key)?;
-    } else if let Bytes::Value(text) = Bytes::plain(key) {
-        out.write_all(text.get().as_bytes())?;
-    } else {
-        serde_json::to_writer(&mut *out, &Bytes::plain(key))?;
+fn printed(key: &[u8], form: Form) -> serde_json::Result<Vec<u8>> {
+    let mut text = match form {
+        Form::Escaped => Escaped(key).to_string().into_bytes(),
+        Form::Json => entry::key_json(key)?.into_bytes(),
+        Form::Null => key.to_vec(),
+    };
+    text.push(if form == Form::Null { 0 } else { b'\n' });
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, printed};
+
+    #[test]
+    fn a_key_is_one_line_or_ends_with_a_zero_byte() {
+        let cases: [(&[u8], &str, &str); 3] = [
+            (b"tea", "tea\n", "\"tea\"\n"),
+            (b"two\nlines", "two\\nlines\n", "\"two\\nlines\"\n"),
+            (&[0xff], "\\xff\n", "{\"key_base64\":\"/w==\"}\n"),
+        ];
+        for (key, escaped, json) in cases {
+            assert_eq!(printed(key, Form::Escaped).unwrap(), escaped.as_bytes());
+            assert_eq!(printed(key, Form::Json).unwrap(), json.as_bytes());
+            assert_eq!(printed(key, Form::Null).unwrap(), [key, &[0]].concat());
+        }
     }
-    out.write_all(b"\n")?;
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! `jedlik`: the command-line client. Arguments here; a module for each command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "`output` prints, and never panics")]
+
 mod acknowledged;
 mod bench;
 mod connection;
@@ -10,6 +12,8 @@ mod exit;
 mod get;
 mod keys;
 mod load;
+mod names;
+mod output;
 mod parse;
 mod progress;
 mod put;
@@ -56,6 +60,7 @@ $JEDLIK_PROFILE, .jedlik/profile.toml here or in a folder above, ~/.config/jedli
 Examples:
   jedlik put carts alice '{\"tea\":1}'
   jedlik get carts alice
+  jedlik get --escapes carts 'two\nlines'
   jedlik load words /usr/share/dict/words
   jedlik dump words --format lines --sort";
 
@@ -107,6 +112,10 @@ mod tests {
             "--key k.pem --cert c.pem put carts alice -",
             "put carts alice --file cat.jpg --context Yw== --context-out seen",
             "put carts alice -5",
+            "get -e carts two\\nlines",
+            "delete carts \\xff --escapes",
+            "keys carts -0 --sort",
+            "keys carts --null --escapes",
             "put carts alice tea --verbose --return-context",
             "get carts alice --r quorum --pr 1 --n 3 --key k.pem --seed a:1 --seed b:2",
             "delete carts alice --context-in seen",
@@ -126,6 +135,7 @@ mod tests {
         for line in [
             "put carts",
             "put carts alice tea --file x",
+            "keys carts --null --json",
             "put carts alice tea --w many",
             "put carts alice tea --verbose --json",
             "put carts alice tea --context !",

@@ -1,17 +1,20 @@
 //! `jedlik put`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use jedlik_atomicfile::Readers;
 use jedlik_client::PutOptions;
-use jedlik_client::protocol::{Blob, Key};
+use jedlik_client::protocol::Blob;
 
 use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
 use crate::exit::{Exit, Usage};
-use crate::parse;
+use crate::names::KeyArgs;
+use crate::{output, parse};
 
 /// Write a value
 ///
@@ -26,11 +29,11 @@ Examples:
   date | jedlik put log now -
   jedlik get carts alice --context-out seen && jedlik put carts alice '{}' --context-in seen")]
 pub(crate) struct PutArgs {
-    bucket: String,
-    key: String,
+    #[command(flatten)]
+    key: KeyArgs,
     /// The value; - reads standard input
     #[arg(allow_negative_numbers = true, conflicts_with = "file")]
-    value: Option<String>,
+    value: Option<OsString>,
     /// Read the value from a file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -57,6 +60,9 @@ pub(crate) struct PutArgs {
     request: RequestArgs,
 }
 
+/// Said before whatever fails after a write.
+pub(crate) const DONE: &str = "the write is acknowledged";
+
 /// What a write follows.
 #[derive(Debug, Args)]
 pub(crate) struct ContextArgs {
@@ -76,14 +82,14 @@ impl ContextArgs {
 }
 
 /// Writes a context to a file, as text.
-pub(crate) fn save_context(path: &PathBuf, context: &[u8]) -> anyhow::Result<()> {
-    std::fs::write(path, parse::context_text(context) + "\n")
+pub(crate) fn save_context(path: &Path, context: &[u8]) -> anyhow::Result<()> {
+    let text = parse::context_text(context) + "\n";
+    jedlik_atomicfile::write(path, Readers::AsBefore, text.as_bytes())
         .with_context(|| Usage(format!("can't write the context to {}", path.display())))
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::Result<Exit> {
-    let key = Key::new(args.bucket.as_str(), args.key.as_str())
-        .map_err(jedlik_client::ClientError::from)?;
+    let key = args.key.key()?;
     let value = parse::value(args.value, args.file)?;
     let options = PutOptions {
         context: args.context.read()?,
@@ -97,19 +103,21 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::R
     let client = connection.connect().await?;
     let answer = client.put(&key, value, &options).await?;
     let members = client.topology().members;
-    if args.json {
-        println!("{}", acknowledged::json(&answer, &members));
-    } else if args.return_context {
-        println!("{}", parse::context_text(&answer.context));
-    }
     if let Some(path) = args.context_out {
-        save_context(&path, &answer.context)?;
+        save_context(&path, &answer.context).context(DONE)?;
     }
     if args.verbose {
-        eprint!("{}", acknowledged::text(&answer, &members));
+        output::say(&acknowledged::text(&answer, &members));
     }
     if answer.warning {
-        eprintln!("jedlik: {} siblings now; get the key and put with its context", answer.siblings);
+        let count = answer.siblings;
+        let remark = "siblings now; get the key and put with its context";
+        output::say(&format_args!("jedlik: {count} {remark}"));
+    }
+    if args.json {
+        output::line(&acknowledged::json(&answer, &members)).context(DONE)?;
+    } else if args.return_context {
+        output::line(&parse::context_text(&answer.context)).context(DONE)?;
     }
     Ok(Exit::Done)
 }

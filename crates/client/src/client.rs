@@ -116,8 +116,12 @@ impl Client {
     ///
     /// # Errors
     /// The bucket's name is outside its limits or there is no layout yet.
-    pub fn scan(&self, bucket: &str, options: &ScanOptions) -> Result<Scan, ClientError> {
-        scan::start(&self.shared, bucket, options)
+    pub fn scan(
+        &self,
+        bucket: impl Into<Blob>,
+        options: &ScanOptions,
+    ) -> Result<Scan, ClientError> {
+        scan::start(&self.shared, &bucket.into(), options)
     }
 
     /// Asks any node, or the one named, for what an admin asks. Only a commit is not sent again once

@@ -58,11 +58,10 @@ struct Reader {
 /// Starts the readers.
 pub(crate) fn start(
     shared: &Arc<Shared>,
-    bucket: &str,
+    bucket: &Blob,
     options: &ScanOptions,
 ) -> Result<Scan, ClientError> {
-    let bucket = Blob::from(bucket);
-    check_name(&bucket)?;
+    check_name(bucket)?;
     let partitions = shared.routes().partitions().ok_or(ClientError::NoLayout)?.get();
     let at_once = options.partitions_at_once.max(1);
     let (sender, pages) = mpsc::channel(at_once);

@@ -2,11 +2,12 @@
 //!
 //! Invariant: an authority is never overwritten, and a key's file is readable by its owner alone.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use jedlik_atomicfile::{AtomicFile, Readers};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
 use rcgen::{
@@ -179,8 +180,19 @@ impl Authority {
         }
         fs::create_dir_all(folder)
             .map_err(|source| AuthorityError::File { path: folder.into(), source })?;
-        write_secret(&key, &self.issuer.key().serialize_pem())?;
-        write_public(&certificate, &self.certificate_pem)
+        let secret = self.issuer.key().serialize_pem();
+        write(&[
+            (&key, Readers::Owner, &secret),
+            (&certificate, Readers::AsBefore, &self.certificate_pem),
+        ])
+    }
+
+    /// Writes the authority's certificate, for a holder of one that it issued.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn save_certificate(&self, path: &Path) -> Result<(), AuthorityError> {
+        write(&[(path, Readers::AsBefore, &self.certificate_pem)])
     }
 
     /// Issues a certificate with a fresh key.
@@ -250,8 +262,10 @@ impl IssuedCertificate {
     /// # Errors
     /// A file can't be written; the error names it.
     pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), AuthorityError> {
-        write_secret(key, &self.key_pem)?;
-        write_public(certificate, &self.certificate_pem)
+        write(&[
+            (key, Readers::Owner, &self.key_pem),
+            (certificate, Readers::AsBefore, &self.certificate_pem),
+        ])
     }
 }
 
@@ -279,26 +293,20 @@ fn read(path: &Path) -> Result<String, AuthorityError> {
     fs::read_to_string(path).map_err(|source| AuthorityError::File { path: path.into(), source })
 }
 
-fn write_public(path: &Path, text: &str) -> Result<(), AuthorityError> {
-    fs::write(path, text).map_err(|source| AuthorityError::File { path: path.into(), source })
-}
-
-/// Writes a fresh file, so that no earlier one's permissions stay.
-fn write_secret(path: &Path, text: &str) -> Result<(), AuthorityError> {
-    let write = || {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+/// Writes files one after the other, each whole or not at all; all of them are on disk before the first one
+/// takes its place.
+fn write(files: &[(&Path, Readers, &str)]) -> Result<(), AuthorityError> {
+    let error = |path: &Path| {
+        let path = path.to_owned();
+        |source| AuthorityError::File { path, source }
     };
-    write().map_err(|source| AuthorityError::File { path: path.into(), source })
+    let mut written = Vec::new();
+    for (path, readers, text) in files {
+        let mut file = AtomicFile::create(path, *readers).map_err(error(path))?;
+        file.write_all(text.as_bytes()).map_err(error(path))?;
+        written.push((path, file));
+    }
+    written.into_iter().try_for_each(|(path, file)| file.commit().map_err(error(path)))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod client;
 pub mod codec;
 mod context;
 pub mod error;
+pub mod escape;
 pub mod gossip;
 mod key;
 mod layout;

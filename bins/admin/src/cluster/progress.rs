@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::amounts::{bytes, span};
 use crate::moving::{Meters, Moving};
+use crate::output::say;
 
 /// Between two lines, where there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
@@ -42,7 +43,8 @@ impl Progress {
             .is_none_or(|(at, last)| now.duration_since(*at) >= LINES && *last != text);
         if due {
             let elapsed = span(now.duration_since(self.since).as_secs());
-            eprintln!("{}/{} partitions ready, {text}, {elapsed}", totals.ready, totals.owned);
+            let (ready, owned) = (totals.ready, totals.owned);
+            say(&format_args!("{ready}/{owned} partitions ready, {text}, {elapsed}"));
             self.last = Some((now, text));
         }
     }
@@ -50,8 +52,8 @@ impl Progress {
     /// A line that stays, above the bar if there is one.
     pub(super) fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say(&line)),
+            None => say(&line),
         }
     }
 

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -12,11 +13,13 @@ use clap::Args;
 use jedlik_client::protocol::Key;
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
 use jedlik_client::protocol::client::Endpoint;
+use jedlik_client::protocol::escape::Escaped;
 use jedlik_client::protocol::peer::{HintSummary, RecordSummary, SiblingSummary};
 use jedlik_client::{ClientError, rfc3339};
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;
+use crate::bucket::name_bytes;
 use crate::connection::ConnectionArgs;
 use crate::members::{name, node_json};
 use crate::output::Output;
@@ -32,8 +35,11 @@ Examples:
   jedlik-admin explain carts alice
   jedlik-admin explain carts alice --json")]
 pub(crate) struct ExplainArgs {
-    bucket: String,
-    key: String,
+    bucket: OsString,
+    key: OsString,
+    /// Bucket and key have escapes, as `jedlik keys` prints them: \\ \n \r \t \xHH
+    #[arg(long, short)]
+    escapes: bool,
 }
 
 pub(crate) async fn run(
@@ -41,14 +47,15 @@ pub(crate) async fn run(
     args: ExplainArgs,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    let key = Key::new(args.bucket.as_str(), args.key.as_str()).map_err(ClientError::from)?;
+    let bytes = |argument| name_bytes(argument, args.escapes);
+    let key = Key::new(bytes(&args.bucket)?, bytes(&args.key)?).map_err(ClientError::from)?;
+    let title = format!("{}/{}", Escaped(key.bucket()), Escaped(key.key()));
     let client = connection.connect().await?;
     let answer = client.admin(AdminRequest::Explain { key }, None).await?;
     let AdminResponse::Explained(explained) = answer else {
         return Err(ClientError::Mismatch.into());
     };
     let members = client.topology().members;
-    let title = format!("{}/{}", args.bucket, args.key);
     output.print(&to_json(&explained, &members), || to_text(&title, &explained, &members))?;
     Ok(ExitCode::SUCCESS)
 }

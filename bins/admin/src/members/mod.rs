@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::naming::{resolve, short};
 use crate::exit::Usage;
+use crate::output;
 
 /// How long a member may take to say something about itself.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -76,7 +77,7 @@ pub(crate) fn report_silent<T>(told: &[Told<T>]) -> bool {
     let silent = told.iter().filter_map(|one| Some((&one.member, one.answer.as_ref().err()?)));
     let mut any = false;
     for (member, error) in silent {
-        eprintln!("jedlik-admin: no answer from {}: {error}", member.name);
+        output::say(&format_args!("jedlik-admin: no answer from {}: {error}", member.name));
         any = true;
     }
     any

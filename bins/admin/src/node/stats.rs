@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::connection::ConnectionArgs;
 use crate::exit::UNAVAILABLE;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 const STATS_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -24,7 +24,7 @@ pub(super) async fn run(connection: &ConnectionArgs, output: Output) -> anyhow::
     let mut silent = false;
     for (member, stats) in &told {
         if let Err(error) = stats {
-            eprintln!("jedlik-admin: no counters from {}: {error}", member.name);
+            output::say(&format_args!("jedlik-admin: no counters from {}: {error}", member.name));
             silent = true;
         }
     }

@@ -21,7 +21,7 @@ use crate::bench::report::Report;
 use crate::bench::workload::{Mix, Worker, Workload};
 use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs, WriteArgs};
 use crate::exit::{Exit, Usage};
-use crate::parse;
+use crate::{output, parse};
 
 /// Drive a mix of requests and measure it
 ///
@@ -112,9 +112,9 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
     let record = record.context("the record was lost")?;
     let report = Report { args: &args, took, record: &record, cost: after.since(&before) };
     if args.json {
-        println!("{}", report.json());
+        output::line(&report.json())?;
     } else {
-        print!("{report}");
+        output::line(&report.to_string().trim_end())?;
     }
     Ok(if record.errors().is_empty() { Exit::Done } else { Exit::Unavailable })
 }

@@ -130,6 +130,14 @@ impl Entry {
     }
 }
 
+/// A key by itself: a JSON string, or an object with its base64 where it is not UTF-8.
+pub(crate) fn key_json(key: &[u8]) -> serde_json::Result<String> {
+    std::str::from_utf8(key).map_or_else(
+        |_| serde_json::to_string(&serde_json::json!({ "key_base64": STANDARD.encode(key) })),
+        serde_json::to_string,
+    )
+}
+
 fn value(json: Option<&RawValue>, base64: Option<&str>) -> Result<Vec<u8>, String> {
     match (json, base64) {
         (Some(json), None) if json.get().starts_with('"') => {

@@ -5,10 +5,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::ErrorKind as IoErrorKind;
 use std::process::ExitCode;
 
 use jedlik_client::ClientError;
+
+use crate::output::{self, OutputError};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +64,10 @@ impl std::error::Error for Usage {}
 
 /// Says what went wrong and gives its code; a reader that closed our output is no error.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let closed = |cause: &(dyn std::error::Error + 'static)| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        io.is_some_and(|io| io.kind() == IoErrorKind::BrokenPipe)
-    };
-    if error.chain().any(closed) {
+    let output = error.chain().find_map(|cause| cause.downcast_ref::<OutputError>());
+    if output.is_some_and(OutputError::is_closed) {
         return Exit::Done.into();
     }
-    eprintln!("jedlik: {error:#}");
+    output::say(&format_args!("jedlik: {error:#}"));
     Exit::of(error).into()
 }

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::protocol::Key;
-use jedlik_client::protocol::bucket::check_name;
+use jedlik_client::protocol::{Blob, Key};
 use jedlik_client::{Client, ClientError, GetOptions, PutOptions};
 use tokio::sync::{Mutex, mpsc};
 
@@ -21,7 +20,8 @@ use crate::entry::Entry;
 use crate::exit::{Exit, Usage};
 use crate::load::lines::{Format, NumberedLine};
 use crate::load::tally::Tally;
-use crate::progress;
+use crate::names::BucketArgs;
+use crate::{output, progress};
 
 /// Write many keys from a file
 ///
@@ -38,7 +38,8 @@ Examples:
   jedlik load carts carts.ndjson --replace
   jedlik dump carts | jedlik load backup -")]
 pub(crate) struct LoadArgs {
-    bucket: String,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// The file; - reads standard input
     file: PathBuf,
     /// What the lines are; auto looks at the first
@@ -69,7 +70,7 @@ pub(crate) struct LoadArgs {
 /// What every worker needs.
 struct Job {
     client: Client,
-    bucket: String,
+    bucket: Blob,
     options: PutOptions,
     replace: bool,
     fail_fast: bool,
@@ -78,7 +79,7 @@ struct Job {
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::Result<Exit> {
-    check_name(args.bucket.as_bytes()).map_err(ClientError::from)?;
+    let bucket = args.bucket.name()?;
     let acked = args.acked.as_ref().map(|path| {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         file.with_context(|| Usage(format!("can't append to {}", path.display())))
@@ -91,7 +92,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
     let reading = tokio::task::spawn_blocking(move || source.read(args.format, &sender));
     let job = Arc::new(Job {
         client,
-        bucket: args.bucket,
+        bucket,
         options: PutOptions {
             n: args.request.n,
             w: args.write.w,
@@ -112,17 +113,17 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
     }
     job.lines.lock().await.close();
     reading.await.context("the reader failed")??;
-    Ok(finish(&job.tally, started.elapsed(), args.json))
+    finish(&job.tally, started.elapsed(), args.json)
 }
 
-fn finish(tally: &Tally, took: Duration, json: bool) -> Exit {
+fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
     let summary = tally.finish(took);
     if json {
-        println!("{}", summary.json());
+        output::line(&summary.json())?;
     } else {
-        eprintln!("{summary}");
+        output::say(&summary);
     }
-    summary.exit()
+    Ok(summary.exit())
 }
 
 /// Takes lines until there are none, or until one failed and that is enough.
@@ -144,7 +145,7 @@ async fn work(job: Arc<Job>) -> anyhow::Result<()> {
 }
 
 async fn store(job: &Job, entry: &Entry) -> Result<(), ClientError> {
-    let key = Key::new(job.bucket.as_str(), entry.key.as_slice())?;
+    let key = Key::new(job.bucket.clone(), entry.key.as_slice())?;
     let mut options = job.options.clone();
     if job.replace {
         let read = GetOptions { n: options.n, timeout: options.timeout, ..GetOptions::default() };

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use jedlik_client::protocol::escape::Escaped;
 
 use crate::entry::Entry;
 use crate::exit::Exit;
+use crate::output;
 
 /// Failures that are told in full; the rest are counted.
 const TOLD: u64 = 10;
@@ -59,18 +61,20 @@ impl Tally {
             Ok(entry) => {
                 counts.loaded += 1;
                 if let Some(log) = &mut counts.acked {
-                    let mut line = entry.key;
-                    line.push(b'\n');
-                    log.write_all(&line).context("can't write the log of acknowledged keys")?;
+                    let line = format!("{}\n", Escaped(&entry.key));
+                    log.write_all(line.as_bytes())
+                        .context("can't write the log of acknowledged keys")?;
                 }
             }
             Err(error) => {
                 counts.failed += 1;
                 counts.unavailable |= Exit::of(&error) == Exit::Unavailable;
                 if counts.failed <= TOLD {
-                    self.bar.suspend(|| eprintln!("jedlik: line {number}: {error:#}"));
+                    let remark = format!("jedlik: line {number}: {error:#}");
+                    self.bar.suspend(|| output::say(&remark));
                 } else if counts.failed == TOLD + 1 {
-                    self.bar.suspend(|| eprintln!("jedlik: further failures are only counted"));
+                    let remark = "jedlik: further failures are only counted";
+                    self.bar.suspend(|| output::say(&remark));
                 }
             }
         }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub(crate) fn context_file(path: &Path) -> anyhow::Result<Blob> {
 }
 
 /// A value's bytes: the argument itself, a file's, or for `-` all of standard input.
-pub(crate) fn value(argument: Option<String>, file: Option<PathBuf>) -> anyhow::Result<Blob> {
+pub(crate) fn value(argument: Option<OsString>, file: Option<PathBuf>) -> anyhow::Result<Blob> {
     let limit = u64::from(VALUE_LIMIT_MAX_BYTES) + 1;
     let mut bytes = Vec::new();
     match (argument, file) {
@@ -68,7 +69,7 @@ pub(crate) fn value(argument: Option<String>, file: Option<PathBuf>) -> anyhow::
             let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
             read.context(Usage("can't read the value from standard input".into()))?;
         }
-        (Some(text), None) => bytes = text.into_bytes(),
+        (Some(text), None) => bytes = text.into_encoded_bytes(),
         (None, None) => {
             return Err(Usage("give a value, --file PATH, or - for standard input".into()).into());
         }

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use jedlik_client::protocol::Blob;
 use jedlik_client::protocol::client::{GetAnswer, Version};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::entry::Bytes;
+use crate::output::Output;
 use crate::parse::context_text;
 
 /// The values among the versions.
@@ -91,9 +92,10 @@ pub(crate) fn text(out: &mut impl Write, versions: &[Version], terminal: bool) -
 }
 
 /// Prints a found key's versions on standard output.
-pub(crate) fn print(versions: &[Version]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let terminal = out.is_terminal();
-    text(&mut out, versions, terminal)?;
-    out.flush()
+pub(crate) fn print(versions: &[Version]) -> anyhow::Result<()> {
+    let mut output = Output::new();
+    let mut shown = Vec::new();
+    text(&mut shown, versions, output.is_terminal())?;
+    output.write(&shown)?;
+    Ok(output.finish()?)
 }

@@ -39,6 +39,7 @@ mod lost;
 mod node;
 mod nonsense;
 mod observer;
+mod outputs;
 mod overload;
 mod refusals;
 mod replaced;
