@@ -42,7 +42,9 @@ impl From<DecodeError> for Fault {
     fn from(error: DecodeError) -> Self {
         let code = match error {
             DecodeError::TooLong { .. } => CloseCode::FrameTooLong,
-            DecodeError::Malformed { .. } | DecodeError::Key(_) => CloseCode::MalformedFrame,
+            DecodeError::Malformed { .. } | DecodeError::TooMany { .. } | DecodeError::Key(_) => {
+                CloseCode::MalformedFrame
+            }
         };
         Self::new(code, error.to_string())
     }

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{InvalidKey, InvalidProperty};
 use crate::key::check_bucket;
-use crate::limits::{N_MAX, RECORD_LIMIT_MAX_BYTES, VALUE_LIMIT_MAX_BYTES};
+use crate::limits::{N_MAX, RECORD_LIMIT_MAX_BYTES, SIBLING_LIMIT_MAX, VALUE_LIMIT_MAX_BYTES};
 use crate::{Blob, Digest, Durability, codec};
 
 /// What a bucket does with concurrent versions.
@@ -155,7 +155,7 @@ impl BucketProps {
                 self.value_limit_bytes.into(),
                 RECORD_LIMIT_MAX_BYTES.into(),
             ),
-            ("sibling_limit", self.sibling_limit.into(), 1, 1000),
+            ("sibling_limit", self.sibling_limit.into(), 1, SIBLING_LIMIT_MAX.into()),
             ("sibling_warning", self.sibling_warning.into(), 1, self.sibling_limit.into()),
         ] {
             if value < least || value > most {

@@ -4,8 +4,6 @@
 //! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
 //! admin types) is left to the node, which answers with an error instead of ending the connection.
 
-use jedlik_vclock::VectorClock;
-
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
@@ -13,12 +11,18 @@ use crate::codec::Frame;
 use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
 use crate::key::check_bucket;
-use crate::limits::{GONE_MAX, HINT_TARGETS_MAX};
-use crate::peer::{DigestPage, Outline, Page, PeerRequest, PeerResponse};
+use crate::limits::{
+    ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DIGEST_PAGE_RECORDS, GONE_MAX,
+    HINT_TARGETS_MAX, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
+};
+use crate::peer::{DigestPage, Outline, Page, PeerRequest, PeerResponse, RecordSummary};
 use crate::{EncodedRecord, Key, Layout, PartitionSet, PlacedLayout};
 
 /// The most partitions of any ring.
 const PARTITIONS_MAX: u32 = 65_536;
+
+/// The most hints of one key at one node: one for each member that it may stand in for.
+const INSPECTED_HINTS_MAX: usize = 1024;
 
 type Checked = Result<(), DecodeError>;
 
@@ -49,9 +53,49 @@ fn client_request(request: &ClientRequest) -> Checked {
             check_bucket(&scan.bucket)?;
             mark(scan.after.as_ref())
         }
-        ClientRequest::Admin(AdminRequest::Explain { key }) => Ok(key.check()?),
-        ClientRequest::Topology | ClientRequest::Admin(_) => Ok(()),
+        ClientRequest::Admin(request) => admin_request(request),
+        ClientRequest::Topology => Ok(()),
     }
+}
+
+/// What an admin types wrong is answered by the node; what no tool sends ends the connection.
+fn admin_request(request: &AdminRequest) -> Checked {
+    match request {
+        AdminRequest::Explain { key } => Ok(key.check()?),
+        AdminRequest::Stage { changes, .. } => {
+            at_most("staged changes", changes.len(), ADMIN_LIST_MAX)?;
+            changes.iter().try_for_each(|(_, change)| zone(change))
+        }
+        AdminRequest::Unstage { nodes } => at_most("nodes", nodes.len(), ADMIN_LIST_MAX),
+        AdminRequest::BucketShow { name } => text(name),
+        AdminRequest::BucketSet { name, changes } => {
+            text(name)?;
+            at_most("properties", changes.len(), ADMIN_LIST_MAX)?;
+            changes.iter().try_for_each(|(name, value)| {
+                text(name.as_bytes())?;
+                text(value.as_bytes())
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn zone(change: &StagedChange) -> Checked {
+    match change {
+        StagedChange::Join { zone, .. }
+        | StagedChange::Replace { zone, .. }
+        | StagedChange::Set { zone: Some(zone), .. } => text(zone.as_bytes()),
+        StagedChange::Leave | StagedChange::Remove | StagedChange::Set { zone: None, .. } => Ok(()),
+    }
+}
+
+/// A text that an admin may have typed: within reason, whatever it says.
+fn text(text: &[u8]) -> Checked {
+    at_most("bytes of text", text.len(), ADMIN_TEXT_BYTES)
+}
+
+fn at_most(what: &'static str, count: usize, limit: usize) -> Checked {
+    if count <= limit { Ok(()) } else { Err(DecodeError::TooMany { what, count, limit }) }
 }
 
 fn client_response(response: &ClientResponse) -> Checked {
@@ -105,6 +149,7 @@ fn peer_response(response: &PeerResponse) -> Checked {
     match response {
         PeerResponse::Read(record) => record.as_ref().map_or(Ok(()), encoded),
         PeerResponse::Page(Page { records, until }) => {
+            at_most("records in a page", records.len(), SCAN_PAGE_RECORDS as usize)?;
             for (key, record) in records {
                 key.check()?;
                 encoded(record)?;
@@ -113,8 +158,14 @@ fn peer_response(response: &PeerResponse) -> Checked {
         }
         PeerResponse::Forwarded(response) => client_response(response),
         PeerResponse::Digests(DigestPage { digests, until }) => {
+            at_most("digests in a page", digests.len(), DIGEST_PAGE_RECORDS as usize)?;
             digests.iter().try_for_each(|(key, told)| outline(key, told))?;
             mark(until.as_ref())
+        }
+        PeerResponse::Inspected(inspection) => {
+            at_most("hints", inspection.hints.len(), INSPECTED_HINTS_MAX)?;
+            let hints = inspection.hints.iter().map(|hint| &hint.record);
+            inspection.record.iter().chain(hints).try_for_each(summary)
         }
         PeerResponse::Written
         | PeerResponse::Same
@@ -122,7 +173,6 @@ fn peer_response(response: &PeerResponse) -> Checked {
         | PeerResponse::Hashes(_)
         | PeerResponse::Compared(_)
         | PeerResponse::Revised(_)
-        | PeerResponse::Inspected(_)
         | PeerResponse::Refused(_) => Ok(()),
     }
 }
@@ -172,15 +222,25 @@ fn bucket(entry: &BucketEntry) -> Checked {
     entry.props.check().map_err(|_| DecodeError::Malformed { what: "bucket entry" })
 }
 
+fn summary(summary: &RecordSummary) -> Checked {
+    at_most("clock entries", summary.clock.len(), CLOCK_ENTRIES_MAX)?;
+    at_most("siblings", summary.siblings.len(), SIBLINGS_MAX)
+}
+
+/// The time that a shard takes to merge, mint and show a record grows with what is counted here.
 fn encoded(record: &EncodedRecord) -> Checked {
-    record.decode().map(|_| ())
+    let record = record.decode()?;
+    at_most("clock entries", record.clock().len(), CLOCK_ENTRIES_MAX)?;
+    at_most("siblings", record.siblings().len(), SIBLINGS_MAX)
 }
 
 /// Whoever compares clocks takes their order for granted.
 fn outline(key: &Key, outline: &Outline) -> Checked {
     key.check()?;
-    let well_formed = outline.clock.as_ref().is_none_or(VectorClock::is_well_formed);
-    if well_formed { Ok(()) } else { Err(DecodeError::Malformed { what: "clock" }) }
+    let Some(clock) = &outline.clock else { return Ok(()) };
+    at_most("clock entries", clock.len(), CLOCK_ENTRIES_MAX)?;
+    let malformed = DecodeError::Malformed { what: "clock" };
+    if clock.is_well_formed() { Ok(()) } else { Err(malformed) }
 }
 
 /// A ring that is not well formed would break whoever walks it.

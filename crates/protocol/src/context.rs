@@ -1,6 +1,7 @@
 //! The opaque token that carries a clock to a client and back (paper 4.4).
 //!
-//! Invariant: a token is accepted only whole and only for the key it was given out for.
+//! Invariant: a token is accepted only whole and only for the key it was given out for, and its length is
+//! looked at before anything else: whoever knows the format can make one up.
 
 use alloc::vec::Vec;
 
@@ -8,6 +9,7 @@ use jedlik_vclock::VectorClock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::InvalidContext;
+use crate::limits::CONTEXT_LIMIT_BYTES;
 use crate::{Blob, ClusterId, Key, codec};
 
 const FORMAT: u8 = 1;
@@ -18,7 +20,8 @@ const CHECKSUM_BYTES: usize = 8;
 pub struct Context(pub VectorClock);
 
 impl Context {
-    /// The token for `key`: format, clock, checksum seeded by the key's position.
+    /// The token for `key`: format, clock, checksum seeded by the key's position. Of a clock with up to
+    /// [`CLOCK_ENTRIES_MAX`](crate::limits::CLOCK_ENTRIES_MAX) entries it is within the limit.
     #[must_use]
     pub fn encode(&self, cluster: ClusterId, key: &Key) -> Blob {
         let mut bytes: Vec<u8> = alloc::vec![FORMAT];
@@ -31,8 +34,11 @@ impl Context {
     /// Reads a token that a client sent with a put of `key`.
     ///
     /// # Errors
-    /// It is cut short, of an unknown format, damaged, or was given out for another key.
+    /// It is over its limit, cut short, of an unknown format, damaged, or was given out for another key.
     pub fn decode(token: &Blob, cluster: ClusterId, key: &Key) -> Result<Self, InvalidContext> {
+        if token.len() > CONTEXT_LIMIT_BYTES {
+            return Err(InvalidContext::TooLong { length: token.len() });
+        }
         let Some(split) = token.len().checked_sub(CHECKSUM_BYTES).filter(|split| *split > 0) else {
             return Err(InvalidContext::TooShort { length: token.len() });
         };

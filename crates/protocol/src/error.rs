@@ -7,7 +7,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bucket::PROPERTY_NAMES;
-use crate::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES};
+use crate::limits::{BUCKET_LIMIT_BYTES, CONTEXT_LIMIT_BYTES, KEY_LIMIT_BYTES};
 
 /// A bucket or key outside its limits.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,6 +63,15 @@ pub enum InvalidContext {
         /// Its first byte.
         format: u8,
     },
+    /// No get gives out one so long. Get the key again.
+    #[error(
+        "the context has {length} bytes, over the limit of {CONTEXT_LIMIT_BYTES}: no get gave it out; get \
+         the key again"
+    )]
+    TooLong {
+        /// In bytes.
+        length: usize,
+    },
     /// Damaged, or another key's.
     #[error("the context is damaged or belongs to another key; get the key again")]
     Checksum,
@@ -117,6 +126,16 @@ pub enum DecodeError {
     Malformed {
         /// What was expected.
         what: &'static str,
+    },
+    /// More of something than any message may hold.
+    #[error("a message with {count} {what} is over the limit of {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it there is.
+        count: usize,
+        /// How much of it there may be.
+        limit: usize,
     },
     /// A key outside its limits.
     #[error(transparent)]

@@ -20,6 +20,22 @@ pub const SCAN_PAGE_BYTES: usize = 1 << 20;
 pub const CLOCK_ENTRIES_LIMIT: usize = 64;
 /// The largest N.
 pub const N_MAX: u8 = 16;
+/// The largest sibling limit a bucket may be given.
+pub const SIBLING_LIMIT_MAX: u16 = 500;
+/// The most siblings of one record, retries included: as many as N coordinators that don't hear one another
+/// can each allow before their records meet.
+pub const SIBLINGS_MAX: usize = N_MAX as usize * SIBLING_LIMIT_MAX as usize;
+/// The most entries of a record's clock, and of the context that a get gives out. A coordinator leaves at most
+/// the larger of [`CLOCK_ENTRIES_LIMIT`] and one more than there were siblings, and N of them may meet.
+pub const CLOCK_ENTRIES_MAX: usize = 8192;
+/// The longest context: its format, a clock of [`CLOCK_ENTRIES_MAX`] entries, its checksum.
+pub const CONTEXT_LIMIT_BYTES: usize = 32 + CLOCK_ENTRY_BYTES * CLOCK_ENTRIES_MAX;
+/// What one entry of a clock takes in its encoded form.
+const CLOCK_ENTRY_BYTES: usize = 24;
+/// The most targets or changes in one list of an admin's request; no cluster has more members.
+pub const ADMIN_LIST_MAX: usize = 10_000;
+/// The longest text in an admin's request: a zone, a property's name or its value.
+pub const ADMIN_TEXT_BYTES: usize = 4096;
 /// The longest a client may ask a request to take.
 pub const TIMEOUT_MAX_MS: u32 = 600_000;
 /// What a request may take when its client says nothing.
@@ -38,3 +54,6 @@ pub const GONE_MAX: usize = 10_000;
 pub const DIGEST_PAGE_RECORDS: u32 = 1024;
 /// A page of digests ends with the key that takes it past this size.
 pub const DIGEST_PAGE_BYTES: usize = 256 << 10;
+
+const _: () = assert!(CLOCK_ENTRIES_MAX >= N_MAX as usize * (SIBLING_LIMIT_MAX as usize + 1));
+const _: () = assert!(SIBLING_LIMIT_MAX as usize > CLOCK_ENTRIES_LIMIT);

@@ -7,7 +7,7 @@ use jedlik_coordinator::Shortfall;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{GetAnswer, Version};
 use jedlik_protocol::error::{ErrorCode, Failure, InvalidQuorum};
-use jedlik_protocol::limits::TIMEOUT_MAX_MS;
+use jedlik_protocol::limits::{CLOCK_ENTRIES_MAX, TIMEOUT_MAX_MS};
 use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
 use jedlik_vclock::{Content, Dot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -46,9 +46,15 @@ pub(crate) fn got(
     }
 }
 
-/// The token for everything that `record` has seen.
+/// The token for everything that `record` has seen. Of a clock that is longer than a context may be, the entries
+/// go that truncation would forget: a put with the token then replaces no more than its client has seen.
 pub(crate) fn context(record: &Record, cluster: ClusterId, key: &Key) -> Blob {
-    Context(record.clock().clone()).encode(cluster, key)
+    if record.clock().len() <= CLOCK_ENTRIES_MAX {
+        return Context(record.clock().clone()).encode(cluster, key);
+    }
+    let mut shorter = record.clone();
+    shorter.truncate(CLOCK_ENTRIES_MAX);
+    Context(shorter.clock().clone()).encode(cluster, key)
 }
 
 /// What tells a client one version of a key from every other.

@@ -1,7 +1,7 @@
 //! Explaining a key: where it belongs, and what each node of its preference list holds of it.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
@@ -156,24 +156,28 @@ fn merged<'a>(found: impl Iterator<Item = &'a Inspection>) -> Option<RecordSumma
         let seen = clock.entry(*actor).or_default();
         *seen = (*seen).max(*counter);
     }
-    let knows = |record: &RecordSummary, sibling: &SiblingSummary| {
-        record
-            .clock
-            .iter()
-            .any(|(actor, counter)| *actor == sibling.actor && *counter >= sibling.counter)
-    };
-    let mut siblings: Vec<SiblingSummary> = Vec::new();
+    let clocks: Vec<BTreeMap<u64, u64>> =
+        records.iter().map(|record| record.clock.iter().copied().collect()).collect();
+    let dots: Vec<BTreeSet<(u64, u64)>> =
+        records.iter().map(|record| record.siblings.iter().map(dot).collect()).collect();
+    let mut siblings: BTreeMap<(u64, u64), SiblingSummary> = BTreeMap::new();
     for sibling in records.iter().flat_map(|record| &record.siblings) {
-        let stands =
-            records.iter().all(|other| other.siblings.contains(sibling) || !knows(other, sibling));
-        if stands && !siblings.contains(sibling) {
-            siblings.push(sibling.clone());
+        let (actor, counter) = dot(sibling);
+        let knows = |clock: &BTreeMap<u64, u64>| clock.get(&actor).is_some_and(|c| *c >= counter);
+        let mut all = clocks.iter().zip(&dots);
+        if all.all(|(clock, dots)| dots.contains(&(actor, counter)) || !knows(clock)) {
+            siblings.entry((actor, counter)).or_insert_with(|| sibling.clone());
         }
     }
+    let siblings = siblings.into_values().collect();
     let clock: Vec<(u64, u64)> = clock.into_iter().collect();
     let whole = records.iter().find(|record| record.clock == clock);
     let digest = whole.map_or(Digest(0), |record| record.digest);
     (!records.is_empty()).then_some(RecordSummary { digest, clock, siblings })
+}
+
+fn dot(sibling: &SiblingSummary) -> (u64, u64) {
+    (sibling.actor, sibling.counter)
 }
 
 fn summary(encoded: &EncodedRecord) -> Option<RecordSummary> {

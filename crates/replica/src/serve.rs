@@ -10,7 +10,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
+use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{
     Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
@@ -78,6 +78,7 @@ impl Replica {
             PeerRequest::Scan { bucket, partition, after, limit } => {
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply });
                 let (bucket, after) = (Some(bucket), after.map(|mark| placed(mark.key)));
+                let limit = limit.min(SCAN_PAGE_RECORDS);
                 let range = RangeRequest { partition, bucket, span: None, after, limit };
                 self.emit(Output::Range { ticket, range });
             }

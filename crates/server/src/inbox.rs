@@ -13,14 +13,14 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::BackgroundChange;
-use jedlik_protocol::client::{ClientRequest, PutRequest};
+use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_storage::Completion;
-use jedlik_vclock::Content;
 use tokio::sync::oneshot;
 
 use crate::reply::Origin;
 use crate::stats::ShardReport;
+use crate::weight;
 
 /// One thing for a shard to deal with.
 pub(crate) enum Mail {
@@ -34,40 +34,6 @@ pub(crate) enum Mail {
     Repair(Option<Partition>),
     SetBackground(BackgroundChange),
     Close,
-}
-
-impl Mail {
-    /// What it carries of clients' data: the rest is small.
-    pub(crate) fn carried_bytes(&self) -> usize {
-        match self {
-            Self::Client { request, .. } => client_bytes(request),
-            Self::Peer { request, .. } => peer_bytes(request),
-            Self::PeerAnswer { response: PeerResponse::Read(Some(record)), .. } => {
-                record.bytes().len()
-            }
-            Self::PeerAnswer { response: PeerResponse::Page(page), .. } => {
-                page.records.iter().map(|(_, record)| record.bytes().len()).sum()
-            }
-            _ => 0,
-        }
-    }
-}
-
-pub(crate) fn client_bytes(request: &ClientRequest) -> usize {
-    match request {
-        ClientRequest::Put(PutRequest { content: Content::Value(value), .. }) => value.len(),
-        _ => 0,
-    }
-}
-
-pub(crate) fn peer_bytes(request: &PeerRequest) -> usize {
-    match request {
-        PeerRequest::Write { record, .. }
-        | PeerRequest::Hint { record, .. }
-        | PeerRequest::Deliver { record, .. } => record.bytes().len(),
-        PeerRequest::Forward(request) => client_bytes(request),
-        _ => 0,
-    }
 }
 
 /// How much may wait.
@@ -150,7 +116,7 @@ impl Inbox {
     }
 
     fn send(&self, mail: Mail) -> Option<Mail> {
-        let bytes = mail.carried_bytes();
+        let bytes = weight::of_mail(&mail);
         self.waiting.add(bytes);
         let returned = self.sender.send(mail).err()?;
         self.waiting.subtract(bytes);
@@ -178,7 +144,7 @@ impl InboxReader {
 
     fn counted(&self, mail: Option<Mail>) -> Option<Mail> {
         if let Some(mail) = &mail {
-            self.waiting.subtract(mail.carried_bytes());
+            self.waiting.subtract(weight::of_mail(mail));
         }
         mail
     }

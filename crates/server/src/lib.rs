@@ -24,6 +24,7 @@ mod stats;
 mod stores;
 mod trouble;
 mod upkeep;
+mod weight;
 
 pub use error::NodeError;
 pub use node::{Ending, Node};

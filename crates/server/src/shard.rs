@@ -23,13 +23,14 @@ use tracing::{error, warn};
 use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::fatal::EndsProcess;
-use crate::inbox::{Inbox, InboxReader, Mail, client_bytes, peer_bytes};
+use crate::inbox::{Inbox, InboxReader, Mail};
 use crate::membership_task::Event;
 use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
 use crate::reply::Replies;
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::stores::OpenShard;
+use crate::weight;
 
 mod storing;
 
@@ -199,7 +200,7 @@ impl ShardDriver {
             }
             Mail::Client { origin, request } => match self.room_for(&request) {
                 Ok(()) => {
-                    let reply = self.replies.add(origin, client_bytes(&request));
+                    let reply = self.replies.add(origin, weight::of_client_request(&request));
                     self.feed(now, Input::Client { reply, request });
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
@@ -207,7 +208,7 @@ impl ShardDriver {
             Mail::Peer { from, origin, layout, heard, request } => {
                 match self.room_to_coordinate(&request) {
                     Ok(()) => {
-                        let reply = self.replies.add(origin, peer_bytes(&request));
+                        let reply = self.replies.add(origin, weight::of_peer_request(&request));
                         self.feed(now, Input::Peer { from, reply, layout, heard, request });
                     }
                     Err(full) => {

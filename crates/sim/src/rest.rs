@@ -80,7 +80,7 @@ impl World {
                     ("w".into(), w.into()),
                     ("durability".into(), setting.durability.name().into()),
                     ("dw".into(), setting.dw.to_string()),
-                    ("sibling_limit".into(), "1000".into()),
+                    ("sibling_limit".into(), "500".into()),
                 ];
                 let request = AdminRequest::BucketSet { name: Blob::from(BUCKET), changes };
                 if self.admin(0, &request).is_err() {

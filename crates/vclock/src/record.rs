@@ -126,10 +126,23 @@ impl<V> Record<V> {
     ///
     /// A view, because collapsing within a merge is not associative (decision 0001).
     pub fn distinct(&self) -> impl Iterator<Item = &Sibling<V>> {
-        self.siblings.iter().enumerate().filter_map(|(index, sibling)| {
-            let repeats = |earlier: &Sibling<V>| earlier.write_id == sibling.write_id;
-            (!self.siblings[..index].iter().any(repeats)).then_some(sibling)
-        })
+        let mut repeats = self.repeats().into_iter().peekable();
+        let numbered = self.siblings.iter().enumerate();
+        numbered.filter(move |(index, _)| repeats.next_if_eq(index).is_none()).map(|(_, s)| s)
+    }
+
+    /// The places, in order, of the siblings that repeat the write of an earlier one.
+    fn repeats(&self) -> Vec<usize> {
+        if self.siblings.len() < 2 {
+            return Vec::new();
+        }
+        let ids = self.siblings.iter().enumerate();
+        let mut ids: Vec<(WriteId, usize)> = ids.map(|(index, s)| (s.write_id, index)).collect();
+        ids.sort_unstable();
+        let pairs = ids.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        let mut repeats: Vec<usize> = pairs.map(|pair| pair[1].1).collect();
+        repeats.sort_unstable();
+        repeats
     }
 
     /// The versions that hold a value at `wall_ms`, in milliseconds since the Unix epoch, with
@@ -165,7 +178,10 @@ impl<V> Record<V> {
     /// could come back from a replica that lags. Ask [`crate::LocalActor::kept_by`] afterwards.
     pub fn prune(&mut self, actors: &[ActorId]) {
         let siblings = &self.siblings;
-        self.clock.retain(|entry| !actors.contains(&entry.actor) || any_of(siblings, entry.actor));
+        let mut actors = actors.to_vec();
+        actors.sort_unstable();
+        let pruned = |actor: ActorId| actors.binary_search(&actor).is_ok();
+        self.clock.retain(|entry| !pruned(entry.actor) || any_of(siblings, entry.actor));
     }
 
     /// The last resort against a clock without bound: forgets the entries that were touched longest
@@ -181,20 +197,25 @@ impl<V> Record<V> {
     /// As [`Self::truncate`], for a record that was just put: an entry under which a sibling stood
     /// `before` is not forgotten, however long ago its coordinator's clock says that it was touched. Whoever
     /// still holds that sibling would bring it back beside the version that replaced it.
+    ///
+    /// The clock may be as long as a context that a client made up, so the cost is that of a sort.
     pub fn truncate_after(&mut self, before: &[Sibling<V>], limit: usize) -> usize {
         let excess = self.clock.len().saturating_sub(limit);
         if excess == 0 {
             return 0;
         }
-        let mut oldest: Vec<(u64, ActorId)> = self
-            .prunable()
-            .filter(|entry| !any_of(before, entry.actor))
-            .map(|entry| (entry.touched_ms, entry.actor))
-            .collect();
-        oldest.sort_unstable();
-        oldest.truncate(excess);
-        self.clock.retain(|entry| !oldest.contains(&(entry.touched_ms, entry.actor)));
-        oldest.len()
+        let mut ages: Vec<Age> =
+            self.prunable().filter(|entry| !any_of(before, entry.actor)).map(Age::of).collect();
+        ages.sort_unstable();
+        ages.truncate(excess);
+        let Some(newest_gone) = ages.last().copied() else { return 0 };
+        let siblings = &self.siblings;
+        self.clock.retain(|entry| {
+            Age::of(entry) > newest_gone
+                || any_of(siblings, entry.actor)
+                || any_of(before, entry.actor)
+        });
+        ages.len()
     }
 
     /// Writes a new version and returns its dot.
@@ -273,6 +294,41 @@ impl<V: Clone> Record<V> {
         self.siblings.iter().map(|sibling| sibling.dot)
     }
 }
+
+/// When a clock entry was last touched: the order in which truncation forgets entries.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    touched_ms: u64,
+    actor: ActorId,
+}
+
+impl Age {
+    fn of(entry: &ClockEntry) -> Self {
+        Self { touched_ms: entry.touched_ms, actor: entry.actor }
+    }
+}
+
+impl Ord for Age {
+    fn cmp(&self, other: &Self) -> Ordering {
+        #[cfg(test)]
+        tests::count_comparison();
+        (self.touched_ms, self.actor).cmp(&(other.touched_ms, other.actor))
+    }
+}
+
+impl PartialOrd for Age {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Age {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Age {}
 
 /// Whether one of `siblings`, sorted by dot, stands under `actor`.
 fn any_of<V>(siblings: &[Sibling<V>], actor: ActorId) -> bool {

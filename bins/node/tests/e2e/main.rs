@@ -31,6 +31,7 @@ mod crash;
 mod deletes;
 mod drain;
 mod flood;
+mod forged;
 mod grow;
 mod interrupted;
 mod limits;

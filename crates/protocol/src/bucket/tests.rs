@@ -105,8 +105,8 @@ fn properties_that_do_not_go_together_are_named_with_their_range() {
         ),
         (
             "sibling_limit",
-            "1001",
-            "bucket property sibling_limit can't be 1001: it goes from 1 to 1000 here",
+            "501",
+            "bucket property sibling_limit can't be 501: it goes from 1 to 500 here",
         ),
         (
             "sibling_limit",

@@ -9,6 +9,7 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, Ring, RingNode
 use jedlik_vclock::{ActorId, ClockEntry, Dot, VectorClock};
 use rkyv::{Archive, Serialize};
 
+use super::INSPECTED_HINTS_MAX;
 use crate::admin::AdminRequest;
 use crate::bucket::{BucketEntry, BucketProps};
 use crate::client::{ClientRequest, ClientResponse, GetRequest, ScanAnswer, ScanMark, Topology};
@@ -17,8 +18,14 @@ use crate::error::{DecodeError, InvalidKey};
 use crate::gossip::{
     Delta, Gossip, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
-use crate::limits::HINT_TARGETS_MAX;
-use crate::peer::{DigestPage, Outline, Page, PeerRequest, PeerResponse};
+use crate::limits::{
+    ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DIGEST_PAGE_RECORDS, HINT_TARGETS_MAX,
+    SCAN_PAGE_RECORDS, SIBLINGS_MAX,
+};
+use crate::peer::{
+    DigestPage, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse, RecordSummary,
+    SiblingSummary,
+};
 use crate::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
     PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record,
@@ -224,6 +231,123 @@ fn explain(key: Key) -> ClientRequest {
 
 fn offer(weight: u32) -> Frame {
     Frame::Gossip(Gossip::Offer(member(weight).into(), Digest(1)))
+}
+
+fn too_many(what: &'static str, limit: usize) -> DecodeError {
+    DecodeError::TooMany { what, count: limit + 1, limit }
+}
+
+fn entries(count: usize) -> Vec<(u64, u64)> {
+    (1..=count as u64).map(|actor| (actor, 1)).collect()
+}
+
+/// A record whose clock has so many entries, with so many siblings of one actor.
+fn record_of(clock: usize, siblings: usize) -> EncodedRecord {
+    let mut context = VectorClock::new();
+    for (actor, counter) in entries(clock.saturating_sub(1)) {
+        context.extend(Dot { actor: ActorId(actor), counter }, 1);
+    }
+    let mut record = Record::new();
+    for write_id in 0..siblings {
+        let write = jedlik_vclock::Write {
+            write_id: jedlik_vclock::WriteId(write_id as u128),
+            written_at_ms: 0,
+            expires_at_ms: None,
+            content: jedlik_vclock::Content::Tombstone,
+        };
+        record.put(&context, ActorId(u64::MAX), write);
+    }
+    EncodedRecord::encode(&record)
+}
+
+fn admin(request: AdminRequest) -> Frame {
+    Frame::ClientRequest { id: 1, request: ClientRequest::Admin(request) }
+}
+
+fn stage(count: usize, zone: usize) -> Frame {
+    let change = StagedChange::Join { zone: "z".repeat(zone), weight: 1 };
+    let changes = (0..count as u64).map(|node| (NodeId(node), change.clone())).collect();
+    admin(AdminRequest::Stage { changes, dry_run: true })
+}
+
+fn unstage(count: usize) -> Frame {
+    admin(AdminRequest::Unstage { nodes: vec![NodeId(1); count] })
+}
+
+fn bucket_set(name: usize, count: usize, value: usize) -> Frame {
+    let changes = vec![(String::from("n"), "1".repeat(value)); count];
+    admin(AdminRequest::BucketSet { name: Blob::from(vec![b'b'; name]), changes })
+}
+
+fn records(count: usize) -> Frame {
+    let record = EncodedRecord::encode(&Record::new());
+    response(PeerResponse::Page(Page { records: vec![(key(), record); count], until: None }))
+}
+
+fn many_digests(count: usize) -> Frame {
+    let outline = Outline { digest: Digest(1), clock: None };
+    let digests = vec![(key(), outline); count];
+    response(PeerResponse::Digests(DigestPage { digests, until: None }))
+}
+
+fn inspected(clock: usize, siblings: usize, hints: usize) -> Frame {
+    let sibling = SiblingSummary {
+        actor: 1,
+        counter: 1,
+        value_bytes: None,
+        written_at_ms: 0,
+        expires_at_ms: None,
+    };
+    let (clock, siblings) = (vec![(1, 1); clock], vec![sibling; siblings]);
+    let record = RecordSummary { digest: Digest(1), clock, siblings };
+    let empty = RecordSummary { digest: Digest(1), clock: vec![], siblings: vec![] };
+    let hint = HintSummary { target: NodeId(1), since_ms: 0, record: empty };
+    let hints = vec![hint; hints];
+    let inspection = Inspection { record: Some(record), damaged: false, hints };
+    response(PeerResponse::Inspected(inspection.into()))
+}
+
+fn decoded(frame: &Frame) -> Result<Frame, DecodeError> {
+    let bytes = Bytes::from(frame.encode(ProtocolVersion::NEWEST).into_vec());
+    Frame::decode(&bytes, ProtocolVersion::NEWEST)
+}
+
+#[test]
+fn nothing_of_variable_length_is_longer_than_its_limit_which_itself_is_taken() {
+    let page = SCAN_PAGE_RECORDS as usize;
+    let digests = DIGEST_PAGE_RECORDS as usize;
+    let (list, text) = (ADMIN_LIST_MAX, ADMIN_TEXT_BYTES);
+    let long_clock = too_many("clock entries", CLOCK_ENTRIES_MAX);
+    let crowd = too_many("siblings", SIBLINGS_MAX);
+    let long_text = too_many("bytes of text", text);
+    let clocks = |excess: usize| record_of(CLOCK_ENTRIES_MAX + excess, 1);
+    let siblings = |excess: usize| record_of(1, SIBLINGS_MAX + excess);
+    type Case<'a> = (&'a dyn Fn(usize) -> Frame, DecodeError);
+    let cases: [Case<'_>; 15] = [
+        (&|over| write(key(), clocks(over)), long_clock.clone()),
+        (&|over| write(key(), siblings(over)), crowd.clone()),
+        (&|over| hint(key(), clocks(over), 1), long_clock.clone()),
+        (&|over| deliver(key(), siblings(over)), crowd.clone()),
+        (&|over| clock_page(&entries(CLOCK_ENTRIES_MAX + over)), long_clock.clone()),
+        (&|over| records(page + over), too_many("records in a page", page)),
+        (&|over| many_digests(digests + over), too_many("digests in a page", digests)),
+        (&|over| inspected(CLOCK_ENTRIES_MAX + over, 0, 0), long_clock),
+        (&|over| inspected(0, SIBLINGS_MAX + over, 0), crowd),
+        (
+            &|over| inspected(0, 0, INSPECTED_HINTS_MAX + over),
+            too_many("hints", INSPECTED_HINTS_MAX),
+        ),
+        (&|over| stage(list + over, 1), too_many("staged changes", list)),
+        (&|over| stage(1, text + over), long_text.clone()),
+        (&|over| unstage(list + over), too_many("nodes", list)),
+        (&|over| bucket_set(text + over, 1, 1), long_text.clone()),
+        (&|over| bucket_set(1, 1, text + over), long_text),
+    ];
+    for (index, (frame, expected)) in cases.into_iter().enumerate() {
+        let allowed = frame(0);
+        assert!(decoded(&allowed) == Ok(allowed), "case {index} at its limit");
+        assert_eq!(decoded(&frame(1)).err(), Some(expected), "case {index}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use jedlik_vclock::{ActorId, Dot, VectorClock};
 
 use super::Context;
 use crate::error::InvalidContext;
+use crate::limits::{CLOCK_ENTRIES_MAX, CONTEXT_LIMIT_BYTES};
 use crate::{Blob, ClusterId, Key};
 
 const CLUSTER: ClusterId = ClusterId(1);
@@ -59,6 +60,29 @@ fn each_damage_has_its_error() {
         let decoded = Context::decode(&Blob::from(bytes), CLUSTER, &key("tea"));
         assert_eq!(decoded, Err(expected), "{why}");
     }
+}
+
+/// A clock with so many entries, as anybody can make one up.
+fn clock(entries: usize) -> VectorClock {
+    let mut clock = VectorClock::new();
+    for actor in 1..=entries as u64 {
+        clock.extend(Dot { actor: ActorId(actor), counter: actor }, 1);
+    }
+    clock
+}
+
+#[test]
+fn the_longest_context_that_a_get_gives_out_is_taken_and_a_longer_one_is_not_looked_into() {
+    let longest = Context(clock(CLOCK_ENTRIES_MAX));
+    let token = longest.encode(CLUSTER, &key("tea"));
+    assert!(token.len() <= CONTEXT_LIMIT_BYTES, "{} bytes", token.len());
+    assert_eq!(Context::decode(&token, CLUSTER, &key("tea")), Ok(longest));
+    let token = Context(clock(CLOCK_ENTRIES_MAX + 2)).encode(CLUSTER, &key("tea"));
+    let too_long = InvalidContext::TooLong { length: token.len() };
+    assert_eq!(Context::decode(&token, CLUSTER, &key("tea")), Err(too_long));
+    let garbage = Blob::from(alloc::vec![0xff; CONTEXT_LIMIT_BYTES + 1]);
+    let too_long = InvalidContext::TooLong { length: CONTEXT_LIMIT_BYTES + 1 };
+    assert_eq!(Context::decode(&garbage, CLUSTER, &key("tea")), Err(too_long));
 }
 
 #[test]

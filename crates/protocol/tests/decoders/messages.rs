@@ -322,7 +322,7 @@ fn bucket_entry() -> impl Strategy<Value = BucketEntry> {
     let rules = (
         select(&LEVELS[..]),
         select(&[Reconcile::Siblings, Reconcile::LastWriteWins][..]),
-        1..=1000_u16,
+        1..=500_u16,
         of(any::<u64>()),
     );
     (blob(1), any::<u64>(), counts, rules).prop_map(|(name, version, counts, rules)| {

@@ -1,6 +1,10 @@
 //! Records: puts, merges, views and pruning as tables; the laws as properties.
 
+extern crate std;
+
 use alloc::vec::Vec;
+use core::cell::Cell;
+use std::thread_local;
 
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
@@ -218,6 +222,31 @@ fn truncation_forgets_the_entries_that_were_touched_longest_ago() {
         assert_eq!(actors, left, "to {limit}");
         assert!(record.is_well_formed());
     }
+}
+
+thread_local! {
+    static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+}
+
+pub(super) fn count_comparison() {
+    COMPARISONS.set(COMPARISONS.get() + 1);
+}
+
+#[test]
+fn truncating_a_clock_that_a_client_made_up_compares_no_more_than_a_sort_does() {
+    let entries: Vec<ClockEntry> = (1..=20_000)
+        .map(|actor| ClockEntry { actor: ActorId(actor), counter: 1, touched_ms: actor % 977 })
+        .collect();
+    let context = VectorClock { entries };
+    let mut record: Record<()> = Record::new();
+    let content = Content::Value(());
+    let write = Write { write_id: WriteId(1), written_at_ms: 5, expires_at_ms: None, content };
+    record.put(&context, ActorId(30_000), write);
+    COMPARISONS.set(0);
+    assert_eq!(record.truncate(64), 20_001 - 64);
+    assert_eq!(record.clock().len(), 64);
+    let comparisons = COMPARISONS.get();
+    assert!(comparisons < 20_000 * 40, "{comparisons} comparisons of 20,000 entries");
 }
 
 /// Any well-formed record. Equal dots mean equal siblings, and few write ids mean many retries.
