@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const PAGE: &str = "docs/correctness.md";
 const TABLE_BEGIN: &str = "<!-- planted: begin -->";
 const TABLE_END: &str = "<!-- planted: end -->";
-/// What CI runs, at most, and for how long.
+/// What CI runs, at most, and for how long: each time from another place on, which it says.
 const CI: [&str; 4] = ["--seeds", "1000", "--limit-s", "90"];
 
 /// What to simulate.
@@ -24,8 +24,8 @@ pub(crate) struct Simulation {
     /// name: look for that one, and tell the story of the seed that shows it.
     #[arg(long, num_args = 0..=1, default_missing_value = "all")]
     planted: Option<String>,
-    /// For the simulator itself: --seed S, --seeds N, --start K, --nodes N, --threads N, --limit-s S,
-    /// --shrink.
+    /// For the simulator itself: --seed S, --seeds N, --start K (drawn anew each time unless it is set),
+    /// --nodes N, --threads N, --limit-s S, --through, --shrink.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }

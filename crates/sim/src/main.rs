@@ -1,5 +1,6 @@
 //! `jedlik-sim`: runs seeds, tells their stories, and tries planted bugs. Started by `cargo xtask sim`.
 
+use std::hash::{BuildHasher, RandomState};
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -11,7 +12,7 @@ use clap::Parser;
 use jedlik_sim::{Breach, Counts, Line, Plan, Run, SPAN_US, WARM_UP_US, run, shrunk};
 
 /// Runs a simulated cluster.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 struct Arguments {
     /// Run this seed and tell everything that happens.
     #[arg(long)]
@@ -19,9 +20,9 @@ struct Arguments {
     /// Run this many seeds, over the cores.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
-    /// The first of them.
-    #[arg(long, default_value_t = 0)]
-    start: u64,
+    /// The first of them; drawn anew each time unless it is set, and said, so that a run can be repeated.
+    #[arg(long)]
+    start: Option<u64>,
     /// How many nodes, from 3 to 8.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=8))]
     nodes: u8,
@@ -57,7 +58,12 @@ fn sound(arguments: &Arguments) -> ExitCode {
     if let Some(seed) = arguments.seed {
         return tell(&Plan::of(seed, arguments.nodes), arguments.shrink);
     }
-    let found = search(arguments, true);
+    let start = arguments.start.unwrap_or_else(drawn);
+    let Arguments { seeds, nodes, .. } = arguments;
+    println!(
+        "seeds from {start} on; again: cargo xtask sim --start {start} --seeds {seeds} --nodes {nodes}"
+    );
+    let found = search(arguments, start, true);
     match found {
         None => ExitCode::SUCCESS,
         Some(_) if arguments.through => ExitCode::FAILURE,
@@ -69,6 +75,12 @@ fn sound(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A place to begin at that nobody has looked at.
+fn drawn() -> u64 {
+    // Each hasher is keyed by the system. Numbers of twelve digits are easy to read out, and seldom overlap.
+    RandomState::new().hash_one("a place to begin at") % 1_000_000_000_000
 }
 
 /// Runs one plan and tells what happened.
@@ -99,8 +111,8 @@ fn tell(plan: &Plan, smaller: bool) -> ExitCode {
     }
 }
 
-/// Runs seeds over the cores until one fails.
-fn search(arguments: &Arguments, told: bool) -> Option<(u64, Breach)> {
+/// Runs seeds over the cores, from `start` on, until one fails.
+fn search(arguments: &Arguments, start: u64, told: bool) -> Option<(u64, Breach)> {
     let threads = arguments.threads.or_else(|| thread::available_parallelism().ok());
     let threads = threads.map_or(1, NonZero::get);
     let begun = Instant::now();
@@ -113,7 +125,7 @@ fn search(arguments: &Arguments, told: bool) -> Option<(u64, Breach)> {
             if number >= arguments.seeds {
                 return;
             }
-            let seed = arguments.start + number;
+            let seed = start + number;
             let Run { breach, counts, .. } = run(&Plan::of(seed, arguments.nodes), false);
             let mut total = total.lock().expect("no thread panics while it holds it");
             total.0 = total.0.plus(counts);
@@ -164,17 +176,19 @@ fn planted(arguments: &Arguments, name: &str) -> ExitCode {
     let names: Vec<&str> = name.split(',').collect();
     let is_named = |bug: &Bug| name == "all" || names.contains(&format!("{bug:?}").as_str());
     if name == "all" || names.len() > 1 {
+        // The table is to be the same each time that it is made.
+        let start = arguments.start.unwrap_or(0);
         let mut missed = false;
         for bug in BUGS.into_iter().filter(is_named) {
             plant(Some(bug));
             let begun = Instant::now();
-            let found = search(arguments, false);
+            let found = search(arguments, start, false);
             let seconds = begun.elapsed().as_secs_f64();
             missed |= found.is_none();
             match found {
                 Some((seed, breach)) => println!(
                     "| `{bug:?}` | {} | {} | {seconds:.1} |",
-                    seed - arguments.start + 1,
+                    seed - start + 1,
                     breach.promise
                 ),
                 None => println!("| `{bug:?}` | not within {} | | {seconds:.1} |", arguments.seeds),
@@ -187,5 +201,5 @@ fn planted(arguments: &Arguments, name: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     plant(Some(bug));
-    sound(arguments)
+    sound(&Arguments { start: arguments.start.or(Some(0)), ..arguments.clone() })
 }
