@@ -5,7 +5,7 @@
 
 use alloc::vec;
 
-use jedlik_hashing::{NodeId, Partition};
+use jedlik_hashing::{NodeId, Partition, RingNode};
 use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Ready, Status};
 use jedlik_protocol::{LayoutId, Now};
 
@@ -70,9 +70,10 @@ impl Membership {
         self.settle();
     }
 
-    /// Leaves for good, with all that it held on other nodes: peers are told, until one has heard it and
-    /// has it on its disk. [`Event::Left`] says so; the process need not go on then. Until that, a start
-    /// makes a member of it again: others would wait for a farewell that nobody has heard.
+    /// Leaves for good, with all that it held on other nodes: peers are told, until more than half of the
+    /// layout's nodes have heard it and have it on their disks. [`Event::Left`] says so; the process need not
+    /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
+    /// nobody has heard, or that only nodes have heard which are lost.
     pub fn handle_left(&mut self, _now: Now) {
         if self.standing == Standing::In {
             self.standing = Standing::Parting;
@@ -83,8 +84,12 @@ impl Membership {
     }
 
     /// A peer knows that this node has left.
-    pub(crate) fn end_farewell(&mut self) {
-        if self.standing == Standing::Parting {
+    pub(crate) fn end_farewell(&mut self, peer: NodeId) {
+        self.own.farewell_heard.insert(peer);
+        let nodes = self.known.newest().map_or(&[][..], |newest| newest.layout().ring.nodes());
+        let heard = |placed: &&RingNode| self.own.farewell_heard.contains(&placed.node);
+        let is_known = nodes.iter().filter(heard).count() > nodes.len() / 2;
+        if self.standing == Standing::Parting && is_known {
             self.standing = Standing::Stopping;
             self.touch();
             self.outputs.push_back(Output::Event(Event::Left));

@@ -69,7 +69,7 @@ impl Membership {
                 self.send(target, Gossip::Probe { nonce: own });
                 self.detector.doubted(now.mono_us, target);
             }
-            Gossip::Fenced { layout, forced } => self.take_fence(layout, forced),
+            Gossip::Fenced { layout, forced } => self.take_fence(from, layout, forced),
         }
     }
 
@@ -103,9 +103,9 @@ impl Membership {
 
     /// A peer says that this node is gone. One that has an older layout may not know better, and for a node
     /// that has just left it means that its farewell was heard.
-    fn take_fence(&mut self, layout: LayoutId, forced: bool) {
+    fn take_fence(&mut self, from: NodeId, layout: LayoutId, forced: bool) {
         if self.config.me.status == Status::Left {
-            return self.end_farewell();
+            return self.end_farewell(from);
         }
         let newest = self.known.newest();
         let is_in =

@@ -2,8 +2,7 @@
 //!
 //! Invariant: merging is commutative, associative and idempotent: whatever the order of arrival, the
 //! newest of everything stays, and every layout that counts. What is not acceptable is left out and
-//! leaves the rest as it was. A record that a layout had dropped comes back by gossip if a rival layout
-//! wins that keeps the member.
+//! leaves the rest as it was. A node that any layout that counts removes by force is in none that follows.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -17,6 +16,7 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member};
 use crate::line::{Added, KnownLayout, Line};
+use crate::placement::without_removed;
 use crate::summary;
 
 #[cfg(test)]
@@ -258,6 +258,11 @@ impl Knowledge {
                 Arc::make_mut(&mut self.members).remove(&node);
                 changes.push(Change::Dropped(node));
             }
+        }
+        // Planned anew after every change of the line, so that the order of arrival makes no difference.
+        let follower = changes.first().and_then(|_| without_removed(&self.line, self.n_max()));
+        if let Some(follower) = follower {
+            changes.extend(self.merge_layout(follower));
         }
         changes
     }

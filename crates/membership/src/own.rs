@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is noted here is written into the node's record within the interval of its kind.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::PartitionSet;
@@ -53,6 +53,8 @@ pub(crate) struct Own {
     behind: BTreeMap<NodeId, u64>,
     contests: u32,
     contest_told_us: Option<u64>,
+    /// Who is known to have heard that this node has left.
+    pub(crate) farewell_heard: BTreeSet<NodeId>,
 }
 
 impl Own {
@@ -63,6 +65,7 @@ impl Own {
             behind: BTreeMap::new(),
             contests: 0,
             contest_told_us: None,
+            farewell_heard: BTreeSet::new(),
         }
     }
 

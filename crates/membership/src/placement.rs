@@ -3,6 +3,7 @@
 //! Invariant: the first depends on who is up alone, any later one on the layout in force and the staged
 //! changes alone; so the digest of a plan names it on every node.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -10,9 +11,10 @@ use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first, plan_next};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, StagedChange, Staging};
 use jedlik_protocol::limits::GONE_MAX;
-use jedlik_protocol::{Gone, Layout, LayoutId};
+use jedlik_protocol::{Gone, Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_vclock::planted::{self, Bug};
 
-use crate::line::KnownLayout;
+use crate::line::{KnownLayout, Line};
 
 /// What a layout has to have room for.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +77,28 @@ pub(crate) fn successor(
         None => plan_first(nodes, required.partitions, required.n),
     };
     Ok(Layout { version: parent.version + 1, parent, ring: ring.map_err(invalid)?, gone })
+}
+
+/// The layout that has to follow the one in force because a rival that still counts has removed nodes by
+/// force that the one in force has kept: the same without them. `None` if there is nothing to do.
+///
+/// A removal by force is final, whichever rival wins. Until the winner was heard of, others have acted upon
+/// the removal: they have forgotten tombstones of which the removed node never heard, and would take from it
+/// what was deleted. Every node that knows both rivals plans the same follower, so nobody has to be asked.
+pub(crate) fn without_removed(line: &Line, n: u8) -> Option<PlacedLayout> {
+    let newest = line.newest()?;
+    let is_placed = |gone: &&Gone| gone.forced && newest.layout().ring.node(gone.node).is_some();
+    let gone = line.layouts().iter().flat_map(|known| &known.layout().gone).filter(is_placed);
+    let removed: BTreeSet<NodeId> = gone.map(|gone| gone.node).collect();
+    if removed.is_empty() || planted::on(Bug::RemovalUndoneByRival) {
+        return None;
+    }
+    let changes = removed.into_iter().map(|node| (node, StagedChange::Remove)).collect();
+    let staging = Staging { base: newest.id(), revision: 1, changes };
+    // Fewer nodes than replicas are better than one that must not be heard; an admin adds others.
+    let required = Required { partitions: newest.layout().ring.partitions(), least_nodes: 0, n };
+    let layout = successor(Some(newest), &staging, required).ok()?;
+    Some(PlacedLayout { layout, flipped: PartitionSet::default() })
 }
 
 fn change_nodes(

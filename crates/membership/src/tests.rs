@@ -3,6 +3,7 @@
 mod cluster;
 mod figures;
 mod growth;
+mod rivals;
 mod scenarios;
 
 use alloc::format;

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use jedlik_membership::View;
+use jedlik_protocol::Layout;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::StagedChange;
-use jedlik_protocol::{Layout, LayoutId};
 
 use crate::bits::Bits;
 use crate::node::{Node, id, index};
@@ -32,8 +32,6 @@ pub(crate) struct Admins {
     done: Vec<bool>,
     /// A layout after the first was committed.
     pub(crate) moved: bool,
-    /// The layout that is in force once all know all.
-    newest: LayoutId,
     /// By key: who ever owned it.
     owners: Vec<Bits>,
 }
@@ -41,8 +39,7 @@ pub(crate) struct Admins {
 impl Admins {
     pub(crate) fn new(plan: &Plan) -> Self {
         let owners = vec![Bits::default(); plan.setting.keys.into()];
-        let (done, newest) = (vec![false; plan.changes.len()], LayoutId::default());
-        Self { done, moved: false, newest, owners }
+        Self { done: vec![false; plan.changes.len()], moved: false, owners }
     }
 
     /// Whether nothing more will be changed.
@@ -128,21 +125,15 @@ impl World {
         self.admin(node, &commit)?;
         self.counts.layouts += 1;
         self.admins.moved = true;
-        if let Some(view) = self.running(node).map(|running| running.membership.view()) {
-            self.note_layout(&view);
-        }
         Ok(false)
     }
 
-    /// A layout was committed here: whoever it removes has lost its disk, and whoever owns a key may
-    /// hold acknowledged copies.
+    /// A layout came into force here: whoever it removes by force has lost its disk, for good, even if a rival
+    /// that keeps the node wins; and whoever owns a key may hold acknowledged copies.
     pub(crate) fn note_layout(&mut self, view: &Arc<View>) {
         let removes = |node: u8| view.gone(id(node)).is_some_and(|gone| gone.forced);
         self.damage.destroyed |= (0..self.plan.setting.places()).any(removes);
-        if view.layout_id() > self.admins.newest {
-            self.admins.newest = view.layout_id();
-            self.nodes.iter_mut().for_each(|place| place.removed = removes(place.index));
-        }
+        self.nodes.iter_mut().for_each(|place| place.removed |= removes(place.index));
         for key in 0..self.plan.setting.keys {
             let owners = self.owners_under(view, key);
             let ever = &mut self.admins.owners[usize::from(key)];
@@ -156,9 +147,11 @@ impl World {
         view.preference_list(partition).iter().take(3).map(|node| index(*node)).collect()
     }
 
-    /// The newest view that a running node has.
+    /// The newest view that a running node has. One that was removed by force may know a layout that nobody
+    /// hears of.
     pub(crate) fn newest_view(&self) -> Option<Arc<View>> {
-        let running = self.nodes.iter().filter_map(|place| place.running.as_ref());
+        let present = self.nodes.iter().filter(|place| !place.removed);
+        let running = present.filter_map(|place| place.running.as_ref());
         running.map(|running| running.membership.view()).max_by_key(|view| view.layout_id())
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Disk {
     group: Vec<Entry>,
     unsent: Vec<Entry>,
     busy: bool,
+    /// What the journal does now takes as long as it does on a slow disk, whether or not that still is one.
+    stuck: bool,
     pub(crate) condition: Condition,
     pub(crate) sync_us: u64,
     /// For whom hints were held or released since it was last told.
@@ -273,8 +275,14 @@ impl Disk {
         Some(self.pace(chance) / 10)
     }
 
-    fn pace(&self, chance: &mut Chance) -> u64 {
-        let slow = if self.condition.slow > 0 { 1_000 } else { 1 };
+    /// Whether the journal is still at something that it began while the disk was slow.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.busy && self.stuck
+    }
+
+    fn pace(&mut self, chance: &mut Chance) -> u64 {
+        self.stuck = self.condition.slow > 0;
+        let slow = if self.stuck { 1_000 } else { 1 };
         (chance.between(self.sync_us / 2, self.sync_us * 2) * slow).min(8_000_000)
     }
 

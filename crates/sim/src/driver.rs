@@ -337,7 +337,10 @@ impl World {
             match output {
                 MembershipOutput::Persist(delta) => self.nodes[usize::from(node)].persist(&delta),
                 MembershipOutput::View(view) => {
-                    self.nodes[usize::from(node)].layout = view.layout_id();
+                    let known = &mut self.nodes[usize::from(node)].layout;
+                    if std::mem::replace(known, view.layout_id()) != view.layout_id() {
+                        self.note_layout(&view);
+                    }
                     self.feed(node, Input::View(view));
                 }
                 MembershipOutput::Send { to, gossip } => self.gossip(node, to, gossip),

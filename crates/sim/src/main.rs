@@ -179,7 +179,7 @@ fn planted(arguments: &Arguments, name: &str) -> ExitCode {
         // The table is to be the same each time that it is made.
         let start = arguments.start.unwrap_or(0);
         let mut missed = false;
-        for bug in BUGS.into_iter().filter(is_named) {
+        for bug in BUGS.iter().copied().filter(is_named) {
             plant(Some(bug));
             let begun = Instant::now();
             let found = search(arguments, start, false);
@@ -196,7 +196,7 @@ fn planted(arguments: &Arguments, name: &str) -> ExitCode {
         }
         return if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let Some(bug) = BUGS.into_iter().find(is_named) else {
+    let Some(bug) = BUGS.iter().copied().find(is_named) else {
         println!("no bug is called {name}; there are {BUGS:?} and all");
         return ExitCode::FAILURE;
     };

@@ -132,8 +132,10 @@ pub(crate) struct Node {
     pub(crate) begun: bool,
     /// Its process has ended for good: it has left, or found itself fenced.
     pub(crate) over: bool,
-    /// A layout was committed that removes it by force.
+    /// A layout came into force somewhere that removes it by force, whatever became of that layout.
     pub(crate) removed: bool,
+    /// Whom its process turned to when it started.
+    pub(crate) seeds: Vec<u8>,
     /// The newest layout that it has stored.
     pub(crate) layout: LayoutId,
     zone: u8,
@@ -170,6 +172,7 @@ impl Node {
             begun: false,
             over: false,
             removed: false,
+            seeds: Vec::new(),
             layout: LayoutId::default(),
             zone: setting.zone(index),
             state: None,
@@ -185,6 +188,7 @@ impl Node {
             (Incarnation(lives.number()), lives.bytes(), lives.bytes());
         self.generation += 1;
         self.begun = true;
+        self.seeds = seeds.to_vec();
         self.clock.started_us = now_us;
         self.disk.open();
         let now = self.clock.now(now_us);

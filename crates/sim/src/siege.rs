@@ -103,12 +103,12 @@ impl World {
             Stage::Gathering => {
                 if self.rest.assault.since_us == 0 {
                     self.rest.assault.since_us = self.now_us;
-                } else if self.blind().is_none() && self.disagreement().is_none() {
+                } else if let Some(what) = self.is_unprepared() {
+                    if late {
+                        return self.fail_siege(siege, what);
+                    }
+                } else {
                     return self.strike(siege);
-                } else if late {
-                    let what = self.disagreement().map(|breach| breach.to_string());
-                    let what = what.or_else(|| self.blind()).unwrap_or_default();
-                    return self.fail_siege(siege, what);
                 }
             }
             Stage::Noticing => match self.blind() {
@@ -128,6 +128,16 @@ impl World {
 
     fn fail_siege(&mut self, siege: Siege, what: String) {
         self.breach.get_or_insert(Breach::new(Promise::AlwaysWriteable, siege.key, what));
+    }
+
+    /// What is not yet as it is when nothing is wrong, if anything. A disk that was slow still finishes what
+    /// it began then.
+    fn is_unprepared(&mut self) -> Option<String> {
+        let stuck =
+            self.present().into_iter().find(|node| self.nodes[usize::from(*node)].disk.is_stuck());
+        let stuck = stuck.map(|node| format!("the disk of n{} is still slow", node + 1));
+        let disagreement = self.disagreement().map(|breach| breach.to_string());
+        disagreement.or_else(|| self.blind()).or(stuck)
     }
 
     /// Which node that is left takes another one wrongly for up or away, if one does.

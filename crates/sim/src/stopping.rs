@@ -18,7 +18,12 @@ impl World {
         let (now, life) = (place.clock.now(self.now_us), place.life);
         let Some(running) = &mut place.running else { return };
         let still = place.pauses > 0 || running.stopping;
-        if !still {
+        let placeless = running.membership.view().layout_version() == 0;
+        if !still && placeless && self.has_lost_its_seeds(node) {
+            self.say(node, || "finds nobody, and is given other seeds".into());
+            self.stop(node);
+        } else if !still {
+            let Some(running) = self.running(node) else { return };
             let held = running.replica.transfer_report();
             if has_left(&running.membership.view(), &held) {
                 running.membership.handle_left(now);
@@ -28,6 +33,16 @@ impl World {
             }
         }
         self.after(UPKEEP_US, Event::Upkeep { node, life });
+    }
+
+    /// Whether everybody whom the node was told to turn to is gone. Its log says so, and then somebody has to
+    /// tell it of others.
+    fn has_lost_its_seeds(&self, node: u8) -> bool {
+        let gone = |seed: &u8| {
+            let place = &self.nodes[usize::from(*seed)];
+            *seed == node || place.over || place.removed
+        };
+        self.nodes[usize::from(node)].seeds.iter().all(gone)
     }
 
     /// A node that holds nothing any more, as another one knows, goes for good, once it has answered those

@@ -124,8 +124,12 @@ impl World {
         self.give(node, now, Input::Applied { ticket, result: Err(fault) });
     }
 
-    fn owns_now(&self, key: u8, node: u8) -> bool {
-        self.newest_view().is_some_and(|view| self.owners_under(&view, key).contains(&node))
+    /// Whether `node` owns the key as `by` sees it. Of two rivals the one that this node does not know may have
+    /// owners who are yet to take over.
+    fn owns_as_seen_by(&self, by: u8, key: u8, node: u8) -> bool {
+        let running = self.nodes[usize::from(by)].running.as_ref();
+        let view = running.map(|running| running.membership.view());
+        view.is_some_and(|view| self.owners_under(&view, key).contains(&node))
     }
 
     /// A hint goes only once its target has on disk what is in it, or its holder has it as a record.
@@ -150,7 +154,8 @@ impl World {
             |held: &Record| hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot));
         // Where the target does not own the key any more, the holder has made it a record of its own, or
         // the target has handed it on.
-        let adopted = self.admins.moved && (!lacks(&held_by(node)) || !self.owns_now(about, of));
+        let owns = self.owns_as_seen_by(node, about, of);
+        let adopted = self.admins.moved && (!lacks(&held_by(node)) || !owns);
         let held = held_by(of);
         if lacks(&held) && !adopted {
             let (hint, held) = (story::record(&hint), story::record(&held));

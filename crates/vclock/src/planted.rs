@@ -53,10 +53,12 @@ pub enum Bug {
     RemovedNodeTakenBack,
     /// Each node judges by itself, from who is up, which owners have to be ready for a flip.
     FlipByOwnView,
+    /// A node that was removed by force is a member again once a rival layout wins that keeps it.
+    RemovalUndoneByRival,
 }
 
 /// Every bug, in the order in which they are tried.
-pub const BUGS: [Bug; 24] = [
+pub const BUGS: &[Bug] = &[
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
     Bug::OneActorPerNode,
@@ -81,6 +83,7 @@ pub const BUGS: [Bug; 24] = [
     Bug::NoLayoutFence,
     Bug::RemovedNodeTakenBack,
     Bug::FlipByOwnView,
+    Bug::RemovalUndoneByRival,
 ];
 
 /// Whether `bug` is in effect: never.

@@ -288,3 +288,42 @@ proptest! {
         prop_assert_eq!(known, before);
     }
 }
+
+#[test]
+fn two_rivals_of_which_one_removes_a_node_have_one_follower_in_any_order() {
+    let base = PlacedLayout { layout: layout(1, 5), flipped: PartitionSet::default() };
+    let after = |nodes: Vec<u64>, weight| {
+        let node = |node| RingNode { node: NodeId(node), zone: "z".to_string(), weight };
+        let nodes = nodes.into_iter().map(node).collect();
+        let ring = plan_first(nodes, PartitionCount::new(8).unwrap(), 3).unwrap();
+        Layout { version: 2, parent: base.layout.id(), ring, gone: vec![] }
+    };
+    let gone = vec![Gone { node: NodeId(4), forced: true }];
+    let removal = Layout { gone, ..after(vec![1, 2, 3, 5], 1) };
+    let mut winners = 0;
+    for weight in 2..12 {
+        let rival = after(vec![1, 2, 3, 4, 5], weight);
+        let place = |layout: &Layout| PlacedLayout {
+            layout: layout.clone(),
+            flipped: PartitionSet::default(),
+        };
+        let orders = [
+            [&base.layout, &removal, &rival],
+            [&rival, &removal, &base.layout],
+            [&removal, &rival, &base.layout],
+        ];
+        let ends = orders.map(|order| {
+            let mut known = Knowledge::default();
+            order.into_iter().for_each(|layout| drop(known.merge_layout(place(layout))));
+            known
+        });
+        assert!(ends.iter().all(|end| *end == ends[0]), "weight {weight}");
+        let wins = rival.id() > removal.id();
+        winners += usize::from(wins);
+        assert!(ends[0].is_removed(NodeId(4)));
+        assert_eq!(ids(&ends[0]).len(), if wins { 4 } else { 3 });
+        // What was stored is what is known after a start.
+        assert_eq!(Knowledge::restored(ends[0].whole()), ends[0]);
+    }
+    assert!(winners > 1, "{winners} rivals win");
+}

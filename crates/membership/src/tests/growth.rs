@@ -197,6 +197,30 @@ fn a_node_leaves_only_once_another_one_has_heard_it() {
 }
 
 #[test]
+fn a_farewell_that_one_node_alone_has_heard_is_not_enough() {
+    let mut cluster = settled(5, 5, 11);
+    change(&mut cluster, 1, 5, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster.cut.extend((1..=3).map(|node| (node, 5)));
+    cluster.cut.extend((1..=3).map(|node| (node, 4)));
+    let now = at(cluster.now_us);
+    cluster.with(5, |machine| machine.handle_left(now));
+    let heard = |c: &Cluster| c.machine(4).view().members().count() == 4;
+    cluster.run_until("node 4 hears it", 10 * SECOND, heard);
+    cluster.run_for(20 * SECOND);
+    assert!(!has_left(&cluster, 5), "were node 4 lost now, the others would wait for ever");
+    cluster.kill(4);
+    cluster.wipe(4);
+    cluster.cut.clear();
+    cluster.run_until("enough have heard it", 60 * SECOND, |c| has_left(c, 5));
+    cluster.run_until("all know", 10 * SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).view().members().count() == 4)
+    });
+}
+
+#[test]
 fn a_removed_node_that_comes_back_is_refused_and_told_why() {
     let mut cluster = settled(5, 4, 4);
     cluster.kill(4);
