@@ -1,6 +1,7 @@
 //! Starts the parts of a node in the order in which they need one another.
 //!
-//! Invariant: the router refuses everything but gossip until the shards have a view and threads.
+//! Invariant: the router refuses everything but gossip until the shards have a view and threads. A start that
+//! fails before they have leaves the data directory's clean mark as it was.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use crate::config::Config;
 use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
-use crate::membership_task::{MembershipTask, decode_state};
+use crate::membership_task::{Event, MembershipTask, decode_state};
 use crate::node::Node;
 use crate::peers::Peers;
 use crate::router::{Phase, Router};
@@ -42,56 +43,102 @@ pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
     let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
     let me = Me::of(config, credentials.identity())?;
     let Stores { dir, shards } = open_stores(config, &me).await?;
-    let clock = Clock::start();
-    let peers = Arc::new(Peers::default());
-    let (membership, events) = mpsc::channel(MEMBERSHIP_QUEUE);
-    let (view, seen) = watch::channel(Arc::new(me.view()));
-    let watched = seen.clone();
-    let inboxes: Vec<Inbox> = shards.iter().map(|shard| shard.inbox.clone()).collect();
-    let (inboxed, told) = (inboxes.clone(), membership.clone());
-    let router = Arc::new(Router::new(inboxed, told, seen, Arc::clone(&peers), clock));
-    let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
-    let endpoint = Endpoint::bind(config.listen, &credentials, handler)?;
-    let around = Surroundings {
-        limits: ShardLimits {
-            operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
-            open_bytes: config.limits.queue_bytes / shards.len().max(1),
-        },
-        clock,
-        peers: Arc::clone(&peers),
-        membership: membership.clone(),
-    };
-    let shards = me.run_shards(config, shards, &dir, &around)?;
-    let (ending, ended) = oneshot::channel();
-    let mut task = MembershipTask {
-        machine: me.machine(config, endpoint.local_addr(), &dir, clock)?,
-        clock,
-        dir,
-        partitions: config.partitions,
-        endpoint: endpoint.clone(),
-        peers: Arc::clone(&peers),
-        shards: inboxes.clone(),
-        view,
-        ended: Some(ending),
-    };
-    task.begin().await;
-    let membership_task = fatal::spawn("membership", task.run(events));
-    let upkeep = upkeep::spawn(inboxes, watched, membership.clone(), router.refusals());
-    router.enter(Phase::Serving);
-    Ok(Node {
-        id: me.node,
-        name: me.identity.name,
-        engine: config.engine,
-        drain_limit: config.limits.stop,
-        router,
-        peers,
-        endpoint,
-        shards,
-        membership,
-        membership_task,
-        upkeep,
-        ended,
-    })
+    match Prepared::new(config, &me, &credentials, &dir, &shards) {
+        Ok(prepared) => prepared.run(config, me, dir, shards).await,
+        Err(error) => {
+            drop(shards);
+            stores::give_up(dir);
+            Err(error)
+        }
+    }
+}
+
+/// What can be made, or can fail, before anything is issued in this life.
+struct Prepared {
+    clock: Clock,
+    peers: Arc<Peers>,
+    membership: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Event>,
+    view: watch::Sender<Arc<View>>,
+    inboxes: Vec<Inbox>,
+    router: Arc<Router>,
+    endpoint: Endpoint,
+    machine: Membership,
+}
+
+impl Prepared {
+    fn new(
+        config: &Config,
+        me: &Me,
+        credentials: &Credentials,
+        dir: &DataDir,
+        shards: &[OpenShard],
+    ) -> Result<Self, NodeError> {
+        let stored = dir.load_state()?.map(decode_state).transpose()?;
+        let clock = Clock::start();
+        let peers = Arc::new(Peers::default());
+        let (membership, events) = mpsc::channel(MEMBERSHIP_QUEUE);
+        let (view, seen) = watch::channel(Arc::new(me.view()));
+        let inboxes: Vec<Inbox> = shards.iter().map(|shard| shard.inbox.clone()).collect();
+        let (inboxed, told) = (inboxes.clone(), membership.clone());
+        let router = Arc::new(Router::new(inboxed, told, seen, Arc::clone(&peers), clock));
+        let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
+        let endpoint = Endpoint::bind(config.listen, credentials, handler)?;
+        let machine = me.machine(config, endpoint.local_addr(), (dir, stored), clock)?;
+        Ok(Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine })
+    }
+
+    async fn run(
+        self,
+        config: &Config,
+        me: Me,
+        dir: DataDir,
+        shards: Vec<OpenShard>,
+    ) -> Result<Node, NodeError> {
+        let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
+            self;
+        let around = Surroundings {
+            limits: ShardLimits {
+                operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
+                open_bytes: config.limits.queue_bytes / shards.len().max(1),
+            },
+            clock,
+            peers: Arc::clone(&peers),
+            membership: membership.clone(),
+        };
+        let shards = me.run_shards(config, shards, &dir, &around)?;
+        let (ending, ended) = oneshot::channel();
+        let watched = view.subscribe();
+        let mut task = MembershipTask {
+            machine,
+            clock,
+            dir,
+            partitions: config.partitions,
+            endpoint: endpoint.clone(),
+            peers: Arc::clone(&peers),
+            shards: inboxes.clone(),
+            view,
+            ended: Some(ending),
+        };
+        task.begin().await;
+        let membership_task = fatal::spawn("membership", task.run(events));
+        let upkeep = upkeep::spawn(inboxes, watched, membership.clone(), router.refusals());
+        router.enter(Phase::Serving);
+        Ok(Node {
+            id: me.node,
+            name: me.identity.name,
+            engine: config.engine,
+            drain_limit: config.limits.stop,
+            router,
+            peers,
+            endpoint,
+            shards,
+            membership,
+            membership_task,
+            upkeep,
+            ended,
+        })
+    }
 }
 
 /// Replaying journals takes a while, so it is done beside the runtime.
@@ -183,10 +230,9 @@ impl Me {
         &self,
         config: &Config,
         listens: SocketAddr,
-        dir: &DataDir,
+        (dir, stored): (&DataDir, Option<Delta>),
         clock: Clock,
     ) -> Result<Membership, NodeError> {
-        let stored = dir.load_state()?.map(decode_state).transpose()?;
         let record = MemberRecord {
             node: self.node,
             name: self.identity.name.clone(),

@@ -60,7 +60,20 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
     let opened: Result<Vec<OpenShard>, OpenError> = (0..shards)
         .map(|shard| open_shard(config, &dir, ShardIdentity { shard, ..first }, shards))
         .collect();
-    Ok(Stores { shards: opened?, dir })
+    match opened {
+        Ok(shards) => Ok(Stores { dir, shards }),
+        Err(error) => {
+            give_up(dir);
+            Err(error.into())
+        }
+    }
+}
+
+/// Ends a start that failed before anything was issued in its life.
+pub(crate) fn give_up(dir: DataDir) {
+    if let Err(error) = dir.give_up() {
+        warn!(%error, "the next start will take the last stop for an unclean one");
+    }
 }
 
 fn open_shard(

@@ -33,7 +33,8 @@ const STATE_HEADER_BYTES: usize = 16;
 pub struct DataDir {
     path: PathBuf,
     node: NodeFile,
-    was_clean: bool,
+    /// What `node.toml` said before this start; `None` for a new directory.
+    before: Option<NodeFile>,
     /// Unlocked when it is closed, also by the end of the process.
     _lock: File,
 }
@@ -52,12 +53,12 @@ impl DataDir {
             Some(node) => node.check(identity, path)?,
             None => refuse_strange_files(path)?,
         }
-        let was_clean = node.as_ref().is_none_or(|node| node.clean);
+        let before = node.clone();
         let node = match node {
             Some(node) => node.restarted(fresh),
             None => NodeFile::first(identity, fresh),
         };
-        let directory = Self { path: path.into(), node, was_clean, _lock: lock };
+        let directory = Self { path: path.into(), node, before, _lock: lock };
         directory.write_node(&directory.node)?;
         Ok(directory)
     }
@@ -92,7 +93,7 @@ impl DataDir {
     /// Whether the stop before this start was clean; true for a new directory.
     #[must_use]
     pub fn was_clean(&self) -> bool {
-        self.was_clean
+        self.before.as_ref().is_none_or(|node| node.clean)
     }
 
     /// Where shard `index` keeps its files; made if it is not there.
@@ -156,6 +157,18 @@ impl DataDir {
     /// The operating system's; the next start takes the journals for not empty.
     pub fn mark_clean(self) -> Result<(), OpenError> {
         self.write_node(&self.node.stopped())
+    }
+
+    /// Ends a start that failed before anything was issued in its life: the directory says what it said before,
+    /// its clean mark included. Everything else must be closed before.
+    ///
+    /// # Errors
+    /// The operating system's; the next start may count as one after an unclean stop.
+    pub fn give_up(self) -> Result<(), OpenError> {
+        match &self.before {
+            Some(before) => self.write_node(before),
+            None => self.write_node(&self.node.stopped()),
+        }
     }
 
     fn write_node(&self, node: &NodeFile) -> Result<(), OpenError> {

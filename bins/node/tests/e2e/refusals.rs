@@ -164,3 +164,42 @@ fn all_serve(mut cluster: Cluster) {
         run(cluster.jedlik(index).args(["get", "health", &index.to_string()])).ok();
     }
 }
+
+#[test]
+fn a_start_that_fails_leaves_the_clean_mark_as_it_was() {
+    let mut cluster = Cluster::start();
+    run(cluster.jedlik(0).args(["put", "carts", "alice", "tea", "--w", "3"])).ok();
+    assert!(cluster.nodes[2].stop().success(), "a clean stop");
+    let file = cluster.nodes[2].folder.join("data/node.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    assert!(before.contains("clean = true"), "{before}");
+    let seeds = cluster.seeds_but(2);
+    let fails = |cluster: &mut Cluster, why: &str| {
+        let node = &mut cluster.nodes[2];
+        assert_eq!(node.try_start(&seeds), None, "{why}");
+        assert!(node.log().contains(why), "{}", node.log());
+        assert_eq!(fs::read_to_string(&file).unwrap(), before, "{why}");
+    };
+
+    let taken = UdpSocket::bind(cluster.nodes[2].address.unwrap()).unwrap();
+    fails(&mut cluster, "can't listen on");
+    drop(taken);
+    for (name, why) in [("data/state", "state file"), ("data/shard-0/records.redb", "redb")] {
+        let path = cluster.nodes[2].folder.join(name);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, b"something else").unwrap();
+        fails(&mut cluster, why);
+        fs::write(&path, whole).unwrap();
+    }
+    let key = cluster.nodes[2].folder.join("tls/key.pem");
+    let whole = fs::read(&key).unwrap();
+    fs::write(&key, b"something else").unwrap();
+    fails(&mut cluster, "private key");
+    fs::write(&key, whole).unwrap();
+
+    cluster.restart(2);
+    let log = cluster.nodes[2].log();
+    let opened: Vec<&str> =
+        log.lines().filter(|line| line.contains("opened the data directory")).collect();
+    assert!(opened.last().unwrap().contains("clean=true"), "{opened:?}");
+}

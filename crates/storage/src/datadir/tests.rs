@@ -56,6 +56,27 @@ fn every_start_is_a_life_of_its_own_and_the_directory_remembers_the_last_32() {
 }
 
 #[test]
+fn a_start_that_is_given_up_leaves_the_directory_as_it_was() {
+    let place = tempdir().unwrap();
+    let path = place.path().join("data");
+    let open = |life| DataDir::open(&path, &identity(), Incarnation(life)).unwrap();
+    open(1).give_up().unwrap();
+    let second = open(2);
+    assert!(second.was_clean(), "nothing was ever written");
+    drop(second);
+    let text = || fs::read_to_string(path.join("node.toml")).unwrap();
+    let unclean = text();
+    open(3).give_up().unwrap();
+    assert_eq!(text(), unclean, "an unclean stop stays one");
+    open(4).mark_clean().unwrap();
+    let clean = text();
+    for life in 5..50 {
+        open(life).give_up().unwrap();
+    }
+    assert_eq!(text(), clean, "no life is forgotten for it, either");
+}
+
+#[test]
 fn a_directory_in_use_is_refused_and_left_as_it_is() {
     let place = tempdir().unwrap();
     let first = DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
