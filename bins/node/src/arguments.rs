@@ -14,6 +14,8 @@ Examples:
 Every option may stand in the file (with the dot of a section: log.filter is `filter` under [log]),
 in the environment, or here; what stands later in this list wins. The node prints a line that
 begins with `ready` when it serves, logs to standard error, and stops cleanly on SIGTERM or SIGINT.
+SIGHUP has it read its configuration and certificates anew: it takes over log.filter, limits.stop_ms,
+background.limit_per_s, background.slowdown_percent and tls.*, and says what else needs a restart.
 Exit codes: 0 stopped cleanly, 1 failed, 2 mistaken configuration.";
 
 const CHECK_EXAMPLES: &str = "\

@@ -4,6 +4,7 @@ mod arguments;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use jedlik_server::{logging, process};
 
@@ -23,7 +24,7 @@ fn run() -> u8 {
     let matches = arguments::command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands a subcommand");
     let settings = arguments::settings(matches);
-    let shown = settings.to_toml();
+    let (shown, running) = (settings.to_toml(), settings.snapshot());
     let config = match settings.check() {
         Ok(config) => config,
         Err(mistakes) => {
@@ -35,7 +36,8 @@ fn run() -> u8 {
         return show(&shown);
     }
     logging::start(&config.log);
-    match process::run(&config) {
+    let matches = matches.clone();
+    match process::run(&config, running, Arc::new(move || arguments::settings(&matches))) {
         Ok(()) => 0,
         Err(error) => {
             logging::say(&format!("jedlik-node: {error}"));

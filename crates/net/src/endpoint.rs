@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ProtocolVersion;
@@ -39,6 +39,16 @@ pub enum NetError {
         /// Whose certificate it is.
         identity: Identity,
     },
+    /// A node keeps its identity as long as it runs: start it anew.
+    #[error(
+        "the certificate is of {found}, but this runs as {expected}; restart it to change that"
+    )]
+    OtherIdentity {
+        /// Whose the endpoint is.
+        expected: Box<Identity>,
+        /// Whose the certificate is.
+        found: Box<Identity>,
+    },
 }
 
 /// One UDP socket and all connections over it; clones share it. Its tasks live until [`Self::close`].
@@ -50,7 +60,9 @@ pub struct Endpoint {
 struct Shared {
     quic: quinn::Endpoint,
     address: SocketAddr,
-    credentials: Credentials,
+    /// It takes connections.
+    serves: bool,
+    credentials: RwLock<Credentials>,
     handler: Arc<dyn Handler>,
     spoken: Spoken,
     connections: Mutex<Connections>,
@@ -122,10 +134,12 @@ impl Endpoint {
         spoken: Spoken,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?;
+        let serves = server.is_some();
         let shared = Shared {
+            serves,
             quic: quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?,
             address,
-            credentials: credentials.clone(),
+            credentials: RwLock::new(credentials.clone()),
             handler,
             spoken,
             connections: Mutex::default(),
@@ -139,6 +153,29 @@ impl Endpoint {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// Has connections made with other credentials of the same node from now on; those that stand keep theirs.
+    ///
+    /// # Errors
+    /// They are of another identity, or this endpoint is not a node's.
+    pub fn renew(&self, credentials: &Credentials) -> Result<(), NetError> {
+        let (expected, found) = (self.credentials().identity().clone(), credentials.identity());
+        if *found != expected {
+            let (expected, found) = (Box::new(expected), Box::new(found.clone()));
+            return Err(NetError::OtherIdentity { expected, found });
+        }
+        if !self.shared.serves {
+            return Err(NetError::NotANode { identity: expected });
+        }
+        self.shared.quic.set_server_config(Some(server_config(credentials, self.shared.spoken)));
+        *self.shared.credentials.write().unwrap_or_else(PoisonError::into_inner) =
+            credentials.clone();
+        Ok(())
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.shared.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes a connection to the node at `address`, to `expected` if given and to no other. It is ready
@@ -193,8 +230,8 @@ impl Endpoint {
         expected: Option<NodeId>,
         refusal: &Refusal,
     ) -> Result<(Connection, RecvStream), ConnectError> {
-        let Shared { quic, credentials, spoken, .. } = &*self.shared;
-        let config = client_config(credentials, spoken, expected, refusal);
+        let Shared { quic, spoken, .. } = &*self.shared;
+        let config = client_config(&self.credentials(), spoken, expected, refusal);
         let connecting =
             quic.connect_with(config, address, SERVER_NAME).map_err(|error| match error {
                 quinn::ConnectError::EndpointStopping => ConnectError::Closed,
@@ -259,7 +296,7 @@ impl Endpoint {
             let reason = "the certificate names no node, admin or client";
             return Err((CloseCode::NoIdentity, reason.into()));
         };
-        let own = self.shared.credentials.identity().cluster;
+        let own = self.credentials().identity().cluster;
         if peer.cluster != own {
             let reason = format!("the certificate is of cluster {}, this is {own}", peer.cluster);
             return Err((CloseCode::WrongCluster, reason));

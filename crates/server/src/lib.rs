@@ -16,6 +16,7 @@ mod peers;
 pub mod process;
 mod questions;
 mod refusals;
+mod reload;
 mod reply;
 mod router;
 mod shard;
@@ -28,3 +29,4 @@ mod weight;
 
 pub use error::NodeError;
 pub use node::{Ending, Node};
+pub use reload::Load;

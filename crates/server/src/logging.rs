@@ -14,6 +14,7 @@ use std::time::Duration;
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::reload::Handle;
 
 use crate::config::{Log, LogFormat};
 use crate::line_queue::LineQueue;
@@ -23,21 +24,43 @@ const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);
 
 static STDERR: OnceLock<LineQueue> = OnceLock::new();
 static STDOUT: OnceLock<LineQueue> = OnceLock::new();
+/// Exchanges the subscriber's filter.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 
 /// Starts logging for the whole process; the first call counts.
 pub fn start(log: &Log) {
     let filter = EnvFilter::new(&log.filter);
-    let lines = fmt().with_env_filter(filter).with_writer(|| stderr().clone());
-    let lines = lines.log_internal_errors(false);
+    let lines = fmt().with_writer(|| stderr().clone()).log_internal_errors(false);
     // A second start (several nodes in one test) keeps the first one's subscriber.
     let _already_started = match log.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(false).with_env_filter(filter).with_filter_reloading();
+            keep(lines.reload_handle());
+            lines.try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_env_filter(filter).with_filter_reloading();
+            keep(lines.reload_handle());
+            lines.try_init()
+        }
     };
     panic::set_hook(Box::new(|panic| {
         say(&describe(panic));
         finish();
     }));
+}
+
+fn keep<S: 'static>(filter: Handle<EnvFilter, S>) {
+    // It fails only once the subscriber is gone, which lives as long as the process.
+    let _kept = FILTER.set(Box::new(move |new| drop(filter.reload(new))));
+}
+
+/// Has lines written by another filter from now on.
+pub(crate) fn set_filter(filter: &str) {
+    if let Some(set) = FILTER.get() {
+        set(EnvFilter::new(filter));
+    }
 }
 
 /// Prints a line to standard error, behind those that were logged before.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jedlik_hashing::NodeId;
-use jedlik_net::Endpoint;
+use jedlik_net::{Credentials, Endpoint, NetError};
+use jedlik_protocol::admin::BackgroundChange;
 use jedlik_storage::DataDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -19,6 +20,7 @@ use crate::config::{Config, Engine};
 use crate::error::NodeError;
 use crate::membership_task::Event;
 use crate::peers::Peers;
+use crate::questions::share;
 use crate::router::{Phase, Router};
 use crate::shard::{Ended, RunningShard};
 use crate::start;
@@ -79,6 +81,20 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.endpoint.local_addr()
+    }
+
+    /// Has new connections made with `credentials`, which must be of the same identity. Those that stand
+    /// keep what they were made with.
+    pub(crate) fn renew(&self, credentials: &Credentials) -> Result<(), NetError> {
+        self.endpoint.renew(credentials)
+    }
+
+    /// Changes the pace of background work until the next start.
+    pub(crate) fn set_background(&self, change: BackgroundChange) {
+        let change = share(change, self.shards.len());
+        for shard in &self.shards {
+            shard.set_background(change);
+        }
     }
 
     /// Returns if the node can't go on, or need not, and says why; it is to be shut down then.

@@ -1,44 +1,52 @@
-//! The node as a process: its runtime, its readiness line, the signals that stop it.
+//! The node as a process: its runtime, its readiness line, the signals that it heeds.
 
 use std::num::NonZero;
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
-use crate::config::Config;
+use crate::config::{Config, Snapshot};
 use crate::error::NodeError;
 use crate::logging;
 use crate::node::{Ending, Node};
+use crate::reload::{Load, Reload};
 
 /// One thread for sockets and TLS serves this many cores; records have threads of their own.
 ///
 /// A second one on two cores cost a third of the gets: each packet woke both.
 const CORES_A_NETWORK_THREAD: usize = 4;
 
-/// Runs a node until SIGTERM or SIGINT, then stops it cleanly; a second signal ends it at once.
+/// Runs a node until SIGTERM or SIGINT, then stops it cleanly; a second signal ends it at once. SIGHUP has it
+/// read its configuration anew, with `load`; `running` is what `config` was made of.
 ///
 /// # Errors
 /// It could not start, had to end, or could not stop cleanly.
-pub fn run(config: &Config) -> Result<(), NodeError> {
+pub fn run(config: &Config, running: Snapshot, load: Arc<Load>) -> Result<(), NodeError> {
     let runtime = runtime().map_err(|source| NodeError::System { doing: "starting", source })?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
+        let mut hangups = listen(SignalKind::hangup())?;
         let mut node = Node::start(config).await?;
         announce(&node);
-        let ended = tokio::select! {
-            () = signals.next() => Ok(()),
-            ending = node.ended() => match ending {
-                Ending::Failed(error) => Err(error),
-                Ending::Left => {
-                    info!("this node has left the cluster: others hold all that it held");
-                    Ok(())
-                }
-            },
+        let mut reload = Reload::new(load, running);
+        let ended = loop {
+            tokio::select! {
+                () = signals.stop() => break Ok(()),
+                _ = hangups.recv() => reload.run(&mut node).await,
+                ending = node.ended() => match ending {
+                    Ending::Failed(error) => break Err(error),
+                    Ending::Left => {
+                        info!("this node has left the cluster: others hold all that it held");
+                        break Ok(());
+                    }
+                },
+            }
         };
         info!("stopping; a second signal ends the process at once");
         tokio::spawn(async move {
-            signals.next().await;
+            signals.stop().await;
             error!("ended by a second signal; the next start replays the journals");
             logging::finish();
             std::process::exit(1);
@@ -63,24 +71,36 @@ fn announce(node: &Node) {
     info!(node = %id, name, %address, "ready");
 }
 
+/// The signals that stop the node. Those that would end it uncleanly are ignored; SIGPIPE is so by the standard
+/// library already.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
+fn listen(kind: SignalKind) -> Result<Signal, NodeError> {
+    signal(kind).map_err(|source| NodeError::System { doing: "listening for signals", source })
+}
+
 impl Signals {
     fn listen() -> Result<Self, NodeError> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|source| NodeError::System { doing: "listening for signals", source })
-        };
+        for (name, kind) in
+            [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())]
+        {
+            let mut ignored = listen(kind)?;
+            tokio::spawn(async move {
+                ignored.recv().await;
+                // It goes on being ignored: the system's own way is gone for good.
+                info!(signal = name, "this signal means nothing here and is ignored from now on");
+            });
+        }
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

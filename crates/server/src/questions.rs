@@ -98,7 +98,7 @@ fn check(change: BackgroundChange) -> Result<(), Failure> {
 }
 
 /// A node's bound, divided among its shards.
-fn share(change: BackgroundChange, shards: usize) -> BackgroundChange {
+pub(crate) fn share(change: BackgroundChange, shards: usize) -> BackgroundChange {
     let limit_per_s = change.limit_per_s.map(|limit| limit.div_ceil(shards.max(1) as u32));
     BackgroundChange { limit_per_s, ..change }
 }

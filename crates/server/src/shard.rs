@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jedlik_hashing::NodeId;
 use jedlik_net::SendError;
+use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -92,6 +93,11 @@ impl RunningShard {
     /// How many requests wait for an answer, those still in the queue included.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed) + self.inbox.waiting()
+    }
+
+    /// Changes the pace of its background work.
+    pub(crate) fn set_background(&self, change: BackgroundChange) {
+        self.inbox.push(Mail::SetBackground(change));
     }
 
     /// Tells it to end once it has dealt with what waits.

@@ -46,6 +46,7 @@ mod refusals;
 mod replaced;
 mod requests;
 mod siblings;
+mod signals;
 mod steady;
 mod streams;
 mod tools;

@@ -578,3 +578,28 @@ async fn a_stream_that_is_reset_ends_its_connection() {
     first.reset(0_u32.into()).unwrap();
     assert_eq!(raw.told().await.0, CloseCode::BadStream);
 }
+
+#[tokio::test]
+async fn a_node_goes_on_under_renewed_credentials_and_keeps_the_connections_that_stand() {
+    let (before, mut server, mut client, standing) = pair().await;
+    let back = server.connected().await;
+    let after = Keys::new();
+    let late = End::bind(LOOPBACK, &after.node(3));
+    let address = server.endpoint.local_addr();
+    late.endpoint.connect(address, None).await.expect_err("of another authority still");
+
+    let other = server.endpoint.renew(&after.node(2)).unwrap_err();
+    assert!(matches!(other, NetError::OtherIdentity { .. }), "{other}");
+    server.endpoint.renew(&after.node(1)).unwrap();
+    late.endpoint.connect(address, Some(NodeId(1))).await.unwrap();
+    server.endpoint.connect(late.endpoint.local_addr(), Some(NodeId(3))).await.unwrap();
+    client.endpoint.connect(address, None).await.expect_err("of the former authority");
+    let as_client = End::client(&before.node(1));
+    let not_serving = as_client.endpoint.renew(&before.node(1));
+    assert!(not_serving.is_err(), "what does not listen must not begin to: {not_serving:?}");
+
+    standing.send(probe(1)).unwrap();
+    assert_eq!(server.frame().await, probe(1));
+    back.send(probe(2)).unwrap();
+    assert_eq!(client.frame().await, probe(2));
+}

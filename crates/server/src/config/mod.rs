@@ -18,7 +18,7 @@ use jedlik_hashing::PartitionCount;
 
 pub use error::{InvalidConfig, Mistake};
 pub use option::{ConfigOption, OPTIONS};
-pub use source::{CONFIG_VARIABLE, Setting, Settings, Source};
+pub use source::{CONFIG_VARIABLE, Setting, Settings, Snapshot, Source};
 
 /// What holds the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,7 +73,34 @@ pub struct Settings {
     pub(super) mistakes: Vec<Mistake>,
 }
 
+/// What each option is set to, to tell what a change of the configuration has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<&'static str, Vec<String>>);
+
+impl Snapshot {
+    /// The options that `other` sets to something else.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |name: &&str| self.0.get(*name) != other.0.get(*name);
+        OPTIONS.iter().map(|option| option.name).filter(differs).collect()
+    }
+
+    /// Sets the options called `names` to what `other` says.
+    pub fn take(&mut self, names: &[&str], other: &Self) {
+        self.0.retain(|name, _| !names.contains(name));
+        let taken = other.0.iter().filter(|(name, _)| names.contains(name));
+        self.0.extend(taken.map(|(name, values)| (*name, values.clone())));
+    }
+}
+
 impl Settings {
+    /// What each option is set to now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let values = |(name, setting): (&&'static str, &Setting)| (*name, setting.values.clone());
+        Snapshot(self.by_name.iter().map(values).collect())
+    }
+
     /// Those of nobody.
     #[must_use]
     pub fn defaults() -> Self {
