@@ -209,7 +209,12 @@ impl Scan {
         let missed = self.sets.iter().find(missed).or(self.sets.first());
         if let Some(set) = missed {
             let had = self.tally(set, false);
-            self.answer(Err(Shortfall { needs: set.needs, had, timed_out }));
+            self.answer(Err(Shortfall {
+                needs: set.needs,
+                had,
+                timed_out,
+                ..Shortfall::default()
+            }));
         }
     }
 

@@ -1,5 +1,10 @@
 //! The quorum arithmetic: what a request needs, what it has, and whether it can still get there.
 
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::peer::Doubt;
+
 /// What must be reached before the request succeeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -62,7 +67,7 @@ pub(crate) fn verdict(needs: Needs, have: Tally, at_best: Tally) -> Verdict {
 }
 
 /// Why a request did not reach its needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shortfall {
     /// What it needed.
     pub needs: Needs,
@@ -70,4 +75,8 @@ pub struct Shortfall {
     pub had: Tally,
     /// Time ran out; otherwise too few replicas could be reached.
     pub timed_out: bool,
+    /// Replicas that answered a get without being able to say whether the key is absent, and why.
+    pub in_doubt: Vec<(NodeId, Doubt)>,
+    /// Fallbacks that hold nothing: they do not count, since nobody who does holds anything either.
+    pub nothing_at_fallbacks: u8,
 }

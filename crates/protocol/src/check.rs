@@ -147,7 +147,9 @@ fn peer_request(request: &PeerRequest) -> Checked {
 
 fn peer_response(response: &PeerResponse) -> Checked {
     match response {
-        PeerResponse::Read(record) => record.as_ref().map_or(Ok(()), encoded),
+        PeerResponse::Read(record) | PeerResponse::Unknown { record, .. } => {
+            record.as_ref().map_or(Ok(()), encoded)
+        }
         PeerResponse::Page(Page { records, until }) => {
             at_most("records in a page", records.len(), SCAN_PAGE_RECORDS as usize)?;
             for (key, record) in records {

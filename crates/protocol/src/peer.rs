@@ -182,6 +182,24 @@ pub enum PeerResponse {
     Inspected(Box<Inspection>),
     /// To any.
     Refused(Failure),
+    /// To a read, in place of [`PeerResponse::Read`] and [`PeerResponse::Same`]: do not count me. What I hold is
+    /// true, and what I do not hold says nothing.
+    Unknown {
+        /// Why what the receiver lacks means nothing.
+        why: Doubt,
+        /// The receiver's record and hints, as far as it can read them.
+        record: Option<EncodedRecord>,
+    },
+}
+
+/// Why a replica can't say that a key is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+pub enum Doubt {
+    /// Its record of the key fails its checksum.
+    Damaged,
+    /// It has lost what it once acknowledged for the partition, or was never given it, and has not been
+    /// compared with enough of those who vote.
+    Refilling,
 }
 
 /// A page of one replica's records.

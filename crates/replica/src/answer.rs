@@ -1,13 +1,16 @@
 //! From records and shortfalls to what a client is told.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::Shortfall;
+use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{GetAnswer, Version};
 use jedlik_protocol::error::{ErrorCode, Failure, InvalidQuorum};
 use jedlik_protocol::limits::{CLOCK_ENTRIES_MAX, TIMEOUT_MAX_MS};
+use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
 use jedlik_vclock::{Content, Dot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -72,9 +75,14 @@ fn version(sibling: &Sibling) -> Version {
     }
 }
 
-/// Why too few replicas answered, in numbers.
-pub(crate) fn shortfall(what: &str, shortfall: Shortfall, maybe_applied: bool) -> Failure {
-    let Shortfall { needs, had, timed_out } = shortfall;
+/// Why too few replicas answered, in numbers, and who could not say; `name` is what people call a node.
+pub(crate) fn shortfall(
+    what: &str,
+    shortfall: &Shortfall,
+    maybe_applied: bool,
+    name: impl Fn(NodeId) -> String,
+) -> Failure {
+    let Shortfall { needs, had, timed_out, in_doubt, nothing_at_fallbacks } = shortfall;
     let mut message = format!("{what}: {} of {} replicas answered", had.answers, needs.answers);
     if needs.primaries > 0 {
         message += &format!(", {} of {} primaries", had.primaries, needs.primaries);
@@ -82,13 +90,36 @@ pub(crate) fn shortfall(what: &str, shortfall: Shortfall, maybe_applied: bool) -
     if needs.synced > 0 {
         message += &format!(", {} of {} synced", had.synced, needs.synced);
     }
+    let named = |wanted: Doubt| -> Vec<String> {
+        let nodes = in_doubt.iter().filter(|(_, why)| *why == wanted);
+        nodes.map(|(node, _)| name(*node)).collect()
+    };
+    let (refilling, damaged) = (named(Doubt::Refilling), named(Doubt::Damaged));
+    if !refilling.is_empty() {
+        message += &format!(
+            "; {} can't say what is absent, for it is refilling: it holds less than it once acknowledged, or \
+             was to be given, until it has been compared with the other owners (`jedlik-admin doctor`)",
+            refilling.join(" and ")
+        );
+    }
+    if !damaged.is_empty() {
+        let damaged = damaged.join(" and ");
+        message +=
+            &format!("; the record at {damaged} is damaged, and is repaired from the others");
+    }
+    if *nothing_at_fallbacks > 0 {
+        message += &format!(
+            "; {nothing_at_fallbacks} that stand in for owners hold nothing, which does not say that the key is \
+             absent"
+        );
+    }
     message +=
-        if timed_out { " before the timeout" } else { "; the others can't be reached or refuse" };
-    let code = if timed_out { ErrorCode::Timeout } else { ErrorCode::Unavailable };
+        if *timed_out { " before the timeout" } else { "; the others can't be reached or refuse" };
+    let code = if *timed_out { ErrorCode::Timeout } else { ErrorCode::Unavailable };
     Failure { code, message, maybe_applied }
 }
 
-pub(crate) fn invalid(message: impl Into<alloc::string::String>) -> Failure {
+pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     Failure::new(ErrorCode::InvalidRequest, message)
 }
 

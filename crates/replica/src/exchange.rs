@@ -9,7 +9,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::ErrorCode;
-use jedlik_protocol::peer::{Outline, PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{Doubt, Outline, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ClockEntry, VectorClock};
@@ -210,7 +210,7 @@ impl Replica {
         let (cluster, partitions) = (self.config.cluster, view.partitions());
         let Some(exchange) = self.background.exchange(id) else { return };
         let mut bytes = 0;
-        match (step, response) {
+        match (step, held(response)) {
             (ExchangeStep::Fetch { first_leaf }, PeerResponse::Page(page)) => {
                 return self.merge_page(now, (id, first_leaf), page);
             }
@@ -324,6 +324,15 @@ impl Replica {
         if let Some(exchange) = self.background.exchange(id) {
             exchange.handle_record_failure(key);
         }
+    }
+}
+
+/// The answer of a peer that has lost its past is as good as another's here: what it holds is asked for, and
+/// whether it votes is asked apart. A damaged record is not to be had.
+fn held(response: PeerResponse) -> PeerResponse {
+    match response {
+        PeerResponse::Unknown { why: Doubt::Refilling, record } => PeerResponse::Read(record),
+        other => other,
     }
 }
 

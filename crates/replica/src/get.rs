@@ -38,6 +38,9 @@ impl GetOperation {
         match response {
             PeerResponse::Read(record) => self.machine.handle_record(now.mono_us, to, record),
             PeerResponse::Same => self.machine.handle_same(now.mono_us, to),
+            PeerResponse::Unknown { why, record } => {
+                self.machine.handle_unknown(now.mono_us, to, record, why);
+            }
             _ => self.machine.handle_failure(now.mono_us, to),
         }
     }
@@ -142,7 +145,10 @@ impl Replica {
                     self.observe(now, Foreground::Get, get.started_us);
                     let response = match result {
                         Ok(record) => self.found(now, &get, record.as_ref()),
-                        Err(short) => ClientResponse::Failed(shortfall("get", short, false)),
+                        Err(short) => {
+                            let name = |node| self.name_of(node);
+                            ClientResponse::Failed(shortfall("get", &short, false, name))
+                        }
                     };
                     self.answer(get.asker, response);
                 }
@@ -226,12 +232,16 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) {
         let result = self.noticed(result);
+        let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
+        let doubt = result.as_ref().ok().and_then(|holding| self.doubt(&get.key, holding));
         if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
-            match result {
-                Ok(holding) => {
-                    get.machine.handle_record(now.mono_us, request, merged(holding));
+            let (now_us, machine) = (now.mono_us, &mut get.machine);
+            match (result, doubt) {
+                (Ok(holding), None) => machine.handle_record(now_us, request, merged(holding)),
+                (Ok(holding), Some(why)) => {
+                    machine.handle_unknown(now_us, request, merged(holding), why);
                 }
-                Err(_) => get.machine.handle_failure(now.mono_us, request),
+                (Err(_), _) => machine.handle_failure(now_us, request),
             }
             self.drive(now, operation);
         }

@@ -94,7 +94,7 @@ pub(crate) enum Ticket {
     /// A peer's delivery.
     ServeDelivery { reply: u64 },
     /// A peer's read.
-    ServeRead { reply: u64, known: Option<Digest> },
+    ServeRead { reply: u64, key: PlacedKey, known: Option<Digest> },
     /// A peer's scan.
     ServeScan { reply: u64 },
     /// A peer's question for digests, and clocks if wanted, of the records of buckets with this N.

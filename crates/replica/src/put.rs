@@ -296,7 +296,7 @@ impl Replica {
                 PutChainOutput::Answer(result) => {
                     put.answered = true;
                     self.observe(now, Foreground::Put, put.started_us);
-                    let response = put.answer(result);
+                    let response = put.answer(result, |node| self.name_of(node));
                     self.answer(put.asker, response);
                 }
                 PutChainOutput::Hedged => self.count(Counter::PutHedges),

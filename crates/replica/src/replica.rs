@@ -1,6 +1,7 @@
 //! The replica itself: dispatches inputs, drives machines, keeps their deadlines.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -182,7 +183,9 @@ impl Replica {
         }
         let took_us = now.mono_us.saturating_sub(call.sent_us);
         match response {
-            PeerResponse::Read(_) | PeerResponse::Same => self.usual_read.add(took_us),
+            PeerResponse::Read(_) | PeerResponse::Same | PeerResponse::Unknown { .. } => {
+                self.usual_read.add(took_us);
+            }
             PeerResponse::Written => self.usual_write.add(took_us),
             _ => {}
         }
@@ -374,6 +377,12 @@ impl Replica {
 
     pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {
         self.answer(asker, ClientResponse::Failed(failure));
+    }
+
+    /// What people call a node.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        let member = self.view.as_ref().and_then(|view| view.member(node));
+        member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
     pub(crate) fn count(&mut self, counter: Counter) {

@@ -170,7 +170,8 @@ impl Replica {
                     self.answer(scan.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {
-                    self.refuse(scan.asker, shortfall("scan", short, false));
+                    let failure = shortfall("scan", &short, false, |node| self.name_of(node));
+                    self.refuse(scan.asker, failure);
                 }
             }
         }

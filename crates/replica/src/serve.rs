@@ -11,7 +11,7 @@ use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
-use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{DigestPage, Doubt, PeerRequest, PeerResponse};
 use jedlik_protocol::{
     Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
 };
@@ -59,22 +59,10 @@ impl Replica {
                 let record = StoredRecord { local: None, record };
                 self.hold(now, HoldFor::Peer { reply }, (key, record), &targets, durability);
             }
-            PeerRequest::Read { key, known } => {
-                self.serve_load(Ticket::ServeRead { reply, known }, placed(key));
-            }
-            PeerRequest::Inspect { key } => {
-                self.serve_load(Ticket::ServeInspection { reply }, placed(key));
-            }
-            PeerRequest::Compare { key, digest, durably } => {
-                let key = placed(key);
-                let asked = Ticket::ServeComparison { reply, key: key.clone(), digest, durably };
-                self.serve_load(asked, key);
-            }
-            PeerRequest::Revise { key, expected, record } => {
-                let key = placed(key);
-                let asked = Ticket::ServeRevision { reply, key: key.clone(), expected, record };
-                self.serve_load(asked, key);
-            }
+            PeerRequest::Read { .. }
+            | PeerRequest::Inspect { .. }
+            | PeerRequest::Compare { .. }
+            | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
             PeerRequest::Scan { bucket, partition, after, limit } => {
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply });
                 let (bucket, after) = (Some(bucket), after.map(|mark| placed(mark.key)));
@@ -98,6 +86,29 @@ impl Replica {
             }
             PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
         }
+    }
+
+    /// What needs all that this node holds of one key.
+    fn serve_key(&mut self, reply: u64, view: &View, request: PeerRequest) {
+        let placed = |key: Key| PlacedKey::new(self.config.cluster, view.partitions(), key);
+        let (ticket, key) = match request {
+            PeerRequest::Read { key, known } => {
+                let key = placed(key);
+                (Ticket::ServeRead { reply, key: key.clone(), known }, key)
+            }
+            PeerRequest::Inspect { key } => (Ticket::ServeInspection { reply }, placed(key)),
+            PeerRequest::Compare { key, digest, durably } => {
+                let key = placed(key);
+                (Ticket::ServeComparison { reply, key: key.clone(), digest, durably }, key)
+            }
+            PeerRequest::Revise { key, expected, record } => {
+                let key = placed(key);
+                (Ticket::ServeRevision { reply, key: key.clone(), expected, record }, key)
+            }
+            _ => return,
+        };
+        let ticket = self.pending.ticket(ticket);
+        self.emit(Output::Load { ticket, key });
     }
 
     /// Reads a page of the records in some neighbouring leaves.
@@ -183,11 +194,6 @@ impl Replica {
         self.emit(Output::Apply { ticket, key, record, durability });
     }
 
-    fn serve_load(&mut self, ticket: Ticket, key: PlacedKey) {
-        let ticket = self.pending.ticket(ticket);
-        self.emit(Output::Load { ticket, key });
-    }
-
     /// Keeps a record for others; a hint for this node itself is its record. What the first target's hint
     /// is given as local actor is that hint's alone: the actor rule holds for it as for a record.
     pub(crate) fn hold(
@@ -269,18 +275,25 @@ impl Replica {
 
     pub(crate) fn serve_read(
         &mut self,
-        reply: u64,
+        (reply, key): (u64, &PlacedKey),
         known: Option<Digest>,
         result: Result<Holding, StorageFault>,
     ) {
         let response = match self.noticed(result) {
-            Ok(holding) => match merged(holding) {
-                Some(record) if known == Some(record.digest()) => PeerResponse::Same,
-                record => PeerResponse::Read(record),
+            Ok(holding) => match (self.doubt(key, &holding), merged(holding)) {
+                (Some(why), record) => PeerResponse::Unknown { why, record },
+                (None, Some(record)) if known == Some(record.digest()) => PeerResponse::Same,
+                (None, record) => PeerResponse::Read(record),
             },
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
         self.answer_peer(reply, response);
+    }
+
+    /// What keeps this node from saying that it holds all it should of a key, or that the key is absent.
+    pub(crate) fn doubt(&self, _key: &PlacedKey, holding: &Holding) -> Option<Doubt> {
+        let damaged = holding.damaged && !planted::on(Bug::DamageIsAbsence);
+        damaged.then_some(Doubt::Damaged)
     }
 
     pub(crate) fn serve_inspection(&mut self, reply: u64, result: Result<Holding, StorageFault>) {
@@ -291,7 +304,7 @@ impl Replica {
         self.answer_peer(reply, response);
     }
 
-    /// Counts a damaged record, which is as good as missing.
+    /// Counts a damaged record.
     pub(crate) fn noticed(
         &mut self,
         result: Result<Holding, StorageFault>,

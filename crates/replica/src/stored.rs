@@ -25,7 +25,9 @@ impl Replica {
                 Some(Operation::Explain(_)) => self.explain_own(now, caller.operation, result),
                 _ => self.get_own(now, caller, result),
             },
-            Some(Ticket::ServeRead { reply, known }) => self.serve_read(reply, known, result),
+            Some(Ticket::ServeRead { reply, key, known }) => {
+                self.serve_read((reply, &key), known, result);
+            }
             Some(Ticket::ServeInspection { reply }) => self.serve_inspection(reply, result),
             Some(Ticket::ServeComparison { reply, key, digest, durably }) => {
                 self.serve_comparison(reply, key, (digest, durably), result);

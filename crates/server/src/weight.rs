@@ -90,7 +90,9 @@ pub(crate) fn of_peer_request(request: &PeerRequest) -> usize {
 
 fn of_peer_response(response: &PeerResponse) -> usize {
     match response {
-        PeerResponse::Read(record) => record.as_ref().map_or(0, of_record),
+        PeerResponse::Read(record) | PeerResponse::Unknown { record, .. } => {
+            record.as_ref().map_or(0, of_record)
+        }
         PeerResponse::Page(Page { records, until }) => {
             let records = records.iter().map(|(key, record)| of_key(key) + of_record(record));
             records.sum::<usize>() + of_mark(until.as_ref())

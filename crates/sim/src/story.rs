@@ -67,6 +67,10 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
         PeerResponse::Written => "stored".into(),
         PeerResponse::Read(None) => "I have nothing".into(),
         PeerResponse::Read(Some(record)) => format!("I have {}", encoded(record)),
+        PeerResponse::Unknown { why, record } => {
+            let held = record.as_ref().map_or("nothing".into(), encoded);
+            format!("I can't say ({why:?}), and hold {held}")
+        }
         PeerResponse::Same => "mine is the same".into(),
         PeerResponse::Delivered { window } => format!("synced, {window} more"),
         PeerResponse::Hashes(hashes) => format!("{} hashes", hashes.len()),

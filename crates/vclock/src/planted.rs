@@ -55,6 +55,10 @@ pub enum Bug {
     FlipByOwnView,
     /// A node that was removed by force is a member again once a rival layout wins that keeps it.
     RemovalUndoneByRival,
+    /// A fallback that holds nothing of a key counts as one who knows that it is absent.
+    FallbackVotesAbsent,
+    /// A record that fails its checksum is answered for as if the key were absent.
+    DamageIsAbsence,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -84,6 +88,8 @@ pub const BUGS: &[Bug] = &[
     Bug::RemovedNodeTakenBack,
     Bug::FlipByOwnView,
     Bug::RemovalUndoneByRival,
+    Bug::FallbackVotesAbsent,
+    Bug::DamageIsAbsence,
 ];
 
 /// Whether `bug` is in effect: never.

@@ -17,7 +17,7 @@ use crate::tools::run;
 /// Of every value here.
 const VALUE_BYTES: usize = 1000;
 /// As `crates/storage` draws it in `redb_store.rs`.
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 #[test]
 fn a_node_that_lost_its_data_directory_is_filled_by_anti_entropy_alone() {

@@ -52,5 +52,6 @@ mod streams;
 mod tools;
 mod traffic;
 mod upgrade;
+mod votes;
 mod words;
 mod zones;

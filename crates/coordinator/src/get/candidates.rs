@@ -1,13 +1,15 @@
-//! Whom a get may ask: the first N healthy nodes of the preference list, and who takes the place of one
-//! that fails.
+//! Whom a get may ask: the first N healthy nodes of the preference list, who takes the place of one that
+//! fails or can't say, and whose answers count.
 //!
-//! Invariant: a node is a candidate once, so that each answer counts once.
+//! Invariants: a node is a candidate once, so that each answer counts once; that a key is absent is counted
+//! from primaries that vote, and from nobody else.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Digest;
+use jedlik_protocol::peer::Doubt;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::plan::{ReadPlan, Target};
@@ -16,8 +18,17 @@ use crate::tally::Tally;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Idle,
-    Asked { known: Option<Digest> },
-    Answered { digest: Option<Digest> },
+    Asked {
+        known: Option<Digest>,
+    },
+    Answered {
+        digest: Option<Digest>,
+    },
+    /// It holds this, and what it does not hold says nothing.
+    Unsure {
+        held: Option<Digest>,
+        why: Doubt,
+    },
     Failed,
 }
 
@@ -35,6 +46,27 @@ pub(super) struct Candidate {
 impl Candidate {
     fn is_asked(&self) -> bool {
         matches!(self.state, State::Asked { .. })
+    }
+
+    fn is_of_no_use(&self) -> bool {
+        matches!(self.state, State::Failed | State::Unsure { .. })
+    }
+
+    fn may_answer(&self) -> bool {
+        matches!(self.state, State::Idle | State::Asked { .. })
+    }
+
+    /// Whether its answer counts. A fallback that holds nothing counts only where something was `found`: a
+    /// sloppy quorum asks who is up, but that a key is absent only those can say who would have it.
+    fn counts(&self, found: bool) -> bool {
+        let State::Answered { digest } = self.state else { return false };
+        let says_something = digest.is_some() || self.stands_in_for.is_none();
+        says_something || found || planted::on(Bug::FallbackVotesAbsent)
+    }
+
+    /// Whether it holds a record of its own without having a vote. A damaged record is none.
+    fn holds_without_vote(&self) -> bool {
+        matches!(self.state, State::Unsure { held: Some(_), why: Doubt::Refilling })
     }
 }
 
@@ -91,14 +123,13 @@ impl Candidates {
         }
     }
 
-    /// Finds a stand-in for each that has failed, if one is left.
+    /// Finds a stand-in for each that has failed or can't say, if one is left. It comes after all primaries.
     pub(super) fn replace_failed(&mut self) {
-        let failed = self.list.iter().filter(|candidate| candidate.state == State::Failed);
+        let failed = self.list.iter().filter(|candidate| candidate.is_of_no_use());
         let primaries: Vec<NodeId> = failed.map(place).collect();
         for primary in primaries {
-            let served = |candidate: &Candidate| {
-                place(candidate) == primary && candidate.state != State::Failed
-            };
+            let served =
+                |candidate: &Candidate| place(candidate) == primary && !candidate.is_of_no_use();
             if !self.list.iter().any(served) {
                 self.add_stand_in(primary);
             }
@@ -131,19 +162,27 @@ impl Candidates {
         candidate.node
     }
 
-    /// From now on the question is who is behind: who is being sent everything need not be asked.
-    pub(super) fn leave_filling(&mut self) {
-        self.list.retain(|candidate| !candidate.filling || candidate.state != State::Idle);
+    /// From now on the question is who is behind: who is being sent everything need not be asked, nor a
+    /// stand-in for a primary that is up.
+    pub(super) fn leave_unneeded(&mut self) {
+        let unsure = |primary: NodeId| matches!(self.state(primary), Some(State::Unsure { .. }));
+        let needed = |candidate: &Candidate| {
+            candidate.state != State::Idle
+                || !candidate.filling && !candidate.stands_in_for.is_some_and(unsure)
+        };
+        let keep: Vec<bool> = self.list.iter().map(needed).collect();
+        let mut keep = keep.into_iter();
+        self.list.retain(|_| keep.next().unwrap_or(true));
     }
 
     pub(super) fn next_idle(&self) -> Option<usize> {
         self.list.iter().position(|candidate| candidate.state == State::Idle)
     }
 
-    /// How many have been asked and have not failed.
-    pub(super) fn in_use(&self) -> usize {
-        let in_use = |state| matches!(state, State::Asked { .. } | State::Answered { .. });
-        self.list.iter().filter(|candidate| in_use(candidate.state)).count()
+    /// How many are asked, or have answered and count.
+    pub(super) fn in_use(&self, found: bool) -> usize {
+        let in_use = |candidate: &&Candidate| candidate.is_asked() || candidate.counts(found);
+        self.list.iter().filter(in_use).count()
     }
 
     pub(super) fn any_asked(&self) -> bool {
@@ -158,13 +197,24 @@ impl Candidates {
         self.list.iter().find(|candidate| candidate.node == node)
     }
 
-    pub(super) fn have(&self) -> Tally {
-        self.tally(|state| matches!(state, State::Answered { .. }))
+    /// Whether one whose answer counts holds a record; with `relaxed` those count that have no vote.
+    pub(super) fn have_found(&self, relaxed: bool) -> bool {
+        let found = |candidate: &Candidate| {
+            matches!(candidate.state, State::Answered { digest: Some(_) })
+                || relaxed && candidate.holds_without_vote()
+        };
+        self.list.iter().any(found)
     }
 
-    /// What would be if everyone answered who still may; with `last_resort` those believed away too.
+    /// What was reached, if something was `found` or nothing.
+    pub(super) fn have(&self, found: bool) -> Tally {
+        self.tally(|candidate| candidate.counts(found))
+    }
+
+    /// What would be reached if everyone answered who still may, and had a record; with `last_resort` those
+    /// believed away too.
     pub(super) fn at_best(&self, last_resort: bool) -> Tally {
-        let mut tally = self.tally(|state| state != State::Failed);
+        let mut tally = self.tally(|candidate| candidate.may_answer() || candidate.counts(true));
         if last_resort {
             for primary in &self.away {
                 if self.get(*primary).is_none() {
@@ -175,17 +225,48 @@ impl Candidates {
         tally
     }
 
-    fn tally(&self, counts: impl Fn(State) -> bool) -> Tally {
+    /// Adds those that hold a record without having a vote: answers, and none of them a primary's, which is
+    /// asked for where only those count who would know.
+    pub(super) fn with_those_without_vote(&self, mut tally: Tally) -> Tally {
+        for _ in self.list.iter().filter(|candidate| candidate.holds_without_vote()) {
+            tally.add(false, false);
+        }
+        tally
+    }
+
+    /// Whether one that was not asked yet, or has not answered, may be an answer still; with `last_resort`
+    /// those believed away too.
+    pub(super) fn may_hear(&self, last_resort: bool) -> bool {
+        let away = |primary: &NodeId| self.get(*primary).is_none();
+        self.list.iter().any(Candidate::may_answer) || last_resort && self.away.iter().any(away)
+    }
+
+    /// Who could not say, and why.
+    pub(super) fn in_doubt(&self) -> Vec<(NodeId, Doubt)> {
+        let unsure = |candidate: &Candidate| match candidate.state {
+            State::Unsure { why, .. } => Some((candidate.node, why)),
+            _ => None,
+        };
+        self.list.iter().filter_map(unsure).collect()
+    }
+
+    /// How many answers do not count as long as nothing is found.
+    pub(super) fn nothing_at_fallbacks(&self) -> u8 {
+        self.have(true).answers - self.have(false).answers
+    }
+
+    fn tally(&self, counts: impl Fn(&Candidate) -> bool) -> Tally {
         let mut tally = Tally::default();
-        for candidate in self.list.iter().filter(|candidate| counts(candidate.state)) {
+        for candidate in self.list.iter().filter(|candidate| counts(candidate)) {
             tally.add(candidate.stands_in_for.is_none(), false);
         }
         tally
     }
 
     /// Whoever answered with something else than `merged`, and what, but for those that are being sent
-    /// everything. A fallback is behind only while the primary in whose place it was asked is away, and
-    /// only if a primary's record is in the merge.
+    /// everything; and primaries with a damaged record, which hold nothing. A fallback is behind only while
+    /// the primary in whose place it was asked is away, and only if a primary's record is in the merge, one
+    /// that votes: another may have lost the tombstone that a hint would bring to life again.
     pub(super) fn behind(
         &self,
         merged: Option<Digest>,
@@ -195,7 +276,14 @@ impl Candidates {
             held && candidate.stands_in_for.is_none()
         });
         self.list.iter().filter_map(move |candidate| {
-            let State::Answered { digest } = candidate.state else { return None };
+            let digest = match candidate.state {
+                State::Answered { digest } => digest,
+                State::Unsure { why: Doubt::Damaged, .. } if candidate.stands_in_for.is_none() => {
+                    None
+                }
+                State::Unsure { held, .. } => held,
+                State::Idle | State::Asked { .. } | State::Failed => return None,
+            };
             let due =
                 candidate.stands_in_for.is_none_or(|primary| from_primary && self.is_away(primary));
             (digest != merged && due && !candidate.filling).then_some((candidate, digest))
@@ -206,7 +294,7 @@ impl Candidates {
     fn is_away(&self, primary: NodeId) -> bool {
         match self.state(primary) {
             Some(State::Failed) => true,
-            Some(State::Answered { .. }) => false,
+            Some(State::Answered { .. } | State::Unsure { .. }) => false,
             Some(State::Idle | State::Asked { .. }) | None => self.away.contains(&primary),
         }
     }

@@ -13,14 +13,15 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{Digest, EncodedRecord};
 use jedlik_vclock::planted::{self, Bug};
 
-use super::{Get, GetOutput, RepairCause};
+use super::{Elsewhere, Get, GetOutput, RepairCause};
 use crate::chain::{Asked, Message, RequestId, Requests, within_limit};
 use crate::merged::Merged;
 use crate::plan::{ReadPlan, Target};
-use crate::tally::{Needs, Shortfall, Tally};
+use crate::tally::{Needs, Shortfall};
 
 /// What a get over several owner sets wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,7 @@ impl Message for GetMessage {
 enum Reply {
     Record(Option<EncodedRecord>),
     Same,
+    Unknown(Option<EncodedRecord>, Doubt),
 }
 
 impl Reply {
@@ -80,6 +82,7 @@ impl Reply {
         match self {
             Self::Record(record) => get.handle_record(now_us, from, record),
             Self::Same => get.handle_same(now_us, from),
+            Self::Unknown(record, why) => get.handle_unknown(now_us, from, record, why),
         }
     }
 }
@@ -101,6 +104,8 @@ pub struct GetChain {
     parts: Vec<Part>,
     requests: Requests<GetMessage, Reply>,
     repaired: Vec<Repaired>,
+    /// What the parts have been told of one another.
+    elsewhere: Elsewhere,
     answered: bool,
     outputs: VecDeque<GetChainOutput>,
 }
@@ -111,15 +116,17 @@ impl GetChain {
     #[must_use]
     pub fn new(now_us: u64, plans: &[ReadPlan]) -> Self {
         let counting = counting(plans);
+        let elsewhere = if counting.len() > 1 { Elsewhere::Open } else { Elsewhere::Nothing };
         let part = |plan: &ReadPlan| {
             let plan = ReadPlan { primaries: shared_first(plan, counting), ..plan.clone() };
-            Part { get: Get::new(now_us, plan), succeeded: false }
+            Part { get: Get::beside(now_us, plan, elsewhere), succeeded: false }
         };
         let mut chain = Self {
             needs: plans.first().map(|plan| plan.needs).unwrap_or_default(),
             parts: counting.iter().map(part).collect(),
             requests: Requests::new(counting.len()),
             repaired: Vec::new(),
+            elsewhere,
             answered: false,
             outputs: VecDeque::new(),
         };
@@ -143,6 +150,17 @@ impl GetChain {
     /// A node has the record that it was told to be known.
     pub fn handle_same(&mut self, now_us: u64, request: RequestId) {
         self.handle_reply(now_us, request, &Reply::Same);
+    }
+
+    /// A node, perhaps this one, can't say what it should hold; this is what it does hold.
+    pub fn handle_unknown(
+        &mut self,
+        now_us: u64,
+        request: RequestId,
+        record: Option<EncodedRecord>,
+        why: Doubt,
+    ) {
+        self.handle_reply(now_us, request, &Reply::Unknown(record, why));
     }
 
     /// A node refused, or could not be reached.
@@ -199,8 +217,35 @@ impl GetChain {
         self.drain(now_us);
     }
 
-    /// Takes what the parts want, until none wants anything.
+    /// Takes what the parts want, until none wants anything or has anything to hear of the others.
     fn drain(&mut self, now_us: u64) {
+        self.drain_parts(now_us);
+        while let Some(elsewhere) = self.news_of_others() {
+            self.elsewhere = elsewhere;
+            for part in &mut self.parts {
+                part.get.handle_elsewhere(now_us, elsewhere);
+            }
+            self.drain_parts(now_us);
+        }
+    }
+
+    /// What the parts have come to together, if that is something else than they have been told. That one
+    /// has found a record makes the others' fallbacks count, which know of none.
+    fn news_of_others(&self) -> Option<Elsewhere> {
+        let found = self.parts.iter().any(|part| part.get.has_found());
+        match self.elsewhere {
+            Elsewhere::Open if found => Some(Elsewhere::Found),
+            Elsewhere::Open => {
+                let stuck = self.parts.iter().any(|part| part.get.is_stuck());
+                let over = |part: &Part| part.get.is_stuck() || !part.get.is_gathering();
+                (stuck && self.parts.iter().all(over)).then_some(Elsewhere::Nothing)
+            }
+            Elsewhere::Nothing if found && self.parts.len() > 1 => Some(Elsewhere::Found),
+            Elsewhere::Nothing | Elsewhere::Found => None,
+        }
+    }
+
+    fn drain_parts(&mut self, now_us: u64) {
         let mut hedged = false;
         for part in 0..self.parts.len() {
             while let Some(output) = self.parts[part].get.poll_output() {
@@ -264,8 +309,8 @@ impl GetChain {
     }
 
     fn shortfall(&self) -> Shortfall {
-        let had = Tally { answers: self.answered(), primaries: self.primaries(), synced: 0 };
-        Shortfall { needs: self.needs, had, timed_out: false }
+        let none = || Shortfall { needs: self.needs, ..Shortfall::default() };
+        self.parts.first().map_or_else(none, |part| part.get.shortfall())
     }
 
     fn answer(&mut self, result: Result<Option<EncodedRecord>, Shortfall>) {

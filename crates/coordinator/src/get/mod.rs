@@ -4,7 +4,11 @@
 //! It asks the first N healthy nodes: living primaries, then a fallback for each that is away. The local
 //! record is read first where there is one, so that the others need only say that theirs is the same.
 //! Invariants: repairs carry the merge of every answer that came before they were sent; none is sent
-//! when the version's time is over.
+//! when the version's time is over; an answer that the key is absent is R primaries' that vote on it.
+//!
+//! A replica may answer that it can't say: its record is damaged, or it has lost its past. What it holds is
+//! merged, and others are asked in its place. Only when nobody is left to ask who would know is a record that
+//! it does hold an answer, too.
 //!
 //! A fallback is repaired with a hint, so only with what a primary's record went into. The reaper relies
 //! on that: a hint made after a tombstone has settled on all primaries carries that tombstone's clock. A
@@ -12,48 +16,24 @@
 
 mod candidates;
 mod chain;
+mod output;
 
 use alloc::collections::VecDeque;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::{Digest, EncodedRecord};
+use jedlik_protocol::EncodedRecord;
+use jedlik_protocol::peer::Doubt;
 
 use self::candidates::{Candidates, State};
 pub use self::chain::{GetChain, GetChainOutput};
+pub use self::output::RepairCause;
+pub(crate) use self::output::{Elsewhere, GetOutput};
 use crate::merged::Merged;
 use crate::plan::ReadPlan;
-use crate::tally::{Shortfall, Verdict, verdict};
+use crate::tally::{Shortfall, Tally, Verdict, verdict};
 
 /// How long a get goes on listening after it has answered.
 const SETTLE_US: u64 = 500_000;
-
-/// What a get of one owner set wants done; each is told in [`GetChainOutput`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum GetOutput {
-    ReadLocal,
-    Read {
-        node: NodeId,
-        known: Option<Digest>,
-    },
-    Answer(Result<Option<EncodedRecord>, Shortfall>),
-    Repair {
-        node: NodeId,
-        stands_in_for: Option<NodeId>,
-        /// The merge of all answers to this get.
-        record: EncodedRecord,
-        cause: RepairCause,
-    },
-    Hedged,
-}
-
-/// How a replica was behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RepairCause {
-    /// It had nothing of the key.
-    Missing,
-    /// It had another record than the merge.
-    Stale,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -68,14 +48,24 @@ pub(crate) struct Get {
     plan: ReadPlan,
     candidates: Candidates,
     merged: Merged,
+    elsewhere: Elsewhere,
+    /// Those count too that hold a record without having a vote.
+    relaxed: bool,
     phase: Phase,
     outputs: VecDeque<GetOutput>,
 }
 
 impl Get {
-    /// Starts a get.
+    /// Starts a get of the only owner set there is.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn new(now_us: u64, plan: ReadPlan) -> Self {
+        Self::beside(now_us, plan, Elsewhere::Nothing)
+    }
+
+    /// Starts a get beside those of other owner sets.
+    #[must_use]
+    pub(crate) fn beside(now_us: u64, plan: ReadPlan, elsewhere: Elsewhere) -> Self {
         let mut get = Self {
             candidates: Candidates::new(&plan),
             phase: Phase::Gathering {
@@ -83,6 +73,8 @@ impl Get {
                 silent_at_us: now_us + plan.silent_after_us,
             },
             merged: Merged::default(),
+            elsewhere,
+            relaxed: false,
             outputs: VecDeque::new(),
             plan,
         };
@@ -90,8 +82,7 @@ impl Get {
         get
     }
 
-    /// A node, perhaps this one, sent its record, or has none. A fallback that has none counts like one
-    /// that has: a sloppy quorum asks who is up, not who knows.
+    /// A node, perhaps this one, sent its record, or has none.
     pub(crate) fn handle_record(
         &mut self,
         now_us: u64,
@@ -110,6 +101,27 @@ impl Get {
         if let Some(State::Asked { known }) = self.candidates.state(node) {
             self.candidates.note(node, State::Answered { digest: known });
         }
+        self.advance(now_us);
+    }
+
+    /// A node, perhaps this one, can't say what it should hold; this is what it does hold.
+    pub(crate) fn handle_unknown(
+        &mut self,
+        now_us: u64,
+        node: NodeId,
+        record: Option<EncodedRecord>,
+        why: Doubt,
+    ) {
+        let held = record.as_ref().map(EncodedRecord::digest);
+        let merged = record.map_or(Ok(()), |record| self.merged.add(record));
+        let state = if merged.is_ok() { State::Unsure { held, why } } else { State::Failed };
+        self.candidates.note(node, state);
+        self.advance(now_us);
+    }
+
+    /// The gets of other owner sets have come to this.
+    pub(crate) fn handle_elsewhere(&mut self, now_us: u64, elsewhere: Elsewhere) {
+        self.elsewhere = elsewhere;
         self.advance(now_us);
     }
 
@@ -168,13 +180,38 @@ impl Get {
     /// How many nodes have answered.
     #[must_use]
     pub(crate) fn answered(&self) -> u8 {
-        self.candidates.have().answers
+        self.have().answers
     }
 
-    /// How many of them are primaries.
+    /// How many of them are primaries that vote.
     #[must_use]
     pub(crate) fn primaries(&self) -> u8 {
-        self.candidates.have().primaries
+        self.have().primaries
+    }
+
+    /// Whether one whose answer counts holds a record.
+    pub(crate) fn has_found(&self) -> bool {
+        self.candidates.have_found(self.relaxed)
+    }
+
+    /// Whether it waits for what other owner sets come to, and for nothing else.
+    pub(crate) fn is_stuck(&self) -> bool {
+        matches!(self.phase, Phase::Gathering { .. }) && !self.candidates.may_hear(false)
+    }
+
+    /// Whether it has not answered yet.
+    pub(crate) fn is_gathering(&self) -> bool {
+        matches!(self.phase, Phase::Gathering { .. })
+    }
+
+    fn found(&self) -> bool {
+        self.has_found() || self.elsewhere == Elsewhere::Found
+    }
+
+    /// What it has reached.
+    fn have(&self) -> Tally {
+        let have = self.candidates.have(self.found());
+        if self.relaxed { self.candidates.with_those_without_vote(have) } else { have }
     }
 
     /// This node.
@@ -199,38 +236,82 @@ impl Get {
     }
 
     fn judge(&mut self, now_us: u64) {
-        let (needs, have) = (self.plan.needs, self.candidates.have());
-        match verdict(needs, have, self.candidates.at_best(false)) {
+        let (needs, have) = (self.plan.needs, self.have());
+        // Where nobody is left to speak, nothing may be found any more.
+        let open = |last_resort| {
+            self.elsewhere == Elsewhere::Open || self.candidates.may_hear(last_resort)
+        };
+        let at_best = |last_resort| match open(last_resort) {
+            true => self.candidates.at_best(last_resort),
+            false => have,
+        };
+        match verdict(needs, have, at_best(false)) {
             Verdict::Reached => self.answer(now_us),
             Verdict::Pending => self.ask_enough(),
-            Verdict::Impossible => {
-                if verdict(needs, have, self.candidates.at_best(true)) == Verdict::Impossible {
-                    self.fail(now_us, false);
-                } else {
-                    self.candidates.add_away();
-                    self.ask_all();
-                }
+            Verdict::Impossible if verdict(needs, have, at_best(true)) == Verdict::Pending => {
+                self.candidates.add_away();
+                self.ask_all();
             }
+            Verdict::Impossible => self.count_those_without_vote(now_us),
+        }
+    }
+
+    /// Those who would know are too few. Once nobody is left to ask, who holds a record without having a vote
+    /// counts too: not sooner, for of two records the older may be here, and with another that was not
+    /// asked the one that was acknowledged.
+    fn count_those_without_vote(&mut self, now_us: u64) {
+        let needs = self.plan.needs;
+        let at_best = self.candidates.with_those_without_vote(self.candidates.at_best(true));
+        if verdict(needs, Tally::default(), at_best) == Verdict::Impossible {
+            return self.fail(now_us, false);
+        }
+        self.candidates.add_away();
+        self.ask_all();
+        if self.candidates.any_asked() {
+            return;
+        }
+        self.relaxed = true;
+        match verdict(needs, self.have(), self.have()) {
+            Verdict::Reached => self.answer(now_us),
+            _ => self.fail(now_us, false),
         }
     }
 
     fn answer(&mut self, now_us: u64) {
         self.outputs.push_back(GetOutput::Answer(Ok(self.merged.record().cloned())));
+        self.settle(now_us);
+    }
+
+    /// It has answered: goes on listening for a while, to repair whoever is behind.
+    fn settle(&mut self, now_us: u64) {
         let until_us = self.plan.repair_until_us.min(now_us + SETTLE_US);
         if until_us <= now_us {
             return self.finish(now_us);
         }
         self.phase = Phase::Settling { until_us };
-        self.candidates.leave_filling();
+        self.candidates.leave_unneeded();
         self.ask_all();
         self.finish_if_settled(now_us);
     }
 
     fn fail(&mut self, now_us: u64, timed_out: bool) {
-        let had = self.candidates.have();
-        let shortfall = Shortfall { needs: self.plan.needs, had, timed_out };
+        let shortfall = Shortfall { timed_out, ..self.shortfall() };
+        // Who can't say may be able to once it is repaired: the next get finds more than this one.
+        let heals = !timed_out && !shortfall.in_doubt.is_empty();
         self.outputs.push_back(GetOutput::Answer(Err(shortfall)));
-        self.finish(now_us);
+        if heals { self.settle(now_us) } else { self.finish(now_us) }
+    }
+
+    /// How far it has come.
+    pub(crate) fn shortfall(&self) -> Shortfall {
+        let found = self.found();
+        Shortfall {
+            needs: self.plan.needs,
+            had: self.have(),
+            timed_out: false,
+            in_doubt: self.candidates.in_doubt(),
+            nothing_at_fallbacks: if found { 0 } else { self.candidates.nothing_at_fallbacks() },
+        }
     }
 
     fn finish_if_settled(&mut self, now_us: u64) {
@@ -258,7 +339,8 @@ impl Get {
     /// Keeps as many nodes asked as are needed; the local one alone first, for its digest.
     fn ask_enough(&mut self) {
         let wanted = usize::from(self.plan.needs.answers.max(self.plan.needs.primaries));
-        while self.candidates.in_use() < wanted && !self.waits_for_local() {
+        let found = self.found();
+        while self.candidates.in_use(found) < wanted && !self.waits_for_local() {
             let Some(next) = self.candidates.next_idle() else { return };
             self.ask(next);
         }

@@ -215,7 +215,12 @@ impl Put {
     fn answer_short(&mut self, timed_out: bool) {
         if !self.answered {
             let had = self.slots.have();
-            self.answer(Err(Shortfall { needs: self.needs, had, timed_out }));
+            self.answer(Err(Shortfall {
+                needs: self.needs,
+                had,
+                timed_out,
+                ..Shortfall::default()
+            }));
         }
     }
 

@@ -5,12 +5,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{Digest, Durability, EncodedRecord};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use super::laws::{
-    DEADLINE_US, Event, Lists, Manner, NODES, SEND_UNTIL_US, events, levels, lists, manners,
-    pairing,
+    DEADLINE_US, Event, Heard, Lists, Manner, NODES, SEND_UNTIL_US, doubts, events, is_met, levels,
+    lists, manners, pairing,
 };
 use super::{ME, encoded};
 use crate::get::{Get, GetOutput};
@@ -228,7 +229,7 @@ struct Getting {
     now_us: u64,
     under_way: BTreeMap<RequestId, (NodeId, Option<Digest>)>,
     asked: BTreeSet<(NodeId, Option<Digest>)>,
-    answered: BTreeSet<NodeId>,
+    answered: BTreeMap<NodeId, Heard>,
     merged: Merged,
     answers: Vec<bool>,
     repaired: Vec<(NodeId, Option<NodeId>, EncodedRecord)>,
@@ -243,7 +244,7 @@ impl Getting {
             now_us: 0,
             under_way: BTreeMap::new(),
             asked: BTreeSet::new(),
-            answered: BTreeSet::new(),
+            answered: BTreeMap::new(),
             merged: Merged::default(),
             answers: Vec::new(),
             repaired: Vec::new(),
@@ -266,7 +267,7 @@ impl Getting {
                     self.answers.push(result.is_ok());
                 }
                 GetChainOutput::Repair { node, stands_in_for, record, .. } => {
-                    assert!(self.answered.contains(&node) && self.now_us < SEND_UNTIL_US);
+                    assert!(self.answered.contains_key(&node) && self.now_us < SEND_UNTIL_US);
                     let target = stands_in_for.unwrap_or(node);
                     assert!(self.sets.iter().any(|set| set.is_primary(target)));
                     let repaired = (node, stands_in_for, record);
@@ -283,29 +284,49 @@ impl Getting {
         assert!(self.under_way.insert(request, (node, known)).is_none());
     }
 
+    /// In each set its primaries that vote, and where something was found its fallbacks as well; where nobody
+    /// is left to ask, those too that hold a record without having a vote.
     fn check(&self, needs: Needs) {
+        let needs = (usize::from(needs.answers), usize::from(needs.primaries));
+        let found = self.answered.values().any(|heard| heard.held);
         for set in &self.sets {
-            let listed = set.primaries.iter().chain(&set.fallbacks);
-            let answered = listed.filter(|target| self.answered.contains(&target.node)).count();
-            let own = |target: &&Target| self.answered.contains(&target.node);
-            assert!(answered >= usize::from(needs.answers));
-            assert!(set.primaries.iter().filter(own).count() >= usize::from(needs.primaries));
+            let listed = |node: &NodeId| {
+                set.primaries.iter().chain(&set.fallbacks).any(|target| target.node == *node)
+            };
+            let heard = self.answered.iter().filter(|(node, _)| listed(node));
+            let mut heard: BTreeMap<NodeId, Heard> = heard.map(|(n, h)| (*n, *h)).collect();
+            if found {
+                // A node of another set found it.
+                heard.insert(NodeId(u64::MAX), Heard { held: true, doubt: None });
+                assert!(is_met(&heard, set, (needs.0 + 1, needs.1), true));
+            } else {
+                assert!(is_met(&heard, set, needs, false));
+            }
         }
     }
 
-    fn reply(&mut self, request: RequestId, version: u64) {
+    fn reply(&mut self, request: RequestId, version: u64, doubt: Option<Doubt>) {
         let record = (version > 0).then(|| encoded(version, "x"));
         let Some((node, known)) = self.under_way.remove(&request) else {
             return self.get.handle_record(self.now_us, request, record);
         };
-        self.answered.insert(node);
-        if known.is_some() && known == record.as_ref().map(EncodedRecord::digest) {
+        let heard = Heard { held: record.is_some(), doubt };
+        let before = self.answered.insert(node, heard);
+        // Who is asked twice, by two sets, may have lost its vote between.
+        if before.is_some_and(|before| before.doubt.is_none()) {
+            self.answered.insert(node, Heard { doubt: None, ..heard });
+        }
+        if doubt.is_none() && known.is_some() && known == record.as_ref().map(EncodedRecord::digest)
+        {
             return self.get.handle_same(self.now_us, request);
         }
         if let Some(record) = record.clone() {
             self.merged.add(record).expect("a record");
         }
-        self.get.handle_record(self.now_us, request, record);
+        match doubt {
+            Some(why) => self.get.handle_unknown(self.now_us, request, record, why),
+            None => self.get.handle_record(self.now_us, request, record),
+        }
     }
 
     fn fail(&mut self, request: RequestId) {
@@ -321,6 +342,9 @@ impl Getting {
 fn requests() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         5 => (0..12usize, 0..4u64).prop_map(|(index, version)| Event::Answer(index, version)),
+        1 => (0..12usize, 0..4u64, doubts()).prop_map(|(index, version, why)| {
+            Event::Unknown(index, version, why)
+        }),
         1 => (0..12usize).prop_map(Event::Lose),
         1 => (0..12usize).prop_map(Event::Refuse),
         1 => (1..400_000u64).prop_map(Event::Tick),
@@ -355,7 +379,7 @@ proptest! {
             assert_eq!(plain.poll_output(), None);
             assert_eq!((plain.is_done(), plain.poll_timeout()), (chain.is_done(), chain.poll_timeout()));
             match event {
-                Event::Answer(index, _) => if let Some((id, level)) = ids.remove(&named(index)) {
+                Event::Answer(index, _) | Event::Unknown(index, ..) => if let Some((id, level)) = ids.remove(&named(index)) {
                     plain.handle_acknowledgement(now_us, named(index), level);
                     chain.handle_acknowledgement(now_us, id, level);
                 },
@@ -417,6 +441,11 @@ proptest! {
                         chain.handle_record(now_us, id, record);
                     }
                 },
+                Event::Unknown(index, version, why) => if let Some((id, _)) = ids.remove(&named(index)) {
+                    let record = (version > 0).then(|| encoded(version, "x"));
+                    plain.handle_unknown(now_us, named(index), record.clone(), why);
+                    chain.handle_unknown(now_us, id, record, why);
+                },
                 Event::Lose(index) | Event::Refuse(index) => {
                     if let Some((id, _)) = ids.remove(&named(index)) {
                         plain.handle_failure(now_us, named(index));
@@ -441,7 +470,9 @@ proptest! {
         let mut putting = Putting::new(&sets, needs, durability);
         for event in events.into_iter().chain(LAST_TICKS) {
             match event {
-                Event::Answer(index, _) => putting.acknowledge(pick(&putting.under_way, index)),
+                Event::Answer(index, _) | Event::Unknown(index, ..) => {
+                    putting.acknowledge(pick(&putting.under_way, index));
+                }
                 Event::Lose(index) => putting.fail(pick(&putting.under_way, index), Cause::Lost),
                 Event::Refuse(index) => putting.fail(pick(&putting.under_way, index), Cause::Refused),
                 Event::Tick(us) => putting.tick(us),
@@ -492,7 +523,12 @@ proptest! {
         getting.drain(needs);
         for event in events.into_iter().chain(LAST_TICKS) {
             match event {
-                Event::Answer(index, version) => getting.reply(pick(&getting.under_way, index), version),
+                Event::Answer(index, version) => {
+                    getting.reply(pick(&getting.under_way, index), version, None);
+                }
+                Event::Unknown(index, version, why) => {
+                    getting.reply(pick(&getting.under_way, index), version, Some(why));
+                }
                 Event::Lose(index) | Event::Refuse(index) => {
                     getting.fail(pick(&getting.under_way, index));
                 }

@@ -2,12 +2,15 @@
 //!
 //! The first line has a plan for each owner set, newest first, with `+` between; this node is a. `b` is
 //! asked for all it has, `b~` unless it is what is known. An event names a request by the word that
-//! asked for it: `+b 12` answers with those versions, `+b~ =` has the known ones, `-b` fails.
+//! asked for it: `+b 12` answers with those versions, `+b~ =` has the known ones, `?b 1` holds that and has no
+//! vote, `-b` fails.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+use jedlik_protocol::peer::Doubt;
 
 use super::sloppy::{actors, merge, plan};
 use super::{encoded, name};
@@ -40,6 +43,10 @@ impl Player {
                 self.get.handle_timeout(self.now_us);
             }
             ("-", None) => self.get.handle_failure(self.now_us, self.asked[word]),
+            ("?", Some(versions)) => {
+                let (request, held) = (self.asked[word], merge(versions));
+                self.get.handle_unknown(self.now_us, request, held, Doubt::Refilling);
+            }
             ("+", Some("=")) => self.get.handle_same(self.now_us, self.asked[word]),
             ("+", Some(versions)) => {
                 self.get.handle_record(self.now_us, self.asked[word], merge(versions));
@@ -285,6 +292,54 @@ fn who_is_being_sent_the_range_is_neither_repaired_nor_asked_for_that() {
          +e~ 0: ok 1
          +d 0:
          done",
+    ]);
+}
+
+#[test]
+fn a_fallback_that_holds_nothing_counts_once_any_owner_set_has_found_something() {
+    play_all(&[
+        "aBC|de r=2 + fg| r=1
+         start: a f
+         +a 0: d
+         +d 0: e
+         +e 0:
+         busy
+         +f 1: g~ ok 1",
+        // Where nothing is found anywhere, each set's own primaries have to say so.
+        "aBC|de r=2 + fg| r=1
+         start: a f
+         +a 0: d
+         +f 0: g
+         +d 0: e
+         +g 0:
+         +e 0: b c
+         -b:
+         +c 0: ok 0",
+        "aBC|de r=2 + fg| r=1
+         start: a f
+         +a 0: d
+         +f 0: g
+         +d 0: e
+         +g 0:
+         +e 0: b c
+         -b:
+         -c: short",
+    ]);
+}
+
+#[test]
+fn who_has_no_vote_has_none_in_any_owner_set() {
+    play_all(&[
+        "abc| r=1 + ade| r=1
+         start: a
+         ?a 0: b d
+         +b 0: c
+         +d 0: ok 0 e",
+        "abc| r=1 + ade| r=1
+         start: a
+         ?a 1: b~ d~
+         +b~ 0: c~
+         +d~ 2: ok 12 e~",
     ]);
 }
 

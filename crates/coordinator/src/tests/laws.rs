@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
+use jedlik_protocol::peer::Doubt;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use super::{ME, encoded};
@@ -20,6 +21,8 @@ pub(super) const SEND_UNTIL_US: u64 = 8_000_000;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     Answer(usize, u64),
+    /// Holds that version, or nothing, and can't say more.
+    Unknown(usize, u64, Doubt),
     Lose(usize),
     Refuse(usize),
     Tick(u64),
@@ -28,11 +31,18 @@ pub(super) enum Event {
 pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         4 => (0..NODES, 0..3u64).prop_map(|(index, version)| Event::Answer(index, version)),
+        1 => (0..NODES, 0..3u64, doubts()).prop_map(|(index, version, why)| {
+            Event::Unknown(index, version, why)
+        }),
         1 => (0..NODES).prop_map(Event::Lose),
         1 => (0..NODES).prop_map(Event::Refuse),
         1 => (1..400_000u64).prop_map(Event::Tick),
     ];
     proptest::collection::vec(event, 0..60)
+}
+
+pub(super) fn doubts() -> impl Strategy<Value = Doubt> {
+    prop_oneof![Just(Doubt::Damaged), Just(Doubt::Refilling)]
 }
 
 /// A preference list of five or six nodes; this node is the first of the primaries, the first of the
@@ -285,6 +295,34 @@ fn run(lists: &Lists, needs: Needs, durability: Durability, manners: &[Manner]) 
     panic!("the put does not end");
 }
 
+/// What was heard of a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    pub(super) held: bool,
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// Whether R and PR are met by what was heard; with `relaxed` those count too that hold a record without
+/// having a vote.
+pub(super) fn is_met(
+    heard: &BTreeMap<NodeId, Heard>,
+    lists: &Lists,
+    (r, pr): (usize, usize),
+    relaxed: bool,
+) -> bool {
+    let without_vote =
+        |heard: &Heard| relaxed && heard.held && heard.doubt == Some(Doubt::Refilling);
+    let says = |heard: &Heard| heard.doubt.is_none() || without_vote(heard);
+    let found = heard.values().any(|heard| heard.held && says(heard));
+    let counts = |node: &NodeId, heard: &Heard| {
+        says(heard) && (heard.held || found || lists.is_primary(*node))
+    };
+    let answers = heard.iter().filter(|(node, heard)| counts(node, heard)).count();
+    let voted =
+        |(node, heard): &(&NodeId, &Heard)| heard.doubt.is_none() && lists.is_primary(**node);
+    answers >= r && heard.iter().filter(voted).count() >= pr
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
@@ -299,7 +337,7 @@ proptest! {
             let name = |index| NodeId(index as u64 + 1);
             let was_done = putting.put.is_done();
             match event {
-                Event::Answer(index, _) => putting.acknowledge(name(index)),
+                Event::Answer(index, _) | Event::Unknown(index, ..) => putting.acknowledge(name(index)),
                 Event::Lose(index) => putting.fail(name(index), Cause::Lost),
                 Event::Refuse(index) => putting.fail(name(index), Cause::Refused),
                 Event::Tick(us) => {
@@ -362,8 +400,8 @@ proptest! {
         let (mut now_us, mut answers) = (0, 0);
         let mut asked = BTreeSet::new();
         let mut failed = BTreeSet::new();
-        // Who has answered, and whether it had a record.
-        let mut answered: BTreeMap<NodeId, bool> = BTreeMap::new();
+        // Who has answered, whether it had a record, and what keeps it from voting.
+        let mut answered: BTreeMap<NodeId, Heard> = BTreeMap::new();
         let ticks = [Event::Tick(DEADLINE_US), Event::Tick(SEND_UNTIL_US)];
         for event in events.into_iter().chain(ticks) {
             while let Some(output) = get.poll_output() {
@@ -372,28 +410,44 @@ proptest! {
                     GetOutput::Read { node, .. } => assert!(node != ME && asked.insert(node)),
                     GetOutput::Answer(result) => {
                         answers += 1;
-                        let primaries = answered.keys().filter(|node| lists.is_primary(**node));
-                        let met = answered.len() >= usize::from(r)
-                            && primaries.count() >= usize::from(pr);
-                        assert_eq!(result.is_ok(), met);
+                        let settled = |node: &NodeId| answered.contains_key(node) || failed.contains(node);
+                        let over = asked.iter().all(settled)
+                            && lists.primaries.iter().all(|target| settled(&target.node));
+                        let needs = (usize::from(r), usize::from(pr));
+                        let met = is_met(&answered, &lists, needs, false);
+                        assert_eq!(result.is_ok(), met || over && is_met(&answered, &lists, needs, true));
+                        if let Ok(record) = result {
+                            let held = answered.values().any(|heard| heard.held);
+                            assert_eq!(record.is_some(), held);
+                        }
                     }
                     GetOutput::Repair { node, stands_in_for, .. } => {
                         assert!(answered.contains_key(&node) && now_us < SEND_UNTIL_US);
                         assert_eq!(stands_in_for.is_none(), lists.is_primary(node));
-                        let known = answered.iter().any(|(n, held)| *held && lists.is_primary(*n));
+                        let known = answered.iter().any(|(n, heard)| {
+                            heard.held && heard.doubt.is_none() && lists.is_primary(*n)
+                        });
                         assert!(known || stands_in_for.is_none());
                     }
                     GetOutput::Hedged => assert_eq!(answers, 0),
                 }
             }
             match event {
-                Event::Answer(index, version) => {
+                Event::Answer(index, version) | Event::Unknown(index, version, _) => {
                     let from = NodeId(index as u64 + 1);
                     let record = (version > 0).then(|| encoded(version, "x"));
-                    if asked.contains(&from) && !failed.contains(&from) {
-                        answered.entry(from).or_insert(record.is_some());
+                    let doubt = match event {
+                        Event::Unknown(_, _, why) => Some(why),
+                        _ => None,
+                    };
+                    if asked.contains(&from) && !failed.contains(&from) && !answered.contains_key(&from) {
+                        let held = record.is_some();
+                        answered.insert(from, Heard { held, doubt });
+                        match doubt {
+                            Some(why) => get.handle_unknown(now_us, from, record, why),
+                            None => get.handle_record(now_us, from, record),
+                        }
                     }
-                    get.handle_record(now_us, from, record);
                 }
                 Event::Lose(index) | Event::Refuse(index) => {
                     let from = NodeId(index as u64 + 1);

@@ -72,7 +72,7 @@ impl Player {
                 format!("ok:{}/{}", ok.acknowledged, ok.synced)
             }
             PutChainOutput::Answer(Err(short)) => {
-                self.short = Some(short);
+                self.short = Some(short.clone());
                 if short.timed_out { "timeout" } else { "short" }.to_string()
             }
             PutChainOutput::Hedged => "hedged".to_string(),

@@ -1,14 +1,15 @@
 //! Gets over the first N healthy nodes, as text: each script a plan, what happens, and what is said.
 //!
 //! The first line is the plan, as for puts; this node is a. Each further line is an event and the
-//! outputs after it: `+b 12` answers with the versions of the actors 1 and 2, `+b 0` has nothing, `-b`
-//! fails, `@300` is that millisecond. Outputs: `b` is asked; `ok 12` answers with those versions;
+//! outputs after it: `+b 12` answers with the versions of the actors 1 and 2, `+b 0` has nothing, `?b 1`
+//! holds that and has no vote, `!b 0` has a damaged record, `-b` fails, `@300` is that millisecond. Outputs: `b` is asked; `ok 12` answers with those versions;
 //! `short`, `timeout`, `hedged`; `b=missing` and `d<c=stale` are repaired, the latter with a hint.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{EncodedRecord, Record};
 
 use super::{ME, name, node, record, split, targets};
@@ -84,6 +85,11 @@ fn happen(get: &mut Get, now_us: &mut u64, event: &str) {
         "+" => {
             let (_, versions) = rest.split_once(' ').expect("what it has");
             get.handle_record(*now_us, who, merge(versions));
+        }
+        "?" | "!" => {
+            let (_, versions) = rest.split_once(' ').expect("what it has");
+            let why = if kind == "?" { Doubt::Refilling } else { Doubt::Damaged };
+            get.handle_unknown(*now_us, who, merge(versions), why);
         }
         "-" => get.handle_failure(*now_us, who),
         "@" => {
@@ -301,4 +307,165 @@ fn an_answer_tells_how_many_answered_and_how_many_of_them_are_primaries() {
          +e 1: ok 1 d<b=missing",
     );
     assert_eq!((get.answered(), get.primaries()), (3, 1));
+}
+
+#[test]
+fn a_fallback_that_holds_nothing_makes_no_absence() {
+    play_all(&[
+        // Two of three owners are away, and the others were never told of anything.
+        "aBC|de r=2
+         start: a
+         +a 0: d
+         +d 0: e
+         +e 0: b c
+         -b:
+         +c 0: ok 0
+         done",
+        "aBC|de r=2
+         start: a
+         +a 0: d
+         +d 0: e
+         +e 0: b c
+         -c:
+         -b: short
+         done",
+        // It counts as soon as somebody has found something.
+        "aBC|de r=2
+         start: a
+         +a 0: d
+         +d 0: e
+         +e 1: ok 1 a=missing
+         done",
+        "ABC|de r=1
+         start: d
+         +d 0: e
+         +e 0: a b c
+         -a:
+         -b:
+         -c: short
+         done",
+    ]);
+}
+
+#[test]
+fn a_replica_that_can_not_say_is_replaced_by_the_other_primaries_first() {
+    play_all(&[
+        // Its record is damaged: the others are asked, and it is repaired.
+        "abc|d r=1
+         start: a
+         !a 0: b
+         +b 1: ok 1 c
+         +c 1: a=missing
+         done",
+        // It has lost its past, and holds nothing.
+        "abc|d r=1
+         start: a
+         ?a 0: b
+         +b 1: ok 1 c
+         +c 1: a=missing
+         done",
+        // What it does hold is merged, without being an answer: b may hold what it has lost.
+        "abc|d r=1
+         start: a
+         ?a 1: b
+         +b 2: ok 12 c
+         +c 2: a=stale b=stale c=stale
+         done",
+        "abc|d r=2
+         start: a
+         ?a 1: b c
+         +b 1:
+         +c 2: ok 12 a=stale b=stale c=stale
+         done",
+        // A hint beside a damaged record is no reason not to repair that.
+        "abc|d r=1
+         start: a
+         !a 1: b
+         +b 1: ok 1 c
+         +c 1: a=missing
+         done",
+        // Nothing of one who can't say and nothing of one who can are no absence where two have to say so.
+        "abc|d r=2
+         start: a
+         ?a 0: b c
+         -b: d
+         +d 0:
+         +c 0: short
+         done",
+    ]);
+}
+
+#[test]
+fn a_record_without_a_vote_counts_once_nobody_is_left_who_would_know() {
+    play_all(&[
+        // Not while c may answer, who may hold what was acknowledged: a's record may be of before.
+        "abc| r=2
+         start: a
+         ?a 1: b c
+         +b 1:
+         -c: ok 1
+         done",
+        "abc| r=2
+         start: a
+         ?a 1: b c
+         +b 1:
+         +c 12: ok 12 a=stale b=stale
+         done",
+        // Nor before those believed away were asked.
+        "aBC| r=1
+         start: a
+         ?a 1: b c
+         -b:
+         -c: ok 1
+         done",
+        // It is no primary's answer where those are asked for.
+        "abc| r=2 pr=2
+         start: a
+         ?a 1: b c
+         +b 1:
+         -c: short
+         done",
+        // A damaged record is none, and nothing is no record.
+        "abc| r=2
+         start: a
+         !a 1: b c
+         +b 1:
+         -c: short a=missing
+         done",
+        "abc| r=2
+         start: a
+         ?a 0: b c
+         +b 1:
+         -c: short a=missing
+         done",
+        "abc| r=1
+         start: a
+         ?a 0: b
+         ?b 0: c
+         ?c 0: short
+         done",
+        // What they lost may be with nobody else.
+        "abc| r=1
+         start: a
+         ?a 0: b
+         ?b 1: c
+         ?c 0: ok 1 a=missing c=missing
+         done",
+    ]);
+}
+
+#[test]
+fn a_get_that_fails_says_who_could_not_say_and_what_did_not_count() {
+    let mut get = Get::new(0, plan("abC|d r=2"));
+    let said =
+        |get: &mut Get| -> Vec<GetOutput> { core::iter::from_fn(|| get.poll_output()).collect() };
+    said(&mut get);
+    get.handle_unknown(0, node('a'), None, Doubt::Refilling);
+    get.handle_unknown(0, node('b'), None, Doubt::Damaged);
+    get.handle_record(0, node('d'), None);
+    get.handle_failure(0, node('c'));
+    let Some(GetOutput::Answer(Err(short))) = said(&mut get).pop() else { panic!("it succeeds") };
+    let in_doubt = [(node('a'), Doubt::Refilling), (node('b'), Doubt::Damaged)];
+    assert_eq!((short.had.answers, short.nothing_at_fallbacks), (0, 1));
+    assert_eq!(short.in_doubt, in_doubt);
 }

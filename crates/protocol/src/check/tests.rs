@@ -23,8 +23,8 @@ use crate::limits::{
     SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
 use crate::peer::{
-    DigestPage, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse, RecordSummary,
-    SiblingSummary,
+    DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
+    RecordSummary, SiblingSummary,
 };
 use crate::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
@@ -350,6 +350,10 @@ fn nothing_of_variable_length_is_longer_than_its_limit_which_itself_is_taken() {
     }
 }
 
+fn unknown(record: EncodedRecord) -> Frame {
+    response(PeerResponse::Unknown { why: Doubt::Refilling, record: Some(record) })
+}
+
 #[test]
 fn what_must_not_be_said_is_refused_wherever_it_is_said() {
     let record = EncodedRecord::encode(&Record::new());
@@ -364,6 +368,7 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (scan("", None), EMPTY_BUCKET),
         (scan("bucket", Some(mark())), EMPTY_KEY),
         (response(PeerResponse::Read(Some(garbage()))), malformed("record")),
+        (unknown(garbage()), malformed("record")),
         (hint(no_key(), record.clone(), 1), EMPTY_KEY),
         (hint(key(), garbage(), 1), malformed("record")),
         (hint(key(), record.clone(), 0), malformed("hint")),

@@ -20,8 +20,8 @@ use jedlik_protocol::gossip::{
     Summary,
 };
 use jedlik_protocol::peer::{
-    DigestPage, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse, RecordSummary,
-    SiblingSummary, Standing,
+    DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
+    RecordSummary, SiblingSummary, Standing,
 };
 use jedlik_protocol::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
@@ -706,6 +706,8 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
         any::<bool>().prop_map(PeerResponse::Revised),
         inspection().prop_map(|inspection| PeerResponse::Inspected(Box::new(inspection))),
         failure().prop_map(PeerResponse::Refused),
+        (prop_oneof![Just(Doubt::Damaged), Just(Doubt::Refilling)], of(encoded()))
+            .prop_map(|(why, record)| PeerResponse::Unknown { why, record }),
     ]
 }
 

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::{Cause, Home, PutChain, PutSuccess, RequestId, Shortfall, WritePlan};
+use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::peer::PeerResponse;
@@ -89,7 +90,11 @@ impl PutOperation {
         self.stored.record.clone()
     }
 
-    pub(super) fn answer(&self, result: Result<PutSuccess, Shortfall>) -> ClientResponse {
+    pub(super) fn answer(
+        &self,
+        result: Result<PutSuccess, Shortfall>,
+        name: impl Fn(NodeId) -> String,
+    ) -> ClientResponse {
         match result {
             Ok(PutSuccess { acknowledged, synced, by }) => ClientResponse::Put(PutAnswer {
                 context: self.context.clone(),
@@ -100,7 +105,7 @@ impl PutOperation {
                 by,
             }),
             Err(short) => {
-                let mut failure = shortfall("put", short, true);
+                let mut failure = shortfall("put", &short, true, name);
                 if let Some(refusal) = &self.refusal {
                     failure.message += &format!("; one said: {refusal}");
                 }

@@ -13,3 +13,4 @@ mod reaping;
 mod repairs;
 mod requests;
 mod sloppy;
+mod votes;

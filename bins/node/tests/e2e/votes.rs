@@ -1,0 +1,77 @@
+//! What one node has lost, a byte or all of it, is nothing that a get calls absent.
+
+use std::path::Path;
+
+use jedlik_client::protocol::Key;
+use jedlik_client::{Client, GetOptions};
+use redb::{Database, ReadableDatabase};
+
+use crate::cluster::{Cluster, wait_until};
+use crate::lost::RECORDS;
+use crate::observer::{Observer, key};
+use crate::requests::{fill, r, shown, size, w};
+
+/// Has every put with all three owners, so that one is enough to ask.
+fn read_one(cluster: &Cluster) {
+    cluster.ask(0, "bucket set kept r=1 w=3").ok();
+}
+
+#[test]
+fn a_byte_that_changed_on_one_disk_of_three_is_no_absence_and_is_mended_by_the_get() {
+    let mut cluster = Cluster::start_many(3, |_| {});
+    read_one(&cluster);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> = (0..size("JEDLIK_DAMAGE_RECORDS", 60)).map(|n| key("kept", n)).collect();
+    observer.runtime.block_on(fill(&client, &keys, 100, &w(3)));
+
+    assert!(cluster.nodes[2].stop().success(), "a clean stop");
+    let files = cluster.nodes[2].data_files(|path| path.ends_with("records.redb"));
+    let damaged: usize = files.iter().map(|file| damage_all(file)).sum();
+    assert_eq!(damaged, keys.len());
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+
+    // Through the damaged node, which asks itself first, and through another.
+    for via in [2, 0] {
+        let client = observer.runtime.block_on(cluster.client(via));
+        for key in &keys {
+            assert!(is_found(&observer, &client, key), "{} is absent by n{}", shown(key), via + 1);
+        }
+    }
+    wait_until("every record is mended", || {
+        observer.explain(&keys).values().all(|explained| {
+            explained.holders.iter().take(3).all(|holder| {
+                holder.holds.as_ref().is_some_and(|held| !held.damaged && held.record.is_some())
+            })
+        })
+    });
+}
+
+/// A get of one replica, which has to be answered.
+fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
+    let options = GetOptions { ..r(1) };
+    let found = observer.runtime.block_on(client.get(key, &options));
+    let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+    !found.versions.is_empty()
+}
+
+/// Changes the last byte of every value in a stopped node's file; how many there were.
+fn damage_all(file: &Path) -> usize {
+    let database = Database::open(file).unwrap();
+    let reading = database.begin_read().unwrap();
+    let rows = reading.open_table(RECORDS).unwrap();
+    let rows = rows.range::<&[u8]>(..).unwrap().map(|row| row.unwrap());
+    let rows: Vec<(Vec<u8>, Vec<u8>)> =
+        rows.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).collect();
+    let writing = database.begin_write().unwrap();
+    {
+        let mut records = writing.open_table(RECORDS).unwrap();
+        for (key, mut value) in rows.iter().cloned() {
+            *value.last_mut().unwrap() ^= 1;
+            records.insert(key.as_slice(), value.as_slice()).unwrap();
+        }
+    }
+    writing.commit().unwrap();
+    rows.len()
+}
