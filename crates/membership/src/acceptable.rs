@@ -13,6 +13,15 @@ use thiserror::Error;
 
 /// The most buckets whose properties are set: what a summary lists stays small.
 pub(crate) const BUCKETS_MAX: usize = 10_000;
+/// The highest generation or version of a member's record that is taken from somebody else, and the
+/// highest version of a layout, of a bucket's properties and of staged changes. Nothing honest gets
+/// there: at a thousand changes a second it takes 34 years.
+pub(crate) const COUNT_MAX: u64 = 1 << 40;
+/// The same of what a member says of itself: whatever others invent of it, it can outdo.
+const OWN_COUNT_MAX: u64 = 2 * COUNT_MAX;
+/// How far the version of a layout, of a bucket's properties or of staged changes may be past the one
+/// that is known: far more commits than a node ever misses.
+pub(crate) const JUMP_MAX: u64 = 1 << 20;
 /// The longest name or zone of a member.
 const LABEL_LIMIT_BYTES: usize = 256;
 
@@ -30,6 +39,30 @@ pub enum Unacceptable {
         name: usize,
         /// At most 256.
         zone: usize,
+    },
+    /// Nobody counts that far: somebody wants a record that its member can't outdo.
+    #[error(
+        "member {node} is said to have generation {generation} and version {version}, past {max}"
+    )]
+    MemberCount {
+        /// Whose record it is.
+        node: NodeId,
+        /// As found.
+        generation: u64,
+        /// As found.
+        version: u64,
+        /// The highest of either.
+        max: u64,
+    },
+    /// Nobody counts that far: somebody wants a version that no admin can outdo.
+    #[error("{what} has version {version}, too far past {known}, which is known")]
+    Jump {
+        /// A layout, a bucket's properties, or staged changes.
+        what: &'static str,
+        /// As found.
+        version: u64,
+        /// What this node holds; 0 for nothing.
+        known: u64,
     },
     /// Remove members, or run more than one cluster.
     #[error("there are {NODES_MAX} members already")]
@@ -59,6 +92,14 @@ pub enum Unacceptable {
     /// Version 0 means that there is none.
     #[error("a layout has version 0; the first is 1")]
     LayoutVersion,
+    /// A layout gives partitions to nobody that it says is gone.
+    #[error("layout {version} gives partitions to node {node}, which it says is gone")]
+    Gone {
+        /// Which.
+        version: LayoutVersion,
+        /// Whom.
+        node: NodeId,
+    },
     /// Two first layouts were committed by nodes that are configured differently.
     #[error("layout {version} has {found} partitions; those before it have {known}")]
     PartitionCount {
@@ -79,7 +120,34 @@ pub enum Unacceptable {
     },
 }
 
+/// Whether another node may have this record of a member: what its member says itself may count further.
+pub(crate) fn check_relayed(record: &MemberRecord) -> Result<(), Unacceptable> {
+    check_counts(record, COUNT_MAX)
+}
+
+fn check_counts(record: &MemberRecord, max: u64) -> Result<(), Unacceptable> {
+    let MemberRecord { node, generation, version, .. } = *record;
+    if generation.max(version) <= max {
+        return Ok(());
+    }
+    Err(Unacceptable::MemberCount { node, generation, version, max })
+}
+
+/// Bounds a version by the one that it would take the place of; `known` is `None` if there is none.
+pub(crate) fn check_version(
+    what: &'static str,
+    version: u64,
+    known: Option<u64>,
+) -> Result<(), Unacceptable> {
+    let most = known.map_or(COUNT_MAX, |known| COUNT_MAX.min(known.saturating_add(JUMP_MAX)));
+    if version <= most {
+        return Ok(());
+    }
+    Err(Unacceptable::Jump { what, version, known: known.unwrap_or(0) })
+}
+
 pub(crate) fn check_member(record: &MemberRecord) -> Result<(), Unacceptable> {
+    check_counts(record, OWN_COUNT_MAX)?;
     let MemberRecord { node, weight, name, zone, .. } = record;
     let fits = |label: &String| label.len() <= LABEL_LIMIT_BYTES;
     if *weight > 0 && fits(name) && fits(zone) {
@@ -103,6 +171,9 @@ pub(crate) fn check_layout(placed: &PlacedLayout) -> Result<(), Unacceptable> {
     }
     let ring = &placed.layout.ring;
     ring.check().map_err(|fault| Unacceptable::Layout { version, fault })?;
+    if let Some(gone) = placed.layout.gone.iter().find(|gone| ring.node(gone.node).is_some()) {
+        return Err(Unacceptable::Gone { version, node: gone.node });
+    }
     let partitions = ring.partitions().get();
     if placed.flipped.is_well_formed(partitions) {
         Ok(())

@@ -1,21 +1,23 @@
 //! What this node does with a message of a peer.
 //!
-//! Invariant: of a node that has no place in the cluster any more nothing is taken in; it is told so.
+//! Invariant: of a node that has no place in the cluster any more nothing is taken in; it is told so. Of one
+//! that is not known nothing is taken in but who it is.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
-use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, Status};
-use jedlik_protocol::{Digest, LayoutId, Now};
+use jedlik_protocol::{Digest, LayoutId, Now, PlacedLayout};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
+use crate::acceptable::check_relayed;
 use crate::knowledge::{Change, Knowledge, age};
 use crate::line::KnownLayout;
 use crate::machine::Standing;
-use crate::output::{Event, Output};
+use crate::output::{Destination, Event, Output};
 
 impl Membership {
     /// Takes a message from the node whose certificate the connection showed.
@@ -24,20 +26,27 @@ impl Membership {
             return;
         }
         let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
-        let (offered, is_fence) = match &gossip {
-            Gossip::Offer(record, _) if record.node == from => (Some(record.address), false),
-            gossip => (None, matches!(gossip, Gossip::Fenced { .. })),
-        };
+        let is_fence = matches!(gossip, Gossip::Fenced(_));
+        // A fence answers: were its sender asked because of it, the two would ask one another for ever.
+        let is_answer = is_fence || matches!(gossip, Gossip::Close(_));
         let was_gone = is_gone(&self.known);
-        if !was_gone {
+        if !was_gone && (self.is_known(from) || introduces(from, &gossip)) {
             self.take(now, from, gossip);
-            self.detector.stirred(now.mono_us, from);
+            if !is_answer {
+                self.detector.stirred(now.mono_us, from);
+            }
         }
         // It may have said just now that it has left, and waits to hear that somebody knows.
         if is_gone(&self.known) && !(was_gone && is_fence) {
-            self.tell_that_it_is_fenced(from, offered);
+            self.tell_that_it_is_fenced(from);
         }
         self.settle();
+    }
+
+    /// Whether the node has told who it is, or a layout that counts has it.
+    fn is_known(&self, node: NodeId) -> bool {
+        let placed = |known: &KnownLayout| known.layout().ring.node(node).is_some();
+        self.known.members().contains_key(&node) || self.known.line().layouts().iter().any(placed)
     }
 
     fn take(&mut self, now: Now, from: NodeId, gossip: Gossip) {
@@ -69,7 +78,7 @@ impl Membership {
                 self.send(target, Gossip::Probe { nonce: own });
                 self.detector.doubted(now.mono_us, target);
             }
-            Gossip::Fenced { layout, forced } => self.take_fence(from, layout, forced),
+            Gossip::Fenced(layout) => self.take_fence(now, from, *layout),
         }
     }
 
@@ -90,35 +99,41 @@ impl Membership {
         self.send(from, Gossip::Differ(self.known.summary()));
     }
 
-    /// Answers a node that is gone, if it can be reached.
-    fn tell_that_it_is_fenced(&mut self, from: NodeId, offered: Option<SocketAddr>) {
-        let held = || self.known.members().get(&from).map(|record| record.address);
-        let address = offered.or_else(held);
-        let forced = self.known.is_removed(from);
-        let layout = self.known.line().newest_id();
-        if let Some(address) = address {
-            self.send_to_address(address, Gossip::Fenced { layout, forced });
-        }
+    /// Answers a node that is gone: who says so, for it may have turned to a seed that it does not know, and
+    /// the layout by which it can see for itself.
+    fn tell_that_it_is_fenced(&mut self, from: NodeId) {
+        let Some(layout) = self.known.newest().map(KnownLayout::placed) else { return };
+        let members = vec![self.config.me.clone()];
+        let introduction = Gossip::Close(Delta { members, ..Delta::default() });
+        self.send_to(Destination::Caller(from), introduction);
+        self.send_to(Destination::Caller(from), Gossip::Fenced(Box::new(layout)));
     }
 
-    /// A peer says that this node is gone. One that has an older layout may not know better, and for a node
-    /// that has just left it means that its farewell was heard.
-    fn take_fence(&mut self, from: NodeId, layout: LayoutId, forced: bool) {
+    /// A peer says that this node is gone. For a node that has just left it means that its farewell was
+    /// heard; any other one believes no word, but the layout that is in force once it has merged this one.
+    fn take_fence(&mut self, now: Now, from: NodeId, layout: PlacedLayout) {
         if self.config.me.status == Status::Left {
             return self.end_farewell(from);
         }
-        let newest = self.known.newest();
-        let is_in =
-            newest.is_some_and(|newest| newest.layout().gone(self.config.me.node).is_none());
-        let is_older = newest.is_some_and(|newest| layout <= newest.id());
-        if !(is_in && is_older) {
-            self.fence(layout, forced);
+        self.merge(now, from, Delta { layouts: vec![layout], ..Delta::default() });
+        let newest = self.known.newest().map(|newest| (newest.id(), newest.layout()));
+        let Some((id, layout)) = newest else { return };
+        let Some(gone) = layout.gone(self.config.me.node) else { return };
+        // Whether a node that was to leave has done so already is known to those who stay.
+        if gone.forced || layout.ring.node(from).is_some() {
+            self.fence(id, gone.forced);
         }
     }
 
     /// Takes over what a peer sent.
     fn merge(&mut self, now: Now, from: NodeId, mut delta: Delta) {
         let me = self.config.me.node;
+        delta.members.retain(|record| {
+            let relayed = if record.node == from { Ok(()) } else { check_relayed(record) };
+            let Err(fault) = relayed else { return true };
+            self.outputs.push_back(Output::Event(Event::Refused { from, fault }));
+            false
+        });
         let mine = delta.members.iter().filter(|record| record.node == me);
         if let Some(newest) = mine.max_by_key(|record| age(record)).cloned() {
             self.outdo(now, &newest);
@@ -223,5 +238,20 @@ impl Membership {
         if self.known.flip(candidates, counts) {
             self.touch();
         }
+    }
+}
+
+/// Whether a node that nobody introduced says who it is, and nothing else: all that joining needs.
+fn introduces(from: NodeId, gossip: &Gossip) -> bool {
+    match gossip {
+        Gossip::Offer(record, _) => record.node == from,
+        Gossip::Close(Delta { members, buckets, layouts, flips, staging }) => {
+            matches!(&members[..], [record] if record.node == from)
+                && buckets.is_empty()
+                && layouts.is_empty()
+                && flips.is_empty()
+                && staging.is_none()
+        }
+        _ => false,
     }
 }

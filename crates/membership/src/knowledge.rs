@@ -11,10 +11,11 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NODES_MAX, NodeId, Partition};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, MemberDigest, MemberRecord, Staging, Status, Summary};
+use jedlik_protocol::limits::GONE_MAX;
 use jedlik_protocol::{Blob, Digest, LayoutId, PartitionSet, PlacedLayout};
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member};
+use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member, check_version};
 use crate::line::{Added, KnownLayout, Line};
 use crate::placement::without_removed;
 use crate::summary;
@@ -50,7 +51,7 @@ pub(crate) struct Knowledge {
     /// In the order of their names.
     buckets: Arc<Vec<BucketEntry>>,
     line: Line,
-    /// May be based on a layout that is still to come; then it does not count yet.
+    /// Based on the layout in force.
     staging: Option<Staging>,
 }
 
@@ -231,7 +232,9 @@ impl Knowledge {
         if place.is_ok_and(|index| !entry.supersedes(&self.buckets[index])) {
             return None;
         }
-        if let Err(fault) = check_bucket(&entry) {
+        let held = place.ok().map(|index| self.buckets[index].version);
+        let counted = check_version("a bucket's entry", entry.version, held);
+        if let Err(fault) = counted.and_then(|()| check_bucket(&entry)) {
             return Some(Change::Refused(fault));
         }
         let change = Change::Bucket { name: entry.name.clone(), version: entry.version };
@@ -251,7 +254,7 @@ impl Knowledge {
         let mut changes: Vec<Change> = followed(added).into_iter().collect();
         if matches!(changes.first(), Some(Change::Layout { .. })) {
             let base = self.line.newest_id();
-            self.staging.take_if(|staging| staging.base < base);
+            self.staging.take_if(|staging| staging.base != base);
             let nodes = self.members.keys().copied();
             let removed: Vec<NodeId> = nodes.filter(|node| self.is_removed(*node)).collect();
             for node in removed {
@@ -267,11 +270,18 @@ impl Knowledge {
         changes
     }
 
-    /// Takes over staged changes that supersede those held.
+    /// Takes over staged changes that supersede those held. Changes to a layout that is not in force here
+    /// are void: whoever has a newer layout sends it along with them, and one that nobody has must not keep
+    /// others' changes out.
     pub(crate) fn merge_staging(&mut self, staging: Staging) -> Option<Change> {
-        let is_void = staging.base < self.line.newest_id();
-        if is_void || self.staging.as_ref().is_some_and(|held| !staging.supersedes(held)) {
+        let held = self.staging();
+        let is_void = staging.base != self.line.newest_id();
+        if is_void || held.is_some_and(|held| !staging.supersedes(held)) {
             return None;
+        }
+        let known = held.map_or(0, |held| held.revision);
+        if let Err(fault) = check_version("a staging", staging.revision, Some(known)) {
+            return Some(Change::Refused(fault));
         }
         self.staging = Some(staging);
         Some(Change::Staged)
@@ -293,10 +303,12 @@ impl Knowledge {
         self.line.flip_ready(usize::from(n), candidates, ready)
     }
 
-    /// Whether there is no room for another member. Nodes that left don't count.
+    /// Whether there is no room for another member. Nodes that left have room of their own.
     fn is_full(&self) -> bool {
-        let left = |record: &&MemberRecord| record.status != Status::Left;
-        self.members.len() >= NODES_MAX && self.members.values().filter(left).count() >= NODES_MAX
+        let present = |record: &&MemberRecord| record.status != Status::Left;
+        self.members.len() >= NODES_MAX
+            && (self.members.values().filter(present).count() >= NODES_MAX
+                || self.members.len() >= NODES_MAX + GONE_MAX)
     }
 
     fn place(&self, name: &Blob) -> Result<usize, usize> {

@@ -11,7 +11,7 @@ use jedlik_hashing::{NodeId, Partition, Preferences};
 use jedlik_protocol::{Layout, LayoutId, PartitionSet, PlacedLayout};
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::acceptable::{Unacceptable, check_layout};
+use crate::acceptable::{Unacceptable, check_layout, check_version};
 
 /// How long preference lists are: far more nodes than N ever has, so that fallbacks don't run out,
 /// and few enough that the lists of 65,536 partitions take 16 MiB.
@@ -117,6 +117,7 @@ impl Line {
     pub(crate) fn add(&mut self, placed: PlacedLayout) -> Result<Added, Unacceptable> {
         check_layout(&placed)?;
         let version = placed.layout.version;
+        check_version("a layout", version, self.newest().map(|newest| newest.id.version))?;
         let found = placed.layout.ring.partitions().get();
         let known = self.newest().map_or(found, |newest| newest.layout.ring.partitions().get());
         if found != known {

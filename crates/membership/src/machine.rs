@@ -303,7 +303,7 @@ impl Membership {
             self.config.seeds.iter().copied().filter(|seed| *seed != mine).collect();
         if let Some(seed) = self.chance.draw(&mut seeds) {
             let gossip = self.offer();
-            self.send_to_address(seed, gossip);
+            self.send_to(Destination::Seed(seed), gossip);
         }
     }
 
@@ -327,17 +327,15 @@ impl Membership {
         chosen
     }
 
-    /// Sends to whoever listens there.
-    pub(crate) fn send_to_address(&mut self, address: SocketAddr, gossip: Gossip) {
-        self.sends.push(Output::Send { to: Destination::Seed(address), gossip });
+    pub(crate) fn send_to(&mut self, to: Destination, gossip: Gossip) {
+        self.sends.push(Output::Send { to, gossip });
     }
 
     /// Sends to one member; to a node that nobody introduced nothing can be sent.
     pub(crate) fn send(&mut self, node: NodeId, gossip: Gossip) {
         let others = self.known.members().get(&node).filter(|_| node != self.config.me.node);
         if let Some(record) = others {
-            let to = Destination::Node(node, record.address);
-            self.sends.push(Output::Send { to, gossip });
+            self.send_to(Destination::Node(node, record.address), gossip);
         }
     }
 }

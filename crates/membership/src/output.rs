@@ -17,6 +17,9 @@ pub enum Destination {
     Node(NodeId, SocketAddr),
     /// Whoever listens there.
     Seed(SocketAddr),
+    /// The node whose gossip was handled just now, on the connection that it came by; a node that is no
+    /// member is dialled by nobody.
+    Caller(NodeId),
 }
 
 /// One effect. They are to be carried out in order.
@@ -86,8 +89,8 @@ pub enum Event {
     },
     /// This node has said that it has left, and another one knows it: the process need not go on.
     Left,
-    /// This node has no place in the cluster any more. It does nothing from now on; the process is to
-    /// end, and its data is not to be used again.
+    /// This node has no place in the cluster any more, as the layout in force says that it holds itself. It
+    /// does nothing from now on, and the process is to end.
     Fenced {
         /// The layout that says so.
         layout: LayoutId,
@@ -125,13 +128,13 @@ impl fmt::Display for Event {
             Self::Left => write!(f, "the others know that this node has left"),
             Self::Fenced { layout, forced: true } => write!(
                 f,
-                "this node was removed from the cluster by force with layout {layout}: its data is \
-                 not used again; to join again it needs a new certificate and an empty data directory"
+                "this node was removed from the cluster by force, as layout {layout} says, and stops; look \
+                 at `jedlik-admin cluster status` before anything else: its data directory is left as it is"
             ),
             Self::Fenced { layout, forced: false } => write!(
                 f,
-                "this node left the cluster with layout {layout} and holds nothing any more; to join \
-                 again it needs a new certificate and an empty data directory"
+                "this node has left the cluster, as layout {layout} says, and stops; look at \
+                 `jedlik-admin cluster status` before anything else: its data directory is left as it is"
             ),
         }
     }

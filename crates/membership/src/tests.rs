@@ -5,6 +5,7 @@ mod figures;
 mod growth;
 mod rivals;
 mod scenarios;
+mod strangers;
 
 use alloc::format;
 use alloc::string::String;

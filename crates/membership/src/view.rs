@@ -230,6 +230,21 @@ impl View {
         self.layout().and_then(|layout| layout.gone(node))
     }
 
+    /// Whether the node was removed by force, or has left: nothing that it says is listened to.
+    #[must_use]
+    pub fn is_barred(&self, node: NodeId) -> bool {
+        !self.is_in(node)
+    }
+
+    /// Whether requests of the node are listened to: it is a member, or a layout that still counts has it,
+    /// and it is not barred. A certificate of the cluster alone does not make a member.
+    #[must_use]
+    pub fn hears(&self, node: NodeId) -> bool {
+        let placed = |known: &KnownLayout| known.layout().ring.node(node).is_some();
+        let is_known = self.members.contains_key(&node) || self.layouts.iter().any(placed);
+        is_known && self.is_in(node)
+    }
+
     /// A bucket's properties; the defaults if they were never set.
     #[must_use]
     pub fn bucket(&self, name: &[u8]) -> &BucketProps {

@@ -27,11 +27,13 @@ pub enum CloseCode {
     Failed,
     /// The two sides speak no version of the protocol in common; the reason lists the closing side's.
     NoCommonVersion,
+    /// The other's certificate names a node that was removed from the cluster, or has left it.
+    NotAMember,
     /// From a newer version.
     Unknown(u32),
 }
 
-const KNOWN: [(u32, CloseCode); 10] = [
+const KNOWN: [(u32, CloseCode); 11] = [
     (0, CloseCode::Done),
     (1, CloseCode::WrongCluster),
     (2, CloseCode::NoIdentity),
@@ -42,6 +44,7 @@ const KNOWN: [(u32, CloseCode); 10] = [
     (7, CloseCode::TooManyConnections),
     (8, CloseCode::Failed),
     (9, CloseCode::NoCommonVersion),
+    (10, CloseCode::NotAMember),
 ];
 
 impl CloseCode {

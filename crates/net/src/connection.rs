@@ -124,8 +124,8 @@ impl Connection {
         self.shared.quic.close(code.number(), reason.as_bytes());
     }
 
-    /// Ends it once the other side has taken what was sent.
-    pub(crate) fn finish(&self) {
+    /// Ends it once the other side has taken what was sent: nothing more can be.
+    pub fn finish(&self) {
         self.shared.outbox.finish();
     }
 

@@ -197,6 +197,20 @@ impl Endpoint {
         self.admit(connection, Some(first)).ok_or(ConnectError::Closed)
     }
 
+    /// Ends at once every open connection to or from a node of which `is_barred` says so, and tells the
+    /// other side that it is no member.
+    pub fn close_nodes(&self, is_barred: impl Fn(NodeId) -> bool) {
+        let barred: Vec<Connection> = {
+            let connections = self.connections();
+            let of_barred =
+                |connection: &&Connection| connection.peer().node.is_some_and(&is_barred);
+            connections.open.values().filter(of_barred).cloned().collect()
+        };
+        for connection in barred {
+            connection.close(CloseCode::NotAMember, "no member of this cluster any more");
+        }
+    }
+
     /// Ends all connections once the peers have taken what was sent, or after [`CLOSE_TIMEOUT`].
     /// Sends and connects fail from now on.
     pub async fn close(&self) {

@@ -35,12 +35,12 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
         Frame::Gossip(gossip) => match gossip {
             Gossip::Offer(sender, _) => member(sender),
             Gossip::Exchange(delta, _) | Gossip::Close(delta) => news(delta),
+            Gossip::Fenced(layout) => placed(layout),
             Gossip::Same
             | Gossip::Differ(_)
             | Gossip::Probe { .. }
             | Gossip::Alive { .. }
-            | Gossip::ProbeFor { .. }
-            | Gossip::Fenced { .. } => Ok(()),
+            | Gossip::ProbeFor { .. } => Ok(()),
         },
     }
 }

@@ -220,11 +220,9 @@ pub enum Gossip {
         /// To match the answer.
         nonce: u64,
     },
-    /// You have no place here any more: you left, or were removed, and your identity is not used again.
-    Fenced {
-        /// The layout that says so.
-        layout: LayoutId,
-        /// You were removed; otherwise you left.
-        forced: bool,
-    },
+    /// You have no place here any more, as this layout says: you left, or were removed. The receiver
+    /// merges the layout as any other and judges by what is in force then.
+    ///
+    /// Boxed, since every frame takes the room of the largest kind.
+    Fenced(Box<PlacedLayout>),
 }

@@ -355,7 +355,7 @@ pub enum Output {
     AnswerPeer {
         /// From [`Input::Peer`].
         reply: u64,
-        /// This node's clock.
+        /// This node's clock; 0 for one who is not to know it.
         clock: u64,
         /// The answer.
         response: PeerResponse,

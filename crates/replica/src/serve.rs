@@ -1,7 +1,7 @@
 //! What a replica does for its peers.
 //!
-//! Invariants: the layout fence, a request made under an older layout than this replica's is refused;
-//! and what would change something is refused if it has been under way for longer than a message lives.
+//! Invariants: nobody but members is answered; the layout fence, a request made under an older layout than
+//! this replica's is refused; and what would change something is refused if it has been under way for longer than a message lives.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -18,6 +18,7 @@ use jedlik_protocol::{
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
+use crate::age::UNTOLD;
 use crate::exchange::digests;
 use crate::explain::inspection;
 use crate::held::merged;
@@ -39,6 +40,9 @@ pub(crate) struct Arrival {
 impl Replica {
     pub(crate) fn serve(&mut self, now: Now, arrival: Arrival, request: PeerRequest) {
         let reply = arrival.reply;
+        if let Some(refusal) = self.stranger(arrival.from) {
+            return self.turn_away(reply, refusal);
+        }
         let view = match self.admit(now, arrival, &request) {
             Ok(view) => view,
             Err(failure) => return self.answer_peer(reply, PeerResponse::Refused(failure)),
@@ -157,6 +161,28 @@ impl Replica {
             }
             _ => Ok(view),
         }
+    }
+
+    /// Refuses a peer's request without a word that it could use: not even this node's clock.
+    fn turn_away(&mut self, reply: u64, failure: Failure) {
+        let response = PeerResponse::Refused(failure);
+        self.emit(Output::AnswerPeer { reply, clock: UNTOLD, response });
+    }
+
+    /// Why a node is not answered, if it has no place in the cluster. One that is not known yet may be known
+    /// in a moment, and asks again.
+    fn stranger(&self, from: NodeId) -> Option<Failure> {
+        let view = self.view.as_ref().filter(|view| !view.hears(from))?;
+        if planted::on(Bug::RemovedNodeTakenBack) {
+            return None;
+        }
+        Some(if view.is_barred(from) {
+            let message = "the asker is no member of this cluster any more";
+            Failure::new(ErrorCode::Forbidden, message)
+        } else {
+            let message = "this node does not know the asker as a member yet";
+            Failure::new(ErrorCode::UnknownLayout, message)
+        })
     }
 
     /// A request under another layout is refused, and whoever is behind is told the newer one. What only

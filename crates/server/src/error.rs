@@ -57,11 +57,13 @@ pub enum NodeError {
         /// This node's.
         configured: u32,
     },
-    /// The cluster goes on without this node. Its identity is not used again: to come back, it starts
-    /// with an empty data directory and a new certificate.
+    /// The cluster goes on without this node. See what the members say before anything is done with its
+    /// data, of which no byte was touched; to come back, it needs a new certificate and another data directory.
     #[error(
-        "this node {} the cluster with layout {layout}, and its identity is not used again; to come \
-         back, start it with an empty data directory and a certificate that is newly issued",
+        "this node {} the cluster, as layout {layout} says, and stops; its data directory is left as it \
+         is. Look at `jedlik-admin cluster status` on the other nodes first. An identity that is gone is not \
+         used again: to come back, start it with a certificate that is newly issued and another data \
+         directory",
         if *.forced { "was removed from" } else { "has left" }
     )]
     Fenced {

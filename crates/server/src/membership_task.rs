@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::{Destination, Event as News, Membership, Output, View};
-use jedlik_net::Endpoint;
+use jedlik_net::{Connection, Endpoint};
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
@@ -32,6 +32,8 @@ const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// One thing for membership to deal with.
 pub(crate) enum Event {
     Gossip {
+        /// By which it came: the way to answer a node that is dialled by nobody.
+        caller: Connection,
         from: NodeId,
         gossip: Gossip,
     },
@@ -73,6 +75,8 @@ pub(crate) struct MembershipTask {
     pub(crate) peers: Arc<Peers>,
     pub(crate) shards: Vec<Inbox>,
     pub(crate) view: watch::Sender<Arc<View>>,
+    /// By which the gossip came that is dealt with now.
+    pub(crate) caller: Option<Connection>,
     /// Taken when the node can't go on, or need not.
     pub(crate) ended: Option<oneshot::Sender<Ending>>,
 }
@@ -109,7 +113,12 @@ impl MembershipTask {
     async fn take(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
-            Event::Gossip { from, gossip } => self.machine.handle_gossip(now, from, gossip),
+            Event::Gossip { caller, from, gossip } => {
+                self.caller = Some(caller);
+                self.machine.handle_gossip(now, from, gossip);
+                self.carry_out().await;
+                self.part_from_caller(from);
+            }
             Event::Outcome { node, answered } => self.machine.handle_outcome(now, node, answered),
             Event::Ready { layout, partition } => {
                 self.machine.handle_ready(now, layout, &[partition]);
@@ -144,6 +153,15 @@ impl MembershipTask {
                 Output::Send { to, gossip } => self.send(to, gossip),
                 Output::Event(news) => self.note(&news),
             }
+        }
+    }
+
+    /// Who is no member has been told so, and is not listened to any longer.
+    fn part_from_caller(&mut self, from: NodeId) {
+        if let Some(caller) = self.caller.take()
+            && self.machine.view().is_barred(from)
+        {
+            caller.finish();
         }
     }
 
@@ -184,6 +202,9 @@ impl MembershipTask {
         for shard in &self.shards {
             shard.push(Mail::View(Arc::clone(&view)));
         }
+        // The one that has just said that it has left is still to hear that this was heard.
+        let caller = self.caller.as_ref().and_then(|caller| caller.peer().node);
+        self.endpoint.close_nodes(|node| view.is_barred(node) && Some(node) != caller);
         self.view.send_replace(view);
     }
 
@@ -192,6 +213,7 @@ impl MembershipTask {
         let sent = match to {
             Destination::Node(node, _) => self.peers.send(node, frame),
             Destination::Seed(address) => self.peers.send_to_seed(&self.endpoint, address, frame),
+            Destination::Caller(_) => self.caller.as_ref().map_or(Ok(()), |to| to.send(frame)),
         };
         if let Err(error) = sent {
             debug!(?to, %error, "gossip was not sent");

@@ -19,6 +19,7 @@ use jedlik_protocol::{Key, LayoutId, LayoutVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
+use crate::admission;
 use crate::clock::Clock;
 use crate::inbox::{Inbox, Mail};
 use crate::membership_task::Event;
@@ -99,6 +100,11 @@ impl Router {
     }
 
     fn route(&self, view: &View, connection: &Connection, frame: Frame) {
+        let admitted = match self.phase() {
+            Phase::Starting => Some(frame),
+            _ => admission::admit(view, connection, frame),
+        };
+        let Some(frame) = admitted else { return };
         match frame {
             Frame::ClientRequest { id, request } => {
                 let origin = Origin { connection: connection.clone(), id };
@@ -120,7 +126,7 @@ impl Router {
             }
             Frame::Gossip(gossip) => {
                 let Some(from) = connection.peer().node else { return };
-                let event = Event::Gossip { from, gossip };
+                let event = Event::Gossip { caller: connection.clone(), from, gossip };
                 self.count_overload(self.membership.try_send(event).is_err());
             }
             // Nobody asks through a node's own endpoint as a client.

@@ -118,6 +118,7 @@ impl Prepared {
             peers: Arc::clone(&peers),
             shards: inboxes.clone(),
             view,
+            caller: None,
             ended: Some(ending),
         };
         task.begin().await;

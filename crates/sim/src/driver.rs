@@ -365,6 +365,7 @@ impl World {
         let to = match to {
             Destination::Node(to, _) => index(to),
             Destination::Seed(address) => at_address(address),
+            Destination::Caller(to) => index(to),
         };
         self.send(node, to, &Frame::Gossip(gossip));
     }

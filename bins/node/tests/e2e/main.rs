@@ -48,6 +48,7 @@ mod requests;
 mod siblings;
 mod signals;
 mod steady;
+mod strangers;
 mod streams;
 mod tools;
 mod traffic;

@@ -12,6 +12,7 @@ use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
 use jedlik_protocol::limits::LAYOUTS_MAX;
 
 use super::*;
+use crate::acceptable::{COUNT_MAX, JUMP_MAX};
 use crate::line::KnownLayout;
 use crate::tests::record;
 
@@ -216,12 +217,57 @@ fn of_two_stagings_the_newer_stays_until_another_layout_makes_it_void() {
     assert_eq!(known.merge_staging(staging(base, 1, 3)), None);
     assert_eq!(known.staging(), Some(&staging(base, 2, 2)));
     let next = layout(2, 3).id();
-    known.merge_staging(staging(next, 1, 1));
-    assert_eq!(known.staging(), None, "it is of a layout that is still to come");
-    known.merge_layout(placed(2, 3, 0));
+    assert_eq!(known.merge_staging(staging(next, 1, 1)), None, "nobody has shown its layout");
+    assert_eq!(known.staging(), Some(&staging(base, 2, 2)), "which keeps nobody's changes out");
+    let both = Delta {
+        layouts: vec![placed(2, 3, 0)],
+        staging: Some(staging(next, 1, 1)),
+        ..Delta::default()
+    };
+    known.merge(both);
     assert_eq!(known.staging(), Some(&staging(next, 1, 1)));
     known.merge_layout(placed(3, 3, 0));
     assert_eq!(known.staging(), None);
+}
+
+#[test]
+fn versions_that_could_not_be_outdone_are_refused_and_what_was_held_stays() {
+    let far = [u64::MAX, 2 * COUNT_MAX + 1];
+    let mut known = Knowledge::default();
+    known.merge_layout(placed(1, 3, 0));
+    let base = layout(1, 3).id();
+    known.merge_member(member(1, 1, 1));
+    known.merge_bucket(bucket("a", 1, 2));
+    known.merge_staging(staging(base, 1, 1));
+    let before = known.clone();
+    for far in far {
+        let changes = known.merge(Delta {
+            members: vec![member(1, far, 1), member(1, 1, far), member(2, far, far)],
+            buckets: vec![bucket("a", far, 1), bucket("b", far, 1)],
+            layouts: vec![placed(far, 3, 0xff)],
+            staging: Some(staging(base, far, 9)),
+            ..Delta::default()
+        });
+        assert_eq!(changes.len(), 7);
+        assert!(changes.iter().all(|change| matches!(change, Change::Refused(_))), "{changes:?}");
+        assert_eq!(known, before);
+    }
+    let steps = [1 + JUMP_MAX, 2 + JUMP_MAX];
+    assert!(matches!(known.merge_layout(placed(steps[1], 3, 0))[..], [Change::Refused(_)]));
+    assert!(matches!(known.merge_layout(placed(steps[0], 3, 0))[..], [Change::Layout { .. }]));
+    let mut blank = Knowledge::default();
+    assert!(matches!(blank.merge_layout(placed(COUNT_MAX, 3, 0))[..], [Change::Layout { .. }]));
+}
+
+#[test]
+fn nodes_that_left_fill_no_more_than_their_own_room() {
+    let mut known = Knowledge::default();
+    for node in 0..(NODES_MAX + GONE_MAX) as u64 {
+        known.merge_member(MemberRecord { status: Status::Left, ..member(node, 1, 1) });
+    }
+    let refused = Some(Change::Refused(Unacceptable::TooManyMembers));
+    assert_eq!(known.merge_member(member(u64::MAX, 1, 1)), refused);
+    assert_eq!(known.members().len(), NODES_MAX + GONE_MAX);
 }
 
 fn deltas() -> impl Strategy<Value = Delta> {
@@ -230,8 +276,14 @@ fn deltas() -> impl Strategy<Value = Delta> {
     // Sets that are full now and then, so that layouts retire.
     let flipped = prop_oneof![Just(0xff_u8), 0..0xff_u8];
     let layouts = vec_of((1..4_u64, 1..4_u64, flipped), 0..4);
-    let staged = proptest::option::of((1..4_u64, 1..4_u64, 1..3_u64, 1..3_u32));
-    (members, buckets, layouts, staged).prop_map(|(members, buckets, layouts, staged)| Delta {
+    let staged = proptest::option::of((1..3_u64, 1..3_u32));
+    // Changes travel with the layout that they are to change, for whoever lacks it.
+    let base = |layouts: &[(u64, u64, u8)]| {
+        let ids = layouts.iter().map(|(version, nodes, _)| layout(*version, *nodes).id());
+        ids.max().unwrap_or_default()
+    };
+    (members, buckets, layouts, staged).prop_map(move |(members, buckets, layouts, staged)| Delta {
+        staging: staged.map(|(revision, weight)| staging(base(&layouts), revision, weight)),
         members: members
             .into_iter()
             .map(|(node, life, version)| member(node, life, version))
@@ -245,9 +297,6 @@ fn deltas() -> impl Strategy<Value = Delta> {
             .map(|(version, nodes, flipped)| placed(version, nodes, flipped))
             .collect(),
         flips: vec![],
-        staging: staged.map(|(version, nodes, revision, weight)| {
-            staging(layout(version, nodes).id(), revision, weight)
-        }),
     })
 }
 

@@ -189,6 +189,7 @@ impl Cluster {
                 node.0
             }
             Destination::Seed(at) => u64::from(at.port()),
+            Destination::Caller(node) => node.0,
         };
         let to = if self.machines.contains_key(&(to + TWINS)) && self.chance.below(2) == 0 {
             to + TWINS

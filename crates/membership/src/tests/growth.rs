@@ -16,7 +16,7 @@ use crate::Event;
 const SECOND: u64 = 1_000_000;
 
 /// Nodes, of which the first `placed` are in the layout and hold all of their partitions.
-fn settled(nodes: u64, placed: u64, seed: u8) -> Cluster {
+pub(crate) fn settled(nodes: u64, placed: u64, seed: u8) -> Cluster {
     let mut cluster = Cluster::of(nodes, seed);
     cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
     let joins = (1..=placed).map(|node| (NodeId(node), join())).collect();
@@ -28,11 +28,11 @@ fn settled(nodes: u64, placed: u64, seed: u8) -> Cluster {
     cluster
 }
 
-fn join() -> StagedChange {
+pub(crate) fn join() -> StagedChange {
     StagedChange::Join { zone: String::new(), weight: 0 }
 }
 
-fn stage(
+pub(crate) fn stage(
     cluster: &mut Cluster,
     by: u64,
     changes: Vec<(NodeId, StagedChange)>,

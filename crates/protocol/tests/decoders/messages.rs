@@ -744,7 +744,7 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         any::<u64>().prop_map(|nonce| Gossip::Probe { nonce }),
         any::<u64>().prop_map(|nonce| Gossip::Alive { nonce }),
         (node(), any::<u64>()).prop_map(|(target, nonce)| Gossip::ProbeFor { target, nonce }),
-        (layout_id(), any::<bool>()).prop_map(|(layout, forced)| Gossip::Fenced { layout, forced }),
+        placed_layout().prop_map(|layout| Gossip::Fenced(layout.into())),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What is refused, with which words, and that nothing was done.
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
@@ -108,6 +109,27 @@ fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits()
                 _ => None,
             });
         assert_eq!(answer, Some(code));
+    }
+}
+
+#[test]
+fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.put(N1, blind("alice", "tea")).expect("a put");
+    let known = cluster.node(N1).replica.layout();
+    for layout in [LayoutId::default(), known] {
+        let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None };
+        let now = cluster.now;
+        let replica = &mut cluster.node(N1).replica;
+        replica.handle(now, Input::Peer { from: NodeId(9), reply: 9, layout, heard: 0, request });
+        let outputs: Vec<Output> = core::iter::from_fn(|| replica.poll_output()).collect();
+        let [Output::AnswerPeer { clock: 0, response: PeerResponse::Refused(failure), .. }] =
+            &outputs[..]
+        else {
+            panic!("it learns something: {outputs:?}");
+        };
+        assert_eq!(failure.code, ErrorCode::UnknownLayout);
+        assert!(!failure.message.contains(&format!("{:016x}", known.digest)), "{failure}");
     }
 }
 

@@ -1,0 +1,192 @@
+//! Whoever has a certificate of the cluster and is no member: it is answered nothing that it could use.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jedlik_client::protocol::client::{ClientRequest, ClientResponse, GetRequest};
+use jedlik_client::protocol::codec::Frame;
+use jedlik_client::protocol::error::ErrorCode;
+use jedlik_client::protocol::gossip::Gossip;
+use jedlik_client::protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_client::protocol::{Gone, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum};
+use jedlik_net::{Connection, Credentials, Endpoint, Handler};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+use crate::change::{commit, ring, stage, wait_until_still};
+use crate::cluster::{Cluster, wait_until};
+use crate::node::LIMIT;
+use crate::tools::run;
+
+/// A word of the value: it must not reach a stranger.
+const SECRET: &str = "rooibos";
+
+/// Passes on what a node says.
+struct Ear(UnboundedSender<Frame>);
+
+impl Handler for Ear {
+    fn received(&self, _connection: &Connection, frames: &mut Vec<Frame>) {
+        for frame in frames.drain(..) {
+            // A test that has heard enough is over.
+            let _over = self.0.send(frame);
+        }
+    }
+}
+
+/// Speaks as a node to one other, below everything that makes a node.
+struct Insider {
+    connection: Connection,
+    frames: UnboundedReceiver<Frame>,
+    _endpoint: Endpoint,
+}
+
+impl Insider {
+    async fn connect(address: SocketAddr, tls: &Path) -> Self {
+        let file = |name| tls.join(name);
+        let credentials =
+            Credentials::load(file("ca.pem"), file("cert.pem"), file("key.pem")).unwrap();
+        let (sender, frames) = unbounded_channel();
+        let endpoint = Endpoint::client(&credentials, Arc::new(Ear(sender))).unwrap();
+        let connection = endpoint.connect(address, None).await.unwrap();
+        Self { connection, frames, _endpoint: endpoint }
+    }
+
+    /// The answer to one frame. What else is said meanwhile is gossip.
+    async fn ask(&mut self, frame: Frame) -> Option<Frame> {
+        self.connection.send(frame).ok()?;
+        loop {
+            let heard = timeout(LIMIT, self.frames.recv()).await.expect("an answer or an end")?;
+            if !matches!(heard, Frame::Gossip(_)) {
+                return Some(heard);
+            }
+        }
+    }
+
+    /// Asks for the secret as a peer, under this layout; with what the refusal says.
+    async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
+        let request = PeerRequest::Read { key: secret(), known: None };
+        let frame = Frame::PeerRequest { id: 7, layout, heard: 0, request };
+        match self.ask(frame).await? {
+            Frame::PeerResponse { clock, response, .. } => Some((clock, response)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn wait_for_end(&self) {
+        let ended = async {
+            while !self.connection.is_closed() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LIMIT, ended).await.expect("the node ends the connection");
+    }
+}
+
+fn secret() -> Key {
+    Key::new("carts", "alice").unwrap()
+}
+
+fn get() -> ClientRequest {
+    let (r, pr) = (Quorum::One, Quorum::Default);
+    ClientRequest::Get(GetRequest { key: secret(), n: None, r, pr, timeout_ms: 10_000 })
+}
+
+/// A refusal that says neither which layout the node has nor what its clock shows.
+fn tells_nothing(layout: &Layout, (clock, response): &(u64, PeerResponse)) {
+    let PeerResponse::Refused(failure) = response else { panic!("answered: {response:?}") };
+    assert_eq!(*clock, 0, "the receiver's clock lets the next request pass for fresh");
+    let digest = format!("{:016x}", layout.digest().0);
+    assert!(!failure.message.contains(&digest), "{failure}");
+}
+
+/// The layout in force as a member's admin sees it.
+async fn layout(cluster: &Cluster) -> Layout {
+    let mut hose =
+        crate::flood::Hose::connect(cluster.nodes[0].address.unwrap(), &cluster.path("admin/tls"))
+            .await;
+    let mut answers = hose.ask(vec![ClientRequest::Topology]).await;
+    hose.close().await;
+    match answers.remove(0).0 {
+        ClientResponse::Topology(topology) => topology.layout.unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_nodes_certificate_and_one_that_never_joined_open_nothing() {
+    let mut cluster = Cluster::start_with(ring);
+    cluster.add_nodes(1, ring);
+    cluster.wait_until_all_are_up(0);
+    run(cluster.jedlik(0).args(["put", "carts", "alice", SECRET])).ok();
+    commit(&cluster, 0, &stage(&cluster, 0, "join n4"));
+    wait_until_still(&cluster, 0);
+    cluster.kill(3);
+    let address = cluster.nodes[0].address.unwrap();
+    let tls = cluster.path("n4/tls");
+    let mut member = Insider::connect(address, &tls).await;
+    let known = layout(&cluster).await;
+    let answer = member.read_as_peer(known.id()).await.unwrap();
+    assert!(!matches!(answer.1, PeerResponse::Refused(_)), "a member is answered: {answer:?}");
+
+    wait_until("the others have noticed", || {
+        let status = cluster.status(0);
+        let mut members = status["members"].as_array().unwrap().iter();
+        members.any(|member| member["name"] == "n4" && member["alive"] == false)
+    });
+    commit(&cluster, 0, &stage(&cluster, 0, "remove n4"));
+    wait_until_still(&cluster, 0);
+    member.wait_for_end().await;
+
+    let known = layout(&cluster).await;
+    for id in [LayoutId::default(), known.id()] {
+        let mut removed = Insider::connect(address, &tls).await;
+        if let Some(answer) = removed.read_as_peer(id).await {
+            tells_nothing(&known, &answer);
+        }
+        removed.wait_for_end().await;
+    }
+    cluster.issue("node", "stranger");
+    let mut stranger = Insider::connect(address, &cluster.path("stranger/tls")).await;
+    for id in [LayoutId::default(), known.id()] {
+        tells_nothing(&known, &stranger.read_as_peer(id).await.unwrap());
+    }
+    match stranger.ask(Frame::ClientRequest { id: 8, request: get() }).await {
+        Some(Frame::ClientResponse { response: ClientResponse::Failed(failure), .. }) => {
+            assert_eq!(failure.code, ErrorCode::Forbidden);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_frame_ends_a_node_but_a_layout_that_its_members_have() {
+    let cluster = Cluster::start_with(ring);
+    let address = cluster.nodes[0].address.unwrap();
+    let known = layout(&cluster).await;
+    let fence = |version| {
+        let gone = known.ring.nodes().iter().map(|node| Gone { node: node.node, forced: true });
+        let mut gone: Vec<Gone> = gone.collect();
+        gone.sort();
+        let layout = Layout { version, parent: known.id(), gone, ..known.clone() };
+        let layout = PlacedLayout { layout, flipped: PartitionSet::default() };
+        Frame::Gossip(Gossip::Fenced(Box::new(layout)))
+    };
+    cluster.issue("node", "stranger");
+    let mut stranger = Insider::connect(address, &cluster.path("stranger/tls")).await;
+    // A member's own certificate gets as far as the rules for layouts let it.
+    let mut member = Insider::connect(address, &cluster.path("n2/tls")).await;
+    for version in [2, 1 << 40, u64::MAX] {
+        stranger.connection.send(fence(version)).unwrap();
+    }
+    member.connection.send(fence(u64::MAX)).unwrap();
+    // What was sent before is dealt with before these are answered.
+    stranger.read_as_peer(LayoutId::default()).await.unwrap();
+    member.read_as_peer(known.id()).await.unwrap();
+    let status = cluster.status(0);
+    assert_eq!(status["layout"], 1, "{status:#}");
+    run(cluster.jedlik(0).args(["put", "carts", "alice", SECRET])).ok();
+    let mut cluster = cluster;
+    assert!(cluster.nodes.iter_mut().all(crate::node::Node::is_running));
+}
