@@ -70,6 +70,11 @@ impl Buffer {
         })
     }
 
+    /// Every entry of a hint for `target`, by key.
+    pub(crate) fn hints_for(&self, target: NodeId) -> Option<&BTreeMap<PlacedKey, Option<Hint>>> {
+        self.hints.get(&target).map(|hints| &hints.by_key)
+    }
+
     /// The places of the target's hints that are there, past `after`, in order.
     pub(crate) fn marks_after(
         &self,

@@ -43,6 +43,7 @@ pub(crate) fn everything_of(partition: u32) -> RangeQuery {
         limit_records: 1000,
         limit_bytes: 1 << 20,
         limit_examined: 1000,
+        limit_examined_bytes: usize::MAX,
     }
 }
 

@@ -36,14 +36,19 @@ const PLACE_BYTES: usize = 20;
 pub(crate) fn push_key(out: &mut Vec<u8>, key: &PlacedKey) {
     out.extend_from_slice(&key.partition.0.to_be_bytes());
     out.extend_from_slice(&key.position.0.to_be_bytes());
-    for &byte in key.key.bucket().iter() {
+    push_bucket(out, key.key.bucket());
+    out.extend_from_slice(key.key.key());
+}
+
+/// Appends a bucket's name and its end.
+fn push_bucket(out: &mut Vec<u8>, bucket: &[u8]) {
+    for &byte in bucket {
         out.push(byte);
         if byte == 0 {
             out.push(0xff);
         }
     }
     out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(key.key.key());
 }
 
 /// The bytes of `key`.
@@ -52,6 +57,23 @@ pub(crate) fn key_bytes(key: &PlacedKey) -> Vec<u8> {
         Vec::with_capacity(PLACE_BYTES + key.key.bucket().len() + 2 + key.key.key().len());
     push_key(&mut out, key);
     out
+}
+
+/// Tells a bucket's keys from others by their bytes alone.
+pub(crate) struct BucketMatch(Vec<u8>);
+
+impl BucketMatch {
+    /// Of the bucket with this name.
+    pub(crate) fn new(bucket: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(bucket.len() + 2);
+        push_bucket(&mut bytes, bucket);
+        Self(bytes)
+    }
+
+    /// Whether `key`, as [`key_bytes`] makes it, is in the bucket.
+    pub(crate) fn is_of(&self, key: &[u8]) -> bool {
+        key.get(PLACE_BYTES..).is_some_and(|rest| rest.starts_with(&self.0))
+    }
 }
 
 /// The key that `bytes` stand for, or `None` if they stand for none.

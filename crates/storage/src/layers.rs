@@ -106,6 +106,7 @@ impl Layers {
             limit_records: 1,
             limit_bytes: 0,
             limit_examined: 1,
+            limit_examined_bytes: 0,
         };
         loop {
             let page = self.range(&query)?;
@@ -124,32 +125,27 @@ impl Layers {
     pub(crate) fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let (buffers, dropped) = self.buffers_of(query.partition);
         let page = if dropped { RangePage::default() } else { self.engine.range(query)? };
-        let RangePage { records, until, damaged } = page;
-        // `None` stands for a damaged record.
-        let mut newest: BTreeMap<PlacedKey, Option<StoredRecord>> =
-            records.into_iter().map(|(key, record)| (key, Some(record))).collect();
-        newest.extend(damaged.into_iter().map(|key| (key, None)));
+        let mut overlay = Overlay::over(page, query);
         for buffer in buffers.into_iter().rev() {
-            for (key, record) in records_after(buffer.records(), query) {
-                if until.as_ref().is_some_and(|until| key > until) {
-                    break;
-                }
-                match record {
-                    Some(record) if query.wants(key) => {
-                        newest.insert(key.clone(), Some(record.clone()));
-                    }
-                    Some(_) => {}
-                    None => drop(newest.remove(key)),
-                }
-            }
+            let entries = records_after(buffer.records(), query);
+            overlay.lay(entries.map(|(key, record)| (key, record.as_ref())));
         }
-        let mut page = PageBuilder::new(query);
-        for (key, record) in newest {
-            if !page.push(key, record) {
-                return Ok(page.finish());
-            }
+        Ok(overlay.finish())
+    }
+
+    /// A page of the hints for `target` among one partition's keys.
+    pub(crate) fn hint_range(
+        &self,
+        target: NodeId,
+        query: &RangeQuery,
+    ) -> Result<RangePage, StoreError> {
+        let mut overlay = Overlay::over(self.engine.hint_range(target, query)?, query);
+        let buffers: Vec<&Buffer> = self.buffers().collect();
+        for hints in buffers.into_iter().rev().filter_map(|buffer| buffer.hints_for(target)) {
+            let entries = records_after(hints, query);
+            overlay.lay(entries.map(|(key, hint)| (key, hint.as_ref().map(|hint| &hint.record))));
         }
-        Ok(RangePage { until, ..page.finish() })
+        Ok(overlay.finish())
     }
 
     /// A page of one target's hints, oldest first.
@@ -192,5 +188,52 @@ impl Layers {
                 return Ok(page.finish());
             }
         }
+    }
+}
+
+/// An engine's page with the entries of buffers laid over it, up to where the page ends.
+struct Overlay<'a> {
+    query: &'a RangeQuery,
+    until: Option<PlacedKey>,
+    /// `None` stands for a damaged record.
+    newest: BTreeMap<PlacedKey, Option<StoredRecord>>,
+}
+
+impl<'a> Overlay<'a> {
+    fn over(page: RangePage, query: &'a RangeQuery) -> Self {
+        let RangePage { records, until, damaged } = page;
+        let mut newest: BTreeMap<_, _> =
+            records.into_iter().map(|(key, record)| (key, Some(record))).collect();
+        newest.extend(damaged.into_iter().map(|key| (key, None)));
+        Self { query, until, newest }
+    }
+
+    /// Lays the entries of one buffer over it; one without a record takes away what is below.
+    fn lay<'b>(
+        &mut self,
+        entries: impl Iterator<Item = (&'b PlacedKey, Option<&'b StoredRecord>)>,
+    ) {
+        for (key, record) in entries {
+            if self.until.as_ref().is_some_and(|until| key > until) {
+                break;
+            }
+            match record {
+                Some(record) if self.query.wants(key) => {
+                    self.newest.insert(key.clone(), Some(record.clone()));
+                }
+                Some(_) => {}
+                None => drop(self.newest.remove(key)),
+            }
+        }
+    }
+
+    fn finish(self) -> RangePage {
+        let mut page = PageBuilder::new(self.query);
+        for (key, record) in self.newest {
+            if !page.push(key, record) {
+                return page.finish();
+            }
+        }
+        RangePage { until: self.until, ..page.finish() }
     }
 }

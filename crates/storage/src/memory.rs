@@ -135,6 +135,20 @@ impl Store for MemoryStore {
         Ok(page.finish())
     }
 
+    fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {
+        let contents = self.read();
+        let mut page = PageBuilder::new(query);
+        let Some(hints) = contents.hints.get(&target) else { return Ok(page.finish()) };
+        for (key, since_ms) in records_after(&hints.since_ms, query) {
+            let mark = HintMark { since_ms: *since_ms, key: key.clone() };
+            let hint = hints.by_age.get(&mark);
+            if !page.push(mark.key, hint.map(|hint| hint.record.clone())) {
+                break;
+            }
+        }
+        Ok(page.finish())
+    }
+
     fn hints(
         &self,
         target: NodeId,

@@ -31,15 +31,15 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
-use tracing::{error, warn};
+use tracing::warn;
 
-use crate::format::{key_bytes, parse_key, parse_value, value_bytes};
+use crate::format::{key_bytes, parse_value, value_bytes};
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
-use crate::store::PageBuilder;
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
 mod drops;
 mod hints;
+mod ranges;
 mod tables;
 
 pub(crate) use tables::FORMAT;
@@ -253,37 +253,13 @@ impl Store for RedbStore {
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         self.with("reading a range of records", |opened| {
-            let mut page = PageBuilder::new(query);
-            if opened.tables.dropped.contains(&query.partition) {
-                return Ok(page.finish());
-            }
-            let after = query.after.as_ref().map(key_bytes);
-            let mut next = query.partition.0.to_be_bytes().to_vec();
-            next.extend_from_slice(&query.first_position().0.to_be_bytes());
-            if let Some(after) = &after {
-                next = next.max(after.clone());
-            }
-            for entry in opened.tables.records.range(next.as_slice()..)? {
-                let (key, value) = entry?;
-                let bytes = key.value();
-                if after.as_deref() == Some(bytes) {
-                    continue;
-                }
-                if !bytes.starts_with(&query.partition.0.to_be_bytes()) {
-                    break;
-                }
-                let Some(placed) = parse_key(bytes) else {
-                    error!(path = %self.path.display(), ?bytes, "a key in the engine is damaged");
-                    continue;
-                };
-                if !query.reaches(&placed) {
-                    break;
-                }
-                if !page.push(placed, parse_value(bytes, value.value()).ok()) {
-                    break;
-                }
-            }
-            Ok(page.finish())
+            ranges::records(&opened.tables, query, &self.path)
+        })
+    }
+
+    fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {
+        self.with("reading a range of hints", |opened| {
+            ranges::hints_of(&opened.tables, target, query)
         })
     }
 

@@ -27,6 +27,7 @@ mod drops;
 mod hints;
 mod queue;
 mod revise;
+mod scan;
 
 pub use change::{Change, Footprint};
 use queue::Unsent;

@@ -56,6 +56,12 @@ pub trait Store: Send + Sync + 'static {
     /// The engine's own; a damaged record is listed in the page instead.
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError>;
 
+    /// A page of the hints for `target` among one partition's keys, in the order of keys.
+    ///
+    /// # Errors
+    /// The engine's own; a damaged hint is listed in the page instead.
+    fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError>;
+
     /// A page of one target's hints past `after`: at most `limit_hints`, ending with the one that takes
     /// it past `limit_bytes`, and at least one if there is one.
     ///
@@ -132,6 +138,8 @@ pub struct RangeQuery {
     pub limit_bytes: usize,
     /// The most records looked at, other buckets' included; at least 1.
     pub limit_examined: usize,
+    /// The page ends with the record that takes what was looked at, other buckets' included, past this size.
+    pub limit_examined_bytes: usize,
 }
 
 impl RangeQuery {
@@ -167,33 +175,49 @@ pub(crate) struct PageBuilder<'a> {
     query: &'a RangeQuery,
     page: RangePage,
     examined: usize,
+    examined_bytes: usize,
     bytes: usize,
 }
 
 impl<'a> PageBuilder<'a> {
     pub(crate) fn new(query: &'a RangeQuery) -> Self {
-        Self { query, page: RangePage::default(), examined: 0, bytes: 0 }
+        Self { query, page: RangePage::default(), examined: 0, examined_bytes: 0, bytes: 0 }
     }
 
     /// Looks at the next record in order, `None` for a damaged one; false once the page is full.
     pub(crate) fn push(&mut self, key: PlacedKey, record: Option<StoredRecord>) -> bool {
-        self.examined += 1;
-        if self.query.wants(&key) {
-            match record {
-                Some(record) => {
-                    self.bytes += record.record.bytes().len();
-                    self.page.records.push((key.clone(), record));
-                }
-                None => self.page.damaged.push(key.clone()),
-            }
+        let length_bytes = record.as_ref().map_or(0, |record| record.record.bytes().len());
+        if !self.query.wants(&key) {
+            return self.skip(length_bytes, || Some(key));
         }
+        match record {
+            Some(record) => {
+                self.bytes += length_bytes;
+                self.page.records.push((key.clone(), record));
+            }
+            None => self.page.damaged.push(key.clone()),
+        }
+        self.skip(length_bytes, || Some(key))
+    }
+
+    /// Counts the next record in order, which is not asked for, or was pushed; false once the page is full.
+    pub(crate) fn skip(
+        &mut self,
+        length_bytes: usize,
+        key: impl FnOnce() -> Option<PlacedKey>,
+    ) -> bool {
+        self.examined += 1;
+        self.examined_bytes += length_bytes;
         let full = self.examined >= self.query.limit_examined
+            || self.examined_bytes > self.query.limit_examined_bytes
             || self.page.records.len() >= self.query.limit_records
             || self.bytes > self.query.limit_bytes;
-        if full {
-            self.page.until = Some(key);
+        if !full {
+            return true;
         }
-        !full
+        // A page can't end at a key that can't be read: it ends at the next one.
+        self.page.until = key();
+        self.page.until.is_none()
     }
 
     pub(crate) fn finish(self) -> RangePage {

@@ -153,7 +153,7 @@ impl Shard {
         self.ledger.totals()
     }
 
-    fn note_damaged(&self, target: NodeId) {
+    pub(super) fn note_damaged(&self, target: NodeId) {
         self.counters.damaged_hints.add(1);
         warn!(shard = self.options.identity.shard, %target, "a hint can't be read");
     }

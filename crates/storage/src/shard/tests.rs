@@ -369,6 +369,10 @@ impl Store for Gated {
         self.inner.range(query)
     }
 
+    fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {
+        self.inner.hint_range(target, query)
+    }
+
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.metadata(name)
     }
@@ -478,6 +482,7 @@ fn a_page_joins_buffer_and_engine() {
             limit_records,
             limit_bytes: 1 << 20,
             limit_examined: 10,
+            limit_examined_bytes: usize::MAX,
         };
         let mut seen = Vec::new();
         loop {

@@ -10,7 +10,9 @@ use crate::faulty::{Crash, Machine};
 use crate::fixtures::{
     clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
 };
-use crate::{Hint, HintMark, HintRow, HintTotals, RangeQuery, Store, StoreError, Writes};
+use crate::{
+    Hint, HintMark, HintRow, HintTotals, RangePage, RangeQuery, Store, StoreError, Writes,
+};
 
 fn every_engine(check: impl Fn(Arc<dyn Store>)) {
     for engine in Engine::all(&Machine::new(1)) {
@@ -104,6 +106,7 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
             let mut query = RangeQuery {
                 bucket: Some("few".into()),
                 limit_examined: 3,
+                limit_examined_bytes: usize::MAX,
                 ..everything_of(partition)
             };
             loop {
@@ -116,6 +119,54 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
             }
         }
         assert_eq!(found, 10);
+    });
+}
+
+#[test]
+fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
+    every_engine(|store| {
+        let batch: Vec<_> = (1..11).map(|i| (key_at(i.into(), "k"), record(i, 1, 1000))).collect();
+        put(&*store, &batch).unwrap();
+        for bucket in ["b", "other"] {
+            let query = RangeQuery {
+                bucket: Some(bucket.into()),
+                limit_examined_bytes: 2500,
+                ..everything_of(0)
+            };
+            let page = store.range(&query).unwrap();
+            assert_eq!(page.until.as_ref(), Some(&batch[2].0), "{bucket}");
+            assert_eq!(page.records.len(), if bucket == "b" { 3 } else { 0 });
+        }
+    });
+}
+
+#[test]
+fn hints_are_found_by_partition_in_the_order_of_keys() {
+    every_engine(|store| {
+        let elsewhere = PlacedKey { partition: Partition(1), ..key_at(15, "k") };
+        let at = |position, since_ms| Hint { key: key_at(position, "k"), ..hint(1, since_ms, "x") };
+        let held: Vec<Hint> = (1..8).map(|i| at(i * 10, 100 - i as u64)).collect();
+        let others =
+            [Hint { target: NodeId(2), ..at(25, 5) }, Hint { key: elsewhere, ..hint(1, 5, "x") }];
+        let all: Vec<Hint> = held.iter().chain(&others).cloned().collect();
+        put_hints(&*store, &all);
+        let mut query = RangeQuery { limit_records: 2, ..everything_of(0) };
+        let mut seen = Vec::new();
+        loop {
+            let page = store.hint_range(NodeId(1), &query).unwrap();
+            seen.extend(page.records);
+            query.after = page.until;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<_> = held.into_iter().map(|hint| (hint.key, hint.record)).collect();
+        assert_eq!(seen, expected);
+        let page = store.hint_range(NodeId(1), &everything_of(1)).unwrap();
+        assert_eq!(page.records.len(), 1);
+        let other = RangeQuery { bucket: Some("other".into()), ..everything_of(0) };
+        assert_eq!(store.hint_range(NodeId(1), &other).unwrap(), RangePage::default());
+        assert_eq!(store.hint_range(NodeId(9), &everything_of(0)).unwrap(), RangePage::default());
     });
 }
 

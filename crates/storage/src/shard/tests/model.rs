@@ -10,7 +10,7 @@ use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::proptest;
 
 use super::{Bench, Running};
-use crate::fixtures::record;
+use crate::fixtures::{everything_of, record};
 use crate::merge::merged;
 use crate::tests::Engine;
 use crate::{Change, Footprint, Hint, HintMark, HintTotals, RangeQuery, Shard, Store};
@@ -152,6 +152,7 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
             limit_records: limit,
             limit_bytes: 1 << 20,
             limit_examined: 100,
+            limit_examined_bytes: usize::MAX,
         };
         loop {
             let page = shard.range(&query).unwrap();
@@ -163,6 +164,7 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
         }
     }
     assert_eq!(records, model.records.clone().into_iter().collect::<Vec<_>>());
+    compare_scans(shard, model, limit);
     let mut totals = Vec::new();
     for target in (0..TARGETS).map(NodeId) {
         let hints: BTreeMap<HintMark, &Hint> = model
@@ -189,6 +191,30 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
         }));
     }
     assert_eq!(shard.hint_totals(), totals);
+}
+
+/// Records and hints of a key together, whoever it is for.
+fn compare_scans(shard: &Shard, model: &Model, limit: usize) {
+    let mut expected = model.records.clone();
+    for hint in model.hints.values() {
+        let both = merged(expected.get(&hint.key), hint.record.clone()).unwrap();
+        expected.insert(hint.key.clone(), both);
+    }
+    let mut seen = Vec::new();
+    for partition in (0..PARTITIONS).map(Partition) {
+        let mut query = RangeQuery { limit_records: limit, ..everything_of(partition.0) };
+        loop {
+            let page = shard.scan(&query).unwrap();
+            seen.extend(page.records);
+            query.after = page.until;
+            if query.after.is_none() {
+                break;
+            }
+        }
+    }
+    let record = |(key, stored): (PlacedKey, StoredRecord)| (key, stored.record.digest());
+    let (seen, expected) = (seen.into_iter().map(record), expected.into_iter().map(record));
+    assert_eq!(seen.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
 fn agrees(engine: Arc<dyn Store>, bench: Bench, steps: &[Step]) {

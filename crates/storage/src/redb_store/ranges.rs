@@ -1,0 +1,130 @@
+//! Pages of one partition in key order: its records, or the hints of it for one target.
+//!
+//! Invariant: of what is not asked for only the length is looked at.
+
+use std::path::Path;
+
+use jedlik_hashing::NodeId;
+use tracing::error;
+
+use crate::format::{BucketMatch, key_bytes, parse_key, parse_value};
+use crate::store::PageBuilder;
+use crate::{RangePage, RangeQuery};
+
+use super::hints;
+use super::tables::Tables;
+
+/// See [`crate::Store::range`].
+pub(super) fn records(
+    tables: &Tables,
+    query: &RangeQuery,
+    path: &Path,
+) -> Result<RangePage, redb::Error> {
+    let mut page = PageBuilder::new(query);
+    if tables.dropped.contains(&query.partition) {
+        return Ok(page.finish());
+    }
+    let span = Span::of(query);
+    let wanted = query.bucket.as_ref().map(|bucket| BucketMatch::new(bucket));
+    for entry in tables.records.range(span.first.as_slice()..)? {
+        let (key, value) = entry?;
+        let (bytes, value) = (key.value(), value.value());
+        match span.place(bytes) {
+            Place::Before => continue,
+            Place::Past => break,
+            Place::Within => {}
+        }
+        if wanted.as_ref().is_some_and(|wanted| !wanted.is_of(bytes)) {
+            if page.skip(value.len(), || parse_key(bytes)) {
+                continue;
+            }
+            break;
+        }
+        let Some(placed) = parse_key(bytes) else {
+            error!(path = %path.display(), ?bytes, "a key in the engine is damaged");
+            continue;
+        };
+        if !page.push(placed, parse_value(bytes, value).ok()) {
+            break;
+        }
+    }
+    Ok(page.finish())
+}
+
+/// See [`crate::Store::hint_range`].
+pub(super) fn hints_of(
+    tables: &Tables,
+    target: NodeId,
+    query: &RangeQuery,
+) -> Result<RangePage, redb::Error> {
+    let mut page = PageBuilder::new(query);
+    let span = Span::of(query);
+    let wanted = query.bucket.as_ref().map(|bucket| BucketMatch::new(bucket));
+    let prefix = target.0.to_be_bytes();
+    let first = [&prefix[..], span.first.as_slice()].concat();
+    for entry in tables.hints_by_key.range(first.as_slice()..)? {
+        let (by_key, _) = entry?;
+        let by_key = by_key.value();
+        let Some(bytes) = by_key.strip_prefix(&prefix[..]) else { break };
+        match span.place(bytes) {
+            Place::Before => continue,
+            Place::Past => break,
+            Place::Within => {}
+        }
+        if wanted.as_ref().is_some_and(|wanted| !wanted.is_of(bytes)) {
+            if page.skip(0, || parse_key(bytes)) {
+                continue;
+            }
+            break;
+        }
+        let Some(placed) = parse_key(bytes) else {
+            error!(?bytes, "the key of a hint in the engine is damaged");
+            continue;
+        };
+        let row = hints::load(tables, target, &placed)?;
+        if !page.push(placed, row.and_then(|row| row.record)) {
+            break;
+        }
+    }
+    Ok(page.finish())
+}
+
+/// Where the keys lie that a query asks for, of whatever bucket.
+struct Span {
+    /// Nothing before it is asked for.
+    first: Vec<u8>,
+    after: Option<Vec<u8>>,
+    partition: [u8; 4],
+    last_position: Option<[u8; 16]>,
+}
+
+/// How a key stands to a span.
+enum Place {
+    Before,
+    Within,
+    Past,
+}
+
+impl Span {
+    fn of(query: &RangeQuery) -> Self {
+        let partition = query.partition.0.to_be_bytes();
+        let position = query.first_position().0.to_be_bytes();
+        let first = [&partition[..], &position[..]].concat();
+        let after = query.after.as_ref().map(key_bytes);
+        let first = after.clone().map_or(first.clone(), |after| first.max(after));
+        let last_position = query.to.map(|to| to.0.to_be_bytes());
+        Self { first, after, partition, last_position }
+    }
+
+    fn place(&self, key: &[u8]) -> Place {
+        if self.after.as_deref() == Some(key) {
+            return Place::Before;
+        }
+        let Some(rest) = key.strip_prefix(&self.partition[..]) else { return Place::Past };
+        let position = &rest[..rest.len().min(16)];
+        match &self.last_position {
+            Some(last) if position > &last[..] => Place::Past,
+            _ => Place::Within,
+        }
+    }
+}
