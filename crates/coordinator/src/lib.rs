@@ -21,7 +21,7 @@ pub use get::{GetChain, GetChainOutput, RepairCause};
 pub use merged::Merged;
 pub use plan::{Home, ReadPlan, Target, WritePlan};
 pub use put::{Cause, PutChain, PutChainOutput, PutSuccess};
-pub use scan::{Scan, ScanOutput, ScanPage};
+pub use scan::{Scan, ScanOutput, ScanPage, ScanShortfall};
 pub use tally::{Needs, Shortfall, Tally};
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub struct ReadPlan {
     /// The first N of the preference list, in its order, except that this node comes first if it is
     /// one.
     pub primaries: Vec<Target>,
-    /// The rest of the list in order. A scan asks none of them: they hold hints, not ranges.
+    /// The rest of the list in order. A scan hears the first of them that are up while a primary is away.
     pub fallbacks: Vec<Target>,
     /// Primaries that are being sent all that their partition holds: their answers count as every
     /// other's, but a get does not repair them, nor ask them for nothing else.

@@ -1,18 +1,25 @@
-//! One page of a partition: the pages of R replicas, in each owner set that counts, merged key by key.
+//! One page of a partition: the pages of R replicas that vote, in each owner set that counts, and of the
+//! fallbacks that may keep hints for owners that are away, merged key by key.
 //!
 //! Invariants: the answer ends where the shortest page ends, so no replica's record is skipped; a node
-//! of several owner sets is asked once and counts in each.
+//! of several owner sets is asked once and counts in each; a key whose record is damaged at a replica is one of
+//! which that replica has said nothing; a stand-in adds what it holds and counts for nothing, since that a key is
+//! absent only those can say who would have it.
+
+mod owners;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{EncodedRecord, PlacedKey};
 
+use self::owners::OwnerSet;
 use crate::chain::within_limit;
 use crate::merged::Merged;
 use crate::plan::{ReadPlan, Target};
-use crate::tally::{Needs, Shortfall, Tally, Verdict, verdict};
+use crate::tally::{Shortfall, Tally, Verdict, verdict};
 
 /// A page of records in key order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +28,19 @@ pub struct ScanPage {
     pub records: Vec<(PlacedKey, EncodedRecord)>,
     /// How far it reaches; `None` if to the partition's end.
     pub until: Option<PlacedKey>,
+    /// Keys up to there whose records can't be read.
+    pub damaged: Vec<PlacedKey>,
+    /// Why what is not in the page says nothing; `None` if it does.
+    pub doubt: Option<Doubt>,
+}
+
+/// Why a page can't be had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScanShortfall {
+    /// In numbers, of the owner set that was missed.
+    pub quorum: Shortfall,
+    /// A key that too few can read, where that is why.
+    pub damaged: Option<PlacedKey>,
 }
 
 /// What a scan wants done.
@@ -32,28 +52,21 @@ pub enum ScanOutput {
         node: NodeId,
     },
     /// Answer the client.
-    Answer(Result<ScanPage, Shortfall>),
+    Answer(Result<ScanPage, ScanShortfall>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Idle,
     Asked,
     Answered(ScanPage),
     Failed,
 }
 
-/// An owner set: whom of all nodes it has, by their places, and what is needed of them.
-#[derive(Debug)]
-struct OwnerSet {
-    members: Vec<usize>,
-    needs: Needs,
-}
-
-/// One scan. It asks primaries only: a fallback holds hints and no ranges.
+/// One scan.
 #[derive(Debug)]
 pub struct Scan {
-    /// Of all owner sets, each once.
+    /// Of all owner sets, each once, stand-ins included.
     nodes: Vec<Target>,
     /// Of each node.
     states: Vec<State>,
@@ -87,27 +100,26 @@ impl Scan {
             outputs: VecDeque::new(),
         };
         for plan in within_limit(plans) {
-            scan.add_set(plan);
+            let primaries = plan.primaries.iter().map(|target| scan.place(*target)).collect();
+            scan.sets.push(OwnerSet::new(primaries, plan));
         }
         if scan.sets.is_empty() {
             let needs = newest.map(|plan| plan.needs).unwrap_or_default();
-            scan.answer(Err(Shortfall { needs, ..Shortfall::default() }));
+            let quorum = Shortfall { needs, ..Shortfall::default() };
+            scan.answer(Err(ScanShortfall { quorum, damaged: None }));
         }
         scan.advance();
         scan
     }
 
-    fn add_set(&mut self, plan: &ReadPlan) {
-        let mut members = Vec::with_capacity(plan.primaries.len());
-        for target in &plan.primaries {
-            let known = self.nodes.iter().position(|known| known.node == target.node);
-            members.push(known.unwrap_or_else(|| {
-                self.nodes.push(*target);
-                self.states.push(State::Idle);
-                self.nodes.len() - 1
-            }));
-        }
-        self.sets.push(OwnerSet { members, needs: plan.needs });
+    /// Where a node stands among all.
+    fn place(&mut self, target: Target) -> usize {
+        let known = self.nodes.iter().position(|known| known.node == target.node);
+        known.unwrap_or_else(|| {
+            self.nodes.push(target);
+            self.states.push(State::Idle);
+            self.nodes.len() - 1
+        })
     }
 
     /// A replica, perhaps this node, sent its page.
@@ -126,11 +138,15 @@ impl Scan {
             self.fail(true);
         } else if now_us >= self.hedge_at_us {
             self.hedge_at_us = u64::MAX;
+            for set in 0..self.sets.len() {
+                self.sets[set].stand_in_for_silent(&self.states);
+            }
             for index in 0..self.nodes.len() {
                 if self.states[index] == State::Idle && self.nodes[index].alive {
                     self.ask(index);
                 }
             }
+            self.advance();
         }
     }
 
@@ -155,10 +171,15 @@ impl Scan {
         if self.answered {
             return;
         }
+        self.ask_stand_ins();
         let verdicts = self.sets.iter().map(|set| self.verdict(set));
         if verdicts.clone().any(|verdict| verdict == Verdict::Impossible) {
             self.fail(false);
         } else if verdicts.clone().all(|verdict| verdict == Verdict::Reached) {
+            // What waits at a stand-in as a hint is in the page, so all of them have to be heard.
+            if self.sets.iter().any(|set| set.waits_for_stand_in(&self.nodes, &self.states)) {
+                return;
+            }
             match self.merge() {
                 Some(page) => self.answer(Ok(page)),
                 None => self.fail(false),
@@ -166,6 +187,19 @@ impl Scan {
         } else {
             for set in 0..self.sets.len() {
                 self.ask_enough(set);
+            }
+        }
+    }
+
+    /// Asks living fallbacks, where an owner is away or has failed.
+    fn ask_stand_ins(&mut self) {
+        for set in 0..self.sets.len() {
+            while let Some(node) = self.sets[set].next_stand_in(&self.nodes, &self.states) {
+                let index = self.place(Target { node, alive: true });
+                self.sets[set].add_stand_in(index);
+                if self.states[index] == State::Idle {
+                    self.ask(index);
+                }
             }
         }
     }
@@ -180,12 +214,12 @@ impl Scan {
     }
 
     fn merge(&mut self) -> Option<ScanPage> {
+        let until = self.reach();
         let pages = self.states.iter_mut().filter_map(|state| match state {
             State::Answered(page) => Some(core::mem::take(page)),
             State::Idle | State::Asked | State::Failed => None,
         });
         let pages: Vec<ScanPage> = pages.collect();
-        let until = pages.iter().filter_map(|page| page.until.clone()).min();
         let mut merged: BTreeMap<PlacedKey, Merged> = BTreeMap::new();
         for (key, record) in pages.into_iter().flat_map(|page| page.records) {
             if until.as_ref().is_none_or(|until| key <= *until) {
@@ -196,7 +230,16 @@ impl Scan {
             .into_iter()
             .filter_map(|(key, merged)| Some((key, merged.record()?.clone())))
             .collect();
-        Some(ScanPage { records, until })
+        Some(ScanPage { records, until, ..ScanPage::default() })
+    }
+
+    /// How far all pages reach together; `None` if to the partition's end.
+    fn reach(&self) -> Option<PlacedKey> {
+        let pages = self.states.iter().filter_map(|state| match state {
+            State::Answered(page) => page.until.as_ref(),
+            State::Idle | State::Asked | State::Failed => None,
+        });
+        pages.min().cloned()
     }
 
     /// Answers with the first owner set that can't be reached any more, or was not.
@@ -208,17 +251,15 @@ impl Scan {
         };
         let missed = self.sets.iter().find(missed).or(self.sets.first());
         if let Some(set) = missed {
-            let had = self.tally(set, false);
-            self.answer(Err(Shortfall {
-                needs: set.needs,
-                had,
-                timed_out,
-                ..Shortfall::default()
-            }));
+            let (had, damaged) = self.tally(set, false);
+            let in_doubt = set.in_doubt(&self.nodes, &self.states);
+            let needs = set.needs;
+            let quorum = Shortfall { needs, had, timed_out, in_doubt, ..Shortfall::default() };
+            self.answer(Err(ScanShortfall { quorum, damaged }));
         }
     }
 
-    fn answer(&mut self, result: Result<ScanPage, Shortfall>) {
+    fn answer(&mut self, result: Result<ScanPage, ScanShortfall>) {
         if !self.answered {
             self.answered = true;
             self.outputs.push_back(ScanOutput::Answer(result));
@@ -230,35 +271,30 @@ impl Scan {
         self.outputs.push_back(ScanOutput::Read { node: self.nodes[index].node });
     }
 
+    /// How many of the owners are asked, or have answered and count for every key.
     fn in_use(&self, set: &OwnerSet) -> usize {
-        let in_use = |state: &&State| matches!(state, State::Asked | State::Answered(_));
-        self.states_of(set).filter(in_use).count()
+        let asked = set.states(&self.states).filter(|state| **state == State::Asked).count();
+        asked + usize::from(self.tally(set, false).0.answers)
     }
 
     /// The living first.
     fn next_idle(&self, set: &OwnerSet) -> Option<usize> {
-        let members = set.members.iter().copied();
+        let members = set.primaries.iter().copied();
         let mut idle = members.filter(|index| self.states[*index] == State::Idle);
         idle.clone().find(|index| self.nodes[*index].alive).or_else(|| idle.next())
     }
 
     fn verdict(&self, set: &OwnerSet) -> Verdict {
-        verdict(set.needs, self.tally(set, false), self.tally(set, true))
+        verdict(set.needs, self.tally(set, false).0, self.tally(set, true).0)
     }
 
-    fn tally(&self, set: &OwnerSet, at_best: bool) -> Tally {
+    /// How many owners have said something of every key, and the key of which the fewest have, if that is
+    /// for damage; `at_best` with all that may still answer.
+    fn tally(&self, set: &OwnerSet, at_best: bool) -> (Tally, Option<PlacedKey>) {
+        let (count, damaged) = set.count(&self.states, self.reach().as_ref(), at_best);
         let mut tally = Tally::default();
-        for state in self.states_of(set) {
-            let may_answer = matches!(state, State::Idle | State::Asked);
-            if matches!(state, State::Answered(_)) || (at_best && may_answer) {
-                tally.add(true, false);
-            }
-        }
-        tally
-    }
-
-    fn states_of<'a>(&'a self, set: &'a OwnerSet) -> impl Iterator<Item = &'a State> {
-        set.members.iter().map(|index| &self.states[*index])
+        (0..count).for_each(|_| tally.add(true, false));
+        (tally, damaged)
     }
 
     fn note(&mut self, node: NodeId, state: State) {

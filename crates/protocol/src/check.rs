@@ -15,7 +15,9 @@ use crate::limits::{
     ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DIGEST_PAGE_RECORDS, GONE_MAX,
     HINT_TARGETS_MAX, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
-use crate::peer::{DigestPage, Outline, Page, PeerRequest, PeerResponse, RecordSummary};
+use crate::peer::{
+    DigestPage, Outline, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
+};
 use crate::{EncodedRecord, Key, Layout, PartitionSet, PlacedLayout};
 
 /// The most partitions of any ring.
@@ -150,13 +152,11 @@ fn peer_response(response: &PeerResponse) -> Checked {
         PeerResponse::Read(record) | PeerResponse::Unknown { record, .. } => {
             record.as_ref().map_or(Ok(()), encoded)
         }
-        PeerResponse::Page(Page { records, until }) => {
-            at_most("records in a page", records.len(), SCAN_PAGE_RECORDS as usize)?;
-            for (key, record) in records {
-                key.check()?;
-                encoded(record)?;
-            }
-            mark(until.as_ref())
+        PeerResponse::Page(told) => page(told),
+        PeerResponse::Scanned(ScannedPage { page: told, damaged, .. }) => {
+            at_most("damaged keys in a page", damaged.len(), SCAN_PAGE_RECORDS as usize)?;
+            damaged.iter().try_for_each(Key::check)?;
+            page(told)
         }
         PeerResponse::Forwarded(response) => client_response(response),
         PeerResponse::Digests(DigestPage { digests, until }) => {
@@ -230,6 +230,15 @@ fn summary(summary: &RecordSummary) -> Checked {
 }
 
 /// The time that a shard takes to merge, mint and show a record grows with what is counted here.
+fn page(Page { records, until }: &Page) -> Checked {
+    at_most("records in a page", records.len(), SCAN_PAGE_RECORDS as usize)?;
+    for (key, record) in records {
+        key.check()?;
+        encoded(record)?;
+    }
+    mark(until.as_ref())
+}
+
 fn encoded(record: &EncodedRecord) -> Checked {
     let record = record.decode()?;
     at_most("clock entries", record.clock().len(), CLOCK_ENTRIES_MAX)?;

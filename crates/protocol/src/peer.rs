@@ -43,7 +43,8 @@ pub enum PeerRequest {
         /// The record that the coordinator has already: answer [`PeerResponse::Same`] if it is yours.
         known: Option<Digest>,
     },
-    /// Tell me a page of your records, in the order of position, then key.
+    /// Tell me a page of your records, merged with every hint of them that you hold, in the order of position,
+    /// then key: [`PeerResponse::Scanned`].
     Scan {
         /// Whose keys.
         bucket: Blob,
@@ -53,6 +54,8 @@ pub enum PeerRequest {
         after: Option<ScanMark>,
         /// The most records.
         limit: u32,
+        /// Whether values are wanted; otherwise records come without theirs.
+        values: bool,
     },
     /// Coordinate this for a client of mine; it is never forwarded again.
     ///
@@ -161,7 +164,7 @@ pub enum PeerResponse {
     Read(Option<EncodedRecord>),
     /// To a read or to hashes: mine is the one you know.
     Same,
-    /// To a scan or a fetch.
+    /// To a fetch.
     Page(Page),
     /// To a forwarded request.
     Forwarded(ClientResponse),
@@ -190,6 +193,8 @@ pub enum PeerResponse {
         /// The receiver's record and hints, as far as it can read them.
         record: Option<EncodedRecord>,
     },
+    /// To a scan.
+    Scanned(ScannedPage),
 }
 
 /// Why a replica can't say that a key is absent.
@@ -200,6 +205,17 @@ pub enum Doubt {
     /// It has lost what it once acknowledged for the partition, or was never given it, and has not been
     /// compared with enough of those who vote.
     Refilling,
+}
+
+/// A page of what one replica shows of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ScannedPage {
+    /// What is held.
+    pub page: Page,
+    /// Keys of the page whose records are there and fail their checksums: nothing is said of them.
+    pub damaged: Vec<Key>,
+    /// Why what is not in the page says nothing; `None` if the replica would know.
+    pub doubt: Option<Doubt>,
 }
 
 /// A page of one replica's records.

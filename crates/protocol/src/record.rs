@@ -51,6 +51,15 @@ impl EncodedRecord {
         codec::decode_record(&self.0)
     }
 
+    /// The record with an empty value in place of each value: its clock, its versions and its tombstones
+    /// stay. Records without values merge among themselves as the whole ones do.
+    ///
+    /// # Errors
+    /// As for [`Self::decode`].
+    pub fn without_values(&self) -> Result<Self, DecodeError> {
+        Ok(Self::encode(&self.decode()?.map_values(|_| Blob::default())))
+    }
+
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &Blob {

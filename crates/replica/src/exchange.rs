@@ -68,7 +68,8 @@ impl Replica {
     ) {
         let ticket = self.pending.ticket(Ticket::Reading { partition, reading });
         let limit = READING_RECORDS;
-        let range = RangeRequest { partition, bucket: None, span: None, after, limit };
+        let range =
+            RangeRequest { partition, bucket: None, span: None, after, limit, hints: false };
         self.emit(Output::Range { ticket, range });
     }
 
@@ -101,7 +102,14 @@ impl Replica {
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
                 let span = (range(first_leaf).0, range(last_leaf).1);
                 let (span, limit) = (Some(span), LISTING_RECORDS);
-                let range = RangeRequest { partition, bucket: None, span, after: None, limit };
+                let range = RangeRequest {
+                    partition,
+                    bucket: None,
+                    span,
+                    after: None,
+                    limit,
+                    hints: false,
+                };
                 let digests = Vec::new();
                 return self.list(Listing { id, first_leaf, n, clocks, range, digests });
             }

@@ -226,6 +226,8 @@ pub struct RangeRequest {
     pub after: Option<PlacedKey>,
     /// The most records.
     pub limit: u32,
+    /// Each record merged with the hints of its key, and the hints of keys without a record too.
+    pub hints: bool,
 }
 
 /// Why storage could not do it.

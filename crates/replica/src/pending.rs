@@ -13,6 +13,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
 use crate::StorageFault;
 use crate::exchange::Listing;
 use crate::reaping::Burial;
+use crate::scan::Scanning;
 
 /// Names one machine of this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +97,7 @@ pub(crate) enum Ticket {
     /// A peer's read.
     ServeRead { reply: u64, key: PlacedKey, known: Option<Digest> },
     /// A peer's scan.
-    ServeScan { reply: u64 },
+    ServeScan { reply: u64, scanning: Scanning },
     /// A peer's question for digests, and clocks if wanted, of the records of buckets with this N.
     ServeDigests { reply: u64, n: u8, clocks: bool },
     /// A peer's comparison; the record is still to be read.

@@ -1,23 +1,25 @@
-//! Scans: a page of one partition, merged from R owners.
+//! Scans: a page of one partition, merged from R owners and from those that stand in for owners.
+//!
+//! Invariant: a page shows of each key what a read of it would show at this node.
 
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{Needs, ReadPlan, Scan, ScanOutput, ScanPage};
-use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_coordinator::{Needs, ReadPlan, Scan, ScanOutput, ScanPage, ScanShortfall};
+use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_protocol::bucket::BucketProps;
-use jedlik_protocol::client::{
-    ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest, Version,
-};
+use jedlik_protocol::client::{ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest};
 use jedlik_protocol::error::Failure;
+use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
-use jedlik_protocol::peer::{Page, PeerRequest, PeerResponse};
-use jedlik_protocol::{ClusterId, Durability, Now, PlacedKey};
+use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
+use jedlik_protocol::{ClusterId, Durability, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::Content;
+use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
-use crate::io::{Output, RangeRequest, RangeResult};
+use crate::io::{Output, RangeRequest, RangeResult, StorageFault};
 use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
 
@@ -37,44 +39,43 @@ pub(crate) struct ScanOperation {
 
 impl ScanOperation {
     pub(crate) fn handle_answer(&mut self, from: NodeId, response: PeerResponse) {
-        let PeerResponse::Page(page) = response else {
+        let PeerResponse::Scanned(ScannedPage { page, damaged, doubt }) = response else {
             return self.machine.handle_failure(from);
         };
         let (cluster, partitions) = self.place;
         let placed = |key| PlacedKey::new(cluster, partitions, key);
         let records = page.records.into_iter().map(|(key, record)| (placed(key), record));
-        let page =
-            ScanPage { records: records.collect(), until: page.until.map(|mark| placed(mark.key)) };
+        let page = ScanPage {
+            records: records.collect(),
+            until: page.until.map(|mark| placed(mark.key)),
+            damaged: damaged.into_iter().map(placed).collect(),
+            doubt,
+        };
         self.machine.handle_page(from, page);
     }
 
     fn answer(&self, page: ScanPage, wall_ms: u64) -> ScanAnswer {
         let items = page.records.iter().filter_map(|(key, record)| {
-            let mut versions = versions(&record.decode().ok()?, &self.props, wall_ms);
+            let versions = versions(&record.decode().ok()?, &self.props, wall_ms);
             let live = versions.iter().any(|version| matches!(version.content, Content::Value(_)));
-            if !self.request.values {
-                versions.iter_mut().for_each(drop_value);
-            }
             live.then(|| ScanItem { key: key.key.key().clone(), versions })
         });
         ScanAnswer { items: items.collect(), next: page.until.map(mark) }
     }
 }
 
-fn drop_value(version: &mut Version) {
-    if let Content::Value(value) = &mut version.content {
-        *value = jedlik_protocol::Blob::default();
-    }
+/// What a page is asked for with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scanning {
+    pub(crate) partition: Partition,
+    /// Of the bucket.
+    pub(crate) n: u8,
+    /// Otherwise records go without their values.
+    pub(crate) values: bool,
 }
 
 pub(crate) fn mark(key: PlacedKey) -> ScanMark {
     ScanMark { position: key.position, key: key.key }
-}
-
-/// A page as it goes to a peer.
-pub(crate) fn wire_page(result: RangeResult) -> Page {
-    let records = result.records.into_iter().map(|(key, stored)| (key.key, stored.record));
-    Page { records: records.collect(), until: result.until.map(mark) }
 }
 
 impl Replica {
@@ -157,12 +158,14 @@ impl Replica {
                     let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
                     let bucket = Some(bucket.clone());
-                    let range = RangeRequest { partition, bucket, span: None, after, limit };
+                    let range =
+                        RangeRequest { partition, bucket, span: None, after, limit, hints: true };
                     self.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
                     let (bucket, after) = (bucket.clone(), after.clone());
-                    let request = PeerRequest::Scan { bucket, partition, after, limit };
+                    let values = scan.request.values;
+                    let request = PeerRequest::Scan { bucket, partition, after, limit, values };
                     self.call(now, node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
@@ -170,8 +173,7 @@ impl Replica {
                     self.answer(scan.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {
-                    let failure = shortfall("scan", &short, false, |node| self.name_of(node));
-                    self.refuse(scan.asker, failure);
+                    self.refuse(scan.asker, self.scan_failure(&short));
                 }
             }
         }
@@ -184,26 +186,79 @@ impl Replica {
         PlacedKey::new(cluster, partitions, mark.key)
     }
 
+    fn scan_failure(&self, short: &ScanShortfall) -> Failure {
+        let mut failure = shortfall("scan", &short.quorum, false, |node| self.name_of(node));
+        if let Some(PlacedKey { key, .. }) = &short.damaged {
+            let (bucket, key) = (Escaped(key.bucket()), Escaped(key.key()));
+            failure.message += &format!("; too few can read the key {key} of {bucket}");
+        }
+        failure
+    }
+
+    /// This node's page for a scan of its own.
     pub(crate) fn handle_local_page(
         &mut self,
         now: Now,
         id: OperationId,
-        result: Result<RangeResult, crate::StorageFault>,
+        result: Result<RangeResult, StorageFault>,
     ) {
         let me = self.config.me;
+        let Some(Operation::Scan(scan)) = self.operations.get(&id) else { return };
+        let (partition, values) = (scan.request.partition, scan.request.values);
+        let page = self.scanned(Scanning { partition, n: scan.props.n, values }, result);
         if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
-            match result {
-                Ok(range) => {
-                    let records: Vec<_> = range
-                        .records
-                        .into_iter()
-                        .map(|(key, stored)| (key, stored.record))
-                        .collect();
-                    scan.machine.handle_page(me, ScanPage { records, until: range.until });
-                }
+            match page {
+                Ok(page) => scan.machine.handle_page(me, page),
                 Err(_) => scan.machine.handle_failure(me),
             }
             self.drive(now, id);
         }
+    }
+
+    /// This node's page for a peer's scan.
+    pub(crate) fn serve_scan(
+        &mut self,
+        reply: u64,
+        scanning: Scanning,
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let response = match self.scanned(scanning, result) {
+            Ok(ScanPage { records, until, damaged, doubt }) => {
+                let records = records.into_iter().map(|(key, record)| (key.key, record));
+                let page = Page { records: records.collect(), until: until.map(mark) };
+                let damaged = damaged.into_iter().map(|key| key.key).collect();
+                PeerResponse::Scanned(ScannedPage { page, damaged, doubt })
+            }
+            Err(failure) => PeerResponse::Refused(failure),
+        };
+        self.answer_peer(reply, response);
+    }
+
+    /// What this node shows of a bucket, with or without values.
+    fn scanned(
+        &self,
+        scanning: Scanning,
+        result: Result<RangeResult, StorageFault>,
+    ) -> Result<ScanPage, Failure> {
+        let RangeResult { records, until, mut damaged } = result.map_err(StorageFault::failure)?;
+        let mut shown = Vec::with_capacity(records.len());
+        for (key, StoredRecord { record, .. }) in records {
+            let record = if scanning.values { Ok(record) } else { record.without_values() };
+            match record {
+                Ok(record) => shown.push((key, record)),
+                // What is not a record did not come through the codec or past a checksum.
+                Err(_) => damaged.push(key),
+            }
+        }
+        if planted::on(Bug::DamageIsAbsence) {
+            damaged.clear();
+        }
+        let doubt = self.partition_doubt(scanning.partition, scanning.n);
+        Ok(ScanPage { records: shown, until, damaged, doubt })
+    }
+
+    /// What keeps this node from saying that a key of the partition is absent, in buckets with this N.
+    fn partition_doubt(&self, _partition: Partition, _n: u8) -> Option<Doubt> {
+        None
     }
 }

@@ -25,7 +25,7 @@ use crate::held::merged;
 use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
 use crate::pending::{HoldFor, Ticket};
 use crate::replica::Replica;
-use crate::scan::{mark, wire_page};
+use crate::scan::{Scanning, mark};
 use crate::serving::Wanted;
 
 /// A peer's request as it arrived.
@@ -67,11 +67,13 @@ impl Replica {
             | PeerRequest::Inspect { .. }
             | PeerRequest::Compare { .. }
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
-            PeerRequest::Scan { bucket, partition, after, limit } => {
-                let ticket = self.pending.ticket(Ticket::ServeScan { reply });
+            PeerRequest::Scan { bucket, partition, after, limit, values } => {
+                let scanning = Scanning { partition, n: view.bucket(&bucket).n, values };
+                let ticket = self.pending.ticket(Ticket::ServeScan { reply, scanning });
                 let (bucket, after) = (Some(bucket), after.map(|mark| placed(mark.key)));
                 let limit = limit.min(SCAN_PAGE_RECORDS);
-                let range = RangeRequest { partition, bucket, span: None, after, limit };
+                let range =
+                    RangeRequest { partition, bucket, span: None, after, limit, hints: true };
                 self.emit(Output::Range { ticket, range });
             }
             PeerRequest::Hashes { partition, n, branch, known } => {
@@ -127,7 +129,7 @@ impl Replica {
         let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
         let span = Some((range(first_leaf).0, range(last_leaf).1));
         let ticket = self.pending.ticket(ticket);
-        let range = RangeRequest { partition, bucket: None, span, after, limit };
+        let range = RangeRequest { partition, bucket: None, span, after, limit, hints: false };
         self.emit(Output::Range { ticket, range });
     }
 
@@ -286,14 +288,6 @@ impl Replica {
                 let digests = digests(range, &view, n, clocks);
                 PeerResponse::Digests(DigestPage { digests, until })
             }
-            Err(fault) => PeerResponse::Refused(fault.failure()),
-        };
-        self.answer_peer(reply, response);
-    }
-
-    pub(crate) fn serve_scan(&mut self, reply: u64, result: Result<RangeResult, StorageFault>) {
-        let response = match result {
-            Ok(range) => PeerResponse::Page(wire_page(range)),
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
         self.answer_peer(reply, response);

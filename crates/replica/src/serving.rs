@@ -12,13 +12,13 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
-use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::peer::{Page, PeerResponse};
 use jedlik_protocol::{Now, PlacedKey};
 
 use crate::io::{RangeResult, StorageFault};
 use crate::pending::Ticket;
 use crate::replica::{FETCH_LIMIT_US, Replica};
-use crate::scan::wire_page;
+use crate::scan::mark;
 
 /// More askers than that have to come again.
 const WAITING_MAX: usize = 16;
@@ -48,6 +48,12 @@ pub(crate) struct Wanted {
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     waiting: VecDeque<(u64, Wanted)>,
+}
+
+/// A page as it goes to a peer.
+fn wire_page(result: RangeResult) -> Page {
+    let records = result.records.into_iter().map(|(key, stored)| (key.key, stored.record));
+    Page { records: records.collect(), until: result.until.map(mark) }
 }
 
 impl Serving {

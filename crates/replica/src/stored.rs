@@ -176,7 +176,9 @@ impl Replica {
             Some(Ticket::Local { caller, .. }) => {
                 self.handle_local_page(now, caller.operation, result);
             }
-            Some(Ticket::ServeScan { reply }) => self.serve_scan(reply, result),
+            Some(Ticket::ServeScan { reply, scanning }) => {
+                self.serve_scan(reply, scanning, result);
+            }
             Some(Ticket::ServeDigests { reply, n, clocks }) => {
                 self.serve_digests(reply, (n, clocks), result);
             }

@@ -7,7 +7,9 @@ use jedlik_protocol::client::{
     ClientRequest, ClientResponse, GetAnswer, ScanAnswer, ScanMark, Version,
 };
 use jedlik_protocol::gossip::StagedChange;
-use jedlik_protocol::peer::{DigestPage, Page, PeerRequest, PeerResponse, RecordSummary};
+use jedlik_protocol::peer::{
+    DigestPage, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
+};
 use jedlik_protocol::{Blob, EncodedRecord, Key};
 use jedlik_vclock::{Content, VectorClock};
 
@@ -93,9 +95,9 @@ fn of_peer_response(response: &PeerResponse) -> usize {
         PeerResponse::Read(record) | PeerResponse::Unknown { record, .. } => {
             record.as_ref().map_or(0, of_record)
         }
-        PeerResponse::Page(Page { records, until }) => {
-            let records = records.iter().map(|(key, record)| of_key(key) + of_record(record));
-            records.sum::<usize>() + of_mark(until.as_ref())
+        PeerResponse::Page(page) => of_page(page),
+        PeerResponse::Scanned(ScannedPage { page, damaged, .. }) => {
+            of_page(page) + damaged.iter().map(of_key).sum::<usize>()
         }
         PeerResponse::Digests(DigestPage { digests, until }) => {
             let clock = |clock: &Option<VectorClock>| clock.as_ref().map_or(0, VectorClock::len);
@@ -117,6 +119,11 @@ fn of_peer_response(response: &PeerResponse) -> usize {
         | PeerResponse::Compared(_)
         | PeerResponse::Revised(_) => 0,
     }
+}
+
+fn of_page(Page { records, until }: &Page) -> usize {
+    let records = records.iter().map(|(key, record)| of_key(key) + of_record(record));
+    records.sum::<usize>() + of_mark(until.as_ref())
 }
 
 fn of_client_response(response: &ClientResponse) -> usize {

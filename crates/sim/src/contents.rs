@@ -140,6 +140,16 @@ impl Contents {
         hints
     }
 
+    /// Records merged with the hints of their keys, and the hints of keys without a record too.
+    pub(crate) fn shown(&self) -> BTreeMap<PlacedKey, StoredRecord> {
+        let mut shown = self.records.clone();
+        for ((_, key), kept) in &self.hints {
+            let both = merged(shown.get(key), kept.stored.clone());
+            shown.insert(key.clone(), both);
+        }
+        shown
+    }
+
     pub(crate) fn totals(&self, target: NodeId) -> HintTotals {
         let mut totals = HintTotals::default();
         for ((_, _), kept) in self.hints.iter().filter(|((of, _), _)| *of == target) {

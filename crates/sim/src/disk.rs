@@ -247,7 +247,9 @@ impl Disk {
                 && asked.span.is_none_or(|(a, b)| a <= key.position && key.position <= b)
                 && asked.after.as_ref().is_none_or(|after| key > after)
         };
-        let records = self.memory.records.iter().filter(|(key, _)| inside(key));
+        let shown = asked.hints.then(|| self.memory.shown());
+        let records = shown.as_ref().unwrap_or(&self.memory.records).iter();
+        let records = records.filter(|(key, _)| inside(key));
         let mut records: Vec<_> = records.map(|(key, held)| (key.clone(), held.clone())).collect();
         let more = records.len() > asked.limit as usize;
         records.truncate(asked.limit as usize);

@@ -77,6 +77,9 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
         PeerResponse::Digests(page) => format!("{} digests", page.digests.len()),
         PeerResponse::Compared(standing) => format!("mine is: {standing:?}"),
         PeerResponse::Revised(done) => format!("revised: {done}"),
+        PeerResponse::Scanned(told) => {
+            format!("a page of {}, {} damaged", told.page.records.len(), told.damaged.len())
+        }
         PeerResponse::Page(_) | PeerResponse::Inspected(_) => "something else".into(),
         PeerResponse::Forwarded(response) => answer(response),
         PeerResponse::Refused(failure) => format!("refused: {failure}"),

@@ -132,7 +132,7 @@ pub struct RangeQuery {
     pub after: Option<PlacedKey>,
     /// Only this bucket's.
     pub bucket: Option<Blob>,
-    /// The most records in the page; at least 1.
+    /// The most records in the page, damaged ones included; at least 1.
     pub limit_records: usize,
     /// The page ends with the record that takes it past this size.
     pub limit_bytes: usize,
@@ -210,7 +210,7 @@ impl<'a> PageBuilder<'a> {
         self.examined_bytes += length_bytes;
         let full = self.examined >= self.query.limit_examined
             || self.examined_bytes > self.query.limit_examined_bytes
-            || self.page.records.len() >= self.query.limit_records
+            || self.page.records.len() + self.page.damaged.len() >= self.query.limit_records
             || self.bytes > self.query.limit_bytes;
         if !full {
             return true;

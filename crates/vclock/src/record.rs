@@ -116,6 +116,20 @@ impl<V> Record<V> {
             && self.siblings.iter().all(|s| s.dot.counter > 0 && self.clock.covers(s.dot))
     }
 
+    /// The same record with other values: everything that a merge goes by stays.
+    #[must_use]
+    pub fn map_values<U>(self, mut f: impl FnMut(V) -> U) -> Record<U> {
+        let siblings = self.siblings.into_iter().map(|sibling| {
+            let Sibling { dot, write_id, written_at_ms, expires_at_ms, content } = sibling;
+            let content = match content {
+                Content::Value(value) => Content::Value(f(value)),
+                Content::Tombstone => Content::Tombstone,
+            };
+            Sibling { dot, write_id, written_at_ms, expires_at_ms, content }
+        });
+        Record { siblings: siblings.collect(), clock: self.clock }
+    }
+
     /// Whether the put with this id is among the siblings: a retry of it needs no second dot.
     #[must_use]
     pub fn holds_write(&self, write_id: WriteId) -> bool {

@@ -30,6 +30,7 @@ mod cluster;
 mod crash;
 mod deletes;
 mod drain;
+mod dumps;
 mod flood;
 mod forged;
 mod grow;

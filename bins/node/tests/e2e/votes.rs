@@ -57,7 +57,7 @@ fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
 }
 
 /// Changes the last byte of every value in a stopped node's file; how many there were.
-fn damage_all(file: &Path) -> usize {
+pub(crate) fn damage_all(file: &Path) -> usize {
     let database = Database::open(file).unwrap();
     let reading = database.begin_read().unwrap();
     let rows = reading.open_table(RECORDS).unwrap();

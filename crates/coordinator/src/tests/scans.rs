@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::PartitionCount;
+use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{ClusterId, Key, PlacedKey};
 
 use super::{ME, encoded, name, node, targets};
@@ -23,7 +24,7 @@ fn in_order(names: &[&str]) -> Vec<PlacedKey> {
 
 fn page(keys: &[PlacedKey], until: Option<&PlacedKey>) -> ScanPage {
     let records = keys.iter().map(|key| (key.clone(), encoded(1, "x")));
-    ScanPage { records: records.collect(), until: until.cloned() }
+    ScanPage { records: records.collect(), until: until.cloned(), ..ScanPage::default() }
 }
 
 fn plan(primaries: &str, r: u8) -> ReadPlan {
@@ -61,7 +62,7 @@ fn asked(scan: &mut Scan) -> String {
 
 fn shortfall(scan: &mut Scan) -> Option<Shortfall> {
     core::iter::from_fn(|| scan.poll_output()).find_map(|output| match output {
-        ScanOutput::Answer(result) => Some(result.expect_err("too few pages")),
+        ScanOutput::Answer(result) => Some(result.expect_err("too few pages").quorum),
         ScanOutput::Read { .. } => None,
     })
 }
@@ -174,4 +175,141 @@ fn a_scan_falls_short_with_the_owner_set_that_does() {
         assert_eq!(shortfall(&mut scan), Some(Shortfall { needs, ..Shortfall::default() }));
         assert!(scan.is_done());
     }
+}
+
+/// A plan with fallbacks, of which those in capitals are away.
+fn sloppy(primaries: &str, fallbacks: &str, r: u8) -> ReadPlan {
+    ReadPlan { fallbacks: targets(fallbacks), ..plan(primaries, r) }
+}
+
+fn names(page: &ScanPage) -> Vec<PlacedKey> {
+    page.records.iter().map(|(key, _)| key.clone()).collect()
+}
+
+#[test]
+fn what_a_fallback_keeps_for_an_owner_that_is_away_is_in_the_page() {
+    let keys = in_order(&["one", "two", "three"]);
+    let mut scan = Scan::new(0, sloppy("aBc", "Def", 2));
+    assert_eq!(asked(&mut scan), "efac");
+    scan.handle_page(node('f'), page(&[], None));
+    scan.handle_page(ME, page(&keys[..1], None));
+    scan.handle_page(node('c'), page(&keys[..1], None));
+    assert_eq!(answer(&mut scan), None, "all fallbacks are to be heard as well");
+    scan.handle_page(node('e'), page(&keys[1..2], None));
+    assert_eq!(names(&answer(&mut scan).expect("all were heard")), keys[..2]);
+}
+
+#[test]
+fn fallbacks_are_heard_once_an_owner_fails_and_those_that_fail_are_not_waited_for() {
+    let mut scan = Scan::new(0, sloppy("aBc", "defghijklm", 2));
+    assert_eq!(asked(&mut scan), "defghijkac", "eight of them");
+    scan.handle_failure(node('d'));
+    assert_eq!(asked(&mut scan), "l", "another one in place of one that fails");
+    scan.handle_page(ME, page(&[], None));
+    scan.handle_page(node('c'), page(&[], None));
+    for one in "efghijk".chars() {
+        scan.handle_page(node(one), page(&[], None));
+    }
+    assert_eq!(answer(&mut scan), None);
+    scan.handle_failure(node('l'));
+    assert_eq!(asked(&mut scan), "m");
+    scan.handle_failure(node('m'));
+    assert!(answer(&mut scan).is_some(), "nobody is left who might keep a hint");
+
+    let mut scan = Scan::new(0, sloppy("abc", "de", 2));
+    assert_eq!(asked(&mut scan), "ab");
+    scan.handle_failure(node('b'));
+    assert_eq!(asked(&mut scan), "dec");
+}
+
+#[test]
+fn a_fallback_counts_for_nothing_since_it_does_not_know_what_is_absent() {
+    let mut scan = Scan::new(0, sloppy("aBC", "de", 2));
+    assert_eq!(asked(&mut scan), "deab");
+    for one in ['a', 'd', 'e'] {
+        scan.handle_page(node(one), page(&[], None));
+    }
+    assert_eq!(asked(&mut scan), "");
+    scan.handle_failure(node('b'));
+    assert_eq!(asked(&mut scan), "c");
+    scan.handle_failure(node('c'));
+    let short = shortfall(&mut scan).expect("one owner of two");
+    assert_eq!((short.needs.answers, short.had.answers), (2, 1));
+}
+
+#[test]
+fn fallbacks_are_waited_for_as_long_as_an_owner_is_silent() {
+    let mut scan = Scan::new(0, sloppy("abc", "de", 2));
+    assert_eq!(asked(&mut scan), "ab");
+    scan.handle_page(ME, page(&[], None));
+    scan.handle_timeout(10_000);
+    assert_eq!(asked(&mut scan), "cde");
+    scan.handle_page(node('d'), page(&[], None));
+    scan.handle_page(node('c'), page(&[], None));
+    assert_eq!(answer(&mut scan), None);
+    scan.handle_page(node('b'), page(&[], None));
+    assert!(answer(&mut scan).is_some());
+}
+
+#[test]
+fn a_damaged_key_is_covered_by_the_others_or_the_page_fails_with_its_name() {
+    let keys = in_order(&["one", "two"]);
+    let damaged = ScanPage { damaged: keys[1..].to_vec(), ..page(&keys[..1], None) };
+    let mut scan = start(2);
+    assert_eq!(asked(&mut scan), "ab");
+    scan.handle_page(ME, damaged.clone());
+    scan.handle_page(node('b'), page(&keys, None));
+    assert_eq!(asked(&mut scan), "c", "of the damaged key one has said nothing");
+    scan.handle_page(node('c'), page(&keys, None));
+    assert_eq!(names(&answer(&mut scan).expect("two can read each key")), keys);
+
+    let mut scan = start(2);
+    asked(&mut scan);
+    for one in "abc".chars().map(node) {
+        scan.handle_page(one, if one == node('c') { page(&keys, None) } else { damaged.clone() });
+        asked_or_answered(&mut scan);
+    }
+    assert!(scan.is_done());
+}
+
+/// Takes what comes; a failure has to name the damaged key and who has it.
+fn asked_or_answered(scan: &mut Scan) {
+    while let Some(output) = scan.poll_output() {
+        let ScanOutput::Answer(result) = output else { continue };
+        let short = result.expect_err("one of three can read the key");
+        assert_eq!(short.damaged, Some(in_order(&["one", "two"])[1].clone()));
+        assert_eq!(short.quorum.had.answers, 0);
+        let doubted: Vec<char> =
+            short.quorum.in_doubt.iter().map(|(node, _)| name(*node)).collect();
+        assert_eq!(doubted, ['a', 'b']);
+    }
+}
+
+#[test]
+fn damage_past_the_end_of_the_page_is_the_next_pages_matter() {
+    let keys = in_order(&["one", "two", "three"]);
+    let damaged = ScanPage { damaged: keys[2..].to_vec(), ..page(&keys[..2], None) };
+    let mut scan = start(2);
+    scan.handle_page(ME, damaged);
+    scan.handle_page(node('b'), page(&keys[..2], Some(&keys[1])));
+    let merged = answer(&mut scan).expect("both can read up to there");
+    assert_eq!((names(&merged).as_slice(), merged.until.as_ref()), (&keys[..2], Some(&keys[1])));
+}
+
+#[test]
+fn an_owner_without_a_vote_adds_what_it_holds_and_does_not_count() {
+    let keys = in_order(&["one", "two"]);
+    let doubt = Some(Doubt::Refilling);
+    let mut scan = start(2);
+    scan.handle_page(ME, ScanPage { doubt, ..page(&keys[1..], None) });
+    scan.handle_page(node('b'), page(&keys[..1], None));
+    assert_eq!(asked(&mut scan), "abc");
+    scan.handle_page(node('c'), page(&keys[..1], None));
+    assert_eq!(names(&answer(&mut scan).expect("two have a vote")), keys);
+
+    let mut scan = start(2);
+    scan.handle_page(ME, ScanPage { doubt, ..page(&keys, None) });
+    scan.handle_page(node('b'), ScanPage { doubt, ..page(&keys, None) });
+    let short = shortfall(&mut scan).expect("one has a vote");
+    assert_eq!(short.in_doubt, [(ME, Doubt::Refilling), (node('b'), Doubt::Refilling)]);
 }

@@ -24,7 +24,7 @@ use crate::limits::{
 };
 use crate::peer::{
     DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
-    RecordSummary, SiblingSummary,
+    RecordSummary, ScannedPage, SiblingSummary,
 };
 use crate::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
@@ -166,6 +166,11 @@ fn page(key: Key, record: EncodedRecord, until: Option<ScanMark>) -> Frame {
     response(PeerResponse::Page(Page { records: vec![(key, record)], until }))
 }
 
+fn scanned_page(key: Key, record: EncodedRecord, damaged: Key) -> Frame {
+    let page = Page { records: vec![(key, record)], until: None };
+    response(PeerResponse::Scanned(ScannedPage { page, damaged: vec![damaged], doubt: None }))
+}
+
 fn scanned() -> ClientResponse {
     ClientResponse::Scanned(ScanAnswer { items: vec![], next: Some(mark()) })
 }
@@ -175,7 +180,13 @@ fn write(key: Key, record: EncodedRecord) -> Frame {
 }
 
 fn scan(bucket: &str, after: Option<ScanMark>) -> Frame {
-    request(PeerRequest::Scan { bucket: bucket.into(), partition: Partition(0), after, limit: 1 })
+    request(PeerRequest::Scan {
+        bucket: bucket.into(),
+        partition: Partition(0),
+        after,
+        limit: 1,
+        values: true,
+    })
 }
 
 fn hint(key: Key, record: EncodedRecord, targets: usize) -> Frame {
@@ -388,7 +399,9 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (request(PeerRequest::Forward(explain(no_bucket()))), EMPTY_BUCKET),
         (page(no_key(), record.clone(), None), EMPTY_KEY),
         (page(key(), garbage(), None), malformed("record")),
-        (page(key(), record, Some(mark())), EMPTY_KEY),
+        (page(key(), record.clone(), Some(mark())), EMPTY_KEY),
+        (scanned_page(key(), garbage(), key()), malformed("record")),
+        (scanned_page(key(), record, no_key()), EMPTY_KEY),
         (response(PeerResponse::Forwarded(scanned())), EMPTY_KEY),
         (client_response(scanned()), EMPTY_KEY),
         (client_response(topology(layout(vec![0, 1]))), malformed("layout")),

@@ -21,7 +21,7 @@ use jedlik_protocol::gossip::{
 };
 use jedlik_protocol::peer::{
     DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
-    RecordSummary, SiblingSummary, Standing,
+    RecordSummary, ScannedPage, SiblingSummary, Standing,
 };
 use jedlik_protocol::{
     Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
@@ -626,12 +626,13 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
             PeerRequest::Write { key, record, durability }
         }),
         (key(), of(digest())).prop_map(|(key, known)| PeerRequest::Read { key, known }),
-        (blob(1), any::<u32>(), of(mark()), any::<u32>()).prop_map(
-            |(bucket, partition, after, limit)| PeerRequest::Scan {
+        (blob(1), any::<u32>(), of(mark()), any::<u32>(), any::<bool>()).prop_map(
+            |(bucket, partition, after, limit, values)| PeerRequest::Scan {
                 bucket,
                 partition: Partition(partition),
                 after,
                 limit,
+                values,
             }
         ),
         client_request().prop_map(PeerRequest::Forward),
@@ -688,15 +689,20 @@ fn tree_request() -> impl Strategy<Value = PeerRequest> {
 }
 
 fn peer_response() -> impl Strategy<Value = PeerResponse> {
-    let page = (vec((key(), encoded()), 0..4), of(mark()))
-        .prop_map(|(records, until)| Page { records, until });
+    let page = || {
+        let parts = (vec((key(), encoded()), 0..4), of(mark()));
+        parts.prop_map(|(records, until)| Page { records, until })
+    };
+    let doubt = || select(&[Doubt::Damaged, Doubt::Refilling][..]);
+    let scanned = (page(), vec(key(), 0..3), of(doubt()))
+        .prop_map(|(page, damaged, doubt)| ScannedPage { page, damaged, doubt });
     let digests = (vec((key(), outline()), 0..4), of(mark()))
         .prop_map(|(digests, until)| DigestPage { digests, until });
     prop_oneof![
         Just(PeerResponse::Written),
         of(encoded()).prop_map(PeerResponse::Read),
         Just(PeerResponse::Same),
-        page.prop_map(PeerResponse::Page),
+        page().prop_map(PeerResponse::Page),
         client_response().prop_map(PeerResponse::Forwarded),
         any::<u16>().prop_map(|window| PeerResponse::Delivered { window }),
         vec(any::<u64>(), 0..40).prop_map(PeerResponse::Hashes),
@@ -706,8 +712,8 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
         any::<bool>().prop_map(PeerResponse::Revised),
         inspection().prop_map(|inspection| PeerResponse::Inspected(Box::new(inspection))),
         failure().prop_map(PeerResponse::Refused),
-        (prop_oneof![Just(Doubt::Damaged), Just(Doubt::Refilling)], of(encoded()))
-            .prop_map(|(why, record)| PeerResponse::Unknown { why, record }),
+        scanned.prop_map(PeerResponse::Scanned),
+        (doubt(), of(encoded())).prop_map(|(why, record)| PeerResponse::Unknown { why, record }),
     ]
 }
 

@@ -576,7 +576,11 @@ impl Cluster {
         let node = &self.nodes[id.0 as usize - 1];
         let mut page = RangeResult::default();
         let mut bytes = 0;
-        for (key, stored) in node.disk.iter().filter(|(key, _)| inside(key)) {
+        let mut shown = node.disk.clone();
+        for ((_, key), hint) in node.hints.iter().filter(|_| range.hints) {
+            merge(&mut shown, key.clone(), hint.record.clone());
+        }
+        for (key, stored) in shown.iter().filter(|(key, _)| inside(key)) {
             if page.records.len() >= range.limit as usize || bytes > node.page_bytes {
                 page.until = page.records.last().map(|(key, _)| key.clone());
                 break;

@@ -12,5 +12,6 @@ mod passing;
 mod reaping;
 mod repairs;
 mod requests;
+mod scans;
 mod sloppy;
 mod votes;

@@ -14,8 +14,11 @@ use tracing::warn;
 
 use super::ShardDriver;
 
-/// The most records that one page of a scan looks at, other buckets' included.
-const SCAN_EXAMINED_RECORDS: usize = 16 << 10;
+/// The most records that one page of a scan looks at, other buckets' included: about a millisecond of work.
+/// What a page does not reach is the next one's.
+const SCAN_EXAMINED_RECORDS: usize = 2 << 10;
+/// The same in bytes.
+const SCAN_EXAMINED_BYTES: usize = 2 << 20;
 
 impl ShardDriver {
     pub(super) fn load(&mut self, now: Now, ticket: u64, key: &PlacedKey) {
@@ -174,8 +177,10 @@ impl ShardDriver {
             limit_records: (range.limit as usize).max(1),
             limit_bytes: SCAN_PAGE_BYTES,
             limit_examined: SCAN_EXAMINED_RECORDS,
+            limit_examined_bytes: SCAN_EXAMINED_BYTES,
         };
-        let result = self.storage.range(&query).map(page).map_err(fault);
+        let read = if range.hints { self.storage.scan(&query) } else { self.storage.range(&query) };
+        let result = read.map(page).map_err(fault);
         if let Err(error) = &result {
             warn!(?error, "a page of records can't be read");
         }

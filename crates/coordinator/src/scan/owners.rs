@@ -1,0 +1,123 @@
+//! One owner set of a scan: whose pages count, and who may keep hints for owners that are away.
+//!
+//! A hint lies with whichever fallback was the first to be up when it was kept, and who is up changes. So while an
+//! owner is away not one fallback is asked in its place, as by a get, but the first few that are up.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::PlacedKey;
+use jedlik_protocol::peer::Doubt;
+
+use super::{ScanPage, State};
+use crate::plan::{ReadPlan, Target};
+use crate::tally::Needs;
+
+/// The most fallbacks that are heard for one page: all of them in clusters of up to N + 8 nodes.
+const STAND_INS_MAX: usize = 8;
+
+/// The owners by their places among all nodes of the scan, and what is needed of them.
+#[derive(Debug)]
+pub(super) struct OwnerSet {
+    pub(super) primaries: Vec<usize>,
+    pub(super) needs: Needs,
+    /// Fallbacks that were asked, by their places.
+    stand_ins: Vec<usize>,
+    /// Alive, in order, and not asked yet.
+    fallbacks: VecDeque<NodeId>,
+    /// Owners that have been silent for long.
+    silent: Vec<usize>,
+}
+
+impl OwnerSet {
+    pub(super) fn new(primaries: Vec<usize>, plan: &ReadPlan) -> Self {
+        let living = plan.fallbacks.iter().filter(|target| target.alive);
+        Self {
+            primaries,
+            needs: plan.needs,
+            stand_ins: Vec::new(),
+            fallbacks: living.map(|target| target.node).collect(),
+            silent: Vec::new(),
+        }
+    }
+
+    pub(super) fn states<'a>(&'a self, states: &'a [State]) -> impl Iterator<Item = &'a State> {
+        self.primaries.iter().map(|index| &states[*index])
+    }
+
+    /// The next fallback to hear, while an owner is away.
+    pub(super) fn next_stand_in(&mut self, nodes: &[Target], states: &[State]) -> Option<NodeId> {
+        let heard = self.stand_ins.iter().filter(|index| states[**index] != State::Failed).count();
+        if heard >= STAND_INS_MAX || !self.is_any_away(nodes, states) {
+            return None;
+        }
+        self.fallbacks.pop_front()
+    }
+
+    fn is_any_away(&self, nodes: &[Target], states: &[State]) -> bool {
+        self.primaries.iter().any(|&index| match states[index] {
+            State::Answered(_) => false,
+            State::Failed => true,
+            State::Idle | State::Asked => !nodes[index].alive || self.silent.contains(&index),
+        })
+    }
+
+    pub(super) fn add_stand_in(&mut self, index: usize) {
+        self.stand_ins.push(index);
+    }
+
+    /// Owners that were asked and have not answered are taken to be away.
+    pub(super) fn stand_in_for_silent(&mut self, states: &[State]) {
+        let asked = self.primaries.iter().copied().filter(|index| states[*index] == State::Asked);
+        self.silent = asked.collect();
+    }
+
+    /// Whether a fallback has yet to answer that may keep a hint for an owner that is away.
+    pub(super) fn waits_for_stand_in(&self, nodes: &[Target], states: &[State]) -> bool {
+        let waits = self.stand_ins.iter().any(|index| states[*index] == State::Asked);
+        waits && self.is_any_away(nodes, states)
+    }
+
+    /// How many owners have said something of every key up to `until`, or with `at_best` may: of the key of
+    /// which the fewest have. That key, if damage is why.
+    pub(super) fn count(
+        &self,
+        states: &[State],
+        until: Option<&PlacedKey>,
+        at_best: bool,
+    ) -> (usize, Option<PlacedKey>) {
+        let may = |state: &&State| at_best && matches!(state, State::Idle | State::Asked);
+        let open = self.states(states).filter(may).count();
+        let pages: Vec<&ScanPage> = self
+            .states(states)
+            .filter_map(|state| match state {
+                State::Answered(page) if votes(page) => Some(page),
+                _ => None,
+            })
+            .collect();
+        let damaged = pages.iter().flat_map(|page| &page.damaged);
+        let damaged = damaged.filter(|key| until.is_none_or(|until| *key <= until));
+        let readers = |key: &PlacedKey| pages.iter().filter(|p| !p.damaged.contains(key)).count();
+        match damaged.min_by_key(|key| readers(key)) {
+            Some(key) => (open + readers(key), Some(key.clone())),
+            None => (open + pages.len(), None),
+        }
+    }
+
+    /// Owners whose pages say nothing of some key, and why.
+    pub(super) fn in_doubt(&self, nodes: &[Target], states: &[State]) -> Vec<(NodeId, Doubt)> {
+        let doubt = |index: &usize| match &states[*index] {
+            State::Answered(ScanPage { doubt: Some(doubt), .. }) => Some(*doubt),
+            State::Answered(page) if !page.damaged.is_empty() => Some(Doubt::Damaged),
+            _ => None,
+        };
+        let owners = self.primaries.iter();
+        owners.filter_map(|index| Some((nodes[*index].node, doubt(index)?))).collect()
+    }
+}
+
+/// Whether what is not in the page says something.
+fn votes(page: &ScanPage) -> bool {
+    page.doubt.is_none()
+}

@@ -1,0 +1,109 @@
+//! Scans see what gets see: hints at stand-ins, damage as damage, and keys without their values.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanAnswer, ScanRequest};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::{Blob, Quorum};
+use jedlik_vclock::Content;
+
+use super::cluster::{Cluster, blind};
+
+/// The partition of a key of the bucket `carts`, as `node` scans it.
+fn scan(
+    cluster: &mut Cluster,
+    node: NodeId,
+    name: &str,
+    values: bool,
+) -> Result<ScanAnswer, Failure> {
+    let scan = ScanRequest {
+        bucket: Blob::from("carts"),
+        partition: cluster.placed(name).partition,
+        after: None,
+        limit: 10,
+        values,
+        r: Quorum::Default,
+        timeout_ms: 1_000,
+    };
+    match cluster.request(node, ClientRequest::Scan(scan)) {
+        ClientResponse::Scanned(answer) => Ok(answer),
+        ClientResponse::Failed(failure) => Err(failure),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn found(answer: &ScanAnswer) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let item = |item: &jedlik_protocol::client::ScanItem| match &item.versions[0].content {
+        Content::Value(value) => (text(&item.key), text(value)),
+        Content::Tombstone => panic!("a scan lists what is live"),
+    };
+    answer.items.iter().map(item).collect()
+}
+
+fn damage(cluster: &mut Cluster, node: NodeId, name: &str) {
+    let key = cluster.placed(name);
+    assert!(cluster.node(node).disk.contains_key(&key), "there is nothing to damage");
+    cluster.node(node).damaged.insert(key);
+}
+
+#[test]
+fn what_waits_as_a_hint_for_an_owner_that_is_away_is_in_the_scan() {
+    let mut cluster = Cluster::new(5, &[]);
+    let owners = cluster.owners("alice");
+    cluster.notice_down(owners[1]);
+    cluster.put(owners[0], blind("alice", "tea")).expect("a put");
+    assert_eq!(cluster.hinted(owners[3], "alice"), [owners[1]]);
+    // The hint is all that is left of it.
+    let key = cluster.placed("alice");
+    for owner in [owners[0], owners[2]] {
+        cluster.node(owner).disk.remove(&key);
+    }
+    for via in [owners[0], owners[2], owners[3], owners[4]] {
+        let answer = scan(&mut cluster, via, "alice", true).expect("a scan");
+        assert_eq!(found(&answer), [("alice".into(), "tea".into())], "via {via}");
+    }
+}
+
+#[test]
+fn with_too_few_owners_a_scan_fails_for_stand_ins_do_not_know_what_is_absent() {
+    let mut cluster = Cluster::new(5, &[]);
+    let owners = cluster.owners("alice");
+    cluster.put(owners[0], blind("alice", "tea")).expect("a put");
+    owners[..2].iter().for_each(|node| cluster.notice_down(*node));
+    let failure = scan(&mut cluster, owners[3], "alice", true).expect_err("one owner of two");
+    assert_eq!(failure.code, ErrorCode::Unavailable, "{failure}");
+    assert!(failure.message.starts_with("scan: 1 of 2 replicas answered"), "{failure}");
+}
+
+#[test]
+fn a_damaged_record_is_covered_by_the_others_and_never_a_gap() {
+    for values in [true, false] {
+        let mut cluster = Cluster::new(3, &[]);
+        cluster.put(NodeId(1), blind("alice", "tea")).expect("a put");
+        cluster.advance(100);
+        damage(&mut cluster, NodeId(1), "alice");
+        for via in 1..=3 {
+            let answer = scan(&mut cluster, NodeId(via), "alice", values).expect("two can read it");
+            assert_eq!(found(&answer).len(), 1, "via n{via}");
+        }
+        damage(&mut cluster, NodeId(2), "alice");
+        let failure = scan(&mut cluster, NodeId(3), "alice", values).expect_err("one can read it");
+        assert_eq!(failure.code, ErrorCode::Unavailable);
+        for words in ["damaged", "n1", "n2", "too few can read the key alice of carts"] {
+            assert!(failure.message.contains(words), "no {words:?} in {failure}");
+        }
+    }
+}
+
+#[test]
+fn keys_are_listed_without_their_values() {
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.put(NodeId(1), blind("alice", "tea")).expect("a put");
+    for via in 1..=3 {
+        let answer = scan(&mut cluster, NodeId(via), "alice", false).expect("a scan");
+        assert_eq!(found(&answer), [("alice".into(), String::new())]);
+    }
+}
