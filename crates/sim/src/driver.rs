@@ -33,10 +33,14 @@ impl World {
         self.end_turn(node);
     }
 
+    /// A node's machines are called, unless an earlier wake was set since this one: that one has led to the
+    /// next already, and each that is taken twice would go on for ever beside it.
     pub(crate) fn wake(&mut self, node: u8) {
-        if let Some(running) = self.running(node) {
-            running.wake_us = u64::MAX;
-        }
+        let now_us = self.now_us;
+        let Some(running) = self.running(node).filter(|running| running.wake_us == now_us) else {
+            return;
+        };
+        running.wake_us = u64::MAX;
         self.deliver(node, Mail::Wake);
     }
 
