@@ -27,7 +27,7 @@ impl Membership {
     }
 
     /// Learns that `node` or this one knows less than the other: they compare what they know at once,
-    /// at most every 20 ms.
+    /// at most every 20 ms, and less and less often while the node has nothing new to tell.
     pub fn handle_behind(&mut self, now: Now, node: NodeId) {
         let is_member = node != self.config.me.node && self.known.members().contains_key(&node);
         let may = is_member && self.standing == Standing::In;

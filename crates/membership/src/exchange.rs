@@ -139,7 +139,11 @@ impl Membership {
             self.outdo(now, &newest);
             delta.members.retain(|record| record.node != me);
         }
-        for change in self.known.merge(delta) {
+        let changes = self.known.merge(delta);
+        if !changes.is_empty() {
+            self.own.forget_behind(from);
+        }
+        for change in changes {
             self.changed(now, from, change);
         }
     }

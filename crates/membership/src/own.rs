@@ -12,8 +12,11 @@ use jedlik_protocol::gossip::{Load, MemberRecord};
 const READY_INTERVAL_US: u64 = 50_000;
 /// Between two records that tell of another load: it is told for people and estimates alone.
 const LOAD_INTERVAL_US: u64 = 10_000_000;
-/// Between two exchanges with one node because it is, or this node is, behind.
+/// Between two exchanges with one node because it is, or this node is, behind; doubled each time that
+/// nothing new comes of it, up to [`BEHIND_INTERVAL_MAX_US`].
 const BEHIND_INTERVAL_US: u64 = 20_000;
+/// As often as rounds of gossip come: a node that never answers costs no more than one that is up.
+const BEHIND_INTERVAL_MAX_US: u64 = 1_000_000;
 /// Between two lines in the log about another process with this node's identity.
 const CONTEST_INTERVAL_US: u64 = 60_000_000;
 /// How often another process's record may come back newer and still be an old one that somebody
@@ -49,8 +52,8 @@ impl<T: Default> Pending<T> {
 pub(crate) struct Own {
     ready: Pending<PartitionSet>,
     load: Pending<Load>,
-    /// When exchanges were opened, by node.
-    behind: BTreeMap<NodeId, u64>,
+    /// When the next exchange may be opened, and how long after that the one after it, by node.
+    behind: BTreeMap<NodeId, (u64, u64)>,
     contests: u32,
     contest_told_us: Option<u64>,
     /// Who is known to have heard that this node has left.
@@ -111,12 +114,19 @@ impl Own {
 
     /// Whether an exchange because of who is behind may be opened now; if so, it counts as opened.
     pub(crate) fn take_behind(&mut self, now_us: u64, node: NodeId) -> bool {
-        let last_us = self.behind.get(&node).copied();
-        let may = last_us.is_none_or(|last_us| now_us >= last_us + BEHIND_INTERVAL_US);
+        let (next_us, interval_us) =
+            self.behind.get(&node).copied().unwrap_or((0, BEHIND_INTERVAL_US));
+        let may = now_us >= next_us;
         if may {
-            self.behind.insert(node, now_us);
+            let longer_us = (2 * interval_us).min(BEHIND_INTERVAL_MAX_US);
+            self.behind.insert(node, (now_us + interval_us, longer_us));
         }
         may
+    }
+
+    /// Notes that a node had something new to tell: it is asked again as soon as it is behind.
+    pub(crate) fn forget_behind(&mut self, node: NodeId) {
+        self.behind.remove(&node);
     }
 
     /// Counts that another process's record was newer; whether to say so, and whether it is likely that

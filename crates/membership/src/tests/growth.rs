@@ -324,6 +324,37 @@ fn who_is_behind_is_brought_up_at_once() {
 }
 
 #[test]
+fn a_node_that_has_nothing_to_tell_is_asked_less_and_less_often() {
+    let mut cluster = settled(3, 3, 12);
+    cluster.cut.insert((1, 3));
+    cluster.trace = Some(Vec::new());
+    let start_us = cluster.now_us;
+    for _ in 0..1_000 {
+        let now = at(cluster.now_us);
+        cluster.with(1, |machine| machine.handle_behind(now, NodeId(3)));
+        cluster.run_for(SECOND / 100);
+    }
+    let trace = cluster.trace.take().unwrap();
+    let asked = |line: &&String| {
+        line.contains(" 1 Send { to: Node(NodeId(3)") && line.contains("gossip: Offer(")
+    };
+    let asked = trace.iter().filter(asked).count();
+    // Rounds of gossip ask it too.
+    let seconds = (cluster.now_us - start_us) / SECOND;
+    assert!(asked as u64 <= 2 * seconds + 10, "{asked} times in {seconds} seconds");
+    cluster.cut.clear();
+    let changes = vec![("w".into(), "1".into())];
+    cluster.admin(3, &AdminRequest::BucketSet { name: "b".into(), changes }).unwrap();
+    cluster
+        .run_until("it tells something", 10 * SECOND, |c| c.machine(1).view().bucket(b"b").w == 1);
+    cluster.run_for(2 * SECOND);
+    let now = at(cluster.now_us);
+    cluster.trace = Some(Vec::new());
+    cluster.with(1, |machine| machine.handle_behind(now, NodeId(3)));
+    assert!(cluster.trace.take().unwrap().iter().any(|line| line.contains("Offer(")));
+}
+
+#[test]
 fn two_living_processes_with_one_identity_are_noticed() {
     let mut cluster = settled(3, 3, 10);
     // The other process runs elsewhere, on a copy of the disk.
