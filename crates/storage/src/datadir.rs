@@ -7,7 +7,8 @@
 //! lock       held by the process that has the directory open
 //! node.toml  the identity, the lives of the node that the directory remembers, and the last stop
 //! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
-//! shard-N/   one for each shard
+//! shard-N/   one for each shard: see `folder.rs`
+//! set-aside/ damaged shards, for inspection
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -18,7 +19,7 @@ use jedlik_protocol::Incarnation;
 
 use crate::disk::{make_directory, replace_file};
 use crate::identity::NodeFile;
-use crate::{Identity, OpenError};
+use crate::{Identity, OpenError, ShardFolder};
 
 const LOCK: &str = "lock";
 const NODE: &str = "node.toml";
@@ -96,15 +97,10 @@ impl DataDir {
         self.before.as_ref().is_none_or(|node| node.clean)
     }
 
-    /// Where shard `index` keeps its files; made if it is not there.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn shard_dir(&self, index: u16) -> Result<PathBuf, OpenError> {
-        let path = self.path.join(format!("shard-{index}"));
-        make_directory(&path)
-            .map_err(|e| OpenError::io("making the shard's directory", &path, e))?;
-        Ok(path)
+    /// Where shard `index` keeps its files.
+    #[must_use]
+    pub fn shard_folder(&self, index: u16) -> ShardFolder {
+        ShardFolder::new(&self.path, index)
     }
 
     /// What [`Self::save_state`] last saved.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 /// A read or a write that did not succeed. The shard goes on after every one of them but `Closed`.
@@ -77,6 +78,24 @@ pub enum StoreError {
         /// As the engine gave it.
         message: String,
     },
+    /// The engine's file is damaged: what is read there may be wrong or missing. The engine is not asked
+    /// again; set the shard aside and open an empty one ([`crate::ShardFolder::rebuild`]).
+    #[error("the engine's file is damaged, found while {doing}: {what}")]
+    EngineDamaged {
+        /// What was being done when it was found, the first time.
+        doing: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The journal could not be synced. What it was to keep since the last sync may be gone, now or after
+    /// the next power cut, whatever a later sync says; close the shard and open it again.
+    #[error(
+        "the journal could not be synced, so what was written since the last sync may be lost: {source}"
+    )]
+    SyncFailed {
+        /// As the operating system gave it.
+        source: Arc<io::Error>,
+    },
     /// The journal's thread is gone; the shard can only be opened again.
     #[error("the shard's journal is closed")]
     Closed,
@@ -93,10 +112,38 @@ impl StoreError {
         }
     }
 
+    /// Whether what is stored can't be trusted any more: the shard has to be opened anew, and set aside
+    /// first if [`Self::is_damage`].
+    #[must_use]
+    pub fn ends_shard(&self) -> bool {
+        matches!(self, Self::SyncFailed { .. } | Self::Closed) || self.is_damage()
+    }
+
+    /// Whether the disk can't give back what was stored, one record that fails its checksum aside.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::EngineDamaged { .. } => true,
+            Self::Io { source, .. } => is_medium_error(source),
+            _ => false,
+        }
+    }
+
     /// Whether the same write may succeed later without anybody mending anything.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Overloaded { .. })
+    }
+}
+
+/// Whether an error says that the disk has lost what was written there. All others may pass: a disk that
+/// is full or read-only, too many open files.
+pub(crate) fn is_medium_error(error: &io::Error) -> bool {
+    const LOST: [Errno; 6] =
+        [Errno::IO, Errno::BADMSG, Errno::UCLEAN, Errno::NODATA, Errno::REMOTEIO, Errno::ILSEQ];
+    match error.raw_os_error() {
+        Some(code) => LOST.iter().any(|lost| lost.raw_os_error() == code),
+        None => matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData),
     }
 }
 
@@ -189,12 +236,31 @@ pub enum OpenError {
         /// As the engine gave it.
         message: String,
     },
+    /// The engine's file is damaged. Set the shard aside ([`crate::ShardFolder::rebuild`]).
+    #[error("the engine's file {} is damaged: {what}", path.display())]
+    EngineDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// What the journal held could not be written into the engine. The journal still holds it.
     #[error("replaying the journal into the engine failed: {0}")]
     Replay(#[from] StoreError),
 }
 
 impl OpenError {
+    /// Whether the disk can't give back what a shard has stored, so that the shard has to be set aside.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::EngineDamaged { .. } => true,
+            Self::Io { source, .. } => is_medium_error(source),
+            Self::Replay(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.into(), source }
     }

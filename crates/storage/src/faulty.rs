@@ -35,6 +35,7 @@ struct MachineState {
     dies_at: Option<u64>,
     free_bytes: Option<usize>,
     failing_syncs: u64,
+    failing_truncates: u64,
     seed: u64,
     syncs: u64,
 }
@@ -58,6 +59,10 @@ impl Machine {
 
     pub(crate) fn fail_syncs(&self, count: u64) {
         self.lock().failing_syncs = count;
+    }
+
+    pub(crate) fn fail_truncates(&self, count: u64) {
+        self.lock().failing_truncates = count;
     }
 
     pub(crate) fn operations(&self) -> u64 {
@@ -287,6 +292,12 @@ impl JournalFile for FaultyFile {
 
     fn truncate(&mut self, length_bytes: u64) -> io::Result<()> {
         self.disk.machine.tick()?;
+        let mut state = self.disk.machine.lock();
+        if state.failing_truncates > 0 {
+            state.failing_truncates -= 1;
+            return Err(io::Error::other("the file could not be cut"));
+        }
+        drop(state);
         self.edit(|file| {
             file.bytes.truncate(length_bytes as usize);
             file.synced = file.synced.min(file.bytes.len());

@@ -5,8 +5,8 @@
 //! step of a sweep at most, unless it has records for the partition that is swept.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(crate) struct FlusherSettings {
     /// The most records in one step of a sweep.
     pub(crate) sweep_limit_records: usize,
     pub(crate) counters: Arc<SharedCounters>,
+    /// Set by the first to find that the shard's life is over.
+    pub(crate) failure: Arc<OnceLock<StoreError>>,
 }
 
 /// The thread's handle: one buffer at a time, one or more reports for each.
@@ -99,7 +101,7 @@ fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sen
     }
 }
 
-/// Tries until it has succeeded; false if the shard is gone before.
+/// Tries until it has succeeded; false if the shard is gone before, or the engine.
 fn flush(
     settings: &FlusherSettings,
     buffers: &Receiver<Arc<Frozen>>,
@@ -110,6 +112,11 @@ fn flush(
     while let Err(error) = write_into(&*settings.engine, &frozen.buffer, mark()) {
         settings.counters.flush_failures.add(1);
         let shard = settings.shard;
+        if error.ends_shard() {
+            // Set by another thread before: that is as good a reason.
+            let _ = settings.failure.set(error);
+            return false;
+        }
         warn!(shard, %error, "the buffer could not be flushed into the engine; trying again");
         let _ = report.send(FlushReport::Failed(error));
         // Nothing is sent while a buffer is under way, so this is a wait that ends with the shard.
@@ -128,6 +135,10 @@ fn sweep(settings: &FlusherSettings) -> Option<Duration> {
         Ok(more) => more.then_some(SWEEP_PAUSE),
         Err(error) => {
             let shard = settings.shard;
+            if error.ends_shard() {
+                let _ = settings.failure.set(error);
+                return None;
+            }
             warn!(shard, %error, "dropped partitions could not be swept; trying again");
             Some(settings.retry)
         }

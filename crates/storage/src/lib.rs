@@ -18,7 +18,9 @@ mod faulty;
 #[cfg(test)]
 mod fixtures;
 mod flusher;
+mod folder;
 mod format;
+mod guarded;
 mod hint;
 mod identity;
 mod journal;
@@ -40,6 +42,8 @@ mod tests;
 pub use datadir::DataDir;
 pub use disk::{Directory, Disk, FreeBytes, JournalFile};
 pub use error::{OpenError, StoreError};
+pub use folder::{SetAside, ShardFolder};
+pub use guarded::{Guarded, engine_at_work};
 pub use hint::{Hint, HintMark, HintPage, HintRow, HintRows, HintTotals};
 pub use identity::Identity;
 pub use journal::{DamagedRegion, Recovery};

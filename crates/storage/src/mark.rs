@@ -4,12 +4,17 @@
 //! of that generation's records, so everything up to it is in the engine and nothing past it counts as
 //! being there. Generations of a shard are never used again.
 //!
+//! A shard whose engine or journal was damaged says so in its engine until the node has written down which
+//! partitions it has to be given again (design 8).
+//!
 //! What is kept over a stop carries the mark of that stop. It is of use only as long as the mark stays:
 //! then the engine holds exactly what it held.
 
 use crate::{Store, StoreError};
 
 const MARK: &str = "journal";
+const PAST: &str = "past";
+const LOST: u8 = 1;
 
 /// A change of metadata.
 pub(crate) type MetadataWrite = (String, Option<Vec<u8>>);
@@ -27,6 +32,21 @@ pub(crate) fn load(engine: &dyn Store) -> Result<Option<u64>, StoreError> {
 /// Says that the engine holds everything up to `generation`.
 pub(crate) fn reached(generation: u64) -> MetadataWrite {
     (MARK.into(), Some(generation.to_le_bytes().to_vec()))
+}
+
+/// Says that the shard has lost a part of its past: what it does not hold, it may have held.
+pub(crate) fn lost_past() -> MetadataWrite {
+    (PAST.into(), Some(vec![LOST]))
+}
+
+/// Takes [`lost_past`] back.
+pub(crate) fn settled_past() -> MetadataWrite {
+    (PAST.into(), None)
+}
+
+/// Whether the shard has lost a part of its past.
+pub(crate) fn has_lost_past(engine: &dyn Store) -> Result<bool, StoreError> {
+    Ok(engine.metadata(PAST)?.is_some())
 }
 
 /// The name under which the engine keeps `name`.

@@ -9,15 +9,15 @@
 //!                 both big endian, so that they sort by age     bytes instead of the key bytes
 //! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
 //!                                                               these bytes, then of both numbers
-//! dropped       partition (4)                                -> nothing
-//! metadata      name: "format"                               -> 3 (4 bytes)
-//!                     "journal": see `mark.rs`               -> generation (8)
-//!                     "kept.NAME": see `mark.rs`             -> generation (8), value
+//! dropped       partition (4)                                -> CRC-32 of the partition's bytes (4)
+//! metadata      name: "format"                               -> 4 (4 bytes), and CRC-32 as below
+//!                     "journal": see `mark.rs`               -> generation (8), CRC-32 (4) of the name
+//!                     "kept.NAME": see `mark.rs`                and all before; generation (8), value,
+//!                     "past": see `mark.rs`                     CRC-32 (4); 1 (1), CRC-32 (4)
 //! ```
 //!
-//! Numbers are little endian where nothing else is said. A file of format 1 has neither table of hints,
-//! and none before format 3 has the one of dropped partitions, whose records don't count: it is given
-//! what it lacks when it is opened.
+//! Numbers are little endian where nothing else is said. Whatever is read has a checksum of its own, since
+//! redb checks its pages only after a crash: see `records.rs` for what is not there.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,15 +33,21 @@ use redb::{
 };
 use tracing::warn;
 
-use crate::format::{key_bytes, parse_value, value_bytes};
+use crate::error::is_medium_error;
+use crate::format::{key_bytes, value_bytes};
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
 mod drops;
 mod hints;
+mod metadata;
+mod overlay;
 mod ranges;
+mod records;
+mod salvage;
 mod tables;
 
+pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
 use tables::{METADATA, RECORDS, Tables, create, prepare};
 
@@ -113,11 +119,16 @@ impl RedbStore {
         path: &Path,
         opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     ) -> Result<Self, OpenError> {
-        let failed = |e: redb::Error| engine_error(path, &e);
+        let failed = |e: redb::Error| engine_error(path, e);
         let database = opener().map_err(|e| failed(e.into()))?;
         let found = prepare(&database).map_err(failed)?;
-        if found > FORMAT {
-            return Err(OpenError::NewerFormat { path: path.into(), found, known: FORMAT });
+        if found != FORMAT {
+            let (path, known) = (path.into(), FORMAT);
+            return Err(if found > FORMAT {
+                OpenError::NewerFormat { path, found, known }
+            } else {
+                OpenError::OlderFormat { path, found, known }
+            });
         }
         let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
         Ok(Self { path: path.into(), opener, opened: RwLock::new(Some(opened)) })
@@ -215,14 +226,7 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
-        let bytes = key_bytes(key);
-        let value = self.with("reading a record", |opened| {
-            if opened.tables.dropped.contains(&key.partition) {
-                return Ok(None);
-            }
-            let value = opened.tables.records.get(bytes.as_slice())?;
-            Ok(value.map(|value| parse_value(&bytes, value.value())))
-        })?;
+        let value = self.with("reading a record", |opened| records::load(&opened.tables, key))?;
         value.transpose().map_err(|what| StoreError::Damaged {
             bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
             key: String::from_utf8_lossy(key.key.key()).into_owned(),
@@ -252,9 +256,7 @@ impl Store for RedbStore {
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
-        self.with("reading a range of records", |opened| {
-            ranges::records(&opened.tables, query, &self.path)
-        })
+        self.with("reading a range of records", |opened| ranges::records(&opened.tables, query))
     }
 
     fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {
@@ -281,8 +283,7 @@ impl Store for RedbStore {
 
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.with("reading metadata", |opened| {
-            let table = opened.database.begin_read()?.open_table(METADATA)?;
-            Ok(table.get(name)?.map(|value| value.value().to_vec()))
+            metadata::load(&opened.database.begin_read()?.open_table(METADATA)?, name)
         })
     }
 
@@ -322,7 +323,9 @@ fn write_all(transaction: &WriteTransaction, writes: &Writes) -> Result<(), redb
         let mut table = transaction.open_table(METADATA)?;
         for (name, value) in &writes.metadata {
             match value {
-                Some(value) => table.insert(name.as_str(), value.as_slice())?,
+                Some(value) => {
+                    table.insert(name.as_str(), metadata::checked(name, value).as_slice())?
+                }
                 None => table.remove(name.as_str())?,
             };
         }
@@ -330,13 +333,21 @@ fn write_all(transaction: &WriteTransaction, writes: &Writes) -> Result<(), redb
     Ok(())
 }
 
-fn engine_error(path: &Path, failure: &redb::Error) -> OpenError {
-    OpenError::Engine { path: path.into(), message: failure.to_string() }
+fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
+    let path = path.to_path_buf();
+    match failure {
+        redb::Error::Io(source) if is_medium_error(&source) => {
+            OpenError::EngineDamaged { path, what: source.to_string() }
+        }
+        redb::Error::Corrupted(what) => OpenError::EngineDamaged { path, what },
+        other => OpenError::Engine { path, message: other.to_string() },
+    }
 }
 
 fn store_error(doing: &'static str, failure: redb::Error) -> StoreError {
     match failure {
         redb::Error::Io(source) => StoreError::io(doing, source),
+        redb::Error::Corrupted(what) => StoreError::EngineDamaged { doing, what },
         other => StoreError::Engine { doing, message: other.to_string() },
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: a load sees every apply before it, whatever has become of it on disk, and memory is
 //! bounded by the limits of [`ShardOptions`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
 use tracing::warn;
@@ -62,6 +62,9 @@ pub struct Shard {
     generation: u64,
     /// The engine's mark as the shard was opened.
     opened_at: Option<u64>,
+    lost_past: bool,
+    /// What ended this life of the shard, found by any of its threads.
+    failure: Arc<OnceLock<StoreError>>,
     /// Why the frozen buffer is still there, if its flush has failed.
     flush_failure: Option<StoreError>,
     unsent: Unsent,
@@ -127,7 +130,9 @@ impl Shard {
             .try_for_each(|name| disk.remove(name))
             .and_then(|()| disk.sync_names())
             .map_err(io.clone()("removing replayed segments from"))?;
+        let lost_past = mark::has_lost_past(&*engine)?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
+        let failure = Arc::new(OnceLock::new());
         let counters = Arc::new(SharedCounters::default());
         let journal = Journal::start(JournalSettings {
             disk,
@@ -138,6 +143,7 @@ impl Shard {
             sync_interval: options.sync_interval,
             completed: completed.clone(),
             counters: counters.clone(),
+            failure: failure.clone(),
         })
         .map_err(io.clone()("starting the thread of the journal in"))?;
         let flusher = Flusher::start(FlusherSettings {
@@ -147,6 +153,7 @@ impl Shard {
             retry: options.flush_retry,
             sweep_limit_records: options.sweep_limit_records,
             counters: counters.clone(),
+            failure: failure.clone(),
         })
         .map_err(io("starting the flusher's thread of the journal in"))?;
         let shard = Self {
@@ -159,11 +166,38 @@ impl Shard {
             threads: Some(Threads { journal, flusher }),
             generation,
             opened_at: mark,
+            lost_past,
+            failure,
             flush_failure: None,
             unsent: Unsent::default(),
             tally: Tally::default(),
         };
         Ok((shard, recovery))
+    }
+
+    /// Why this life of the shard is over, if it is ([`StoreError::ends_shard`]): it has to be dropped and
+    /// opened again, and set aside before if [`StoreError::is_damage`].
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        self.failure.get().cloned().or_else(|| self.layers.engine.damage())
+    }
+
+    /// Whether the shard has lost a part of its past, now or before an earlier start: what it does not
+    /// hold, it may have held.
+    #[must_use]
+    pub fn has_lost_past(&self) -> bool {
+        self.lost_past
+    }
+
+    /// Says, durably, that the shard need not be told any more that it has lost a part of its past.
+    ///
+    /// # Errors
+    /// The engine's own; the next start is told again then.
+    pub fn settle_past(&mut self) -> Result<(), StoreError> {
+        let metadata = vec![mark::settled_past()];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
+        self.lost_past = false;
+        Ok(())
     }
 
     /// The record of `key`, as the last apply left it.

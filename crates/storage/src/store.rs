@@ -98,6 +98,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// The engine's own.
     fn record_count(&self) -> Result<u64, StoreError>;
+
+    /// Why it is not asked any more, if it was found damaged: the error of every call since.
+    fn damage(&self) -> Option<StoreError> {
+        None
+    }
 }
 
 /// What an engine is to hold from now on; `None` removes.

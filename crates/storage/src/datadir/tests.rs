@@ -173,6 +173,8 @@ fn membership_state_is_replaced_whole_and_checked() {
 fn each_shard_has_a_directory_of_its_own() {
     let place = tempdir().unwrap();
     let directory = DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
-    let (zero, one) = (directory.shard_dir(0).unwrap(), directory.shard_dir(1).unwrap());
+    let folders = [0, 1].map(|shard| directory.shard_folder(shard));
+    folders.iter().for_each(|folder| folder.prepare().unwrap());
+    let [zero, one] = folders.map(|folder| folder.journal_dir().parent().unwrap().to_path_buf());
     assert!(zero.is_dir() && one.is_dir() && zero != one);
 }

@@ -1,9 +1,13 @@
 //! The segments being written: appending, syncing, rotating, removing.
 //!
-//! Invariant: a frame's number is used up only once the frame is whole in its file, and
-//! `synced_through` never passes a frame whose sync has failed while its segment is there.
+//! Invariant: a frame's number is used up only once the frame is whole in its file, and nothing is appended
+//! or synced after a sync has failed. The operating system may have dropped what it could not write and
+//! say that all is well the next time, so what was written since the last sync that succeeded is unknown
+//! until the segments have been read again.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -25,9 +29,8 @@ pub(super) struct Appender {
     synced_through: u64,
     /// The buffer's generation to which frames belong now.
     generation: u64,
-    /// The last generation with frames of which a sync has failed: until it is flushed, whether they
-    /// are on disk is unknown.
-    unsure: Option<u64>,
+    /// A sync has failed.
+    failed: Option<StoreError>,
 }
 
 struct Segment {
@@ -65,7 +68,7 @@ impl Appender {
             next_lsn,
             synced_through: next_lsn - 1,
             generation,
-            unsure: None,
+            failed: None,
         }
     }
 
@@ -82,6 +85,9 @@ impl Appender {
 
     /// Numbers the frames and writes them. Returns how many there were.
     pub(super) fn append(&mut self, frames: &mut [u8]) -> Result<u64, StoreError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
         if self.open.is_none() {
             self.open = Some(self.create()?);
         }
@@ -98,48 +104,48 @@ impl Appender {
         Ok(count)
     }
 
-    /// Makes everything appended so far durable. After a failure the segment is not used again: what
-    /// the operating system has kept of it is unknown.
+    /// Makes everything appended so far durable.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
         let Some(segment) = self.open.as_mut().filter(|segment| segment.dirty) else {
             return Ok(());
         };
         if let Err(source) = segment.file.sync() {
-            self.unsure = Some(segment.generation);
-            self.seal();
-            return Err(StoreError::io("syncing the journal", source));
+            return Err(self.fail(source));
         }
         segment.dirty = false;
-        if self.unsure.is_none() {
-            self.synced_through = self.next_lsn - 1;
-        }
+        self.synced_through = self.next_lsn - 1;
         Ok(())
+    }
+
+    /// Ends the journal's life.
+    fn fail(&mut self, source: io::Error) -> StoreError {
+        let error = StoreError::SyncFailed { source: Arc::new(source) };
+        self.failed = Some(error.clone());
+        self.seal();
+        error
     }
 
     /// From now on frames belong to `generation`, in a segment of their own, which is made with the next
     /// append.
-    pub(super) fn rotate(&mut self, generation: u64) {
+    pub(super) fn rotate(&mut self, generation: u64) -> Result<(), StoreError> {
         self.generation = generation;
-        if self.is_dirty()
-            && let Err(error) = self.sync()
-        {
-            warn!(%error, "a segment of the journal could not be synced at its end");
-        }
+        let synced = self.sync();
         self.seal();
+        synced
     }
 
     /// Removes the segments whose frames all belong to generations up to `generation`.
     pub(super) fn remove_through(&mut self, generation: u64) -> Result<(), StoreError> {
-        if self.unsure.is_some_and(|unsure| unsure <= generation) {
-            self.unsure = None;
-        }
         let count = self.closed.iter().take_while(|s| s.generation <= generation).count();
         if count == 0 {
             return Ok(());
         }
         for segment in &self.closed[..count] {
             match self.disk.remove(&segment.name) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(StoreError::io("removing a segment of the journal", source));
                 }
                 _ => {}
@@ -171,15 +177,15 @@ impl Appender {
         let mut file = self.disk.create(&name).map_err(|source| StoreError::io(doing, source))?;
         // A leftover keeps its number, so that it is never taken for the next one.
         self.next_number += 1;
-        let written = file
-            .append(&header.encode())
-            .and_then(|()| file.sync())
-            .and_then(|()| self.disk.sync_names());
-        if let Err(source) = written {
+        let appended = file.append(&header.encode()).map_err(|e| StoreError::io(doing, e));
+        let written = appended.and_then(|()| {
+            file.sync().and_then(|()| self.disk.sync_names()).map_err(|source| self.fail(source))
+        });
+        if let Err(error) = written {
             if let Err(error) = self.disk.remove(&name) {
                 warn!(name, %error, "an unfinished segment of the journal could not be removed");
             }
-            return Err(StoreError::io(doing, source));
+            return Err(error);
         }
         Ok(Segment {
             name,
@@ -196,8 +202,8 @@ impl Appender {
         if let Err(error) = segment.file.truncate(segment.length_bytes) {
             warn!(%error, "the journal could not be cut back after a failed append");
             if segment.dirty {
-                // Nobody will sync these frames any more.
-                self.unsure = Some(segment.generation);
+                // Nobody would sync the frames before any more.
+                self.fail(error);
             }
             self.seal();
         }

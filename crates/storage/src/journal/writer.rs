@@ -1,11 +1,12 @@
 //! The journal's thread: it forms groups, and answers each write once its durability is reached.
 //!
 //! Invariant: a group is written by one append, and synced at most once, before anyone in it is
-//! answered. Groups form by themselves, from what has arrived while the last one was synced.
+//! answered. Groups form by themselves, from what has arrived while the last one was synced. After a sync
+//! that failed nothing is written any more, and everybody is told: see `appender.rs`.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ pub(crate) struct JournalSettings {
     pub(crate) sync_interval: Duration,
     pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     pub(crate) counters: Arc<SharedCounters>,
+    /// Set by the first to find that the shard's life is over.
+    pub(crate) failure: Arc<OnceLock<StoreError>>,
 }
 
 /// The thread's handle. Once every sender is gone, the thread writes what it was sent and ends.
@@ -75,6 +78,7 @@ impl Journal {
             messages,
             completed: settings.completed,
             counters: settings.counters,
+            failure: settings.failure,
             sync_interval: settings.sync_interval,
             sync_due: None,
             group: Batch::default(),
@@ -95,6 +99,7 @@ struct Writer {
     messages: Receiver<Message>,
     completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     counters: Arc<SharedCounters>,
+    failure: Arc<OnceLock<StoreError>>,
     sync_interval: Duration,
     /// When the frames that nobody waits for are to be synced.
     sync_due: Option<Instant>,
@@ -140,7 +145,9 @@ impl Writer {
                 }
                 Message::Rotate(generation) => {
                     self.write_group();
-                    self.appender.rotate(generation);
+                    if let Err(error) = self.appender.rotate(generation) {
+                        self.fail("the journal could not be synced", &error);
+                    }
                 }
                 Message::Flushed(generation) => {
                     self.write_group();
@@ -234,6 +241,10 @@ impl Writer {
 
     fn fail(&self, what: &str, error: &StoreError) {
         self.counters.journal_failures.add(1);
+        if error.ends_shard() && self.failure.set(error.clone()).is_err() {
+            // Said already, and nothing can be written any more.
+            return;
+        }
         warn!(%error, "{what}");
     }
 

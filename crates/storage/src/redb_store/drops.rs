@@ -9,7 +9,7 @@ use std::ops::Bound;
 use jedlik_hashing::Partition;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::tables::{DROPPED, RECORDS};
+use super::tables::{DROPPED, RECORDS, drop_checksum};
 
 /// One commit takes off no more than about this, whatever the limit of records: it has to read them.
 const SWEEP_LIMIT_BYTES: usize = 16 << 20;
@@ -24,7 +24,7 @@ pub(super) fn hide(
     for &partition in partitions {
         let (first, end) = bounds(partition);
         if records.range::<&[u8]>((bound(&first), bound(&end)))?.next().is_some() {
-            dropped.insert(partition.0, ())?;
+            dropped.insert(partition.0, drop_checksum(partition))?;
         }
     }
     Ok(())

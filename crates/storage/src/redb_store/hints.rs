@@ -79,6 +79,22 @@ pub(super) fn page(
     Ok(page.finish())
 }
 
+/// The hint in a row of `hints`; `None` if it is damaged, or does not count.
+pub(super) fn parse(
+    tables: &Tables,
+    bytes: &[u8],
+    value: &[u8],
+) -> Result<Option<Hint>, redb::Error> {
+    let (Some(target), Some(mark)) = (bytes.first_chunk(), parse_by_age(bytes)) else {
+        return Ok(None);
+    };
+    let target = NodeId(u64::from_be_bytes(*target));
+    let place = place_of(&tables.hints_by_key, &bytes_by_key(target, &mark.key))?;
+    let counts = place.is_some_and(|place| place.since_ms == mark.since_ms);
+    let record = parse_value(bytes, value).ok().filter(|_| counts);
+    Ok(record.map(|record| Hint { target, since_ms: mark.since_ms, key: mark.key, record }))
+}
+
 /// See [`crate::Store::hint_totals`].
 pub(super) fn totals(tables: &Tables) -> Result<Vec<HintTotals>, redb::Error> {
     let mut totals: BTreeMap<NodeId, HintTotals> = BTreeMap::new();

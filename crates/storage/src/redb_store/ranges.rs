@@ -1,34 +1,31 @@
 //! Pages of one partition in key order: its records, or the hints of it for one target.
 //!
-//! Invariant: of what is not asked for only the length is looked at.
-
-use std::path::Path;
+//! Invariant: of what is not asked for only the key and the length are looked at, and a page is whole: what is
+//! out of order makes it an error.
 
 use jedlik_hashing::NodeId;
-use tracing::error;
 
 use crate::format::{BucketMatch, key_bytes, parse_key, parse_value};
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery};
 
 use super::hints;
+use super::records::out_of_order;
 use super::tables::Tables;
 
 /// See [`crate::Store::range`].
-pub(super) fn records(
-    tables: &Tables,
-    query: &RangeQuery,
-    path: &Path,
-) -> Result<RangePage, redb::Error> {
+pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
     let mut page = PageBuilder::new(query);
     if tables.dropped.contains(&query.partition) {
         return Ok(page.finish());
     }
     let span = Span::of(query);
     let wanted = query.bucket.as_ref().map(|bucket| BucketMatch::new(bucket));
+    let mut order = Order::from(&span.first);
     for entry in tables.records.range(span.first.as_slice()..)? {
         let (key, value) = entry?;
         let (bytes, value) = (key.value(), value.value());
+        order.check(bytes)?;
         match span.place(bytes) {
             Place::Before => continue,
             Place::Past => break,
@@ -41,8 +38,7 @@ pub(super) fn records(
             break;
         }
         let Some(placed) = parse_key(bytes) else {
-            error!(path = %path.display(), ?bytes, "a key in the engine is damaged");
-            continue;
+            return Err(redb::Error::Corrupted("a record's key is damaged".into()));
         };
         if !page.push(placed, parse_value(bytes, value).ok()) {
             break;
@@ -62,9 +58,11 @@ pub(super) fn hints_of(
     let wanted = query.bucket.as_ref().map(|bucket| BucketMatch::new(bucket));
     let prefix = target.0.to_be_bytes();
     let first = [&prefix[..], span.first.as_slice()].concat();
+    let mut order = Order::from(&first);
     for entry in tables.hints_by_key.range(first.as_slice()..)? {
         let (by_key, _) = entry?;
         let by_key = by_key.value();
+        order.check(by_key)?;
         let Some(bytes) = by_key.strip_prefix(&prefix[..]) else { break };
         match span.place(bytes) {
             Place::Before => continue,
@@ -78,8 +76,7 @@ pub(super) fn hints_of(
             break;
         }
         let Some(placed) = parse_key(bytes) else {
-            error!(?bytes, "the key of a hint in the engine is damaged");
-            continue;
+            return Err(redb::Error::Corrupted("a hint's key is damaged".into()));
         };
         let row = hints::load(tables, target, &placed)?;
         if !page.push(placed, row.and_then(|row| row.record)) {
@@ -87,6 +84,27 @@ pub(super) fn hints_of(
         }
     }
     Ok(page.finish())
+}
+
+/// Keys have to come one after the other. What comes out of order was found by way of a damaged key, and
+/// something else was left out for it.
+struct Order {
+    last: Vec<u8>,
+    began: bool,
+}
+
+impl Order {
+    fn from(first: &[u8]) -> Self {
+        Self { last: first.to_vec(), began: false }
+    }
+
+    fn check(&mut self, key: &[u8]) -> Result<(), redb::Error> {
+        let follows = if self.began { key > &self.last[..] } else { key >= &self.last[..] };
+        self.began = true;
+        self.last.clear();
+        self.last.extend_from_slice(key);
+        follows.then_some(()).ok_or_else(out_of_order)
+    }
 }
 
 /// Where the keys lie that a query asks for, of whatever bucket.

@@ -8,15 +8,15 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use jedlik_hashing::Partition;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use crate::OpenError;
 use crate::disk::sync_directory;
 
-use super::engine_error;
+use super::{engine_error, metadata};
 
-/// The newest format of the tables that is read, and the one that is written.
-pub(crate) const FORMAT: u32 = 3;
+/// The format of the tables that is read and written.
+pub(crate) const FORMAT: u32 = 4;
 const FORMAT_NAME: &str = "format";
 
 /// A table of bytes by bytes.
@@ -25,8 +25,8 @@ pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) const RECORDS: Bytes = TableDefinition::new("records");
 pub(super) const HINTS: Bytes = TableDefinition::new("hints");
 pub(super) const HINTS_BY_KEY: Bytes = TableDefinition::new("hints_by_key");
-/// Partitions whose records don't count any more.
-pub(super) const DROPPED: TableDefinition<'static, u32, ()> = TableDefinition::new("dropped");
+/// Partitions whose records don't count any more, with their checksums.
+pub(super) const DROPPED: TableDefinition<'static, u32, u32> = TableDefinition::new("dropped");
 pub(super) const METADATA: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("metadata");
 
@@ -44,7 +44,15 @@ impl Tables {
     pub(super) fn of(database: &Database) -> Result<Self, redb::Error> {
         let transaction = database.begin_read()?;
         let dropped = transaction.open_table(DROPPED)?;
-        let dropped = dropped.iter()?.map(|entry| Ok(Partition(entry?.0.value())));
+        let dropped = dropped.iter()?.map(|entry| {
+            let (partition, checksum) = entry?;
+            let partition = Partition(partition.value());
+            if checksum.value() == drop_checksum(partition) {
+                Ok(partition)
+            } else {
+                Err(redb::Error::Corrupted("a row of the dropped partitions is damaged".into()))
+            }
+        });
         Ok(Self {
             dropped: dropped.collect::<Result<_, redb::Error>>()?,
             records: transaction.open_table(RECORDS)?,
@@ -64,8 +72,8 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
         }
         _ => {}
     }
-    let database = Database::create(&unfinished).map_err(|e| engine_error(path, &e.into()))?;
-    prepare(&database).map_err(|e| engine_error(path, &e))?;
+    let database = Database::create(&unfinished).map_err(|e| engine_error(path, e.into()))?;
+    prepare(&database).map_err(|e| engine_error(path, e))?;
     drop(database);
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;
     fs::rename(&unfinished, path).map_err(io("naming"))?;
@@ -73,16 +81,17 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
 }
 
-/// Makes the tables that are not there, unless the file is of a newer format. Returns the format that it
-/// has then.
+/// What stands beside a dropped partition.
+pub(super) fn drop_checksum(partition: Partition) -> u32 {
+    crc32fast::hash(&partition.0.to_le_bytes())
+}
+
+/// Makes the tables in a new file. Returns the format that it has then.
 pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
-    if let Ok(table) = database.begin_read()?.open_table(METADATA) {
-        let format = table.get(FORMAT_NAME)?;
-        let bytes = format.and_then(|format| format.value().try_into().ok());
-        let format = bytes.map_or(u32::MAX, u32::from_le_bytes);
-        if format >= FORMAT {
-            return Ok(format);
-        }
+    match database.begin_read()?.open_table(METADATA) {
+        Ok(table) => return format_of(&table),
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
@@ -90,7 +99,20 @@ pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     transaction.open_table(HINTS)?;
     transaction.open_table(HINTS_BY_KEY)?;
     transaction.open_table(DROPPED)?;
-    transaction.open_table(METADATA)?.insert(FORMAT_NAME, FORMAT.to_le_bytes().as_slice())?;
+    let format = metadata::checked(FORMAT_NAME, &FORMAT.to_le_bytes());
+    transaction.open_table(METADATA)?.insert(FORMAT_NAME, format.as_slice())?;
     transaction.commit()?;
     Ok(FORMAT)
+}
+
+fn format_of(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<u32, redb::Error> {
+    // Before format 4 there was no checksum.
+    if let Some(bytes) = table.get(FORMAT_NAME)?
+        && let Ok(older) = bytes.value().try_into()
+    {
+        return Ok(u32::from_le_bytes(older));
+    }
+    let bytes = metadata::load(table, FORMAT_NAME)?;
+    let format = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    format.ok_or_else(|| redb::Error::Corrupted("the file does not say its format".into()))
 }

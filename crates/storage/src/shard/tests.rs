@@ -258,28 +258,38 @@ fn a_full_disk_fails_the_writes_that_met_it_and_no_later_one() {
 }
 
 #[test]
-fn a_failed_sync_fails_its_group_and_begins_another_segment() {
+fn a_failed_sync_ends_the_shards_life_and_what_was_synced_before_is_there_in_the_next() {
     let bench = Bench::new();
     let mut running = bench.open();
     running.put("a", record(1, 1, 100)).unwrap();
     bench.machine.fail_syncs(1);
     let error = running.put("b", record(1, 1, 100)).unwrap_err();
-    assert!(matches!(error, StoreError::Io { doing: "syncing the journal", .. }), "{error}");
-    running.put("c", record(1, 1, 100)).unwrap();
-    // Its frame says what is known to be synced by now.
-    running.put("d", record(1, 1, 100)).unwrap();
-    assert_eq!(bench.disk.names().len(), 2);
+    assert!(matches!(error, StoreError::SyncFailed { .. }), "{error}");
+    assert!(error.ends_shard() && !error.is_damage());
+    // Later syncs would succeed, and keep nothing of what was lost.
+    let error = running.put("c", record(1, 1, 100)).unwrap_err();
+    assert!(matches!(error, StoreError::SyncFailed { .. }), "{error}");
+    assert!(running.shard.failure().is_some_and(|failure| failure.ends_shard()));
     drop(running);
 
+    // The next life reads what the system shows of the file, which may be more than is on the disk.
+    let mut again = bench.open();
+    assert!(again.shard.failure().is_none());
+    again.put("d", record(1, 1, 100)).unwrap();
+    let shown = again.shard.load(&key("b")).unwrap().is_some();
+    drop(again);
     for seed in 0..20 {
         let disk = bench.disk.after(Crash::Power, &Machine::new(seed));
-        let engine = Arc::new(MemoryStore::new());
-        let completed = Box::new(drop);
-        let (shard, recovery) =
-            Shard::open_on(Box::new(disk), bench.options.clone(), engine, completed).unwrap();
+        let (shard, recovery) = Shard::open_on(
+            Box::new(disk),
+            bench.options.clone(),
+            bench.engine.clone(),
+            Box::new(drop),
+        )
+        .unwrap();
         assert_eq!(recovery.damaged, [], "what was never synced is torn");
-        for name in ["a", "c", "d"] {
-            assert!(shard.load(&key(name)).unwrap().is_some(), "{name}");
+        for (name, there) in [("a", true), ("b", shown), ("d", true)] {
+            assert_eq!(shard.load(&key(name)).unwrap().is_some(), there, "{name}");
         }
     }
 }

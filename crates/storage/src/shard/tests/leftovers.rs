@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
-use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use redb::{Database, TableDefinition};
 
 use super::{Bench, Running};
 use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, hint, key, record, with_local};
-use crate::format::{key_bytes, value_bytes};
 use crate::{Disk, RedbOptions, RedbStore, Store};
 
 fn segments(disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
@@ -101,9 +100,11 @@ fn a_segment_lost_between_others_is_not_taken_for_a_removed_one() {
     let mut running = bench.open();
     for name in ["a", "b", "c"] {
         running.put(name, record(1, 1, 10)).unwrap();
-        // A failed sync closes the segment: all of them are of one generation.
-        bench.machine.fail_syncs(1);
+        // What can't be cut back closes the segment: all of them are of one generation.
+        bench.machine.set_free_bytes(Some(10));
+        bench.machine.fail_truncates(1);
         running.put("x", record(2, 1, 10)).unwrap_err();
+        bench.machine.set_free_bytes(None);
     }
     drop(running);
     let names = bench.disk.names();
@@ -215,70 +216,29 @@ fn a_segment_with_a_drop_that_comes_back_after_its_flush_drops_nothing() {
     assert_eq!(bench.open().shard.load(&key("a")).unwrap(), Some(record(2, 1, 10)));
 }
 
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 const METADATA: TableDefinition<&str, &[u8]> = TableDefinition::new("metadata");
 
 #[test]
-fn a_redb_file_of_format_1_is_given_the_tables_of_hints_and_a_newer_one_is_refused() {
+fn a_redb_file_of_an_older_or_a_newer_format_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("records.redb");
-    let stored = record(1, 1, 10);
-    let database = Database::create(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let bytes = key_bytes(&key("a"));
-    transaction
-        .open_table(RECORDS)
-        .unwrap()
-        .insert(bytes.as_slice(), value_bytes(&bytes, &stored).as_slice())
-        .unwrap();
-    transaction.open_table(METADATA).unwrap().insert("format", [1, 0, 0, 0].as_slice()).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-
-    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
-    assert_eq!(store.load(&key("a")).unwrap(), Some(stored));
-    crate::fixtures::put_hints(&store, &[hint(2, 5, "a")]);
-    crate::fixtures::put_hints(&store, &[hint(2, 7, "a")]);
-    assert_eq!(store.load_hint(NodeId(2), &key("a")).unwrap().unwrap().mark.since_ms, 7);
-    drop(store);
-
-    let database = Database::open(&path).unwrap();
-    for name in ["hints", "hints_by_key"] {
-        let table: TableDefinition<&[u8], &[u8]> = TableDefinition::new(name);
-        let table = database.begin_read().unwrap().open_table(table).unwrap();
-        assert_eq!(table.len().unwrap(), 1, "nothing is left in {name} of the time before");
-    }
-    let metadata = database.begin_read().unwrap().open_table(METADATA).unwrap();
-    assert_eq!(metadata.get("format").unwrap().unwrap().value(), [3, 0, 0, 0]);
-    drop(metadata);
-    let transaction = database.begin_write().unwrap();
-    transaction.open_table(METADATA).unwrap().insert("format", [4, 0, 0, 0].as_slice()).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-    let error = RedbStore::open(&path, &RedbOptions::default()).unwrap_err();
-    assert!(matches!(error, crate::OpenError::NewerFormat { found: 4, known: 3, .. }), "{error}");
-}
-
-#[test]
-fn a_redb_file_of_format_2_is_given_the_table_of_dropped_partitions() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("records.redb");
-    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
-    let records = [(key("a"), record(1, 1, 10))];
-    crate::fixtures::put(&store, &records).unwrap();
-    drop(store);
-    let database = Database::open(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let dropped: TableDefinition<u32, ()> = TableDefinition::new("dropped");
-    assert!(transaction.delete_table(dropped).unwrap());
-    transaction.open_table(METADATA).unwrap().insert("format", [2, 0, 0, 0].as_slice()).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-
-    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
-    assert!(store.load(&key("a")).unwrap().is_some());
-    store.drop_partitions(&[key("a").partition].into()).unwrap();
-    drop(store);
-    let store = RedbStore::open(&path, &RedbOptions::default()).unwrap();
-    assert_eq!(store.load(&key("a")).unwrap(), None);
+    let open = || RedbStore::open(&path, &RedbOptions::default());
+    let say = |bytes: &[u8]| {
+        let database = Database::open(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(METADATA).unwrap().insert("format", bytes).unwrap();
+        transaction.commit().unwrap();
+    };
+    drop(open().unwrap());
+    say(&3_u32.to_le_bytes());
+    let error = open().unwrap_err();
+    assert!(matches!(error, crate::OpenError::OlderFormat { found: 3, known: 4, .. }), "{error}");
+    let newer = 5_u32.to_le_bytes();
+    let checksum = crc32fast::hash(&[b"format".as_slice(), &newer].concat()).to_le_bytes();
+    say(&[newer, checksum].concat());
+    let error = open().unwrap_err();
+    assert!(matches!(error, crate::OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
+    say(&[newer, [0; 4]].concat());
+    let error = open().unwrap_err();
+    assert!(error.is_damage(), "what it says of its format may be damaged too: {error}");
 }

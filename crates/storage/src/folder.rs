@@ -1,0 +1,190 @@
+//! The folder of one shard, and how a damaged one is set aside.
+//!
+//! Invariant: a crash at any moment leaves the old folder, or the new one with all that could be read of the
+//! old; and the shard in the new one has lost its past, as far as it says so itself (`mark.rs`), from its
+//! first commit on.
+//!
+//! ```text
+//! shard-N/records.redb       the engine's file
+//! shard-N/journal/           the journal
+//! shard-N.new/               while a damaged shard is set aside: what takes its place. It is complete once
+//!                            the journal is in it
+//! set-aside/shard-N-SECONDS/ the damaged file and a README.txt; the last one of each shard is kept
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use crate::disk::{make_directory, sync_directory};
+use crate::redb_store::{Salvaged, salvage};
+use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, Writes, mark};
+
+const ENGINE: &str = "records.redb";
+const JOURNAL: &str = "journal";
+const SET_ASIDE: &str = "set-aside";
+
+/// Where one shard keeps its files.
+#[derive(Debug, Clone)]
+pub struct ShardFolder {
+    root: PathBuf,
+    shard: u16,
+}
+
+/// A shard that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where its damaged file is now.
+    pub path: PathBuf,
+    /// Records that could be read and are in its place.
+    pub records: u64,
+    /// The same of hints.
+    pub hints: u64,
+    /// Rows that failed their checksums; besides these, whole pages may be missing.
+    pub damaged: u64,
+}
+
+impl ShardFolder {
+    pub(crate) fn new(root: &Path, shard: u16) -> Self {
+        Self { root: root.into(), shard }
+    }
+
+    /// The engine's file.
+    #[must_use]
+    pub fn engine_path(&self) -> PathBuf {
+        self.path().join(ENGINE)
+    }
+
+    /// The journal's directory.
+    #[must_use]
+    pub fn journal_dir(&self) -> PathBuf {
+        self.path().join(JOURNAL)
+    }
+
+    /// Where all of it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.root.join(format!("shard-{}", self.shard))
+    }
+
+    fn next_path(&self) -> PathBuf {
+        self.root.join(format!("shard-{}.new", self.shard))
+    }
+
+    /// Makes the folder if it is not there, and finishes setting one aside that a crash has cut short.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn prepare(&self) -> Result<(), OpenError> {
+        let (path, next) = (self.path(), self.next_path());
+        if exists(&next)? {
+            if exists(&next.join(JOURNAL))? || !exists(&path)? {
+                self.swap("its making was cut short", 0)?;
+            } else {
+                fs::remove_dir_all(&next).map_err(io("removing an unfinished", &next))?;
+            }
+        }
+        make_directory(&path).map_err(io("making the shard's directory", &path))
+    }
+
+    /// Sets the folder aside because of `why`, and puts another in its place with what can be read of it:
+    /// the records and hints of its engine that pass their checksums, and its journal. The shard must be
+    /// closed; `now_s` is the time in seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// The operating system's, or the new engine's. The old folder is still in its place then, or the next
+    /// [`Self::prepare`] goes on.
+    pub fn rebuild(&self, why: &str, now_s: u64) -> Result<SetAside, OpenError> {
+        self.prepare()?;
+        let next = self.next_path();
+        make_directory(&next).map_err(io("making", &next))?;
+        let Salvaged { records, hints, damaged, .. } = self.salvage(&next.join(ENGINE))?;
+        let (journal, moved) = (self.journal_dir(), next.join(JOURNAL));
+        if exists(&journal)? {
+            fs::rename(&journal, &moved).map_err(io("moving", &journal))?;
+        } else {
+            make_directory(&moved).map_err(io("making", &moved))?;
+        }
+        sync_directory(&next).map_err(io("syncing", &next))?;
+        let path = self.swap(why, now_s)?;
+        Ok(SetAside { path, records, hints, damaged })
+    }
+
+    /// What lies aside of this shard, and since when in seconds since the Unix epoch.
+    #[must_use]
+    pub fn lying_aside(&self) -> Vec<(PathBuf, u64)> {
+        let prefix = format!("shard-{}-", self.shard);
+        let entries = fs::read_dir(self.root.join(SET_ASIDE)).into_iter().flatten().flatten();
+        let lying = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let at_s = name.to_str()?.strip_prefix(&prefix)?.parse().ok()?;
+            Some((entry.path(), at_s))
+        });
+        lying.collect()
+    }
+
+    fn salvage(&self, into: &Path) -> Result<Salvaged, OpenError> {
+        let options = RedbOptions { cache_bytes: 1 << 20 };
+        let engine = Guarded::open(into, || RedbStore::open(into, &options))?;
+        let lost = Writes { metadata: vec![mark::lost_past()], ..Writes::default() };
+        engine.write(&lost)?;
+        let damaged = self.engine_path();
+        if !exists(&damaged)? {
+            return Ok(Salvaged::default());
+        }
+        let salvaged = salvage(&damaged, &engine)?;
+        // It may have said the contrary.
+        engine.write(&lost)?;
+        Ok(salvaged)
+    }
+
+    /// Moves the old folder away, if it is still there, and the new one into its place.
+    fn swap(&self, why: &str, now_s: u64) -> Result<PathBuf, OpenError> {
+        let (path, next) = (self.path(), self.next_path());
+        let aside = self.root.join(SET_ASIDE);
+        let kept = aside.join(format!("shard-{}-{now_s}", self.shard));
+        if exists(&path)? {
+            make_directory(&aside).map_err(io("making", &aside))?;
+            self.forget_older();
+            fs::rename(&path, &kept).map_err(io("setting aside", &path))?;
+            if let Err(error) = fs::write(kept.join("README.txt"), read_me(self.shard, why)) {
+                warn!(%error, "the shard that was set aside has no README.txt");
+            }
+            sync_directory(&aside).map_err(io("syncing", &aside))?;
+        }
+        fs::rename(&next, &path).map_err(io("putting into its place", &next))?;
+        sync_directory(&self.root).map_err(io("syncing", &self.root))?;
+        Ok(kept)
+    }
+
+    /// Removes what was set aside of this shard before: a disk that goes bad must not fill itself up.
+    fn forget_older(&self) {
+        for (path, _) in self.lying_aside() {
+            if let Err(error) = fs::remove_dir_all(&path) {
+                warn!(path = %path.display(), %error, "could not be removed");
+            }
+        }
+    }
+}
+
+fn read_me(shard: u16, why: &str) -> String {
+    format!(
+        "This was the engine's file of shard {shard} until it was found damaged:\n\n    {why}\n\n\
+         All records of it that could be read are in the shard that has taken its place, and the other\n\
+         nodes give back the rest. Nothing here is read again: keep it for as long as you want to look\n\
+         into what has happened to the disk, then remove the folder.\n"
+    )
+}
+
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(io("looking for", path))
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::io(doing, path, source)
+}
+
+#[cfg(test)]
+mod tests;
