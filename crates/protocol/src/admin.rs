@@ -318,4 +318,34 @@ pub enum MemberState {
 pub struct NodeStats {
     /// Names carry their units.
     pub counters: Vec<(String, u64)>,
+    /// What is wrong with its shards' storage, in no order.
+    pub troubles: Vec<ShardTrouble>,
+}
+
+/// Something that is wrong with the storage of one shard, or was until an admin has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ShardTrouble {
+    /// The shard's index in its node.
+    pub shard: u16,
+    /// What.
+    pub kind: TroubleKind,
+    /// Since when, in milliseconds since the Unix epoch, by the node's clock.
+    pub since_ms: u64,
+    /// For people: the error, or where something lies.
+    pub what: String,
+}
+
+/// What can be wrong with the storage of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum TroubleKind {
+    /// It is being opened anew, and takes no request meanwhile.
+    Reopening,
+    /// Its damaged files were set aside, and lie there.
+    SetAside,
+    /// Its disk does not finish what it is asked for.
+    Stalled,
+    /// Its disk has no room left.
+    Full,
+    /// Its disk is read-only.
+    ReadOnly,
 }

@@ -16,6 +16,15 @@ use jedlik_protocol::{
 
 use crate::Counter;
 
+/// Whether a shard's storage still holds all that it ever acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardPast {
+    /// It does.
+    Continuous,
+    /// A part was lost: its engine or its journal was damaged, so what it does not hold it may have held.
+    Lost,
+}
+
 /// What a replica is told once.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -31,6 +40,8 @@ pub struct Config {
     pub shard: u16,
     /// How many shards the node has: this one owns the partitions `p` with `p % shards == shard`.
     pub shards: u16,
+    /// Whether the shard's storage has lost anything.
+    pub past: ShardPast,
     /// Where the clock begins by which messages to this node are aged: drawn anew in each life of the
     /// process, at least 1, the same for all of its shards.
     pub clock_start: u64,

@@ -36,6 +36,7 @@ mod scan;
 mod serve;
 mod serving;
 mod stored;
+mod successor;
 mod transfers;
 mod trees;
 mod wakes;
@@ -45,7 +46,7 @@ pub use counter::Counter;
 pub use farewell::has_left;
 pub use io::{
     Config, Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult,
-    StorageFault, Tuning,
+    ShardPast, StorageFault, Tuning,
 };
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
 pub use replica::Replica;

@@ -191,6 +191,11 @@ impl Pending {
         }
     }
 
+    /// Gives out no id that `other` has given out.
+    pub(crate) fn continue_after(&mut self, other: &Self) {
+        self.next = self.next.max(other.next);
+    }
+
     pub(crate) fn operation(&mut self) -> OperationId {
         OperationId(self.id())
     }

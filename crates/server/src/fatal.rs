@@ -1,4 +1,5 @@
-//! A panic in a part that the node can't go on without ends the process, instead of hanging it.
+//! A fault of the program ends the process, instead of hanging a part of it. A fault within a call of an
+//! engine is none: a damaged file makes it, and one shard ends for it.
 
 use tokio::task::{JoinError, JoinHandle};
 use tracing::error;
@@ -28,6 +29,19 @@ pub(crate) fn spawn<T: Send + 'static>(
         }
         ended
     })
+}
+
+/// From now on a panic on any thread ends the process, unless an engine has made it.
+pub(crate) fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Storage catches that one, and says what it means.
+        if !jedlik_storage::engine_at_work() {
+            report(panic);
+            logging::finish();
+            std::process::abort();
+        }
+    }));
 }
 
 fn end(part: &str) -> ! {

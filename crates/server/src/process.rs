@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use crate::config::{Config, Snapshot};
 use crate::error::NodeError;
+use crate::fatal;
 use crate::logging;
 use crate::node::{Ending, Node};
 use crate::reload::{Load, Reload};
@@ -24,6 +25,7 @@ const CORES_A_NETWORK_THREAD: usize = 4;
 /// # Errors
 /// It could not start, had to end, or could not stop cleanly.
 pub fn run(config: &Config, running: Snapshot, load: Arc<Load>) -> Result<(), NodeError> {
+    fatal::end_on_panic();
     let runtime = runtime().map_err(|source| NodeError::System { doing: "starting", source })?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;

@@ -14,6 +14,8 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerResponse;
 use tracing::debug;
 
+use crate::shard::UNTOLD;
+
 /// One request on one connection.
 #[derive(Clone)]
 pub(crate) struct Origin {
@@ -53,10 +55,40 @@ fn too_long(length: usize, limit: usize) -> Failure {
     Failure::new(ErrorCode::RecordTooLarge, message)
 }
 
+/// A request that has not been answered.
+struct Open {
+    origin: Origin,
+    asked: Asked,
+    bytes: usize,
+}
+
+/// How a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    ByClient,
+    ByPeer,
+    /// By a peer, for its client.
+    Forwarded,
+}
+
+impl Origin {
+    /// Refuses the request in the way of its kind.
+    pub(crate) fn refuse(&self, asked: Asked, layout: LayoutVersion, failure: Failure) {
+        match asked {
+            Asked::ByClient => self.answer_client(layout, ClientResponse::Failed(failure)),
+            Asked::ByPeer => self.answer_peer(UNTOLD, PeerResponse::Refused(failure)),
+            Asked::Forwarded => {
+                let response = PeerResponse::Forwarded(ClientResponse::Failed(failure));
+                self.answer_peer(UNTOLD, response);
+            }
+        }
+    }
+}
+
 /// The origins of one shard's open requests, and how much of clients' data these carry.
 pub(crate) struct Replies {
     next: u64,
-    origins: HashMap<u64, (Origin, usize)>,
+    origins: HashMap<u64, Open>,
     bytes: usize,
     open: Arc<AtomicUsize>,
 }
@@ -73,9 +105,9 @@ impl Replies {
     }
 
     /// Remembers `origin` under a new number; its request carries so many bytes.
-    pub(crate) fn add(&mut self, origin: Origin, bytes: usize) -> u64 {
+    pub(crate) fn add(&mut self, origin: Origin, asked: Asked, bytes: usize) -> u64 {
         self.next += 1;
-        self.origins.insert(self.next, (origin, bytes));
+        self.origins.insert(self.next, Open { origin, asked, bytes });
         self.bytes += bytes;
         self.open.store(self.origins.len(), Ordering::Relaxed);
         self.next
@@ -83,9 +115,18 @@ impl Replies {
 
     /// Whose number this is; once.
     pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
-        let (origin, bytes) = self.origins.remove(&reply)?;
+        let Open { origin, bytes, .. } = self.origins.remove(&reply)?;
         self.bytes -= bytes;
         self.open.store(self.origins.len(), Ordering::Relaxed);
         Some(origin)
+    }
+
+    /// Refuses all that are open.
+    pub(crate) fn refuse_all(&mut self, layout: LayoutVersion, failure: &Failure) {
+        for (_, Open { origin, asked, .. }) in self.origins.drain() {
+            origin.refuse(asked, layout, failure.clone());
+        }
+        self.bytes = 0;
+        self.open.store(0, Ordering::Relaxed);
     }
 }

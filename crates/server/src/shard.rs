@@ -3,21 +3,23 @@
 //! Invariant: outputs are executed in the order in which they are polled, and storage's answers to them
 //! are fed back at once; everything applied in a turn is submitted at its end, as one group.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jedlik_hashing::NodeId;
+use jedlik_membership::View;
 use jedlik_net::SendError;
-use jedlik_protocol::admin::BackgroundChange;
-use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::admin::{BackgroundChange, ShardTrouble};
+use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{LayoutVersion, Now};
 use jedlik_replica::{Config, Input, Output, Replica};
-use jedlik_storage::{Completion, Shard, StoreError};
+use jedlik_storage::{Completion, Shard};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -28,17 +30,22 @@ use crate::inbox::{Inbox, InboxReader, Mail};
 use crate::membership_task::Event;
 use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
-use crate::reply::Replies;
+use crate::reply::{Asked, Replies};
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::stores::OpenShard;
 use crate::weight;
 
+mod admission;
+mod lives;
 mod storing;
 
+use lives::ShardLives;
 use storing::fault;
 
 /// The most mail taken in one turn: enough to group commits, few enough to be submitted soon.
 const TURN_MAIL: usize = 256;
+/// How often an idle shard looks whether its storage has failed.
+const STORAGE_CHECK: Duration = Duration::from_secs(1);
 /// The name under which the hash trees are kept over a clean stop.
 const TREES: &str = "trees-2";
 /// In an answer that the replica did not make: it tells no clock.
@@ -76,15 +83,15 @@ impl RunningShard {
         shard: OpenShard,
         around: Surroundings,
     ) -> Result<Self, NodeError> {
-        let OpenShard { storage, inbox, reader } = shard;
+        let OpenShard { storage, source, inbox, reader } = shard;
         let open = Arc::new(AtomicUsize::new(0));
         let name = format!("shard-{}", config.shard);
-        let driver = ShardDriver::new(config, storage, reader, around, Arc::clone(&open));
+        let lives = ShardLives::new(config, source, around, Arc::clone(&open));
         let thread = thread::Builder::new()
             .name(name)
             .spawn(move || {
                 let _guard = EndsProcess("a shard");
-                driver.run()
+                lives.run(storage, reader)
             })
             .map_err(|source| NodeError::System { doing: "starting a shard's thread", source })?;
         Ok(Self { inbox, open, thread })
@@ -123,10 +130,20 @@ struct ShardDriver {
     /// Requests refused because too much was under way.
     refusals: u64,
     layout: LayoutVersion,
+    /// The last one that it was told.
+    view: Option<Arc<View>>,
+    /// What admins have changed, for the shard's next life.
+    background: Vec<BackgroundChange>,
+    /// To be reported, besides what storage says itself.
+    troubles: Vec<ShardTrouble>,
     /// Hints came or went since the replica was told how many there are.
     hints_changed: bool,
     /// For whom there were hints then.
     hint_targets: Vec<NodeId>,
+}
+
+fn asked(request: &PeerRequest) -> Asked {
+    if matches!(request, PeerRequest::Forward(_)) { Asked::Forwarded } else { Asked::ByPeer }
 }
 
 /// How a shard has ended, the best first.
@@ -140,13 +157,12 @@ pub(crate) enum Ended {
 
 impl ShardDriver {
     fn new(
-        config: Config,
+        mut replica: Replica,
         mut storage: Shard,
         inbox: InboxReader,
         around: Surroundings,
         open: Arc<AtomicUsize>,
     ) -> Self {
-        let mut replica = Replica::new(config);
         match storage.take_metadata(TREES) {
             Ok(Some(trees)) => replica.restore_trees(&trees),
             Ok(None) => {}
@@ -162,21 +178,18 @@ impl ShardDriver {
             counts: ReplicaCounts::default(),
             refusals: 0,
             layout: 0,
+            view: None,
+            background: Vec::new(),
+            troubles: Vec::new(),
             hints_changed: true,
             hint_targets: Vec::new(),
         }
     }
 
-    /// Works until it is told to close.
-    fn run(mut self) -> Ended {
-        while self.turn() {}
-        self.close()
-    }
-
     /// One round of the loop; false once it should end.
     fn turn(&mut self) -> bool {
         let (mut going, mut taken) = (true, 0);
-        let mut mail = self.inbox.next(self.patience());
+        let mut mail = self.inbox.next(Some(self.patience()));
         while let Some(next) = mail {
             going &= self.take(next);
             taken += 1;
@@ -191,9 +204,10 @@ impl ShardDriver {
         going
     }
 
-    /// How long the machines can wait.
-    fn patience(&self) -> Option<Duration> {
-        self.replica.poll_timeout().map(|at_us| self.around.clock.until(at_us))
+    /// How long the machines can wait, and storage's other threads, which fail in silence.
+    fn patience(&self) -> Duration {
+        let machines = self.replica.poll_timeout().map(|at_us| self.around.clock.until(at_us));
+        machines.unwrap_or(STORAGE_CHECK).min(STORAGE_CHECK)
     }
 
     /// Deals with one mail; false if it was the last.
@@ -202,11 +216,16 @@ impl ShardDriver {
         match mail {
             Mail::View(view) => {
                 self.layout = view.layout_version();
+                self.view = Some(Arc::clone(&view));
                 self.feed(now, Input::View(view));
             }
             Mail::Client { origin, request } => match self.room_for(&request) {
                 Ok(()) => {
-                    let reply = self.replies.add(origin, weight::of_client_request(&request));
+                    let reply = self.replies.add(
+                        origin,
+                        Asked::ByClient,
+                        weight::of_client_request(&request),
+                    );
                     self.feed(now, Input::Client { reply, request });
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
@@ -214,13 +233,14 @@ impl ShardDriver {
             Mail::Peer { from, origin, layout, heard, request } => {
                 match self.room_to_coordinate(&request) {
                     Ok(()) => {
-                        let reply = self.replies.add(origin, weight::of_peer_request(&request));
+                        let reply = self.replies.add(
+                            origin,
+                            asked(&request),
+                            weight::of_peer_request(&request),
+                        );
                         self.feed(now, Input::Peer { from, reply, layout, heard, request });
                     }
-                    Err(full) => {
-                        let refusal = ClientResponse::Failed(full);
-                        origin.answer_peer(UNTOLD, PeerResponse::Forwarded(refusal));
-                    }
+                    Err(full) => origin.refuse(asked(&request), self.layout, full),
                 }
             }
             Mail::PeerAnswer { from, id, clock, response } => {
@@ -233,42 +253,13 @@ impl ShardDriver {
                 let _gone = asker.send(self.report());
             }
             Mail::Repair(partition) => self.feed(now, Input::Repair { partition }),
-            Mail::SetBackground(change) => self.feed(now, Input::SetBackground(change)),
+            Mail::SetBackground(change) => {
+                lives::remember(&mut self.background, change);
+                self.feed(now, Input::SetBackground(change));
+            }
             Mail::Close => return false,
         }
         true
-    }
-
-    /// A request is refused before anything was done for it if too much is under way already, and a put
-    /// before it is minted if storage could not take it.
-    fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
-        let ShardLimits { operations, open_bytes } = self.around.limits;
-        let (under_way, bytes) = (self.replica.operations(), self.replies.bytes());
-        if under_way >= operations || bytes >= open_bytes {
-            let message = format!(
-                "the node is at work on {under_way} requests with {bytes} bytes; nothing was done, \
-                 try again"
-            );
-            self.refusals += 1;
-            return Err(Failure::new(ErrorCode::Overloaded, message));
-        }
-        if !matches!(request, ClientRequest::Put(_)) {
-            return Ok(());
-        }
-        self.storage.admit().map_err(|error| {
-            let code = match error {
-                StoreError::Overloaded { .. } => ErrorCode::Overloaded,
-                _ => ErrorCode::Storage,
-            };
-            Failure::new(code, error.to_string())
-        })
-    }
-
-    fn room_to_coordinate(&mut self, request: &PeerRequest) -> Result<(), Failure> {
-        match request {
-            PeerRequest::Forward(request) => self.room_for(request),
-            _ => Ok(()),
-        }
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {
@@ -370,7 +361,15 @@ impl ShardDriver {
             repair: self.replica.repair_report(),
             background: self.replica.background_report(),
             transfers: self.replica.transfer_report(),
+            troubles: self.troubles(),
+            serves: true,
         }
+    }
+
+    /// What was set aside is told until an admin has taken it away.
+    fn troubles(&self) -> Vec<ShardTrouble> {
+        let told = self.troubles.iter().filter(|trouble| Path::new(&trouble.what).exists());
+        told.cloned().collect()
     }
 
     fn close(self) -> Ended {

@@ -13,7 +13,7 @@ use jedlik_membership::{Config as MembershipConfig, Membership, View};
 use jedlik_net::{Credentials, Endpoint, Handler, Identity};
 use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{LayoutId, codec};
-use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Tuning};
+use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, ShardPast, Tuning};
 use jedlik_storage::{DataDir, ShardIdentity};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -219,6 +219,7 @@ impl Me {
                 random_seed: random_bytes()?,
                 shard: index as u16,
                 shards: count,
+                past: ShardPast::Continuous,
                 clock_start,
                 tuning,
             };

@@ -5,7 +5,7 @@
 use std::fs;
 
 use jedlik_protocol::admin::{
-    BackgroundReport, HintReport, NodeStats, RepairReport, TransferReport,
+    BackgroundReport, HintReport, NodeStats, RepairReport, ShardTrouble, TransferReport,
 };
 use jedlik_replica::Counter;
 use jedlik_storage::ShardStats;
@@ -59,6 +59,9 @@ pub(crate) struct ShardReport {
     pub(crate) repair: RepairReport,
     pub(crate) background: BackgroundReport,
     pub(crate) transfers: TransferReport,
+    pub(crate) troubles: Vec<ShardTrouble>,
+    /// False while its storage is being opened anew: then the rest says nothing.
+    pub(crate) serves: bool,
 }
 
 /// What the node itself counts.
@@ -103,6 +106,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("cpu_us", cpu_us()),
         ("rss_bytes", rss_bytes()),
         ("shards", shards.len() as u64),
+        ("shards_serving", reports.iter().filter(|report| report.serves).count() as u64),
         ("connections", node.connections),
         ("peers_connected", node.peers_connected),
         ("operations", reports.iter().map(|report| report.operations).sum()),
@@ -133,7 +137,10 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("hints_refused", storage(|stats| stats.hints.refusals)),
         ("damaged_hints", storage(|stats| stats.hints.damaged)),
     ]);
-    NodeStats { counters: counters.map(|(name, value)| (name.into(), value)).collect() }
+    NodeStats {
+        counters: counters.map(|(name, value)| (name.into(), value)).collect(),
+        troubles: reports.iter().flat_map(|report| report.troubles.iter().cloned()).collect(),
+    }
 }
 
 /// Processor time of this process so far; 0 where the system doesn't tell.

@@ -1,16 +1,18 @@
 //! Opens a node's data directory with all of its shards.
 //!
-//! Invariant: the directory is this node's alone, and every shard has replayed its journal.
+//! Invariant: the directory is this node's alone, and every shard has replayed its journal, unless its files
+//! are damaged.
 
 use std::num::NonZero;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jedlik_protocol::Incarnation;
 use jedlik_storage::{
-    DataDir, Identity, MemoryStore, OpenError, Recovery, RedbOptions, RedbStore, Shard,
-    ShardIdentity, ShardOptions, Store,
+    DataDir, Guarded, Identity, MemoryStore, OpenError, Recovery, RedbOptions, RedbStore, SetAside,
+    Shard, ShardFolder, ShardIdentity, ShardOptions, Store,
 };
 use tracing::{info, warn};
 
@@ -29,9 +31,57 @@ pub(crate) struct Stores {
 
 /// One shard that has not been given a thread yet.
 pub(crate) struct OpenShard {
-    pub(crate) storage: Shard,
+    /// The error if its files are damaged: its thread sets them aside.
+    pub(crate) storage: Result<Shard, OpenError>,
+    pub(crate) source: ShardSource,
     pub(crate) inbox: Inbox,
     pub(crate) reader: InboxReader,
+}
+
+/// All it takes to open one shard's storage, as often as need be.
+#[derive(Clone)]
+pub(crate) struct ShardSource {
+    engine: Engine,
+    options: ShardOptions,
+    cache_bytes: usize,
+    folder: ShardFolder,
+    /// Hears what has become of writes.
+    completions: Inbox,
+}
+
+impl ShardSource {
+    /// Opens what is in the folder.
+    pub(crate) fn open(&self) -> Result<Shard, OpenError> {
+        self.folder.prepare()?;
+        let completions = self.completions.clone();
+        let completed = Box::new(move |done| completions.push(Mail::Completed(done)));
+        let (storage, recovery) =
+            Shard::open(self.options.clone(), self.open_engine()?, completed)?;
+        log_recovery(self.options.identity.shard, &recovery);
+        Ok(storage)
+    }
+
+    fn open_engine(&self) -> Result<Arc<dyn Store>, OpenError> {
+        Ok(match self.engine {
+            Engine::Redb => {
+                let path = self.folder.engine_path();
+                let options = RedbOptions { cache_bytes: self.cache_bytes };
+                Arc::new(Guarded::open(&path, || RedbStore::open(&path, &options))?)
+            }
+            Engine::Memory => Arc::new(MemoryStore::new()),
+        })
+    }
+
+    /// Puts an undamaged folder in the place of this one, which must be closed.
+    pub(crate) fn set_aside(&self, why: &str) -> Result<SetAside, OpenError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.folder.rebuild(why, now.as_secs())
+    }
+
+    /// What lies aside of this shard: where, and since when in milliseconds since the Unix epoch.
+    pub(crate) fn lying_aside(&self) -> Vec<(PathBuf, u64)> {
+        self.folder.lying_aside().into_iter().map(|(path, at_s)| (path, at_s * 1000)).collect()
+    }
 }
 
 /// Opens everything; blocks while journals are replayed.
@@ -82,7 +132,7 @@ fn open_shard(
     identity: ShardIdentity,
     shards: u16,
 ) -> Result<OpenShard, OpenError> {
-    let folder = dir.shard_dir(identity.shard)?;
+    let folder = dir.shard_folder(identity.shard);
     let share = |bytes: usize| bytes / usize::from(shards);
     let options = ShardOptions {
         buffer_limit_bytes: share(config.storage.buffer_bytes),
@@ -90,29 +140,22 @@ fn open_shard(
         queue_limit_bytes: share(config.storage.queue_bytes),
         sync_interval: config.storage.sync_interval,
         disk_reserve_bytes: config.storage.disk_reserve_bytes,
-        ..ShardOptions::new(identity, folder.join("journal"))
+        ..ShardOptions::new(identity, folder.journal_dir())
     };
-    let engine = open_engine(config, &folder, share(config.storage.cache_bytes))?;
     let (inputs, bytes) = (config.limits.queue_inputs, share(config.limits.queue_bytes));
     let (inbox, reader) = inbox(InboxLimits { inputs, bytes });
-    let completions = inbox.clone();
-    let completed = Box::new(move |done| completions.push(Mail::Completed(done)));
-    let (storage, recovery) = Shard::open(options, engine, completed)?;
-    log_recovery(identity.shard, &recovery);
-    Ok(OpenShard { storage, inbox, reader })
-}
-
-fn open_engine(
-    config: &Config,
-    folder: &Path,
-    cache_bytes: usize,
-) -> Result<Arc<dyn Store>, OpenError> {
-    Ok(match config.engine {
-        Engine::Redb => {
-            Arc::new(RedbStore::open(&folder.join("records.redb"), &RedbOptions { cache_bytes })?)
-        }
-        Engine::Memory => Arc::new(MemoryStore::new()),
-    })
+    let source = ShardSource {
+        engine: config.engine,
+        options,
+        cache_bytes: share(config.storage.cache_bytes),
+        folder,
+        completions: inbox.clone(),
+    };
+    let storage = source.open();
+    match storage {
+        Err(error) if !error.is_damage() => Err(error),
+        storage => Ok(OpenShard { storage, source, inbox, reader }),
+    }
 }
 
 fn log_recovery(shard: u16, recovery: &Recovery) {

@@ -36,7 +36,9 @@ pub(crate) fn spawn(
             let reports = stats::collect(&shards).await;
             let whole = transfers(&reports);
             let view = Arc::clone(&view.borrow());
-            let event = if has_left(&view, &whole) && reports.len() == shards.len() {
+            // A shard that does not serve, or has stopped, does not say what it holds.
+            let all_say = reports.iter().filter(|report| report.serves).count() == shards.len();
+            let event = if has_left(&view, &whole) && all_say {
                 Event::Left
             } else {
                 Event::Load(whole.load)

@@ -11,7 +11,7 @@ use jedlik_membership::{Config as MembershipConfig, Membership};
 use jedlik_protocol::codec;
 use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now, ProtocolVersion};
-use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, Tuning};
+use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, ShardPast, Tuning};
 
 use crate::chance::Chance;
 use crate::disk::{Disk, Step};
@@ -200,6 +200,7 @@ impl Node {
             random_seed: replica_seed,
             shard: 0,
             shards: 1,
+            past: ShardPast::Continuous,
             clock_start,
             tuning: self.tuning,
         });

@@ -6,8 +6,8 @@ use jedlik_client::protocol::admin::{HintReport, WorkKind};
 
 use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
-use crate::doctor::counters;
 use crate::doctor::observed::{Observed, ObservedMember};
+use crate::doctor::{counters, storage};
 
 /// Past this much in hints on one member somebody should know.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -59,6 +59,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
         findings.extend(paused(member));
         findings.extend(repairs(member));
         findings.extend(counters::findings(member));
+        findings.extend(storage::findings(member, observed.now_ms));
     }
     findings.sort_by_key(|finding| finding.severity);
     findings

@@ -6,6 +6,7 @@ use jedlik_client::NodeId;
 use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
     AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
+    ShardTrouble,
 };
 use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::protocol::gossip::Status;
@@ -30,6 +31,8 @@ pub(crate) struct ObservedMember {
     pub(crate) status: Option<ClusterStatus>,
     pub(crate) hints: Option<Vec<HintReport>>,
     pub(crate) counters: Option<BTreeMap<String, u64>>,
+    /// Of its shards' storage.
+    pub(crate) troubles: Vec<ShardTrouble>,
     pub(crate) repair: Option<RepairReport>,
     pub(crate) background: Option<BackgroundReport>,
     /// Why it did not answer, once for each question.
@@ -44,6 +47,7 @@ impl ObservedMember {
             status: None,
             hints: None,
             counters: None,
+            troubles: Vec::new(),
             repair: None,
             background: None,
             failures: Vec::new(),
@@ -57,6 +61,7 @@ impl ObservedMember {
             Ok(AdminResponse::Hints(hints)) => self.hints = Some(hints),
             Ok(AdminResponse::Stats(stats)) => {
                 self.counters = Some(stats.counters.into_iter().collect());
+                self.troubles = stats.troubles;
             }
             Ok(AdminResponse::Repair(report)) => self.repair = Some(*report),
             Ok(AdminResponse::Background(report)) => self.background = Some(*report),

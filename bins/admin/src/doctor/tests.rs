@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jedlik_client::NodeId;
 use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
-    BackgroundReport, ClusterStatus, HintReport, MemberState, RepairReport, WorkKind,
+    BackgroundReport, ClusterStatus, HintReport, MemberState, RepairReport, ShardTrouble,
+    TroubleKind, WorkKind,
 };
 use jedlik_client::protocol::gossip::Status;
 
@@ -232,4 +233,25 @@ fn the_worst_comes_first() {
     let json = to_json(&findings);
     assert_eq!(json["findings"][0]["severity"], "error");
     assert_eq!(json["findings"][1]["to_do"].as_str().map(|text| text.contains("n")), Some(true));
+}
+
+#[test]
+fn what_is_wrong_with_a_shards_storage_is_said_with_its_place() {
+    let mut observed = well();
+    let trouble = |kind, what: &str| ShardTrouble {
+        shard: 3,
+        kind,
+        since_ms: NOW_MS - 120_000,
+        what: what.into(),
+    };
+    observed.members[1].troubles = vec![
+        trouble(TroubleKind::SetAside, "/data/set-aside/shard-3-1"),
+        trouble(TroubleKind::ReadOnly, "the file system is read-only"),
+    ];
+    let findings = diagnose(&observed);
+    let severities: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
+    assert_eq!(severities, [Error, Warning]);
+    assert!(findings[0].what.contains("the disk of n2 is read-only"), "{findings:?}");
+    let aside = &findings[1].what;
+    assert!(aside.contains("shard 3 of n2") && aside.contains("/data/set-aside/shard-3-1"));
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::NodeStats;
+use jedlik_client::protocol::admin::{NodeStats, ShardTrouble, TroubleKind};
 use jedlik_client::protocol::client::Endpoint;
 use serde_json::{Map, Value, json};
 
@@ -45,11 +45,34 @@ fn json(told: &[Told]) -> Value {
                 "name": member.name,
                 "address": member.address,
                 "counters": counters,
+                "troubles": stats.as_ref().ok().map(|stats| troubles(&stats.troubles)),
                 "error": stats.as_ref().err().map(ToString::to_string),
             })
         })
         .collect();
     json!({ "nodes": nodes })
+}
+
+fn troubles(troubles: &[ShardTrouble]) -> Vec<Value> {
+    let trouble = |trouble: &ShardTrouble| {
+        json!({
+            "shard": trouble.shard,
+            "kind": kind_name(trouble.kind),
+            "since_ms": trouble.since_ms,
+            "what": trouble.what,
+        })
+    };
+    troubles.iter().map(trouble).collect()
+}
+
+fn kind_name(kind: TroubleKind) -> &'static str {
+    match kind {
+        TroubleKind::Reopening => "reopening",
+        TroubleKind::SetAside => "set-aside",
+        TroubleKind::Stalled => "stalled",
+        TroubleKind::Full => "full",
+        TroubleKind::ReadOnly => "read-only",
+    }
 }
 
 /// A line for each counter, a column for each node that told.
@@ -100,6 +123,7 @@ mod tests {
         };
         let stats = counters.map(|counters| NodeStats {
             counters: counters.iter().map(|(name, value)| ((*name).into(), *value)).collect(),
+            troubles: Vec::new(),
         });
         (member, stats.ok_or(ClientError::NoLayout))
     }

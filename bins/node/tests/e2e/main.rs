@@ -46,6 +46,7 @@ mod overload;
 mod refusals;
 mod replaced;
 mod requests;
+mod rot;
 mod siblings;
 mod signals;
 mod steady;

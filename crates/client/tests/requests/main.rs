@@ -231,7 +231,7 @@ async fn answers_in_any_order_find_their_requests() {
         .collect();
     until("all requests are there at once", || node.kept().len() == 50).await;
     for (connection, id) in node.kept().into_iter().rev() {
-        let stats = NodeStats { counters: vec![("id".into(), id)] };
+        let stats = NodeStats { counters: vec![("id".into(), id)], troubles: Vec::new() };
         let response = ClientResponse::Admin(AdminResponse::Stats(stats));
         connection.send(Frame::ClientResponse { id, layout: 1, response }).unwrap();
     }

@@ -6,7 +6,7 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, CopiesAtRisk,
     DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, Move, NodeStats,
-    PlanReport, PlannedNode, RepairReport, TransferReport, WorkKind,
+    PlanReport, PlannedNode, RepairReport, ShardTrouble, TransferReport, TroubleKind, WorkKind,
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
@@ -426,6 +426,18 @@ fn explanation() -> impl Strategy<Value = Explanation> {
     )
 }
 
+fn shard_trouble() -> impl Strategy<Value = ShardTrouble> {
+    let kind = prop_oneof![
+        Just(TroubleKind::Reopening),
+        Just(TroubleKind::SetAside),
+        Just(TroubleKind::Stalled),
+        Just(TroubleKind::Full),
+        Just(TroubleKind::ReadOnly),
+    ];
+    (any::<u16>(), kind, any::<u64>(), text())
+        .prop_map(|(shard, kind, since_ms, what)| ShardTrouble { shard, kind, since_ms, what })
+}
+
 fn hint_report() -> impl Strategy<Value = HintReport> {
     let held = (any::<u64>(), any::<u64>(), of(any::<u64>()));
     let delivery = (any::<bool>(), any::<u64>(), of(any::<u64>()), of(text()));
@@ -592,8 +604,9 @@ fn admin_response() -> impl Strategy<Value = AdminResponse> {
         }),
         vec(bucket_entry(), 0..3).prop_map(AdminResponse::Buckets),
         bucket_entry().prop_map(AdminResponse::Bucket),
-        vec((text(), any::<u64>()), 0..4)
-            .prop_map(|counters| AdminResponse::Stats(NodeStats { counters })),
+        (vec((text(), any::<u64>()), 0..4), vec(shard_trouble(), 0..3)).prop_map(
+            |(counters, troubles)| AdminResponse::Stats(NodeStats { counters, troubles })
+        ),
         explanation().prop_map(|explanation| AdminResponse::Explained(Box::new(explanation))),
         vec(hint_report(), 0..3).prop_map(AdminResponse::Hints),
         repair_report().prop_map(|report| AdminResponse::Repair(Box::new(report))),

@@ -23,7 +23,7 @@ use jedlik_vclock::{Content, WriteId};
 
 use crate::{
     BudgetSettings, Config, Counter, Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals,
-    Holding, Input, Output, RangeRequest, RangeResult, Replica, StorageFault, Tuning,
+    Holding, Input, Output, RangeRequest, RangeResult, Replica, ShardPast, StorageFault, Tuning,
 };
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
@@ -138,6 +138,7 @@ impl Cluster {
             random_seed,
             shard: 0,
             shards: 1,
+            past: ShardPast::Continuous,
             clock_start: (life << 40) + me.0,
             tuning: TUNING,
         }

@@ -1,0 +1,91 @@
+//! Pages of an engine's file that rot: one shard is set aside and filled again, and the node goes on.
+
+use std::fs;
+use std::path::Path;
+
+use jedlik_client::Content;
+use jedlik_client::protocol::Key;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, wait_until};
+use crate::observer::{Observer, key};
+use crate::requests::{fill, r, shown, size, w};
+
+const VALUE_BYTES: usize = 300;
+const PAGE_BYTES: usize = 4096;
+/// What redb's pages of rows begin with.
+const LEAF: u8 = 1;
+
+#[test]
+fn flipped_bits_in_a_nodes_engines_end_no_node_and_make_no_key_absent() {
+    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=3".into()]);
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> =
+        (0..size("JEDLIK_DAMAGE_RECORDS", 900)).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
+    assert!(cluster.nodes[1].stop().success(), "a clean stop");
+    let files = cluster.nodes[1].data_files(|path| path.ends_with("records.redb"));
+    assert_eq!(files.len(), 3);
+    // The third shard stays whole.
+    let damaged = files.iter().filter(|file| !file.to_string_lossy().contains("shard-2"));
+    damaged.for_each(|file| flip_kind_of_leaves(file, 7));
+
+    for _ in 0..2 {
+        cluster.restart(1);
+        cluster.wait_until_all_are_up(0);
+        all_there(&cluster, &observer, &keys);
+        assert!(cluster.nodes[1].is_running());
+        wait_until("all three shards serve", || {
+            observer.counter("shards_serving").get(&1) == Some(&3)
+        });
+        all_there(&cluster, &observer, &keys);
+        observer.wait_until_settled(&keys);
+        assert!(cluster.nodes[1].stop().success(), "a clean stop");
+    }
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    let said = said_of_storage(&cluster);
+    for shard in ["shard 0 of n2", "shard 1 of n2"] {
+        assert!(said.iter().any(|what| what.contains(shard)), "{said:?}");
+    }
+    assert!(!said.iter().any(|what| what.contains("shard 2 of n2")), "{said:?}");
+    let aside = cluster.nodes[1].data_files(|path| path.ends_with("README.txt"));
+    assert_eq!(aside.len(), 2, "each is kept for inspection, once");
+}
+
+/// Flips a bit in every so manieth page of rows, so that redb finds a page of no known kind.
+fn flip_kind_of_leaves(file: &Path, every: usize) {
+    let mut bytes = fs::read(file).unwrap();
+    // The file's own header is left alone.
+    let pages = bytes
+        .chunks_mut(PAGE_BYTES)
+        .skip(1)
+        .filter(|page| page[0] == LEAF && page.windows(5).any(|window| window == b"kept-"));
+    let flipped = pages.step_by(every).map(|page| page[0] ^= 8).count();
+    assert!(flipped > 0, "{}", file.display());
+    fs::write(file, bytes).unwrap();
+}
+
+/// Gets every key through each node, with the fewest answers among which each put must be.
+fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
+    for index in 0..3 {
+        observer.runtime.block_on(async {
+            let client = cluster.client(index).await;
+            for key in keys {
+                let found = client.get(key, &r(2)).await;
+                let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+                let value = found.versions.iter().find(|version| {
+                    matches!(&version.content, Content::Value(value) if value.len() == VALUE_BYTES)
+                });
+                assert!(value.is_some(), "{} is absent through n{}", shown(key), index + 1);
+            }
+        });
+    }
+}
+
+fn said_of_storage(cluster: &Cluster) -> Vec<String> {
+    let said: Value = cluster.ask(0, "doctor --json").json();
+    let findings = said["findings"].as_array().unwrap().iter();
+    findings.map(|finding| finding["what"].as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,44 @@
+//! Which requests a shard takes, before anything is done for them.
+//!
+//! Invariant: what is refused here has changed nothing and was sent to nobody, so it may be sent again at once.
+
+use jedlik_protocol::client::ClientRequest;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::PeerRequest;
+use jedlik_storage::StoreError;
+
+use super::{ShardDriver, ShardLimits};
+
+impl ShardDriver {
+    /// A request is refused before anything was done for it if too much is under way already, and a put
+    /// before it is minted if storage could not take it.
+    pub(super) fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
+        let ShardLimits { operations, open_bytes } = self.around.limits;
+        let (under_way, bytes) = (self.replica.operations(), self.replies.bytes());
+        if under_way >= operations || bytes >= open_bytes {
+            let message = format!(
+                "the node is at work on {under_way} requests with {bytes} bytes; nothing was done, \
+                 try again"
+            );
+            self.refusals += 1;
+            return Err(Failure::new(ErrorCode::Overloaded, message));
+        }
+        if !matches!(request, ClientRequest::Put(_)) {
+            return Ok(());
+        }
+        self.storage.admit().map_err(|error| {
+            let code = match error {
+                StoreError::Overloaded { .. } => ErrorCode::Overloaded,
+                _ => ErrorCode::Storage,
+            };
+            Failure::new(code, error.to_string())
+        })
+    }
+
+    pub(super) fn room_to_coordinate(&mut self, request: &PeerRequest) -> Result<(), Failure> {
+        match request {
+            PeerRequest::Forward(request) => self.room_for(request),
+            _ => Ok(()),
+        }
+    }
+}
