@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
 mod length;
+mod record;
 mod seal;
 
 use alloc::vec::Vec;
@@ -19,6 +20,7 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use self::length::Length;
+pub(crate) use self::record::{decode_record, encode_record};
 use self::seal::{SEAL_BYTES, seal, unseal};
 use crate::blob::Buffer;
 use crate::bucket::BucketProps;
@@ -27,7 +29,7 @@ use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, Staging};
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
-use crate::{Blob, Layout, LayoutId, LayoutVersion, ProtocolVersion, Record, check};
+use crate::{Blob, Layout, LayoutId, LayoutVersion, ProtocolVersion, check};
 
 /// The oldest version of the protocol that this build speaks.
 pub const PROTOCOL_MIN: u16 = ProtocolVersion::OLDEST.number();
@@ -162,21 +164,6 @@ where
     T: for<'a> Serialize<HighSerializer<AlignedVec, ArenaHandle<'a>, Error>>,
 {
     rkyv::to_bytes::<Error>(value).expect("writing into memory can't fail")
-}
-
-pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
-    to_bytes(record).into_vec()
-}
-
-pub(crate) fn decode_record(bytes: &Blob) -> Result<Record, DecodeError> {
-    let malformed = |_: Error| DecodeError::Malformed { what: "record" };
-    let archived = rkyv::access::<rkyv::Archived<Record>, Error>(bytes).map_err(malformed)?;
-    let record: Record = from_archived(archived, bytes.bytes()).map_err(malformed)?;
-    if record.is_well_formed() {
-        Ok(record)
-    } else {
-        Err(DecodeError::Malformed { what: "record" })
-    }
 }
 
 pub(crate) fn encode_clock(clock: &VectorClock) -> Vec<u8> {

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_vclock::VectorClock;
+use jedlik_vclock::{VectorClock, WriteId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
@@ -308,6 +308,8 @@ pub struct SiblingSummary {
     pub actor: u64,
     /// The counter of its dot.
     pub counter: u64,
+    /// The client's name for the put: siblings with the same one are attempts of one put, and count as one.
+    pub write_id: WriteId,
     /// The value's length; `None` for a tombstone.
     pub value_bytes: Option<u32>,
     /// In milliseconds since the Unix epoch, by the coordinator's clock.

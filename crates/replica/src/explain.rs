@@ -186,6 +186,7 @@ fn summary(encoded: &EncodedRecord) -> Option<RecordSummary> {
     let siblings = record.siblings().iter().map(|sibling| SiblingSummary {
         actor: sibling.dot.actor.0,
         counter: sibling.dot.counter,
+        write_id: sibling.write_id,
         value_bytes: match &sibling.content {
             Content::Value(value) => Some(value.len() as u32),
             Content::Tombstone => None,

@@ -111,9 +111,10 @@ fn check_limits(
     encoded: &EncodedRecord,
     props: &BucketProps,
 ) -> Result<(), Failure> {
-    let siblings = record.siblings().len();
+    // Retries of one put are one sibling to whoever reads, so they are one here.
+    let siblings = record.distinct().count();
     let remedy = "get the key, reconcile its siblings and put the result with the get's context";
-    if siblings > usize::from(props.sibling_limit) && siblings > held.record.siblings().len() {
+    if siblings > usize::from(props.sibling_limit) && siblings > held.record.distinct().count() {
         let limit = props.sibling_limit;
         let message =
             format!("the key would have {siblings} siblings, over sibling_limit={limit}: {remedy}");

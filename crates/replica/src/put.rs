@@ -226,7 +226,7 @@ impl Replica {
         if let Some(due_us) = self.reap_due_us(now, &put, record) {
             self.background.reaper.notice(key, due_us);
         }
-        let siblings = record.siblings().len();
+        let siblings = record.distinct().count();
         let operation = PutOperation {
             machine: PutChain::new(now.mono_us, &put.plans),
             asker: put.asker,

@@ -140,23 +140,32 @@ impl<V> Record<V> {
     ///
     /// A view, because collapsing within a merge is not associative (decision 0001).
     pub fn distinct(&self) -> impl Iterator<Item = &Sibling<V>> {
-        let mut repeats = self.repeats().into_iter().peekable();
+        let mut repeats = self.repeats().into_iter().map(|(repeat, _)| repeat).peekable();
         let numbered = self.siblings.iter().enumerate();
         numbered.filter(move |(index, _)| repeats.next_if_eq(index).is_none()).map(|(_, s)| s)
     }
 
-    /// The places, in order, of the siblings that repeat the write of an earlier one.
-    fn repeats(&self) -> Vec<usize> {
+    /// The indices, in order, of the siblings that repeat the write of an earlier one, each with the index of
+    /// the first sibling of that write.
+    #[must_use]
+    pub fn repeats(&self) -> Vec<(usize, usize)> {
         if self.siblings.len() < 2 {
             return Vec::new();
         }
         let ids = self.siblings.iter().enumerate();
         let mut ids: Vec<(WriteId, usize)> = ids.map(|(index, s)| (s.write_id, index)).collect();
         ids.sort_unstable();
-        let pairs = ids.windows(2).filter(|pair| pair[0].0 == pair[1].0);
-        let mut repeats: Vec<usize> = pairs.map(|pair| pair[1].1).collect();
+        let of_one_write = ids.chunk_by(|a, b| a.0 == b.0);
+        let pairs = of_one_write.flat_map(|ids| ids[1..].iter().map(|id| (id.1, ids[0].1)));
+        let mut repeats: Vec<(usize, usize)> = pairs.collect();
         repeats.sort_unstable();
         repeats
+    }
+
+    /// The content of the sibling at `index`, for an encoding that leaves out what it can tell. A replica never
+    /// changes it: equal dots mean equal siblings.
+    pub fn content_mut(&mut self, index: usize) -> Option<&mut Content<V>> {
+        self.siblings.get_mut(index).map(|sibling| &mut sibling.content)
     }
 
     /// The versions that hold a value at `wall_ms`, in milliseconds since the Unix epoch, with
@@ -234,10 +243,14 @@ impl<V> Record<V> {
 
     /// Writes a new version and returns its dot.
     ///
-    /// The siblings that `context` covers are replaced, the others stay beside the new one. `actor`
-    /// comes from [`crate::actor_for`] with the same record and context.
+    /// The siblings that `context` covers are replaced, and so are retries of the same puts, whose value the
+    /// client has seen; the others stay beside the new one. `actor` comes from [`crate::actor_for`] with the same record and context.
     pub fn put(&mut self, context: &VectorClock, actor: ActorId, write: Write<V>) -> Dot {
-        self.siblings.retain(|sibling| !context.covers(sibling.dot));
+        let covered = self.siblings.iter().filter(|sibling| context.covers(sibling.dot));
+        let mut seen: Vec<WriteId> = covered.map(|sibling| sibling.write_id).collect();
+        seen.sort_unstable();
+        // This record's own clock covers each dot that goes, so a merge does not bring it back.
+        self.siblings.retain(|sibling| seen.binary_search(&sibling.write_id).is_err());
         self.clock.merge(context);
         let counter = self.clock.counter(actor).saturating_add(1);
         let dot = Dot { actor, counter };

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -157,8 +158,11 @@ fn put(text: &mut String, indent: usize, what: &str, record: &RecordSummary) {
         record.clock.iter().map(|(actor, counter)| dot(*actor, *counter)).collect();
     let (digest, clock) = (record.digest.0, clock.join(" "));
     line(text, indent, &format!("{what}{digest:016x}, clock {clock}"));
+    let mut shown = BTreeSet::new();
     for sibling in &record.siblings {
-        line(text, indent + 2, &version(sibling));
+        let again =
+            if shown.insert(sibling.write_id) { "" } else { ", another attempt of a put above" };
+        line(text, indent + 2, &(version(sibling) + again));
     }
     if record.siblings.is_empty() {
         line(text, indent + 2, "no version");
@@ -251,6 +255,7 @@ fn record_json(record: &RecordSummary) -> Value {
             json!({
                 "actor": format!("{:016x}", sibling.actor),
                 "counter": sibling.counter,
+                "write_id": format!("{:032x}", sibling.write_id.0),
                 "deleted": sibling.value_bytes.is_none(),
                 "value_bytes": sibling.value_bytes,
                 "written_at": rfc3339(sibling.written_at_ms),

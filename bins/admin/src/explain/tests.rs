@@ -3,7 +3,7 @@
 use jedlik_client::protocol::admin::{Explanation, Holder};
 use jedlik_client::protocol::peer::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_client::protocol::{ClusterId, Digest, Key};
-use jedlik_client::{NodeId, Partition};
+use jedlik_client::{NodeId, Partition, WriteId};
 use serde_json::json;
 
 use super::{Verdict, to_json, to_text};
@@ -18,6 +18,7 @@ fn sibling(actor: u64, counter: u64, value_bytes: Option<u32>) -> SiblingSummary
     SiblingSummary {
         actor,
         counter,
+        write_id: WriteId(u128::from(counter)),
         value_bytes,
         written_at_ms: 1_767_268_800_000,
         expires_at_ms: value_bytes.is_none().then_some(1_767_268_860_000),
@@ -136,4 +137,13 @@ fn verdicts_compare_with_the_merge_and_expect_records_of_primaries_only() {
         let explained = explanation(3, Some(new()), vec![one.clone()]);
         assert_eq!(Verdict::of(&one, &explained), expected, "{one:?}");
     }
+}
+
+#[test]
+fn an_attempt_of_a_put_that_is_shown_already_says_so() {
+    let again = SiblingSummary { actor: 0xc3 << 56, ..sibling(0xa1 << 56, 1, Some(9)) };
+    let mut record = new();
+    record.siblings.push(again);
+    let text = to_text("alice in carts", &explanation(3, Some(record), vec![]), &[]);
+    assert_eq!(text.matches("another attempt of a put above").count(), 1, "{text}");
 }

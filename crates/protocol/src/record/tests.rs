@@ -42,3 +42,38 @@ fn records_without_values_merge_as_the_whole_ones_do() {
     assert_eq!(merged_stripped.siblings().len(), 2);
     assert!(merged_stripped.siblings().iter().all(|sibling| sibling.is_live(0)));
 }
+
+fn attempt(actor: u64, value: &str, write_id: u128) -> Record {
+    let mut record = Record::new();
+    let content = Content::Value(Blob::from(value));
+    let write =
+        Write { write_id: WriteId(write_id), written_at_ms: 1, expires_at_ms: None, content };
+    record.put(&VectorClock::new(), ActorId(actor), write);
+    record
+}
+
+#[test]
+fn attempts_of_one_write_hold_their_value_once_and_come_back_whole() {
+    let value = "x".repeat(10_000);
+    let mut record = attempt(1, &value, 7);
+    let once = EncodedRecord::encode(&record).bytes().len();
+    for actor in [2, 3, 4] {
+        record.merge(&attempt(actor, &value, 7));
+    }
+    let encoded = EncodedRecord::encode(&record);
+    assert!(encoded.bytes().len() < once + 500, "{} bytes", encoded.bytes().len());
+    assert_eq!(encoded.decode(), Ok(record.clone()));
+    record.merge(&attempt(5, &value, 8));
+    let two = EncodedRecord::encode(&record);
+    assert!(two.bytes().len() > 2 * once, "another write's value is its own");
+    assert_eq!(two.decode(), Ok(record));
+}
+
+#[test]
+fn a_write_id_used_twice_for_different_values_loses_neither() {
+    for other in ["", "other"] {
+        let mut record = attempt(1, "value", 7);
+        record.merge(&attempt(2, other, 7));
+        assert_eq!(EncodedRecord::encode(&record).decode(), Ok(record));
+    }
+}

@@ -397,6 +397,7 @@ fn record_summary() -> impl Strategy<Value = RecordSummary> {
         .prop_map(|(actor, counter, value_bytes, written_at_ms, expires_at_ms)| SiblingSummary {
             actor,
             counter,
+            write_id: WriteId(u128::from(written_at_ms)),
             value_bytes,
             written_at_ms,
             expires_at_ms,

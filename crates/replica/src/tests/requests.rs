@@ -94,6 +94,45 @@ fn retries_that_two_coordinators_minted_show_as_one_version() {
     assert_eq!(cluster.values(N3, "alice", 3), ["tea"]);
 }
 
+/// Three coordinators that don't hear one another each mint an attempt of one put.
+fn tried_thrice(cluster: &mut Cluster, put: &PutRequest) -> Vec<Blob> {
+    let put = PutRequest { w: Quorum::One, ..put.clone() };
+    let contexts = [N1, N2, N3].map(|node| {
+        cluster.down = [N1, N2, N3].into_iter().filter(|other| *other != node).collect();
+        cluster.put(node, put.clone()).expect("a put")
+    });
+    cluster.down.clear();
+    assert_eq!(cluster.values(N1, "alice", 3).len(), 1);
+    contexts.into()
+}
+
+#[test]
+fn attempts_of_one_put_count_once_for_the_limits_and_in_answers() {
+    let props = BucketProps {
+        sibling_warning: 2,
+        sibling_limit: 2,
+        value_limit_bytes: 4_000,
+        record_limit_bytes: 10_000,
+        ..BucketProps::default()
+    };
+    let mut cluster = Cluster::new(3, &[("carts", props)]);
+    tried_thrice(&mut cluster, &blind("alice", &"x".repeat(4_000)));
+    let reply = cluster.request(N1, ClientRequest::Put(blind("alice", &"y".repeat(4_000))));
+    let ClientResponse::Put(answer) = reply else { panic!("two values fit: {reply:?}") };
+    assert_eq!((answer.siblings, answer.warning), (2, true));
+    assert_eq!(cluster.values(N2, "alice", 3).len(), 2);
+}
+
+#[test]
+fn a_put_that_follows_one_attempt_replaces_all_of_them() {
+    for attempt in 0..3 {
+        let mut cluster = Cluster::new(3, &[]);
+        let contexts = tried_thrice(&mut cluster, &blind("alice", "tea"));
+        cluster.put(N1, after("alice", "coffee", &contexts[attempt])).expect("a put");
+        assert_eq!(cluster.values(N3, "alice", 3), ["coffee"], "after attempt {attempt}");
+    }
+}
+
 #[test]
 fn a_delete_leaves_a_context_and_a_concurrent_value_survives_it() {
     let mut cluster = Cluster::new(3, &[]);

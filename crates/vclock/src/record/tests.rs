@@ -71,6 +71,23 @@ fn a_put_with_the_context_replaces_what_it_saw_and_nothing_else() {
 }
 
 #[test]
+fn a_put_that_saw_one_attempt_of_a_write_replaces_the_others_as_well() {
+    let attempt = |actor| {
+        let mut record = Record::new();
+        record.put(&VectorClock::new(), actor, write("tea", 7, 1_000));
+        record
+    };
+    let (first, second) = (attempt(X), attempt(Y));
+    let mut both = merged(&first, &second);
+    put(&mut both, &VectorClock::new(), Z, "milk");
+    // The client was answered by the coordinator of the second attempt alone.
+    let context = second.clock().clone();
+    put(&mut both, &context, Y, "coffee");
+    assert_eq!(values(both.siblings()), ["coffee", "milk"]);
+    assert_eq!(values(merged(&both, &first).siblings()), ["coffee", "milk"], "it stays away");
+}
+
+#[test]
 fn a_put_takes_over_what_its_context_saw_elsewhere() {
     let mut there = Record::new();
     put(&mut there, &VectorClock::new(), X, "old");
@@ -317,7 +334,7 @@ proptest! {
     }
 
     #[test]
-    fn a_put_is_held_and_drops_just_what_its_context_covers(
+    fn a_put_is_held_and_drops_just_the_writes_that_its_context_covers(
         record in any_record(), context in any_clock(), actor in 0..6_u64,
     ) {
         let mut after = record.clone();
@@ -327,7 +344,10 @@ proptest! {
         prop_assert!(after.is_well_formed());
         prop_assert!(!record.clock().covers(dot) && !context.covers(dot));
         prop_assert!(after.clock().covers(dot) && after.clock().descends(&context));
-        let mut expected: Vec<Dot> = record.dots().filter(|dot| !context.covers(*dot)).collect();
+        let siblings = record.siblings();
+        let has_seen = |id| siblings.iter().any(|s| s.write_id == id && context.covers(s.dot));
+        let left = siblings.iter().filter(|sibling| !has_seen(sibling.write_id));
+        let mut expected: Vec<Dot> = left.map(|sibling| sibling.dot).collect();
         expected.push(dot);
         expected.sort_unstable();
         prop_assert_eq!(after.dots().collect::<Vec<_>>(), expected);
