@@ -60,6 +60,11 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> anyhow::R
             let remark = "siblings; a put with the context replaces all of them";
             output::say(&format_args!("jedlik: {count} {remark}"));
         }
+        if answer.partial {
+            let remark =
+                "there are more siblings than one answer carries; put with the context, then";
+            output::say(&format_args!("jedlik: {remark} get again"));
+        }
     } else {
         output::say(&absent(&key));
     }

@@ -2,14 +2,16 @@
 
 use core::time::Duration;
 
+use jedlik_protocol::limits::LARGE_AT_ONCE_BYTES;
+
 /// Frames that may wait on one connection for its writer; one more is refused.
 pub const SEND_QUEUE_FRAMES: usize = 16 << 10;
 /// Bytes that may wait on one connection for its writer; a single frame fits whatever its size.
-pub const SEND_QUEUE_BYTES: usize = 48 << 20;
+pub const SEND_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
 /// Frames that may wait at a [`crate::Peer`] while its connection is being made.
 pub const PEER_QUEUE_FRAMES: usize = 1024;
 /// Bytes that may wait at a [`crate::Peer`] while its connection is being made.
-pub const PEER_QUEUE_BYTES: usize = 8 << 20;
+pub const PEER_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
 /// Streams on which one side sends large frames at the same time; more of them wait their turn.
 pub const LARGE_STREAMS: u32 = 4;
 /// What one stream may have under way: enough for 1 Gbit/s over 30 ms.

@@ -8,7 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{InvalidKey, InvalidProperty};
 use crate::key::check_bucket;
-use crate::limits::{N_MAX, RECORD_LIMIT_MAX_BYTES, SIBLING_LIMIT_MAX, VALUE_LIMIT_MAX_BYTES};
+use crate::limits::{
+    N_MAX, RECORD_OVERHEAD_BYTES, SIBLING_LIMIT_MAX, VALUE_LIMIT_MAX_BYTES, record_limit_max_bytes,
+};
 use crate::{Blob, Digest, Durability, codec};
 
 /// What a bucket does with concurrent versions.
@@ -41,7 +43,8 @@ pub struct BucketProps {
     pub reconcile: Reconcile,
     /// The largest value.
     pub value_limit_bytes: u32,
-    /// The largest record, all siblings together.
+    /// The largest record that a put may leave, all siblings together. What several coordinators let it grow to
+    /// may meet: up to N times as much is still stored, sent and shown.
     pub record_limit_bytes: u32,
     /// Siblings from which on a put is answered with a warning.
     pub sibling_warning: u16,
@@ -141,6 +144,10 @@ impl BucketProps {
     /// Names the first property that is out of its range, with the range.
     pub fn check(&self) -> Result<(), InvalidProperty> {
         let n = u64::from(self.n);
+        let record_most = record_limit_max_bytes(self.n);
+        let value_most =
+            VALUE_LIMIT_MAX_BYTES.min(record_most.saturating_sub(RECORD_OVERHEAD_BYTES));
+        let record_least = self.value_limit_bytes.saturating_add(RECORD_OVERHEAD_BYTES);
         for (name, value, least, most) in [
             ("n", n, 1, u64::from(N_MAX)),
             ("r", self.r.into(), 1, n),
@@ -148,12 +155,12 @@ impl BucketProps {
             ("pr", self.pr.into(), 0, n),
             ("pw", self.pw.into(), 0, n),
             ("dw", self.dw.into(), 0, n),
-            ("value_limit_bytes", self.value_limit_bytes.into(), 1, VALUE_LIMIT_MAX_BYTES.into()),
+            ("value_limit_bytes", self.value_limit_bytes.into(), 1, value_most.into()),
             (
                 "record_limit_bytes",
                 self.record_limit_bytes.into(),
-                self.value_limit_bytes.into(),
-                RECORD_LIMIT_MAX_BYTES.into(),
+                record_least.into(),
+                record_most.into(),
             ),
             ("sibling_limit", self.sibling_limit.into(), 1, SIBLING_LIMIT_MAX.into()),
             ("sibling_warning", self.sibling_warning.into(), 1, self.sibling_limit.into()),

@@ -13,7 +13,7 @@ use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
 use crate::key::check_bucket;
 use crate::limits::{
     ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DIGEST_PAGE_RECORDS, GONE_MAX,
-    HINT_TARGETS_MAX, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
+    HINT_TARGETS_MAX, RECORD_MAX_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
 use crate::peer::{
     DigestPage, Outline, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
@@ -240,6 +240,7 @@ fn page(Page { records, until }: &Page) -> Checked {
 }
 
 fn encoded(record: &EncodedRecord) -> Checked {
+    at_most("bytes in a record", record.bytes().len(), RECORD_MAX_BYTES)?;
     let record = record.decode()?;
     at_most("clock entries", record.clock().len(), CLOCK_ENTRIES_MAX)?;
     at_most("siblings", record.siblings().len(), SIBLINGS_MAX)

@@ -136,6 +136,9 @@ pub struct GetAnswer {
     pub answered: u8,
     /// Of those, how many were primaries.
     pub primaries: u8,
+    /// There are more siblings than one answer carries. The context covers those that are here: a put with it
+    /// replaces them and leaves the others, which the next get shows.
+    pub partial: bool,
 }
 
 /// A put that was acknowledged.

@@ -110,6 +110,23 @@ pub enum InvalidProperty {
     },
 }
 
+/// A record that no node stores or sends, since it is larger than any message or frame of a journal is made for.
+///
+/// Get the key, reconcile some of its siblings and put the result with the get's context.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "the record would have {count} {what}, over the limit of {limit} for any record: get the key, reconcile \
+     its siblings and put the result with the get's context"
+)]
+pub struct RecordOverLimit {
+    /// What there is too much of.
+    pub what: &'static str,
+    /// How much of it there is.
+    pub count: usize,
+    /// How much of it there may be.
+    pub limit: usize,
+}
+
 /// Bytes that are not what they should be. The connection that sent them ends; nothing else does.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DecodeError {

@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Blob;
 use crate::codec;
-use crate::error::DecodeError;
+use crate::error::{DecodeError, RecordOverLimit};
+use crate::limits::{CLOCK_ENTRIES_MAX, RECORD_MAX_BYTES, SIBLINGS_MAX};
 
 /// What a replica knows of one key.
 pub type Record = jedlik_vclock::Record<Blob>;
@@ -30,6 +31,25 @@ impl EncodedRecord {
     #[must_use]
     pub fn encode(record: &Record) -> Self {
         Self(Blob::from(codec::encode_record(record)))
+    }
+
+    /// Encodes what a merge or a put has made, unless it is larger than any record may be.
+    ///
+    /// # Errors
+    /// It has too many siblings, clock entries or bytes. Nothing is to be forgotten because of that: whoever
+    /// holds a part of it goes on holding it.
+    pub fn encode_within_limits(record: &Record) -> Result<Self, RecordOverLimit> {
+        let encoded = Self::encode(record);
+        for (what, count, limit) in [
+            ("clock entries", record.clock().len(), CLOCK_ENTRIES_MAX),
+            ("siblings", record.siblings().len(), SIBLINGS_MAX),
+            ("bytes", encoded.0.len(), RECORD_MAX_BYTES),
+        ] {
+            if count > limit {
+                return Err(RecordOverLimit { what, count, limit });
+            }
+        }
+        Ok(encoded)
     }
 
     /// Takes bytes from disk.

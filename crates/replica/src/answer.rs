@@ -1,5 +1,7 @@
 //! From records and shortfalls to what a client is told.
 
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,10 +11,10 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{GetAnswer, Version};
 use jedlik_protocol::error::{ErrorCode, Failure, InvalidQuorum};
-use jedlik_protocol::limits::{CLOCK_ENTRIES_MAX, TIMEOUT_MAX_MS};
+use jedlik_protocol::limits::{ANSWER_VALUES_BYTES, CLOCK_ENTRIES_MAX, TIMEOUT_MAX_MS};
 use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
-use jedlik_vclock::{Content, Dot};
+use jedlik_vclock::{Content, Dot, VectorClock};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What a bucket's client sees of a record at this time.
@@ -41,12 +43,47 @@ pub(crate) fn got(
     (answered, primaries): (u8, u8),
 ) -> GetAnswer {
     let (cluster, key) = key;
+    let shown = record.map(|record| part_within(record, ANSWER_VALUES_BYTES));
+    let record = shown.as_ref().map(|(record, _)| &**record);
     GetAnswer {
         versions: record.map_or_else(Vec::new, |record| versions(record, props, wall_ms)),
         context: record.map(|record| context(record, cluster, key)),
         answered,
         primaries,
+        partial: shown.is_some_and(|(_, partial)| partial),
     }
+}
+
+/// As much of a record as `limit_bytes` of values allow, at least one sibling, and whether that is not all.
+///
+/// The clock of a part has seen of an actor only what came before its first sibling that is left out, so a put
+/// that follows the part replaces nothing that its client was not shown.
+fn part_within(record: &Record, limit_bytes: usize) -> (Cow<'_, Record>, bool) {
+    let length = |sibling: &Sibling| match &sibling.content {
+        Content::Value(value) => value.len(),
+        Content::Tombstone => 0,
+    };
+    if record.distinct().map(length).sum::<usize>() <= limit_bytes {
+        return (Cow::Borrowed(record), false);
+    }
+    let (mut bytes, mut unseen) = (0, BTreeMap::new());
+    for (index, sibling) in record.siblings().iter().enumerate() {
+        bytes += length(sibling);
+        if bytes > limit_bytes && index > 0 {
+            unseen.entry(sibling.dot.actor).or_insert(sibling.dot.counter);
+        }
+    }
+    if unseen.is_empty() {
+        return (Cow::Borrowed(record), false);
+    }
+    let mut clock = VectorClock::new();
+    for entry in record.clock().entries() {
+        let counter = unseen.get(&entry.actor).map_or(entry.counter, |first| first - 1);
+        if counter > 0 {
+            clock.extend(Dot { actor: entry.actor, counter }, entry.touched_ms);
+        }
+    }
+    (Cow::Owned(record.seen_by(clock)), true)
 }
 
 /// The token for everything that `record` has seen. Of a clock that is longer than a context may be, the entries
@@ -161,3 +198,6 @@ pub(crate) fn deadline_us(mono_us: u64, timeout_ms: u32) -> Result<u64, Failure>
         Err(invalid(format!("timeout_ms={timeout_ms} is not between 1 and {TIMEOUT_MAX_MS}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,6 +197,11 @@ impl Replica {
         record: EncodedRecord,
     ) {
         let durability = Durability::Written;
+        let within = record.decode().map(|record| EncodedRecord::encode_within_limits(&record));
+        // What no replica may store together stays apart until a client has reconciled siblings.
+        if !matches!(within, Ok(Ok(_))) {
+            return;
+        }
         let own = node == self.config.me;
         match stands_in_for {
             Some(primary) => {

@@ -1,6 +1,9 @@
 //! What a node holds of one key, its record and its hints, seen as one.
+//!
+//! Invariant: what is seen fits a record's limits. A hint that would take it past them waits until siblings have
+//! been reconciled: it is kept, and delivered and seen then.
 
-use jedlik_protocol::{EncodedRecord, Record};
+use jedlik_protocol::EncodedRecord;
 
 use crate::io::Holding;
 
@@ -9,16 +12,24 @@ use crate::io::Holding;
 pub(crate) fn merged(holding: Holding) -> Option<EncodedRecord> {
     let Holding { record, hints, .. } = holding;
     let own = record.map(|stored| stored.record);
-    if hints.is_empty() {
-        return own;
-    }
-    let mut all = own.into_iter().chain(hints.into_iter().map(|hint| hint.record.record));
-    let first = all.next()?;
-    let mut both: Option<Record> = None;
-    for other in all.filter(|other| *other != first) {
+    merged_in_order(own.into_iter().chain(hints.into_iter().map(|hint| hint.record.record)))
+}
+
+/// The first record merged with as many of the others, in order, as fit.
+pub(crate) fn merged_in_order(
+    mut all: impl Iterator<Item = EncodedRecord>,
+) -> Option<EncodedRecord> {
+    let mut merged = all.next()?;
+    for other in all {
+        if other == merged {
+            continue;
+        }
         // What is not a record did not come through the codec or past a checksum.
-        let (Ok(left), Ok(right)) = (first.decode(), other.decode()) else { continue };
-        both.get_or_insert(left).merge(&right);
+        let (Ok(mut both), Ok(right)) = (merged.decode(), other.decode()) else { continue };
+        both.merge(&right);
+        if let Ok(encoded) = EncodedRecord::encode_within_limits(&both) {
+            merged = encoded;
+        }
     }
-    Some(both.map_or(first, |both| EncodedRecord::encode(&both)))
+    Some(merged)
 }

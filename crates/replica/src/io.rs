@@ -248,6 +248,8 @@ pub enum StorageFault {
     Overloaded,
     /// The engine or the disk refused.
     Failed(String),
+    /// The merge would be over what any record may be; nothing was done, and only a client can mend it.
+    TooLarge(String),
 }
 
 /// One effect.

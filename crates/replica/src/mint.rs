@@ -15,7 +15,7 @@ use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Record, StoredReco
 use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, VectorClock, Write, actor_for};
 
-use crate::held::merged;
+use crate::held::merged_in_order;
 use crate::io::Holding;
 
 /// What a key's coordinator holds while puts of it are minted one after the other.
@@ -39,7 +39,14 @@ impl Held {
             }
             Home::Nowhere => None,
         };
-        let encoded = merged(holding.clone());
+        // What the actor has issued comes first: it has to be among what is minted on.
+        let own = holding.record.iter().map(|stored| &stored.record);
+        let hints = holding.hints.iter();
+        let is_home = |target| home == Home::Hint(target);
+        let home_hint = hints.clone().filter(|hint| is_home(hint.target));
+        let others = hints.filter(|hint| !is_home(hint.target)).map(|hint| &hint.record.record);
+        let all = home_hint.map(|hint| &hint.record.record).chain(own).chain(others);
+        let encoded = merged_in_order(all.cloned());
         let record = encoded.as_ref().and_then(|encoded| encoded.decode().ok());
         let encoded_bytes = encoded.map_or(0, |encoded| encoded.bytes().len());
         // Without a record that can be read there is nothing under which to go on.
@@ -97,7 +104,8 @@ pub(crate) fn mint(
         record.prune(&prunable);
     }
     let truncated = record.truncate_after(held.record.siblings(), CLOCK_ENTRIES_LIMIT);
-    let encoded = EncodedRecord::encode(&record);
+    let encoded = EncodedRecord::encode_within_limits(&record)
+        .map_err(|over| Failure::new(ErrorCode::RecordTooLarge, format!("{over}")))?;
     check_limits(held, &record, &encoded, props)?;
     let local = Some(LocalActor { actor, incarnation });
     *held = Held { local, record, encoded_bytes: encoded.bytes().len() };

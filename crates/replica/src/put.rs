@@ -10,6 +10,7 @@ use jedlik_handoff::Foreground;
 use jedlik_membership::View;
 use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, Record, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
@@ -96,7 +97,8 @@ impl Replica {
         {
             let (length, limit) = (value.len(), props.value_limit_bytes);
             let message = format!(
-                "the value has {length} bytes, over the bucket's value_limit_bytes={limit}"
+                "the value has {length} bytes, over the bucket's value_limit_bytes={limit}, which \
+                 `jedlik-admin bucket set` raises up to {VALUE_LIMIT_MAX_BYTES}"
             );
             return Err(Failure::new(ErrorCode::ValueTooLarge, message));
         }
@@ -329,6 +331,7 @@ impl StorageFault {
                 "the node's write buffer is full; try again in a moment",
             ),
             Self::Failed(why) => Failure::new(ErrorCode::Storage, why),
+            Self::TooLarge(why) => Failure::new(ErrorCode::RecordTooLarge, why),
         }
     }
 }

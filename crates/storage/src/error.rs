@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jedlik_protocol::error::RecordOverLimit;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -26,6 +27,10 @@ pub enum StoreError {
     /// A record that was to be applied is not a record. Nothing changed.
     #[error("the record to be applied is malformed")]
     Malformed,
+    /// The merge of what is stored and what came is over what any record may be. Nothing changed: both sides keep
+    /// what they hold until a client has reconciled siblings.
+    #[error(transparent)]
+    RecordOverLimit(#[from] RecordOverLimit),
     /// Over what one journal frame may hold. Nothing changed; raise no bucket's record limit past it.
     #[error("a record of {length_bytes} bytes is over the journal's limit of {limit_bytes}")]
     TooLarge {

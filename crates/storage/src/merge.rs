@@ -52,7 +52,7 @@ fn merged_over(current: &StoredRecord, new: StoredRecord) -> Result<StoredRecord
     } else if both == ours {
         current.record.clone()
     } else {
-        EncodedRecord::encode(&both)
+        EncodedRecord::encode_within_limits(&both)?
     };
     Ok(StoredRecord { local, record })
 }

@@ -241,6 +241,17 @@ impl<V> Record<V> {
         ages.len()
     }
 
+    /// The part of this record that `clock` has seen, for a reader who can't be shown all. It is no state of a
+    /// replica: merged into one, it could drop what a sibling that is left out has replaced.
+    #[must_use]
+    pub fn seen_by(&self, clock: VectorClock) -> Self
+    where
+        V: Clone,
+    {
+        let seen = self.siblings.iter().filter(|sibling| clock.covers(sibling.dot));
+        Self { siblings: seen.cloned().collect(), clock }
+    }
+
     /// Writes a new version and returns its dot.
     ///
     /// The siblings that `context` covers are replaced, and so are retries of the same puts, whose value the

@@ -186,7 +186,7 @@ fn answer(shown: &Shown) -> GetAnswer {
         expires_at_ms: None,
     });
     let (answered, primaries) = (shown.primaries, shown.primaries);
-    GetAnswer { versions: versions.collect(), context: None, answered, primaries }
+    GetAnswer { versions: versions.collect(), context: None, answered, primaries, partial: false }
 }
 
 /// The numbers that a history gives to a key's writes, for its story.

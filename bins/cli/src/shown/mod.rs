@@ -32,6 +32,8 @@ struct Shown {
     context: Option<String>,
     answered: u8,
     primaries: u8,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
 }
 
 #[derive(Serialize)]
@@ -58,8 +60,13 @@ pub(crate) fn json(answer: &GetAnswer) -> serde_json::Result<String> {
         deleted: version.content == Content::Tombstone,
     });
     let context = answer.context.as_ref().map(|context| context_text(context));
-    let (answered, primaries) = (answer.answered, answer.primaries);
-    serde_json::to_string(&Shown { siblings: siblings.collect(), context, answered, primaries })
+    serde_json::to_string(&Shown {
+        siblings: siblings.collect(),
+        context,
+        answered: answer.answered,
+        primaries: answer.primaries,
+        partial: answer.partial,
+    })
 }
 
 /// Writes a found key's versions: one value as it is, several each under a header line.

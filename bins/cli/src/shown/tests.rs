@@ -39,7 +39,8 @@ fn siblings_are_told_apart() {
 fn json_has_every_sibling_and_the_context() {
     let versions = vec![version(Some(b"{\"tea\":1}")), version(Some(&[255])), version(None)];
     let context = Some(Blob::from(&b"c"[..]));
-    let found = json(&GetAnswer { versions, context, answered: 2, primaries: 1 }).unwrap();
+    let found =
+        json(&GetAnswer { versions, context, answered: 2, primaries: 1, partial: false }).unwrap();
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found["context"], "Yw==");
     assert_eq!((&found["answered"], &found["primaries"]), (&2.into(), &1.into()));

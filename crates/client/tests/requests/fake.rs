@@ -204,6 +204,7 @@ pub(crate) fn found() -> ClientResponse {
         context: None,
         answered: 2,
         primaries: 2,
+        partial: false,
     })
 }
 

@@ -3,7 +3,9 @@
 use alloc::string::ToString;
 
 use super::{BucketEntry, BucketProps, PROPERTY_NAMES, Reconcile};
-use crate::limits::VALUE_LIMIT_MAX_BYTES;
+use crate::limits::{
+    N_MAX, RECORD_MAX_BYTES, RECORD_OVERHEAD_BYTES, VALUE_LIMIT_MAX_BYTES, record_limit_max_bytes,
+};
 use crate::{Blob, Durability};
 
 /// Properties that differ from the defaults in every name.
@@ -18,7 +20,7 @@ fn unusual() -> BucketProps {
         durability: Durability::Written,
         reconcile: Reconcile::LastWriteWins,
         value_limit_bytes: 1_000,
-        record_limit_bytes: 2_000,
+        record_limit_bytes: 20_000,
         sibling_warning: 3,
         sibling_limit: 4,
         ttl_ms: Some(60_000),
@@ -101,7 +103,7 @@ fn properties_that_do_not_go_together_are_named_with_their_range() {
         (
             "record_limit_bytes",
             "9",
-            "bucket property record_limit_bytes can't be 9: it goes from 1048576 to 33554432 here",
+            "bucket property record_limit_bytes can't be 9: it goes from 1064960 to 22369621 here",
         ),
         (
             "sibling_limit",
@@ -120,6 +122,24 @@ fn properties_that_do_not_go_together_are_named_with_their_range() {
     }
     assert_eq!(BucketProps::default().check(), Ok(()));
     assert_eq!(unusual().check(), Ok(()));
+}
+
+#[test]
+fn whatever_n_coordinators_let_a_record_grow_to_meets_within_the_largest_record() {
+    for n in 1..=N_MAX {
+        let most = record_limit_max_bytes(n);
+        let value = VALUE_LIMIT_MAX_BYTES.min(most - RECORD_OVERHEAD_BYTES);
+        let props = |value_limit_bytes, record_limit_bytes| {
+            let quorums = BucketProps { n, r: 1, w: 1, ..BucketProps::default() };
+            BucketProps { value_limit_bytes, record_limit_bytes, ..quorums }
+        };
+        assert!(usize::from(n) * most as usize <= RECORD_MAX_BYTES);
+        assert_eq!(props(value, most).check(), Ok(()), "n={n}");
+        assert!(props(value, most + 1).check().is_err(), "n={n}");
+        assert!(props(value + 1, most).check().is_err(), "n={n}");
+        let tight = props(1_000, 1_000 + RECORD_OVERHEAD_BYTES - 1);
+        assert!(tight.check().is_err(), "a value of the allowed size has to fit a record");
+    }
 }
 
 #[test]

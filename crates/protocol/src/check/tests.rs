@@ -6,21 +6,26 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, Ring, RingNode};
-use jedlik_vclock::{ActorId, ClockEntry, Dot, VectorClock};
+use jedlik_vclock::{ActorId, ClockEntry, Content, Dot, VectorClock, WriteId};
 use rkyv::{Archive, Serialize};
 
 use super::INSPECTED_HINTS_MAX;
 use crate::admin::AdminRequest;
 use crate::bucket::{BucketEntry, BucketProps};
-use crate::client::{ClientRequest, ClientResponse, GetRequest, ScanAnswer, ScanMark, Topology};
+use crate::client::{
+    ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest, ScanAnswer, ScanMark,
+    Topology, Version,
+};
 use crate::codec::Frame;
 use crate::error::{DecodeError, InvalidKey};
 use crate::gossip::{
     Delta, Gossip, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
 use crate::limits::{
-    ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DIGEST_PAGE_RECORDS, HINT_TARGETS_MAX,
-    SCAN_PAGE_RECORDS, SIBLINGS_MAX,
+    ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, ANSWER_VALUES_BYTES, BUCKET_LIMIT_BYTES, CLOCK_ENTRIES_MAX,
+    CONTEXT_LIMIT_BYTES, DIGEST_PAGE_RECORDS, FRAME_LIMIT_BYTES, HINT_TARGETS_MAX, KEY_LIMIT_BYTES,
+    RECORD_MAX_BYTES, REQUEST_LIMIT_BYTES, SCAN_PAGE_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
+    VALUE_LIMIT_MAX_BYTES,
 };
 use crate::peer::{
     DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
@@ -261,10 +266,10 @@ fn record_of(clock: usize, siblings: usize) -> EncodedRecord {
     let mut record = Record::new();
     for write_id in 0..siblings {
         let write = jedlik_vclock::Write {
-            write_id: jedlik_vclock::WriteId(write_id as u128),
+            write_id: WriteId(write_id as u128),
             written_at_ms: 0,
             expires_at_ms: None,
-            content: jedlik_vclock::Content::Tombstone,
+            content: Content::Tombstone,
         };
         record.put(&context, ActorId(u64::MAX), write);
     }
@@ -305,7 +310,7 @@ fn inspected(clock: usize, siblings: usize, hints: usize) -> Frame {
     let sibling = SiblingSummary {
         actor: 1,
         counter: 1,
-        write_id: jedlik_vclock::WriteId(1),
+        write_id: WriteId(1),
         value_bytes: None,
         written_at_ms: 0,
         expires_at_ms: None,
@@ -364,6 +369,59 @@ fn nothing_of_variable_length_is_longer_than_its_limit_which_itself_is_taken() {
 
 fn unknown(record: EncodedRecord) -> Frame {
     response(PeerResponse::Unknown { why: Doubt::Refilling, record: Some(record) })
+}
+
+/// The limits of what is inside add up to the limit of the frame around it.
+#[test]
+fn the_largest_of_everything_fits_its_frame() {
+    let blob = |length: usize| Blob::from(vec![0; length]);
+    let longest = || Key::new(blob(BUCKET_LIMIT_BYTES), blob(KEY_LIMIT_BYTES)).unwrap();
+    let put = ClientRequest::Put(PutRequest {
+        key: longest(),
+        content: Content::Value(blob(VALUE_LIMIT_MAX_BYTES as usize)),
+        context: Some(blob(CONTEXT_LIMIT_BYTES)),
+        write_id: WriteId(1),
+        ttl_ms: Some(1),
+        n: None,
+        w: Quorum::Default,
+        pw: Quorum::Default,
+        dw: Quorum::Default,
+        timeout_ms: 1,
+    });
+    let version = |length| Version {
+        content: Content::Value(blob(length)),
+        tag: 1,
+        written_at_ms: 1,
+        expires_at_ms: Some(1),
+    };
+    let mut versions = vec![version(0); SIBLINGS_MAX - 1];
+    versions.push(version(ANSWER_VALUES_BYTES));
+    let context = Some(blob(CONTEXT_LIMIT_BYTES));
+    let got = GetAnswer { versions, context, answered: 1, primaries: 1, partial: false };
+    let small = EncodedRecord::encode(&Record::new());
+    // One byte less than ends a page, and then the largest record.
+    let full =
+        SCAN_PAGE_BYTES + RECORD_MAX_BYTES - SCAN_PAGE_RECORDS as usize * small.bytes().len();
+    let mut records = vec![(longest(), small); SCAN_PAGE_RECORDS as usize - 1];
+    records.push((longest(), raw(full)));
+    let until = Some(ScanMark { position: Position(0), key: longest() });
+    for (what, frame, limit) in [
+        ("put", Frame::ClientRequest { id: 1, request: put }, REQUEST_LIMIT_BYTES),
+        ("answer", client_response(ClientResponse::Got(got)), FRAME_LIMIT_BYTES),
+        ("record", write(longest(), raw(RECORD_MAX_BYTES)), FRAME_LIMIT_BYTES),
+        ("page", response(PeerResponse::Page(Page { records, until })), FRAME_LIMIT_BYTES),
+        ("list", stage(ADMIN_LIST_MAX, 256), REQUEST_LIMIT_BYTES),
+    ] {
+        let length = frame.encoded_length(ProtocolVersion::NEWEST);
+        assert!(length <= limit, "{what}: {length} bytes, over {limit}");
+    }
+}
+
+/// So many bytes in a record's place.
+fn raw(length: usize) -> EncodedRecord {
+    let blob = Blob::from(vec![0; length]);
+    let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&blob).unwrap().into_vec());
+    crate::codec::decode_unchecked(&bytes)
 }
 
 #[test]
@@ -475,10 +533,10 @@ fn a_record_with_unsorted_repeated_or_uncovered_siblings_is_refused() {
     let mut sound = Record::new();
     for value in ["first", "second"] {
         let write = jedlik_vclock::Write {
-            write_id: jedlik_vclock::WriteId(1),
+            write_id: WriteId(1),
             written_at_ms: 0,
             expires_at_ms: None,
-            content: jedlik_vclock::Content::Value(Blob::from(value)),
+            content: Content::Value(Blob::from(value)),
         };
         sound.put(&VectorClock::new(), ActorId(1), write);
     }

@@ -622,6 +622,7 @@ fn client_response() -> impl Strategy<Value = ClientResponse> {
             context,
             answered,
             primaries: answered / 2,
+            partial: answered % 2 == 1,
         },
     );
     prop_oneof![

@@ -7,7 +7,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
+use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, RECORD_OVERHEAD_BYTES};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, LayoutId, Quorum};
 
@@ -82,13 +82,15 @@ fn siblings_past_the_limit_are_refused_until_somebody_reconciles() {
 
 #[test]
 fn a_record_past_its_limit_is_refused() {
+    let record_limit_bytes = 20_000 + RECORD_OVERHEAD_BYTES;
     let props =
-        BucketProps { value_limit_bytes: 600, record_limit_bytes: 1_000, ..BucketProps::default() };
+        BucketProps { value_limit_bytes: 20_000, record_limit_bytes, ..BucketProps::default() };
     let mut cluster = Cluster::new(3, &[("carts", props)]);
-    cluster.put(N1, blind("alice", &"a".repeat(600))).expect("a put");
-    let failure = cluster.put(N1, blind("alice", &"b".repeat(600))).expect_err("two are too many");
+    cluster.put(N1, blind("alice", &"a".repeat(20_000))).expect("a put");
+    let failure =
+        cluster.put(N1, blind("alice", &"b".repeat(20_000))).expect_err("two are too many");
     assert_eq!(failure.code, ErrorCode::RecordTooLarge);
-    assert!(failure.message.contains("record_limit_bytes=1000"), "{failure}");
+    assert!(failure.message.contains("record_limit_bytes=36384"), "{failure}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanRequest};
+use jedlik_protocol::limits::RECORD_OVERHEAD_BYTES;
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
 
@@ -111,13 +112,13 @@ fn attempts_of_one_put_count_once_for_the_limits_and_in_answers() {
     let props = BucketProps {
         sibling_warning: 2,
         sibling_limit: 2,
-        value_limit_bytes: 4_000,
-        record_limit_bytes: 10_000,
+        value_limit_bytes: 10_000,
+        record_limit_bytes: 10_000 + RECORD_OVERHEAD_BYTES,
         ..BucketProps::default()
     };
     let mut cluster = Cluster::new(3, &[("carts", props)]);
-    tried_thrice(&mut cluster, &blind("alice", &"x".repeat(4_000)));
-    let reply = cluster.request(N1, ClientRequest::Put(blind("alice", &"y".repeat(4_000))));
+    tried_thrice(&mut cluster, &blind("alice", &"x".repeat(10_000)));
+    let reply = cluster.request(N1, ClientRequest::Put(blind("alice", &"y".repeat(10_000))));
     let ClientResponse::Put(answer) = reply else { panic!("two values fit: {reply:?}") };
     assert_eq!((answer.siblings, answer.warning), (2, true));
     assert_eq!(cluster.values(N2, "alice", 3).len(), 2);

@@ -199,6 +199,7 @@ fn footprint(footprint: jedlik_storage::Footprint) -> Footprint {
 pub(super) fn fault(error: StoreError) -> StorageFault {
     match error {
         StoreError::Overloaded { .. } => StorageFault::Overloaded,
+        StoreError::RecordOverLimit(over) => StorageFault::TooLarge(over.to_string()),
         other => StorageFault::Failed(other.to_string()),
     }
 }

@@ -5,7 +5,7 @@
 
 use crc32fast::Hasher;
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES, RECORD_LIMIT_MAX_BYTES};
+use jedlik_protocol::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES, RECORD_MAX_BYTES};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::format;
@@ -21,7 +21,7 @@ pub(super) const MAGIC: [u8; 4] = *b"\xf1jRF";
 pub(super) const FRAME_HEADER_BYTES: usize = 28;
 /// The longest payload: the largest record, and the longest key with its bucket escaped.
 pub(crate) const PAYLOAD_LIMIT_BYTES: usize =
-    RECORD_LIMIT_MAX_BYTES as usize + 2 * BUCKET_LIMIT_BYTES + KEY_LIMIT_BYTES + 64;
+    RECORD_MAX_BYTES + 2 * BUCKET_LIMIT_BYTES + KEY_LIMIT_BYTES + 64;
 
 const CHECKSUM: std::ops::Range<usize> = 4..8;
 const LENGTH: std::ops::Range<usize> = 8..12;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::{Blob, Durability, EncodedRecord, PlacedKey, StoredRecord};
+use jedlik_protocol::limits::SIBLINGS_MAX;
+use jedlik_protocol::{Blob, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
+use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use super::{Completion, Shard};
 use crate::faulty::{Crash, FaultyDisk, Machine};
@@ -520,6 +522,28 @@ fn a_record_over_the_limit_of_a_frame_is_refused() {
         .unwrap_err();
     assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
     running.put("a", record(1, 1, 1)).unwrap();
+}
+
+#[test]
+fn records_that_together_are_over_the_limit_of_any_record_stay_apart_and_nothing_is_lost() {
+    let crowd = |actor: u64| {
+        let mut crowd = Record::new();
+        for write_id in 0..SIBLINGS_MAX as u128 / 2 + 1 {
+            let content = Content::Tombstone;
+            let write_id = WriteId(u128::from(actor) << 64 | write_id);
+            let write = Write { write_id, written_at_ms: 1, expires_at_ms: None, content };
+            crowd.put(&VectorClock::new(), ActorId(actor), write);
+        }
+        StoredRecord { local: None, record: EncodedRecord::encode(&crowd) }
+    };
+    let bench = Bench::new();
+    let mut running = bench.open();
+    running.put("a", crowd(1)).unwrap();
+    let error = running.shard.apply(9, key("a"), crowd(2), Durability::Synced).unwrap_err();
+    assert!(matches!(error, StoreError::RecordOverLimit { .. }), "{error}");
+    let target = NodeId(7);
+    running.shard.hold(10, target, key("a"), crowd(2), 5, Durability::Synced).unwrap();
+    assert_eq!(running.shard.load(&key("a")).unwrap(), Some(crowd(1)));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn showing(tags: &[u64]) -> GetAnswer {
         Version { content, tag: *tag, written_at_ms: 0, expires_at_ms: None }
     };
     let versions = tags.iter().map(version).collect();
-    GetAnswer { versions, context: None, answered: 3, primaries: 3 }
+    GetAnswer { versions, context: None, answered: 3, primaries: 3, partial: false }
 }
 
 fn check(history: &History, tags: &[u64]) -> Result<Seen, Promise> {
