@@ -33,7 +33,7 @@ impl Membership {
         request: &AdminRequest,
     ) -> Result<AdminResponse, Failure> {
         let response = match request {
-            AdminRequest::Status => AdminResponse::Status(self.status()),
+            AdminRequest::Status => AdminResponse::Status(self.status(now)),
             AdminRequest::Layouts => AdminResponse::Layouts(
                 self.known.line().layouts().iter().map(KnownLayout::placed).collect(),
             ),

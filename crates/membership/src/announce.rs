@@ -32,7 +32,7 @@ impl Membership {
         let is_member = node != self.config.me.node && self.known.members().contains_key(&node);
         let may = is_member && self.standing == Standing::In;
         if may && self.own.take_behind(now.mono_us, node) {
-            let offer = self.offer();
+            let offer = self.offer(now);
             self.send(node, offer);
         }
         self.settle();

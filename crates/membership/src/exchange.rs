@@ -51,7 +51,10 @@ impl Membership {
 
     fn take(&mut self, now: Now, from: NodeId, gossip: Gossip) {
         match gossip {
-            Gossip::Offer(record, digest) => self.take_offer(now, from, *record, digest),
+            Gossip::Offer(record, digest, wall_ms) => {
+                self.clocks.hear(now, from, wall_ms);
+                self.take_offer(now, from, *record, digest);
+            }
             Gossip::Same => self.detector.answered(now.mono_us, from),
             Gossip::Differ(summary) => {
                 self.detector.answered(now.mono_us, from);
@@ -64,10 +67,13 @@ impl Membership {
                 self.send(from, Gossip::Close(self.known.lacking(&summary)));
             }
             Gossip::Close(delta) => self.merge(now, from, delta),
-            Gossip::Probe { nonce } => self.send(from, Gossip::Alive { nonce }),
-            Gossip::Alive { nonce } => {
+            Gossip::Probe { nonce } => {
+                self.send(from, Gossip::Alive { nonce, wall_ms: now.wall_ms });
+            }
+            Gossip::Alive { nonce, wall_ms } => {
+                self.clocks.hear(now, from, wall_ms);
                 if let Some((asker, nonce)) = self.relays.answered(from, nonce) {
-                    self.send(asker, Gossip::Alive { nonce });
+                    self.send(asker, Gossip::Alive { nonce, wall_ms: now.wall_ms });
                 }
                 self.detector.answered(now.mono_us, from);
                 self.detector.vouched(now.mono_us, nonce);
@@ -189,10 +195,16 @@ impl Membership {
                     self.detector.returned(now.mono_us, node);
                 } else {
                     self.detector.left(node);
+                    if self.known.has_left(node) {
+                        self.clocks.forget(node);
+                    }
                 }
                 self.flip_what_is_ready(&members[&node]);
             }
-            Change::Dropped(node) => self.detector.forget(node),
+            Change::Dropped(node) => {
+                self.detector.forget(node);
+                self.clocks.forget(node);
+            }
             Change::Bucket { name, version } => {
                 self.spread(now);
                 self.outputs.push_back(Output::Event(Event::Bucket { name, version }));
@@ -248,7 +260,7 @@ impl Membership {
 /// Whether a node that nobody introduced says who it is, and nothing else: all that joining needs.
 fn introduces(from: NodeId, gossip: &Gossip) -> bool {
     match gossip {
-        Gossip::Offer(record, _) => record.node == from,
+        Gossip::Offer(record, _, _) => record.node == from,
         Gossip::Close(Delta { members, buckets, layouts, flips, staging }) => {
             matches!(&members[..], [record] if record.node == from)
                 && buckets.is_empty()

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod acceptable;
 mod admin;
+mod agreed;
 mod announce;
 mod chance;
 mod detector;

@@ -12,6 +12,7 @@ use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
 use jedlik_protocol::{ClusterId, Digest, LayoutId, Now};
 
+use crate::agreed::Clocks;
 use crate::announce::own_record;
 use crate::chance::Chance;
 use crate::detector::{Detector, Signal};
@@ -57,6 +58,7 @@ pub struct Membership {
     /// Of what is known; `None` if that changed since.
     digest: Option<Digest>,
     pub(crate) detector: Detector,
+    pub(crate) clocks: Clocks,
     pub(crate) relays: Relays,
     rounds: Rounds,
     pub(crate) own: Own,
@@ -116,6 +118,7 @@ impl Membership {
             known,
             digest: None,
             detector: Detector::default(),
+            clocks: Clocks::default(),
             relays: Relays::default(),
             rounds: Rounds::new(now.mono_us),
             own: Own::new(),
@@ -161,7 +164,7 @@ impl Membership {
             let news = core::mem::take(&mut self.pending.news);
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
             if ask_a_seed || alone {
-                self.offer_to_a_seed();
+                self.offer_to_a_seed(now);
             }
             if self.rounds.take_watch(now.mono_us) {
                 self.detector.watch_next(now.mono_us, self.config.me.node, &mut self.chance);
@@ -183,6 +186,13 @@ impl Membership {
     /// The next effect to carry out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// The same moment, with the calendar time that the members agree on in place of this node's own: what
+    /// versions are written at and expire by.
+    #[must_use]
+    pub fn agreed(&self, now: Now) -> Now {
+        Now { wall_ms: self.clocks.agreed_ms(now), ..now }
     }
 
     /// The cluster as it is seen now.
@@ -285,24 +295,24 @@ impl Membership {
         }
     }
 
-    pub(crate) fn offer(&mut self) -> Gossip {
-        Gossip::Offer(Box::new(self.config.me.clone()), self.digest())
+    pub(crate) fn offer(&mut self, now: Now) -> Gossip {
+        Gossip::Offer(Box::new(self.config.me.clone()), self.digest(), now.wall_ms)
     }
 
     /// Opens exchanges with up to `count` members that are up; tells with how many.
     fn offer_to_some(&mut self, now: Now, count: usize) -> usize {
-        let offer = self.offer();
+        let offer = self.offer(now);
         let peers = self.send_to_some(count, None, &offer);
         peers.iter().for_each(|peer| self.detector.expect(now.mono_us, *peer));
         peers.len()
     }
 
-    fn offer_to_a_seed(&mut self) {
+    fn offer_to_a_seed(&mut self, now: Now) {
         let mine = self.config.me.address;
         let mut seeds: Vec<SocketAddr> =
             self.config.seeds.iter().copied().filter(|seed| *seed != mine).collect();
         if let Some(seed) = self.chance.draw(&mut seeds) {
-            let gossip = self.offer();
+            let gossip = self.offer(now);
             self.send_to(Destination::Seed(seed), gossip);
         }
     }

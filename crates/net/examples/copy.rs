@@ -42,7 +42,7 @@ impl Handler for Receive {
         file.sync_data().expect("the file is synced");
         for nonce in 0..pages {
             // A connection that is gone shows as a copy that never ends.
-            let _ = connection.send(Frame::Gossip(Gossip::Alive { nonce }));
+            let _ = connection.send(Frame::Gossip(Gossip::Alive { nonce, wall_ms: 0 }));
         }
     }
 }

@@ -66,7 +66,7 @@ impl Handler for Ask {
         let now = self.now_ns();
         let mut waits = self.waits_ns.lock().unwrap_or_else(PoisonError::into_inner);
         for frame in frames.drain(..) {
-            let Frame::Gossip(Gossip::Alive { nonce: slot }) = frame else { continue };
+            let Frame::Gossip(Gossip::Alive { nonce: slot, .. }) = frame else { continue };
             let index = usize::try_from(slot).expect("a few hundred slots");
             waits.push(now - self.started[index].load(Ordering::Relaxed));
             if self.running.load(Ordering::Relaxed) {
@@ -82,7 +82,7 @@ fn question(id: u64) -> Frame {
 }
 
 fn answer(nonce: u64) -> Frame {
-    Frame::Gossip(Gossip::Alive { nonce })
+    Frame::Gossip(Gossip::Alive { nonce, wall_ms: 0 })
 }
 
 fn credentials(authority: &Authority, node: u64) -> anyhow::Result<Credentials> {

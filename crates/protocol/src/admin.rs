@@ -96,7 +96,9 @@ pub enum AdminRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum AdminResponse {
     /// To `Status`.
-    Status(ClusterStatus),
+    ///
+    /// Boxed on the wire, since every frame takes the room of the largest kind.
+    Status(#[rkyv(with = rkyv::with::AsBox)] ClusterStatus),
     /// To `Layouts`, the newest first.
     Layouts(Vec<PlacedLayout>),
     /// To `Stage` and `Unstage`: all that is staged now, or would be.
@@ -273,6 +275,10 @@ pub struct ClusterStatus {
     pub flipped: u32,
     /// Changes that are staged.
     pub staging: Staging,
+    /// What the answering node's calendar clock shows, in milliseconds since the Unix epoch.
+    pub clock_ms: u64,
+    /// What the members' clocks agree on, as the answering node has heard: in the same unit.
+    pub agreed_ms: u64,
     /// Every member.
     pub members: Vec<MemberStatus>,
 }

@@ -169,6 +169,11 @@ impl BucketProps {
                 return Err(InvalidProperty::OutOfRange { name, value, least, most });
             }
         }
+        if self.ttl_ms == Some(0) {
+            let takes = "milliseconds, at least 1, or \"none\" for values that never expire";
+            let (name, value) = ("ttl_ms".into(), "0".into());
+            return Err(InvalidProperty::BadValue { name, value, takes });
+        }
         Ok(())
     }
 }

@@ -188,11 +188,12 @@ pub struct Delta {
 /// One message of the gossip or of the failure detector.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Gossip {
-    /// Opens an exchange: this is who I am, so that you can answer, and the digest of what I know, so that
-    /// little is said while nothing changes.
+    /// Opens an exchange: this is who I am, so that you can answer, the digest of what I know, so that
+    /// little is said while nothing changes, and what my calendar clock shows, in milliseconds since the
+    /// Unix epoch.
     ///
     /// Boxed, since every frame takes the room of the largest kind.
-    Offer(Box<MemberRecord>, Digest),
+    Offer(Box<MemberRecord>, Digest, u64),
     /// Ends an exchange: I know the same.
     Same,
     /// I know something else; this is it, in short.
@@ -212,6 +213,8 @@ pub enum Gossip {
     Alive {
         /// From the probe.
         nonce: u64,
+        /// What my calendar clock shows, in milliseconds since the Unix epoch.
+        wall_ms: u64,
     },
     /// Is `target` there? Ask it for me.
     ProbeFor {

@@ -92,6 +92,11 @@ impl Replica {
             synced: resolve("dw", request.dw, props.dw, n, 0)?,
         };
         let deadline_us = deadline_us(now.mono_us, request.timeout_ms)?;
+        if request.ttl_ms == Some(0) {
+            let message = "a time to live of 0 ms would be over before the put is answered: use at least \
+                           1 ms, or none";
+            return Err(Failure::new(ErrorCode::InvalidRequest, message));
+        }
         if let Content::Value(value) = &request.content
             && value.len() > props.value_limit_bytes as usize
         {

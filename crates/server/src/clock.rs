@@ -1,5 +1,7 @@
 //! The node's two clocks, read in one place.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jedlik_protocol::Now;
@@ -25,5 +27,66 @@ impl Clock {
     /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
     pub(crate) fn until(&self, mono_us: u64) -> Duration {
         Duration::from_micros(mono_us).saturating_sub(self.start.elapsed())
+    }
+}
+
+/// Before the members' clocks were heard of.
+const UNHEARD: i64 = i64::MIN;
+
+/// The node's clock as the shards read it: with the calendar time that the members agree on. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct AgreedClock {
+    clock: Clock,
+    /// By how many milliseconds the agreed calendar is ahead of the monotonic clock.
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl AgreedClock {
+    /// The node's own, until [`Self::agree`].
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, ahead_ms: Arc::new(AtomicI64::new(UNHEARD)) }
+    }
+
+    /// What the members agreed on at that moment: it goes on from there with the monotonic clock.
+    pub(crate) fn agree(&self, then: Now) {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let ahead_ms = signed(then.wall_ms).saturating_sub(signed(then.mono_us / 1_000));
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+
+    /// Both clocks, now.
+    pub(crate) fn now(&self) -> Now {
+        let own = self.clock.now();
+        match self.ahead_ms.load(Ordering::Relaxed) {
+            UNHEARD => own,
+            ahead_ms => {
+                let wall_ms = ahead_ms.saturating_add_unsigned(own.mono_us / 1_000);
+                Now { wall_ms: wall_ms.try_into().unwrap_or(0), ..own }
+            }
+        }
+    }
+
+    /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
+    pub(crate) fn until(&self, mono_us: u64) -> Duration {
+        self.clock.until(mono_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_protocol::Now;
+
+    use super::{AgreedClock, Clock};
+
+    #[test]
+    fn shards_read_what_the_members_agreed_on_and_it_goes_on() {
+        let agreed = AgreedClock::new(Clock::start());
+        let shared = agreed.clone();
+        let own = shared.now();
+        assert!(own.wall_ms > 1_600_000_000_000, "before anything is heard it is the machine's");
+        agreed.agree(Now { mono_us: 5_000, wall_ms: 1_000_005 });
+        let (before, after) = (shared.now(), shared.now());
+        assert_eq!(before.wall_ms, 1_000_000 + before.mono_us / 1_000);
+        assert!(after.wall_ms >= before.wall_ms);
     }
 }

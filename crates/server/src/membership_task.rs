@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{AgreedClock, Clock};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
 use crate::node::Ending;
@@ -69,6 +69,8 @@ pub(crate) enum Event {
 pub(crate) struct MembershipTask {
     pub(crate) machine: Membership,
     pub(crate) clock: Clock,
+    /// What the shards are to go by.
+    pub(crate) agreed: AgreedClock,
     pub(crate) dir: DataDir,
     pub(crate) partitions: PartitionCount,
     pub(crate) endpoint: Endpoint,
@@ -95,6 +97,7 @@ impl MembershipTask {
                 Some(event) => self.take(event).await,
                 None => self.machine.handle_timeout(self.clock.now()),
             }
+            self.agreed.agree(self.machine.agreed(self.clock.now()));
             self.carry_out().await;
         }
     }

@@ -23,7 +23,7 @@ use jedlik_storage::{Completion, Shard};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use crate::clock::Clock;
+use crate::clock::AgreedClock;
 use crate::error::NodeError;
 use crate::fatal::EndsProcess;
 use crate::inbox::{Inbox, InboxReader, Mail};
@@ -64,7 +64,7 @@ pub(crate) struct ShardLimits {
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) limits: ShardLimits,
-    pub(crate) clock: Clock,
+    pub(crate) clock: AgreedClock,
     pub(crate) peers: Arc<Peers>,
     pub(crate) membership: mpsc::Sender<Event>,
 }

@@ -18,7 +18,7 @@ use jedlik_storage::{DataDir, ShardIdentity};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
-use crate::clock::Clock;
+use crate::clock::{AgreedClock, Clock};
 use crate::config::Config;
 use crate::error::NodeError;
 use crate::fatal;
@@ -97,12 +97,13 @@ impl Prepared {
     ) -> Result<Node, NodeError> {
         let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
             self;
+        let agreed = AgreedClock::new(clock);
         let around = Surroundings {
             limits: ShardLimits {
                 operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
                 open_bytes: config.limits.queue_bytes / shards.len().max(1),
             },
-            clock,
+            clock: agreed.clone(),
             peers: Arc::clone(&peers),
             membership: membership.clone(),
         };
@@ -112,6 +113,7 @@ impl Prepared {
         let mut task = MembershipTask {
             machine,
             clock,
+            agreed,
             dir,
             partitions: config.partitions,
             endpoint: endpoint.clone(),

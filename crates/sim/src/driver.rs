@@ -208,6 +208,7 @@ impl World {
     fn feed(&mut self, node: u8, input: Input) {
         let now = self.node_now(node);
         let Some(running) = self.running(node) else { return };
+        let now = running.membership.agreed(now);
         running.replica.handle(now, input);
         while let Some(output) = self.running(node).and_then(|r| r.replica.poll_output()) {
             self.execute(node, now, output);

@@ -59,6 +59,8 @@ pub enum Bug {
     FallbackVotesAbsent,
     /// A record that fails its checksum is answered for as if the key were absent.
     DamageIsAbsence,
+    /// Each node judges by its own calendar clock what has expired.
+    ExpiryByOwnClock,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -90,6 +92,7 @@ pub const BUGS: &[Bug] = &[
     Bug::RemovalUndoneByRival,
     Bug::FallbackVotesAbsent,
     Bug::DamageIsAbsence,
+    Bug::ExpiryByOwnClock,
 ];
 
 /// Whether `bug` is in effect: never.

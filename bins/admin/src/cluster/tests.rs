@@ -63,6 +63,8 @@ pub(crate) fn seen(node: u64, state: MemberState) -> MemberStatus {
 /// A cluster in which nothing moves.
 pub(crate) fn cluster(members: &[(u64, MemberState)]) -> ClusterStatus {
     ClusterStatus {
+        clock_ms: 1_767_268_860_000,
+        agreed_ms: 1_767_268_860_000,
         cluster: ClusterId(1),
         node: NodeId(1),
         layout: LAYOUT,

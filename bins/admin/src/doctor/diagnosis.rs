@@ -12,6 +12,9 @@ use crate::doctor::{counters, storage};
 /// Past this much in hints on one member somebody should know.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
 
+/// A clock that is further from the members' than this is wrong; messages alone take less.
+const CLOCK_WARNING_MS: u64 = 2_000;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
@@ -53,6 +56,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     findings.extend(layout(observed));
     findings.extend(too_few(observed));
     for member in observed.present() {
+        findings.extend(wrong_clock(member));
         findings.extend(unanswered(member));
         findings.extend(stuck_hints(observed, member));
         findings.extend(large_hints(member));
@@ -89,6 +93,27 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
          from the others"
     );
     Finding { severity, what, blocks: Some(blocks), remedy }
+}
+
+/// A calendar clock that is not what the members agree on.
+fn wrong_clock(member: &ObservedMember) -> Option<Finding> {
+    let status = member.status.as_ref()?;
+    let apart_ms = status.clock_ms.abs_diff(status.agreed_ms);
+    let way = if status.clock_ms > status.agreed_ms { "ahead of" } else { "behind" };
+    (apart_ms >= CLOCK_WARNING_MS).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!(
+            "the clock of {} is {} {way} what the members' clocks agree on",
+            member.name(),
+            span(apart_ms / 1_000)
+        ),
+        blocks: Some(
+            "nothing while most clocks are right: what is written and what expires goes by what they agree \
+             on"
+                .into(),
+        ),
+        remedy: "set the clock of its machine, and have it kept right (NTP)".into(),
+    })
 }
 
 /// A member that answers, while others take it to be down.

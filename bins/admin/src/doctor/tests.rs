@@ -201,6 +201,24 @@ fn a_few_failed_comparisons_among_many_are_a_note() {
 }
 
 #[test]
+fn a_clock_that_is_seconds_off_what_the_members_agree_on_is_named() {
+    let cases =
+        [(1_999, 0, None), (2_000, 0, Some("2 s ahead of")), (0, 3_600_000, Some("behind"))];
+    for (ahead_ms, behind_ms, words) in cases {
+        let mut observed = well();
+        status(&mut observed, 1).clock_ms = NOW_MS + ahead_ms - behind_ms;
+        let findings = diagnose(&observed);
+        assert_eq!(findings.len(), usize::from(words.is_some()), "{findings:?}");
+        if let Some(words) = words {
+            let crate::doctor::diagnosis::Finding { severity, what, remedy, .. } = &findings[0];
+            assert_eq!(*severity, Warning);
+            assert!(what.contains("clock of n2") && what.contains(words), "{what}");
+            assert!(remedy.contains("NTP"));
+        }
+    }
+}
+
+#[test]
 fn the_worst_comes_first() {
     let mut observed = well();
     silence(&mut observed, 2);

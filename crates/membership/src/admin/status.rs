@@ -3,6 +3,7 @@
 //! Invariant: all of it is of one moment.
 
 use jedlik_hashing::{Balance, Partition};
+use jedlik_protocol::Now;
 use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
 use jedlik_protocol::gossip::{MemberRecord, Staging, Status};
 
@@ -10,7 +11,7 @@ use crate::Membership;
 use crate::line::KnownLayout;
 
 impl Membership {
-    pub(super) fn status(&self) -> ClusterStatus {
+    pub(super) fn status(&self, now: Now) -> ClusterStatus {
         let layout = self.known.newest();
         let balance = layout.map(|known| Balance::of(&known.layout().ring, self.config.n));
         let member = |record: &MemberRecord| {
@@ -36,6 +37,8 @@ impl Membership {
             partitions: layout.map_or(0, |known| known.layout().ring.partitions().get()),
             flipped: layout.map_or(0, |known| known.flipped().len()),
             staging: self.staged(),
+            clock_ms: now.wall_ms,
+            agreed_ms: self.clocks.agreed_ms(now),
             members: self.known.members().values().map(member).collect(),
         }
     }

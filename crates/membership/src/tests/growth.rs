@@ -5,9 +5,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::Now;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, MemberState};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Load, StagedChange, Status};
+use jedlik_protocol::gossip::{Gossip, Load, StagedChange, Status};
 
 use super::at;
 use super::cluster::Cluster;
@@ -368,4 +369,39 @@ fn two_living_processes_with_one_identity_are_noticed() {
     let times: Vec<u64> =
         cluster.events.iter().filter(|(_, _, e)| said(e)).map(|(at_us, _, _)| *at_us).collect();
     assert!(!times.is_empty() && times.len() <= 6, "{times:?}");
+}
+
+#[test]
+fn a_wrong_clock_at_one_node_of_three_moves_the_agreed_time_nowhere() {
+    let mut cluster = settled(3, 3, 31);
+    for wrong_ms in [3_600_000, 0] {
+        let right = at(cluster.now_us);
+        let wrong =
+            Now { wall_ms: if wrong_ms == 0 { 1 } else { right.wall_ms + wrong_ms }, ..right };
+        for node in [1, 2] {
+            let gossip = Gossip::Alive { nonce: 1, wall_ms: wrong.wall_ms };
+            cluster.with(node, |machine| machine.handle_gossip(right, NodeId(3), gossip));
+            let agreed = cluster.machine(node).agreed(right);
+            assert!(agreed.wall_ms.abs_diff(right.wall_ms) < 20, "{agreed:?} for {right:?}");
+            assert_eq!(agreed.mono_us, right.mono_us);
+        }
+        let agreed = cluster.machine(3).agreed(wrong);
+        assert!(agreed.wall_ms.abs_diff(right.wall_ms) < 20, "{agreed:?} for {right:?}");
+        let Ok(AdminResponse::Status(status)) =
+            cluster.with(3, |machine| machine.handle_admin(wrong, &AdminRequest::Status))
+        else {
+            panic!("a status is answered with a status");
+        };
+        assert_eq!(status.clock_ms, wrong.wall_ms);
+        assert_eq!(status.agreed_ms, agreed.wall_ms);
+    }
+}
+
+#[test]
+fn a_node_that_starts_has_heard_the_others_clocks_within_moments() {
+    let mut cluster = settled(5, 5, 32);
+    cluster.kill(4);
+    cluster.run_for(2 * SECOND);
+    cluster.start(4);
+    cluster.run_until("it has heard them", SECOND, |c| c.machine(4).clocks.heard() == 4);
 }

@@ -46,7 +46,7 @@ fn a_node_that_nobody_knows_is_heard_on_who_it_is_and_on_nothing_else() {
     let staging = Staging { base: LayoutId::default(), ..Staging::default() };
     let refused = [
         Gossip::Fenced(Box::new(layout.clone())),
-        Gossip::Offer(Box::new(record(8)), Digest(0)),
+        Gossip::Offer(Box::new(record(8)), Digest(0), 0),
         news(vec![record(8)]),
         news(vec![record(9), record(8)]),
         Gossip::Close(Delta {
@@ -68,7 +68,7 @@ fn a_node_that_nobody_knows_is_heard_on_who_it_is_and_on_nothing_else() {
     }
     assert_eq!(fenced(&cluster), 0);
     assert!(!cluster.machine(1).view().hears(NodeId(9)));
-    hear(&mut cluster, 1, 9, Gossip::Offer(Box::new(record(9)), Digest(0)));
+    hear(&mut cluster, 1, 9, Gossip::Offer(Box::new(record(9)), Digest(0), 0));
     assert!(cluster.machine(1).view().hears(NodeId(9)));
 }
 

@@ -152,3 +152,13 @@ fn of_two_settings_one_wins_by_the_same_rule_everywhere() {
     assert_ne!(new.digest(), rival.digest());
     assert!(!new.supersedes(&new));
 }
+
+#[test]
+fn a_time_to_live_that_is_over_at_once_is_refused() {
+    let mut props = BucketProps::default();
+    props.set("ttl_ms", "0").unwrap();
+    let refused = props.check().unwrap_err().to_string();
+    assert!(refused.contains("\"none\" for values that never expire"), "{refused}");
+    props.set("ttl_ms", "1").unwrap();
+    assert_eq!(props.check(), Ok(()));
+}

@@ -141,7 +141,7 @@ fn flips(partition: u32) -> Frame {
 fn ready(partition: u32) -> Frame {
     let partitions = PartitionSet::from_iter([Partition(partition)]);
     let ready = Ready { partitions, ..Ready::default() };
-    Frame::Gossip(Gossip::Offer(MemberRecord { ready, ..member(1) }.into(), Digest(1)))
+    Frame::Gossip(Gossip::Offer(MemberRecord { ready, ..member(1) }.into(), Digest(1), 7))
 }
 
 fn staging(nodes: &[u64], change: &StagedChange) -> Frame {
@@ -246,7 +246,7 @@ fn explain(key: Key) -> ClientRequest {
 }
 
 fn offer(weight: u32) -> Frame {
-    Frame::Gossip(Gossip::Offer(member(weight).into(), Digest(1)))
+    Frame::Gossip(Gossip::Offer(member(weight).into(), Digest(1), 7))
 }
 
 fn too_many(what: &'static str, limit: usize) -> DecodeError {

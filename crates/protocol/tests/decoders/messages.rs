@@ -328,6 +328,7 @@ fn bucket_entry() -> impl Strategy<Value = BucketEntry> {
     (blob(1), any::<u64>(), counts, rules).prop_map(|(name, version, counts, rules)| {
         let (n, r, w, pr, pw, dw) = counts;
         let (durability, reconcile, sibling_limit, ttl_ms) = rules;
+        let ttl_ms = ttl_ms.filter(|ttl_ms| *ttl_ms > 0);
         let sibling_warning = sibling_limit.min(10);
         let base = BucketProps { n, r, w, pr, pw, dw, ..BucketProps::default() };
         let props =
@@ -512,15 +513,22 @@ fn cluster_status() -> impl Strategy<Value = ClusterStatus> {
             ready,
             placed,
         });
-    (any::<u64>(), node(), layout_id(), any::<[u32; 2]>(), staging(), vec(member, 0..4)).prop_map(
-        |(cluster, node, layout, [partitions, flipped], staging, members)| ClusterStatus {
-            cluster: ClusterId(cluster),
-            node,
-            layout,
-            partitions,
-            flipped,
-            staging,
-            members,
+    let clocks = any::<[u64; 2]>();
+    let parts = any::<[u32; 2]>();
+    let named = (any::<u64>(), node(), layout_id());
+    (named, parts, staging(), clocks, vec(member, 0..4)).prop_map(
+        |((cluster, node, layout), [partitions, flipped], staging, clocks, members)| {
+            ClusterStatus {
+                clock_ms: clocks[0],
+                agreed_ms: clocks[1],
+                cluster: ClusterId(cluster),
+                node,
+                layout,
+                partitions,
+                flipped,
+                staging,
+                members,
+            }
         },
     )
 }
@@ -757,13 +765,17 @@ pub(crate) fn delta() -> impl Strategy<Value = Delta> {
 
 fn gossip() -> impl Strategy<Value = Gossip> {
     prop_oneof![
-        (member(), digest()).prop_map(|(sender, known)| Gossip::Offer(sender.into(), known)),
+        (member(), digest(), any::<u64>()).prop_map(|(sender, known, wall_ms)| Gossip::Offer(
+            sender.into(),
+            known,
+            wall_ms
+        )),
         Just(Gossip::Same),
         summary().prop_map(Gossip::Differ),
         (delta(), summary()).prop_map(|(delta, summary)| Gossip::Exchange(delta, summary)),
         delta().prop_map(Gossip::Close),
         any::<u64>().prop_map(|nonce| Gossip::Probe { nonce }),
-        any::<u64>().prop_map(|nonce| Gossip::Alive { nonce }),
+        (any::<u64>(), any::<u64>()).prop_map(|(nonce, wall_ms)| Gossip::Alive { nonce, wall_ms }),
         (node(), any::<u64>()).prop_map(|(target, nonce)| Gossip::ProbeFor { target, nonce }),
         placed_layout().prop_map(|layout| Gossip::Fenced(layout.into())),
     ]

@@ -48,6 +48,7 @@ fn a_request_outside_its_limits_is_refused_in_words_that_name_them() {
         (put(|put| put.w = Quorum::Count(5)), invalid, "w=5"),
         (put(|put| put.dw = Quorum::Count(5)), invalid, "dw=5"),
         (put(|put| put.n = Some(0)), invalid, "n=0"),
+        (put(|put| put.ttl_ms = Some(0)), invalid, "use at least 1 ms, or none"),
         (
             put(|put| put.context = Some(Blob::from("nonsense!"))),
             ErrorCode::InvalidContext,

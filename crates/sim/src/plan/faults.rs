@@ -96,6 +96,8 @@ pub(super) fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) 
     let victim = setting.victim;
     let kills = if setting.level() == Durability::Buffered { victim } else { node };
     let cuts = if setting.level() == Durability::Synced { node } else { victim };
+    // Where something expires, fewer than half of the clocks may be wrong.
+    let set = if setting.expires { victim } else { node };
     match kind {
         0 | 1 => What::Stop(node),
         2 | 3 => What::Kill(kills),
@@ -112,8 +114,7 @@ pub(super) fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) 
         15 => What::Split(chance.between(1, (1_u64 << setting.places()) - 2) as u8),
         16 => What::SlowLink(node, other),
         17 => What::Disconnect(node, other),
-        18 | 19 if setting.expires => What::Isolate(node),
-        18 => What::ClockJump(node, chance.magnitude(1, 3_600_000) as i64),
-        _ => What::ClockJump(node, -(chance.magnitude(1, 3_600_000) as i64)),
+        18 => What::ClockJump(set, chance.magnitude(1, 3_600_000) as i64),
+        _ => What::ClockJump(set, -(chance.magnitude(1, 3_600_000) as i64)),
     }
 }

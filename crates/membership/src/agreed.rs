@@ -1,0 +1,135 @@
+//! The calendar time that the members agree on: the median of their clocks.
+//!
+//! Invariant: while fewer than half of the clocks that are known are wrong, however wrong, the agreed time lies
+//! between two right ones. Of two in the middle the earlier counts, so that nothing expires early.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Now;
+use jedlik_vclock::planted::{self, Bug};
+
+/// No calendar shows more, the year 142000; so sums of clocks stay in their range.
+const WALL_MAX_MS: u64 = 1 << 52;
+
+/// By how much the calendar clocks of others are ahead of this node's monotonic clock.
+#[derive(Debug, Default)]
+pub(crate) struct Clocks {
+    ahead_ms: BTreeMap<NodeId, i64>,
+    /// The same, in order.
+    sorted_ms: Vec<i64>,
+}
+
+impl Clocks {
+    /// A member has told what its clock shows. How long that was under way is not known, and does not matter:
+    /// what expires is judged in seconds.
+    pub(crate) fn hear(&mut self, now: Now, node: NodeId, wall_ms: u64) {
+        self.ahead_ms.insert(node, ahead_ms(now, wall_ms));
+        self.sort();
+    }
+
+    /// A node is no member any more.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.ahead_ms.remove(&node);
+        self.sort();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn heard(&self) -> usize {
+        self.sorted_ms.len()
+    }
+
+    fn sort(&mut self) {
+        self.sorted_ms = self.ahead_ms.values().copied().collect();
+        self.sorted_ms.sort_unstable();
+    }
+
+    /// What all clocks that are known agree on, this node's own among them.
+    pub(crate) fn agreed_ms(&self, now: Now) -> u64 {
+        if planted::on(Bug::ExpiryByOwnClock) {
+            return now.wall_ms;
+        }
+        let own = ahead_ms(now, now.wall_ms);
+        let before = self.sorted_ms.partition_point(|other| *other < own);
+        let middle = self.sorted_ms.len() / 2;
+        let ahead_ms = match middle.cmp(&before) {
+            core::cmp::Ordering::Less => self.sorted_ms[middle],
+            core::cmp::Ordering::Equal => own,
+            core::cmp::Ordering::Greater => self.sorted_ms[middle - 1],
+        };
+        ahead_ms.saturating_add_unsigned(now.mono_us / 1_000).try_into().unwrap_or(0)
+    }
+}
+
+fn ahead_ms(now: Now, wall_ms: u64) -> i64 {
+    let signed = |ms: u64| ms.min(WALL_MAX_MS) as i64;
+    signed(wall_ms) - signed(now.mono_us / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use jedlik_hashing::NodeId;
+    use jedlik_protocol::Now;
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    use super::Clocks;
+
+    const RIGHT_MS: u64 = 1_790_000_000_000;
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn at(s: u64, wall_ms: u64) -> Now {
+        Now { mono_us: s * 1_000_000, wall_ms }
+    }
+
+    fn agreed(own_ms: u64, others: &[u64]) -> u64 {
+        let mut clocks = Clocks::default();
+        for (node, wall_ms) in others.iter().enumerate() {
+            clocks.hear(at(7, own_ms), NodeId(node as u64), *wall_ms);
+        }
+        clocks.agreed_ms(at(7, own_ms))
+    }
+
+    #[test]
+    fn one_wrong_clock_of_three_moves_nobodys_time() {
+        for wrong_ms in [0, RIGHT_MS - HOUR_MS, RIGHT_MS + HOUR_MS, u64::MAX] {
+            assert_eq!(agreed(wrong_ms, &[RIGHT_MS, RIGHT_MS]), RIGHT_MS);
+            assert_eq!(agreed(RIGHT_MS, &[RIGHT_MS, wrong_ms]), RIGHT_MS);
+        }
+        assert_eq!(agreed(RIGHT_MS + HOUR_MS, &[]), RIGHT_MS + HOUR_MS, "alone it has its own");
+        assert_eq!(agreed(RIGHT_MS + HOUR_MS, &[RIGHT_MS]), RIGHT_MS, "of two the earlier");
+        assert_eq!(agreed(RIGHT_MS, &[RIGHT_MS + HOUR_MS]), RIGHT_MS, "on both sides");
+    }
+
+    #[test]
+    fn the_agreed_time_goes_on_between_readings_though_the_own_clock_jumps() {
+        let mut clocks = Clocks::default();
+        clocks.hear(at(5, RIGHT_MS), NodeId(2), RIGHT_MS);
+        clocks.hear(at(5, RIGHT_MS), NodeId(3), RIGHT_MS + 40);
+        assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)), RIGHT_MS + 60_040);
+        clocks.forget(NodeId(3));
+        assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)), RIGHT_MS + 60_000);
+    }
+
+    proptest! {
+        #[test]
+        fn a_minority_of_wrong_clocks_is_outvoted(
+            right in proptest::collection::vec(0..1_000_u64, 2..6),
+            wrong in proptest::collection::vec(any::<u64>(), 0..6),
+            own_is_right: bool,
+        ) {
+            let right: Vec<u64> = right.into_iter().map(|ms| RIGHT_MS + ms).collect();
+            let wrong = &wrong[..wrong.len().min(right.len() - 1)];
+            let mut all: Vec<u64> = wrong.iter().chain(&right).copied().collect();
+            if !own_is_right {
+                all.reverse();
+            }
+            let own_ms = all.pop().unwrap_or(RIGHT_MS);
+            let agreed = agreed(own_ms, &all);
+            let (least, most) = (right.iter().min().unwrap(), right.iter().max().unwrap());
+            prop_assert!((*least..=*most).contains(&agreed), "{agreed}");
+        }
+    }
+}
