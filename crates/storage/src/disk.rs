@@ -5,7 +5,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use crate::error::is_medium_error;
 
 /// One directory of files.
 pub trait Disk: Send + 'static {
@@ -15,11 +19,11 @@ pub trait Disk: Send + 'static {
     /// The operating system's.
     fn create(&self, name: &str) -> io::Result<Box<dyn JournalFile>>;
 
-    /// All bytes of a file.
+    /// All bytes of a file, as far as the disk can read them.
     ///
     /// # Errors
-    /// The operating system's.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// The operating system's, but not that a part can't be read.
+    fn read(&self, name: &str) -> io::Result<FileBytes>;
 
     /// The files' names, in any order.
     ///
@@ -44,6 +48,22 @@ pub trait Disk: Send + 'static {
 
     /// Asks how much room is left.
     fn free_bytes(&self) -> FreeBytes;
+}
+
+/// What a file holds, as far as it can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileBytes {
+    /// All of it, with zeros where nothing can be read.
+    pub bytes: Vec<u8>,
+    /// Where that is, in order.
+    pub unreadable: Vec<Range<usize>>,
+}
+
+impl FileBytes {
+    /// Whether some of `part` could not be read.
+    pub(crate) fn lacks(&self, part: Range<usize>) -> bool {
+        self.unreadable.iter().any(|lost| lost.start < part.end && part.start < lost.end)
+    }
 }
 
 /// Reads the room that is left on a directory's file system for this process, in bytes.
@@ -93,8 +113,16 @@ impl Disk for Directory {
         Ok(Box::new(OpenOptions::new().append(true).create_new(true).open(path)?))
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join(name))
+    fn read(&self, name: &str) -> io::Result<FileBytes> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Err(error) if is_medium_error(&error) => {
+                let file = File::open(&path)?;
+                let length = file.metadata()?.len();
+                Ok(read_around(length as usize, |offset, out| file.read_exact_at(out, offset)))
+            }
+            read => Ok(FileBytes { bytes: read?, unreadable: Vec::new() }),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -138,6 +166,23 @@ impl JournalFile for File {
     }
 }
 
+/// Reads a file sector by sector, and leaves out those that can't be read.
+fn read_around(length: usize, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> FileBytes {
+    const SECTOR_BYTES: usize = 4096;
+    let mut file = FileBytes { bytes: vec![0; length], unreadable: Vec::new() };
+    for start in (0..length).step_by(SECTOR_BYTES) {
+        let end = length.min(start + SECTOR_BYTES);
+        if read(start as u64, &mut file.bytes[start..end]).is_err() {
+            file.bytes[start..end].fill(0);
+            match file.unreadable.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => file.unreadable.push(start..end),
+            }
+        }
+    }
+    file
+}
+
 /// Makes a directory, durably; its parents too, but those not durably.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
@@ -162,4 +207,31 @@ pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Re
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::read_around;
+
+    #[test]
+    fn what_a_disk_can_not_read_is_left_out_and_named() {
+        let content: Vec<u8> = (0..20_000).map(|at| (at % 251) as u8 + 1).collect();
+        let bad = [4096..8192, 8192..12_288, 16_384..20_000];
+        let file = read_around(content.len(), |offset, out| {
+            let start = offset as usize;
+            if bad.iter().any(|bad| bad.start == start) {
+                out.fill(9);
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            out.copy_from_slice(&content[start..start + out.len()]);
+            Ok(())
+        });
+        assert_eq!(file.unreadable, [4096..12_288, 16_384..20_000]);
+        assert_eq!(file.bytes[..4096], content[..4096]);
+        assert_eq!(file.bytes[12_288..16_384], content[12_288..16_384]);
+        assert!(file.unreadable.iter().all(|bad| file.bytes[bad.clone()].iter().all(|b| *b == 0)));
+        assert!(file.lacks(0..4097) && !file.lacks(0..4096) && !file.lacks(12_288..16_384));
+    }
 }

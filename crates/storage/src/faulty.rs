@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::{Disk, FreeBytes, JournalFile};
+use crate::{Disk, FileBytes, FreeBytes, JournalFile};
 
 mod backend;
 
@@ -124,6 +125,8 @@ struct FileState {
     synced: usize,
     /// A sync has failed: no later one helps.
     lost: bool,
+    /// Places that can't be read.
+    bad: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -188,8 +191,13 @@ impl FaultyDisk {
         edit(&mut self.files().live.get_mut(name).unwrap().bytes);
     }
 
+    /// From now on this part of a file can't be read.
+    pub(crate) fn spoil(&self, name: &str, part: Range<usize>) {
+        self.files().live.get_mut(name).unwrap().bad.push(part);
+    }
+
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
-        let file = FileState { synced: bytes.len(), bytes, lost: false };
+        let file = FileState { synced: bytes.len(), bytes, ..FileState::default() };
         self.files().live.insert(name.into(), file);
     }
 }
@@ -217,9 +225,15 @@ impl Disk for FaultyDisk {
         Ok(Box::new(FaultyFile { disk: self.clone(), name: name.into() }))
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    fn read(&self, name: &str) -> io::Result<FileBytes> {
         self.machine.tick()?;
-        Ok(self.bytes(name))
+        let FileState { mut bytes, bad: mut unreadable, .. } = self.files().live[name].clone();
+        unreadable.retain_mut(|bad| {
+            bad.end = bad.end.min(bytes.len());
+            bad.start < bad.end
+        });
+        unreadable.iter().for_each(|bad| bytes[bad.clone()].fill(0));
+        Ok(FileBytes { bytes, unreadable })
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

@@ -40,7 +40,7 @@ mod store;
 mod tests;
 
 pub use datadir::DataDir;
-pub use disk::{Directory, Disk, FreeBytes, JournalFile};
+pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile};
 pub use error::{OpenError, StoreError};
 pub use folder::{SetAside, ShardFolder};
 pub use guarded::{Guarded, engine_at_work};

@@ -118,7 +118,6 @@ impl Shard {
     ) -> Result<(Self, Recovery), OpenError> {
         let replayed = replay(&*disk, options.identity, &engine, options.buffer_limit_bytes)?;
         let Replayed { recovery, segments, next_number, next_lsn, mark } = replayed;
-        // 0 is that of the segments of format 1.
         let generation = mark.map_or(1, |mark| mark + 1);
         let ledger = Ledger::of(&engine.hint_totals()?);
         let reserve_bytes = options.disk_reserve_bytes;

@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::disk::{Disk, JournalFile};
 use crate::{ShardIdentity, StoreError};
 
-use super::frame::{self, FORMAT};
+use super::frame;
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 
 /// The shard's segments, of which at most one is open.
@@ -164,7 +164,6 @@ impl Appender {
     fn create(&mut self) -> Result<Segment, StoreError> {
         let number = self.next_number;
         let header = Header {
-            format: FORMAT,
             identity: self.identity,
             number,
             first_lsn: self.next_lsn,

@@ -1,7 +1,8 @@
 //! One change in the journal: how it is written and how it is recognised.
 //!
-//! Invariant: a frame is accepted only if its checksum matches under its segment's salt, so bytes that
-//! a client put into a value never pass for a frame.
+//! Invariant: a frame is accepted only if its checksums match under its segment's salt, so bytes that
+//! a client put into a value never pass for a frame. The header has a checksum of its own, so that what
+//! only looks like one costs no more than that: a value full of such bytes is passed in one reading.
 
 use crc32fast::Hasher;
 use jedlik_hashing::{NodeId, Partition};
@@ -10,23 +11,22 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::format;
 
-/// The newest format of segments and their frames that is read, and the one that is written.
-pub(super) const FORMAT: u32 = 3;
-/// In this format every frame is a record merged, and says so nowhere.
-pub(super) const FORMAT_OF_MERGES: u32 = 1;
+/// The format of segments and their frames that is read and written.
+pub(super) const FORMAT: u32 = 4;
 
 /// Where a reader that has lost its way looks for the next frame.
 pub(super) const MAGIC: [u8; 4] = *b"\xf1jRF";
 /// Everything before the payload.
-pub(super) const FRAME_HEADER_BYTES: usize = 28;
+pub(super) const FRAME_HEADER_BYTES: usize = 32;
 /// The longest payload: the largest record, and the longest key with its bucket escaped.
 pub(crate) const PAYLOAD_LIMIT_BYTES: usize =
     RECORD_MAX_BYTES + 2 * BUCKET_LIMIT_BYTES + KEY_LIMIT_BYTES + 64;
 
-const CHECKSUM: std::ops::Range<usize> = 4..8;
-const LENGTH: std::ops::Range<usize> = 8..12;
-const LSN: std::ops::Range<usize> = 12..20;
-const SYNCED_THROUGH: std::ops::Range<usize> = 20..28;
+const HEADER_CHECKSUM: std::ops::Range<usize> = 4..8;
+const PAYLOAD_CHECKSUM: std::ops::Range<usize> = 8..12;
+const LENGTH: std::ops::Range<usize> = 12..16;
+const LSN: std::ops::Range<usize> = 16..24;
+const SYNCED_THROUGH: std::ops::Range<usize> = 24..32;
 
 const MERGE: u8 = 1;
 const SET: u8 = 2;
@@ -123,8 +123,10 @@ pub(super) fn seal(frames: &mut [u8], salt: u32, lsn: u64, synced_through: u64) 
         let frame = &mut frames[offset..offset + length];
         frame[LSN].copy_from_slice(&(lsn + count).to_le_bytes());
         frame[SYNCED_THROUGH].copy_from_slice(&synced_through.to_le_bytes());
-        let checksum = checksum(frame, salt);
-        frame[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        let payload = checksum(&frame[FRAME_HEADER_BYTES..], salt);
+        frame[PAYLOAD_CHECKSUM].copy_from_slice(&payload);
+        let header = checksum(&frame[PAYLOAD_CHECKSUM.start..FRAME_HEADER_BYTES], salt);
+        frame[HEADER_CHECKSUM].copy_from_slice(&header);
         offset += length;
         count += 1;
     }
@@ -149,9 +151,13 @@ pub(super) enum Change {
     Drop(Partition),
 }
 
-/// Reads the frame at the start of `bytes`, in a segment of `format`; `None` if there is none.
-pub(super) fn parse(bytes: &[u8], salt: u32, format: u32) -> Option<Frame> {
+/// Reads the frame at the start of `bytes`; `None` if there is none.
+pub(super) fn parse(bytes: &[u8], salt: u32) -> Option<Frame> {
     if bytes.len() < FRAME_HEADER_BYTES || bytes[..4] != MAGIC {
+        return None;
+    }
+    let header = &bytes[PAYLOAD_CHECKSUM.start..FRAME_HEADER_BYTES];
+    if checksum(header, salt) != bytes[HEADER_CHECKSUM] {
         return None;
     }
     let payload_bytes = payload_length(bytes);
@@ -159,12 +165,11 @@ pub(super) fn parse(bytes: &[u8], salt: u32, format: u32) -> Option<Frame> {
         return None;
     }
     let frame = bytes.get(..FRAME_HEADER_BYTES + payload_bytes)?;
-    if checksum(frame, salt).to_le_bytes() != frame[CHECKSUM] {
+    let payload = &frame[FRAME_HEADER_BYTES..];
+    if checksum(payload, salt) != frame[PAYLOAD_CHECKSUM] {
         return None;
     }
-    let payload = &frame[FRAME_HEADER_BYTES..];
-    let (&kind, payload) =
-        if format == FORMAT_OF_MERGES { (&MERGE, payload) } else { payload.split_first()? };
+    let (&kind, payload) = payload.split_first()?;
     Some(Frame {
         lsn: number(&frame[LSN]),
         synced_through: number(&frame[SYNCED_THROUGH]),
@@ -212,9 +217,9 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// CRC-32 of everything past the checksum, started from the segment's salt.
-fn checksum(frame: &[u8], salt: u32) -> u32 {
+/// CRC-32, started from the segment's salt.
+fn checksum(bytes: &[u8], salt: u32) -> [u8; 4] {
     let mut hasher = Hasher::new_with_initial(salt);
-    hasher.update(&frame[CHECKSUM.end..]);
-    hasher.finalize()
+    hasher.update(bytes);
+    hasher.finalize().to_le_bytes()
 }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! header   0  8  magic "jedlikJ\n"
-//!          8  4  format: 3
+//!          8  4  format: 4
 //!         12  4  shard
 //!         16  8  cluster
 //!         24  8  node
@@ -20,11 +20,12 @@
 //!         68  4  CRC-32 of the bytes before
 //!
 //! frame    0  4  magic F1 6A 52 46
-//!          4  4  CRC-32, started from the salt, of the bytes after
-//!          8  4  the payload's length
-//!         12  8  the frame's number (lsn)
-//!         20  8  the last frame known to be synced when this one was written
-//!         28     payload
+//!          4  4  CRC-32, started from the salt, of the header's bytes after
+//!          8  4  CRC-32, started from the salt, of the payload
+//!         12  4  the payload's length
+//!         16  8  the frame's number (lsn)
+//!         24  8  the last frame known to be synced when this one was written
+//!         32     payload
 //!
 //! payload  0  1  what it does: 1 merges a record, 2 replaces one, 3 removes one, 4 merges a hint,
 //!                5 removes one, 6 drops a partition
@@ -36,11 +37,9 @@
 //!                of all but the removals: the record's body, as in `format.rs`
 //! ```
 //!
-//! In format 1 the header has no generation, which counts as 0, and is 8 bytes shorter; a payload has no
-//! first byte, and merges a record. In format 2 nothing is dropped.
-//!
-//! A frame that can't be read was torn by the crash, unless a later one says that it had been synced:
-//! then it was damaged. Either way every frame that can be read is replayed. That is safe if a record
+//! A frame that can't be read was torn by the crash, unless a later one says that it had been synced, or the
+//! disk could not read it: then it was damaged, and the shard says from then on that it has lost a part of its
+//! past. Either way every frame that can be read is replayed. That is safe if a record
 //! whose removal was replayed into the engine before is not merged into it again by an older frame alone.
 //!
 //! So what is replayed must always be all that the engine holds of the journal, or more. Removing

@@ -6,7 +6,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, FileBytes};
 use crate::flusher::write_into;
 use crate::layers::Layers;
 use crate::mark::{self, MetadataWrite};
@@ -72,8 +72,8 @@ pub(crate) fn replay(
     let mut reached = held;
     for &number in &numbers {
         let name = segment::name(number);
-        let bytes = disk.read(&name).map_err(|source| io("reading a segment in", source))?;
-        match Header::parse(&bytes) {
+        let read = disk.read(&name).map_err(|source| io("reading a segment in", source))?;
+        match Header::parse(&read.bytes) {
             Ok(header) => {
                 check_identity(disk, &name, identity, header.identity)?;
                 if held.is_some_and(|held| header.generation <= held) {
@@ -81,20 +81,26 @@ pub(crate) fn replay(
                 }
                 reached = reached.max(Some(header.generation));
                 reader.segment(&name, &header);
-                reader.frames(&name, &bytes, &header, |frame| batch.add(frame))?;
+                reader.frames(&name, &read, &header, |frame| batch.add(frame))?;
             }
-            Err(HeaderError::Newer(found)) => {
-                let path = disk.path().join(name);
-                return Err(OpenError::NewerFormat { path, found, known: FORMAT });
+            Err(HeaderError::Foreign(found)) => {
+                let (path, known) = (disk.path().join(name), FORMAT);
+                return Err(if found > known {
+                    OpenError::NewerFormat { path, found, known }
+                } else {
+                    OpenError::OlderFormat { path, found, known }
+                });
             }
-            Err(HeaderError::Unreadable) => reader.headless(&name, bytes.len()),
+            Err(HeaderError::Unreadable) => reader.headless(&name, &read),
         }
-    }
-    if reached != held {
-        batch.flush(reached.map(mark::reached).into_iter().collect())?;
     }
     let next_lsn = reader.expected.unwrap_or(1);
     let mut recovery = reader.judge();
+    // Before the segments are removed, which alone tell of it.
+    let lost = (!recovery.damaged.is_empty()).then(mark::lost_past);
+    if reached != held || lost.is_some() {
+        batch.flush(reached.map(mark::reached).into_iter().chain(lost).collect())?;
+    }
     recovery.segments = numbers.len() as u64;
     Ok(Replayed {
         recovery,
@@ -182,7 +188,7 @@ struct Region {
     segment: String,
     offset: usize,
     length: usize,
-    /// Whether it can't be torn: see `segment.rs`.
+    /// Whether it can't be torn: see `segment.rs`, or the disk could not read it.
     certain: bool,
 }
 
@@ -205,26 +211,28 @@ impl Reader {
         self.arrive(name, 0, header.first_lsn);
     }
 
-    fn headless(&mut self, name: &str, length: usize) {
-        let certain = length > SEGMENT_HEADER_BYTES;
+    fn headless(&mut self, name: &str, read: &FileBytes) {
+        let length = read.bytes.len();
+        let certain = length > SEGMENT_HEADER_BYTES || !read.unreadable.is_empty();
         self.unread.push(Region { segment: name.into(), offset: 0, length, certain });
     }
 
     fn frames(
         &mut self,
         name: &str,
-        bytes: &[u8],
+        read: &FileBytes,
         header: &Header,
         mut replay: impl FnMut(Frame) -> Result<(), OpenError>,
     ) -> Result<(), OpenError> {
-        let mut offset = header.length_bytes();
+        let bytes = &read.bytes;
+        let mut offset = SEGMENT_HEADER_BYTES;
         while offset < bytes.len() {
             let expected = self.expected.unwrap_or(0);
-            let found = frame::parse(&bytes[offset..], header.salt, header.format);
+            let found = frame::parse(&bytes[offset..], header.salt);
             let found = found.filter(|frame| frame.lsn >= expected);
             let Some(frame) = found else {
                 let next = next_candidate(bytes, offset + 1);
-                self.skip(name, offset, next - offset);
+                self.skip(name, offset, next - offset, read.lacks(offset..next));
                 offset = next;
                 continue;
             };
@@ -239,14 +247,15 @@ impl Reader {
     }
 
     /// Unreadable bytes: one region for neighbours.
-    fn skip(&mut self, name: &str, offset: usize, length: usize) {
+    fn skip(&mut self, name: &str, offset: usize, length: usize, certain: bool) {
         match self.unread.last_mut() {
             Some(last) if last.segment == name && last.offset + last.length == offset => {
                 last.length += length;
+                last.certain |= certain;
             }
             _ => {
                 let segment = name.into();
-                self.unread.push(Region { segment, offset, length, certain: false });
+                self.unread.push(Region { segment, offset, length, certain });
             }
         }
     }

@@ -8,12 +8,10 @@ use jedlik_protocol::ClusterId;
 
 use crate::ShardIdentity;
 
-use super::frame::{FORMAT, FORMAT_OF_MERGES};
+use super::frame::FORMAT;
 
 /// Before the first frame.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 72;
-/// The same in segments of format 1, which have no generation.
-pub(super) const SEGMENT_HEADER_BYTES_1: usize = 64;
 
 const MAGIC: [u8; 8] = *b"jedlikJ\n";
 const SUFFIX: &str = ".journal";
@@ -23,8 +21,6 @@ const CHECKSUM_BYTES: usize = 4;
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Of the header and of the frames.
-    pub(super) format: u32,
     pub(super) identity: ShardIdentity,
     /// Counts the segments of a shard.
     pub(super) number: u64,
@@ -32,7 +28,7 @@ pub(super) struct Header {
     pub(super) first_lsn: u64,
     /// The last frame known to be synced when the segment was begun.
     pub(super) synced_through: u64,
-    /// The generation of the buffer to which all its frames belong; 0 in format 1.
+    /// The generation of the buffer to which all its frames belong.
     pub(super) generation: u64,
     /// Drawn at random; its frames' checksums start from it.
     pub(super) salt: u32,
@@ -43,8 +39,8 @@ pub(super) struct Header {
 pub(super) enum HeaderError {
     /// Cut short or damaged.
     Unreadable,
-    /// Of this format, which is newer than any known.
-    Newer(u32),
+    /// Of this format, which is not the one that is known.
+    Foreign(u32),
 }
 
 /// The file name of segment `number`.
@@ -58,12 +54,7 @@ pub(super) fn number(name: &str) -> Option<u64> {
 }
 
 impl Header {
-    /// Where its first frame begins.
-    pub(super) fn length_bytes(&self) -> usize {
-        if self.format == FORMAT_OF_MERGES { SEGMENT_HEADER_BYTES_1 } else { SEGMENT_HEADER_BYTES }
-    }
-
-    /// The bytes of a header of the present format.
+    /// The header's bytes.
     pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut out = [0; SEGMENT_HEADER_BYTES];
         out[..8].copy_from_slice(&MAGIC);
@@ -83,29 +74,20 @@ impl Header {
 
     /// Reads the header at the start of `bytes`.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        if bytes.len() < SEGMENT_HEADER_BYTES_1 || bytes[..8] != MAGIC {
+        if bytes.len() < 12 || bytes[..8] != MAGIC {
             return Err(HeaderError::Unreadable);
         }
         let format = four(bytes, 8);
-        let length = match format {
-            FORMAT_OF_MERGES => SEGMENT_HEADER_BYTES_1,
-            _ => SEGMENT_HEADER_BYTES,
-        };
-        let header = bytes.get(..length).ok_or(HeaderError::Unreadable)?;
-        let (covered, checksum) = header.split_at(length - CHECKSUM_BYTES);
+        let header = bytes.get(..SEGMENT_HEADER_BYTES).ok_or(HeaderError::Unreadable)?;
+        let (covered, checksum) = header.split_at(SEGMENT_HEADER_BYTES - CHECKSUM_BYTES);
         if crc32fast::hash(covered).to_le_bytes() != checksum {
             return Err(HeaderError::Unreadable);
         }
-        if format > FORMAT {
-            return Err(HeaderError::Newer(format));
+        if format != FORMAT {
+            return Err(HeaderError::Foreign(format));
         }
         let shard = u16::try_from(four(header, 12)).map_err(|_| HeaderError::Unreadable)?;
-        let (generation, salt) = match format {
-            FORMAT_OF_MERGES => (0, four(header, 56)),
-            _ => (eight(header, 56), four(header, 64)),
-        };
         Ok(Self {
-            format,
             identity: ShardIdentity {
                 cluster: ClusterId(eight(header, 16)),
                 node: NodeId(eight(header, 24)),
@@ -114,8 +96,8 @@ impl Header {
             number: eight(header, 32),
             first_lsn: eight(header, 40),
             synced_through: eight(header, 48),
-            generation,
-            salt,
+            generation: eight(header, 56),
+            salt: four(header, 64),
         })
     }
 }

@@ -11,13 +11,13 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::proptest;
 use proptest::sample::Index;
 
-use super::frame::{self, FORMAT, FRAME_HEADER_BYTES};
+use super::frame::{self, FRAME_HEADER_BYTES, MAGIC};
 use super::replay::{DamagedRegion, Recovery, replay};
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 use super::{Edit, bodies, push_drop, push_frame};
 use crate::faulty::{FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, key, record, with_local};
-use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store};
+use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store, mark};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -150,13 +150,13 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
     let disk = journal_of(1);
     let (name, _) = only_segment(&disk);
     disk.edit(&name, |bytes| {
-        bytes[8] = 4;
+        bytes[8] = 5;
         let checksum = crc32fast::hash(&bytes[..68]);
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
     let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let error = replay(&disk, IDENTITY, &engine, 1 << 20).expect_err("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 4, known: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }
 
@@ -182,7 +182,6 @@ fn other_files_in_the_directory_are_left_alone() {
 #[test]
 fn headers_and_names_read_back() {
     let header = Header {
-        format: FORMAT,
         identity: IDENTITY,
         number: 5,
         first_lsn: 6,
@@ -207,14 +206,14 @@ fn the_frame_of_a_drop_has_its_partition_and_nothing_else() {
         let mut frame = Vec::new();
         assert_eq!(push_drop(&mut frame, Partition(partition)), frame.len());
         assert_eq!(frame::seal(&mut frame, 5, 8, 7), 1);
-        let read = frame::parse(&frame, 5, FORMAT).unwrap();
+        let read = frame::parse(&frame, 5).unwrap();
         assert_eq!(read.change, frame::Change::Drop(Partition(partition)));
         assert_eq!((read.lsn, read.synced_through, read.length_bytes), (8, 7, frame.len()));
         for at in 0..frame.len() {
             let mut damaged = frame.clone();
             damaged[at] ^= 0x10;
-            assert!(frame::parse(&damaged, 5, FORMAT).is_none(), "byte {at}");
-            assert!(frame::parse(&frame[..at], 5, FORMAT).is_none(), "{at} bytes");
+            assert!(frame::parse(&damaged, 5).is_none(), "byte {at}");
+            assert!(frame::parse(&frame[..at], 5).is_none(), "{at} bytes");
         }
         let payload = &frame[FRAME_HEADER_BYTES..];
         bodies::frame(payload);
@@ -224,18 +223,56 @@ fn the_frame_of_a_drop_has_its_partition_and_nothing_else() {
 }
 
 #[test]
-fn a_segment_of_format_2_is_replayed() {
+fn a_sector_that_can_not_be_read_costs_its_frames_and_the_shard_says_that_it_has_lost_them() {
+    let disk = journal_of(4);
+    let (name, bytes) = only_segment(&disk);
+    let length = frame_length(&bytes, 4);
+    assert!(!mark::has_lost_past(&*read(&disk).1).unwrap());
+    for lost in 0..4 {
+        let disk = journal_of(4);
+        let (name, _) = only_segment(&disk);
+        let start = SEGMENT_HEADER_BYTES + lost * length;
+        disk.spoil(&name, start + 5..start + 9);
+        let (recovery, engine) = read(&disk);
+        // Of the last one no later frame says that it was synced, and yet it may have been.
+        assert_eq!((recovery.records, recovery.damaged.len()), (3, 1), "frame {lost}");
+        assert_eq!(recovery.torn_bytes, 0);
+        assert!(mark::has_lost_past(&*engine).unwrap());
+    }
+    disk.spoil(&name, 0..1);
+    let (recovery, engine) = read(&disk);
+    assert_eq!((recovery.records, recovery.damaged.len()), (0, 1), "without its header");
+    assert!(mark::has_lost_past(&*engine).unwrap());
+}
+
+#[test]
+fn a_torn_value_full_of_what_looks_like_frames_is_passed_in_one_reading() {
+    const VALUE_BYTES: usize = 8 << 20;
+    let disk = journal_of(1);
+    let (name, _) = only_segment(&disk);
+    let mut lure = [0; FRAME_HEADER_BYTES];
+    lure[..4].copy_from_slice(&MAGIC);
+    // Each claims to be about as long as all that follows; to check that of all of them takes hours.
+    lure[12..16].copy_from_slice(&(VALUE_BYTES as u32 / 2).to_le_bytes());
+    disk.edit(&name, |bytes| bytes.extend(lure.repeat(VALUE_BYTES / FRAME_HEADER_BYTES)));
+    let (recovery, _) = read(&disk);
+    assert_eq!((recovery.records, recovery.torn_bytes), (1, VALUE_BYTES as u64));
+}
+
+#[test]
+fn an_older_format_is_refused_and_nothing_is_removed() {
     let disk = journal_of(3);
     let (name, _) = only_segment(&disk);
     disk.edit(&name, |bytes| {
-        assert_eq!(bytes[8], 3);
-        bytes[8] = 2;
+        assert_eq!(bytes[8], 4);
+        bytes[8] = 3;
         let checksum = crc32fast::hash(&bytes[..68]);
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
-    let (recovery, engine) = read(&disk);
-    assert_eq!((recovery.records, recovery.damaged.len()), (3, 0));
-    assert_eq!(engine.record_count().unwrap(), 3);
+    let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let error = replay(&disk, IDENTITY, &engine, 1 << 20).expect_err("refused");
+    assert!(matches!(error, OpenError::OlderFormat { found: 3, known: 4, .. }), "{error}");
+    assert_eq!(disk.names(), [name]);
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -292,7 +329,7 @@ proptest! {
         push_frame(&mut frame, &key("name"), &edit).unwrap();
         let expected = Some(frame::Change::Edit(key("name"), edit));
         frame::seal(&mut frame, 5, 8, 7);
-        let read = frame::parse(&frame, 5, FORMAT);
+        let read = frame::parse(&frame, 5);
         assert_eq!(read.map(|frame| frame.change), expected);
         let payload = &mut frame[FRAME_HEADER_BYTES..];
         bodies::frame(payload);

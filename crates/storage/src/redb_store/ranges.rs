@@ -4,6 +4,7 @@
 //! out of order makes it an error.
 
 use jedlik_hashing::NodeId;
+use redb::AccessGuard;
 
 use crate::format::{BucketMatch, key_bytes, parse_key, parse_value};
 use crate::store::PageBuilder;
@@ -12,6 +13,8 @@ use crate::{RangePage, RangeQuery};
 use super::hints;
 use super::records::out_of_order;
 use super::tables::Tables;
+
+type Bytes = AccessGuard<'static, &'static [u8]>;
 
 /// See [`crate::Store::range`].
 pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
@@ -22,13 +25,19 @@ pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, 
     let span = Span::of(query);
     let wanted = query.bucket.as_ref().map(|bucket| BucketMatch::new(bucket));
     let mut order = Order::from(&span.first);
-    for entry in tables.records.range(span.first.as_slice()..)? {
+    let mut entries = tables.records.range(span.first.as_slice()..)?;
+    while let Some(entry) = entries.next() {
         let (key, value) = entry?;
         let (bytes, value) = (key.value(), value.value());
         order.check(bytes)?;
         match span.place(bytes) {
             Place::Before => continue,
-            Place::Past => break,
+            Place::Past => {
+                if parse_value(bytes, value).is_err() {
+                    confirm_end(entries, order)?;
+                }
+                break;
+            }
             Place::Within => {}
         }
         if wanted.as_ref().is_some_and(|wanted| !wanted.is_of(bytes)) {
@@ -45,6 +54,26 @@ pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, 
         }
     }
     Ok(page.finish())
+}
+
+/// After a record past the end that fails its checksum, so that its place means nothing: whether a whole one
+/// past the end follows soon. If not, the way to this place may have led through a damaged page.
+fn confirm_end(
+    entries: impl Iterator<Item = Result<(Bytes, Bytes), redb::StorageError>>,
+    mut order: Order,
+) -> Result<(), redb::Error> {
+    const LOOK_AT: usize = 8;
+    let mut last = true;
+    for entry in entries.take(LOOK_AT) {
+        let (key, value) = entry?;
+        order.check(key.value())?;
+        if parse_value(key.value(), value.value()).is_ok() {
+            return Ok(());
+        }
+        last = false;
+    }
+    // The last record of all is one that nothing follows.
+    last.then_some(()).ok_or_else(|| redb::Error::Corrupted("many records are damaged".into()))
 }
 
 /// See [`crate::Store::hint_range`].

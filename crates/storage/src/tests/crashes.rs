@@ -1,4 +1,5 @@
-//! Histories cut short at any operation, of the disk, of the engine, and of the recovery itself.
+//! Histories cut short at any operation, of the disk, of the engine, and of the recovery itself, with syncs
+//! that fail on the way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ struct Put {
     level: Durability,
     /// Whether the shard's turn ends after it.
     submit: bool,
+    /// The next sync of the journal or of the engine fails, and what it was to keep may be lost.
+    fails_sync: bool,
 }
 
 #[derive(Debug)]
@@ -39,8 +42,8 @@ fn puts() -> impl Strategy<Value = Vec<Put>> {
         Just(Durability::Written),
         Just(Durability::Synced)
     ];
-    let put =
-        (0..KEYS, level, any::<bool>()).prop_map(|(key, level, submit)| Put { key, level, submit });
+    let put = (0..KEYS, level, any::<bool>(), 0..12_u8)
+        .prop_map(|(key, level, submit, fails)| Put { key, level, submit, fails_sync: fails == 0 });
     collection::vec(put, 1..60)
 }
 
@@ -63,14 +66,25 @@ fn open(disk: &FaultyDisk, engine: Arc<dyn Store>) -> Option<(Shard, Receiver<Ve
     Some((shard, completions))
 }
 
-/// Runs the history until its end or the machine's, and returns what was acknowledged before.
-fn run(disk: &FaultyDisk, engine: &Engine, puts: &[Put]) -> Vec<Acknowledged> {
-    let Some((mut shard, completions)) = engine.open().and_then(|engine| open(disk, engine)) else {
-        return Vec::new();
-    };
+/// Runs the history until its end or the machine's, and returns what was acknowledged before. A shard whose
+/// life has ended is opened again, from what the system shows of the files.
+fn run(machine: &Machine, disk: &FaultyDisk, engine: &Engine, puts: &[Put]) -> Vec<Acknowledged> {
+    let begin = || engine.open().and_then(|engine| open(disk, engine));
+    let mut life = begin();
     let mut counters = BTreeMap::new();
     let mut waiting = BTreeMap::new();
+    let mut acknowledged = Vec::new();
+    let mut hear = |waiting: &mut BTreeMap<u64, Acknowledged>, done: Vec<Completion>| {
+        for done in done {
+            let write = waiting.remove(&done.ticket).expect("once");
+            acknowledged.extend(done.result.is_ok().then_some(write));
+        }
+    };
     for (ticket, put) in (0..).zip(puts) {
+        let Some((shard, completions)) = &mut life else { break };
+        if put.fails_sync {
+            machine.fail_syncs(1);
+        }
         let counter = counters.entry(put.key).or_insert(0);
         *counter += 1;
         let record = record(put.key + 1, *counter, 400);
@@ -82,13 +96,22 @@ fn run(disk: &FaultyDisk, engine: &Engine, puts: &[Put]) -> Vec<Acknowledged> {
         if put.submit {
             shard.submit();
         }
+        if shard.failure().is_some() {
+            shard.submit();
+            while !waiting.is_empty() {
+                let done = completions.recv_timeout(PATIENCE).expect("every ticket is answered");
+                hear(&mut waiting, done);
+            }
+            // Its threads have let go of the disk before it is opened again.
+            drop(life.take());
+            life = begin();
+        }
     }
-    shard.submit();
-    let mut acknowledged = Vec::new();
-    while !waiting.is_empty() {
-        for done in completions.recv_timeout(PATIENCE).expect("every ticket is answered") {
-            let write = waiting.remove(&done.ticket).expect("once");
-            acknowledged.extend(done.result.is_ok().then_some(write));
+    if let Some((mut shard, completions)) = life {
+        shard.submit();
+        while !waiting.is_empty() {
+            let done = completions.recv_timeout(PATIENCE).expect("every ticket is answered");
+            hear(&mut waiting, done);
         }
     }
     acknowledged
@@ -105,7 +128,7 @@ fn check(shard: &Shard, acknowledged: &[Acknowledged], crash: Crash) {
 
 fn survives(engine: fn(&Machine) -> Engine, puts: &[Put], seed: u64, moment: f64, crash: Crash) {
     let rehearsal = Machine::new(seed);
-    run(&FaultyDisk::new(&rehearsal), &engine(&rehearsal), puts);
+    run(&rehearsal, &FaultyDisk::new(&rehearsal), &engine(&rehearsal), puts);
     let length = rehearsal.operations();
 
     let machine = Machine::new(seed);
@@ -114,7 +137,7 @@ fn survives(engine: fn(&Machine) -> Engine, puts: &[Put], seed: u64, moment: f64
     drop(engine.open());
     let made = machine.operations();
     machine.die_at(made + (length.saturating_sub(made) as f64 * moment) as u64);
-    let acknowledged = run(&disk, &engine, puts);
+    let acknowledged = run(&machine, &disk, &engine, puts);
 
     // Recovery itself is cut short, again and again, before it is left in peace.
     let (mut disk, mut engine) = (disk, engine);
@@ -155,8 +178,8 @@ fn an_engine_that_does_not_survive_a_restart_starts_with_what_the_journal_holds(
     let machine = Machine::new(1);
     let (disk, engine) = (FaultyDisk::new(&machine), Engine::Memory);
     assert!(!engine.survives_restart());
-    let few = [Put { key: 1, level: Durability::Synced, submit: true }; 3];
-    let acknowledged = run(&disk, &engine, &few);
+    let few = [Put { key: 1, level: Durability::Synced, submit: true, fails_sync: false }; 3];
+    let acknowledged = run(&machine, &disk, &engine, &few);
     assert_eq!(acknowledged.len(), 3);
     let disk = disk.after(Crash::Power, &Machine::new(2));
     let (shard, _) = open(&disk, engine.open().unwrap()).unwrap();

@@ -10,6 +10,7 @@ mod conformance;
 mod crashes;
 mod drops;
 mod removals;
+mod rot;
 
 /// An engine under test, and the disk it stands on.
 #[derive(Clone)]

@@ -149,7 +149,7 @@ fn a_torn_drop_has_not_happened_and_takes_nothing_after_it_along() {
     running.drop_partition().unwrap();
     drop(running);
     let whole = bench.disk.bytes(&name);
-    assert_eq!(whole.len() - before, 28 + 5, "a drop's frame is small");
+    assert_eq!(whole.len() - before, 32 + 5, "a drop's frame is small");
     for end in before..=whole.len() {
         let disk = FaultyDisk::new(&Machine::new(1));
         disk.put(&name, whole[..end].to_vec());

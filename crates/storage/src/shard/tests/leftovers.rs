@@ -1,14 +1,14 @@
-//! Segments that are there again after their removal, and journals and files of the format before.
+//! Segments that are there again after their removal, and files of another format.
 
 use std::sync::Arc;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
+use jedlik_protocol::Durability;
 use redb::{Database, TableDefinition};
 
 use super::{Bench, Running};
 use crate::faulty::{Crash, FaultyDisk, Machine};
-use crate::fixtures::{IDENTITY, hint, key, record, with_local};
+use crate::fixtures::{hint, key, record};
 use crate::{Disk, RedbOptions, RedbStore, Store};
 
 fn segments(disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
@@ -117,87 +117,6 @@ fn a_segment_lost_between_others_is_not_taken_for_a_removed_one() {
     for (name, there) in [("a", true), ("b", false), ("c", true)] {
         assert_eq!(running.shard.load(&key(name)).unwrap().is_some(), there, "{name}");
     }
-}
-
-/// A frame of format 1, byte by byte.
-fn frame_1(salt: u32, lsn: u64, key: &PlacedKey, stored: &StoredRecord) -> Vec<u8> {
-    let mut key_bytes = Vec::new();
-    key_bytes.extend_from_slice(&key.partition.0.to_be_bytes());
-    key_bytes.extend_from_slice(&key.position.0.to_be_bytes());
-    key_bytes.extend_from_slice(b"b\0\0");
-    key_bytes.extend_from_slice(key.key.key());
-    let mut payload = (key_bytes.len() as u16).to_le_bytes().to_vec();
-    payload.extend_from_slice(&key_bytes);
-    match stored.local {
-        Some(local) => {
-            payload.push(1);
-            payload.extend_from_slice(&local.actor.0.to_le_bytes());
-            payload.extend_from_slice(&local.incarnation.0.to_le_bytes());
-        }
-        None => payload.push(0),
-    }
-    payload.extend_from_slice(stored.record.bytes());
-    let mut covered = (payload.len() as u32).to_le_bytes().to_vec();
-    covered.extend_from_slice(&lsn.to_le_bytes());
-    covered.extend_from_slice(&(lsn - 1).to_le_bytes());
-    covered.extend_from_slice(&payload);
-    let mut checksum = crc32fast::Hasher::new_with_initial(salt);
-    checksum.update(&covered);
-    let mut frame = b"\xf1\x6a\x52\x46".to_vec();
-    frame.extend_from_slice(&checksum.finalize().to_le_bytes());
-    frame.extend_from_slice(&covered);
-    frame
-}
-
-/// A segment of format 1 with two frames.
-fn segment_1(first: &StoredRecord, second: &StoredRecord) -> Vec<u8> {
-    let salt: u32 = 0x1234_5678;
-    let mut bytes = b"jedlikJ\n".to_vec();
-    bytes.extend_from_slice(&1_u32.to_le_bytes());
-    bytes.extend_from_slice(&u32::from(IDENTITY.shard).to_le_bytes());
-    bytes.extend_from_slice(&IDENTITY.cluster.0.to_le_bytes());
-    bytes.extend_from_slice(&IDENTITY.node.0.to_le_bytes());
-    for number in [4_u64, 17, 16] {
-        bytes.extend_from_slice(&number.to_le_bytes());
-    }
-    bytes.extend_from_slice(&salt.to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    assert_eq!(bytes.len(), 64);
-    bytes.extend_from_slice(&frame_1(salt, 17, &key("a"), first));
-    bytes.extend_from_slice(&frame_1(salt, 18, &key("b"), second));
-    bytes
-}
-
-#[test]
-fn a_journal_of_format_1_is_replayed_and_is_a_leftover_afterwards() {
-    let bench = Bench::new();
-    let name = format!("{:020}.journal", 4);
-    let (first, second) = (with_local(record(1, 1, 10), 1), record(2, 1, 10));
-    let old = segment_1(&first, &second);
-    bench.disk.put(&name, old.clone());
-    let mut running = bench.open();
-    assert_eq!(running.shard.load(&key("a")).unwrap(), Some(first.clone()));
-    assert_eq!(running.shard.load(&key("b")).unwrap(), Some(second));
-    running.shard.revise(0, key("a"), first.record.digest(), None).unwrap();
-    running.answers(1).into_values().for_each(Result::unwrap);
-    assert_eq!(bench.disk.names(), [format!("{:020}.journal", 5)]);
-    running.shard.close().unwrap();
-    bench.disk.put(&name, old);
-    let running = bench.open();
-    assert_eq!(running.shard.load(&key("a")).unwrap(), None);
-    assert!(running.shard.load(&key("b")).unwrap().is_some());
-}
-
-#[test]
-fn a_torn_frame_of_format_1_ends_the_replay() {
-    let bench = Bench::new();
-    let (first, second) = (record(1, 1, 10), record(2, 1, 10));
-    let mut old = segment_1(&first, &second);
-    old.pop();
-    bench.disk.put(&format!("{:020}.journal", 4), old);
-    let running = bench.open();
-    assert_eq!(running.shard.load(&key("a")).unwrap(), Some(first));
-    assert_eq!(running.shard.load(&key("b")).unwrap(), None);
 }
 
 #[test]

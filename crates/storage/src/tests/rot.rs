@@ -1,0 +1,180 @@
+//! Files that rot: bits flipped, parts of pages zeroed or torn, in the engine's file and in the journal.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::Index;
+use proptest::{collection, proptest};
+
+use crate::fixtures::{IDENTITY, key_at, record};
+use crate::{
+    Guarded, OpenError, RangeQuery, RedbOptions, RedbStore, Shard, ShardFolder, ShardOptions,
+    Store, StoreError,
+};
+
+const PAGE_BYTES: usize = 4096;
+const KEYS: u64 = 400;
+
+/// What happens to a page.
+#[derive(Debug, Clone, Copy)]
+enum Rot {
+    Flip {
+        bit: u8,
+    },
+    Zero {
+        bytes: usize,
+    },
+    /// The rest of the page is that of the next one.
+    Torn,
+}
+
+/// Where, and what.
+fn rots() -> impl Strategy<Value = Vec<(Index, Index, Rot)>> {
+    let rot = prop_oneof![
+        6 => (0..8_u8).prop_map(|bit| Rot::Flip { bit }),
+        2 => (1..600_usize).prop_map(|bytes| Rot::Zero { bytes }),
+        1 => Just(Rot::Torn),
+    ];
+    collection::vec((any::<Index>(), any::<Index>(), rot), 1..6)
+}
+
+/// Lets pages that hold anything rot, past the first `spared` bytes.
+fn rot(path: &Path, spared: usize, rots: &[(Index, Index, Rot)]) {
+    let mut bytes = fs::read(path).unwrap();
+    let full = |bytes: &[u8], page: usize| bytes[page..].iter().take(PAGE_BYTES).any(|b| *b != 0);
+    let pages: Vec<usize> =
+        (spared..bytes.len()).step_by(PAGE_BYTES).filter(|page| full(&bytes, *page)).collect();
+    for (page, place, rot) in rots {
+        let page = pages[page.index(pages.len())];
+        let end = bytes.len().min(page + PAGE_BYTES);
+        let at = page + place.index(end - page);
+        match *rot {
+            Rot::Flip { bit } => bytes[at] ^= 1 << bit,
+            Rot::Zero { bytes: count } => bytes[at..end.min(at + count)].fill(0),
+            Rot::Torn => {
+                let next = at + PAGE_BYTES..(end + PAGE_BYTES).min(bytes.len());
+                if next.start < next.end {
+                    bytes.copy_within(next, at);
+                }
+            }
+        }
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+fn open(folder: &ShardFolder) -> Result<Shard, OpenError> {
+    folder.prepare()?;
+    let path = folder.engine_path();
+    let engine: Arc<dyn Store> =
+        Arc::new(Guarded::open(&path, || RedbStore::open(&path, &RedbOptions::default()))?);
+    let options = ShardOptions::new(IDENTITY, folder.journal_dir());
+    Shard::open(options, engine, Box::new(|_| {})).map(|(shard, _)| shard)
+}
+
+fn records() -> BTreeMap<PlacedKey, StoredRecord> {
+    let record = |number: u64| {
+        // Spread as positions are.
+        let position = u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64;
+        (key_at(position, &number.to_string()), record(number + 1, 1, 150))
+    };
+    (0..KEYS).map(record).collect()
+}
+
+/// A shard that was closed, with all records in its engine, or dropped, with the last ones in its journal.
+fn filled(root: &Path, closed: bool) -> (ShardFolder, BTreeMap<PlacedKey, StoredRecord>) {
+    let (folder, records) = (ShardFolder::new(root, 0), records());
+    let mut shard = open(&folder).unwrap();
+    for (ticket, (key, record)) in (0..).zip(&records) {
+        shard.apply(ticket, key.clone(), record.clone(), Durability::Synced).unwrap();
+    }
+    shard.submit();
+    if closed {
+        shard.close().unwrap();
+    }
+    (folder, records)
+}
+
+/// Every load gives the record or says that it can't; a page gives what is there or says what is damaged.
+fn check(shard: &Shard, records: &BTreeMap<PlacedKey, StoredRecord>) -> usize {
+    let mut found = 0;
+    for (key, record) in records {
+        match shard.load(key) {
+            Ok(Some(loaded)) => {
+                assert_eq!(&loaded, record, "another record");
+                found += 1;
+            }
+            Ok(None) => assert!(shard.has_lost_past(), "absent, and nobody says why: {key:?}"),
+            Err(StoreError::Damaged { .. }) => {}
+            Err(error) => assert!(error.is_damage(), "{error}"),
+        }
+    }
+    let query = RangeQuery {
+        partition: records.keys().next().unwrap().partition,
+        from: None,
+        to: None,
+        after: None,
+        bucket: None,
+        limit_records: usize::MAX,
+        limit_bytes: usize::MAX,
+        limit_examined: usize::MAX,
+        limit_examined_bytes: usize::MAX,
+    };
+    match shard.range(&query) {
+        Ok(page) => {
+            assert!(page.records.iter().all(|(key, record)| records.get(key) == Some(record)));
+            let all = page.records.len() + page.damaged.len();
+            assert!(all == records.len() || shard.has_lost_past(), "{all} of {}", records.len());
+        }
+        Err(error) => assert!(error.is_damage(), "{error}"),
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        cases: 40, failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn an_engine_that_rots_gives_no_wrong_record_and_no_silence(rots in rots()) {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, records) = filled(root.path(), true);
+        rot(&folder.engine_path(), PAGE_BYTES, &rots);
+        let shard = open(&folder);
+        let why = match &shard {
+            Ok(shard) => {
+                check(shard, &records);
+                shard.failure().map(|failure| failure.to_string())
+            }
+            Err(error) => {
+                assert!(error.is_damage(), "{error}");
+                Some(error.to_string())
+            }
+        };
+        drop(shard);
+        let Some(why) = why else { return Ok(()) };
+        folder.rebuild(&why, 1).unwrap();
+        let shard = open(&folder).unwrap();
+        assert!(shard.has_lost_past() && shard.failure().is_none());
+        check(&shard, &records);
+        assert!(shard.failure().is_none(), "the new one is whole");
+    }
+
+    #[test]
+    fn a_journal_that_rots_gives_no_wrong_record(rots in rots()) {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, records) = filled(root.path(), false);
+        let segment = fs::read_dir(folder.journal_dir()).unwrap().next().unwrap().unwrap().path();
+        rot(&segment, 0, &rots);
+        let shard = open(&folder).unwrap();
+        let torn = records.len() - records.keys().filter(|key| shard.load(key).unwrap().is_some()).count();
+        // All of it is one group, of which no later frame says that it was synced.
+        if torn == 0 || shard.has_lost_past() {
+            check(&shard, &records);
+        }
+    }
+}
