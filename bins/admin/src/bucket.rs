@@ -115,6 +115,7 @@ fn bucket_json(bucket: &BucketEntry) -> Value {
         "name_escaped": Escaped(&bucket.name).to_string(),
         "version": bucket.version,
         "properties": properties,
+        "warnings": bucket.props.warnings(),
     })
 }
 
@@ -161,7 +162,8 @@ fn bucket_text(bucket: &BucketEntry) -> String {
         0 => "never set: the defaults".into(),
         version => format!("version {version}"),
     };
-    format!("bucket {name}, {set}\n{table}")
+    let warnings = bucket.props.warnings().into_iter().map(|text| format!("warning: {text}\n"));
+    format!("bucket {name}, {set}\n{table}{}", warnings.collect::<String>())
 }
 
 #[cfg(test)]
@@ -214,5 +216,14 @@ mod tests {
         assert!(text.contains("carts") && text.contains("r=3 durability=written"), "{text}");
         assert!(list_text(&[]).contains("defaults"));
         assert!(bucket_text(&bucket(&[])).contains("never set"));
+    }
+
+    #[test]
+    fn quorums_that_need_not_meet_are_warned_of_in_text_and_in_json() {
+        let weak = bucket(&[("r", "1"), ("w", "1")]);
+        let text = bucket_text(&weak);
+        assert!(text.contains("warning: r=1 and w=1 together are not above n=3"), "{text}");
+        assert_eq!(bucket_json(&weak)["warnings"].as_array().unwrap().len(), 1);
+        assert!(!bucket_text(&bucket(&[])).contains("warning:"));
     }
 }

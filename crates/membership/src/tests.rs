@@ -41,6 +41,7 @@ pub(crate) fn record(node: u64) -> MemberRecord {
         ready: Ready::default(),
         load: Load::default(),
         speaks: Speaks::default(),
+        message_life_ms: 30_000,
     }
 }
 

@@ -213,6 +213,14 @@ impl View {
         self.layouts.first().map_or(0, |newest| newest.flipped().len())
     }
 
+    /// Whether all members take messages of the same age, so that what is forgotten after a multiple of it can't
+    /// be brought back by one that is still under way.
+    #[must_use]
+    pub fn agrees_on_message_life(&self) -> bool {
+        let mut lives = self.members().map(|record| record.message_life_ms);
+        lives.next().is_none_or(|first| lives.all(|life_ms| life_ms == first))
+    }
+
     /// Whether every member says that it has stored the newest layout: then nobody asks the owners of
     /// older ones as if they were the present ones. One that has a newer one, perhaps a rival, knows of
     /// owners that this node does not.

@@ -1,6 +1,8 @@
 //! Buckets: their properties, how they are set by name, and how rival settings are settled.
 
+use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::str::FromStr;
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -136,6 +138,22 @@ impl BucketProps {
             "ttl_ms" => self.ttl_ms.map_or_else(|| "none".into(), |ttl| ttl.to_string()),
             _ => return None,
         })
+    }
+
+    /// What is allowed and rarely meant, each with what comes of it and what would do.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let Self { n, r, w, .. } = *self;
+        let mut warnings = Vec::new();
+        if u16::from(r) + u16::from(w) <= u16::from(n) {
+            warnings.push(format!(
+                "r={r} and w={w} together are not above n={n}: a get may be answered by replicas that have \
+                 not seen the last acknowledged put; r={} or w={} would do",
+                n - w + 1,
+                n - r + 1
+            ));
+        }
+        warnings
     }
 
     /// Whether the properties go together.

@@ -144,6 +144,10 @@ pub struct MemberRecord {
     pub load: Load,
     /// What its build speaks.
     pub speaks: Speaks,
+    /// How old a message may be there that changes something, in milliseconds. It has to be the same everywhere:
+    /// while members differ nothing is collected, since a message that one still takes may be older than what
+    /// another has forgotten.
+    pub message_life_ms: u32,
 }
 
 /// How new a member's record is.

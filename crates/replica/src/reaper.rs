@@ -174,6 +174,7 @@ impl Reaper {
         let moving = !view.is_flipped(key.partition) || !view.is_known_by_all();
         if unreachable
             || moving
+            || !view.agrees_on_message_life()
             || (hinted && !planted::on(Bug::ReapedDespiteHint))
             || !owners.contains(&view.me())
         {

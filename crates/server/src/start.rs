@@ -251,6 +251,7 @@ impl Me {
             ready: Ready::default(),
             load: Load::default(),
             speaks: speaks(),
+            message_life_ms: config.limits.message_life.as_millis() as u32,
         };
         let config = MembershipConfig {
             me: record,

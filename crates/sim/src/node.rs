@@ -250,6 +250,7 @@ impl Node {
                 protocol_max: SPOKEN.number(),
                 storage: 1,
             },
+            message_life_ms: (MESSAGE_LIFE_US / 1_000) as u32,
         }
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn seen(node: u64, state: MemberState) -> MemberStatus {
         ready: Ready::default(),
         load: Load { records: 100, bytes: 102_400 },
         speaks: Speaks { protocol_min: 1, protocol_max: 1, storage: 1 },
+        message_life_ms: 30_000,
     };
     let is_placed = matches!(state, MemberState::Up | MemberState::Away);
     let (tokens, owned) = if is_placed { (85, 256) } else { (0, 0) };

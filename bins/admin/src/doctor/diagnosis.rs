@@ -7,7 +7,7 @@ use jedlik_client::protocol::admin::{HintReport, WorkKind};
 use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
 use crate::doctor::observed::{Observed, ObservedMember};
-use crate::doctor::{counters, storage};
+use crate::doctor::{counters, settings, storage};
 
 /// Past this much in hints on one member somebody should know.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -55,6 +55,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     findings.extend(observed.present().flat_map(|member| seen_down(observed, member)));
     findings.extend(layout(observed));
     findings.extend(too_few(observed));
+    findings.extend(settings::message_life(observed));
     for member in observed.present() {
         findings.extend(wrong_clock(member));
         findings.extend(unanswered(member));

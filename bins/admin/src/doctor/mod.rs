@@ -4,6 +4,7 @@
 mod counters;
 mod diagnosis;
 mod observed;
+mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;

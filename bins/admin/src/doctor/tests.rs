@@ -107,6 +107,14 @@ fn members_that_are_missing_or_disagree_are_found() {
             Error,
             &["n3", "2048 keys of 2.0 MiB wait for it"],
         ),
+        (
+            |seen| {
+                status(seen, 0).members[1].record.message_life_ms = 60_000;
+                status(seen, 1).members[1].record.message_life_ms = 60_000;
+            },
+            Error,
+            &["limits.message_life_ms", "n1 30000, n2 60000, n3 30000", "not reaped", "same value"],
+        ),
         (|seen| status(seen, 0).members[1].alive = false, Warning, &["n2", "n1 can't reach it"]),
         (
             |seen| status(seen, 1).layout = LayoutId::default(),

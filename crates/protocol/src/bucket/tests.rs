@@ -143,6 +143,18 @@ fn whatever_n_coordinators_let_a_record_grow_to_meets_within_the_largest_record(
 }
 
 #[test]
+fn quorums_that_need_not_meet_are_warned_of() {
+    for (n, r, w, warned) in
+        [(3, 2, 2, false), (3, 1, 3, false), (3, 1, 2, true), (3, 1, 1, true), (5, 2, 3, true)]
+    {
+        let warnings = BucketProps { n, r, w, ..BucketProps::default() }.warnings();
+        assert_eq!(!warnings.is_empty(), warned, "n={n} r={r} w={w}: {warnings:?}");
+    }
+    let warnings = BucketProps { r: 1, w: 1, ..BucketProps::default() }.warnings();
+    assert!(warnings[0].contains("r=3 or w=3 would do"), "{warnings:?}");
+}
+
+#[test]
 fn of_two_settings_one_wins_by_the_same_rule_everywhere() {
     let entry = |version, props| BucketEntry { name: Blob::from("bucket"), version, props };
     let (old, new) = (entry(1, unusual()), entry(2, BucketProps::default()));

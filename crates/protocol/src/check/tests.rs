@@ -115,6 +115,7 @@ fn member(weight: u32) -> MemberRecord {
         ready: Ready::default(),
         load: Load::default(),
         speaks: Speaks::default(),
+        message_life_ms: 30_000,
     }
 }
 

@@ -366,6 +366,7 @@ fn member() -> impl Strategy<Value = MemberRecord> {
                 ready,
                 load,
                 speaks,
+                message_life_ms: weight,
             }
         },
     )

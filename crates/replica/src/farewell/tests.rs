@@ -68,6 +68,7 @@ fn record(node: u64, layout: LayoutId) -> MemberRecord {
         ready: Ready::default(),
         load: Load::default(),
         speaks: Speaks::default(),
+        message_life_ms: 30_000,
     }
 }
 

@@ -166,11 +166,19 @@ impl Cluster {
         self.notice(node, Status::Up);
     }
 
+    /// Every node learns that messages live for another time on `node`.
+    pub(super) fn notice_message_life(&mut self, node: NodeId, message_life_ms: u32) {
+        self.notice_record(MemberRecord { message_life_ms, ..member(node.0) });
+    }
+
     fn notice(&mut self, node: NodeId, status: Status) {
+        self.notice_record(MemberRecord { status, ..member(node.0) });
+    }
+
+    fn notice_record(&mut self, record: MemberRecord) {
         self.notices += 1;
-        let version = 1 + self.notices;
-        let layout = self.view(node).layout_id();
-        let record = MemberRecord { status, version, layout, ..member(node.0) };
+        let (node, status, version) = (record.node, record.status, 1 + self.notices);
+        let record = MemberRecord { version, layout: self.view(node).layout_id(), ..record };
         for index in 0..self.nodes.len() {
             let me = NodeId(index as u64 + 1);
             if me == node {
@@ -632,6 +640,7 @@ fn member(id: u64) -> MemberRecord {
         ready: Ready::default(),
         load: Load::default(),
         speaks: Speaks::default(),
+        message_life_ms: (LIFE_US / 1_000) as u32,
     }
 }
 

@@ -95,6 +95,18 @@ fn a_tombstone_stays_while_any_member_is_away() {
 }
 
 #[test]
+fn a_tombstone_stays_while_messages_live_longer_on_one_member_than_on_others() {
+    let mut cluster = deleted(5);
+    let other = cluster.owners("alice")[4];
+    cluster.notice_message_life(other, 2 * LIFE_MS as u32);
+    cluster.run_for(LONG_MS);
+    assert_eq!(holders(&cluster, "alice").len(), 3, "one that owns nothing of it differs");
+    cluster.notice_message_life(other, LIFE_MS as u32);
+    cluster.run_for(LONG_MS);
+    assert_eq!(holders(&cluster, "alice"), []);
+}
+
+#[test]
 fn a_tombstone_stays_while_an_owner_holds_something_else() {
     let mut cluster = Cluster::new(3, &[]);
     let owners = cluster.owners("alice");
