@@ -116,7 +116,13 @@ impl World {
         }
         // Who came back before it was removed can hand on what it holds.
         let forced = !self.rest.is_quiet();
-        let stage = AdminRequest::Stage { changes: vec![staged(what, forced)], dry_run: false };
+        let is_gone = |node| view.as_ref().is_some_and(|view| view.gone(id(node)).is_some());
+        let change = match *what {
+            // A rival won that has no place for the one, and the other's removal holds nevertheless.
+            Alteration::Replace { node, by, .. } if is_gone(node) => Alteration::Join(by, 1),
+            what => what,
+        };
+        let stage = AdminRequest::Stage { changes: vec![staged(&change, forced)], dry_run: false };
         self.admin(node, &stage)?;
         let AdminResponse::Plan(report) = self.admin(node, &AdminRequest::Plan)? else {
             return Ok(false);
