@@ -15,6 +15,7 @@ const WALL_MAX_MS: u64 = 1 << 52;
 
 /// By how much the calendar clocks of others are ahead of this node's monotonic clock.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Clocks {
     ahead_ms: BTreeMap<NodeId, i64>,
     /// The same, in order.

@@ -5,6 +5,7 @@ use rand_core::{Rng, SeedableRng};
 
 /// A seeded generator.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Chance(ChaCha8Rng);
 
 impl Chance {

@@ -57,6 +57,7 @@ pub(crate) enum Signal {
 
 /// What is known of one member's health.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Peer {
     state: State,
     /// When an exchange's answer is overdue.
@@ -85,6 +86,7 @@ enum State {
 
 /// The health of all other members.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Detector {
     peers: BTreeMap<NodeId, Peer>,
     /// The trusted ones; shared with the views.

@@ -52,6 +52,7 @@ pub struct Config {
 /// One node's membership. After each `handle_*` the driver takes outputs until there are none, and
 /// carries them out in order, before it uses what the call returned.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Membership {
     pub(crate) config: Config,
     pub(crate) known: Knowledge,
@@ -73,6 +74,7 @@ pub struct Membership {
 
 /// What a call has changed and [`Membership::settle`] has not told yet.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Pending {
     /// Knowledge changed since it was last persisted.
     pub(crate) unstored: bool,
@@ -267,7 +269,7 @@ impl Membership {
     }
 
     /// All that is known; that this node has left is not, before another one knows it too.
-    fn to_be_stored(&self) -> Delta {
+    pub(crate) fn to_be_stored(&self) -> Delta {
         let mut whole = self.known.whole();
         if self.standing == Standing::Parting {
             let mine = whole.members.iter_mut().filter(|record| record.node == self.config.me.node);

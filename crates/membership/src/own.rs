@@ -25,6 +25,7 @@ const CONTESTS_OF_THE_PAST: u32 = 2;
 
 /// Something to be told, and when.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Pending<T> {
     value: T,
     due_us: Option<u64>,
@@ -49,6 +50,7 @@ impl<T: Default> Pending<T> {
 
 /// What is noted.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Own {
     ready: Pending<PartitionSet>,
     load: Pending<Load>,

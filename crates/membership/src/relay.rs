@@ -24,6 +24,7 @@ struct Relay {
 
 /// The probes made for others that are not answered yet.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Relays(VecDeque<Relay>);
 
 impl Relays {

@@ -19,6 +19,7 @@ pub(crate) const NEWS_FANOUT: usize = 3;
 
 /// The clock of the rounds.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Rounds {
     due_us: u64,
     earliest_us: u64,

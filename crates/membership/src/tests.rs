@@ -1,6 +1,7 @@
 //! Whole clusters on virtual time, with lost messages, from a seed.
 
 mod cluster;
+mod exhaustive;
 mod figures;
 mod growth;
 mod rivals;
