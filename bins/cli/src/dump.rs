@@ -2,6 +2,7 @@
 //!
 //! Invariant: a file is replaced by a whole dump, or not at all.
 
+use std::ffi::OsString;
 use std::io::{BufWriter, IntoInnerError, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,16 +10,18 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use jedlik_atomicfile::{AtomicFile, Readers};
-use jedlik_client::ScanOptions;
-use jedlik_client::protocol::Quorum;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::bucket::{BucketEntry, PROPERTY_NAMES};
 use jedlik_client::protocol::client::ScanItem;
 use jedlik_client::protocol::escape::Escaped;
+use jedlik_client::protocol::{Blob, Quorum};
+use jedlik_client::{Client, ClientError, ScanOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connection::ConnectionArgs;
-use crate::entry::Entry;
+use crate::entry::{DumpLine, Entry};
 use crate::exit::{Exit, Usage};
-use crate::names::BucketArgs;
+use crate::names::EscapeArgs;
 use crate::output::Output;
 use crate::{parse, progress, shown};
 
@@ -31,17 +34,25 @@ enum Format {
     Lines,
 }
 
-/// Write all of a bucket as lines that `load` reads
+/// Write all of a bucket, or of every bucket, as lines that `load` reads
 ///
-/// Loading the lines again stores the same bytes. Contexts and times are not kept.
+/// Loading the lines again stores the same bytes. Contexts and times are not kept. The first line of JSON says
+/// which form it has, the lines after that the properties of buckets, the last line how many keys there are:
+/// `load` knows by it that the dump is whole.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jedlik dump carts > carts.ndjson
+  jedlik dump --all --output backup.ndjson
   jedlik dump words --format lines --sort | cmp - words.txt")]
 pub(crate) struct DumpArgs {
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    bucket: Option<OsString>,
     #[command(flatten)]
-    bucket: BucketArgs,
+    escapes: EscapeArgs,
+    /// Write all buckets that have any key, with their properties
+    #[arg(long, conflicts_with = "format")]
+    all: bool,
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
@@ -116,17 +127,30 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: DumpArgs) -> anyhow::
 }
 
 async fn dump(connection: &ConnectionArgs, args: DumpArgs, mut sink: Sink) -> anyhow::Result<Exit> {
-    let bucket = args.bucket.name()?;
+    let bucket = args.bucket.as_ref().map(|name| args.escapes.bucket(name)).transpose()?;
     let client = connection.connect().await?;
     let options = ScanOptions { r: args.r, timeout: args.timeout, ..ScanOptions::default() };
-    let mut scan = client.scan(bucket, &options)?;
+    let (buckets, mut scan) = match &bucket {
+        Some(bucket) if args.format == Format::Lines => {
+            (Vec::new(), client.scan(bucket.clone(), &options)?)
+        }
+        Some(bucket) => (one(&client, bucket).await?, client.scan(bucket.clone(), &options)?),
+        None => client.scan_every_bucket(&options).await?,
+    };
+    let is_json = args.format == Format::Json;
+    if is_json {
+        sink.write(&other_line(&DumpLine::Header)?)?;
+    }
+    for bucket in buckets {
+        sink.write(&other_line(&properties(&bucket))?)?;
+    }
     let bar = progress::bar(Some(scan.progress().1.into()), "keys");
     let mut held = Vec::new();
     let mut count = 0_u64;
     while let Some(page) = scan.next_page().await {
         for item in page? {
             count += 1;
-            let entry = entry(&item);
+            let entry = entry(&item, args.all);
             if args.sort {
                 held.push(entry);
             } else {
@@ -136,18 +160,42 @@ async fn dump(connection: &ConnectionArgs, args: DumpArgs, mut sink: Sink) -> an
         bar.set_position(scan.progress().0.into());
         bar.set_message(count.to_string());
     }
-    held.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    held.sort_unstable_by(|a, b| (&a.bucket, &a.key).cmp(&(&b.bucket, &b.key)));
     for entry in held {
         sink.write(&line(&entry, args.format)?)?;
+    }
+    if is_json {
+        sink.write(&other_line(&DumpLine::End { keys: count })?)?;
     }
     sink.finish()?;
     bar.finish_and_clear();
     Ok(Exit::Done)
 }
 
-fn entry(item: &ScanItem) -> Entry {
+/// A bucket's properties, if they were ever set.
+async fn one(client: &Client, bucket: &Blob) -> anyhow::Result<Vec<BucketEntry>> {
+    let request = AdminRequest::BucketShow { name: bucket.clone() };
+    match client.admin(request, None).await? {
+        AdminResponse::Bucket(entry) if entry.version > 0 => Ok(vec![entry]),
+        AdminResponse::Bucket(_) => Ok(Vec::new()),
+        _ => Err(ClientError::Mismatch.into()),
+    }
+}
+
+fn properties(entry: &BucketEntry) -> DumpLine {
+    let named = |name: &&str| Some(((*name).to_owned(), entry.props.value(name)?));
+    let properties = PROPERTY_NAMES.iter().filter_map(named).collect();
+    DumpLine::Properties { bucket: entry.name.to_vec(), properties }
+}
+
+fn other_line(line: &DumpLine) -> anyhow::Result<Vec<u8>> {
+    Ok((line.to_json()? + "\n").into_bytes())
+}
+
+fn entry(item: &ScanItem, of_all: bool) -> Entry {
     let values = shown::values(&item.versions).map(|value| value.to_vec()).collect();
-    Entry { key: item.key.to_vec(), values }
+    let bucket = of_all.then(|| item.bucket.to_vec());
+    Entry { bucket, key: item.key.to_vec(), values }
 }
 
 /// An entry's line, with its end.
@@ -174,7 +222,7 @@ mod tests {
     #[test]
     fn lines_are_refused_where_they_would_lose_the_value() {
         assert_eq!(line(&Entry::plain(b"tea"), Format::Lines).unwrap(), b"tea\n");
-        let other = Entry { key: b"tea".to_vec(), values: vec![b"1".to_vec()] };
+        let other = Entry { bucket: None, key: b"tea".to_vec(), values: vec![b"1".to_vec()] };
         let error = line(&other, Format::Lines).unwrap_err();
         assert_eq!(Exit::of(&error), Exit::Usage);
         let json = line(&other, Format::Json).unwrap();

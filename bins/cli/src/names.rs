@@ -38,6 +38,13 @@ pub(crate) struct KeyArgs {
 }
 
 impl EscapeArgs {
+    /// The bucket that an argument names, within its limits.
+    pub(crate) fn bucket(self, argument: &OsStr) -> anyhow::Result<Blob> {
+        let name = Blob::from(self.bytes(argument)?);
+        check_name(&name).map_err(ClientError::from)?;
+        Ok(name)
+    }
+
     /// The bytes that an argument stands for.
     pub(crate) fn bytes(self, argument: &OsStr) -> Result<Vec<u8>, Usage> {
         let bytes = argument.as_encoded_bytes();
@@ -51,9 +58,7 @@ impl EscapeArgs {
 impl BucketArgs {
     /// The bucket's name, within its limits.
     pub(crate) fn name(&self) -> anyhow::Result<Blob> {
-        let name = Blob::from(self.escapes.bytes(&self.bucket)?);
-        check_name(&name).map_err(ClientError::from)?;
-        Ok(name)
+        self.escapes.bucket(&self.bucket)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client's face: one method for each thing that can be asked.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use jedlik_hashing::NodeId;
 use jedlik_net::Endpoint;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
+use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{
     ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, GetRequest, PutAnswer,
-    PutRequest, Topology,
+    PutRequest, ScanOf, Topology,
 };
 use jedlik_protocol::{Blob, Key};
 use jedlik_vclock::{Content, WriteId};
@@ -121,7 +123,24 @@ impl Client {
         bucket: impl Into<Blob>,
         options: &ScanOptions,
     ) -> Result<Scan, ClientError> {
-        scan::start(&self.shared, &bucket.into(), options)
+        scan::start(&self.shared, bucket.into(), options)
+    }
+
+    /// Reads all of every bucket, partition by partition, in no particular order; a bucket whose N is changed
+    /// meanwhile may be missed. Also gives the buckets whose properties were set.
+    ///
+    /// # Errors
+    /// No node answers, or there is no layout yet.
+    pub async fn scan_every_bucket(
+        &self,
+        options: &ScanOptions,
+    ) -> Result<(Vec<BucketEntry>, Scan), ClientError> {
+        let answer = self.admin(AdminRequest::BucketList, None).await?;
+        let AdminResponse::Buckets(buckets) = answer else { return Err(ClientError::Mismatch) };
+        let counts = buckets.iter().map(|bucket| bucket.props.n);
+        let counts: BTreeSet<u8> = counts.chain([BucketProps::default().n]).collect();
+        let wanted = counts.into_iter().map(ScanOf::EveryBucket).collect();
+        Ok((buckets, scan::start_all(&self.shared, wanted, options)?))
     }
 
     /// Asks any node, or the one named, for what an admin asks. Only a commit is not sent again once

@@ -1,4 +1,4 @@
-//! All keys of a bucket: every partition page by page, a few partitions at once.
+//! All keys of a bucket, or of every bucket: every partition page by page, a few partitions at once.
 //!
 //! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error.
 
@@ -9,7 +9,7 @@ use jedlik_hashing::Partition;
 use jedlik_protocol::Blob;
 use jedlik_protocol::bucket::check_name;
 use jedlik_protocol::client::{
-    ClientRequest, ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest,
+    ClientRequest, ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest,
 };
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use tokio::sync::mpsc;
@@ -21,9 +21,9 @@ use crate::routes::Aim;
 use crate::trial::Repeat;
 use crate::{ClientError, ScanOptions};
 
-/// The pages of a bucket as they come in. Dropping it ends the scan.
+/// The pages as they come in. Dropping it ends the scan.
 pub struct Scan {
-    partitions: u32,
+    wanted: u32,
     done: Arc<AtomicU32>,
     pages: mpsc::Receiver<Result<Vec<ScanItem>, ClientError>>,
     _readers: JoinSet<()>,
@@ -40,60 +40,68 @@ impl Scan {
         page
     }
 
-    /// How many partitions have been read to their end, and how many there are.
+    /// How many partitions have been read to their end, and how many there are to read: of every bucket, each
+    /// partition once for each N that buckets have.
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
-        (self.done.load(Ordering::Relaxed), self.partitions)
+        (self.done.load(Ordering::Relaxed), self.wanted)
     }
 }
 
 /// One partition's reader.
 struct Reader {
     shared: Arc<Shared>,
-    bucket: Blob,
     options: ScanOptions,
     pages: mpsc::Sender<Result<Vec<ScanItem>, ClientError>>,
 }
 
-/// Starts the readers.
+/// Starts to read one bucket.
 pub(crate) fn start(
     shared: &Arc<Shared>,
-    bucket: &Blob,
+    bucket: Blob,
     options: &ScanOptions,
 ) -> Result<Scan, ClientError> {
-    check_name(bucket)?;
+    check_name(&bucket)?;
+    start_all(shared, vec![ScanOf::Bucket(bucket)], options)
+}
+
+/// Starts the readers, which read all that is `wanted` of each partition.
+pub(crate) fn start_all(
+    shared: &Arc<Shared>,
+    wanted: Vec<ScanOf>,
+    options: &ScanOptions,
+) -> Result<Scan, ClientError> {
     let partitions = shared.routes().partitions().ok_or(ClientError::NoLayout)?.get();
     let at_once = options.partitions_at_once.max(1);
     let (sender, pages) = mpsc::channel(at_once);
     let (next, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let parts = |of: ScanOf| (0..partitions).map(move |part| (of.clone(), Partition(part)));
+    let parts: Arc<[(ScanOf, Partition)]> = wanted.into_iter().flat_map(parts).collect();
     let mut readers = JoinSet::new();
     for _ in 0..at_once {
-        let reader = Reader {
-            shared: shared.clone(),
-            bucket: bucket.clone(),
-            options: options.clone(),
-            pages: sender.clone(),
-        };
-        let (next, done) = (next.clone(), done.clone());
+        let reader =
+            Reader { shared: shared.clone(), options: options.clone(), pages: sender.clone() };
+        let (next, done, parts) = (next.clone(), done.clone(), parts.clone());
         readers.spawn(async move {
             loop {
-                let partition = next.fetch_add(1, Ordering::Relaxed);
-                if partition >= partitions || !reader.read(Partition(partition)).await {
+                let index = next.fetch_add(1, Ordering::Relaxed) as usize;
+                let Some((of, partition)) = parts.get(index) else { return };
+                if !reader.read(of, *partition).await {
                     return;
                 }
                 done.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
-    Ok(Scan { partitions, done, pages, _readers: readers })
+    Ok(Scan { wanted: parts.len() as u32, done, pages, _readers: readers })
 }
 
 impl Reader {
     /// Reads one partition to its end; `false` if that failed or nobody wants it any more.
-    async fn read(&self, partition: Partition) -> bool {
+    async fn read(&self, of: &ScanOf, partition: Partition) -> bool {
         let mut after = None;
         loop {
-            match self.page(partition, after).await {
+            match self.page(of, partition, after).await {
                 Ok(ScanAnswer { items, next }) => {
                     if !items.is_empty() && self.pages.send(Ok(items)).await.is_err() {
                         return false;
@@ -114,12 +122,13 @@ impl Reader {
 
     async fn page(
         &self,
+        of: &ScanOf,
         partition: Partition,
         after: Option<ScanMark>,
     ) -> Result<ScanAnswer, ClientError> {
         let request = |share| {
             ClientRequest::Scan(ScanRequest {
-                bucket: self.bucket.clone(),
+                of: of.clone(),
                 partition,
                 after: after.clone(),
                 limit: self.options.page_keys.clamp(1, SCAN_PAGE_RECORDS),

@@ -268,6 +268,13 @@ impl View {
         counts.into_iter().collect()
     }
 
+    /// The largest R of the buckets with this N.
+    #[must_use]
+    pub fn largest_r(&self, n: u8) -> u8 {
+        let all = self.buckets.iter().map(|entry| &entry.props).chain([&self.defaults]);
+        all.filter(|props| props.n == n).map(|props| props.r).max().unwrap_or(n)
+    }
+
     /// The buckets whose N is not the default, with that N: when this changes, keys have other owners.
     #[must_use]
     pub fn other_replica_counts(&self) -> Vec<(&[u8], u8)> {

@@ -6,7 +6,7 @@
 
 use crate::admin::{AdminRequest, AdminResponse};
 use crate::bucket::BucketEntry;
-use crate::client::{ClientRequest, ClientResponse, ScanMark};
+use crate::client::{ClientRequest, ClientResponse, ScanMark, ScanOf};
 use crate::codec::Frame;
 use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
@@ -52,7 +52,9 @@ fn client_request(request: &ClientRequest) -> Checked {
         ClientRequest::Get(get) => Ok(get.key.check()?),
         ClientRequest::Put(put) => Ok(put.key.check()?),
         ClientRequest::Scan(scan) => {
-            check_bucket(&scan.bucket)?;
+            if let ScanOf::Bucket(bucket) = &scan.of {
+                check_bucket(bucket)?;
+            }
             mark(scan.after.as_ref())
         }
         ClientRequest::Admin(request) => admin_request(request),
@@ -140,7 +142,7 @@ fn peer_request(request: &PeerRequest) -> Checked {
             mark(after.as_ref())
         }
         PeerRequest::Scan { bucket, after, .. } => {
-            check_bucket(bucket)?;
+            bucket.as_ref().map_or(Ok(()), |bucket| check_bucket(bucket))?;
             mark(after.as_ref())
         }
         PeerRequest::Forward(request) => client_request(request),

@@ -93,11 +93,20 @@ pub struct ScanMark {
     pub key: Key,
 }
 
+/// Which buckets a scan reads.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum ScanOf {
+    /// The one of this name.
+    Bucket(Blob),
+    /// All that have so many replicas: each N has its own owners.
+    EveryBucket(u8),
+}
+
 /// Read a page of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ScanRequest {
     /// Whose keys.
-    pub bucket: Blob,
+    pub of: ScanOf,
     /// Which of the Q ranges.
     pub partition: Partition,
     /// Where to go on, from the answer before.
@@ -172,8 +181,12 @@ pub struct Acknowledgement {
 /// One key of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ScanItem {
+    /// The key's bucket.
+    pub bucket: Blob,
     /// Which.
     pub key: Blob,
+    /// The lengths of its values together, whether they are here or not.
+    pub value_bytes: u64,
     /// Its live versions; without their values where only keys were asked for.
     pub versions: Vec<Version>,
 }

@@ -46,15 +46,18 @@ pub enum PeerRequest {
     /// Tell me a page of your records, merged with every hint of them that you hold, in the order of position,
     /// then key: [`PeerResponse::Scanned`].
     Scan {
-        /// Whose keys.
-        bucket: Blob,
+        /// Whose keys; `None` for every bucket's.
+        bucket: Option<Blob>,
+        /// The N of whose owners the receiver is asked as one.
+        n: u8,
         /// Of which range.
         partition: Partition,
         /// Past which key.
         after: Option<ScanMark>,
         /// The most records.
         limit: u32,
-        /// Whether values are wanted; otherwise records come without theirs.
+        /// Whether values are wanted; otherwise their lengths stand for them, as in
+        /// [`EncodedRecord::with_lengths`].
         values: bool,
     },
     /// Coordinate this for a client of mine; it is never forwarded again.

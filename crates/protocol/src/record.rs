@@ -71,13 +71,14 @@ impl EncodedRecord {
         codec::decode_record(&self.0)
     }
 
-    /// The record with an empty value in place of each value: its clock, its versions and its tombstones
-    /// stay. Records without values merge among themselves as the whole ones do.
+    /// The record with its length in place of each value, in 8 bytes, little endian: its clock, its versions and
+    /// its tombstones stay. Records with lengths merge among themselves as the whole ones do.
     ///
     /// # Errors
     /// As for [`Self::decode`].
-    pub fn without_values(&self) -> Result<Self, DecodeError> {
-        Ok(Self::encode(&self.decode()?.map_values(|_| Blob::default())))
+    pub fn with_lengths(&self) -> Result<Self, DecodeError> {
+        let length = |value: Blob| Blob::from(&(value.len() as u64).to_le_bytes()[..]);
+        Ok(Self::encode(&self.decode()?.map_values(length)))
     }
 
     /// The bytes.

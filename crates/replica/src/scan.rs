@@ -7,13 +7,15 @@ use alloc::vec::Vec;
 
 use jedlik_coordinator::{Needs, ReadPlan, Scan, ScanOutput, ScanPage, ScanShortfall};
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
-use jedlik_protocol::bucket::BucketProps;
-use jedlik_protocol::client::{ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanRequest};
+use jedlik_membership::View;
+use jedlik_protocol::client::{
+    ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest,
+};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
-use jedlik_protocol::{ClusterId, Durability, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Blob, ClusterId, Durability, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::Content;
 use jedlik_vclock::planted::{self, Bug};
 
@@ -32,7 +34,8 @@ pub(crate) struct ScanOperation {
     pub(crate) machine: Scan,
     asker: Asker,
     request: ScanRequest,
-    props: BucketProps,
+    /// Of the buckets that are read.
+    n: u8,
     place: Place,
     deadline_us: u64,
 }
@@ -54,13 +57,45 @@ impl ScanOperation {
         self.machine.handle_page(from, page);
     }
 
-    fn answer(&self, page: ScanPage, wall_ms: u64) -> ScanAnswer {
+    fn answer(&self, page: ScanPage, view: &View, wall_ms: u64) -> ScanAnswer {
+        let every = matches!(self.request.of, ScanOf::EveryBucket(_));
         let items = page.records.iter().filter_map(|(key, record)| {
-            let versions = versions(&record.decode().ok()?, &self.props, wall_ms);
-            let live = versions.iter().any(|version| matches!(version.content, Content::Value(_)));
-            live.then(|| ScanItem { key: key.key.key().clone(), versions })
+            let (bucket, key) = (key.key.bucket(), key.key.key());
+            let props = view.bucket(bucket);
+            if every && props.n != self.n {
+                return None;
+            }
+            let mut versions = versions(&record.decode().ok()?, props, wall_ms);
+            let values = versions.iter_mut().filter_map(|version| match &mut version.content {
+                Content::Value(value) => Some(value),
+                Content::Tombstone => None,
+            });
+            let (mut live, mut value_bytes) = (false, 0);
+            for value in values {
+                live = true;
+                value_bytes += self.take_length(value);
+            }
+            let (bucket, key) = (bucket.clone(), key.clone());
+            live.then_some(ScanItem { bucket, key, value_bytes, versions })
         });
         ScanAnswer { items: items.collect(), next: page.until.map(mark) }
+    }
+
+    /// The length of a value, which is taken away where lengths alone were asked for.
+    fn take_length(&self, value: &mut Blob) -> u64 {
+        if self.request.values {
+            return value.len() as u64;
+        }
+        let length = core::mem::take(value);
+        length[..].try_into().map_or(0, u64::from_le_bytes)
+    }
+}
+
+/// The bucket, if there is one.
+fn bucket_of(of: &ScanOf) -> Option<Blob> {
+    match of {
+        ScanOf::Bucket(bucket) => Some(bucket.clone()),
+        ScanOf::EveryBucket(_) => None,
     }
 }
 
@@ -70,7 +105,7 @@ pub(crate) struct Scanning {
     pub(crate) partition: Partition,
     /// Of the bucket.
     pub(crate) n: u8,
-    /// Otherwise records go without their values.
+    /// Otherwise lengths go in their place.
     pub(crate) values: bool,
 }
 
@@ -96,9 +131,9 @@ impl Replica {
         request: ScanRequest,
         deadline_us: u64,
     ) -> Result<(), Failure> {
-        let (props, plans, place) = self.plan_scan(now, &request, deadline_us)?;
+        let (n, plans, place) = self.plan_scan(now, &request, deadline_us)?;
         let machine = Scan::over(now.mono_us, &plans);
-        let scan = ScanOperation { machine, asker, request, props, place, deadline_us };
+        let scan = ScanOperation { machine, asker, request, n, place, deadline_us };
         self.run(now, Operation::Scan(scan));
         Ok(())
     }
@@ -116,7 +151,7 @@ impl Replica {
         now: Now,
         request: &ScanRequest,
         deadline_us: u64,
-    ) -> Result<(BucketProps, Vec<ReadPlan>, Place), Failure> {
+    ) -> Result<(u8, Vec<ReadPlan>, Place), Failure> {
         let view = self.ready()?;
         let partitions = view.partitions();
         if request.partition.0 >= partitions.get() {
@@ -125,10 +160,15 @@ impl Replica {
                 "partition {partition} is not below the {count} there are"
             )));
         }
-        let props = view.bucket(&request.bucket).clone();
-        let needs =
-            Needs { answers: resolve("r", request.r, props.r, props.n, 1)?, ..Needs::default() };
-        let sets = self.owner_sets(&view, request.partition, props.n).into_iter();
+        let (n, usual_r) = match &request.of {
+            ScanOf::Bucket(bucket) => (view.bucket(bucket).n, view.bucket(bucket).r),
+            ScanOf::EveryBucket(n) if view.replica_counts().contains(n) => (*n, view.largest_r(*n)),
+            ScanOf::EveryBucket(n) => {
+                return Err(invalid(format!("no bucket has n={n}")));
+            }
+        };
+        let needs = Needs { answers: resolve("r", request.r, usual_r, n, 1)?, ..Needs::default() };
+        let sets = self.owner_sets(&view, request.partition, n).into_iter();
         let plan = |(primaries, fallbacks)| ReadPlan {
             me: self.config.me,
             primaries,
@@ -140,7 +180,7 @@ impl Replica {
             repair_until_us: now.mono_us,
             deadline_us,
         };
-        Ok((props, sets.map(plan).collect(), (self.config.cluster, partitions)))
+        Ok((n, sets.map(plan).collect(), (self.config.cluster, partitions)))
     }
 
     pub(crate) fn drive_scan(
@@ -150,26 +190,26 @@ impl Replica {
         mut scan: ScanOperation,
     ) -> (Option<Operation>, Option<u64>) {
         while let Some(output) = scan.machine.poll_output() {
-            let ScanRequest { bucket, partition, after, limit, .. } = &scan.request;
-            let (partition, limit) = (*partition, *limit);
+            let ScanRequest { of, partition, after, limit, values, .. } = &scan.request;
+            let (partition, limit, values) = (*partition, *limit, *values);
+            let bucket = bucket_of(of);
             match output {
                 ScanOutput::Read { node } if node == self.config.me => {
                     let (caller, durability) = (Caller::of(id), Durability::Buffered);
                     let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
-                    let bucket = Some(bucket.clone());
                     let range =
                         RangeRequest { partition, bucket, span: None, after, limit, hints: true };
                     self.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
-                    let (bucket, after) = (bucket.clone(), after.clone());
-                    let values = scan.request.values;
-                    let request = PeerRequest::Scan { bucket, partition, after, limit, values };
+                    let (n, after) = (scan.n, after.clone());
+                    let request = PeerRequest::Scan { bucket, n, partition, after, limit, values };
                     self.call(now, node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
-                    let answer = scan.answer(page, now.wall_ms);
+                    let Some(view) = self.view.clone() else { continue };
+                    let answer = scan.answer(page, &view, now.wall_ms);
                     self.answer(scan.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {
@@ -205,7 +245,7 @@ impl Replica {
         let me = self.config.me;
         let Some(Operation::Scan(scan)) = self.operations.get(&id) else { return };
         let (partition, values) = (scan.request.partition, scan.request.values);
-        let page = self.scanned(Scanning { partition, n: scan.props.n, values }, result);
+        let page = self.scanned(Scanning { partition, n: scan.n, values }, result);
         if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
             match page {
                 Ok(page) => scan.machine.handle_page(me, page),
@@ -243,7 +283,7 @@ impl Replica {
         let RangeResult { records, until, mut damaged } = result.map_err(StorageFault::failure)?;
         let mut shown = Vec::with_capacity(records.len());
         for (key, StoredRecord { record, .. }) in records {
-            let record = if scanning.values { Ok(record) } else { record.without_values() };
+            let record = if scanning.values { Ok(record) } else { record.with_lengths() };
             match record {
                 Ok(record) => shown.push((key, record)),
                 // What is not a record did not come through the codec or past a checksum.

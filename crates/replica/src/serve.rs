@@ -67,10 +67,10 @@ impl Replica {
             | PeerRequest::Inspect { .. }
             | PeerRequest::Compare { .. }
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
-            PeerRequest::Scan { bucket, partition, after, limit, values } => {
-                let scanning = Scanning { partition, n: view.bucket(&bucket).n, values };
+            PeerRequest::Scan { bucket, n, partition, after, limit, values } => {
+                let scanning = Scanning { partition, n, values };
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply, scanning });
-                let (bucket, after) = (Some(bucket), after.map(|mark| placed(mark.key)));
+                let after = after.map(|mark| placed(mark.key));
                 let limit = limit.min(SCAN_PAGE_RECORDS);
                 let range =
                     RangeRequest { partition, bucket, span: None, after, limit, hints: true };

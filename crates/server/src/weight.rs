@@ -4,7 +4,7 @@
 
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{
-    ClientRequest, ClientResponse, GetAnswer, ScanAnswer, ScanMark, Version,
+    ClientRequest, ClientResponse, GetAnswer, ScanAnswer, ScanMark, ScanOf, Version,
 };
 use jedlik_protocol::gossip::StagedChange;
 use jedlik_protocol::peer::{
@@ -40,7 +40,13 @@ pub(crate) fn of_client_request(request: &ClientRequest) -> usize {
         ClientRequest::Put(put) => {
             of_key(&put.key) + of_content(&put.content) + put.context.as_ref().map_or(0, of_blob)
         }
-        ClientRequest::Scan(scan) => of_blob(&scan.bucket) + of_mark(scan.after.as_ref()),
+        ClientRequest::Scan(scan) => {
+            let bucket = match &scan.of {
+                ScanOf::Bucket(bucket) => of_blob(bucket),
+                ScanOf::EveryBucket(_) => 0,
+            };
+            bucket + of_mark(scan.after.as_ref())
+        }
         ClientRequest::Admin(request) => of_admin_request(request),
         ClientRequest::Topology => 0,
     }
@@ -81,7 +87,9 @@ pub(crate) fn of_peer_request(request: &PeerRequest) -> usize {
         PeerRequest::Read { key, .. }
         | PeerRequest::Compare { key, .. }
         | PeerRequest::Inspect { key } => of_key(key),
-        PeerRequest::Scan { bucket, after, .. } => of_blob(bucket) + of_mark(after.as_ref()),
+        PeerRequest::Scan { bucket, after, .. } => {
+            bucket.as_ref().map_or(0, of_blob) + of_mark(after.as_ref())
+        }
         PeerRequest::Digests { after, .. } | PeerRequest::Fetch { after, .. } => {
             of_mark(after.as_ref())
         }
@@ -133,7 +141,9 @@ fn of_client_response(response: &ClientResponse) -> usize {
         }
         ClientResponse::Put(answer) => answer.context.len() + answer.by.len() * ENTRY_BYTES,
         ClientResponse::Scanned(ScanAnswer { items, next }) => {
-            let items = items.iter().map(|item| item.key.len() + of_versions(&item.versions));
+            let items = items.iter().map(|item| {
+                item.bucket.len() + item.key.len() + ENTRY_BYTES + of_versions(&item.versions)
+            });
             items.sum::<usize>() + of_mark(next.as_ref())
         }
         ClientResponse::Failed(failure) => failure.message.len(),

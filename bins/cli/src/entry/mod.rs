@@ -1,4 +1,5 @@
-//! One key with its values as a line of a dump: what `load` reads and `dump` writes.
+//! The lines of a dump: what `load` reads and `dump` writes. A key with its values, a bucket's properties, and
+//! a first and a last line that say whether it is whole.
 //!
 //! Invariant: loading what was dumped stores the same bytes. A JSON string stands for its own bytes,
 //! any other JSON value for its text without white space; what is not UTF-8 goes in base64.
@@ -20,9 +21,30 @@ pub(crate) enum Bytes<T> {
     Base64(String),
 }
 
+/// The version of the form that dumps have.
+const FORM: u32 = 1;
+
+/// One line of a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DumpLine {
+    /// The first line of a whole dump.
+    Header,
+    /// A bucket's properties, by their names.
+    Properties { bucket: Vec<u8>, properties: Vec<(String, String)> },
+    /// A key.
+    Entry(Entry),
+    /// The last line of a whole dump.
+    End {
+        /// How many keys there were.
+        keys: u64,
+    },
+}
+
 /// What one line stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
+    /// In a dump of all buckets.
+    pub(crate) bucket: Option<Vec<u8>>,
     pub(crate) key: Vec<u8>,
     /// More than one: siblings.
     pub(crate) values: Vec<Vec<u8>>,
@@ -31,11 +53,22 @@ pub(crate) struct Entry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
+    jedlik_dump: Option<u32>,
+    bucket: Option<String>,
+    bucket_base64: Option<String>,
+    properties: Option<serde_json::Map<String, serde_json::Value>>,
+    end: Option<EndLine>,
     key: Option<String>,
     key_base64: Option<String>,
     value: Option<Box<RawValue>>,
     value_base64: Option<String>,
     siblings: Option<Vec<SiblingLine>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndLine {
+    keys: u64,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +80,10 @@ struct SiblingLine {
 
 #[derive(Serialize)]
 struct DumpedLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket_base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,21 +117,90 @@ impl Bytes<Box<RawValue>> {
     }
 }
 
-impl Entry {
-    /// A line whose key is also its value.
-    pub(crate) fn plain(line: &[u8]) -> Self {
-        Self { key: line.to_vec(), values: vec![line.to_vec()] }
-    }
-
+impl DumpLine {
     /// Reads a line of JSON.
     pub(crate) fn from_json(line: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
         let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let key = match (line.key, line.key_base64) {
-            (Some(key), None) => key.into_bytes(),
-            (None, Some(encoded)) => decode(&encoded)?,
-            _ => return Err("needs either key or key_base64".into()),
+        if let Some(form) = line.jedlik_dump {
+            let known = (form == FORM).then_some(Self::Header);
+            return known.ok_or(format!("the dump is of form {form}; this program reads {FORM}"));
+        }
+        if let Some(EndLine { keys }) = line.end {
+            return Ok(Self::End { keys });
+        }
+        let bucket = bytes("bucket", line.bucket.clone(), line.bucket_base64.as_deref())?;
+        let Some(properties) = &line.properties else {
+            return Entry::from_line(line, bucket).map(Self::Entry);
         };
+        let bucket = bucket.ok_or("properties need a bucket")?;
+        let property = |(name, value): (&String, &serde_json::Value)| match value {
+            serde_json::Value::Null => Ok((name.clone(), "none".to_owned())),
+            serde_json::Value::String(text) => Ok((name.clone(), text.clone())),
+            serde_json::Value::Number(number) => Ok((name.clone(), number.to_string())),
+            _ => Err(format!("the property {name} is no string or number")),
+        };
+        let properties = properties.iter().map(property).collect::<Result<_, _>>()?;
+        Ok(Self::Properties { bucket, properties })
+    }
+
+    /// The line of JSON, without a line end.
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
+        match self {
+            Self::Header => Ok(format!("{{\"jedlik_dump\":{FORM}}}")),
+            Self::End { keys } => Ok(format!("{{\"end\":{{\"keys\":{keys}}}}}")),
+            Self::Entry(entry) => entry.to_json(),
+            Self::Properties { bucket, properties } => {
+                let mut line = serde_json::Map::new();
+                let (name, name_base64) = text_or_base64(bucket);
+                let encoded = name_base64.map(|name| ("bucket_base64", name));
+                let name = name.map(|name| ("bucket", name.to_owned()));
+                line.extend(name.or(encoded).map(|(field, name)| (field.to_owned(), name.into())));
+                line.insert("properties".into(), properties_json(properties));
+                serde_json::to_string(&line)
+            }
+        }
+    }
+}
+
+/// Properties as JSON: numbers as numbers, `none` as null, words as strings.
+pub(crate) fn properties_json(properties: &[(String, String)]) -> serde_json::Value {
+    let value = |value: &String| match value.parse::<u64>() {
+        Ok(number) => number.into(),
+        Err(_) if value == "none" => serde_json::Value::Null,
+        Err(_) => value.clone().into(),
+    };
+    properties.iter().map(|(name, text)| (name.clone(), value(text))).collect()
+}
+
+/// Bytes that a line gives as text or in base64, if it does.
+fn bytes(
+    what: &str,
+    text: Option<String>,
+    base64: Option<&str>,
+) -> Result<Option<Vec<u8>>, String> {
+    match (text, base64) {
+        (Some(text), None) => Ok(Some(text.into_bytes())),
+        (None, Some(encoded)) => decode(encoded).map(Some),
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(format!("needs either {what} or {what}_base64")),
+    }
+}
+
+fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+    let text = std::str::from_utf8(bytes);
+    (text.ok(), text.is_err().then(|| STANDARD.encode(bytes)))
+}
+
+impl Entry {
+    /// A line whose key is also its value.
+    pub(crate) fn plain(line: &[u8]) -> Self {
+        Self { bucket: None, key: line.to_vec(), values: vec![line.to_vec()] }
+    }
+
+    fn from_line(line: Line, bucket: Option<Vec<u8>>) -> Result<Self, String> {
+        let key = bytes("key", line.key, line.key_base64.as_deref())?;
+        let key = key.ok_or("needs either key or key_base64")?;
         let single = line.value.is_some() || line.value_base64.is_some();
         let values = match (single, line.siblings) {
             (true, None) => vec![value(line.value.as_deref(), line.value_base64.as_deref())?],
@@ -104,20 +210,23 @@ impl Entry {
                 .collect::<Result<_, _>>()?,
             _ => return Err("needs either value, value_base64 or siblings".into()),
         };
-        Ok(Self { key, values })
+        Ok(Self { bucket, key, values })
     }
 
     /// The entry as a line of JSON, without a line end.
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
-        let text = std::str::from_utf8(&self.key);
+        let (bucket, bucket_base64) = self.bucket.as_deref().map_or((None, None), text_or_base64);
+        let (key, key_base64) = text_or_base64(&self.key);
         let mut values = self.values.iter().map(|value| Bytes::structured(value));
         let (value, siblings) = match self.values.len() {
             1 => (values.next(), None),
             _ => (None, Some(values.collect())),
         };
         serde_json::to_string(&DumpedLine {
-            key: text.ok(),
-            key_base64: text.is_err().then(|| STANDARD.encode(&self.key)),
+            bucket,
+            bucket_base64,
+            key,
+            key_base64,
             value,
             siblings,
         })

@@ -1,9 +1,20 @@
 //! Lines of a load and a dump: what goes in comes out byte by byte.
 
-use super::Entry;
+use super::{DumpLine, Entry};
+
+fn read(line: &str) -> Result<Entry, String> {
+    match DumpLine::from_json(line.as_bytes())? {
+        DumpLine::Entry(entry) => Ok(entry),
+        other => panic!("{other:?}"),
+    }
+}
 
 fn entry(key: &[u8], values: &[&[u8]]) -> Entry {
-    Entry { key: key.to_vec(), values: values.iter().map(|value| value.to_vec()).collect() }
+    Entry {
+        bucket: None,
+        key: key.to_vec(),
+        values: values.iter().map(|value| value.to_vec()).collect(),
+    }
 }
 
 #[test]
@@ -20,8 +31,8 @@ fn strings_are_stored_as_their_bytes_and_other_json_as_compact_text() {
     ];
     for (json, stored) in cases {
         let line = format!(r#"{{"key":"k","value":{json}}}"#);
-        let read = Entry::from_json(line.as_bytes()).unwrap();
-        assert_eq!(read, entry(b"k", &[stored]), "{line}");
+        let found = read(&line).unwrap();
+        assert_eq!(found, entry(b"k", &[stored]), "{line}");
     }
 }
 
@@ -44,12 +55,12 @@ fn what_is_dumped_loads_as_the_same_bytes() {
             let whole = entry(key, &[value]);
             let line = whole.to_json().unwrap();
             assert!(!line.contains('\n'));
-            assert_eq!(Entry::from_json(line.as_bytes()).unwrap(), whole, "{line}");
+            assert_eq!(read(&line).unwrap(), whole, "{line}");
         }
     }
     let siblings = entry(b"k", &values);
     let line = siblings.to_json().unwrap();
-    assert_eq!(Entry::from_json(line.as_bytes()).unwrap(), siblings, "{line}");
+    assert_eq!(read(&line).unwrap(), siblings, "{line}");
 }
 
 #[test]
@@ -60,7 +71,7 @@ fn compact_input_comes_out_as_it_went_in() {
         r#"{"key":"k","value_base64":"/w=="}"#,
         r#"{"key":"k","siblings":[{"value":"a"},{"value_base64":"/w=="}]}"#,
     ] {
-        assert_eq!(Entry::from_json(line.as_bytes()).unwrap().to_json().unwrap(), line);
+        assert_eq!(read(line).unwrap().to_json().unwrap(), line);
     }
 }
 
@@ -79,7 +90,7 @@ fn lines_that_say_nothing_or_too_much_are_refused() {
         r#"{"key":"k","value_base64":"%"}"#,
         r#"{"key":1,"value":"v"}"#,
     ] {
-        assert!(Entry::from_json(line.as_bytes()).is_err(), "{line}");
+        assert!(read(line).is_err(), "{line}");
     }
 }
 
@@ -89,4 +100,37 @@ fn a_plain_line_stands_for_a_key_that_is_its_value() {
     assert!(!entry(b"k", &[b"v"]).is_plain());
     assert!(!entry(b"k", &[b"k", b"k"]).is_plain());
     assert!(!entry(b"a\nb", &[b"a\nb"]).is_plain());
+}
+
+#[test]
+fn lines_of_all_kinds_come_out_as_they_went_in() {
+    let properties = ["n", "ttl_ms", "durability"].map(str::to_owned);
+    let properties = properties.into_iter().zip(["3", "none", "written"].map(str::to_owned));
+    let of = |bucket: &[u8]| Entry { bucket: Some(bucket.to_vec()), ..entry(b"k", &[b"v"]) };
+    for (line, json) in [
+        (DumpLine::Header, "{\"jedlik_dump\":1}"),
+        (DumpLine::End { keys: 7 }, "{\"end\":{\"keys\":7}}"),
+        (DumpLine::Entry(of(b"carts")), "{\"bucket\":\"carts\",\"key\":\"k\",\"value\":\"v\"}"),
+        (DumpLine::Entry(of(&[255])), "{\"bucket_base64\":\"/w==\",\"key\":\"k\",\"value\":\"v\"}"),
+    ] {
+        assert_eq!(line.to_json().unwrap(), json);
+        assert_eq!(DumpLine::from_json(json.as_bytes()).unwrap(), line);
+    }
+    for bucket in [&b"carts"[..], &[255]] {
+        let line = DumpLine::Properties {
+            bucket: bucket.to_vec(),
+            properties: properties.clone().collect(),
+        };
+        let DumpLine::Properties { bucket: name, properties: mut found } =
+            DumpLine::from_json(line.to_json().unwrap().as_bytes()).unwrap()
+        else {
+            panic!("{line:?}")
+        };
+        found.sort();
+        let mut expected: Vec<_> = properties.clone().collect();
+        expected.sort();
+        assert_eq!((name.as_slice(), found), (bucket, expected));
+    }
+    let newer = DumpLine::from_json(b"{\"jedlik_dump\":2}").unwrap_err();
+    assert!(newer.contains("form 2") && newer.contains("reads 1"), "{newer}");
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use jedlik_client::protocol::limits::FRAME_LIMIT_BYTES;
 use tokio::sync::mpsc;
 
-use crate::entry::Entry;
+use crate::entry::{DumpLine, Entry};
 use crate::exit::Usage;
 
 /// A line of JSON may escape every byte of the largest value.
@@ -32,7 +32,7 @@ pub(crate) struct NumberedLine {
     pub(crate) number: u64,
     /// With its end.
     pub(crate) length_bytes: u64,
-    pub(crate) entry: Result<Entry, String>,
+    pub(crate) line: Result<DumpLine, String>,
 }
 
 /// Where the lines come from.
@@ -67,13 +67,13 @@ impl Source {
         lines: &mpsc::Sender<NumberedLine>,
     ) -> anyhow::Result<()> {
         let mut json = (format != Format::Auto).then_some(format == Format::Json);
-        let mut line = Vec::new();
+        let mut read = Vec::new();
         for number in 1.. {
-            line.clear();
+            read.clear();
             let limit = LINE_LIMIT_BYTES as u64;
             let length = (&mut self.reader)
                 .take(limit)
-                .read_until(b'\n', &mut line)
+                .read_until(b'\n', &mut read)
                 .context("the input can't be read any further")?;
             if length == LINE_LIMIT_BYTES {
                 let text = format!("line {number} is over the limit of {LINE_LIMIT_BYTES} bytes");
@@ -82,11 +82,12 @@ impl Source {
             if length == 0 {
                 break;
             }
-            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            let text = read.strip_suffix(b"\n").unwrap_or(&read);
             let json = *json.get_or_insert_with(|| text.starts_with(b"{"));
-            let entry = if json { Entry::from_json(text) } else { Ok(Entry::plain(text)) };
+            let plain = || Ok(DumpLine::Entry(Entry::plain(text)));
+            let line = if json { DumpLine::from_json(text) } else { plain() };
             let length_bytes = length as u64;
-            if lines.blocking_send(NumberedLine { number, length_bytes, entry }).is_err() {
+            if lines.blocking_send(NumberedLine { number, length_bytes, line }).is_err() {
                 break;
             }
         }
@@ -101,6 +102,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::{Format, Source};
+    use crate::entry::DumpLine;
 
     fn read(text: &'static [u8], format: Format) -> Vec<Result<Vec<u8>, String>> {
         let (sender, mut receiver) = mpsc::channel(16);
@@ -108,7 +110,11 @@ mod tests {
         source.read(format, &sender).unwrap();
         drop(sender);
         let next = || receiver.blocking_recv();
-        std::iter::from_fn(next).map(|line| line.entry.map(|entry| entry.key)).collect()
+        let key = |line| match line {
+            DumpLine::Entry(entry) => entry.key,
+            other => panic!("{other:?}"),
+        };
+        std::iter::from_fn(next).map(|line| line.line.map(key)).collect()
     }
 
     #[test]

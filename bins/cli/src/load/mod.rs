@@ -3,24 +3,27 @@
 //! Invariant: a key stands in the acknowledged log only after its put was acknowledged.
 
 mod lines;
+mod properties;
 mod tally;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use jedlik_client::protocol::escape::Escaped;
 use jedlik_client::protocol::{Blob, Key};
 use jedlik_client::{Client, ClientError, GetOptions, PutOptions};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
-use crate::entry::Entry;
+use crate::entry::{DumpLine, Entry};
 use crate::exit::{Exit, Usage};
 use crate::load::lines::{Format, NumberedLine};
 use crate::load::tally::Tally;
-use crate::names::BucketArgs;
+use crate::names::EscapeArgs;
 use crate::{output, progress};
 
 /// Write many keys from a file
@@ -28,7 +31,11 @@ use crate::{output, progress};
 /// The file has a JSON object a line, {"key":…,"value":…}, or plain lines, each of which is a key and
 /// its own value. A JSON string is stored as its bytes, any other JSON value as its text without
 /// white space; value_base64 and key_base64 carry what is not text, siblings an array of values. Lines
-/// end with a line feed. What `dump` writes, `load` reads.
+/// end with a line feed. What `dump` writes, `load` reads; a dump that is cut short is loaded as far as it
+/// goes, and is a failure.
+///
+/// With --all the file is a dump of all buckets. Their properties are set first, which takes an admin's
+/// certificate, unless --keep-properties is given; other loads leave properties alone.
 ///
 /// Puts are blind unless --replace is given: a key that is there already gets a sibling.
 #[derive(Debug, Args)]
@@ -36,12 +43,22 @@ use crate::{output, progress};
 Examples:
   jedlik load words /usr/share/dict/words
   jedlik load carts carts.ndjson --replace
-  jedlik dump carts | jedlik load backup -")]
+  jedlik dump carts | jedlik load backup -
+  jedlik load --all backup.ndjson")]
 pub(crate) struct LoadArgs {
-    #[command(flatten)]
-    bucket: BucketArgs,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    bucket: Option<OsString>,
     /// The file; - reads standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    escapes: EscapeArgs,
+    /// Load all buckets of this dump; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    all: Option<PathBuf>,
+    /// Leave buckets' properties as they are
+    #[arg(long, conflicts_with = "bucket")]
+    keep_properties: bool,
     /// What the lines are; auto looks at the first
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
@@ -70,22 +87,47 @@ pub(crate) struct LoadArgs {
 /// What every worker needs.
 struct Job {
     client: Client,
-    bucket: Blob,
+    /// Where keys go whose lines name no bucket, and nobody else's; `None` if lines name their buckets.
+    bucket: Option<Blob>,
+    sets_properties: bool,
     options: PutOptions,
     replace: bool,
     fail_fast: bool,
-    lines: Mutex<mpsc::Receiver<NumberedLine>>,
+    lines: Mutex<Lines>,
     tally: Tally,
 }
 
+/// The lines that are still to be done.
+struct Lines {
+    /// The first that stores something.
+    first: Option<NumberedLine>,
+    rest: mpsc::Receiver<NumberedLine>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Option<NumberedLine> {
+        match self.first.take() {
+            Some(line) => Some(line),
+            None => self.rest.recv().await,
+        }
+    }
+
+    fn close(&mut self) {
+        self.first = None;
+        self.rest.close();
+    }
+}
+
 pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::Result<Exit> {
-    let bucket = args.bucket.name()?;
+    let bucket = args.bucket.as_ref().map(|name| args.escapes.bucket(name)).transpose()?;
+    let path = args.all.as_ref().or(args.file.as_ref());
+    let path = path.ok_or_else(|| Usage("give a file, or - for standard input".into()))?;
     let acked = args.acked.as_ref().map(|path| {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         file.with_context(|| Usage(format!("can't append to {}", path.display())))
     });
     let acked = acked.transpose()?;
-    let source = lines::Source::open(&args.file)?;
+    let source = lines::Source::open(path)?;
     let bar = progress::bar(source.length_bytes(), "keys");
     let client = connection.connect().await?;
     let (sender, receiver) = mpsc::channel(usize::from(args.concurrency) * 4);
@@ -93,6 +135,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
     let job = Arc::new(Job {
         client,
         bucket,
+        sets_properties: args.all.is_some() && !args.keep_properties,
         options: PutOptions {
             n: args.request.n,
             w: args.write.w,
@@ -103,10 +146,11 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
         },
         replace: args.replace,
         fail_fast: args.fail_fast,
-        lines: Mutex::new(receiver),
+        lines: Mutex::new(Lines { first: None, rest: receiver }),
         tally: Tally::new(acked, bar),
     });
     let started = Instant::now();
+    prepare(&job).await?;
     let workers: Vec<_> = (0..args.concurrency).map(|_| tokio::spawn(work(job.clone()))).collect();
     for worker in workers {
         worker.await.context("a worker failed")??;
@@ -118,6 +162,9 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
 
 fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
     let summary = tally.finish(took);
+    if let Some(doubt) = summary.doubt() {
+        output::say(&format_args!("jedlik: {doubt}"));
+    }
     if json {
         output::line(&summary.json())?;
     } else {
@@ -126,26 +173,56 @@ fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
     Ok(summary.exit())
 }
 
+/// Does what comes before the first key: buckets have their properties before any key of theirs is put.
+async fn prepare(job: &Job) -> anyhow::Result<()> {
+    let mut lines = job.lines.lock().await;
+    while let Some(line) = lines.next().await {
+        if matches!(line.line, Ok(DumpLine::Header | DumpLine::Properties { .. })) {
+            perform(job, line).await?;
+            continue;
+        }
+        lines.first = Some(line);
+        break;
+    }
+    Ok(())
+}
+
 /// Takes lines until there are none, or until one failed and that is enough.
 async fn work(job: Arc<Job>) -> anyhow::Result<()> {
     loop {
-        let line = job.lines.lock().await.recv().await;
+        let line = job.lines.lock().await.next().await;
         let Some(line) = line else { return Ok(()) };
-        let outcome = match line.entry {
-            Ok(entry) => store(&job, &entry).await.map(|()| entry).map_err(Into::into),
-            Err(reason) => Err(Usage(reason).into()),
-        };
-        let failed = outcome.is_err();
-        job.tally.note(line.number, line.length_bytes, outcome)?;
-        if failed && job.fail_fast {
+        if !perform(&job, line).await? && job.fail_fast {
             job.lines.lock().await.close();
             return Ok(());
         }
     }
 }
 
-async fn store(job: &Job, entry: &Entry) -> Result<(), ClientError> {
-    let key = Key::new(job.bucket.clone(), entry.key.as_slice())?;
+/// Does what one line says; false if that failed.
+async fn perform(job: &Job, line: NumberedLine) -> anyhow::Result<bool> {
+    let NumberedLine { number, length_bytes, line } = line;
+    let outcome = match line {
+        Ok(DumpLine::Entry(entry)) => store(job, &entry).await.map(|()| entry),
+        Ok(DumpLine::Header) => return Ok(job.tally.note_header(length_bytes)),
+        Ok(DumpLine::End { keys }) => return Ok(job.tally.note_end(length_bytes, keys)),
+        Ok(DumpLine::Properties { bucket, properties }) => {
+            job.tally.note_bytes(length_bytes);
+            if job.sets_properties {
+                properties::set(&job.client, &bucket, properties).await?;
+            }
+            return Ok(true);
+        }
+        Err(reason) => Err(Usage(reason).into()),
+    };
+    let succeeded = outcome.is_ok();
+    job.tally.note(number, length_bytes, outcome)?;
+    Ok(succeeded)
+}
+
+async fn store(job: &Job, entry: &Entry) -> anyhow::Result<()> {
+    let bucket = bucket_of(job, entry)?;
+    let key = Key::new(bucket, entry.key.as_slice()).map_err(ClientError::from)?;
     let mut options = job.options.clone();
     if job.replace {
         let read = GetOptions { n: options.n, timeout: options.timeout, ..GetOptions::default() };
@@ -155,4 +232,17 @@ async fn store(job: &Job, entry: &Entry) -> Result<(), ClientError> {
         job.client.put(&key, value.as_slice(), &options).await?;
     }
     Ok(())
+}
+
+fn bucket_of(job: &Job, entry: &Entry) -> Result<Blob, Usage> {
+    match (&job.bucket, &entry.bucket) {
+        (Some(wanted), None) => Ok(wanted.clone()),
+        (None, Some(named)) => Ok(Blob::from(named.as_slice())),
+        (Some(wanted), Some(named)) if wanted[..] == named[..] => Ok(wanted.clone()),
+        (Some(_), Some(named)) => {
+            let named = Escaped(named);
+            Err(Usage(format!("the line is of the bucket {named}; load such a dump with --all")))
+        }
+        (None, None) => Err(Usage("the line names no bucket; give one in place of --all".into())),
+    }
 }

@@ -30,6 +30,9 @@ struct Counts {
     /// The gravest exit of any failure.
     unavailable: bool,
     acked: Option<File>,
+    /// Whether the input says that it is a whole dump, and how many keys it says that it has.
+    header: bool,
+    end_keys: Option<u64>,
 }
 
 /// The end of a load.
@@ -39,6 +42,8 @@ pub(crate) struct Summary {
     failed: u64,
     unavailable: bool,
     took: Duration,
+    /// Of a dump, how many keys it should have; `None` within if it has no end.
+    whole: Option<Option<u64>>,
 }
 
 impl Tally {
@@ -61,7 +66,9 @@ impl Tally {
             Ok(entry) => {
                 counts.loaded += 1;
                 if let Some(log) = &mut counts.acked {
-                    let line = format!("{}\n", Escaped(&entry.key));
+                    let bucket = entry.bucket.map(|name| format!("{}\t", Escaped(&name)));
+                    let bucket = bucket.unwrap_or_default();
+                    let line = format!("{bucket}{}\n", Escaped(&entry.key));
                     log.write_all(line.as_bytes())
                         .context("can't write the log of acknowledged keys")?;
                 }
@@ -83,11 +90,32 @@ impl Tally {
         Ok(())
     }
 
+    /// Notes that a dump begins.
+    pub(crate) fn note_header(&self, length_bytes: u64) -> bool {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).header = true;
+        self.note_bytes(length_bytes)
+    }
+
+    /// Notes that a dump has ended, and had so many keys.
+    pub(crate) fn note_end(&self, length_bytes: u64, keys: u64) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.end_keys = Some(counts.end_keys.unwrap_or(0) + keys);
+        drop(counts);
+        self.note_bytes(length_bytes)
+    }
+
+    /// Notes a line that stores nothing.
+    pub(crate) fn note_bytes(&self, length_bytes: u64) -> bool {
+        self.bar.inc(length_bytes);
+        true
+    }
+
     pub(crate) fn finish(&self, took: Duration) -> Summary {
         self.bar.finish_and_clear();
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let Counts { loaded, failed, unavailable, .. } = *counts;
-        Summary { loaded, failed, unavailable, took }
+        let whole = counts.header.then_some(counts.end_keys);
+        Summary { loaded, failed, unavailable, took, whole }
     }
 }
 
@@ -108,8 +136,20 @@ impl Summary {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self { unavailable: true, .. } => Exit::Unavailable,
-            Self { failed: 0, .. } => Exit::Done,
+            Self { failed: 0, .. } if self.doubt().is_none() => Exit::Done,
             _ => Exit::Usage,
+        }
+    }
+
+    /// Why the input is no whole dump, though it says that it is one.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let lines = self.loaded + self.failed;
+        match self.whole? {
+            None => Some("the dump is cut short: its last line is missing".into()),
+            Some(keys) if keys != lines => {
+                Some(format!("the dump says that it has {keys} keys, and has {lines}"))
+            }
+            Some(_) => None,
         }
     }
 }
@@ -132,6 +172,27 @@ mod tests {
     use super::Tally;
     use crate::entry::Entry;
     use crate::exit::{Exit, Usage};
+
+    #[test]
+    fn a_dump_without_its_end_or_with_other_keys_than_it_says_is_no_whole_one() {
+        let cases = [(false, None, None), (true, Some(1), None), (true, None, Some("cut short"))];
+        for (header, end, doubt) in cases.into_iter().chain([(true, Some(2), Some("has 2 keys"))]) {
+            let tally = Tally::new(None, ProgressBar::hidden());
+            if header {
+                tally.note_header(1);
+            }
+            tally.note(2, 2, Ok(Entry::plain(b"a"))).unwrap();
+            if let Some(keys) = end {
+                tally.note_end(1, keys);
+            }
+            let summary = tally.finish(Duration::from_secs(1));
+            let said = summary.doubt();
+            assert_eq!(said.is_some(), doubt.is_some(), "{said:?}");
+            assert!(said.unwrap_or_default().contains(doubt.unwrap_or_default()));
+            let exit = if doubt.is_some() { Exit::Usage } else { Exit::Done };
+            assert_eq!(summary.exit(), exit);
+        }
+    }
 
     #[test]
     fn acknowledged_keys_are_logged_at_once_and_failures_set_the_exit() {

@@ -364,7 +364,12 @@ async fn a_scan_reads_every_page_of_every_partition() {
             }
             let page = usize::from(scan.after.is_some());
             let name = format!("{}-{page}", scan.partition);
-            let item = ScanItem { key: name.as_str().into(), versions: Vec::new() };
+            let item = ScanItem {
+                bucket: "carts".into(),
+                key: name.as_str().into(),
+                value_bytes: 0,
+                versions: Vec::new(),
+            };
             let key = Key::new("carts", name.as_str()).unwrap();
             let next = ScanMark { position: key.position(ClusterId(7)), key };
             let next = (page == 0).then_some(next);

@@ -187,7 +187,8 @@ fn write(key: Key, record: EncodedRecord) -> Frame {
 
 fn scan(bucket: &str, after: Option<ScanMark>) -> Frame {
     request(PeerRequest::Scan {
-        bucket: bucket.into(),
+        bucket: Some(bucket.into()),
+        n: 3,
         partition: Partition(0),
         after,
         limit: 1,

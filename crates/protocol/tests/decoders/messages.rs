@@ -11,7 +11,7 @@ use jedlik_protocol::admin::{
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
     Acknowledgement, ClientRequest, ClientResponse, Endpoint, GetAnswer, GetRequest, PutAnswer,
-    PutRequest, ScanAnswer, ScanItem, ScanMark, ScanRequest, Topology, Version,
+    PutRequest, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest, Topology, Version,
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -210,12 +210,16 @@ fn put() -> impl Strategy<Value = ClientRequest> {
     })
 }
 
+fn scan_of() -> impl Strategy<Value = ScanOf> {
+    prop_oneof![blob(1).prop_map(ScanOf::Bucket), any::<u8>().prop_map(ScanOf::EveryBucket),]
+}
+
 fn scan() -> impl Strategy<Value = ClientRequest> {
     let how = (any::<u32>(), any::<bool>(), quorum(), any::<u32>());
-    (blob(1), any::<u32>(), of(mark()), how).prop_map(
-        |(bucket, partition, after, (limit, values, r, timeout_ms))| {
+    (scan_of(), any::<u32>(), of(mark()), how).prop_map(
+        |(of, partition, after, (limit, values, r, timeout_ms))| {
             let partition = Partition(partition);
-            let scan = ScanRequest { bucket, partition, after, limit, values, r, timeout_ms };
+            let scan = ScanRequest { of, partition, after, limit, values, r, timeout_ms };
             ClientRequest::Scan(scan)
         },
     )
@@ -304,8 +308,9 @@ fn put_answer() -> impl Strategy<Value = PutAnswer> {
 }
 
 fn scan_answer() -> impl Strategy<Value = ScanAnswer> {
-    let item =
-        (blob(1), vec(version(), 0..3)).prop_map(|(key, versions)| ScanItem { key, versions });
+    let item = (blob(1), blob(1), any::<u64>(), vec(version(), 0..3)).prop_map(
+        |(bucket, key, value_bytes, versions)| ScanItem { bucket, key, value_bytes, versions },
+    );
     (vec(item, 0..4), of(mark())).prop_map(|(items, next)| ScanAnswer { items, next })
 }
 
@@ -650,9 +655,10 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
             PeerRequest::Write { key, record, durability }
         }),
         (key(), of(digest())).prop_map(|(key, known)| PeerRequest::Read { key, known }),
-        (blob(1), any::<u32>(), of(mark()), any::<u32>(), any::<bool>()).prop_map(
-            |(bucket, partition, after, limit, values)| PeerRequest::Scan {
+        (of(blob(1)), any::<u8>(), any::<u32>(), of(mark()), any::<u32>(), any::<bool>()).prop_map(
+            |(bucket, n, partition, after, limit, values)| PeerRequest::Scan {
                 bucket,
+                n,
                 partition: Partition(partition),
                 after,
                 limit,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
-use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanRequest};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanOf, ScanRequest};
 use jedlik_protocol::limits::RECORD_OVERHEAD_BYTES;
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
@@ -201,7 +201,7 @@ fn a_scan_of_every_partition_finds_every_live_key_once() {
     let mut found = Vec::new();
     for partition in 0..16 {
         let scan = ScanRequest {
-            bucket: Blob::from("carts"),
+            of: ScanOf::Bucket(Blob::from("carts")),
             partition: jedlik_hashing::Partition(partition),
             after: None,
             limit: 10,

@@ -4,7 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanAnswer, ScanRequest};
+use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanAnswer, ScanOf, ScanRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
@@ -18,8 +19,18 @@ fn scan(
     name: &str,
     values: bool,
 ) -> Result<ScanAnswer, Failure> {
+    scan_of(cluster, node, ScanOf::Bucket(Blob::from("carts")), name, values)
+}
+
+fn scan_of(
+    cluster: &mut Cluster,
+    node: NodeId,
+    of: ScanOf,
+    name: &str,
+    values: bool,
+) -> Result<ScanAnswer, Failure> {
     let scan = ScanRequest {
-        bucket: Blob::from("carts"),
+        of,
         partition: cluster.placed(name).partition,
         after: None,
         limit: 10,
@@ -106,4 +117,38 @@ fn keys_are_listed_without_their_values() {
         let answer = scan(&mut cluster, NodeId(via), "alice", false).expect("a scan");
         assert_eq!(found(&answer), [("alice".into(), String::new())]);
     }
+}
+
+#[test]
+fn every_bucket_with_one_n_is_read_at_once_with_what_its_values_take() {
+    let few = BucketProps { n: 1, r: 1, w: 1, ..BucketProps::default() };
+    let mut cluster = Cluster::new(4, &[("few", few)]);
+    let names = ["carts/alice", "few/alice", "logs/alice", "few/bob", "logs/bob"];
+    for name in names {
+        cluster.put(NodeId(1), blind(name, name)).expect("a put");
+    }
+    for (n, expected) in [(1, &[1, 3][..]), (3, &[0, 2, 4])] {
+        for values in [true, false] {
+            let mut seen: Vec<String> = Vec::new();
+            let partitions: alloc::collections::BTreeSet<_> =
+                names.iter().map(|name| cluster.placed(name).partition).collect();
+            for partition in partitions {
+                let in_it = names.iter().find(|name| cluster.placed(name).partition == partition);
+                let of = ScanOf::EveryBucket(n);
+                let answer = scan_of(&mut cluster, NodeId(2), of, in_it.expect("one"), values);
+                for item in answer.expect("a scan").items {
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    let name = alloc::format!("{}/{}", text(&item.bucket), text(&item.key));
+                    assert_eq!(item.value_bytes, name.len() as u64, "the value is the name");
+                    seen.push(name);
+                }
+            }
+            seen.sort();
+            let expected: Vec<&str> = expected.iter().map(|index| names[*index]).collect();
+            assert_eq!(seen, expected, "n={n}, values: {values}");
+        }
+    }
+    let of = ScanOf::EveryBucket(2);
+    let failure = scan_of(&mut cluster, NodeId(2), of, "carts/alice", false).expect_err("none");
+    assert_eq!(failure.code, ErrorCode::InvalidRequest);
 }

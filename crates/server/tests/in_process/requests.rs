@@ -1,7 +1,7 @@
 //! Gets, puts and refusals, through one node and through another.
 
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanRequest};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanOf, ScanRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Blob, Key, Quorum};
 
@@ -94,7 +94,7 @@ async fn a_scan_of_a_partition_that_is_not_there_is_refused() {
     let cluster = Cluster::new();
     let node = cluster.start(1, &[]).await;
     let scan = ScanRequest {
-        bucket: Blob::from("carts"),
+        of: ScanOf::Bucket(Blob::from("carts")),
         partition: jedlik_hashing::Partition(16),
         after: None,
         limit: 10,

@@ -1,0 +1,46 @@
+//! Buckets' properties from a dump: set before any key of theirs is put.
+//!
+//! Invariant: a bucket's properties count as set once every member that answers has them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use jedlik_client::protocol::Blob;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::escape::Escaped;
+use jedlik_client::{Client, ClientError, NodeId};
+
+/// How long a member may take to say what it knows.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often members are asked before one that does not know is given up.
+const ATTEMPTS: usize = 100;
+
+/// Sets all properties of a bucket, and waits until every member that answers knows them.
+pub(super) async fn set(
+    client: &Client,
+    bucket: &[u8],
+    properties: Vec<(String, String)>,
+) -> anyhow::Result<()> {
+    let name = Blob::from(bucket);
+    let what = || format!("the properties of {} can't be set", Escaped(bucket));
+    let request = AdminRequest::BucketSet { name: name.clone(), changes: properties };
+    let answer = client.admin(request, None).await.with_context(what)?;
+    let AdminResponse::Bucket(set) = answer else { return Err(ClientError::Mismatch.into()) };
+    let members = client.topology().members;
+    let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
+    for _ in 0..ATTEMPTS {
+        let request = AdminRequest::BucketShow { name: name.clone() };
+        let told = client.ask_members(&nodes, &request, ANSWER_LIMIT).await;
+        let is_behind = |answer: &AdminResponse| match answer {
+            AdminResponse::Bucket(known) => known.version < set.version,
+            _ => false,
+        };
+        if !told.iter().any(|(_, answer)| answer.as_ref().is_ok_and(is_behind)) {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    bail!("some members haven't heard of the properties of {}", Escaped(bucket))
+}
