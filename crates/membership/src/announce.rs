@@ -11,6 +11,7 @@ use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
 use crate::knowledge::{Knowledge, age};
+use crate::line::KnownLayout;
 use crate::machine::Standing;
 use crate::output::{Event, Output};
 
@@ -75,7 +76,10 @@ impl Membership {
     /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
     /// nobody has heard, or that only nodes have heard which are lost.
     pub fn handle_left(&mut self, _now: Now) {
-        if self.standing == Standing::In {
+        // The layout that had it leave may have been followed by one that keeps it.
+        let newest = self.known.newest().map(KnownLayout::layout);
+        let leaves = newest.and_then(|newest| newest.gone(self.config.me.node)).is_some();
+        if self.standing == Standing::In && leaves {
             self.standing = Standing::Parting;
             self.rewrite(|me| me.status = Status::Left);
             self.say_goodbye();

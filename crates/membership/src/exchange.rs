@@ -226,9 +226,19 @@ impl Membership {
             self.fence(id, true);
             return;
         }
+        let newest = self.known.newest().map(KnownLayout::layout);
+        let stays = newest.is_some_and(|newest| newest.gone(self.config.me.node).is_none());
+        // It was to leave, and was about to: an admin has taken that back.
+        let returns = stays && self.standing == Standing::Parting;
+        if returns {
+            self.standing = Standing::In;
+        }
         self.rewrite(|me| {
             me.layout = id;
             me.ready = Ready { layout: id, ..Ready::default() };
+            if returns {
+                me.status = Status::Up;
+            }
         });
         self.flip_all();
     }

@@ -110,6 +110,8 @@ fn change_nodes(
     let place = nodes.iter().position(|placed| placed.node == node);
     match change {
         StagedChange::Join { zone, weight } => {
+            // One that was to leave, and has not yet, stays.
+            gone.retain(|gone| gone.node != node || gone.forced);
             if place.is_none() {
                 nodes.push(RingNode { node, zone: zone.clone(), weight: *weight });
             }

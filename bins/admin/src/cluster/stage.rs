@@ -252,7 +252,8 @@ pub(super) fn joins(
     status: &ClusterStatus,
 ) -> Result<Vec<(NodeId, StagedChange)>, Usage> {
     let change = |wanted: &String| {
-        let record = &newcomer(wanted, status)?.record;
+        let record =
+            &returning(wanted, status).map_or_else(|| newcomer(wanted, status), Ok)?.record;
         let zone = args.zone.clone().unwrap_or_else(|| record.zone.clone());
         let weight = args.weight.unwrap_or(record.weight);
         Ok((record.node, StagedChange::Join { zone, weight }))
@@ -305,8 +306,8 @@ fn placed<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatu
     let name = &member.record.name;
     if member.state == MemberState::Leaving {
         return Err(Usage(format!(
-            "{name} is leaving already; `cluster wait` says when it is done, and if it died on the way, \
-             `cluster remove {name}` does without it"
+            "{name} is leaving already; `cluster wait` says when it is done, `cluster join {name}` takes it \
+             back, and if it died on the way, `cluster remove {name}` does without it"
         )));
     }
     if member.placed.is_none() {
@@ -316,6 +317,11 @@ fn placed<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatu
         )));
     }
     Ok(member)
+}
+
+/// A member that is leaving: to join it takes that back.
+fn returning<'a>(wanted: &str, status: &'a ClusterStatus) -> Option<&'a MemberStatus> {
+    named(wanted, status).ok().filter(|member| member.state == MemberState::Leaving)
 }
 
 /// A member that the layout does not have.

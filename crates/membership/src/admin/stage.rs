@@ -124,12 +124,19 @@ impl Membership {
                  certificate and an empty data directory, and join it as a new one"
             )));
         }
-        if *change == StagedChange::Remove {
-            return Ok(());
+        match change {
+            StagedChange::Remove => Ok(()),
+            // It still serves, and has said to nobody that it is done.
+            StagedChange::Join { .. } if !self.is_settled() => Ok(()),
+            StagedChange::Join { .. } => Err(invalid(format!(
+                "{name} is leaving and others hold all that it does: it stops by itself in a moment; give the \
+                 node a new certificate and an empty data directory, and join it as a new one"
+            ))),
+            _ => Err(invalid(format!(
+                "{name} is leaving already; to keep it take that back with `jedlik-admin cluster join`; if it \
+                 died on the way, use `jedlik-admin cluster remove`"
+            ))),
         }
-        Err(invalid(format!(
-            "{name} is leaving already; if it died on the way, use `jedlik-admin cluster remove`"
-        )))
     }
 
     fn complete_join(
@@ -201,6 +208,11 @@ impl Membership {
             taken.push(*by);
         }
         Ok(())
+    }
+
+    /// Whether all data has moved to the layout in force.
+    fn is_settled(&self) -> bool {
+        self.known.newest().is_some_and(KnownLayout::is_settled)
     }
 
     /// Whether the layout has it go, in its own time.

@@ -495,9 +495,11 @@ fn a_node_that_leaves_is_counted_as_leaving_and_not_staged_again() {
     stage(&mut membership, 4, StagedChange::Leave).unwrap();
     let next = plan(&mut membership).unwrap().plan;
     commit(&mut membership, next).unwrap();
-    for change in [join(), StagedChange::Leave, weight(2)] {
+    for change in [StagedChange::Leave, weight(2), replace(5, false)] {
         let refused = stage(&mut membership, 4, change).unwrap_err();
-        assert!(refused.message.contains("n4 is leaving already"), "{refused}");
+        for words in ["n4 is leaving already", "take that back with `jedlik-admin cluster join`"] {
+            assert!(refused.message.contains(words), "no {words:?} in {refused}");
+        }
     }
     let refused = stage(&mut membership, 4, StagedChange::Remove).unwrap_err();
     assert!(refused.message.contains("n4 is up and leaving: it stops by itself"), "{refused}");
@@ -565,7 +567,6 @@ fn a_commit_does_not_mind_who_is_down_if_nothing_is_expected_of_it() {
     let cases = [
         ((2, weight(2)), vec![4], vec![4]),
         ((5, join()), vec![], vec![4]),
-        ((4, StagedChange::Leave), vec![], vec![3]),
         ((4, StagedChange::Remove), vec![4], vec![4]),
         ((4, replace(5, true)), vec![4], vec![4]),
     ];
@@ -576,6 +577,41 @@ fn a_commit_does_not_mind_who_is_down_if_nothing_is_expected_of_it() {
         let report = plan(&mut membership).unwrap();
         assert!(commit(&mut membership, report.plan).is_ok(), "{change:?}: {:?}", report.warnings);
     }
+}
+
+#[test]
+fn nobody_is_made_to_leave_who_would_wait_for_a_dead_node_for_ever() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 4, StagedChange::Leave).unwrap();
+    hear(&mut membership, &[3], Status::Away);
+    let report = plan(&mut membership).unwrap();
+    let warned = report.warnings.iter().any(|warning| warning.contains("could not finish leaving"));
+    assert!(warned, "{:?} {:?}", report.warnings, report.nodes);
+    let refused = commit(&mut membership, report.plan).unwrap_err();
+    for words in ["n3 does not answer", "n4 could not finish", "cluster remove n3", "start n3"] {
+        assert!(refused.message.contains(words), "no {words:?} in {refused}");
+    }
+    assert_eq!(membership.view().layout_version(), 1, "nothing was committed");
+}
+
+#[test]
+fn a_leave_is_taken_back_by_a_join_and_the_dead_node_can_be_removed_then() {
+    let mut membership = placed(&[]);
+    stage(&mut membership, 4, StagedChange::Leave).unwrap();
+    let leave = plan(&mut membership).unwrap().plan;
+    commit(&mut membership, leave).unwrap();
+    hear(&mut membership, &[3], Status::Away);
+    let refused = stage(&mut membership, 3, StagedChange::Remove).unwrap_err();
+    assert!(refused.message.contains("2 nodes would be left"), "{refused}");
+    stage(&mut membership, 4, join()).unwrap();
+    let back = plan(&mut membership).unwrap().plan;
+    commit(&mut membership, back).unwrap();
+    assert_eq!(membership.view().gone(NodeId(4)), None);
+    assert!(membership.view().layout().unwrap().ring.node(NodeId(4)).is_some());
+    stage(&mut membership, 3, StagedChange::Remove).unwrap();
+    let removal = plan(&mut membership).unwrap();
+    commit(&mut membership, removal.plan).unwrap();
+    assert_eq!(membership.view().layout_version(), 4);
 }
 
 #[test]

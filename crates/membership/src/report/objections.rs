@@ -7,16 +7,42 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, RingNode};
 use jedlik_protocol::gossip::StagedChange;
 
 use super::Facts;
 
 impl Facts<'_> {
-    /// A sentence about each node that is to hand on what it holds, and is down, and about each that is to
-    /// be given up, and is up: what is the case, and what to do.
+    /// A sentence about each node that is to hand on what it holds, and is down, about each that is to be given
+    /// up, and is up, and about each that is down and would keep others from leaving: what is the case, and what
+    /// to do.
     pub(crate) fn objections(&self) -> Vec<String> {
-        self.changes.iter().filter_map(|(node, change)| self.objection(*node, change)).collect()
+        let own = self.changes.iter().filter_map(|(node, change)| self.objection(*node, change));
+        own.chain(self.endless()).collect()
+    }
+
+    /// A node that leaves serves until each owner of each partition has said that it is ready. One that is dead,
+    /// though nothing moves to it, says nothing: the other would wait for ever.
+    fn endless(&self) -> Vec<String> {
+        let waits = |change: &StagedChange| {
+            matches!(change, StagedChange::Leave | StagedChange::Replace { forced: false, .. })
+        };
+        let leaving =
+            self.changes.iter().filter(|(node, change)| waits(change) && (self.up)(*node));
+        let leaving: Vec<String> = leaving.map(|(node, _)| self.name(*node)).collect();
+        if leaving.is_empty() {
+            return Vec::new();
+        }
+        let dead = self.after.ring.nodes().iter().filter(|placed| !(self.up)(placed.node));
+        let sentence = |placed: &RingNode| {
+            let name = self.name(placed.node);
+            format!(
+                "{name} does not answer, and {} could not finish leaving before it does: start {name}, or do \
+                 without it first (`jedlik-admin cluster remove {name}`, or `replace`)",
+                leaving.join(", ")
+            )
+        };
+        dead.map(sentence).collect()
     }
 
     fn objection(&self, node: NodeId, change: &StagedChange) -> Option<String> {

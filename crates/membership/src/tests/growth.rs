@@ -405,3 +405,43 @@ fn a_node_that_starts_has_heard_the_others_clocks_within_moments() {
     cluster.start(4);
     cluster.run_until("it has heard them", SECOND, |c| c.machine(4).clocks.heard() == 4);
 }
+
+#[test]
+fn a_leave_is_taken_back_until_all_has_moved_and_the_node_stays() {
+    let mut cluster = settled(5, 5, 33);
+    change(&mut cluster, 1, 5, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    ready(&mut cluster, 1);
+    change(&mut cluster, 2, 5, join());
+    cluster.run_until("layout 3", 10 * SECOND, Cluster::agrees);
+    let now = at(cluster.now_us);
+    cluster.with(5, |machine| machine.handle_left(now));
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster.run_for(5 * SECOND);
+    assert!(!has_left(&cluster, 5), "what it heard of the layout before counts no more");
+    assert_eq!(states(&mut cluster, 2)[4], (5, MemberState::Up));
+    change(&mut cluster, 1, 5, StagedChange::Leave);
+    cluster.run_until("layout 4", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    let refused = stage(&mut cluster, 1, vec![(NodeId(5), join())]).unwrap_err();
+    assert!(refused.message.contains("stops by itself"), "{refused}");
+}
+
+#[test]
+fn a_node_that_parts_when_the_leave_is_taken_back_is_a_member_again() {
+    let mut cluster = settled(5, 5, 34);
+    change(&mut cluster, 1, 5, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    cluster.cut.extend((1..=4).map(|node| (node, 5)));
+    let now = at(cluster.now_us);
+    cluster.with(5, |machine| machine.handle_left(now));
+    stage(&mut cluster, 1, vec![(NodeId(5), join())]).unwrap();
+    cluster.plan_and_commit(1).unwrap();
+    cluster.run_for(SECOND);
+    cluster.cut.clear();
+    cluster.run_until("all are up", 60 * SECOND, |c| c.agrees() && c.all_up());
+    assert_eq!(states(&mut cluster, 1)[4], (5, MemberState::Up));
+    assert!(!has_left(&cluster, 5));
+}
