@@ -1,8 +1,8 @@
 //! When a new owner of a partition holds all that the older owners do (design 4).
 //!
 //! Invariant: whatever was acknowledged by a quorum of an older owner set is with a node that has been
-//! compared, because N - min(R, W) + 1 of the set's nodes meet every quorum of it; and nobody who can be
-//! reached is left out.
+//! compared and holds all that it acknowledged, because N - min(R, W) + 1 of the set's nodes meet every quorum
+//! of it; and nobody who can be reached is left out.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -33,6 +33,8 @@ pub struct OldSet {
     pub least_quorum: u8,
     /// The first N of its preference list.
     pub owners: Vec<OldOwner>,
+    /// Whether this node holds all that it acknowledged, so that it counts where it is one of them.
+    pub counts_me: bool,
 }
 
 /// How a takeover stands.
@@ -50,6 +52,8 @@ pub enum Standing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Takeover {
     compared: BTreeSet<(u8, NodeId)>,
+    /// Those compared with that have lost some of what they acknowledged: they count for nothing.
+    in_doubt: BTreeSet<(u8, NodeId)>,
 }
 
 impl Takeover {
@@ -59,9 +63,20 @@ impl Takeover {
         Self::default()
     }
 
-    /// A comparison under the newest layout came to its end, and each side has what the other had.
-    pub fn handle_compared(&mut self, n: u8, node: NodeId) {
-        self.compared.insert((n, node));
+    /// A comparison under the newest layout came to its end, and each side has what the other had. `votes`: the
+    /// other one held all that it acknowledged, throughout.
+    pub fn handle_compared(&mut self, n: u8, node: NodeId, votes: bool) {
+        if votes || planted::on(Bug::ComparedWithNonVoter) {
+            self.in_doubt.remove(&(n, node));
+            self.compared.insert((n, node));
+        } else if !self.compared.contains(&(n, node)) {
+            self.in_doubt.insert((n, node));
+        }
+    }
+
+    /// Those that did not count are compared with once more.
+    pub fn ask_again(&mut self) {
+        self.in_doubt.clear();
     }
 
     /// How it stands, as seen by `me`, which counts where it is an old owner itself.
@@ -72,10 +87,18 @@ impl Takeover {
         }
         let (mut compare, mut missing) = (Vec::new(), Vec::new());
         for set in sets {
-            let is_compared =
-                |owner: &OldOwner| owner.node == me || self.compared.contains(&(set.n, owner.node));
+            let is_compared = |owner: &OldOwner| match owner.node == me {
+                true => set.counts_me,
+                false => self.compared.contains(&(set.n, owner.node)),
+            };
             let left = set.owners.iter().filter(|owner| !is_compared(owner));
-            for owner in left.clone().filter(|owner| owner.up && !owner.given_up) {
+            let reachable = |owner: &&OldOwner| {
+                owner.up
+                    && !owner.given_up
+                    && owner.node != me
+                    && !self.in_doubt.contains(&(set.n, owner.node))
+            };
+            for owner in left.clone().filter(reachable) {
                 if !compare.contains(&(set.n, owner.node)) {
                     compare.push((set.n, owner.node));
                 }
@@ -100,9 +123,13 @@ impl Takeover {
 impl OldSet {
     /// How many of the set have to be compared: fewer only where nodes were given up.
     fn needed(&self) -> usize {
-        let count = self.owners.len();
-        let meets_every_quorum = count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1));
         let left = self.owners.iter().filter(|owner| !owner.given_up).count();
-        meets_every_quorum.min(left)
+        self.meets_every_quorum().min(left)
+    }
+
+    /// N - min(R, W) + 1: so many of the set meet each quorum of it.
+    pub(crate) fn meets_every_quorum(&self) -> usize {
+        let count = self.owners.len();
+        count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1))
     }
 }

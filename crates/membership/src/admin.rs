@@ -58,6 +58,7 @@ impl Membership {
             | AdminRequest::Repair { .. }
             | AdminRequest::RepairProgress
             | AdminRequest::Background
+            | AdminRequest::Believe { .. }
             | AdminRequest::SetBackground(_) => {
                 return Err(Failure::new(ErrorCode::Internal, "membership keeps no data"));
             }

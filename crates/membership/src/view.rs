@@ -260,6 +260,12 @@ impl View {
         found.map_or(&self.defaults, |index| &self.buckets[index].props)
     }
 
+    /// N of a bucket that was never set.
+    #[must_use]
+    pub fn default_n(&self) -> u8 {
+        self.defaults.n
+    }
+
     /// Every N that a bucket has, in order: the default, and those that were set.
     #[must_use]
     pub fn replica_counts(&self) -> Vec<u8> {

@@ -90,6 +90,12 @@ pub enum AdminRequest {
     Background,
     /// Hold background work up, let it go on, or set its bounds.
     SetBackground(BackgroundChange),
+    /// Take what the node holds for all there is: from now on it may say what is absent, though it was not compared
+    /// with enough of those who know. What it lacks is lost.
+    Believe {
+        /// The partitions that it is refilling now, so that nobody says it of more than they have seen.
+        partitions: u32,
+    },
 }
 
 /// The answer to one admin request.
@@ -129,6 +135,8 @@ pub enum AdminResponse {
     Repair(Box<RepairReport>),
     /// To `Background` and `SetBackground`.
     Background(Box<BackgroundReport>),
+    /// To `Believe`: the partitions that it was refilling.
+    Believed(u32),
 }
 
 /// Where a key belongs and what each node holds of it.

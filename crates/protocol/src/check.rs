@@ -137,7 +137,7 @@ fn peer_request(request: &PeerRequest) -> Checked {
         PeerRequest::Read { key, .. }
         | PeerRequest::Compare { key, .. }
         | PeerRequest::Inspect { key } => Ok(key.check()?),
-        PeerRequest::Hashes { .. } => Ok(()),
+        PeerRequest::Hashes { .. } | PeerRequest::Vote { .. } => Ok(()),
         PeerRequest::Digests { after, .. } | PeerRequest::Fetch { after, .. } => {
             mark(after.as_ref())
         }
@@ -173,6 +173,7 @@ fn peer_response(response: &PeerResponse) -> Checked {
         }
         PeerResponse::Written
         | PeerResponse::Same
+        | PeerResponse::Vote { .. }
         | PeerResponse::Delivered { .. }
         | PeerResponse::Hashes(_)
         | PeerResponse::Compared(_)

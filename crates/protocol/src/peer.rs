@@ -11,7 +11,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
 use crate::error::Failure;
-use crate::{Blob, Digest, Durability, EncodedRecord, Key};
+use crate::{Blob, Digest, Durability, EncodedRecord, Incarnation, Key};
 
 /// One request between nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub enum PeerRequest {
         key: Key,
         /// The record that the coordinator has already: answer [`PeerResponse::Same`] if it is yours.
         known: Option<Digest>,
+        /// How many replicas the bucket has, as far as the coordinator knows.
+        n: u8,
     },
     /// Tell me a page of your records, merged with every hint of them that you hold, in the order of position,
     /// then key: [`PeerResponse::Scanned`].
@@ -135,6 +137,15 @@ pub enum PeerRequest {
         /// Which.
         key: Key,
     },
+    /// Do you hold all that you ever acknowledged of this partition? [`PeerResponse::Vote`].
+    Vote {
+        /// Which.
+        partition: Partition,
+        /// Of the records of buckets with so many replicas.
+        n: u8,
+        /// How many replicas buckets have, as the asker knows it, in short.
+        counts: u64,
+    },
 }
 
 impl PeerRequest {
@@ -153,7 +164,8 @@ impl PeerRequest {
             | Self::Digests { .. }
             | Self::Fetch { .. }
             | Self::Compare { .. }
-            | Self::Inspect { .. } => false,
+            | Self::Inspect { .. }
+            | Self::Vote { .. } => false,
         }
     }
 }
@@ -198,6 +210,13 @@ pub enum PeerResponse {
     },
     /// To a scan.
     Scanned(ScannedPage),
+    /// To the question for a vote.
+    Vote {
+        /// The life of the node that answers.
+        life: Incarnation,
+        /// It does, and knows the same numbers of replicas.
+        votes: bool,
+    },
 }
 
 /// Why a replica can't say that a key is absent.
@@ -279,6 +298,8 @@ pub struct Inspection {
     pub damaged: bool,
     /// Its hints of the key, without values.
     pub hints: Vec<HintSummary>,
+    /// It can't say what is absent in the key's partition: it is being refilled.
+    pub refilling: bool,
 }
 
 /// A hint without its values.

@@ -13,10 +13,10 @@ use jedlik_antientropy::Exchange;
 use jedlik_handoff::{Budget, Foreground, Handoff};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::Now;
 use jedlik_protocol::admin::{
     BackgroundChange, BackgroundReport, HintReport, RepairReport, WorkKind,
 };
+use jedlik_protocol::{Incarnation, Now};
 
 use crate::Tuning;
 use crate::lane::{Errand, Lane, Task, With};
@@ -159,6 +159,11 @@ impl Background {
         }
     }
 
+    /// The peer of an exchange has said whether it has a vote.
+    pub(crate) fn vote(&mut self, exchange: u64, told: Option<Incarnation>) {
+        self.lanes().for_each(|lane| lane.vote(exchange, told));
+    }
+
     /// The peer of an exchange has to read its records first.
     pub(crate) fn put_off(&mut self, exchange: u64) {
         self.lanes().for_each(|lane| lane.put_off(exchange));
@@ -253,8 +258,9 @@ impl Replica {
         if view.layout_version() == 0 {
             return;
         }
-        self.release_hints_for_others(now, view);
         let before = before.filter(|before| before.layout_version() > 0);
+        self.follow_votes(before.as_deref(), view);
+        self.release_hints_for_others(now, view);
         let another = before.as_ref().is_some_and(|before| before.layout_id() != view.layout_id());
         if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
             self.follow_owners(now, before.as_deref(), view);

@@ -54,7 +54,10 @@ impl Replica {
             LaneStep::Exchange { id, peer, partition, n, output } => {
                 self.exchange_step(now, (id, peer), (partition, n), output);
             }
-            LaneStep::Choose(_) | LaneStep::Ended(_) | LaneStep::Done { .. } => {}
+            LaneStep::AskVote { .. }
+            | LaneStep::Choose(_)
+            | LaneStep::Ended(_)
+            | LaneStep::Done { .. } => {}
         }
         true
     }
@@ -94,7 +97,8 @@ impl Replica {
                 PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after },
             ),
             ExchangeOutput::Pull { key, known } => {
-                (ExchangeStep::Pull { key: key.clone(), known }, PeerRequest::Read { key, known })
+                let step = ExchangeStep::Pull { key: key.clone(), known };
+                (step, PeerRequest::Read { key, known, n })
             }
             ExchangeOutput::LoadDigests { first_leaf, last_leaf, clocks } => {
                 let Some(view) = &self.view else { return };
@@ -137,6 +141,7 @@ impl Replica {
         let Ok(page) = result else { return self.background.page_failed(now.mono_us, partition) };
         let damaged = page.damaged.len() as u64;
         self.background.repairs.report_mut().damaged += damaged;
+        self.background.trees.note_damage(&page.damaged);
         for _ in 0..damaged {
             self.count(Counter::DamagedRecords);
         }
@@ -167,6 +172,9 @@ impl Replica {
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
+        if let Ok(page) = &result {
+            self.background.trees.note_damage(&page.damaged);
+        }
         let Some(exchange) = self.background.exchange(listing.id) else { return };
         let Ok(page) = result else { return exchange.handle_failure() };
         let until = page.until.clone();
@@ -265,20 +273,16 @@ impl Replica {
             {
                 self.background.put_off(id);
             }
-            (
-                ExchangeStep::Hashes { .. }
-                | ExchangeStep::Digests { .. }
-                | ExchangeStep::Fetch { .. },
-                _,
-            ) => {
-                exchange.handle_failure();
-            }
+            _ => exchange.handle_failure(),
         }
         self.background.repairs.report_mut().bytes += bytes as u64;
     }
 
     /// A call of an exchange that will not be answered.
     pub(crate) fn handle_exchange_lost(&mut self, id: u64, call: &PeerCall) {
+        if matches!(call.purpose, Purpose::Exchange { step: ExchangeStep::Vote, .. }) {
+            return self.background.vote(id, None);
+        }
         let Some(exchange) = self.background.exchange(id) else { return };
         match &call.purpose {
             Purpose::Exchange {

@@ -78,9 +78,11 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) {
         let me = self.config.me;
+        let Some(Operation::Explain(explain)) = self.operations.get(&id) else { return };
+        let refilling = self.is_refilling_key(&explain.key);
         if let Some(Operation::Explain(explain)) = self.operations.get_mut(&id) {
             if let Ok(holding) = result {
-                explain.found.insert(me, inspection(&holding));
+                explain.found.insert(me, inspection(&holding, refilling));
             }
             explain.handle_lost(me);
             self.drive(now, id);
@@ -133,13 +135,13 @@ fn holders(view: &View, key: &PlacedKey) -> Vec<NodeId> {
 }
 
 /// All that is held of a key, without values.
-pub(crate) fn inspection(holding: &Holding) -> Inspection {
+pub(crate) fn inspection(holding: &Holding, refilling: bool) -> Inspection {
     let record = holding.record.as_ref().and_then(|stored| summary(&stored.record));
     let hints = holding.hints.iter().filter_map(|hint| {
         let record = summary(&hint.record.record)?;
         Some(HintSummary { target: hint.target, since_ms: hint.since_ms, record })
     });
-    Inspection { record, damaged: holding.damaged, hints: hints.collect() }
+    Inspection { record, damaged: holding.damaged, hints: hints.collect(), refilling }
 }
 
 /// The merge of all records found, by their clocks and dots alone. Its digest is that of whoever has

@@ -50,7 +50,7 @@ impl Replica {
         let errand = self.background.lane(id).and_then(Lane::errand);
         let kind = match errand.map(|errand| errand.task) {
             Some(Task::TakeOver | Task::HandOver) => WorkKind::Transfer,
-            Some(Task::Compare { .. }) | None => WorkKind::Repair,
+            Some(Task::Compare { .. } | Task::Refill) | None => WorkKind::Repair,
         };
         if let Some(errand) = errand {
             self.background.moves.count_received(errand.partition, records, bytes);

@@ -1,5 +1,6 @@
 //! Gets: any node coordinates one, with what it holds itself where it is among those to be asked.
 
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -138,7 +139,8 @@ impl Replica {
                 GetChainOutput::Read { request, node, known } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let key = get.key.key.clone();
-                    self.call(now, node, purpose, PeerRequest::Read { key, known });
+                    let request = PeerRequest::Read { key, known, n: get.props.n };
+                    self.call(now, node, purpose, request);
                 }
                 GetChainOutput::Answer(result) => {
                     get.answered = true;
@@ -185,6 +187,12 @@ impl Replica {
                 ClientResponse::Failed(Failure::new(ErrorCode::Internal, message))
             }
         }
+    }
+
+    /// What people call a node.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        let member = self.view.as_ref().and_then(|view| view.member(node));
+        member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
     /// Sends a replica that was behind the merge of all. At the bucket's own durability it would
@@ -238,7 +246,8 @@ impl Replica {
     ) {
         let result = self.noticed(result);
         let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
-        let doubt = result.as_ref().ok().and_then(|holding| self.doubt(&get.key, holding));
+        let doubt =
+            result.as_ref().ok().and_then(|holding| self.doubt(&get.key, get.props.n, holding));
         if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
             let (now_us, machine) = (now.mono_us, &mut get.machine);
             match (result, doubt) {

@@ -4,72 +4,15 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
+use jedlik_handoff::{HeldHint, HintMark, HintTotals};
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_membership::View;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{
-    Blob, ClusterId, Digest, Durability, Incarnation, LayoutId, PlacedKey, StoredRecord,
-};
+use jedlik_protocol::{Blob, Digest, Durability, LayoutId, PlacedKey, StoredRecord};
 
 use crate::Counter;
-
-/// Whether a shard's storage still holds all that it ever acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShardPast {
-    /// It does.
-    Continuous,
-    /// A part was lost: its engine or its journal was damaged, so what it does not hold it may have held.
-    Lost,
-}
-
-/// What a replica is told once.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// This node.
-    pub me: NodeId,
-    /// Its cluster: the seed of positions.
-    pub cluster: ClusterId,
-    /// This life of the node, for the actor rule.
-    pub incarnation: Incarnation,
-    /// Entropy for actors: never the same twice.
-    pub random_seed: [u8; 32],
-    /// Which of the node's shards this is: the top 16 bits of its request ids.
-    pub shard: u16,
-    /// How many shards the node has: this one owns the partitions `p` with `p % shards == shard`.
-    pub shards: u16,
-    /// Whether the shard's storage has lost anything.
-    pub past: ShardPast,
-    /// Where the clock begins by which messages to this node are aged: drawn anew in each life of the
-    /// process, at least 1, the same for all of its shards.
-    pub clock_start: u64,
-    /// How it looks after its data.
-    pub tuning: Tuning,
-}
-
-/// The times and bounds of what a replica does of its own accord.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tuning {
-    /// The longest that a message, or what it carries, may live: later it is dropped.
-    pub message_life_us: u64,
-    /// Between two rounds of comparisons with the other owners.
-    pub exchange_interval_us: u64,
-    /// Between two readings of all records, which find what rots.
-    pub scrub_interval_us: u64,
-    /// The bounds of all background work.
-    pub budget: BudgetSettings,
-}
-
-impl Tuning {
-    /// How long a tombstone has to have settled before it is reaped: nothing that was sent before is
-    /// under way any more then, several times over.
-    #[must_use]
-    pub fn reap_after_us(&self) -> u64 {
-        10 * self.message_life_us
-    }
-}
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -119,6 +62,13 @@ pub enum Input {
         /// What is stored.
         result: Result<Holding, StorageFault>,
     },
+    /// What storage is about to tell by [`Input::Changed`] takes the place of a record that could not be read.
+    Mended {
+        /// Whose.
+        key: PlacedKey,
+    },
+    /// An admin takes what this node holds for all there is, though it is refilling.
+    Believe,
     /// Storage has taken [`Output::Apply`] or [`Output::Revise`], and loads see it: the record was this
     /// and is that. Comes at once, before anything else is done for this replica.
     Changed {
@@ -131,8 +81,8 @@ pub enum Input {
         /// The record now; `None` if there is none.
         after: Option<Footprint>,
     },
-    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`] or
-    /// [`Output::Drop`], once it is as durable as was asked.
+    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`],
+    /// [`Output::Sync`] or [`Output::Drop`], once it is as durable as was asked.
     Applied {
         /// From the output.
         ticket: u64,
@@ -310,6 +260,17 @@ pub enum Output {
         expected: Digest,
         /// What is to be there.
         record: Option<StoredRecord>,
+    },
+    /// Answer once all that was applied before is on disk.
+    Sync {
+        /// For the answer.
+        ticket: u64,
+    },
+    /// Keep this on disk in the place of what was kept before, at once, before whatever follows; it is
+    /// [`Config::votes`] at the next start.
+    KeepVotes {
+        /// What to keep.
+        votes: Vec<u8>,
     },
     /// Drop every record of a partition, and answer when that is on disk. Loads show none from now on, and
     /// what is applied later stays.

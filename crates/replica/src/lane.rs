@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use jedlik_antientropy::{Direction, Exchange, ExchangeOutput, ExchangeReport, Outcome};
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::PlacedKey;
+use jedlik_protocol::{Incarnation, PlacedKey};
 
 use crate::trees::Trees;
 
@@ -36,6 +36,8 @@ pub(crate) enum Task {
     TakeOver,
     /// This node owns it no more: to hand on what it still holds.
     HandOver,
+    /// This node has lost its past: to hold again all that it acknowledged.
+    Refill,
 }
 
 /// What is to be done about one partition.
@@ -52,6 +54,8 @@ pub(crate) enum LaneStep {
     ReadPage { partition: Partition, reading: u64, after: Option<PlacedKey> },
     /// Say with whom, for which N, by [`Lane::compare`].
     Choose(Errand),
+    /// Ask the peer whether it has a vote: before an exchange that depends on it, and after.
+    AskVote { id: u64, peer: NodeId, partition: Partition, n: u8 },
     /// A step of an exchange.
     Exchange { id: u64, peer: NodeId, partition: Partition, n: u8, output: ExchangeOutput },
     /// An exchange is over.
@@ -72,6 +76,16 @@ pub(crate) struct Ended {
     pub(crate) finished: bool,
     /// The peer has to read its records first.
     pub(crate) put_off: bool,
+    /// The peer had a vote, before the exchange and after it, in one life.
+    pub(crate) votes: bool,
+}
+
+/// What a peer has said of its vote: the life in which it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vote {
+    NotAsked,
+    Asked,
+    Told(Option<Incarnation>),
 }
 
 /// An exchange under way.
@@ -82,6 +96,8 @@ struct Running {
     exchange: Exchange,
     /// The peer's tree is not whole yet: that is no failure.
     put_off: bool,
+    before: Vote,
+    after: Vote,
 }
 
 #[derive(Debug)]
@@ -220,6 +236,19 @@ impl Lane {
         }
     }
 
+    /// A peer has said whether it has a vote.
+    pub(crate) fn vote(&mut self, wanted: u64, told: Option<Incarnation>) {
+        if let Stage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
+            && running.id == wanted
+        {
+            match (running.before, running.after) {
+                (Vote::Asked, _) => running.before = Vote::Told(told),
+                (_, Vote::Asked) => running.after = Vote::Told(told),
+                _ => {}
+            }
+        }
+    }
+
     /// The peer that is being compared with, and how far that is.
     pub(crate) fn progress(&self) -> Option<(Errand, NodeId, ExchangeReport)> {
         let Stage::Comparing(Comparing { errand, running: Some(running), .. }) = &self.stage else {
@@ -229,10 +258,30 @@ impl Lane {
     }
 }
 
+impl Running {
+    /// What is to be heard of the peer's vote before anything else is done.
+    fn next_vote(&mut self) -> Option<&mut Vote> {
+        let heard = |vote: Vote| matches!(vote, Vote::Told(_));
+        if !heard(self.before) {
+            return Some(&mut self.before);
+        }
+        let over = self.exchange.is_done() && self.exchange.report().complete;
+        (over && !heard(self.after)).then_some(&mut self.after)
+    }
+}
+
 impl Comparing {
     fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<LaneStep> {
         let (errand, partition) = (self.errand, self.errand.partition);
         if let Some(running) = self.running.as_mut() {
+            if let Some(vote) = running.next_vote() {
+                if *vote == Vote::Asked {
+                    return None;
+                }
+                *vote = Vote::Asked;
+                let (id, n, peer) = (running.id, running.n, running.exchange.peer());
+                return Some(LaneStep::AskVote { id, peer, partition, n });
+            }
             if let Some(output) = running.exchange.poll_output() {
                 let (id, n, peer) = (running.id, running.n, running.exchange.peer());
                 return Some(LaneStep::Exchange { id, peer, partition, n, output });
@@ -240,11 +289,12 @@ impl Comparing {
             if !running.exchange.is_done() {
                 return None;
             }
-            let Running { n, exchange, put_off, .. } = *self.running.take()?;
+            let Running { n, exchange, put_off, before, after, .. } = *self.running.take()?;
+            let votes = before == after && matches!(before, Vote::Told(Some(_)));
             let (peer, report) = (exchange.peer(), exchange.report());
             self.whole &= report.complete;
             let finished = exchange.outcome() == Outcome::Finished;
-            let ended = Ended { errand, n, peer, report, finished, put_off };
+            let ended = Ended { errand, n, peer, report, finished, put_off, votes };
             return Some(LaneStep::Ended(ended));
         }
         while let Some((n, peer)) = self.left.pop() {
@@ -256,10 +306,13 @@ impl Comparing {
             let direction = match errand.task {
                 Task::TakeOver => Direction::TakeOver,
                 Task::HandOver => Direction::Push,
-                Task::Compare { .. } => Direction::Both,
+                Task::Compare { .. } | Task::Refill => Direction::Both,
             };
+            let counts = matches!(errand.task, Task::TakeOver | Task::Refill);
+            let vote = if counts { Vote::NotAsked } else { Vote::Told(None) };
             let exchange = Exchange::new(peer, partition, tree, direction);
-            let running = Running { id: *exchanges, n, exchange, put_off: false };
+            let (id, put_off) = (*exchanges, false);
+            let running = Running { id, n, exchange, put_off, before: vote, after: vote };
             self.running = Some(Box::new(running));
             return self.step(trees, exchanges);
         }

@@ -10,6 +10,7 @@ extern crate alloc;
 mod age;
 mod answer;
 mod background;
+mod config;
 mod counter;
 mod exchange;
 mod explain;
@@ -29,6 +30,7 @@ mod pending;
 mod put;
 mod reaper;
 mod reaping;
+mod refilling;
 mod relayout;
 mod repair;
 mod replica;
@@ -39,14 +41,15 @@ mod stored;
 mod successor;
 mod transfers;
 mod trees;
+mod votes;
 mod wakes;
 
 pub use answer::version_tag;
+pub use config::{Config, ShardPast, Tuning};
 pub use counter::Counter;
 pub use farewell::has_left;
 pub use io::{
-    Config, Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult,
-    ShardPast, StorageFault, Tuning,
+    Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult, StorageFault,
 };
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
 pub use replica::Replica;

@@ -15,6 +15,8 @@ use crate::lane::{Errand, Lane, Task};
 pub(crate) const LANES: usize = 2;
 /// What could not be finished is tried again after this long.
 const RETRY_AFTER_US: u64 = 250_000;
+/// Who had no vote, or could not be reached, when a partition was to be refilled is asked again after this long.
+const REFILL_AGAIN_US: u64 = 1_000_000;
 
 /// What has been moved since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +39,8 @@ pub(crate) struct Moves {
     pub(crate) orphans: BTreeSet<Partition>,
     /// Those of them in which storage found something, be it a damaged record.
     occupied: BTreeSet<Partition>,
+    /// Partitions of which it can't say what is absent.
+    refilling: BTreeSet<Partition>,
     pub(crate) lanes: [Lane; LANES],
     pub(crate) moved: Moved,
     /// It was asked which partitions hold records, and that was answered.
@@ -60,12 +64,29 @@ impl Moves {
         for partition in self.orphans.clone() {
             self.queue(Errand { partition, task: Task::HandOver });
         }
+        for partition in self.refilling.clone() {
+            self.queue(Errand { partition, task: Task::Refill });
+        }
     }
 
     /// A partition that this node is to own from now on.
     pub(crate) fn take_over(&mut self, partition: Partition) {
         self.takeovers.insert(partition, Takeover::new());
         self.queue(Errand { partition, task: Task::TakeOver });
+    }
+
+    /// A partition of which this node can't say what is absent.
+    pub(crate) fn refill(&mut self, partition: Partition) {
+        if self.refilling.insert(partition) {
+            self.queue(Errand { partition, task: Task::Refill });
+        }
+    }
+
+    /// It has a vote for all of it again, or it is no business of this node any more.
+    pub(crate) fn refilled(&mut self, partition: Partition) {
+        if self.refilling.remove(&partition) {
+            self.forget(Errand { partition, task: Task::Refill });
+        }
     }
 
     /// This node is ready for it, or it is no business of this node any more.
@@ -115,6 +136,7 @@ impl Moves {
         match errand.task {
             Task::TakeOver => self.takeovers.contains_key(&errand.partition),
             Task::HandOver => self.orphans.contains(&errand.partition),
+            Task::Refill => self.refilling.contains(&errand.partition),
             Task::Compare { .. } => false,
         }
     }
@@ -128,7 +150,8 @@ impl Moves {
 
     /// Tries an errand again after a rest.
     pub(crate) fn rest(&mut self, now_us: u64, errand: Errand) {
-        self.resting.insert(errand, now_us + RETRY_AFTER_US);
+        let rest_us = if errand.task == Task::Refill { REFILL_AGAIN_US } else { RETRY_AFTER_US };
+        self.resting.insert(errand, now_us + rest_us);
     }
 
     /// Lets those whose rest is over wait for their turn.

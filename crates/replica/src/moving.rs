@@ -55,16 +55,20 @@ impl Replica {
                 moves.taken_over(partition);
             }
         }
-        if is_new {
-            self.begin_takeovers(view, &to_own);
-        }
+        // A bucket's number of replicas may have changed while a partition moves: whoever is to own it for that now
+        // has it to take over, as under a new layout.
+        self.begin_takeovers(view, &to_own);
     }
 
     /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
     fn begin_takeovers(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
         let said = view.ready_of(self.config.me);
         let layout = view.layout_id();
-        let open = to_own.iter().copied().filter(|p| !view.is_flipped(*p) && !said.contains(*p));
+        let begun = &self.background.moves.takeovers;
+        let open = to_own
+            .iter()
+            .copied()
+            .filter(|p| !view.is_flipped(*p) && !said.contains(*p) && !begun.contains_key(p));
         // Nodes begin at different places, so that not all ask the same one first.
         let (mut first, mut later) = (Vec::new(), Vec::new());
         let start = (self.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
@@ -99,7 +103,7 @@ impl Replica {
         self.of_this_shard(view).filter(owns).collect()
     }
 
-    fn of_this_shard(&self, view: &View) -> impl Iterator<Item = Partition> + use<> {
+    pub(crate) fn of_this_shard(&self, view: &View) -> impl Iterator<Item = Partition> + use<> {
         let (shards, shard) = (u32::from(self.config.shards.max(1)), u32::from(self.config.shard));
         view.partitions().partitions().filter(move |partition| partition.0 % shards == shard)
     }
@@ -119,10 +123,12 @@ impl Replica {
                 given_up: view.gone(*node).is_some_and(|gone| gone.forced),
             };
             let least_quorum = view.least_quorum(n);
+            let counts_me = self.votes.has(partition, n);
             sets.extend(of_n.map(|list| OldSet {
                 n,
                 least_quorum,
                 owners: list.map(owner).collect(),
+                counts_me,
             }));
         }
         sets
@@ -152,6 +158,10 @@ impl Replica {
                     self.read_page(partition, reading, after);
                     return true;
                 }
+                LaneStep::AskVote { id, peer, partition, n } => {
+                    self.ask_vote(now, view, (id, peer), (partition, n));
+                    return true;
+                }
                 LaneStep::Exchange { id, peer, partition, n, output } => {
                     self.exchange_step(now, (id, peer), (partition, n), output);
                     return true;
@@ -169,10 +179,13 @@ impl Replica {
         if !self.background.moves.is_wanted(errand) {
             return;
         }
-        if errand.task == Task::TakeOver && self.conclude_takeover(view, errand.partition) {
-            return;
+        match errand.task {
+            Task::TakeOver if self.conclude_takeover(view, errand.partition) => return,
+            Task::Refill => self.conclude_refill(view, errand.partition),
+            _ => {}
         }
         if !matches!(self.obstacle(view, errand), Obstacle::None) {
+            self.ask_those_in_doubt_again(errand);
             return self.background.moves.rest(now.mono_us, errand);
         }
         let Background { moves, repairs, trees, .. } = &mut self.background;
@@ -191,6 +204,11 @@ impl Replica {
             Task::TakeOver => match self.takeover_standing(view, partition) {
                 Some(Standing::Blocked(nodes)) => Obstacle::Nodes(nodes),
                 _ => Obstacle::None,
+            },
+            // Without anybody to compare with there is nobody to wait for either.
+            Task::Refill => match self.refill_pairs(view, partition).is_empty() {
+                true => Obstacle::Nodes(self.refill_blockers(view, partition)),
+                false => Obstacle::None,
             },
             Task::HandOver if !view.is_flipped(partition) => {
                 Obstacle::Others(String::from("its new owners are not ready"))
@@ -242,6 +260,7 @@ impl Replica {
                 Some(Standing::Compare(pairs)) => pairs,
                 _ => Vec::new(),
             },
+            Task::Refill => self.refill_pairs(view, errand.partition),
             Task::HandOver if self.background.trees.is_empty(errand.partition) => Vec::new(),
             Task::HandOver if planted::on(Bug::DroppedUnverified) => Vec::new(),
             _ => self.present_owners(view, errand.partition),
@@ -257,10 +276,14 @@ impl Replica {
     fn end_move_exchange(&mut self, ended: &Ended) {
         let Background { moves, repairs, .. } = &mut self.background;
         repairs.count(ended);
-        if ended.report.complete
-            && let Some(takeover) = moves.takeovers.get_mut(&ended.errand.partition)
-        {
-            takeover.handle_compared(ended.n, ended.peer);
+        if !ended.report.complete {
+            return;
+        }
+        let (partition, votes) = (ended.errand.partition, ended.votes);
+        if ended.errand.task == Task::Refill {
+            self.refill_compared((partition, ended.n), ended.peer, votes);
+        } else if let Some(takeover) = moves.takeovers.get_mut(&partition) {
+            takeover.handle_compared(ended.n, ended.peer, votes);
         }
     }
 
@@ -268,6 +291,10 @@ impl Replica {
         let partition = errand.partition;
         let over = match errand.task {
             Task::TakeOver => self.conclude_takeover(view, partition),
+            Task::Refill => {
+                self.conclude_refill(view, partition);
+                false
+            }
             _ => {
                 let unchanged = self.background.trees.changes(partition) == changes;
                 let may_drop = matches!(self.obstacle(view, errand), Obstacle::None);

@@ -61,11 +61,24 @@ pub(crate) enum Purpose {
 /// Which step of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExchangeStep {
-    Hashes { branch: Option<u8> },
-    Digests { first_leaf: u16 },
-    Fetch { first_leaf: u16 },
-    Pull { key: Key, known: Option<Digest> },
-    Push { key: Key },
+    Hashes {
+        branch: Option<u8>,
+    },
+    Digests {
+        first_leaf: u16,
+    },
+    Fetch {
+        first_leaf: u16,
+    },
+    Pull {
+        key: Key,
+        known: Option<Digest>,
+    },
+    Push {
+        key: Key,
+    },
+    /// Whether the peer has a vote.
+    Vote,
 }
 
 /// A request that a peer has not answered yet.
@@ -95,7 +108,7 @@ pub(crate) enum Ticket {
     /// A peer's delivery.
     ServeDelivery { reply: u64 },
     /// A peer's read.
-    ServeRead { reply: u64, key: PlacedKey, known: Option<Digest> },
+    ServeRead { reply: u64, key: PlacedKey, n: u8, known: Option<Digest> },
     /// A peer's scan.
     ServeScan { reply: u64, scanning: Scanning },
     /// A peer's question for digests, and clocks if wanted, of the records of buckets with this N.
@@ -109,7 +122,7 @@ pub(crate) enum Ticket {
     /// A peer's revision, under way to the disk.
     ServeRevised { reply: u64 },
     /// A peer's inspection.
-    ServeInspection { reply: u64 },
+    ServeInspection { reply: u64, key: PlacedKey },
     /// A peer's question for records of buckets with this N.
     ServeFetch { reply: u64, n: u8 },
     /// A page of a partition that is being read, in the reading of this number.
@@ -138,6 +151,8 @@ pub(crate) enum Ticket {
     Bury(Burial),
     /// It is being reaped or pruned here.
     Buried(Burial),
+    /// What a refill has merged is on its way to the disk.
+    Refilled { partition: Partition, n: u8 },
     /// Nobody waits.
     Nobody,
 }

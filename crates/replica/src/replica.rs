@@ -1,7 +1,6 @@
 //! The replica itself: dispatches inputs, drives machines, keeps their deadlines.
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -19,15 +18,17 @@ use rand_core::SeedableRng;
 use crate::Counter;
 use crate::age::Ages;
 use crate::background::Background;
+use crate::config::Config;
 use crate::explain::ExplainOperation;
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
-use crate::io::{Config, Input, Output};
+use crate::io::{Input, Output};
 use crate::latency::UsualLatency;
-use crate::pending::{Asker, Caller, OperationId, PeerCall, Pending, Purpose};
+use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
 use crate::put::{PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
+use crate::votes::Votes;
 use crate::wakes::Wakes;
 
 /// The longest a peer may take to answer one call before it is tried again or elsewhere.
@@ -71,6 +72,8 @@ pub struct Replica {
     /// Calls to nodes that did not know the layout, by when they are made again.
     pub(crate) put_aside: BTreeMap<(u64, OperationId), PeerCall>,
     wakes: Wakes,
+    /// Of what this shard can't say that it is absent.
+    pub(crate) votes: Votes,
     outputs: VecDeque<Output>,
 }
 
@@ -83,6 +86,7 @@ impl Replica {
             pending: Pending::new(config.shard),
             ages: Ages::new(config.clock_start, config.tuning.message_life_us),
             background: Background::new(config.tuning),
+            votes: Votes::restored(config.votes.as_deref()),
             config,
             view: None,
             operations: BTreeMap::new(),
@@ -127,6 +131,8 @@ impl Replica {
                     self.handle_hint_totals(now, target, totals);
                 }
             }
+            Input::Mended { key } => self.handle_mended(&key),
+            Input::Believe => self.handle_believe(),
             Input::Repair { partition } => self.handle_repair(partition),
             Input::SetBackground(change) => self.handle_background_change(now, change),
             Input::Timeout => self.handle_timeout(now),
@@ -193,6 +199,9 @@ impl Replica {
             Purpose::Operation(caller) => caller,
             Purpose::Delivery(key) => {
                 return self.handle_delivery_answer(now, from, &key, response);
+            }
+            Purpose::Exchange { id, step: ExchangeStep::Vote } => {
+                return self.hear_vote(id, &response);
             }
             Purpose::Exchange { id, step } => {
                 return self.handle_exchange_answer(now, id, step, response);
@@ -377,12 +386,6 @@ impl Replica {
 
     pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {
         self.answer(asker, ClientResponse::Failed(failure));
-    }
-
-    /// What people call a node.
-    pub(crate) fn name_of(&self, node: NodeId) -> String {
-        let member = self.view.as_ref().and_then(|view| view.member(node));
-        member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
     pub(crate) fn count(&mut self, counter: Counter) {

@@ -298,7 +298,7 @@ impl Replica {
     }
 
     /// What keeps this node from saying that a key of the partition is absent, in buckets with this N.
-    fn partition_doubt(&self, _partition: Partition, _n: u8) -> Option<Doubt> {
-        None
+    fn partition_doubt(&self, partition: Partition, n: u8) -> Option<Doubt> {
+        (!self.votes.has(partition, n)).then_some(Doubt::Refilling)
     }
 }

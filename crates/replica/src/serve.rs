@@ -11,7 +11,7 @@ use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
-use jedlik_protocol::peer::{DigestPage, Doubt, PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{
     Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
 };
@@ -90,6 +90,9 @@ impl Replica {
                 let after = after.map(|mark| placed(mark.key));
                 self.wait_to_serve(now, Wanted { reply, n, leaves, after });
             }
+            PeerRequest::Vote { partition, n, counts } => {
+                self.serve_vote(reply, (partition, n), counts);
+            }
             PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
         }
     }
@@ -98,11 +101,14 @@ impl Replica {
     fn serve_key(&mut self, reply: u64, view: &View, request: PeerRequest) {
         let placed = |key: Key| PlacedKey::new(self.config.cluster, view.partitions(), key);
         let (ticket, key) = match request {
-            PeerRequest::Read { key, known } => {
+            PeerRequest::Read { key, known, n } => {
                 let key = placed(key);
-                (Ticket::ServeRead { reply, key: key.clone(), known }, key)
+                (Ticket::ServeRead { reply, key: key.clone(), n, known }, key)
             }
-            PeerRequest::Inspect { key } => (Ticket::ServeInspection { reply }, placed(key)),
+            PeerRequest::Inspect { key } => {
+                let key = placed(key);
+                (Ticket::ServeInspection { reply, key: key.clone() }, key)
+            }
             PeerRequest::Compare { key, digest, durably } => {
                 let key = placed(key);
                 (Ticket::ServeComparison { reply, key: key.clone(), digest, durably }, key)
@@ -150,7 +156,9 @@ impl Replica {
         let outside = |partition: Partition| partition.0 >= view.partitions().get();
         let leaves = 1 << LEAF_BITS;
         match request {
-            PeerRequest::Scan { partition, .. } | PeerRequest::Hashes { partition, .. }
+            PeerRequest::Scan { partition, .. }
+            | PeerRequest::Hashes { partition, .. }
+            | PeerRequest::Vote { partition, .. }
                 if outside(*partition) =>
             {
                 Err(no_such_partition(*partition))
@@ -284,6 +292,7 @@ impl Replica {
         let Some(view) = self.view.clone() else { return };
         let response = match result {
             Ok(range) => {
+                self.background.trees.note_damage(&range.damaged);
                 let until = range.until.clone().map(mark);
                 let digests = digests(range, &view, n, clocks);
                 PeerResponse::Digests(DigestPage { digests, until })
@@ -295,12 +304,12 @@ impl Replica {
 
     pub(crate) fn serve_read(
         &mut self,
-        (reply, key): (u64, &PlacedKey),
+        (reply, key, n): (u64, &PlacedKey, u8),
         known: Option<Digest>,
         result: Result<Holding, StorageFault>,
     ) {
         let response = match self.noticed(result) {
-            Ok(holding) => match (self.doubt(key, &holding), merged(holding)) {
+            Ok(holding) => match (self.doubt(key, n, &holding), merged(holding)) {
                 (Some(why), record) => PeerResponse::Unknown { why, record },
                 (None, Some(record)) if known == Some(record.digest()) => PeerResponse::Same,
                 (None, record) => PeerResponse::Read(record),
@@ -310,15 +319,15 @@ impl Replica {
         self.answer_peer(reply, response);
     }
 
-    /// What keeps this node from saying that it holds all it should of a key, or that the key is absent.
-    pub(crate) fn doubt(&self, _key: &PlacedKey, holding: &Holding) -> Option<Doubt> {
-        let damaged = holding.damaged && !planted::on(Bug::DamageIsAbsence);
-        damaged.then_some(Doubt::Damaged)
-    }
-
-    pub(crate) fn serve_inspection(&mut self, reply: u64, result: Result<Holding, StorageFault>) {
+    pub(crate) fn serve_inspection(
+        &mut self,
+        (reply, key): (u64, &PlacedKey),
+        result: Result<Holding, StorageFault>,
+    ) {
         let response = match result {
-            Ok(holding) => PeerResponse::Inspected(inspection(&holding).into()),
+            Ok(holding) => {
+                PeerResponse::Inspected(inspection(&holding, self.is_refilling_key(key)).into())
+            }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
         self.answer_peer(reply, response);

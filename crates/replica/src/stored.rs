@@ -25,10 +25,12 @@ impl Replica {
                 Some(Operation::Explain(_)) => self.explain_own(now, caller.operation, result),
                 _ => self.get_own(now, caller, result),
             },
-            Some(Ticket::ServeRead { reply, key, known }) => {
-                self.serve_read((reply, &key), known, result);
+            Some(Ticket::ServeRead { reply, key, n, known }) => {
+                self.serve_read((reply, &key, n), known, result);
             }
-            Some(Ticket::ServeInspection { reply }) => self.serve_inspection(reply, result),
+            Some(Ticket::ServeInspection { reply, key }) => {
+                self.serve_inspection((reply, &key), result);
+            }
             Some(Ticket::ServeComparison { reply, key, digest, durably }) => {
                 self.serve_comparison(reply, key, (digest, durably), result);
             }
@@ -109,6 +111,9 @@ impl Replica {
                 self.handle_own_write(now, caller, durability, &result);
             }
             Some(Ticket::Fetched { group }) => self.handle_held(now, group, result),
+            Some(Ticket::Refilled { partition, n }) => {
+                self.handle_refilled(now, (partition, n), &result);
+            }
             Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
             Some(Ticket::Adopted { target, key }) => {
                 self.handle_adopted(now, target, &key, result);

@@ -5,7 +5,7 @@
 //!
 //! Buckets with another N have other owners, so each N has a tree of its own.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use jedlik_hashing::{Partition, PartitionCount};
@@ -15,6 +15,9 @@ use jedlik_protocol::gossip::Load;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::io::Footprint;
+
+/// The most records of a partition that are remembered as damaged: one is enough to say that there is damage.
+const DAMAGED_MAX: usize = 1_024;
 
 /// The trees of one partition, by N.
 type Forest = BTreeMap<u8, Tree>;
@@ -68,6 +71,8 @@ struct Grove {
     read_us: Option<u64>,
     /// Counts the changes of records, to tell whether there was one.
     changes: u64,
+    /// Records that were met and can't be read.
+    damaged: BTreeSet<PlacedKey>,
 }
 
 /// A reading of all records under way: the trees that it makes, and how far it has come.
@@ -130,6 +135,7 @@ impl Trees {
     pub(crate) fn changed(&mut self, key: &PlacedKey, change: Change) {
         let Some(grove) = self.groves.get_mut(&key.partition) else { return };
         grove.changes += 1;
+        grove.damaged.remove(key);
         if planted::on(Bug::TreeNotUpdatedOnMerge) && change.before.is_some() {
             return;
         }
@@ -139,6 +145,22 @@ impl Trees {
         {
             change.make(&mut reading.forest, &mut reading.load);
         }
+    }
+
+    /// These records can't be read.
+    pub(crate) fn note_damage(&mut self, keys: &[PlacedKey]) {
+        for key in keys {
+            if let Some(grove) = self.groves.get_mut(&key.partition)
+                && grove.damaged.len() < DAMAGED_MAX
+            {
+                grove.damaged.insert(key.clone());
+            }
+        }
+    }
+
+    /// Whether a record of the partition is known that can't be read.
+    pub(crate) fn has_damage(&self, partition: Partition) -> bool {
+        self.groves.get(&partition).is_some_and(|grove| !grove.damaged.is_empty())
     }
 
     /// The tree of one N; `None` while it has yet to be read.
@@ -204,7 +226,9 @@ impl Trees {
     /// their bytes (8), an N (1), the length of the tree's bytes (4), and these. Numbers are little endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for (partition, grove) in self.groves.iter().filter(|(_, grove)| grove.whole) {
+        // Where something can't be read, that is to be met again at the next start.
+        let sound = |grove: &Grove| grove.whole && grove.damaged.is_empty();
+        for (partition, grove) in self.groves.iter().filter(|(_, grove)| sound(grove)) {
             // An empty tree is kept too: that it is whole is worth knowing.
             let empty = (0, Tree::new());
             let none = grove.forest.is_empty().then_some((&empty.0, &empty.1));

@@ -33,6 +33,7 @@ pub(crate) enum Mail {
     Report(oneshot::Sender<ShardReport>),
     Repair(Option<Partition>),
     SetBackground(BackgroundChange),
+    Believe,
     Close,
 }
 

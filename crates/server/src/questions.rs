@@ -24,6 +24,7 @@ pub(crate) enum Question {
     RepairProgress,
     Background,
     SetBackground(BackgroundChange),
+    Believe(u32),
     Transfers,
 }
 
@@ -37,6 +38,7 @@ impl Question {
             AdminRequest::RepairProgress => Self::RepairProgress,
             AdminRequest::Background => Self::Background,
             AdminRequest::SetBackground(change) => Self::SetBackground(*change),
+            AdminRequest::Believe { partitions } => Self::Believe(*partitions),
             AdminRequest::Transfers => Self::Transfers,
             AdminRequest::Status
             | AdminRequest::Layouts
@@ -65,6 +67,7 @@ impl Question {
                 let change = share(change, shards.len());
                 shards.iter().for_each(|shard| shard.push(Mail::SetBackground(change)));
             }
+            Self::Believe(partitions) => return believe(shards, partitions).await,
             Self::Stats
             | Self::Hints
             | Self::RepairProgress
@@ -75,6 +78,7 @@ impl Question {
         ClientResponse::Admin(match self {
             Self::Stats => AdminResponse::Stats(stats::named(counts, shards, &reports)),
             Self::Hints => AdminResponse::Hints(hints(&reports)),
+            Self::Believe(partitions) => AdminResponse::Believed(partitions),
             Self::Repair(_) | Self::RepairProgress => {
                 AdminResponse::Repair(Box::new(repairs(&reports)))
             }
@@ -84,6 +88,20 @@ impl Question {
             Self::Transfers => AdminResponse::Transfers(Box::new(transfers(&reports))),
         })
     }
+}
+
+/// What this node holds is taken for all there is, if the admin has seen how much that is.
+async fn believe(shards: &[Inbox], seen: u32) -> ClientResponse {
+    let reports = stats::collect(shards).await;
+    let refilling: u32 = reports.iter().map(|report| report.refilling).sum();
+    if refilling != seen {
+        let message = format!(
+            "the node is refilling {refilling} partitions, not {seen}: look at `jedlik-admin doctor` again"
+        );
+        return ClientResponse::Failed(Failure::new(ErrorCode::InvalidRequest, message));
+    }
+    shards.iter().for_each(|shard| shard.push(Mail::Believe));
+    ClientResponse::Admin(AdminResponse::Believed(refilling))
 }
 
 fn check(change: BackgroundChange) -> Result<(), Failure> {

@@ -301,6 +301,7 @@ impl Router {
             PeerRequest::Scan { partition, .. }
             | PeerRequest::Hashes { partition, .. }
             | PeerRequest::Digests { partition, .. }
+            | PeerRequest::Vote { partition, .. }
             | PeerRequest::Fetch { partition, .. } => self.shard_of_partition(view, *partition),
             PeerRequest::Forward(request) => self.shard_of_client(view, request),
         }
@@ -362,6 +363,7 @@ fn changes_state(request: &AdminRequest) -> bool {
         | AdminRequest::Drain { .. }
         | AdminRequest::BucketSet { .. }
         | AdminRequest::Repair { .. }
+        | AdminRequest::Believe { .. }
         | AdminRequest::SetBackground(_) => true,
         AdminRequest::Status
         | AdminRequest::Layouts

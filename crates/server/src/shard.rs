@@ -48,6 +48,8 @@ const TURN_MAIL: usize = 256;
 const STORAGE_CHECK: Duration = Duration::from_secs(1);
 /// The name under which the hash trees are kept over a clean stop.
 const TREES: &str = "trees-2";
+/// The name under which the engine keeps what has no vote.
+const VOTES: &str = "votes";
 /// In an answer that the replica did not make: it tells no clock.
 pub(crate) const UNTOLD: u64 = 0;
 
@@ -257,6 +259,7 @@ impl ShardDriver {
                 lives::remember(&mut self.background, change);
                 self.feed(now, Input::SetBackground(change));
             }
+            Mail::Believe => self.feed(now, Input::Believe),
             Mail::Close => return false,
         }
         true
@@ -299,6 +302,8 @@ impl ShardDriver {
                 self.read_hints(now, (ticket, target), after, (limit_records, limit_bytes));
             }
             Output::Range { ticket, range } => self.read_range(now, ticket, range),
+            Output::Sync { ticket } => self.storage.sync(ticket),
+            Output::KeepVotes { votes } => self.keep_votes(votes),
             Output::Drop { ticket, partition } => self.drop_partition(now, ticket, partition),
             Output::Survey { ticket, partitions } => self.survey(now, ticket, partitions),
             Output::Ready { layout, partition } => {
@@ -363,6 +368,7 @@ impl ShardDriver {
             transfers: self.replica.transfer_report(),
             troubles: self.troubles(),
             serves: true,
+            refilling: self.replica.refilling(),
         }
     }
 

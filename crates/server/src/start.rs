@@ -221,9 +221,10 @@ impl Me {
                 random_seed: random_bytes()?,
                 shard: index as u16,
                 shards: count,
-                past: ShardPast::Continuous,
                 clock_start,
                 tuning,
+                past: ShardPast::Continuous,
+                votes: None,
             };
             RunningShard::start(config, shard, around.clone())
         });

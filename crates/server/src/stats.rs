@@ -62,6 +62,8 @@ pub(crate) struct ShardReport {
     pub(crate) troubles: Vec<ShardTrouble>,
     /// False while its storage is being opened anew: then the rest says nothing.
     pub(crate) serves: bool,
+    /// Partitions of which the shard can't say what is absent.
+    pub(crate) refilling: u32,
 }
 
 /// What the node itself counts.
@@ -109,6 +111,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("shards_serving", reports.iter().filter(|report| report.serves).count() as u64),
         ("connections", node.connections),
         ("peers_connected", node.peers_connected),
+        ("refilling_partitions", reports.iter().map(|report| u64::from(report.refilling)).sum()),
         ("operations", reports.iter().map(|report| report.operations).sum()),
         ("queued_inputs", waiting),
         ("overloads", node.overloads + refusals + storage(|stats| stats.overloads)),

@@ -29,6 +29,7 @@ pub(crate) fn of_mail(mail: &Mail) -> usize {
         | Mail::Completed(_)
         | Mail::Report(_)
         | Mail::Repair(_)
+        | Mail::Believe
         | Mail::SetBackground(_)
         | Mail::Close => 0,
     }
@@ -94,7 +95,7 @@ pub(crate) fn of_peer_request(request: &PeerRequest) -> usize {
             of_mark(after.as_ref())
         }
         PeerRequest::Forward(request) => of_client_request(request),
-        PeerRequest::Hashes { .. } => 0,
+        PeerRequest::Hashes { .. } | PeerRequest::Vote { .. } => 0,
     }
 }
 
@@ -123,6 +124,7 @@ fn of_peer_response(response: &PeerResponse) -> usize {
         PeerResponse::Refused(failure) => failure.message.len(),
         PeerResponse::Written
         | PeerResponse::Same
+        | PeerResponse::Vote { .. }
         | PeerResponse::Delivered { .. }
         | PeerResponse::Compared(_)
         | PeerResponse::Revised(_) => 0,

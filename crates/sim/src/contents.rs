@@ -23,6 +23,8 @@ pub(crate) enum Deed {
     Edit(PlacedKey, Edit),
     /// All records of a partition go; hints are none.
     Drop(Partition),
+    /// Somebody waits for what came before.
+    Nothing,
 }
 
 impl Deed {
@@ -31,6 +33,7 @@ impl Deed {
         match self {
             Self::Edit(of, _) => of == key,
             Self::Drop(partition) => *partition == key.partition,
+            Self::Nothing => false,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Contents {
         match deed {
             Deed::Edit(key, edit) => self.make(key, edit),
             Deed::Drop(partition) => self.records.retain(|key, _| key.partition != *partition),
+            Deed::Nothing => {}
         }
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct Disk {
     stuck: bool,
     pub(crate) condition: Condition,
     pub(crate) sync_us: u64,
+    /// What has no vote: on the disk at once.
+    pub(crate) votes: Option<Vec<u8>>,
     /// For whom hints were held or released since it was last told.
     changed: BTreeSet<NodeId>,
     /// Under a planted bug: the actors of hints that were handed off.
@@ -108,6 +110,17 @@ impl Disk {
         let edit = self.memory.whole(key, edit);
         let deed = Deed::Edit(key.clone(), edit);
         self.unsent.push(Entry { deed, waiting: Some((ticket, level)) });
+    }
+
+    /// Whether the key's record can't be read.
+    pub(crate) fn is_damaged(&self, key: &PlacedKey) -> bool {
+        self.damaged.contains(key)
+    }
+
+    /// Answers once all that was changed before is synced.
+    pub(crate) fn sync(&mut self, ticket: u64) {
+        let deed = Deed::Nothing;
+        self.unsent.push(Entry { deed, waiting: Some((ticket, Durability::Synced)) });
     }
 
     /// Drops all records of a partition; loads see none at once.

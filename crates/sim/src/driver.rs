@@ -221,6 +221,8 @@ impl World {
                 let result = Ok(self.nodes[usize::from(node)].disk.load(&key));
                 self.give(node, now, Input::Loaded { ticket, result });
             }
+            Output::Sync { ticket } => self.nodes[usize::from(node)].disk.sync(ticket),
+            Output::KeepVotes { votes } => self.nodes[usize::from(node)].disk.votes = Some(votes),
             Output::Apply { .. }
             | Output::Revise { .. }
             | Output::Hold { .. }

@@ -200,9 +200,10 @@ impl Node {
             random_seed: replica_seed,
             shard: 0,
             shards: 1,
-            past: ShardPast::Continuous,
             clock_start,
             tuning: self.tuning,
+            past: ShardPast::Continuous,
+            votes: self.disk.votes.clone(),
         });
         if let Some(trees) = self.trees.take() {
             replica.restore_trees(&trees);

@@ -20,7 +20,11 @@ impl World {
             Output::Apply { ticket, key, record, durability } => {
                 self.observe(node, &key, &record, "merges");
                 let disk = &mut self.nodes[usize::from(node)].disk;
+                let mended = disk.is_damaged(&key);
                 let result = disk.apply(ticket, &key, record, durability);
+                if mended && result.is_ok() {
+                    self.give(node, now, Input::Mended { key: key.clone() });
+                }
                 self.changed(node, now, (ticket, key), result);
             }
             Output::Revise { ticket, key, expected, record } => {

@@ -29,6 +29,7 @@ pub(crate) fn key_of(request: &PeerRequest) -> Option<u8> {
         | PeerRequest::Hashes { .. }
         | PeerRequest::Digests { .. }
         | PeerRequest::Fetch { .. }
+        | PeerRequest::Vote { .. }
         | PeerRequest::Forward(_) => None,
     }
 }
@@ -53,6 +54,7 @@ pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
         PeerRequest::Digests { partition, clocks: false, .. } => format!("digests of {partition}"),
         PeerRequest::Digests { partition, .. } => format!("digests and clocks of {partition}"),
         PeerRequest::Fetch { partition, .. } => format!("records of {partition}"),
+        PeerRequest::Vote { partition, n, .. } => format!("do you vote on {partition}, n={n}?"),
         PeerRequest::Read { .. } => "read".into(),
         PeerRequest::Scan { .. } | PeerRequest::Inspect { .. } => "something else".into(),
         PeerRequest::Forward(ClientRequest::Put(put)) => format!("coordinate w{}", put.write_id.0),
@@ -71,6 +73,7 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
             let held = record.as_ref().map_or("nothing".into(), encoded);
             format!("I can't say ({why:?}), and hold {held}")
         }
+        PeerResponse::Vote { votes, .. } => format!("I vote: {votes}"),
         PeerResponse::Same => "mine is the same".into(),
         PeerResponse::Delivered { window } => format!("synced, {window} more"),
         PeerResponse::Hashes(hashes) => format!("{} hashes", hashes.len()),

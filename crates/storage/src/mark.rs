@@ -54,6 +54,11 @@ pub(crate) fn kept_name(name: &str) -> String {
     format!("kept.{name}")
 }
 
+/// The name under which the engine keeps `name` whatever becomes of the mark.
+pub(crate) fn lasting_name(name: &str) -> String {
+    format!("lasting.{name}")
+}
+
 /// Keeps `value` for as long as the mark is `generation`.
 pub(crate) fn kept(name: &str, generation: u64, value: &[u8]) -> MetadataWrite {
     (kept_name(name), Some([&generation.to_le_bytes(), value].concat()))

@@ -226,14 +226,17 @@ impl Shard {
         level: Durability,
     ) -> Result<Change, StoreError> {
         self.admit()?;
-        let current = self.layers.current(&key)?;
+        let (current, mended) = match self.layers.load(&key) {
+            Err(StoreError::Damaged { .. }) => (None, true),
+            loaded => (loaded?, false),
+        };
         let stored = merged(current.as_ref(), record)?;
         let before = current.as_ref().map(Footprint::of);
         let after = Some(Footprint::of(&stored));
         let frame_bytes = self.stage(ticket, &key, &Edit::Merge(stored.clone()), level)?;
         self.layers.active.put(key, Some(stored), frame_bytes);
         self.tally.applies += 1;
-        Ok(Change { before, after })
+        Ok(Change { before, after, mended })
     }
 
     /// A page of records, buffer and engine together.
@@ -296,6 +299,24 @@ impl Shard {
         let Some(kept) = engine.metadata(&name)? else { return Ok(None) };
         engine.write(&Writes { metadata: vec![(name, None)], ..Writes::default() })?;
         Ok(self.opened_at.and_then(|mark| mark::parse_kept(&kept, mark)))
+    }
+
+    /// What [`Self::keep`] last kept under `name`.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.layers.engine.metadata(&mark::lasting_name(name))
+    }
+
+    /// Keeps `value` under `name` in the place of what was kept there, and returns once that is durable: it is there
+    /// after any stop.
+    ///
+    /// # Errors
+    /// The engine's own; what was kept before may be there still.
+    pub fn keep(&self, name: &str, value: Vec<u8>) -> Result<(), StoreError> {
+        let metadata = vec![(mark::lasting_name(name), Some(value))];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })
     }
 
     /// Moves everything into the engine, durably, and leaves the journal empty.

@@ -61,6 +61,10 @@ pub enum Bug {
     DamageIsAbsence,
     /// Each node judges by its own calendar clock what has expired.
     ExpiryByOwnClock,
+    /// A replica that has lost its past votes at once.
+    VoteAtOnce,
+    /// A replica that has lost its past votes once it was compared with others that have none either.
+    ComparedWithNonVoter,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -93,6 +97,8 @@ pub const BUGS: &[Bug] = &[
     Bug::FallbackVotesAbsent,
     Bug::DamageIsAbsence,
     Bug::ExpiryByOwnClock,
+    Bug::VoteAtOnce,
+    Bug::ComparedWithNonVoter,
 ];
 
 /// Whether `bug` is in effect: never.

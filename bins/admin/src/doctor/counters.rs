@@ -1,6 +1,6 @@
 //! Counters that should stand at zero, and what it means when one does not.
 
-use crate::amounts::span;
+use crate::amounts::{count, span};
 use crate::doctor::diagnosis::{Finding, Severity};
 use crate::doctor::observed::ObservedMember;
 
@@ -53,6 +53,29 @@ const FAULTS: [Fault; 5] = [
                  write one key through many nodes",
     },
 ];
+
+/// A member that can't say what is absent.
+pub(crate) fn refilling(member: &ObservedMember) -> Option<Finding> {
+    let partitions = member.counter("refilling_partitions");
+    let name = member.name();
+    (partitions > 0).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!(
+            "{name} is refilling {}: it holds less of them than it once acknowledged, or was to be given",
+            count(partitions, "partition")
+        ),
+        blocks: Some(
+            "what it lacks is not taken for absent: gets ask the other owners, and are Unavailable where too few \
+             of those can say"
+                .into(),
+        ),
+        remedy: format!(
+            "wait, and bring back members that are away: it is compared with the other owners. If those that would \
+             know are lost for good, `jedlik-admin node believe {name} --accept-loss {partitions}` gives up what it \
+             lacks"
+        ),
+    })
+}
 
 /// What one member's counters say.
 pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {

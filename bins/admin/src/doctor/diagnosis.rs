@@ -63,6 +63,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
         findings.extend(large_hints(member));
         findings.extend(paused(member));
         findings.extend(repairs(member));
+        findings.extend(counters::refilling(member));
         findings.extend(counters::findings(member));
         findings.extend(storage::findings(member, observed.now_ms));
     }

@@ -196,6 +196,11 @@ fn faults_of_single_members_are_found() {
             Error,
             &["n1", "journal: 2 since", "2 h 0 min"],
         ),
+        (
+            |seen| count(seen, "refilling_partitions", 12),
+            Warning,
+            &["n1 is refilling 12 partitions", "Unavailable", "node believe n1 --accept-loss 12"],
+        ),
         (|seen| count(seen, "damaged_records", 1), Warning, &["fail their checksum: 1"]),
         (|seen| count(seen, "truncated_entries", 9), Warning, &["truncated past the limit: 9"]),
     ]);

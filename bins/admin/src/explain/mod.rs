@@ -128,7 +128,9 @@ fn to_text(title: &str, explained: &Explanation, members: &[Endpoint]) -> String
         let verdict = Verdict::of(holder, explained);
         let up = if holder.alive { "up" } else { "away" };
         let (node, role) = (name(holder.node, members), role(holder, explained.n));
-        line(&mut text, 0, &format!("{node}  {role}, {up}: {}", verdict.name()));
+        let refilling = holder.holds.as_ref().is_some_and(|holds| holds.refilling);
+        let votes = if refilling { ", refilling: can't say what is absent" } else { "" };
+        line(&mut text, 0, &format!("{node}  {role}, {up}: {}{votes}", verdict.name()));
         let Some(holds) = &holder.holds else { continue };
         if let Some(record) = &holds.record
             && verdict != Verdict::UpToDate
@@ -239,6 +241,7 @@ fn holder_json(holder: &Holder, explained: &Explanation, members: &[Endpoint]) -
         "verdict": Verdict::of(holder, explained).name(),
         "record": record.map(record_json),
         "hints": hints,
+        "refilling": holder.holds.as_ref().is_some_and(|holds| holds.refilling),
     })
 }
 

@@ -147,3 +147,12 @@ fn an_attempt_of_a_put_that_is_shown_already_says_so() {
     let text = to_text("alice in carts", &explanation(3, Some(record), vec![]), &[]);
     assert_eq!(text.matches("another attempt of a put above").count(), 1, "{text}");
 }
+
+#[test]
+fn who_can_not_say_what_is_absent_is_named() {
+    let refilling = Inspection { refilling: true, ..Inspection::default() };
+    let explained = explanation(3, Some(new()), vec![holder(1, 0, true, Some(refilling))]);
+    let text = to_text("carts/alice", &explained, &[member(1)]);
+    assert!(text.contains("behind, refilling: can't say what is absent"), "{text}");
+    assert_eq!(to_json(&explained, &[member(1)])["holders"][0]["refilling"], true);
+}

@@ -1,5 +1,6 @@
 //! `jedlik-admin node`: single nodes, what they say of themselves, and making one ready to be stopped.
 
+mod believe;
 mod drain;
 mod stats;
 
@@ -15,6 +16,7 @@ pub(crate) enum NodeCommand {
     /// Show the counters of every node
     Stats,
     Drain(drain::DrainArgs),
+    Believe(believe::BelieveArgs),
 }
 
 pub(crate) async fn run(
@@ -25,5 +27,6 @@ pub(crate) async fn run(
     match command {
         NodeCommand::Stats => stats::run(connection, output).await,
         NodeCommand::Drain(args) => drain::run(connection, args, output).await,
+        NodeCommand::Believe(args) => believe::run(connection, args, output).await,
     }
 }

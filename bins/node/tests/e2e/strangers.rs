@@ -66,7 +66,7 @@ impl Insider {
 
     /// Asks for the secret as a peer, under this layout; with what the refusal says.
     async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
-        let request = PeerRequest::Read { key: secret(), known: None };
+        let request = PeerRequest::Read { key: secret(), known: None, n: 3 };
         let frame = Frame::PeerRequest { id: 7, layout, heard: 0, request };
         match self.ask(frame).await? {
             Frame::PeerResponse { clock, response, .. } => Some((clock, response)),

@@ -75,3 +75,36 @@ pub(crate) fn damage_all(file: &Path) -> usize {
     writing.commit().unwrap();
     rows.len()
 }
+
+#[test]
+fn an_empty_directory_in_the_place_of_one_node_makes_no_key_absent() {
+    let mut cluster = Cluster::start_many(3, |_| {});
+    read_one(&cluster);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> = (0..size("JEDLIK_LOST_RECORDS", 1_000)).map(|n| key("kept", n)).collect();
+    observer.runtime.block_on(fill(&client, &keys, 100, &w(3)));
+
+    cluster.kill(2);
+    cluster.nodes[2].lose_disk();
+    cluster.restart(2);
+    // From the moment at which it answers, while it is refilled, and after.
+    let emptied = observer.runtime.block_on(cluster.client(2));
+    let mut rounds = 0;
+    wait_until("it holds everything again", || {
+        rounds += 1;
+        for key in keys.iter().skip(rounds % 7).step_by(7) {
+            if let Ok(found) = observer.runtime.block_on(emptied.get(key, &r(1))) {
+                assert!(!found.versions.is_empty(), "{} is absent in round {rounds}", shown(key));
+            }
+        }
+        let held = |name| observer.counter(name).get(&2).copied().unwrap_or(0);
+        held("buffer_records") + held("engine_records") >= keys.len() as u64
+            && observer.counter("refilling_partitions").get(&2) == Some(&0)
+    });
+    for key in &keys {
+        assert!(is_found(&observer, &emptied, key), "{} is absent", shown(key));
+    }
+    let never = key("kept", keys.len());
+    assert!(!is_found(&observer, &emptied, &never), "what was never put is absent");
+}

@@ -292,6 +292,7 @@ fn changes(request: &ClientRequest) -> bool {
                 | AdminRequest::BucketSet { .. }
                 | AdminRequest::Repair { .. }
                 | AdminRequest::SetBackground(_)
+                | AdminRequest::Believe { .. }
         ),
         ClientRequest::Get(_) | ClientRequest::Scan(_) | ClientRequest::Topology => false,
     }

@@ -16,13 +16,13 @@ fn set(states: &str, least_quorum: u8) -> OldSet {
         up: state == 'u',
         given_up: state == 'x',
     });
-    OldSet { n: 3, least_quorum, owners: owners.collect() }
+    OldSet { n: 3, least_quorum, owners: owners.collect(), counts_me: true }
 }
 
 fn after(compared: &[u64], sets: &[OldSet]) -> Standing {
     let mut takeover = Takeover::new();
     for node in compared {
-        takeover.handle_compared(3, NodeId(*node));
+        takeover.handle_compared(3, NodeId(*node), true);
     }
     takeover.standing(ME, sets)
 }
@@ -84,4 +84,26 @@ fn every_older_set_has_to_be_met() {
 #[test]
 fn without_older_sets_there_is_nothing_to_wait_for() {
     assert_eq!(after(&[], &[]), Standing::Ready);
+}
+
+#[test]
+fn who_has_lost_its_past_counts_for_nothing_and_this_node_neither() {
+    let mut takeover = Takeover::new();
+    let old = set("uuu", 2);
+    for node in 1..=2 {
+        takeover.handle_compared(3, NodeId(node), node == 1);
+    }
+    assert_eq!(takeover.standing(ME, core::slice::from_ref(&old)), compare(&[3]));
+    takeover.handle_compared(3, NodeId(3), false);
+    assert_eq!(takeover.standing(ME, core::slice::from_ref(&old)), blocked(&[2, 3]));
+    takeover.ask_again();
+    takeover.handle_compared(3, NodeId(3), true);
+    assert_eq!(takeover.standing(ME, core::slice::from_ref(&old)), compare(&[2]));
+    takeover.handle_compared(3, NodeId(2), false);
+    assert_eq!(takeover.standing(ME, &[old]), Standing::Ready);
+
+    let mut old = set("ud", 2);
+    old.owners.push(OldOwner { node: ME, up: true, given_up: false });
+    old.counts_me = false;
+    assert_eq!(after(&[1], &[old]), blocked(&[2, 9]));
 }

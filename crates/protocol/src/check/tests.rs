@@ -322,7 +322,7 @@ fn inspected(clock: usize, siblings: usize, hints: usize) -> Frame {
     let empty = RecordSummary { digest: Digest(1), clock: vec![], siblings: vec![] };
     let hint = HintSummary { target: NodeId(1), since_ms: 0, record: empty };
     let hints = vec![hint; hints];
-    let inspection = Inspection { record: Some(record), damaged: false, hints };
+    let inspection = Inspection { record: Some(record), hints, ..Inspection::default() };
     response(PeerResponse::Inspected(inspection.into()))
 }
 
@@ -434,7 +434,7 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
     for (frame, expected) in [
         (Frame::ClientRequest { id: 1, request: get(no_key()) }, EMPTY_KEY),
         (request(PeerRequest::Forward(get(no_bucket()))), EMPTY_BUCKET),
-        (request(PeerRequest::Read { key: no_key(), known: None }), EMPTY_KEY),
+        (request(PeerRequest::Read { key: no_key(), known: None, n: 3 }), EMPTY_KEY),
         (write(no_key(), record.clone()), EMPTY_KEY),
         (write(key(), garbage()), malformed("record")),
         (scan("", None), EMPTY_BUCKET),

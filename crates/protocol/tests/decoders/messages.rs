@@ -239,6 +239,7 @@ fn admin_request() -> impl Strategy<Value = AdminRequest> {
         of(any::<u32>())
             .prop_map(|partition| AdminRequest::Repair { partition: partition.map(Partition) }),
         Just(AdminRequest::RepairProgress),
+        any::<u32>().prop_map(|partitions| AdminRequest::Believe { partitions }),
         Just(AdminRequest::Background),
         (of(select(&WORK[..])), of(any::<bool>()), of(any::<u32>()), of(any::<u32>())).prop_map(
             |(work, paused, limit_per_s, slowdown_percent)| {
@@ -416,8 +417,9 @@ fn record_summary() -> impl Strategy<Value = RecordSummary> {
 fn inspection() -> impl Strategy<Value = Inspection> {
     let hint = (node(), any::<u64>(), record_summary())
         .prop_map(|(target, since_ms, record)| HintSummary { target, since_ms, record });
-    (of(record_summary()), any::<bool>(), vec(hint, 0..3))
-        .prop_map(|(record, damaged, hints)| Inspection { record, damaged, hints })
+    (of(record_summary()), any::<bool>(), vec(hint, 0..3)).prop_map(|(record, damaged, hints)| {
+        Inspection { record, damaged, hints, refilling: damaged }
+    })
 }
 
 fn explanation() -> impl Strategy<Value = Explanation> {
@@ -625,6 +627,7 @@ fn admin_response() -> impl Strategy<Value = AdminResponse> {
         explanation().prop_map(|explanation| AdminResponse::Explained(Box::new(explanation))),
         vec(hint_report(), 0..3).prop_map(AdminResponse::Hints),
         repair_report().prop_map(|report| AdminResponse::Repair(Box::new(report))),
+        any::<u32>().prop_map(AdminResponse::Believed),
         background_report().prop_map(|report| AdminResponse::Background(Box::new(report))),
     ]
 }
@@ -654,7 +657,11 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
         (key(), encoded(), select(&LEVELS[..])).prop_map(|(key, record, durability)| {
             PeerRequest::Write { key, record, durability }
         }),
-        (key(), of(digest())).prop_map(|(key, known)| PeerRequest::Read { key, known }),
+        (key(), of(digest()), any::<u8>()).prop_map(|(key, known, n)| PeerRequest::Read {
+            key,
+            known,
+            n
+        }),
         (of(blob(1)), any::<u8>(), any::<u32>(), of(mark()), any::<u32>(), any::<bool>()).prop_map(
             |(bucket, n, partition, after, limit, values)| PeerRequest::Scan {
                 bucket,
@@ -687,6 +694,8 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
             record
         }),
         key().prop_map(|key| PeerRequest::Inspect { key }),
+        (any::<u32>().prop_map(Partition), any::<u8>(), any::<u64>())
+            .prop_map(|(partition, n, counts)| PeerRequest::Vote { partition, n, counts }),
     ]
 }
 
@@ -744,6 +753,8 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
         failure().prop_map(PeerResponse::Refused),
         scanned.prop_map(PeerResponse::Scanned),
         (doubt(), of(encoded())).prop_map(|(why, record)| PeerResponse::Unknown { why, record }),
+        (any::<u64>(), any::<bool>())
+            .prop_map(|(life, votes)| PeerResponse::Vote { life: Incarnation(life), votes }),
     ]
 }
 

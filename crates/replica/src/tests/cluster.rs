@@ -21,6 +21,7 @@ use jedlik_protocol::{
 };
 use jedlik_vclock::{Content, WriteId};
 
+use crate::votes::Votes;
 use crate::{
     BudgetSettings, Config, Counter, Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals,
     Holding, Input, Output, RangeRequest, RangeResult, Replica, ShardPast, StorageFault, Tuning,
@@ -34,6 +35,8 @@ pub(super) struct Node {
     pub(super) hints: BTreeMap<(NodeId, PlacedKey), Kept>,
     /// Of which records the checksum fails.
     pub(super) damaged: BTreeSet<PlacedKey>,
+    /// What the replica kept of votes; `None` once the disk is lost.
+    pub(super) votes: Option<Vec<u8>>,
     /// A page of a partition ends with the record that takes it past this size.
     pub(super) page_bytes: usize,
     /// Writes are taken and never answered.
@@ -109,12 +112,14 @@ impl Cluster {
             behind: BTreeSet::new(),
         };
         for id in 1..=count {
-            let replica = cluster.replica(NodeId(id), 1);
+            let votes = Some(Votes::restored(None).encode());
+            let replica = cluster.replica(NodeId(id), 1, votes);
             cluster.nodes.push(Node {
                 replica,
                 disk: BTreeMap::new(),
                 hints: BTreeMap::new(),
                 damaged: BTreeSet::new(),
+                votes: Some(Votes::restored(None).encode()),
                 page_bytes: usize::MAX,
                 disk_stands_still: false,
                 write_fault: None,
@@ -138,14 +143,15 @@ impl Cluster {
             random_seed,
             shard: 0,
             shards: 1,
-            past: ShardPast::Continuous,
             clock_start: (life << 40) + me.0,
             tuning: TUNING,
+            past: ShardPast::Continuous,
+            votes: Some(Votes::restored(None).encode()),
         }
     }
 
-    fn replica(&self, me: NodeId, life: u64) -> Replica {
-        let mut replica = Replica::new(Self::config(me, life));
+    fn replica(&self, me: NodeId, life: u64, votes: Option<Vec<u8>>) -> Replica {
+        let mut replica = Replica::new(Config { votes, ..Self::config(me, life) });
         replica.handle(self.now, Input::View(self.view(me)));
         replica
     }
@@ -276,9 +282,20 @@ impl Cluster {
         panic!("something still moves after 200 s: {:#?}", reports.collect::<Vec<_>>());
     }
 
+    /// Starts a node anew on an empty disk, in another life.
+    pub(super) fn replace_disk(&mut self, node: NodeId, life: u64) {
+        let lost = self.node(node);
+        lost.disk.clear();
+        lost.hints.clear();
+        lost.damaged.clear();
+        lost.votes = None;
+        self.restart(node, life);
+    }
+
     /// Starts a node anew on its disk, in another life.
     pub(super) fn restart(&mut self, node: NodeId, life: u64) {
-        let replica = self.replica(node, life);
+        let votes = self.node(node).votes.clone();
+        let replica = self.replica(node, life, votes);
         self.node(node).replica = replica;
         let targets: BTreeSet<NodeId> =
             self.node(node).hints.keys().map(|(target, _)| *target).collect();
@@ -403,6 +420,8 @@ impl Cluster {
             | Output::Hold { .. }
             | Output::Drop { .. }
             | Output::Release { .. } => self.store(id, output),
+            Output::Sync { ticket } => self.applied(id, ticket, Ok(())),
+            Output::KeepVotes { votes } => self.node(id).votes = Some(votes),
             Output::Survey { ticket, partitions } => self.survey(id, ticket, partitions),
             Output::Ready { layout, partition } => {
                 let index = id.0 as usize - 1;
@@ -472,6 +491,7 @@ impl Cluster {
                     let node = self.node(id);
                     if node.damaged.remove(&key) {
                         node.disk.remove(&key);
+                        node.replica.handle(now, Input::Mended { key: key.clone() });
                     }
                     let before = node.disk.get(&key).map(footprint);
                     merge(&mut node.disk, key.clone(), record);

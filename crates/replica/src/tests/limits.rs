@@ -100,7 +100,7 @@ fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits()
     let newer = LayoutId { version: 2, digest: 0 };
     let cases = [(LayoutId::default(), ErrorCode::StaleLayout), (newer, ErrorCode::UnknownLayout)];
     for (layout, code) in cases {
-        let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None };
+        let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
         replica.handle(now, Input::Peer { from: NodeId(2), reply: 9, layout, heard: 0, request });
@@ -121,7 +121,7 @@ fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
     cluster.put(N1, blind("alice", "tea")).expect("a put");
     let known = cluster.node(N1).replica.layout();
     for layout in [LayoutId::default(), known] {
-        let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None };
+        let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
         replica.handle(now, Input::Peer { from: NodeId(9), reply: 9, layout, heard: 0, request });

@@ -1,5 +1,6 @@
 //! Who may say that a key is absent: not a damaged record, not a fallback, not a replica that has lost its past.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
@@ -94,4 +95,91 @@ fn a_put_on_top_of_a_damaged_record_extends_no_actor_and_leaves_what_others_hold
     damage(&mut cluster, coordinator, "alice");
     cluster.put(coordinator, blind("alice", "salt")).expect("a put");
     assert_eq!(cluster.values(coordinator, "alice", 3), ["salt", "tea"]);
+}
+
+#[test]
+fn a_replica_that_lost_its_disk_makes_no_absence_and_votes_again_once_it_is_refilled() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    let names: Vec<_> = (0..40).map(|number| format!("whole/k{number}")).collect();
+    for name in &names {
+        cluster.put(NodeId(1), blind(name, "tea")).expect("three take it");
+    }
+    let lost = NodeId(2);
+    cluster.replace_disk(lost, 2);
+    assert_eq!(cluster.node(lost).replica.refilling(), 16, "it owns every partition");
+    let others = [NodeId(1), NodeId(3)];
+    for name in &names {
+        assert_eq!(cluster.values(lost, name, 1), ["tea"], "{name}");
+    }
+    // Nor does it say so to others.
+    cluster.down.extend(others);
+    let failure = cluster.get(lost, "whole/never", 1).expect_err("nobody is left who would know");
+    assert!(failure.message.contains("n2 can't say what is absent"), "{failure}");
+    others.iter().for_each(|node| {
+        cluster.down.remove(node);
+    });
+    assert!(cluster.get(lost, "whole/never", 1).expect("the others know").versions.is_empty());
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if cluster.node(lost).replica.refilling() == 0 {
+            break;
+        }
+    }
+    assert_eq!(cluster.node(lost).replica.refilling(), 0);
+    for name in &names {
+        assert_eq!(cluster.held(lost, name), cluster.held(NodeId(1), name), "{name}");
+    }
+    cluster.down.extend(others);
+    assert!(cluster.get(lost, "whole/never", 1).expect("it knows").versions.is_empty());
+    // What it has is kept over a stop.
+    cluster.restart(lost, 3);
+    assert_eq!(cluster.node(lost).replica.refilling(), 0);
+}
+
+#[test]
+fn replicas_that_have_all_lost_their_disks_vouch_for_nothing_until_an_admin_believes_one() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    for node in 1..=3 {
+        cluster.replace_disk(NodeId(node), 2);
+    }
+    cluster.run_for(20_000);
+    let failure = cluster.get(NodeId(1), "whole/k", 1).expect_err("nobody knows");
+    assert_eq!(failure.code, ErrorCode::Unavailable);
+    assert_eq!(cluster.node(NodeId(1)).replica.refilling(), 16);
+    // Writes are taken meanwhile, and what is held counts once all were asked.
+    cluster.put(NodeId(1), blind("whole/k", "tea")).expect("three take it");
+    assert_eq!(cluster.values(NodeId(1), "whole/k", 1), ["tea"]);
+
+    // With a least quorum of 1 a write may be with any one of them: both others have to be heard.
+    for (node, left) in [(1, [0, 16, 16]), (2, [0, 0, 0])] {
+        cluster.queue.push_back((NodeId(node), crate::Input::Believe));
+        cluster.run_for(20_000);
+        let refilling = [1, 2, 3].map(|node| cluster.node(NodeId(node)).replica.refilling());
+        assert_eq!(refilling, left, "n{node} is believed");
+    }
+    assert!(cluster.get(NodeId(3), "whole/never", 1).expect("it is absent").versions.is_empty());
+}
+
+#[test]
+fn what_took_the_place_of_a_damaged_record_is_not_taken_for_all_there_was() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    cluster.put(NodeId(1), blind("whole/alice", "tea")).expect("three take it");
+    let owners = cluster.owners("whole/alice");
+    damage(&mut cluster, owners[0], "whole/alice");
+    // Only this node takes it; what it held before is not in it.
+    cluster.down.extend([owners[1], owners[2]]);
+    let put = PutRequest { w: Quorum::One, ..blind("whole/alice", "salt") };
+    cluster.put(owners[0], put).expect("one takes it");
+    assert_eq!(cluster.node(owners[0]).replica.refilling(), 1);
+    cluster.down.clear();
+    assert_eq!(cluster.values(owners[0], "whole/alice", 1), ["salt", "tea"]);
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if cluster.node(owners[0]).replica.refilling() == 0 {
+            break;
+        }
+    }
+    assert_eq!(cluster.node(owners[0]).replica.refilling(), 0);
+    cluster.down.extend([owners[1], owners[2]]);
+    assert_eq!(cluster.values(owners[0], "whole/alice", 1), ["salt", "tea"]);
 }

@@ -28,7 +28,7 @@ use crate::reply::Asked;
 use crate::stats::ShardReport;
 use crate::stores::{ShardSource, random_bytes};
 
-use super::{Ended, ShardDriver, Surroundings, asked};
+use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
 
 /// How often a thread without storage looks whether it has some again.
 const CHECK: Duration = Duration::from_millis(50);
@@ -137,6 +137,12 @@ impl ShardLives {
         }
         self.config.past =
             if storage.has_lost_past() { ShardPast::Lost } else { ShardPast::Continuous };
+        // Without them it votes on nothing that it may have been given before.
+        self.config.votes = storage.kept(VOTES).unwrap_or_else(|error| {
+            warn!(%error, "what this shard can't say is absent can't be read: it is refilled");
+            self.config.past = ShardPast::Lost;
+            None
+        });
         let config = self.config.clone();
         let replica = match before {
             Some(before) => before.successor(config),
@@ -263,7 +269,8 @@ impl ShardLives {
             Mail::PeerAnswer { .. }
             | Mail::PeerLost { .. }
             | Mail::Completed(_)
-            | Mail::Repair(_) => {}
+            | Mail::Repair(_)
+            | Mail::Believe => {}
         }
     }
 

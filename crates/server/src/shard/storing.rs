@@ -10,9 +10,9 @@ use jedlik_replica::{
     RangeResult, StorageFault,
 };
 use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
-use tracing::warn;
+use tracing::{error, warn};
 
-use super::ShardDriver;
+use super::{ShardDriver, VOTES};
 
 /// The most records that one page of a scan looks at, other buckets' included: about a millisecond of work.
 /// What a page does not reach is the next one's.
@@ -71,7 +71,10 @@ impl ShardDriver {
         taken: Result<Change, StoreError>,
     ) {
         match taken {
-            Ok(Change { before, after }) => {
+            Ok(Change { before, after, mended }) => {
+                if mended {
+                    self.replica.handle(now, Input::Mended { key: key.clone() });
+                }
                 let (before, after) = (before.map(footprint), after.map(footprint));
                 self.replica.handle(now, Input::Changed { ticket, key, before, after });
             }
@@ -86,6 +89,18 @@ impl ShardDriver {
     pub(super) fn drop_partition(&mut self, now: Now, ticket: u64, partition: Partition) {
         if let Err(error) = self.storage.drop_partition(ticket, partition) {
             self.refused(now, ticket, error);
+        }
+    }
+
+    /// What the replica has no vote for is on disk before anything else is done.
+    pub(super) fn keep_votes(&mut self, votes: Vec<u8>) {
+        let mut kept = self.storage.keep(VOTES, votes);
+        if kept.is_ok() && self.storage.has_lost_past() {
+            // What was lost is in them from now on.
+            kept = self.storage.settle_past();
+        }
+        if let Err(error) = kept {
+            error!(%error, "what this shard can't say is absent can't be written down");
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Change {
     pub before: Option<Footprint>,
     /// Of the record that is there now.
     pub after: Option<Footprint>,
+    /// The record that was there was damaged, and may have held more.
+    pub mended: bool,
 }
 
 /// What a record adds to the sums.
@@ -25,6 +27,12 @@ pub struct Footprint {
 }
 
 impl Change {
+    /// One that has not mended anything.
+    #[must_use]
+    pub fn sound(before: Option<Footprint>, after: Option<Footprint>) -> Self {
+        Self { before, after, mended: false }
+    }
+
     /// The digests alone, before and after.
     #[must_use]
     pub fn digests(&self) -> (Option<Digest>, Option<Digest>) {

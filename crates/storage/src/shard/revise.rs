@@ -30,7 +30,7 @@ impl Shard {
         let before = current.as_ref().map(Footprint::of);
         if before.map(|before| before.digest) != Some(expected) {
             self.affirm(ticket, key, current)?;
-            return Ok(Change { before, after: before });
+            return Ok(Change::sound(before, before));
         }
         let new = new.map(|StoredRecord { local, record }| {
             // Else the buffer would keep the whole message in memory that the record came in.
@@ -39,7 +39,13 @@ impl Shard {
         let after = new.as_ref().map(Footprint::of);
         self.put_in_place(ticket, key, new)?;
         self.tally.revisions += 1;
-        Ok(Change { before, after })
+        Ok(Change::sound(before, after))
+    }
+
+    /// A [`Completion`](crate::Completion) with `ticket` follows the next [`Self::submit`], once all that was changed
+    /// before is synced.
+    pub fn sync(&mut self, ticket: u64) {
+        self.answer_after(ticket, Durability::Synced);
     }
 
     /// Completes `ticket` once it is synced that `key` holds `current`, as it does.

@@ -70,8 +70,7 @@ fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
         Step::Apply { key } => {
             let before = model.records.get(&name(key));
             let after = merged(before, written.clone()).unwrap();
-            let expected =
-                Change { before: before.map(Footprint::of), after: Some(Footprint::of(&after)) };
+            let expected = Change::sound(before.map(Footprint::of), Some(Footprint::of(&after)));
             let change = shard.apply(actor, name(key), written, Durability::Synced).unwrap();
             assert_eq!(change, expected);
             model.records.insert(name(key), after);
@@ -86,7 +85,7 @@ fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
                 Some(_) => new.as_ref().map(Footprint::of),
                 None => before,
             };
-            assert_eq!(change, Change { before, after });
+            assert_eq!(change, Change::sound(before, after));
             match (expected, new) {
                 (None, _) => {}
                 (Some(_), Some(new)) => drop(model.records.insert(name(key), new)),

@@ -12,7 +12,7 @@ fn digest(stored: &StoredRecord) -> Digest {
 
 /// From one record to another.
 fn change(before: Option<&StoredRecord>, after: Option<&StoredRecord>) -> Change {
-    Change { before: before.map(Footprint::of), after: after.map(Footprint::of) }
+    Change::sound(before.map(Footprint::of), after.map(Footprint::of))
 }
 
 impl Running {

@@ -1,0 +1,64 @@
+//! `node believe`: takes what a node holds for all there is, where those who would know are lost.
+//!
+//! Invariant: nothing is believed unless the admin has named how much.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use jedlik_client::ClientError;
+use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use serde_json::Value;
+
+use crate::amounts::count;
+use crate::connection::ConnectionArgs;
+use crate::members::{node_json, resolve};
+use crate::output::Output;
+
+/// Take what a node holds for all there is
+///
+/// A node that has lost its disk, or a damaged record, says of no key that it is absent until it was compared with
+/// enough other owners that hold all they ever acknowledged. If those are lost for good, it never can be: say here
+/// which copies to believe. Keys that the node lacks are absent from then on where it is asked, and what only the lost
+/// copies held is lost.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Before this, bring back every node that can be brought back: `jedlik-admin doctor` names how many partitions \
+the node is refilling.
+
+Example:
+  jedlik-admin node believe n2 --accept-loss 256")]
+pub(crate) struct BelieveArgs {
+    /// Its name, its identity, or the first digits of that
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// The partitions that it is refilling now, of which what it lacks is given up
+    #[arg(long, value_name = "PARTITIONS")]
+    accept_loss: u32,
+}
+
+pub(super) async fn run(
+    connection: &ConnectionArgs,
+    args: BelieveArgs,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let client = connection.connect().await?;
+    let members = client.topology().members;
+    let known = members.iter().map(|member| (member.node, member.name.as_str()));
+    let node = resolve(&args.node, known)?;
+    let member = members.iter().find(|member| member.node == node);
+    let member = member.expect("a node was found among the members");
+    let request = AdminRequest::Believe { partitions: args.accept_loss };
+    let answer = client.admin(request, Some(node)).await;
+    let answer = answer.with_context(|| format!("{} was not told", member.name))?;
+    let AdminResponse::Believed(believed) = answer else {
+        return Err(ClientError::Mismatch.into());
+    };
+    let mut json: Value = node_json(node, std::slice::from_ref(member));
+    json["believed_partitions"] = believed.into();
+    output.print(&json, || {
+        let partitions = count(u64::from(believed), "partition");
+        format!("{} is believed on {partitions}: what it lacks of them is given up.\n", member.name)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,164 @@
+//! With whom a replica is compared before it votes, as tables; and that it then misses nothing, as a law.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
+
+use super::{Refill, RefillStanding};
+use crate::takeover::{OldOwner, OldSet};
+
+const ME: NodeId = NodeId(1);
+
+/// `u` is up, `d` down, `x` given up; nodes are numbered from 1, and 1 is this one.
+fn set(states: &str, least_quorum: u8) -> OldSet {
+    let owners = states.chars().zip(1..).map(|(state, node)| OldOwner {
+        node: NodeId(node),
+        up: state == 'u',
+        given_up: state == 'x',
+    });
+    OldSet { n: 3, least_quorum, owners: owners.collect(), counts_me: false }
+}
+
+fn after(voters: &[u64], others: &[u64], sets: &[OldSet]) -> RefillStanding {
+    let mut refill = Refill::new();
+    voters.iter().for_each(|node| refill.handle_compared(NodeId(*node), true));
+    others.iter().for_each(|node| refill.handle_compared(NodeId(*node), false));
+    refill.standing(ME, sets)
+}
+
+fn nodes(list: &[u64]) -> Vec<NodeId> {
+    list.iter().copied().map(NodeId).collect()
+}
+
+fn compare(list: &[u64]) -> RefillStanding {
+    RefillStanding::Compare(nodes(list))
+}
+
+fn blocked(list: &[u64]) -> RefillStanding {
+    RefillStanding::Blocked(nodes(list))
+}
+
+#[test]
+fn a_replica_votes_once_it_was_compared_with_enough_others_that_vote() {
+    // The owners, the least quorum, which voters and which others it was compared with, how it stands.
+    let cases = [
+        ("uuu", 2, vec![], vec![], compare(&[2, 3])),
+        ("uuu", 2, vec![2], vec![], compare(&[3])),
+        ("uuu", 2, vec![2, 3], vec![], RefillStanding::Whole),
+        // With W = 3 any one of the others has all.
+        ("uuu", 3, vec![2], vec![], RefillStanding::Whole),
+        ("uud", 3, vec![2], vec![], RefillStanding::Whole),
+        // With W = 1 there are never more than the others.
+        ("uuu", 1, vec![2, 3], vec![], RefillStanding::Whole),
+        ("uuuuu", 3, vec![2, 3], vec![], compare(&[4, 5])),
+        ("uuuuu", 3, vec![2, 3, 4], vec![], RefillStanding::Whole),
+        // Those that have no vote themselves count for nothing, not even all of them.
+        ("uuu", 3, vec![], vec![2], compare(&[3])),
+        ("uuu", 3, vec![], vec![2, 3], blocked(&[2, 3])),
+        ("uuu", 2, vec![2], vec![3], blocked(&[3])),
+        ("udu", 2, vec![3], vec![], blocked(&[2])),
+        // What was given up is not waited for.
+        ("uxu", 2, vec![3], vec![], RefillStanding::Whole),
+        ("uxx", 2, vec![], vec![], RefillStanding::Whole),
+        ("u", 1, vec![], vec![], RefillStanding::Whole),
+    ];
+    for (states, least_quorum, voters, others, expected) in cases {
+        let standing = after(&voters, &others, &[set(states, least_quorum)]);
+        assert_eq!(standing, expected, "{states} {least_quorum} {voters:?} {others:?}");
+    }
+}
+
+#[test]
+fn who_gets_a_vote_later_is_compared_with_again() {
+    let sets = [set("uuu", 3)];
+    let mut refill = Refill::new();
+    refill.handle_compared(NodeId(2), false);
+    refill.handle_compared(NodeId(3), false);
+    assert_eq!(refill.standing(ME, &sets), blocked(&[2, 3]));
+    refill.ask_again();
+    assert_eq!(refill.standing(ME, &sets), compare(&[2, 3]));
+    refill.handle_compared(NodeId(3), true);
+    assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
+    // It counts although it has lost its own vote since: what it held is here.
+    refill.handle_compared(NodeId(3), false);
+    assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
+}
+
+#[test]
+fn every_owner_set_has_to_be_met_also_one_that_this_node_is_not_in() {
+    let mut other = set("uuu", 3);
+    for (owner, node) in other.owners.iter_mut().zip([4, 5, 6]) {
+        owner.node = NodeId(node);
+    }
+    let sets = [set("uuu", 3), other];
+    assert_eq!(after(&[2], &[], &sets), compare(&[4, 5, 6]));
+    assert_eq!(after(&[2, 5], &[], &sets), RefillStanding::Whole);
+    // Of a set that it was not in, it needs what meets every quorum.
+    let mut other = set("uuu", 2);
+    other.owners.iter_mut().for_each(|owner| owner.node.0 += 3);
+    assert_eq!(after(&[4], &[], core::slice::from_ref(&other)), compare(&[5, 6]));
+    assert_eq!(after(&[4, 6], &[], &[other]), RefillStanding::Whole);
+}
+
+/// What happens to the owners of one key.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// A node's disk is replaced by an empty one.
+    Lose(usize),
+    /// A node is compared with another: each has what the other had.
+    Compare(usize, usize),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = (any::<bool>(), 0..5usize, 0..5usize).prop_map(|(lose, one, other)| {
+        if lose { Event::Lose(one) } else { Event::Compare(one, other) }
+    });
+    proptest::collection::vec(event, 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn while_fewer_than_w_have_lost_their_disks_every_voter_holds_what_it_acknowledged(
+        events in events(), n in 3..=5usize, w in 1..=5u8, first in 0..5usize,
+    ) {
+        let w = w.min(n as u8);
+        let set = set(&"uuuuu"[..n], w);
+        let name = |index: usize| NodeId(index as u64 + 1);
+        // The write is acknowledged by w of them.
+        let acknowledged: BTreeSet<usize> = (0..usize::from(w)).map(|k| (first + k) % n).collect();
+        let mut holders = acknowledged.clone();
+        let mut refilling: Vec<Option<Refill>> = (0..n).map(|_| None).collect();
+        for event in events {
+            match event {
+                Event::Lose(node) if node < n => {
+                    let destroyed = (0..n).filter(|k| refilling[*k].is_some() || *k == node);
+                    if destroyed.count() < usize::from(w) {
+                        holders.remove(&node);
+                        refilling[node] = Some(Refill::new());
+                    }
+                }
+                Event::Compare(one, other) if one < n && other < n && one != other => {
+                    let votes = refilling[other].is_none();
+                    if holders.contains(&one) || holders.contains(&other) {
+                        holders.extend([one, other]);
+                    }
+                    if let Some(refill) = &mut refilling[one] {
+                        refill.handle_compared(name(other), votes);
+                        if refill.standing(name(one), core::slice::from_ref(&set)) == RefillStanding::Whole {
+                            refilling[one] = None;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            for node in &acknowledged {
+                assert!(refilling[*node].is_some() || holders.contains(node), "{node} votes without it");
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Partitions of which this shard can't say what is absent, on their way to a vote (design 8, decision 16).
+//!
+//! Invariant: there is a vote only once all that was merged before is on disk.
+
+use alloc::vec::Vec;
+
+use jedlik_handoff::{OldOwner, OldSet, RefillStanding};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_protocol::Now;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+
+use crate::io::{Output, StorageFault};
+use crate::lane::{Errand, Task};
+use crate::pending::{ExchangeStep, Purpose, Ticket};
+use crate::replica::Replica;
+use crate::votes::{Basis, Entry, counts_digest};
+
+/// Between two writes of what has no vote any more.
+const KEEP_INTERVAL_US: u64 = 1_000_000;
+
+impl Replica {
+    /// A peer that is compared with has said whether it has a vote.
+    pub(crate) fn hear_vote(&mut self, exchange: u64, response: &PeerResponse) {
+        let told = match response {
+            PeerResponse::Vote { life, votes: true } => Some(*life),
+            _ => None,
+        };
+        self.background.vote(exchange, told);
+    }
+
+    /// Asks whether a peer has a vote on what it is compared for.
+    pub(crate) fn ask_vote(
+        &mut self,
+        now: Now,
+        view: &View,
+        (id, peer): (u64, NodeId),
+        (partition, n): (Partition, u8),
+    ) {
+        let request = PeerRequest::Vote { partition, n, counts: counts_digest(view) };
+        self.call(now, peer, Purpose::Exchange { id, step: ExchangeStep::Vote }, request);
+    }
+
+    /// Those that had no vote when they were compared with are compared with again: they may have one now.
+    pub(crate) fn ask_those_in_doubt_again(&mut self, errand: Errand) {
+        if errand.task == Task::Refill {
+            self.refill_again(errand.partition);
+        } else if let Some(takeover) = self.background.moves.takeovers.get_mut(&errand.partition) {
+            takeover.ask_again();
+        }
+    }
+
+    /// The owner sets whose past an entry stands for.
+    fn refill_sets(&self, view: &View, partition: Partition, entry: &Entry) -> Vec<OldSet> {
+        let owner = |node: &NodeId| OldOwner {
+            node: *node,
+            up: view.is_alive(*node),
+            given_up: view.gone(*node).is_some_and(|gone| gone.forced),
+        };
+        let me = self.config.me;
+        let mut sets = Vec::new();
+        for Basis { n, least_quorum } in entry.bases.iter().copied() {
+            let lists = view.owner_lists(partition, n);
+            let first = |list: &[NodeId]| -> Vec<NodeId> {
+                list.iter().take(usize::from(n)).copied().collect()
+            };
+            let lists: Vec<Vec<NodeId>> = lists.into_iter().map(first).collect();
+            // Where it is in none of them, it needs what any of them was given.
+            let in_any = lists.iter().any(|list| list.contains(&me));
+            let wanted = lists.into_iter().filter(|list| !in_any || list.contains(&me));
+            sets.extend(wanted.map(|list| OldSet {
+                n,
+                least_quorum,
+                owners: list.iter().map(owner).collect(),
+                counts_me: false,
+            }));
+        }
+        sets
+    }
+
+    fn refill_standings(&self, view: &View, partition: Partition) -> Vec<(u8, RefillStanding)> {
+        let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
+        let standing = |((_, n), entry): (&(Partition, u8), &Entry)| {
+            let sets = self.refill_sets(view, partition, entry);
+            (*n, entry.refill.standing(self.config.me, &sets))
+        };
+        of_partition.filter(|(_, entry)| !entry.ending).map(standing).collect()
+    }
+
+    /// With whom a partition that is refilled is to be compared, for each N.
+    pub(crate) fn refill_pairs(&self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
+        let standings = self.refill_standings(view, partition).into_iter();
+        let pairs = standings.map(|(n, standing)| match standing {
+            RefillStanding::Compare(nodes) => nodes.into_iter().map(|node| (n, node)).collect(),
+            RefillStanding::Whole | RefillStanding::Blocked(_) => Vec::new(),
+        });
+        pairs.flat_map(|pairs: Vec<(u8, NodeId)>| pairs).collect()
+    }
+
+    /// Those that would have to be compared with, and can't be reached or have no vote themselves.
+    pub(crate) fn refill_blockers(&self, view: &View, partition: Partition) -> Vec<NodeId> {
+        let standings = self.refill_standings(view, partition).into_iter();
+        let blocked = standings.filter_map(|(_, standing)| match standing {
+            RefillStanding::Blocked(nodes) => Some(nodes),
+            RefillStanding::Whole | RefillStanding::Compare(_) => None,
+        });
+        blocked.flatten().collect()
+    }
+
+    /// An exchange for a refill came to its end, with one who voted throughout or not.
+    pub(crate) fn refill_compared(
+        &mut self,
+        (partition, n): (Partition, u8),
+        peer: NodeId,
+        votes: bool,
+    ) {
+        if let Some(entry) = self.votes.entries.get_mut(&(partition, n)) {
+            entry.refill.handle_compared(peer, votes);
+        }
+    }
+
+    /// Lets those be asked again that had no vote.
+    pub(crate) fn refill_again(&mut self, partition: Partition) {
+        for (_, entry) in self.votes.entries.range_mut((partition, 0)..=(partition, u8::MAX)) {
+            entry.refill.ask_again();
+        }
+    }
+
+    /// Where all was compared: once what was merged for it is synced, there is a vote.
+    pub(crate) fn conclude_refill(&mut self, view: &View, partition: Partition) {
+        for (n, standing) in self.refill_standings(view, partition) {
+            if standing == RefillStanding::Whole
+                && let Some(entry) = self.votes.entries.get_mut(&(partition, n))
+            {
+                entry.ending = true;
+                let ticket = self.pending.ticket(Ticket::Refilled { partition, n });
+                self.emit(Output::Sync { ticket });
+            }
+        }
+    }
+
+    /// All that was merged for a refill is on disk, or is not.
+    pub(crate) fn handle_refilled(
+        &mut self,
+        now: Now,
+        pair: (Partition, u8),
+        result: &Result<(), StorageFault>,
+    ) {
+        let Some(entry) = self.votes.entries.get_mut(&pair).filter(|entry| entry.ending) else {
+            return;
+        };
+        entry.ending = false;
+        if result.is_err() {
+            let errand = Errand { partition: pair.0, task: Task::Refill };
+            return self.background.moves.rest(now.mono_us, errand);
+        }
+        self.votes.entries.remove(&pair);
+        if !self.votes.is_refilling(pair.0) {
+            self.background.moves.refilled(pair.0);
+        }
+        // One that is on disk for longer than it counts is refilled once more after a stop, and does no harm.
+        let soon_us = now.mono_us + KEEP_INTERVAL_US;
+        if self.votes.entries.is_empty() || self.votes.keep_again_us <= now.mono_us {
+            self.votes.keep_again_us = soon_us;
+            self.keep_votes();
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! For which keys this shard may say that they are absent, and with whom it is still to be compared before
+//! (design 8, decision 16).
+//!
+//! Invariants: what has no vote is on disk before this replica answers anything under the view that says so, and
+//! comes off it only once all that was merged since is synced; what is lost of that row is lost with the shard, and
+//! a shard without one that is an owner of what has flipped has lost its past.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use jedlik_handoff::Refill;
+use jedlik_hashing::Partition;
+use jedlik_membership::{Past, View};
+use jedlik_protocol::PlacedKey;
+use jedlik_protocol::peer::{Doubt, PeerResponse};
+use jedlik_vclock::planted::{self, Bug};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::ShardPast;
+use crate::io::{Holding, Output};
+use crate::replica::Replica;
+
+/// The owners whose past is to be held, N of them, and the least quorum that they had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Basis {
+    pub(crate) n: u8,
+    pub(crate) least_quorum: u8,
+}
+
+/// The keys of one partition with one N, for which there is no vote.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) bases: BTreeSet<Basis>,
+    pub(crate) refill: Refill,
+    /// All was compared; what was merged is on its way to the disk.
+    pub(crate) ending: bool,
+}
+
+/// What has no vote.
+#[derive(Debug, Default)]
+pub(crate) struct Votes {
+    pub(crate) entries: BTreeMap<(Partition, u8), Entry>,
+    /// N of each bucket that has another than the default, as of the last view; `None` before the first.
+    counts: Option<BTreeMap<Vec<u8>, u8>>,
+    /// Whether this life knows what the cluster remembers of the lives before it.
+    confirmed: bool,
+    /// The loss of this life's past has been written down.
+    loss_noted: bool,
+    /// When they may be kept again for being fewer.
+    pub(crate) keep_again_us: u64,
+}
+
+impl Votes {
+    /// From what was kept; `None` if this shard never kept anything.
+    pub(crate) fn restored(kept: Option<&[u8]>) -> Self {
+        let decoded = kept.and_then(decode);
+        let Some((entries, counts)) = decoded else { return Self::default() };
+        Self { entries, counts: Some(counts), ..Self::default() }
+    }
+
+    /// Whether this shard may say that keys of this partition and N are absent.
+    pub(crate) fn has(&self, partition: Partition, n: u8) -> bool {
+        let refilling = self.entries.contains_key(&(partition, n));
+        self.confirmed && !refilling || planted::on(Bug::VoteAtOnce)
+    }
+
+    pub(crate) fn is_refilling(&self, partition: Partition) -> bool {
+        self.entries.range((partition, 0)..=(partition, u8::MAX)).next().is_some()
+    }
+
+    /// The partitions of which some keys have no vote.
+    pub(crate) fn refilling(&self) -> BTreeSet<Partition> {
+        self.entries.keys().map(|(partition, _)| *partition).collect()
+    }
+
+    fn add(&mut self, partition: Partition, n: u8, basis: Basis) -> bool {
+        let entry = self.entries.entry((partition, n)).or_default();
+        let is_new = entry.bases.insert(basis);
+        if is_new {
+            entry.ending = false;
+        }
+        is_new
+    }
+
+    /// Version 1: the number of entries (4 bytes); for each its partition (4), N (1), the number of its bases (1)
+    /// and for each its N and quorum (1 each); then for each bucket the length of its name (2), the name, and N (1).
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = [VERSION].to_vec();
+        out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
+        for ((partition, n), entry) in &self.entries {
+            out.extend_from_slice(&partition.0.to_le_bytes());
+            out.extend_from_slice(&[*n, entry.bases.len() as u8]);
+            out.extend(entry.bases.iter().flat_map(|basis| [basis.n, basis.least_quorum]));
+        }
+        for (bucket, n) in self.counts.iter().flatten() {
+            out.extend_from_slice(&(bucket.len() as u16).to_le_bytes());
+            out.extend_from_slice(bucket);
+            out.push(*n);
+        }
+        out
+    }
+}
+
+const VERSION: u8 = 1;
+
+type Decoded = (BTreeMap<(Partition, u8), Entry>, BTreeMap<Vec<u8>, u8>);
+
+fn decode(bytes: &[u8]) -> Option<Decoded> {
+    let (version, rest) = bytes.split_first()?;
+    let (count, mut rest) = rest.split_first_chunk::<4>()?;
+    if *version != VERSION {
+        return None;
+    }
+    let mut entries = BTreeMap::new();
+    for _ in 0..u32::from_le_bytes(*count) {
+        let (partition, after) = rest.split_first_chunk::<4>()?;
+        let ([n, bases], after) = after.split_first_chunk::<2>()?;
+        let (bases, after) = after.split_at_checked(2 * usize::from(*bases))?;
+        let bases = bases.as_chunks::<2>().0.iter();
+        let bases = bases.map(|[n, least_quorum]| Basis { n: *n, least_quorum: *least_quorum });
+        let entry = Entry { bases: bases.collect(), ..Entry::default() };
+        entries.insert((Partition(u32::from_le_bytes(*partition)), *n), entry);
+        rest = after;
+    }
+    let mut counts = BTreeMap::new();
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let (bucket, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        let (n, after) = after.split_first()?;
+        counts.insert(bucket.to_vec(), *n);
+        rest = after;
+    }
+    rest.is_empty().then_some((entries, counts))
+}
+
+fn counts_of(view: &View) -> BTreeMap<Vec<u8>, u8> {
+    view.other_replica_counts().into_iter().map(|(bucket, n)| (bucket.to_vec(), n)).collect()
+}
+
+/// Of how many replicas buckets have: two nodes that agree on it keep trees of the same keys.
+pub(crate) fn counts_digest(view: &View) -> u64 {
+    let all = view.other_replica_counts().into_iter().flat_map(|(bucket, n)| {
+        let length = (bucket.len() as u16).to_le_bytes().into_iter();
+        length.chain(bucket.iter().copied()).chain([n]).collect::<Vec<u8>>()
+    });
+    xxh3_64(&all.collect::<Vec<u8>>())
+}
+
+impl Replica {
+    /// The first view, another past, other owners or other numbers of replicas: what has no vote for it is written
+    /// down before anything is done under that view.
+    pub(crate) fn follow_votes(&mut self, before: Option<&View>, view: &View) {
+        let past = view.past();
+        self.votes.confirmed = past != Past::Unconfirmed;
+        let same = |before: &View| before.past() == past && before.has_owners_of(view);
+        if before.is_some_and(same) {
+            return;
+        }
+        let first = self.votes.counts.is_none();
+        let mut changed = first;
+        let lost = past == Past::Lost || self.config.past == ShardPast::Lost;
+        let lost = lost && !core::mem::replace(&mut self.votes.loss_noted, lost);
+        if first || lost {
+            for (partition, n) in self.owned_pairs(view).collect::<Vec<_>>() {
+                if lost || self.has_flipped_to_me(view, partition, n) {
+                    let basis = Basis { n, least_quorum: view.least_quorum(n) };
+                    changed |= self.votes.add(partition, n, basis);
+                }
+            }
+        }
+        changed |= self.follow_counts(before, view);
+        let owned: BTreeSet<(Partition, u8)> = self.owned_pairs(view).collect();
+        let entries = self.votes.entries.len();
+        self.votes.entries.retain(|pair, _| owned.contains(pair));
+        changed |= self.votes.entries.len() != entries;
+        self.queue_refills();
+        if changed {
+            self.keep_votes();
+        }
+    }
+
+    /// Buckets have other numbers of replicas: of keys that this node was never given it has no vote, and where it had
+    /// none for a bucket's keys it has none under the new number.
+    fn follow_counts(&mut self, before: Option<&View>, view: &View) -> bool {
+        let now = counts_of(view);
+        let Some(then) = self.votes.counts.replace(now.clone()) else { return false };
+        if then == now {
+            return false;
+        }
+        let default = view.default_n();
+        let buckets: BTreeSet<&Vec<u8>> = then.keys().chain(now.keys()).collect();
+        let count = |counts: &BTreeMap<Vec<u8>, u8>, bucket: &Vec<u8>| {
+            counts.get(bucket).copied().unwrap_or(default)
+        };
+        let moves: BTreeSet<(u8, u8)> = buckets
+            .into_iter()
+            .map(|bucket| (count(&then, bucket), count(&now, bucket)))
+            .filter(|(from, to)| from != to)
+            .collect();
+        for (from, to) in moves {
+            let quorum = before.map_or(from, |before| before.least_quorum(from));
+            let least_quorum = quorum.min(view.least_quorum(to)).max(1);
+            let never_given = Basis { n: from, least_quorum };
+            let pairs: Vec<Partition> = self
+                .owned_pairs(view)
+                .filter_map(|(partition, n)| (n == to).then_some(partition))
+                .collect();
+            for partition in pairs {
+                if view.owners(partition, from).contains(&self.config.me) {
+                    let carried = self.votes.entries.get(&(partition, from));
+                    let carried = carried.map(|entry| entry.bases.clone()).unwrap_or_default();
+                    for basis in carried {
+                        self.votes.add(partition, to, basis);
+                    }
+                } else {
+                    self.votes.add(partition, to, never_given);
+                }
+            }
+        }
+        true
+    }
+
+    /// The partitions of this shard that this node owns, with each N.
+    fn owned_pairs<'a>(
+        &'a self,
+        view: &'a View,
+    ) -> impl Iterator<Item = (Partition, u8)> + use<'a> {
+        let counts = view.replica_counts();
+        self.of_this_shard(view).flat_map(move |partition| {
+            let owned = |n: &u8| view.owners(partition, *n).contains(&self.config.me);
+            let owned: Vec<u8> = counts.iter().copied().filter(owned).collect();
+            owned.into_iter().map(move |n| (partition, n))
+        })
+    }
+
+    /// Whether it is an owner under a layout that has flipped, and so once held all of the partition.
+    fn has_flipped_to_me(&self, view: &View, partition: Partition, n: u8) -> bool {
+        let flipped = view.layouts().iter().find(|known| known.flipped().contains(partition));
+        flipped.is_some_and(|known| {
+            let list = known.preference_list(partition);
+            list.iter().take(usize::from(n)).any(|node| *node == self.config.me)
+        })
+    }
+
+    pub(crate) fn keep_votes(&mut self) {
+        let votes = self.votes.encode();
+        self.emit(Output::KeepVotes { votes });
+    }
+
+    fn queue_refills(&mut self) {
+        for partition in self.votes.refilling() {
+            self.background.moves.refill(partition);
+        }
+    }
+
+    /// What keeps this node from saying that it holds all it should of a key, or that the key is absent. `n`: the
+    /// number of replicas by which it was asked.
+    pub(crate) fn doubt(&self, key: &PlacedKey, n: u8, holding: &Holding) -> Option<Doubt> {
+        if holding.damaged && !planted::on(Bug::DamageIsAbsence) {
+            return Some(Doubt::Damaged);
+        }
+        let view = self.view.as_ref()?;
+        let known = view.bucket(key.key.bucket()).n;
+        // It has not heard yet that the bucket has more replicas, this one among them.
+        let unheard = n > known && !view.owners(key.partition, known).contains(&self.config.me);
+        let votes = self.votes.has(key.partition, known) && !unheard;
+        (!votes).then_some(Doubt::Refilling)
+    }
+
+    /// Whether this node is an owner of the key and can't say what is absent.
+    pub(crate) fn is_refilling_key(&self, key: &PlacedKey) -> bool {
+        let Some(view) = self.view.as_ref() else { return false };
+        let n = view.bucket(key.key.bucket()).n;
+        let owns = view.owners(key.partition, n).contains(&self.config.me);
+        owns && !self.votes.has(key.partition, n)
+    }
+
+    /// A peer asks whether this node votes for keys with this N, as both know them.
+    pub(crate) fn serve_vote(&mut self, reply: u64, (partition, n): (Partition, u8), counts: u64) {
+        let Some(view) = self.view.clone() else { return };
+        let votes = self.votes.has(partition, n)
+            && counts_digest(&view) == counts
+            && view.owners(partition, n).contains(&self.config.me)
+            && !self.background.trees.has_damage(partition);
+        let life = self.config.incarnation;
+        self.answer_peer(reply, PeerResponse::Vote { life, votes });
+    }
+
+    /// A record was merged in the place of a damaged one, which may have held more: the partition is refilled.
+    pub(crate) fn handle_mended(&mut self, key: &PlacedKey) {
+        let Some(view) = self.view.clone() else { return };
+        let n = view.bucket(key.key.bucket()).n;
+        let owns = view.owners(key.partition, n).contains(&self.config.me);
+        if !owns || planted::on(Bug::DamageIsAbsence) {
+            return;
+        }
+        let basis = Basis { n, least_quorum: view.least_quorum(n) };
+        // What it was compared with before may be what is lost.
+        self.votes.entries.remove(&(key.partition, n));
+        self.votes.add(key.partition, n, basis);
+        self.background.moves.refill(key.partition);
+        self.keep_votes();
+    }
+
+    /// An admin takes the copies of this node for all there is: whatever it lacks is lost.
+    pub(crate) fn handle_believe(&mut self) {
+        for partition in self.votes.refilling() {
+            self.background.moves.refilled(partition);
+        }
+        self.votes.entries.clear();
+        self.keep_votes();
+    }
+
+    /// Of how many partitions this shard can't say what is absent.
+    #[must_use]
+    pub fn refilling(&self) -> u32 {
+        self.votes.refilling().len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;
