@@ -52,6 +52,7 @@ mod signals;
 mod steady;
 mod strangers;
 mod streams;
+mod taken_back;
 mod tools;
 mod traffic;
 mod upgrade;
