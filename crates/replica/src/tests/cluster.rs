@@ -236,6 +236,16 @@ impl Cluster {
         self.queue.push_back((node, Input::View(view)));
     }
 
+    /// Everyone learns that a bucket has other properties.
+    pub(super) fn set_bucket(&mut self, name: &str, version: u64, props: &BucketProps) {
+        for node in 1..=self.nodes.len() as u64 {
+            let entry = BucketEntry { name: Blob::from(name), version, props: props.clone() };
+            let news = Delta { buckets: [entry].into(), ..Delta::default() };
+            self.tell(NodeId(node), NodeId(1), news);
+        }
+        self.deliver();
+    }
+
     /// Everyone who is up learns all that the others who are up know.
     pub(super) fn gossip(&mut self) {
         self.advance(60);

@@ -183,3 +183,51 @@ fn what_took_the_place_of_a_damaged_record_is_not_taken_for_all_there_was() {
     cluster.down.extend([owners[1], owners[2]]);
     assert_eq!(cluster.values(owners[0], "whole/alice", 1), ["salt", "tea"]);
 }
+
+#[test]
+fn who_owns_keys_only_since_n_was_raised_makes_no_absence_before_it_was_given_them() {
+    let mut cluster = Cluster::new(5, &[("whole", read_one())]);
+    let names: Vec<_> = (0..20).map(|number| format!("whole/k{number}")).collect();
+    for name in &names {
+        cluster.put(NodeId(1), blind(name, "tea")).expect("three take it");
+    }
+    let raised = BucketProps { n: 5, w: 5, ..read_one() };
+    cluster.set_bucket("whole", 2, &raised);
+    let refilling = |cluster: &mut Cluster| -> u32 {
+        (1..=5).map(|node| cluster.node(NodeId(node)).replica.refilling()).sum()
+    };
+    assert_eq!(refilling(&mut cluster), 2 * 16, "two more owners of each partition");
+    for name in &names {
+        let fifth = cluster.owners(name)[4];
+        assert_eq!(cluster.values(fifth, name, 1), ["tea"], "{name}");
+    }
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if refilling(&mut cluster) == 0 {
+            break;
+        }
+    }
+    assert_eq!(refilling(&mut cluster), 0);
+    for name in &names {
+        let owners = cluster.owners(name);
+        assert!(owners.iter().all(|node| cluster.held(*node, name).is_some()), "{name}");
+    }
+}
+
+#[test]
+fn n_that_is_raised_while_partitions_move_keeps_none_of_them_from_cutting_over() {
+    let mut cluster = Cluster::with_ring(6, 5, &[("whole", read_one())]);
+    for number in 0..20 {
+        cluster.put(NodeId(1), blind(&format!("whole/k{number}"), "tea")).expect("three take it");
+    }
+    let all: Vec<NodeId> = (1..=6).map(NodeId).collect();
+    cluster.commit(&[1, 2, 3, 4, 5, 6], &[], &all);
+    cluster.set_bucket("whole", 2, &BucketProps { n: 5, w: 5, ..read_one() });
+    cluster.settle();
+    for number in 0..20 {
+        let name = format!("whole/k{number}");
+        for node in &cluster.owners(&name)[..5] {
+            assert_eq!(cluster.values(*node, &name, 1), ["tea"], "{name}");
+        }
+    }
+}
