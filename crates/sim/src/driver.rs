@@ -205,7 +205,7 @@ impl World {
     }
 
     /// Gives the replica one input and executes what comes out, and what comes out of that.
-    fn feed(&mut self, node: u8, input: Input) {
+    pub(crate) fn feed(&mut self, node: u8, input: Input) {
         let now = self.node_now(node);
         let Some(running) = self.running(node) else { return };
         let now = running.membership.agreed(now);

@@ -3,6 +3,8 @@
 //! Invariant: whatever destroys an acknowledged copy is noted, since the very next get promises less then.
 
 use jedlik_protocol::Durability;
+use jedlik_protocol::admin::{BackgroundChange, WorkKind};
+use jedlik_replica::Input;
 
 use crate::network::IDLE_LIMIT_US;
 use crate::plan::{Fault, What};
@@ -79,6 +81,8 @@ impl World {
                 self.network.slow(b, a, 1);
             }
             What::Disconnect(a, b) => self.disconnect(a, b, 10_000),
+            What::Drain(node) => self.drain_node(node, true),
+            What::HoldUp(node, work) => self.hold_up(node, Some(work), true),
             What::ClockJump(node, ms) => self.nodes[usize::from(node)].clock.set_by_ms += ms,
         }
     }
@@ -121,6 +125,8 @@ impl World {
                 self.network.slow(a, b, -1);
                 self.network.slow(b, a, -1);
             }
+            What::Drain(node) => self.drain_node(node, false),
+            What::HoldUp(node, work) => self.hold_up(node, Some(work), false),
             What::Rot(..) | What::Disconnect(..) | What::ClockJump(..) => {}
         }
     }
@@ -190,6 +196,32 @@ impl World {
                 self.resume(node);
             }
             self.restart(node);
+            self.drain_node(node, false);
+            self.hold_up(node, None, false);
+        }
+    }
+
+    /// An admin says that a node is away though it runs, or that it is back. Nobody reaches one that stands
+    /// still; a start undoes it.
+    fn drain_node(&mut self, node: u8, drained: bool) {
+        let place = &mut self.nodes[usize::from(node)];
+        let now = place.clock.now(self.now_us);
+        let reached =
+            place.running.as_mut().filter(|running| place.pauses == 0 && !running.stopping);
+        if let Some(running) = reached {
+            running.membership.handle_drain(now, drained);
+            self.carry_out(node);
+            self.end_turn(node);
+        }
+    }
+
+    /// An admin holds up background work on a node, or lets it go on; a start undoes it.
+    fn hold_up(&mut self, node: u8, work: Option<WorkKind>, paused: bool) {
+        if self.nodes[usize::from(node)].pauses == 0 {
+            let change =
+                BackgroundChange { work, paused: Some(paused), ..BackgroundChange::default() };
+            self.feed(node, Input::SetBackground(change));
+            self.end_turn(node);
         }
     }
 }

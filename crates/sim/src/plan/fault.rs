@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use jedlik_protocol::admin::WorkKind;
+
 /// Something that breaks, and is whole again after a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
@@ -52,6 +54,10 @@ pub enum What {
     ZoneApart(u8),
     /// The connection between the two ends, with all that is under way on it.
     Disconnect(u8, u8),
+    /// The node runs on, and says that it is away.
+    Drain(u8),
+    /// An admin holds up a kind of background work on the node.
+    HoldUp(u8, WorkKind),
     /// The node's calendar clock is set, by so many milliseconds.
     ClockJump(u8, i64),
 }
@@ -81,6 +87,8 @@ impl fmt::Display for What {
             Self::ZoneCut(zone) => write!(f, "all machines of zone z{zone} end"),
             Self::ZoneApart(zone) => write!(f, "zone z{zone} is cut off"),
             Self::Disconnect(a, b) => write!(f, "n{} and n{} lose their connection", n(a), n(b)),
+            Self::Drain(node) => write!(f, "n{} is drained", n(node)),
+            Self::HoldUp(node, work) => write!(f, "n{} does no {work:?}", n(node)),
             Self::ClockJump(node, ms) => write!(f, "the clock of n{} is set by {ms} ms", n(node)),
         }
     }

@@ -3,12 +3,13 @@
 //! Invariant: copies that were acknowledged are destroyed on the victim alone.
 
 use jedlik_protocol::Durability;
+use jedlik_protocol::admin::WorkKind;
 
 use super::{Fault, SPAN_US, Setting, WARM_UP_US, What, some_of};
 use crate::chance::Chance;
 
 /// The kinds of faults that [`what`] tells apart.
-const FAULT_KINDS: u64 = 20;
+const FAULT_KINDS: u64 = 22;
 
 /// Faults at any time; some follow one another closely, often on the same node.
 pub(super) fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
@@ -89,6 +90,10 @@ const ENDS: [u64; 4] = [0, 0, 2, 4];
 /// The kinds of faults in which a node is out for a time.
 const OUTAGES: [u64; 4] = [0, 2, 7, 14];
 
+/// The kinds of background work that an admin may hold up.
+const WORKS: [WorkKind; 4] =
+    [WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping, WorkKind::Transfer];
+
 /// One fault within the bound: copies that were acknowledged are destroyed on the victim alone.
 pub(super) fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) -> What {
     let other =
@@ -114,6 +119,8 @@ pub(super) fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) 
         15 => What::Split(chance.between(1, (1_u64 << setting.places()) - 2) as u8),
         16 => What::SlowLink(node, other),
         17 => What::Disconnect(node, other),
+        20 => What::Drain(node),
+        21 => What::HoldUp(node, chance.pick(&WORKS)),
         18 => What::ClockJump(set, chance.magnitude(1, 3_600_000) as i64),
         _ => What::ClockJump(set, -(chance.magnitude(1, 3_600_000) as i64)),
     }
