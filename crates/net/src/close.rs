@@ -29,11 +29,13 @@ pub enum CloseCode {
     NoCommonVersion,
     /// The other's certificate names a node that was removed from the cluster, or has left it.
     NotAMember,
+    /// A frame that did not arrive in time, or frames that were not taken in time.
+    TooSlow,
     /// From a newer version.
     Unknown(u32),
 }
 
-const KNOWN: [(u32, CloseCode); 11] = [
+const KNOWN: [(u32, CloseCode); 12] = [
     (0, CloseCode::Done),
     (1, CloseCode::WrongCluster),
     (2, CloseCode::NoIdentity),
@@ -45,6 +47,7 @@ const KNOWN: [(u32, CloseCode); 11] = [
     (8, CloseCode::Failed),
     (9, CloseCode::NoCommonVersion),
     (10, CloseCode::NotAMember),
+    (11, CloseCode::TooSlow),
 ];
 
 impl CloseCode {

@@ -12,11 +12,11 @@ use quinn::RecvStream;
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::limits::LARGE_STREAMS;
+use crate::limits::{CLIENT_QUEUE_BYTES, LARGE_STREAMS, SEND_QUEUE_BYTES};
 use crate::outbox::Outbox;
 use crate::receive::{Fault, Receiver};
-use crate::transmit::{transmit_large, transmit_small};
-use crate::{CloseCode, CloseReason, Handler, Identity};
+use crate::transmit::{Broken, patience, transmit_large, transmit_small};
+use crate::{CloseCode, CloseReason, Handler, Identity, Role};
 
 /// A frame that was not sent. Nothing of it has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -63,6 +63,8 @@ impl Connection {
     pub(crate) fn new(quic: quinn::Connection, peer: Identity, version: ProtocolVersion) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let address = quic.remote_address();
+        let of_node = peer.role == Role::Node;
+        let queue_bytes = if of_node { SEND_QUEUE_BYTES } else { CLIENT_QUEUE_BYTES };
         let shared = Shared {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
@@ -70,7 +72,7 @@ impl Connection {
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             version,
             quic,
-            outbox: Arc::default(),
+            outbox: Arc::new(Outbox::new(queue_bytes)),
             closed_here: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -141,10 +143,11 @@ impl Connection {
         tracing::debug!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), "connected");
         handler.connected(&self);
         let quic = &self.shared.quic;
+        let patience = patience(self.peer().role);
         let mut writers = JoinSet::new();
-        writers.spawn(transmit_small(quic.clone(), self.shared.outbox.clone()));
+        writers.spawn(transmit_small(quic.clone(), self.shared.outbox.clone(), patience));
         for _ in 0..LARGE_STREAMS {
-            writers.spawn(transmit_large(quic.clone(), self.shared.outbox.clone()));
+            writers.spawn(transmit_large(quic.clone(), self.shared.outbox.clone(), patience));
         }
         let receiver = Arc::new(Receiver::new(self.clone(), handler.clone()));
         let mut readers = JoinSet::new();
@@ -158,7 +161,9 @@ impl Connection {
                     Err(_) => break,
                 },
                 Some(ended) = readers.join_next() => self.close_if_faulty(ended),
-                Some(_) = writers.join_next() => if writers.is_empty() {
+                Some(ended) = writers.join_next() => if matches!(ended, Ok(Err(Broken::Stalled))) {
+                    self.close(CloseCode::TooSlow, "what was sent is not being taken");
+                } else if writers.is_empty() {
                     // They end together: all is written and acknowledged, or the connection is over.
                     self.close(CloseCode::Done, "done");
                 },

@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::limits::{CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS, HANDSHAKES, SOCKET_BUFFER_BYTES};
+use crate::limits::{
+    CLOSE_TIMEOUT, CONNECT_TIMEOUT, CONNECTIONS, HANDSHAKES, NODE_CONNECTIONS, SOCKET_BUFFER_BYTES,
+};
 use crate::tls::{Refusal, client_config, endpoint_config, server_config};
 use crate::version::{Spoken, agreed, listed};
 use crate::{CloseCode, ConnectError, Connection, Credentials, Handler, Identity, Role};
@@ -315,8 +317,10 @@ impl Endpoint {
             let reason = format!("the certificate is of cluster {}, this is {own}", peer.cluster);
             return Err((CloseCode::WrongCluster, reason));
         }
-        if self.connections().open.len() >= CONNECTIONS {
-            let reason = format!("this node has {CONNECTIONS} connections, its limit");
+        let limit = connection_limit(peer.role);
+        if self.connections().open.len() >= limit {
+            let reason =
+                format!("this node has {limit} connections, its limit for a {}", peer.role);
             return Err((CloseCode::TooManyConnections, reason));
         }
         match agreed(quic) {
@@ -372,6 +376,12 @@ fn bind_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     }
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// How many connections there may be before a further one of this role is refused: clients, however many they
+/// are, leave room for the members that a node can't do without.
+fn connection_limit(role: Role) -> usize {
+    if role == Role::Node { CONNECTIONS } else { CONNECTIONS - NODE_CONNECTIONS }
 }
 
 /// The identity in the certificate that the other side has proved.

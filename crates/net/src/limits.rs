@@ -8,6 +8,22 @@ use jedlik_protocol::limits::LARGE_AT_ONCE_BYTES;
 pub const SEND_QUEUE_FRAMES: usize = 16 << 10;
 /// Bytes that may wait on one connection for its writer; a single frame fits whatever its size.
 pub const SEND_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
+/// The same on a connection to a client or an admin, which may not be reading.
+pub const CLIENT_QUEUE_BYTES: usize = 16 << 20;
+/// Bytes of clients' large frames that this process has begun to receive and not received whole: those of
+/// further frames are left with their senders until there is room.
+pub const UNFINISHED_BYTES: usize = LARGE_AT_ONCE_BYTES;
+/// Large frames of one client that are received at the same time, so that no client has all of the room.
+pub const UNFINISHED_FRAMES: usize = 2;
+/// How long a client's large frame may take to arrive, besides what its length allows. Nodes take as long as they
+/// need: a busy cluster must not lose its connections by being slow.
+pub const FRAME_TIME_LEAST: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
+/// A client's large frame that arrives more slowly than this is given up, with its connection.
+pub const FRAME_BYTES_PER_S: usize = 16 << 10;
+/// How long a writer waits for a client to take anything before its connection is ended.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
+/// What a writer gives the transport at a time.
+pub const WRITE_PIECE_BYTES: usize = 256 << 10;
 /// Frames that may wait at a [`crate::Peer`] while its connection is being made.
 pub const PEER_QUEUE_FRAMES: usize = 1024;
 /// Bytes that may wait at a [`crate::Peer`] while its connection is being made.
@@ -21,6 +37,8 @@ pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 pub const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (LARGE_STREAMS + 2);
 /// Connections that one endpoint serves; a further one is refused.
 pub const CONNECTIONS: usize = 4096;
+/// Of these, those that clients and admins leave to nodes.
+pub const NODE_CONNECTIONS: usize = 1024;
 /// Handshakes that one endpoint sees through at the same time; what else knocks has to knock again.
 pub const HANDSHAKES: usize = 256;
 /// What the system is asked to hold for one socket in each direction, so that a burst is not lost. It

@@ -1,6 +1,6 @@
 //! What waits to be written on one connection: small frames already side by side, large ones apart.
 //!
-//! Invariant: at most [`SEND_QUEUE_FRAMES`] frames and [`SEND_QUEUE_BYTES`] wait, what a writer holds
+//! Invariant: at most [`SEND_QUEUE_FRAMES`] frames and its limit in bytes wait, what a writer holds
 //! included in the bytes. Senders append straight to the batch that the writer takes next, so frames
 //! coalesce for as long as the write before them takes, and never for longer.
 
@@ -14,7 +14,7 @@ use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
 use tokio::sync::Notify;
 
 use crate::SendError;
-use crate::limits::{SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES};
+use crate::limits::SEND_QUEUE_FRAMES;
 
 /// A length before each frame: u32, little-endian.
 pub(crate) const PREFIX_BYTES: usize = 4;
@@ -22,8 +22,8 @@ pub(crate) const PREFIX_BYTES: usize = 4;
 const BATCH_ROOM_BYTES: usize = 64 << 10;
 
 /// The queue of one connection.
-#[derive(Default)]
 pub(crate) struct Outbox {
+    limit_bytes: usize,
     queue: Mutex<Queue>,
     small_ready: Notify,
     large_ready: Notify,
@@ -56,6 +56,17 @@ impl Queue {
 }
 
 impl Outbox {
+    /// An empty one, which takes so many bytes.
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self {
+            limit_bytes,
+            queue: Mutex::default(),
+            small_ready: Notify::new(),
+            large_ready: Notify::new(),
+            shut: AtomicBool::new(false),
+        }
+    }
+
     /// Queues an encoded frame.
     pub(crate) fn push<B>(&self, frame: B) -> Result<(), SendError>
     where
@@ -70,7 +81,7 @@ impl Outbox {
         }
         let (frames, waiting) = (queue.frames(), queue.bytes());
         // One frame always fits, so that a limit can't keep a legal frame from ever being sent.
-        if frames >= SEND_QUEUE_FRAMES || (waiting > 0 && waiting + length > SEND_QUEUE_BYTES) {
+        if frames >= SEND_QUEUE_FRAMES || (waiting > 0 && waiting + length > self.limit_bytes) {
             return Err(SendError::Full { frames, bytes: waiting });
         }
         if length > SMALL_FRAME_BYTES {

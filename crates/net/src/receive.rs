@@ -4,14 +4,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::DecodeError;
-use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
+use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, REQUEST_LIMIT_BYTES, SMALL_FRAME_BYTES};
 use quinn::{ReadError, RecvStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
+use crate::limits::{FRAME_BYTES_PER_S, FRAME_TIME_LEAST, UNFINISHED_BYTES, UNFINISHED_FRAMES};
 use crate::outbox::PREFIX_BYTES;
 use crate::transmit::{LARGE_STREAM, SMALL_STREAM};
 use crate::{CloseCode, Connection, Handler, Role, may_send};
@@ -20,6 +24,17 @@ use crate::{CloseCode, Connection, Handler, Role, may_send};
 const READ_PIECES: usize = 48;
 /// What a large frame is given before it has sent as much.
 const LARGE_ROOM_BYTES: usize = 64 << 10;
+
+/// Room for what clients have begun to send, in KiB, over all connections of this process.
+static UNFINISHED: Semaphore = Semaphore::const_new(UNFINISHED_BYTES >> 10);
+
+/// How long a large frame of this role may take to arrive.
+fn patience(role: Role, length: usize) -> Duration {
+    if role == Role::Node {
+        return Duration::MAX;
+    }
+    FRAME_TIME_LEAST + Duration::from_secs((length / FRAME_BYTES_PER_S) as u64)
+}
 
 /// What a peer did that ends its connection.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +72,11 @@ struct Sender {
 }
 
 impl Sender {
+    /// The longest frame of its role: only nodes send records.
+    fn frame_limit_bytes(&self) -> usize {
+        if self.role == Role::Node { FRAME_LIMIT_BYTES } else { REQUEST_LIMIT_BYTES }
+    }
+
     fn decode(&self, bytes: &Bytes) -> Result<Frame, Fault> {
         let frame = Frame::decode(bytes, self.version)?;
         if may_send(self.role, &frame) {
@@ -73,11 +93,18 @@ pub(crate) struct Receiver {
     connection: Connection,
     handler: Arc<dyn Handler>,
     small_seen: AtomicBool,
+    /// One for each large frame of a client that may be received now.
+    turns: Semaphore,
 }
 
 impl Receiver {
     pub(crate) fn new(connection: Connection, handler: Arc<dyn Handler>) -> Self {
-        Self { connection, handler, small_seen: AtomicBool::new(false) }
+        Self {
+            connection,
+            handler,
+            small_seen: AtomicBool::new(false),
+            turns: Semaphore::new(UNFINISHED_FRAMES),
+        }
     }
 
     fn sender(&self) -> Sender {
@@ -129,13 +156,25 @@ impl Receiver {
             }
         }
         let length = prefix(&head).ok_or_else(Fault::truncated)?;
-        if length > FRAME_LIMIT_BYTES {
-            return Err(DecodeError::TooLong { length, limit: FRAME_LIMIT_BYTES }.into());
+        let limit = self.sender().frame_limit_bytes();
+        if length > limit {
+            return Err(DecodeError::TooLong { length, limit }.into());
         }
+        let _room = self.room_for(length).await;
         let mut body = Vec::new();
-        while !pieces.fill(&mut body, length) {
-            if !pieces.read().await? {
-                return Err(Fault::truncated());
+        let whole = async {
+            while !pieces.fill(&mut body, length) {
+                if !pieces.read().await? {
+                    return Err(Fault::truncated());
+                }
+            }
+            Ok(())
+        };
+        match timeout(patience(self.connection.peer().role, length), whole).await {
+            Ok(read) => read?,
+            Err(_) => {
+                let reason = format!("a frame of {length} bytes did not arrive in time");
+                return Err(Fault::new(CloseCode::TooSlow, reason));
             }
         }
         if pieces.arrived() > 0 || pieces.read().await? {
@@ -144,6 +183,19 @@ impl Receiver {
         let frame = self.sender().decode(&Bytes::from(body))?;
         self.handler.received(&self.connection, &mut vec![frame]);
         Ok(())
+    }
+}
+
+impl Receiver {
+    /// Waits until a client's frame of this length may be received; what comes meanwhile stays with its sender.
+    async fn room_for(&self, length: usize) -> Option<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+        if self.connection.peer().role == Role::Node {
+            return None;
+        }
+        // Neither is ever closed.
+        let turn = self.turns.acquire().await.ok()?;
+        let room = UNFINISHED.acquire_many((length >> 10) as u32 + 1).await.ok()?;
+        Some((turn, room))
     }
 }
 

@@ -5,11 +5,15 @@
 //! small frame waits for no large one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quinn::{SendStream, WriteError};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use crate::Role;
+use crate::limits::{STALL_TIMEOUT, WRITE_PIECE_BYTES};
 use crate::outbox::{Outbox, PREFIX_BYTES};
 
 /// The first byte of a stream that carries small frames for as long as its connection lives.
@@ -19,24 +23,62 @@ pub(crate) const LARGE_STREAM: u8 = 2;
 
 const SMALL_PRIORITY: i32 = 1;
 
-/// What ends a writer before its time. The connection's end says why, so this says nothing.
-pub(crate) struct Broken;
+/// What ends a writer before its time.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The connection is over, and its end says why.
+    Over,
+    /// The other side has taken nothing for [`STALL_TIMEOUT`], though it is there.
+    Stalled,
+}
+
+/// How long a writer waits for this role to take anything. Nodes that are there read, however busy they are.
+pub(crate) fn patience(role: Role) -> Duration {
+    if role == Role::Node { Duration::MAX } else { STALL_TIMEOUT }
+}
+
+/// Waits for a step of a writer, as long as a side that reads can take.
+async fn in_time<T, E>(
+    patience: Duration,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, Broken>
+where
+    Broken: From<E>,
+{
+    match timeout(patience, step).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Broken::Stalled),
+    }
+}
+
+/// Writes bytes piece by piece, each in time.
+async fn write_in_time(
+    stream: &mut SendStream,
+    mut bytes: Bytes,
+    patience: Duration,
+) -> Result<(), Broken> {
+    while !bytes.is_empty() {
+        let piece = bytes.split_to(bytes.len().min(WRITE_PIECE_BYTES));
+        in_time(patience, stream.write_chunk(piece)).await?;
+    }
+    Ok(())
+}
 
 impl From<WriteError> for Broken {
     fn from(_: WriteError) -> Self {
-        Self
+        Self::Over
     }
 }
 
 impl From<quinn::ConnectionError> for Broken {
     fn from(_: quinn::ConnectionError) -> Self {
-        Self
+        Self::Over
     }
 }
 
 impl From<quinn::ClosedStream> for Broken {
     fn from(_: quinn::ClosedStream) -> Self {
-        Self
+        Self::Over
     }
 }
 
@@ -44,13 +86,14 @@ impl From<quinn::ClosedStream> for Broken {
 pub(crate) async fn transmit_small(
     quic: quinn::Connection,
     outbox: Arc<Outbox>,
+    patience: Duration,
 ) -> Result<(), Broken> {
     let mut stream = quic.open_uni().await?;
     stream.set_priority(SMALL_PRIORITY)?;
     // Written at once, since it also tells a dialing side that it was let in.
     stream.write_all(&[SMALL_STREAM]).await?;
     while let Some(batch) = outbox.next_small().await {
-        stream.write_chunk(batch).await?;
+        write_in_time(&mut stream, batch, patience).await?;
     }
     stream.finish()?;
     let _ = stream.stopped().await;
@@ -61,11 +104,12 @@ pub(crate) async fn transmit_small(
 pub(crate) async fn transmit_large(
     quic: quinn::Connection,
     outbox: Arc<Outbox>,
+    patience: Duration,
 ) -> Result<(), Broken> {
     let mut unacknowledged = JoinSet::new();
     while let Some(frame) = outbox.next_large().await {
         let length = frame.len();
-        let written = write_frame(&quic, frame).await;
+        let written = write_frame(&quic, frame, patience).await;
         outbox.large_written(length);
         unacknowledged.spawn(written?.stopped());
         while unacknowledged.try_join_next().is_some() {}
@@ -74,12 +118,17 @@ pub(crate) async fn transmit_large(
     Ok(())
 }
 
-async fn write_frame(quic: &quinn::Connection, frame: Bytes) -> Result<SendStream, Broken> {
-    let mut stream = quic.open_uni().await?;
+async fn write_frame(
+    quic: &quinn::Connection,
+    frame: Bytes,
+    patience: Duration,
+) -> Result<SendStream, Broken> {
+    let mut stream = in_time(patience, quic.open_uni()).await?;
     let mut head = BytesMut::with_capacity(1 + PREFIX_BYTES);
     head.put_u8(LARGE_STREAM);
     head.put_u32_le(u32::try_from(frame.len()).expect("the outbox has checked the length"));
-    stream.write_all_chunks(&mut [head.freeze(), frame]).await?;
+    write_in_time(&mut stream, head.freeze(), patience).await?;
+    write_in_time(&mut stream, frame, patience).await?;
     stream.finish()?;
     Ok(stream)
 }

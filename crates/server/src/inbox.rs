@@ -59,10 +59,11 @@ pub(crate) struct InboxReader {
 }
 
 /// What waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     inputs: AtomicUsize,
-    bytes: AtomicUsize,
+    /// Of all shards together, so that a few large requests fit wherever they go.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Waiting {
@@ -77,10 +78,10 @@ impl Waiting {
     }
 }
 
-/// An empty queue.
-pub(crate) fn inbox(limits: InboxLimits) -> (Inbox, InboxReader) {
+/// An empty queue; `bytes` counts what waits for all shards.
+pub(crate) fn inbox(limits: InboxLimits, bytes: Arc<AtomicUsize>) -> (Inbox, InboxReader) {
     let (sender, receiver) = mpsc::channel();
-    let waiting = Arc::new(Waiting::default());
+    let waiting = Arc::new(Waiting { inputs: AtomicUsize::new(0), bytes });
     (Inbox { sender, waiting: Arc::clone(&waiting), limits }, InboxReader { receiver, waiting })
 }
 
@@ -160,6 +161,8 @@ mod tests {
     use jedlik_protocol::{EncodedRecord, Record};
     use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
+    use std::sync::Arc;
+
     use super::{InboxLimits, Mail, inbox};
 
     fn large(length: usize) -> Record {
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn requests_are_refused_at_the_limit_answers_at_twice_the_limit_and_orders_never() {
-        let (inbox, reader) = inbox(InboxLimits { inputs: 2, bytes: 1_000 });
+        let (inbox, reader) = inbox(InboxLimits { inputs: 2, bytes: 1_000 }, Arc::default());
         assert!(inbox.offer(mail()).is_none() && inbox.offer(mail()).is_none());
         assert!(inbox.offer(mail()).is_some());
         assert!(inbox.offer_answer(mail()).is_none() && inbox.offer_answer(mail()).is_none());
@@ -195,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_few_large_requests_fill_the_queue_as_many_small_ones_do() {
-        let (inbox, reader) = inbox(InboxLimits { inputs: 100, bytes: 1_000 });
+        let (inbox, reader) = inbox(InboxLimits { inputs: 100, bytes: 1_000 }, Arc::default());
         let record = EncodedRecord::encode(&large(600));
         let answer = || Mail::PeerAnswer {
             from: NodeId(1),
@@ -212,9 +215,28 @@ mod tests {
 
     #[test]
     fn a_reader_waits_no_longer_than_it_may_and_ends_with_its_last_sender() {
-        let (inbox, reader) = inbox(InboxLimits { inputs: 1, bytes: 1_000 });
+        let (inbox, reader) = inbox(InboxLimits { inputs: 1, bytes: 1_000 }, Arc::default());
         assert!(reader.next(Some(Duration::from_millis(1))).is_none());
         drop(inbox);
         assert!(matches!(reader.next(None), Some(Mail::Close)));
+    }
+
+    #[test]
+    fn what_waits_for_one_shard_counts_for_the_others_and_large_requests_all_fit_one() {
+        let bytes = Arc::default();
+        let limits = InboxLimits { inputs: 100, bytes: 1_000 };
+        let (first, reader) = inbox(limits, Arc::clone(&bytes));
+        let (second, _other) = inbox(limits, bytes);
+        let record = EncodedRecord::encode(&large(600));
+        let answer = || Mail::PeerAnswer {
+            from: NodeId(1),
+            id: 1,
+            clock: 1,
+            response: PeerResponse::Read(Some(record.clone())),
+        };
+        assert!(first.offer(answer()).is_none() && first.offer(answer()).is_none());
+        assert!(second.offer(mail()).is_some(), "the first shard's requests fill the node's queue");
+        assert!(reader.next_now().is_some());
+        assert!(second.offer(mail()).is_none());
     }
 }

@@ -90,18 +90,20 @@ pub(crate) struct Replies {
     next: u64,
     origins: HashMap<u64, Open>,
     bytes: usize,
+    /// The same for all shards of the node together.
+    all_bytes: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
 }
 
 impl Replies {
-    /// None yet; `open` shows others how many there are.
-    pub(crate) fn new(open: Arc<AtomicUsize>) -> Self {
-        Self { next: 0, origins: HashMap::new(), bytes: 0, open }
+    /// None yet; `open` shows others how many there are, `all_bytes` what those of all shards carry.
+    pub(crate) fn new(open: Arc<AtomicUsize>, all_bytes: Arc<AtomicUsize>) -> Self {
+        Self { next: 0, origins: HashMap::new(), bytes: 0, all_bytes, open }
     }
 
-    /// How much the open requests carry.
+    /// How much the open requests of all shards carry.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.all_bytes.load(Ordering::Relaxed)
     }
 
     /// Remembers `origin` under a new number; its request carries so many bytes.
@@ -109,6 +111,7 @@ impl Replies {
         self.next += 1;
         self.origins.insert(self.next, Open { origin, asked, bytes });
         self.bytes += bytes;
+        self.all_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.open.store(self.origins.len(), Ordering::Relaxed);
         self.next
     }
@@ -117,6 +120,7 @@ impl Replies {
     pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
         let Open { origin, bytes, .. } = self.origins.remove(&reply)?;
         self.bytes -= bytes;
+        self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.open.store(self.origins.len(), Ordering::Relaxed);
         Some(origin)
     }
@@ -126,7 +130,7 @@ impl Replies {
         for (_, Open { origin, asked, .. }) in self.origins.drain() {
             origin.refuse(asked, layout, failure.clone());
         }
-        self.bytes = 0;
+        self.all_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
         self.open.store(0, Ordering::Relaxed);
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct ShardLimits {
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) limits: ShardLimits,
+    /// What open requests of all shards carry.
+    pub(crate) open_bytes: Arc<AtomicUsize>,
     pub(crate) clock: AgreedClock,
     pub(crate) peers: Arc<Peers>,
     pub(crate) membership: mpsc::Sender<Event>,
@@ -174,7 +176,7 @@ impl ShardDriver {
             replica,
             storage,
             inbox,
-            replies: Replies::new(open),
+            replies: Replies::new(open, Arc::clone(&around.open_bytes)),
             around,
             outcomes: OutcomeFilter::default(),
             counts: ReplicaCounts::default(),

@@ -101,8 +101,9 @@ impl Prepared {
         let around = Surroundings {
             limits: ShardLimits {
                 operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
-                open_bytes: config.limits.queue_bytes / shards.len().max(1),
+                open_bytes: config.limits.queue_bytes,
             },
+            open_bytes: Arc::default(),
             clock: agreed.clone(),
             peers: Arc::clone(&peers),
             membership: membership.clone(),

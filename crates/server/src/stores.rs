@@ -6,10 +6,12 @@
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jedlik_protocol::Incarnation;
+use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
     DataDir, Guarded, Identity, MemoryStore, OpenError, Recovery, RedbOptions, RedbStore, SetAside,
     Shard, ShardFolder, ShardIdentity, ShardOptions, Store,
@@ -22,6 +24,9 @@ use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
 
 /// The most shards that a new directory gets unless its configuration says more.
 const SHARDS_DEFAULT_MAX: usize = 16;
+
+/// What a shard takes in a burst however many shards there are: two of the largest values.
+const BURST_LEAST_BYTES: usize = LARGE_AT_ONCE_BYTES / LARGE_AT_ONCE * 2;
 
 /// An open data directory.
 pub(crate) struct Stores {
@@ -107,8 +112,12 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         clean = dir.was_clean(),
         "opened the data directory"
     );
+    let waiting_bytes = Arc::default();
     let opened: Result<Vec<OpenShard>, OpenError> = (0..shards)
-        .map(|shard| open_shard(config, &dir, ShardIdentity { shard, ..first }, shards))
+        .map(|shard| {
+            let identity = ShardIdentity { shard, ..first };
+            open_shard(config, &dir, identity, shards, Arc::clone(&waiting_bytes))
+        })
         .collect();
     match opened {
         Ok(shards) => Ok(Stores { dir, shards }),
@@ -131,6 +140,7 @@ fn open_shard(
     dir: &DataDir,
     identity: ShardIdentity,
     shards: u16,
+    waiting_bytes: Arc<AtomicUsize>,
 ) -> Result<OpenShard, OpenError> {
     let folder = dir.shard_folder(identity.shard);
     let share = |bytes: usize| bytes / usize::from(shards);
@@ -138,12 +148,13 @@ fn open_shard(
         buffer_limit_bytes: share(config.storage.buffer_bytes),
         segment_limit_bytes: share(config.storage.journal_bytes),
         queue_limit_bytes: share(config.storage.queue_bytes),
+        burst_limit_bytes: share(LARGE_AT_ONCE_BYTES).max(BURST_LEAST_BYTES),
         sync_interval: config.storage.sync_interval,
         disk_reserve_bytes: config.storage.disk_reserve_bytes,
         ..ShardOptions::new(identity, folder.journal_dir())
     };
-    let (inputs, bytes) = (config.limits.queue_inputs, share(config.limits.queue_bytes));
-    let (inbox, reader) = inbox(InboxLimits { inputs, bytes });
+    let (inputs, bytes) = (config.limits.queue_inputs, config.limits.queue_bytes);
+    let (inbox, reader) = inbox(InboxLimits { inputs, bytes }, waiting_bytes);
     let source = ShardSource {
         engine: config.engine,
         options,

@@ -32,6 +32,10 @@ pub struct ShardOptions {
     pub segment_limit_bytes: usize,
     /// The most that may wait for the journal's thread.
     pub queue_limit_bytes: usize,
+    /// While one buffer is being flushed, the other may fill up to this size, if that is more than
+    /// `buffer_limit_bytes`, before writes are refused; so may its part of the journal and the journal's queue. It
+    /// holds a few of the largest records, which else would be refused by a shard that has hardly anything to do.
+    pub burst_limit_bytes: usize,
     /// How long a write that asked for less than `Synced` may stay unsynced.
     pub sync_interval: Duration,
     /// How long to wait before a failed flush is tried again.
@@ -47,8 +51,8 @@ pub struct ShardOptions {
 }
 
 impl ShardOptions {
-    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue, a sync each second, sweeps
-    /// of 4,096 records, 1 GiB of the disk without hints.
+    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, a sync
+    /// each second, sweeps of 4,096 records, 1 GiB of the disk without hints.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
         Self {
@@ -57,6 +61,7 @@ impl ShardOptions {
             buffer_limit_bytes: 8 << 20,
             segment_limit_bytes: 32 << 20,
             queue_limit_bytes: 16 << 20,
+            burst_limit_bytes: 0,
             sync_interval: Duration::from_secs(1),
             flush_retry: Duration::from_secs(1),
             sweep_limit_records: 4096,

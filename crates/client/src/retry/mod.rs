@@ -17,13 +17,20 @@ const ATTEMPT_GROWTH_MAX: u32 = 8;
 pub(crate) struct Budget {
     deadline: Instant,
     attempt: Duration,
+    /// What each attempt may take beside that because the request is large.
+    allowance: Duration,
     attempts: u32,
 }
 
 impl Budget {
     /// Time until `timeout` from `now`; the first attempts may take `attempt` each.
     pub(crate) fn new(now: Instant, timeout: Duration, attempt: Duration) -> Self {
-        Self { deadline: now + timeout, attempt, attempts: 0 }
+        Self { deadline: now + timeout, attempt, allowance: Duration::ZERO, attempts: 0 }
+    }
+
+    /// Gives each attempt so much more time.
+    pub(crate) fn allow(&mut self, allowance: Duration) {
+        self.allowance = allowance;
     }
 
     /// When the request must have ended.
@@ -43,7 +50,7 @@ impl Budget {
         let left = self.deadline.checked_duration_since(now).filter(|left| !left.is_zero())?;
         let growth = (1 << (self.attempts / 2).min(8)).min(ATTEMPT_GROWTH_MAX);
         self.attempts += 1;
-        Some(left.min(self.attempt * growth))
+        Some(left.min((self.attempt + self.allowance) * growth))
     }
 
     /// How long to wait after a failed attempt: nothing after the first, since another node is

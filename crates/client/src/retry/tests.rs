@@ -20,6 +20,15 @@ fn attempts_grow_and_end_at_the_deadline() {
 }
 
 #[test]
+fn a_large_request_gives_each_attempt_more_time() {
+    let start = Instant::now();
+    let mut budget = Budget::new(start, Duration::from_secs(60), Duration::from_secs(1));
+    budget.allow(Duration::from_secs(3));
+    let shares = [(); 3].map(|()| budget.begin(start).map(|share| share.as_secs()));
+    assert_eq!(shares, [Some(4), Some(4), Some(8)]);
+}
+
+#[test]
 fn the_first_retry_is_at_once_and_later_ones_wait_longer_up_to_a_bound() {
     let start = Instant::now();
     let mut budget = Budget::new(start, Duration::from_secs(60), Duration::from_secs(1));

@@ -93,6 +93,8 @@ pub(crate) async fn run<N: Nodes>(
     budget: Budget,
     request: impl Fn(Duration) -> ClientRequest,
 ) -> Result<ClientResponse, ClientError> {
+    let mut budget = budget;
+    budget.allow(allowance_for_size(&request(Duration::ZERO)));
     let mut trial = Trial::new(nodes, wish, budget, now());
     let mut race = Race::new();
     loop {

@@ -8,7 +8,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
-use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
+use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, REQUEST_LIMIT_BYTES, SMALL_FRAME_BYTES};
 use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{ClusterId, ProtocolVersion};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -18,7 +18,9 @@ use tokio::sync::mpsc;
 use super::{Endpoint, NetError};
 use crate::authority::{Authority, IssuedCertificate, Subject};
 use crate::credentials::provider;
-use crate::limits::{SEND_QUEUE_FRAMES, STREAM_WINDOW_BYTES};
+use crate::limits::{
+    CLIENT_QUEUE_BYTES, CONNECTIONS, NODE_CONNECTIONS, SEND_QUEUE_FRAMES, STREAM_WINDOW_BYTES,
+};
 use crate::version::{Spoken, listed, offers};
 use crate::{
     CloseCode, CloseReason, ConnectError, Connection, Credentials, Handler, Role, SendError,
@@ -602,4 +604,50 @@ async fn a_node_goes_on_under_renewed_credentials_and_keeps_the_connections_that
     assert_eq!(server.frame().await, probe(1));
     back.send(probe(2)).unwrap();
     assert_eq!(client.frame().await, probe(2));
+}
+
+#[tokio::test]
+async fn a_client_may_send_what_a_request_needs_and_no_record_of_a_nodes() {
+    let keys = Keys::new();
+    let server = End::bind(LOOPBACK, &keys.node(1));
+    let client = keys.checked(&Subject::client("web"));
+    let over = u32::try_from(REQUEST_LIMIT_BYTES + 1).unwrap().to_le_bytes();
+    let raw = Raw::dial(server.endpoint.local_addr(), &keys, &client).await;
+    let _stream = raw.write(&stream(2, &[&over]), false).await;
+    let (code, reason) = raw.told().await;
+    assert_eq!(code, CloseCode::FrameTooLong, "{reason}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_large_frame_unfinished_or_reads_nothing_loses_its_connection() {
+    let keys = Keys::new();
+    let mut server = End::bind(LOOPBACK, &keys.node(1));
+    let client = keys.checked(&Subject::client("web"));
+    let length = 40_000_u32.to_le_bytes();
+    let raw = Raw::dial(server.endpoint.local_addr(), &keys, &client).await;
+    let _stream = raw.write(&stream(2, &[&length, &[0; 100]]), false).await;
+    let (code, reason) = raw.told().await;
+    assert_eq!(code, CloseCode::TooSlow, "{reason}");
+    assert!(matches!(server.closed().await, CloseReason::Here { .. }));
+
+    let raw = Raw::dial(server.endpoint.local_addr(), &keys, &client).await;
+    let connection = server.connected().await;
+    let mut sent = 0;
+    while connection.send(message(1, 4 << 20)).is_ok() {
+        sent += 4 << 20;
+        assert!(sent <= 2 * CLIENT_QUEUE_BYTES, "{sent} bytes wait for one that reads nothing");
+    }
+    let (code, reason) = raw.told().await;
+    assert_eq!(code, CloseCode::TooSlow, "{reason}");
+}
+
+#[test]
+fn clients_leave_connections_to_nodes() {
+    for (role, limit) in [
+        (Role::Node, CONNECTIONS),
+        (Role::Client, CONNECTIONS - NODE_CONNECTIONS),
+        (Role::Admin, CONNECTIONS - NODE_CONNECTIONS),
+    ] {
+        assert_eq!(super::connection_limit(role), limit);
+    }
 }

@@ -7,7 +7,7 @@ use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
 
 #[tokio::test]
 async fn frames_that_wait_together_are_taken_together() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     outbox.push(b"one").unwrap();
     outbox.push(b"three").unwrap();
     assert_eq!(&*outbox.next_small().await.unwrap(), b"\x03\0\0\0one\x05\0\0\0three");
@@ -17,7 +17,7 @@ async fn frames_that_wait_together_are_taken_together() {
 
 #[tokio::test]
 async fn large_frames_are_taken_apart_and_without_a_copy() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     let large = vec![7_u8; SMALL_FRAME_BYTES + 1];
     let at = large.as_ptr();
     outbox.push(large).unwrap();
@@ -28,7 +28,7 @@ async fn large_frames_are_taken_apart_and_without_a_copy() {
 
 #[test]
 fn frames_are_counted() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     (0..SEND_QUEUE_FRAMES).for_each(|_| outbox.push(b"x").unwrap());
     let refused = outbox.push(b"x").unwrap_err();
     assert!(matches!(refused, SendError::Full { frames: SEND_QUEUE_FRAMES, .. }), "{refused}");
@@ -36,7 +36,7 @@ fn frames_are_counted() {
 
 #[tokio::test]
 async fn bytes_are_counted_until_they_are_written() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     let half = vec![0_u8; SEND_QUEUE_BYTES / 2];
     outbox.push(half.clone()).unwrap();
     outbox.push(half.clone()).unwrap();
@@ -49,7 +49,7 @@ async fn bytes_are_counted_until_they_are_written() {
 
 #[tokio::test]
 async fn what_the_writer_of_small_frames_holds_is_counted_until_it_comes_for_more() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     let frame = vec![0_u8; SMALL_FRAME_BYTES];
     while outbox.push(frame.clone()).is_ok() {}
     let batch = outbox.next_small().await.unwrap();
@@ -61,7 +61,7 @@ async fn what_the_writer_of_small_frames_holds_is_counted_until_it_comes_for_mor
 
 #[test]
 fn a_frame_that_fits_no_limit_is_too_long_and_the_longest_is_not() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     let length = FRAME_LIMIT_BYTES + 1;
     let refused = outbox.push(vec![0_u8; length]).unwrap_err();
     assert_eq!(refused, SendError::TooLong { length, limit: FRAME_LIMIT_BYTES });
@@ -70,7 +70,7 @@ fn a_frame_that_fits_no_limit_is_too_long_and_the_longest_is_not() {
 
 #[tokio::test]
 async fn an_outbox_that_ends_is_emptied_first() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     outbox.push(b"last").unwrap();
     outbox.finish();
     assert_eq!(outbox.push(b"later"), Err(SendError::Closed));
@@ -83,7 +83,7 @@ async fn an_outbox_that_ends_is_emptied_first() {
 
 #[tokio::test]
 async fn an_outbox_that_is_discarded_ends_at_once() {
-    let outbox = Outbox::default();
+    let outbox = Outbox::new(SEND_QUEUE_BYTES);
     outbox.push(b"lost").unwrap();
     outbox.push(vec![0_u8; SMALL_FRAME_BYTES + 1]).unwrap();
     outbox.discard();

@@ -128,7 +128,7 @@ pub const OPTIONS: [ConfigOption; 29] = [
         Some("16777216"),
         "a number of bytes from 1048576",
         "Records that are journalled and not yet in the engines, all shards together; past it they \
-         are moved there, during which up to twice as much is held",
+         are moved there, during which up to twice as much is held, or a burst of the largest values",
     ),
     option(
         "storage.journal_bytes",

@@ -53,13 +53,11 @@ impl Shard {
     /// # Errors
     /// [`StoreError::Overloaded`] or [`StoreError::DiskFull`]: nothing can be applied now.
     pub fn admit(&mut self) -> Result<(), StoreError> {
+        let burst = self.options.burst_limit_bytes;
         let queued = self.counters.queued_bytes.value() as usize;
-        if queued >= self.options.queue_limit_bytes {
-            return Err(self.overloaded(
-                "the journal's queue",
-                queued,
-                self.options.queue_limit_bytes,
-            ));
+        let queue_limit = self.options.queue_limit_bytes.max(burst);
+        if queued >= queue_limit {
+            return Err(self.overloaded("the journal's queue", queued, queue_limit));
         }
         let active = &self.layers.active;
         let (held, limit) = (active.bytes(), self.options.buffer_limit_bytes);
@@ -72,8 +70,10 @@ impl Shard {
             self.freeze();
             return Ok(());
         }
+        let (limit, segment_limit) = (limit.max(burst), segment_limit.max(burst));
         match &self.flush_failure {
             Some(full @ StoreError::DiskFull { .. }) => Err(full.clone()),
+            _ if held < limit && segment < segment_limit => Ok(()),
             _ if held < limit => {
                 Err(self.overloaded("the journal's segment", segment, segment_limit))
             }

@@ -434,6 +434,33 @@ fn a_slow_engine_holds_writers_back_at_twice_the_buffers_limit() {
 }
 
 #[test]
+fn while_a_buffer_is_flushed_a_burst_of_large_records_is_taken_up_to_its_limit() {
+    let (open_gate, gate) = channel();
+    let mut bench = Bench::new();
+    bench.options.buffer_limit_bytes = 10_000;
+    bench.options.segment_limit_bytes = 10_000;
+    bench.options.queue_limit_bytes = 10_000;
+    bench.options.burst_limit_bytes = 200_000;
+    bench.engine = Arc::new(Gated { inner: MemoryStore::new(), gate: Mutex::new(gate) });
+    let mut running = bench.open();
+    let mut refused = None;
+    while refused.is_none() && running.next_ticket < 100 {
+        let (ticket, name) = (running.next_ticket, running.next_ticket.to_string());
+        let record = record(1, 1, 12_000);
+        refused = running.shard.apply(ticket, key(&name), record, Durability::Synced).err();
+        running.next_ticket += 1;
+        running.shard.submit();
+        running.wait_until("the queue is written", |shard| shard.stats().queued_bytes == 0);
+    }
+    let refused = refused.expect("memory is bounded");
+    assert!(matches!(refused, StoreError::Overloaded { limit_bytes: 200_000, .. }), "{refused}");
+    assert!((200_000..240_000).contains(&running.shard.stats().buffer_bytes));
+    open_gate.send(()).unwrap();
+    let applied = running.next_ticket as usize - 1;
+    running.answers(applied).into_values().for_each(Result::unwrap);
+}
+
+#[test]
 fn a_full_queue_refuses_with_its_name_and_limit() {
     let mut bench = Bench::new();
     bench.options.queue_limit_bytes = 5_000;
