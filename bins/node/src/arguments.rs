@@ -10,6 +10,7 @@ Examples:
   jedlik-node run --config /etc/jedlik/node.toml
   jedlik-node run --config node.toml --listen 127.0.0.1:7401 --log-filter debug
   JEDLIK_DATA_DIR=/srv/jedlik jedlik-node run --config node.toml
+  jedlik-node run --config node.toml --new        # its disk was replaced by an empty one
 
 Every option may stand in the file (with the dot of a section: log.filter is `filter` under [log]),
 in the environment, or here; what stands later in this list wins. The node prints a line that
@@ -35,6 +36,10 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(
             with_options(Command::new("run").about("Runs the node until it is told to stop"))
+                .arg(Arg::new("new").long("new").action(ArgAction::SetTrue).help(
+                    "Start with an empty data directory though the cluster remembers this node: \
+                         the others refill it. Has no effect on a directory that is not empty",
+                ))
                 .after_help(RUN_EXAMPLES),
         )
         .subcommand(

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use jedlik_server::{logging, process};
+use jedlik_server::{EmptyDirectory, logging, process};
 
 /// What a mistake in the configuration or the arguments ends with.
 const EXIT_USAGE: u8 = 2;
@@ -36,8 +36,11 @@ fn run() -> u8 {
         return show(&shown);
     }
     logging::start(&config.log);
+    let empty =
+        if matches.get_flag("new") { EmptyDirectory::Refilled } else { EmptyDirectory::Refused };
     let matches = matches.clone();
-    match process::run(&config, running, Arc::new(move || arguments::settings(&matches))) {
+    let load = Arc::new(move || arguments::settings(&matches));
+    match process::run(&config, empty, running, load) {
         Ok(()) => 0,
         Err(error) => {
             logging::say(&format!("jedlik-node: {error}"));

@@ -28,9 +28,9 @@ impl Membership {
         let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
         let is_fence = matches!(gossip, Gossip::Fenced(_));
         // A fence answers: were its sender asked because of it, the two would ask one another for ever.
-        let is_answer = is_fence || matches!(gossip, Gossip::Close(_));
+        let is_answer = is_fence || matches!(gossip, Gossip::Close(_) | Gossip::Recalled { .. });
         let was_gone = is_gone(&self.known);
-        if !was_gone && (self.is_known(from) || introduces(from, &gossip)) {
+        if !was_gone && (self.is_known(from) || self.introduces(from, &gossip)) {
             self.take(now, from, gossip);
             if !is_answer {
                 self.detector.stirred(now.mono_us, from);
@@ -47,6 +47,23 @@ impl Membership {
     fn is_known(&self, node: NodeId) -> bool {
         let placed = |known: &KnownLayout| known.layout().ring.node(node).is_some();
         self.known.members().contains_key(&node) || self.known.line().layouts().iter().any(placed)
+    }
+
+    /// Whether a node that nobody introduced says who it is, asks what is remembered of it, or tells a node
+    /// that knows no layout yet what it remembers of it, and nothing else: all that joining needs.
+    fn introduces(&self, from: NodeId, gossip: &Gossip) -> bool {
+        match gossip {
+            Gossip::Offer(record, _, _) | Gossip::Recall(record) => record.node == from,
+            Gossip::Recalled { .. } => self.known.newest().is_none(),
+            Gossip::Close(Delta { members, buckets, layouts, flips, staging }) => {
+                matches!(&members[..], [record] if record.node == from)
+                    && buckets.is_empty()
+                    && layouts.is_empty()
+                    && flips.is_empty()
+                    && staging.is_none()
+            }
+            _ => false,
+        }
     }
 
     fn take(&mut self, now: Now, from: NodeId, gossip: Gossip) {
@@ -85,6 +102,13 @@ impl Membership {
                 self.detector.doubted(now.mono_us, target);
             }
             Gossip::Fenced(layout) => self.take_fence(now, from, *layout),
+            Gossip::Recall(record) => self.take_recall(now, from, &record),
+            Gossip::Recalled { asked, record, layout, wall_ms } => {
+                if from != self.config.me.node && self.is_known(from) {
+                    self.clocks.hear(now, from, wall_ms);
+                }
+                self.take_recalled(now, from, (asked, record.as_deref()), layout);
+            }
         }
     }
 
@@ -142,7 +166,7 @@ impl Membership {
         });
         let mine = delta.members.iter().filter(|record| record.node == me);
         if let Some(newest) = mine.max_by_key(|record| age(record)).cloned() {
-            self.outdo(now, &newest);
+            self.recollect(now, &newest);
             delta.members.retain(|record| record.node != me);
         }
         let changes = self.known.merge(delta);
@@ -151,21 +175,6 @@ impl Membership {
         }
         for change in changes {
             self.changed(now, from, change);
-        }
-    }
-
-    /// Writes this node's record anew if the cluster holds one that it did not write.
-    fn outdo(&mut self, now: Now, found: &MemberRecord) {
-        let me = &mut self.config.me;
-        if age(found) < age(me) || found == me {
-            return;
-        }
-        let is_foreign = found.incarnation != me.incarnation;
-        (me.generation, me.version) = (found.generation, found.version);
-        self.rewrite(|_| {});
-        if let Some(again) = self.own.take_contest(now.mono_us, is_foreign) {
-            let event = Event::Contested { address: found.address, again };
-            self.outputs.push_back(Output::Event(event));
         }
     }
 
@@ -219,6 +228,7 @@ impl Membership {
     /// Another layout is in force.
     fn place(&mut self, now: Now, rival: Option<LayoutId>) {
         let id = self.known.line().newest_id();
+        self.note_layout();
         self.outputs.push_back(Output::Event(Event::Layout { id, rival }));
         self.spread(now);
         self.own.forget_ready();
@@ -264,20 +274,5 @@ impl Membership {
         if self.known.flip(candidates, counts) {
             self.touch();
         }
-    }
-}
-
-/// Whether a node that nobody introduced says who it is, and nothing else: all that joining needs.
-fn introduces(from: NodeId, gossip: &Gossip) -> bool {
-    match gossip {
-        Gossip::Offer(record, _, _) => record.node == from,
-        Gossip::Close(Delta { members, buckets, layouts, flips, staging }) => {
-            matches!(&members[..], [record] if record.node == from)
-                && buckets.is_empty()
-                && layouts.is_empty()
-                && flips.is_empty()
-                && staging.is_none()
-        }
-        _ => false,
     }
 }

@@ -12,7 +12,7 @@ use jedlik_hashing::{NODES_MAX, NodeId, Partition};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, MemberDigest, MemberRecord, Staging, Status, Summary};
 use jedlik_protocol::limits::GONE_MAX;
-use jedlik_protocol::{Blob, Digest, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Blob, Digest, Incarnation, LayoutId, PartitionSet, PlacedLayout};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member, check_version};
@@ -127,6 +127,7 @@ impl Knowledge {
             node: record.node,
             generation: record.generation,
             version: record.version,
+            incarnation: record.life.incarnation,
         };
         let bucket = |entry: &BucketEntry| (entry.name.clone(), entry.version, entry.digest());
         let layout = |known: &KnownLayout| (known.id(), summary::of_partitions(known.flipped()));
@@ -141,11 +142,9 @@ impl Knowledge {
 
     /// What the author of `theirs` lacks.
     pub(crate) fn lacking(&self, theirs: &Summary) -> Delta {
-        let held: BTreeMap<NodeId, (u64, u64)> = theirs
-            .members
-            .iter()
-            .map(|digest| (digest.node, (digest.generation, digest.version)))
-            .collect();
+        let rank = |digest: &MemberDigest| (digest.generation, digest.version, digest.incarnation);
+        let held: BTreeMap<NodeId, Age> =
+            theirs.members.iter().map(|digest| (digest.node, rank(digest))).collect();
         let newer =
             |record: &&MemberRecord| held.get(&record.node).is_none_or(|held| age(record) > *held);
         let buckets: BTreeMap<&Blob, (u64, Digest)> = theirs
@@ -325,9 +324,13 @@ fn followed(added: Result<Added, Unacceptable>) -> Option<Change> {
     }
 }
 
-/// How new a record is: lives first, changes within a life second.
-pub(crate) fn age(record: &MemberRecord) -> (u64, u64) {
-    (record.generation, record.version)
+/// How new a record is: starts first, changes within a start second. Two lives that have counted alike are
+/// told apart by their names.
+pub(crate) type Age = (u64, u64, Incarnation);
+
+/// How new a record is.
+pub(crate) fn age(record: &MemberRecord) -> Age {
+    (record.generation, record.version, record.life.incarnation)
 }
 
 /// Whether the newer of two records says nothing new but how much the node holds.

@@ -16,6 +16,7 @@ mod detector;
 mod exchange;
 mod knowledge;
 mod line;
+mod lives;
 mod machine;
 mod output;
 mod own;
@@ -28,6 +29,7 @@ mod view;
 
 pub use acceptable::Unacceptable;
 pub use line::KnownLayout;
+pub use lives::Lineage;
 pub use machine::{Config, Membership};
 pub use output::{Destination, Event, Output};
 pub use view::{Past, View};

@@ -18,6 +18,7 @@ use crate::chance::Chance;
 use crate::detector::{Detector, Signal};
 use crate::knowledge::Knowledge;
 use crate::line::KnownLayout;
+use crate::lives::{Lineage, Lives};
 use crate::output::{Destination, Event, Output};
 use crate::own::Own;
 use crate::relay::Relays;
@@ -47,6 +48,8 @@ pub struct Config {
     pub n: u8,
     /// Makes nonces and choices; to be drawn anew at each start.
     pub random_seed: [u8; 32],
+    /// What the data directory tells of this node's lives.
+    pub lineage: Lineage,
 }
 
 /// One node's membership. After each `handle_*` the driver takes outputs until there are none, and
@@ -63,6 +66,7 @@ pub struct Membership {
     pub(crate) relays: Relays,
     rounds: Rounds,
     pub(crate) own: Own,
+    pub(crate) lives: Lives,
     pub(crate) chance: Chance,
     view: Arc<View>,
     pub(crate) pending: Pending,
@@ -111,9 +115,12 @@ impl Membership {
         let mut known = Knowledge::restored(stored.unwrap_or_default());
         let node = config.me.node;
         let has_left = known.has_left(node);
+        let former = known.members().get(&node).cloned();
+        (config.me.life.rival, config.me.life.ousts) = (config.lineage.rival, config.lineage.ousts);
         own_record(&mut config.me, &known);
         known.merge_member(config.me.clone());
         let view = View::of(node, config.cluster, config.partitions, &known, Arc::default());
+        let lives = Lives::new(now, config.lineage.clone());
         let mut membership = Self {
             chance: Chance::new(config.random_seed),
             config,
@@ -124,7 +131,8 @@ impl Membership {
             relays: Relays::default(),
             rounds: Rounds::new(now.mono_us),
             own: Own::new(),
-            view: Arc::new(view),
+            view: Arc::new(view.with_past(lives.past())),
+            lives,
             pending: Pending { unstored: true, unseen: true, news: false },
             standing: Standing::In,
             sends: Vec::new(),
@@ -137,6 +145,8 @@ impl Membership {
         membership.flip_all();
         if has_left || membership.known.is_removed(node) {
             membership.fence(membership.known.line().newest_id(), !has_left);
+        } else {
+            membership.begin_life(now, former.as_ref());
         }
         membership.settle();
         membership
@@ -162,6 +172,7 @@ impl Membership {
         }
         self.detector.handle_timeout(now.mono_us, &mut self.chance);
         self.tell_of_itself(now);
+        self.look_back(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
             let news = core::mem::take(&mut self.pending.news);
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
@@ -182,7 +193,7 @@ impl Membership {
             return None;
         }
         let dues = self.detector.due_us().into_iter().chain(self.own.due_us());
-        dues.chain([self.rounds.due_us()]).min()
+        dues.chain(self.lives.due_us()).chain([self.rounds.due_us()]).min()
     }
 
     /// The next effect to carry out.
@@ -236,6 +247,11 @@ impl Membership {
         }
     }
 
+    /// Does nothing from now on: the driver knows why.
+    pub(crate) fn silence(&mut self) {
+        self.standing = Standing::Fenced;
+    }
+
     /// Of all that is known.
     pub(crate) fn digest(&mut self) -> Digest {
         *self.digest.get_or_insert_with(|| summary::digest(&self.known.summary()))
@@ -256,7 +272,8 @@ impl Membership {
                 newest.filter(|newest| newest.is_settled()).map(KnownLayout::id)
             };
             let before = settled(&self.view);
-            self.view = Arc::new(self.view.next(&self.known, Arc::clone(self.detector.up())));
+            let view = self.view.next(&self.known, Arc::clone(self.detector.up()));
+            self.view = Arc::new(view.with_past(self.lives.past()));
             if let Some(id) = settled(&self.view).filter(|id| Some(*id) != before) {
                 self.outputs.push_back(Output::Event(Event::Settled(id)));
             }
@@ -265,7 +282,12 @@ impl Membership {
         if self.standing == Standing::Fenced {
             self.sends.clear();
         }
-        self.outputs.extend(self.sends.drain(..));
+        let lives = &self.lives;
+        let let_out = |output: &Output| match output {
+            Output::Send { gossip, .. } => lives.lets_out(gossip),
+            _ => true,
+        };
+        self.outputs.extend(self.sends.drain(..).filter(let_out));
     }
 
     /// All that is known; that this node has left is not, before another one knows it too.

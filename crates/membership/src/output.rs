@@ -1,14 +1,15 @@
 //! What the machine asks of its driver.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::gossip::{Delta, Gossip};
+use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Rival};
 use jedlik_protocol::{Blob, LayoutId};
 
-use crate::{Unacceptable, View};
+use crate::{Past, Unacceptable, View};
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,14 +79,27 @@ pub enum Event {
         /// What and why.
         fault: Unacceptable,
     },
-    /// The cluster holds a newer record of this node than this node wrote: it lost its disk, or two
-    /// processes run with one certificate. This node's record was made newer still. Told at most once
-    /// a minute.
+    /// The node may serve now: it has heard what others remember of its earlier lives, or has waited long
+    /// enough. Told again once it is known what was not at first.
+    Serves {
+        /// What it knows by now.
+        past: Past,
+    },
+    /// The cluster remembers a life of this node that its data directory does not: it is empty, or an earlier
+    /// copy. The machine does nothing from now on.
+    Forgotten(Box<MemberRecord>),
+    /// Another process runs under this node's identity, or has, while this one did. Puts are coordinated by
+    /// neither until an admin has decided.
+    Rival(Rival),
+    /// An admin has decided for the other process. The machine does nothing from now on.
+    Ousted {
+        /// Where the other one listens.
+        by: SocketAddr,
+    },
+    /// The cluster remembered one more life of this node than it was known to have lost.
     Contested {
-        /// What the other record says.
+        /// Where that one listened.
         address: SocketAddr,
-        /// The other record keeps coming back newer: another process runs with this certificate.
-        again: bool,
     },
     /// This node has said that it has left, and another one knows it: the process need not go on.
     Left,
@@ -115,15 +129,38 @@ impl fmt::Display for Event {
                 write!(f, "properties {version} of bucket {name:?} are in force")
             }
             Self::Refused { from, fault } => write!(f, "node {from} sent what can't be: {fault}"),
-            Self::Contested { address, again: false } => write!(
+            Self::Serves { past: Past::Continuous } => {
+                write!(f, "the data directory remembers every life of this node that the others do")
+            }
+            Self::Serves { past: Past::Unconfirmed } => write!(
                 f,
-                "this node's record was written by another process, at {address}: was its disk \
-                 lost, or is its certificate in use twice?"
+                "nobody has said yet what the cluster remembers of this node: it takes writes, and does not \
+                 say that anything is absent until another member has answered"
             ),
-            Self::Contested { address, again: true } => write!(
+            Self::Serves { past: Past::Lost } => {
+                write!(f, "this node has lost its past and is refilled by the others")
+            }
+            Self::Forgotten(record) => write!(
                 f,
-                "another process, at {address}, runs with this node's certificate: stop one of them \
-                 and give it a certificate of its own"
+                "the cluster remembers life {:016x} of this node, start {}, at {}; the data directory does \
+                 not: it is empty, or an earlier copy",
+                record.life.incarnation.0, record.generation, record.address
+            ),
+            Self::Rival(rival) => write!(
+                f,
+                "another process, at {}, runs or has run under this node's identity: neither coordinates \
+                 puts until an admin says which one stays; see `jedlik-admin node keep --help`",
+                rival.address
+            ),
+            Self::Ousted { by } => {
+                write!(
+                    f,
+                    "an admin has decided that the process at {by} stays in place of this one"
+                )
+            }
+            Self::Contested { address } => write!(
+                f,
+                "the cluster remembered one more life of this node, at {address}; what it held is refilled"
             ),
             Self::Left => write!(f, "the others know that this node has left"),
             Self::Fenced { layout, forced: true } => write!(

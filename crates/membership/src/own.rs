@@ -17,11 +17,6 @@ const LOAD_INTERVAL_US: u64 = 10_000_000;
 const BEHIND_INTERVAL_US: u64 = 20_000;
 /// As often as rounds of gossip come: a node that never answers costs no more than one that is up.
 const BEHIND_INTERVAL_MAX_US: u64 = 1_000_000;
-/// Between two lines in the log about another process with this node's identity.
-const CONTEST_INTERVAL_US: u64 = 60_000_000;
-/// How often another process's record may come back newer and still be an old one that somebody
-/// remembered: several lives of a lost disk may be remembered here and there.
-const CONTESTS_OF_THE_PAST: u32 = 2;
 
 /// Something to be told, and when.
 #[derive(Debug)]
@@ -56,8 +51,6 @@ pub(crate) struct Own {
     load: Pending<Load>,
     /// When the next exchange may be opened, and how long after that the one after it, by node.
     behind: BTreeMap<NodeId, (u64, u64)>,
-    contests: u32,
-    contest_told_us: Option<u64>,
     /// Who is known to have heard that this node has left.
     pub(crate) farewell_heard: BTreeSet<NodeId>,
 }
@@ -68,8 +61,6 @@ impl Own {
             ready: Pending::new(),
             load: Pending::new(),
             behind: BTreeMap::new(),
-            contests: 0,
-            contest_told_us: None,
             farewell_heard: BTreeSet::new(),
         }
     }
@@ -129,18 +120,5 @@ impl Own {
     /// Notes that a node had something new to tell: it is asked again as soon as it is behind.
     pub(crate) fn forget_behind(&mut self, node: NodeId) {
         self.behind.remove(&node);
-    }
-
-    /// Counts that another process's record was newer; whether to say so, and whether it is likely that
-    /// the process lives.
-    pub(crate) fn take_contest(&mut self, now_us: u64, is_foreign: bool) -> Option<bool> {
-        self.contests = self.contests.saturating_add(u32::from(is_foreign));
-        let again = is_foreign && self.contests > CONTESTS_OF_THE_PAST;
-        let told_us = self.contest_told_us;
-        if told_us.is_some_and(|told_us| now_us < told_us + CONTEST_INTERVAL_US) {
-            return None;
-        }
-        self.contest_told_us = Some(now_us);
-        Some(again)
     }
 }

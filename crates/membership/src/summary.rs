@@ -11,8 +11,8 @@ pub(crate) fn digest(summary: &Summary) -> Digest {
     let mut hasher = Xxh3::new();
     let mut number = |value: u64| hasher.update(&value.to_le_bytes());
     number(summary.members.len() as u64);
-    for MemberDigest { node, generation, version } in &summary.members {
-        [node.0, *generation, *version].into_iter().for_each(&mut number);
+    for MemberDigest { node, generation, version, incarnation } in &summary.members {
+        [node.0, *generation, *version, incarnation.0].into_iter().for_each(&mut number);
     }
     number(summary.layouts.len() as u64);
     for (id, flipped) in &summary.layouts {

@@ -1,6 +1,6 @@
 //! Whole clusters on virtual time, with lost messages, from a seed.
 
-mod cluster;
+pub(crate) mod cluster;
 mod exhaustive;
 mod figures;
 mod growth;
@@ -14,10 +14,10 @@ use alloc::vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use jedlik_hashing::{NodeId, PartitionCount};
-use jedlik_protocol::gossip::{Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::gossip::{Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now};
 
-use crate::Config;
+use crate::{Config, Lineage};
 
 pub(crate) fn at(mono_us: u64) -> Now {
     Now { mono_us, wall_ms: 1_700_000_000_000 + mono_us / 1000 }
@@ -34,7 +34,7 @@ pub(crate) fn record(node: u64) -> MemberRecord {
         address: address(node),
         zone: zone(node),
         weight: 1,
-        incarnation: Incarnation(node),
+        life: Life::new(Incarnation(node)),
         generation: 1,
         version: 1,
         status: Status::Up,
@@ -59,5 +59,6 @@ pub(crate) fn config(node: u64) -> Config {
         partitions: PartitionCount::new(64).unwrap(),
         n: 3,
         random_seed: [node as u8; 32],
+        lineage: Lineage::first(Incarnation(node)),
     }
 }

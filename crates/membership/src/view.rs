@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{Endpoint, Topology};
-use jedlik_protocol::gossip::{Delta, MemberRecord, Status};
+use jedlik_protocol::gossip::{Delta, MemberRecord, Rival, Status};
 use jedlik_protocol::{ClusterId, Gone, Layout, LayoutId, LayoutVersion};
 use jedlik_vclock::planted::{self, Bug};
 
@@ -286,6 +286,13 @@ impl View {
     pub fn other_replica_counts(&self) -> Vec<(&[u8], u8)> {
         let other = |entry: &&BucketEntry| entry.props.n != self.defaults.n;
         self.buckets.iter().filter(other).map(|entry| (&*entry.name, entry.props.n)).collect()
+    }
+
+    /// Another process of `node` that runs beside it, as far as no admin has decided which of them stays: the
+    /// node coordinates no puts meanwhile.
+    #[must_use]
+    pub fn rival(&self, node: NodeId) -> Option<Rival> {
+        self.members.get(&node).and_then(|record| record.life.rival)
     }
 
     /// Whether this node takes `node` to be up; it does itself.

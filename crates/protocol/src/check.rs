@@ -35,7 +35,8 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
         Frame::PeerRequest { request, .. } => peer_request(request),
         Frame::PeerResponse { response, .. } => peer_response(response),
         Frame::Gossip(gossip) => match gossip {
-            Gossip::Offer(sender, _, _) => member(sender),
+            Gossip::Offer(sender, _, _) | Gossip::Recall(sender) => member(sender),
+            Gossip::Recalled { record, .. } => record.as_deref().map_or(Ok(()), member),
             Gossip::Exchange(delta, _) | Gossip::Close(delta) => news(delta),
             Gossip::Fenced(layout) => placed(layout),
             Gossip::Same

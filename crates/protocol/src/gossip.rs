@@ -114,8 +114,36 @@ impl Staging {
     }
 }
 
+/// Another life of the same node that runs at the same time, or that the node can't account for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Rival {
+    /// Which life.
+    pub incarnation: Incarnation,
+    /// Where it says that it listens.
+    pub address: SocketAddr,
+}
+
+/// Which life of a node a member is in, and what it knows of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Life {
+    /// Drawn at random at the start of the process.
+    pub incarnation: Incarnation,
+    /// While there is one the member coordinates no puts: an admin has to say which of the two stays.
+    pub rival: Option<Rival>,
+    /// The life that has to end, since an admin has decided for this one.
+    pub ousts: Option<Incarnation>,
+}
+
+impl Life {
+    /// A life without a rival.
+    #[must_use]
+    pub const fn new(incarnation: Incarnation) -> Self {
+        Self { incarnation, rival: None, ousts: None }
+    }
+}
+
 /// One member, as it describes itself. Only that member writes it; the higher
-/// (`incarnation start`, `version`) wins.
+/// (`generation`, `version`, incarnation) wins.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct MemberRecord {
     /// Who.
@@ -129,7 +157,7 @@ pub struct MemberRecord {
     /// Its share relative to others.
     pub weight: u32,
     /// Which life of the node this is.
-    pub incarnation: Incarnation,
+    pub life: Life,
     /// Counts starts of the node, so that a later life's record wins over an earlier one's.
     pub generation: u64,
     /// Counts the changes within a generation.
@@ -159,6 +187,8 @@ pub struct MemberDigest {
     pub generation: u64,
     /// See [`MemberRecord::version`].
     pub version: u64,
+    /// See [`Life::incarnation`]: two lives may have counted alike.
+    pub incarnation: Incarnation,
 }
 
 /// What a node knows, in short.
@@ -232,4 +262,19 @@ pub enum Gossip {
     ///
     /// Boxed, since every frame takes the room of the largest kind.
     Fenced(Box<PlacedLayout>),
+    /// The sender has just started and asks what the receiver remembers of its earlier lives, before it tells
+    /// anybody that it is there.
+    Recall(Box<MemberRecord>),
+    /// Answers [`Gossip::Recall`].
+    Recalled {
+        /// The life that asked.
+        asked: Incarnation,
+        /// The newest record of the asking node that the sender of this knows; its own, if it is another
+        /// process of the same node.
+        record: Option<Box<MemberRecord>>,
+        /// The newest layout that the sender knows.
+        layout: LayoutId,
+        /// What the sender's calendar clock shows.
+        wall_ms: u64,
+    },
 }

@@ -1,6 +1,8 @@
 //! Why a node did not start, or had to end.
 
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use jedlik_net::{CredentialsError, NetError};
 use jedlik_protocol::LayoutId;
@@ -71,6 +73,25 @@ pub enum NodeError {
         layout: LayoutId,
         /// It was removed by force.
         forced: bool,
+    },
+    /// Mount the disk that is missing, or start with `--new` if the data is really gone.
+    #[error(
+        "{} is empty, but the cluster remembers this node: is a disk not mounted? If its data is lost, start \
+         it with --new: it begins empty, and the other nodes refill it",
+        path.display()
+    )]
+    EmptyDirectory {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// Start a node of its own here, or leave it at the other one.
+    #[error(
+        "two processes ran under this node's identity, and an admin decided for the one at {by}; this one's \
+         data directory is not used again"
+    )]
+    Ousted {
+        /// Where the other one listens.
+        by: SocketAddr,
     },
     /// The data directory is whole, but counts as not cleanly stopped.
     #[error("the stop was not clean: {why}; the next start replays the journals")]

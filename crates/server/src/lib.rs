@@ -5,6 +5,7 @@
 mod admission;
 mod clock;
 pub mod config;
+mod disputes;
 mod error;
 mod fatal;
 mod inbox;
@@ -29,5 +30,5 @@ mod upkeep;
 mod weight;
 
 pub use error::NodeError;
-pub use node::{Ending, Node};
+pub use node::{EmptyDirectory, Ending, Node};
 pub use reload::Load;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
-use jedlik_membership::{Destination, Event as News, Membership, Output, View};
+use jedlik_membership::{Destination, Event as News, Membership, Output, Past, View};
 use jedlik_net::{Connection, Endpoint};
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::{self, Frame};
-use jedlik_protocol::gossip::{Delta, Gossip, Load};
-use jedlik_storage::DataDir;
+use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Rival};
+use jedlik_storage::{DataDir, OpenError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{AgreedClock, Clock};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
-use crate::node::Ending;
+use crate::node::{EmptyDirectory, Ending};
 use crate::peers::Peers;
 use crate::reply::Origin;
 
@@ -81,6 +81,9 @@ pub(crate) struct MembershipTask {
     pub(crate) caller: Option<Connection>,
     /// Taken when the node can't go on, or need not.
     pub(crate) ended: Option<oneshot::Sender<Ending>>,
+    /// Taken when the node may serve.
+    pub(crate) serves: Option<oneshot::Sender<()>>,
+    pub(crate) empty: EmptyDirectory,
 }
 
 impl MembershipTask {
@@ -154,7 +157,7 @@ impl MembershipTask {
                 Output::Persist(delta) => self.persist(delta).await,
                 Output::View(view) => self.spread(view),
                 Output::Send { to, gossip } => self.send(to, gossip),
-                Output::Event(news) => self.note(&news),
+                Output::Event(news) => self.note(news).await,
             }
         }
     }
@@ -168,14 +171,63 @@ impl MembershipTask {
         }
     }
 
-    fn note(&mut self, news: &News) {
-        log(news);
-        match *news {
+    async fn note(&mut self, news: News) {
+        log(&news);
+        match news {
             News::Left => self.end(Ending::Left),
             News::Fenced { layout, forced } => {
                 self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
             }
+            News::Serves { past } => self.serve(past),
+            News::Forgotten(record) => self.forget(&record).await,
+            News::Rival(Rival { incarnation, address }) => {
+                self.write_down(|dir| dir.note_rival(incarnation, address)).await;
+            }
+            News::Ousted { by } => {
+                self.write_down(|dir| dir.cede(by)).await;
+                self.end(Ending::Failed(NodeError::Ousted { by }));
+            }
             _ => {}
+        }
+    }
+
+    fn serve(&mut self, past: Past) {
+        // Until it is confirmed an empty directory may still turn out to be in place of a lost one.
+        if past != Past::Unconfirmed
+            && let Err(error) = self.dir.note_serving().and_then(|()| self.dir.note_marked())
+        {
+            warn!(%error, "the data directory can't be noted as one that is in use");
+        }
+        if let Some(serves) = self.serves.take() {
+            // Who listens may be stopping already.
+            let _gone = serves.send(());
+        }
+    }
+
+    /// The data directory lacks a life that the cluster remembers.
+    async fn forget(&mut self, record: &MemberRecord) {
+        let is_empty = !self.dir.has_served();
+        if is_empty && self.empty == EmptyDirectory::Refused {
+            let path = self.dir.path().to_path_buf();
+            return self.end(Ending::Failed(NodeError::EmptyDirectory { path }));
+        }
+        self.write_down(|dir| dir.forget(record.life.incarnation, record.generation)).await;
+        if is_empty {
+            info!("the data directory is empty: the other nodes refill it");
+        } else {
+            warn!(
+                "the data directory is an earlier copy: its shards are set aside in the folder set-aside \
+                 there, and the other nodes refill empty ones"
+            );
+        }
+        self.end(Ending::Again);
+    }
+
+    /// Writes something into the data directory's own file, however long the disk refuses.
+    async fn write_down(&mut self, note: impl Fn(&mut DataDir) -> Result<(), OpenError>) {
+        while let Err(error) = note(&mut self.dir) {
+            warn!(%error, "the data directory can't be written to; tried again until it can");
+            sleep(SAVE_RETRY).await;
         }
     }
 
@@ -239,6 +291,10 @@ fn log(news: &News) {
     match news {
         News::Refused { .. }
         | News::Contested { .. }
+        | News::Forgotten(_)
+        | News::Rival(_)
+        | News::Ousted { .. }
+        | News::Serves { past: Past::Unconfirmed | Past::Lost }
         | News::Fenced { .. }
         | News::Down { clean: false, .. } => {
             warn!("{news}");
@@ -248,6 +304,7 @@ fn log(news: &News) {
         | News::Down { clean: true, .. }
         | News::Layout { .. }
         | News::Settled(_)
+        | News::Serves { past: Past::Continuous }
         | News::Left
         | News::Bucket { .. } => info!("{news}"),
     }

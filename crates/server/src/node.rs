@@ -44,6 +44,17 @@ pub struct Node {
     pub(crate) membership_task: JoinHandle<Result<DataDir, JoinError>>,
     pub(crate) upkeep: JoinHandle<()>,
     pub(crate) ended: oneshot::Receiver<Ending>,
+    /// Hears once that the node may serve.
+    pub(crate) serves: oneshot::Receiver<()>,
+}
+
+/// What becomes of a node that the cluster remembers and whose data directory is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptyDirectory {
+    /// It does not start: a disk may not have been mounted.
+    Refused,
+    /// It starts, and the other nodes refill it.
+    Refilled,
 }
 
 /// Why a node ends of its own accord.
@@ -53,16 +64,51 @@ pub enum Ending {
     Failed(NodeError),
     /// It has left the cluster, and others hold all that it did.
     Left,
+    /// Its data directory has changed: it is to be started again.
+    Again,
 }
 
 impl Node {
-    /// Starts a node, which serves when this returns. To be called within a tokio runtime with timers
-    /// and sockets.
+    /// Starts a node, which serves when this returns, over again as often as that is needed. To be called
+    /// within a tokio runtime with timers and sockets.
+    ///
+    /// # Errors
+    /// Credentials, data directory or address can't be used, or the node has no place in the cluster.
+    pub async fn start(config: &Config) -> Result<Self, NodeError> {
+        loop {
+            let mut node = Self::begin(config, EmptyDirectory::Refused).await?;
+            match node.serving().await {
+                Ok(()) => return Ok(node),
+                Err(Ending::Again) => node.shutdown().await?,
+                Err(Ending::Failed(error)) => {
+                    node.shutdown().await?;
+                    return Err(error);
+                }
+                Err(Ending::Left) => return Ok(node),
+            }
+        }
+    }
+
+    /// Starts a node, which takes nothing but gossip until [`Self::serving`] has returned.
     ///
     /// # Errors
     /// Credentials, data directory or address can't be used.
-    pub async fn start(config: &Config) -> Result<Self, NodeError> {
-        start::node(config).await
+    pub async fn begin(config: &Config, empty: EmptyDirectory) -> Result<Self, NodeError> {
+        start::node(config, empty).await
+    }
+
+    /// Waits until others have said what they remember of this node, or long enough, and serves then.
+    ///
+    /// # Errors
+    /// The node has to end before it ever serves.
+    pub async fn serving(&mut self) -> Result<(), Ending> {
+        tokio::select! {
+            biased;
+            Ok(ending) = &mut self.ended => return Err(ending),
+            Ok(()) = &mut self.serves => {}
+        }
+        self.router.enter(Phase::Serving);
+        Ok(())
     }
 
     /// Its identity.

@@ -11,7 +11,7 @@ use crate::config::{Config, Snapshot};
 use crate::error::NodeError;
 use crate::fatal;
 use crate::logging;
-use crate::node::{Ending, Node};
+use crate::node::{EmptyDirectory, Ending, Node};
 use crate::reload::{Load, Reload};
 
 /// One thread for sockets and TLS serves this many cores; records have threads of their own.
@@ -24,26 +24,31 @@ const CORES_A_NETWORK_THREAD: usize = 4;
 ///
 /// # Errors
 /// It could not start, had to end, or could not stop cleanly.
-pub fn run(config: &Config, running: Snapshot, load: Arc<Load>) -> Result<(), NodeError> {
+pub fn run(
+    config: &Config,
+    empty: EmptyDirectory,
+    running: Snapshot,
+    load: Arc<Load>,
+) -> Result<(), NodeError> {
     fatal::end_on_panic();
     let runtime = runtime().map_err(|source| NodeError::System { doing: "starting", source })?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let mut hangups = listen(SignalKind::hangup())?;
-        let mut node = Node::start(config).await?;
-        announce(&node);
         let mut reload = Reload::new(load, running);
-        let ended = loop {
-            tokio::select! {
-                () = signals.stop() => break Ok(()),
-                _ = hangups.recv() => reload.run(&mut node).await,
-                ending = node.ended() => match ending {
-                    Ending::Failed(error) => break Err(error),
-                    Ending::Left => {
-                        info!("this node has left the cluster: others hold all that it held");
-                        break Ok(());
-                    }
-                },
+        let (node, ended) = loop {
+            let mut node = Node::begin(config, empty).await?;
+            match until_it_ends(&mut node, &mut signals, &mut hangups, &mut reload).await {
+                Some(Ending::Again) => {
+                    info!("starting again");
+                    node.shutdown().await?;
+                }
+                Some(Ending::Failed(error)) => break (node, Err(error)),
+                Some(Ending::Left) => {
+                    info!("this node has left the cluster: others hold all that it held");
+                    break (node, Ok(()));
+                }
+                None => break (node, Ok(())),
             }
         };
         info!("stopping; a second signal ends the process at once");
@@ -55,6 +60,29 @@ pub fn run(config: &Config, running: Snapshot, load: Arc<Load>) -> Result<(), No
         });
         ended.and(node.shutdown().await)
     })
+}
+
+/// Serves until the node ends by itself, or, with `None`, a signal asks for it.
+async fn until_it_ends(
+    node: &mut Node,
+    signals: &mut Signals,
+    hangups: &mut Signal,
+    reload: &mut Reload,
+) -> Option<Ending> {
+    tokio::select! {
+        () = signals.stop() => return None,
+        served = node.serving() => if let Err(ending) = served {
+            return Some(ending);
+        },
+    }
+    announce(node);
+    loop {
+        tokio::select! {
+            () = signals.stop() => return None,
+            _ = hangups.recv() => reload.run(node).await,
+            ending = node.ended() => return Some(ending),
+        }
+    }
 }
 
 fn runtime() -> std::io::Result<Runtime> {

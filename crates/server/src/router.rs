@@ -21,6 +21,7 @@ use tracing::debug;
 
 use crate::admission;
 use crate::clock::Clock;
+use crate::disputes::{answers_for_itself, coordinates};
 use crate::inbox::{Inbox, Mail};
 use crate::membership_task::Event;
 use crate::peers::Peers;
@@ -140,7 +141,8 @@ impl Router {
             origin.answer_client(layout, ClientResponse::Failed(failure));
         };
         let of_data = !matches!(request, ClientRequest::Admin(_) | ClientRequest::Topology);
-        if let Err(failure) = self.takes_clients(of_data) {
+        if let Err(failure) = self.takes_clients(of_data).and_then(|()| coordinates(view, &request))
+        {
             return refuse(&origin, failure);
         }
         match request {
@@ -238,7 +240,9 @@ impl Router {
             origin.answer_peer(UNTOLD, PeerResponse::Refused(failure));
         };
         let new = matches!(request, PeerRequest::Forward(_));
-        if let Err(failure) = self.takes_peers(new) {
+        if let Err(failure) =
+            self.takes_peers(new).and_then(|()| answers_for_itself(view, &request))
+        {
             return refuse(&origin, failure);
         }
         match self.shard_of_peer(view, &request) {
@@ -383,6 +387,6 @@ fn overloaded() -> Failure {
     Failure::new(ErrorCode::Overloaded, "the node's queue is full; nothing was done, try again")
 }
 
-fn not_ready(what: &str) -> Failure {
+pub(crate) fn not_ready(what: &str) -> Failure {
     Failure::new(ErrorCode::NotReady, format!("the node {what}; nothing was done, ask another"))
 }

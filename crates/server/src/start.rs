@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_hashing::{NodeId, PartitionCount};
-use jedlik_membership::{Config as MembershipConfig, Membership, View};
+use jedlik_membership::{Config as MembershipConfig, Lineage, Membership, View};
 use jedlik_net::{Credentials, Endpoint, Handler, Identity};
-use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Rival, Speaks, Status};
 use jedlik_protocol::{LayoutId, codec};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, ShardPast, Tuning};
 use jedlik_storage::{DataDir, ShardIdentity};
@@ -24,9 +24,9 @@ use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
 use crate::membership_task::{Event, MembershipTask, decode_state};
-use crate::node::Node;
+use crate::node::{EmptyDirectory, Node};
 use crate::peers::Peers;
-use crate::router::{Phase, Router};
+use crate::router::Router;
 use crate::shard::{RunningShard, ShardLimits, Surroundings};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
 use crate::upkeep;
@@ -38,13 +38,13 @@ const MEMBERSHIP_QUEUE: usize = 1024;
 /// replicas that are slow.
 const OPERATIONS_PER_INPUT: usize = 4;
 
-/// Starts a node. See [`Node::start`].
-pub(crate) async fn node(config: &Config) -> Result<Node, NodeError> {
+/// Starts a node. See [`Node::begin`].
+pub(crate) async fn node(config: &Config, empty: EmptyDirectory) -> Result<Node, NodeError> {
     let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
     let me = Me::of(config, credentials.identity())?;
     let Stores { dir, shards } = open_stores(config, &me).await?;
     match Prepared::new(config, &me, &credentials, &dir, &shards) {
-        Ok(prepared) => prepared.run(config, me, dir, shards).await,
+        Ok(prepared) => prepared.run(config, me, (dir, empty), shards).await,
         Err(error) => {
             drop(shards);
             stores::give_up(dir);
@@ -92,7 +92,7 @@ impl Prepared {
         self,
         config: &Config,
         me: Me,
-        dir: DataDir,
+        (dir, empty): (DataDir, EmptyDirectory),
         shards: Vec<OpenShard>,
     ) -> Result<Node, NodeError> {
         let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
@@ -110,6 +110,7 @@ impl Prepared {
         };
         let shards = me.run_shards(config, shards, &dir, &around)?;
         let (ending, ended) = oneshot::channel();
+        let (serve, serves) = oneshot::channel();
         let watched = view.subscribe();
         let mut task = MembershipTask {
             machine,
@@ -123,11 +124,12 @@ impl Prepared {
             view,
             caller: None,
             ended: Some(ending),
+            serves: Some(serve),
+            empty,
         };
         task.begin().await;
         let membership_task = fatal::spawn("membership", task.run(events));
         let upkeep = upkeep::spawn(inboxes, watched, membership.clone(), router.refusals());
-        router.enter(Phase::Serving);
         Ok(Node {
             id: me.node,
             name: me.identity.name,
@@ -141,6 +143,7 @@ impl Prepared {
             membership_task,
             upkeep,
             ended,
+            serves,
         })
     }
 }
@@ -165,6 +168,19 @@ fn tuning(config: &Config, shards: u16) -> Tuning {
             slowdown_percent: background.slowdown_percent,
             ..BudgetSettings::DEFAULT
         },
+    }
+}
+
+/// What the directory tells of this node's lives.
+fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
+    let shards = dir.lost_shards();
+    Lineage {
+        lives: dir.lives(),
+        accounted_generation: dir.accounted_generation(),
+        lost: !shards.is_empty() && shards.len() == usize::from(dir.shards()),
+        rival: dir.rival().map(|(incarnation, address)| Rival { incarnation, address }),
+        ousts: dir.ousts(),
+        confirm_limit_us: confirm.as_micros() as u64,
     }
 }
 
@@ -245,7 +261,7 @@ impl Me {
             address: config.advertise.unwrap_or(listens),
             zone: config.zone.clone(),
             weight: config.weight,
-            incarnation: dir.incarnation(),
+            life: Life::new(dir.incarnation()),
             generation: dir.generation(),
             version: 1,
             status: Status::Up,
@@ -255,6 +271,7 @@ impl Me {
             speaks: speaks(),
             message_life_ms: config.limits.message_life.as_millis() as u32,
         };
+        let confirm = config.limits.confirm;
         let config = MembershipConfig {
             me: record,
             cluster: self.identity.cluster,
@@ -262,6 +279,7 @@ impl Me {
             partitions: config.partitions,
             n: config.n,
             random_seed: random_bytes()?,
+            lineage: lineage(dir, confirm),
         };
         Ok(Membership::new(clock.now(), config, stored))
     }

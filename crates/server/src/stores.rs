@@ -162,7 +162,12 @@ fn open_shard(
         folder,
         completions: inbox.clone(),
     };
-    let storage = source.open();
+    let mut storage = source.open();
+    if dir.lost_shards().contains(&identity.shard)
+        && let Ok(storage) = &mut storage
+    {
+        storage.lose_past()?;
+    }
     match storage {
         Err(error) if !error.is_damage() => Err(error),
         storage => Ok(OpenShard { storage, source, inbox, reader }),

@@ -68,8 +68,8 @@ impl World {
                 let origin = Origin::Client { client, call };
                 if let Some(Frame::ClientRequest { request, .. }) = self.read(&bytes) {
                     let Some(running) = self.running(node) else { return };
-                    if running.stopping {
-                        let failure = Failure::new(ErrorCode::NotReady, "the node is stopping");
+                    if running.stopping || !running.serves {
+                        let failure = Failure::new(ErrorCode::NotReady, "the node does not serve");
                         return self.answer_client(node, origin, ClientResponse::Failed(failure));
                     }
                     let reply = running.wait(origin);
@@ -93,8 +93,9 @@ impl World {
                     !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
                 let stale = older && fenced;
                 let origin = Origin::Peer { node: from, id: call, epoch, stale };
-                if running.stopping && matches!(request, PeerRequest::Forward(_)) {
-                    let failure = Failure::new(ErrorCode::NotReady, "the node is stopping");
+                let is_new = matches!(request, PeerRequest::Forward(_));
+                if running.stopping && is_new || !running.serves {
+                    let failure = Failure::new(ErrorCode::NotReady, "the node does not serve");
                     return self.answer_peer(node, origin, (0, PeerResponse::Refused(failure)));
                 }
                 let reply = running.wait(origin);
@@ -354,6 +355,8 @@ impl World {
                 MembershipOutput::Event(event) => {
                     self.say(node, || format!("learns: {event}"));
                     match event {
+                        MembershipEvent::Serves { .. } => self.serve(node),
+                        MembershipEvent::Forgotten(record) => return self.forget(node, &record),
                         MembershipEvent::Fenced { .. } => {
                             self.nodes[usize::from(node)].over = true;
                         }

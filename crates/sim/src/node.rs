@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
-use jedlik_membership::{Config as MembershipConfig, Membership};
+use jedlik_membership::{Config as MembershipConfig, Lineage, Membership};
 use jedlik_protocol::codec;
-use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now, ProtocolVersion};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, ShardPast, Tuning};
 
@@ -28,6 +28,8 @@ const EPOCH_MS: i64 = 1_790_000_000_000;
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
 const SCRUB_INTERVAL_US: u64 = 15_000_000;
+/// How long a starting node waits for others to say what they remember of it.
+const CONFIRM_LIMIT_US: u64 = 3_000_000;
 /// Background steps a second that are always allowed.
 const FLOOR_PER_S: u32 = 50;
 
@@ -105,6 +107,8 @@ pub(crate) struct Running {
     /// What the replica has for the membership: told at the end of a turn.
     pub(crate) news: Vec<News>,
     pub(crate) stopping: bool,
+    /// It has heard what others remember of it, or has waited long enough.
+    pub(crate) serves: bool,
     /// It stops for good.
     pub(crate) leaves: bool,
     /// What came while it stood still.
@@ -141,6 +145,8 @@ pub(crate) struct Node {
     zone: u8,
     state: Option<Bytes>,
     generation: u64,
+    /// What the disk tells of its lives; `None` for an empty one.
+    lineage: Option<Lineage>,
     /// Kept over a clean stop.
     trees: Option<Vec<u8>>,
     tuning: Tuning,
@@ -177,6 +183,7 @@ impl Node {
             zone: setting.zone(index),
             state: None,
             generation: 0,
+            lineage: None,
             trees: None,
             tuning,
         }
@@ -187,6 +194,7 @@ impl Node {
         let (incarnation, replica_seed, membership_seed) =
             (Incarnation(lives.number()), lives.bytes(), lives.bytes());
         self.generation += 1;
+        let lineage = self.live_on(incarnation);
         self.begun = true;
         self.seeds = seeds.to_vec();
         self.clock.started_us = now_us;
@@ -202,7 +210,7 @@ impl Node {
             shards: 1,
             clock_start,
             tuning: self.tuning,
-            past: ShardPast::Continuous,
+            past: if lineage.lost { ShardPast::Lost } else { ShardPast::Continuous },
             votes: self.disk.votes.clone(),
         });
         if let Some(trees) = self.trees.take() {
@@ -218,6 +226,7 @@ impl Node {
             partitions: PartitionCount::new(PARTITIONS).expect("a power of two"),
             n: 3,
             random_seed: membership_seed,
+            lineage,
         };
         self.running = Some(Running {
             replica,
@@ -226,10 +235,35 @@ impl Node {
             next_reply: 0,
             news: Vec::new(),
             stopping: false,
+            serves: false,
             leaves: false,
             backlog: Vec::new(),
             wake_us: u64::MAX,
         });
+    }
+
+    /// Begins a life; what the disk remembers of them all.
+    fn live_on(&mut self, incarnation: Incarnation) -> Lineage {
+        let lineage = self.lineage.get_or_insert_with(|| Lineage {
+            lives: Vec::new(),
+            confirm_limit_us: CONFIRM_LIMIT_US,
+            ..Lineage::first(incarnation)
+        });
+        lineage.lives.push(incarnation);
+        let begun = lineage.clone();
+        lineage.lost = false;
+        begun
+    }
+
+    /// The cluster remembers a life that the disk does not: what is on it is set aside.
+    pub(crate) fn forget(&mut self, forgotten: &MemberRecord) {
+        self.ended();
+        self.disk.wipe();
+        let Some(lineage) = &mut self.lineage else { return };
+        lineage.lives.push(forgotten.life.incarnation);
+        lineage.accounted_generation = forgotten.generation;
+        lineage.lost = true;
+        self.generation = self.generation.max(forgotten.generation);
     }
 
     fn member(&self, incarnation: Incarnation) -> MemberRecord {
@@ -239,7 +273,7 @@ impl Node {
             address: address(self.index),
             zone: zone_name(self.zone),
             weight: 1,
-            incarnation,
+            life: Life::new(incarnation),
             generation: self.generation,
             version: 1,
             status: Status::Up,
@@ -279,6 +313,7 @@ impl Node {
         self.layout = LayoutId::default();
         self.state = None;
         self.generation = 0;
+        self.lineage = None;
         self.trees = None;
     }
 }

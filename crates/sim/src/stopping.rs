@@ -2,6 +2,7 @@
 //!
 //! Invariant: a node leaves by the same rule as under the server.
 
+use jedlik_protocol::gossip::MemberRecord;
 use jedlik_replica::has_left;
 
 use crate::faults::UPKEEP_US;
@@ -55,6 +56,20 @@ impl World {
         (running.stopping, running.leaves) = (true, true);
         let until_us = self.now_us + DRAIN_LIMIT_US;
         self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
+    }
+
+    /// A node takes requests from now on.
+    pub(crate) fn serve(&mut self, node: u8) {
+        if let Some(running) = &mut self.nodes[usize::from(node)].running {
+            running.serves = true;
+        }
+    }
+
+    /// A node whose disk lacks a life that the cluster remembers starts again, without what was on it.
+    pub(crate) fn forget(&mut self, node: u8, forgotten: &MemberRecord) {
+        self.nodes[usize::from(node)].forget(forgotten);
+        self.hang_up(node, 10_000);
+        self.after(1_000, Event::Start { node });
     }
 
     pub(crate) fn stop(&mut self, node: u8) {

@@ -8,7 +8,7 @@
 //! node.toml  the identity, the lives of the node that the directory remembers, and the last stop
 //! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
 //! shard-N/   one for each shard: see `folder.rs`
-//! set-aside/ damaged shards, for inspection
+//! set-aside/ shards that are not used any more, damaged or an earlier copy's, for inspection
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -51,7 +51,12 @@ impl DataDir {
         let lock = lock(path)?;
         let node = read_node(path)?;
         match &node {
-            Some(node) => node.check(identity, path)?,
+            Some(node) => {
+                node.check(identity, path)?;
+                if let Some(by) = node.past.ousted_by {
+                    return Err(OpenError::Ousted { path: path.into(), by });
+                }
+            }
             None => refuse_strange_files(path)?,
         }
         let before = node.clone();
@@ -59,8 +64,9 @@ impl DataDir {
             Some(node) => node.restarted(fresh),
             None => NodeFile::first(identity, fresh),
         };
-        let directory = Self { path: path.into(), node, before, _lock: lock };
+        let mut directory = Self { path: path.into(), node, before, _lock: lock };
         directory.write_node(&directory.node)?;
+        directory.finish_setting_aside()?;
         Ok(directory)
     }
 
@@ -76,19 +82,25 @@ impl DataDir {
     /// This life of the node.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
-        self.node.incarnation()
+        self.node.past.lives().next_back().expect("a directory names its life: see `PastFile`")
     }
 
     /// The lives of the node that the directory remembers, up to 32, the present one last.
     #[must_use]
     pub fn lives(&self) -> Vec<Incarnation> {
-        self.node.lives().collect()
+        self.node.past.lives().collect()
     }
 
     /// How often the directory has been opened, this time included.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.node.generation
+    }
+
+    /// How many shards it was made with.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.node.shards
     }
 
     /// Whether the stop before this start was clean; true for a new directory.
@@ -167,6 +179,24 @@ impl DataDir {
         }
     }
 
+    pub(crate) fn node(&self) -> &NodeFile {
+        &self.node
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn rewrite(&mut self, change: impl FnOnce(&mut NodeFile)) -> Result<(), OpenError> {
+        let mut node = self.node.clone();
+        change(&mut node);
+        self.write_node(&node)?;
+        self.node = node;
+        Ok(())
+    }
+
     fn write_node(&self, node: &NodeFile) -> Result<(), OpenError> {
         replace_file(&self.path, NODE, node.encode().as_bytes())
             .map_err(|error| OpenError::io("writing", &self.path.join(NODE), error))
@@ -197,7 +227,8 @@ fn refuse_strange_files(path: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(path).map_err(|error| OpenError::io("listing", path, error))?;
     for entry in entries {
         let name = entry.map_err(|error| OpenError::io("listing", path, error))?.file_name();
-        if name != LOCK && name != "node.toml.new" {
+        // A file system that was just made has a folder for what a check of it finds.
+        if name != LOCK && name != "node.toml.new" && name != "lost+found" {
             return Err(OpenError::NotADataDir { path: path.into() });
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: errors are cheap to clone, since one failed write or sync fails a whole group.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -223,6 +224,19 @@ pub enum OpenError {
         found: u32,
         /// What this version reads.
         known: u32,
+    },
+    /// Two processes of this node ran at once, and an admin decided for the other one. What the other lacks
+    /// of this directory is on the other nodes.
+    #[error(
+        "{} was given up: two processes ran under this node's identity, and an admin decided for the one \
+         that listens at {by}; to start a node here, use an empty directory and a certificate of its own",
+        path.display()
+    )]
+    Ousted {
+        /// The directory.
+        path: PathBuf,
+        /// Where the other one listens.
+        by: SocketAddr,
     },
     /// A file that should be whole is not. Restore it, or start the node with an empty directory as a
     /// new node: the other replicas hold its records.

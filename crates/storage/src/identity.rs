@@ -9,12 +9,11 @@ use jedlik_protocol::{ClusterId, Incarnation};
 use serde::{Deserialize, Serialize};
 
 use crate::OpenError;
+use crate::past::PastFile;
 
 /// The format of `node.toml` that is read and written. Format 1 named a single life, which it kept over a
 /// clean stop: what came before is not in it.
 const FORMAT: u32 = 2;
-/// How many lives a directory remembers.
-const LIVES_MAX: usize = 32;
 
 /// What a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +42,7 @@ pub(crate) struct NodeFile {
     partitions: u32,
     pub(crate) generation: u64,
     pub(crate) clean: bool,
-    /// The node's lives that this directory remembers, the present one last.
-    lives: Vec<String>,
+    pub(crate) past: PastFile,
 }
 
 /// Read before the rest, which a newer format may have changed.
@@ -65,16 +63,16 @@ impl NodeFile {
             partitions: identity.partitions.get(),
             generation: 1,
             clean: false,
-            lives: vec![hexadecimal(incarnation)],
+            past: PastFile::first(incarnation),
         }
     }
 
     /// The next life.
     pub(crate) fn restarted(mut self, fresh: Incarnation) -> Self {
-        self.lives.push(hexadecimal(fresh));
-        let surplus = self.lives.len().saturating_sub(LIVES_MAX);
-        self.lives.drain(..surplus);
-        Self { generation: self.generation + 1, clean: false, ..self }
+        self.generation += 1;
+        self.clean = false;
+        self.past.remember(fresh, self.generation);
+        self
     }
 
     /// The same life, stopped cleanly.
@@ -93,30 +91,13 @@ impl NodeFile {
             return Err(OpenError::OlderFormat { path: path.into(), found: format, known: FORMAT });
         }
         let file: Self = toml::from_str(text).map_err(|error| damaged(error.message().into()))?;
-        if let Some(life) = file.lives.iter().find(|life| u64::from_str_radix(life, 16).is_err()) {
-            return Err(damaged(format!("incarnation {life:?} is not a number")));
-        }
-        if file.lives.is_empty() {
-            return Err(damaged("it names no life of the node".into()));
-        }
+        file.past.check().map_err(damaged)?;
         Ok(file)
     }
 
     pub(crate) fn encode(&self) -> String {
         let body = toml::to_string(self).expect("numbers, texts and flags are all TOML");
         format!("# Written by jedlik-node; not meant to be edited.\n{body}")
-    }
-
-    /// The lives that the directory remembers, the present one last.
-    pub(crate) fn lives(&self) -> impl DoubleEndedIterator<Item = Incarnation> {
-        // All of them are numbers: see `parse`.
-        let parsed = |life: &String| u64::from_str_radix(life, 16).unwrap_or_default();
-        self.lives.iter().map(parsed).map(Incarnation)
-    }
-
-    /// The present life.
-    pub(crate) fn incarnation(&self) -> Incarnation {
-        self.lives().next_back().expect("a file names at least one life: see `parse`")
     }
 
     /// Refuses a directory that was made for something else.
@@ -143,8 +124,4 @@ impl NodeFile {
         }
         Ok(())
     }
-}
-
-fn hexadecimal(incarnation: Incarnation) -> String {
-    format!("{:016x}", incarnation.0)
 }

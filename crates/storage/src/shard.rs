@@ -188,6 +188,17 @@ impl Shard {
         self.lost_past
     }
 
+    /// Says, durably, that the shard has lost its past.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn lose_past(&mut self) -> Result<(), OpenError> {
+        let metadata = vec![mark::lost_past()];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
+        self.lost_past = true;
+        Ok(())
+    }
+
     /// Says, durably, that the shard need not be told any more that it has lost a part of its past.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use jedlik_client::protocol::admin::{
     ClusterStatus, CopiesAtRisk, MemberState, MemberStatus, PlanReport, PlannedNode,
 };
 use jedlik_client::protocol::gossip::{
-    Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
+    Life, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
 use jedlik_client::protocol::{ClusterId, Digest, Incarnation, LayoutId};
 use jedlik_client::{ClientError, NodeId, Partition};
@@ -38,7 +38,7 @@ pub(crate) fn seen(node: u64, state: MemberState) -> MemberStatus {
         address: format!("127.0.0.1:{}", 7400 + node).parse().unwrap(),
         zone: "z".into(),
         weight: 1,
-        incarnation: Incarnation(1),
+        life: Life::new(Incarnation(1)),
         generation: 1,
         version: 1,
         status,

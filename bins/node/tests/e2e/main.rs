@@ -36,6 +36,7 @@ mod forged;
 mod grow;
 mod interrupted;
 mod limits;
+mod lives;
 mod load;
 mod lost;
 mod node;

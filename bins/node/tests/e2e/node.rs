@@ -56,6 +56,31 @@ impl Node {
 
     /// Starts it; `None` if it ends before it serves.
     pub(crate) fn try_start(&mut self, seeds: &[SocketAddr]) -> Option<SocketAddr> {
+        let hears = self.launch(seeds);
+        while let Ok(line) = hears.recv_timeout(LIMIT) {
+            if let Some(address) = ready_address(&line) {
+                return Some(address);
+            }
+        }
+        self.kill();
+        None
+    }
+
+    /// Starts it and waits until it ends by itself, which it must do without ever serving.
+    pub(crate) fn start_in_vain(&mut self, seeds: &[SocketAddr]) -> ExitStatus {
+        let hears = self.launch(seeds);
+        let status = self.wait_for_end();
+        assert_eq!(
+            hears.iter().find_map(|line| ready_address(&line)),
+            None,
+            "{} served",
+            self.name
+        );
+        status
+    }
+
+    /// Starts its process; what comes back hears what it prints.
+    fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} is running", self.name);
         let listen = self.address.map_or("127.0.0.1:0".into(), |address| address.to_string());
         let seeds: Vec<String> = seeds.iter().map(|seed| format!("\"{seed}\"")).collect();
@@ -88,13 +113,7 @@ impl Node {
             }
         });
         self.child = Some(child);
-        while let Ok(line) = hears.recv_timeout(LIMIT) {
-            if let Some(address) = ready_address(&line) {
-                return Some(address);
-            }
-        }
-        self.kill();
-        None
+        hears
     }
 
     fn program(&self) -> Command {
@@ -138,10 +157,12 @@ impl Node {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Deletes its data directory, as a lost disk does. Its certificate stays.
-    pub(crate) fn lose_disk(&self) {
+    /// Deletes its data directory, as a lost disk does. Its certificate stays. From now on it may be
+    /// started with an empty one.
+    pub(crate) fn lose_disk(&mut self) {
         assert!(self.child.is_none(), "{} is running", self.name);
         fs::remove_dir_all(self.folder.join("data")).unwrap();
+        self.options.push("--new".into());
     }
 
     /// Whether its process runs.

@@ -98,8 +98,7 @@ fn comes_back_and_is_refused(cluster: &mut Cluster, index: usize) {
     for time in ["first", "second"] {
         let seeds = cluster.seeds_but(index);
         let node = &mut cluster.nodes[index];
-        node.start(&seeds);
-        let status = node.wait_for_end();
+        let status = node.start_in_vain(&seeds);
         let log = node.log();
         let said = log.lines().last().unwrap_or_default();
         assert_eq!(status.code(), Some(FAILED), "the {time} time: {log}");

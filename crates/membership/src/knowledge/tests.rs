@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use jedlik_hashing::{PartitionCount, RingNode, plan_first};
-use jedlik_protocol::gossip::{Ready, StagedChange};
+use jedlik_protocol::gossip::{Life, Ready, StagedChange};
 use jedlik_protocol::{Gone, Layout, LayoutVersion};
 use proptest::collection::vec as vec_of;
 use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
@@ -47,6 +47,20 @@ fn member(node: u64, generation: u64, version: u64) -> MemberRecord {
 }
 
 #[test]
+fn of_two_lives_that_counted_alike_the_same_one_stays_everywhere() {
+    let of = |life| MemberRecord { life: Life::new(Incarnation(life)), ..member(1, 2, 2) };
+    let (mut one, mut other) = (Knowledge::default(), Knowledge::default());
+    for record in [of(7), of(9)] {
+        one.merge_member(record);
+    }
+    for record in [of(9), of(7)] {
+        other.merge_member(record);
+    }
+    assert_eq!(one, other);
+    assert_eq!(one.members()[&NodeId(1)].life.incarnation, Incarnation(9));
+}
+
+#[test]
 fn the_newer_record_of_a_member_stays() {
     let cases = [
         ((1, 1), (1, 2), true),
@@ -60,7 +74,8 @@ fn the_newer_record_of_a_member_stays() {
         known.merge_member(member(1, held.0, held.1));
         let change = known.merge_member(member(1, found.0, found.1));
         assert_eq!(change.is_some(), wins, "{held:?} {found:?}");
-        assert_eq!(age(&known.members()[&NodeId(1)]), if wins { found } else { held });
+        let (generation, version, _) = age(&known.members()[&NodeId(1)]);
+        assert_eq!((generation, version), if wins { found } else { held });
     }
 }
 

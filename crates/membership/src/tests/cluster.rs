@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::Incarnation;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Delta, Gossip};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord};
 
 use super::{address, at, config};
 use crate::chance::Chance;
-use crate::{Config, Destination, Event, Membership, Output};
+use crate::{Config, Destination, Event, Lineage, Membership, Output};
 
 /// The numbers from here on are second processes with one identity.
 const TWINS: u64 = 10_000;
@@ -31,6 +32,9 @@ pub(crate) struct Cluster {
     due: BTreeMap<u64, u64>,
     pub(crate) disks: BTreeMap<u64, Delta>,
     starts: BTreeMap<u64, u64>,
+    /// The lives that each node's disk remembers.
+    lineages: BTreeMap<u64, Lineage>,
+    lives: u64,
     /// Nodes that are in the cluster's configuration as seeds.
     pub(crate) seeds: Vec<u64>,
     in_flight: BTreeMap<(u64, u64), Message>,
@@ -54,6 +58,8 @@ impl Cluster {
             due: BTreeMap::new(),
             disks: BTreeMap::new(),
             starts: BTreeMap::new(),
+            lineages: BTreeMap::new(),
+            lives: 0,
             seeds: vec![1],
             in_flight: BTreeMap::new(),
             sent: 0,
@@ -79,6 +85,14 @@ impl Cluster {
         *starts += 1;
         let mut config: Config = config(node);
         config.me.generation = *starts;
+        self.lives += 1;
+        config.me.life = Life::new(Incarnation(1_000_000 + self.lives));
+        let lineage = self
+            .lineages
+            .entry(node)
+            .or_insert_with(|| Lineage { lives: Vec::new(), ..Lineage::first(Incarnation(0)) });
+        lineage.lives.push(config.me.life.incarnation);
+        config.lineage = lineage.clone();
         config.seeds = self.seeds.iter().map(|seed| address(*seed)).collect();
         config.random_seed = [self.chance.below(256) as u8; 32];
         let stored = self.disks.get(&node).cloned();
@@ -88,6 +102,32 @@ impl Cluster {
     pub(crate) fn start_with(&mut self, node: u64, config: Config, stored: Option<Delta>) {
         self.machines.insert(node, Membership::new(at(self.now_us), config, stored));
         self.carry_out(node);
+    }
+
+    /// Starts a node again that lacks a life which the cluster remembers: without its data, and knowing
+    /// that life.
+    fn start_anew(&mut self, node: u64, forgotten: &MemberRecord) {
+        let lineage = self.lineages.get_mut(&node).expect("it was started");
+        lineage.lives.push(forgotten.life.incarnation);
+        lineage.accounted_generation = forgotten.generation;
+        lineage.lost = true;
+        let starts = self.starts.entry(node).or_default();
+        *starts = (*starts).max(forgotten.generation);
+        self.start(node);
+    }
+
+    /// The directory of a node as it is now: state, count of starts, and lives.
+    pub(crate) fn copy(&self, node: u64) -> (Option<Delta>, u64, Lineage) {
+        let disk = self.disks.get(&node).cloned();
+        (disk, self.starts[&node], self.lineages[&node].clone())
+    }
+
+    /// Puts a copy of a node's directory in place of what is there.
+    pub(crate) fn put_back(&mut self, node: u64, copy: (Option<Delta>, u64, Lineage)) {
+        self.wipe(node);
+        self.disks.extend(copy.0.map(|disk| (node, disk)));
+        self.starts.insert(node, copy.1);
+        self.lineages.insert(node, copy.2);
     }
 
     /// Runs another process with a node's identity, under a number of its own: what the node is sent
@@ -118,6 +158,7 @@ impl Cluster {
     /// Loses a node's disk, and with it the count of its starts.
     pub(crate) fn wipe(&mut self, node: u64) {
         self.disks.remove(&node);
+        self.lineages.remove(&node);
         self.forget_starts(node);
     }
 
@@ -160,6 +201,7 @@ impl Cluster {
 
     fn carry_out(&mut self, node: u64) {
         let mut sending = false;
+        let mut forgotten = None;
         while let Some(output) = self.machines.get_mut(&node).and_then(Membership::poll_output) {
             if let Some(trace) = &mut self.trace {
                 trace.push(format!("{} {node} {output:?}", self.now_us));
@@ -172,7 +214,12 @@ impl Cluster {
                 Output::View(view) => {
                     assert!(Arc::ptr_eq(&view, &self.machines[&node].view()));
                 }
-                Output::Event(event) => self.events.push((self.now_us, node, event)),
+                Output::Event(event) => {
+                    if let Event::Forgotten(record) = &event {
+                        forgotten = Some(record.clone());
+                    }
+                    self.events.push((self.now_us, node, event));
+                }
                 Output::Send { to, gossip } => {
                     sending = true;
                     self.send(node, to, gossip);
@@ -180,6 +227,9 @@ impl Cluster {
             }
         }
         self.set_timer(node);
+        if let Some(forgotten) = forgotten {
+            self.start_anew(node, &forgotten);
+        }
     }
 
     fn send(&mut self, from: u64, to: Destination, gossip: Gossip) {

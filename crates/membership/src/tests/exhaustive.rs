@@ -14,7 +14,7 @@ use alloc::{format, vec};
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, RingNode, plan_first};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, StagedChange, Staging};
-use jedlik_protocol::{Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Incarnation, Layout, LayoutId, PartitionSet, PlacedLayout};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{at, config, record};
@@ -124,7 +124,15 @@ impl State {
         let mut config = config(node);
         config.partitions = PartitionCount::new(PARTITIONS).unwrap();
         config.me.generation = generation;
-        let machine = Membership::new(at(self.steps * 1_000_000), config, Some(stored));
+        let now = at(self.steps * 1_000_000);
+        let others: Vec<NodeId> = stored.members.iter().map(|record| record.node).collect();
+        let mut machine = Membership::new(now, config, Some(stored));
+        for other in others.into_iter().filter(|other| other.0 != node) {
+            // Who remembers what is another matter: `lives`.
+            let (asked, layout) = (Incarnation(node), machine.view().layout_id());
+            let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: now.wall_ms };
+            machine.handle_gossip(now, other, answer);
+        }
         self.machines.insert(node, Rc::new(machine));
         self.carry_out(node, node);
     }

@@ -5,14 +5,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::Now;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, MemberState};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Gossip, Load, StagedChange, Status};
+use jedlik_protocol::gossip::{Gossip, Life, Load, StagedChange};
+use jedlik_protocol::{Incarnation, Now};
 
 use super::at;
 use super::cluster::Cluster;
-use crate::Event;
+use crate::{Event, Past};
 
 const SECOND: u64 = 1_000_000;
 
@@ -359,16 +359,26 @@ fn a_node_that_has_nothing_to_tell_is_asked_less_and_less_often() {
 fn two_living_processes_with_one_identity_are_noticed() {
     let mut cluster = settled(3, 3, 10);
     // The other process runs elsewhere, on a copy of the disk.
-    let twin = super::config(3);
-    let mut config = crate::Config { random_seed: [99; 32], ..twin };
-    config.me.incarnation = jedlik_protocol::Incarnation(999);
-    config.me.status = Status::Up;
+    let mut config = crate::Config { random_seed: [99; 32], ..super::config(3) };
+    let mut lineage = cluster.copy(3).2;
+    config.me.generation = 2;
+    config.me.life = Life::new(Incarnation(999));
+    lineage.lives.push(Incarnation(999));
+    config.lineage = lineage;
     cluster.twin(3, config);
-    cluster.run_for(150 * SECOND);
-    let said = |event: &Event| matches!(event, Event::Contested { again: true, .. });
-    let times: Vec<u64> =
-        cluster.events.iter().filter(|(_, _, e)| said(e)).map(|(at_us, _, _)| *at_us).collect();
-    assert!(!times.is_empty() && times.len() <= 6, "{times:?}");
+    let rival = |event: &Event| matches!(event, Event::Rival(_));
+    let both = |c: &Cluster| {
+        let told = c.events.iter().filter(|(_, _, event)| rival(event)).map(|(_, node, _)| *node);
+        told.collect::<alloc::collections::BTreeSet<u64>>().len() == 2
+    };
+    // Of what others answer half comes to either.
+    cluster.run_until("both know", 60 * SECOND, both);
+    let shown = |c: &Cluster| c.machine(1).view().member(NodeId(3)).unwrap().life.rival.is_some();
+    cluster.run_until("the others know", 10 * SECOND, shown);
+    cluster.run_for(60 * SECOND);
+    let told = cluster.events.iter().filter(|(_, _, event)| rival(event)).count();
+    assert_eq!(told, 2, "each says so once");
+    assert_eq!(cluster.machine(3).view().past(), Past::Unconfirmed);
 }
 
 #[test]

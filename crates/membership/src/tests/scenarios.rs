@@ -11,7 +11,7 @@ use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::gossip::Status;
 
 use super::cluster::Cluster;
-use crate::Event;
+use crate::{Event, Past};
 
 const SECOND: u64 = 1_000_000;
 
@@ -241,7 +241,7 @@ fn a_restarted_node_has_its_layout_and_buckets_before_it_hears_from_anyone() {
 }
 
 #[test]
-fn a_node_that_lost_its_disk_outdoes_what_the_cluster_remembers_of_it() {
+fn a_node_that_lost_its_disk_learns_so_before_it_serves_and_outdoes_what_is_remembered_of_it() {
     let mut cluster = formed(3, 10);
     for _ in 0..3 {
         cluster.kill(3);
@@ -252,8 +252,11 @@ fn a_node_that_lost_its_disk_outdoes_what_the_cluster_remembers_of_it() {
     cluster.wipe(3);
     cluster.start(3);
     cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
-    let contested = |event: &Event| matches!(event, Event::Contested { .. });
-    assert!(cluster.events.iter().any(|(_, node, event)| *node == 3 && contested(event)));
+    let told = |event: &Event| matches!(event, Event::Forgotten(_) | Event::Serves { .. });
+    let events = cluster.events.iter().filter(|(_, node, event)| *node == 3 && told(event));
+    let mut last = events.rev().map(|(_, _, event)| event);
+    assert_eq!(last.next(), Some(&Event::Serves { past: Past::Lost }));
+    assert!(matches!(last.next(), Some(Event::Forgotten(_))));
     assert!(cluster.machine(1).known.members()[&NodeId(3)].generation >= 4);
 }
 

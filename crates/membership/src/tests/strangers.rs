@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, plan_next};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Staging, Status};
-use jedlik_protocol::{Digest, Gone, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Digest, Gone, Incarnation, LayoutId, PartitionSet, PlacedLayout};
 
 use super::growth::{join, settled, stage};
 use super::{at, record};
 use crate::acceptable::COUNT_MAX;
 use crate::tests::cluster::Cluster;
-use crate::{Destination, Event, Membership, Output};
+use crate::{Config, Destination, Event, Membership, Output};
 
 const SECOND: u64 = 1_000_000;
 
@@ -157,10 +157,16 @@ fn who_is_gone_is_answered_where_it_called_from_and_never_dialled() {
     let mut cluster = settled(4, 4, 26);
     let layout = removing(&cluster, 4, 2);
     hear(&mut cluster, 1, 2, Gossip::Close(Delta { layouts: vec![layout], ..Delta::default() }));
-    let mut machine: Membership = {
-        let stored = cluster.disks[&1].clone();
-        Membership::new(at(cluster.now_us), super::config(1), Some(stored))
-    };
+    let (stored, _, mut lineage) = cluster.copy(1);
+    let asked = Incarnation(1);
+    lineage.lives.push(asked);
+    let config = Config { lineage, ..super::config(1) };
+    let mut machine = Membership::new(at(cluster.now_us), config, stored);
+    for other in [2, 3] {
+        let layout = machine.view().layout_id();
+        let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0 };
+        machine.handle_gossip(at(cluster.now_us), NodeId(other), answer);
+    }
     while machine.poll_output().is_some() {}
     machine.handle_gossip(at(cluster.now_us), NodeId(4), Gossip::Probe { nonce: 3 });
     let outputs = core::iter::from_fn(|| machine.poll_output());

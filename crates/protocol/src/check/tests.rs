@@ -19,7 +19,7 @@ use crate::client::{
 use crate::codec::Frame;
 use crate::error::{DecodeError, InvalidKey};
 use crate::gossip::{
-    Delta, Gossip, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
+    Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
 use crate::limits::{
     ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, ANSWER_VALUES_BYTES, BUCKET_LIMIT_BYTES, CLOCK_ENTRIES_MAX,
@@ -107,7 +107,7 @@ fn member(weight: u32) -> MemberRecord {
         address: ([127, 0, 0, 1], 1).into(),
         zone: String::new(),
         weight,
-        incarnation: Incarnation(1),
+        life: Life::new(Incarnation(1)),
         generation: 1,
         version: 1,
         status: Status::Up,

@@ -16,8 +16,8 @@ use jedlik_protocol::client::{
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{
-    Delta, Gossip, Load, MemberDigest, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
-    Summary,
+    Delta, Gossip, Life, Load, MemberDigest, MemberRecord, Ready, Rival, Speaks, StagedChange,
+    Staging, Status, Summary,
 };
 use jedlik_protocol::peer::{
     DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
@@ -343,9 +343,19 @@ fn bucket_entry() -> impl Strategy<Value = BucketEntry> {
     })
 }
 
+fn life() -> impl Strategy<Value = Life> {
+    let rival = (any::<u64>(), any::<SocketAddr>())
+        .prop_map(|(life, address)| Rival { incarnation: Incarnation(life), address });
+    (any::<u64>(), of(rival), of(any::<u64>())).prop_map(|(life, rival, ousts)| Life {
+        incarnation: Incarnation(life),
+        rival,
+        ousts: ousts.map(Incarnation),
+    })
+}
+
 fn member() -> impl Strategy<Value = MemberRecord> {
     let who = (node(), text(), any::<SocketAddr>(), text(), 1..=u32::MAX);
-    let when = any::<[u64; 3]>();
+    let when = (life(), any::<[u64; 2]>());
     let status = select(&[Status::Up, Status::Away, Status::Left][..]);
     let ready =
         (layout_id(), partitions()).prop_map(|(layout, partitions)| Ready { layout, partitions });
@@ -357,14 +367,14 @@ fn member() -> impl Strategy<Value = MemberRecord> {
     (who, when, status, layout_id(), (ready, load(), speaks)).prop_map(
         |(who, when, status, layout, (ready, load, speaks))| {
             let (node, name, address, zone, weight) = who;
-            let [incarnation, generation, version] = when;
+            let (life, [generation, version]) = when;
             MemberRecord {
                 node,
                 name,
                 address,
                 zone,
                 weight,
-                incarnation: Incarnation(incarnation),
+                life,
                 generation,
                 version,
                 status,
@@ -759,8 +769,14 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
 }
 
 fn summary() -> impl Strategy<Value = Summary> {
-    let known = (node(), any::<u64>(), any::<u64>())
-        .prop_map(|(node, generation, version)| MemberDigest { node, generation, version });
+    let known = (node(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
+        |(node, generation, version, life)| MemberDigest {
+            node,
+            generation,
+            version,
+            incarnation: Incarnation(life),
+        },
+    );
     let buckets = vec((blob(1), any::<u64>(), digest()), 0..4);
     let layouts = vec((layout_id(), digest()), 0..4);
     (vec(known, 0..4), buckets, layouts, of((layout_id(), any::<u64>(), digest()))).prop_map(
@@ -796,6 +812,13 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         (any::<u64>(), any::<u64>()).prop_map(|(nonce, wall_ms)| Gossip::Alive { nonce, wall_ms }),
         (node(), any::<u64>()).prop_map(|(target, nonce)| Gossip::ProbeFor { target, nonce }),
         placed_layout().prop_map(|layout| Gossip::Fenced(layout.into())),
+        member().prop_map(|sender| Gossip::Recall(sender.into())),
+        (any::<u64>(), of(member().prop_map(Box::new)), layout_id(), any::<u64>()).prop_map(
+            |(asked, record, layout, wall_ms)| {
+                let asked = Incarnation(asked);
+                Gossip::Recalled { asked, record, layout, wall_ms }
+            }
+        ),
     ]
 }
 

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
-use jedlik_protocol::gossip::{Delta, Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{ClusterId, Gone, Incarnation, Layout, LayoutId, PartitionSet, PlacedLayout};
 
 use super::*;
@@ -60,7 +60,7 @@ fn record(node: u64, layout: LayoutId) -> MemberRecord {
         address: "127.0.0.1:1".parse().unwrap(),
         zone: node.to_string(),
         weight: 1,
-        incarnation: Incarnation(1),
+        life: Life::new(Incarnation(1)),
         generation: 1,
         version: 1,
         status: Status::Up,

@@ -13,7 +13,7 @@ use jedlik_membership::{KnownLayout, Membership, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Ready, Speaks, Status};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
     Blob, ClusterId, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId, Now, PartitionSet,
@@ -662,7 +662,7 @@ fn member(id: u64) -> MemberRecord {
         address: SocketAddr::from(([127, 0, 0, 1], 7000 + id as u16)),
         zone: format!("z{id}"),
         weight: 1,
-        incarnation: Incarnation(1),
+        life: Life::new(Incarnation(1)),
         generation: 1,
         version: 1,
         status: Status::Up,
@@ -706,8 +706,18 @@ fn membership(
         partitions,
         n: 3,
         random_seed: [me.0 as u8; 32],
+        lineage: jedlik_membership::Lineage::first(Incarnation(1)),
     };
-    let mut membership = Membership::new(Now { mono_us: 0, wall_ms: 0 }, config, Some(stored));
+    let now = Now { mono_us: 0, wall_ms: 0 };
+    let others: Vec<NodeId> =
+        stored.members.iter().map(|record| record.node).filter(|node| *node != me).collect();
+    let mut membership = Membership::new(now, config, Some(stored));
+    for other in others {
+        // It remembers no life of this node that the disk does not.
+        let answer =
+            Gossip::Recalled { asked: Incarnation(1), record: None, layout: id, wall_ms: 0 };
+        membership.handle_gossip(now, other, answer);
+    }
     while membership.poll_output().is_some() {}
     membership
 }

@@ -160,11 +160,13 @@ impl Check {
         let bytes = self.number("limits.queue_bytes", MEMORY_LEAST_BYTES..=1 << 40);
         let stop = self.number("limits.stop_ms", 0..=600_000);
         let life = self.number("limits.message_life_ms", 100..=600_000);
+        let confirm = self.number("limits.confirm_ms", 100..=600_000);
         Some(Limits {
             queue_inputs: queue? as usize,
             queue_bytes: bytes? as usize,
             stop: Duration::from_millis(stop?),
             message_life: Duration::from_millis(life?),
+            confirm: Duration::from_millis(confirm?),
         })
     }
 

@@ -98,6 +98,8 @@ pub struct Limits {
     pub stop: Duration,
     /// How old a message may be that changes something.
     pub message_life: Duration,
+    /// How long others may take to say what they remember of this node, before it serves without knowing.
+    pub confirm: Duration,
 }
 
 /// What the node does of its own accord.

@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 29] = [
+pub const OPTIONS: [ConfigOption; 30] = [
     option(
         "data_dir",
         None,
@@ -179,6 +179,13 @@ pub const OPTIONS: [ConfigOption; 29] = [
         "a number of milliseconds from 100 to 600000",
         "How old a message may be that changes something; tombstones are kept for ten times as long, \
          and it has to be the same on every node",
+    ),
+    option(
+        "limits.confirm_ms",
+        Some("10000"),
+        "a number of milliseconds from 100 to 600000",
+        "How long a starting node waits for another one to say what it remembers of it, before it serves \
+         without a vote on what is absent",
     ),
     option(
         "background.limit_per_s",

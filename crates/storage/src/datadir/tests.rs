@@ -131,10 +131,11 @@ fn newer_damaged_and_strange_directories_are_refused() {
 }
 
 #[test]
-fn a_first_start_that_was_interrupted_can_be_repeated() {
+fn a_first_start_that_was_interrupted_can_be_repeated_on_a_new_file_system_too() {
     let place = tempdir().unwrap();
     fs::write(place.path().join("lock"), "").unwrap();
     fs::write(place.path().join("node.toml.new"), "form").unwrap();
+    fs::create_dir(place.path().join("lost+found")).unwrap();
     DataDir::open(place.path(), &identity(), Incarnation(1)).unwrap();
 }
 

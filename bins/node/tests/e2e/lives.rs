@@ -1,0 +1,116 @@
+//! Directories that are empty, copied, put back or cloned: a node finds out what it lacks before it serves.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use jedlik_client::protocol::Key;
+use jedlik_client::{GetOptions, PutOptions};
+
+use crate::cluster::{Cluster, wait_until};
+use crate::observer::{Observer, is_gone, key};
+use crate::requests::{fill, size, w};
+
+const FAILED: i32 = 1;
+
+/// A copy of a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "{from:?} can't be copied");
+}
+
+fn fast(node: &mut crate::node::Node) {
+    // So that tombstones are collected within the test.
+    node.options.push("--limits-message-life-ms=300".into());
+    node.options.push("--background-exchange-interval-s=1".into());
+    node.options.push("--background-scrub-interval-s=2".into());
+}
+
+#[test]
+fn an_empty_directory_of_a_node_that_the_cluster_remembers_is_refused_unless_it_is_said_to_be_new()
+{
+    let mut cluster = Cluster::start();
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> = (0..50).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, 100, &w(3)));
+    assert!(cluster.nodes[2].stop().success());
+    let data = cluster.nodes[2].folder.join("data");
+    fs::rename(&data, cluster.path("unmounted")).unwrap();
+    let seeds = cluster.seeds_but(2);
+    // Twice, since the first time leaves files in it; and as a new file system is.
+    for time in 0..2 {
+        fs::create_dir_all(data.join("lost+found")).unwrap();
+        let status = cluster.nodes[2].start_in_vain(&seeds);
+        assert_eq!(status.code(), Some(FAILED), "time {time}");
+        let log = cluster.nodes[2].log();
+        let said = log.lines().last().unwrap_or_default();
+        assert!(said.contains("is empty, but the cluster remembers this node"), "{said}");
+        assert!(said.contains("--new"), "{said}");
+    }
+    // The disk was not mounted: nothing has happened to the node.
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(cluster.path("unmounted"), &data).unwrap();
+    cluster.restart(2);
+    observer.wait_until_settled(&keys);
+    assert!(!data.join("set-aside").exists());
+
+    cluster.kill(2);
+    cluster.nodes[2].lose_disk();
+    cluster.restart(2);
+    observer.wait_until_settled(&keys);
+    // Under the same options it goes on with what it has.
+    assert!(cluster.nodes[2].stop().success());
+    cluster.restart(2);
+    observer.wait_until_settled(&keys);
+    assert!(!data.join("set-aside").exists());
+}
+
+#[test]
+fn a_copy_put_back_as_it_is_neither_hides_what_was_written_since_nor_brings_back_what_was_deleted()
+{
+    let mut cluster = Cluster::start_with(fast);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let count = size("JEDLIK_RESTORED_KEYS", 60);
+    let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
+    let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
+    observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
+    observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
+    assert!(cluster.nodes[2].stop().success(), "a clean stop, so that the copy says it is clean");
+    let data = cluster.nodes[2].folder.join("data");
+    copy(&data, &cluster.path("backup"));
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+
+    observer.runtime.block_on(fill(&client, &replaced, 200, &w(3)));
+    for key in &deleted {
+        observer.runtime.block_on(async {
+            let found = client.get(key, &GetOptions::default()).await.unwrap();
+            let follows = PutOptions { context: found.context, ..w(3) };
+            client.delete(key, &follows).await.unwrap();
+        });
+    }
+    wait_until("tombstones are collected", || {
+        let explained = observer.explain(&deleted);
+        explained.len() == count && explained.values().all(is_gone)
+    });
+
+    assert!(cluster.nodes[2].stop().success());
+    fs::remove_dir_all(&data).unwrap();
+    copy(&cluster.path("backup"), &data);
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+    let log = cluster.nodes[2].log();
+    assert!(log.contains("the data directory is an earlier copy"), "{log}");
+    observer.runtime.block_on(fill(&client, &replaced, 300, &w(2)));
+    observer.wait_until_settled(&replaced);
+    observer.wait_until_settled(&deleted);
+    for (key, lengths) in observer.lengths(&replaced) {
+        let wanted = [100, 200, 300].iter().all(|length| lengths.contains(length));
+        assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
+    }
+    assert!(observer.explain(&deleted).values().all(is_gone), "deleted data is back");
+    let aside = fs::read_dir(data.join("set-aside")).unwrap().next().unwrap().unwrap().path();
+    assert!(aside.join("README.txt").exists() && aside.join("shard-0/records.redb").exists());
+}

@@ -1,0 +1,182 @@
+//! Which lives of this node the cluster remembers, and whether another one runs at the same time.
+//!
+//! Invariant: before a node tells anybody that it is there it has asked what others remember of it, or has
+//! found nobody to ask. A node that knows of a rival coordinates no puts until an admin has decided.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::gossip::{Gossip, MemberRecord, Rival};
+use jedlik_protocol::{Incarnation, Now};
+
+use crate::knowledge::age;
+use crate::view::Past;
+
+mod asking;
+mod rivals;
+
+#[cfg(test)]
+mod tests;
+
+/// How many members are asked in one round, and how many seeds.
+const ASKED_MEMBERS: usize = 8;
+const ASKED_SEEDS: usize = 4;
+/// Between the first two rounds of questions; it doubles from round to round.
+const FIRST_INTERVAL_US: u64 = 100_000;
+const LAST_INTERVAL_US: u64 = 1_000_000;
+/// How long the others may still answer after the first one has.
+const GRACE_US: u64 = 250_000;
+/// How long a node without a layout waits for an answer: it has nothing to serve.
+const NO_LAYOUT_LIMIT_US: u64 = 1_000_000;
+/// How long a process that may still run at an earlier address has to answer.
+const PROBE_LIMIT_US: u64 = 1_500_000;
+const PROBE_INTERVAL_US: u64 = 200_000;
+
+/// What a node's data directory tells of its lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// The lives that the directory remembers, the present one last.
+    pub lives: Vec<Incarnation>,
+    /// Lives up to this generation are no news: the directory has forgotten their names, or what it lacks of
+    /// them has been taken for lost already.
+    pub accounted_generation: u64,
+    /// The directory has lost its past, and this life knows that from the start.
+    pub lost: bool,
+    /// Another life that was found to run, and about which no admin has decided yet.
+    pub rival: Option<Rival>,
+    /// The life that an admin ended in favour of this directory's.
+    pub ousts: Option<Incarnation>,
+    /// How long others may take to answer what they remember, before the node serves without knowing.
+    pub confirm_limit_us: u64,
+}
+
+impl Lineage {
+    /// Of a new directory.
+    #[must_use]
+    pub fn first(incarnation: Incarnation) -> Self {
+        Self {
+            lives: Vec::from([incarnation]),
+            accounted_generation: 0,
+            lost: false,
+            rival: None,
+            ousts: None,
+            confirm_limit_us: 10_000_000,
+        }
+    }
+
+    /// Whether the directory accounts for the life that wrote this.
+    fn knows(&self, record: &MemberRecord) -> bool {
+        self.lives.contains(&record.life.incarnation)
+            || record.generation <= self.accounted_generation
+    }
+}
+
+/// How far a node has come in finding out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Others are asked what they remember.
+    Asking,
+    /// An earlier life's address is asked whether it still runs there.
+    Probing { address: SocketAddr, until_us: u64 },
+    /// It is known, and gossip tells of rivals from now on.
+    Known,
+    /// There is a rival.
+    Disputed,
+    /// The driver has to start again, or to end.
+    Over,
+}
+
+/// What is known of this node's lives.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Lives {
+    lineage: Lineage,
+    stage: Stage,
+    /// The driver was told to serve.
+    told: bool,
+    /// It was told so while there was a layout, so that data may have been taken in.
+    serves_data: bool,
+    /// Nothing but questions and answers is sent before this.
+    speaks: bool,
+    asked: BTreeSet<SocketAddr>,
+    answered: BTreeSet<NodeId>,
+    first_answer_us: Option<u64>,
+    /// One that answered knows at least the layout that this node does.
+    vouched: bool,
+    next_ask_us: u64,
+    interval_us: u64,
+    deadline_us: u64,
+    /// The newest record of this node that others remember, as far as this life did not write it.
+    recalled: Option<MemberRecord>,
+}
+
+impl Lives {
+    pub(crate) fn new(now: Now, lineage: Lineage) -> Self {
+        let stage = if lineage.rival.is_some() { Stage::Disputed } else { Stage::Asking };
+        Self {
+            deadline_us: now.mono_us + lineage.confirm_limit_us,
+            lineage,
+            stage,
+            told: false,
+            serves_data: false,
+            speaks: stage == Stage::Disputed,
+            asked: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            first_answer_us: None,
+            vouched: false,
+            next_ask_us: now.mono_us,
+            interval_us: FIRST_INTERVAL_US,
+            recalled: None,
+        }
+    }
+
+    /// What the view says.
+    pub(crate) fn past(&self) -> Past {
+        match self.stage {
+            Stage::Known if self.lineage.lost => Past::Lost,
+            Stage::Known => Past::Continuous,
+            Stage::Asking | Stage::Probing { .. } | Stage::Disputed | Stage::Over => {
+                Past::Unconfirmed
+            }
+        }
+    }
+
+    /// Whether a message may leave now.
+    pub(crate) fn lets_out(&self, gossip: &Gossip) -> bool {
+        match gossip {
+            Gossip::Recall(_)
+            | Gossip::Recalled { .. }
+            | Gossip::Probe { .. }
+            | Gossip::Alive { .. }
+            | Gossip::ProbeFor { .. }
+            | Gossip::Fenced { .. } => true,
+            _ => self.speaks,
+        }
+    }
+
+    /// When [`Membership::look_back`] has something to do.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        let serve_us = (!self.told).then_some(self.deadline_us);
+        match self.stage {
+            Stage::Asking => {
+                let grace_us = self.first_answer_us.map(|at_us| at_us + GRACE_US);
+                let grace_us = grace_us.filter(|_| self.vouched || !self.speaks);
+                [Some(self.next_ask_us), serve_us, grace_us].into_iter().flatten().min()
+            }
+            Stage::Probing { until_us, .. } => Some(until_us.min(self.next_ask_us)),
+            Stage::Known | Stage::Disputed | Stage::Over => None,
+        }
+    }
+
+    /// Notes what somebody remembers of this node; the newest that this life did not write counts, and one
+    /// that the directory does not know before one that it does.
+    fn note(&mut self, record: &MemberRecord, me: Incarnation) {
+        let rank = |record: &MemberRecord| (!self.lineage.knows(record), age(record));
+        let is_newer = self.recalled.as_ref().is_none_or(|held| rank(record) > rank(held));
+        if record.life.incarnation != me && is_newer {
+            self.recalled = Some(record.clone());
+        }
+    }
+}

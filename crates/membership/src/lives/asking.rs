@@ -1,0 +1,238 @@
+//! Asking others what they remember of this node, before it tells anybody that it is there.
+//!
+//! Invariant: what an answer says of an earlier life is judged before the node serves.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::gossip::{Gossip, MemberRecord, Status};
+use jedlik_protocol::{Incarnation, LayoutId, Now};
+
+use super::{
+    ASKED_MEMBERS, ASKED_SEEDS, GRACE_US, LAST_INTERVAL_US, NO_LAYOUT_LIMIT_US, PROBE_INTERVAL_US,
+    PROBE_LIMIT_US, Stage,
+};
+use crate::Membership;
+use crate::output::{Destination, Event, Output};
+
+impl Membership {
+    /// Looks for others to ask; to be called once, at the start.
+    pub(crate) fn begin_life(&mut self, now: Now, stored: Option<&MemberRecord>) {
+        if let Some(stored) = stored {
+            self.lives.note(stored, self.config.me.life.incarnation);
+        }
+        match self.lives.stage {
+            Stage::Disputed => self.tell_to_serve(),
+            _ if self.others_to_ask().is_empty() => self.conclude(now),
+            _ => {
+                if self.known.newest().is_none() {
+                    let limit_us = now.mono_us + NO_LAYOUT_LIMIT_US;
+                    self.lives.deadline_us = self.lives.deadline_us.min(limit_us);
+                }
+                self.look_back(now);
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn look_back(&mut self, now: Now) {
+        match self.lives.stage {
+            Stage::Asking => {
+                if self.lives.next_ask_us <= now.mono_us {
+                    self.ask_what_is_remembered(now);
+                }
+                self.weigh_answers(now);
+            }
+            Stage::Probing { until_us, .. } if until_us <= now.mono_us => self.conclude(now),
+            Stage::Probing { address, .. } => {
+                if self.lives.next_ask_us <= now.mono_us {
+                    self.lives.next_ask_us = now.mono_us + PROBE_INTERVAL_US;
+                    let question = self.recall();
+                    self.send_to(Destination::Seed(address), question);
+                }
+            }
+            Stage::Known | Stage::Disputed | Stage::Over => return,
+        }
+        if !self.lives.told && self.lives.deadline_us <= now.mono_us {
+            self.tell_to_serve();
+        }
+    }
+
+    /// Answers one who has just started.
+    pub(crate) fn take_recall(&mut self, now: Now, from: NodeId, record: &MemberRecord) {
+        if record.node != from || record.life.incarnation == self.config.me.life.incarnation {
+            return;
+        }
+        let layout = self.known.line().newest_id();
+        let asked = record.life.incarnation;
+        let held = if from == self.config.me.node {
+            // Another process of this node, which runs: it has just asked.
+            self.meet_rival(now, record);
+            Some(Box::new(self.config.me.clone()))
+        } else {
+            self.known.members().get(&from).cloned().map(Box::new)
+        };
+        self.send_to(
+            Destination::Caller(from),
+            Gossip::Recalled { asked, record: held, layout, wall_ms: now.wall_ms },
+        );
+        if self.lives.stage == Stage::Asking && from != self.config.me.node {
+            // It has started as well, and may not have been there when it was asked.
+            let question = self.recall();
+            self.send_to(Destination::Seed(record.address), question);
+        }
+    }
+
+    /// Takes an answer of one that was asked.
+    pub(crate) fn take_recalled(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        (asked, record): (Incarnation, Option<&MemberRecord>),
+        layout: LayoutId,
+    ) {
+        let me = self.config.me.life.incarnation;
+        if asked != me {
+            return;
+        }
+        if from == self.config.me.node {
+            if let Some(record) = record.filter(|record| record.life.incarnation != me) {
+                self.meet_rival(now, record);
+            }
+            return;
+        }
+        let record = record.filter(|record| record.node == self.config.me.node);
+        if let Some(record) = record {
+            self.recollect(now, record);
+        }
+        if self.lives.stage == Stage::Asking {
+            self.lives.answered.insert(from);
+            self.lives.first_answer_us.get_or_insert(now.mono_us);
+            self.lives.vouched |= layout >= self.known.line().newest_id();
+            self.weigh_answers(now);
+        }
+    }
+
+    fn ask_what_is_remembered(&mut self, now: Now) {
+        let lives = &mut self.lives;
+        lives.next_ask_us = now.mono_us + lives.interval_us;
+        lives.interval_us = (2 * lives.interval_us).min(LAST_INTERVAL_US);
+        let question = self.recall();
+        let mine = self.config.me.address;
+        let mut members = self.others_known();
+        let mut seeds: Vec<SocketAddr> =
+            self.config.seeds.iter().copied().filter(|seed| *seed != mine).collect();
+        seeds.retain(|seed| !members.iter().any(|(_, address)| address == seed));
+        for _ in 0..ASKED_MEMBERS {
+            let Some((node, address)) = self.chance.draw(&mut members) else { break };
+            self.lives.asked.insert(address);
+            self.send(node, question.clone());
+        }
+        for _ in 0..ASKED_SEEDS {
+            let Some(seed) = self.chance.draw(&mut seeds) else { break };
+            self.lives.asked.insert(seed);
+            self.send_to(Destination::Seed(seed), question.clone());
+        }
+    }
+
+    /// Decides once everyone asked has answered, or one did some time ago.
+    fn weigh_answers(&mut self, now: Now) {
+        let lives = &mut self.lives;
+        let Some(first_us) = lives.first_answer_us else { return };
+        let all = lives.answered.len() >= lives.asked.len();
+        if !all && now.mono_us < first_us + GRACE_US {
+            return;
+        }
+        if !lives.vouched && !lives.lineage.lost {
+            // Who knows less than this node may have forgotten as well; but it is spoken to from now on.
+            lives.speaks = true;
+            return;
+        }
+        let mine = self.config.me.address;
+        // One that has said that it stops, and that this directory remembers, needs no looking for.
+        let has_stopped = |recalled: &MemberRecord| {
+            recalled.status == Status::Away && lives.lineage.knows(recalled)
+        };
+        let elsewhere = lives.recalled.as_ref().filter(|recalled| !has_stopped(recalled));
+        let elsewhere = elsewhere.map(|recalled| recalled.address);
+        match elsewhere.filter(|address| *address != mine) {
+            Some(address) => {
+                let until_us = now.mono_us + PROBE_LIMIT_US;
+                lives.stage = Stage::Probing { address, until_us };
+                lives.next_ask_us = now.mono_us;
+                self.look_back(now);
+            }
+            None => self.conclude(now),
+        }
+    }
+
+    /// Nobody else runs under this identity, as far as can be known.
+    fn conclude(&mut self, now: Now) {
+        let recalled = self.lives.recalled.take();
+        match recalled {
+            Some(recalled) if !self.lives.lineage.knows(&recalled) => {
+                if self.lives.serves_data {
+                    self.meet_rival(now, &recalled);
+                } else {
+                    self.end_for(Event::Forgotten(Box::new(recalled)));
+                }
+            }
+            recalled => {
+                self.lives.stage = Stage::Known;
+                self.lives.speaks = true;
+                if let Some(recalled) = recalled {
+                    self.outdo(&recalled);
+                }
+                self.touch();
+                self.lives.told = false;
+                self.tell_to_serve();
+                self.offer_to_the_seeds_asked(now);
+                self.spread(now);
+            }
+        }
+    }
+
+    /// Of the seeds that were asked each is told at once that this node is there: with one drawn by chance, as
+    /// later, nodes that start together would find one another in groups.
+    fn offer_to_the_seeds_asked(&mut self, now: Now) {
+        let members = self.others_known();
+        let asked = core::mem::take(&mut self.lives.asked);
+        for seed in asked.iter().filter(|seed| !members.iter().any(|(_, at)| at == *seed)) {
+            let offer = self.offer(now);
+            self.send_to(Destination::Seed(*seed), offer);
+        }
+    }
+
+    pub(super) fn tell_to_serve(&mut self) {
+        if !self.lives.told {
+            self.lives.told = true;
+            let past = self.lives.past();
+            self.outputs.push_back(Output::Event(Event::Serves { past }));
+        }
+        self.lives.serves_data |= self.known.newest().is_some();
+    }
+
+    /// A layout is known now: what arrives from here on may be data.
+    pub(crate) fn note_layout(&mut self) {
+        self.lives.serves_data |= self.lives.told;
+    }
+
+    pub(super) fn recall(&self) -> Gossip {
+        Gossip::Recall(Box::new(self.config.me.clone()))
+    }
+
+    fn others_known(&self) -> Vec<(NodeId, SocketAddr)> {
+        let me = self.config.me.node;
+        let members = self.known.members().values();
+        let others = members.filter(|record| record.node != me && record.status != Status::Left);
+        others.map(|record| (record.node, record.address)).collect()
+    }
+
+    fn others_to_ask(&self) -> Vec<SocketAddr> {
+        let mine = self.config.me.address;
+        let members = self.others_known().into_iter().map(|(_, address)| address);
+        members.chain(self.config.seeds.iter().copied()).filter(|at| *at != mine).collect()
+    }
+}

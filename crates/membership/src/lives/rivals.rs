@@ -1,0 +1,99 @@
+//! Records of this node that it did not write: earlier lives, and processes that run beside it.
+//!
+//! Invariant: two processes of one node that know of one another both coordinate no puts.
+
+use jedlik_protocol::Now;
+use jedlik_protocol::gossip::{MemberRecord, Rival};
+
+use super::Stage;
+use crate::Membership;
+use crate::knowledge::age;
+use crate::output::{Destination, Event, Output};
+
+impl Membership {
+    /// Learns of a record of this node that others hold. Of what it returns the caller makes a newer one.
+    pub(crate) fn recollect(&mut self, now: Now, found: &MemberRecord) {
+        let me = &self.config.me;
+        let mine = me.life.incarnation;
+        let is_aware = found.life.rival.is_some_and(|rival| rival.incarnation == mine);
+        let is_newer = age(found) > age(me);
+        if self.is_ousted_by(found) {
+            return self.end_for(Event::Ousted { by: found.address });
+        }
+        match self.lives.stage {
+            Stage::Over => {}
+            _ if is_aware => self.meet_rival(now, found),
+            Stage::Asking | Stage::Probing { .. } => self.lives.note(found, mine),
+            Stage::Disputed => self.outdo(found),
+            // Nothing that this directory knows of could have outdone this life, but a process that runs.
+            Stage::Known if is_newer && self.lives.lineage.knows(found) => {
+                self.meet_rival(now, found);
+            }
+            Stage::Known if is_newer && self.lives.lineage.lost => {
+                self.outdo(found);
+                let address = found.address;
+                self.outputs.push_back(Output::Event(Event::Contested { address }));
+            }
+            Stage::Known if is_newer => self.meet_rival(now, found),
+            Stage::Known => {}
+        }
+    }
+
+    /// Another life of this node runs, or did and can't be accounted for.
+    pub(super) fn meet_rival(&mut self, now: Now, found: &MemberRecord) {
+        if self.is_ousted_by(found) {
+            return self.end_for(Event::Ousted { by: found.address });
+        }
+        let rival = Rival { incarnation: found.life.incarnation, address: found.address };
+        let is_aware = found
+            .life
+            .rival
+            .is_some_and(|rival| rival.incarnation == self.config.me.life.incarnation);
+        if self.lives.stage == Stage::Disputed && self.config.me.life.rival == Some(rival) {
+            // Once both know, neither needs to outdo the other any more.
+            if !is_aware {
+                self.outdo(found);
+            }
+            return;
+        }
+        self.lives.stage = Stage::Disputed;
+        self.lives.speaks = true;
+        if age(found) > age(&self.config.me) {
+            let me = &mut self.config.me;
+            (me.generation, me.version) = (found.generation, found.version);
+        }
+        self.rewrite(|me| me.life.rival = Some(rival));
+        self.outputs.push_back(Output::Event(Event::Rival(rival)));
+        self.tell_to_serve();
+        self.spread(now);
+        if rival.address != self.config.me.address {
+            // It learns so at once, if it runs there.
+            let question = self.recall();
+            self.send_to(Destination::Seed(rival.address), question);
+        }
+    }
+
+    /// Writes this node's record anew, newer than one that it did not write.
+    pub(super) fn outdo(&mut self, found: &MemberRecord) {
+        let me = &mut self.config.me;
+        if age(found) > age(me) {
+            (me.generation, me.version) = (found.generation, found.version);
+            self.rewrite(|_| {});
+        }
+    }
+
+    /// Whether an admin has decided for the life that wrote this, against this directory's.
+    pub(super) fn is_ousted_by(&self, found: &MemberRecord) -> bool {
+        let lineage = &self.lives.lineage;
+        let is_other = !lineage.lives.contains(&found.life.incarnation);
+        is_other && found.life.ousts.is_some_and(|ousted| lineage.lives.contains(&ousted))
+    }
+
+    pub(super) fn end_for(&mut self, event: Event) {
+        if self.lives.stage != Stage::Over {
+            self.lives.stage = Stage::Over;
+            self.silence();
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Which pasts a node finds out about before it serves, and which rivals.
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Incarnation;
+
+use crate::tests::cluster::Cluster;
+use crate::{Event, Past};
+
+const SECOND: u64 = 1_000_000;
+
+/// Three nodes that know one another and have a layout.
+fn settled(seed: u8) -> Cluster {
+    let mut cluster = Cluster::of(3, seed);
+    cluster.run_until("known", 30 * SECOND, |c| c.agrees() && c.all_up());
+    cluster.plan_and_commit(1).unwrap();
+    cluster.run_until("layout", 10 * SECOND, |c| {
+        c.agrees() && c.running().iter().all(|node| c.machine(*node).view().layout().is_some())
+    });
+    cluster
+}
+
+/// What a node was told of its lives since `from_us`, in order.
+fn told(cluster: &Cluster, node: u64, from_us: u64) -> Vec<&Event> {
+    let of_lives = |event: &Event| {
+        matches!(
+            event,
+            Event::Serves { .. }
+                | Event::Forgotten(_)
+                | Event::Rival(_)
+                | Event::Ousted { .. }
+                | Event::Contested { .. }
+        )
+    };
+    let events = cluster.events.iter();
+    let events =
+        events.filter(|(at_us, of, event)| *at_us >= from_us && *of == node && of_lives(event));
+    events.map(|(_, _, event)| event).collect()
+}
+
+#[test]
+fn a_restart_serves_within_milliseconds_once_the_others_have_answered() {
+    let mut cluster = settled(1);
+    for round in 0..5 {
+        cluster.kill(3);
+        let from_us = cluster.now_us;
+        cluster.start(3);
+        assert_eq!(cluster.machine(3).view().past(), Past::Unconfirmed);
+        let serves = |c: &Cluster| !told(c, 3, from_us).is_empty();
+        let took_us = cluster.run_until("it serves", SECOND, serves);
+        assert!(took_us < 50_000, "round {round}: {took_us} us");
+        assert_eq!(told(&cluster, 3, from_us), [&Event::Serves { past: Past::Continuous }]);
+        assert_eq!(cluster.machine(3).view().past(), Past::Continuous);
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    }
+    assert!(cluster.machine(1).view().members().all(|record| record.life.rival.is_none()));
+}
+
+#[test]
+fn a_copy_put_back_learns_that_it_is_one_however_often_it_was_started_since() {
+    for starts in 1..=4 {
+        let mut cluster = settled(2);
+        let copy = cluster.copy(3);
+        for _ in 0..2 {
+            cluster.kill(3);
+            cluster.start(3);
+            cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+        }
+        cluster.kill(3);
+        cluster.put_back(3, copy);
+        // Cut off, it only counts its starts, past those of the life that it lacks.
+        cluster.cut = [(1, 3), (2, 3)].into();
+        for _ in 1..starts {
+            cluster.start(3);
+            cluster.run_for(SECOND);
+            cluster.kill(3);
+        }
+        cluster.cut.clear();
+        let from_us = cluster.now_us;
+        cluster.start(3);
+        let serves = |c: &Cluster| {
+            matches!(told(c, 3, from_us).last(), Some(Event::Serves { past: Past::Lost }))
+        };
+        cluster.run_until("it has lost its past", 5 * SECOND, serves);
+        let events = told(&cluster, 3, from_us);
+        assert!(matches!(events[..], [Event::Forgotten(_), Event::Serves { .. }]), "{events:?}");
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    }
+}
+
+#[test]
+fn a_copy_that_counted_as_many_starts_and_changes_is_told_apart_by_its_name() {
+    let mut cluster = settled(3);
+    cluster.kill(3);
+    let copy = cluster.copy(3);
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    cluster.kill(3);
+    cluster.put_back(3, copy);
+    let from_us = cluster.now_us;
+    cluster.start(3);
+    let told_so = |c: &Cluster| matches!(told(c, 3, from_us).first(), Some(Event::Forgotten(_)));
+    cluster.run_until("it is told", SECOND, told_so);
+}
+
+#[test]
+fn a_node_that_hears_from_nobody_serves_after_the_limit_without_a_vote_and_gets_it_later() {
+    let mut cluster = settled(4);
+    cluster.kill(3);
+    cluster.cut = [(1, 3), (2, 3)].into();
+    let from_us = cluster.now_us;
+    cluster.start(3);
+    let serves = |c: &Cluster| !told(c, 3, from_us).is_empty();
+    let took_us = cluster.run_until("it serves", 12 * SECOND, serves);
+    assert!(took_us >= 10 * SECOND, "{took_us} us");
+    assert_eq!(told(&cluster, 3, from_us), [&Event::Serves { past: Past::Unconfirmed }]);
+    assert_eq!(cluster.machine(3).view().past(), Past::Unconfirmed);
+    cluster.cut.clear();
+    let known = |c: &Cluster| c.machine(3).view().past() == Past::Continuous;
+    cluster.run_until("it is known", 5 * SECOND, known);
+}
+
+#[test]
+fn an_earlier_copy_that_served_before_it_could_know_waits_for_an_admin() {
+    let mut cluster = settled(5);
+    let copy = cluster.copy(3);
+    cluster.kill(3);
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    cluster.kill(3);
+    cluster.put_back(3, copy);
+    cluster.cut = [(1, 3), (2, 3)].into();
+    let from_us = cluster.now_us;
+    cluster.start(3);
+    cluster.run_for(12 * SECOND);
+    cluster.cut.clear();
+    let rival = |c: &Cluster| matches!(told(c, 3, from_us).last(), Some(Event::Rival(_)));
+    cluster.run_until("what it took meanwhile may count", 5 * SECOND, rival);
+    assert_eq!(cluster.machine(3).view().past(), Past::Unconfirmed);
+}
+
+#[test]
+fn nodes_without_a_layout_that_find_nobody_serve_within_a_second() {
+    let mut cluster = Cluster::new(6);
+    cluster.seeds = [1, 2, 3].into();
+    cluster.start(1);
+    let serves = |c: &Cluster| !told(c, 1, 0).is_empty();
+    let took_us = cluster.run_until("it serves", 2 * SECOND, serves);
+    assert!(took_us <= SECOND + 1, "{took_us} us");
+    cluster.start(2);
+    cluster.run_until("both", 3 * SECOND, |c| c.agrees() && c.all_up());
+    assert_eq!(cluster.machine(1).view().past(), Past::Continuous);
+}
+
+#[test]
+fn all_nodes_that_start_at_once_answer_one_another() {
+    let mut cluster = settled(7);
+    (1..=3).for_each(|node| cluster.kill(node));
+    let from_us = cluster.now_us;
+    (1..=3).for_each(|node| cluster.start(node));
+    let all = |c: &Cluster| (1..=3).all(|node| !told(c, node, from_us).is_empty());
+    let took_us = cluster.run_until("all serve", SECOND, all);
+    assert!(took_us < 400_000, "{took_us} us");
+    for node in 1..=3 {
+        assert_eq!(cluster.machine(node).view().past(), Past::Continuous);
+    }
+}
+
+#[test]
+fn a_directory_that_an_admin_has_decided_against_ends_and_stays_ended() {
+    let mut cluster = settled(8);
+    let mut copy = cluster.copy(3);
+    cluster.kill(3);
+    let given_up = *copy.2.lives.last().unwrap();
+    let mut kept = copy.clone();
+    kept.2.lives.push(Incarnation(77));
+    kept.2.ousts = Some(given_up);
+    cluster.put_back(3, kept);
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    let record = cluster.machine(1).view().member(NodeId(3)).unwrap().clone();
+    assert_eq!(record.life.ousts, Some(given_up));
+    cluster.kill(3);
+    copy.1 += 10;
+    for _ in 0..2 {
+        cluster.put_back(3, copy.clone());
+        let from_us = cluster.now_us;
+        cluster.start(3);
+        let ousted = |c: &Cluster| matches!(told(c, 3, from_us)[..], [Event::Ousted { .. }]);
+        cluster.run_until("it ends", 5 * SECOND, ousted);
+        cluster.kill(3);
+    }
+}

@@ -1,0 +1,113 @@
+//! What a data directory remembers of its node's lives, and what is still to be done about a past that is lost.
+//!
+//! Invariant: what is to be done is written here, durably, before any of it is done, and taken away after all
+//! of it: a crash in between leaves it to the next start.
+
+use std::net::SocketAddr;
+
+use jedlik_protocol::Incarnation;
+use serde::{Deserialize, Serialize};
+
+/// How many lives a directory remembers.
+const LIVES_MAX: usize = 32;
+
+/// The table `past` of `node.toml`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PastFile {
+    /// The node's lives that the directory remembers, the present one last.
+    lives: Vec<String>,
+    /// Lives up to this generation are accounted for, whatever their names were.
+    pub(crate) accounted_generation: u64,
+    /// The node has served with this directory: it is not an empty one any more.
+    pub(crate) served: bool,
+    /// Shards that have lost their past and may not say so themselves yet.
+    pub(crate) lost_shards: Vec<u16>,
+    /// The folder that the shards are being moved to.
+    pub(crate) set_aside: Option<String>,
+    /// Another process of this node that ran beside one of this directory; no admin has decided yet.
+    pub(crate) rival: Option<RivalFile>,
+    /// The life that ended when an admin decided for this directory.
+    ousts: Option<String>,
+    /// Where the process listens for which an admin has decided, against this directory.
+    pub(crate) ousted_by: Option<SocketAddr>,
+}
+
+/// A rival, as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RivalFile {
+    incarnation: String,
+    pub(crate) address: SocketAddr,
+}
+
+impl RivalFile {
+    pub(crate) fn new(incarnation: Incarnation, address: SocketAddr) -> Self {
+        Self { incarnation: hexadecimal(incarnation), address }
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        parsed(&self.incarnation)
+    }
+}
+
+impl PastFile {
+    /// Of a directory that is being made.
+    pub(crate) fn first(incarnation: Incarnation) -> Self {
+        Self { lives: vec![hexadecimal(incarnation)], ..Self::default() }
+    }
+
+    /// Adds the life that begins now; the oldest go once there are too many.
+    pub(crate) fn remember(&mut self, fresh: Incarnation, generation: u64) {
+        self.lives.push(hexadecimal(fresh));
+        let surplus = self.lives.len().saturating_sub(LIVES_MAX);
+        if surplus > 0 {
+            self.lives.drain(..surplus);
+            let forgotten = generation.saturating_sub(LIVES_MAX as u64);
+            self.accounted_generation = self.accounted_generation.max(forgotten);
+        }
+    }
+
+    /// Accounts for a life that the cluster remembers and the directory did not.
+    pub(crate) fn account_for(&mut self, incarnation: Incarnation, generation: u64) {
+        let present = self.lives.len().saturating_sub(1);
+        self.lives.insert(present, hexadecimal(incarnation));
+        self.accounted_generation = self.accounted_generation.max(generation);
+    }
+
+    /// The lives that the directory remembers, the present one last.
+    pub(crate) fn lives(&self) -> impl DoubleEndedIterator<Item = Incarnation> {
+        self.lives.iter().map(|life| parsed(life))
+    }
+
+    pub(crate) fn ousts(&self) -> Option<Incarnation> {
+        self.ousts.as_deref().map(parsed)
+    }
+
+    pub(crate) fn oust(&mut self, incarnation: Incarnation) {
+        self.ousts = Some(hexadecimal(incarnation));
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let rival = self.rival.iter().map(|rival| &rival.incarnation);
+        for life in self.lives.iter().chain(&self.ousts).chain(rival) {
+            if u64::from_str_radix(life, 16).is_err() {
+                return Err(format!("incarnation {life:?} is not a number"));
+            }
+        }
+        if self.lives.is_empty() {
+            return Err("it names no life of the node".into());
+        }
+        Ok(())
+    }
+}
+
+fn hexadecimal(incarnation: Incarnation) -> String {
+    format!("{:016x}", incarnation.0)
+}
+
+/// All that is stored are numbers: see [`PastFile::check`].
+fn parsed(life: &str) -> Incarnation {
+    Incarnation(u64::from_str_radix(life, 16).unwrap_or_default())
+}

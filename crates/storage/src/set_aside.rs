@@ -1,0 +1,182 @@
+//! A past that is lost or disputed: what a data directory notes of it, and shards that it may not use any more.
+//!
+//! Invariant: a shard is moved as a whole, by one rename, after `node.toml` says that it is to go and before it
+//! says that it is gone. Nothing here deletes anything.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use jedlik_protocol::Incarnation;
+
+use crate::datadir::DataDir;
+use crate::disk::make_directory;
+use crate::error::OpenError;
+use crate::past::RivalFile;
+
+/// Below the data directory.
+const SET_ASIDE: &str = "set-aside";
+const EXPLANATION: &str = "\
+These shards were set aside by jedlik-node, because the cluster remembers lives of this node that they do not: they are
+an earlier copy of the node's data, or were left behind by one. They may hold what was deleted since, so the node does
+not read them: it was started again with empty shards, which the other nodes fill.
+
+Whatever was acknowledged is on the other nodes, unless more copies were lost than the bucket's W allows. If you miss
+nothing, delete this folder. If you do, keep it, and look at what is in it with
+
+    jedlik-node inspect-set-aside FOLDER
+
+The folder has the shards as they were, one folder each: the engine's file and the journal.
+";
+
+impl DataDir {
+    /// Lives up to this generation are accounted for, whatever their names were.
+    #[must_use]
+    pub fn accounted_generation(&self) -> u64 {
+        self.node().past.accounted_generation
+    }
+
+    /// The shards that have lost their past and may not say so themselves yet.
+    #[must_use]
+    pub fn lost_shards(&self) -> &[u16] {
+        &self.node().past.lost_shards
+    }
+
+    /// Another process of this node that ran beside one of this directory, and about which no admin has
+    /// decided yet: its life, and where it listens.
+    #[must_use]
+    pub fn rival(&self) -> Option<(Incarnation, SocketAddr)> {
+        let rival = self.node().past.rival.as_ref()?;
+        Some((rival.incarnation(), rival.address))
+    }
+
+    /// The life that ended when an admin decided for this directory.
+    #[must_use]
+    pub fn ousts(&self) -> Option<Incarnation> {
+        self.node().past.ousts()
+    }
+
+    /// Whether the node has served with this directory.
+    #[must_use]
+    pub fn has_served(&self) -> bool {
+        self.node().past.served
+    }
+
+    /// Notes, durably, that the node serves: from now on the directory is not an empty one.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn note_serving(&mut self) -> Result<(), OpenError> {
+        if self.has_served() { Ok(()) } else { self.rewrite(|node| node.past.served = true) }
+    }
+
+    /// Notes, durably, that the cluster remembers a life that this directory does not. The next start sets
+    /// all shards aside, if the directory was ever served with, and says that they have lost their past.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn forget(&mut self, forgotten: Incarnation, generation: u64) -> Result<(), OpenError> {
+        let folder = format!("{}-generation-{}", today(), self.generation());
+        self.rewrite(|node| {
+            if node.past.served {
+                node.past.set_aside = Some(folder);
+            }
+            node.past.lost_shards = (0..node.shards).collect();
+            node.past.account_for(forgotten, generation);
+            node.generation = node.generation.max(generation);
+        })
+    }
+
+    /// Notes, durably, that another process of this node runs or has run beside this one.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn note_rival(&mut self, life: Incarnation, address: SocketAddr) -> Result<(), OpenError> {
+        self.rewrite(|node| node.past.rival = Some(RivalFile::new(life, address)))
+    }
+
+    /// Notes, durably, that an admin has decided for this directory and against its rival. What the rival was
+    /// given is not here, so that all shards have lost their past; what they hold stays.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn prevail(&mut self) -> Result<(), OpenError> {
+        let Some((rival, _)) = self.rival() else { return Ok(()) };
+        self.rewrite(|node| {
+            node.past.rival = None;
+            node.past.oust(rival);
+            node.past.account_for(rival, 0);
+            node.past.lost_shards = (0..node.shards).collect();
+        })
+    }
+
+    /// Notes, durably, that an admin has decided against this directory: it is not opened any more.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn cede(&mut self, by: SocketAddr) -> Result<(), OpenError> {
+        self.rewrite(|node| node.past.ousted_by = Some(by))
+    }
+
+    /// Notes, durably, that each shard that has lost its past says so itself ([`crate::Shard::lose_past`]).
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn note_marked(&mut self) -> Result<(), OpenError> {
+        if self.lost_shards().is_empty() {
+            return Ok(());
+        }
+        self.rewrite(|node| node.past.lost_shards.clear())
+    }
+
+    /// Moves the shards that are to be set aside, as far as they have not been moved.
+    pub(crate) fn finish_setting_aside(&mut self) -> Result<(), OpenError> {
+        let Some(folder) = self.node().past.set_aside.clone() else { return Ok(()) };
+        let parent = self.path().join(SET_ASIDE);
+        let target = parent.join(&folder);
+        let io = |doing, path: &Path| {
+            let path = path.to_path_buf();
+            move |error| OpenError::io(doing, &path, error)
+        };
+        make_directory(&parent).map_err(io("making", &parent))?;
+        make_directory(&target).map_err(io("making", &target))?;
+        let readme = target.join("README.txt");
+        fs::write(&readme, EXPLANATION).map_err(io("writing", &readme))?;
+        for shard in 0..self.node().shards {
+            let name = format!("shard-{shard}");
+            let (from, to) = (self.path().join(&name), target.join(&name));
+            if from.exists() && !to.exists() {
+                fs::rename(&from, &to).map_err(io("setting aside", &from))?;
+            }
+        }
+        for path in [&target, &parent, &self.path().to_path_buf()] {
+            let synced = fs::File::open(path).and_then(|folder| folder.sync_all());
+            synced.map_err(io("syncing", path))?;
+        }
+        self.rewrite(|node| node.past.set_aside = None)
+    }
+}
+
+/// The date, as in `2026-11-28`.
+fn today() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    date(since.unwrap_or(Duration::ZERO).as_secs() / 86_400)
+}
+
+/// The civil date of a day that is counted from 1970-01-01.
+fn date(day: u64) -> String {
+    // Days are counted from 0000-03-01, so that a leap day is the last of its year.
+    let day = day + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{of_month:02}")
+}
+
+#[cfg(test)]
+mod tests;

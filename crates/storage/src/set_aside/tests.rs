@@ -1,0 +1,139 @@
+//! What is set aside, and that a crash in the middle leaves the rest to the next start.
+
+use std::fs;
+
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_protocol::{ClusterId, Incarnation};
+use tempfile::tempdir;
+
+use super::{DataDir, date};
+use crate::{Identity, OpenError};
+
+fn identity() -> Identity {
+    Identity {
+        cluster: ClusterId(1),
+        node: NodeId(2),
+        shards: 3,
+        engine: "redb".into(),
+        partitions: PartitionCount::DEFAULT,
+    }
+}
+
+fn open(path: &std::path::Path, life: u64) -> DataDir {
+    DataDir::open(path, &identity(), Incarnation(life)).unwrap()
+}
+
+fn folder_of(directory: &DataDir, shard: u16) -> std::path::PathBuf {
+    let folder = directory.shard_folder(shard);
+    folder.prepare().unwrap();
+    folder.path()
+}
+
+/// A directory that was served with, whose shards each hold a file.
+fn served(path: &std::path::Path) {
+    let mut directory = open(path, 1);
+    assert!(!directory.has_served());
+    directory.note_serving().unwrap();
+    for shard in 0..3 {
+        fs::write(folder_of(&directory, shard).join("records"), format!("{shard}")).unwrap();
+    }
+    directory.mark_clean().unwrap();
+}
+
+#[test]
+fn shards_of_a_directory_that_lacks_a_life_are_set_aside_at_the_next_start() {
+    let place = tempdir().unwrap();
+    served(place.path());
+    let mut found = open(place.path(), 2);
+    found.forget(Incarnation(40), 9).unwrap();
+    drop(found);
+
+    let next = open(place.path(), 3);
+    assert_eq!(next.lives(), [1, 40, 2, 3].map(Incarnation));
+    assert_eq!((next.generation(), next.accounted_generation()), (10, 9));
+    assert_eq!(next.lost_shards(), [0, 1, 2]);
+    for shard in 0..3 {
+        assert_eq!(fs::read_dir(folder_of(&next, shard)).unwrap().count(), 0);
+    }
+    let mut aside = fs::read_dir(place.path().join("set-aside")).unwrap();
+    let folder = aside.next().unwrap().unwrap().path();
+    assert!(folder.to_str().unwrap().ends_with("-generation-2"), "{folder:?}");
+    assert_eq!(fs::read_to_string(folder.join("shard-1/records")).unwrap(), "1");
+    assert!(fs::read_to_string(folder.join("README.txt")).unwrap().contains("inspect-set-aside"));
+    drop(next);
+    assert_eq!(open(place.path(), 4).lost_shards(), [0, 1, 2], "until it is noted");
+    open(place.path(), 5).note_marked().unwrap();
+    assert!(open(place.path(), 6).lost_shards().is_empty());
+}
+
+#[test]
+fn a_crash_in_the_middle_of_setting_aside_is_made_good_by_the_next_start() {
+    let place = tempdir().unwrap();
+    served(place.path());
+    let mut found = open(place.path(), 2);
+    found.forget(Incarnation(40), 9).unwrap();
+    let folder = found.node().past.set_aside.clone().unwrap();
+    drop(found);
+    // As a crash leaves it after the first of three moves.
+    let target = place.path().join("set-aside").join(folder);
+    fs::create_dir_all(&target).unwrap();
+    fs::rename(place.path().join("shard-0"), target.join("shard-0")).unwrap();
+
+    drop(open(place.path(), 3));
+    for shard in 0..3 {
+        let records = target.join(format!("shard-{shard}/records"));
+        assert_eq!(fs::read_to_string(records).unwrap(), format!("{shard}"));
+    }
+    let next = open(place.path(), 4);
+    fs::write(folder_of(&next, 0).join("records"), "new").unwrap();
+    drop(next);
+    drop(open(place.path(), 5));
+    assert!(place.path().join("shard-0/records").exists(), "only what was old is set aside");
+}
+
+#[test]
+fn an_empty_directory_sets_nothing_aside() {
+    let place = tempdir().unwrap();
+    let mut first = open(place.path(), 1);
+    first.forget(Incarnation(40), 9).unwrap();
+    drop(first);
+    let next = open(place.path(), 2);
+    assert_eq!(next.lost_shards(), [0, 1, 2]);
+    assert!(!place.path().join("set-aside").exists());
+}
+
+#[test]
+fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ended() {
+    let place = tempdir().unwrap();
+    served(place.path());
+    let mut kept = open(place.path(), 2);
+    kept.note_rival(Incarnation(7), "127.0.0.1:9".parse().unwrap()).unwrap();
+    drop(kept);
+    let mut kept = open(place.path(), 3);
+    assert_eq!(kept.rival().map(|(life, _)| life), Some(Incarnation(7)));
+    kept.prevail().unwrap();
+    drop(kept);
+    let mut kept = open(place.path(), 4);
+    assert_eq!((kept.rival(), kept.ousts()), (None, Some(Incarnation(7))));
+    assert_eq!(kept.lost_shards(), [0, 1, 2]);
+    assert!(place.path().join("shard-1/records").exists(), "what it holds stays");
+    kept.cede("127.0.0.1:9".parse().unwrap()).unwrap();
+    drop(kept);
+    let refused = DataDir::open(place.path(), &identity(), Incarnation(5)).unwrap_err();
+    assert!(matches!(refused, OpenError::Ousted { .. }), "{refused}");
+    assert!(refused.to_string().contains("127.0.0.1:9"), "{refused}");
+}
+
+#[test]
+fn days_have_the_dates_of_the_calendar() {
+    for (day, expected) in [
+        (0, "1970-01-01"),
+        (59, "1970-03-01"),
+        (11_016, "2000-02-29"),
+        (11_017, "2000-03-01"),
+        (20_454, "2026-01-01"),
+        (20_785, "2026-11-28"),
+    ] {
+        assert_eq!(date(day), expected);
+    }
+}
