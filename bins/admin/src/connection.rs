@@ -1,5 +1,6 @@
 //! From flags and profile to a connected client.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,9 +40,18 @@ pub(crate) struct ConnectionArgs {
 impl ConnectionArgs {
     /// Connects as the flags and the profile say.
     pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+        self.connect_through(self.seed.clone()).await
+    }
+
+    /// Connects to one node, and learns of the others from that one.
+    pub(crate) async fn connect_to(&self, address: SocketAddr) -> Result<Client, ClientError> {
+        self.connect_through(vec![address.to_string()]).await
+    }
+
+    async fn connect_through(&self, seeds: Vec<String>) -> Result<Client, ClientError> {
         let overrides = Overrides {
             profile: self.profile.clone(),
-            seeds: self.seed.clone(),
+            seeds,
             ca: self.ca_cert.clone(),
             cert: self.cert.clone(),
             key: self.key.clone(),

@@ -50,6 +50,7 @@ impl Membership {
             AdminRequest::BucketSet { name, changes } => {
                 AdminResponse::Bucket(self.set_bucket(now, name, changes)?)
             }
+            AdminRequest::Keep { address } => AdminResponse::Kept(self.keep(*address)?),
             AdminRequest::Transfers
             | AdminRequest::Drain { .. }
             | AdminRequest::Stats

@@ -96,6 +96,9 @@ pub enum Event {
         /// Where the other one listens.
         by: SocketAddr,
     },
+    /// An admin has decided for this process. The machine does nothing from now on: the process starts again,
+    /// as a life that ousts the rival's.
+    Prevails,
     /// The cluster remembered one more life of this node than it was known to have lost.
     Contested {
         /// Where that one listened.
@@ -158,6 +161,7 @@ impl fmt::Display for Event {
                     "an admin has decided that the process at {by} stays in place of this one"
                 )
             }
+            Self::Prevails => write!(f, "an admin has decided that this process stays"),
             Self::Contested { address } => write!(
                 f,
                 "the cluster remembered one more life of this node, at {address}; what it held is refilled"

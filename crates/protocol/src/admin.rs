@@ -8,12 +8,14 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use core::net::SocketAddr;
+
 use jedlik_hashing::{NodeId, Partition, Position};
 use rkyv::{Archive, Deserialize, Serialize};
 
 pub use self::moving::{CopiesAtRisk, DrainReport, Move, PlanReport, PlannedNode, TransferReport};
 use crate::bucket::BucketEntry;
-use crate::gossip::{MemberRecord, StagedChange, Staging};
+use crate::gossip::{MemberRecord, Rival, StagedChange, Staging};
 use crate::peer::{Inspection, RecordSummary};
 use crate::{Blob, ClusterId, Digest, Key, LayoutId, PlacedLayout};
 
@@ -96,6 +98,12 @@ pub enum AdminRequest {
         /// The partitions that it is refilling now, so that nobody says it of more than they have seen.
         partitions: u32,
     },
+    /// Two processes run or have run under the answering node's identity: the answering one stays, and the
+    /// other one ends.
+    Keep {
+        /// Where the one listens that stays, so that nobody decides for the wrong one.
+        address: SocketAddr,
+    },
 }
 
 /// The answer to one admin request.
@@ -137,6 +145,8 @@ pub enum AdminResponse {
     Background(Box<BackgroundReport>),
     /// To `Believe`: the partitions that it was refilling.
     Believed(u32),
+    /// To `Keep`: the process that ends.
+    Kept(Rival),
 }
 
 /// Where a key belongs and what each node holds of it.

@@ -183,6 +183,10 @@ impl MembershipTask {
             News::Rival(Rival { incarnation, address }) => {
                 self.write_down(|dir| dir.note_rival(incarnation, address)).await;
             }
+            News::Prevails => {
+                self.write_down(DataDir::prevail).await;
+                self.end(Ending::Again);
+            }
             News::Ousted { by } => {
                 self.write_down(|dir| dir.cede(by)).await;
                 self.end(Ending::Failed(NodeError::Ousted { by }));
@@ -294,6 +298,7 @@ fn log(news: &News) {
         | News::Forgotten(_)
         | News::Rival(_)
         | News::Ousted { .. }
+        | News::Prevails
         | News::Serves { past: Past::Unconfirmed | Past::Lost }
         | News::Fenced { .. }
         | News::Down { clean: false, .. } => {

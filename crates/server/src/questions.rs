@@ -45,6 +45,7 @@ impl Question {
             | AdminRequest::Stage { .. }
             | AdminRequest::Unstage { .. }
             | AdminRequest::Drain { .. }
+            | AdminRequest::Keep { .. }
             | AdminRequest::Plan
             | AdminRequest::Commit { .. }
             | AdminRequest::BucketList

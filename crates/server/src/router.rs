@@ -365,6 +365,7 @@ fn changes_state(request: &AdminRequest) -> bool {
         | AdminRequest::Stage { .. }
         | AdminRequest::Unstage { .. }
         | AdminRequest::Drain { .. }
+        | AdminRequest::Keep { .. }
         | AdminRequest::BucketSet { .. }
         | AdminRequest::Repair { .. }
         | AdminRequest::Believe { .. }

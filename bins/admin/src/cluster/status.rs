@@ -102,6 +102,7 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
     let mut text = format!("cluster {}, {layout}, as {viewer} sees it\n{table}", status.cluster);
     text += &flipped(status);
     text += &silent_leavers(status);
+    text += &rivals(status);
     text += &versions(status);
     if !status.staging.changes.is_empty() {
         text += &staged_text(&status.staging, status);
@@ -141,6 +142,21 @@ fn silent_leavers(status: &ClusterStatus) -> String {
     let line =
         |name| format!("{name} is leaving and does not answer; to do: {}\n", leaver_remedy(name));
     names.map(line).collect()
+}
+
+/// Who shares an identity with another process.
+fn rivals(status: &ClusterStatus) -> String {
+    let lines = status.members.iter().filter_map(|member| {
+        let (record, rival) = (&member.record, member.record.life.rival?);
+        Some(format!(
+            "{name} is two processes, at {} and at {}; neither coordinates puts: see `jedlik-admin node \
+             keep --help`\n",
+            record.address,
+            rival.address,
+            name = record.name
+        ))
+    });
+    lines.collect()
 }
 
 /// Who speaks what, where members differ.

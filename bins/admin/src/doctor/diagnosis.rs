@@ -53,6 +53,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(observed.absent().map(|member| absent(observed, member)));
     findings.extend(observed.present().flat_map(|member| seen_down(observed, member)));
+    findings.extend(observed.members.iter().filter_map(|member| rival(observed, member)));
     findings.extend(layout(observed));
     findings.extend(too_few(observed));
     findings.extend(settings::message_life(observed));
@@ -115,6 +116,30 @@ fn wrong_clock(member: &ObservedMember) -> Option<Finding> {
                 .into(),
         ),
         remedy: "set the clock of its machine, and have it kept right (NTP)".into(),
+    })
+}
+
+/// A member beside which another process runs, or has, under the same identity.
+fn rival(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
+    let name = member.name();
+    let views = observed.views_of(member.member.node);
+    let (record, rival) =
+        views.into_iter().find_map(|(_, seen)| Some((&seen.record, seen.record.life.rival?)))?;
+    let (one, other) = (record.address, rival.address);
+    Some(Finding {
+        severity: Severity::Error,
+        what: format!(
+            "two processes run or have run under {name}'s identity, at {one} and at {other}"
+        ),
+        blocks: Some(
+            "neither coordinates puts or says that something is absent, and tombstones are not \
+             collected"
+                .into(),
+        ),
+        remedy: format!(
+            "say which one stays: `jedlik-admin node keep {name} --address HOST:PORT`; the other one \
+             ends, and {name} is refilled from the others"
+        ),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod believe;
 mod drain;
+mod keep;
 mod stats;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ pub(crate) enum NodeCommand {
     Stats,
     Drain(drain::DrainArgs),
     Believe(believe::BelieveArgs),
+    Keep(keep::KeepArgs),
 }
 
 pub(crate) async fn run(
@@ -26,6 +28,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         NodeCommand::Stats => stats::run(connection, output).await,
+        NodeCommand::Keep(args) => keep::run(connection, args, output).await,
         NodeCommand::Drain(args) => drain::run(connection, args, output).await,
         NodeCommand::Believe(args) => believe::run(connection, args, output).await,
     }

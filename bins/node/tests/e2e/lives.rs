@@ -8,6 +8,7 @@ use jedlik_client::protocol::Key;
 use jedlik_client::{GetOptions, PutOptions};
 
 use crate::cluster::{Cluster, wait_until};
+use crate::node::Node;
 use crate::observer::{Observer, is_gone, key};
 use crate::requests::{fill, size, w};
 
@@ -19,7 +20,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success(), "{from:?} can't be copied");
 }
 
-fn fast(node: &mut crate::node::Node) {
+fn fast(node: &mut Node) {
     // So that tombstones are collected within the test.
     node.options.push("--limits-message-life-ms=300".into());
     node.options.push("--background-exchange-interval-s=1".into());
@@ -113,4 +114,48 @@ fn a_copy_put_back_as_it_is_neither_hides_what_was_written_since_nor_brings_back
     assert!(observer.explain(&deleted).values().all(is_gone), "deleted data is back");
     let aside = fs::read_dir(data.join("set-aside")).unwrap().next().unwrap().unwrap().path();
     assert!(aside.join("README.txt").exists() && aside.join("shard-0/records.redb").exists());
+}
+
+#[test]
+fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
+    let cluster = Cluster::start();
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> = (0..200).map(|number| key("cloned", number)).collect();
+    observer.runtime.block_on(fill(&client, &keys, 100, &w(2)));
+    // As a machine is cloned: with its certificate, and with its data as it is while the node runs.
+    let mut clone = Node::new(cluster.path("clone"), "n3");
+    copy(&cluster.nodes[2].folder, &clone.folder);
+    fs::remove_file(clone.folder.join("log")).unwrap();
+    observer.runtime.block_on(fill(&client, &keys, 200, &w(2)));
+    clone.start(&cluster.seeds_but(2));
+    observer.runtime.block_on(fill(&client, &keys, 300, &w(2)));
+
+    let (real, other) = (cluster.nodes[2].address.unwrap(), clone.address.unwrap());
+    for index in [0, 1] {
+        wait_until("every node says that there are two", || {
+            let said = cluster.ask(index, "cluster status").stdout;
+            said.contains("n3 is two processes")
+                && said.contains(&real.to_string())
+                && said.contains(&other.to_string())
+        });
+    }
+    let found = cluster.ask(0, "doctor").stdout;
+    assert!(found.contains("two processes run or have run under n3's identity"), "{found}");
+    for node in [&cluster.nodes[2], &clone] {
+        wait_until("both log it", || node.log().contains("neither coordinates puts"));
+    }
+    observer.runtime.block_on(fill(&client, &keys, 400, &w(2)));
+
+    cluster.ask(0, &format!("node keep n3 --address {real}")).ok();
+    assert_eq!(clone.wait_for_end().code(), Some(FAILED), "{}", clone.log());
+    assert_eq!(clone.start_in_vain(&cluster.seeds_but(2)).code(), Some(FAILED));
+    cluster.wait_until_all_are_up(0);
+    observer.runtime.block_on(fill(&client, &keys, 500, &w(3)));
+    observer.wait_until_settled(&keys);
+    for (key, lengths) in observer.lengths(&keys) {
+        let wanted = [100, 200, 300, 400, 500].iter().all(|length| lengths.contains(length));
+        assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
+    }
+    assert!(!cluster.ask(0, "cluster status").stdout.contains("n3 is two processes"));
 }

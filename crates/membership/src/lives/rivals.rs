@@ -2,7 +2,12 @@
 //!
 //! Invariant: two processes of one node that know of one another both coordinate no puts.
 
+use alloc::format;
+use alloc::string::String;
+use core::net::SocketAddr;
+
 use jedlik_protocol::Now;
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, Rival};
 
 use super::Stage;
@@ -45,6 +50,10 @@ impl Membership {
             return self.end_for(Event::Ousted { by: found.address });
         }
         let rival = Rival { incarnation: found.life.incarnation, address: found.address };
+        if self.config.me.life.ousts == Some(rival.incarnation) {
+            // An admin has decided already; it may not have heard.
+            return self.outdo(found);
+        }
         let is_aware = found
             .life
             .rival
@@ -71,6 +80,24 @@ impl Membership {
             let question = self.recall();
             self.send_to(Destination::Seed(rival.address), question);
         }
+    }
+
+    /// An admin has decided for this process: it is to go on as a new life, which ousts the rival's.
+    pub(crate) fn keep(&mut self, address: SocketAddr) -> Result<Rival, Failure> {
+        let mine = self.config.me.address;
+        let refused = |what: String| Failure::new(ErrorCode::InvalidRequest, what);
+        let Some(rival) = self.config.me.life.rival else {
+            let what = "nothing is to be decided: no other process is known to run under this node's identity";
+            return Err(refused(what.into()));
+        };
+        if address != mine {
+            let what = format!(
+                "the process that answers listens at {mine}, not at {address}; ask the one that is to stay"
+            );
+            return Err(refused(what));
+        }
+        self.end_for(Event::Prevails);
+        Ok(rival)
     }
 
     /// Writes this node's record anew, newer than one that it did not write.

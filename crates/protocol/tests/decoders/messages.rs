@@ -241,6 +241,7 @@ fn admin_request() -> impl Strategy<Value = AdminRequest> {
         Just(AdminRequest::RepairProgress),
         any::<u32>().prop_map(|partitions| AdminRequest::Believe { partitions }),
         Just(AdminRequest::Background),
+        any::<SocketAddr>().prop_map(|address| AdminRequest::Keep { address }),
         (of(select(&WORK[..])), of(any::<bool>()), of(any::<u32>()), of(any::<u32>())).prop_map(
             |(work, paused, limit_per_s, slowdown_percent)| {
                 let change = BackgroundChange { work, paused, limit_per_s, slowdown_percent };
@@ -343,10 +344,13 @@ fn bucket_entry() -> impl Strategy<Value = BucketEntry> {
     })
 }
 
+fn rival() -> impl Strategy<Value = Rival> {
+    (any::<u64>(), any::<SocketAddr>())
+        .prop_map(|(life, address)| Rival { incarnation: Incarnation(life), address })
+}
+
 fn life() -> impl Strategy<Value = Life> {
-    let rival = (any::<u64>(), any::<SocketAddr>())
-        .prop_map(|(life, address)| Rival { incarnation: Incarnation(life), address });
-    (any::<u64>(), of(rival), of(any::<u64>())).prop_map(|(life, rival, ousts)| Life {
+    (any::<u64>(), of(rival()), of(any::<u64>())).prop_map(|(life, rival, ousts)| Life {
         incarnation: Incarnation(life),
         rival,
         ousts: ousts.map(Incarnation),
@@ -639,6 +643,7 @@ fn admin_response() -> impl Strategy<Value = AdminResponse> {
         repair_report().prop_map(|report| AdminResponse::Repair(Box::new(report))),
         any::<u32>().prop_map(AdminResponse::Believed),
         background_report().prop_map(|report| AdminResponse::Background(Box::new(report))),
+        rival().prop_map(AdminResponse::Kept),
     ]
 }
 
