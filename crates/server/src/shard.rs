@@ -3,7 +3,6 @@
 //! Invariant: outputs are executed in the order in which they are polled, and storage's answers to them
 //! are fed back at once; everything applied in a turn is submitted at its end, as one group.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_net::SendError;
-use jedlik_protocol::admin::{BackgroundChange, ShardTrouble};
+use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -21,7 +20,7 @@ use jedlik_protocol::{LayoutVersion, Now};
 use jedlik_replica::{Config, Input, Output, Replica};
 use jedlik_storage::{Completion, Shard};
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::clock::AgreedClock;
 use crate::error::NodeError;
@@ -36,9 +35,11 @@ use crate::stores::OpenShard;
 use crate::weight;
 
 mod admission;
+mod disk;
 mod lives;
 mod storing;
 
+use disk::DiskWatch;
 use lives::ShardLives;
 use storing::fault;
 
@@ -60,6 +61,8 @@ pub(crate) struct ShardLimits {
     pub(crate) operations: usize,
     /// Values and records in requests that have not been answered.
     pub(crate) open_bytes: usize,
+    /// Longer than that no call of the disk takes, unless the disk is stalled.
+    pub(crate) stall_after: Duration,
 }
 
 /// What a shard shares with the rest of the node.
@@ -138,8 +141,7 @@ struct ShardDriver {
     view: Option<Arc<View>>,
     /// What admins have changed, for the shard's next life.
     background: Vec<BackgroundChange>,
-    /// To be reported, besides what storage says itself.
-    troubles: Vec<ShardTrouble>,
+    disk: DiskWatch,
     /// Hints came or went since the replica was told how many there are.
     hints_changed: bool,
     /// For whom there were hints then.
@@ -184,7 +186,7 @@ impl ShardDriver {
             layout: 0,
             view: None,
             background: Vec::new(),
-            troubles: Vec::new(),
+            disk: DiskWatch::default(),
             hints_changed: true,
             hint_targets: Vec::new(),
         }
@@ -200,6 +202,7 @@ impl ShardDriver {
             mail = if taken < TURN_MAIL { self.inbox.next_now() } else { None };
         }
         let now = self.around.clock.now();
+        self.watch_disk(now);
         self.tell_hint_totals(now);
         if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
             self.feed(now, Input::Timeout);
@@ -268,10 +271,7 @@ impl ShardDriver {
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {
-        let failed = completions.iter().filter_map(|completion| completion.result.as_ref().err());
-        if let Some(error) = failed.clone().next() {
-            error!(%error, writes = failed.count(), "writes failed");
-        }
+        self.note_writes(now, &completions);
         for Completion { ticket, result } in completions {
             self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
         }
@@ -372,12 +372,6 @@ impl ShardDriver {
             serves: true,
             refilling: self.replica.refilling(),
         }
-    }
-
-    /// What was set aside is told until an admin has taken it away.
-    fn troubles(&self) -> Vec<ShardTrouble> {
-        let told = self.troubles.iter().filter(|trouble| Path::new(&trouble.what).exists());
-        told.cloned().collect()
     }
 
     fn close(self) -> Ended {

@@ -100,6 +100,7 @@ impl Prepared {
         let agreed = AgreedClock::new(clock);
         let around = Surroundings {
             limits: ShardLimits {
+                stall_after: config.storage.stall_after,
                 operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
                 open_bytes: config.limits.queue_bytes,
             },

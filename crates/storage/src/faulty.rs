@@ -28,6 +28,8 @@ pub(crate) enum Crash {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Machine {
     state: Arc<Mutex<MachineState>>,
+    /// While it is held, no sync ends.
+    stall: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,11 @@ impl Machine {
 
     pub(crate) fn fail_syncs(&self, count: u64) {
         self.lock().failing_syncs = count;
+    }
+
+    /// No sync ends until this is dropped.
+    pub(crate) fn stall_syncs(&self) -> MutexGuard<'_, ()> {
+        self.stall.lock().unwrap()
     }
 
     pub(crate) fn fail_truncates(&self, count: u64) {
@@ -100,6 +107,7 @@ impl Machine {
 
     fn sync(&self) -> io::Result<()> {
         self.tick()?;
+        drop(self.stall.lock().unwrap());
         let mut state = self.lock();
         state.syncs += 1;
         if state.failing_syncs > 0 {

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::buffer::Buffer;
 use crate::journal::Message;
@@ -23,6 +23,9 @@ use crate::{Store, StoreError, Writes};
 const COMMIT_LIMIT_BYTES: usize = 16 << 20;
 /// What an entry counts there beside its record: about its key.
 const ENTRY_BYTES: usize = 64;
+
+/// Of so many attempts at one flush, the first is logged: one in a minute, as they are usually spaced.
+const LOGGED_ATTEMPTS: u64 = 60;
 
 /// How long the disk is left to others after each step of a sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
@@ -109,6 +112,7 @@ fn flush(
     report: &Sender<FlushReport>,
 ) -> bool {
     let mark = || vec![mark::reached(frozen.generation)];
+    let mut attempts = 0_u64;
     while let Err(error) = write_into(&*settings.engine, &frozen.buffer, mark()) {
         settings.counters.flush_failures.add(1);
         let shard = settings.shard;
@@ -117,12 +121,18 @@ fn flush(
             let _ = settings.failure.set(error);
             return false;
         }
-        warn!(shard, %error, "the buffer could not be flushed into the engine; trying again");
+        if attempts.is_multiple_of(LOGGED_ATTEMPTS) {
+            warn!(shard, %error, attempts, "the buffer could not be flushed into the engine; trying again");
+        }
+        attempts += 1;
         let _ = report.send(FlushReport::Failed(error));
         // Nothing is sent while a buffer is under way, so this is a wait that ends with the shard.
         if let Err(RecvTimeoutError::Disconnected) = buffers.recv_timeout(settings.retry) {
             return false;
         }
+    }
+    if attempts > 0 {
+        info!(shard = settings.shard, attempts, "the buffer was flushed into the engine");
     }
     // Whoever is gone needs to hear of it no more.
     let _ = settings.journal.send(Message::Flushed(frozen.generation));

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::disk::{Directory, Disk};
 use crate::flusher::{Flusher, FlusherSettings, write_into};
+use crate::health::{Health, Refused};
 use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, replay};
 use crate::layers::Layers;
 use crate::ledger::Ledger;
@@ -23,6 +24,7 @@ use crate::{
 };
 
 mod change;
+mod condition;
 mod drops;
 mod hints;
 mod queue;
@@ -65,8 +67,9 @@ pub struct Shard {
     lost_past: bool,
     /// What ended this life of the shard, found by any of its threads.
     failure: Arc<OnceLock<StoreError>>,
+    health: Arc<Health>,
     /// Why the frozen buffer is still there, if its flush has failed.
-    flush_failure: Option<StoreError>,
+    flush_failure: Option<Refused>,
     unsent: Unsent,
     tally: Tally,
 }
@@ -132,6 +135,7 @@ impl Shard {
         let lost_past = mark::has_lost_past(&*engine)?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
         let failure = Arc::new(OnceLock::new());
+        let health = Arc::new(Health::new());
         let counters = Arc::new(SharedCounters::default());
         let journal = Journal::start(JournalSettings {
             disk,
@@ -142,6 +146,7 @@ impl Shard {
             sync_interval: options.sync_interval,
             completed: completed.clone(),
             counters: counters.clone(),
+            health: health.clone(),
             failure: failure.clone(),
         })
         .map_err(io.clone()("starting the thread of the journal in"))?;
@@ -167,6 +172,7 @@ impl Shard {
             opened_at: mark,
             lost_past,
             failure,
+            health,
             flush_failure: None,
             unsent: Unsent::default(),
             tally: Tally::default(),

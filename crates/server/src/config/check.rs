@@ -145,6 +145,7 @@ impl Check {
         let queue = self.number("storage.queue_bytes", memory);
         let sync_interval = self.number("storage.sync_interval_ms", 1..=60_000);
         let reserve = self.number("storage.disk_reserve_bytes", 0..=u64::MAX);
+        let stall_after = self.number("storage.stall_after_ms", 100..=3_600_000);
         Some(StorageLimits {
             cache_bytes: cache? as usize,
             buffer_bytes: buffer? as usize,
@@ -152,6 +153,7 @@ impl Check {
             queue_bytes: queue? as usize,
             sync_interval: Duration::from_millis(sync_interval?),
             disk_reserve_bytes: reserve?,
+            stall_after: Duration::from_millis(stall_after?),
         })
     }
 

@@ -84,6 +84,8 @@ pub struct StorageLimits {
     pub sync_interval: Duration,
     /// What hints leave of the disk.
     pub disk_reserve_bytes: u64,
+    /// A disk that does not finish what it is asked for so long is stalled.
+    pub stall_after: Duration,
 }
 
 /// Bounds on what waits.

@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 30] = [
+pub const OPTIONS: [ConfigOption; 31] = [
     option(
         "data_dir",
         None,
@@ -153,6 +153,12 @@ pub const OPTIONS: [ConfigOption; 30] = [
         Some("1073741824"),
         "a number of bytes from 0",
         "What hints for other nodes leave of the disk; past it this node takes no more of them",
+    ),
+    option(
+        "storage.stall_after_ms",
+        Some("3000"),
+        "a whole number from 100 to 3600000",
+        "A disk that has not finished a write or a sync for so long is stalled: requests go elsewhere",
     ),
     option(
         "limits.queue_inputs",

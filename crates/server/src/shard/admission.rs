@@ -7,13 +7,14 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_storage::StoreError;
 
+use super::disk::needs_disk;
 use super::{ShardDriver, ShardLimits};
 
 impl ShardDriver {
     /// A request is refused before anything was done for it if too much is under way already, and a put
     /// before it is minted if storage could not take it.
     pub(super) fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
-        let ShardLimits { operations, open_bytes } = self.around.limits;
+        let ShardLimits { operations, open_bytes, .. } = self.around.limits;
         let (under_way, bytes) = (self.replica.operations(), self.replies.bytes());
         if under_way >= operations || bytes >= open_bytes {
             let message = format!(
@@ -26,6 +27,7 @@ impl ShardDriver {
         if !matches!(request, ClientRequest::Put(_)) {
             return Ok(());
         }
+        self.admit_to_disk()?;
         self.storage.admit().map_err(|error| {
             let code = match error {
                 StoreError::Overloaded { .. } => ErrorCode::Overloaded,
@@ -38,7 +40,14 @@ impl ShardDriver {
     pub(super) fn room_to_coordinate(&mut self, request: &PeerRequest) -> Result<(), Failure> {
         match request {
             PeerRequest::Forward(request) => self.room_for(request),
+            request if needs_disk(request) => self.admit_to_disk(),
             _ => Ok(()),
         }
+    }
+
+    fn admit_to_disk(&mut self) -> Result<(), Failure> {
+        let admitted = self.disk.admit(self.around.clock.now());
+        self.refusals += u64::from(admitted.is_err());
+        admitted
     }
 }

@@ -28,6 +28,7 @@ use crate::reply::Asked;
 use crate::stats::ShardReport;
 use crate::stores::{ShardSource, random_bytes};
 
+use super::disk::DiskWatch;
 use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
 
 /// How often a thread without storage looks whether it has some again.
@@ -150,7 +151,7 @@ impl ShardLives {
         };
         let (around, open) = (self.around.clone(), Arc::clone(&self.open));
         let mut driver = ShardDriver::new(replica, storage, inbox, around, open);
-        driver.troubles = self.lying_aside();
+        driver.disk = DiskWatch::new(self.config.shard, self.lying_aside());
         let now = self.around.clock.now();
         if let Some(view) = self.view.take() {
             driver.layout = view.layout_version();

@@ -11,9 +11,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use jedlik_protocol::Durability;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::disk::Disk;
+use crate::health::Health;
 use crate::stats::SharedCounters;
 use crate::{Completion, ShardIdentity, StoreError};
 
@@ -58,6 +59,7 @@ pub(crate) struct JournalSettings {
     pub(crate) sync_interval: Duration,
     pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     pub(crate) counters: Arc<SharedCounters>,
+    pub(crate) health: Arc<Health>,
     /// Set by the first to find that the shard's life is over.
     pub(crate) failure: Arc<OnceLock<StoreError>>,
 }
@@ -78,6 +80,7 @@ impl Journal {
             messages,
             completed: settings.completed,
             counters: settings.counters,
+            health: settings.health,
             failure: settings.failure,
             sync_interval: settings.sync_interval,
             sync_due: None,
@@ -99,6 +102,7 @@ struct Writer {
     messages: Receiver<Message>,
     completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     counters: Arc<SharedCounters>,
+    health: Arc<Health>,
     failure: Arc<OnceLock<StoreError>>,
     sync_interval: Duration,
     /// When the frames that nobody waits for are to be synced.
@@ -145,13 +149,14 @@ impl Writer {
                 }
                 Message::Rotate(generation) => {
                     self.write_group();
-                    if let Err(error) = self.appender.rotate(generation) {
+                    if let Err(error) = self.health.during(|| self.appender.rotate(generation)) {
                         self.fail("the journal could not be synced", &error);
                     }
                 }
                 Message::Flushed(generation) => {
                     self.write_group();
-                    if let Err(error) = self.appender.remove_through(generation) {
+                    let removed = self.health.during(|| self.appender.remove_through(generation));
+                    if let Err(error) = removed {
                         self.counters.journal_failures.add(1);
                         warn!(%error, "flushed segments of the journal stay until the next flush");
                     }
@@ -206,7 +211,8 @@ impl Writer {
         if frames.is_empty() {
             return Ok(());
         }
-        let written = self.appender.append(&mut frames);
+        let written = self.health.during(|| self.appender.append(&mut frames));
+        self.health.note(written.as_ref().map(|_| ()));
         self.counters.queued_bytes.subtract(frames.len() as u64);
         match written {
             Ok(count) => {
@@ -232,7 +238,7 @@ impl Writer {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.sync_due = None;
         self.counters.syncs.add(1);
-        let result = self.appender.sync();
+        let result = self.health.during(|| self.appender.sync());
         if let Err(error) = &result {
             self.fail("the journal could not be synced", error);
         }
@@ -245,7 +251,8 @@ impl Writer {
             // Said already, and nothing can be written any more.
             return;
         }
-        warn!(%error, "{what}");
+        // Whoever waits is told, and says so where it does not fill the log.
+        debug!(%error, "{what}");
     }
 
     fn answer(&self, waiting: Vec<Waiting>, result: &Result<(), StoreError>) {

@@ -6,12 +6,14 @@
 use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::SendError;
+use std::time::SystemTime;
 
 use jedlik_hashing::Partition;
 use jedlik_protocol::{Durability, PlacedKey};
 
 use crate::StoreError;
 use crate::flusher::FlushReport;
+use crate::health::Refused;
 use crate::journal::{Batch, Edit, Message, PAYLOAD_LIMIT_BYTES, Waiting, push_drop, push_frame};
 use crate::layers::Frozen;
 
@@ -72,7 +74,7 @@ impl Shard {
         }
         let (limit, segment_limit) = (limit.max(burst), segment_limit.max(burst));
         match &self.flush_failure {
-            Some(full @ StoreError::DiskFull { .. }) => Err(full.clone()),
+            Some(Refused { error: full @ StoreError::DiskFull { .. }, .. }) => Err(full.clone()),
             _ if held < limit && segment < segment_limit => Ok(()),
             _ if held < limit => {
                 Err(self.overloaded("the journal's segment", segment, segment_limit))
@@ -158,7 +160,11 @@ impl Shard {
                     self.flush_failure = None;
                     self.tally.flushes += 1;
                 }
-                FlushReport::Failed(error) => self.flush_failure = Some(error),
+                FlushReport::Failed(error) => {
+                    let before = self.flush_failure.take();
+                    let since = before.map_or_else(SystemTime::now, |before| before.since);
+                    self.flush_failure = Some(Refused { error, since });
+                }
             }
         }
     }

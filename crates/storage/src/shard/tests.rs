@@ -297,6 +297,38 @@ fn a_failed_sync_ends_the_shards_life_and_what_was_synced_before_is_there_in_the
 }
 
 #[test]
+fn a_disk_that_does_not_finish_a_sync_is_seen_to_be_busy_until_it_does() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    running.put("a", record(1, 1, 100)).unwrap();
+    let stall = bench.machine.stall_syncs();
+    running.apply("b", record(1, 1, 100), Durability::Synced);
+    let a_while = Duration::from_millis(20);
+    running.wait_until("it is noticed", |shard| shard.disk_busy() > Some(a_while));
+    assert!(running.shard.load(&key("b")).unwrap().is_some(), "reads go on");
+    drop(stall);
+    running.wait_until("it goes on", |shard| shard.disk_busy().is_none());
+    assert!(running.answers(1).into_values().all(|result| result.is_ok()));
+}
+
+#[test]
+fn what_the_disk_refuses_is_known_until_it_takes_something_again() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    running.put("a", record(1, 1, 100)).unwrap();
+    assert!(running.shard.disk_refuses().is_none());
+    bench.machine.set_free_bytes(Some(0));
+    running.put("b", record(1, 1, 100)).unwrap_err();
+    let first = running.shard.disk_refuses().expect("the disk is full");
+    assert!(matches!(first.error, StoreError::DiskFull { .. }), "{}", first.error);
+    running.put("b", record(1, 1, 100)).unwrap_err();
+    assert_eq!(running.shard.disk_refuses().map(|refused| refused.since), Some(first.since));
+    bench.machine.set_free_bytes(None);
+    running.put("b", record(1, 1, 100)).unwrap();
+    assert!(running.shard.disk_refuses().is_none());
+}
+
+#[test]
 fn an_engine_without_room_refuses_and_goes_on_once_there_is_some() {
     let mut bench = Bench::new();
     bench.options.buffer_limit_bytes = 10_000;

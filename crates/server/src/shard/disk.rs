@@ -1,0 +1,161 @@
+//! What a shard's thread sees of its disk: stalls, refusals, what was set aside; and what it says of them.
+//!
+//! Invariant: each trouble gets a line when it begins and one when it is over, however many requests meet it.
+
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use jedlik_protocol::Now;
+use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::PeerRequest;
+use jedlik_storage::{Completion, Refused, StoreError};
+use tracing::{error, info};
+
+use crate::trouble::{Report, Trouble};
+
+use super::ShardDriver;
+
+/// What is known of the disk now.
+#[derive(Debug, Default)]
+pub(super) struct DiskWatch {
+    shard: u16,
+    /// What lies aside of the shard.
+    aside: Vec<ShardTrouble>,
+    /// The disk has not finished what it was asked at this time, in milliseconds since the Unix epoch.
+    stalled_since_ms: Option<u64>,
+    writes: Trouble,
+}
+
+impl DiskWatch {
+    pub(super) fn new(shard: u16, aside: Vec<ShardTrouble>) -> Self {
+        Self { shard, aside, ..Self::default() }
+    }
+
+    /// Refuses at once what could not be answered before the disk goes on.
+    pub(super) fn admit(&self, now: Now) -> Result<(), Failure> {
+        let Some(since_ms) = self.stalled_since_ms else { return Ok(()) };
+        let stalled_s = now.wall_ms.saturating_sub(since_ms) / 1000;
+        let message = format!(
+            "the node's disk has not finished a write for {stalled_s} s; nothing was done, ask another"
+        );
+        Err(Failure::new(ErrorCode::Overloaded, message))
+    }
+}
+
+/// Whether a peer's request is answered only after something is on the disk.
+pub(super) fn needs_disk(request: &PeerRequest) -> bool {
+    matches!(
+        request,
+        PeerRequest::Write { .. }
+            | PeerRequest::Hint { .. }
+            | PeerRequest::Deliver { .. }
+            | PeerRequest::Revise { .. }
+    )
+}
+
+impl ShardDriver {
+    /// Looks whether the disk has stalled, or goes on.
+    pub(super) fn watch_disk(&mut self, now: Now) {
+        let busy = self.storage.disk_busy().filter(|busy| *busy >= self.around.limits.stall_after);
+        match (busy, self.disk.stalled_since_ms) {
+            (Some(busy), None) => {
+                error!(?busy, "the disk does not finish what it was asked; requests go elsewhere");
+                let since_ms = now.wall_ms.saturating_sub(busy.as_millis() as u64);
+                self.disk.stalled_since_ms = Some(since_ms);
+            }
+            (None, Some(since_ms)) => {
+                let stalled_ms = now.wall_ms.saturating_sub(since_ms);
+                info!(stalled_ms, "the disk goes on");
+                self.disk.stalled_since_ms = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Logs what has become of writes.
+    pub(super) fn note_writes(&mut self, now: Now, completions: &[Completion]) {
+        let failed = completions.iter().find_map(|completion| completion.result.as_ref().err());
+        let report = match failed {
+            Some(_) => self.disk.writes.happened(now.mono_us),
+            None => self.disk.writes.over(),
+        };
+        match (report, failed) {
+            (Some(Report::Began), Some(error)) => error!(%error, "writes fail"),
+            (Some(Report::Continues { times }), Some(error)) => {
+                error!(%error, times, "writes still fail");
+            }
+            (Some(Report::Over { times, lasted_s }), _) => {
+                info!(times, lasted_s, "writes succeed again");
+            }
+            _ => {}
+        }
+    }
+
+    /// All that is wrong with the storage now. What was set aside is told until an admin has taken it away.
+    pub(super) fn troubles(&self) -> Vec<ShardTrouble> {
+        let aside = self.disk.aside.iter().filter(|trouble| Path::new(&trouble.what).exists());
+        let mut troubles: Vec<ShardTrouble> = aside.cloned().collect();
+        let shard = self.disk.shard;
+        if let Some(since_ms) = self.disk.stalled_since_ms {
+            let what = "a write or a sync of the journal is under way".into();
+            troubles.push(ShardTrouble { shard, kind: TroubleKind::Stalled, since_ms, what });
+        }
+        if let Some(Refused { error, since }) = self.storage.disk_refuses() {
+            let since_ms = since.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+            if let Some(kind) = kind_of(&error) {
+                let (since_ms, what) = (since_ms as u64, error.to_string());
+                troubles.push(ShardTrouble { shard, kind, since_ms, what });
+            }
+        }
+        troubles
+    }
+}
+
+fn kind_of(error: &StoreError) -> Option<TroubleKind> {
+    match error {
+        StoreError::DiskFull { .. } => Some(TroubleKind::Full),
+        StoreError::Io { source, .. }
+            if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
+        {
+            Some(TroubleKind::ReadOnly)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use jedlik_protocol::Now;
+    use jedlik_protocol::admin::TroubleKind;
+    use jedlik_storage::StoreError;
+
+    use super::{DiskWatch, kind_of};
+
+    #[test]
+    fn a_stalled_disk_refuses_at_once_with_how_long_it_has_been_and_what_to_do() {
+        let now = Now { mono_us: 0, wall_ms: 10_000 };
+        let mut watch = DiskWatch::default();
+        assert!(watch.admit(now).is_ok());
+        watch.stalled_since_ms = Some(4_000);
+        let refusal = watch.admit(now).unwrap_err();
+        assert!(refusal.code.retryable() && !refusal.maybe_applied);
+        assert!(refusal.message.contains("for 6 s"), "{refusal}");
+    }
+
+    #[test]
+    fn a_full_and_a_read_only_disk_are_told_apart() {
+        let io = |kind: io::ErrorKind| StoreError::Io {
+            doing: "appending to the journal",
+            source: Arc::new(kind.into()),
+        };
+        let full = StoreError::DiskFull { doing: "appending to the journal" };
+        assert_eq!(kind_of(&full), Some(TroubleKind::Full));
+        let read_only = io(io::ErrorKind::ReadOnlyFilesystem);
+        assert_eq!(kind_of(&read_only), Some(TroubleKind::ReadOnly));
+        assert_eq!(kind_of(&io(io::ErrorKind::PermissionDenied)), None);
+    }
+}
