@@ -70,7 +70,10 @@ impl ShardSource {
         Ok(match self.engine {
             Engine::Redb => {
                 let path = self.folder.engine_path();
-                let options = RedbOptions { cache_bytes: self.cache_bytes };
+                let options = RedbOptions {
+                    cache_bytes: self.cache_bytes,
+                    cluster: Some(self.options.identity.cluster),
+                };
                 Arc::new(Guarded::open(&path, || RedbStore::open(&path, &options))?)
             }
             Engine::Memory => Arc::new(MemoryStore::new()),

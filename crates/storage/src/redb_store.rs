@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::{PlacedKey, StoredRecord};
+use jedlik_protocol::{ClusterId, PlacedKey, StoredRecord};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
@@ -59,17 +59,20 @@ const SWEEP_LIMIT_RECORDS: usize = 4096;
 pub struct RedbOptions {
     /// Memory for cached pages.
     pub cache_bytes: usize,
+    /// Whose keys it holds: with it a damaged record's key can be told from a damaged key.
+    pub cluster: Option<ClusterId>,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20 }
+        Self { cache_bytes: 16 << 20, cluster: None }
     }
 }
 
 /// Records and hints in one redb file.
 pub struct RedbStore {
     path: PathBuf,
+    cluster: Option<ClusterId>,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     /// `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
@@ -94,7 +97,7 @@ impl RedbStore {
             create(path)?;
         }
         let open = move || Builder::new().set_cache_size(cache_bytes).open(&file);
-        Self::open_with(path, Box::new(open))
+        Self::open_with(path, options, Box::new(open))
     }
 
     /// Opens what `backend` gives, each time that the file has to be opened; `path` is for messages.
@@ -109,6 +112,7 @@ impl RedbStore {
         let cache_bytes = options.cache_bytes;
         Self::open_with(
             path,
+            options,
             Box::new(move || {
                 Builder::new().set_cache_size(cache_bytes).create_with_backend(backend())
             }),
@@ -117,6 +121,7 @@ impl RedbStore {
 
     fn open_with(
         path: &Path,
+        options: &RedbOptions,
         opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     ) -> Result<Self, OpenError> {
         let failed = |e: redb::Error| engine_error(path, e);
@@ -131,7 +136,8 @@ impl RedbStore {
             });
         }
         let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
-        Ok(Self { path: path.into(), opener, opened: RwLock::new(Some(opened)) })
+        let cluster = options.cluster;
+        Ok(Self { path: path.into(), cluster, opener, opened: RwLock::new(Some(opened)) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Opened>> {
@@ -226,7 +232,8 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
-        let value = self.with("reading a record", |opened| records::load(&opened.tables, key))?;
+        let value = self
+            .with("reading a record", |opened| records::load(&opened.tables, key, self.cluster))?;
         value.transpose().map_err(|what| StoreError::Damaged {
             bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
             key: String::from_utf8_lossy(key.key.key()).into_owned(),

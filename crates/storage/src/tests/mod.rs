@@ -39,7 +39,7 @@ impl Engine {
             Self::Memory => Some(Arc::new(MemoryStore::new())),
             Self::Redb(backend) => {
                 let backend = backend.clone();
-                let options = RedbOptions { cache_bytes: 1 << 20 };
+                let options = RedbOptions { cache_bytes: 1 << 20, ..RedbOptions::default() };
                 let path = Path::new("/faulty/records.redb");
                 let store =
                     RedbStore::open_backend(path, &options, move || backend.clone()).ok()?;

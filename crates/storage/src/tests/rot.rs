@@ -17,6 +17,7 @@ use crate::{
 };
 
 const PAGE_BYTES: usize = 4096;
+const SECTOR_BYTES: usize = 512;
 const KEYS: u64 = 400;
 
 /// What happens to a page.
@@ -28,7 +29,8 @@ enum Rot {
     Zero {
         bytes: usize,
     },
-    /// The rest of the page is that of the next one.
+    /// From a sector on, past the first, the page is the next one. A page that is another one as a whole is in
+    /// order in itself: that is not noticed.
     Torn,
 }
 
@@ -56,6 +58,7 @@ fn rot(path: &Path, spared: usize, rots: &[(Index, Index, Rot)]) {
             Rot::Flip { bit } => bytes[at] ^= 1 << bit,
             Rot::Zero { bytes: count } => bytes[at..end.min(at + count)].fill(0),
             Rot::Torn => {
+                let at = page + (at - page).next_multiple_of(SECTOR_BYTES).max(SECTOR_BYTES);
                 let next = at + PAGE_BYTES..(end + PAGE_BYTES).min(bytes.len());
                 if next.start < next.end {
                     bytes.copy_within(next, at);
