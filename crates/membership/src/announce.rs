@@ -20,10 +20,11 @@ const FAREWELLS: usize = 32;
 
 impl Membership {
     /// Learns that this node holds, of these partitions, all that older owners do. Others hear of it
-    /// within 50 ms. Counts only if it is said of the newest layout.
+    /// within 50 ms, once the layout is on this node's disk. Counts only if it is said of the newest layout.
     pub fn handle_ready(&mut self, now: Now, layout: LayoutId, partitions: &[Partition]) {
         if layout == self.known.line().newest_id() && self.standing == Standing::In {
-            self.own.note_ready(now.mono_us, partitions, &self.config.me);
+            let told = Some(&self.config.me.ready).filter(|ready| ready.layout == layout);
+            self.own.note_ready(now.mono_us, partitions, told.unwrap_or(&Ready::default()));
         }
     }
 
@@ -108,7 +109,9 @@ impl Membership {
 
     /// Writes into this node's record what was noted for it and is due.
     pub(crate) fn tell_of_itself(&mut self, now: Now) {
-        if let Some(ready) = self.own.take_ready(now.mono_us) {
+        if self.has_stored_layout()
+            && let Some(ready) = self.own.take_ready(now.mono_us)
+        {
             self.rewrite(|me| {
                 me.ready.partitions.union(&ready);
             });

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, Status};
+use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
 use jedlik_protocol::{Digest, LayoutId, Now, PlacedLayout};
 use jedlik_vclock::planted::{self, Bug};
 
@@ -132,6 +132,10 @@ impl Membership {
     /// Answers a node that is gone: who says so, for it may have turned to a seed that it does not know, and
     /// the layout by which it can see for itself.
     fn tell_that_it_is_fenced(&mut self, from: NodeId) {
+        if !self.known.is_removed(from) && !self.saving.has_farewells() {
+            // It counts on this node never to forget; it asks again.
+            return;
+        }
         let Some(layout) = self.known.newest().map(KnownLayout::placed) else { return };
         let members = vec![self.config.me.clone()];
         let introduction = Gossip::Close(Delta { members, ..Delta::default() });
@@ -208,6 +212,9 @@ impl Membership {
                         self.clocks.forget(node);
                     }
                 }
+                if members[&node].status == Status::Left {
+                    self.saving.note_farewell();
+                }
                 self.flip_what_is_ready(&members[&node]);
             }
             Change::Dropped(node) => {
@@ -239,17 +246,11 @@ impl Membership {
         let newest = self.known.newest().map(KnownLayout::layout);
         let stays = newest.is_some_and(|newest| newest.gone(self.config.me.node).is_none());
         // It was to leave, and was about to: an admin has taken that back.
-        let returns = stays && self.standing == Standing::Parting;
-        if returns {
+        if stays && self.standing == Standing::Parting {
             self.standing = Standing::In;
+            self.rewrite(|me| me.status = Status::Up);
         }
-        self.rewrite(|me| {
-            me.layout = id;
-            me.ready = Ready { layout: id, ..Ready::default() };
-            if returns {
-                me.status = Status::Up;
-            }
-        });
+        // Its record names the layout once that is on disk.
         self.flip_all();
     }
 

@@ -24,6 +24,7 @@ mod placement;
 mod relay;
 mod report;
 mod rounds;
+mod saving;
 mod summary;
 mod view;
 

@@ -1,6 +1,7 @@
 //! The membership machine: gossip, failure detector and view in one.
 //!
-//! Invariant: what an output relies on is in a [`Output::Persist`] before it.
+//! Invariant: what may be told only once it is on disk waits for [`Membership::handle_saved`]; see
+//! [`crate::saving`]. Nothing else waits for a disk.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -23,6 +24,7 @@ use crate::output::{Destination, Event, Output};
 use crate::own::Own;
 use crate::relay::Relays;
 use crate::rounds::{NEWS_FANOUT, Rounds};
+use crate::saving::Saving;
 use crate::summary;
 use crate::view::View;
 
@@ -67,11 +69,12 @@ pub struct Membership {
     rounds: Rounds,
     pub(crate) own: Own,
     pub(crate) lives: Lives,
+    pub(crate) saving: Saving,
     pub(crate) chance: Chance,
     view: Arc<View>,
     pub(crate) pending: Pending,
     pub(crate) standing: Standing,
-    /// Held back until what they rely on is persisted.
+    /// Behind what is to be stored and shown.
     sends: Vec<Output>,
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -131,6 +134,7 @@ impl Membership {
             relays: Relays::default(),
             rounds: Rounds::new(now.mono_us),
             own: Own::new(),
+            saving: Saving::default(),
             view: Arc::new(view.with_past(lives.past())),
             lives,
             pending: Pending { unstored: true, unseen: true, news: false },
@@ -174,7 +178,9 @@ impl Membership {
         self.tell_of_itself(now);
         self.look_back(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
-            let news = core::mem::take(&mut self.pending.news);
+            // A farewell is asked for until enough have it on their disks.
+            let news =
+                core::mem::take(&mut self.pending.news) || self.standing == Standing::Parting;
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
             if ask_a_seed || alone {
                 self.offer_to_a_seed(now);
@@ -192,7 +198,8 @@ impl Membership {
         if !self.standing.is_active() {
             return None;
         }
-        let dues = self.detector.due_us().into_iter().chain(self.own.due_us());
+        let own_us = self.own.due_us(self.has_stored_layout());
+        let dues = self.detector.due_us().into_iter().chain(own_us);
         dues.chain(self.lives.due_us()).chain([self.rounds.due_us()]).min()
     }
 
@@ -257,14 +264,14 @@ impl Membership {
         *self.digest.get_or_insert_with(|| summary::digest(&self.known.summary()))
     }
 
-    /// Turns what a call has changed into outputs: first what must be stored, then the view, then
-    /// what tells others.
+    /// Turns what a call has changed into outputs: first what is to be stored, then the view, then what tells
+    /// others.
     pub(crate) fn settle(&mut self) {
         while let Some(signal) = self.detector.poll_signal() {
             self.follow(signal);
         }
         if core::mem::take(&mut self.pending.unstored) {
-            self.outputs.push_back(Output::Persist(self.to_be_stored()));
+            self.hand_out();
         }
         if core::mem::take(&mut self.pending.unseen) {
             let settled = |view: &View| {
@@ -288,16 +295,6 @@ impl Membership {
             _ => true,
         };
         self.outputs.extend(self.sends.drain(..).filter(let_out));
-    }
-
-    /// All that is known; that this node has left is not, before another one knows it too.
-    pub(crate) fn to_be_stored(&self) -> Delta {
-        let mut whole = self.known.whole();
-        if self.standing == Standing::Parting {
-            let mine = whole.members.iter_mut().filter(|record| record.node == self.config.me.node);
-            mine.for_each(|record| record.status = Status::Away);
-        }
-        whole
     }
 
     fn follow(&mut self, signal: Signal) {

@@ -23,7 +23,7 @@ pub enum Destination {
     Caller(NodeId),
 }
 
-/// One effect. They are to be carried out in order.
+/// One effect. They are to be carried out in order; what is stored may be so later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send it once; if that fails, it is lost, and gossip makes up for it.
@@ -33,8 +33,15 @@ pub enum Output {
         /// What.
         gossip: Gossip,
     },
-    /// Store this in place of what was stored before, durably, before anything that follows.
-    Persist(Delta),
+    /// Store this in place of what was stored before, durably, and call [`crate::Membership::handle_saved`]
+    /// with its number then; a later state may take its place. Nothing waits for it: what follows is to be
+    /// carried out at once.
+    Persist {
+        /// Which state.
+        state: u64,
+        /// All that is known.
+        whole: Delta,
+    },
     /// Work with this view from now on.
     View(Arc<View>),
     /// Worth a line in the log.

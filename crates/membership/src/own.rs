@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::PartitionSet;
-use jedlik_protocol::gossip::{Load, MemberRecord};
+use jedlik_protocol::gossip::{Load, MemberRecord, Ready};
 
 /// Between two records that tell of more partitions that are ready.
 const READY_INTERVAL_US: u64 = 50_000;
@@ -66,9 +66,9 @@ impl Own {
     }
 
     /// Notes that partitions are ready under the newest layout.
-    pub(crate) fn note_ready(&mut self, now_us: u64, partitions: &[Partition], me: &MemberRecord) {
+    pub(crate) fn note_ready(&mut self, now_us: u64, partitions: &[Partition], told: &Ready) {
         for partition in partitions {
-            if !me.ready.partitions.contains(*partition) {
+            if !told.partitions.contains(*partition) {
                 self.ready.value.insert(*partition);
                 self.ready.note(now_us);
             }
@@ -90,9 +90,9 @@ impl Own {
         }
     }
 
-    /// When something is to be told.
-    pub(crate) fn due_us(&self) -> Option<u64> {
-        self.ready.due_us.into_iter().chain(self.load.due_us).min()
+    /// When something is to be told; what is ready is, where `has_layout` says that the layout is on disk.
+    pub(crate) fn due_us(&self, has_layout: bool) -> Option<u64> {
+        self.ready.due_us.filter(|_| has_layout).into_iter().chain(self.load.due_us).min()
     }
 
     /// The partitions to be told now.

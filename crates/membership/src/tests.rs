@@ -5,6 +5,7 @@ mod exhaustive;
 mod figures;
 mod growth;
 mod rivals;
+mod saving;
 mod scenarios;
 mod strangers;
 

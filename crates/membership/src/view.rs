@@ -221,6 +221,14 @@ impl View {
         lives.next().is_none_or(|first| lives.all(|life_ms| life_ms == first))
     }
 
+    /// Whether this node has the layout in force on its disk, as its record says: it would know it after a
+    /// crash.
+    #[must_use]
+    pub fn has_stored_layout(&self) -> bool {
+        let mine = self.members.get(&self.me);
+        mine.is_none_or(|record| record.layout == self.layout_id())
+    }
+
     /// Whether every member says that it has stored the newest layout: then nobody asks the owners of
     /// older ones as if they were the present ones. One that has a newer one, perhaps a rival, knows of
     /// owners that this node does not.

@@ -57,6 +57,9 @@ pub(crate) struct Background {
     pub(crate) tuning: Tuning,
     /// Kinds of work that an admin holds up.
     paused: BTreeSet<WorkKind>,
+    /// This node would forget the layout in force in a crash: it lets nobody draw lasting conclusions from
+    /// what it holds under it, itself included.
+    layout_unstored: bool,
     /// Whose turn it is.
     turn: usize,
     steps: [u64; WORKS.len()],
@@ -77,6 +80,7 @@ impl Background {
             reaper: Reaper::new(tuning.reap_after_us()),
             tuning,
             paused: BTreeSet::new(),
+            layout_unstored: false,
             turn: 0,
             steps: [0; WORKS.len()],
             granted_us: None,
@@ -113,14 +117,14 @@ impl Background {
         }
     }
 
-    /// Whether an admin does not hold it up.
+    /// Whether neither an admin nor the disk holds it up.
     fn is_allowed(&self, kind: WorkKind) -> bool {
-        !self.paused.contains(&kind)
+        !self.paused.contains(&kind) && (kind == WorkKind::Handoff || !self.layout_unstored)
     }
 
     /// Whether moving is held up.
     pub(crate) fn is_paused(&self) -> bool {
-        self.budget.report().paused || !self.is_allowed(WorkKind::Transfer)
+        self.budget.report().paused || self.paused.contains(&WorkKind::Transfer)
     }
 
     fn waits(&self, now_us: u64) -> bool {
@@ -248,6 +252,7 @@ impl Replica {
     /// The cluster looks different: who is back, and what this shard owns.
     pub(crate) fn handle_view(&mut self, now: Now, view: &Arc<View>) {
         let before = self.view.replace(Arc::clone(view));
+        self.background.layout_unstored = !view.has_stored_layout();
         for member in view.members().filter(|member| member.node != self.config.me) {
             if view.is_alive(member.node) {
                 self.background.handoff.handle_up(now.mono_us, member.node);

@@ -209,6 +209,10 @@ impl Replica {
             return Err(Failure::new(ErrorCode::UnknownLayout, message));
         }
         let view = self.ready()?;
+        if concludes(request) && !view.has_stored_layout() {
+            let message = format!("this node has layout {ours} and has yet to store it");
+            return Err(Failure::new(ErrorCode::UnknownLayout, message));
+        }
         if theirs < ours && fenced && !planted::on(Bug::NoLayoutFence) {
             self.count(Counter::StaleLayouts);
             let message =
@@ -348,4 +352,18 @@ impl Replica {
 fn no_such_partition(partition: Partition) -> Failure {
     let message = format!("there is no partition {partition}, or no such leaf in it");
     Failure::new(ErrorCode::InvalidRequest, message)
+}
+
+/// Whether the sender concludes something that lasts from the answer: that it holds all that this node does, or
+/// that a tombstone may go. That needs a node which goes on refusing what is asked under older layouts, after
+/// a crash, too.
+fn concludes(request: &PeerRequest) -> bool {
+    matches!(
+        request,
+        PeerRequest::Hashes { .. }
+            | PeerRequest::Digests { .. }
+            | PeerRequest::Fetch { .. }
+            | PeerRequest::Compare { .. }
+            | PeerRequest::Revise { .. }
+    )
 }

@@ -21,6 +21,7 @@ mod refusals;
 mod reload;
 mod reply;
 mod router;
+mod saver;
 mod shard;
 mod start;
 mod stats;

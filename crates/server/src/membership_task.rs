@@ -1,22 +1,24 @@
 //! Runs the membership machine: its timers, its gossip, its state on disk, the view for everyone.
 //!
-//! Invariant: outputs are carried out in order, so what an effect relies on is on disk before it; while
-//! the disk refuses, membership stands still and the node goes on with the view that it has.
+//! Invariant: nothing here waits for a disk. The machine is told what has been saved, and an admin that has
+//! changed something is answered once that is on disk, or that it is not.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::{Destination, Event as News, Membership, Output, Past, View};
 use jedlik_net::{Connection, Endpoint};
-use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::{self, Frame};
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Rival};
+use jedlik_protocol::{LayoutId, Now};
 use jedlik_storage::{DataDir, OpenError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::clock::{AgreedClock, Clock};
@@ -25,9 +27,15 @@ use crate::inbox::{Inbox, Mail};
 use crate::node::{EmptyDirectory, Ending};
 use crate::peers::Peers;
 use crate::reply::Origin;
+use crate::router::changes_state;
+use crate::saver::Saver;
 
-/// Between two tries to save the state on a disk that refuses.
+/// Between two tries to write into the directory's own file.
 const SAVE_RETRY: Duration = Duration::from_secs(1);
+/// How long an admin waits for its change to be on disk.
+const SAVE_LIMIT_US: u64 = 10_000_000;
+/// How many admins may wait so.
+const WAITING_MAX: usize = 256;
 
 /// One thing for membership to deal with.
 pub(crate) enum Event {
@@ -65,6 +73,14 @@ pub(crate) enum Event {
     Stop,
 }
 
+/// An answer that is true once a state is on disk.
+struct Waiting {
+    state: u64,
+    until_us: u64,
+    origin: Origin,
+    response: ClientResponse,
+}
+
 /// The machine with what it acts on.
 pub(crate) struct MembershipTask {
     pub(crate) machine: Membership,
@@ -72,6 +88,7 @@ pub(crate) struct MembershipTask {
     /// What the shards are to go by.
     pub(crate) agreed: AgreedClock,
     pub(crate) dir: DataDir,
+    pub(crate) saving: Saving,
     pub(crate) partitions: PartitionCount,
     pub(crate) endpoint: Endpoint,
     pub(crate) peers: Arc<Peers>,
@@ -86,6 +103,27 @@ pub(crate) struct MembershipTask {
     pub(crate) empty: EmptyDirectory,
 }
 
+/// The states on their way to the disk, and who waits for them.
+pub(crate) struct Saving {
+    saver: Saver,
+    /// The newest state that was handed over.
+    handed: u64,
+    waiting: VecDeque<Waiting>,
+}
+
+impl Saving {
+    pub(crate) fn by(saver: Saver) -> Self {
+        Self { saver, handed: 0, waiting: VecDeque::new() }
+    }
+}
+
+/// What the task goes on with.
+enum Next {
+    Event(Box<Event>),
+    Saved,
+    Due,
+}
+
 impl MembershipTask {
     /// Carries out what the machine wants at its start: after this, everyone has a view.
     pub(crate) async fn begin(&mut self) {
@@ -96,24 +134,39 @@ impl MembershipTask {
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) -> DataDir {
         loop {
             match self.next(&mut events).await {
-                Some(Event::Stop) => return self.dir,
-                Some(event) => self.take(event).await,
-                None => self.machine.handle_timeout(self.clock.now()),
+                Next::Event(event) if matches!(*event, Event::Stop) => break,
+                Next::Event(event) => self.take(*event).await,
+                Next::Saved => {
+                    let state = self.saving.saver.saved();
+                    self.machine.handle_saved(self.clock.now(), state);
+                }
+                Next::Due => self.machine.handle_timeout(self.clock.now()),
             }
             self.agreed.agree(self.machine.agreed(self.clock.now()));
             self.carry_out().await;
+            self.answer_waiting();
         }
+        if !self.saving.saver.close().await {
+            warn!("stopping without the membership's last state on disk; others tell it again");
+        }
+        self.dir
     }
 
-    /// The next event, or `None` once the machine's time has come.
-    async fn next(&self, events: &mut mpsc::Receiver<Event>) -> Option<Event> {
-        let due = self.machine.poll_timeout();
-        let received = match due {
-            Some(at_us) => timeout(self.clock.until(at_us), events.recv()).await.ok()?,
-            None => events.recv().await,
+    async fn next(&mut self, events: &mut mpsc::Receiver<Event>) -> Next {
+        let patience_us = self.saving.waiting.front().map(|waiting| waiting.until_us);
+        let due_us = self.machine.poll_timeout().into_iter().chain(patience_us).min();
+        let due = async {
+            match due_us {
+                Some(at_us) => sleep(self.clock.until(at_us)).await,
+                None => std::future::pending().await,
+            }
         };
-        // Without anybody left to send, there is nothing to go on for.
-        Some(received.unwrap_or(Event::Stop))
+        tokio::select! {
+            // Without anybody left to send, there is nothing to go on for.
+            event = events.recv() => Next::Event(Box::new(event.unwrap_or(Event::Stop))),
+            () = self.saving.saver.progress() => Next::Saved,
+            () = due => Next::Due,
+        }
     }
 
     async fn take(&mut self, event: Event) {
@@ -133,14 +186,7 @@ impl MembershipTask {
             Event::Load(load) => self.machine.handle_load(now, load),
             Event::Drain(drained) => self.machine.handle_drain(now, drained),
             Event::Left => self.machine.handle_left(now),
-            Event::Admin { origin, request } => {
-                let answer = self.machine.handle_admin(now, &request);
-                // What the answer promises has to be on disk before it.
-                self.carry_out().await;
-                let layout = self.machine.view().layout_version();
-                let response = answer.map_or_else(ClientResponse::Failed, ClientResponse::Admin);
-                origin.answer_client(layout, response);
-            }
+            Event::Admin { origin, request } => self.serve_admin(now, origin, &request).await,
             Event::Leave(told) => {
                 self.machine.handle_leaving(now);
                 self.carry_out().await;
@@ -151,10 +197,46 @@ impl MembershipTask {
         }
     }
 
+    async fn serve_admin(&mut self, now: Now, origin: Origin, request: &AdminRequest) {
+        let answer = self.machine.handle_admin(now, request);
+        self.carry_out().await;
+        let changed = answer.is_ok() && changes_state(request);
+        let response = answer.map_or_else(ClientResponse::Failed, ClientResponse::Admin);
+        let state = self.saving.handed;
+        if !changed || self.saving.saver.saved() >= state {
+            return self.answer(&origin, response);
+        }
+        if self.saving.waiting.len() >= WAITING_MAX {
+            return self.answer(&origin, ClientResponse::Failed(unsaved()));
+        }
+        let until_us = now.mono_us + SAVE_LIMIT_US;
+        self.saving.waiting.push_back(Waiting { state, until_us, origin, response });
+    }
+
+    /// Answers those whose change is on disk now, or can't be waited for any longer.
+    fn answer_waiting(&mut self) {
+        let (saved, now_us) = (self.saving.saver.saved(), self.clock.now().mono_us);
+        let is_due = |waiting: &mut Waiting| waiting.state <= saved || waiting.until_us <= now_us;
+        // Both only grow along the queue.
+        while let Some(waiting) = self.saving.waiting.pop_front_if(is_due) {
+            let is_saved = waiting.state <= saved;
+            let unsaved = || ClientResponse::Failed(unsaved());
+            let response = if is_saved { waiting.response } else { unsaved() };
+            self.answer(&waiting.origin, response);
+        }
+    }
+
+    fn answer(&self, origin: &Origin, response: ClientResponse) {
+        origin.answer_client(self.machine.view().layout_version(), response);
+    }
+
     async fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Persist(delta) => self.persist(delta).await,
+                Output::Persist { state, whole } => {
+                    self.saving.handed = state;
+                    self.saving.saver.hand_over(state, whole);
+                }
                 Output::View(view) => self.spread(view),
                 Output::Send { to, gossip } => self.send(to, gossip),
                 Output::Event(news) => self.note(news).await,
@@ -166,6 +248,7 @@ impl MembershipTask {
     fn part_from_caller(&mut self, from: NodeId) {
         if let Some(caller) = self.caller.take()
             && self.machine.view().is_barred(from)
+            && !self.machine.owes_answers()
         {
             caller.finish();
         }
@@ -242,14 +325,6 @@ impl MembershipTask {
         }
     }
 
-    async fn persist(&self, delta: Delta) {
-        let state = encode_state(&delta);
-        while let Err(error) = self.dir.save_state(&state) {
-            warn!(%error, "the membership can't be saved and stands still until it can");
-            sleep(SAVE_RETRY).await;
-        }
-    }
-
     /// Gives everyone the new view, unless this node can't work under it.
     fn spread(&mut self, view: Arc<View>) {
         let (layout, configured) = (view.partitions().get(), self.partitions.get());
@@ -289,6 +364,12 @@ pub(crate) fn encode_state(delta: &Delta) -> Vec<u8> {
 pub(crate) fn decode_state(state: Vec<u8>) -> Result<Delta, NodeError> {
     codec::decode_knowledge(&state.into())
         .map_err(|error| NodeError::State { why: error.to_string() })
+}
+
+fn unsaved() -> Failure {
+    let message = "the change was made and is told to the others, but this node can't save it; see its log, \
+                   and ask another node whether the change is in force";
+    Failure { maybe_applied: true, ..Failure::new(ErrorCode::Storage, message) }
 }
 
 fn log(news: &News) {

@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Instant;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
@@ -28,6 +27,7 @@ use crate::peers::Peers;
 use crate::questions::Question;
 use crate::refusals::Refusals;
 use crate::reply::Origin;
+use crate::saver::SaveHealth;
 use crate::shard::UNTOLD;
 use crate::stats::{self, NodeCounts};
 
@@ -53,7 +53,9 @@ pub(crate) struct Router {
     view: watch::Receiver<Arc<View>>,
     peers: Arc<Peers>,
     refusals: Arc<Refusals>,
-    started: Instant,
+    /// Kept up to date by who saves the membership's state.
+    pub(crate) save_health: Arc<SaveHealth>,
+    clock: Clock,
     /// An index into [`PHASES`].
     phase: AtomicU8,
     /// An admin has it take nothing new from clients.
@@ -77,7 +79,8 @@ impl Router {
             view,
             peers,
             refusals: Arc::new(Refusals::new(clock)),
-            started: Instant::now(),
+            save_health: Arc::default(),
+            clock,
             phase: AtomicU8::new(0),
             drained: Arc::default(),
             overloads: AtomicU64::new(0),
@@ -220,8 +223,10 @@ impl Router {
     }
 
     fn counts(&self) -> NodeCounts {
+        let now_us = self.clock.now().mono_us;
         NodeCounts {
-            uptime_s: self.started.elapsed().as_secs(),
+            uptime_s: now_us / 1_000_000,
+            state_unsaved_s: self.save_health.failing_s(now_us),
             overloads: self.overloads.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
             peers_connected: self.peers.connected() as u64,
@@ -359,7 +364,8 @@ impl Handler for Router {
     }
 }
 
-fn changes_state(request: &AdminRequest) -> bool {
+/// Whether a request asks for a change, and not only for what is known.
+pub(crate) fn changes_state(request: &AdminRequest) -> bool {
     match request {
         AdminRequest::Commit { .. }
         | AdminRequest::Stage { .. }

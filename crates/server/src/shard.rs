@@ -38,10 +38,12 @@ mod admission;
 mod disk;
 mod lives;
 mod storing;
+mod untold;
 
 use disk::DiskWatch;
 use lives::ShardLives;
 use storing::fault;
+use untold::Untold;
 
 /// The most mail taken in one turn: enough to group commits, few enough to be submitted soon.
 const TURN_MAIL: usize = 256;
@@ -133,6 +135,7 @@ struct ShardDriver {
     around: Surroundings,
     replies: Replies,
     outcomes: OutcomeFilter,
+    untold: Untold,
     counts: ReplicaCounts,
     /// Requests refused because too much was under way.
     refusals: u64,
@@ -181,6 +184,7 @@ impl ShardDriver {
             replies: Replies::new(open, Arc::clone(&around.open_bytes)),
             around,
             outcomes: OutcomeFilter::default(),
+            untold: Untold::default(),
             counts: ReplicaCounts::default(),
             refusals: 0,
             layout: 0,
@@ -204,6 +208,7 @@ impl ShardDriver {
         let now = self.around.clock.now();
         self.watch_disk(now);
         self.tell_hint_totals(now);
+        self.untold.tell(&self.around.membership);
         if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
             self.feed(now, Input::Timeout);
         }
@@ -214,7 +219,8 @@ impl ShardDriver {
     /// How long the machines can wait, and storage's other threads, which fail in silence.
     fn patience(&self) -> Duration {
         let machines = self.replica.poll_timeout().map(|at_us| self.around.clock.until(at_us));
-        machines.unwrap_or(STORAGE_CHECK).min(STORAGE_CHECK)
+        let machines = machines.into_iter().chain(self.untold.patience());
+        machines.min().unwrap_or(STORAGE_CHECK).min(STORAGE_CHECK)
     }
 
     /// Deals with one mail; false if it was the last.
@@ -309,7 +315,8 @@ impl ShardDriver {
             Output::Drop { ticket, partition } => self.drop_partition(now, ticket, partition),
             Output::Survey { ticket, partitions } => self.survey(now, ticket, partitions),
             Output::Ready { layout, partition } => {
-                self.tell_membership(Event::Ready { layout, partition });
+                self.untold.add(layout, partition);
+                self.untold.tell(&self.around.membership);
             }
             Output::Behind { node } => {
                 // Whoever is still behind says so again.
@@ -339,12 +346,6 @@ impl ShardDriver {
             }
             Output::Count(counter) => self.counts.add(counter),
         }
-    }
-
-    /// Tells membership what it must not miss; a full queue is waited for.
-    fn tell_membership(&self, event: Event) {
-        // Without membership the node is stopping.
-        let _gone = self.around.membership.blocking_send(event);
     }
 
     /// A request that never left is answered here, in the peer's place.

@@ -23,10 +23,11 @@ use crate::config::Config;
 use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
-use crate::membership_task::{Event, MembershipTask, decode_state};
+use crate::membership_task::{Event, MembershipTask, Saving, decode_state};
 use crate::node::{EmptyDirectory, Node};
 use crate::peers::Peers;
 use crate::router::Router;
+use crate::saver::Saver;
 use crate::shard::{RunningShard, ShardLimits, Surroundings};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
 use crate::upkeep;
@@ -109,6 +110,7 @@ impl Prepared {
             peers: Arc::clone(&peers),
             membership: membership.clone(),
         };
+        let saver = Saver::start(dir.state_file(), clock, Arc::clone(&router.save_health))?;
         let shards = me.run_shards(config, shards, &dir, &around)?;
         let (ending, ended) = oneshot::channel();
         let (serve, serves) = oneshot::channel();
@@ -118,6 +120,7 @@ impl Prepared {
             clock,
             agreed,
             dir,
+            saving: Saving::by(saver),
             partitions: config.partitions,
             endpoint: endpoint.clone(),
             peers: Arc::clone(&peers),

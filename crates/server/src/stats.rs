@@ -70,6 +70,8 @@ pub(crate) struct ShardReport {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct NodeCounts {
     pub(crate) uptime_s: u64,
+    /// For how long the membership's state could not be saved; 0 while it can.
+    pub(crate) state_unsaved_s: u64,
     pub(crate) overloads: u64,
     pub(crate) connections: u64,
     pub(crate) peers_connected: u64,
@@ -112,6 +114,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("connections", node.connections),
         ("peers_connected", node.peers_connected),
         ("refilling_partitions", reports.iter().map(|report| u64::from(report.refilling)).sum()),
+        ("state_unsaved_s", node.state_unsaved_s),
         ("operations", reports.iter().map(|report| report.operations).sum()),
         ("queued_inputs", waiting),
         ("overloads", node.overloads + refusals + storage(|stats| stats.overloads)),

@@ -19,6 +19,7 @@ pub(crate) enum Concern {
     Siege,
     Changes,
     Admins,
+    Saves,
 }
 
 /// One stream.

@@ -343,10 +343,9 @@ impl World {
     pub(crate) fn carry_out(&mut self, node: u8) {
         while let Some(output) = self.running(node).and_then(|r| r.membership.poll_output()) {
             match output {
-                MembershipOutput::Persist(delta) => self.nodes[usize::from(node)].persist(&delta),
+                MembershipOutput::Persist { state, whole } => self.persist(node, state, whole),
                 MembershipOutput::View(view) => {
-                    let known = &mut self.nodes[usize::from(node)].layout;
-                    if std::mem::replace(known, view.layout_id()) != view.layout_id() {
+                    if self.nodes[usize::from(node)].layout != view.layout_id() {
                         self.note_layout(&view);
                     }
                     self.feed(node, Input::View(view));

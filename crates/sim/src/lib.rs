@@ -26,6 +26,7 @@ mod network;
 mod node;
 mod plan;
 mod rest;
+mod saving;
 mod sessions;
 mod shrink;
 mod siege;

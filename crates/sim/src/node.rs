@@ -142,6 +142,8 @@ pub(crate) struct Node {
     pub(crate) seeds: Vec<u8>,
     /// The newest layout that it has stored.
     pub(crate) layout: LayoutId,
+    /// What its membership wants stored and is not yet.
+    unsaved: Option<(u64, Delta)>,
     zone: u8,
     state: Option<Bytes>,
     generation: u64,
@@ -180,6 +182,7 @@ impl Node {
             removed: false,
             seeds: Vec::new(),
             layout: LayoutId::default(),
+            unsaved: None,
             zone: setting.zone(index),
             state: None,
             generation: 0,
@@ -289,12 +292,27 @@ impl Node {
         }
     }
 
-    pub(crate) fn persist(&mut self, delta: &Delta) {
-        self.state = Some(codec::encode_knowledge(delta).into());
+    /// Has a state of the membership stored in place of one that is not yet; says whether there was none.
+    pub(crate) fn persist(&mut self, state: u64, whole: Delta) -> bool {
+        self.unsaved.replace((state, whole)).is_none()
+    }
+
+    /// Stores the state that waits for it, unless the disk has no room; returns which that was.
+    pub(crate) fn save(&mut self) -> Option<u64> {
+        if self.disk.condition.full > 0 {
+            return None;
+        }
+        let (state, whole) = self.unsaved.take()?;
+        self.state = Some(codec::encode_knowledge(&whole).into());
+        let newest = whole.layouts.iter().map(|placed| placed.layout.id()).max();
+        self.layout = newest.unwrap_or_default();
+        Some(state)
     }
 
     /// The process has stopped of its own accord.
     pub(crate) fn stopped(&mut self) {
+        self.save();
+        self.unsaved = None;
         self.trees = self.running.take().map(|running| running.replica.trees());
         self.life += 1;
         self.disk.close();
@@ -302,6 +320,7 @@ impl Node {
 
     /// The process has ended in some other way.
     pub(crate) fn ended(&mut self) {
+        self.unsaved = None;
         self.running = None;
         self.trees = None;
         self.life += 1;

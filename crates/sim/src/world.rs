@@ -40,6 +40,8 @@ pub(crate) enum Event {
     Wake { node: u8, life: u32 },
     /// A node's disk has done something.
     Disk { node: u8, life: u32, step: Step },
+    /// The state of a node's membership reaches its disk, or does not.
+    Save { node: u8, life: u32 },
     /// A node's process starts.
     Start { node: u8 },
     /// A stopping node looks whether it is done.
@@ -74,6 +76,7 @@ pub(crate) struct Chances {
     pub(crate) lives: Chance,
     pub(crate) faults: Chance,
     pub(crate) admins: Chance,
+    pub(crate) saves: Chance,
 }
 
 /// What was done to the victim.
@@ -197,6 +200,7 @@ impl World {
                 lives: chance(Concern::Lives),
                 faults: chance(Concern::Faults),
                 admins: chance(Concern::Admins),
+                saves: chance(Concern::Saves),
             },
             rest: Rest::default(),
             breach: None,
@@ -261,8 +265,11 @@ impl World {
             Event::Disk { node, life, step } if self.nodes[usize::from(node)].life == life => {
                 self.deliver(node, Mail::Disk(step));
             }
+            Event::Save { node, life } if self.nodes[usize::from(node)].life == life => {
+                self.save(node);
+            }
             // Of a process that has ended.
-            Event::Wake { .. } | Event::Disk { .. } => {}
+            Event::Wake { .. } | Event::Disk { .. } | Event::Save { .. } => {}
             Event::Start { node } => self.start(node),
             Event::Drain { node, life, until_us } => self.drain(node, life, until_us),
             Event::Fault(index) => self.begin_fault(index),

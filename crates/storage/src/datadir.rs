@@ -145,18 +145,18 @@ impl DataDir {
         Ok(Some(state.to_vec()))
     }
 
-    /// Saves membership's state in place of the last one, durably; after a crash one of the two is there.
+    /// Where membership's state goes.
+    #[must_use]
+    pub fn state_file(&self) -> StateFile {
+        StateFile { folder: self.path.clone() }
+    }
+
+    /// As [`StateFile::save`].
     ///
     /// # Errors
-    /// The operating system's; the last one is still there.
+    /// As for [`StateFile::save`].
     pub fn save_state(&self, state: &[u8]) -> Result<(), OpenError> {
-        let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + state.len());
-        bytes.extend_from_slice(&STATE_MAGIC);
-        bytes.extend_from_slice(&STATE_FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(state).to_le_bytes());
-        bytes.extend_from_slice(state);
-        replace_file(&self.path, STATE, &bytes)
-            .map_err(|error| OpenError::io("writing", &self.path.join(STATE), error))
+        self.state_file().save(state)
     }
 
     /// Marks the stop as clean, durably, and gives up the lock. Everything else must be closed before.
@@ -200,6 +200,29 @@ impl DataDir {
     fn write_node(&self, node: &NodeFile) -> Result<(), OpenError> {
         replace_file(&self.path, NODE, node.encode().as_bytes())
             .map_err(|error| OpenError::io("writing", &self.path.join(NODE), error))
+    }
+}
+
+/// The file of membership's state in a directory that is open. It may be written on another thread than the
+/// one that has the directory, by one at a time.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    folder: PathBuf,
+}
+
+impl StateFile {
+    /// Saves membership's state in place of the last one, durably; after a crash one of the two is there.
+    ///
+    /// # Errors
+    /// The operating system's; the last one is still there.
+    pub fn save(&self, state: &[u8]) -> Result<(), OpenError> {
+        let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + state.len());
+        bytes.extend_from_slice(&STATE_MAGIC);
+        bytes.extend_from_slice(&STATE_FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(state).to_le_bytes());
+        bytes.extend_from_slice(state);
+        replace_file(&self.folder, STATE, &bytes)
+            .map_err(|error| OpenError::io("writing", &self.folder.join(STATE), error))
     }
 }
 

@@ -42,7 +42,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use datadir::DataDir;
+pub use datadir::{DataDir, StateFile};
 pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile};
 pub use error::{OpenError, StoreError};
 pub use folder::{SetAside, ShardFolder};

@@ -94,5 +94,24 @@ pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {
                 remedy: fault.remedy.into(),
             })
         })
+        .chain(unsaved(member))
         .collect()
+}
+
+/// A disk that does not take what the member knows of the cluster.
+fn unsaved(member: &ObservedMember) -> Option<Finding> {
+    let for_s = member.counter("state_unsaved_s");
+    (for_s > 0).then(|| Finding {
+        severity: Severity::Error,
+        what: format!(
+            "{} has been unable to save what it knows of the cluster for {}",
+            member.name(),
+            span(for_s)
+        ),
+        blocks: Some(
+            "changes that an admin makes through it, and moves under layouts that it can't save"
+                .into(),
+        ),
+        remedy: "look at its disk and its log; free some room if the disk is full".into(),
+    })
 }

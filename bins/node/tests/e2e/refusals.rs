@@ -1,12 +1,21 @@
 //! Everything that can be wrong gets a clear error, and the nodes go on.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use jedlik_client::protocol::admin::AdminRequest;
+use jedlik_client::protocol::client::{ClientRequest, ClientResponse};
+use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, issue, wait_until};
+use crate::flood::Hose;
 use crate::node::Node;
 use crate::tools::{Found, Said, run, tool};
 
@@ -202,4 +211,110 @@ fn a_start_that_fails_leaves_the_clean_mark_as_it_was() {
     let opened: Vec<&str> =
         log.lines().filter(|line| line.contains("opened the data directory")).collect();
     assert!(opened.last().unwrap().contains("clean=true"), "{opened:?}");
+}
+
+#[test]
+fn a_full_disk_and_a_change_of_the_cluster_leave_a_node_alive_and_reading() {
+    if !can_mount() {
+        eprintln!("skipped: this system lets nobody mount a small disk in a namespace");
+        return;
+    }
+    let mut cluster = Cluster::start_with(|node| {
+        node.disk_mb = (node.name == "n3").then_some(64);
+    });
+    run(cluster.jedlik(0).args(["put", "carts", "alice", "tea", "--w", "3"])).ok();
+    let full = Full::keep(&cluster.nodes[2]);
+
+    cluster.ask(0, "bucket set carts r=1").ok();
+    cluster.add_nodes(1, |_| {});
+    wait_until("n4 is known", || cluster.ask(0, "cluster join n4").code == 0);
+    wait_until("layout 2", || {
+        let plan = run(cluster.admin(0).args(["--json", "cluster", "plan"])).ok().json();
+        let plan = plan["plan"].as_str().unwrap().to_owned();
+        run(cluster.admin(0).args(["cluster", "commit", &plan, "--no-wait"])).code == 0
+    });
+    wait_until("n3 has the layout in force, and says that it is not on its disk", || {
+        let status = cluster.status(2);
+        let record = |name: &str| {
+            let members = status["members"].as_array().unwrap();
+            members.iter().find(|member| member["name"] == name).cloned().unwrap_or_default()
+        };
+        status["layout"] == 2
+            && record("n1")["layout_digest"] == status["layout_digest"]
+            && record("n3")["layout_digest"] != status["layout_digest"]
+    });
+    let shown = cluster.ask(2, "bucket show carts --json").ok().json();
+    assert_eq!(shown["properties"]["r"].to_string().trim_matches('"'), "1", "{shown}");
+    let doctor = cluster.ask(0, "doctor");
+    assert!(doctor.stdout.contains("n3 has been unable to save"), "{doctor:?}");
+    admin_is_told_that_a_change_is_not_on_disk(&cluster, 2);
+    for key in ["alice", "bob"] {
+        let value = run(cluster.jedlik(2).args(["put", "carts", key, "milk", "--w", "2"]));
+        assert!(value.code == 0 || value.stderr.contains("disk"), "{value:?}");
+        let found =
+            Found::read(&run(cluster.jedlik(2).args(["get", "carts", "alice", "--json"])).ok());
+        assert!(!found.values.is_empty());
+    }
+    for index in [0, 1, 3] {
+        let status = cluster.status(index);
+        let members = status["members"].as_array().unwrap();
+        let alive = members.iter().find(|member| member["name"] == "n3").unwrap();
+        assert_eq!(alive["alive"], true, "it answers probes all along: {status}");
+        assert!(!cluster.nodes[index].log().contains("does not answer"));
+    }
+    assert!(cluster.nodes[2].log().contains("state can't be saved"));
+
+    full.free();
+    wait_until("it heals by itself", || cluster.nodes[2].log().contains("state is saved again"));
+    cluster.wait_until_all_are_up(2);
+    cluster.ask(0, "cluster wait --timeout 120").ok();
+    assert!(cluster.nodes[2].is_running());
+}
+
+/// The Rust client would turn to another node.
+fn admin_is_told_that_a_change_is_not_on_disk(cluster: &Cluster, index: usize) {
+    let runtime = Runtime::new().unwrap();
+    let (response, _) = runtime.block_on(async {
+        let address = cluster.nodes[index].address.unwrap();
+        let mut hose = Hose::connect(address, &cluster.path("admin/tls")).await;
+        let changes = vec![("w".into(), "1".into())];
+        let request = AdminRequest::BucketSet { name: "carts".into(), changes };
+        let answers = hose.ask(vec![ClientRequest::Admin(request)]).await;
+        hose.close().await;
+        answers.into_iter().next().unwrap()
+    });
+    let ClientResponse::Failed(failure) = &response else { panic!("{response:?}") };
+    assert!(failure.maybe_applied && failure.message.contains("can't save it"), "{failure:?}");
+}
+
+/// Keeps a node's small disk full, whatever the node removes from it.
+struct Full {
+    file: PathBuf,
+    stop: mpsc::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Full {
+    fn keep(node: &Node) -> Self {
+        let data = node.folder.join("data");
+        let file = PathBuf::from(format!("/proc/{}/root{}/filler", node.pid(), data.display()));
+        let mut filler = File::create(&file).unwrap();
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let pause = Duration::from_millis(20);
+            while stopped.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
+                for block_bytes in [1 << 20, 1 << 12, 1] {
+                    let block = vec![b'x'; block_bytes];
+                    while filler.write_all(&block).is_ok() {}
+                }
+            }
+        });
+        Self { file, stop, thread }
+    }
+
+    fn free(self) {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap();
+        fs::remove_file(self.file).unwrap();
+    }
 }

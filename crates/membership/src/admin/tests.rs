@@ -29,7 +29,14 @@ fn started(config: Config, members: Vec<MemberRecord>) -> Membership {
 }
 
 fn outputs(membership: &mut Membership) -> Vec<Output> {
-    core::iter::from_fn(|| membership.poll_output()).collect()
+    let mut all = Vec::new();
+    while let Some(output) = membership.poll_output() {
+        if let Output::Persist { state, .. } = &output {
+            membership.handle_saved(at(1), *state);
+        }
+        all.push(output);
+    }
+    all
 }
 
 fn plan(membership: &mut Membership) -> Result<PlanReport, Failure> {
@@ -69,9 +76,9 @@ fn a_plan_names_what_its_commit_makes() {
     let layout = LayoutId { version: 1, digest: report.plan.0 };
     assert_eq!(committed, AdminResponse::Committed { layout });
     let kinds = outputs(&mut membership);
-    let stored = kinds
-        .iter()
-        .position(|output| matches!(output, Output::Persist(stored) if !stored.layouts.is_empty()));
+    let stored = kinds.iter().position(
+        |output| matches!(output, Output::Persist { whole, .. } if !whole.layouts.is_empty()),
+    );
     let shown = kinds.iter().position(|output| matches!(output, Output::View(_)));
     assert!(stored.is_some() && stored < shown, "stored before it is worked with");
     assert_eq!(membership.view().layout().unwrap().digest(), report.plan);
@@ -235,6 +242,7 @@ fn placed(down: &[u64]) -> Membership {
 
 /// Says that the first owners of the newest layout hold everything.
 fn settle(membership: &mut Membership) {
+    outputs(membership);
     let layout = membership.view().layout_id();
     let partitions: PartitionSet = membership.view().partitions().partitions().collect();
     let ready = Ready { layout, partitions };

@@ -31,6 +31,10 @@ pub(crate) struct Cluster {
     timers: BTreeSet<(u64, u64)>,
     due: BTreeMap<u64, u64>,
     pub(crate) disks: BTreeMap<u64, Delta>,
+    /// Nodes whose disks take nothing.
+    pub(crate) full: BTreeSet<u64>,
+    /// The state that each node has yet to store.
+    unsaved: BTreeMap<u64, (u64, Delta)>,
     starts: BTreeMap<u64, u64>,
     /// The lives that each node's disk remembers.
     lineages: BTreeMap<u64, Lineage>,
@@ -57,6 +61,8 @@ impl Cluster {
             timers: BTreeSet::new(),
             due: BTreeMap::new(),
             disks: BTreeMap::new(),
+            full: BTreeSet::new(),
+            unsaved: BTreeMap::new(),
             starts: BTreeMap::new(),
             lineages: BTreeMap::new(),
             lives: 0,
@@ -142,6 +148,7 @@ impl Cluster {
     /// Ends a node as a crash does.
     pub(crate) fn kill(&mut self, node: u64) {
         self.machines.remove(&node);
+        self.unsaved.remove(&node);
         self.set_timer(node);
     }
 
@@ -200,16 +207,14 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, node: u64) {
-        let mut sending = false;
         let mut forgotten = None;
         while let Some(output) = self.machines.get_mut(&node).and_then(Membership::poll_output) {
             if let Some(trace) = &mut self.trace {
                 trace.push(format!("{} {node} {output:?}", self.now_us));
             }
             match output {
-                Output::Persist(delta) => {
-                    assert!(!sending, "node {node} told others before it stored");
-                    self.disks.insert(node, delta);
+                Output::Persist { state, whole } => {
+                    self.unsaved.insert(node, (state, whole));
                 }
                 Output::View(view) => {
                     assert!(Arc::ptr_eq(&view, &self.machines[&node].view()));
@@ -220,15 +225,24 @@ impl Cluster {
                     }
                     self.events.push((self.now_us, node, event));
                 }
-                Output::Send { to, gossip } => {
-                    sending = true;
-                    self.send(node, to, gossip);
-                }
+                Output::Send { to, gossip } => self.send(node, to, gossip),
             }
+        }
+        if !self.full.contains(&node) && self.unsaved.contains_key(&node) {
+            self.save(node);
         }
         self.set_timer(node);
         if let Some(forgotten) = forgotten {
             self.start_anew(node, &forgotten);
+        }
+    }
+
+    /// Stores what a node has yet to store.
+    pub(crate) fn save(&mut self, node: u64) {
+        if let Some((state, whole)) = self.unsaved.remove(&node) {
+            self.disks.insert(node, whole);
+            let now = at(self.now_us);
+            self.with(node, |machine| machine.handle_saved(now, state));
         }
     }
 

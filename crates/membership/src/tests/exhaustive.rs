@@ -151,7 +151,7 @@ impl State {
     }
 
     fn carry_out(&mut self, node: u64, asker: u64) -> Vec<(u64, u64, Gossip)> {
-        let mut sent = Vec::new();
+        let (mut sent, now) = (Vec::new(), at(self.steps * 1_000_000));
         let machine = Rc::get_mut(self.machines.get_mut(&node).unwrap()).unwrap();
         while let Some(output) = machine.poll_output() {
             match output {
@@ -165,7 +165,8 @@ impl State {
                 }
                 Output::Event(Event::Fenced { forced: true, .. }) => _ = self.removed.insert(node),
                 Output::Event(Event::Fenced { .. } | Event::Left) => _ = self.left.insert(node),
-                Output::Event(_) | Output::Persist(_) | Output::View(_) => {}
+                Output::Persist { state, .. } => machine.handle_saved(now, state),
+                Output::Event(_) | Output::View(_) => {}
             }
         }
         if self.removed.contains(&node) || self.left.contains(&node) {

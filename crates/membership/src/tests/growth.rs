@@ -41,14 +41,14 @@ pub(crate) fn stage(
     cluster.admin(by, &AdminRequest::Stage { changes, dry_run: false })
 }
 
-fn change(cluster: &mut Cluster, by: u64, node: u64, change: StagedChange) {
+pub(crate) fn change(cluster: &mut Cluster, by: u64, node: u64, change: StagedChange) {
     stage(cluster, by, vec![(NodeId(node), change)]).unwrap();
     cluster.run_until("staged", 10 * SECOND, Cluster::agrees);
     cluster.plan_and_commit(by).unwrap();
 }
 
 /// Each running node says that it is ready for all that it owns.
-fn all_ready(cluster: &mut Cluster) {
+pub(crate) fn all_ready(cluster: &mut Cluster) {
     for node in cluster.running() {
         ready(cluster, node);
     }
@@ -63,7 +63,7 @@ fn ready(cluster: &mut Cluster, node: u64) {
     cluster.with(node, |machine| machine.handle_ready(now, view.layout_id(), &owned));
 }
 
-fn is_settled(cluster: &Cluster) -> bool {
+pub(crate) fn is_settled(cluster: &Cluster) -> bool {
     let settled = |node: &u64| {
         let view = cluster.machine(*node).view();
         view.flipped() == view.partitions().get() && view.layouts().len() == 1
@@ -83,7 +83,7 @@ fn fenced(cluster: &Cluster, node: u64, forced: bool) -> usize {
     cluster.events.iter().filter(|(_, who, event)| *who == node && is(event)).count()
 }
 
-fn has_left(cluster: &Cluster, node: u64) -> bool {
+pub(crate) fn has_left(cluster: &Cluster, node: u64) -> bool {
     cluster.events.iter().any(|(_, who, event)| *who == node && *event == Event::Left)
 }
 

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use jedlik_hashing::{
     NodeId, Partition, PartitionCount, Position, RingNode, plan_first, plan_next,
 };
-use jedlik_membership::{KnownLayout, Membership, View};
+use jedlik_membership::{KnownLayout, Membership, Output as MembershipOutput, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
@@ -197,7 +197,7 @@ impl Cluster {
             if status == Status::Up {
                 membership.handle_outcome(now, node, true);
             }
-            while membership.poll_output().is_some() {}
+            save(membership, now);
             assert_eq!(membership.view().is_alive(node), status == Status::Up);
             let view = self.view(me);
             self.queue.push_back((me, Input::View(view)));
@@ -231,7 +231,7 @@ impl Cluster {
         let from = if from == node { NodeId(node.0 % self.nodes.len() as u64 + 1) } else { from };
         let membership = &mut self.membership[node.0 as usize - 1];
         membership.handle_gossip(self.now, from, Gossip::Close(news));
-        while membership.poll_output().is_some() {}
+        save(membership, self.now);
         let view = self.view(node);
         self.queue.push_back((node, Input::View(view)));
     }
@@ -258,7 +258,7 @@ impl Cluster {
             for other in up.iter().filter(|other| *other != node) {
                 membership.handle_outcome(self.now, *other, true);
             }
-            while membership.poll_output().is_some() {}
+            save(membership, self.now);
         }
         for from in &up {
             let view = self.view(*from);
@@ -718,8 +718,17 @@ fn membership(
             Gossip::Recalled { asked: Incarnation(1), record: None, layout: id, wall_ms: 0 };
         membership.handle_gossip(now, other, answer);
     }
-    while membership.poll_output().is_some() {}
+    save(&mut membership, now);
     membership
+}
+
+/// Stores at once what the membership wants stored, and drops its other effects.
+fn save(membership: &mut Membership, now: Now) {
+    while let Some(output) = membership.poll_output() {
+        if let MembershipOutput::Persist { state, .. } = output {
+            membership.handle_saved(now, state);
+        }
+    }
 }
 
 pub(super) fn key(name: &str) -> Key {

@@ -1,0 +1,93 @@
+//! What this node tells others only once its disk has it.
+//!
+//! Invariant: its record names a layout, and what is ready under it, and a farewell is answered, only after a
+//! state that holds them was saved. Everything else is told at once: others have it from somebody who has it
+//! still, or it is about this process, and a node that forgets it is one that has not heard of it yet.
+
+use jedlik_protocol::gossip::{Delta, Ready, Status};
+use jedlik_protocol::{LayoutId, Now};
+
+use crate::Membership;
+use crate::machine::Standing;
+use crate::output::Output;
+
+/// The states that were handed out to be saved.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Saving {
+    /// Counts them.
+    handed: u64,
+    /// The newest that is on disk.
+    saved: u64,
+    /// The first state that holds the layout in force, while that is not on disk.
+    layout: Option<(u64, LayoutId)>,
+    /// The first state that holds the newest farewell of another node.
+    farewell: u64,
+}
+
+impl Saving {
+    /// A member has said that it has left, which is in no state yet.
+    pub(crate) fn note_farewell(&mut self) {
+        self.farewell = self.handed + 1;
+    }
+
+    /// Whether every farewell that is known is on disk.
+    pub(crate) fn has_farewells(&self) -> bool {
+        self.saved >= self.farewell
+    }
+}
+
+impl Membership {
+    /// Learns that a state which was handed out is on disk, or a later one in its place.
+    pub fn handle_saved(&mut self, now: Now, state: u64) {
+        let saving = &mut self.saving;
+        saving.saved = saving.saved.max(state);
+        let newest = self.known.line().newest_id();
+        let is_new = |(first, id): &mut (u64, LayoutId)| *first <= saving.saved && *id == newest;
+        let has_layout = saving.layout.take_if(is_new).is_some();
+        if has_layout && self.standing != Standing::Fenced {
+            self.rewrite(|me| {
+                me.layout = newest;
+                me.ready = Ready { layout: newest, ..Ready::default() };
+            });
+            self.flip_all();
+            self.spread(now);
+        }
+        self.settle();
+    }
+
+    /// Whether a node that has left waits for an answer until its farewell is on disk here.
+    #[must_use]
+    pub fn owes_answers(&self) -> bool {
+        !self.saving.has_farewells()
+    }
+
+    /// Whether this node's record names the layout in force.
+    pub(crate) fn has_stored_layout(&self) -> bool {
+        self.config.me.layout == self.known.line().newest_id()
+    }
+
+    /// Has all that is known saved.
+    pub(crate) fn hand_out(&mut self) {
+        let has_stored = self.has_stored_layout();
+        let newest = self.known.line().newest_id();
+        let saving = &mut self.saving;
+        saving.handed += 1;
+        let state = saving.handed;
+        if !has_stored && saving.layout.is_none_or(|(_, id)| id != newest) {
+            saving.layout = Some((state, newest));
+        }
+        let whole = self.to_be_stored();
+        self.outputs.push_back(Output::Persist { state, whole });
+    }
+
+    /// All that is known; that this node has left is not, before others know it too.
+    pub(crate) fn to_be_stored(&self) -> Delta {
+        let mut whole = self.known.whole();
+        if self.standing == Standing::Parting {
+            let mine = whole.members.iter_mut().filter(|record| record.node == self.config.me.node);
+            mine.for_each(|record| record.status = Status::Away);
+        }
+        whole
+    }
+}

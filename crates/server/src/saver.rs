@@ -1,0 +1,255 @@
+//! Saves the membership's state on a thread of its own.
+//!
+//! Invariant: whoever hands a state over never waits for the disk, and the newest state takes the place of one
+//! that still waits. A disk that refuses is tried again every second, and logged as one trouble.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use jedlik_protocol::gossip::Delta;
+use jedlik_storage::{OpenError, StateFile};
+use tokio::sync::{oneshot, watch};
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::error::NodeError;
+use crate::fatal::EndsProcess;
+use crate::membership_task::encode_state;
+use crate::trouble::{Report, Trouble};
+
+/// Between two tries on a disk that refuses.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Hands states to the thread.
+pub(crate) struct Saver {
+    shared: Arc<Shared>,
+    saved: watch::Receiver<u64>,
+    ended: oneshot::Receiver<bool>,
+}
+
+/// Since when the state can't be saved, for whoever asks how the node is.
+#[derive(Debug, Default)]
+pub(crate) struct SaveHealth {
+    /// On the node's clock; 0 while all is well.
+    failing_since_us: AtomicU64,
+}
+
+impl SaveHealth {
+    /// For how long saves have been failing; 0 while they don't.
+    pub(crate) fn failing_s(&self, now_us: u64) -> u64 {
+        match self.failing_since_us.load(Ordering::Relaxed) {
+            0 => 0,
+            since_us => (now_us.saturating_sub(since_us) / 1_000_000).max(1),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Wanted {
+    state: Option<(u64, Delta)>,
+    closing: bool,
+}
+
+/// What the thread has.
+struct Thread {
+    shared: Arc<Shared>,
+    file: StateFile,
+    saved: watch::Sender<u64>,
+    clock: Clock,
+    health: Arc<SaveHealth>,
+    trouble: Trouble,
+}
+
+impl Saver {
+    /// Starts the thread.
+    pub(crate) fn start(
+        file: StateFile,
+        clock: Clock,
+        health: Arc<SaveHealth>,
+    ) -> Result<Self, NodeError> {
+        let shared = Arc::new(Shared::default());
+        let ((saved, seen), (end, ended)) = (watch::channel(0), oneshot::channel());
+        let trouble = Trouble::default();
+        let thread = Thread { shared: Arc::clone(&shared), file, saved, clock, health, trouble };
+        thread::Builder::new()
+            .name("state".into())
+            .spawn(move || {
+                let _guard = EndsProcess("saving the membership");
+                // Who waited may have run out of patience.
+                let _gone = end.send(thread.run());
+            })
+            .map_err(|source| NodeError::System { doing: "starting a thread", source })?;
+        Ok(Self { shared, saved: seen, ended })
+    }
+
+    /// Has this state saved in place of all before it.
+    pub(crate) fn hand_over(&self, state: u64, whole: Delta) {
+        self.shared.wanted().state = Some((state, whole));
+        self.shared.changed.notify_one();
+    }
+
+    /// The newest state that is on disk; 0 for none of this life.
+    pub(crate) fn saved(&self) -> u64 {
+        *self.saved.borrow()
+    }
+
+    /// Returns once a newer state is on disk.
+    pub(crate) async fn progress(&mut self) {
+        if self.saved.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Ends the thread after a last try; whether everything is on disk.
+    pub(crate) async fn close(self) -> bool {
+        self.shared.wanted().closing = true;
+        self.shared.changed.notify_one();
+        self.ended.await.unwrap_or(false)
+    }
+}
+
+impl Shared {
+    // Nothing panics with the lock held.
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next state; `None` once there is none and none will come.
+    fn take(&self) -> Option<(u64, Delta)> {
+        let idle = |wanted: &mut Wanted| wanted.state.is_none() && !wanted.closing;
+        let wanted = self.changed.wait_while(self.wanted(), idle);
+        wanted.unwrap_or_else(PoisonError::into_inner).state.take()
+    }
+
+    /// Puts a state back that could not be saved, unless there is a newer one, and waits until it may be
+    /// tried again; false if it is not to be.
+    fn put_back(&self, state: (u64, Delta)) -> bool {
+        let mut wanted = self.wanted();
+        wanted.state.get_or_insert(state);
+        if wanted.closing {
+            return false;
+        }
+        let waits = self.changed.wait_timeout_while(wanted, RETRY, |wanted| !wanted.closing);
+        drop(waits);
+        true
+    }
+}
+
+impl Thread {
+    /// Saves until it is told to end; whether everything is saved.
+    fn run(mut self) -> bool {
+        while let Some((state, whole)) = self.shared.take() {
+            match self.file.save(&encode_state(&whole)) {
+                Ok(()) => self.succeed(state),
+                Err(error) => {
+                    self.fail(&error);
+                    if !self.shared.put_back((state, whole)) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn succeed(&mut self, state: u64) {
+        self.health.failing_since_us.store(0, Ordering::Relaxed);
+        if let Some(Report::Over { times, lasted_s }) = self.trouble.over() {
+            info!(times, lasted_s, "the membership's state is saved again");
+        }
+        self.saved.send_replace(state);
+    }
+
+    fn fail(&mut self, error: &OpenError) {
+        let now_us = self.clock.now().mono_us;
+        match self.trouble.happened(now_us) {
+            Some(Report::Began) => {
+                self.health.failing_since_us.store(now_us.max(1), Ordering::Relaxed);
+                warn!(
+                    %error,
+                    "the membership's state can't be saved; the node goes on without, and tries again"
+                );
+            }
+            Some(Report::Continues { times }) => {
+                warn!(%error, times, "the membership's state still can't be saved");
+            }
+            Some(Report::Over { .. }) | None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use jedlik_hashing::{NodeId, PartitionCount};
+    use jedlik_protocol::gossip::Delta;
+    use jedlik_protocol::{ClusterId, Incarnation};
+    use jedlik_storage::{DataDir, Identity};
+    use tokio::time::timeout;
+
+    use super::{SaveHealth, Saver};
+    use crate::clock::Clock;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn directory(path: &std::path::Path) -> DataDir {
+        let identity = Identity {
+            cluster: ClusterId(1),
+            node: NodeId(2),
+            shards: 1,
+            engine: "memory".into(),
+            partitions: PartitionCount::DEFAULT,
+        };
+        DataDir::open(path, &identity, Incarnation(3)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_holds_nobody_up_and_the_newest_state_is_saved_once_it_can_be() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("data");
+        let dir = directory(&path);
+        let (clock, health) = (Clock::start(), Arc::new(SaveHealth::default()));
+        let mut saver = Saver::start(dir.state_file(), clock, Arc::clone(&health)).unwrap();
+        // A folder of that name refuses to be replaced by a file.
+        fs::create_dir_all(path.join("state/in-the-way")).unwrap();
+        for state in 1..=5 {
+            saver.hand_over(state, Delta::default());
+        }
+        let failing = async {
+            while health.failing_s(clock.now().mono_us) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, failing).await.expect("it is known that saves fail");
+        assert_eq!(saver.saved(), 0);
+        fs::remove_dir_all(path.join("state")).unwrap();
+        while saver.saved() < 5 {
+            timeout(LONG, saver.progress()).await.expect("it is tried again");
+        }
+        assert_eq!(health.failing_s(clock.now().mono_us), 0);
+        assert!(dir.load_state().unwrap().is_some());
+        assert!(saver.close().await, "everything is saved");
+    }
+
+    #[tokio::test]
+    async fn a_saver_that_is_closed_tries_once_more_and_says_what_came_of_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("data");
+        let dir = directory(&path);
+        let saver = Saver::start(dir.state_file(), Clock::start(), Arc::default()).unwrap();
+        fs::create_dir_all(path.join("state/in-the-way")).unwrap();
+        saver.hand_over(1, Delta::default());
+        assert!(!timeout(LONG, saver.close()).await.expect("it gives up"));
+    }
+}
