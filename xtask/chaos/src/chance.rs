@@ -10,6 +10,8 @@ pub(crate) enum Concern {
     Changes,
     /// What goes wrong, when, and with which node.
     Faults,
+    /// Which bits flip on a member's disk.
+    Rot(u16),
     /// What the session with this number does.
     Session(u16),
 }
@@ -24,6 +26,7 @@ impl Chance {
         random.set_stream(match concern {
             Concern::Changes => 1,
             Concern::Faults => 2,
+            Concern::Rot(number) => (1 << 32) + u64::from(number),
             Concern::Session(number) => 16 + u64::from(number),
         });
         Self(random)

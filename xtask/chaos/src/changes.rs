@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::chance::{Chance, Concern};
 use crate::cluster::Cluster;
 use crate::node::Standing;
 use crate::plan::{Change, Number, Step};
@@ -21,6 +22,8 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(90);
 const CLAIM_LIMIT: Duration = Duration::from_secs(60);
 /// How long nothing may move before a disk is lost, with nodes in trouble all the while.
 const SETTLE_LIMIT: Duration = Duration::from_secs(240);
+/// How old a copy of a directory is when it is put back.
+const COPY_AGE: Duration = Duration::from_secs(5);
 /// How long a node that has left may take to end.
 const EXIT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,6 +50,7 @@ impl Rests {
 pub(crate) struct Changes {
     cluster: Arc<Cluster>,
     rests: Arc<Rests>,
+    seed: u64,
     /// Committed, and not at rest yet.
     open: Vec<Change>,
     /// Why the last wait was in vain.
@@ -54,8 +58,8 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn new(cluster: Arc<Cluster>, rests: Arc<Rests>) -> Self {
-        Self { cluster, rests, open: Vec::new(), held_up: String::new() }
+    pub(crate) fn new(cluster: Arc<Cluster>, rests: Arc<Rests>, seed: u64) -> Self {
+        Self { cluster, rests, seed, open: Vec::new(), held_up: String::new() }
     }
 
     /// Makes the changes at their times, then waits until nothing moves or `end`.
@@ -91,6 +95,9 @@ impl Changes {
             cluster.chronicle.count("change left out");
             return Ok(());
         }
+        if let Some(node) = change.refills() {
+            return self.destroy(change, node).await;
+        }
         self.rests.set(false);
         cluster.chronicle.say(change.to_string());
         if let Some(old) = change.goes() {
@@ -112,6 +119,56 @@ impl Changes {
         cluster.chronicle.say(format!("committed: {change}"));
         self.open.push(change);
         Ok(())
+    }
+
+    /// Destroys what a member holds, and waits until the others have refilled it. The membership rests all the
+    /// while: gets have to show as much as ever.
+    async fn destroy(&self, change: Change, node: Number) -> anyhow::Result<()> {
+        let cluster = &self.cluster;
+        self.claim(node, Standing::Dead).await?;
+        cluster.chronicle.say(change.to_string());
+        match change {
+            Change::Rot(_) => {
+                cluster.rot(node, &mut Chance::new(self.seed, Concern::Rot(node))).await?
+            }
+            Change::PutBack(_) => {
+                cluster.kill(node).await?;
+                cluster.copy_disk(node).await?;
+                cluster.start(node).await?;
+                sleep(COPY_AGE).await;
+                cluster.kill(node).await?;
+                cluster.put_back(node).await?;
+                cluster.start(node).await?;
+            }
+            _ => {
+                cluster.kill(node).await?;
+                cluster.lose_disk(node).await?;
+                cluster.start(node).await?;
+            }
+        }
+        self.see_refilled(node).await?;
+        cluster.chronicle.count(change.name());
+        cluster.chronicle.say(format!("n{node} is refilled"));
+        cluster.set(node, Standing::Well).await
+    }
+
+    /// Waits until a member says that it has a vote in all that it owns, by its own account.
+    async fn see_refilled(&self, number: Number) -> anyhow::Result<()> {
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        loop {
+            // What a reading of all records finds is to be found first.
+            let compared = self.cluster.admin(&["repair"]).await;
+            let stats = self.cluster.admin(&["node", "stats"]).await;
+            if compared.is_ok() && stats.as_ref().is_ok_and(|stats| votes(stats, number)) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let why =
+                    compared.and(stats).err().map_or_else(String::new, |e| format!(": {e:#}"));
+                bail!("n{number} is not refilled within {SETTLE_LIMIT:?}{why}");
+            }
+            sleep(POLL).await;
+        }
     }
 
     async fn claim(&self, number: Number, standing: Standing) -> anyhow::Result<()> {
@@ -174,6 +231,7 @@ impl Changes {
             Change::Join(new) => vec![name(new)],
             Change::Leave(old) | Change::Remove(old) => vec![name(old)],
             Change::Replace(old, new) => vec![name(old), name(new)],
+            Change::LoseDisk(_) | Change::PutBack(_) | Change::Rot(_) => return Ok(()),
         };
         let mut words = vec!["cluster", change.name()];
         words.extend(names.iter().map(String::as_str));
@@ -240,6 +298,15 @@ impl Changes {
 
 fn name(number: Number) -> String {
     format!("n{number}")
+}
+
+/// Whether a node has a vote in every partition that it owns, by its own account.
+fn votes(stats: &Value, number: Number) -> bool {
+    let name = name(number);
+    let of_node = |node: &&Value| node["name"] == *name;
+    let nodes = stats["nodes"].as_array();
+    let counters = nodes.and_then(|nodes| nodes.iter().find(of_node)).map(|node| &node["counters"]);
+    counters.is_some_and(|counters| counters["refilling_partitions"] == 0)
 }
 
 /// Whether what a node tells of a member is one of these.

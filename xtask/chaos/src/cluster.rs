@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use crate::chance::Chance;
 use crate::chronicle::{Chronicle, print};
 use crate::command::{command, output};
 use crate::network::Network;
@@ -220,6 +221,27 @@ impl Cluster {
     /// Deletes the data directory of a node that was killed.
     pub(crate) async fn lose_disk(&self, number: Number) -> anyhow::Result<()> {
         find(&mut *self.nodes.lock().await, number)?.lose_disk()
+    }
+
+    /// Copies the data directory of a node that was killed.
+    pub(crate) async fn copy_disk(&self, number: Number) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.copy_disk()
+    }
+
+    /// Puts the copy back in a node that was killed.
+    pub(crate) async fn put_back(&self, number: Number) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.put_back()
+    }
+
+    /// Flips bits in the files of a node's engine.
+    pub(crate) async fn rot(&self, number: Number, chance: &mut Chance) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.rot(chance)
+    }
+
+    /// Ends whoever reads what a node says.
+    pub(crate) async fn cut_log(&self, number: Number) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.cut_log();
+        Ok(())
     }
 
     /// Whether its process runs.

@@ -71,6 +71,11 @@ async fn one(cluster: Arc<Cluster>, fault: Fault) -> anyhow::Result<()> {
             sleep(time).await;
             network.mute(node, to, false).await?;
         }
+        // Its log is read again from its next start on.
+        Trouble::LogCut => {
+            cluster.cut_log(node).await?;
+            sleep(time).await;
+        }
         Trouble::Delay if network.delay() == Delay::Stutter => {
             // It is to end with the time.
             if let Ok(failed) = timeout(time, stutter(&cluster, node)).await {

@@ -4,19 +4,30 @@
 //! collected, nobody else is given its number.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
 
+use crate::chance::Chance;
 use crate::plan::Number;
 
 /// How much of a log is shown when its node has failed.
 const TAIL_LINES: usize = 20;
+const LOG_READ_BYTES: usize = 4 << 10;
+/// Where a copy of a node's directory is kept, beside it.
+const COPY: &str = "copy";
+/// The engine's file within a shard's folder.
+const ENGINE: &str = "records.redb";
+/// How many bits flip in each engine's file.
+const ROTTEN_PLACES: usize = 8;
 /// Small, so that a load passes it many times.
 const JOURNAL_BYTES: u32 = 4 << 20;
 
@@ -44,6 +55,8 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     folder: PathBuf,
     child: Option<Child>,
+    /// Reads what the process says, and writes it into the log.
+    reader: Option<JoinHandle<()>>,
     /// Where the log of this start begins.
     log_from_bytes: u64,
 }
@@ -52,7 +65,8 @@ impl Node {
     /// Not started yet.
     pub(crate) fn new(number: Number, folder: PathBuf, address: SocketAddr) -> Self {
         let standing = Standing::Well;
-        Self { number, standing, address, folder, child: None, log_from_bytes: 0 }
+        let (child, reader) = (None, None);
+        Self { number, standing, address, folder, child, reader, log_from_bytes: 0 }
     }
 
     /// Its name in the cluster.
@@ -71,10 +85,31 @@ impl Node {
         fs::write(&config, self.config(seeds))?;
         let log = File::options().create(true).append(true).open(self.folder.join("log"))?;
         self.log_from_bytes = log.metadata()?.len();
-        program.arg("run").arg("--config").arg(config).stdout(log.try_clone()?).stderr(log);
-        let child = program.stdin(Stdio::null()).spawn();
-        self.child = Some(child.with_context(|| format!("can't start {}", self.name()))?);
+        program.arg("run").arg("--config").arg(config).stdout(log.try_clone()?);
+        if self.has_lost_its_disk() {
+            program.arg("--new");
+        }
+        let child = program.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("can't start {}", self.name()))?;
+        self.reader = child.stderr.take().map(|said| tokio::spawn(keep(said, log)));
+        self.child = Some(child);
         Ok(())
+    }
+
+    /// Whether it has served before and has no directory: the cluster knows its identity.
+    fn has_lost_its_disk(&self) -> bool {
+        self.log_from_bytes > 0 && !self.data().exists()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// From now on nobody reads what the process says.
+    pub(crate) fn cut_log(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.abort();
+        }
     }
 
     fn config(&self, seeds: &[SocketAddr]) -> String {
@@ -152,8 +187,40 @@ impl Node {
     /// Deletes its data directory, as a lost disk does. Its certificate stays.
     pub(crate) fn lose_disk(&self) -> anyhow::Result<()> {
         ensure!(self.child.is_none(), "{} is running", self.name());
-        fs::remove_dir_all(self.folder.join("data"))
-            .with_context(|| format!("can't wipe {}", self.name()))
+        fs::remove_dir_all(self.data()).with_context(|| format!("can't wipe {}", self.name()))
+    }
+
+    /// Copies its data directory, as a backup does.
+    pub(crate) fn copy_disk(&self) -> anyhow::Result<()> {
+        ensure!(self.child.is_none(), "{} is running", self.name());
+        copy_folder(&self.data(), &self.folder.join(COPY))
+            .with_context(|| format!("can't copy the directory of {}", self.name()))
+    }
+
+    /// Puts the copy in the place of its data directory.
+    pub(crate) fn put_back(&self) -> anyhow::Result<()> {
+        self.lose_disk()?;
+        fs::rename(self.folder.join(COPY), self.data())
+            .with_context(|| format!("can't put the copy of {} back", self.name()))
+    }
+
+    /// Flips a bit in each of some places of the engine's files. The process may run.
+    pub(crate) fn rot(&self, chance: &mut Chance) -> anyhow::Result<()> {
+        for shard in fs::read_dir(self.data())? {
+            let path = shard?.path().join(ENGINE);
+            if !path.exists() {
+                continue;
+            }
+            let file = File::options().read(true).write(true).open(path)?;
+            let length = file.metadata()?.len().max(1);
+            for _ in 0..ROTTEN_PLACES {
+                let (at, bit) = (chance.below(length), chance.below(8));
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, at)?;
+                file.write_all_at(&[byte[0] ^ (1 << bit)], at)?;
+            }
+        }
+        Ok(())
     }
 
     fn log(&self) -> anyhow::Result<String> {
@@ -163,6 +230,30 @@ impl Node {
         file.read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// Writes what a process says into its log, until it ends.
+async fn keep(mut said: ChildStderr, mut log: File) {
+    let mut bytes = vec![0; LOG_READ_BYTES];
+    while let Ok(count @ 1..) = said.read(&mut bytes).await {
+        if log.write_all(&bytes[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The address in `ready node=… name=… address=…`.

@@ -48,6 +48,8 @@ pub(crate) enum Trouble {
     Mute(Number),
     /// Its packets are late, and some get lost.
     Delay,
+    /// Whoever reads its log ends, and nobody reads it until the node's next start.
+    LogCut,
 }
 
 /// One fault.
@@ -70,6 +72,12 @@ pub(crate) enum Change {
     Replace(Number, Number),
     /// A node dies with its disk; the others make do without.
     Remove(Number),
+    /// A member loses its disk, and comes back empty under its own identity.
+    LoseDisk(Number),
+    /// A member comes back with an older copy of its directory.
+    PutBack(Number),
+    /// Bits flip in the files of a member's engine while it runs.
+    Rot(Number),
 }
 
 /// A change and its time.
@@ -108,11 +116,14 @@ fn steps(setting: &Setting) -> Vec<Step> {
     let mut steps = Vec::new();
     while at_ms + LAST_MS < setting.span_ms {
         let victim = chance.pick(&members);
-        let change = match chance.below(8) {
+        let change = match chance.below(11) {
             0..=2 if members.len() < most => Change::Join(next),
             3 | 4 if members.len() > least => Change::Leave(victim),
             5 | 6 if members.len() >= least => Change::Replace(victim, next),
             7 if members.len() > least => Change::Remove(victim),
+            8 => Change::LoseDisk(victim),
+            9 => Change::PutBack(victim),
+            10 => Change::Rot(victim),
             _ if members.len() < most => Change::Join(next),
             _ => Change::Leave(victim),
         };
@@ -139,14 +150,19 @@ fn faults(setting: &Setting, steps: &[Step]) -> Vec<Fault> {
         if troubled.len() + missing < troubled_limit(members.len()) && free.len() > 1 {
             let node = chance.pick(&free);
             let others: Vec<Number> = members.into_iter().filter(|other| *other != node).collect();
-            let trouble = match chance.below(10) {
+            let trouble = match chance.below(11) {
                 0..=3 => Trouble::Kill,
                 4 | 5 => Trouble::Stop,
                 6 | 7 => Trouble::Cut,
                 8 => Trouble::Mute(chance.pick(&others)),
+                9 => Trouble::LogCut,
                 _ => Trouble::Delay,
             };
-            let most_ms = if trouble == Trouble::Kill { 6_000 } else { 12_000 };
+            let most_ms = match trouble {
+                Trouble::LogCut => 1_000,
+                Trouble::Kill => 6_000,
+                _ => 12_000,
+            };
             faults.push(Fault { at_ms, for_ms: chance.between(300, most_ms), node, trouble });
         }
         at_ms += chance.between(500, 4_000);
@@ -176,7 +192,7 @@ impl Change {
     pub(crate) fn comes(self) -> Option<Number> {
         match self {
             Self::Join(new) | Self::Replace(_, new) => Some(new),
-            Self::Leave(_) | Self::Remove(_) => None,
+            _ => None,
         }
     }
 
@@ -184,13 +200,21 @@ impl Change {
     pub(crate) fn goes(self) -> Option<Number> {
         match self {
             Self::Leave(old) | Self::Replace(old, _) | Self::Remove(old) => Some(old),
-            Self::Join(_) => None,
+            _ => None,
         }
     }
 
-    /// Whether a disk is lost by it.
+    /// The member that stays and has to be refilled by the others.
+    pub(crate) fn refills(self) -> Option<Number> {
+        match self {
+            Self::LoseDisk(node) | Self::PutBack(node) | Self::Rot(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// Whether copies are lost by it.
     pub(crate) fn destroys(self) -> bool {
-        matches!(self, Self::Replace(..) | Self::Remove(_))
+        matches!(self, Self::Replace(..) | Self::Remove(_)) || self.refills().is_some()
     }
 
     /// To count it under.
@@ -200,6 +224,9 @@ impl Change {
             Self::Leave(_) => "leave",
             Self::Replace(..) => "replace",
             Self::Remove(_) => "remove",
+            Self::LoseDisk(_) => "lost disk",
+            Self::PutBack(_) => "old copy",
+            Self::Rot(_) => "rot",
         }
     }
 }
@@ -211,6 +238,11 @@ impl fmt::Display for Change {
             Self::Leave(node) => write!(f, "n{node} leaves"),
             Self::Replace(old, new) => write!(f, "n{old} dies, n{new} replaces it"),
             Self::Remove(node) => write!(f, "n{node} dies and is removed"),
+            Self::LoseDisk(node) => write!(f, "n{node} loses its disk and comes back empty"),
+            Self::PutBack(node) => {
+                write!(f, "n{node} comes back with an old copy of its directory")
+            }
+            Self::Rot(node) => write!(f, "bits flip in the files of n{node}'s engine"),
         }
     }
 }
@@ -224,6 +256,7 @@ impl Trouble {
             Self::Cut => "cut",
             Self::Mute(_) => "mute",
             Self::Delay => "delay",
+            Self::LogCut => "log cut",
         }
     }
 }

@@ -140,7 +140,7 @@ async fn disturb(
     let mut sessions = load::start(clients, &common, setting.seed, *sizes)?;
     let start = Instant::now();
     let end = start + Duration::from_millis(setting.span_ms);
-    let mut changes = Changes::new(cluster.clone(), rests);
+    let mut changes = Changes::new(cluster.clone(), rests, setting.seed);
     let (changed, ..) = tokio::try_join!(
         // A change that fails is a finding, not the end of the run.
         async { Ok(changes.run(&plan.steps, start, end).await) },

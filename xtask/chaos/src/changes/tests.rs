@@ -81,7 +81,7 @@ async fn members_come_and_go_as_an_admin_would_have_them() {
     let cluster = Arc::new(Cluster::new(home.clone(), binaries, Network::Loopback));
     cluster.set_up(4).await.unwrap();
     let rests = Arc::new(Rests::default());
-    let mut changes = Changes::new(cluster.clone(), rests.clone());
+    let mut changes = Changes::new(cluster.clone(), rests.clone(), 7);
     let before = rests.spell();
     let steps = [Change::Join(5), Change::Leave(2), Change::Replace(3, 6), Change::Remove(4)];
     let steps = steps.map(|change| Step { at_ms: 0, change });

@@ -51,18 +51,25 @@ fn members_come_and_go_and_enough_are_left() {
             if let Some(new) = step.change.comes() {
                 assert!(members.insert(new), "seed {seed}: {}", step.change);
             }
-            let least = if matches!(step.change, Change::Join(_)) { 4 } else { MEMBERS_MIN };
+            let least = match step.change {
+                Change::Leave(_) | Change::Remove(_) => MEMBERS_MIN,
+                Change::Join(_) => 4,
+                _ => 3,
+            };
             assert!(members.len() >= least, "seed {seed}: {members:?}");
         }
     }
-    assert_eq!(Vec::from_iter(kinds), ["join", "leave", "remove", "replace"]);
+    let all = ["join", "leave", "lost disk", "old copy", "remove", "replace", "rot"];
+    assert_eq!(Vec::from_iter(kinds), all);
 }
 
 #[test]
 fn a_minute_has_faults_and_a_change() {
     for seed in 0..100 {
         let plan = Plan::new(&Setting { span_ms: 60_000, ..setting(seed, 5) });
-        assert!(plan.faults.len() >= 5 && !plan.steps.is_empty(), "seed {seed}:\n{plan}");
+        let (faults, steps) = (plan.faults.len(), plan.steps.len());
+        // Around a destroyed copy there are fewer faults.
+        assert!(faults >= 3 && steps >= 1 && faults + steps >= 6, "seed {seed}:\n{plan}");
     }
 }
 
