@@ -1,7 +1,8 @@
 //! The calendar time that the members agree on: the median of their clocks.
 //!
 //! Invariant: while fewer than half of the clocks that are known are wrong, however wrong, the agreed time lies
-//! between two right ones. Of two in the middle the earlier counts, so that nothing expires early.
+//! between two right ones. With an even number there are two in the middle, and one of them may be the wrong one
+//! of two: then versions are given their ends by the later and judged by the earlier, so that none expires early.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -46,20 +47,25 @@ impl Clocks {
         self.sorted_ms.sort_unstable();
     }
 
-    /// What all clocks that are known agree on, this node's own among them.
-    pub(crate) fn agreed_ms(&self, now: Now) -> u64 {
+    /// What all clocks that are known agree on, this node's own among them: the two in the middle, or twice
+    /// the one.
+    pub(crate) fn agreed_ms(&self, now: Now) -> (u64, u64) {
         if planted::on(Bug::ExpiryByOwnClock) {
-            return now.wall_ms;
+            return (now.wall_ms, now.wall_ms);
         }
         let own = ahead_ms(now, now.wall_ms);
+        // The clocks of others and, at its place among them, this node's own.
         let before = self.sorted_ms.partition_point(|other| *other < own);
-        let middle = self.sorted_ms.len() / 2;
-        let ahead_ms = match middle.cmp(&before) {
-            core::cmp::Ordering::Less => self.sorted_ms[middle],
+        let nth = |place: usize| match place.cmp(&before) {
+            core::cmp::Ordering::Less => self.sorted_ms[place],
             core::cmp::Ordering::Equal => own,
-            core::cmp::Ordering::Greater => self.sorted_ms[middle - 1],
+            core::cmp::Ordering::Greater => self.sorted_ms[place - 1],
         };
-        ahead_ms.saturating_add_unsigned(now.mono_us / 1_000).try_into().unwrap_or(0)
+        let others = self.sorted_ms.len();
+        let shown = |ahead_ms: i64| {
+            ahead_ms.saturating_add_unsigned(now.mono_us / 1_000).try_into().unwrap_or(0)
+        };
+        (shown(nth(others / 2)), shown(nth(others.div_ceil(2))))
     }
 }
 
@@ -82,7 +88,7 @@ mod tests {
     const HOUR_MS: u64 = 3_600_000;
 
     fn at(s: u64, wall_ms: u64) -> Now {
-        Now { mono_us: s * 1_000_000, wall_ms }
+        Now::new(s * 1_000_000, wall_ms)
     }
 
     fn agreed(own_ms: u64, others: &[u64]) -> u64 {
@@ -90,7 +96,7 @@ mod tests {
         for (node, wall_ms) in others.iter().enumerate() {
             clocks.hear(at(7, own_ms), NodeId(node as u64), *wall_ms);
         }
-        clocks.agreed_ms(at(7, own_ms))
+        clocks.agreed_ms(at(7, own_ms)).0
     }
 
     #[test]
@@ -109,9 +115,22 @@ mod tests {
         let mut clocks = Clocks::default();
         clocks.hear(at(5, RIGHT_MS), NodeId(2), RIGHT_MS);
         clocks.hear(at(5, RIGHT_MS), NodeId(3), RIGHT_MS + 40);
-        assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)), RIGHT_MS + 60_040);
+        assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)).0, RIGHT_MS + 60_040);
         clocks.forget(NodeId(3));
-        assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)), RIGHT_MS + 60_000);
+        assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)).0, RIGHT_MS + 60_000);
+    }
+
+    #[test]
+    fn of_two_clocks_that_differ_one_side_is_never_early_and_the_other_never_late() {
+        for (own_ms, other_ms) in [(0, HOUR_MS), (HOUR_MS, 0)] {
+            let mut clocks = Clocks::default();
+            clocks.hear(at(7, RIGHT_MS + own_ms), NodeId(2), RIGHT_MS + other_ms);
+            let agreed = clocks.agreed_ms(at(7, RIGHT_MS + own_ms));
+            assert_eq!(agreed, (RIGHT_MS, RIGHT_MS + HOUR_MS));
+            clocks.hear(at(7, RIGHT_MS + own_ms), NodeId(3), RIGHT_MS + 5);
+            let agreed = clocks.agreed_ms(at(7, RIGHT_MS + own_ms));
+            assert_eq!(agreed, (RIGHT_MS + 5, RIGHT_MS + 5), "of three the middle");
+        }
     }
 
     proptest! {

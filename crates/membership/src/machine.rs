@@ -212,7 +212,8 @@ impl Membership {
     /// versions are written at and expire by.
     #[must_use]
     pub fn agreed(&self, now: Now) -> Now {
-        Now { wall_ms: self.clocks.agreed_ms(now), ..now }
+        let (wall_ms, latest_ms) = self.clocks.agreed_ms(now);
+        Now { wall_ms, latest_ms, ..now }
     }
 
     /// The cluster as it is seen now.

@@ -21,7 +21,7 @@ use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now};
 use crate::{Config, Lineage};
 
 pub(crate) fn at(mono_us: u64) -> Now {
-    Now { mono_us, wall_ms: 1_700_000_000_000 + mono_us / 1000 }
+    Now::new(mono_us, 1_700_000_000_000 + mono_us / 1000)
 }
 
 pub(crate) fn address(node: u64) -> SocketAddr {

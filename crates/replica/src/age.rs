@@ -64,7 +64,7 @@ mod tests {
     const PEER: NodeId = NodeId(2);
 
     fn at(mono_us: u64) -> Now {
-        Now { mono_us, wall_ms: 0 }
+        Now::new(mono_us, 0)
     }
 
     #[test]

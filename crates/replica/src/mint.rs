@@ -11,7 +11,7 @@ use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
-use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Record, StoredRecord};
+use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Now, Record, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, VectorClock, Write, actor_for};
 
@@ -73,7 +73,7 @@ pub(crate) fn mint(
     put: &PutRequest,
     context: &VectorClock,
     props: &BucketProps,
-    wall_ms: u64,
+    now: Now,
     (incarnation, fresh): (Incarnation, ActorId),
 ) -> Result<Minted, Failure> {
     if held.record.holds_write(put.write_id) {
@@ -83,18 +83,18 @@ pub(crate) fn mint(
     }
     let last_write_wins = props.reconcile == Reconcile::LastWriteWins;
     let mut seen = context.clone();
-    let mut written_at_ms = wall_ms;
+    let mut written_at_ms = now.wall_ms;
     if last_write_wins {
         seen.merge(held.record.clock());
         let newest_ms = held.record.newest().map_or(0, |sibling| sibling.written_at_ms + 1);
-        written_at_ms = wall_ms.max(newest_ms);
+        written_at_ms = now.wall_ms.max(newest_ms);
     }
     let actor = actor_for(held.local, incarnation, held.record.clock(), &seen, fresh);
     let ttl_ms = put.ttl_ms.or(props.ttl_ms);
     let write = Write {
         write_id: put.write_id,
         written_at_ms,
-        expires_at_ms: ttl_ms.map(|ttl_ms| wall_ms.saturating_add(ttl_ms)),
+        expires_at_ms: ttl_ms.map(|ttl_ms| now.latest_ms.saturating_add(ttl_ms)),
         content: put.content.clone(),
     };
     let mut record = held.record.clone();

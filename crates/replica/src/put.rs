@@ -205,7 +205,7 @@ impl Replica {
             let actor =
                 if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
             let fresh = (self.config.incarnation, actor);
-            match mint(held, &put.request, &put.context, &put.props, now.wall_ms, fresh) {
+            match mint(held, &put.request, &put.context, &put.props, now, fresh) {
                 Ok(minted) => {
                     let record = held.record.clone();
                     self.run_put(now, id, key, put, minted, &record);

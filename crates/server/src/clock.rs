@@ -21,7 +21,7 @@ impl Clock {
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Now { mono_us: self.start.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
+        Now::new(self.start.elapsed().as_micros() as u64, wall.as_millis() as u64)
     }
 
     /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
@@ -39,31 +39,37 @@ pub(crate) struct AgreedClock {
     clock: Clock,
     /// By how many milliseconds the agreed calendar is ahead of the monotonic clock.
     ahead_ms: Arc<AtomicI64>,
+    /// The same for the latest of the clocks that may be right.
+    latest_ahead_ms: Arc<AtomicI64>,
 }
 
 impl AgreedClock {
     /// The node's own, until [`Self::agree`].
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, ahead_ms: Arc::new(AtomicI64::new(UNHEARD)) }
+        let unheard = || Arc::new(AtomicI64::new(UNHEARD));
+        Self { clock, ahead_ms: unheard(), latest_ahead_ms: unheard() }
     }
 
     /// What the members agreed on at that moment: it goes on from there with the monotonic clock.
     pub(crate) fn agree(&self, then: Now) {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        let ahead_ms = signed(then.wall_ms).saturating_sub(signed(then.mono_us / 1_000));
-        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        let ahead_ms = |wall_ms| signed(wall_ms).saturating_sub(signed(then.mono_us / 1_000));
+        self.latest_ahead_ms.store(ahead_ms(then.latest_ms), Ordering::Relaxed);
+        self.ahead_ms.store(ahead_ms(then.wall_ms), Ordering::Relaxed);
     }
 
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
         let own = self.clock.now();
-        match self.ahead_ms.load(Ordering::Relaxed) {
-            UNHEARD => own,
+        let read = |ahead_ms: &AtomicI64| match ahead_ms.load(Ordering::Relaxed) {
+            UNHEARD => own.wall_ms,
             ahead_ms => {
-                let wall_ms = ahead_ms.saturating_add_unsigned(own.mono_us / 1_000);
-                Now { wall_ms: wall_ms.try_into().unwrap_or(0), ..own }
+                ahead_ms.saturating_add_unsigned(own.mono_us / 1_000).try_into().unwrap_or(0)
             }
-        }
+        };
+        // One may be of a moment before the other; neither is before the earlier of the two.
+        let wall_ms = read(&self.ahead_ms);
+        Now { wall_ms, latest_ms: read(&self.latest_ahead_ms).max(wall_ms), ..own }
     }
 
     /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
@@ -84,9 +90,10 @@ mod tests {
         let shared = agreed.clone();
         let own = shared.now();
         assert!(own.wall_ms > 1_600_000_000_000, "before anything is heard it is the machine's");
-        agreed.agree(Now { mono_us: 5_000, wall_ms: 1_000_005 });
+        agreed.agree(Now { latest_ms: 1_000_905, ..Now::new(5_000, 1_000_005) });
         let (before, after) = (shared.now(), shared.now());
         assert_eq!(before.wall_ms, 1_000_000 + before.mono_us / 1_000);
         assert!(after.wall_ms >= before.wall_ms);
+        assert_eq!(before.latest_ms, before.wall_ms + 900);
     }
 }

@@ -76,7 +76,7 @@ impl Clock {
     pub(crate) fn now(&self, true_us: u64) -> Now {
         let mono_us = self.scaled(true_us - self.started_us, 1_000_000 + self.drift_ppm, 1_000_000);
         let wall_ms = EPOCH_MS + (true_us / 1_000) as i64 + self.set_by_ms;
-        Now { mono_us, wall_ms: wall_ms as u64 }
+        Now::new(mono_us, wall_ms as u64)
     }
 
     /// When the monotonic clock shows `mono_us` at the latest.

@@ -308,7 +308,7 @@ impl World {
                 return breach(Promise::OneLayout, format!("n{} is not up", node + 1));
             };
             let view = running.membership.view();
-            let now = jedlik_protocol::Now { mono_us: 0, wall_ms: 0 };
+            let now = jedlik_protocol::Now::new(0, 0);
             let buckets = running.membership.handle_admin(now, &AdminRequest::BucketList).ok();
             let known = (view.layout().cloned(), buckets);
             let Some(layout) = &known.0 else {

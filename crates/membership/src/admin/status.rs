@@ -38,7 +38,7 @@ impl Membership {
             flipped: layout.map_or(0, |known| known.flipped().len()),
             staging: self.staged(),
             clock_ms: now.wall_ms,
-            agreed_ms: self.clocks.agreed_ms(now),
+            agreed_ms: self.clocks.agreed_ms(now).0,
             members: self.known.members().values().map(member).collect(),
         }
     }

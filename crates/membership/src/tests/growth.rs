@@ -387,7 +387,7 @@ fn a_wrong_clock_at_one_node_of_three_moves_the_agreed_time_nowhere() {
     for wrong_ms in [3_600_000, 0] {
         let right = at(cluster.now_us);
         let wrong =
-            Now { wall_ms: if wrong_ms == 0 { 1 } else { right.wall_ms + wrong_ms }, ..right };
+            Now::new(right.mono_us, if wrong_ms == 0 { 1 } else { right.wall_ms + wrong_ms });
         for node in [1, 2] {
             let gossip = Gossip::Alive { nonce: 1, wall_ms: wrong.wall_ms };
             cluster.with(node, |machine| machine.handle_gossip(right, NodeId(3), gossip));

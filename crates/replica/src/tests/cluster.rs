@@ -97,7 +97,7 @@ impl Cluster {
         let membership = (1..=count).map(membership).collect();
         let mut cluster = Self {
             nodes: Vec::new(),
-            now: Now { mono_us: 0, wall_ms: 1_000_000 },
+            now: Now::new(0, 1_000_000),
             answers: BTreeMap::new(),
             counts: BTreeMap::new(),
             down: BTreeSet::new(),
@@ -708,7 +708,7 @@ fn membership(
         random_seed: [me.0 as u8; 32],
         lineage: jedlik_membership::Lineage::first(Incarnation(1)),
     };
-    let now = Now { mono_us: 0, wall_ms: 0 };
+    let now = Now::new(0, 0);
     let others: Vec<NodeId> =
         stored.members.iter().map(|record| record.node).filter(|node| *node != me).collect();
     let mut membership = Membership::new(now, config, Some(stored));

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_stalled_disk_refuses_at_once_with_how_long_it_has_been_and_what_to_do() {
-        let now = Now { mono_us: 0, wall_ms: 10_000 };
+        let now = Now::new(0, 10_000);
         let mut watch = DiskWatch::default();
         assert!(watch.admit(now).is_ok());
         watch.stalled_since_ms = Some(4_000);
