@@ -23,9 +23,8 @@ an earlier copy of the node's data, or were left behind by one. They may hold wh
 not read them: it was started again with empty shards, which the other nodes fill.
 
 Whatever was acknowledged is on the other nodes, unless more copies were lost than the bucket's W allows. If you miss
-nothing, delete this folder. If you do, keep it, and look at what is in it with
-
-    jedlik-node inspect-set-aside FOLDER
+nothing, delete this folder. If you do, keep it: nothing is lost with it, though this version has no command that lists
+what is in it.
 
 The folder has the shards as they were, one folder each: the engine's file and the journal.
 ";

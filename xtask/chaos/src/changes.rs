@@ -129,7 +129,7 @@ impl Changes {
         cluster.chronicle.say(change.to_string());
         match change {
             Change::Rot(_) => {
-                cluster.rot(node, &mut Chance::new(self.seed, Concern::Rot(node))).await?
+                cluster.rot(node, &mut Chance::new(self.seed, Concern::Rot(node))).await?;
             }
             Change::PutBack(_) => {
                 cluster.kill(node).await?;
