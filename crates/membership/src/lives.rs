@@ -156,7 +156,7 @@ impl Lives {
         }
     }
 
-    /// When [`Membership::look_back`] has something to do.
+    /// When [`look_back`](crate::Membership::look_back) has something to do.
     pub(crate) fn due_us(&self) -> Option<u64> {
         let serve_us = (!self.told).then_some(self.deadline_us);
         match self.stage {

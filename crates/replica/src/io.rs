@@ -267,7 +267,7 @@ pub enum Output {
         ticket: u64,
     },
     /// Keep this on disk in the place of what was kept before, at once, before whatever follows; it is
-    /// [`Config::votes`] at the next start.
+    /// [`Config::votes`](crate::Config::votes) at the next start.
     KeepVotes {
         /// What to keep.
         votes: Vec<u8>,
