@@ -27,12 +27,21 @@ fn a_leave_that_could_never_end_is_refused_and_one_that_no_longer_can_is_taken_b
     cluster.ask(0, "cluster remove n3").refused(USAGE, &["2 nodes would be left"]);
     commit(&cluster, 0, &stage(&cluster, 0, "join n4"));
     commit(&cluster, 0, &stage(&cluster, 0, "remove n3"));
+    wait_until_gone(&cluster, "n3");
     cluster.ask(0, "task resume move").ok();
     wait_until_still(&cluster, 0);
     wait_until_seen(&cluster, "n4", true);
     assert!(cluster.nodes[3].is_running(), "it stays");
     let got = run(cluster.jedlik(3).args(["get", "carts", "alice"])).ok();
     assert!(got.stdout.contains("tea"), "{got:?}");
+}
+
+/// A removed node is asked no more once its removal is in force everywhere it is asked from.
+fn wait_until_gone(cluster: &Cluster, name: &str) {
+    wait_until("the removal is in force", || {
+        let status = cluster.status(0);
+        status["members"].as_array().unwrap().iter().all(|member| member["name"] != name)
+    });
 }
 
 fn wait_until_seen(cluster: &Cluster, name: &str, alive: bool) {

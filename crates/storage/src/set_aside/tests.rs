@@ -59,7 +59,9 @@ fn shards_of_a_directory_that_lacks_a_life_are_set_aside_at_the_next_start() {
     let folder = aside.next().unwrap().unwrap().path();
     assert!(folder.to_str().unwrap().ends_with("-generation-2"), "{folder:?}");
     assert_eq!(fs::read_to_string(folder.join("shard-1/records")).unwrap(), "1");
-    assert!(fs::read_to_string(folder.join("README.txt")).unwrap().contains("inspect-set-aside"));
+    assert!(
+        fs::read_to_string(folder.join("README.txt")).unwrap().contains("set aside by jedlik-node")
+    );
     drop(next);
     assert_eq!(open(place.path(), 4).lost_shards(), [0, 1, 2], "until it is noted");
     open(place.path(), 5).note_marked().unwrap();
