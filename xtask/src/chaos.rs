@@ -10,6 +10,7 @@ use anyhow::Context;
 use crate::step;
 use crate::workspace::{Profile, Workspace};
 
+const NAME: &str = "jedlik-chaos";
 /// What CI runs: kills, stops, cuts and delays, while a member leaves and another one joins.
 const CI: [&str; 4] = ["--minutes", "1", "--seed", "5"];
 
@@ -31,17 +32,17 @@ pub(crate) fn run(workspace: &Workspace, chaos: &Chaos) -> anyhow::Result<()> {
     Err(command.args(&chaos.rest).exec()).context("can't start the chaos")
 }
 
-/// A short run, for CI.
+/// A short run, for CI, which has built everything.
 ///
 /// # Errors
 /// A promise is broken, or the run fails.
-pub(crate) fn ci(workspace: &Workspace) -> anyhow::Result<()> {
-    step::run(program(workspace)?.args(CI))
+pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let program = workspace.binaries(Profile::Release).join(NAME);
+    step::noted(Command::new(program).args(CI), notes, |line| line.starts_with("chaos:"))
 }
 
 fn program(workspace: &Workspace) -> anyhow::Result<Command> {
     workspace.build(Profile::Release)?;
-    let name = "jedlik-chaos";
-    step::run(&mut workspace.cargo(&["build", "--release", "--locked", "--quiet", "-p", name]))?;
-    Ok(Command::new(workspace.binaries(Profile::Release).join(name)))
+    step::run(&mut workspace.cargo(&["build", "--release", "--locked", "--quiet", "-p", NAME]))?;
+    Ok(Command::new(workspace.binaries(Profile::Release).join(NAME)))
 }

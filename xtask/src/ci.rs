@@ -1,114 +1,81 @@
 //! What has to hold before a change goes in. CI runs this and nothing else.
 //!
-//! Invariant: every check runs, whatever the others say; one that fails makes the whole fail.
+//! Invariant: every check runs, whatever the others say; one that fails makes the whole fail, and what failed is
+//! said again at the very end, since logs are cut in the middle.
 
-use std::process::Command;
-use std::time::Instant;
-
-use anyhow::bail;
+mod report;
 
 use crate::chaos;
+use crate::licences;
 use crate::sim;
 use crate::step;
 use crate::test;
 use crate::tidy;
 use crate::workspace::Workspace;
 
-/// cargo-deny's version where a machine has none.
-const DENY_VERSION: &str = "0.20.2";
+use report::Report;
 
-type Check = fn(&Workspace) -> anyhow::Result<()>;
+/// What goes wrong is noted into the strings, a line each.
+type Check = fn(&Workspace, &mut Vec<String>) -> anyhow::Result<()>;
 
 /// The quick ones first.
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("format", format),
-    ("tidy", tidy::run),
+    ("tidy", |workspace, _| tidy::run(workspace)),
     ("clippy", clippy),
     ("docs", docs),
-    ("licences, bans and sources", deny),
+    ("licences, bans and sources", |workspace, _| licences::check(workspace)),
+    ("release builds", builds),
 ];
 
-/// Runs everything; the last line says how many tests passed and failed.
+/// What is run of the release builds.
+const RUNS: [(&str, Check); 2] = [("simulation", sim::ci), ("chaos", chaos::ci)];
+
+/// Runs everything; the last lines say what failed, and how many tests passed.
 ///
 /// # Errors
 /// Names the checks that failed.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut failed = Vec::new();
-    let mut judge = |name: &'static str, check: &mut dyn FnMut() -> anyhow::Result<()>| {
-        println!("==> {name}");
-        let start = Instant::now();
-        let result = check();
-        let seconds = start.elapsed().as_secs();
-        match result {
-            Ok(()) => println!("==> {name}: ok ({seconds} s)"),
-            Err(error) => {
-                println!("==> {name}: FAILED ({seconds} s): {error:#}");
-                failed.push(name);
-            }
-        }
-    };
+    let mut report = Report::default();
     for (name, check) in CHECKS {
-        judge(name, &mut || check(workspace));
+        report.judge(name, |notes| check(workspace, notes));
     }
     let mut tally = test::Tally::default();
-    judge("tests", &mut || {
-        let (counted, result) = test::count(workspace, None);
+    report.judge("tests", |notes| {
+        let (counted, result) = test::ci(workspace);
         tally = counted;
+        notes.extend(tally.failures().iter().cloned());
         result
     });
-    judge("simulation", &mut || sim::ci(workspace));
-    judge("chaos", &mut || chaos::ci(workspace));
-    let verdict = if failed.is_empty() {
-        "ci: ok".into()
-    } else {
-        format!("ci: FAILED: {}", failed.join(", "))
-    };
-    println!("{verdict}\n{tally}");
-    if !failed.is_empty() {
-        bail!("{} of {} checks failed", failed.len(), CHECKS.len() + 3);
+    for (name, check) in RUNS {
+        report.judge(name, |notes| check(workspace, notes));
     }
-    Ok(())
+    report.end(&tally)
 }
 
-fn format(workspace: &Workspace) -> anyhow::Result<()> {
-    step::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))
+fn format(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut command = workspace.cargo(&["fmt", "--all", "--check"]);
+    step::noted(&mut command, notes, |line| line.starts_with("Diff in "))
 }
 
-fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
+fn clippy(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    step::run(&mut workspace.cargo(&arguments))
+    step::noted(&mut workspace.cargo(&arguments), notes, is_error)
 }
 
-fn docs(workspace: &Workspace) -> anyhow::Result<()> {
+fn docs(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let arguments = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
-    step::run(workspace.cargo(&arguments).env("RUSTDOCFLAGS", "-D warnings"))
+    let mut command = workspace.cargo(&arguments);
+    step::noted(command.env("RUSTDOCFLAGS", "-D warnings"), notes, is_error)
 }
 
-/// Advisories need a database from the internet; the workflow on GitHub checks them besides.
-fn deny(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut command = find_deny(workspace)?;
-    command.current_dir(workspace.root());
-    step::run(command.args([
-        "--all-features",
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))
+/// Everything that the checks after it run, built at once: what they share is built once.
+fn builds(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    workspace.build_next(notes)?;
+    step::noted(workspace.release_build().arg("--bins"), notes, is_error)
 }
 
-/// The machine's cargo-deny, or one of our own below the target folder.
-fn find_deny(workspace: &Workspace) -> anyhow::Result<Command> {
-    let own = workspace.tools().join("bin/cargo-deny");
-    let works = |program: &str| step::output(Command::new(program).arg("--version")).is_ok();
-    if works("cargo-deny") {
-        return Ok(Command::new("cargo-deny"));
-    }
-    if !own.exists() {
-        let mut command = workspace.cargo(&["install", "cargo-deny", "--locked"]);
-        command.args(["--version", DENY_VERSION, "--root"]).arg(workspace.tools());
-        step::run(&mut command)?;
-    }
-    Ok(Command::new(own))
+/// Whether a line of cargo's tells an error, or where it is.
+pub(crate) fn is_error(line: &str) -> bool {
+    line.starts_with("error") || line.trim_start().starts_with("--> ")
 }

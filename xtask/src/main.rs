@@ -6,6 +6,7 @@ mod certs;
 mod chaos;
 mod ci;
 mod cluster;
+mod licences;
 mod sim;
 mod step;
 mod test;

@@ -1,5 +1,6 @@
 //! Running other programs: a failure names the command that failed.
 
+use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -16,6 +17,46 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("`{shown}` failed: {status}");
     }
     Ok(())
+}
+
+/// The same, and `hear` is given each line that goes by, of both outputs in their order.
+///
+/// # Errors
+/// It can't be started or fails, or its output can't be read.
+pub(crate) fn heard(command: &mut Command, mut hear: impl FnMut(&str)) -> anyhow::Result<()> {
+    let shown = shown(command);
+    let (reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let child = command.spawn();
+    // Else the command would keep its ends of the pipe, and reading would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.with_context(|| format!("can't start `{shown}`"))?;
+    let mut lines = BufReader::new(reader).split(b'\n');
+    let read = lines.try_for_each(|line| {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        hear(&line);
+        io::Result::Ok(())
+    });
+    let status = child.wait()?;
+    read?;
+    if !status.success() {
+        bail!("`{shown}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// The same, keeping the lines that are `wanted`.
+///
+/// # Errors
+/// As [`heard`].
+pub(crate) fn noted(
+    command: &mut Command,
+    notes: &mut Vec<String>,
+    wanted: fn(&str) -> bool,
+) -> anyhow::Result<()> {
+    heard(command, |line| notes.extend(wanted(line).then(|| line.to_owned())))
 }
 
 /// Runs `command` to its end and returns what it wrote to its standard output.

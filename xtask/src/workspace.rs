@@ -1,10 +1,14 @@
 //! Where the workspace and what cargo builds from it lie.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
+
+use crate::ci::is_error;
+use crate::step;
 
 /// The workspace as cargo describes it.
 #[derive(Debug)]
@@ -60,6 +64,48 @@ impl Workspace {
         command
     }
 
+    /// What a build for one target may use, with every feature.
+    ///
+    /// # Errors
+    /// `cargo metadata` fails.
+    pub(crate) fn whole_graph(&self, target: &str) -> anyhow::Result<Metadata> {
+        let mut command = MetadataCommand::new();
+        command.manifest_path(self.root().join("Cargo.toml"));
+        command.features(CargoOpt::AllFeatures);
+        let options = ["--locked", "--filter-platform", target];
+        command.other_options(options.map(str::to_owned).to_vec());
+        command.exec().context("`cargo metadata` fails")
+    }
+
+    /// The command that builds, released, all programs that CI runs: in one go, since cargo gives a shared crate
+    /// other features, and builds it anew, for each set of packages that it is asked for.
+    pub(crate) fn release_build(&self) -> Command {
+        let mut command = self.cargo(&["build", "--release", "--locked"]);
+        command.args(["-p", "jedlik-node", "-p", "jedlik-admin", "-p", "jedlik-cli"]);
+        command.args(["-p", "jedlik-sim", "-p", "jedlik-chaos"]);
+        command
+    }
+
+    /// Where the node that speaks the next protocol is.
+    pub(crate) fn next_node(&self) -> PathBuf {
+        self.binaries(Profile::Release).join("next-protocol/jedlik-node")
+    }
+
+    /// Builds the node that speaks the next protocol, from the same crates as the others where they are the same. It
+    /// has the node's name, so it is moved aside; the node's own build comes after it.
+    ///
+    /// # Errors
+    /// The build fails, and notes why.
+    pub(crate) fn build_next(&self, notes: &mut Vec<String>) -> anyhow::Result<()> {
+        let mut command = self.release_build();
+        command.args(["--features", "jedlik-node/next-protocol", "--bin", "jedlik-node"]);
+        step::noted(&mut command, notes, is_error)?;
+        let to = self.next_node();
+        fs::create_dir_all(to.parent().context("a path without a folder")?)?;
+        fs::rename(self.binaries(Profile::Release).join("jedlik-node"), to)?;
+        Ok(())
+    }
+
     /// Builds the three binaries.
     ///
     /// # Errors
@@ -70,7 +116,7 @@ impl Workspace {
         if profile == Profile::Release {
             command.arg("--release");
         }
-        crate::step::run(&mut command)
+        step::run(&mut command)
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,16 +12,14 @@ use jedlik_client::{Client, ClientConfig};
 use serde_json::Value;
 
 use crate::node::{LIMIT, Node};
+use crate::places::Places;
 use crate::tools::{Said, run, tool};
-
-/// One cluster at a time.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// A cluster that is gone when the test is.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     folder: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _places: Places,
 }
 
 impl Cluster {
@@ -38,9 +35,17 @@ impl Cluster {
 
     /// `count` nodes, `n1` and so on, each in a zone of its own, with a first layout.
     pub(crate) fn start_many(count: usize, adjust: impl Fn(&mut Node)) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::start_in(Places::one(), count, adjust)
+    }
+
+    /// The same, while no other test's cluster runs: for what a busy machine would change.
+    pub(crate) fn start_alone(count: usize, adjust: impl Fn(&mut Node)) -> Self {
+        Self::start_in(Places::all(), count, adjust)
+    }
+
+    fn start_in(places: Places, count: usize, adjust: impl Fn(&mut Node)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut cluster = Self { nodes: Vec::new(), folder, _turn: turn };
+        let mut cluster = Self { nodes: Vec::new(), folder, _places: places };
         run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(cluster.path("ca"))).ok();
         cluster.issue("client", "client");
         cluster.issue("admin", "admin");

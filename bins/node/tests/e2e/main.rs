@@ -1,12 +1,14 @@
 //! End to end: real nodes, real disks, real sockets, and the command-line tools as people use them.
 //!
-//! Run by `cargo xtask test`, which builds the tools and says where the word list is. One cluster runs at a
-//! time, so that the tests don't take one another's processors.
+//! Run by `cargo xtask test`, which builds the tools and says where the word list is. Some clusters run at a
+//! time, since most of a test is waiting; what a busy machine would change runs alone.
 //!
 //! Sizes are small; the environment makes them larger by hand:
 //!
 //! | variable | what it is |
 //! |---|---|
+//! | `JEDLIK_CLUSTERS` | clusters at a time, if the harness has as many threads (`RUST_TEST_THREADS`) |
+//! | `JEDLIK_TEST_TIMES` | a file that gets a line for each test, with its seconds |
 //! | `JEDLIK_CRASH_ROUNDS` | rounds of `crash` |
 //! | `JEDLIK_MISSED_KEYS` | keys that a node misses in `away` |
 //! | `JEDLIK_LOST_RECORDS` | records of the cluster when a data directory is lost in `lost` |
@@ -44,6 +46,7 @@ mod nonsense;
 mod observer;
 mod outputs;
 mod overload;
+mod places;
 mod refusals;
 mod replaced;
 mod requests;

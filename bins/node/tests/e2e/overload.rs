@@ -38,7 +38,7 @@ struct Outcome {
 #[test]
 fn an_overloaded_node_refuses_at_once_and_does_what_it_has_accepted() {
     let cluster =
-        Cluster::start_many(5, |node| node.options = vec!["--limits-queue-inputs=16".into()]);
+        Cluster::start_alone(5, |node| node.options = vec!["--limits-queue-inputs=16".into()]);
     let observer = Observer::of(&cluster, 0);
     let (address, tls) = (cluster.nodes[0].address.unwrap(), cluster.path("client/tls"));
     let before = observer.counter("rss_bytes");

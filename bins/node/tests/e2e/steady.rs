@@ -32,7 +32,7 @@ fn nothing_fails_or_waits_long_while_a_node_is_frozen_and_goes_on() {
 
 /// A load that goes on before, while and after a node is away.
 fn under_load(leave: impl Fn(&mut Cluster), come_back: impl Fn(&mut Cluster)) {
-    let mut cluster = Cluster::start_many(5, |_| {});
+    let mut cluster = Cluster::start_alone(5, |_| {});
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(0));
     let load = Load::start(&observer, &client);

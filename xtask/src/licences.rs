@@ -1,0 +1,144 @@
+//! Licences, bans and sources of all that is built on: what deny.toml asks, read here, since building cargo-deny takes
+//! longer than everything else of its kind. cargo-deny itself reads the same file on GitHub.
+//!
+//! Invariant: a line of deny.toml that this check doesn't know fails it, so that none is passed over.
+
+mod expression;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use anyhow::{Context, bail};
+use cargo_metadata::{Metadata, Package, PackageId};
+use serde::Deserialize;
+
+use crate::workspace::Workspace;
+
+const PAGE: &str = "deny.toml";
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// What deny.toml says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    graph: Graph,
+    licenses: Licences,
+    bans: Bans,
+    #[serde(rename = "sources")]
+    _sources: Sources,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Graph {
+    targets: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Licences {
+    allow: BTreeSet<String>,
+    #[serde(rename = "unused-allowed-license")]
+    _unused: Level,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Bans {
+    #[serde(rename = "multiple-versions")]
+    _multiple_versions: Level,
+    #[serde(rename = "wildcards")]
+    _wildcards: Level,
+    deny: Vec<Ban>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ban {
+    #[serde(rename = "crate")]
+    name: String,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Sources {
+    #[serde(rename = "unknown-registry")]
+    _unknown_registry: Denied,
+    #[serde(rename = "unknown-git")]
+    _unknown_git: Denied,
+}
+
+/// Levels at which a rule fails nothing, and is left to cargo-deny to show.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Level {
+    Allow,
+    Warn,
+}
+
+/// The one level that this check knows of what it always denies.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Denied {
+    Deny,
+}
+
+/// Checks every package that a build for one of the targets may use.
+///
+/// # Errors
+/// deny.toml has a line that is not known here, or a package breaks a rule: all that do are named.
+pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
+    let text = fs::read_to_string(workspace.root().join(PAGE)).context(PAGE)?;
+    let rules: Rules = toml::from_str(&text).context(PAGE)?;
+    let (mut findings, mut checked) = (BTreeSet::new(), BTreeSet::new());
+    for target in &rules.graph.targets {
+        let metadata = workspace.whole_graph(target)?;
+        for package in used(&metadata) {
+            checked.insert(package.id.clone());
+            findings.extend(rules.findings(package));
+        }
+    }
+    if !findings.is_empty() {
+        let findings: Vec<String> = findings.into_iter().collect();
+        bail!("{PAGE} forbids what is used:\n{}", findings.join("\n"));
+    }
+    println!("{} packages keep to {PAGE}", checked.len());
+    Ok(())
+}
+
+/// The packages that the graph for one target leads to.
+fn used(metadata: &Metadata) -> impl Iterator<Item = &Package> {
+    let packages: BTreeMap<&PackageId, &Package> =
+        metadata.packages.iter().map(|package| (&package.id, package)).collect();
+    let nodes = metadata.resolve.iter().flat_map(|graph| &graph.nodes);
+    nodes.filter_map(move |node| packages.get(&node.id).copied())
+}
+
+impl Rules {
+    /// What is wrong with one package.
+    fn findings(&self, package: &Package) -> Vec<String> {
+        let mut findings = Vec::new();
+        let name = format!("{} {}", package.name, package.version);
+        match package.license.as_deref() {
+            None => findings.push(format!("{name}: it names no licence")),
+            Some(licence) => {
+                if !expression::is_met(licence, |id| self.licenses.allow.contains(id)) {
+                    findings.push(format!("{name}: `{licence}` is not among the allowed licences"));
+                }
+            }
+        }
+        for ban in self.bans.deny.iter().filter(|ban| ban.name == package.name.as_str()) {
+            findings.push(format!("{name}: {}", ban.reason));
+        }
+        // A member of the workspace has no source.
+        let source = package.source.as_ref().map(|source| source.repr.as_str());
+        if source.is_some_and(|source| source != REGISTRY) {
+            findings.push(format!("{name}: it comes from {}", source.unwrap_or_default()));
+        }
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! The rules on made-up packages, and the real file.
+
+use cargo_metadata::Package;
+use serde_json::json;
+
+use super::{REGISTRY, Rules};
+
+const RULES: &str = r#"
+[graph]
+targets = ["x86_64-unknown-linux-gnu"]
+[licenses]
+allow = ["MIT"]
+unused-allowed-license = "allow"
+[bans]
+multiple-versions = "warn"
+wildcards = "allow"
+deny = [{ crate = "openssl-sys", reason = "TLS is rustls" }]
+[sources]
+unknown-registry = "deny"
+unknown-git = "deny"
+"#;
+
+fn package(name: &str, licence: Option<&str>, source: Option<&str>) -> Package {
+    let package = json!({
+        "name": name, "version": "1.0.0", "id": name, "license": licence, "source": source,
+        "dependencies": [], "targets": [], "features": {}, "manifest_path": "/x/Cargo.toml",
+    });
+    serde_json::from_value(package).unwrap()
+}
+
+#[test]
+fn a_licence_a_ban_and_a_source_are_each_found() {
+    let rules: Rules = toml::from_str(RULES).unwrap();
+    let found = |name: &str, licence: Option<&str>, source: Option<&str>| {
+        rules.findings(&package(name, licence, source)).join("; ")
+    };
+    assert_eq!(found("good", Some("MIT OR GPL-3.0"), Some(REGISTRY)), "");
+    assert_eq!(found("ours", Some("MIT"), None), "");
+    assert!(found("bad", Some("GPL-3.0"), Some(REGISTRY)).contains("`GPL-3.0` is not among"));
+    assert!(found("bare", None, Some(REGISTRY)).contains("names no licence"));
+    assert!(found("openssl-sys", Some("MIT"), Some(REGISTRY)).contains("TLS is rustls"));
+    assert!(found("far", Some("MIT"), Some("git+https://x.org/far")).contains("comes from git"));
+}
+
+#[test]
+fn a_rule_that_is_not_known_is_not_passed_over() {
+    let rule = "unused-allowed-license = \"allow\"";
+    let more = RULES.replace(rule, &format!("{rule}\nexceptions = []"));
+    assert!(toml::from_str::<Rules>(&more).is_err());
+    assert!(toml::from_str::<Rules>(&RULES.replace("\"deny\"", "\"allow\"")).is_err());
+}
+
+#[test]
+fn the_real_file_has_no_rule_that_is_not_known() {
+    let rules: Rules = toml::from_str(include_str!("../../../deny.toml")).unwrap();
+    assert!(rules.licenses.allow.contains("MIT") && !rules.bans.deny.is_empty());
+}
