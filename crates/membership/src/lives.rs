@@ -102,6 +102,8 @@ pub(crate) struct Lives {
     speaks: bool,
     asked: BTreeSet<SocketAddr>,
     answered: BTreeSet<NodeId>,
+    /// Lives of others that were asked because they had asked.
+    asked_back: BTreeSet<Incarnation>,
     first_answer_us: Option<u64>,
     /// One that answered knows at least the layout that this node does.
     vouched: bool,
@@ -124,6 +126,7 @@ impl Lives {
             speaks: stage == Stage::Disputed,
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
+            asked_back: BTreeSet::new(),
             first_answer_us: None,
             vouched: false,
             next_ask_us: now.mono_us,

@@ -47,6 +47,8 @@ pub enum Promise {
     TreesAreTrue,
     /// What a node sends, another can read.
     Readable,
+    /// Conversations end: nodes that have nothing new to tell one another fall silent.
+    Quiet,
 }
 
 impl fmt::Display for Promise {
@@ -73,6 +75,7 @@ impl fmt::Display for Promise {
             Self::NothingOlderLeft => "a dead record is forgotten before what it had seen",
             Self::TreesAreTrue => "a tree does not say what the records do",
             Self::Readable => "a frame can't be read",
+            Self::Quiet => "nodes talk without end",
         })
     }
 }

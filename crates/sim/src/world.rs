@@ -9,7 +9,7 @@ use jedlik_hashing::PartitionCount;
 use jedlik_protocol::{Blob, Key, PlacedKey};
 
 use crate::admins::Admins;
-use crate::breach::Breach;
+use crate::breach::{Breach, Promise};
 use crate::chance::{Chance, Concern};
 use crate::disk::Step;
 use crate::history::History;
@@ -19,6 +19,9 @@ use crate::node::{CLUSTER, Mail, Node, PARTITIONS};
 use crate::plan::{Plan, WARM_UP_US};
 use crate::rest::Rest;
 use crate::sessions::Session;
+
+/// Some fifty times what a run needs: nodes that answer one another for ever reach it.
+const MOST_EVENTS: u64 = 5_000_000;
 
 /// The bucket of every key.
 pub(crate) const BUCKET: &str = "carts";
@@ -167,6 +170,10 @@ pub fn run(plan: &Plan, told: bool) -> Run {
         world.now_us = at_us;
         world.counts.events += 1;
         world.happen(event);
+        if world.counts.events > MOST_EVENTS && world.breach.is_none() {
+            let what = format!("{MOST_EVENTS} events, and no end");
+            world.breach = Some(Breach { promise: Promise::Quiet, key: None, what });
+        }
     }
     let counts = Counts { virtual_us: world.now_us, ..world.counts };
     if let Some(breach) = &world.breach {

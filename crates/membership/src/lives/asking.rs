@@ -78,8 +78,13 @@ impl Membership {
             Destination::Caller(from),
             Gossip::Recalled { asked, record: held, layout, wall_ms: now.wall_ms },
         );
-        if self.lives.stage == Stage::Asking && from != self.config.me.node {
-            // It has started as well, and may not have been there when it was asked.
+        let asks_back = self.lives.stage == Stage::Asking
+            && from != self.config.me.node
+            && !self.lives.answered.contains(&from)
+            && self.lives.asked_back.insert(asked);
+        if asks_back {
+            // It has started as well, and may not have been there when it was asked. Once is enough: two that
+            // start together would ask one another back for ever.
             let question = self.recall();
             self.send_to(Destination::Seed(record.address), question);
         }

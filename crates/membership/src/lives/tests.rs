@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Incarnation;
+use jedlik_protocol::gossip::Gossip;
+use jedlik_protocol::{Incarnation, Now};
 
 use crate::tests::cluster::Cluster;
-use crate::{Event, Past};
+use crate::{Event, Membership, Output, Past};
 
 const SECOND: u64 = 1_000_000;
 
@@ -165,6 +166,30 @@ fn all_nodes_that_start_at_once_answer_one_another() {
     for node in 1..=3 {
         assert_eq!(cluster.machine(node).view().past(), Past::Continuous);
     }
+}
+
+#[test]
+fn two_that_start_together_and_hear_no_answers_do_not_ask_one_another_back_for_ever() {
+    let mut cluster = settled(9);
+    (1..=3).for_each(|node| cluster.kill(node));
+    cluster.cut = [(1, 2), (1, 3), (2, 3)].into();
+    (1..=2).for_each(|node| cluster.start(node));
+    cluster.run_for(SECOND / 100);
+    let now = Now::new(cluster.now_us, cluster.now_us / 1000);
+    let asks = |machine: &mut Membership| {
+        let outputs = core::iter::from_fn(|| machine.poll_output());
+        outputs
+            .filter(|output| matches!(output, Output::Send { gossip: Gossip::Recall(_), .. }))
+            .count()
+    };
+    let question = cluster.with(2, |machine| machine.recall());
+    let asked_back = cluster.with(1, |machine| {
+        for _ in 0..100 {
+            machine.handle_gossip(now, NodeId(2), question.clone());
+        }
+        asks(machine)
+    });
+    assert_eq!(asked_back, 1);
 }
 
 #[test]
