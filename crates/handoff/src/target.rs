@@ -18,6 +18,8 @@ use crate::rate::Rate;
 
 /// The most hints in a page, under way, or being released.
 pub(crate) const PAGE_RECORDS: u32 = 64;
+/// Large ones go one after the other: more would share the time in which each has to be answered.
+const UNDERWAY_BYTES: usize = 4 << 20;
 /// How many may be under way before the target has said how many it wants.
 const WINDOW_START: u16 = 8;
 /// After a rest one is tried alone.
@@ -47,6 +49,13 @@ struct Pass {
     answered: bool,
 }
 
+/// A hint that its target has not answered for.
+#[derive(Debug)]
+struct Underway {
+    digest: Digest,
+    bytes: usize,
+}
+
 /// One target.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -55,7 +64,7 @@ pub(crate) struct Target {
     pass: Pass,
     loading: Loading,
     waiting: VecDeque<HeldHint>,
-    underway: BTreeMap<PlacedKey, Digest>,
+    underway: BTreeMap<PlacedKey, Underway>,
     /// Those whose removal is under way to the disk.
     releasing: BTreeMap<PlacedKey, Digest>,
     /// Those whose removal has failed, to be said again: loads may show them no more, while the disk
@@ -164,7 +173,8 @@ impl Target {
 
     /// Whether [`Self::send`] would give one.
     pub(crate) fn may_send(&self) -> bool {
-        let room = self.underway.len() < usize::from(self.window);
+        let bytes: usize = self.underway.values().map(|hint| hint.bytes).sum();
+        let room = self.underway.len() < usize::from(self.window) && bytes < UNDERWAY_BYTES;
         self.up && self.rest_until_us.is_none() && room && !self.waiting.is_empty()
     }
 
@@ -172,14 +182,15 @@ impl Target {
     pub(crate) fn send(&mut self) -> Option<(PlacedKey, EncodedRecord, Digest)> {
         let hint = self.may_send().then(|| self.waiting.pop_front())??;
         let digest = hint.record.digest();
-        self.underway.insert(hint.key.clone(), digest);
+        let bytes = hint.record.bytes().len();
+        self.underway.insert(hint.key.clone(), Underway { digest, bytes });
         self.skip_busy();
         Some((hint.key, hint.record, digest))
     }
 
     /// The target has synced a hint: the digest of the record that it was sent.
     pub(crate) fn settle(&mut self, now_us: u64, key: &PlacedKey, window: u16) -> Option<Digest> {
-        let digest = self.underway.remove(key)?;
+        let digest = self.underway.remove(key)?.digest;
         self.delivered += 1;
         self.rate.count(now_us);
         self.pass.answered = true;

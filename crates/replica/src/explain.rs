@@ -15,8 +15,9 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, Re
 use jedlik_vclock::Content;
 
 use crate::io::{Holding, Output, StorageFault};
+use crate::patience::CALL_LIMIT_US;
 use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
-use crate::replica::{CALL_LIMIT_US, Operation, Replica};
+use crate::replica::{Operation, Replica};
 
 /// An explanation that is being gathered.
 #[derive(Debug)]

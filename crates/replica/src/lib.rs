@@ -26,6 +26,7 @@ mod latency;
 mod mint;
 mod moves;
 mod moving;
+mod patience;
 mod pending;
 mod put;
 mod reaper;

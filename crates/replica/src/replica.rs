@@ -11,7 +11,7 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, LayoutId, Now, PlacedKey};
+use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
@@ -24,19 +24,13 @@ use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::{Input, Output};
 use crate::latency::UsualLatency;
+use crate::patience::answer_limit_us;
 use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
 use crate::put::{PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
 use crate::votes::Votes;
 use crate::wakes::Wakes;
-
-/// The longest a peer may take to answer one call before it is tried again or elsewhere.
-pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
-
-/// The longest that a page of a range may wait for its turn at whoever has it: about what all that may
-/// wait there before it take at the slowest pace.
-pub(crate) const FETCH_LIMIT_US: u64 = 20_000_000;
 
 /// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
 /// far more than a healthy one takes, and little enough that a client hardly notices.
@@ -317,10 +311,11 @@ impl Replica {
             }
             _ => Durability::Buffered,
         };
-        let limit_us = match &request {
-            PeerRequest::Fetch { .. } => FETCH_LIMIT_US,
-            _ => CALL_LIMIT_US,
+        let record_limit_bytes = |key: &Key| {
+            let view = self.view.as_ref();
+            view.map_or(0, |view| view.bucket(key.bucket()).record_limit_bytes)
         };
+        let limit_us = answer_limit_us(&purpose, &request, record_limit_bytes);
         let id = self.pending.call(PeerCall {
             node,
             purpose,

@@ -16,8 +16,9 @@ use jedlik_protocol::peer::{Page, PeerResponse};
 use jedlik_protocol::{Now, PlacedKey};
 
 use crate::io::{RangeResult, StorageFault};
+use crate::patience::FETCH_LIMIT_US;
 use crate::pending::Ticket;
-use crate::replica::{FETCH_LIMIT_US, Replica};
+use crate::replica::Replica;
 use crate::scan::mark;
 
 /// More askers than that have to come again.

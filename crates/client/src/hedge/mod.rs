@@ -19,8 +19,9 @@ const DELAY_FIRST: Duration = Duration::from_millis(150);
 /// However slow a node is otherwise. Two nodes that have stopped and stand one after the other in a
 /// key's order then cost less than half a second.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(200);
-/// A value may travel this slowly without being late.
-const BYTES_PER_MS: u32 = 16 << 10;
+/// A value may reach the replicas' disks this slowly without being late. Sending it again sooner would add as much
+/// again to what holds it up.
+const BYTES_PER_MS: u32 = 4 << 10;
 /// One hedge past a node that answers others is earned by so many answers.
 const ANSWERS_PER_HEDGE: u32 = 8;
 /// So many hedges can be saved up.

@@ -54,12 +54,13 @@ impl Budget {
     }
 
     /// How long to wait after a failed attempt: nothing after the first, since another node is
-    /// asked next; then half to all of a time that doubles. `random` chooses within the half.
+    /// asked next; then half to all of a time that doubles, and is longer where the request is large, so that
+    /// refused ones don't take all that the nodes can receive. `random` chooses within the half.
     pub(crate) fn pause(&self, now: Instant, random: u32) -> Duration {
         if self.attempts < 2 {
             return Duration::ZERO;
         }
-        let whole = backoff(self.attempts - 2);
+        let whole = backoff(self.attempts - 2) + self.allowance / 2;
         let pause = whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u32::MAX));
         pause.min(self.deadline.saturating_duration_since(now))
     }

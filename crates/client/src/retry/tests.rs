@@ -29,6 +29,17 @@ fn a_large_request_gives_each_attempt_more_time() {
 }
 
 #[test]
+fn a_large_request_that_was_refused_twice_waits_before_it_is_sent_again() {
+    let start = Instant::now();
+    let mut budget = Budget::new(start, Duration::from_secs(60), Duration::from_secs(1));
+    budget.allow(Duration::from_secs(4));
+    budget.begin(start);
+    assert_eq!(budget.pause(start, 0), Duration::ZERO, "another node may have room");
+    budget.begin(start);
+    assert!(budget.pause(start, 0) >= Duration::from_secs(1));
+}
+
+#[test]
 fn the_first_retry_is_at_once_and_later_ones_wait_longer_up_to_a_bound() {
     let start = Instant::now();
     let mut budget = Budget::new(start, Duration::from_secs(60), Duration::from_secs(1));

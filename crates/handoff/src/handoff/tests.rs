@@ -83,6 +83,22 @@ fn the_receiver_paces() {
 }
 
 #[test]
+fn large_hints_go_one_after_the_other_whatever_the_window() {
+    let mut world = World::default();
+    for key in 0..3 {
+        world.hint(A, key, 5 << 20);
+    }
+    world.up(A);
+    for _ in 0..3 {
+        world.store_all();
+        assert_eq!(world.send_all().len(), 1);
+        world.deliver(0, 8);
+    }
+    world.store_all();
+    assert_eq!(world.left(A), 0);
+}
+
+#[test]
 fn a_window_of_nothing_is_a_pause_after_which_one_is_tried() {
     let mut world = holding(&[A], 20);
     world.up(A);
