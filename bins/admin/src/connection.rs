@@ -9,6 +9,8 @@ use jedlik_client::profile::{Overrides, Profile, Surroundings};
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_client::{Client, ClientConfig, ClientError, StartError};
 
+use crate::output;
+
 /// Some answers wait for other nodes, and a node that is gone costs no attempt its time: another is
 /// asked beside it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -59,6 +61,9 @@ impl ConnectionArgs {
         let profile =
             Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
         let config = ClientConfig::from_profile(&profile)?;
+        for why in &config.unusable_seeds {
+            output::say(&format_args!("jedlik-admin: {why}; going on with the other seeds"));
+        }
         let config =
             ClientConfig { attempt_timeout: ATTEMPT_TIMEOUT, refresh_interval: REFRESH, ..config };
         Client::connect(config).await

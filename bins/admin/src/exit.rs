@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use jedlik_client::ClientError;
+use jedlik_client::{ClientError, in_one_line};
 
 use crate::output;
 
@@ -37,7 +37,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
 
 /// Says what went wrong and gives its code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    output::say(&format_args!("jedlik-admin: {error:#}"));
+    output::say(&format_args!("jedlik-admin: {}", in_one_line(error.as_ref())));
     code(error).into()
 }
 

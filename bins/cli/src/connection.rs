@@ -8,7 +8,7 @@ use jedlik_client::profile::{Overrides, Profile, Surroundings};
 use jedlik_client::protocol::Quorum;
 use jedlik_client::{Client, ClientConfig, ClientError, StartError};
 
-use crate::parse;
+use crate::{output, parse};
 
 /// How to reach the cluster; a profile saves giving these each time.
 #[derive(Debug, Args)]
@@ -44,7 +44,11 @@ impl ConnectionArgs {
         };
         let profile =
             Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
-        Client::connect(ClientConfig::from_profile(&profile)?).await
+        let config = ClientConfig::from_profile(&profile)?;
+        for why in &config.unusable_seeds {
+            output::say(&format_args!("jedlik: {why}; going on with the other seeds"));
+        }
+        Client::connect(config).await
     }
 }
 

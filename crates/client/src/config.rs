@@ -14,6 +14,8 @@ use crate::profile::Profile;
 pub struct ClientConfig {
     /// Any of the cluster's nodes: the first that answers tells about the rest.
     pub seeds: Vec<SocketAddr>,
+    /// What is wrong with other seeds of the profile, for people: the client goes on without them.
+    pub unusable_seeds: Vec<String>,
     /// As whom.
     pub credentials: Credentials,
     /// What a request may take, all its attempts together, unless its options say otherwise.
@@ -33,6 +35,7 @@ impl ClientConfig {
     pub fn new(seeds: Vec<SocketAddr>, credentials: Credentials) -> Self {
         Self {
             seeds,
+            unusable_seeds: Vec::new(),
             credentials,
             timeout: Duration::from_millis(TIMEOUT_DEFAULT_MS.into()),
             attempt_timeout: Duration::from_secs(1),
@@ -44,10 +47,12 @@ impl ClientConfig {
     /// The usual bounds with a profile's seeds and certificates.
     ///
     /// # Errors
-    /// A seed is not an address or a certificate can't be used; the error names it.
+    /// No seed can be used or a certificate can't be; the error names it.
     pub fn from_profile(profile: &Profile) -> Result<Self, StartError> {
         let credentials = Credentials::load(&profile.ca, &profile.cert, &profile.key)
             .map_err(StartError::Credentials)?;
-        Ok(Self::new(profile.addresses()?, credentials))
+        let (seeds, unusable) = profile.addresses()?;
+        let unusable_seeds = unusable.iter().map(ToString::to_string).collect();
+        Ok(Self { unusable_seeds, ..Self::new(seeds, credentials) })
     }
 }

@@ -41,7 +41,7 @@ mod trial;
 
 pub use client::Client;
 pub use config::ClientConfig;
-pub use error::{AttemptError, ClientError, ErrorKind, StartError, code_name};
+pub use error::{AttemptError, ClientError, ErrorKind, StartError, code_name, in_one_line};
 pub use jedlik_hashing::{NodeId, Partition};
 pub use jedlik_protocol as protocol;
 pub use jedlik_vclock::{Content, WriteId};

@@ -34,6 +34,18 @@ pub enum NodeError {
     /// The address can't be had.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// Put the host into the DNS or the hosts file, or name an address.
+    #[error(
+        "{option} = {place:?} can't be used: {why}; name an address, or a host that can be looked up here"
+    )]
+    UnknownPlace {
+        /// Where it stands.
+        option: &'static str,
+        /// As configured.
+        place: String,
+        /// As the system says.
+        why: String,
+    },
     /// The system gave no random numbers.
     #[error("the system gives no random numbers: {message}")]
     Entropy {

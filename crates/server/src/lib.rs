@@ -22,6 +22,7 @@ mod reload;
 mod reply;
 mod router;
 mod saver;
+mod seeds;
 mod shard;
 mod start;
 mod stats;

@@ -4,6 +4,7 @@
 //! changed something is answered once that is on disk, or that it is not.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) enum Event {
     Behind {
         node: NodeId,
     },
+    /// What the seeds' names stand for now.
+    Seeds(Vec<SocketAddr>),
     /// What this node holds.
     Load(Load),
     /// An admin has this node take nothing new from clients, or takes that back.
@@ -183,6 +186,7 @@ impl MembershipTask {
                 self.machine.handle_ready(now, layout, &[partition]);
             }
             Event::Behind { node } => self.machine.handle_behind(now, node),
+            Event::Seeds(seeds) => self.machine.set_seeds(seeds),
             Event::Load(load) => self.machine.handle_load(now, load),
             Event::Drain(drained) => self.machine.handle_drain(now, drained),
             Event::Left => self.machine.handle_left(now),
@@ -286,7 +290,6 @@ impl MembershipTask {
             warn!(%error, "the data directory can't be noted as one that is in use");
         }
         if let Some(serves) = self.serves.take() {
-            // Who listens may be stopping already.
             let _gone = serves.send(());
         }
     }

@@ -42,7 +42,7 @@ pub struct Node {
     pub(crate) shards: Vec<RunningShard>,
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) membership_task: JoinHandle<Result<DataDir, JoinError>>,
-    pub(crate) upkeep: JoinHandle<()>,
+    pub(crate) upkeep: [JoinHandle<()>; 2],
     pub(crate) ended: oneshot::Receiver<Ending>,
     /// Hears once that the node may serve.
     pub(crate) serves: oneshot::Receiver<()>,
@@ -158,7 +158,7 @@ impl Node {
     /// Something could not be finished; nothing is lost, and the next start replays the journals.
     pub async fn shutdown(self) -> Result<(), NodeError> {
         self.router.enter(Phase::Stopping);
-        self.upkeep.abort();
+        self.upkeep.iter().for_each(JoinHandle::abort);
         self.leave().await;
         self.drain().await;
         self.router.enter(Phase::Stopped);

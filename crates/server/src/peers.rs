@@ -3,12 +3,12 @@
 //! Invariant: there is one link for each member with an address, dialled at that address and to that
 //! node alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jedlik_hashing::NodeId;
-use jedlik_net::{Connection, Endpoint, Peer, SendError};
+use jedlik_net::{Connection, Endpoint, Peer, PeerState, SendError};
 use jedlik_protocol::codec::Frame;
 
 /// All links of this node.
@@ -44,6 +44,17 @@ impl Peers {
             link
         });
         link.send(frame)
+    }
+
+    /// Gives up the links to what is no seed any more.
+    pub(crate) fn retain_seeds(&self, seeds: &[SocketAddr]) {
+        self.write(|links| links.seeds.retain(|address, _| seeds.contains(address)));
+    }
+
+    /// Where the link to each seed stands that was ever turned to.
+    pub(crate) fn seed_states(&self) -> BTreeMap<SocketAddr, PeerState> {
+        let state = |(address, link): (&SocketAddr, &Arc<Peer>)| (*address, link.state());
+        self.read(|links| links.seeds.iter().map(state).collect())
     }
 
     /// Makes links to `members` what they should be. To be called within the runtime.

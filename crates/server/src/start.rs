@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use crate::clock::{AgreedClock, Clock};
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
@@ -28,6 +28,7 @@ use crate::node::{EmptyDirectory, Node};
 use crate::peers::Peers;
 use crate::router::Router;
 use crate::saver::Saver;
+use crate::seeds::{self, Seeds};
 use crate::shard::{RunningShard, ShardLimits, Surroundings};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
 use crate::upkeep;
@@ -43,9 +44,10 @@ const OPERATIONS_PER_INPUT: usize = 4;
 pub(crate) async fn node(config: &Config, empty: EmptyDirectory) -> Result<Node, NodeError> {
     let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
     let me = Me::of(config, credentials.identity())?;
+    let places = Places::look_up(config).await?;
     let Stores { dir, shards } = open_stores(config, &me).await?;
-    match Prepared::new(config, &me, &credentials, &dir, &shards) {
-        Ok(prepared) => prepared.run(config, me, (dir, empty), shards).await,
+    match Prepared::new(config, &places, &me, &credentials, (&dir, &shards)) {
+        Ok(prepared) => prepared.run(config, places.seeds, me, (dir, empty), shards).await,
         Err(error) => {
             drop(shards);
             stores::give_up(dir);
@@ -70,10 +72,10 @@ struct Prepared {
 impl Prepared {
     fn new(
         config: &Config,
+        places: &Places,
         me: &Me,
         credentials: &Credentials,
-        dir: &DataDir,
-        shards: &[OpenShard],
+        (dir, shards): (&DataDir, &[OpenShard]),
     ) -> Result<Self, NodeError> {
         let stored = dir.load_state()?.map(decode_state).transpose()?;
         let clock = Clock::start();
@@ -84,14 +86,17 @@ impl Prepared {
         let (inboxed, told) = (inboxes.clone(), membership.clone());
         let router = Arc::new(Router::new(inboxed, told, seen, Arc::clone(&peers), clock));
         let handler: Arc<dyn Handler> = Arc::clone(&router) as Arc<dyn Handler>;
-        let endpoint = Endpoint::bind(config.listen, credentials, handler)?;
-        let machine = me.machine(config, endpoint.local_addr(), (dir, stored), clock)?;
+        let endpoint = places.bind(credentials, &handler)?;
+        let address = places.advertise.unwrap_or(endpoint.local_addr());
+        let seeds = places.seeds.addresses();
+        let machine = me.machine(config, (address, seeds), (dir, stored), clock)?;
         Ok(Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine })
     }
 
     async fn run(
         self,
         config: &Config,
+        seeds: Seeds,
         me: Me,
         (dir, empty): (DataDir, EmptyDirectory),
         shards: Vec<OpenShard>,
@@ -133,7 +138,10 @@ impl Prepared {
         };
         task.begin().await;
         let membership_task = fatal::spawn("membership", task.run(events));
-        let upkeep = upkeep::spawn(inboxes, watched, membership.clone(), router.refusals());
+        let upkeep = [
+            upkeep::spawn(inboxes, watched, membership.clone(), router.refusals()),
+            seeds::spawn(seeds, Arc::clone(&peers), membership.clone(), clock),
+        ];
         Ok(Node {
             id: me.node,
             name: me.identity.name,
@@ -150,6 +158,45 @@ impl Prepared {
             serves,
         })
     }
+}
+
+/// What the places in the configuration stand for at a start.
+struct Places {
+    listen: Vec<SocketAddr>,
+    advertise: Option<SocketAddr>,
+    seeds: Seeds,
+}
+
+impl Places {
+    async fn look_up(config: &Config) -> Result<Self, NodeError> {
+        let listen = look_up_own(&config.listen, "listen").await?;
+        let advertise = match &config.advertise {
+            Some(place) => look_up_own(place, "advertise").await?.first().copied(),
+            None => None,
+        };
+        Ok(Self { listen, advertise, seeds: Seeds::of(&config.seeds).await })
+    }
+
+    /// Listens at the first address that can be had.
+    fn bind(
+        &self,
+        credentials: &Credentials,
+        handler: &Arc<dyn Handler>,
+    ) -> Result<Endpoint, NodeError> {
+        let mut last = None;
+        for address in &self.listen {
+            match Endpoint::bind(*address, credentials, Arc::clone(handler)) {
+                Ok(endpoint) => return Ok(endpoint),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("a place that was looked up has an address").into())
+    }
+}
+
+async fn look_up_own(place: &Place, option: &'static str) -> Result<Vec<SocketAddr>, NodeError> {
+    let unknown = |why| NodeError::UnknownPlace { option, place: place.to_string(), why };
+    seeds::look_up(place).await.map_err(unknown)
 }
 
 /// Replaying journals takes a while, so it is done beside the runtime.
@@ -255,14 +302,14 @@ impl Me {
     fn machine(
         &self,
         config: &Config,
-        listens: SocketAddr,
+        (address, seeds): (SocketAddr, Vec<SocketAddr>),
         (dir, stored): (&DataDir, Option<Delta>),
         clock: Clock,
     ) -> Result<Membership, NodeError> {
         let record = MemberRecord {
             node: self.node,
             name: self.identity.name.clone(),
-            address: config.advertise.unwrap_or(listens),
+            address,
             zone: config.zone.clone(),
             weight: config.weight,
             life: Life::new(dir.incarnation()),
@@ -279,7 +326,7 @@ impl Me {
         let config = MembershipConfig {
             me: record,
             cluster: self.identity.cluster,
-            seeds: config.seeds.clone(),
+            seeds,
             partitions: config.partitions,
             n: config.n,
             random_seed: random_bytes()?,

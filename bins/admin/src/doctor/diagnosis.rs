@@ -163,13 +163,23 @@ fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
 /// No layout, or members that have not the newest.
 fn layout(observed: &Observed) -> Option<Finding> {
     let newest = observed.newest_layout();
-    observed.present().next()?;
+    let present = observed.present().count();
+    if present == 0 {
+        return None;
+    }
     if newest.version == 0 {
+        let remedy = if present == 1 {
+            "if this node belongs to a cluster that is there already, do not commit anything here: its log \
+             says which of its seeds don't answer and why. If it begins a cluster, look at \
+             `jedlik-admin cluster plan` once all members are up, and commit it by its hash"
+        } else {
+            "look at `jedlik-admin cluster plan` and commit it by its hash"
+        };
         return Some(Finding {
             severity: Severity::Error,
             what: "the cluster has no layout".into(),
             blocks: Some("every read and write: no node owns any key".into()),
-            remedy: "look at `jedlik-admin cluster plan` and commit it by its hash".into(),
+            remedy: remedy.into(),
         });
     }
     let behind: Vec<String> = observed

@@ -7,7 +7,7 @@ mod tests;
 
 use std::process::ExitCode;
 
-use jedlik_client::ClientError;
+use jedlik_client::{ClientError, in_one_line};
 
 use crate::output::{self, OutputError};
 
@@ -68,6 +68,6 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if output.is_some_and(OutputError::is_closed) {
         return Exit::Done.into();
     }
-    output::say(&format_args!("jedlik: {error:#}"));
+    output::say(&format_args!("jedlik: {}", in_one_line(error.as_ref())));
     Exit::of(error).into()
 }

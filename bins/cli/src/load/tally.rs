@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use jedlik_client::in_one_line;
 use jedlik_client::protocol::escape::Escaped;
 
 use crate::entry::Entry;
@@ -77,7 +78,7 @@ impl Tally {
                 counts.failed += 1;
                 counts.unavailable |= Exit::of(&error) == Exit::Unavailable;
                 if counts.failed <= TOLD {
-                    let remark = format!("jedlik: line {number}: {error:#}");
+                    let remark = format!("jedlik: line {number}: {}", in_one_line(error.as_ref()));
                     self.bar.suspend(|| output::say(&remark));
                 } else if counts.failed == TOLD + 1 {
                     let remark = "jedlik: further failures are only counted";

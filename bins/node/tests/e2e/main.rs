@@ -51,6 +51,7 @@ mod refusals;
 mod replaced;
 mod requests;
 mod rot;
+mod seeds;
 mod siblings;
 mod signals;
 mod steady;

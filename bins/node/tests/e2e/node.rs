@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) address: Option<SocketAddr>,
     /// Its data directory is a file system of its own with so much room, gone when the process is.
     pub(crate) disk_mb: Option<u32>,
+    /// Seeds besides those that a start names, such as `n1.example:7400`.
+    pub(crate) more_seeds: Vec<String>,
     /// Options on its command line, such as `--limits-queue-inputs=64`.
     pub(crate) options: Vec<String>,
     /// Another build of the program than the tools' own.
@@ -43,7 +45,8 @@ impl Node {
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
         let (address, disk_mb, options) = (None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
-        Self { name: name.into(), folder, address, disk_mb, options, build, stderr, child }
+        let (name, more_seeds) = (name.into(), Vec::new());
+        Self { name, folder, address, disk_mb, more_seeds, options, build, stderr, child }
     }
 
     /// Starts it and waits until it serves.
@@ -83,7 +86,8 @@ impl Node {
     fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} is running", self.name);
         let listen = self.address.map_or("127.0.0.1:0".into(), |address| address.to_string());
-        let seeds: Vec<String> = seeds.iter().map(|seed| format!("\"{seed}\"")).collect();
+        let seeds = seeds.iter().map(ToString::to_string).chain(self.more_seeds.iter().cloned());
+        let seeds: Vec<String> = seeds.map(|seed| format!("\"{seed}\"")).collect();
         let (name, seeds) = (&self.name, seeds.join(", "));
         let config = format!(
             "data_dir = \"data\"\nlisten = \"{listen}\"\nseeds = [{seeds}]\nzone = \"{name}\"\n\n\

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jedlik_net::CloseReason;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
-use super::{AttemptError, ClientError, ErrorKind, StartError};
+use super::{AttemptError, ClientError, ErrorKind, StartError, in_one_line};
+use crate::profile::ProfileError;
 
 fn address() -> std::net::SocketAddr {
     "127.0.0.1:7101".parse().unwrap()
@@ -50,4 +51,15 @@ fn a_put_that_may_have_happened_says_so_once() {
         assert!(error.maybe_applied());
         assert_eq!(error.to_string().matches("may still take effect").count(), 1, "{error}");
     }
+}
+
+#[test]
+fn a_cause_that_an_error_says_itself_is_not_said_again() {
+    let seed = ProfileError::Seed { seed: "n1:1".into(), reason: "who is that".into() };
+    let line = in_one_line(&ClientError::Start(StartError::Profile(seed)));
+    assert_eq!(line.matches("who is that").count(), 1, "{line}");
+    let path = "p.toml".into();
+    let source = std::io::Error::other("too dark to read");
+    let line = in_one_line(&ProfileError::Unreadable { path, source });
+    assert_eq!(line.matches("too dark to read").count(), 1, "{line}");
 }

@@ -231,19 +231,23 @@ impl Profile {
         text
     }
 
-    /// The seeds' addresses; a host with several gives all of them.
+    /// The seeds' addresses, a host with several giving all of them, and what is wrong with the seeds that can't
+    /// be used.
     ///
     /// # Errors
-    /// A seed is not `host:port` or its host is unknown.
-    pub fn addresses(&self) -> Result<Vec<SocketAddr>, ProfileError> {
-        let mut addresses = Vec::new();
+    /// No seed can be used; the error is the first one's.
+    pub fn addresses(&self) -> Result<(Vec<SocketAddr>, Vec<ProfileError>), ProfileError> {
+        let (mut addresses, mut wrong) = (Vec::new(), Vec::new());
         for seed in &self.seeds {
-            let wrong = |reason: std::io::Error| ProfileError::Seed {
-                seed: seed.clone(),
-                reason: reason.to_string(),
-            };
-            addresses.extend(seed.to_socket_addrs().map_err(wrong)?);
+            match seed.to_socket_addrs() {
+                Ok(found) => addresses.extend(found),
+                Err(reason) => wrong
+                    .push(ProfileError::Seed { seed: seed.clone(), reason: reason.to_string() }),
+            }
         }
-        Ok(addresses)
+        if addresses.is_empty() && !wrong.is_empty() {
+            return Err(wrong.swap_remove(0));
+        }
+        Ok((addresses, wrong))
     }
 }

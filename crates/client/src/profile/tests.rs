@@ -78,7 +78,7 @@ fn four_flags_need_no_profile() {
         key: Some("c".into()),
     };
     let profile = Profile::load(overrides, &around(Path::new("/nowhere"))).unwrap();
-    assert_eq!(profile.addresses().unwrap(), ["127.0.0.1:1".parse::<SocketAddr>().unwrap()]);
+    assert_eq!(profile.addresses().unwrap().0, ["127.0.0.1:1".parse::<SocketAddr>().unwrap()]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //!
 //! Invariant: all mistakes are found in one pass, so the operator mends them in one go.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::{InvalidConfig, Mistake};
 use super::option::find;
 use super::source::{Setting, Settings, Source};
-use super::{Background, Config, Engine, Limits, Log, LogFormat, StorageLimits, Tls};
+use super::{Background, Config, Engine, Limits, Log, LogFormat, Place, StorageLimits, Tls};
 
 /// The shortest cache or buffer.
 const MEMORY_LEAST_BYTES: u64 = 1 << 20;
@@ -43,8 +42,8 @@ impl Check {
     /// `None` only together with a mistake. Everything is looked at before anything is given up.
     fn config(&mut self) -> Option<Config> {
         let data_dir = self.required("data_dir", Self::path);
-        let listen = self.required("listen", Self::parsed::<SocketAddr>);
-        let advertise = self.advertise(listen);
+        let listen = self.required("listen", Self::parsed::<Place>);
+        let advertise = self.advertise(listen.as_ref());
         let seeds = self.seeds();
         let zone = self.required("zone", |_, setting| {
             text(setting).filter(|zone| (1..=64).contains(&zone.len())).map(str::to_owned)
@@ -83,9 +82,9 @@ impl Check {
     }
 
     /// What others are told must be an address that they can use.
-    fn advertise(&mut self, listen: Option<SocketAddr>) -> Option<SocketAddr> {
+    fn advertise(&mut self, listen: Option<&Place>) -> Option<Place> {
         let Some(setting) = self.settings.by_name.get("advertise").cloned() else {
-            if let Some(address) = listen.filter(|address| address.ip().is_unspecified()) {
+            if let Some(address) = listen.filter(|place| place.is_every_interface()) {
                 let source = self.settings.by_name["listen"].source.clone();
                 let why = "it means every interface, which others can't be told; set advertise to \
                            the address that they reach"
@@ -95,8 +94,8 @@ impl Check {
             }
             return None;
         };
-        let address = self.required("advertise", Self::parsed::<SocketAddr>)?;
-        if address.ip().is_unspecified() || address.port() == 0 {
+        let address = self.required("advertise", Self::parsed::<Place>)?;
+        if address.is_every_interface() || address.port() == 0 {
             let why = "others can't reach it; name an interface's address and a port".into();
             let value = address.to_string();
             self.settings.mistakes.push(Mistake::unusable(
@@ -109,7 +108,7 @@ impl Check {
         Some(address)
     }
 
-    fn seeds(&mut self) -> Option<Vec<SocketAddr>> {
+    fn seeds(&mut self) -> Option<Vec<Place>> {
         let Setting { values, source } = self.settings.by_name.get("seeds")?.clone();
         let mut seeds = Vec::with_capacity(values.len());
         for value in &values {

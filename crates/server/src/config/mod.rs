@@ -6,11 +6,11 @@ mod check;
 mod error;
 mod file;
 mod option;
+mod place;
 mod source;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use jedlik_hashing::PartitionCount;
 
 pub use error::{InvalidConfig, Mistake};
 pub use option::{ConfigOption, OPTIONS};
+pub use place::{NotAPlace, Place};
 pub use source::{CONFIG_VARIABLE, Setting, Settings, Snapshot, Source};
 
 /// What holds the records.
@@ -123,11 +124,11 @@ pub struct Config {
     /// Where the records are.
     pub data_dir: PathBuf,
     /// Where to listen; port 0 for any.
-    pub listen: SocketAddr,
+    pub listen: Place,
     /// What to tell others, if not the address listened on.
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<Place>,
     /// Through whom to find the cluster.
-    pub seeds: Vec<SocketAddr>,
+    pub seeds: Vec<Place>,
     /// The failure domain.
     pub zone: String,
     /// The share of the data.

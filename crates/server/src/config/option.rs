@@ -58,13 +58,13 @@ pub const OPTIONS: [ConfigOption; 31] = [
     option(
         "listen",
         Some("127.0.0.1:7400"),
-        "an address with a port, such as 0.0.0.0:7400",
+        "a host or an address with a port, such as 0.0.0.0:7400",
         "Where peers and clients reach this node; port 0 takes any free one",
     ),
     option(
         "advertise",
         None,
-        "an address with a port that others can reach, such as 10.0.0.5:7400",
+        "a host or an address with a port that others can reach, such as 10.0.0.5:7400",
         "The address told to others, where it isn't the one listened on",
     ),
     ConfigOption {
@@ -72,7 +72,7 @@ pub const OPTIONS: [ConfigOption; 31] = [
         ..option(
             "seeds",
             Some(""),
-            "addresses with ports, such as 10.0.0.6:7400",
+            "hosts or addresses with ports, such as 10.0.0.6:7400",
             "Nodes through which this one finds the cluster; some may be down",
         )
     },

@@ -87,7 +87,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "listen = 7400",
-        "node.toml:1: listen can't be \"7400\": it takes an address with a port, such as \
+        "node.toml:1: listen can't be \"7400\": it takes a host or an address with a port, such as \
              0.0.0.0:7400",
     ),
     (
@@ -102,7 +102,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "seeds = [\"127.0.0.1:1\", \"nowhere\"]",
-        "node.toml:1: seeds can't be \"nowhere\": it takes addresses with ports, such as \
+        "node.toml:1: seeds can't be \"nowhere\": it takes hosts or addresses with ports, such as \
              10.0.0.6:7400",
     ),
     ("weight = 0", "node.toml:1: weight can't be \"0\": it takes a whole number from 1 to 1000"),

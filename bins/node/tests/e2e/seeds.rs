@@ -1,0 +1,89 @@
+//! Seeds that have names, that can't be looked up, that nobody listens at, and that are another cluster's.
+
+use crate::cluster::{Cluster, issue, wait_until};
+use crate::node::Node;
+use crate::tools::{run, tool};
+
+#[test]
+fn a_node_finds_its_cluster_by_names_though_one_of_them_is_unknown() {
+    let mut cluster = Cluster::start();
+    let port = cluster.nodes[0].address.unwrap().port();
+    cluster.issue("node", "n4");
+    let mut node = Node::new(cluster.path("n4"), "n4");
+    node.more_seeds = vec!["no-such-host.invalid:7400".into(), format!("localhost:{port}")];
+    node.options = vec!["--listen=localhost:0".into()];
+    node.start(&[]);
+    cluster.nodes.push(node);
+    wait_until("the cluster knows the node", || {
+        cluster.status(0)["members"].as_array().is_some_and(|members| members.len() == 4)
+    });
+    wait_until("the name that stands for nothing is told of", || {
+        let log = cluster.nodes[3].log();
+        log.contains("a seed can't be used") && log.contains("no-such-host.invalid:7400")
+    });
+    assert!(!cluster.nodes[3].log().contains("no seed answers"), "one did");
+}
+
+#[test]
+fn a_client_s_profile_goes_on_without_a_seed_that_can_not_be_looked_up() {
+    let cluster = Cluster::start();
+    let port = cluster.nodes[0].address.unwrap().port();
+    let profile = |seeds: &str| {
+        let paths =
+            ["ca", "cert", "key"].map(|file| format!("{file} = \"client/tls/{file}.pem\"\n"));
+        format!("seeds = [{seeds}]\n{}", paths.concat())
+    };
+    let path = cluster.path("named.toml");
+    let named = format!("\"no-such-host.invalid:7400\", \"localhost:{port}\"");
+    std::fs::write(&path, profile(&named)).unwrap();
+    let said = run(tool("jedlik").arg("--profile").arg(&path).args(["put", "b", "k", "v"])).ok();
+    assert_eq!(said.stderr.matches("no-such-host.invalid").count(), 1, "{said:?}");
+    std::fs::write(&path, profile("\"no-such-host.invalid:7400\"")).unwrap();
+    let said = run(tool("jedlik").arg("--profile").arg(&path).args(["get", "b", "k"]));
+    assert_eq!(said.stderr.matches("no-such-host.invalid").count(), 1, "{said:?}");
+    said.refused(2, &["no-such-host.invalid:7400"]);
+}
+
+#[test]
+fn a_node_whose_seeds_don_t_answer_or_are_another_cluster_s_says_so_once_and_when_it_is_over() {
+    let mut cluster = Cluster::start();
+    let foreign = cluster.nodes[0].address.unwrap();
+    let other = cluster.path("other");
+    run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(other.join("ca"))).ok();
+    let lone = other.join("lone");
+    issue(&other.join("ca"), "node", "lone", &lone.join("tls"));
+    let mut node = Node::new(lone, "lone");
+    // Nothing listens at the first; the second is the port of a friend that comes later.
+    node.options = vec!["--limits-confirm-ms=500".into()];
+    let friend_folder = other.join("friend");
+    issue(&other.join("ca"), "node", "friend", &friend_folder.join("tls"));
+    let mut friend = Node::new(friend_folder, "friend");
+    friend.options = vec!["--limits-confirm-ms=500".into()];
+    friend.start(&[]);
+    let friend_address = friend.address.unwrap();
+    friend.kill();
+    node.start(&[foreign, friend_address]);
+    wait_until("the lone node names its seeds and what is wrong with each", || {
+        let log = node.log();
+        let line = log.lines().find(|line| line.contains("no seed answers"));
+        line.is_some_and(|line| {
+            line.contains(&format!("{foreign}: ")) && line.contains(&format!("{friend_address}: "))
+        })
+    });
+    friend.start(&[]);
+    wait_until("it says that a node answers", || {
+        node.log().contains("a node of the cluster answers")
+    });
+    wait_until("it goes on warning of the other cluster's", || {
+        let log = node.log();
+        log.lines().any(|line| {
+            line.contains("a seed can't be used") && line.contains(&foreign.to_string())
+        })
+    });
+    let log = node.log();
+    assert_eq!(log.matches("no seed answers: ").count(), 1, "once: {log}");
+    // The other cluster's node is asked again and again, and says so seldom.
+    let refusals = cluster.nodes[0].log().matches("refused").count();
+    assert!((1..=4).contains(&refusals), "{refusals} lines");
+    assert!(cluster.nodes[0].is_running());
+}

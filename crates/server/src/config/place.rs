@@ -1,0 +1,84 @@
+//! A place to dial or to listen at: a host, by name or by address, and a port.
+//!
+//! Invariant: what exists can be looked up; whether it stands for an address now is only known by doing that.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// `HOST:PORT`, as it was configured.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place(String);
+
+/// Not `HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAPlace;
+
+impl FromStr for Place {
+    type Err = NotAPlace;
+
+    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+        let place = Self(text.to_owned());
+        if place.address().is_some() {
+            return Ok(place);
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(NotAPlace)?;
+        let is_name = (1..=253).contains(&host.len())
+            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+            // An address with a mistake in it is no name.
+            && !host.chars().all(|c| c.is_ascii_digit() || c == '.');
+        (is_name && port.parse::<u16>().is_ok()).then_some(place).ok_or(NotAPlace)
+    }
+}
+
+impl Place {
+    /// As it was configured.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address, where the host is not a name.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.parse().ok()
+    }
+
+    /// Whether it stands for every interface.
+    #[must_use]
+    pub fn is_every_interface(&self) -> bool {
+        self.address().is_some_and(|address| IpAddr::is_unspecified(&address.ip()))
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let port = self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.expect("a place has a port: it was parsed")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn names_and_addresses_with_ports_are_places_and_nothing_else_is() {
+        for text in ["10.0.0.6:7400", "[::1]:7400", "node-1.example.org:7400", "n1:0", "db_1:1"] {
+            assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
+        }
+        for text in
+            ["", "n1", ":7400", "n1:", "n1:70000", "10.0.0.256:1", "a b:1", "::1:7400", "n1:x"]
+        {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+        assert!("0.0.0.0:7400".parse::<Place>().unwrap().is_every_interface());
+        assert_eq!("n1:7400".parse::<Place>().unwrap().port(), 7400);
+    }
+}
