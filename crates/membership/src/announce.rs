@@ -40,7 +40,8 @@ impl Membership {
         self.settle();
     }
 
-    /// Learns how much this node holds. Others hear of a change, at most every 10 s.
+    /// Learns how much this node holds. Others hear of a change, at most every 10 s, and at once that it begins to be
+    /// refilled or is whole, and which shards were set aside.
     pub fn handle_load(&mut self, now: Now, load: Load) {
         if self.standing == Standing::In {
             self.own.note_load(now.mono_us, load, &self.config.me);

@@ -10,7 +10,8 @@ use jedlik_protocol::gossip::{Load, MemberRecord, Ready};
 
 /// Between two records that tell of more partitions that are ready.
 const READY_INTERVAL_US: u64 = 50_000;
-/// Between two records that tell of another load: it is told for people and estimates alone.
+/// Between two records that tell of another load: it is told for people and estimates alone. That a node is refilled,
+/// or is no more, and that shards were set aside is told at once.
 const LOAD_INTERVAL_US: u64 = 10_000_000;
 /// Between two exchanges with one node because it is, or this node is, behind; doubled each time that
 /// nothing new comes of it, up to [`BEHIND_INTERVAL_MAX_US`].
@@ -83,8 +84,11 @@ impl Own {
 
     pub(crate) fn note_load(&mut self, now_us: u64, load: Load, me: &MemberRecord) {
         self.load.value = load;
+        let told = |load: Load| (load.refilling > 0, load.set_aside);
         if load == me.load {
             self.load.due_us = None;
+        } else if told(load) != told(me.load) {
+            self.load.due_us = Some(now_us);
         } else {
             self.load.note(now_us);
         }

@@ -372,4 +372,6 @@ pub enum TroubleKind {
     Full,
     /// Its disk is read-only.
     ReadOnly,
+    /// Its files were an earlier copy, were set aside, and lie there.
+    EarlierCopy,
 }

@@ -33,6 +33,10 @@ pub struct Load {
     pub records: u64,
     /// Their encoded size.
     pub bytes: u64,
+    /// Partitions of which it can't say what is absent: it is refilled with them.
+    pub refilling: u32,
+    /// Shards whose former files lie aside, a bit for each; the last bit stands for the 64th and all later ones.
+    pub set_aside: u64,
 }
 
 /// What a member's build speaks and writes.

@@ -271,8 +271,11 @@ fn next_tree(bytes: &[u8]) -> Option<Encoded<'_>> {
     let (partition, rest) = bytes.split_first_chunk::<4>()?;
     let (records, rest) = rest.split_first_chunk::<8>()?;
     let (load_bytes, rest) = rest.split_first_chunk::<8>()?;
-    let load =
-        Load { records: u64::from_le_bytes(*records), bytes: u64::from_le_bytes(*load_bytes) };
+    let load = Load {
+        records: u64::from_le_bytes(*records),
+        bytes: u64::from_le_bytes(*load_bytes),
+        ..Load::default()
+    };
     let (n, rest) = rest.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (tree, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;

@@ -182,6 +182,8 @@ pub(crate) fn transfers(reports: &[ShardReport]) -> TransferReport {
         whole.received_bytes += part.received_bytes;
         whole.sent_records += part.sent_records;
         whole.sent_bytes += part.sent_bytes;
+        whole.load.refilling += part.load.refilling;
+        whole.load.set_aside |= part.load.set_aside;
         whole.load.records += part.load.records;
         whole.load.bytes += part.load.bytes;
         whole.hints += part.hints;

@@ -360,6 +360,10 @@ impl ShardDriver {
     }
 
     fn report(&self) -> ShardReport {
+        let mut transfers = self.replica.transfer_report();
+        let troubles = self.troubles();
+        transfers.load.refilling = self.replica.refilling();
+        transfers.load.set_aside = lives::set_aside_bits(&troubles);
         ShardReport {
             counts: self.counts,
             refusals: self.refusals,
@@ -368,8 +372,8 @@ impl ShardDriver {
             hints: self.replica.hint_reports(),
             repair: self.replica.repair_report(),
             background: self.replica.background_report(),
-            transfers: self.replica.transfer_report(),
-            troubles: self.troubles(),
+            transfers,
+            troubles,
             serves: true,
             refilling: self.replica.refilling(),
         }

@@ -98,9 +98,10 @@ impl Prepared {
         config: &Config,
         seeds: Seeds,
         me: Me,
-        (dir, empty): (DataDir, EmptyDirectory),
-        shards: Vec<OpenShard>,
+        (mut dir, empty): (DataDir, EmptyDirectory),
+        mut shards: Vec<OpenShard>,
     ) -> Result<Node, NodeError> {
+        stores::mark(&mut dir, &mut shards);
         let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
             self;
         let agreed = AgreedClock::new(clock);

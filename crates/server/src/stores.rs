@@ -4,7 +4,7 @@
 //! are damaged.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::available_parallelism;
@@ -13,8 +13,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
-    DataDir, Guarded, Identity, MemoryStore, OpenError, Recovery, RedbOptions, RedbStore, SetAside,
-    Shard, ShardFolder, ShardIdentity, ShardOptions, Store,
+    DataDir, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError, Recovery,
+    RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions, Store,
+    life_in_engine,
 };
 use tracing::{info, warn};
 
@@ -50,6 +51,8 @@ pub(crate) struct ShardSource {
     options: ShardOptions,
     cache_bytes: usize,
     folder: ShardFolder,
+    /// What the shard says of the node's life; an engine that keeps nothing says nothing.
+    mark: Option<LifeMark>,
     /// Hears what has become of writes.
     completions: Inbox,
 }
@@ -58,12 +61,57 @@ impl ShardSource {
     /// Opens what is in the folder.
     pub(crate) fn open(&self) -> Result<Shard, OpenError> {
         self.folder.prepare()?;
+        self.open_over(self.open_engine()?)
+    }
+
+    fn open_over(&self, engine: Arc<dyn Store>) -> Result<Shard, OpenError> {
         let completions = self.completions.clone();
         let completed = Box::new(move |done| completions.push(Mail::Completed(done)));
-        let (storage, recovery) =
-            Shard::open(self.options.clone(), self.open_engine()?, completed)?;
+        let (storage, recovery) = Shard::open(self.options.clone(), engine, completed)?;
         log_recovery(self.options.identity.shard, &recovery);
         Ok(storage)
+    }
+
+    /// Opens what is in the folder, if it is what the directory's last life has left there; otherwise it is set aside
+    /// first.
+    fn open_expected(&self, dir: &mut DataDir) -> Result<Shard, OpenError> {
+        let shard = self.options.identity.shard;
+        if self.mark.is_none() {
+            return self.open();
+        }
+        self.folder.prepare()?;
+        if !exists(&self.folder.engine_path())?
+            && dir.expects(shard, MarkFound::Nothing, MarkFound::Nothing)
+        {
+            return self.open();
+        }
+        let engine = match exists(&self.folder.engine_path())? {
+            true => Some(self.open_engine()?),
+            false => None,
+        };
+        let found =
+            engine.as_ref().map_or(Ok(MarkFound::Nothing), |engine| life_in_engine(&**engine))?;
+        match engine.filter(|_| dir.expects(shard, found, self.folder.journal_mark())) {
+            Some(engine) => self.open_over(engine),
+            None => {
+                let knew = dir.lost_shards().contains(&shard);
+                match dir.set_shard_aside(shard)? {
+                    Some(path) => warn!(
+                        shard, path = %path.display(),
+                        "the shard's files are an earlier copy, or a part of them is: they are set aside, and \
+                         the other nodes refill an empty shard"
+                    ),
+                    None if knew => {}
+                    None => warn!(shard, "the shard's files are gone: the other nodes refill it"),
+                }
+                self.open()
+            }
+        }
+    }
+
+    /// Says in an open shard which life of the node uses it.
+    pub(crate) fn mark(&self, storage: &mut Shard) -> Result<(), OpenError> {
+        self.mark.map_or(Ok(()), |mark| storage.mark_life(mark))
     }
 
     fn open_engine(&self) -> Result<Arc<dyn Store>, OpenError> {
@@ -86,9 +134,9 @@ impl ShardSource {
         self.folder.rebuild(why, now.as_secs())
     }
 
-    /// What lies aside of this shard: where, and since when in milliseconds since the Unix epoch.
-    pub(crate) fn lying_aside(&self) -> Vec<(PathBuf, u64)> {
-        self.folder.lying_aside().into_iter().map(|(path, at_s)| (path, at_s * 1000)).collect()
+    /// What lies aside of this shard.
+    pub(crate) fn lying_aside(&self) -> Vec<LyingAside> {
+        self.folder.lying_aside()
     }
 }
 
@@ -106,7 +154,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         partitions: config.partitions,
     };
     let fresh = Incarnation(random_u64()?);
-    let dir = DataDir::open(&config.data_dir, &owner, fresh)?;
+    let mut dir = DataDir::open(&config.data_dir, &owner, fresh)?;
     info!(
         path = %config.data_dir.display(),
         shards,
@@ -119,7 +167,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
     let opened: Result<Vec<OpenShard>, OpenError> = (0..shards)
         .map(|shard| {
             let identity = ShardIdentity { shard, ..first };
-            open_shard(config, &dir, identity, shards, Arc::clone(&waiting_bytes))
+            open_shard(config, &mut dir, identity, shards, Arc::clone(&waiting_bytes))
         })
         .collect();
     match opened {
@@ -131,6 +179,31 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
     }
 }
 
+/// Has every open shard say which life of the node uses it, before anything is issued in that life. A disk that takes
+/// nothing now does not keep the node from starting: the marks of the life before stay expected.
+pub(crate) fn mark(dir: &mut DataDir, shards: &mut [OpenShard]) {
+    let mut marked = Vec::with_capacity(shards.len());
+    for (index, shard) in shards.iter_mut().enumerate() {
+        let Ok(storage) = &mut shard.storage else { continue };
+        match shard.source.mark(storage) {
+            Ok(()) if shard.source.mark.is_some() => marked.push(index as u16),
+            Ok(()) => {}
+            Err(error) => warn!(shard = index, %error, "the shard can't be marked as used"),
+        }
+    }
+    if let Err(error) = dir.note_life_marks(&marked) {
+        warn!(%error, "which shards this life uses can't be written down");
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(|source| OpenError::Io {
+        doing: "looking for",
+        path: path.into(),
+        source,
+    })
+}
+
 /// Ends a start that failed before anything was issued in its life.
 pub(crate) fn give_up(dir: DataDir) {
     if let Err(error) = dir.give_up() {
@@ -140,7 +213,7 @@ pub(crate) fn give_up(dir: DataDir) {
 
 fn open_shard(
     config: &Config,
-    dir: &DataDir,
+    dir: &mut DataDir,
     identity: ShardIdentity,
     shards: u16,
     waiting_bytes: Arc<AtomicUsize>,
@@ -163,9 +236,10 @@ fn open_shard(
         options,
         cache_bytes: share(config.storage.cache_bytes),
         folder,
+        mark: (config.engine == Engine::Redb).then(|| dir.life_mark()),
         completions: inbox.clone(),
     };
-    let mut storage = source.open();
+    let mut storage = source.open_expected(dir);
     if dir.lost_shards().contains(&identity.shard)
         && let Ok(storage) = &mut storage
     {

@@ -9,6 +9,8 @@
 //! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
 //! shard-N/   one for each shard: see `folder.rs`
 //! set-aside/ shards that are not used any more, damaged or an earlier copy's, for inspection
+//!
+//! `node.toml` says as well which life has last used each shard: see `life_mark.rs`.
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -187,6 +189,20 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes, durably, that a shard has lost its past, which stays so if this start fails.
+    pub(crate) fn lose_shard(&mut self, shard: u16) -> Result<(), OpenError> {
+        let lose = |node: &mut NodeFile| {
+            if !node.past.lost_shards.contains(&shard) {
+                node.past.lost_shards.push(shard);
+            }
+        };
+        self.rewrite(lose)?;
+        if let Some(before) = &mut self.before {
+            lose(before);
+        }
+        Ok(())
     }
 
     pub(crate) fn rewrite(&mut self, change: impl FnOnce(&mut NodeFile)) -> Result<(), OpenError> {

@@ -15,10 +15,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use tracing::warn;
 
 use crate::disk::{make_directory, sync_directory};
+use crate::life_mark::{self, MarkFound};
 use crate::redb_store::{Salvaged, salvage};
 use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, Writes, mark};
 
@@ -31,6 +33,17 @@ const SET_ASIDE: &str = "set-aside";
 pub struct ShardFolder {
     root: PathBuf,
     shard: u16,
+}
+
+/// The files of a shard that are not used any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LyingAside {
+    /// Their folder.
+    pub path: PathBuf,
+    /// Since when, in seconds since the Unix epoch.
+    pub since_s: u64,
+    /// They were damaged; otherwise they were an earlier copy.
+    pub damaged: bool,
 }
 
 /// A shard that was set aside.
@@ -112,9 +125,30 @@ impl ShardFolder {
         Ok(SetAside { path, records, hints, damaged })
     }
 
-    /// What lies aside of this shard, and since when in seconds since the Unix epoch.
+    /// Which life of the node the journal says has used it last.
     #[must_use]
-    pub fn lying_aside(&self) -> Vec<(PathBuf, u64)> {
+    pub fn journal_mark(&self) -> MarkFound {
+        life_mark::beside_journal(&self.journal_dir())
+    }
+
+    /// What lies aside of this shard: because it was damaged, or because it was an earlier copy.
+    #[must_use]
+    pub fn lying_aside(&self) -> Vec<LyingAside> {
+        let damaged = self.damaged_aside().into_iter();
+        let damaged = damaged.map(|(path, since_s)| LyingAside { path, since_s, damaged: true });
+        let name = format!("shard-{}", self.shard);
+        let entries = fs::read_dir(self.root.join(SET_ASIDE)).into_iter().flatten().flatten();
+        let copies = entries.filter_map(|entry| {
+            let path = entry.path().join(&name);
+            let moved = path.exists().then(|| fs::metadata(entry.path()))?.ok()?.modified().ok()?;
+            let since_s = moved.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            Some(LyingAside { path, since_s, damaged: false })
+        });
+        damaged.chain(copies).collect()
+    }
+
+    /// The damaged ones, and since when in seconds since the Unix epoch.
+    fn damaged_aside(&self) -> Vec<(PathBuf, u64)> {
         let prefix = format!("shard-{}-", self.shard);
         let entries = fs::read_dir(self.root.join(SET_ASIDE)).into_iter().flatten().flatten();
         let lying = entries.filter_map(|entry| {
@@ -137,6 +171,13 @@ impl ShardFolder {
         let salvaged = salvage(&damaged, &engine)?;
         // It may have said the contrary.
         engine.write(&lost)?;
+        if life_mark::in_engine(&engine)? == MarkFound::Nothing
+            && let MarkFound::Mark(mark) = self.journal_mark()
+        {
+            // Else the shard would count as another one at the next start.
+            let metadata = vec![life_mark::of_engine(mark)];
+            engine.write(&Writes { metadata, ..Writes::default() })?;
+        }
         Ok(salvaged)
     }
 
@@ -161,7 +202,7 @@ impl ShardFolder {
 
     /// Removes what was set aside of this shard before: a disk that goes bad must not fill itself up.
     fn forget_older(&self) {
-        for (path, _) in self.lying_aside() {
+        for (path, _) in self.damaged_aside() {
             if let Err(error) = fs::remove_dir_all(&path) {
                 warn!(path = %path.display(), %error, "could not be removed");
             }

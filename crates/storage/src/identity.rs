@@ -12,8 +12,8 @@ use crate::OpenError;
 use crate::past::PastFile;
 
 /// The format of `node.toml` that is read and written. Format 1 named a single life, which it kept over a
-/// clean stop: what came before is not in it.
-const FORMAT: u32 = 2;
+/// clean stop: what came before is not in it. Format 2 did not say which lives have used the shards.
+const FORMAT: u32 = 3;
 
 /// What a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +75,11 @@ impl NodeFile {
         self
     }
 
-    /// The same life, stopped cleanly.
+    /// The same life, stopped cleanly: it has closed the shards that it has used.
     pub(crate) fn stopped(&self) -> Self {
-        Self { clean: true, ..self.clone() }
+        let mut stopped = Self { clean: true, ..self.clone() };
+        stopped.past.close_shards(self.generation);
+        stopped
     }
 
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, OpenError> {

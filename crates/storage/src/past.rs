@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use jedlik_protocol::Incarnation;
 use serde::{Deserialize, Serialize};
 
+use crate::LifeMark;
+
 /// How many lives a directory remembers.
 const LIVES_MAX: usize = 32;
 
@@ -31,6 +33,18 @@ pub(crate) struct PastFile {
     ousts: Option<String>,
     /// Where the process listens for which an admin has decided, against this directory.
     pub(crate) ousted_by: Option<SocketAddr>,
+    /// The marks that shards have; one that is not named may have any.
+    marks: Vec<MarkFile>,
+}
+
+/// The mark that a shard has, or a later one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarkFile {
+    shard: u16,
+    generation: u64,
+    life: String,
+    stopped: bool,
 }
 
 /// A rival, as it is stored.
@@ -75,6 +89,34 @@ impl PastFile {
         self.accounted_generation = self.accounted_generation.max(generation);
     }
 
+    /// The mark that a shard is to have, or a later one.
+    pub(crate) fn expected_mark(&self, shard: u16) -> Option<LifeMark> {
+        let file = self.marks.iter().find(|mark| mark.shard == shard)?;
+        let life = parsed(&file.life);
+        Some(LifeMark { generation: file.generation, life, stopped: file.stopped })
+    }
+
+    /// From now on `shards` are to have `mark`, or a later one.
+    pub(crate) fn expect_mark(&mut self, shards: &[u16], mark: LifeMark) {
+        self.marks.retain(|known| !shards.contains(&known.shard));
+        let LifeMark { generation, life, stopped } = mark;
+        let marked =
+            |shard: &u16| MarkFile { shard: *shard, generation, life: hexadecimal(life), stopped };
+        self.marks.extend(shards.iter().map(marked));
+    }
+
+    /// From now on shards may have any mark: they are new.
+    pub(crate) fn expect_no_marks(&mut self) {
+        self.marks.clear();
+    }
+
+    /// The present life has closed all shards that it has used.
+    pub(crate) fn close_shards(&mut self, generation: u64) {
+        for mark in self.marks.iter_mut().filter(|mark| mark.generation == generation) {
+            mark.stopped = true;
+        }
+    }
+
     /// The lives that the directory remembers, the present one last.
     pub(crate) fn lives(&self) -> impl DoubleEndedIterator<Item = Incarnation> {
         self.lives.iter().map(|life| parsed(life))
@@ -91,7 +133,8 @@ impl PastFile {
     /// What is wrong with it.
     pub(crate) fn check(&self) -> Result<(), String> {
         let rival = self.rival.iter().map(|rival| &rival.incarnation);
-        for life in self.lives.iter().chain(&self.ousts).chain(rival) {
+        let marks = self.marks.iter().map(|mark| &mark.life);
+        for life in self.lives.iter().chain(&self.ousts).chain(rival).chain(marks) {
             if u64::from_str_radix(life, 16).is_err() {
                 return Err(format!("incarnation {life:?} is not a number"));
             }

@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jedlik_protocol::Incarnation;
@@ -13,6 +14,7 @@ use jedlik_protocol::Incarnation;
 use crate::datadir::DataDir;
 use crate::disk::make_directory;
 use crate::error::OpenError;
+use crate::life_mark::{LifeMark, MarkFound, is_expected};
 use crate::past::RivalFile;
 
 /// Below the data directory.
@@ -23,8 +25,9 @@ an earlier copy of the node's data, or were left behind by one. They may hold wh
 not read them: it was started again with empty shards, which the other nodes fill.
 
 Whatever was acknowledged is on the other nodes, unless more copies were lost than the bucket's W allows. If you miss
-nothing, delete this folder. If you do, keep it: nothing is lost with it, though this version has no command that lists
-what is in it.
+nothing, delete this folder. If you do, this lists the keys and versions that are in it, and writes them as a dump:
+
+    jedlik-node inspect-set-aside --help
 
 The folder has the shards as they were, one folder each: the engine's file and the journal.
 ";
@@ -80,6 +83,7 @@ impl DataDir {
         self.rewrite(|node| {
             if node.past.served {
                 node.past.set_aside = Some(folder);
+                node.past.expect_no_marks();
             }
             node.past.lost_shards = (0..node.shards).collect();
             node.past.account_for(forgotten, generation);
@@ -129,11 +133,62 @@ impl DataDir {
         self.rewrite(|node| node.past.lost_shards.clear())
     }
 
+    /// Whether a shard with these marks is the one that this directory's last life has left, or a later one.
+    #[must_use]
+    pub fn expects(&self, shard: u16, engine: MarkFound, journal: MarkFound) -> bool {
+        let past = &self.node().past;
+        let is_known = |mark: &LifeMark| {
+            mark.generation <= past.accounted_generation
+                || past.lives().any(|life| life == mark.life)
+        };
+        let expected = past.expected_mark(shard);
+        [engine, journal].into_iter().all(|found| is_expected(expected, found, is_known))
+    }
+
+    /// The mark of this life, for the shards that it uses.
+    #[must_use]
+    pub fn life_mark(&self) -> LifeMark {
+        let (generation, life) = (self.generation(), self.incarnation());
+        LifeMark { generation, life, stopped: false }
+    }
+
+    /// Notes, durably, that these shards have the mark of this life ([`crate::Shard::mark_life`]).
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn note_life_marks(&mut self, shards: &[u16]) -> Result<(), OpenError> {
+        let mark = self.life_mark();
+        self.rewrite(|node| node.past.expect_mark(shards, mark))
+    }
+
+    /// Sets one shard aside that is not what this directory's last life has left: its folder, or a part of it, is an
+    /// earlier copy, or gone. Where it lies, if there was anything. The shard, which must be closed, has lost its
+    /// past, and the others stay as they are.
+    ///
+    /// # Errors
+    /// The operating system's; the next start goes on.
+    pub fn set_shard_aside(&mut self, shard: u16) -> Result<Option<PathBuf>, OpenError> {
+        self.lose_shard(shard)?;
+        let folder = self.shard_folder(shard).path();
+        let holds_any = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+        if !holds_any {
+            return Ok(None);
+        }
+        let aside = format!("{}-generation-{}", today(), self.generation());
+        self.move_aside(&aside, shard..shard + 1)?;
+        Ok(Some(self.path().join(SET_ASIDE).join(aside).join(format!("shard-{shard}"))))
+    }
+
     /// Moves the shards that are to be set aside, as far as they have not been moved.
     pub(crate) fn finish_setting_aside(&mut self) -> Result<(), OpenError> {
         let Some(folder) = self.node().past.set_aside.clone() else { return Ok(()) };
+        self.move_aside(&folder, 0..self.node().shards)?;
+        self.rewrite(|node| node.past.set_aside = None)
+    }
+
+    fn move_aside(&self, folder: &str, shards: Range<u16>) -> Result<(), OpenError> {
         let parent = self.path().join(SET_ASIDE);
-        let target = parent.join(&folder);
+        let target = parent.join(folder);
         let io = |doing, path: &Path| {
             let path = path.to_path_buf();
             move |error| OpenError::io(doing, &path, error)
@@ -142,7 +197,7 @@ impl DataDir {
         make_directory(&target).map_err(io("making", &target))?;
         let readme = target.join("README.txt");
         fs::write(&readme, EXPLANATION).map_err(io("writing", &readme))?;
-        for shard in 0..self.node().shards {
+        for shard in shards {
             let name = format!("shard-{shard}");
             let (from, to) = (self.path().join(&name), target.join(&name));
             if from.exists() && !to.exists() {
@@ -153,7 +208,7 @@ impl DataDir {
             let synced = fs::File::open(path).and_then(|folder| folder.sync_all());
             synced.map_err(io("syncing", path))?;
         }
-        self.rewrite(|node| node.past.set_aside = None)
+        Ok(())
     }
 }
 

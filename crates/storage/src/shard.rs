@@ -14,19 +14,21 @@ use crate::health::{Health, Refused};
 use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, replay};
 use crate::layers::Layers;
 use crate::ledger::Ledger;
+use crate::life_mark::{self, LifeMark};
 use crate::mark;
 use crate::merge::merged;
 use crate::room::Room;
 use crate::stats::SharedCounters;
 use crate::{
     EngineStats, HintStats, OpenError, RangePage, RangeQuery, ShardOptions, ShardStats, Store,
-    StoreError, Writes,
+    StoreError,
 };
 
 mod change;
 mod condition;
 mod drops;
 mod hints;
+mod kept;
 mod queue;
 mod revise;
 mod scan;
@@ -65,6 +67,8 @@ pub struct Shard {
     /// The engine's mark as the shard was opened.
     opened_at: Option<u64>,
     lost_past: bool,
+    /// The life of the node that uses the shard, or did at the last start.
+    life: Option<LifeMark>,
     /// What ended this life of the shard, found by any of its threads.
     failure: Arc<OnceLock<StoreError>>,
     health: Arc<Health>,
@@ -132,7 +136,6 @@ impl Shard {
             .try_for_each(|name| disk.remove(name))
             .and_then(|()| disk.sync_names())
             .map_err(io.clone()("removing replayed segments from"))?;
-        let lost_past = mark::has_lost_past(&*engine)?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
         let failure = Arc::new(OnceLock::new());
         let health = Arc::new(Health::new());
@@ -161,6 +164,8 @@ impl Shard {
         })
         .map_err(io("starting the flusher's thread of the journal in"))?;
         let shard = Self {
+            lost_past: mark::has_lost_past(&*engine)?,
+            life: life_mark::in_engine(&*engine)?.mark(),
             options,
             layers: Layers::over(engine),
             ledger,
@@ -170,7 +175,6 @@ impl Shard {
             threads: Some(Threads { journal, flusher }),
             generation,
             opened_at: mark,
-            lost_past,
             failure,
             health,
             flush_failure: None,
@@ -185,35 +189,6 @@ impl Shard {
     #[must_use]
     pub fn failure(&self) -> Option<StoreError> {
         self.failure.get().cloned().or_else(|| self.layers.engine.damage())
-    }
-
-    /// Whether the shard has lost a part of its past, now or before an earlier start: what it does not
-    /// hold, it may have held.
-    #[must_use]
-    pub fn has_lost_past(&self) -> bool {
-        self.lost_past
-    }
-
-    /// Says, durably, that the shard has lost its past.
-    ///
-    /// # Errors
-    /// The engine's own.
-    pub fn lose_past(&mut self) -> Result<(), OpenError> {
-        let metadata = vec![mark::lost_past()];
-        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
-        self.lost_past = true;
-        Ok(())
-    }
-
-    /// Says, durably, that the shard need not be told any more that it has lost a part of its past.
-    ///
-    /// # Errors
-    /// The engine's own; the next start is told again then.
-    pub fn settle_past(&mut self) -> Result<(), StoreError> {
-        let metadata = vec![mark::settled_past()];
-        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
-        self.lost_past = false;
-        Ok(())
     }
 
     /// The record of `key`, as the last apply left it.
@@ -305,37 +280,6 @@ impl Shard {
         }
     }
 
-    /// What [`Self::close_with`] kept under `name` at the last stop, if that was clean and everything is
-    /// as it was then; it is there no more afterwards. To be called before the first change.
-    ///
-    /// # Errors
-    /// The engine's own; it may be there still.
-    pub fn take_metadata(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let name = mark::kept_name(name);
-        let engine = &self.layers.engine;
-        let Some(kept) = engine.metadata(&name)? else { return Ok(None) };
-        engine.write(&Writes { metadata: vec![(name, None)], ..Writes::default() })?;
-        Ok(self.opened_at.and_then(|mark| mark::parse_kept(&kept, mark)))
-    }
-
-    /// What [`Self::keep`] last kept under `name`.
-    ///
-    /// # Errors
-    /// The engine's own.
-    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.layers.engine.metadata(&mark::lasting_name(name))
-    }
-
-    /// Keeps `value` under `name` in the place of what was kept there, and returns once that is durable: it is there
-    /// after any stop.
-    ///
-    /// # Errors
-    /// The engine's own; what was kept before may be there still.
-    pub fn keep(&self, name: &str, value: Vec<u8>) -> Result<(), StoreError> {
-        let metadata = vec![(mark::lasting_name(name), Some(value))];
-        self.layers.engine.write(&Writes { metadata, ..Writes::default() })
-    }
-
     /// Moves everything into the engine, durably, and leaves the journal empty.
     ///
     /// # Errors
@@ -358,7 +302,8 @@ impl Shard {
             return Err(StoreError::Closed);
         }
         let ended = journal.join();
-        flushed.and(ended)
+        flushed.and(ended)?;
+        self.mark_closed()
     }
 
     fn flush_all(&self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {

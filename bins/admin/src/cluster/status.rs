@@ -48,6 +48,21 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
     }
 }
 
+/// Where a member stands, and of how many of its partitions it can't say what is absent.
+fn state_word(member: &MemberStatus) -> String {
+    let (state, refilling) = (state_name(member.state), member.record.load.refilling);
+    match refilling {
+        0 => state.into(),
+        _ if is_gone(member) => state.into(),
+        _ => format!("{state}, refilling {refilling}"),
+    }
+}
+
+/// The shards whose former files lie aside.
+fn shards_aside(member: &MemberStatus) -> Vec<u16> {
+    (0..64).filter(|shard| member.record.load.set_aside & 1 << shard != 0).collect()
+}
+
 /// Whether it will not come back under this identity.
 pub(crate) fn is_gone(member: &MemberStatus) -> bool {
     matches!(member.state, MemberState::Left | MemberState::Removed)
@@ -85,7 +100,7 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
             record.address.to_string(),
             zone.to_owned(),
             weight.to_string(),
-            state_name(member.state).into(),
+            state_word(member),
             if is_gone(member) { "-" } else { alive }.into(),
             member.tokens.to_string(),
             format!("{}/{}", member.ready, member.owned),
@@ -103,6 +118,7 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
     text += &flipped(status);
     text += &silent_leavers(status);
     text += &rivals(status);
+    text += &set_aside(status);
     text += &versions(status);
     if !status.staging.changes.is_empty() {
         text += &staged_text(&status.staging, status);
@@ -159,6 +175,17 @@ fn rivals(status: &ClusterStatus) -> String {
     lines.collect()
 }
 
+/// Whose shards were damaged or an earlier copy, and lie aside.
+fn set_aside(status: &ClusterStatus) -> String {
+    let lines = status.members.iter().filter(|member| !is_gone(member)).filter_map(|member| {
+        let shards: Vec<String> = shards_aside(member).iter().map(u16::to_string).collect();
+        let (name, shards) = (&member.record.name, shards.join(", "));
+        let said = "were set aside, and began anew; `jedlik-admin doctor` says where they lie";
+        (!shards.is_empty()).then(|| format!("{name}: the files of shards {shards} {said}\n"))
+    });
+    lines.collect()
+}
+
 /// Who speaks what, where members differ.
 fn versions(status: &ClusterStatus) -> String {
     let mut builds: BTreeMap<(u16, u16, u16), Vec<&str>> = BTreeMap::new();
@@ -211,6 +238,8 @@ fn member_json(member: &MemberStatus) -> Value {
         "ready": member.ready,
         "records": record.load.records,
         "bytes": record.load.bytes,
+        "refilling": record.load.refilling,
+        "set_aside_shards": shards_aside(member),
         "layout": record.layout.version,
         "layout_digest": format!("{:016x}", record.layout.digest),
         "protocol_min": record.speaks.protocol_min,

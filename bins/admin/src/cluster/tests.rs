@@ -44,7 +44,7 @@ pub(crate) fn seen(node: u64, state: MemberState) -> MemberStatus {
         status,
         layout: LAYOUT,
         ready: Ready::default(),
-        load: Load { records: 100, bytes: 102_400 },
+        load: Load { records: 100, bytes: 102_400, ..Load::default() },
         speaks: Speaks { protocol_min: 1, protocol_max: 1, storage: 1 },
         message_life_ms: 30_000,
     };
@@ -422,4 +422,18 @@ fn neighbouring_partitions_are_shown_together() {
         let partitions: Vec<Partition> = partitions.iter().copied().map(Partition).collect();
         assert_eq!(ranges(&partitions), expected);
     }
+}
+
+#[test]
+fn who_is_refilled_and_whose_shards_lie_aside_is_shown() {
+    let mut status = cluster(&[(1, MemberState::Up), (2, MemberState::Up)]);
+    status.members[1].record.load.refilling = 12;
+    status.members[1].record.load.set_aside = 0b101;
+    let text = status::to_text(&status);
+    assert!(text.contains("up, refilling 12"), "{text}");
+    assert!(text.contains("n2: the files of shards 0, 2 were set aside"), "{text}");
+    let json = status::to_json(&status);
+    assert_eq!(json["members"][1]["refilling"], 12);
+    assert_eq!(json["members"][1]["set_aside_shards"], serde_json::json!([0, 2]));
+    assert_eq!(json["members"][0]["set_aside_shards"], serde_json::json!([]));
 }

@@ -30,6 +30,15 @@ fn finding(name: &str, trouble: &ShardTrouble, now_ms: u64) -> Finding {
             "look at its disk, and replace it if that happens again; remove the folder when you have \
              seen it",
         ),
+        TroubleKind::EarlierCopy => (
+            Severity::Note,
+            format!(
+                "shard {shard} of {name} was an earlier copy and was set aside {age} ago: {what}"
+            ),
+            "nothing once the shard has been refilled by the other owners",
+            "nothing; `jedlik-node inspect-set-aside` lists what is in the folder, if you miss something; \
+             remove it when you do not",
+        ),
         TroubleKind::Stalled => (
             Severity::Error,
             format!(

@@ -72,6 +72,7 @@ fn kind_name(kind: TroubleKind) -> &'static str {
         TroubleKind::Stalled => "stalled",
         TroubleKind::Full => "full",
         TroubleKind::ReadOnly => "read-only",
+        TroubleKind::EarlierCopy => "earlier-copy",
     }
 }
 

@@ -15,12 +15,12 @@ use crate::requests::{fill, size, w};
 const FAILED: i32 = 1;
 
 /// A copy of a folder with all that is in it.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success(), "{from:?} can't be copied");
 }
 
-fn fast(node: &mut Node) {
+pub(crate) fn fast(node: &mut Node) {
     // So that tombstones are collected within the test.
     node.options.push("--limits-message-life-ms=300".into());
     node.options.push("--background-exchange-interval-s=1".into());

@@ -50,6 +50,7 @@ mod places;
 mod refusals;
 mod replaced;
 mod requests;
+mod restored;
 mod rot;
 mod seeds;
 mod siblings;

@@ -226,7 +226,7 @@ fn placed(down: &[u64]) -> Membership {
     let mut membership = member_of(4);
     let first = plan(&mut membership).unwrap();
     commit(&mut membership, first.plan).unwrap();
-    let load = Load { records: 1_000, bytes: 1 << 30 };
+    let load = Load { records: 1_000, bytes: 1 << 30, ..Load::default() };
     let stopped = |node: &u64| MemberRecord {
         status: if down.contains(node) { Status::Away } else { Status::Up },
         version: 2,

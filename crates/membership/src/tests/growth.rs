@@ -297,7 +297,7 @@ fn what_a_node_holds_is_told_now_and_then_and_only_if_it_changes() {
     let (before, start_us) = (version(&cluster), cluster.now_us);
     for records in 1..=100 {
         let now = at(cluster.now_us);
-        let load = Load { records: records / 2, bytes: 7 };
+        let load = Load { records: records / 2, bytes: 7, ..Load::default() };
         cluster.with(2, |machine| machine.handle_load(now, load));
         cluster.run_for(SECOND / 5);
     }
@@ -306,7 +306,30 @@ fn what_a_node_holds_is_told_now_and_then_and_only_if_it_changes() {
     assert!((2..=tens + 1).contains(&told), "{told} times in {tens}0 seconds");
     cluster.run_for(15 * SECOND);
     let load = cluster.machine(1).known.members()[&NodeId(2)].load;
-    assert_eq!(load, Load { records: 50, bytes: 7 });
+    assert_eq!(load, Load { records: 50, bytes: 7, ..Load::default() });
+}
+
+#[test]
+fn that_a_node_is_refilled_and_that_it_is_whole_again_is_told_at_once_and_how_far_it_is_now_and_then()
+ {
+    let mut cluster = settled(3, 3, 8);
+    let seen = |c: &Cluster| c.machine(1).known.members()[&NodeId(2)].load.refilling;
+    let version = |c: &Cluster| c.machine(2).known.members()[&NodeId(2)].version;
+    let tell = |cluster: &mut Cluster, refilling| {
+        let now = at(cluster.now_us);
+        let load = Load { refilling, ..Load::default() };
+        cluster.with(2, |machine| machine.handle_load(now, load));
+    };
+    tell(&mut cluster, 40);
+    cluster.run_until("it is refilled", 3 * SECOND, |c| seen(c) == 40);
+    let before = version(&cluster);
+    for left in (1..40).rev() {
+        tell(&mut cluster, left);
+        cluster.run_for(SECOND / 20);
+    }
+    assert!(version(&cluster) <= before + 1, "{} times", version(&cluster) - before);
+    tell(&mut cluster, 0);
+    cluster.run_until("it is whole", 3 * SECOND, |c| seen(c) == 0);
 }
 
 #[test]

@@ -173,7 +173,12 @@ fn staging() -> impl Strategy<Value = Staging> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    any::<(u64, u64)>().prop_map(|(records, bytes)| Load { records, bytes })
+    any::<(u64, u64, u32, u64)>().prop_map(|(records, bytes, refilling, set_aside)| Load {
+        records,
+        bytes,
+        refilling,
+        set_aside,
+    })
 }
 
 fn quorum() -> impl Strategy<Value = Quorum> {
@@ -457,6 +462,7 @@ fn shard_trouble() -> impl Strategy<Value = ShardTrouble> {
         Just(TroubleKind::Stalled),
         Just(TroubleKind::Full),
         Just(TroubleKind::ReadOnly),
+        Just(TroubleKind::EarlierCopy),
     ];
     (any::<u16>(), kind, any::<u64>(), text())
         .prop_map(|(shard, kind, since_ms, what)| ShardTrouble { shard, kind, since_ms, what })

@@ -19,7 +19,7 @@ use jedlik_protocol::Incarnation;
 use jedlik_protocol::admin::{BackgroundChange, ShardTrouble, TroubleKind};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_replica::{Config, Input, Replica, ShardPast};
-use jedlik_storage::{OpenError, SetAside, Shard, StoreError};
+use jedlik_storage::{LyingAside, OpenError, SetAside, Shard, StoreError};
 use tracing::{error, info, warn};
 
 use crate::error::NodeError;
@@ -288,14 +288,22 @@ impl ShardLives {
 
     fn lying_aside(&self) -> Vec<ShardTrouble> {
         let shard = self.config.shard;
-        let trouble = |(path, since_ms): (PathBuf, u64)| ShardTrouble {
+        let trouble = |lying: LyingAside| ShardTrouble {
             shard,
-            kind: TroubleKind::SetAside,
-            since_ms,
-            what: path.display().to_string(),
+            kind: if lying.damaged { TroubleKind::SetAside } else { TroubleKind::EarlierCopy },
+            since_ms: lying.since_s * 1000,
+            what: lying.path.display().to_string(),
         };
         self.source.lying_aside().into_iter().map(trouble).collect()
     }
+}
+
+/// The shards whose former files lie aside, as the node's record names them.
+pub(super) fn set_aside_bits(troubles: &[ShardTrouble]) -> u64 {
+    let lies = |trouble: &&ShardTrouble| {
+        matches!(trouble.kind, TroubleKind::SetAside | TroubleKind::EarlierCopy)
+    };
+    troubles.iter().filter(lies).fold(0, |bits, trouble| bits | 1 << trouble.shard.min(63))
 }
 
 /// Keeps a change for the shard's next life, over those of the same kind before.
@@ -354,5 +362,9 @@ fn attempt(source: &ShardSource, damage: Option<String>) -> Attempt {
             opened => opened,
         },
     };
+    let opened = opened.and_then(|mut storage| {
+        source.mark(&mut storage)?;
+        Ok(storage)
+    });
     Attempt { opened, aside }
 }

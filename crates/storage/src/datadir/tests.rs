@@ -114,10 +114,11 @@ fn a_directory_made_for_something_else_is_refused_with_what_to_do() {
 #[test]
 fn newer_damaged_and_strange_directories_are_refused() {
     for (content, wanted) in [
-        ("format = 3\nsomething = \"new\"\n", "has format 3, newer than 2"),
+        ("format = 4\nsomething = \"new\"\n", "has format 4, newer than 3"),
         ("format = 1\nsomething = \"old\"\n", "has format 1"),
         ("format = ", "is damaged"),
-        ("format = 2\n", "is damaged: missing field"),
+        ("format = 2\n", "has format 2"),
+        ("format = 3\n", "is damaged: missing field"),
     ] {
         let place = tempdir().unwrap();
         fs::write(place.path().join("node.toml"), content).unwrap();

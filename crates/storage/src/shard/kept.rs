@@ -1,0 +1,94 @@
+//! What a shard keeps besides records and hints: whether it has lost its past, whose life uses it, and what its owner
+//! wants kept.
+//!
+//! Invariant: what is kept here is durable when the call returns, and an engine's row of its own: the journal knows
+//! nothing of it.
+
+use crate::life_mark::{self, LifeMark};
+use crate::{OpenError, StoreError, Writes, mark};
+
+use super::Shard;
+
+impl Shard {
+    /// Whether the shard has lost a part of its past, now or before an earlier start: what it does not
+    /// hold, it may have held.
+    #[must_use]
+    pub fn has_lost_past(&self) -> bool {
+        self.lost_past
+    }
+
+    /// Says, durably, that the shard has lost its past.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn lose_past(&mut self) -> Result<(), OpenError> {
+        let metadata = vec![mark::lost_past()];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
+        self.lost_past = true;
+        Ok(())
+    }
+
+    /// Says, durably, that the shard need not be told any more that it has lost a part of its past.
+    ///
+    /// # Errors
+    /// The engine's own; the next start is told again then.
+    pub fn settle_past(&mut self) -> Result<(), StoreError> {
+        let metadata = vec![mark::settled_past()];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
+        self.lost_past = false;
+        Ok(())
+    }
+
+    /// Says, durably, in the engine and beside the journal, that a life of the node uses the shard.
+    ///
+    /// # Errors
+    /// The engine's own, or the operating system's; one of the two may say so then.
+    pub fn mark_life(&mut self, mark: LifeMark) -> Result<(), OpenError> {
+        let metadata = vec![life_mark::of_engine(mark)];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
+        life_mark::write_beside_journal(&self.options.journal_dir, mark)?;
+        self.life = Some(mark);
+        Ok(())
+    }
+
+    /// Says likewise that the life has closed the shard.
+    pub(super) fn mark_closed(&mut self) -> Result<(), StoreError> {
+        let Some(mark) = self.life else { return Ok(()) };
+        let closed = self.mark_life(LifeMark { stopped: true, ..mark });
+        closed.map_err(|error| StoreError::Engine {
+            doing: "marking the shard as closed",
+            message: error.to_string(),
+        })
+    }
+
+    /// What [`Self::close_with`] kept under `name` at the last stop, if that was clean and everything is
+    /// as it was then; it is there no more afterwards. To be called before the first change.
+    ///
+    /// # Errors
+    /// The engine's own; it may be there still.
+    pub fn take_metadata(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = mark::kept_name(name);
+        let engine = &self.layers.engine;
+        let Some(kept) = engine.metadata(&name)? else { return Ok(None) };
+        engine.write(&Writes { metadata: vec![(name, None)], ..Writes::default() })?;
+        Ok(self.opened_at.and_then(|mark| mark::parse_kept(&kept, mark)))
+    }
+
+    /// What [`Self::keep`] last kept under `name`.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub fn kept(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.layers.engine.metadata(&mark::lasting_name(name))
+    }
+
+    /// Keeps `value` under `name` in the place of what was kept there, and returns once that is durable: it is there
+    /// after any stop.
+    ///
+    /// # Errors
+    /// The engine's own; what was kept before may be there still.
+    pub fn keep(&self, name: &str, value: Vec<u8>) -> Result<(), StoreError> {
+        let metadata = vec![(mark::lasting_name(name), Some(value))];
+        self.layers.engine.write(&Writes { metadata, ..Writes::default() })
+    }
+}
