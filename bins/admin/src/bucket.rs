@@ -53,6 +53,7 @@ pub(crate) enum BucketCommand {
     #[command(after_help = "\
 Examples:
   jedlik-admin bucket set carts r=3 durability=written
+  jedlik-admin bucket set carts min_w=1    # the least w that a put may ask for
   jedlik-admin bucket set sessions ttl_ms=3600000 reconcile=last-write-wins")]
     Set {
         #[command(flatten)]

@@ -1,6 +1,6 @@
 //! When a replica that has lost its past may say again that a key is absent (design 8).
 //!
-//! Invariant: while fewer copies are destroyed than the least quorum W, a replica that is refilled holds every
+//! Invariant: while fewer copies are destroyed than the least W of a put, a replica that is refilled holds every
 //! write that was acknowledged by a quorum of its owner set before. Of the W that held it, d < W have lost it, this
 //! one among them; W - d are left among the N - d who vote, so that N - W + 1 of those always include one. Whoever has
 //! no vote itself may be one of the d, and counts for nothing.

@@ -1,8 +1,8 @@
 //! When a new owner of a partition holds all that the older owners do (design 4).
 //!
 //! Invariant: whatever was acknowledged by a quorum of an older owner set is with a node that has been
-//! compared and holds all that it acknowledged, because N - min(R, W) + 1 of the set's nodes meet every quorum
-//! of it; and nobody who can be reached is left out.
+//! compared and holds all that it acknowledged, because N - W + 1 of the set's nodes meet every W of it, W being
+//! the least that a put may ask for; and nobody who can be reached is left out.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -29,8 +29,8 @@ pub struct OldOwner {
 pub struct OldSet {
     /// N.
     pub n: u8,
-    /// The least R or W of any bucket with this N.
-    pub least_quorum: u8,
+    /// The least number of acknowledgements with which a put of a bucket with this N succeeds.
+    pub least_w: u8,
     /// The first N of its preference list.
     pub owners: Vec<OldOwner>,
     /// Whether this node holds all that it acknowledged, so that it counts where it is one of them.
@@ -127,9 +127,9 @@ impl OldSet {
         self.meets_every_quorum().min(left)
     }
 
-    /// N - min(R, W) + 1: so many of the set meet each quorum of it.
+    /// N - W + 1: so many of the set meet every W of it.
     pub(crate) fn meets_every_quorum(&self) -> usize {
         let count = self.owners.len();
-        count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1))
+        count + 1 - usize::from(self.least_w).clamp(1, count.max(1))
     }
 }

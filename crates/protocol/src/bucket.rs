@@ -33,6 +33,9 @@ pub struct BucketProps {
     pub r: u8,
     /// Replicas that must acknowledge a put.
     pub w: u8,
+    /// The least W that a put may ask for: what moves and what is refilled is compared with so many owners that
+    /// every put with this many acknowledgements is met. Counts as W where that is less.
+    pub min_w: u8,
     /// Of those that answer a get, how many must be primaries.
     pub pr: u8,
     /// Of those that acknowledge a put, how many must be primaries.
@@ -62,6 +65,7 @@ impl Default for BucketProps {
             n: 3,
             r: 2,
             w: 2,
+            min_w: 2,
             pr: 0,
             pw: 0,
             dw: 0,
@@ -77,10 +81,11 @@ impl Default for BucketProps {
 }
 
 /// The names that [`BucketProps::set`] knows, in the order in which they are shown.
-pub const PROPERTY_NAMES: [&str; 13] = [
+pub const PROPERTY_NAMES: [&str; 14] = [
     "n",
     "r",
     "w",
+    "min_w",
     "pr",
     "pw",
     "dw",
@@ -94,6 +99,12 @@ pub const PROPERTY_NAMES: [&str; 13] = [
 ];
 
 impl BucketProps {
+    /// The least number of acknowledgements with which a put succeeds.
+    #[must_use]
+    pub fn least_w(&self) -> u8 {
+        self.min_w.min(self.w)
+    }
+
     /// Sets one property from text; [`Self::check`] the whole afterwards.
     ///
     /// # Errors
@@ -102,7 +113,12 @@ impl BucketProps {
         match name {
             "n" => self.n = number(name, value)?,
             "r" => self.r = number(name, value)?,
-            "w" => self.w = number(name, value)?,
+            "w" => {
+                self.w = number(name, value)?;
+                // Raised again later it would leave out what was put meanwhile.
+                self.min_w = self.least_w();
+            }
+            "min_w" => self.min_w = number(name, value)?,
             "pr" => self.pr = number(name, value)?,
             "pw" => self.pw = number(name, value)?,
             "dw" => self.dw = number(name, value)?,
@@ -126,6 +142,7 @@ impl BucketProps {
             "n" => self.n.to_string(),
             "r" => self.r.to_string(),
             "w" => self.w.to_string(),
+            "min_w" => self.least_w().to_string(),
             "pr" => self.pr.to_string(),
             "pw" => self.pw.to_string(),
             "dw" => self.dw.to_string(),
@@ -170,6 +187,7 @@ impl BucketProps {
             ("n", n, 1, u64::from(N_MAX)),
             ("r", self.r.into(), 1, n),
             ("w", self.w.into(), 1, n),
+            ("min_w", self.min_w.into(), 1, u64::from(N_MAX)),
             ("pr", self.pr.into(), 0, n),
             ("pw", self.pw.into(), 0, n),
             ("dw", self.dw.into(), 0, n),

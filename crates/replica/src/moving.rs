@@ -122,11 +122,11 @@ impl Replica {
                 up: view.is_alive(*node),
                 given_up: view.gone(*node).is_some_and(|gone| gone.forced),
             };
-            let least_quorum = view.least_quorum(n);
+            let least_w = view.least_w(n);
             let counts_me = self.votes.has(partition, n);
             sets.extend(of_n.map(|list| OldSet {
                 n,
-                least_quorum,
+                least_w,
                 owners: list.map(owner).collect(),
                 counts_me,
             }));

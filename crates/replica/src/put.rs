@@ -8,8 +8,10 @@ use alloc::vec::Vec;
 use jedlik_coordinator::{Home, Needs, PutChain, PutChainOutput, Target, WritePlan};
 use jedlik_handoff::Foreground;
 use jedlik_membership::View;
+use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, Record, StoredRecord};
@@ -91,6 +93,7 @@ impl Replica {
             primaries: resolve("pw", request.pw, props.pw, n, 0)?,
             synced: resolve("dw", request.dw, props.dw, n, 0)?,
         };
+        check_least(&request, needs.answers, &props)?;
         let deadline_us = deadline_us(now.mono_us, request.timeout_ms)?;
         if request.ttl_ms == Some(0) {
             let message = "a time to live of 0 ms would be over before the put is answered: use at least \
@@ -325,6 +328,22 @@ impl Replica {
     pub(crate) fn renew_incarnation(&mut self) {
         self.config.incarnation = Incarnation(self.random.next_u64());
     }
+}
+
+/// Refuses a put with fewer acknowledgements than owners are compared for where partitions move.
+fn check_least(request: &PutRequest, answers: u8, props: &BucketProps) -> Result<(), Failure> {
+    let least_w = props.least_w();
+    if answers >= least_w {
+        return Ok(());
+    }
+    let bucket = Escaped(request.key.bucket());
+    let of_n = request.n.map(|n| format!(" of n={n}")).unwrap_or_default();
+    let message = format!(
+        "w={answers}{of_n} is below the bucket's min_w={least_w}: a move between nodes could leave such a put \
+         behind; `jedlik-admin bucket set {bucket} min_w={answers}` allows it, and moves then wait for more of \
+         the old owners"
+    );
+    Err(Failure::new(ErrorCode::InvalidRequest, message))
 }
 
 impl StorageFault {

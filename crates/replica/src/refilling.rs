@@ -59,7 +59,7 @@ impl Replica {
         };
         let me = self.config.me;
         let mut sets = Vec::new();
-        for Basis { n, least_quorum } in entry.bases.iter().copied() {
+        for Basis { n, least_w } in entry.bases.iter().copied() {
             let lists = view.owner_lists(partition, n);
             let first = |list: &[NodeId]| -> Vec<NodeId> {
                 list.iter().take(usize::from(n)).copied().collect()
@@ -70,7 +70,7 @@ impl Replica {
             let wanted = lists.into_iter().filter(|list| !in_any || list.contains(&me));
             sets.extend(wanted.map(|list| OldSet {
                 n,
-                least_quorum,
+                least_w,
                 owners: list.iter().map(owner).collect(),
                 counts_me: false,
             }));

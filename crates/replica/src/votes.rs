@@ -20,11 +20,11 @@ use crate::config::ShardPast;
 use crate::io::{Holding, Output};
 use crate::replica::Replica;
 
-/// The owners whose past is to be held, N of them, and the least quorum that they had.
+/// The owners whose past is to be held, N of them, and the least number of them that made a put succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Basis {
     pub(crate) n: u8,
-    pub(crate) least_quorum: u8,
+    pub(crate) least_w: u8,
 }
 
 /// The keys of one partition with one N, for which there is no vote.
@@ -90,7 +90,7 @@ impl Votes {
         for ((partition, n), entry) in &self.entries {
             out.extend_from_slice(&partition.0.to_le_bytes());
             out.extend_from_slice(&[*n, entry.bases.len() as u8]);
-            out.extend(entry.bases.iter().flat_map(|basis| [basis.n, basis.least_quorum]));
+            out.extend(entry.bases.iter().flat_map(|basis| [basis.n, basis.least_w]));
         }
         for (bucket, n) in self.counts.iter().flatten() {
             out.extend_from_slice(&(bucket.len() as u16).to_le_bytes());
@@ -117,7 +117,7 @@ fn decode(bytes: &[u8]) -> Option<Decoded> {
         let ([n, bases], after) = after.split_first_chunk::<2>()?;
         let (bases, after) = after.split_at_checked(2 * usize::from(*bases))?;
         let bases = bases.as_chunks::<2>().0.iter();
-        let bases = bases.map(|[n, least_quorum]| Basis { n: *n, least_quorum: *least_quorum });
+        let bases = bases.map(|[n, least_w]| Basis { n: *n, least_w: *least_w });
         let entry = Entry { bases: bases.collect(), ..Entry::default() };
         entries.insert((Partition(u32::from_le_bytes(*partition)), *n), entry);
         rest = after;
@@ -162,7 +162,7 @@ impl Replica {
         if first || lost {
             for (partition, n) in self.owned_pairs(view).collect::<Vec<_>>() {
                 if lost || self.has_flipped_to_me(view, partition, n) {
-                    let basis = Basis { n, least_quorum: view.least_quorum(n) };
+                    let basis = Basis { n, least_w: view.least_w(n) };
                     changed |= self.votes.add(partition, n, basis);
                 }
             }
@@ -197,9 +197,9 @@ impl Replica {
             .filter(|(from, to)| from != to)
             .collect();
         for (from, to) in moves {
-            let quorum = before.map_or(from, |before| before.least_quorum(from));
-            let least_quorum = quorum.min(view.least_quorum(to)).max(1);
-            let never_given = Basis { n: from, least_quorum };
+            let quorum = before.map_or(from, |before| before.least_w(from));
+            let least_w = quorum.min(view.least_w(to)).max(1);
+            let never_given = Basis { n: from, least_w };
             let pairs: Vec<Partition> = self
                 .owned_pairs(view)
                 .filter_map(|(partition, n)| (n == to).then_some(partition))
@@ -293,7 +293,7 @@ impl Replica {
         if !owns || planted::on(Bug::DamageIsAbsence) {
             return;
         }
-        let basis = Basis { n, least_quorum: view.least_quorum(n) };
+        let basis = Basis { n, least_w: view.least_w(n) };
         // What it was compared with before may be what is lost.
         self.votes.entries.remove(&(key.partition, n));
         self.votes.add(key.partition, n, basis);

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::PartitionSet;
+use jedlik_protocol::bucket::BucketProps;
 
 use super::{View, first};
 
@@ -40,11 +41,11 @@ impl View {
         same && self.other_replica_counts() == other.other_replica_counts()
     }
 
-    /// The least R or W of any bucket with so many replicas: what a quorum of it may be.
+    /// The least number of acknowledgements with which a put of a bucket with so many replicas succeeds.
     #[must_use]
-    pub fn least_quorum(&self, n: u8) -> u8 {
+    pub fn least_w(&self, n: u8) -> u8 {
         let set = self.buckets.iter().map(|entry| &entry.props);
         let of_n = set.chain([&self.defaults]).filter(|props| props.n == n);
-        of_n.map(|props| props.r.min(props.w)).min().unwrap_or(1).max(1)
+        of_n.map(BucketProps::least_w).min().unwrap_or(1).max(1)
     }
 }

@@ -14,6 +14,7 @@ fn unusual() -> BucketProps {
         n: 5,
         r: 3,
         w: 4,
+        min_w: 3,
         pr: 1,
         pw: 2,
         dw: 3,
@@ -51,7 +52,7 @@ fn a_value_that_is_none_changes_nothing_and_says_what_would_do() {
         (
             "color",
             "red",
-            "unknown bucket property \"color\"; known are n, r, w, pr, pw, dw, durability, reconcile, value_limit_bytes, record_limit_bytes, sibling_warning, sibling_limit, ttl_ms",
+            "unknown bucket property \"color\"; known are n, r, w, min_w, pr, pw, dw, durability, reconcile, value_limit_bytes, record_limit_bytes, sibling_warning, sibling_limit, ttl_ms",
         ),
         (
             "n",
@@ -92,6 +93,7 @@ fn properties_that_do_not_go_together_are_named_with_their_range() {
         ("r", "0", "bucket property r can't be 0: it goes from 1 to 3 here"),
         ("r", "4", "bucket property r can't be 4: it goes from 1 to 3 here"),
         ("w", "4", "bucket property w can't be 4: it goes from 1 to 3 here"),
+        ("min_w", "0", "bucket property min_w can't be 0: it goes from 1 to 16 here"),
         ("pr", "4", "bucket property pr can't be 4: it goes from 0 to 3 here"),
         ("pw", "4", "bucket property pw can't be 4: it goes from 0 to 3 here"),
         ("dw", "4", "bucket property dw can't be 4: it goes from 0 to 3 here"),
@@ -152,6 +154,25 @@ fn quorums_that_need_not_meet_are_warned_of() {
     }
     let warnings = BucketProps { r: 1, w: 1, ..BucketProps::default() }.warnings();
     assert!(warnings[0].contains("r=3 or w=3 would do"), "{warnings:?}");
+}
+
+#[test]
+fn the_least_w_goes_down_with_w_and_up_only_by_its_name() {
+    let mut props = BucketProps::default();
+    for (name, value, least_w) in [
+        ("w", "3", 2),
+        ("w", "1", 1),
+        ("w", "3", 1),
+        ("min_w", "3", 3),
+        ("w", "2", 2),
+        ("min_w", "1", 1),
+    ] {
+        props.set(name, value).unwrap();
+        assert_eq!(props.least_w(), least_w, "{name}={value}");
+        assert_eq!(props.value("min_w"), Some(least_w.to_string()));
+    }
+    props.set("min_w", "0").unwrap();
+    assert!(props.check().is_err(), "a put needs an owner");
 }
 
 #[test]

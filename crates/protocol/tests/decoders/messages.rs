@@ -342,7 +342,8 @@ fn bucket_entry() -> impl Strategy<Value = BucketEntry> {
         let (durability, reconcile, sibling_limit, ttl_ms) = rules;
         let ttl_ms = ttl_ms.filter(|ttl_ms| *ttl_ms > 0);
         let sibling_warning = sibling_limit.min(10);
-        let base = BucketProps { n, r, w, pr, pw, dw, ..BucketProps::default() };
+        let min_w = w.div_ceil(2);
+        let base = BucketProps { n, r, w, min_w, pr, pw, dw, ..BucketProps::default() };
         let props =
             BucketProps { durability, reconcile, sibling_warning, sibling_limit, ttl_ms, ..base };
         BucketEntry { name, version, props }

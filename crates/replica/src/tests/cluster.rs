@@ -16,8 +16,8 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
-    Blob, ClusterId, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId, Now, PartitionSet,
-    PlacedKey, PlacedLayout, Quorum, StoredRecord,
+    Blob, ClusterId, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId, Now,
+    PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord,
 };
 use jedlik_vclock::{Content, WriteId};
 
@@ -492,6 +492,14 @@ impl Cluster {
         }
     }
 
+    /// A node's storage is given a record of which nobody waits to hear.
+    pub(super) fn merge_at(&mut self, id: NodeId, key: &PlacedKey, record: EncodedRecord) {
+        let (key, ticket, durability) = (key.clone(), u64::MAX, Durability::Synced);
+        let record = StoredRecord { local: None, record };
+        self.store(id, Output::Apply { ticket, key, record, durability });
+        self.deliver();
+    }
+
     fn store(&mut self, id: NodeId, output: Output) {
         let now = self.now;
         match output {
@@ -729,6 +737,11 @@ fn save(membership: &mut Membership, now: Now) {
             membership.handle_saved(now, state);
         }
     }
+}
+
+/// A bucket whose puts may ask for one acknowledgement.
+pub(super) fn from_one() -> BucketProps {
+    BucketProps { min_w: 1, ..BucketProps::default() }
 }
 
 pub(super) fn key(name: &str) -> Key {

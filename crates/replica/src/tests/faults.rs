@@ -7,7 +7,7 @@ use jedlik_protocol::Quorum;
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
 
-use super::cluster::{Cluster, after, blind};
+use super::cluster::{Cluster, after, blind, from_one};
 use crate::{Counter, StorageFault};
 
 const N1: NodeId = NodeId(1);
@@ -72,7 +72,7 @@ fn a_forwarded_put_tries_the_next_owner_under_the_same_write_id() {
 
 #[test]
 fn a_new_life_never_extends_the_actor_of_the_one_before() {
-    let mut cluster = Cluster::new(3, &[]);
+    let mut cluster = Cluster::new(3, &[("carts", from_one())]);
     let coordinator = cluster.owners("alice")[0];
     let others: Vec<NodeId> = cluster.owners("alice")[1..].to_vec();
     let context = cluster.put(coordinator, blind("alice", "tea")).expect("a put");

@@ -12,7 +12,7 @@ use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Blob, EncodedRecord, Key, Quorum, Record, StoredRecord};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
-use super::cluster::{Cluster, after, blind, get_request, key};
+use super::cluster::{Cluster, after, blind, from_one, get_request, key};
 use crate::Counter;
 
 const N1: NodeId = NodeId(1);
@@ -371,4 +371,32 @@ fn a_get_of_too_many_is_refused_in_words_and_not_as_a_layout_problem() {
     cluster.commit(&[4, 5, 6], &[], &everyone(6));
     let failure = cluster.get(N1, "k1", 9).expect_err("n is 3");
     assert_eq!(failure.code, ErrorCode::InvalidRequest);
+}
+
+#[test]
+fn a_put_that_one_owner_alone_took_is_not_left_behind_by_a_move_while_that_owner_is_down() {
+    let mut cluster = Cluster::with_ring(6, 3, &[("carts", from_one())]);
+    fill(&mut cluster);
+    cluster.down.extend([N1, N2]);
+    cluster.put(N3, PutRequest { w: Quorum::One, ..blind("lone", "tea") }).expect("one takes it");
+    // What was to be told the others is lost.
+    cluster.run_for(10_000);
+    let key = cluster.placed("lone");
+    for node in everyone(6).into_iter().filter(|node| *node != N3) {
+        cluster.node(node).disk.remove(&key);
+        cluster.node(node).hints.retain(|(_, of), _| *of != key);
+    }
+    cluster.node(N3).hints.clear();
+    cluster.down.clear();
+    cluster.notice_down(N3);
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..40 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.view(N4).flipped(), 0, "two of three old owners are not enough");
+    cluster.notice_up(N3);
+    cluster.settle();
+    assert_in_place(&mut cluster);
+    assert_eq!(cluster.values(N4, "lone", 3), ["tea"]);
 }

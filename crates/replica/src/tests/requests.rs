@@ -6,11 +6,12 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanOf, ScanRequest};
+use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::limits::RECORD_OVERHEAD_BYTES;
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
 
-use super::cluster::{Cluster, after, blind, get_request};
+use super::cluster::{Cluster, after, blind, from_one, get_request};
 use crate::Counter;
 
 const N1: NodeId = NodeId(1);
@@ -83,8 +84,24 @@ fn a_retried_put_is_one_version_wherever_the_retry_lands() {
 }
 
 #[test]
+fn a_put_that_asks_for_less_than_the_buckets_least_w_is_refused_and_told_what_would_allow_it() {
+    let mut cluster = Cluster::new(3, &[("loose", from_one())]);
+    for (put, words) in [
+        (PutRequest { w: Quorum::One, ..blind("alice", "tea") }, "w=1 is below"),
+        (PutRequest { n: Some(1), ..blind("alice", "tea") }, "w=1 of n=1 is below"),
+    ] {
+        let failure = cluster.put(N1, put).expect_err("it asks for too little");
+        assert_eq!(failure.code, ErrorCode::InvalidRequest);
+        assert!(failure.message.contains(words), "{failure}");
+        assert!(failure.message.contains("`jedlik-admin bucket set carts min_w=1`"), "{failure}");
+    }
+    let put = PutRequest { w: Quorum::One, ..blind("loose/alice", "tea") };
+    cluster.put(N1, put).expect("a put");
+}
+
+#[test]
 fn retries_that_two_coordinators_minted_show_as_one_version() {
-    let mut cluster = Cluster::new(3, &[]);
+    let mut cluster = Cluster::new(3, &[("carts", from_one())]);
     // Neither sees the other's put in time.
     cluster.down.extend([N2, N3]);
     let one = PutRequest { w: Quorum::One, ..blind("alice", "tea") };
@@ -114,7 +131,7 @@ fn attempts_of_one_put_count_once_for_the_limits_and_in_answers() {
         sibling_limit: 2,
         value_limit_bytes: 10_000,
         record_limit_bytes: 10_000 + RECORD_OVERHEAD_BYTES,
-        ..BucketProps::default()
+        ..from_one()
     };
     let mut cluster = Cluster::new(3, &[("carts", props)]);
     tried_thrice(&mut cluster, &blind("alice", &"x".repeat(10_000)));
@@ -127,7 +144,7 @@ fn attempts_of_one_put_count_once_for_the_limits_and_in_answers() {
 #[test]
 fn a_put_that_follows_one_attempt_replaces_all_of_them() {
     for attempt in 0..3 {
-        let mut cluster = Cluster::new(3, &[]);
+        let mut cluster = Cluster::new(3, &[("carts", from_one())]);
         let contexts = tried_thrice(&mut cluster, &blind("alice", "tea"));
         cluster.put(N1, after("alice", "coffee", &contexts[attempt])).expect("a put");
         assert_eq!(cluster.values(N3, "alice", 3), ["coffee"], "after attempt {attempt}");

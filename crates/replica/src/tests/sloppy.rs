@@ -8,7 +8,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutReque
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Durability, Quorum};
 
-use super::cluster::{Cluster, after, blind, key};
+use super::cluster::{Cluster, after, blind, from_one, key};
 use crate::{Counter, Input, Output};
 
 const N1: NodeId = NodeId(1);
@@ -175,7 +175,7 @@ fn a_fallback_coordinates_under_an_actor_that_goes_with_its_hint() {
 
 #[test]
 fn of_several_hints_for_one_put_only_the_first_has_its_actor() {
-    let mut cluster = Cluster::new(4, &[]);
+    let mut cluster = Cluster::new(4, &[("carts", from_one())]);
     let owners = cluster.owners("alice");
     owners[..3].iter().for_each(|node| cluster.notice_down(*node));
     let put = PutRequest { w: Quorum::One, ..blind("alice", "tea") };

@@ -162,7 +162,7 @@ fn replicas_that_have_all_lost_their_disks_vouch_for_nothing_until_an_admin_beli
 
 #[test]
 fn what_took_the_place_of_a_damaged_record_is_not_taken_for_all_there_was() {
-    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    let mut cluster = Cluster::new(3, &[("whole", BucketProps { min_w: 1, ..read_one() })]);
     cluster.put(NodeId(1), blind("whole/alice", "tea")).expect("three take it");
     let owners = cluster.owners("whole/alice");
     damage(&mut cluster, owners[0], "whole/alice");

@@ -10,9 +10,9 @@ use super::{Basis, Votes};
 fn what_has_no_vote_comes_back_from_what_was_kept() {
     let mut votes = Votes::restored(None);
     assert!(votes.counts.is_none(), "nothing was ever kept");
-    votes.add(Partition(3), 3, Basis { n: 3, least_quorum: 2 });
-    votes.add(Partition(3), 5, Basis { n: 3, least_quorum: 2 });
-    votes.add(Partition(3), 5, Basis { n: 5, least_quorum: 1 });
+    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 });
+    votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 });
+    votes.add(Partition(3), 5, Basis { n: 5, least_w: 1 });
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5), (b"all".to_vec(), 1)]));
     let kept = votes.encode();
     let restored = Votes::restored(Some(&kept));
@@ -25,7 +25,7 @@ fn what_has_no_vote_comes_back_from_what_was_kept() {
 #[test]
 fn what_was_kept_and_can_not_be_read_is_as_if_nothing_had_been() {
     let mut votes = Votes::restored(None);
-    votes.add(Partition(3), 3, Basis { n: 3, least_quorum: 2 });
+    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 });
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5)]));
     let kept = votes.encode();
     for length in 0..kept.len() {
