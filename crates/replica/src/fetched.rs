@@ -49,7 +49,7 @@ impl Replica {
         self.background.repairs.report_mut().bytes += bytes as u64;
         let errand = self.background.lane(id).and_then(Lane::errand);
         let kind = match errand.map(|errand| errand.task) {
-            Some(Task::TakeOver | Task::HandOver) => WorkKind::Transfer,
+            Some(Task::TakeOver | Task::HandOver | Task::Thin) => WorkKind::Transfer,
             Some(Task::Compare { .. } | Task::Refill) | None => WorkKind::Repair,
         };
         if let Some(errand) = errand {

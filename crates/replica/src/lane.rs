@@ -38,6 +38,8 @@ pub(crate) enum Task {
     HandOver,
     /// This node has lost its past: to hold again all that it acknowledged.
     Refill,
+    /// This node owns it for some N and not for others: to hand on what it holds for those.
+    Thin,
 }
 
 /// What is to be done about one partition.
@@ -305,7 +307,7 @@ impl Comparing {
             *exchanges += 1;
             let direction = match errand.task {
                 Task::TakeOver => Direction::TakeOver,
-                Task::HandOver => Direction::Push,
+                Task::HandOver | Task::Thin => Direction::Push,
                 Task::Compare { .. } | Task::Refill => Direction::Both,
             };
             let counts = matches!(errand.task, Task::TakeOver | Task::Refill);

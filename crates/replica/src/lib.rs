@@ -40,6 +40,7 @@ mod serve;
 mod serving;
 mod stored;
 mod successor;
+mod surplus;
 mod transfers;
 mod trees;
 mod votes;

@@ -10,6 +10,7 @@ use jedlik_handoff::Takeover;
 use jedlik_hashing::Partition;
 
 use crate::lane::{Errand, Lane, Task};
+use crate::surplus::Surplus;
 
 /// How many partitions are moved at a time: while one waits for an answer another is worked on.
 pub(crate) const LANES: usize = 2;
@@ -39,6 +40,8 @@ pub(crate) struct Moves {
     pub(crate) orphans: BTreeSet<Partition>,
     /// Those of them in which storage found something, be it a damaged record.
     occupied: BTreeSet<Partition>,
+    /// What it holds of partitions that it owns, for an N for which it does not.
+    pub(crate) surplus: Surplus,
     /// Partitions of which it can't say what is absent.
     refilling: BTreeSet<Partition>,
     pub(crate) lanes: [Lane; LANES],
@@ -61,6 +64,7 @@ impl Moves {
         self.queued.clear();
         self.resting.clear();
         self.lanes.iter_mut().for_each(Lane::clear);
+        self.surplus.restart();
         for partition in self.orphans.clone() {
             self.queue(Errand { partition, task: Task::HandOver });
         }
@@ -73,6 +77,20 @@ impl Moves {
     pub(crate) fn take_over(&mut self, partition: Partition) {
         self.takeovers.insert(partition, Takeover::new());
         self.queue(Errand { partition, task: Task::TakeOver });
+    }
+
+    /// A partition that this node owns, and of which it may hold records of others.
+    pub(crate) fn thin(&mut self, partition: Partition) {
+        if self.surplus.add(partition) {
+            self.queue(Errand { partition, task: Task::Thin });
+        }
+    }
+
+    /// Nothing is left of them, or it is no business of this node any more.
+    pub(crate) fn thinned(&mut self, partition: Partition) {
+        if self.surplus.remove(partition) {
+            self.forget(Errand { partition, task: Task::Thin });
+        }
     }
 
     /// A partition of which this node can't say what is absent.
@@ -137,6 +155,7 @@ impl Moves {
             Task::TakeOver => self.takeovers.contains_key(&errand.partition),
             Task::HandOver => self.orphans.contains(&errand.partition),
             Task::Refill => self.refilling.contains(&errand.partition),
+            Task::Thin => self.surplus.contains(errand.partition),
             Task::Compare { .. } => false,
         }
     }
@@ -172,7 +191,8 @@ impl Moves {
 
     /// Whether a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty() || self.lanes.iter().any(|lane| !lane.is_idle())
+        let moves = self.lanes.iter().any(|lane| !lane.is_idle());
+        !self.waiting.is_empty() || moves || self.surplus.is_busy()
     }
 
     /// When something is due.

@@ -16,7 +16,7 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::background::Background;
 use crate::io::{Output, StorageFault};
-use crate::lane::{Ended, Errand, LaneStep, Task};
+use crate::lane::{Ended, Errand, Lane, LaneStep, Task};
 use crate::pending::Ticket;
 use crate::replica::Replica;
 
@@ -35,8 +35,12 @@ impl Replica {
     pub(crate) fn follow_layouts(&mut self, now: Now, before: Option<&View>, view: &View) {
         let (owned, to_own) = (self.counted(view), self.newest(view));
         let Background { moves, trees, .. } = &mut self.background;
-        let is_new = before.is_none_or(|before| before.layout_id() != view.layout_id());
-        if is_new {
+        // What is compared as the owners' is another with other numbers of replicas, too.
+        let as_before = |before: &View| {
+            before.layout_id() == view.layout_id()
+                && before.other_replica_counts() == view.other_replica_counts()
+        };
+        if !before.is_some_and(as_before) {
             moves.restart();
             moves.survey_due_us = Some(now.mono_us);
         }
@@ -58,6 +62,7 @@ impl Replica {
         // A bucket's number of replicas may have changed while a partition moves: whoever is to own it for that now
         // has it to take over, as under a new layout.
         self.begin_takeovers(view, &to_own);
+        self.follow_surplus(view);
     }
 
     /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
@@ -137,7 +142,7 @@ impl Replica {
     /// Takes the next step of moving; false if there is none now.
     pub(crate) fn move_next(&mut self, now: Now, view: &View) -> bool {
         self.background.moves.wake(now.mono_us);
-        if self.survey_if_due(now, view) {
+        if self.survey_if_due(now, view) || self.sweep_next() {
             return true;
         }
         (0..self.background.moves.lanes.len()).any(|lane| self.move_in_lane(now, view, lane))
@@ -189,7 +194,9 @@ impl Replica {
             return self.background.moves.rest(now.mono_us, errand);
         }
         let Background { moves, repairs, trees, .. } = &mut self.background;
-        if repairs.lane.is_at(errand.partition) {
+        // Two readings of one partition would each wait for the other's pages.
+        let is_at = |lane: &Lane| lane.is_at(errand.partition);
+        if is_at(&repairs.lane) || moves.lanes.iter().any(is_at) {
             return moves.rest(now.mono_us, errand);
         }
         trees.keep(errand.partition);
@@ -210,13 +217,13 @@ impl Replica {
                 true => Obstacle::Nodes(self.refill_blockers(view, partition)),
                 false => Obstacle::None,
             },
-            Task::HandOver if !view.is_flipped(partition) => {
+            Task::HandOver | Task::Thin if !view.is_flipped(partition) => {
                 Obstacle::Others(String::from("its new owners are not ready"))
             }
-            Task::HandOver if !view.is_known_by_all() => {
+            Task::HandOver | Task::Thin if !view.is_known_by_all() => {
                 Obstacle::Others(String::from("a member does not know the layout yet"))
             }
-            Task::HandOver => {
+            Task::HandOver | Task::Thin => {
                 let owners = self.present_owners(view, partition);
                 let down: BTreeSet<NodeId> = owners
                     .into_iter()
@@ -261,6 +268,7 @@ impl Replica {
                 _ => Vec::new(),
             },
             Task::Refill => self.refill_pairs(view, errand.partition),
+            Task::Thin => self.surplus_pairs(view, errand.partition),
             Task::HandOver if self.background.trees.is_empty(errand.partition) => Vec::new(),
             Task::HandOver if planted::on(Bug::DroppedUnverified) => Vec::new(),
             _ => self.present_owners(view, errand.partition),
@@ -295,6 +303,7 @@ impl Replica {
                 self.conclude_refill(view, partition);
                 false
             }
+            Task::Thin => self.begin_sweep(view, partition, whole),
             _ => {
                 let unchanged = self.background.trees.changes(partition) == changes;
                 let may_drop = matches!(self.obstacle(view, errand), Obstacle::None);

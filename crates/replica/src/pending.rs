@@ -135,6 +135,10 @@ pub(crate) enum Ticket {
     Fetched { group: u64 },
     /// A partition's records are being dropped.
     Dropped { partition: Partition },
+    /// A page of records of which some are others' alone, in the sweep of this number.
+    Surplus { sweep: u64 },
+    /// One of them is gone, in the sweep of this number.
+    Thinned { sweep: u64 },
     /// Which partitions hold records.
     Survey,
     /// A hint for a node that owns its key no more is being merged into this node's own record.

@@ -60,6 +60,9 @@ impl Replica {
             let n = view.bucket(key.key.bucket()).n;
             let change = Change::new(view.partitions(), key, n, before, after);
             self.note_stray(key.partition);
+            if after.is_some() && self.background.moves.surplus.is_for_others(key.partition, n) {
+                self.background.moves.thin(key.partition);
+            }
             self.background.trees.changed(key, change);
         }
         let digest = |footprint: Option<Footprint>| footprint.map(|held| held.digest);
@@ -115,6 +118,7 @@ impl Replica {
                 self.handle_refilled(now, (partition, n), &result);
             }
             Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
+            Some(Ticket::Thinned { sweep }) => self.handle_thinned(now, sweep, result.is_ok()),
             Some(Ticket::Adopted { target, key }) => {
                 self.handle_adopted(now, target, &key, result);
             }
@@ -191,6 +195,7 @@ impl Replica {
             Some(Ticket::Reading { partition, reading }) => {
                 self.handle_reading(now, (partition, reading), result);
             }
+            Some(Ticket::Surplus { sweep }) => self.handle_surplus_page(now, sweep, result),
             Some(Ticket::OwnDigests(listing)) => self.handle_own_digests(listing, result),
             _ => {}
         }

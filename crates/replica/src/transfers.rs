@@ -29,7 +29,7 @@ impl Replica {
         let unknown = usize::from(!moves.surveyed);
         let current = moves.lanes.iter().filter_map(Lane::progress);
         let current = current.map(|(errand, peer, report)| {
-            let outgoing = errand.task == Task::HandOver;
+            let outgoing = matches!(errand.task, Task::HandOver | Task::Thin);
             let records = if outgoing { report.pushed } else { report.pulled + report.fetched };
             Move { partition: errand.partition, peer, outgoing, records, bytes: 0 }
         });
@@ -40,7 +40,7 @@ impl Replica {
             ready: to_own.len().saturating_sub(unready) as u32,
             flipped: flipped as u32,
             leaving: leaving as u32,
-            orphaned: (moves.orphans.len() + unknown) as u32,
+            orphaned: (moves.orphans.len() + moves.surplus.partitions() + unknown) as u32,
             dropped: moves.moved.dropped,
             received_records: moves.moved.received_records,
             received_bytes: moves.moved.received_bytes,
@@ -60,7 +60,8 @@ impl Replica {
         let moves = &self.background.moves;
         let takeovers = moves.takeovers.keys().map(|p| (*p, Task::TakeOver));
         let orphans = moves.orphans.iter().map(|p| (*p, Task::HandOver));
-        for (partition, task) in takeovers.chain(orphans) {
+        let surplus = moves.surplus.waiting().map(|p| (p, Task::Thin));
+        for (partition, task) in takeovers.chain(orphans).chain(surplus) {
             match self.obstacle(view, Errand { partition, task }) {
                 Obstacle::None => {}
                 Obstacle::Nodes(down) => nodes.extend(down),

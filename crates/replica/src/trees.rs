@@ -71,6 +71,10 @@ struct Grove {
     read_us: Option<u64>,
     /// Counts the changes of records, to tell whether there was one.
     changes: u64,
+    /// Since when it is kept.
+    born: u64,
+    /// When a record of each N was last added or altered, so that one that is only removed does not count.
+    added: BTreeMap<u8, u64>,
     /// Records that were met and can't be read.
     damaged: BTreeSet<PlacedKey>,
 }
@@ -89,12 +93,18 @@ struct Reading {
 pub(crate) struct Trees {
     groves: BTreeMap<Partition, Grove>,
     readings: u64,
+    /// Counts what happens to them, so that of two moments it is known which was first.
+    moment: u64,
 }
 
 impl Trees {
     /// Keeps a tree of this partition from now on; it has yet to be read if it is new.
     pub(crate) fn keep(&mut self, partition: Partition) {
-        self.groves.entry(partition).or_default();
+        if !self.keeps(partition) {
+            self.moment += 1;
+            let grove = Grove { born: self.moment, ..Grove::default() };
+            self.groves.insert(partition, grove);
+        }
     }
 
     /// Keeps none of it any more.
@@ -104,7 +114,21 @@ impl Trees {
 
     /// What the trees say is no more to be relied on: they are to be read anew.
     pub(crate) fn distrust(&mut self) {
-        self.groves.values_mut().for_each(|grove| *grove = Grove::default());
+        self.moment += 1;
+        let born = self.moment;
+        self.groves.values_mut().for_each(|grove| *grove = Grove { born, ..Grove::default() });
+    }
+
+    /// Now, for [`Self::added_since`].
+    pub(crate) fn moment(&self) -> u64 {
+        self.moment
+    }
+
+    /// Whether a record of this N was added to the partition or altered since then, as far as is known.
+    pub(crate) fn added_since(&self, partition: Partition, n: u8, moment: u64) -> bool {
+        self.groves.get(&partition).is_none_or(|grove| {
+            grove.born > moment || grove.added.get(&n).is_some_and(|added| *added > moment)
+        })
     }
 
     pub(crate) fn keeps(&self, partition: Partition) -> bool {
@@ -135,6 +159,10 @@ impl Trees {
     pub(crate) fn changed(&mut self, key: &PlacedKey, change: Change) {
         let Some(grove) = self.groves.get_mut(&key.partition) else { return };
         grove.changes += 1;
+        if change.after.is_some() {
+            self.moment += 1;
+            grove.added.insert(change.n, self.moment);
+        }
         grove.damaged.remove(key);
         if planted::on(Bug::TreeNotUpdatedOnMerge) && change.before.is_some() {
             return;
@@ -156,6 +184,11 @@ impl Trees {
                 grove.damaged.insert(key.clone());
             }
         }
+    }
+
+    /// Whether the partition is known to hold a record of this N.
+    pub(crate) fn holds(&self, partition: Partition, n: u8) -> bool {
+        self.whole(partition, n).is_some_and(|tree| tree.root() != 0)
     }
 
     /// Whether a record of the partition is known that can't be read.

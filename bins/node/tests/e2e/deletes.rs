@@ -67,7 +67,7 @@ fn deleted_keys_stay_deleted_though_a_node_comes_back_with_old_values_and_old_hi
 }
 
 /// Lets tombstones go within seconds, and looks for them that often.
-fn short_lived(node: &mut Node) {
+pub(crate) fn short_lived(node: &mut Node) {
     node.options = vec![
         format!("--limits-message-life-ms={LIFE_MS}"),
         "--background-scrub-interval-s=2".into(),
@@ -76,7 +76,7 @@ fn short_lived(node: &mut Node) {
 }
 
 /// Deletes what a get of each key finds.
-async fn delete(client: &Client, keys: &[Key]) {
+pub(crate) async fn delete(client: &Client, keys: &[Key]) {
     for key in keys {
         let found = client.get(key, &GetOptions::default()).await.unwrap();
         assert!(found.context.is_some(), "{} was written", shown(key));

@@ -29,6 +29,7 @@ mod admin;
 mod away;
 mod change;
 mod cluster;
+mod counts;
 mod crash;
 mod deletes;
 mod drain;

@@ -1,6 +1,7 @@
 //! Replicas joined by hand: a few nodes, memory for storage, time that stands still unless told.
 
 mod cluster;
+mod counts;
 mod explaining;
 mod faults;
 mod histories;

@@ -1,0 +1,244 @@
+//! Records of partitions that this node owns for some N, and not for theirs: a bucket's `n` was lowered, or the
+//! partition's owners are others (design 4, decision 31).
+//!
+//! Invariant: such a record is removed only if each present owner was compared with it, and holds it or has seen it,
+//! while nothing was added for its N; and only if it is that record still.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_protocol::admin::WorkKind;
+use jedlik_protocol::{Now, PlacedKey};
+use jedlik_vclock::planted::{self, Bug};
+
+use crate::exchange::READING_RECORDS;
+use crate::io::{Output, RangeRequest, RangeResult, StorageFault};
+use crate::lane::{Errand, Task};
+use crate::moving::Obstacle;
+use crate::pending::Ticket;
+use crate::replica::Replica;
+
+/// What one shard holds beside what it owns, in partitions that it owns.
+#[derive(Debug, Default)]
+pub(crate) struct Surplus {
+    /// For which N others alone own a partition that this node owns for another.
+    others: BTreeMap<Partition, BTreeSet<u8>>,
+    /// Where there may be such records, and when the last comparison of them began.
+    partitions: BTreeMap<Partition, u64>,
+    sweep: Option<Sweep>,
+    sweeps: u64,
+}
+
+/// Compared records on their way off the disk, page by page.
+#[derive(Debug)]
+struct Sweep {
+    number: u64,
+    partition: Partition,
+    counts: BTreeSet<u8>,
+    /// When the comparison began.
+    since: u64,
+    after: Option<PlacedKey>,
+    /// A page is being read.
+    asked: bool,
+    /// So many are being removed.
+    removing: usize,
+    ended: bool,
+}
+
+impl Surplus {
+    pub(crate) fn restart(&mut self) {
+        self.partitions.clear();
+        self.sweep = None;
+    }
+
+    pub(crate) fn add(&mut self, partition: Partition) -> bool {
+        self.partitions.insert(partition, 0).is_none()
+    }
+
+    pub(crate) fn remove(&mut self, partition: Partition) -> bool {
+        self.sweep.take_if(|sweep| sweep.partition == partition);
+        self.partitions.remove(&partition).is_some()
+    }
+
+    pub(crate) fn contains(&self, partition: Partition) -> bool {
+        self.partitions.contains_key(&partition)
+    }
+
+    /// In how many partitions there may be such records.
+    pub(crate) fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Which.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Partition> {
+        self.partitions.keys().copied()
+    }
+
+    /// Whether others alone own the keys of this partition and N, while this node owns some of it.
+    pub(crate) fn is_for_others(&self, partition: Partition, n: u8) -> bool {
+        self.others.get(&partition).is_some_and(|counts| counts.contains(&n))
+    }
+
+    /// Whether a step can be taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.sweep.as_ref().is_some_and(|sweep| !sweep.asked && sweep.removing == 0)
+    }
+}
+
+impl Replica {
+    /// Other owners, or other numbers of replicas: where there may be records of others is looked for anew.
+    pub(crate) fn follow_surplus(&mut self, view: &View) {
+        let (me, counts) = (self.config.me, view.replica_counts());
+        let moves = &mut self.background.moves;
+        let others_alone = |partition: &Partition| {
+            let others = |n: &u8| !view.owners(*partition, *n).contains(&me);
+            let others: BTreeSet<u8> = counts.iter().copied().filter(others).collect();
+            (!others.is_empty()).then_some((*partition, others))
+        };
+        let others: BTreeMap<Partition, BTreeSet<u8>> =
+            moves.owned.iter().filter_map(others_alone).collect();
+        for partition in moves.surplus.waiting().collect::<Vec<_>>() {
+            if !others.contains_key(&partition) {
+                moves.thinned(partition);
+            }
+        }
+        let before = core::mem::replace(&mut moves.surplus.others, others);
+        for (partition, counts) in moves.surplus.others.clone() {
+            if before.get(&partition) != Some(&counts) || !moves.surplus.contains(partition) {
+                moves.thin(partition);
+            }
+        }
+    }
+
+    /// For which N the partition holds records that are for others alone.
+    fn surplus_counts(&self, partition: Partition) -> BTreeSet<u8> {
+        let others = self.background.moves.surplus.others.get(&partition);
+        let held = |n: &u8| self.background.trees.holds(partition, *n);
+        others.into_iter().flatten().copied().filter(held).collect()
+    }
+
+    /// With whom such records are compared, all of them with each owner.
+    pub(crate) fn surplus_pairs(&mut self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
+        let moment = self.background.trees.moment();
+        if let Some(since) = self.background.moves.surplus.partitions.get_mut(&partition) {
+            *since = moment;
+        }
+        if planted::on(Bug::DroppedUnverified) {
+            return Vec::new();
+        }
+        let list = view.preference_list(partition);
+        let owners = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
+        self.surplus_counts(partition).into_iter().flat_map(owners).collect()
+    }
+
+    /// All owners were compared with, `whole` of it: what is theirs alone is removed from here. True if the errand is
+    /// over for now.
+    pub(crate) fn begin_sweep(&mut self, view: &View, partition: Partition, whole: bool) -> bool {
+        let counts = self.surplus_counts(partition);
+        let trees = &self.background.trees;
+        if counts.is_empty() && trees.is_whole(partition) {
+            self.background.moves.thinned(partition);
+            return true;
+        }
+        let surplus = &self.background.moves.surplus;
+        let Some(since) = surplus.partitions.get(&partition).copied() else { return true };
+        let added = counts.iter().any(|n| trees.added_since(partition, *n, since));
+        if !whole || added || surplus.sweep.is_some() || !self.may_thin(view, partition) {
+            return false;
+        }
+        let surplus = &mut self.background.moves.surplus;
+        surplus.sweeps += 1;
+        let (number, after) = (surplus.sweeps, None);
+        let (asked, removing, ended) = (false, 0, false);
+        let sweep = Sweep { number, partition, counts, since, after, asked, removing, ended };
+        surplus.sweep = Some(sweep);
+        true
+    }
+
+    /// The partition of which records are being removed.
+    #[cfg(test)]
+    pub(crate) fn sweeping(&self) -> Option<Partition> {
+        self.background.moves.surplus.sweep.as_ref().map(|sweep| sweep.partition)
+    }
+
+    fn may_thin(&self, view: &View, partition: Partition) -> bool {
+        let errand = Errand { partition, task: Task::Thin };
+        matches!(self.obstacle(view, errand), Obstacle::None)
+    }
+
+    /// Reads the next page of what is removed; false if there is none now.
+    pub(crate) fn sweep_next(&mut self) -> bool {
+        let surplus = &mut self.background.moves.surplus;
+        if !surplus.is_busy() {
+            return false;
+        }
+        let Some(sweep) = surplus.sweep.as_mut() else { return false };
+        sweep.asked = true;
+        let (sweep, partition, after) = (sweep.number, sweep.partition, sweep.after.clone());
+        let ticket = self.pending.ticket(Ticket::Surplus { sweep });
+        let limit = READING_RECORDS;
+        let range =
+            RangeRequest { partition, bucket: None, span: None, after, limit, hints: false };
+        self.emit(Output::Range { ticket, range });
+        true
+    }
+
+    /// A page of the partition: what was compared of it is removed.
+    pub(crate) fn handle_surplus_page(
+        &mut self,
+        now: Now,
+        number: u64,
+        result: Result<RangeResult, StorageFault>,
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        let Some(sweep) = self.background.moves.surplus.sweep.as_ref() else { return };
+        if sweep.number != number {
+            return;
+        }
+        let (partition, since) = (sweep.partition, sweep.since);
+        let trees = &self.background.trees;
+        // What was added since was compared with nobody, and the page may show it.
+        let added = sweep.counts.iter().any(|n| trees.added_since(partition, *n, since));
+        let (false, true, Ok(page)) = (added, self.may_thin(&view, partition), result) else {
+            return self.end_sweep(now);
+        };
+        let Some(sweep) = self.background.moves.surplus.sweep.as_mut() else { return };
+        let counts = sweep.counts.clone();
+        let of_others = |key: &PlacedKey| counts.contains(&view.bucket(key.key.bucket()).n);
+        let records: Vec<_> = page.records.into_iter().filter(|(key, _)| of_others(key)).collect();
+        (sweep.asked, sweep.removing, sweep.ended) = (false, records.len(), page.until.is_none());
+        sweep.after = page.until;
+        if records.is_empty() && sweep.ended {
+            return self.end_sweep(now);
+        }
+        self.background.charge(now.mono_us, WorkKind::Transfer, records.len() as u32);
+        for (key, stored) in records {
+            let ticket = self.pending.ticket(Ticket::Thinned { sweep: number });
+            let (expected, record) = (stored.record.digest(), None);
+            self.emit(Output::Revise { ticket, key, expected, record });
+        }
+    }
+
+    /// One of them is gone, or is not.
+    pub(crate) fn handle_thinned(&mut self, now: Now, number: u64, removed: bool) {
+        let sweep = self.background.moves.surplus.sweep.as_mut();
+        let Some(sweep) = sweep.filter(|sweep| sweep.number == number) else { return };
+        sweep.removing = sweep.removing.saturating_sub(1);
+        if !removed || sweep.removing == 0 && sweep.ended {
+            self.end_sweep(now);
+        }
+    }
+
+    /// The sweep has come to its end, or can't go on: what is left is compared anew.
+    fn end_sweep(&mut self, now: Now) {
+        let Some(sweep) = self.background.moves.surplus.sweep.take() else { return };
+        let partition = sweep.partition;
+        if self.surplus_counts(partition).is_empty() && self.background.trees.is_whole(partition) {
+            self.background.moves.thinned(partition);
+        } else {
+            self.background.moves.rest(now.mono_us, Errand { partition, task: Task::Thin });
+        }
+    }
+}
