@@ -126,8 +126,9 @@ impl Client {
         scan::start(&self.shared, bucket.into(), options)
     }
 
-    /// Reads all of every bucket, partition by partition, in no particular order; a bucket whose N is changed
-    /// meanwhile may be missed. Also gives the buckets whose properties were set.
+    /// Reads all of every bucket, partition by partition, in no particular order. A bucket whose properties are set
+    /// meanwhile may have been passed over, and is an error at the end: [`ClientError::Reset`]. Also gives the buckets
+    /// whose properties were set.
     ///
     /// # Errors
     /// No node answers, or there is no layout yet.
@@ -135,12 +136,12 @@ impl Client {
         &self,
         options: &ScanOptions,
     ) -> Result<(Vec<BucketEntry>, Scan), ClientError> {
-        let answer = self.admin(AdminRequest::BucketList, None).await?;
-        let AdminResponse::Buckets(buckets) = answer else { return Err(ClientError::Mismatch) };
+        let buckets = scan::properties(&self.shared).await?;
         let counts = buckets.iter().map(|bucket| bucket.props.n);
         let counts: BTreeSet<u8> = counts.chain([BucketProps::default().n]).collect();
         let wanted = counts.into_iter().map(ScanOf::EveryBucket).collect();
-        Ok((buckets, scan::start_all(&self.shared, wanted, options)?))
+        let scan = scan::start_all(&self.shared, wanted, options)?;
+        Ok((buckets.clone(), scan.demanding(&self.shared, buckets)))
     }
 
     /// Asks any node, or the one named, for what an admin asks. Only a commit is not sent again once

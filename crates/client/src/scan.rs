@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use jedlik_hashing::Partition;
 use jedlik_protocol::Blob;
-use jedlik_protocol::bucket::check_name;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::bucket::{BucketEntry, check_name};
 use jedlik_protocol::client::{
     ClientRequest, ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest,
 };
@@ -26,16 +27,32 @@ pub struct Scan {
     wanted: u32,
     done: Arc<AtomicU32>,
     pages: mpsc::Receiver<Result<Vec<ScanItem>, ClientError>>,
+    /// What buckets' properties have to be still when all is read.
+    demands: Option<(Arc<Shared>, Vec<BucketEntry>)>,
     _readers: JoinSet<()>,
 }
 
 impl Scan {
+    /// The same, which ends with an error unless properties are then what they were.
+    pub(crate) fn demanding(self, shared: &Arc<Shared>, buckets: Vec<BucketEntry>) -> Self {
+        Self { demands: Some((shared.clone(), buckets)), ..self }
+    }
+
     /// The next page, from any partition; `None` after the last. After an error nothing follows.
     pub async fn next_page(&mut self) -> Option<Result<Vec<ScanItem>, ClientError>> {
         let page = self.pages.recv().await;
-        if matches!(page, Some(Err(_))) {
-            self.pages.close();
-            while self.pages.try_recv().is_ok() {}
+        match page {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => {
+                self.demands = None;
+                self.pages.close();
+                while self.pages.try_recv().is_ok() {}
+            }
+            None => {
+                let (shared, before) = self.demands.take()?;
+                let after = properties(&shared).await;
+                return after.and_then(|after| unchanged(&before, &after)).err().map(Err);
+            }
         }
         page
     }
@@ -45,6 +62,28 @@ impl Scan {
     #[must_use]
     pub fn progress(&self) -> (u32, u32) {
         (self.done.load(Ordering::Relaxed), self.wanted)
+    }
+}
+
+/// The buckets whose properties were set, as some node knows them.
+pub(crate) async fn properties(shared: &Arc<Shared>) -> Result<Vec<BucketEntry>, ClientError> {
+    let request = |_| ClientRequest::Admin(AdminRequest::BucketList);
+    match shared.run(Aim::Any, Repeat::Freely, None, request).await? {
+        ClientResponse::Admin(AdminResponse::Buckets(buckets)) => Ok(buckets),
+        _ => Err(ClientError::Mismatch),
+    }
+}
+
+/// Whether no bucket's properties were set between the two lists.
+fn unchanged(before: &[BucketEntry], after: &[BucketEntry]) -> Result<(), ClientError> {
+    let version = |list: &[BucketEntry], name: &Blob| {
+        list.iter().find(|bucket| bucket.name == *name).map(|bucket| bucket.version)
+    };
+    // A node that has not heard of a setting yet has an older list, or one that lacks a bucket.
+    let names = before.iter().chain(after).map(|bucket| &bucket.name);
+    match names.into_iter().find(|name| version(before, name) != version(after, name)) {
+        Some(name) => Err(ClientError::Reset { name: name.to_vec() }),
+        None => Ok(()),
     }
 }
 
@@ -93,7 +132,8 @@ pub(crate) fn start_all(
             }
         });
     }
-    Ok(Scan { wanted: parts.len() as u32, done, pages, _readers: readers })
+    let wanted = parts.len() as u32;
+    Ok(Scan { wanted, done, pages, demands: None, _readers: readers })
 }
 
 impl Reader {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use jedlik_client::{ClientError, ScanOptions};
+
 use crate::cluster::{Cluster, wait_until};
 use crate::tools::{run, tool};
 use crate::votes::damage_all;
@@ -128,4 +130,29 @@ fn all_buckets_are_listed_dumped_and_loaded_into_another_cluster_with_their_prop
     run(as_admin(&cluster).args(["load", "--replace", "--all"]).arg(&dump)).ok();
     dump_all(&cluster, &again);
     assert_eq!(std::fs::read_to_string(&again).unwrap(), text);
+}
+
+#[test]
+fn reading_every_bucket_fails_when_a_buckets_n_was_changed_meanwhile() {
+    let cluster = Cluster::start();
+    load(&cluster, 0, "few", &names(20));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = cluster.client(0).await;
+        let read = async |change: bool| {
+            let options = ScanOptions { partitions_at_once: 1, ..ScanOptions::default() };
+            let (_, mut scan) = client.scan_every_bucket(&options).await.unwrap();
+            let mut found = scan.next_page().await.unwrap().unwrap().len();
+            if change {
+                cluster.ask(0, "bucket set few n=1 r=1 w=1").ok();
+            }
+            while let Some(page) = scan.next_page().await {
+                found += page?.len();
+            }
+            Ok::<usize, ClientError>(found)
+        };
+        assert_eq!(read(false).await.unwrap(), 20);
+        let error = read(true).await.unwrap_err();
+        assert!(matches!(&error, ClientError::Reset { name } if name == b"few"), "{error}");
+    });
 }

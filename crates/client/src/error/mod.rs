@@ -75,6 +75,13 @@ pub enum ClientError {
     /// No layout was committed yet, so no node owns any key.
     #[error("the cluster has no layout yet; see `jedlik-admin cluster plan`")]
     NoLayout,
+    /// Properties of a bucket were set while every bucket was read, so that its keys may have been passed over: where they
+    /// are looked for follows from its N. Read all again.
+    #[error("properties of {} were set meanwhile: its keys may be missing; begin again", .name.escape_ascii())]
+    Reset {
+        /// The bucket's name.
+        name: Vec<u8>,
+    },
 }
 
 /// What became of one attempt at one node.
@@ -236,9 +243,10 @@ impl ClientError {
             Self::Start(StartError::Unreachable { last, .. }) if !last.is_hopeless() => {
                 ErrorKind::Unavailable
             }
-            Self::Unavailable { .. } | Self::Timeout { .. } | Self::NoLayout => {
-                ErrorKind::Unavailable
-            }
+            Self::Unavailable { .. }
+            | Self::Timeout { .. }
+            | Self::NoLayout
+            | Self::Reset { .. } => ErrorKind::Unavailable,
             Self::Start(_) => ErrorKind::Invalid,
             Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::Fault(_) | Self::Mismatch => ErrorKind::Fault,
@@ -260,6 +268,7 @@ impl ClientError {
             Self::TooLong { .. } => "too-long",
             Self::Mismatch => "mismatch",
             Self::NoLayout => "no-layout",
+            Self::Reset { .. } => "reset",
         }
     }
 

@@ -33,6 +33,7 @@ fn each_error_says_what_a_caller_can_do() {
         (exhausted(AttemptError::NoNode, false), ErrorKind::Unavailable, "timeout"),
         (ClientError::Start(StartError::NoSeeds), ErrorKind::Invalid, "start"),
         (ClientError::NoLayout, ErrorKind::Unavailable, "no-layout"),
+        (ClientError::Reset { name: b"carts".to_vec() }, ErrorKind::Unavailable, "reset"),
     ];
     for (error, kind, name) in cases {
         assert_eq!((error.kind(), error.name()), (kind, name), "{error}");
