@@ -20,6 +20,7 @@ mod questions;
 mod refusals;
 mod reload;
 mod reply;
+mod reports;
 mod router;
 mod saver;
 mod seeds;

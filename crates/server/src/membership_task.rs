@@ -27,8 +27,8 @@ use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
 use crate::node::{EmptyDirectory, Ending};
 use crate::peers::Peers;
+use crate::questions::changes_state;
 use crate::reply::Origin;
-use crate::router::changes_state;
 use crate::saver::Saver;
 
 /// Between two tries to write into the directory's own file.

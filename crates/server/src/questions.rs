@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
 use jedlik_protocol::admin::{
-    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, HintReport, RepairReport,
-    TransferReport,
+    AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, DrainReport, HintReport,
+    RepairReport, TransferReport,
 };
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
-use crate::inbox::{Inbox, Mail};
+use crate::inbox::Mail;
+use crate::reports::Reports;
 use crate::stats::{self, NodeCounts, ShardReport};
 
 /// A question for all shards.
@@ -56,7 +58,8 @@ impl Question {
     }
 
     /// Asks every shard, which takes a turn of each.
-    pub(crate) async fn answer(self, shards: &[Inbox], counts: NodeCounts) -> ClientResponse {
+    pub(crate) async fn answer(self, reports: &Reports, counts: NodeCounts) -> ClientResponse {
+        let shards = &reports.shards;
         match self {
             Self::Repair(partition) => {
                 shards.iter().for_each(|shard| shard.push(Mail::Repair(partition)));
@@ -68,14 +71,14 @@ impl Question {
                 let change = share(change, shards.len());
                 shards.iter().for_each(|shard| shard.push(Mail::SetBackground(change)));
             }
-            Self::Believe(partitions) => return believe(shards, partitions).await,
+            Self::Believe(partitions) => return believe(reports, partitions).await,
             Self::Stats
             | Self::Hints
             | Self::RepairProgress
             | Self::Background
             | Self::Transfers => {}
         }
-        let reports = stats::collect(shards).await;
+        let reports = reports.now().await;
         ClientResponse::Admin(match self {
             Self::Stats => AdminResponse::Stats(stats::named(counts, shards, &reports)),
             Self::Hints => AdminResponse::Hints(hints(&reports)),
@@ -92,17 +95,55 @@ impl Question {
 }
 
 /// What this node holds is taken for all there is, if the admin has seen how much that is.
-async fn believe(shards: &[Inbox], seen: u32) -> ClientResponse {
-    let reports = stats::collect(shards).await;
-    let refilling: u32 = reports.iter().map(|report| report.refilling).sum();
+async fn believe(reports: &Reports, seen: u32) -> ClientResponse {
+    let told = reports.now().await;
+    let refilling: u32 = told.iter().map(|report| report.refilling).sum();
     if refilling != seen {
         let message = format!(
             "the node is refilling {refilling} partitions, not {seen}: look at `jedlik-admin doctor` again"
         );
         return ClientResponse::Failed(Failure::new(ErrorCode::InvalidRequest, message));
     }
-    shards.iter().for_each(|shard| shard.push(Mail::Believe));
+    reports.shards.iter().for_each(|shard| shard.push(Mail::Believe));
     ClientResponse::Admin(AdminResponse::Believed(refilling))
+}
+
+/// Whether a request asks for a change, and not only for what is known.
+pub(crate) fn changes_state(request: &AdminRequest) -> bool {
+    match request {
+        AdminRequest::Commit { .. }
+        | AdminRequest::Stage { .. }
+        | AdminRequest::Unstage { .. }
+        | AdminRequest::Drain { .. }
+        | AdminRequest::Keep { .. }
+        | AdminRequest::BucketSet { .. }
+        | AdminRequest::Repair { .. }
+        | AdminRequest::Believe { .. }
+        | AdminRequest::SetBackground(_) => true,
+        AdminRequest::Status
+        | AdminRequest::Layouts
+        | AdminRequest::Transfers
+        | AdminRequest::Plan
+        | AdminRequest::BucketList
+        | AdminRequest::BucketShow { .. }
+        | AdminRequest::Stats
+        | AdminRequest::Explain { .. }
+        | AdminRequest::Hints
+        | AdminRequest::RepairProgress
+        | AdminRequest::Background => false,
+    }
+}
+
+/// What a node that takes nothing from clients, or does so again, has left to do.
+pub(crate) async fn drained(reports: &Reports, view: &View, drained: bool) -> ClientResponse {
+    let told = reports.now().await;
+    let hints = told.iter().flat_map(|report| &report.hints);
+    let due = hints.filter(|hints| view.is_alive(hints.target));
+    ClientResponse::Admin(AdminResponse::Drained(DrainReport {
+        drained,
+        requests: told.iter().map(|report| report.operations).sum(),
+        hints: due.map(|hints| hints.count).sum(),
+    }))
 }
 
 fn check(change: BackgroundChange) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_net::{CloseReason, Connection, Handler, Role};
-use jedlik_protocol::admin::{AdminRequest, AdminResponse, DrainReport};
+use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -24,12 +24,13 @@ use crate::disputes::{answers_for_itself, coordinates};
 use crate::inbox::{Inbox, Mail};
 use crate::membership_task::Event;
 use crate::peers::Peers;
-use crate::questions::Question;
+use crate::questions::{self, Question, changes_state};
 use crate::refusals::Refusals;
 use crate::reply::Origin;
+use crate::reports::Reports;
 use crate::saver::SaveHealth;
 use crate::shard::UNTOLD;
-use crate::stats::{self, NodeCounts};
+use crate::stats::NodeCounts;
 
 /// Where a node stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ const PHASES: [Phase; 4] = [Phase::Starting, Phase::Serving, Phase::Stopping, Ph
 /// The network's handler.
 pub(crate) struct Router {
     shards: Vec<Inbox>,
+    reports: Arc<Reports>,
     membership: mpsc::Sender<Event>,
     view: watch::Receiver<Arc<View>>,
     peers: Arc<Peers>,
@@ -74,6 +76,7 @@ impl Router {
         clock: Clock,
     ) -> Self {
         Self {
+            reports: Arc::new(Reports::of(shards.clone())),
             shards,
             membership,
             view,
@@ -184,12 +187,25 @@ impl Router {
             return self.drain(origin, layout, drained);
         }
         if let Some(question) = Question::of(&request) {
-            let (shards, counts) = (self.shards.clone(), self.counts());
+            let (reports, counts) = (Arc::clone(&self.reports), self.counts());
+            let place = match reports.admit() {
+                Ok(place) => place,
+                Err(failure) => {
+                    self.count_overload(true);
+                    return origin.answer_client(layout, ClientResponse::Failed(failure));
+                }
+            };
             tokio::spawn(async move {
-                let response = question.answer(&shards, counts).await;
+                let _kept_until_it_is_answered = place;
+                let response = question.answer(&reports, counts).await;
                 origin.answer_client(layout, response);
             });
             return;
+        }
+        // Half of the queue is left to gossip, by which the others know that this node is there.
+        if self.membership.capacity() <= self.membership.max_capacity() / 2 {
+            self.count_overload(true);
+            return origin.answer_client(layout, ClientResponse::Failed(overloaded()));
         }
         if let Err(refused) = self.membership.try_send(Event::Admin { origin, request }) {
             self.count_overload(true);
@@ -199,22 +215,14 @@ impl Router {
         }
     }
 
-    /// Takes no more from clients and tells the others so, or takes that back; answers with what is left
-    /// to be done.
+    /// Takes no more from clients and tells the others so, or takes that back.
     fn drain(&self, origin: Origin, layout: LayoutVersion, drained: bool) {
-        let (shards, membership) = (self.shards.clone(), self.membership.clone());
+        let (reports, membership) = (Arc::clone(&self.reports), self.membership.clone());
         let (view, flag) = (Arc::clone(&self.view.borrow()), Arc::clone(&self.drained));
         tokio::spawn(async move {
             flag.store(drained, Ordering::Release);
             let response = if membership.send(Event::Drain(drained)).await.is_ok() {
-                let reports = stats::collect(&shards).await;
-                let hints = reports.iter().flat_map(|report| &report.hints);
-                let due = hints.filter(|hints| view.is_alive(hints.target));
-                ClientResponse::Admin(AdminResponse::Drained(DrainReport {
-                    drained,
-                    requests: reports.iter().map(|report| report.operations).sum(),
-                    hints: due.map(|hints| hints.count).sum(),
-                }))
+                questions::drained(&reports, &view, drained).await
             } else {
                 ClientResponse::Failed(not_ready("is stopping"))
             };
@@ -361,32 +369,6 @@ impl Handler for Router {
                 shard.push(Mail::PeerLost { node });
             }
         }
-    }
-}
-
-/// Whether a request asks for a change, and not only for what is known.
-pub(crate) fn changes_state(request: &AdminRequest) -> bool {
-    match request {
-        AdminRequest::Commit { .. }
-        | AdminRequest::Stage { .. }
-        | AdminRequest::Unstage { .. }
-        | AdminRequest::Drain { .. }
-        | AdminRequest::Keep { .. }
-        | AdminRequest::BucketSet { .. }
-        | AdminRequest::Repair { .. }
-        | AdminRequest::Believe { .. }
-        | AdminRequest::SetBackground(_) => true,
-        AdminRequest::Status
-        | AdminRequest::Layouts
-        | AdminRequest::Transfers
-        | AdminRequest::Plan
-        | AdminRequest::BucketList
-        | AdminRequest::BucketShow { .. }
-        | AdminRequest::Stats
-        | AdminRequest::Explain { .. }
-        | AdminRequest::Hints
-        | AdminRequest::RepairProgress
-        | AdminRequest::Background => false,
     }
 }
 

@@ -130,3 +130,50 @@ async fn counters_follow_what_was_done() {
     }
     assert_eq!(puts, 20);
 }
+
+#[tokio::test]
+async fn a_flood_of_questions_is_refused_past_a_limit_and_gets_are_answered_meanwhile() {
+    let cluster = Cluster::new();
+    let nodes = cluster.serving(3).await;
+    let (flood, client) = (cluster.client(&nodes[0]).await, cluster.client(&nodes[0]).await);
+    let questions =
+        [AdminRequest::Stats, AdminRequest::Hints, AdminRequest::Transfers, AdminRequest::Status];
+    let asked = (0..4_000).map(|number| {
+        let question = questions[number % questions.len()].clone();
+        flood.admin(question)
+    });
+    let (answers, got) = tokio::join!(all(asked), async {
+        let mut got = 0;
+        for _ in 0..20 {
+            let answer = client.get(&key("alice"), Quorum::Default).await;
+            got += usize::from(answer.is_ok());
+        }
+        got
+    });
+    assert_eq!(got, 20, "no get is refused for others' questions");
+    let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert!(!refused.is_empty(), "so many can't wait");
+    assert!(refused.iter().all(|failure| failure.code == ErrorCode::Overloaded), "{refused:?}");
+    assert!(answers.iter().any(Result::is_ok));
+    for node in nodes {
+        node.shutdown().await.unwrap();
+    }
+}
+
+/// Waits for all of them side by side.
+async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.map(Box::pin).collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(|context| {
+        waiting.retain_mut(|future| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(value) => {
+                done.push(value);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done
+}

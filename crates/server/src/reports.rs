@@ -1,0 +1,131 @@
+//! What the shards report, for all who ask: a question takes a turn of every shard, and anybody may ask.
+//!
+//! Invariant: whoever asks gets reports that were begun after the question. Shards are asked at most once an
+//! interval, and past a limit of questions that wait, further ones are refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jedlik_protocol::error::{ErrorCode, Failure};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+use crate::inbox::Inbox;
+use crate::stats::{self, ShardReport};
+
+/// Questions that may wait for reports at a time.
+const QUESTIONS_MAX: usize = 64;
+/// Between two rounds of reports.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The reports that were collected last.
+struct Round {
+    began: Instant,
+    reports: Arc<[ShardReport]>,
+}
+
+/// Collects the shards' reports.
+pub(crate) struct Reports {
+    pub(crate) shards: Vec<Inbox>,
+    places: Arc<Semaphore>,
+    last: Mutex<Option<Round>>,
+}
+
+impl Reports {
+    pub(crate) fn of(shards: Vec<Inbox>) -> Self {
+        let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
+        Self { shards, places, last: Mutex::const_new(None) }
+    }
+
+    /// A place for a question, to be kept until it is answered.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let message =
+                format!("{QUESTIONS_MAX} questions wait for this node's shards; ask again later");
+            Failure::new(ErrorCode::Overloaded, message)
+        })
+    }
+
+    /// What the shards report now. Who asks while others are being told waits for the next round, together with
+    /// all who do.
+    pub(crate) async fn now(&self) -> Arc<[ShardReport]> {
+        let asked = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some(round) = &*last {
+            if round.began >= asked {
+                return Arc::clone(&round.reports);
+            }
+            sleep_until(round.began + INTERVAL).await;
+        }
+        let began = Instant::now();
+        let reports: Arc<[ShardReport]> = stats::collect(&self.shards).await.into();
+        *last = Some(Round { began, reports: Arc::clone(&reports) });
+        reports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{QUESTIONS_MAX, Reports};
+    use crate::inbox::{InboxLimits, Mail, inbox};
+    use crate::stats::ShardReport;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A shard that reports how often it was asked, and that number's count.
+    fn counting() -> (Arc<Reports>, Arc<AtomicU64>) {
+        let (sender, reader) = inbox(InboxLimits { inputs: 16, bytes: 1 << 20 }, Arc::default());
+        let asked = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&asked);
+        thread::spawn(move || {
+            while let Some(mail) = reader.next(None) {
+                match mail {
+                    Mail::Report(to) => {
+                        let refusals = count.fetch_add(1, Ordering::SeqCst) + 1;
+                        let _gone = to.send(ShardReport { refusals, ..ShardReport::default() });
+                    }
+                    _ => return,
+                }
+            }
+        });
+        (Arc::new(Reports::of(vec![sender])), asked)
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_questions_takes_few_turns_and_each_is_told_what_is_newer_than_itself() {
+        let (reports, asked) = counting();
+        let mut tasks = Vec::new();
+        for _ in 0..1_000 {
+            let (reports, asked) = (Arc::clone(&reports), Arc::clone(&asked));
+            tasks.push(tokio::spawn(async move {
+                let before = asked.load(Ordering::SeqCst);
+                let told = reports.now().await;
+                assert!(told[0].refusals > before, "it was begun after the question");
+            }));
+        }
+        for task in tasks {
+            timeout(LONG, task).await.expect("all are answered").unwrap();
+        }
+        let turns = asked.load(Ordering::SeqCst);
+        assert!(turns <= 4, "{turns} turns for 1,000 questions");
+    }
+
+    #[tokio::test]
+    async fn more_questions_than_have_a_place_are_refused() {
+        let (reports, _) = counting();
+        let places: Vec<_> = (0..QUESTIONS_MAX).map(|_| reports.admit().unwrap()).collect();
+        assert!(reports.admit().is_err());
+        drop(places);
+        assert!(reports.admit().is_ok());
+    }
+}
