@@ -51,6 +51,12 @@ impl Peers {
         self.write(|links| links.seeds.retain(|address, _| seeds.contains(address)));
     }
 
+    /// Gives up the links to seeds that don't answer: the next message to one dials it once more.
+    pub(crate) fn rest_silent_seeds(&self) {
+        let answers = |link: &Arc<Peer>| !matches!(link.state(), PeerState::Down { .. });
+        self.write(|links| links.seeds.retain(|_, link| answers(link)));
+    }
+
     /// Where the link to each seed stands that was ever turned to.
     pub(crate) fn seed_states(&self) -> BTreeMap<SocketAddr, PeerState> {
         let state = |(address, link): (&SocketAddr, &Arc<Peer>)| (*address, link.state());

@@ -225,6 +225,10 @@ pub(crate) fn spawn(
             let failures = seeds.failures(&states);
             let is_connected = up || peers.connected() > 0;
             watch.look(clock.now().mono_us, &failures, seeds.all.len(), is_connected);
+            if is_connected {
+                // It may be the address of a node that is gone for good.
+                peers.rest_silent_seeds();
+            }
         }
     })
 }

@@ -134,3 +134,27 @@ async fn nothing_is_taken_by_a_node_that_stops() {
     }
     stopping.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_where_nobody_is_any_more_is_not_dialled_without_a_pause() {
+    let cluster = Cluster::new();
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let first = cluster.start(1, &[]).await;
+    let second = cluster.start(2, &[gone.local_addr().unwrap(), first.address()]).await;
+    all_up(&cluster.admin(&second).await, 2).await;
+    // Between two attempts of a link that is kept up are 2 s at most.
+    gone.set_read_timeout(Some(std::time::Duration::from_secs(4))).unwrap();
+    let paused = tokio::task::spawn_blocking(move || {
+        let start = std::time::Instant::now();
+        while start.elapsed() < 4 * crate::caller::PATIENCE {
+            if gone.recv(&mut [0; 2048]).is_err() {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(paused.await.unwrap(), "it is dialled again and again");
+    for node in [first, second] {
+        node.shutdown().await.unwrap();
+    }
+}
