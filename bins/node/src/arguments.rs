@@ -27,6 +27,26 @@ Examples:
 Prints what the node would run with, each option with the place that set it, as a file that could
 be used again. Exit codes: 0 sound, 2 mistaken, with every mistake on standard error.";
 
+const BELIEVE_ABOUT: &str = "\
+Have the node use its data directory as it is, though the cluster remembers more
+
+For a whole cluster that is put back from copies taken at different moments. Run it for each node, while no node runs and
+with all copies in their places, then start all nodes. Without it a node takes its copy for an earlier one wherever another
+node's copy remembers a later start, and sets it aside. It is said at each node since a node that has started without it has
+set its copy aside already.
+
+What this gives up: everything that was acknowledged after this copy was taken, unless another copy has it; and what was
+deleted after it may be back. The copies' data is merged: versions that were written side by side become siblings. Until
+`jedlik-admin repair` has ended, a get may miss what one copy alone has. The rule ends by itself once all members have been up
+together for a minute; then a copy of one node alone is set aside again.";
+
+const BELIEVE_EXAMPLES: &str = "\
+Examples:
+  jedlik-node believe-copy --config /etc/jedlik/node.toml --accept-loss
+  jedlik-node believe-copy --config /etc/jedlik/node.toml --accept-loss --json
+
+Exit codes: 0 done, 1 failed, 2 mistaken configuration or no --accept-loss.";
+
 /// The whole command line.
 pub(crate) fn command() -> Command {
     Command::new("jedlik-node")
@@ -47,6 +67,19 @@ pub(crate) fn command() -> Command {
                 Command::new("check-config").about("Checks the configuration and shows it"),
             )
             .after_help(CHECK_EXAMPLES),
+        )
+        .subcommand(
+            with_options(Command::new("believe-copy").about(BELIEVE_ABOUT))
+                .arg(Arg::new("accept-loss").long("accept-loss").action(ArgAction::SetTrue).help(
+                    "Give up what was acknowledged after the copy was taken and no other copy has",
+                ))
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .action(ArgAction::SetTrue)
+                        .help("Print one line of JSON"),
+                )
+                .after_help(BELIEVE_EXAMPLES),
         )
 }
 

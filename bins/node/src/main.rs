@@ -6,7 +6,9 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use jedlik_server::config::Config;
 use jedlik_server::{EmptyDirectory, logging, process};
+use serde_json::json;
 
 /// What a mistake in the configuration or the arguments ends with.
 const EXIT_USAGE: u8 = 2;
@@ -35,6 +37,9 @@ fn run() -> u8 {
     if name == "check-config" {
         return show(&shown);
     }
+    if name == "believe-copy" {
+        return believe(&config, matches.get_flag("accept-loss"), matches.get_flag("json"));
+    }
     logging::start(&config.log);
     let empty =
         if matches.get_flag("new") { EmptyDirectory::Refilled } else { EmptyDirectory::Refused };
@@ -42,6 +47,39 @@ fn run() -> u8 {
     let load = Arc::new(move || arguments::settings(&matches));
     match process::run(&config, empty, running, load) {
         Ok(()) => 0,
+        Err(error) => {
+            logging::say(&format!("jedlik-node: {error}"));
+            EXIT_FAILED
+        }
+    }
+}
+
+/// Has the next start use the data directory as it is.
+fn believe(config: &Config, accepts_loss: bool, json: bool) -> u8 {
+    let path = config.data_dir.display();
+    if !accepts_loss {
+        logging::say(&format!(
+            "jedlik-node: {path} is as it was. If it is believed, everything that was acknowledged after this copy was \
+             taken is given up, unless another copy has it, and what was deleted after it may be back; say \
+             --accept-loss if that is meant"
+        ));
+        return EXIT_USAGE;
+    }
+    match jedlik_server::believe_copy(config) {
+        Ok(aside) => {
+            let aside = aside.map(|aside| aside.display().to_string());
+            let shown = match json {
+                true => json!({ "believed": path.to_string(), "set_aside": aside }).to_string(),
+                false => format!("the next start uses {path} as it is"),
+            };
+            if let Some(aside) = aside {
+                logging::say(&format!(
+                    "jedlik-node: {aside} holds shards that were set aside: if the node has started since the copy \
+                     was put there, put it there again"
+                ));
+            }
+            show(&(shown + "\n"))
+        }
         Err(error) => {
             logging::say(&format!("jedlik-node: {error}"));
             EXIT_FAILED

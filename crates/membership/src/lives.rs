@@ -15,6 +15,7 @@ use crate::knowledge::age;
 use crate::view::Past;
 
 mod asking;
+mod belief;
 mod rivals;
 
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub struct Lineage {
     pub rival: Option<Rival>,
     /// The life that an admin ended in favour of this directory's.
     pub ousts: Option<Incarnation>,
+    /// An admin has said to believe this copy: lives that others remember beyond it are given up.
+    pub believed: bool,
     /// How long others may take to answer what they remember, before the node serves without knowing.
     pub confirm_limit_us: u64,
 }
@@ -62,6 +65,7 @@ impl Lineage {
             lost: false,
             rival: None,
             ousts: None,
+            believed: false,
             confirm_limit_us: 10_000_000,
         }
     }
@@ -112,6 +116,7 @@ pub(crate) struct Lives {
     deadline_us: u64,
     /// The newest record of this node that others remember, as far as this life did not write it.
     recalled: Option<MemberRecord>,
+    belief: belief::Belief,
 }
 
 impl Lives {
@@ -132,6 +137,7 @@ impl Lives {
             next_ask_us: now.mono_us,
             interval_us: FIRST_INTERVAL_US,
             recalled: None,
+            belief: belief::Belief::default(),
         }
     }
 

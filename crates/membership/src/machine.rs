@@ -177,6 +177,7 @@ impl Membership {
         self.detector.handle_timeout(now.mono_us, &mut self.chance);
         self.tell_of_itself(now);
         self.look_back(now);
+        self.end_belief(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
             // A farewell is asked for until enough have it on their disks.
             let news =

@@ -111,6 +111,12 @@ pub enum Event {
         /// Where that one listened.
         address: SocketAddr,
     },
+    /// The cluster remembered a life of this node that its data directory does not, and which an admin has given up by
+    /// saying that the directory is to be believed.
+    GivenUp(Box<MemberRecord>),
+    /// All members have been up together for long enough: the directory that an admin said to believe is one as any
+    /// other from now on.
+    BeliefEnds,
     /// This node has said that it has left, and another one knows it: the process need not go on.
     Left,
     /// This node has no place in the cluster any more, as the layout in force says that it holds itself. It
@@ -123,22 +129,10 @@ pub enum Event {
     },
 }
 
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Event {
+    /// What is told of this node's lives.
+    fn fmt_of_lives(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Joined(node) => write!(f, "node {node} is a member"),
-            Self::Up(node) => write!(f, "node {node} is up"),
-            Self::Down { node, clean: true } => write!(f, "node {node} stopped"),
-            Self::Down { node, clean: false } => write!(f, "node {node} does not answer"),
-            Self::Layout { id, rival: None } => write!(f, "layout {id} is in force"),
-            Self::Layout { id, rival: Some(rival) } => {
-                write!(f, "layout {id} is in force instead of its rival {rival}")
-            }
-            Self::Settled(id) => write!(f, "all data has moved to the owners of layout {id}"),
-            Self::Bucket { name, version } => {
-                write!(f, "properties {version} of bucket {name:?} are in force")
-            }
-            Self::Refused { from, fault } => write!(f, "node {from} sent what can't be: {fault}"),
             Self::Serves { past: Past::Continuous } => {
                 write!(f, "the data directory remembers every life of this node that the others do")
             }
@@ -173,6 +167,46 @@ impl fmt::Display for Event {
                 f,
                 "the cluster remembered one more life of this node, at {address}; what it held is refilled"
             ),
+            Self::GivenUp(record) => write!(
+                f,
+                "the cluster remembers life {:016x} of this node, start {}, which the data directory does not: it is \
+                 given up, as an admin has said",
+                record.life.incarnation.0, record.generation
+            ),
+            Self::BeliefEnds => write!(
+                f,
+                "all members have been up together: the data directory that an admin said to believe counts as any \
+                 other from now on"
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined(node) => write!(f, "node {node} is a member"),
+            Self::Up(node) => write!(f, "node {node} is up"),
+            Self::Down { node, clean: true } => write!(f, "node {node} stopped"),
+            Self::Down { node, clean: false } => write!(f, "node {node} does not answer"),
+            Self::Layout { id, rival: None } => write!(f, "layout {id} is in force"),
+            Self::Layout { id, rival: Some(rival) } => {
+                write!(f, "layout {id} is in force instead of its rival {rival}")
+            }
+            Self::Settled(id) => write!(f, "all data has moved to the owners of layout {id}"),
+            Self::Bucket { name, version } => {
+                write!(f, "properties {version} of bucket {name:?} are in force")
+            }
+            Self::Refused { from, fault } => write!(f, "node {from} sent what can't be: {fault}"),
+            Self::Serves { .. }
+            | Self::Forgotten(_)
+            | Self::Rival(_)
+            | Self::Ousted { .. }
+            | Self::Prevails
+            | Self::Contested { .. }
+            | Self::GivenUp(_)
+            | Self::BeliefEnds => self.fmt_of_lives(f),
             Self::Left => write!(f, "the others know that this node has left"),
             Self::Fenced { layout, forced: true } => write!(
                 f,

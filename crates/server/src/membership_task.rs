@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 use crate::clock::{AgreedClock, Clock};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
+use crate::news;
 use crate::node::{EmptyDirectory, Ending};
 use crate::peers::Peers;
 use crate::questions::changes_state;
@@ -258,9 +259,9 @@ impl MembershipTask {
         }
     }
 
-    async fn note(&mut self, news: News) {
-        log(&news);
-        match news {
+    async fn note(&mut self, event: News) {
+        news::log(&event);
+        match event {
             News::Left => self.end(Ending::Left),
             News::Fenced { layout, forced } => {
                 self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
@@ -274,6 +275,11 @@ impl MembershipTask {
                 self.write_down(DataDir::prevail).await;
                 self.end(Ending::Again);
             }
+            News::GivenUp(record) => {
+                let life = record.life.incarnation;
+                self.write_down(|dir| dir.give_up_life(life)).await;
+            }
+            News::BeliefEnds => self.write_down(DataDir::end_belief).await,
             News::Ousted { by } => {
                 self.write_down(|dir| dir.cede(by)).await;
                 self.end(Ending::Failed(NodeError::Ousted { by }));
@@ -373,28 +379,4 @@ fn unsaved() -> Failure {
     let message = "the change was made and is told to the others, but this node can't save it; see its log, \
                    and ask another node whether the change is in force";
     Failure { maybe_applied: true, ..Failure::new(ErrorCode::Storage, message) }
-}
-
-fn log(news: &News) {
-    match news {
-        News::Refused { .. }
-        | News::Contested { .. }
-        | News::Forgotten(_)
-        | News::Rival(_)
-        | News::Ousted { .. }
-        | News::Prevails
-        | News::Serves { past: Past::Unconfirmed | Past::Lost }
-        | News::Fenced { .. }
-        | News::Down { clean: false, .. } => {
-            warn!("{news}");
-        }
-        News::Joined(_)
-        | News::Up(_)
-        | News::Down { clean: true, .. }
-        | News::Layout { .. }
-        | News::Settled(_)
-        | News::Serves { past: Past::Continuous }
-        | News::Left
-        | News::Bucket { .. } => info!("{news}"),
-    }
 }

@@ -232,6 +232,7 @@ fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
         lost: !shards.is_empty() && shards.len() == usize::from(dir.shards()),
         rival: dir.rival().map(|(incarnation, address)| Rival { incarnation, address }),
         ousts: dir.ousts(),
+        believed: dir.is_believed(),
         confirm_limit_us: confirm.as_micros() as u64,
     }
 }

@@ -4,7 +4,7 @@
 //! are damaged.
 
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::available_parallelism;
@@ -138,6 +138,15 @@ impl ShardSource {
     pub(crate) fn lying_aside(&self) -> Vec<LyingAside> {
         self.folder.lying_aside()
     }
+}
+
+/// Has the next start use the configured data directory as it is, whatever the cluster remembers of lives that it does
+/// not. Where shards of it lie that were set aside already, if any do.
+///
+/// # Errors
+/// The directory is in use, is none, or can't be used.
+pub fn believe_copy(config: &Config) -> Result<Option<PathBuf>, NodeError> {
+    Ok(DataDir::believe(&config.data_dir)?)
 }
 
 /// Opens everything; blocks while journals are replayed.

@@ -72,6 +72,18 @@ impl DataDir {
         Ok(directory)
     }
 
+    /// The directory of a node that does not run, to change what `node.toml` says; no life begins.
+    pub(crate) fn open_stopped(path: &Path) -> Result<Self, OpenError> {
+        let Some(node) = read_node(path)? else {
+            return Err(OpenError::NotADataDir { path: path.into() });
+        };
+        let lock = lock(path)?;
+        if let Some(by) = node.past.ousted_by {
+            return Err(OpenError::Ousted { path: path.into(), by });
+        }
+        Ok(Self { path: path.into(), before: Some(node.clone()), node, _lock: lock })
+    }
+
     /// How many shards the directory at `path` was made with; `None` if there is none yet. Takes no
     /// lock and changes nothing.
     ///

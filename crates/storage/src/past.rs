@@ -33,6 +33,8 @@ pub(crate) struct PastFile {
     ousts: Option<String>,
     /// Where the process listens for which an admin has decided, against this directory.
     pub(crate) ousted_by: Option<SocketAddr>,
+    /// An admin has said to believe this directory, though the cluster may remember lives that it does not.
+    pub(crate) believed: bool,
     /// The marks that shards have; one that is not named may have any.
     marks: Vec<MarkFile>,
 }

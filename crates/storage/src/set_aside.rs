@@ -122,6 +122,46 @@ impl DataDir {
         self.rewrite(|node| node.past.ousted_by = Some(by))
     }
 
+    /// Whether an admin has said to believe this directory, though the cluster may remember lives that it does not.
+    #[must_use]
+    pub fn is_believed(&self) -> bool {
+        self.node().past.believed
+    }
+
+    /// Notes, durably, that the directory at `path`, which no process may have open, is to be believed: the next start
+    /// uses it as it is, whatever the cluster remembers. Where shards of it lie that were set aside already, if any do.
+    ///
+    /// # Errors
+    /// In use, not a data directory, ousted, damaged or of another format; nothing has changed then.
+    pub fn believe(path: &Path) -> Result<Option<PathBuf>, OpenError> {
+        let mut directory = Self::open_stopped(path)?;
+        directory.rewrite(|node| {
+            node.past.believed = true;
+            // Noted, and not done yet.
+            if node.past.set_aside.take().is_some() {
+                node.past.lost_shards.clear();
+            }
+        })?;
+        let aside = path.join(SET_ASIDE);
+        Ok(aside.exists().then_some(aside))
+    }
+
+    /// Notes, durably, that a life that the cluster remembers and this directory does not was given up.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn give_up_life(&mut self, life: Incarnation) -> Result<(), OpenError> {
+        self.rewrite(|node| node.past.account_for(life, 0))
+    }
+
+    /// Notes, durably, that the directory is one as any other from now on.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn end_belief(&mut self) -> Result<(), OpenError> {
+        self.rewrite(|node| node.past.believed = false)
+    }
+
     /// Notes, durably, that each shard that has lost its past says so itself ([`crate::Shard::lose_past`]).
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Parts of data directories that are put back, and what the node says of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use jedlik_client::protocol::Key;
@@ -9,6 +10,7 @@ use crate::cluster::{Cluster, wait_until};
 use crate::lives::{copy, fast};
 use crate::observer::{Observer, is_gone, key};
 use crate::requests::{fill, size, w};
+use crate::tools::{Said, run, tool};
 
 #[test]
 fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back() {
@@ -78,4 +80,93 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
     assert!(cluster.nodes[2].stop().success());
     cluster.restart(2);
     assert_eq!(fs::read_dir(data.join("set-aside")).unwrap().count(), 1);
+}
+
+/// Has the next start of a node use its data directory as it is, with the command that the manual names.
+fn believe(cluster: &Cluster, index: usize) -> Said {
+    let mut command = tool("jedlik-node");
+    let config = cluster.nodes[index].folder.join("node.toml");
+    run(command.arg("believe-copy").arg("--config").arg(config).arg("--accept-loss"))
+}
+
+/// A copy of each node, with writes and starts in between: what is written after the first is in the two later ones, what is
+/// written after the second in the last alone.
+fn copy_one_after_the_other(
+    cluster: &mut Cluster,
+    observer: &Observer,
+    before: &[Key],
+    written: &[Vec<Key>; 3],
+) {
+    for (index, written) in written.iter().enumerate() {
+        assert!(cluster.nodes[index].stop().success());
+        copy(&cluster.nodes[index].folder.join("data"), &cluster.path(format!("backup-{index}")));
+        cluster.restart(index);
+        cluster.wait_until_all_are_up(1);
+        let client = observer.runtime.block_on(cluster.client(index));
+        observer.runtime.block_on(fill(&client, before, 200 + index, &w(3)));
+        observer.runtime.block_on(fill(&client, written, 100, &w(3)));
+    }
+}
+
+#[test]
+fn a_cluster_put_back_from_copies_of_different_moments_serves_all_that_any_of_them_holds() {
+    let mut cluster = Cluster::start_with(fast);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let count = size("JEDLIK_RESTORED_KEYS", 40);
+    let keys = |name: &str| -> Vec<Key> { (0..count).map(|number| key(name, number)).collect() };
+    let before = keys("before");
+    observer.runtime.block_on(fill(&client, &before, 100, &w(3)));
+    let written = ["after-one", "after-two", "after-all"].map(keys);
+    copy_one_after_the_other(&mut cluster, &observer, &before, &written);
+    let last = cluster.nodes[0].folder.join("node.toml");
+    let without = run(tool("jedlik-node").arg("believe-copy").arg("--config").arg(&last));
+    assert!(without.code == 2 && without.stderr.contains("--accept-loss"), "{without:?}");
+    let running = believe(&cluster, 0);
+    assert!(running.code == 1 && running.stderr.contains("in use"), "{running:?}");
+
+    // The manual's page, line by line: stop all, put all copies back, believe each, start all, repair.
+    for node in &mut cluster.nodes {
+        assert!(node.stop().success());
+    }
+    for (index, node) in cluster.nodes.iter().enumerate() {
+        let data = node.folder.join("data");
+        fs::remove_dir_all(&data).unwrap();
+        copy(&cluster.path(format!("backup-{index}")), &data);
+        let said = believe(&cluster, index).ok().stdout;
+        assert!(said.contains("the next start uses"), "{said}");
+    }
+    // The newest last: the older ones serve before it says what it remembers of them.
+    for index in 0..3 {
+        cluster.restart(index);
+    }
+    cluster.wait_until_all_are_up(0);
+    run(cluster.admin(0).arg("repair")).ok();
+    let [after_one, after_two, after_all] = &written;
+    let kept: Vec<Key> = [&before[..], &after_one[..], &after_two[..]].concat();
+    observer.wait_until_settled(&kept);
+    let held = observer.lengths(&kept);
+    let shown =
+        |key: &Key, length: u32| held.get(key).is_some_and(|lengths| lengths.contains(&length));
+    for key in after_one.iter().chain(after_two) {
+        assert!(shown(key, 100), "{key:?} is in a copy, and in no answer");
+    }
+    for key in &before {
+        assert!(shown(key, 201), "{key:?}: the newest copy's value is missing");
+    }
+    let lost = observer.lengths(after_all);
+    assert!(lost.values().all(BTreeSet::is_empty), "what no copy holds is gone: {lost:?}");
+
+    // Nobody was set aside, nobody disputes, and no dot names two writes: what is put now is merged with what is there.
+    let status = cluster.ask(0, "cluster status").stdout;
+    assert!(!status.contains("two processes") && !status.contains("set aside"), "{status}");
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &kept, 300, &w(3)));
+    observer.wait_until_settled(&kept);
+    for (key, lengths) in observer.lengths(&kept) {
+        assert!(
+            lengths.contains(&300),
+            "{key:?}: an acknowledged value is missing from {lengths:?}"
+        );
+    }
 }

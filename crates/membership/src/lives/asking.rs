@@ -177,7 +177,7 @@ impl Membership {
     fn conclude(&mut self, now: Now) {
         let recalled = self.lives.recalled.take();
         match recalled {
-            Some(recalled) if !self.lives.lineage.knows(&recalled) => {
+            Some(recalled) if !self.lives.lineage.knows(&recalled) && !self.gives_up(&recalled) => {
                 if self.lives.serves_data {
                     self.meet_rival(now, &recalled);
                 } else {
@@ -187,8 +187,10 @@ impl Membership {
             recalled => {
                 self.lives.stage = Stage::Known;
                 self.lives.speaks = true;
-                if let Some(recalled) = recalled {
-                    self.outdo(&recalled);
+                match recalled {
+                    Some(recalled) if self.gives_up(&recalled) => self.give_up(&recalled),
+                    Some(recalled) => self.outdo(&recalled),
+                    None => {}
                 }
                 self.touch();
                 self.lives.told = false;
@@ -228,7 +230,7 @@ impl Membership {
         Gossip::Recall(Box::new(self.config.me.clone()))
     }
 
-    fn others_known(&self) -> Vec<(NodeId, SocketAddr)> {
+    pub(super) fn others_known(&self) -> Vec<(NodeId, SocketAddr)> {
         let me = self.config.me.node;
         let members = self.known.members().values();
         let others = members.filter(|record| record.node != me && record.status != Status::Left);

@@ -30,6 +30,7 @@ impl Membership {
             _ if is_aware => self.meet_rival(now, found),
             Stage::Asking | Stage::Probing { .. } => self.lives.note(found, mine),
             Stage::Disputed => self.outdo(found),
+            Stage::Known if is_newer && self.gives_up(found) => self.give_up(found),
             // Nothing that this directory knows of could have outdone this life, but a process that runs.
             Stage::Known if is_newer && self.lives.lineage.knows(found) => {
                 self.meet_rival(now, found);

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::gossip::Gossip;
+use jedlik_protocol::gossip::{Gossip, Life};
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::tests::cluster::Cluster;
@@ -32,6 +32,7 @@ fn told(cluster: &Cluster, node: u64, from_us: u64) -> Vec<&Event> {
                 | Event::Rival(_)
                 | Event::Ousted { .. }
                 | Event::Contested { .. }
+                | Event::BeliefEnds
         )
     };
     let events = cluster.events.iter();
@@ -216,4 +217,90 @@ fn a_directory_that_an_admin_has_decided_against_ends_and_stays_ended() {
         cluster.run_until("it ends", 5 * SECOND, ousted);
         cluster.kill(3);
     }
+}
+
+/// Three nodes that were put back from copies of different moments, each believed or not.
+fn put_back_from_different_moments(seed: u8, believed: bool) -> Cluster {
+    let mut cluster = settled(seed);
+    let mut copies = Vec::new();
+    for node in 1..=3 {
+        for _ in 0..2 {
+            cluster.kill(node);
+            cluster.start(node);
+            cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+        }
+        copies.push(cluster.copy(node));
+        cluster.kill(node);
+        cluster.start(node);
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    }
+    (1..=3).for_each(|node| cluster.kill(node));
+    for (node, mut copy) in (1..=3).zip(copies) {
+        copy.2.believed = believed;
+        cluster.put_back(node, copy);
+    }
+    cluster
+}
+
+#[test]
+fn believed_copies_of_different_moments_serve_in_whatever_order_they_start() {
+    let orders = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]];
+    for (at_once, order) in [true, false].into_iter().flat_map(|a| orders.map(|order| (a, order))) {
+        let mut cluster = put_back_from_different_moments(9, true);
+        let from_us = cluster.now_us;
+        for node in order {
+            cluster.start(node);
+            if !at_once {
+                // Past the time at which a node that hears from nobody serves.
+                cluster.run_for(15 * SECOND);
+            }
+        }
+        cluster.run_until("known", 20 * SECOND, |c| c.agrees() && c.all_up());
+        for node in 1..=3 {
+            assert_eq!(cluster.machine(node).view().past(), Past::Continuous, "{order:?}");
+            let told = told(&cluster, node, from_us);
+            let serves = |event: &&Event| matches!(event, Event::Serves { .. });
+            assert!(told.iter().all(serves), "n{node} of {order:?}: {told:?}");
+        }
+        // Then a copy counts as any other.
+        cluster.run_for(65 * SECOND);
+        for node in 1..=3 {
+            let ends = matches!(told(&cluster, node, from_us).last(), Some(Event::BeliefEnds));
+            assert!(ends, "n{node} of {order:?}");
+        }
+    }
+}
+
+#[test]
+fn copies_of_different_moments_that_nobody_believes_are_set_aside_where_others_know_better() {
+    let mut cluster = put_back_from_different_moments(10, false);
+    let from_us = cluster.now_us;
+    (1..=3).for_each(|node| cluster.start(node));
+    let forgotten = |c: &Cluster| {
+        let is_told =
+            |node| told(c, node, from_us).iter().any(|e| matches!(e, Event::Forgotten(_)));
+        (1..=3).filter(|node| is_told(*node)).count()
+    };
+    cluster.run_until("the two older ones", 10 * SECOND, |c| forgotten(c) >= 2);
+}
+
+#[test]
+fn a_clone_of_a_believed_copy_is_still_found() {
+    let mut cluster = put_back_from_different_moments(11, true);
+    (1..=3).for_each(|node| cluster.start(node));
+    cluster.run_until("known", 20 * SECOND, |c| c.agrees() && c.all_up());
+    let from_us = cluster.now_us;
+    // What a process that runs writes over and over looks as if members remembered it.
+    let mut found = cluster.machine(1).view().member(NodeId(3)).unwrap().clone();
+    found.life = Life::new(Incarnation(4711));
+    for _ in 0..200 {
+        let view = cluster.machine(3).view();
+        let newest = view.member(NodeId(3)).unwrap();
+        found.version = found.version.max(newest.version) + 1;
+        found.generation = found.generation.max(newest.generation);
+        let now = Now::new(cluster.now_us, 0);
+        let record = found.clone();
+        cluster.with(3, |machine| machine.recollect(now, &record));
+    }
+    assert!(matches!(told(&cluster, 3, from_us).last(), Some(Event::Rival(_))));
 }

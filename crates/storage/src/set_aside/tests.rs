@@ -139,3 +139,32 @@ fn days_have_the_dates_of_the_calendar() {
         assert_eq!(date(day), expected);
     }
 }
+
+#[test]
+fn a_stopped_directory_is_believed_until_that_ends_and_no_life_begins_for_it() {
+    let place = tempdir().unwrap();
+    assert!(DataDir::believe(place.path()).is_err(), "it is no data directory");
+    served(place.path());
+    let running = open(place.path(), 2);
+    assert!(matches!(DataDir::believe(place.path()), Err(OpenError::InUse { .. })));
+    running.mark_clean().unwrap();
+    assert_eq!(DataDir::believe(place.path()).unwrap(), None);
+    let mut found = open(place.path(), 3);
+    assert!(found.is_believed() && found.was_clean());
+    found.give_up_life(Incarnation(40)).unwrap();
+    drop(found);
+    let mut found = open(place.path(), 4);
+    assert!(found.is_believed(), "until it ends");
+    assert_eq!(found.lives(), [1, 2, 40, 3, 4].map(Incarnation));
+    found.end_belief().unwrap();
+    drop(found);
+    let mut found = open(place.path(), 5);
+    assert!(!found.is_believed());
+    // What was found to be an earlier copy, and is not set aside yet, is not.
+    found.forget(Incarnation(50), 9).unwrap();
+    drop(found);
+    DataDir::believe(place.path()).unwrap();
+    let next = open(place.path(), 6);
+    assert!(next.lost_shards().is_empty() && next.shard_folder(1).path().join("records").exists());
+    assert!(!place.path().join("set-aside").exists());
+}
