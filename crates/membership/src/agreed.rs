@@ -37,6 +37,11 @@ impl Clocks {
         self.sort();
     }
 
+    /// Whether no other clock was heard.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.sorted_ms.is_empty()
+    }
+
     #[cfg(test)]
     pub(crate) fn heard(&self) -> usize {
         self.sorted_ms.len()

@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use jedlik_hashing::{NodeId, PartitionCount};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
 use jedlik_protocol::{ClusterId, Digest, LayoutId, Now};
+use jedlik_vclock::planted::{self, Bug};
 
 use crate::agreed::Clocks;
 use crate::announce::own_record;
@@ -210,11 +211,17 @@ impl Membership {
     }
 
     /// The same moment, with the calendar time that the members agree on in place of this node's own: what
-    /// versions are written at and expire by.
+    /// versions are written at and expire by. A node that has heard none of the others yet can't say what they
+    /// expire by ([`Now::UNHEARD_MS`]).
     #[must_use]
     pub fn agreed(&self, now: Now) -> Now {
         let (wall_ms, latest_ms) = self.clocks.agreed_ms(now);
-        Now { wall_ms, latest_ms, ..now }
+        let me = self.config.me.node;
+        let has_others = self.known.newest().is_some_and(|newest| {
+            newest.layout().ring.nodes().iter().any(|placed| placed.node != me)
+        });
+        let unheard = has_others && self.clocks.is_alone() && !planted::on(Bug::ExpiryByOwnClock);
+        Now { wall_ms, latest_ms: if unheard { Now::UNHEARD_MS } else { latest_ms }, ..now }
     }
 
     /// The cluster as it is seen now.

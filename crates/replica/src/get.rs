@@ -179,7 +179,7 @@ impl Replica {
                 let key = (self.config.cluster, &get.key.key);
                 let answered = get.machine.answered();
                 let answered = (answered, get.machine.primaries());
-                let answer = got(record.as_ref(), &get.props, key, now.wall_ms, answered);
+                let answer = got(record.as_ref(), &get.props, key, now.judged_ms(), answered);
                 ClientResponse::Got(answer)
             }
             Err(error) => {

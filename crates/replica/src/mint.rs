@@ -67,7 +67,7 @@ pub(crate) struct Minted {
 /// Mints `put` on top of `held`, which becomes what the next put of the key is minted on.
 ///
 /// # Errors
-/// A limit of the bucket is passed; `held` is unchanged.
+/// A limit of the bucket is passed, or the value is to expire and this node can't say when; `held` is unchanged.
 pub(crate) fn mint(
     held: &mut Held,
     put: &PutRequest,
@@ -90,11 +90,14 @@ pub(crate) fn mint(
         written_at_ms = now.wall_ms.max(newest_ms);
     }
     let actor = actor_for(held.local, incarnation, held.record.clock(), &seen, fresh);
-    let ttl_ms = put.ttl_ms.or(props.ttl_ms);
+    let expires_at_ms = match put.ttl_ms.or(props.ttl_ms) {
+        None => None,
+        Some(ttl_ms) => Some(now.end_ms(ttl_ms).ok_or_else(unheard)?),
+    };
     let write = Write {
         write_id: put.write_id,
         written_at_ms,
-        expires_at_ms: ttl_ms.map(|ttl_ms| now.latest_ms.saturating_add(ttl_ms)),
+        expires_at_ms,
         content: put.content.clone(),
     };
     let mut record = held.record.clone();
@@ -110,6 +113,13 @@ pub(crate) fn mint(
     let local = Some(LocalActor { actor, incarnation });
     *held = Held { local, record, encoded_bytes: encoded.bytes().len() };
     Ok(Minted { stored: StoredRecord { local, record: encoded }, truncated, retried: false })
+}
+
+/// A wrong clock of this node's own must not give the value an early end: others have heard one another's.
+fn unheard() -> Failure {
+    let why = "this node has just started and has heard no other member's clock, so it can't say when a \
+               value expires: another node takes the put, or this one in a moment";
+    Failure::new(ErrorCode::NotReady, why)
 }
 
 /// A put that makes things worse past a limit is refused; one that reconciles never is.

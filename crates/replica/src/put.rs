@@ -259,7 +259,7 @@ impl Replica {
     /// From when on something of a record that is being written here may be forgotten.
     fn reap_due_us(&self, now: Now, put: &WaitingPut, record: &Record) -> Option<u64> {
         let soon_us = now.mono_us + self.config.tuning.message_life_us;
-        if remains(record, now.wall_ms).is_some() {
+        if remains(record, now.judged_ms()).is_some() {
             return Some(soon_us);
         }
         let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms)?;

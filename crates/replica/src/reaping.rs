@@ -91,7 +91,7 @@ impl Replica {
         let owners = view.preference_list(key.partition).iter().take(n);
         let first = owners.into_iter().find(|node| view.is_alive(**node));
         if first == Some(&self.config.me)
-            && record.decode().is_ok_and(|record| remains(&record, now.wall_ms).is_some())
+            && record.decode().is_ok_and(|record| remains(&record, now.judged_ms()).is_some())
         {
             self.background.reaper.notice(key, now.mono_us);
         }
@@ -108,7 +108,7 @@ impl Replica {
         let Ok(holding) = result else { return self.background.reaper.failed(now.mono_us, key) };
         let hinted = self.is_hinted(key, &holding);
         let found = holding.record.and_then(|stored| {
-            let left = remains(&stored.record.decode().ok()?, now.wall_ms)?;
+            let left = remains(&stored.record.decode().ok()?, now.judged_ms())?;
             let left = match left {
                 Remains::Nothing => None,
                 Remains::Pruned(record) => Some(EncodedRecord::encode(&record)),
@@ -204,7 +204,7 @@ fn revised(
 ) -> Option<Option<StoredRecord>> {
     let stored = holding.record.as_ref().filter(|stored| stored.record.digest() == expected)?;
     match record {
-        None => stored.record.decode().ok()?.is_dead(now.wall_ms).then_some(None),
+        None => stored.record.decode().ok()?.is_dead(now.judged_ms()).then_some(None),
         Some(record) => {
             // The entry that this node extends may be among those that go.
             let clock = record.decode().ok()?;

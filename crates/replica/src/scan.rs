@@ -209,7 +209,7 @@ impl Replica {
                 }
                 ScanOutput::Answer(Ok(page)) => {
                     let Some(view) = self.view.clone() else { continue };
-                    let answer = scan.answer(page, &view, now.wall_ms);
+                    let answer = scan.answer(page, &view, now.judged_ms());
                     self.answer(scan.asker, ClientResponse::Scanned(answer));
                 }
                 ScanOutput::Answer(Err(short)) => {

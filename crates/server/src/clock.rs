@@ -44,7 +44,7 @@ pub(crate) struct AgreedClock {
 }
 
 impl AgreedClock {
-    /// The node's own, until [`Self::agree`].
+    /// The node's own, by which nothing expires, until [`Self::agree`].
     pub(crate) fn new(clock: Clock) -> Self {
         let unheard = || Arc::new(AtomicI64::new(UNHEARD));
         Self { clock, ahead_ms: unheard(), latest_ahead_ms: unheard() }
@@ -54,22 +54,27 @@ impl AgreedClock {
     pub(crate) fn agree(&self, then: Now) {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let ahead_ms = |wall_ms| signed(wall_ms).saturating_sub(signed(then.mono_us / 1_000));
-        self.latest_ahead_ms.store(ahead_ms(then.latest_ms), Ordering::Relaxed);
+        let latest_ms = match then.latest_ms {
+            Now::UNHEARD_MS => UNHEARD,
+            latest_ms => ahead_ms(latest_ms),
+        };
+        self.latest_ahead_ms.store(latest_ms, Ordering::Relaxed);
         self.ahead_ms.store(ahead_ms(then.wall_ms), Ordering::Relaxed);
     }
 
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
         let own = self.clock.now();
-        let read = |ahead_ms: &AtomicI64| match ahead_ms.load(Ordering::Relaxed) {
-            UNHEARD => own.wall_ms,
+        let read = |ahead_ms: &AtomicI64, unheard_ms| match ahead_ms.load(Ordering::Relaxed) {
+            UNHEARD => unheard_ms,
             ahead_ms => {
                 ahead_ms.saturating_add_unsigned(own.mono_us / 1_000).try_into().unwrap_or(0)
             }
         };
         // One may be of a moment before the other; neither is before the earlier of the two.
-        let wall_ms = read(&self.ahead_ms);
-        Now { wall_ms, latest_ms: read(&self.latest_ahead_ms).max(wall_ms), ..own }
+        let wall_ms = read(&self.ahead_ms, own.wall_ms);
+        let latest_ms = read(&self.latest_ahead_ms, Now::UNHEARD_MS);
+        Now { wall_ms, latest_ms: latest_ms.max(wall_ms), ..own }
     }
 
     /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
@@ -90,10 +95,13 @@ mod tests {
         let shared = agreed.clone();
         let own = shared.now();
         assert!(own.wall_ms > 1_600_000_000_000, "before anything is heard it is the machine's");
+        assert_eq!((own.judged_ms(), own.end_ms(1)), (0, None), "and nothing expires by it");
         agreed.agree(Now { latest_ms: 1_000_905, ..Now::new(5_000, 1_000_005) });
         let (before, after) = (shared.now(), shared.now());
         assert_eq!(before.wall_ms, 1_000_000 + before.mono_us / 1_000);
         assert!(after.wall_ms >= before.wall_ms);
         assert_eq!(before.latest_ms, before.wall_ms + 900);
+        agreed.agree(Now { latest_ms: Now::UNHEARD_MS, ..Now::new(5_000, 1_000_005) });
+        assert_eq!(shared.now().end_ms(1), None, "nobody was heard");
     }
 }

@@ -136,6 +136,7 @@ impl MembershipTask {
 
     /// Works until it is told to stop, and gives the data directory back.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) -> DataDir {
+        self.agreed.agree(self.machine.agreed(self.clock.now()));
         loop {
             match self.next(&mut events).await {
                 Next::Event(event) if matches!(*event, Event::Stop) => break,

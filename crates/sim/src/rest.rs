@@ -93,7 +93,9 @@ impl World {
                 let settled = |view: std::sync::Arc<jedlik_membership::View>| {
                     view.layout_version() > 0 && view.flipped() == view.partitions().get()
                 };
-                let mut running = self.nodes.iter().filter_map(|place| place.running.as_ref());
+                // A spare may have started a moment ago.
+                let first = &self.nodes[..usize::from(setting.nodes)];
+                let mut running = first.iter().filter_map(|place| place.running.as_ref());
                 if !running.all(|running| settled(running.membership.view())) {
                     self.fail_set_up("a node has no layout");
                 }

@@ -440,6 +440,29 @@ fn a_node_that_starts_has_heard_the_others_clocks_within_moments() {
 }
 
 #[test]
+fn a_node_that_has_heard_no_clock_but_its_own_gives_no_ends_and_lets_nothing_expire() {
+    let mut cluster = settled(3, 3, 33);
+    cluster.kill(3);
+    cluster.cut = [(1, 3), (2, 3)].into();
+    cluster.start(3);
+    cluster.run_until("it serves", 20 * SECOND, |c| {
+        c.events.iter().any(|(at_us, node, event)| {
+            *node == 3 && matches!(event, Event::Serves { .. }) && at_us + SECOND > c.now_us
+        })
+    });
+    let right = at(cluster.now_us);
+    let alone = cluster.machine(3).agreed(right);
+    assert_eq!((alone.judged_ms(), alone.end_ms(1_000)), (0, None), "{alone:?}");
+    assert_eq!(alone.wall_ms, right.wall_ms, "what is written still says when");
+    cluster.cut.clear();
+    cluster.run_until("it has heard one", 20 * SECOND, |c| c.machine(3).clocks.heard() > 0);
+    let right = at(cluster.now_us);
+    let agreed = cluster.machine(3).agreed(right);
+    assert!(agreed.judged_ms().abs_diff(right.wall_ms) < 20, "{agreed:?} for {right:?}");
+    assert_eq!(agreed.end_ms(1_000), Some(agreed.latest_ms + 1_000));
+}
+
+#[test]
 fn a_leave_is_taken_back_until_all_has_moved_and_the_node_stays() {
     let mut cluster = settled(5, 5, 33);
     change(&mut cluster, 1, 5, StagedChange::Leave);

@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Durability;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest, ScanOf, ScanRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::limits::RECORD_OVERHEAD_BYTES;
 use jedlik_protocol::{Blob, Quorum};
+use jedlik_protocol::{Durability, Now};
 use jedlik_vclock::Content;
 
 use super::cluster::{Cluster, after, blind, from_one, get_request};
@@ -190,6 +190,23 @@ fn a_version_expires_on_every_replica_alike() {
     for node in [N1, N2, N3] {
         assert_eq!(cluster.values(node, "alice", 1), [""; 0]);
     }
+}
+
+#[test]
+fn a_node_that_has_heard_no_other_clock_says_of_nothing_that_it_has_expired_nor_when_it_will() {
+    let mut cluster = Cluster::new(3, &[]);
+    let brief = |value| PutRequest { ttl_ms: Some(1_000), ..blind("alice", value) };
+    cluster.put(N1, brief("tea")).expect("a put");
+    cluster.advance(1_001);
+    let known = cluster.now;
+    cluster.now.latest_ms = Now::UNHEARD_MS;
+    assert_eq!(cluster.values(N2, "alice", 1), ["tea"]);
+    let refused = cluster.put(N1, brief("rum")).expect_err("nobody could say when it expires");
+    assert_eq!(refused.code, ErrorCode::NotReady, "{refused}");
+    cluster.put(N1, blind("bob", "salt")).expect("a put of what is to stay");
+    cluster.now = known;
+    assert_eq!(cluster.values(N2, "alice", 1), [""; 0]);
+    cluster.put(N1, brief("rum")).expect("a put");
 }
 
 #[test]
