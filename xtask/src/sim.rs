@@ -54,8 +54,9 @@ pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Resu
     })
 }
 
+/// In a profile of its own: seeds take a fifth less time for a longer build.
 fn sound(workspace: &Workspace) -> Command {
-    workspace.cargo(&["run", "--release", "--locked", "--quiet", "-p", "jedlik-sim", "--"])
+    workspace.cargo(&["run", "--profile", "sim", "--locked", "--quiet", "-p", "jedlik-sim", "--"])
 }
 
 fn planted(workspace: &Workspace, name: &str) -> Command {

@@ -5,13 +5,13 @@
 
 mod outside;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jedlik_protocol::client::GetAnswer;
 use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
-use jedlik_protocol::{Blob, ClusterId, Context, Key, Record};
+use jedlik_protocol::{Blob, ClusterId, Context, Digest, EncodedRecord, Key, Record};
 use jedlik_replica::version_tag;
-use jedlik_vclock::{Content, Dot, WriteId};
+use jedlik_vclock::{ActorId, Content, Dot, WriteId};
 
 use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
@@ -73,6 +73,8 @@ pub struct History {
     versions: Vec<Version>,
     by_dot: BTreeMap<(u8, Dot), usize>,
     by_tag: BTreeMap<(u8, u64), usize>,
+    /// Records that were observed, by key.
+    observed: HashSet<(u8, Digest)>,
     /// What the holder of a context has seen, by key and token.
     tokens: BTreeMap<(u8, Blob), Seen>,
     /// By key: a clock was as long as it may get, so that overwritten versions may come back.
@@ -96,6 +98,7 @@ impl History {
             versions: Vec::new(),
             by_dot: BTreeMap::new(),
             by_tag: BTreeMap::new(),
+            observed: HashSet::new(),
             tokens: BTreeMap::new(),
             truncated: vec![false; count],
             told: vec![Told::default(); count],
@@ -150,6 +153,11 @@ impl History {
     pub(crate) fn reap(&mut self, key: u8, record: &Record) {
         let seen = self.seen_in(key, record);
         self.reaped[usize::from(key)].extend(&seen.writes);
+    }
+
+    /// Whether no node was about to store just this record of the key before.
+    pub(crate) fn is_new(&mut self, key: u8, record: &EncodedRecord) -> bool {
+        self.observed.insert((key, record.digest()))
     }
 
     /// A node is about to store a record: new dots are noted, and the context it would give out.
@@ -238,8 +246,9 @@ impl History {
     }
 
     fn dots_of(&self, key: u8) -> impl Iterator<Item = (Dot, usize)> {
+        let first = (key, Dot { actor: ActorId(0), counter: 0 });
         let of_key = move |((of, _), _): &(&(u8, Dot), &usize)| *of == key;
-        self.by_dot.iter().filter(of_key).map(|((_, dot), version)| (*dot, *version))
+        self.by_dot.range(first..).take_while(of_key).map(|((_, dot), version)| (*dot, *version))
     }
 
     fn shown(&self, key: u8, answer: &GetAnswer) -> Result<Vec<usize>, Breach> {

@@ -37,6 +37,11 @@ impl Log {
         Self { lines: told.then(Vec::new) }
     }
 
+    /// Whether somebody wants to read it.
+    pub(crate) fn is_told(&self) -> bool {
+        self.lines.is_some()
+    }
+
     pub(crate) fn say(
         &mut self,
         at_us: u64,

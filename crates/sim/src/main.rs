@@ -11,6 +11,10 @@ use std::time::Instant;
 use clap::Parser;
 use jedlik_sim::{Breach, Counts, Line, Plan, Run, SPAN_US, WARM_UP_US, run, shrunk};
 
+/// Much of a run is making and dropping small values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs a simulated cluster.
 #[derive(Debug, Clone, Parser)]
 struct Arguments {

@@ -63,8 +63,12 @@ impl World {
     }
 
     fn observe(&mut self, node: u8, key: &PlacedKey, stored: &StoredRecord, what: &str) {
-        let record = stored.record.decode().expect("a replica encoded it");
         let about = key_index(&key.key).unwrap_or_default();
+        // Most are copies of what was observed before, which tells nothing new.
+        if !self.history.is_new(about, &stored.record) && !self.log.is_told() {
+            return;
+        }
+        let record = stored.record.decode().expect("a replica encoded it");
         self.log.say(self.now_us, Some(node), Some(about), || {
             let whose = if stored.local.is_some() { "its own" } else { "a" };
             format!("{what} {whose} record {}", story::record(&record))
