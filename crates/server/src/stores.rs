@@ -180,7 +180,12 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         })
         .collect();
     match opened {
-        Ok(shards) => Ok(Stores { dir, shards }),
+        Ok(shards) => {
+            if let Err(error) = dir.keep_room() {
+                warn!(%error, "no room is kept for a start on a full disk");
+            }
+            Ok(Stores { dir, shards })
+        }
         Err(error) => {
             give_up(dir);
             Err(error.into())

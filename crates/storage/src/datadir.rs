@@ -8,6 +8,7 @@
 //! node.toml  the identity, the lives of the node that the directory remembers, and the last stop
 //! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
 //! shard-N/   one for each shard: see `folder.rs`
+//! ballast    room that a start on a full disk gives back: see `ballast.rs`
 //! set-aside/ shards that are not used any more, damaged or an earlier copy's, for inspection
 //!
 //! `node.toml` says as well which life has last used each shard: see `life_mark.rs`.
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use jedlik_protocol::Incarnation;
 
+use crate::ballast::{self, BALLAST};
 use crate::disk::{make_directory, replace_file};
 use crate::identity::NodeFile;
 use crate::{Identity, OpenError, ShardFolder};
@@ -51,6 +53,8 @@ impl DataDir {
     pub fn open(path: &Path, identity: &Identity, fresh: Incarnation) -> Result<Self, OpenError> {
         make_directory(path).map_err(|e| OpenError::io("making the data directory", path, e))?;
         let lock = lock(path)?;
+        // Whatever this start needs room for fails with its own name if that does not help.
+        let _ = ballast::give_up_if_short(path);
         let node = read_node(path)?;
         match &node {
             Some(node) => {
@@ -171,6 +175,15 @@ impl DataDir {
     /// As for [`StateFile::save`].
     pub fn save_state(&self, state: &[u8]) -> Result<(), OpenError> {
         self.state_file().save(state)
+    }
+
+    /// Keeps some room for the next start, should it find the disk full; to be called once everything is open.
+    ///
+    /// # Errors
+    /// The operating system's; nothing but the next start on a full disk depends on it.
+    pub fn keep_room(&self) -> Result<(), OpenError> {
+        ballast::make(&self.path)
+            .map_err(|error| OpenError::io("writing", &self.path.join(BALLAST), error))
     }
 
     /// Marks the stop as clean, durably, and gives up the lock. Everything else must be closed before.

@@ -9,6 +9,7 @@
 //! ([`Shard::hold`], [`Shard::release`]), revisions ([`Shard::revise`]) and drops of whole partitions
 //! ([`Shard::drop_partition`]) go the same way.
 
+mod ballast;
 mod buffer;
 mod datadir;
 mod disk;

@@ -36,6 +36,7 @@ mod drain;
 mod dumps;
 mod flood;
 mod forged;
+mod full_disk;
 mod grow;
 mod interrupted;
 mod limits;

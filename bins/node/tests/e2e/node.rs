@@ -17,9 +17,12 @@ use crate::tools::{program, tool};
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// Small, so that a load passes it many times.
 const JOURNAL_BYTES: u32 = 4 << 20;
-/// Mounts a small disk that only the program after it sees, and becomes that program.
-const ON_SMALL_DISK: &str =
-    "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" || exit 1; shift 2; exec \"$@\"";
+/// Mounts a small disk that only the program after it sees, with what was in the folder before, fills it if it is to
+/// be `full`, and becomes that program.
+const ON_SMALL_DISK: &str = "mkdir -p \"$2.disk\" && mount -t tmpfs -o size=\"$1\"m tmpfs \"$2.disk\" \
+    && cp -a \"$2/.\" \"$2.disk/\" || exit 1; \
+    if [ \"$3\" = full ]; then head -c 1000M /dev/zero >\"$2.disk/filler\" 2>/dev/null; fi; \
+    mount --bind \"$2.disk\" \"$2\" || exit 1; shift 3; exec \"$@\"";
 
 /// A node that may be running. Dropping it kills the process.
 pub(crate) struct Node {
@@ -29,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) address: Option<SocketAddr>,
     /// Its data directory is a file system of its own with so much room, gone when the process is.
     pub(crate) disk_mb: Option<u32>,
+    /// A small disk is full when the process starts, by a file called `filler` in the data directory.
+    pub(crate) disk_full: bool,
     /// Seeds besides those that a start names, such as `n1.example:7400`.
     pub(crate) more_seeds: Vec<String>,
     /// Options on its command line, such as `--limits-queue-inputs=64`.
@@ -46,7 +51,19 @@ impl Node {
         let (address, disk_mb, options) = (None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
         let (name, more_seeds) = (name.into(), Vec::new());
-        Self { name, folder, address, disk_mb, more_seeds, options, build, stderr, child }
+        let disk_full = false;
+        Self {
+            name,
+            folder,
+            address,
+            disk_mb,
+            disk_full,
+            more_seeds,
+            options,
+            build,
+            stderr,
+            child,
+        }
     }
 
     /// Starts it and waits until it serves.
@@ -127,7 +144,8 @@ impl Node {
         fs::create_dir_all(&data).unwrap();
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_SMALL_DISK, "sh"]);
-        command.arg(disk_mb.to_string()).arg(data).arg(node.get_program());
+        command.arg(disk_mb.to_string()).arg(data);
+        command.arg(if self.disk_full { "full" } else { "free" }).arg(node.get_program());
         command
     }
 

@@ -144,7 +144,7 @@ fn a_corrupted_record_is_reported_and_repaired_from_the_others() {
 }
 
 /// Whether `unshare` may be used; some containers forbid it.
-fn can_mount() -> bool {
+pub(crate) fn can_mount() -> bool {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
     run(&mut command).code == 0
