@@ -7,6 +7,7 @@ mod chaos;
 mod ci;
 mod cluster;
 mod licences;
+mod packages;
 mod sim;
 mod step;
 mod test;

@@ -9,7 +9,7 @@ use anyhow::ensure;
 pub(crate) use tally::Tally;
 
 use crate::workspace::{Profile, Workspace};
-use crate::{step, words};
+use crate::{packages, step, words};
 
 /// Where the end-to-end tests find the binaries and the word list, and write how long each took.
 const BINARIES: &str = "JEDLIK_TEST_BINARIES";
@@ -49,6 +49,7 @@ fn run_into(workspace: &Workspace, filter: Option<&str>, tally: &mut Tally) -> a
     if next.exists() {
         command.env(NEXT, next);
     }
+    packages::have_clocks()?;
     if let Some(words) = words::find()? {
         command.env(WORDS, words);
     }

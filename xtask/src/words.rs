@@ -1,11 +1,10 @@
 //! Debian's list of American words, the real input of the end-to-end tests.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::bail;
 
-use crate::step;
+use crate::packages;
 
 /// Where Debian's package puts it.
 const PATH: &str = "/usr/share/dict/american-english";
@@ -18,8 +17,8 @@ const PACKAGE: &str = "wamerican";
 /// There is no list, and the environment has `CI`.
 pub(crate) fn find() -> anyhow::Result<Option<&'static Path>> {
     let path = Path::new(PATH);
-    if !path.exists() && rustix::process::geteuid().is_root() {
-        install();
+    if !path.exists() {
+        packages::install(PACKAGE);
     }
     if path.exists() {
         return Ok(Some(path));
@@ -30,17 +29,4 @@ pub(crate) fn find() -> anyhow::Result<Option<&'static Path>> {
     }
     println!("{PATH} is missing ({remedy}); the tests make up words instead");
     Ok(None)
-}
-
-/// What comes of it shows in whether the file is there.
-fn install() {
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
-        if let Err(error) = step::output(&mut command) {
-            println!("{error:#}");
-        }
-    };
-    apt(&["-qq", "update"]);
-    apt(&["-qq", "install", "--yes", "--no-install-recommends", PACKAGE]);
 }

@@ -28,6 +28,7 @@
 mod admin;
 mod away;
 mod change;
+mod clocks;
 mod cluster;
 mod counts;
 mod crash;

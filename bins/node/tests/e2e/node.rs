@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::clocks;
 use crate::tools::{program, tool};
 
 /// Long enough for a debug build on a busy machine.
@@ -42,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) build: Option<PathBuf>,
     /// Where its standard error goes, instead of the file `log`.
     pub(crate) stderr: Option<File>,
+    /// Its calendar clock can be set.
+    has_own_clock: bool,
     child: Option<Child>,
 }
 
@@ -51,7 +54,7 @@ impl Node {
         let (address, disk_mb, options) = (None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
         let (name, more_seeds) = (name.into(), Vec::new());
-        let disk_full = false;
+        let (disk_full, has_own_clock) = (false, false);
         Self {
             name,
             folder,
@@ -62,6 +65,7 @@ impl Node {
             options,
             build,
             stderr,
+            has_own_clock,
             child,
         }
     }
@@ -137,8 +141,28 @@ impl Node {
         hears
     }
 
+    /// Sets its calendar clock so many seconds ahead of the machine's, also while it runs if it was started so.
+    pub(crate) fn set_clock(&mut self, ahead_s: i64) {
+        assert!(
+            self.has_own_clock || self.child.is_none(),
+            "{} has the machine's clock",
+            self.name
+        );
+        self.has_own_clock = true;
+        let new = self.folder.join("clock.new");
+        fs::write(&new, format!("{ahead_s:+}\n")).unwrap();
+        fs::rename(new, self.folder.join("clock")).unwrap();
+    }
+
     fn program(&self) -> Command {
-        let node = self.build.as_deref().map_or_else(|| tool("jedlik-node"), program);
+        let mut node = self.build.as_deref().map_or_else(|| tool("jedlik-node"), program);
+        if self.has_own_clock {
+            node.env("LD_PRELOAD", clocks::library())
+                .env("FAKETIME_TIMESTAMP_FILE", self.folder.join("clock"))
+                .env("FAKETIME_CACHE_DURATION", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+                .env("FAKETIME_DISABLE_SHM", "1");
+        }
         let Some(disk_mb) = self.disk_mb else { return node };
         let data = self.folder.join("data");
         fs::create_dir_all(&data).unwrap();

@@ -1,0 +1,101 @@
+//! One node's clock is an hour off: what lives for twenty minutes is absent nowhere before its time, and nowhere there
+//! after it.
+//!
+//! A real process is given a clock of its own by Debian's `faketime`, which `cargo xtask test` installs as root.
+
+use std::fs;
+use std::path::PathBuf;
+
+use jedlik_client::protocol::Key;
+use jedlik_client::{Client, GetOptions};
+
+use crate::cluster::{Cluster, wait_until};
+use crate::deletes::short_lived;
+use crate::observer::{Observer, is_gone};
+use crate::requests::{fill, r, shown, w};
+
+const HOUR_S: i64 = 3_600;
+const TTL_S: i64 = 20 * 60;
+/// The node whose clock is wrong.
+const WRONG: usize = 1;
+
+/// The library that stands between a process and the calendar clock.
+pub(crate) fn library() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    let found = found.find(|path| path.exists());
+    found.expect("libfaketime is missing: `sudo apt-get install faketime` brings it")
+}
+
+fn keys(name: &str) -> Vec<Key> {
+    (0..20).map(|n| Key::new("timed", format!("{name}-{n}").as_str()).unwrap()).collect()
+}
+
+/// Whether doctor names the wrong node's clock, and how it is.
+fn is_named(cluster: &Cluster, way: &str) -> bool {
+    let said = cluster.ask(0, "doctor").stdout;
+    said.lines().any(|line| line.contains("the clock of n2 is") && line.contains(way))
+}
+
+/// Each key through each node, with one answer, two and three; what it returns is which were absent.
+fn absent(observer: &Observer, clients: &[Client], keys: &[Key]) -> Vec<String> {
+    let mut absent = Vec::new();
+    for (via, client) in clients.iter().enumerate() {
+        for (key, answers) in keys.iter().flat_map(|key| (1..=3).map(move |answers| (key, answers)))
+        {
+            let options = GetOptions { ..r(answers) };
+            let found = observer.runtime.block_on(client.get(key, &options));
+            let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+            if found.versions.is_empty() {
+                absent.push(format!("{} by n{} with r={answers}", shown(key), via + 1));
+            }
+        }
+    }
+    absent
+}
+
+#[test]
+fn one_clock_of_three_that_is_an_hour_off_makes_nothing_absent_early_and_brings_nothing_back() {
+    let mut cluster = Cluster::start_many(3, |node| {
+        short_lived(node);
+        node.set_clock(0);
+    });
+    cluster.ask(0, &format!("bucket set timed ttl_ms={}", TTL_S * 1_000)).ok();
+    let observer = Observer::of(&cluster, 0);
+    let clients: Vec<Client> =
+        (0..3).map(|node| observer.runtime.block_on(cluster.client(node))).collect();
+    wait_until("all know how long a version lives", || {
+        (0..3).all(|node| cluster.ask(node, "bucket show timed --json").ok().json()["version"] == 1)
+    });
+    let (early, late) = (keys("early"), keys("late"));
+    observer.runtime.block_on(fill(&clients[0], &early, 100, &w(3)));
+
+    cluster.nodes[WRONG].set_clock(HOUR_S);
+    wait_until("doctor names the clock", || is_named(&cluster, "ahead of"));
+    observer.runtime.block_on(fill(&clients[WRONG], &late, 100, &w(3)));
+    let all = [early, late].concat();
+    assert_eq!(absent(&observer, &clients, &all), [""; 0]);
+    // Its clock is wrong from its first moment on, too.
+    cluster.kill(WRONG);
+    cluster.restart(WRONG);
+    assert_eq!(absent(&observer, &clients, &all), [""; 0]);
+    cluster.wait_until_all_are_up(0);
+    assert_eq!(absent(&observer, &clients, &all), [""; 0]);
+    assert_eq!(observer.counter("reaped").values().sum::<u64>(), 0, "nothing was forgotten");
+
+    // Everyone's time comes; then the wrong clock shows a time at which all was still there.
+    let past_s = TTL_S + 60;
+    for (node, ahead_s) in [(0, past_s), (WRONG, past_s + HOUR_S), (2, past_s)] {
+        cluster.nodes[node].set_clock(ahead_s);
+    }
+    wait_until("all has expired", || {
+        absent(&observer, &clients, &all).len() == clients.len() * all.len() * 3
+    });
+    cluster.nodes[WRONG].set_clock(0);
+    wait_until("doctor names the clock", || is_named(&cluster, "behind"));
+    assert_eq!(absent(&observer, &clients, &all).len(), clients.len() * all.len() * 3);
+    wait_until("nothing is left of what has expired", || {
+        let explained = observer.explain(&all);
+        explained.len() == all.len() && explained.values().all(is_gone)
+    });
+}
