@@ -98,10 +98,16 @@ impl Reaper {
         Self { reap_after_us, graves: BTreeMap::new(), due: BTreeSet::new(), ready: Vec::new() }
     }
 
-    /// A record that may be forgotten, from `due_us` on. If there is no room the one that is due last
+    /// A record that may be forgotten, from `due_us` on. What was to expire later may have been deleted since. If there is no room the one that is due last
     /// makes way: what expires in a month must not keep tombstones waiting.
     pub(crate) fn notice(&mut self, key: &PlacedKey, due_us: u64) {
-        if self.graves.contains_key(key) {
+        if let Some(grave) = self.graves.get_mut(key) {
+            let sooner = due_us < grave.due_us && grave.settled.is_none();
+            if sooner && matches!(grave.stage, Stage::Resting) {
+                self.due.remove(&(grave.due_us, key.clone()));
+                grave.due_us = due_us;
+                self.due.insert((due_us, key.clone()));
+            }
             return;
         }
         if self.graves.len() >= GRAVES_MAX {

@@ -23,11 +23,14 @@ fn what_is_due_late_makes_way_for_what_is_due_soon_and_memory_stays_bounded() {
     }
     reaper.notice(&named("later"), 9_000_000);
     reaper.notice(&named("sooner"), 500);
-    reaper.notice(&named("sooner"), 400);
+    reaper.notice(&named("sooner"), 600);
     assert_eq!((reaper.graves.len(), reaper.due.len()), (GRAVES_MAX, GRAVES_MAX));
     assert_eq!(reaper.due_us(), Some(500));
-    assert_eq!(reaper.step(499), None);
-    assert_eq!(reaper.step(500), Some((named("sooner"), Rite::Read)));
+    // It was to expire then, and was deleted since.
+    reaper.notice(&named("sooner"), 400);
+    assert_eq!(reaper.due.len(), GRAVES_MAX);
+    assert_eq!(reaper.step(399), None);
+    assert_eq!(reaper.step(400), Some((named("sooner"), Rite::Read)));
     let last = reaper.due.last().map(|(due_us, _)| *due_us);
     assert_eq!(last, Some(1_000_000 + GRAVES_MAX as u64 - 2), "the last one went");
 }

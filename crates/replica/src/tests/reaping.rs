@@ -55,6 +55,17 @@ fn a_tombstone_goes_everywhere_after_ten_lives_of_a_message() {
 }
 
 #[test]
+fn what_was_to_expire_much_later_and_is_deleted_goes_as_any_tombstone_does() {
+    let mut cluster = Cluster::new(5, &[]);
+    let node = cluster.owners("alice")[0];
+    let put = PutRequest { ttl_ms: Some(3_600_000), ..blind("alice", "tea") };
+    cluster.put(node, put).expect("a put");
+    delete(&mut cluster, "alice");
+    cluster.run_for(REAPED_MS);
+    assert_eq!(holders(&cluster, "alice"), []);
+}
+
+#[test]
 fn a_tombstone_stays_while_anybody_keeps_a_hint_of_its_key() {
     for place in 0..5 {
         let mut cluster = Cluster::new(5, &[]);
