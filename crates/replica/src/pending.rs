@@ -56,6 +56,8 @@ pub(crate) enum Purpose {
     Exchange { id: u64, step: ExchangeStep },
     /// The reaper waits for the answer.
     Grave(PlacedKey),
+    /// Puts of the key wait for what others hold of it.
+    Base(PlacedKey),
 }
 
 /// Which step of an exchange.

@@ -1,5 +1,6 @@
 //! Puts: checked, forwarded to an owner or minted here, then run by the coordinator's machine.
 
+mod base;
 mod operation;
 
 use alloc::format;
@@ -19,6 +20,7 @@ use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, Content};
 use rand_core::Rng;
 
+pub(crate) use self::base::Minting;
 pub(crate) use self::operation::{PutOperation, WaitingPut};
 use crate::Counter;
 use crate::answer::{context, deadline_us, resolve, resolve_n};
@@ -72,8 +74,8 @@ impl Replica {
         self.operations.insert(id, Operation::Waiting(put));
         self.drive(now, id);
         let waiting = self.minting.entry(key.clone()).or_default();
-        waiting.push(id);
-        if waiting.len() == 1 {
+        waiting.puts.push(id);
+        if waiting.puts.len() == 1 {
             let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
             self.emit(Output::Load { ticket, key });
         }
@@ -185,13 +187,19 @@ impl Replica {
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
+        match self.noticed(result) {
+            Ok(holding) if self.lacks_base(key, &holding) => self.ask_for_base(now, key, holding),
+            result => self.mint_on(now, key, &result),
+        }
+    }
+
+    fn mint_on(&mut self, now: Now, key: &PlacedKey, holding: &Result<Holding, StorageFault>) {
         let waiting = self.minting.remove(key).unwrap_or_default();
-        let holding = self.noticed(result);
         let mut places: Vec<(Home, Held)> = Vec::new();
-        for id in waiting {
+        for id in waiting.puts {
             let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
             self.sleep(id);
-            let holding = match &holding {
+            let holding = match holding {
                 Ok(holding) => holding,
                 Err(fault) => {
                     self.refuse(put.asker, fault.clone().failure());

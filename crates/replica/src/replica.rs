@@ -26,7 +26,7 @@ use crate::io::{Input, Output};
 use crate::latency::UsualLatency;
 use crate::patience::answer_limit_us;
 use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
-use crate::put::{PutOperation, WaitingPut};
+use crate::put::{Minting, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
 use crate::votes::Votes;
@@ -56,7 +56,7 @@ pub struct Replica {
     pub(crate) pending: Pending,
     pub(crate) operations: BTreeMap<OperationId, Operation>,
     /// The puts that wait for a key's record, in the order in which they came.
-    pub(crate) minting: BTreeMap<PlacedKey, Vec<OperationId>>,
+    pub(crate) minting: BTreeMap<PlacedKey, Minting>,
     pub(crate) usual_read: UsualLatency,
     pub(crate) usual_write: UsualLatency,
     pub(crate) ages: Ages,
@@ -201,6 +201,7 @@ impl Replica {
                 return self.handle_exchange_answer(now, id, step, response);
             }
             Purpose::Grave(key) => return self.handle_standing(now, from, &key, &response),
+            Purpose::Base(key) => return self.handle_base(now, from, &key, response),
             Purpose::Nobody => return,
         };
         match self.operations.get_mut(&id) {
@@ -222,6 +223,7 @@ impl Replica {
             Purpose::Delivery(key) => return self.handle_delivery_lost(now, call.node, key),
             Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
             Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
+            Purpose::Base(key) => return self.handle_base_lost(now, call.node, key),
             Purpose::Nobody => return,
         };
         match self.operations.get_mut(&id) {

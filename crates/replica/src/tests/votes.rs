@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Quorum;
-use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::admin::BackgroundChange;
+use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
 
@@ -84,6 +85,43 @@ fn fallbacks_that_were_told_nothing_make_no_absence() {
     assert!(failure.message.contains("stand in for owners hold nothing"), "{failure}");
     cluster.notice_up(away[1]);
     assert_eq!(cluster.values(owners[2], "alice", 2), ["tea"]);
+}
+
+#[test]
+fn where_the_last_write_wins_a_put_by_who_has_lost_the_one_before_follows_it_all_the_same() {
+    let by_time = BucketProps { reconcile: Reconcile::LastWriteWins, ..BucketProps::default() };
+    for is_replaced in [false, true] {
+        let mut cluster = Cluster::new(3, &[("counters", by_time.clone())]);
+        let coordinator = cluster.owners("counters/hits")[0];
+        // The clocks were ahead when the first one was written.
+        cluster.now.wall_ms += 60_000;
+        let first = PutRequest { w: Quorum::All, ..blind("counters/hits", "1") };
+        cluster.put(coordinator, first).expect("three take it");
+        cluster.now.wall_ms -= 60_000;
+        if is_replaced {
+            let paused = BackgroundChange {
+                work: None,
+                paused: Some(true),
+                limit_per_s: None,
+                slowdown_percent: None,
+            };
+            cluster.replace_disk(coordinator, 2);
+            cluster.set_background(coordinator, paused);
+            assert_ne!(cluster.node(coordinator).replica.refilling(), 0);
+        } else {
+            damage(&mut cluster, coordinator, "counters/hits");
+        }
+        cluster.put(coordinator, blind("counters/hits", "2")).expect("a put");
+        for via in 1..=3 {
+            assert_eq!(cluster.values(NodeId(via), "counters/hits", 2), ["2"], "{is_replaced}");
+        }
+        // With nobody to ask it is taken as it is.
+        let others = cluster.owners("counters/hits")[1..].to_vec();
+        damage(&mut cluster, coordinator, "counters/hits");
+        cluster.down.extend(others);
+        let alone = cluster.put(coordinator, blind("counters/hits", "3"));
+        assert_eq!(alone.expect_err("w is 2").code, ErrorCode::Unavailable);
+    }
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! What a put is minted on where this node's own record is not all that it should be.
+//!
+//! Invariant: in a bucket where the last write wins, a put follows what was acknowledged before it: a coordinator that
+//! can't say what that is asks the other owners first. Where nobody answers it is taken all the same.
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::bucket::Reconcile;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
+
+use crate::held::merged_in_order;
+use crate::io::Holding;
+use crate::pending::{OperationId, Purpose};
+use crate::replica::Replica;
+
+/// The puts that wait for what is held of a key, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Minting {
+    pub(super) puts: Vec<OperationId>,
+    base: Option<Base>,
+}
+
+/// What is held of a key, while others are asked for what they hold.
+#[derive(Debug)]
+struct Base {
+    holding: Holding,
+    left: Vec<NodeId>,
+    /// So many more answers of replicas that vote show all that was acknowledged; `None` while the key has several
+    /// owner sets, which are all asked.
+    voters_left: Option<usize>,
+}
+
+impl Base {
+    fn merge(&mut self, theirs: Option<EncodedRecord>) {
+        let own = self.holding.record.take();
+        let local = own.as_ref().and_then(|own| own.local);
+        let records = own.map(|own| own.record).into_iter().chain(theirs);
+        self.holding.record = merged_in_order(records).map(|record| StoredRecord { local, record });
+    }
+
+    fn is_whole(&self) -> bool {
+        self.left.is_empty() || self.voters_left == Some(0)
+    }
+}
+
+impl Replica {
+    /// Whether a put of the key might be minted as if what others acknowledged had never been.
+    pub(super) fn lacks_base(&self, key: &PlacedKey, holding: &Holding) -> bool {
+        let Some(view) = &self.view else { return false };
+        let by_time = view.bucket(key.key.bucket()).reconcile == Reconcile::LastWriteWins;
+        by_time && (holding.damaged || self.is_refilling_key(key))
+    }
+
+    /// Asks the other owners what they hold of the key.
+    pub(super) fn ask_for_base(&mut self, now: Now, key: &PlacedKey, holding: Holding) {
+        let Some(view) = self.view.clone() else { return };
+        let props = view.bucket(key.key.bucket());
+        let mut left = view.owners(key.partition, props.n);
+        left.retain(|node| *node != self.config.me && view.is_alive(*node));
+        if left.is_empty() {
+            return self.mint_on(now, key, &Ok(holding));
+        }
+        let one_set = view.owner_lists(key.partition, props.n).len() == 1;
+        let voters_left = one_set.then(|| usize::from(props.n + 1 - props.least_w().min(props.n)));
+        if let Some(minting) = self.minting.get_mut(key) {
+            minting.base = Some(Base { holding, left: left.clone(), voters_left });
+        }
+        for node in left {
+            let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
+            self.call(now, node, Purpose::Base(key.clone()), request);
+        }
+    }
+
+    /// Another owner has answered.
+    pub(crate) fn handle_base(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        key: &PlacedKey,
+        response: PeerResponse,
+    ) {
+        match response {
+            PeerResponse::Read(record) => self.take_base(now, from, key, record, true),
+            PeerResponse::Unknown { record, .. } => self.take_base(now, from, key, record, false),
+            _ => self.take_base(now, from, key, None, false),
+        }
+    }
+
+    /// Another owner will not answer.
+    pub(crate) fn handle_base_lost(&mut self, now: Now, from: NodeId, key: &PlacedKey) {
+        self.take_base(now, from, key, None, false);
+    }
+
+    fn take_base(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        key: &PlacedKey,
+        record: Option<EncodedRecord>,
+        votes: bool,
+    ) {
+        let Some(minting) = self.minting.get_mut(key) else { return };
+        let Some(base) = minting.base.as_mut().filter(|base| base.left.contains(&from)) else {
+            return;
+        };
+        base.left.retain(|node| *node != from);
+        base.merge(record);
+        if votes {
+            base.voters_left = base.voters_left.map(|left| left.saturating_sub(1));
+        }
+        if base.is_whole()
+            && let Some(base) = minting.base.take()
+        {
+            self.mint_on(now, key, &Ok(base.holding));
+        }
+    }
+}
