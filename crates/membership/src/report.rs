@@ -14,6 +14,7 @@ use jedlik_protocol::gossip::StagedChange;
 use crate::knowledge::Knowledge;
 use crate::line::KnownLayout;
 
+mod endings;
 mod objections;
 mod warnings;
 

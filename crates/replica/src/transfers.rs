@@ -73,13 +73,10 @@ impl Replica {
         let down = nodes.into_iter().map(|node| {
             let name = view.members().find(|member| member.node == node);
             let name = name.map_or_else(|| format!("{node}"), |member| member.name.clone());
-            let remedy = match view.gone(node) {
-                Some(_) => {
-                    format!("start it, or if it is lost `jedlik-admin cluster remove {name}`")
-                }
-                None => "start it".into(),
-            };
-            format!("{name} is down, and holds or has to hold partitions that move: {remedy}")
+            format!(
+                "{name} is down, and holds or has to hold partitions that move: start it, or if it is lost \
+                 `jedlik-admin cluster remove {name}`"
+            )
         });
         let waits = others.into_iter().map(|why| format!("a range waits to be dropped: {why}"));
         down.chain(waits).collect()

@@ -7,7 +7,7 @@ use jedlik_client::protocol::admin::{HintReport, WorkKind};
 use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
 use crate::doctor::observed::{Observed, ObservedMember};
-use crate::doctor::{counters, settings, storage};
+use crate::doctor::{counters, moves, settings, storage};
 
 /// Past this much in hints on one member somebody should know.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -64,6 +64,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
         findings.extend(large_hints(member));
         findings.extend(paused(member));
         findings.extend(repairs(member));
+        findings.extend(moves::held_up(observed, member));
         findings.extend(counters::refilling(member));
         findings.extend(counters::findings(member));
         findings.extend(storage::findings(member, observed.now_ms));

@@ -3,6 +3,7 @@
 
 mod counters;
 mod diagnosis;
+mod moves;
 mod observed;
 mod settings;
 mod storage;
@@ -27,7 +28,7 @@ use crate::output::Output;
 
 /// Say what is wrong with the cluster, what that holds up, and what to do
 ///
-/// Asks every member for its view of the cluster, its hints, counters, repairs and background work.
+/// Asks every member for its view of the cluster, its hints, counters, repairs, moves and background work.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 0 if nothing is wrong, notes aside, and 1 if there are errors or warnings.
@@ -68,6 +69,7 @@ async fn observe(client: &Client) -> anyhow::Result<Observed> {
         AdminRequest::Stats,
         AdminRequest::RepairProgress,
         AdminRequest::Background,
+        AdminRequest::Transfers,
     ] {
         note(&mut observed, members::ask(client, &present, &request, Some).await);
     }

@@ -6,7 +6,7 @@ use jedlik_client::NodeId;
 use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
     AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
-    ShardTrouble,
+    ShardTrouble, TransferReport,
 };
 use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::protocol::gossip::Status;
@@ -35,6 +35,8 @@ pub(crate) struct ObservedMember {
     pub(crate) troubles: Vec<ShardTrouble>,
     pub(crate) repair: Option<RepairReport>,
     pub(crate) background: Option<BackgroundReport>,
+    /// What moves to it and from it.
+    pub(crate) transfers: Option<TransferReport>,
     /// Why it did not answer, once for each question.
     pub(crate) failures: Vec<String>,
 }
@@ -50,6 +52,7 @@ impl ObservedMember {
             troubles: Vec::new(),
             repair: None,
             background: None,
+            transfers: None,
             failures: Vec::new(),
         }
     }
@@ -64,6 +67,7 @@ impl ObservedMember {
                 self.troubles = stats.troubles;
             }
             Ok(AdminResponse::Repair(report)) => self.repair = Some(*report),
+            Ok(AdminResponse::Transfers(report)) => self.transfers = Some(*report),
             Ok(AdminResponse::Background(report)) => self.background = Some(*report),
             Ok(_) => self.failures.push("an answer of another kind than was asked for".into()),
             Err(error) => self.failures.push(error),

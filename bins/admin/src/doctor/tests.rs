@@ -6,7 +6,7 @@ use jedlik_client::NodeId;
 use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
     BackgroundReport, ClusterStatus, HintReport, MemberState, RepairReport, ShardTrouble,
-    TroubleKind, WorkKind,
+    TransferReport, TroubleKind, WorkKind,
 };
 use jedlik_client::protocol::gossip::Status;
 
@@ -287,4 +287,22 @@ fn what_is_wrong_with_a_shards_storage_is_said_with_its_place() {
     assert!(findings[0].what.contains("the disk of n2 is read-only"), "{findings:?}");
     let aside = &findings[1].what;
     assert!(aside.contains("shard 3 of n2") && aside.contains("/data/set-aside/shard-3-1"));
+}
+
+#[test]
+fn moves_that_wait_for_a_node_that_is_down_are_a_warning_and_others_a_note() {
+    for (is_down, severity) in [(true, Warning), (false, Note)] {
+        let mut observed = well();
+        let blockers = vec!["n3 is down, and holds partitions that move: start it".into()];
+        observed.members[0].transfers =
+            Some(TransferReport { blockers, ..TransferReport::default() });
+        if is_down {
+            silence(&mut observed, 2);
+        }
+        let findings = diagnose(&observed);
+        let found = findings.iter().find(|finding| finding.what.contains("partitions of n1 wait"));
+        let found = found.unwrap_or_else(|| panic!("{findings:?}"));
+        assert_eq!(found.severity, severity);
+        assert!(found.what.contains("n3 is down"), "{found:?}");
+    }
 }

@@ -673,3 +673,26 @@ fn a_node_that_died_before_it_had_partitions_can_be_removed() {
     let report = plan(&mut membership).unwrap();
     assert_eq!((report.moves, report.lost), (0, 0));
 }
+
+#[test]
+fn a_plan_warns_of_moves_that_too_few_old_owners_are_left_for() {
+    // With one of three owners away two are left, which is N - W + 1; with two away one is.
+    let mut membership = placed(&[]);
+    stage(&mut membership, 5, join()).unwrap();
+    let warned = |membership: &mut Membership| -> Option<String> {
+        let warnings = plan(membership).unwrap().warnings;
+        warnings.into_iter().find(|why| why.contains("could not move on"))
+    };
+    hear(&mut membership, &[3], Status::Away);
+    assert_eq!(warned(&mut membership), None);
+    hear(&mut membership, &[4], Status::Away);
+    let warning = warned(&mut membership).expect("two are not there");
+    for words in ["n3, n4 do not answer", "partitions could not move on", "cluster remove n3 n4"] {
+        assert!(warning.contains(words), "no {words:?} in {warning}");
+    }
+    // Who is given up is no longer waited for; of the other one it is said.
+    stage(&mut membership, 6, join()).unwrap();
+    stage(&mut membership, 3, StagedChange::Remove).unwrap();
+    let warning = warned(&mut membership).expect("one is not there");
+    assert!(warning.contains("n4 does not answer"), "{warning}");
+}

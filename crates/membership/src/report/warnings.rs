@@ -29,6 +29,7 @@ impl Facts<'_> {
             objections.map(|why| format!("this plan can't be committed now: {why}")).collect();
         warnings.extend(self.of_absence(nodes));
         warnings.extend(self.of_movement());
+        warnings.extend(self.of_endings());
         let lost = self.lost(risk);
         if lost > 0 {
             warnings.push(format!(

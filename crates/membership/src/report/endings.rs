@@ -1,0 +1,99 @@
+//! Whether what a plan moves would ever have moved.
+//!
+//! Invariant: a new owner is ready once it was compared with N - W + 1 of each old owner set that counts. Where fewer of
+//! these are up, and are not given up, their partitions wait for those who are down.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jedlik_hashing::{NodeId, Partition, Preferences};
+use jedlik_protocol::bucket::BucketProps;
+
+use super::Facts;
+
+/// What could not end as things are.
+struct Unending {
+    partitions: usize,
+    /// Who is down and would have to be compared with.
+    waits_for: BTreeSet<NodeId>,
+}
+
+impl Facts<'_> {
+    /// Moves that would wait for nodes that are down, perhaps for ever. It is no reason to refuse the plan: they may
+    /// be on the other side of a split, and this one of several that put things right.
+    pub(super) fn of_endings(&self) -> Option<String> {
+        self.moves_without_end().map(|unending| self.sentence(&unending))
+    }
+
+    fn sentence(&self, unending: &Unending) -> String {
+        let names: Vec<String> = unending.waits_for.iter().map(|node| self.name(*node)).collect();
+        let all = names.join(", ");
+        let verb = if names.len() == 1 { "does" } else { "do" };
+        format!(
+            "{all} {verb} not answer, and {} of {} partitions could not move on without: too few of their owners \
+             are up. Start {all}, or, if they are lost, do without in the same plan (`jedlik-admin cluster remove {}`)",
+            unending.partitions,
+            self.after.ring.partitions().get(),
+            names.join(" ")
+        )
+    }
+
+    fn moves_without_end(&self) -> Option<Unending> {
+        let mut found = Unending { partitions: 0, waits_for: BTreeSet::new() };
+        let counts = self.least_w();
+        let most = counts.iter().map(|(n, _)| usize::from(*n)).max().unwrap_or(1);
+        let after = Preferences::new(&self.after.ring, most);
+        for partition in self.after.ring.partitions().partitions() {
+            let mut waits = BTreeSet::new();
+            for (n, least_w) in &counts {
+                waits.extend(self.waits_for(partition, after.of(partition), (*n, *least_w)));
+            }
+            found.waits_for.extend(&waits);
+            found.partitions += usize::from(!waits.is_empty());
+        }
+        (found.partitions > 0).then_some(found)
+    }
+
+    /// Each N, with the least number of acknowledgements of its buckets.
+    fn least_w(&self) -> Vec<(u8, u8)> {
+        let default = BucketProps { n: self.n, ..BucketProps::default() };
+        let set = self.known.buckets().iter().map(|entry| &entry.props);
+        let all: Vec<&BucketProps> = set.chain([&default]).collect();
+        let counts: BTreeSet<u8> = all.iter().map(|props| props.n).collect();
+        let least =
+            |n: u8| all.iter().filter(|props| props.n == n).map(|props| props.least_w()).min();
+        counts.into_iter().map(|n| (n, least(n).unwrap_or(1))).collect()
+    }
+
+    /// Who would have to come back before the new owners of a partition could be ready for keys with this N.
+    fn waits_for(
+        &self,
+        partition: Partition,
+        after: &[NodeId],
+        (n, least_w): (u8, u8),
+    ) -> Vec<NodeId> {
+        let first = |list: &[NodeId]| -> BTreeSet<NodeId> {
+            list.iter().take(usize::from(n)).copied().collect()
+        };
+        let new = first(after);
+        let is_given_up = |node: &NodeId| self.after.gone(*node).is_some_and(|gone| gone.forced);
+        let mut waits = Vec::new();
+        for known in self.known.line().layouts().iter() {
+            let old = first(known.preference_list(partition));
+            let left: Vec<NodeId> = old.iter().copied().filter(|node| !is_given_up(node)).collect();
+            let (up, down): (Vec<NodeId>, Vec<NodeId>) =
+                left.iter().copied().partition(|node| (self.up)(*node));
+            let needed =
+                (old.len() + 1).saturating_sub(usize::from(least_w)).clamp(1, old.len().max(1));
+            if old != new && up.len() < needed.min(left.len()) {
+                waits.extend(down);
+            }
+            if known.flipped().contains(partition) {
+                break;
+            }
+        }
+        waits
+    }
+}
