@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::step;
 use crate::workspace::{Profile, Workspace};
+use crate::{packages, step};
 
 const NAME: &str = "jedlik-chaos";
 /// What CI runs: kills, stops, cuts and delays, while a member leaves and another one joins.
@@ -28,6 +28,7 @@ pub(crate) struct Chaos {
 /// # Errors
 /// Something doesn't build or can't be started.
 pub(crate) fn run(workspace: &Workspace, chaos: &Chaos) -> anyhow::Result<()> {
+    packages::have_clocks()?;
     let mut command = program(workspace)?;
     Err(command.args(&chaos.rest).exec()).context("can't start the chaos")
 }
@@ -37,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace, chaos: &Chaos) -> anyhow::Result<()> {
 /// # Errors
 /// A promise is broken, or the run fails.
 pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    packages::have_clocks()?;
     let program = workspace.binaries(Profile::Release).join(NAME);
     step::noted(Command::new(program).args(CI), notes, |line| line.starts_with("chaos:"))
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::chronicle::{Chronicle, print};
+use crate::clock;
 use crate::command::{command, output};
 use crate::network::Network;
 use crate::node::{Node, Standing};
@@ -242,6 +243,15 @@ impl Cluster {
     pub(crate) async fn cut_log(&self, number: Number) -> anyhow::Result<()> {
         find(&mut *self.nodes.lock().await, number)?.cut_log();
         Ok(())
+    }
+
+    /// Sets a node's calendar clock so many seconds ahead of the machine's.
+    pub(crate) async fn set_clock(&self, number: Number, ahead_s: i32) -> anyhow::Result<()> {
+        if clock::library().is_none() {
+            self.chronicle.count("clock not set: `apt-get install faketime`");
+            return Ok(());
+        }
+        find(&mut *self.nodes.lock().await, number)?.set_clock(ahead_s)
     }
 
     /// Whether its process runs.

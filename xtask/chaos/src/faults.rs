@@ -71,6 +71,11 @@ async fn one(cluster: Arc<Cluster>, fault: Fault) -> anyhow::Result<()> {
             sleep(time).await;
             network.mute(node, to, false).await?;
         }
+        Trouble::Clock(ahead_s) => {
+            cluster.set_clock(node, ahead_s).await?;
+            sleep(time).await;
+            cluster.set_clock(node, 0).await?;
+        }
         // Its log is read again from its next start on.
         Trouble::LogCut => {
             cluster.cut_log(node).await?;

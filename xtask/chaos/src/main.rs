@@ -5,6 +5,7 @@
 mod chance;
 mod changes;
 mod chronicle;
+mod clock;
 mod cluster;
 mod command;
 mod faults;

@@ -17,6 +17,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 
 use crate::chance::Chance;
+use crate::clock;
 use crate::plan::Number;
 
 /// How much of a log is shown when its node has failed.
@@ -24,6 +25,8 @@ const TAIL_LINES: usize = 20;
 const LOG_READ_BYTES: usize = 4 << 10;
 /// Where a copy of a node's directory is kept, beside it.
 const COPY: &str = "copy";
+/// Says how far its calendar clock is ahead of the machine's.
+const CLOCK: &str = "clock";
 /// The engine's file within a shard's folder.
 const ENGINE: &str = "records.redb";
 /// How many bits flip in each engine's file.
@@ -89,6 +92,8 @@ impl Node {
         if self.has_lost_its_disk() {
             program.arg("--new");
         }
+        self.set_clock(0)?;
+        clock::give(&mut program, &self.folder.join(CLOCK));
         let child = program.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("can't start {}", self.name()))?;
         self.reader = child.stderr.take().map(|said| tokio::spawn(keep(said, log)));
@@ -103,6 +108,11 @@ impl Node {
 
     fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// Sets its calendar clock so many seconds ahead of the machine's. The process may run.
+    pub(crate) fn set_clock(&self, ahead_s: i32) -> anyhow::Result<()> {
+        clock::set(&self.folder.join(CLOCK), ahead_s)
     }
 
     /// From now on nobody reads what the process says.

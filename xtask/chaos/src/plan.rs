@@ -19,6 +19,8 @@ const FIRST_CHANGE_MS: u64 = 8_000;
 const FIRST_FAULT_MS: u64 = 3_000;
 /// Towards the end nothing new begins.
 const LAST_MS: u64 = 6_000;
+/// By how much a clock is set wrong.
+const HOUR_S: i32 = 3_600;
 /// For how long a node that is gone for good counts as missing.
 const MISSING_MS: u64 = 20_000;
 
@@ -50,6 +52,8 @@ pub(crate) enum Trouble {
     Delay,
     /// Whoever reads its log ends, and nobody reads it until the node's next start.
     LogCut,
+    /// Its calendar clock shows so many seconds more than the machine's.
+    Clock(i32),
 }
 
 /// One fault.
@@ -151,7 +155,8 @@ fn faults(setting: &Setting, steps: &[Step]) -> Vec<Fault> {
             let node = chance.pick(&free);
             let others: Vec<Number> = members.into_iter().filter(|other| *other != node).collect();
             let trouble = match chance.below(11) {
-                0..=3 => Trouble::Kill,
+                0..=2 => Trouble::Kill,
+                3 => Trouble::Clock(if at_ms.is_multiple_of(2) { HOUR_S } else { -HOUR_S }),
                 4 | 5 => Trouble::Stop,
                 6 | 7 => Trouble::Cut,
                 8 => Trouble::Mute(chance.pick(&others)),
@@ -160,7 +165,7 @@ fn faults(setting: &Setting, steps: &[Step]) -> Vec<Fault> {
             };
             let most_ms = match trouble {
                 Trouble::LogCut => 1_000,
-                Trouble::Kill => 6_000,
+                Trouble::Kill | Trouble::Clock(_) => 6_000,
                 _ => 12_000,
             };
             faults.push(Fault { at_ms, for_ms: chance.between(300, most_ms), node, trouble });
@@ -257,6 +262,7 @@ impl Trouble {
             Self::Mute(_) => "mute",
             Self::Delay => "delay",
             Self::LogCut => "log cut",
+            Self::Clock(_) => "clock set",
         }
     }
 }
@@ -267,6 +273,9 @@ impl fmt::Display for Fault {
         write!(f, "{} n{node}", trouble.name())?;
         if let Trouble::Mute(to) = trouble {
             write!(f, " towards n{to}")?;
+        }
+        if let Trouble::Clock(ahead_s) = trouble {
+            write!(f, " {ahead_s:+} s")?;
         }
         write!(f, " for {for_ms} ms")
     }
