@@ -27,6 +27,9 @@ const ASKED_SEEDS: usize = 4;
 /// Between the first two rounds of questions; it doubles from round to round.
 const FIRST_INTERVAL_US: u64 = 100_000;
 const LAST_INTERVAL_US: u64 = 1_000_000;
+/// How often one of two processes asks whether an admin has decided: what others write to the node may all go
+/// to the other one.
+const DISPUTED_INTERVAL_US: u64 = 3_000_000;
 /// How long the others may still answer after the first one has.
 const GRACE_US: u64 = 250_000;
 /// How long a node without a layout waits for an answer: it has nothing to serve.
@@ -175,7 +178,8 @@ impl Lives {
                 [Some(self.next_ask_us), serve_us, grace_us].into_iter().flatten().min()
             }
             Stage::Probing { until_us, .. } => Some(until_us.min(self.next_ask_us)),
-            Stage::Known | Stage::Disputed | Stage::Over => None,
+            Stage::Disputed => Some(self.next_ask_us),
+            Stage::Known | Stage::Over => None,
         }
     }
 

@@ -12,6 +12,7 @@ mod answer;
 mod background;
 mod config;
 mod counter;
+mod disputes;
 mod exchange;
 mod explain;
 mod farewell;
@@ -49,6 +50,7 @@ mod wakes;
 pub use answer::version_tag;
 pub use config::{Config, ShardPast, Tuning};
 pub use counter::Counter;
+pub use disputes::{dispute_over, dispute_with_peer};
 pub use farewell::has_left;
 pub use io::{
     Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult, StorageFault,

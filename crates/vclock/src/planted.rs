@@ -65,6 +65,12 @@ pub enum Bug {
     VoteAtOnce,
     /// A replica that has lost its past votes once it was compared with others that have none either.
     ComparedWithNonVoter,
+    /// A directory that lacks a life which the cluster remembers is served from.
+    OldDirectoryTrusted,
+    /// A start after a clean stop keeps the incarnation, which a copy of the directory keeps as well.
+    ActorKeptAcrossStart,
+    /// Two processes of one node go on coordinating puts when they know of one another.
+    CloneCoordinates,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -99,6 +105,9 @@ pub const BUGS: &[Bug] = &[
     Bug::ExpiryByOwnClock,
     Bug::VoteAtOnce,
     Bug::ComparedWithNonVoter,
+    Bug::OldDirectoryTrusted,
+    Bug::ActorKeptAcrossStart,
+    Bug::CloneCoordinates,
 ];
 
 /// Whether `bug` is in effect: never.

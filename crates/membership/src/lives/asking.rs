@@ -9,10 +9,11 @@ use core::net::SocketAddr;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::gossip::{Gossip, MemberRecord, Status};
 use jedlik_protocol::{Incarnation, LayoutId, Now};
+use jedlik_vclock::planted::{self, Bug};
 
 use super::{
-    ASKED_MEMBERS, ASKED_SEEDS, GRACE_US, LAST_INTERVAL_US, NO_LAYOUT_LIMIT_US, PROBE_INTERVAL_US,
-    PROBE_LIMIT_US, Stage,
+    ASKED_MEMBERS, ASKED_SEEDS, DISPUTED_INTERVAL_US, GRACE_US, LAST_INTERVAL_US,
+    NO_LAYOUT_LIMIT_US, PROBE_INTERVAL_US, PROBE_LIMIT_US, Stage,
 };
 use crate::Membership;
 use crate::output::{Destination, Event, Output};
@@ -53,7 +54,15 @@ impl Membership {
                     self.send_to(Destination::Seed(address), question);
                 }
             }
-            Stage::Known | Stage::Disputed | Stage::Over => return,
+            Stage::Disputed => {
+                if self.lives.next_ask_us <= now.mono_us {
+                    self.ask_what_is_remembered(now);
+                    self.lives.next_ask_us = now.mono_us + DISPUTED_INTERVAL_US;
+                    self.lives.asked.clear();
+                }
+                return;
+            }
+            Stage::Known | Stage::Over => return,
         }
         if !self.lives.told && self.lives.deadline_us <= now.mono_us {
             self.tell_to_serve();
@@ -177,7 +186,11 @@ impl Membership {
     fn conclude(&mut self, now: Now) {
         let recalled = self.lives.recalled.take();
         match recalled {
-            Some(recalled) if !self.lives.lineage.knows(&recalled) && !self.gives_up(&recalled) => {
+            Some(recalled)
+                if !self.lives.lineage.knows(&recalled)
+                    && !self.gives_up(&recalled)
+                    && !planted::on(Bug::OldDirectoryTrusted) =>
+            {
                 if self.lives.serves_data {
                     self.meet_rival(now, &recalled);
                 } else {

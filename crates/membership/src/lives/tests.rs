@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::gossip::{Gossip, Life};
+use jedlik_protocol::gossip::{Gossip, Life, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::tests::cluster::Cluster;
-use crate::{Event, Membership, Output, Past};
+use crate::{Destination, Event, Membership, Output, Past};
 
 const SECOND: u64 = 1_000_000;
 
@@ -303,4 +303,50 @@ fn a_clone_of_a_believed_copy_is_still_found() {
         cluster.with(3, |machine| machine.recollect(now, &record));
     }
     assert!(matches!(told(&cluster, 3, from_us).last(), Some(Event::Rival(_))));
+}
+
+#[test]
+fn a_process_that_nobody_turns_to_asks_until_it_hears_that_an_admin_decided_against_it() {
+    let mut cluster = settled(10);
+    let (stored, _, mut lineage) = cluster.copy(3);
+    let mut kept = cluster.copy(3);
+    cluster.kill(3);
+    let given_up = *lineage.lives.last().unwrap();
+    kept.2.lives.push(Incarnation(77));
+    kept.2.ousts = Some(given_up);
+    cluster.put_back(3, kept);
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    // What others write to node 3 goes to the one that stays; this one hears answers alone.
+    let address = crate::tests::address(3);
+    lineage.rival = Some(Rival { incarnation: Incarnation(77), address });
+    let mut config = crate::tests::config(3);
+    config.me.life = Life { rival: lineage.rival, ..Life::new(given_up) };
+    config.lineage = lineage;
+    let mut other = Membership::new(crate::tests::at(cluster.now_us), config, stored);
+    let mut ousted = false;
+    for _ in 0..100 {
+        cluster.run_for(SECOND / 10);
+        let now = crate::tests::at(cluster.now_us);
+        other.handle_timeout(now);
+        let outputs: Vec<Output> = core::iter::from_fn(|| other.poll_output()).collect();
+        for output in outputs {
+            match output {
+                Output::Send { to: Destination::Node(NodeId(1), _), gossip } => {
+                    let answers = cluster.with(1, |machine| {
+                        machine.handle_gossip(now, NodeId(3), gossip);
+                        core::iter::from_fn(|| machine.poll_output()).collect::<Vec<_>>()
+                    });
+                    for answer in answers {
+                        if let Output::Send { to: Destination::Caller(_), gossip } = answer {
+                            other.handle_gossip(now, NodeId(1), gossip);
+                        }
+                    }
+                }
+                Output::Event(Event::Ousted { .. }) => ousted = true,
+                _ => {}
+            }
+        }
+    }
+    assert!(ousted);
 }

@@ -663,7 +663,7 @@ fn merged(held: &StoredRecord, new: &StoredRecord) -> StoredRecord {
     StoredRecord { local: new.local.or(held.local), record: EncodedRecord::encode(&record) }
 }
 
-fn member(id: u64) -> MemberRecord {
+pub(super) fn member(id: u64) -> MemberRecord {
     MemberRecord {
         node: NodeId(id),
         name: format!("n{id}"),

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod counts;
+mod disputes;
 mod explaining;
 mod faults;
 mod histories;
