@@ -47,6 +47,25 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 mistaken configuration or no --accept-loss.";
 
+const INSPECT_ABOUT: &str = "\
+List what is in a folder of shards that were set aside
+
+Shows every key that can be read in the folder, with its versions (write and time) and with what was kept for other nodes. DIR is
+a folder below the data directory's set-aside/, or a shard's folder in it; the node may run. The folder stays as it is, and
+what can't be read ends nothing: how much that is goes to standard error.
+
+Nothing of it is given to the cluster: it may be what was deleted since, or deleted and written anew. With --dump the values come
+as `jedlik load` reads them, so that what is missed can be picked out and put again.";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  jedlik-node inspect-set-aside /srv/jedlik/set-aside/2026-11-28-generation-7
+  jedlik-node inspect-set-aside /srv/jedlik/set-aside/shard-3-1764288000 --bucket carts --json
+  jedlik-node inspect-set-aside /srv/jedlik/set-aside/2026-11-28-generation-7 --dump > missed.ndjson
+  jedlik load --all missed.ndjson            # after a look into it
+
+Exit codes: 0 shown, 1 failed, 2 mistaken arguments.";
+
 /// The whole command line.
 pub(crate) fn command() -> Command {
     Command::new("jedlik-node")
@@ -81,6 +100,25 @@ pub(crate) fn command() -> Command {
                 )
                 .after_help(BELIEVE_EXAMPLES),
         )
+        .subcommand(inspect_set_aside())
+}
+
+fn inspect_set_aside() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    let path = |name: &'static str| Arg::new(name).value_parser(value_parser!(PathBuf));
+    Command::new("inspect-set-aside")
+        .about(INSPECT_ABOUT)
+        .arg(path("dir").value_name("DIR").required(true).help("The folder"))
+        .arg(Arg::new("bucket").long("bucket").value_name("BUCKET").help("Only keys of this bucket"))
+        .arg(flag("json", "A line of JSON for each key"))
+        .arg(flag("dump", "The values, as `jedlik dump --all` writes them").conflicts_with("json"))
+        .arg(path("scratch").long("scratch").value_name("DIR").help(
+            "Where a copy of what can be read is made meanwhile, as large as the shard [default: the system's folder for \
+             temporary files]",
+        ))
+        .after_help(INSPECT_EXAMPLES)
 }
 
 fn with_options(command: Command) -> Command {

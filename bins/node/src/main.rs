@@ -1,6 +1,7 @@
 //! `jedlik-node`: runs one node, or checks its configuration.
 
 mod arguments;
+mod inspect;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -25,6 +26,9 @@ fn main() -> ExitCode {
 fn run() -> u8 {
     let matches = arguments::command().get_matches();
     let (name, matches) = matches.subcommand().expect("clap demands a subcommand");
+    if name == "inspect-set-aside" {
+        return if inspect::run(matches) { 0 } else { EXIT_FAILED };
+    }
     let settings = arguments::settings(matches);
     let (shown, running) = (settings.to_toml(), settings.snapshot());
     let config = match settings.check() {

@@ -67,6 +67,12 @@ pub enum Input {
         /// Whose.
         key: PlacedKey,
     },
+    /// Whether what [`Output::KeepVotes`] was to keep is on the disk. Not told is as if it were: only a disk that
+    /// refuses is told of, and then that it takes it again.
+    VotesKept {
+        /// It is.
+        kept: bool,
+    },
     /// An admin takes what this node holds for all there is, though it is refilling.
     Believe,
     /// Storage has taken [`Output::Apply`] or [`Output::Revise`], and loads see it: the record was this

@@ -127,6 +127,7 @@ impl Replica {
             }
             Input::Mended { key } => self.handle_mended(&key),
             Input::Believe => self.handle_believe(),
+            Input::VotesKept { kept } => self.handle_votes_kept(kept),
             Input::Repair { partition } => self.handle_repair(partition),
             Input::SetBackground(change) => self.handle_background_change(now, change),
             Input::Timeout => self.handle_timeout(now),

@@ -46,6 +46,8 @@ pub(crate) struct Votes {
     confirmed: bool,
     /// The loss of this life's past has been written down.
     loss_noted: bool,
+    /// What has no vote is not on the disk: a stop would forget it, so that nothing has a vote meanwhile.
+    unkept: bool,
     /// When they may be kept again for being fewer.
     pub(crate) keep_again_us: u64,
 }
@@ -61,7 +63,7 @@ impl Votes {
     /// Whether this shard may say that keys of this partition and N are absent.
     pub(crate) fn has(&self, partition: Partition, n: u8) -> bool {
         let refilling = self.entries.contains_key(&(partition, n));
-        self.confirmed && !refilling || planted::on(Bug::VoteAtOnce)
+        self.confirmed && !self.unkept && !refilling || planted::on(Bug::VoteAtOnce)
     }
 
     pub(crate) fn is_refilling(&self, partition: Partition) -> bool {
@@ -244,6 +246,11 @@ impl Replica {
     pub(crate) fn keep_votes(&mut self) {
         let votes = self.votes.encode();
         self.emit(Output::KeepVotes { votes });
+    }
+
+    /// The disk has taken what has no vote, or refuses it.
+    pub(crate) fn handle_votes_kept(&mut self, kept: bool) {
+        self.votes.unkept = !kept;
     }
 
     fn queue_refills(&mut self) {

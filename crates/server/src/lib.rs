@@ -9,6 +9,7 @@ mod disputes;
 mod error;
 mod fatal;
 mod inbox;
+pub mod inspection;
 mod line_queue;
 pub mod logging;
 mod membership_task;

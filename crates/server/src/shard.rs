@@ -207,6 +207,7 @@ impl ShardDriver {
         }
         let now = self.around.clock.now();
         self.watch_disk(now);
+        self.retry_votes(now);
         self.tell_hint_totals(now);
         self.untold.tell(&self.around.membership);
         if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
@@ -311,7 +312,7 @@ impl ShardDriver {
             }
             Output::Range { ticket, range } => self.read_range(now, ticket, range),
             Output::Sync { ticket } => self.storage.sync(ticket),
-            Output::KeepVotes { votes } => self.keep_votes(votes),
+            Output::KeepVotes { votes } => self.keep_votes(now, votes),
             Output::Drop { ticket, partition } => self.drop_partition(now, ticket, partition),
             Output::Survey { ticket, partitions } => self.survey(now, ticket, partitions),
             Output::Ready { layout, partition } => {
@@ -389,3 +390,6 @@ impl ShardDriver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,7 +215,8 @@ fn read_me(shard: u16, why: &str) -> String {
         "This was the engine's file of shard {shard} until it was found damaged:\n\n    {why}\n\n\
          All records of it that could be read are in the shard that has taken its place, and the other\n\
          nodes give back the rest. Nothing here is read again: keep it for as long as you want to look\n\
-         into what has happened to the disk, then remove the folder.\n"
+         into what has happened to the disk, then remove the folder. `jedlik-node inspect-set-aside --help`\n\
+         says how to list what is in it.\n"
     )
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use jedlik_client::protocol::Key;
 use jedlik_client::{GetOptions, PutOptions};
+use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::lives::{copy, fast};
@@ -74,12 +76,38 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
     let found = cluster.ask(0, "doctor").stdout;
     assert!(found.contains("note: shard 1 of n3 was an earlier copy"), "{found}");
     let aside = fs::read_dir(data.join("set-aside")).unwrap().next().unwrap().unwrap().path();
-    assert!(aside.join("shard-1/records.redb").exists() && !aside.join("shard-0").exists());
+
+    inspect(&cluster, &aside, &deleted);
 
     // The next start finds nothing to set aside.
     assert!(cluster.nodes[2].stop().success());
     cluster.restart(2);
     assert_eq!(fs::read_dir(data.join("set-aside")).unwrap().count(), 1);
+}
+
+/// What was set aside can be listed, and loaded again by whoever misses it.
+fn inspect(cluster: &Cluster, aside: &Path, deleted: &[Key]) {
+    assert!(aside.join("shard-1/records.redb").exists() && !aside.join("shard-0").exists());
+    let look = |form: &str| {
+        let said = run(tool("jedlik-node").arg("inspect-set-aside").arg(aside).arg(form)).ok();
+        assert!(said.stderr.contains("0 rows fail their checksums"), "{}", said.stderr);
+        said.stdout
+    };
+    let lines: Vec<Value> =
+        look("--json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (bucket, of) =
+        (deleted[0].bucket(), |line: &&Value| line["key"].as_str().unwrap().to_owned());
+    let is_deleted = |line: &&Value| deleted.iter().any(|key| **key.key() == *of(line).as_bytes());
+    let one = lines.iter().find(is_deleted).expect("a copy of before");
+    let bucket = str::from_utf8(bucket).unwrap();
+    assert_eq!(one["versions"].as_array().unwrap().len(), 1, "{one}");
+    assert_eq!(one["versions"][0]["value"].as_str().unwrap().len(), 100);
+    let (dump, key) = (cluster.path("missed.ndjson"), one["key"].as_str().unwrap());
+    fs::write(&dump, look("--dump")).unwrap();
+    let is_absent = |key: &str| run(cluster.jedlik(0).args(["get", bucket, key])).code != 0;
+    assert!(is_absent(key), "it was deleted");
+    run(cluster.jedlik(0).args(["load", "--all"]).arg(&dump)).ok();
+    assert!(!is_absent(key), "it was loaded again");
 }
 
 /// Has the next start of a node use its data directory as it is, with the command that the manual names.

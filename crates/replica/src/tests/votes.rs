@@ -175,6 +175,21 @@ fn a_replica_that_lost_its_disk_makes_no_absence_and_votes_again_once_it_is_refi
 }
 
 #[test]
+fn a_replica_whose_disk_does_not_take_what_it_has_no_vote_for_votes_on_nothing_until_it_does() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    cluster.put(NodeId(1), blind("whole/k", "tea")).expect("three take it");
+    let refused = NodeId(2);
+    cluster.queue.push_back((refused, crate::Input::VotesKept { kept: false }));
+    cluster.run_for(1_000);
+    cluster.down.extend([NodeId(1), NodeId(3)]);
+    let failure = cluster.get(refused, "whole/never", 1).expect_err("it may forget that it lacks");
+    assert!(failure.message.contains("n2 can't say what is absent"), "{failure}");
+    cluster.queue.push_back((refused, crate::Input::VotesKept { kept: true }));
+    cluster.run_for(1_000);
+    assert!(cluster.get(refused, "whole/never", 1).expect("it knows").versions.is_empty());
+}
+
+#[test]
 fn replicas_that_have_all_lost_their_disks_vouch_for_nothing_until_an_admin_believes_one() {
     let mut cluster = Cluster::new(3, &[("whole", read_one())]);
     for node in 1..=3 {

@@ -25,6 +25,16 @@ pub(super) struct DiskWatch {
     /// The disk has not finished what it was asked at this time, in milliseconds since the Unix epoch.
     stalled_since_ms: Option<u64>,
     writes: Trouble,
+    /// What the replica has no vote for, while the disk refuses it.
+    pub(super) unkept: Option<Unkept>,
+}
+
+/// What was to be written down of votes.
+#[derive(Debug)]
+pub(super) struct Unkept {
+    pub(super) votes: Vec<u8>,
+    /// When it is tried again.
+    pub(super) retry_us: u64,
 }
 
 impl DiskWatch {

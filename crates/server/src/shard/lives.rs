@@ -28,7 +28,7 @@ use crate::reply::Asked;
 use crate::stats::ShardReport;
 use crate::stores::{ShardSource, random_bytes};
 
-use super::disk::DiskWatch;
+use super::disk::{DiskWatch, Unkept};
 use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
 
 /// How often a thread without storage looks whether it has some again.
@@ -47,6 +47,8 @@ pub(super) struct ShardLives {
     open: Arc<AtomicUsize>,
     view: Option<Arc<View>>,
     background: Vec<BackgroundChange>,
+    /// What the life before had no vote for, if its disk refused to keep it.
+    unkept: Option<Vec<u8>>,
     /// Attempts and short lives in a row.
     failures: u32,
     closing: bool,
@@ -81,6 +83,7 @@ impl ShardLives {
             open,
             view: None,
             background: Vec::new(),
+            unkept: None,
             failures: 0,
             closing: false,
         }
@@ -144,6 +147,9 @@ impl ShardLives {
             self.config.past = ShardPast::Lost;
             None
         });
+        if self.unkept.is_some() {
+            self.config.votes = self.unkept.clone();
+        }
         let config = self.config.clone();
         let replica = match before {
             Some(before) => before.successor(config),
@@ -153,6 +159,10 @@ impl ShardLives {
         let mut driver = ShardDriver::new(replica, storage, inbox, around, open);
         driver.disk = DiskWatch::new(self.config.shard, self.lying_aside());
         let now = self.around.clock.now();
+        if let Some(votes) = self.unkept.take() {
+            driver.disk.unkept = Some(Unkept { votes, retry_us: 0 });
+            driver.feed(now, Input::VotesKept { kept: false });
+        }
         if let Some(view) = self.view.take() {
             driver.layout = view.layout_version();
             driver.view = Some(Arc::clone(&view));
@@ -171,7 +181,9 @@ impl ShardLives {
         driver: ShardDriver,
         failure: &StoreError,
     ) -> (Fault, Option<Replica>, InboxReader) {
-        let ShardDriver { replica, storage, inbox, mut replies, view, background, .. } = driver;
+        let ShardDriver { replica, storage, inbox, mut replies, view, background, disk, .. } =
+            driver;
+        self.unkept = disk.unkept.map(|unkept| unkept.votes);
         let mut told = self.refusal(&failure.to_string());
         // A put may have reached others, or the journal.
         told.maybe_applied = true;

@@ -10,8 +10,9 @@ use jedlik_replica::{
     RangeResult, StorageFault,
 };
 use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use super::disk::Unkept;
 use super::{ShardDriver, VOTES};
 
 /// The most records that one page of a scan looks at, other buckets' included: about a millisecond of work.
@@ -19,6 +20,9 @@ use super::{ShardDriver, VOTES};
 const SCAN_EXAMINED_RECORDS: usize = 2 << 10;
 /// The same in bytes.
 const SCAN_EXAMINED_BYTES: usize = 2 << 20;
+
+/// Between two attempts to write down what the replica has no vote for.
+const KEEP_RETRY_US: u64 = 1_000_000;
 
 impl ShardDriver {
     pub(super) fn load(&mut self, now: Now, ticket: u64, key: &PlacedKey) {
@@ -92,15 +96,42 @@ impl ShardDriver {
         }
     }
 
-    /// What the replica has no vote for is on disk before anything else is done.
-    pub(super) fn keep_votes(&mut self, votes: Vec<u8>) {
-        let mut kept = self.storage.keep(VOTES, votes);
+    /// What the replica has no vote for is on disk before anything else is done. While the disk refuses it the replica
+    /// votes on nothing, and it is tried again.
+    pub(super) fn keep_votes(&mut self, now: Now, votes: Vec<u8>) {
+        let mut kept = self.storage.keep(VOTES, votes.clone());
         if kept.is_ok() && self.storage.has_lost_past() {
             // What was lost is in them from now on.
             kept = self.storage.settle_past();
         }
-        if let Err(error) = kept {
-            error!(%error, "what this shard can't say is absent can't be written down");
+        let was_unkept = self.disk.unkept.take().is_some();
+        match kept {
+            Ok(()) if was_unkept => {
+                info!("what this shard can't say is absent is written down again");
+                self.replica.handle(now, Input::VotesKept { kept: true });
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if !was_unkept {
+                    error!(%error, "what this shard can't say is absent can't be written down: it votes on nothing until it is");
+                    self.replica.handle(now, Input::VotesKept { kept: false });
+                }
+                let retry_us = now.mono_us + KEEP_RETRY_US;
+                self.disk.unkept = Some(Unkept { votes, retry_us });
+            }
+        }
+    }
+
+    /// Tries again what the disk has refused.
+    pub(super) fn retry_votes(&mut self, now: Now) {
+        // Before there is a view the replica has not said what the shard has lost.
+        let due = self
+            .disk
+            .unkept
+            .as_ref()
+            .filter(|unkept| unkept.retry_us <= now.mono_us && self.view.is_some());
+        if let Some(votes) = due.map(|unkept| unkept.votes.clone()) {
+            self.keep_votes(now, votes);
         }
     }
 

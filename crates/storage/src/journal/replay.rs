@@ -3,7 +3,9 @@
 //! Invariant: every frame past the engine's mark that can be read is replayed, in order, and bytes that
 //! can't be read are damage exactly when a later frame says that the changes missing there had been synced.
 
+use std::fs;
 use std::mem;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::{Disk, FileBytes};
@@ -109,6 +111,27 @@ pub(crate) fn replay(
         next_lsn,
         mark: reached,
     })
+}
+
+/// Whose the journal on `disk` is, by the first of its segments that says so; `None` if none does.
+pub(crate) fn identity(disk: &dyn Disk) -> Result<Option<ShardIdentity>, OpenError> {
+    let io = |doing, source| OpenError::io(doing, disk.path(), source);
+    let names = disk.list().map_err(|source| io("listing the journal in", source))?;
+    for name in names.iter().filter(|name| segment::number(name).is_some()) {
+        let read = disk.read(name).map_err(|source| io("reading a segment in", source))?;
+        if let Ok(header) = Header::parse(&read.bytes) {
+            return Ok(Some(header.identity));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a directory holds any segment.
+pub(crate) fn has_segments(directory: &Path) -> bool {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name())
+        .any(|name| name.to_str().is_some_and(|name| segment::number(name).is_some()))
 }
 
 fn check_identity(

@@ -1,0 +1,210 @@
+//! A look into a shard's folder that no node uses any more.
+//!
+//! Invariant: the folder stays as it is, and what can't be read in it costs what it held and nothing else.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::{EncodedRecord, Key, PlacedKey, Record};
+
+use crate::disk::Directory;
+use crate::journal::{self, replay};
+use crate::redb_store::{Salvaged, salvage};
+use crate::{OpenError, RangeQuery, RedbOptions, RedbStore, Store, StoreError};
+
+const ENGINE: &str = "records.redb";
+const JOURNAL: &str = "journal";
+/// More partitions no cluster has.
+const PARTITIONS_MAX: u32 = 1 << 16;
+const PAGE_RECORDS: usize = 1_000;
+const PAGE_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// All that a folder holds of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedKey {
+    /// Which.
+    pub key: Key,
+    /// The shard's own record.
+    pub record: Option<Record>,
+    /// What it kept for other nodes: for whom, since when in milliseconds since the Unix epoch, and what.
+    pub hints: Vec<(NodeId, u64, Record)>,
+}
+
+impl InspectedKey {
+    /// The record and all hints, merged.
+    #[must_use]
+    pub fn merged(&self) -> Record {
+        let mut all = self.record.clone().unwrap_or_default();
+        self.hints.iter().for_each(|(_, _, record)| all.merge(record));
+        all
+    }
+}
+
+/// What could be read of a folder, and what not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspected {
+    /// Keys with a record or a hint.
+    pub keys: u64,
+    /// Rows of the engine that fail their checksums.
+    pub damaged: u64,
+    /// Places of the engine at which nothing could be read, each of which may have held many rows.
+    pub unreadable: u64,
+    /// What is wrong with the journal, if anything is.
+    pub journal: Option<String>,
+}
+
+/// Hands over all keys of the shard's folder at `folder`, its journal included, in the order of partitions. A copy of
+/// what can be read is made below `scratch` meanwhile.
+///
+/// # Errors
+/// There is no shard in the folder, or the copy can't be made.
+pub fn inspect(
+    folder: &Path,
+    scratch: &Path,
+    take: &mut dyn FnMut(InspectedKey),
+) -> Result<Inspected, OpenError> {
+    let (engine_path, journal_path) = (folder.join(ENGINE), folder.join(JOURNAL));
+    if !engine_path.exists() && !journal_path.exists() {
+        let source = io::Error::new(io::ErrorKind::NotFound, "no shard is in it");
+        return Err(OpenError::io("looking into", folder, source));
+    }
+    let copy = Scratch::below(scratch)?;
+    let engine: Arc<dyn Store> =
+        Arc::new(RedbStore::open(&copy.0.join(ENGINE), &RedbOptions::default())?);
+    let salvaged =
+        if engine_path.exists() { salvage(&engine_path, &*engine)? } else { Salvaged::default() };
+    let mut inspected = Inspected {
+        damaged: salvaged.damaged,
+        unreadable: salvaged.failures,
+        journal: play_journal(&journal_path, &engine),
+        ..Inspected::default()
+    };
+    walk(&*engine, &mut |key| {
+        inspected.keys += 1;
+        take(key);
+    })?;
+    Ok(inspected)
+}
+
+/// A folder that goes when this does.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn below(parent: &Path) -> Result<Self, OpenError> {
+        let path = parent.join(format!("jedlik-inspect-{}", process::id()));
+        fs::create_dir(&path).map_err(|source| OpenError::io("making", &path, source))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left of it is in the way of nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Plays a journal over the engine; what is wrong with it.
+fn play_journal(path: &Path, engine: &Arc<dyn Store>) -> Option<String> {
+    if fs::read_dir(path).is_err() {
+        return None;
+    }
+    let open = || -> Result<Option<usize>, OpenError> {
+        let disk =
+            Directory::open(path).map_err(|source| OpenError::io("opening", path, source))?;
+        match journal::identity(&disk)? {
+            Some(identity) => {
+                Ok(Some(replay(&disk, identity, engine, BATCH_BYTES)?.recovery.damaged.len()))
+            }
+            None => Ok(None),
+        }
+    };
+    match open() {
+        Ok(Some(0)) => None,
+        Ok(Some(damaged)) => Some(format!("{damaged} parts of it can't be read")),
+        Ok(None) if journal::has_segments(path) => Some("nothing of it can be read".into()),
+        Ok(None) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Hands over every key of an engine, once.
+fn walk(engine: &dyn Store, take: &mut dyn FnMut(InspectedKey)) -> Result<(), StoreError> {
+    let targets: Vec<NodeId> = engine.hint_totals()?.iter().map(|totals| totals.target).collect();
+    for partition in (0..PARTITIONS_MAX).map(Partition) {
+        let mut query = everything(partition);
+        loop {
+            let page = engine.range(&query)?;
+            for (key, stored) in page.records {
+                let record = decoded(&stored.record);
+                take(InspectedKey { hints: hints(engine, &targets, &key)?, key: key.key, record });
+            }
+            query.after = page.until;
+            if query.after.is_none() {
+                break;
+            }
+        }
+    }
+    for (index, target) in targets.iter().enumerate() {
+        let mut after = None;
+        loop {
+            let page = engine.hints(*target, after.as_ref(), PAGE_RECORDS, PAGE_BYTES)?;
+            for row in page.rows {
+                let key = row.mark.key;
+                // One with a record was handed over, and so was one with a hint for a target before.
+                let is_new = engine.load(&key)?.is_none()
+                    && hints(engine, &targets[..index], &key)?.is_empty();
+                if is_new {
+                    let hints = hints(engine, &targets, &key)?;
+                    take(InspectedKey { key: key.key, record: None, hints });
+                }
+            }
+            after = page.until;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hints(
+    engine: &dyn Store,
+    targets: &[NodeId],
+    key: &PlacedKey,
+) -> Result<Vec<(NodeId, u64, Record)>, StoreError> {
+    let mut all = Vec::new();
+    for target in targets {
+        let hint = engine.load_hint(*target, key)?.and_then(|row| row.into_hint(*target));
+        all.extend(
+            hint.and_then(|hint| Some((*target, hint.since_ms, decoded(&hint.record.record)?))),
+        );
+    }
+    Ok(all)
+}
+
+fn decoded(record: &EncodedRecord) -> Option<Record> {
+    record.decode().ok()
+}
+
+fn everything(partition: Partition) -> RangeQuery {
+    RangeQuery {
+        partition,
+        from: None,
+        to: None,
+        after: None,
+        bucket: None,
+        limit_records: PAGE_RECORDS,
+        limit_bytes: PAGE_BYTES,
+        limit_examined: PAGE_RECORDS,
+        limit_examined_bytes: 8 * PAGE_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests;
