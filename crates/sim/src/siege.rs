@@ -210,8 +210,9 @@ impl World {
             self.present().into_iter().filter(|node| !away.contains(node)).collect();
         let to = left[(usize::from(siege.key) + usize::from(number)) % left.len()];
         let alone = matches!(siege.away, Besieged::AllBut(_));
-        let write =
-            number.is_multiple_of(2).then(|| self.history.begin(false, Seen::default(), None));
+        // One node alone can't give a put the two acknowledgements that its bucket's `min_w` wants.
+        let writes = number.is_multiple_of(2) && !alone;
+        let write = writes.then(|| self.history.begin(false, Seen::default(), None));
         let key = self.history.key(siege.key).clone();
         let request = match write {
             Some(write) => ClientRequest::Put(PutRequest {
@@ -221,10 +222,9 @@ impl World {
                 write_id: write_id(write),
                 ttl_ms: None,
                 n: None,
-                w: Quorum::Count(if alone { 1 } else { 2 + number / 2 % 2 }),
+                w: Quorum::Count(2 + number / 2 % 2),
                 pw: Quorum::Default,
-                // What a bucket wants of two nodes one alone can't do.
-                dw: if alone { Quorum::Count(1) } else { Quorum::Default },
+                dw: Quorum::Default,
                 timeout_ms: TIMEOUT_MS,
             }),
             None => ClientRequest::Get(GetRequest {
