@@ -7,15 +7,18 @@ use std::fs;
 use std::path::PathBuf;
 
 use jedlik_client::protocol::Key;
-use jedlik_client::{Client, GetOptions};
+use jedlik_client::{Client, GetOptions, PutOptions};
 
 use crate::cluster::{Cluster, wait_until};
-use crate::deletes::short_lived;
+use crate::deletes::lived_for;
+use crate::node::LIMIT;
 use crate::observer::{Observer, is_gone};
 use crate::requests::{fill, r, shown, w};
 
 const HOUR_S: i64 = 3_600;
 const TTL_S: i64 = 20 * 60;
+/// How long a message may live: a busy machine takes a while.
+const LIFE_MS: u64 = 1_500;
 /// The node whose clock is wrong.
 const WRONG: usize = 1;
 
@@ -57,7 +60,7 @@ fn absent(observer: &Observer, clients: &[Client], keys: &[Key]) -> Vec<String> 
 #[test]
 fn one_clock_of_three_that_is_an_hour_off_makes_nothing_absent_early_and_brings_nothing_back() {
     let mut cluster = Cluster::start_many(3, |node| {
-        short_lived(node);
+        lived_for(node, LIFE_MS);
         node.set_clock(0);
     });
     cluster.ask(0, &format!("bucket set timed ttl_ms={}", TTL_S * 1_000)).ok();
@@ -67,12 +70,13 @@ fn one_clock_of_three_that_is_an_hour_off_makes_nothing_absent_early_and_brings_
     wait_until("all know how long a version lives", || {
         (0..3).all(|node| cluster.ask(node, "bucket show timed --json").ok().json()["version"] == 1)
     });
+    let patient = PutOptions { timeout: Some(LIMIT), ..w(3) };
     let (early, late) = (keys("early"), keys("late"));
-    observer.runtime.block_on(fill(&clients[0], &early, 100, &w(3)));
+    observer.runtime.block_on(fill(&clients[0], &early, 100, &patient));
 
     cluster.nodes[WRONG].set_clock(HOUR_S);
     wait_until("doctor names the clock", || is_named(&cluster, "ahead of"));
-    observer.runtime.block_on(fill(&clients[WRONG], &late, 100, &w(3)));
+    observer.runtime.block_on(fill(&clients[WRONG], &late, 100, &patient));
     let all = [early, late].concat();
     assert_eq!(absent(&observer, &clients, &all), [""; 0]);
     // Its clock is wrong from its first moment on, too.

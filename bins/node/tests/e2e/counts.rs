@@ -1,13 +1,18 @@
 //! A bucket's number of replicas is lowered while data is there: what is no owner's any more goes.
 
+use jedlik_client::PutOptions;
 use jedlik_client::protocol::Key;
 use jedlik_client::protocol::admin::{Explanation, Holder};
 
 use crate::cluster::{Cluster, wait_until};
-use crate::deletes::{delete, short_lived};
+use crate::deletes::{delete, lived_for};
+use crate::node::LIMIT;
 use crate::observer::{Observer, is_gone};
 use crate::requests::{fill, shown, w};
 use crate::tools::run;
+
+/// How long a message may live: a busy machine takes a while.
+const LIFE_MS: u64 = 1_500;
 
 /// How many nodes hold a record of the key; `None` while one does not answer.
 fn copies(explained: &Explanation) -> Option<usize> {
@@ -28,7 +33,7 @@ fn keys(bucket: &str, count: usize) -> Vec<Key> {
 
 #[test]
 fn with_n_lowered_from_five_to_three_two_copies_go_and_deleted_keys_are_collected() {
-    let cluster = Cluster::start_many(5, short_lived);
+    let cluster = Cluster::start_many(5, |node| lived_for(node, LIFE_MS));
     // Another bucket keeps every partition with all five.
     for bucket in ["wide", "other"] {
         cluster.ask(0, &format!("bucket set {bucket} n=5 r=3 w=3")).ok();
@@ -39,9 +44,10 @@ fn with_n_lowered_from_five_to_three_two_copies_go_and_deleted_keys_are_collecte
     wait_until("all know that there are five copies", || {
         (0..5).all(|node| cluster.ask(node, "bucket show other").ok().stdout.contains('5'))
     });
-    observer.runtime.block_on(fill(&client, &wide, 100, &w(5)));
-    observer.runtime.block_on(fill(&client, &other, 100, &w(5)));
-    assert!(have(&observer, &wide, 5), "all five hold them");
+    let patient = PutOptions { timeout: Some(LIMIT), ..w(3) };
+    observer.runtime.block_on(fill(&client, &wide, 100, &patient));
+    observer.runtime.block_on(fill(&client, &other, 100, &patient));
+    wait_until("all five hold them", || have(&observer, &wide, 5) && have(&observer, &other, 5));
 
     let said = cluster.ask(1, "bucket set wide n=3 r=2 w=2").ok();
     assert!(!said.stdout.contains("warning:"), "{}", said.stdout);

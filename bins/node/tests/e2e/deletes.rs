@@ -67,9 +67,14 @@ fn deleted_keys_stay_deleted_though_a_node_comes_back_with_old_values_and_old_hi
 }
 
 /// Lets tombstones go within seconds, and looks for them that often.
-pub(crate) fn short_lived(node: &mut Node) {
+fn short_lived(node: &mut Node) {
+    lived_for(node, LIFE_MS);
+}
+
+/// The same with messages that may be under way for so long.
+pub(crate) fn lived_for(node: &mut Node, life_ms: u64) {
     node.options = vec![
-        format!("--limits-message-life-ms={LIFE_MS}"),
+        format!("--limits-message-life-ms={life_ms}"),
         "--background-scrub-interval-s=2".into(),
         "--background-exchange-interval-s=2".into(),
     ];
