@@ -153,8 +153,9 @@ impl Membership {
         let newest = self.known.newest().map(|newest| (newest.id(), newest.layout()));
         let Some((id, layout)) = newest else { return };
         let Some(gone) = layout.gone(self.config.me.node) else { return };
-        // Whether a node that was to leave has done so already is known to those who stay.
-        if gone.forced || layout.ring.node(from).is_some() {
+        // Whether a node that was to leave has done so already, and that one was removed, is known to those who
+        // stay.
+        if layout.ring.node(from).is_some() {
             self.fence(id, gone.forced);
         }
     }
@@ -226,21 +227,25 @@ impl Membership {
                 self.outputs.push_back(Output::Event(Event::Bucket { name, version }));
                 self.flip_all();
             }
-            Change::Layout { rival } => self.place(now, rival),
+            Change::Layout { rival } => self.place(now, from, rival),
             Change::Staged => self.spread(now),
             Change::Line | Change::Refused(_) => {}
         }
     }
 
     /// Another layout is in force.
-    fn place(&mut self, now: Now, rival: Option<LayoutId>) {
+    fn place(&mut self, now: Now, from: NodeId, rival: Option<LayoutId>) {
         let id = self.known.line().newest_id();
         self.note_layout();
         self.outputs.push_back(Output::Event(Event::Layout { id, rival }));
         self.spread(now);
         self.own.forget_ready();
         if self.known.is_removed(self.config.me.node) {
-            self.fence(id, true);
+            // Of what it hears from one that is gone as well nobody else may ever hear: it tells the others
+            // until one that stays says so to it.
+            if self.known.stays(from) {
+                self.fence(id, true);
+            }
             return;
         }
         let newest = self.known.newest().map(KnownLayout::layout);
