@@ -26,6 +26,16 @@ impl Bits {
         }
     }
 
+    /// Those that are not below `least`.
+    pub(crate) fn from(mut self, least: usize) -> Self {
+        let words = least / 64;
+        self.0.iter_mut().take(words).for_each(|word| *word = 0);
+        if let Some(word) = self.0.get_mut(words) {
+            *word &= u64::MAX << (least % 64);
+        }
+        self
+    }
+
     /// The least number that is in this set alone.
     pub(crate) fn first_beyond(&self, other: &Self) -> Option<usize> {
         self.0.iter().enumerate().find_map(|(word, mine)| {

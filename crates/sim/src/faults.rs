@@ -49,8 +49,8 @@ impl World {
                 self.nodes[usize::from(node)].stops += 1;
                 self.stop(node);
             }
-            What::Kill(node) => self.end(node, level < Durability::Written, false),
-            What::PowerCut(node) => self.end(node, level < Durability::Synced, true),
+            What::Kill(node) => self.end_at(node, level < Durability::Written, false),
+            What::PowerCut(node) => self.end_at(node, level < Durability::Synced, true),
             What::Blackout => {
                 (0..self.plan.setting.places()).for_each(|node| self.end(node, false, true));
             }
@@ -153,6 +153,14 @@ impl World {
     fn cut(&mut self, from: u8, to: u8) {
         self.network.block(self.now_us, from, to);
         self.after(IDLE_LIMIT_US + 1_000, Event::Silence { from, to });
+    }
+
+    /// Ends a node's process or its machine, which may destroy copies without the node's knowing.
+    fn end_at(&mut self, node: u8, destroys: bool, machine: bool) {
+        self.end(node, destroys, machine);
+        if destroys {
+            self.damage.unnoticed = self.history.writes_begun();
+        }
     }
 
     /// Ends a node's process, or its machine.

@@ -145,6 +145,11 @@ impl History {
         self.told[usize::from(key)].by_primaries.clone()
     }
 
+    /// How many writes clients have begun: all that are begun from now on have this number or a later one.
+    pub(crate) fn writes_begun(&self) -> usize {
+        self.writes.len()
+    }
+
     pub(crate) fn was_truncated(&self, key: u8) -> bool {
         self.truncated[usize::from(key)]
     }
@@ -262,7 +267,7 @@ impl History {
     }
 
     /// Holds a get's answer against the promises. `before` was acknowledged before it was asked; where
-    /// copies were destroyed since, `certain` is false, and the get need not have met the others.
+    /// `certain` is false, the get need not have met those that hold it.
     ///
     /// # Errors
     /// The first that is broken.

@@ -150,7 +150,7 @@ impl Plan {
         let mut chance = Chance::new(seed, Concern::Changes);
         let (changes, with_them) = changes(&mut setting, &mut chance);
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
-        if !changes.is_empty() {
+        if setting.whole || !changes.is_empty() {
             operations.iter_mut().for_each(|asked| asked.strict = chance.permille(600));
             if setting.whole {
                 let strict = operations.iter_mut().filter(|asked| asked.strict);
@@ -185,7 +185,7 @@ fn setting(nodes: u8, chance: &mut Chance) -> Setting {
     Setting {
         nodes,
         spares: 0,
-        whole: false,
+        whole: chance.permille(200),
         zones: 4,
         keys: chance.between(1, 6) as u8,
         clients: chance.between(2, 6) as u8,

@@ -14,7 +14,7 @@ use jedlik_vclock::Content;
 
 use crate::bits::Bits;
 use crate::history::{Acknowledged, Seen, write_id};
-use crate::node::{SPOKEN, id};
+use crate::node::{Node, SPOKEN, id};
 use crate::plan::{Kind, Operation, Plan};
 use crate::world::{Event, World};
 
@@ -39,6 +39,7 @@ struct Call {
     number: u64,
     attempt: u8,
     stage: Stage,
+    asked_us: u64,
     /// What had been acknowledged when it was asked.
     before: Bits,
 }
@@ -135,8 +136,9 @@ impl World {
             u64::from(operation.timeout_ms) * 1_000 + PATIENCE_US
         };
         self.after(patience_us, Event::Patience { client, call: number });
+        let asked_us = self.now_us;
         if let Some(session) = self.session(client) {
-            session.current = Some(Call { operation, number, attempt, stage, before });
+            session.current = Some(Call { operation, number, attempt, stage, asked_us, before });
         }
     }
 
@@ -224,7 +226,7 @@ impl World {
 
     fn got(&mut self, client: u8, call: Call, answer: &GetAnswer) {
         self.counts.gets += 1;
-        let Call { operation, before, .. } = call;
+        let Call { operation, before, asked_us, .. } = call;
         let key = operation.key;
         self.log.say(self.now_us, None, Some(key), || {
             format!(
@@ -234,7 +236,8 @@ impl World {
         });
         let once = !self.admins.moved && !self.plan.setting.whole;
         let primaries = answer.primaries >= 2 && once;
-        let certain = (primaries || operation.strict) && !self.may_miss(key);
+        let certain = (primaries || operation.strict) && !self.removed_unawares(asked_us);
+        let before = before.from(self.may_miss(key));
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
         let Some(seen) = self.note(checked) else { return };
         let kept = answer.context.clone().map(|context| (context, seen));
@@ -250,9 +253,18 @@ impl World {
         self.ask(client, operation, stage, 0);
     }
 
-    /// Whether a get may miss what was acknowledged: copies of the key were destroyed.
-    fn may_miss(&self, key: u8) -> bool {
-        self.damage.destroyed && self.admins.ever_owned(key, self.plan.setting.victim)
+    /// A get may miss what was acknowledged of the writes below this number: copies of the key were destroyed,
+    /// and who held them does not know.
+    fn may_miss(&self, key: u8) -> usize {
+        let owned = self.admins.ever_owned(key, self.plan.setting.victim);
+        if owned { self.damage.unnoticed } else { 0 }
+    }
+
+    /// Whether a node that was removed by force has run since then without knowing it: what it says of the past
+    /// ends with its removal, and where R is 1 nobody contradicts it.
+    fn removed_unawares(&self, since_us: u64) -> bool {
+        let ran = |place: &Node| place.running.is_some() || place.missed_us >= since_us;
+        self.nodes.iter().any(|place| place.removed && ran(place))
     }
 
     /// Nothing has come of a call: it is made again elsewhere, or given up.

@@ -87,6 +87,9 @@ pub(crate) struct Chances {
 pub(crate) struct Damage {
     /// Acknowledged copies were destroyed.
     pub(crate) destroyed: bool,
+    /// Of writes below this number its copies may be destroyed without its knowing: what was acknowledged
+    /// before it was durable went with a process or a machine, and the node goes on as if it held all.
+    pub(crate) unnoticed: usize,
     /// A record was changed behind its node's back.
     pub(crate) rotted: bool,
 }

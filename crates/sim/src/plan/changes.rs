@@ -30,7 +30,7 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
         return (Vec::new(), Vec::new());
     }
     setting.spares = PLACES_MAX.saturating_sub(setting.nodes).min(3);
-    setting.whole = chance.permille(300);
+    setting.whole |= chance.permille(200);
     setting.zones = if chance.permille(500) { 3 } else { 4 };
     if chance.permille(500) {
         // Slow enough that much happens while partitions move.

@@ -43,7 +43,41 @@ pub(super) fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
             faults.extend(restart(setting, chance));
         }
     }
+    if chance.permille(400) {
+        for _ in 0..chance.between(1, 4) {
+            faults.extend(loss(setting, chance));
+        }
+    }
     faults.sort_by_key(|fault| fault.at_us);
+    faults
+}
+
+/// A node misses writes, and about when it is back one that took them has lost its copies, for which the
+/// first can't stand in. Others may be out meanwhile, so that it is refilled with what is left.
+fn loss(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
+    let mut other = || {
+        let after = chance.between(1, u64::from(setting.places()) - 1) as u8;
+        (setting.victim + after) % setting.places()
+    };
+    let (behind, third) = (other(), other());
+    let at_us = WARM_UP_US + chance.below(SPAN_US - 20_000_000);
+    let missed_us = chance.magnitude(200_000, 6_000_000);
+    let missed = what(setting, behind, chance.pick(&OUTAGES), chance);
+    let lost = what(setting, setting.victim, chance.pick(&LOSSES), chance);
+    let lost_us = at_us + chance.between(missed_us / 2, missed_us + 500_000);
+    let mut faults = vec![
+        Fault { at_us, for_us: missed_us, what: missed },
+        Fault { at_us: lost_us, for_us: chance.magnitude(5_000, 1_000_000), what: lost },
+    ];
+    if chance.permille(400) {
+        let out = what(setting, third, chance.pick(&OUTAGES), chance);
+        let out_us = at_us + chance.between(missed_us / 2, missed_us * 2);
+        faults.push(Fault {
+            at_us: out_us,
+            for_us: chance.magnitude(200_000, 10_000_000),
+            what: out,
+        });
+    }
     faults
 }
 
@@ -89,6 +123,9 @@ const ENDS: [u64; 4] = [0, 0, 2, 4];
 
 /// The kinds of faults in which a node is out for a time.
 const OUTAGES: [u64; 4] = [0, 2, 7, 14];
+
+/// The kinds of faults in which the victim loses what it had.
+const LOSSES: [u64; 3] = [8, 8, 9];
 
 /// The kinds of background work that an admin may hold up.
 const WORKS: [WorkKind; 4] =
