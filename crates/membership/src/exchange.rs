@@ -153,9 +153,8 @@ impl Membership {
         let newest = self.known.newest().map(|newest| (newest.id(), newest.layout()));
         let Some((id, layout)) = newest else { return };
         let Some(gone) = layout.gone(self.config.me.node) else { return };
-        // Whether a node that was to leave has done so already, and that one was removed, is known to those who
-        // stay.
-        if layout.ring.node(from).is_some() {
+        // Whether a node that was to leave has done so already is known to those who stay.
+        if gone.forced || layout.ring.node(from).is_some() {
             self.fence(id, gone.forced);
         }
     }
@@ -227,25 +226,21 @@ impl Membership {
                 self.outputs.push_back(Output::Event(Event::Bucket { name, version }));
                 self.flip_all();
             }
-            Change::Layout { rival } => self.place(now, from, rival),
+            Change::Layout { rival } => self.place(now, rival),
             Change::Staged => self.spread(now),
             Change::Line | Change::Refused(_) => {}
         }
     }
 
     /// Another layout is in force.
-    fn place(&mut self, now: Now, from: NodeId, rival: Option<LayoutId>) {
+    fn place(&mut self, now: Now, rival: Option<LayoutId>) {
         let id = self.known.line().newest_id();
         self.note_layout();
         self.outputs.push_back(Output::Event(Event::Layout { id, rival }));
         self.spread(now);
         self.own.forget_ready();
         if self.known.is_removed(self.config.me.node) {
-            // Of what it hears from one that is gone as well nobody else may ever hear: it tells the others
-            // until one that stays says so to it.
-            if self.known.stays(from) {
-                self.fence(id, true);
-            }
+            self.fence(id, true);
             return;
         }
         let newest = self.known.newest().map(KnownLayout::layout);

@@ -103,18 +103,6 @@ impl Knowledge {
         gone.is_some_and(|gone| gone.forced) && !planted::on(Bug::RemovedNodeTakenBack)
     }
 
-    /// Whether the node has a place in the layout in force.
-    pub(crate) fn stays(&self, node: NodeId) -> bool {
-        self.newest().is_some_and(|newest| newest.layout().ring.node(node).is_some())
-    }
-
-    /// Whether the node was removed, and one that stays says in its record that it knows so.
-    pub(crate) fn is_known_to_be_removed(&self, node: NodeId) -> bool {
-        let Some(id) = self.newest().map(KnownLayout::id) else { return false };
-        let knows = |record: &MemberRecord| self.stays(record.node) && record.layout >= id;
-        self.is_removed(node) && self.members.values().any(knows)
-    }
-
     /// Whether the node went as the layout in force has it, and says itself that it is done.
     pub(crate) fn has_left(&self, node: NodeId) -> bool {
         let gone = self.newest().and_then(|newest| newest.layout().gone(node));

@@ -148,7 +148,7 @@ impl Membership {
             membership.meet(now, record);
         }
         membership.flip_all();
-        if has_left || membership.known.is_known_to_be_removed(node) {
+        if has_left || membership.known.is_removed(node) {
             membership.fence(membership.known.line().newest_id(), !has_left);
         } else {
             membership.begin_life(now, former.as_ref());

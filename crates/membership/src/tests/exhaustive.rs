@@ -525,11 +525,6 @@ fn scenarios() -> Vec<Scenario> {
     let (next, last) = (after(&removal, 2, weight()), after(&rival, 1, weight()));
     let commits = vec![(1, removal), (1, next), (4, rival), (4, last)];
     scenarios.push(scenario("two commits on each side, one a removal", &four, commits, 0));
-    for removed in [1, 2] {
-        let removals = [(1, 4), (4, removed)];
-        let commits = removals.map(|(by, node)| (by, after(&four, node, StagedChange::Remove)));
-        scenarios.push(scenario("each side removes a node of the other", &four, commits.into(), 1));
-    }
     scenarios
 }
 
