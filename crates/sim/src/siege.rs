@@ -202,17 +202,18 @@ impl World {
 
     /// The next request goes to one of those that are left.
     fn demand(&mut self, siege: Siege, number: u8) {
-        if number == REQUESTS {
+        // One node alone can't give a put the two acknowledgements that its bucket's `min_w` wants, and need not
+        // hold what it is asked for.
+        let alone = matches!(siege.away, Besieged::AllBut(_));
+        if number == REQUESTS || alone {
             return self.lift();
         }
         let away = &self.rest.assault.away;
         let left: Vec<u8> =
             self.present().into_iter().filter(|node| !away.contains(node)).collect();
         let to = left[(usize::from(siege.key) + usize::from(number)) % left.len()];
-        let alone = matches!(siege.away, Besieged::AllBut(_));
-        // One node alone can't give a put the two acknowledgements that its bucket's `min_w` wants.
-        let writes = number.is_multiple_of(2) && !alone;
-        let write = writes.then(|| self.history.begin(false, Seen::default(), None));
+        let write =
+            number.is_multiple_of(2).then(|| self.history.begin(false, Seen::default(), None));
         let key = self.history.key(siege.key).clone();
         let request = match write {
             Some(write) => ClientRequest::Put(PutRequest {
@@ -230,7 +231,7 @@ impl World {
             None => ClientRequest::Get(GetRequest {
                 key,
                 n: None,
-                r: Quorum::Count(if alone { 1 } else { 2 }),
+                r: Quorum::Count(2),
                 pr: Quorum::Default,
                 timeout_ms: TIMEOUT_MS,
             }),
