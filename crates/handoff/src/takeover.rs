@@ -29,8 +29,8 @@ pub struct OldOwner {
 pub struct OldSet {
     /// N.
     pub n: u8,
-    /// The least number of acknowledgements with which a put of a bucket with this N succeeds.
-    pub least_w: u8,
+    /// The smallest quorum that has to be met: of puts, and where partitions move of gets too.
+    pub least_quorum: u8,
     /// The first N of its preference list.
     pub owners: Vec<OldOwner>,
     /// Whether this node holds all that it acknowledged, so that it counts where it is one of them.
@@ -127,9 +127,9 @@ impl OldSet {
         self.meets_every_quorum().min(left)
     }
 
-    /// N - W + 1: so many of the set meet every W of it.
+    /// N - Q + 1: so many of the set meet every quorum of Q of it.
     pub(crate) fn meets_every_quorum(&self) -> usize {
         let count = self.owners.len();
-        count + 1 - usize::from(self.least_w).clamp(1, count.max(1))
+        count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1))
     }
 }

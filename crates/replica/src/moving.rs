@@ -127,11 +127,11 @@ impl Replica {
                 up: view.is_alive(*node),
                 given_up: view.gone(*node).is_some_and(|gone| gone.forced),
             };
-            let least_w = view.least_w(n);
+            let least_quorum = view.least_quorum(n);
             let counts_me = self.votes.has(partition, n);
             sets.extend(of_n.map(|list| OldSet {
                 n,
-                least_w,
+                least_quorum,
                 owners: list.map(owner).collect(),
                 counts_me,
             }));

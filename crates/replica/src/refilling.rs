@@ -70,7 +70,7 @@ impl Replica {
             let wanted = lists.into_iter().filter(|list| !in_any || list.contains(&me));
             sets.extend(wanted.map(|list| OldSet {
                 n,
-                least_w,
+                least_quorum: least_w,
                 owners: list.iter().map(owner).collect(),
                 counts_me: false,
             }));

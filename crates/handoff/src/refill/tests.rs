@@ -13,13 +13,13 @@ use crate::takeover::{OldOwner, OldSet};
 const ME: NodeId = NodeId(1);
 
 /// `u` is up, `d` down, `x` given up; nodes are numbered from 1, and 1 is this one.
-fn set(states: &str, least_w: u8) -> OldSet {
+fn set(states: &str, least_quorum: u8) -> OldSet {
     let owners = states.chars().zip(1..).map(|(state, node)| OldOwner {
         node: NodeId(node),
         up: state == 'u',
         given_up: state == 'x',
     });
-    OldSet { n: 3, least_w, owners: owners.collect(), counts_me: false }
+    OldSet { n: 3, least_quorum, owners: owners.collect(), counts_me: false }
 }
 
 fn after(voters: &[u64], others: &[u64], sets: &[OldSet]) -> RefillStanding {
@@ -65,9 +65,9 @@ fn a_replica_votes_once_it_was_compared_with_enough_others_that_vote() {
         ("uxx", 2, vec![], vec![], RefillStanding::Whole),
         ("u", 1, vec![], vec![], RefillStanding::Whole),
     ];
-    for (states, least_w, voters, others, expected) in cases {
-        let standing = after(&voters, &others, &[set(states, least_w)]);
-        assert_eq!(standing, expected, "{states} {least_w} {voters:?} {others:?}");
+    for (states, least_quorum, voters, others, expected) in cases {
+        let standing = after(&voters, &others, &[set(states, least_quorum)]);
+        assert_eq!(standing, expected, "{states} {least_quorum} {voters:?} {others:?}");
     }
 }
 

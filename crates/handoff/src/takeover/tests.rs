@@ -10,13 +10,13 @@ use super::{OldOwner, OldSet, Standing, Takeover};
 const ME: NodeId = NodeId(9);
 
 /// `u` is up, `d` down, `x` given up; nodes are numbered from 1.
-fn set(states: &str, least_w: u8) -> OldSet {
+fn set(states: &str, least_quorum: u8) -> OldSet {
     let owners = states.chars().zip(1..).map(|(state, node)| OldOwner {
         node: NodeId(node),
         up: state == 'u',
         given_up: state == 'x',
     });
-    OldSet { n: 3, least_w, owners: owners.collect(), counts_me: true }
+    OldSet { n: 3, least_quorum, owners: owners.collect(), counts_me: true }
 }
 
 fn after(compared: &[u64], sets: &[OldSet]) -> Standing {
@@ -56,9 +56,9 @@ fn a_new_owner_is_ready_once_it_agrees_with_everyone_in_reach_and_with_enough() 
         ("xxx", 2, vec![], Standing::Ready),
         ("uxd", 2, vec![1], blocked(&[3])),
     ];
-    for (states, least_w, compared, expected) in cases {
-        let standing = after(&compared, &[set(states, least_w)]);
-        assert_eq!(standing, expected, "{states} {least_w} {compared:?}");
+    for (states, least_quorum, compared, expected) in cases {
+        let standing = after(&compared, &[set(states, least_quorum)]);
+        assert_eq!(standing, expected, "{states} {least_quorum} {compared:?}");
     }
 }
 

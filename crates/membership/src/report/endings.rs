@@ -42,13 +42,13 @@ impl Facts<'_> {
 
     fn moves_without_end(&self) -> Option<Unending> {
         let mut found = Unending { partitions: 0, waits_for: BTreeSet::new() };
-        let counts = self.least_w();
+        let counts = self.least_quorums();
         let most = counts.iter().map(|(n, _)| usize::from(*n)).max().unwrap_or(1);
         let after = Preferences::new(&self.after.ring, most);
         for partition in self.after.ring.partitions().partitions() {
             let mut waits = BTreeSet::new();
-            for (n, least_w) in &counts {
-                waits.extend(self.waits_for(partition, after.of(partition), (*n, *least_w)));
+            for (n, least_quorum) in &counts {
+                waits.extend(self.waits_for(partition, after.of(partition), (*n, *least_quorum)));
             }
             found.waits_for.extend(&waits);
             found.partitions += usize::from(!waits.is_empty());
@@ -56,14 +56,15 @@ impl Facts<'_> {
         (found.partitions > 0).then_some(found)
     }
 
-    /// Each N, with the least number of acknowledgements of its buckets.
-    fn least_w(&self) -> Vec<(u8, u8)> {
+    /// Each N, with the smallest quorum of its buckets.
+    fn least_quorums(&self) -> Vec<(u8, u8)> {
         let default = BucketProps { n: self.n, ..BucketProps::default() };
         let set = self.known.buckets().iter().map(|entry| &entry.props);
         let all: Vec<&BucketProps> = set.chain([&default]).collect();
         let counts: BTreeSet<u8> = all.iter().map(|props| props.n).collect();
-        let least =
-            |n: u8| all.iter().filter(|props| props.n == n).map(|props| props.least_w()).min();
+        let least = |n: u8| {
+            all.iter().filter(|props| props.n == n).map(|props| props.least_w().min(props.r)).min()
+        };
         counts.into_iter().map(|n| (n, least(n).unwrap_or(1))).collect()
     }
 
@@ -72,7 +73,7 @@ impl Facts<'_> {
         &self,
         partition: Partition,
         after: &[NodeId],
-        (n, least_w): (u8, u8),
+        (n, least_quorum): (u8, u8),
     ) -> Vec<NodeId> {
         let first = |list: &[NodeId]| -> BTreeSet<NodeId> {
             list.iter().take(usize::from(n)).copied().collect()
@@ -85,8 +86,9 @@ impl Facts<'_> {
             let left: Vec<NodeId> = old.iter().copied().filter(|node| !is_given_up(node)).collect();
             let (up, down): (Vec<NodeId>, Vec<NodeId>) =
                 left.iter().copied().partition(|node| (self.up)(*node));
-            let needed =
-                (old.len() + 1).saturating_sub(usize::from(least_w)).clamp(1, old.len().max(1));
+            let needed = (old.len() + 1)
+                .saturating_sub(usize::from(least_quorum))
+                .clamp(1, old.len().max(1));
             if old != new && up.len() < needed.min(left.len()) {
                 waits.extend(down);
             }

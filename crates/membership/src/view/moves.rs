@@ -41,6 +41,17 @@ impl View {
         same && self.other_replica_counts() == other.other_replica_counts()
     }
 
+    /// The smallest quorum with which a put or a get of a bucket with so many replicas succeeds. A move has to meet
+    /// every one of them: of puts for what was acknowledged, of gets so that of those which one asks by an old
+    /// layout at least one knows the new one, and refuses.
+    #[must_use]
+    pub fn least_quorum(&self, n: u8) -> u8 {
+        let set = self.buckets.iter().map(|entry| &entry.props);
+        let of_n = set.chain([&self.defaults]).filter(|props| props.n == n);
+        let least_r = of_n.map(|props| props.r).min().unwrap_or(1).max(1);
+        self.least_w(n).min(least_r)
+    }
+
     /// The least number of acknowledgements with which a put of a bucket with so many replicas succeeds.
     #[must_use]
     pub fn least_w(&self, n: u8) -> u8 {

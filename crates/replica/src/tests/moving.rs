@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::{BackgroundChange, WorkKind};
+use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::PeerRequest;
@@ -399,4 +400,21 @@ fn a_put_that_one_owner_alone_took_is_not_left_behind_by_a_move_while_that_owner
     cluster.settle();
     assert_in_place(&mut cluster);
     assert_eq!(cluster.values(N4, "lone", 3), ["tea"]);
+}
+
+#[test]
+fn a_partition_does_not_flip_past_an_old_owner_that_could_answer_a_get_by_itself() {
+    let one_of_three = BucketProps { r: 1, w: 3, ..BucketProps::default() };
+    let mut cluster = Cluster::with_ring(6, 3, &[("carts", one_of_three)]);
+    fill(&mut cluster);
+    cluster.notice_down(N3);
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..40 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.view(N4).flipped(), 0, "it may still serve by the layout before");
+    cluster.notice_up(N3);
+    cluster.settle();
+    assert_in_place(&mut cluster);
 }
