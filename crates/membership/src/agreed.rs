@@ -14,26 +14,56 @@ use jedlik_vclock::planted::{self, Bug};
 /// No calendar shows more, the year 142000; so sums of clocks stay in their range.
 const WALL_MAX_MS: u64 = 1 << 52;
 
+/// How long a clock has to be told later than before until that is believed. A message that waited makes a clock
+/// look late, never early: all of those that a node finds in its sockets after it stood still do.
+const LATER_FOR_US: u64 = 10_000_000;
+
+/// By how much one calendar clock is ahead of this node's monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    ahead_ms: i64,
+    /// Since when all that was heard was less, and the most of that.
+    less: Option<(u64, i64)>,
+}
+
+impl Reading {
+    fn hear(&mut self, now_us: u64, ahead_ms: i64) {
+        if ahead_ms >= self.ahead_ms {
+            *self = Self { ahead_ms, less: None };
+            return;
+        }
+        let (since_us, most_ms) = self.less.unwrap_or((now_us, ahead_ms));
+        let most_ms = most_ms.max(ahead_ms);
+        *self = if now_us >= since_us + LATER_FOR_US {
+            Self { ahead_ms: most_ms, less: None }
+        } else {
+            Self { less: Some((since_us, most_ms)), ..*self }
+        };
+    }
+}
+
 /// By how much the calendar clocks of others are ahead of this node's monotonic clock.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Clocks {
-    ahead_ms: BTreeMap<NodeId, i64>,
-    /// The same, in order.
+    readings: BTreeMap<NodeId, Reading>,
+    /// What counts of them, in order.
     sorted_ms: Vec<i64>,
 }
 
 impl Clocks {
-    /// A member has told what its clock shows. How long that was under way is not known, and does not matter:
-    /// what expires is judged in seconds.
+    /// A member has told what its clock shows. How long that was under way is not known: what makes the clock look
+    /// later than before is believed only once it lasts.
     pub(crate) fn hear(&mut self, now: Now, node: NodeId, wall_ms: u64) {
-        self.ahead_ms.insert(node, ahead_ms(now, wall_ms));
+        let ahead_ms = ahead_ms(now, wall_ms);
+        let first = Reading { ahead_ms, less: None };
+        self.readings.entry(node).or_insert(first).hear(now.mono_us, ahead_ms);
         self.sort();
     }
 
     /// A node is no member any more.
     pub(crate) fn forget(&mut self, node: NodeId) {
-        self.ahead_ms.remove(&node);
+        self.readings.remove(&node);
         self.sort();
     }
 
@@ -48,7 +78,7 @@ impl Clocks {
     }
 
     fn sort(&mut self) {
-        self.sorted_ms = self.ahead_ms.values().copied().collect();
+        self.sorted_ms = self.readings.values().map(|reading| reading.ahead_ms).collect();
         self.sorted_ms.sort_unstable();
     }
 
@@ -123,6 +153,43 @@ mod tests {
         assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)).0, RIGHT_MS + 60_040);
         clocks.forget(NodeId(3));
         assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)).0, RIGHT_MS + 60_000);
+    }
+
+    #[test]
+    fn messages_that_waited_while_the_node_stood_still_make_no_clock_late() {
+        let mut clocks = Clocks::default();
+        let hear = |clocks: &mut Clocks, s: u64, wall_ms: u64| {
+            clocks.hear(at(s, RIGHT_MS), NodeId(2), wall_ms);
+            clocks.hear(at(s, RIGHT_MS), NodeId(3), wall_ms);
+            clocks.agreed_ms(at(s, RIGHT_MS)).0
+        };
+        assert_eq!(hear(&mut clocks, 0, RIGHT_MS), RIGHT_MS);
+        for told_s in 1..24 {
+            let agreed = hear(&mut clocks, 24, RIGHT_MS + 1_000 * told_s);
+            assert_eq!(agreed, RIGHT_MS + 24_000, "told {told_s} s after the first");
+        }
+        assert_eq!(hear(&mut clocks, 25, RIGHT_MS + 24_990), RIGHT_MS + 25_000);
+        assert_eq!(
+            hear(&mut clocks, 34, RIGHT_MS + 33_980),
+            RIGHT_MS + 33_990,
+            "the latest that lasts"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_believed_once_that_lasts_and_one_set_forward_at_once() {
+        let mut clocks = Clocks::default();
+        let hear = |clocks: &mut Clocks, s: u64, wall_ms: u64| {
+            clocks.hear(at(s, RIGHT_MS), NodeId(2), wall_ms);
+            clocks.hear(at(s, RIGHT_MS), NodeId(3), wall_ms);
+            clocks.agreed_ms(at(s, RIGHT_MS)).0
+        };
+        hear(&mut clocks, 0, RIGHT_MS + HOUR_MS);
+        for s in 1..=10 {
+            assert_eq!(hear(&mut clocks, s, RIGHT_MS + 1_000 * s), RIGHT_MS + HOUR_MS + 1_000 * s);
+        }
+        assert_eq!(hear(&mut clocks, 11, RIGHT_MS + 11_000), RIGHT_MS + 11_000);
+        assert_eq!(hear(&mut clocks, 12, RIGHT_MS + HOUR_MS), RIGHT_MS + HOUR_MS);
     }
 
     #[test]
