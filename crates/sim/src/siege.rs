@@ -177,7 +177,10 @@ impl World {
                 present.iter().copied().filter(|node| setting.zone(*node) == zone).collect()
             }
         };
-        let left = present.len() - away.len();
+        // A node that is to join yet, or never will, keeps nothing for others.
+        let Some(view) = self.newest_view() else { return self.lift() };
+        let is_placed = |node: &u8| view.layout().is_some_and(|l| l.ring.node(id(*node)).is_some());
+        let left = present.iter().filter(|node| !away.contains(node) && is_placed(node)).count();
         if left < 3 && !matches!(siege.away, Besieged::AllBut(_)) {
             // Too few have stayed in the cluster.
             return self.lift();
