@@ -80,15 +80,20 @@ pub(crate) fn successor(
 }
 
 /// The layout that has to follow the one in force because a rival that still counts has removed nodes by
-/// force that the one in force has kept: the same without them. `None` if there is nothing to do.
+/// force that the one in force keeps, or has leave: the same without them. `None` if there is nothing to do.
 ///
 /// A removal by force is final, whichever rival wins. Until the winner was heard of, others have acted upon
 /// the removal: they have forgotten tombstones of which the removed node never heard, and would take from it
 /// what was deleted. Every node that knows both rivals plans the same follower, so nobody has to be asked.
 pub(crate) fn without_removed(line: &Line, n: u8) -> Option<PlacedLayout> {
     let newest = line.newest()?;
-    let is_placed = |gone: &&Gone| gone.forced && newest.layout().ring.node(gone.node).is_some();
-    let gone = line.layouts().iter().flat_map(|known| &known.layout().gone).filter(is_placed);
+    let layout = newest.layout();
+    // It has a place, or is to leave by itself, which it will not: whoever hears that it was removed ends.
+    let is_kept = |gone: &&Gone| {
+        let leaves = layout.gone(gone.node).is_some_and(|there| !there.forced);
+        gone.forced && (leaves || layout.ring.node(gone.node).is_some())
+    };
+    let gone = line.layouts().iter().flat_map(|known| &known.layout().gone).filter(is_kept);
     let removed: BTreeSet<NodeId> = gone.map(|gone| gone.node).collect();
     if removed.is_empty() || planted::on(Bug::RemovalUndoneByRival) {
         return None;
@@ -97,8 +102,8 @@ pub(crate) fn without_removed(line: &Line, n: u8) -> Option<PlacedLayout> {
     let staging = Staging { base: newest.id(), revision: 1, changes };
     // Fewer nodes than replicas are better than one that must not be heard; an admin adds others.
     let required = Required { partitions: newest.layout().ring.partitions(), least_nodes: 0, n };
-    let layout = successor(Some(newest), &staging, required).ok()?;
-    Some(PlacedLayout { layout, flipped: PartitionSet::default() })
+    let follower = successor(Some(newest), &staging, required).ok()?;
+    Some(PlacedLayout { layout: follower, flipped: PartitionSet::default() })
 }
 
 fn change_nodes(

@@ -80,6 +80,38 @@ fn a_node_that_a_layout_removed_by_force_stays_out_whichever_rival_wins() {
 }
 
 #[test]
+fn a_node_that_one_side_removed_by_force_and_the_other_has_leave_is_removed() {
+    let mut cluster = Cluster::of(5, 5);
+    cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
+    cluster.plan_and_commit(1).unwrap();
+    cluster.run_until("layout 1", 10 * SECOND, Cluster::agrees);
+    cluster.cut = (1..=3).flat_map(|a| (4..=5).map(move |b| (a, b))).collect();
+    // Committed before that side has noticed whom it is cut off from.
+    let leave = planned(&mut cluster, 5, 4, StagedChange::Leave);
+    cluster.plan_and_commit(5).unwrap();
+    cluster.run_until("the others are down", 60 * SECOND, |c| {
+        (1..=3).all(|node| !c.machine(node).view().is_alive(NodeId(4)))
+    });
+    planned(&mut cluster, 1, 4, StagedChange::Remove);
+    let loses = (2..40).any(|weight| {
+        let change = StagedChange::Set { zone: None, weight: Some(weight) };
+        planned(&mut cluster, 1, 1, change).0 < leave.0
+    });
+    assert!(loses, "one weight of many makes a plan that loses");
+    cluster.plan_and_commit(1).unwrap();
+    cluster.run_for(5 * SECOND);
+    // It ends as removed before it could have left.
+    cluster.kill(4);
+    cluster.cut.clear();
+    cluster.run_until("one layout", 60 * SECOND, |c| c.agrees() && c.all_up());
+    for node in cluster.running() {
+        let view = cluster.machine(node).view();
+        assert!(view.gone(NodeId(4)).is_some_and(|gone| gone.forced), "node {node}");
+        assert!(view.is_known_by_all(), "node {node} waits for nobody");
+    }
+}
+
+#[test]
 fn a_removal_holds_though_fewer_nodes_than_replicas_are_left() {
     let mut cluster = Cluster::of(4, 7);
     cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
