@@ -39,6 +39,8 @@ pub enum Promise {
     HintKept,
     /// At rest, no hint is left.
     HintsDrain,
+    /// At rest, every replica that had lost its past votes on what is absent again.
+    VotesComeBack,
     /// At rest, nothing is left of deleted and expired keys.
     DeadAreForgotten,
     /// A dead record is forgotten only once no disk has anything that it had seen.
@@ -71,6 +73,7 @@ impl fmt::Display for Promise {
             Self::AlwaysWriteable => "a request fails while nodes are left for it",
             Self::HintKept => "a hint is dropped before its target has synced it",
             Self::HintsDrain => "hints are left at rest",
+            Self::VotesComeBack => "a replica still has no vote at rest",
             Self::DeadAreForgotten => "a dead record is left at rest",
             Self::NothingOlderLeft => "a dead record is forgotten before what it had seen",
             Self::TreesAreTrue => "a tree does not say what the records do",

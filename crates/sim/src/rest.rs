@@ -204,7 +204,18 @@ impl World {
                 return Some(Breach::new(Promise::HintsDrain, key, what));
             }
         }
-        (0..self.plan.setting.keys).find_map(|key| self.unlike(key))
+        (0..self.plan.setting.keys).find_map(|key| self.unlike(key)).or_else(|| self.unfilled())
+    }
+
+    /// Which node still has to be compared with others before it may say that something is absent.
+    fn unfilled(&self) -> Option<Breach> {
+        let mut nodes = self.remaining();
+        nodes.find_map(|node| {
+            let refilling = node.running.as_ref().map_or(0, |running| running.replica.refilling());
+            let what = format!("n{} in {refilling} partitions", node.index + 1);
+            let breach = Breach { promise: Promise::VotesComeBack, key: None, what };
+            (refilling > 0).then_some(breach)
+        })
     }
 
     /// How the owners of a key differ, or that it is dead and some node still has it.
