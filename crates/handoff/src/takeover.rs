@@ -1,8 +1,8 @@
 //! When a new owner of a partition holds all that the older owners do (design 4).
 //!
 //! Invariant: whatever was acknowledged by a quorum of an older owner set is with a node that has been
-//! compared and holds all that it acknowledged, because N - W + 1 of the set's nodes meet every W of it, W being
-//! the least that a put may ask for; and nobody who can be reached is left out.
+//! compared and holds all that it acknowledged, because N - Q + 1 of the set's nodes meet every quorum of it, Q being
+//! the smallest with which a put or a get succeeds; and nobody who can be reached is left out.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -105,6 +105,12 @@ impl BucketProps {
         self.min_w.min(self.w)
     }
 
+    /// The smallest quorum with which a put or a get of the bucket succeeds.
+    #[must_use]
+    pub fn least_quorum(&self) -> u8 {
+        self.least_w().min(self.r)
+    }
+
     /// Sets one property from text; [`Self::check`] the whole afterwards.
     ///
     /// # Errors

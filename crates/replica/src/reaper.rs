@@ -98,8 +98,9 @@ impl Reaper {
         Self { reap_after_us, graves: BTreeMap::new(), due: BTreeSet::new(), ready: Vec::new() }
     }
 
-    /// A record that may be forgotten, from `due_us` on. What was to expire later may have been deleted since. If there is no room the one that is due last
-    /// makes way: what expires in a month must not keep tombstones waiting.
+    /// A record that may be forgotten, from `due_us` on; sooner than was noticed before where what was to expire has
+    /// been deleted since. If there is no room the one that is due last makes way: what expires in a month must not
+    /// keep tombstones waiting.
     pub(crate) fn notice(&mut self, key: &PlacedKey, due_us: u64) {
         if let Some(grave) = self.graves.get_mut(key) {
             let sooner = due_us < grave.due_us && grave.settled.is_none();

@@ -1,7 +1,7 @@
 //! Whether what a plan moves would ever have moved.
 //!
-//! Invariant: a new owner is ready once it was compared with N - W + 1 of each old owner set that counts. Where fewer of
-//! these are up, and are not given up, their partitions wait for those who are down.
+//! Invariant: a new owner is ready once it was compared with N - Q + 1 of each old owner set that counts, Q being the
+//! smallest quorum of a put or a get. Where fewer of these are up, and are not given up, their partitions wait for those who are down.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -62,9 +62,8 @@ impl Facts<'_> {
         let set = self.known.buckets().iter().map(|entry| &entry.props);
         let all: Vec<&BucketProps> = set.chain([&default]).collect();
         let counts: BTreeSet<u8> = all.iter().map(|props| props.n).collect();
-        let least = |n: u8| {
-            all.iter().filter(|props| props.n == n).map(|props| props.least_w().min(props.r)).min()
-        };
+        let least =
+            |n: u8| all.iter().filter(|props| props.n == n).map(|props| props.least_quorum()).min();
         counts.into_iter().map(|n| (n, least(n).unwrap_or(1))).collect()
     }
 

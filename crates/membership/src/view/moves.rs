@@ -48,8 +48,7 @@ impl View {
     pub fn least_quorum(&self, n: u8) -> u8 {
         let set = self.buckets.iter().map(|entry| &entry.props);
         let of_n = set.chain([&self.defaults]).filter(|props| props.n == n);
-        let least_r = of_n.map(|props| props.r).min().unwrap_or(1).max(1);
-        self.least_w(n).min(least_r)
+        of_n.map(BucketProps::least_quorum).min().unwrap_or(1).max(1)
     }
 
     /// The least number of acknowledgements with which a put of a bucket with so many replicas succeeds.

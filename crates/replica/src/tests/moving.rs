@@ -374,6 +374,19 @@ fn a_get_of_too_many_is_refused_in_words_and_not_as_a_layout_problem() {
     assert_eq!(failure.code, ErrorCode::InvalidRequest);
 }
 
+fn assert_moves_wait_for_n3(cluster: &mut Cluster, why: &str) {
+    cluster.notice_down(N3);
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..40 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.view(N4).flipped(), 0, "{why}");
+    cluster.notice_up(N3);
+    cluster.settle();
+    assert_in_place(cluster);
+}
+
 #[test]
 fn a_put_that_one_owner_alone_took_is_not_left_behind_by_a_move_while_that_owner_is_down() {
     let mut cluster = Cluster::with_ring(6, 3, &[("carts", from_one())]);
@@ -389,16 +402,7 @@ fn a_put_that_one_owner_alone_took_is_not_left_behind_by_a_move_while_that_owner
     }
     cluster.node(N3).hints.clear();
     cluster.down.clear();
-    cluster.notice_down(N3);
-    cluster.commit(&[4, 5, 6], &[], &everyone(6));
-    for _ in 0..40 {
-        cluster.gossip();
-        cluster.run_for(500);
-    }
-    assert_eq!(cluster.view(N4).flipped(), 0, "two of three old owners are not enough");
-    cluster.notice_up(N3);
-    cluster.settle();
-    assert_in_place(&mut cluster);
+    assert_moves_wait_for_n3(&mut cluster, "two of three old owners are not enough");
     assert_eq!(cluster.values(N4, "lone", 3), ["tea"]);
 }
 
@@ -407,14 +411,5 @@ fn a_partition_does_not_flip_past_an_old_owner_that_could_answer_a_get_by_itself
     let one_of_three = BucketProps { r: 1, w: 3, ..BucketProps::default() };
     let mut cluster = Cluster::with_ring(6, 3, &[("carts", one_of_three)]);
     fill(&mut cluster);
-    cluster.notice_down(N3);
-    cluster.commit(&[4, 5, 6], &[], &everyone(6));
-    for _ in 0..40 {
-        cluster.gossip();
-        cluster.run_for(500);
-    }
-    assert_eq!(cluster.view(N4).flipped(), 0, "it may still serve by the layout before");
-    cluster.notice_up(N3);
-    cluster.settle();
-    assert_in_place(&mut cluster);
+    assert_moves_wait_for_n3(&mut cluster, "it may still serve by the layout before");
 }
