@@ -67,51 +67,76 @@ fn an_empty_directory_of_a_node_that_the_cluster_remembers_is_refused_unless_it_
     assert!(!data.join("set-aside").exists());
 }
 
+/// Keys of which an earlier copy has other values than were acknowledged since.
+pub(crate) struct Overtaken {
+    pub(crate) replaced: Vec<Key>,
+    pub(crate) deleted: Vec<Key>,
+}
+
+impl Overtaken {
+    /// Copies a folder of n3 while it is stopped, replaces and deletes what it holds, has the tombstones collected,
+    /// and puts the copy back; n3 is stopped then.
+    pub(crate) fn put_back(cluster: &mut Cluster, observer: &Observer, folder: &Path) -> Self {
+        let client = observer.runtime.block_on(cluster.client(0));
+        let count = size("JEDLIK_RESTORED_KEYS", 60);
+        let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
+        let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
+        observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
+        observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
+        assert!(
+            cluster.nodes[2].stop().success(),
+            "a clean stop, so that the copy says it is clean"
+        );
+        copy(folder, &cluster.path("backup"));
+        cluster.restart(2);
+        cluster.wait_until_all_are_up(0);
+
+        observer.runtime.block_on(fill(&client, &replaced, 200, &w(3)));
+        for key in &deleted {
+            observer.runtime.block_on(async {
+                let found = client.get(key, &GetOptions::default()).await.unwrap();
+                let follows = PutOptions { context: found.context, ..w(3) };
+                client.delete(key, &follows).await.unwrap();
+            });
+        }
+        wait_until("tombstones are collected", || {
+            let explained = observer.explain(&deleted);
+            explained.len() == count && explained.values().all(is_gone)
+        });
+
+        assert!(cluster.nodes[2].stop().success());
+        fs::remove_dir_all(folder).unwrap();
+        copy(&cluster.path("backup"), folder);
+        Self { replaced, deleted }
+    }
+
+    /// What was acknowledged is there, with what is put now; what was deleted is not.
+    pub(crate) fn assert_safe(&self, cluster: &Cluster, observer: &Observer) {
+        let Self { replaced, deleted } = self;
+        let client = observer.runtime.block_on(cluster.client(0));
+        observer.runtime.block_on(fill(&client, replaced, 300, &w(2)));
+        observer.wait_until_settled(replaced);
+        observer.wait_until_settled(deleted);
+        for (key, lengths) in observer.lengths(replaced) {
+            let wanted = [100, 200, 300].iter().all(|length| lengths.contains(length));
+            assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
+        }
+        assert!(observer.explain(deleted).values().all(is_gone), "deleted data is back");
+    }
+}
+
 #[test]
 fn a_copy_put_back_as_it_is_neither_hides_what_was_written_since_nor_brings_back_what_was_deleted()
 {
     let mut cluster = Cluster::start_with(fast);
     let observer = Observer::of(&cluster, 0);
-    let client = observer.runtime.block_on(cluster.client(0));
-    let count = size("JEDLIK_RESTORED_KEYS", 60);
-    let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
-    let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
-    observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
-    observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
-    assert!(cluster.nodes[2].stop().success(), "a clean stop, so that the copy says it is clean");
     let data = cluster.nodes[2].folder.join("data");
-    copy(&data, &cluster.path("backup"));
-    cluster.restart(2);
-    cluster.wait_until_all_are_up(0);
-
-    observer.runtime.block_on(fill(&client, &replaced, 200, &w(3)));
-    for key in &deleted {
-        observer.runtime.block_on(async {
-            let found = client.get(key, &GetOptions::default()).await.unwrap();
-            let follows = PutOptions { context: found.context, ..w(3) };
-            client.delete(key, &follows).await.unwrap();
-        });
-    }
-    wait_until("tombstones are collected", || {
-        let explained = observer.explain(&deleted);
-        explained.len() == count && explained.values().all(is_gone)
-    });
-
-    assert!(cluster.nodes[2].stop().success());
-    fs::remove_dir_all(&data).unwrap();
-    copy(&cluster.path("backup"), &data);
+    let keys = Overtaken::put_back(&mut cluster, &observer, &data);
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
     let log = cluster.nodes[2].log();
     assert!(log.contains("the data directory is an earlier copy"), "{log}");
-    observer.runtime.block_on(fill(&client, &replaced, 300, &w(2)));
-    observer.wait_until_settled(&replaced);
-    observer.wait_until_settled(&deleted);
-    for (key, lengths) in observer.lengths(&replaced) {
-        let wanted = [100, 200, 300].iter().all(|length| lengths.contains(length));
-        assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
-    }
-    assert!(observer.explain(&deleted).values().all(is_gone), "deleted data is back");
+    keys.assert_safe(&cluster, &observer);
     let aside = fs::read_dir(data.join("set-aside")).unwrap().next().unwrap().unwrap().path();
     assert!(aside.join("README.txt").exists() && aside.join("shard-0/records.redb").exists());
 }

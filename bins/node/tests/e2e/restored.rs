@@ -5,12 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use jedlik_client::protocol::Key;
-use jedlik_client::{GetOptions, PutOptions};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
-use crate::lives::{copy, fast};
-use crate::observer::{Observer, is_gone, key};
+use crate::lives::{Overtaken, copy, fast};
+use crate::observer::{Observer, key};
 use crate::requests::{fill, size, w};
 use crate::tools::{Said, run, tool};
 
@@ -21,48 +20,15 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
         node.options.push("--shards=2".into());
     });
     let observer = Observer::of(&cluster, 0);
-    let client = observer.runtime.block_on(cluster.client(0));
-    let count = size("JEDLIK_RESTORED_KEYS", 60);
-    let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
-    let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
-    observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
-    observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
-    assert!(cluster.nodes[2].stop().success());
     let data = cluster.nodes[2].folder.join("data");
-    copy(&data.join("shard-1"), &cluster.path("backup"));
-    cluster.restart(2);
-    cluster.wait_until_all_are_up(0);
-
-    observer.runtime.block_on(fill(&client, &replaced, 200, &w(3)));
-    for key in &deleted {
-        observer.runtime.block_on(async {
-            let found = client.get(key, &GetOptions::default()).await.unwrap();
-            let follows = PutOptions { context: found.context, ..w(3) };
-            client.delete(key, &follows).await.unwrap();
-        });
-    }
-    wait_until("tombstones are collected", || {
-        let explained = observer.explain(&deleted);
-        explained.len() == count && explained.values().all(is_gone)
-    });
-
-    assert!(cluster.nodes[2].stop().success());
-    fs::remove_dir_all(data.join("shard-1")).unwrap();
-    copy(&cluster.path("backup"), &data.join("shard-1"));
+    let keys = Overtaken::put_back(&mut cluster, &observer, &data.join("shard-1"));
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
     let log = cluster.nodes[2].log();
     let said: Vec<&str> =
         log.lines().filter(|line| line.contains("the shard's files are an earlier copy")).collect();
     assert!(matches!(said[..], [line] if line.contains("shard=1")), "{said:?}");
-    observer.runtime.block_on(fill(&client, &replaced, 300, &w(2)));
-    observer.wait_until_settled(&replaced);
-    observer.wait_until_settled(&deleted);
-    for (key, lengths) in observer.lengths(&replaced) {
-        let wanted = [100, 200, 300].iter().all(|length| lengths.contains(length));
-        assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
-    }
-    assert!(observer.explain(&deleted).values().all(is_gone), "deleted data is back");
+    keys.assert_safe(&cluster, &observer);
 
     // Every node says so, the others by gossip; and that the node is refilled, until it is.
     wait_until("it is refilled, and status at another node says so", || {
@@ -77,7 +43,7 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
     assert!(found.contains("note: shard 1 of n3 was an earlier copy"), "{found}");
     let aside = fs::read_dir(data.join("set-aside")).unwrap().next().unwrap().unwrap().path();
 
-    inspect(&cluster, &aside, &deleted);
+    inspect(&cluster, &aside, &keys.deleted);
 
     // The next start finds nothing to set aside.
     assert!(cluster.nodes[2].stop().success());
