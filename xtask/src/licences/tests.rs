@@ -3,7 +3,7 @@
 use cargo_metadata::Package;
 use serde_json::json;
 
-use super::{REGISTRY, Rules};
+use super::{REGISTRY, Rules, is_met};
 
 const RULES: &str = r#"
 [graph]
@@ -54,4 +54,29 @@ fn a_rule_that_is_not_known_is_not_passed_over() {
 fn the_real_file_has_no_rule_that_is_not_known() {
     let rules: Rules = toml::from_str(include_str!("../../../deny.toml")).unwrap();
     assert!(rules.licenses.allow.contains("MIT") && !rules.bans.deny.is_empty());
+}
+
+#[test]
+fn an_expression_is_met_by_licences_that_are_enough_for_it() {
+    for (expression, met) in [
+        ("MIT", true),
+        ("GPL-3.0", false),
+        ("MIT OR GPL-3.0", true),
+        ("GPL-3.0/MIT", true),
+        ("MIT AND GPL-3.0", false),
+        ("GPL-3.0 OR MIT AND ISC", true),
+        ("(GPL-3.0 OR MIT) AND ISC", true),
+        ("GPL-3.0 AND (MIT OR ISC)", false),
+        ("MIT WITH LLVM-exception", false),
+        ("Apache-2.0 WITH LLVM-exception", true),
+        ("GPL-3.0 OR Apache-2.0 WITH LLVM-exception", true),
+        ("", false),
+        ("MIT OR", false),
+        ("MIT ISC", false),
+        ("(MIT", false),
+        ("MIT)", false),
+    ] {
+        let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"];
+        assert_eq!(is_met(expression, |id| allowed.contains(&id)), met, "{expression:?}");
+    }
 }
