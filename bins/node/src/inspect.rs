@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ArgMatches;
-use jedlik_server::inspection::{FoundKey, FoundVersion, Inspected, OpenError, inspect, shards_at};
+use jedlik_server::inspection::{
+    FoundKey, FoundVersion, Inspected, OpenError, inspect, shard_folders,
+};
 use jedlik_server::logging;
 use serde_json::{Map, Value, json};
 
@@ -60,7 +62,7 @@ pub(crate) fn run(matches: &ArgMatches) -> bool {
 }
 
 fn all(path: &Path, scratch: &Path, shown: &mut Shown<impl Write>) -> Result<(), OpenError> {
-    let mut folders = shards_at(path);
+    let mut folders = shard_folders(path);
     if folders.is_empty() {
         // The refusal says what is missing.
         folders.push(path.into());

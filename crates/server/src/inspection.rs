@@ -2,15 +2,14 @@
 //!
 //! Invariant: no folder is changed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Blob, Record};
 use jedlik_storage::InspectedKey;
 use jedlik_vclock::{Content, Sibling};
 
-pub use jedlik_storage::{Inspected, OpenError};
+pub use jedlik_storage::{Inspected, OpenError, shard_folders};
 
 /// One version of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,21 +79,6 @@ fn versions(record: &Record) -> Vec<FoundVersion> {
         },
     };
     record.distinct().map(version).collect()
-}
-
-/// The folders of shards at `path`: itself, or those in it.
-#[must_use]
-pub fn shards_at(path: &Path) -> Vec<PathBuf> {
-    let is_shard =
-        |path: &Path| path.join("records.redb").exists() || path.join("journal").exists();
-    if is_shard(path) {
-        return vec![path.into()];
-    }
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|path| is_shard(path)).collect();
-    found.sort();
-    found
 }
 
 /// Hands over all keys of one shard's folder. A copy of what can be read is made below `scratch` meanwhile.

@@ -24,8 +24,10 @@ use crate::life_mark::{self, MarkFound};
 use crate::redb_store::{Salvaged, salvage};
 use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, Writes, mark};
 
-const ENGINE: &str = "records.redb";
-const JOURNAL: &str = "journal";
+/// The engine's file in a shard's folder.
+pub(crate) const ENGINE: &str = "records.redb";
+/// The journal's folder beside it.
+pub(crate) const JOURNAL: &str = "journal";
 const SET_ASIDE: &str = "set-aside";
 
 /// Where one shard keeps its files.

@@ -12,17 +12,30 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, Key, PlacedKey, Record};
 
 use crate::disk::Directory;
+use crate::folder::{ENGINE, JOURNAL};
 use crate::journal::{self, replay};
 use crate::redb_store::{Salvaged, salvage};
 use crate::{OpenError, RangeQuery, RedbOptions, RedbStore, Store, StoreError};
 
-const ENGINE: &str = "records.redb";
-const JOURNAL: &str = "journal";
 /// More partitions no cluster has.
 const PARTITIONS_MAX: u32 = 1 << 16;
 const PAGE_RECORDS: usize = 1_000;
 const PAGE_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 4 << 20;
+
+/// The folders of shards at `path`: itself, or those in it.
+#[must_use]
+pub fn shard_folders(path: &Path) -> Vec<PathBuf> {
+    let is_shard = |path: &Path| path.join(ENGINE).exists() || path.join(JOURNAL).exists();
+    if is_shard(path) {
+        return vec![path.into()];
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| is_shard(path)).collect();
+    found.sort();
+    found
+}
 
 /// All that a folder holds of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -53,7 +53,7 @@ pub use guarded::{Guarded, engine_at_work};
 pub use health::Refused;
 pub use hint::{Hint, HintMark, HintPage, HintRow, HintRows, HintTotals};
 pub use identity::Identity;
-pub use inspect::{Inspected, InspectedKey, inspect};
+pub use inspect::{Inspected, InspectedKey, inspect, shard_folders};
 pub use journal::{DamagedRegion, Recovery};
 pub use life_mark::{LifeMark, MarkFound, in_engine as life_in_engine};
 pub use memory::MemoryStore;
