@@ -101,7 +101,7 @@ impl Seed {
     fn failure(&self, states: &BTreeMap<SocketAddr, PeerState>) -> Option<Failure> {
         if self.addresses.is_empty() {
             let why = self.unknown.clone()?;
-            return Some(Failure { seed: self.place.to_string(), why, foreign: false });
+            return Some(Failure { seed: self.place.to_string(), why, unusable: true });
         }
         let mut errors = Vec::new();
         for address in &self.addresses {
@@ -113,7 +113,7 @@ impl Seed {
         let foreign = errors.iter().find(|error| is_foreign(error));
         let error = foreign.or(errors.last())?;
         let seed = self.place.to_string();
-        Some(Failure { seed, why: error.to_string(), foreign: foreign.is_some() })
+        Some(Failure { seed, why: error.to_string(), unusable: foreign.is_some() })
     }
 }
 
@@ -122,8 +122,9 @@ impl Seed {
 struct Failure {
     seed: String,
     why: String,
-    /// Somebody answers there who is no node of this cluster.
-    foreign: bool,
+    /// Its host can't be looked up, or somebody answers there who is no node of this cluster: waiting mends neither, so
+    /// that it is told though others answer.
+    unusable: bool,
 }
 
 /// Whether somebody is there whom no patience turns into a node of this cluster.
@@ -175,10 +176,7 @@ impl Watch {
         if is_connected && let Some(Report::Over { lasted_s, .. }) = self.alone.over() {
             info!(lasted_s, "a node of the cluster answers");
         }
-        for Failure { seed, why, foreign } in failures {
-            if !foreign && !why.starts_with("its host") {
-                continue;
-            }
+        for Failure { seed, why, .. } in failures.iter().filter(|failure| failure.unusable) {
             match self.single.happened(now_us, &(seed.clone(), why.clone())) {
                 Some((_, Report::Began)) => warn!(%seed, why, "a seed can't be used"),
                 Some((_, Report::Continues { .. })) => {
@@ -266,9 +264,9 @@ mod tests {
             (first, down(ConnectError::UnknownAuthority)),
             (second, down(ConnectError::Timeout { address: second })),
         ]);
-        let foreign: Vec<bool> =
-            seeds.failures(&states).iter().map(|failure: &Failure| failure.foreign).collect();
-        assert_eq!(foreign, [true, false]);
+        let unusable: Vec<bool> =
+            seeds.failures(&states).iter().map(|failure: &Failure| failure.unusable).collect();
+        assert_eq!(unusable, [true, false]);
         let states = BTreeMap::from([(first, PeerState::Up), (second, PeerState::Connecting)]);
         assert_eq!(seeds.failures(&states), []);
     }
