@@ -3,10 +3,11 @@
 //! Invariant: one command at a time works in it; the lock goes with the value.
 
 use std::fs::{self, File, TryLockError};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use jedlik_ports::free_udp_address;
 use serde::{Deserialize, Serialize};
 
 use super::process::Recorded;
@@ -73,9 +74,8 @@ impl State {
 
 /// Loopback addresses with a UDP port that nobody has, all different.
 fn free_addresses(count: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let sockets: Result<Vec<_>, _> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect();
-    let sockets = sockets.context("can't find free ports on 127.0.0.1")?;
-    sockets.iter().map(|socket| Ok(socket.local_addr()?)).collect()
+    let addresses: Result<Vec<_>, _> = (0..count).map(|_| free_udp_address()).collect();
+    addresses.context("can't find free ports on 127.0.0.1")
 }
 
 /// The folder, locked.

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jedlik_ports::free_udp_address;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clocks;
@@ -29,7 +30,7 @@ const ON_SMALL_DISK: &str = "mkdir -p \"$2.disk\" && mount -t tmpfs -o size=\"$1
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
-    /// From the first readiness line on; a restart listens there again.
+    /// Chosen at the first start; a restart listens there again.
     pub(crate) address: Option<SocketAddr>,
     /// Its data directory is a file system of its own with so much room, gone when the process is.
     pub(crate) disk_mb: Option<u32>,
@@ -106,7 +107,7 @@ impl Node {
     /// Starts its process; what comes back hears what it prints.
     fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} is running", self.name);
-        let listen = self.address.map_or("127.0.0.1:0".into(), |address| address.to_string());
+        let listen = *self.address.get_or_insert_with(|| free_udp_address().unwrap());
         let seeds = seeds.iter().map(ToString::to_string).chain(self.more_seeds.iter().cloned());
         let seeds: Vec<String> = seeds.map(|seed| format!("\"{seed}\"")).collect();
         let (name, seeds) = (&self.name, seeds.join(", "));
