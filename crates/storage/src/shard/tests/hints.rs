@@ -128,8 +128,9 @@ fn pages_of_hints_join_buffers_and_engine_in_the_order_of_their_age() {
         .collect();
     // Across several generations: some held, some released, some held again with another time.
     for i in 0..30 {
+        // The changes of one round, three at most, need less than half of the buffer.
         running.wait_until("there is room", |shard| {
-            shard.layers.frozen.is_none() || shard.layers.active.bytes() < 6_000
+            shard.layers.frozen.is_none() || shard.layers.active.bytes() < 3_000
         });
         let (name, since_ms) = (format!("buffer{i}"), 95 + i * 9);
         running.hold(2, since_ms, &name);
