@@ -1,7 +1,8 @@
 //! Runs the membership machine: its timers, its gossip, its state on disk, the view for everyone.
 //!
 //! Invariant: nothing here waits for a disk. The machine is told what has been saved, and an admin that has
-//! changed something is answered once that is on disk, or that it is not.
+//! changed something is answered once that is on disk, or that it is not. While the disk refuses, what another
+//! node can change as well is left to that.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -28,14 +29,14 @@ use crate::inbox::{Inbox, Mail};
 use crate::news;
 use crate::node::{EmptyDirectory, Ending};
 use crate::peers::Peers;
-use crate::questions::changes_state;
+use crate::questions::{any_node_can_change, changes_state};
 use crate::reply::Origin;
 use crate::saver::Saver;
 
 /// Between two tries to write into the directory's own file.
 const SAVE_RETRY: Duration = Duration::from_secs(1);
-/// How long an admin waits for its change to be on disk.
-const SAVE_LIMIT_US: u64 = 10_000_000;
+/// How long an admin waits for its change to be on disk: less than its tool waits for an answer.
+const SAVE_LIMIT_US: u64 = 3_000_000;
 /// How many admins may wait so.
 const WAITING_MAX: usize = 256;
 
@@ -204,6 +205,9 @@ impl MembershipTask {
     }
 
     async fn serve_admin(&mut self, now: Now, origin: Origin, request: &AdminRequest) {
+        if self.saving.saver.fails() && any_node_can_change(request) {
+            return self.answer(&origin, ClientResponse::Failed(left_to_others()));
+        }
         let answer = self.machine.handle_admin(now, request);
         self.carry_out().await;
         let changed = answer.is_ok() && changes_state(request);
@@ -222,7 +226,9 @@ impl MembershipTask {
     /// Answers those whose change is on disk now, or can't be waited for any longer.
     fn answer_waiting(&mut self) {
         let (saved, now_us) = (self.saving.saver.saved(), self.clock.now().mono_us);
-        let is_due = |waiting: &mut Waiting| waiting.state <= saved || waiting.until_us <= now_us;
+        let fails = self.saving.saver.fails();
+        let is_due =
+            |waiting: &mut Waiting| fails || waiting.state <= saved || waiting.until_us <= now_us;
         // Both only grow along the queue.
         while let Some(waiting) = self.saving.waiting.pop_front_if(is_due) {
             let is_saved = waiting.state <= saved;
@@ -380,4 +386,10 @@ fn unsaved() -> Failure {
     let message = "the change was made and is told to the others, but this node can't save it; see its log, \
                    and ask another node whether the change is in force";
     Failure { maybe_applied: true, ..Failure::new(ErrorCode::Storage, message) }
+}
+
+fn left_to_others() -> Failure {
+    let message = "nothing was changed: this node can't save changes of the cluster now, see its log; ask \
+                   another node, or make room on its disk";
+    Failure::new(ErrorCode::Storage, message)
 }

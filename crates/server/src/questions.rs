@@ -134,6 +134,17 @@ pub(crate) fn changes_state(request: &AdminRequest) -> bool {
     }
 }
 
+/// Whether a request asks for a change of what all nodes share, which any of them can make.
+pub(crate) fn any_node_can_change(request: &AdminRequest) -> bool {
+    matches!(
+        request,
+        AdminRequest::Commit { dry_run: false, .. }
+            | AdminRequest::Stage { dry_run: false, .. }
+            | AdminRequest::Unstage { .. }
+            | AdminRequest::BucketSet { .. }
+    )
+}
+
 /// What a node that takes nothing from clients, or does so again, has left to do.
 pub(crate) async fn drained(reports: &Reports, view: &View, drained: bool) -> ClientResponse {
     let told = reports.now().await;

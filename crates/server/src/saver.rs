@@ -25,8 +25,17 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Hands states to the thread.
 pub(crate) struct Saver {
     shared: Arc<Shared>,
-    saved: watch::Receiver<u64>,
+    progress: watch::Receiver<Progress>,
     ended: oneshot::Receiver<bool>,
+}
+
+/// What has become of the states that were handed over.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// The newest that is on disk; 0 for none of this life.
+    saved: u64,
+    /// The disk has refused the last try.
+    fails: bool,
 }
 
 /// Since when the state can't be saved, for whoever asks how the node is.
@@ -62,7 +71,7 @@ struct Wanted {
 struct Thread {
     shared: Arc<Shared>,
     file: StateFile,
-    saved: watch::Sender<u64>,
+    progress: watch::Sender<Progress>,
     clock: Clock,
     health: Arc<SaveHealth>,
     trouble: Trouble,
@@ -76,9 +85,10 @@ impl Saver {
         health: Arc<SaveHealth>,
     ) -> Result<Self, NodeError> {
         let shared = Arc::new(Shared::default());
-        let ((saved, seen), (end, ended)) = (watch::channel(0), oneshot::channel());
+        let (progress, seen) = watch::channel(Progress::default());
+        let (end, ended) = oneshot::channel();
         let trouble = Trouble::default();
-        let thread = Thread { shared: Arc::clone(&shared), file, saved, clock, health, trouble };
+        let thread = Thread { shared: Arc::clone(&shared), file, progress, clock, health, trouble };
         thread::Builder::new()
             .name("state".into())
             .spawn(move || {
@@ -87,7 +97,7 @@ impl Saver {
                 let _gone = end.send(thread.run());
             })
             .map_err(|source| NodeError::System { doing: "starting a thread", source })?;
-        Ok(Self { shared, saved: seen, ended })
+        Ok(Self { shared, progress: seen, ended })
     }
 
     /// Has this state saved in place of all before it.
@@ -98,12 +108,17 @@ impl Saver {
 
     /// The newest state that is on disk; 0 for none of this life.
     pub(crate) fn saved(&self) -> u64 {
-        *self.saved.borrow()
+        self.progress.borrow().saved
     }
 
-    /// Returns once a newer state is on disk.
+    /// Whether the disk refuses now.
+    pub(crate) fn fails(&self) -> bool {
+        self.progress.borrow().fails
+    }
+
+    /// Returns once a newer state is on disk, or the disk begins to refuse.
     pub(crate) async fn progress(&mut self) {
-        if self.saved.changed().await.is_err() {
+        if self.progress.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -165,10 +180,11 @@ impl Thread {
         if let Some(Report::Over { times, lasted_s }) = self.trouble.over() {
             info!(times, lasted_s, "the membership's state is saved again");
         }
-        self.saved.send_replace(state);
+        self.progress.send_replace(Progress { saved: state, fails: false });
     }
 
     fn fail(&mut self, error: &OpenError) {
+        self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.fails, true));
         let now_us = self.clock.now().mono_us;
         match self.trouble.happened(now_us) {
             Some(Report::Began) => {
@@ -232,12 +248,13 @@ mod tests {
             }
         };
         timeout(LONG, failing).await.expect("it is known that saves fail");
-        assert_eq!(saver.saved(), 0);
+        timeout(LONG, saver.progress()).await.expect("who waits for a save hears of it");
+        assert_eq!((saver.saved(), saver.fails()), (0, true));
         fs::remove_dir_all(path.join("state")).unwrap();
         while saver.saved() < 5 {
             timeout(LONG, saver.progress()).await.expect("it is tried again");
         }
-        assert_eq!(health.failing_s(clock.now().mono_us), 0);
+        assert_eq!((health.failing_s(clock.now().mono_us), saver.fails()), (0, false));
         assert!(dir.load_state().unwrap().is_some());
         assert!(saver.close().await, "everything is saved");
     }

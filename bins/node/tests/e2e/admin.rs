@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, wait_until};
+use crate::cluster::{Cluster, wait_until, wait_until_ok};
 use crate::observer::{OWNERS, Observer};
 use crate::requests::shown;
 use crate::tools::{Said, run};
@@ -16,7 +16,7 @@ const UNAVAILABLE: i32 = 3;
 fn an_admin_sees_where_a_key_is_what_waits_and_what_is_wrong() {
     let mut cluster = Cluster::start_many(5, |_| {});
     let observer = Observer::of(&cluster, 0);
-    wait_until("nothing is wrong", || run(cluster.admin(0).arg("doctor")).code == 0);
+    wait_until_ok("nothing is wrong", || run(cluster.admin(0).arg("doctor")));
     assert!(said(&cluster, "hints").contains("no hints wait"));
     let key = shown(&observer.keys_where("cup", 1, |list| list[..OWNERS].contains(&2))[0]);
     run(cluster.jedlik(0).args(["put", "carts", &key, "tea", "--w", "3"])).ok();
@@ -43,13 +43,13 @@ fn an_admin_sees_where_a_key_is_what_waits_and_what_is_wrong() {
     cluster.restart(2);
     let drained = said(&cluster, "hints --wait --timeout 120");
     assert!(drained.contains("no hints wait"), "{drained}");
-    wait_until("nothing is wrong any more", || run(cluster.admin(0).arg("doctor")).code == 0);
+    wait_until_ok("nothing is wrong any more", || run(cluster.admin(0).arg("doctor")));
 }
 
 #[test]
 fn an_admin_holds_background_work_up_bounds_it_and_starts_a_repair() {
     let mut cluster = Cluster::start_many(5, |_| {});
-    wait_until("nothing is wrong", || run(cluster.admin(0).arg("doctor")).code == 0);
+    wait_until_ok("nothing is wrong", || run(cluster.admin(0).arg("doctor")));
 
     let paused = json(&cluster, "background pause");
     assert!(reports(&paused).all(|report| report["paused"] == true), "{paused}");
@@ -118,7 +118,7 @@ fn nonsense_is_refused_with_what_is_wrong_with_it() {
         as_client(line).refused(USAGE, &["role client"]);
     }
     as_client("hints").ok();
-    wait_until("nothing is wrong", || run(cluster.admin(0).arg("doctor")).code == 0);
+    wait_until_ok("nothing is wrong", || run(cluster.admin(0).arg("doctor")));
 }
 
 fn admin(cluster: &Cluster, line: &str) -> Said {

@@ -203,3 +203,16 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         thread::park_timeout(Duration::from_millis(50));
     }
 }
+
+/// Runs a command again and again until it succeeds, and fails with `what` and its last answer past the limit.
+pub(crate) fn wait_until_ok(what: &str, mut ask: impl FnMut() -> Said) -> Said {
+    let start = Instant::now();
+    loop {
+        let said = ask();
+        if said.code == 0 {
+            return said;
+        }
+        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}; at last {said:?}");
+        thread::park_timeout(Duration::from_millis(50));
+    }
+}

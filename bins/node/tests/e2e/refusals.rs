@@ -14,7 +14,7 @@ use jedlik_client::protocol::admin::AdminRequest;
 use jedlik_client::protocol::client::{ClientRequest, ClientResponse};
 use tokio::runtime::Runtime;
 
-use crate::cluster::{Cluster, issue, wait_until};
+use crate::cluster::{Cluster, issue, wait_until, wait_until_ok};
 use crate::flood::Hose;
 use crate::node::Node;
 use crate::tools::{Found, Said, run, tool};
@@ -222,11 +222,11 @@ fn a_full_disk_and_a_change_of_the_cluster_leave_a_node_alive_and_reading() {
 
     cluster.ask(0, "bucket set carts r=1").ok();
     cluster.add_nodes(1, |_| {});
-    wait_until("n4 is known", || cluster.ask(0, "cluster join n4").code == 0);
-    wait_until("layout 2", || {
+    wait_until_ok("n4 is known", || cluster.ask(0, "cluster join n4"));
+    wait_until_ok("layout 2", || {
         let plan = run(cluster.admin(0).args(["--json", "cluster", "plan"])).ok().json();
         let plan = plan["plan"].as_str().unwrap().to_owned();
-        run(cluster.admin(0).args(["cluster", "commit", &plan, "--no-wait"])).code == 0
+        run(cluster.admin(0).args(["cluster", "commit", &plan, "--no-wait"]))
     });
     wait_until("n3 has the layout in force, and says that it is not on its disk", || {
         let status = cluster.status(2);
@@ -242,7 +242,7 @@ fn a_full_disk_and_a_change_of_the_cluster_leave_a_node_alive_and_reading() {
     assert_eq!(shown["properties"]["r"].to_string().trim_matches('"'), "1", "{shown}");
     let doctor = cluster.ask(0, "doctor");
     assert!(doctor.stdout.contains("n3 has been unable to save"), "{doctor:?}");
-    admin_is_told_that_a_change_is_not_on_disk(&cluster, 2);
+    admin_is_sent_to_another_node(&cluster, 2);
     for key in ["alice", "bob"] {
         let value = run(cluster.jedlik(2).args(["put", "carts", key, "milk", "--w", "2"]));
         assert!(value.code == 0 || value.stderr.contains("disk"), "{value:?}");
@@ -266,8 +266,8 @@ fn a_full_disk_and_a_change_of_the_cluster_leave_a_node_alive_and_reading() {
     assert!(cluster.nodes[2].is_running());
 }
 
-/// The Rust client would turn to another node.
-fn admin_is_told_that_a_change_is_not_on_disk(cluster: &Cluster, index: usize) {
+/// The Rust client turns to another node by itself.
+fn admin_is_sent_to_another_node(cluster: &Cluster, index: usize) {
     let runtime = Runtime::new().unwrap();
     let (response, _) = runtime.block_on(async {
         let address = cluster.nodes[index].address.unwrap();
@@ -279,7 +279,10 @@ fn admin_is_told_that_a_change_is_not_on_disk(cluster: &Cluster, index: usize) {
         answers.into_iter().next().unwrap()
     });
     let ClientResponse::Failed(failure) = &response else { panic!("{response:?}") };
-    assert!(failure.maybe_applied && failure.message.contains("can't save it"), "{failure:?}");
+    assert!(!failure.maybe_applied, "{failure:?}");
+    assert!(failure.message.contains("nothing was changed: this node can't save"), "{failure:?}");
+    let shown = cluster.ask(0, "bucket show carts --json").ok().json();
+    assert_eq!(shown["properties"]["w"].to_string().trim_matches('"'), "2", "{shown}");
 }
 
 /// Keeps a node's small disk full, whatever the node removes from it.

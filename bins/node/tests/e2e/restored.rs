@@ -7,7 +7,7 @@ use std::path::Path;
 use jedlik_client::protocol::Key;
 use serde_json::Value;
 
-use crate::cluster::{Cluster, wait_until};
+use crate::cluster::{Cluster, wait_until, wait_until_ok};
 use crate::lives::{Overtaken, copy, fast};
 use crate::observer::{Observer, key};
 use crate::requests::{fill, size, w};
@@ -136,9 +136,7 @@ fn a_cluster_put_back_from_copies_of_different_moments_serves_all_that_any_of_th
     }
     cluster.wait_until_all_are_up(0);
     // Comparisons that a busy node does not answer in time are said, and the repair is asked for again.
-    wait_until("a repair has compared everything", || {
-        run(cluster.admin(0).arg("repair")).code == 0
-    });
+    wait_until_ok("a repair has compared everything", || run(cluster.admin(0).arg("repair")));
     let [after_one, after_two, after_all] = &written;
     let kept: Vec<Key> = [&before[..], &after_one[..], &after_two[..]].concat();
     observer.wait_until_settled(&kept);
