@@ -210,7 +210,9 @@ impl Exchange {
         self.report.pulled += u64::from(known != Some(theirs));
         match own {
             None => self.report.failed_records += 1,
-            Some(own) if own != theirs => self.records.add_first(key.clone(), Transfer::Push),
+            Some(own) if own != theirs => {
+                self.records.add_first(key.clone(), Transfer::Push { theirs: Some(theirs) });
+            }
             Some(_) => {}
         }
         self.finish_if_settled();
@@ -220,10 +222,10 @@ impl Exchange {
     /// own one is pushed if there was one; or this node, when it was to be pushed.
     pub fn handle_gone(&mut self, key: &Key) {
         match self.records.end(key) {
-            Some(Transfer::Pull { known: Some(_) }) => {
-                self.records.add_first(key.clone(), Transfer::Push);
+            Some(Transfer::Pull { known: Some(_), .. }) => {
+                self.records.add_first(key.clone(), Transfer::Push { theirs: None });
             }
-            Some(Transfer::Pull { known: None } | Transfer::Push) => {}
+            Some(Transfer::Pull { known: None, .. } | Transfer::Push { .. }) => {}
             None => return,
         }
         self.finish_if_settled();
@@ -245,6 +247,15 @@ impl Exchange {
         }
     }
 
+    /// The records of both sides are over the largest size together: neither takes the other's, and the others go on.
+    pub fn handle_clash(&mut self, key: &Key) {
+        if self.records.end(key).is_some() {
+            self.report.failed_records += 1;
+            self.report.clashes += 1;
+            self.finish_if_settled();
+        }
+    }
+
     /// The peer was lost or refused, or the own digests could not be listed: the exchange ends here.
     pub fn handle_failure(&mut self) {
         if !self.is_done() {
@@ -255,8 +266,8 @@ impl Exchange {
     fn next_record(&mut self) -> Option<ExchangeOutput> {
         let (key, transfer) = self.records.begin()?;
         Some(match transfer {
-            Transfer::Pull { known } => ExchangeOutput::Pull { key, known },
-            Transfer::Push => ExchangeOutput::Push { key },
+            Transfer::Pull { known, theirs } => ExchangeOutput::Pull { key, known, theirs },
+            Transfer::Push { theirs } => ExchangeOutput::Push { key, theirs },
         })
     }
 

@@ -74,20 +74,26 @@ pub enum ExchangeOutput {
     },
     /// Ask the peer for its record and merge it into the own:
     /// [`Exchange::handle_pulled`](crate::Exchange::handle_pulled),
-    /// [`Exchange::handle_gone`](crate::Exchange::handle_gone) or
+    /// [`Exchange::handle_gone`](crate::Exchange::handle_gone),
+    /// [`Exchange::handle_clash`](crate::Exchange::handle_clash) or
     /// [`Exchange::handle_record_failure`](crate::Exchange::handle_record_failure).
     Pull {
         /// Which.
         key: Key,
         /// The own record's digest when its leaf was listed, which the peer need not send.
         known: Option<Digest>,
+        /// The peer's then.
+        theirs: Digest,
     },
     /// Send the peer the own record, as it is now:
     /// [`Exchange::handle_pushed`](crate::Exchange::handle_pushed),
-    /// [`Exchange::handle_gone`](crate::Exchange::handle_gone) or
+    /// [`Exchange::handle_gone`](crate::Exchange::handle_gone),
+    /// [`Exchange::handle_clash`](crate::Exchange::handle_clash) or
     /// [`Exchange::handle_record_failure`](crate::Exchange::handle_record_failure).
     Push {
         /// Which.
         key: Key,
+        /// The digest of the record that the peer holds, if it was told one.
+        theirs: Option<Digest>,
     },
 }

@@ -13,9 +13,9 @@ pub const PIPELINE: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transfer {
     /// Fetch it from the peer, unless it is the one that this node holds.
-    Pull { known: Option<Digest> },
-    /// Send it to the peer.
-    Push,
+    Pull { known: Option<Digest>, theirs: Digest },
+    /// Send it to the peer, which holds this one, as far as is known.
+    Push { theirs: Option<Digest> },
 }
 
 /// The records that differ.
@@ -57,14 +57,16 @@ impl Records {
 
     /// As [`Self::end`], if it was fetched: what was said to be known.
     pub(crate) fn end_pull(&mut self, key: &Key) -> Option<Option<Digest>> {
-        let Some(Transfer::Pull { known }) = self.under_way.get(key).copied() else { return None };
+        let Some(Transfer::Pull { known, .. }) = self.under_way.get(key).copied() else {
+            return None;
+        };
         self.under_way.remove(key);
         Some(known)
     }
 
     /// As [`Self::end`], if it was sent; says whether it was.
     pub(crate) fn end_push(&mut self, key: &Key) -> bool {
-        let is_push = self.under_way.get(key) == Some(&Transfer::Push);
+        let is_push = matches!(self.under_way.get(key), Some(Transfer::Push { .. }));
         if is_push {
             self.under_way.remove(key);
         }

@@ -33,6 +33,9 @@ pub struct ExchangeReport {
     pub pushed: u64,
     /// Records that could not be fetched or sent.
     pub failed_records: u64,
+    /// Of those the ones that both sides hold and that are over the largest size together: trying again changes
+    /// nothing before one of them changes.
+    pub clashes: u64,
     /// It came to its end, and no record failed on the way.
     pub complete: bool,
 }

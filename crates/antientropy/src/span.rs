@@ -99,9 +99,9 @@ impl Span {
                 (_, Some(own)) if own.digest == theirs.digest => continue,
                 (Direction::Push, Some(own)) if theirs.covers(&own) => continue,
                 (Direction::Push, None) => continue,
-                (Direction::Push, Some(_)) => Transfer::Push,
+                (Direction::Push, Some(_)) => Transfer::Push { theirs: Some(theirs.digest) },
                 (Direction::Both | Direction::TakeOver, own) => {
-                    Transfer::Pull { known: own.map(|own| own.digest) }
+                    Transfer::Pull { known: own.map(|own| own.digest), theirs: theirs.digest }
                 }
             };
             compared.transfers.push((key, transfer));
@@ -109,7 +109,8 @@ impl Span {
         if compared.is_last {
             let own = mem::take(&mut self.own);
             compared.keys += own.len() as u64;
-            compared.transfers.extend(own.into_keys().map(|key| (key, Transfer::Push)));
+            let push = Transfer::Push { theirs: None };
+            compared.transfers.extend(own.into_keys().map(|key| (key, push)));
         }
         self.stage = Stage::Due;
         self.after = page.until;

@@ -19,6 +19,7 @@ use jedlik_protocol::admin::{
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::Tuning;
+use crate::clashes::Clashes;
 use crate::lane::{Errand, Lane, Task, With};
 use crate::moves::Moves;
 use crate::reaper::Reaper;
@@ -51,6 +52,7 @@ pub(crate) struct Background {
     pub(crate) repairs: Repairs,
     pub(crate) moves: Moves,
     pub(crate) serving: Serving,
+    pub(crate) clashes: Clashes,
     /// Counts exchanges, so that each has a number.
     pub(crate) exchanges: u64,
     pub(crate) reaper: Reaper,
@@ -76,6 +78,7 @@ impl Background {
             repairs: Repairs::default(),
             moves: Moves::default(),
             serving: Serving::default(),
+            clashes: Clashes::default(),
             exchanges: 0,
             reaper: Reaper::new(tuning.reap_after_us()),
             tuning,

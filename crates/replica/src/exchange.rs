@@ -16,6 +16,7 @@ use jedlik_vclock::{ClockEntry, VectorClock};
 
 use crate::Counter;
 use crate::background::Background;
+use crate::clashes::Pair;
 use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFault};
 use crate::lane::LaneStep;
 use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
@@ -96,7 +97,11 @@ impl Replica {
                 ExchangeStep::Fetch { first_leaf },
                 PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after },
             ),
-            ExchangeOutput::Pull { key, known } => {
+            ExchangeOutput::Pull { key, known, theirs } => {
+                let pair = Pair { mine: known, theirs: Some(theirs) };
+                if self.is_known_to_clash(now, &key, peer, pair) {
+                    return self.clash_in_exchange(now, id, key, pair);
+                }
                 let step = ExchangeStep::Pull { key: key.clone(), known };
                 (step, PeerRequest::Read { key, known, n })
             }
@@ -117,10 +122,10 @@ impl Replica {
                 let digests = Vec::new();
                 return self.list(Listing { id, first_leaf, n, clocks, range, digests });
             }
-            ExchangeOutput::Push { key } => {
+            ExchangeOutput::Push { key, theirs } => {
                 let Some(view) = &self.view else { return };
                 let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
-                let ticket = self.pending.ticket(Ticket::Pushing { id, peer, key });
+                let ticket = self.pending.ticket(Ticket::Pushing { id, peer, key, theirs });
                 return self.emit(Output::Load { ticket, key: placed });
             }
         };
@@ -191,13 +196,20 @@ impl Replica {
         &mut self,
         now: Now,
         (id, peer): (u64, NodeId),
-        key: Key,
+        (key, theirs): (Key, Option<Digest>),
         result: Result<Holding, StorageFault>,
     ) {
+        if let Ok(Holding { record: Some(stored), .. }) = &result {
+            let pair = Pair { mine: Some(stored.record.digest()), theirs };
+            if self.is_known_to_clash(now, &key, peer, pair) {
+                return self.clash_in_exchange(now, id, key, pair);
+            }
+        }
         let Some(exchange) = self.background.exchange(id) else { return };
         match result.map(|holding| holding.record) {
             Ok(Some(stored)) => {
                 let record = stored.record;
+                let pair = Pair { mine: Some(record.digest()), theirs };
                 let bytes = record.bytes().len() as u64;
                 if exchange.direction() == Direction::Push {
                     let moved = &mut self.background.moves.moved;
@@ -205,7 +217,7 @@ impl Replica {
                     moved.sent_bytes += bytes;
                 }
                 self.background.repairs.report_mut().bytes += bytes;
-                let step = ExchangeStep::Push { key: key.clone() };
+                let step = ExchangeStep::Push { key: key.clone(), pair };
                 let request = PeerRequest::Deliver { key, record };
                 self.call(now, peer, Purpose::Exchange { id, step }, request);
             }
@@ -262,10 +274,15 @@ impl Replica {
             (ExchangeStep::Pull { key, .. }, PeerResponse::Read(None)) => {
                 exchange.handle_gone(&key);
             }
-            (ExchangeStep::Push { key }, PeerResponse::Delivered { .. }) => {
+            (ExchangeStep::Push { key, .. }, PeerResponse::Delivered { .. }) => {
                 exchange.handle_pushed(&key);
             }
-            (ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key }, _) => {
+            (ExchangeStep::Push { key, pair }, PeerResponse::Refused(failure))
+                if failure.code == ErrorCode::RecordTooLarge =>
+            {
+                self.clash_in_exchange(now, id, key, pair);
+            }
+            (ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key, .. }, _) => {
                 exchange.handle_record_failure(&key);
             }
             (ExchangeStep::Hashes { .. }, PeerResponse::Refused(failure))
@@ -286,7 +303,7 @@ impl Replica {
         let Some(exchange) = self.background.exchange(id) else { return };
         match &call.purpose {
             Purpose::Exchange {
-                step: ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key },
+                step: ExchangeStep::Pull { key, .. } | ExchangeStep::Push { key, .. },
                 ..
             } => exchange.handle_record_failure(key),
             _ => exchange.handle_failure(),
@@ -304,7 +321,8 @@ impl Replica {
         let placed = PlacedKey::new(self.config.cluster, view.partitions(), key.clone());
         self.notice_dead(now, &placed, &record, &view);
         let theirs = record.digest();
-        let ticket = self.pending.ticket(Ticket::Pulled { id, key, theirs });
+        let pair = Pair { mine: known, theirs: Some(theirs) };
+        let ticket = self.pending.ticket(Ticket::Pulled { id, key, pair });
         self.background.moves.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
         // Whoever says that it is ready has all of it on disk, whichever comparison brought it.
@@ -315,26 +333,6 @@ impl Replica {
                 self.emit(Output::Revise { ticket, key: placed, expected, record: Some(record) });
             }
             None => self.emit(Output::Apply { ticket, key: placed, record, durability }),
-        }
-    }
-
-    /// Storage has taken a pulled record: what this node holds now is this.
-    pub(crate) fn handle_merged(
-        &mut self,
-        id: u64,
-        key: &Key,
-        own: Option<Digest>,
-        theirs: Digest,
-    ) {
-        if let Some(exchange) = self.background.exchange(id) {
-            exchange.handle_pulled(key, own, theirs);
-        }
-    }
-
-    /// Storage has not.
-    pub(crate) fn handle_not_merged(&mut self, id: u64, key: &Key) {
-        if let Some(exchange) = self.background.exchange(id) {
-            exchange.handle_record_failure(key);
         }
     }
 }

@@ -9,13 +9,19 @@ use alloc::vec::Vec;
 use jedlik_handoff::{Delivery, HandoffOutput, HintTotals};
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
+use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
+use crate::clashes::Pair;
 use crate::io::{HintPage, Output, StorageFault};
 use crate::pending::{Purpose, Ticket};
 use crate::replica::Replica;
+
+/// Why a hint is not sent that was refused before.
+const UNMERGEABLE: &str = "its record of a key and the hint are over the largest size together; a client has to \
+                          get the key and put what is to stay";
 
 impl Replica {
     /// Sends the next hint; false if none is ready.
@@ -28,8 +34,13 @@ impl Replica {
             self.adopt(target, key, record);
             return true;
         }
+        let pair = Pair { mine: Some(record.digest()), theirs: None };
+        if self.is_known_to_clash(now, &key.key, target, pair) {
+            self.fail_delivery(now, target, &key, UNMERGEABLE.into());
+            return true;
+        }
         let request = PeerRequest::Deliver { key: key.key.clone(), record };
-        self.call(now, target, Purpose::Delivery(key), request);
+        self.call(now, target, Purpose::Delivery { key, pair }, request);
         // Under a planted bug a hint is released as it is sent.
         self.follow_handoff();
         true
@@ -124,7 +135,7 @@ impl Replica {
         &mut self,
         now: Now,
         target: NodeId,
-        key: &PlacedKey,
+        (key, pair): (&PlacedKey, Pair),
         response: PeerResponse,
     ) {
         let why = match response {
@@ -133,7 +144,12 @@ impl Replica {
                 self.background.handoff.handle_delivered(now.mono_us, target, key, window);
                 return self.follow_handoff();
             }
-            PeerResponse::Refused(failure) => failure.message,
+            PeerResponse::Refused(failure) => {
+                if failure.code == ErrorCode::RecordTooLarge {
+                    self.note_clash(now, (key.key.clone(), target), pair);
+                }
+                failure.message
+            }
             _ => String::from("it answered something else"),
         };
         self.fail_delivery(now, target, key, why);

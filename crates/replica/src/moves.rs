@@ -50,6 +50,8 @@ pub(crate) struct Moves {
     pub(crate) surveyed: bool,
     /// When the shard is next asked which partitions hold records; `None` while it is being asked.
     pub(crate) survey_due_us: Option<u64>,
+    /// The last partition that was looked at, while there are more to be.
+    pub(crate) surveyed_until: Option<Partition>,
     waiting: VecDeque<Errand>,
     /// The same, to tell which are waiting.
     queued: BTreeSet<Errand>,

@@ -42,7 +42,7 @@ impl Replica {
         };
         if !before.is_some_and(as_before) {
             moves.restart();
-            moves.survey_due_us = Some(now.mono_us);
+            moves.begin_survey(now.mono_us);
         }
         let lost: Vec<Partition> = moves.owned.difference(&owned).copied().collect();
         for partition in &owned {
@@ -356,42 +356,6 @@ impl Replica {
         if !self.background.trees.keeps(partition) {
             self.background.trees.keep(partition);
             self.background.moves.hand_over(partition);
-        }
-    }
-
-    /// Asks now and then which partitions hold records that should not.
-    fn survey_if_due(&mut self, now: Now, view: &View) -> bool {
-        let moves = &mut self.background.moves;
-        if moves.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
-            return false;
-        }
-        moves.survey_due_us = None;
-        let partitions: Vec<Partition> = self.of_this_shard(view).collect();
-        let moves = &self.background.moves;
-        let unowned = partitions.into_iter().filter(|p| !moves.owned.contains(p));
-        let partitions: Vec<Partition> = unowned.collect();
-        let ticket = self.pending.ticket(Ticket::Survey);
-        self.emit(Output::Survey { ticket, partitions });
-        true
-    }
-
-    /// Storage says which partitions hold records.
-    pub(crate) fn handle_surveyed(
-        &mut self,
-        now: Now,
-        ticket: u64,
-        result: Result<Vec<Partition>, StorageFault>,
-    ) {
-        let Some(Ticket::Survey) = self.pending.take_ticket(ticket) else { return };
-        let interval_us = self.background.tuning.exchange_interval_us;
-        let moves = &mut self.background.moves;
-        moves.survey_due_us = Some(now.mono_us + interval_us);
-        let Ok(occupied) = result else { return };
-        moves.surveyed = true;
-        for partition in occupied {
-            if !moves.owned.contains(&partition) {
-                moves.found(partition);
-            }
         }
     }
 }

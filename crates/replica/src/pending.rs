@@ -11,6 +11,7 @@ use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
 
 use crate::StorageFault;
+use crate::clashes::Pair;
 use crate::exchange::Listing;
 use crate::reaping::Burial;
 use crate::scan::Scanning;
@@ -51,7 +52,7 @@ pub(crate) enum Purpose {
     /// Nobody does.
     Nobody,
     /// A hint is being delivered.
-    Delivery(PlacedKey),
+    Delivery { key: PlacedKey, pair: Pair },
     /// An exchange waits for the answer.
     Exchange { id: u64, step: ExchangeStep },
     /// The reaper waits for the answer.
@@ -78,6 +79,7 @@ pub(crate) enum ExchangeStep {
     },
     Push {
         key: Key,
+        pair: Pair,
     },
     /// Whether the peer has a vote.
     Vote,
@@ -132,7 +134,7 @@ pub(crate) enum Ticket {
     /// This node's side of some leaves of an exchange.
     OwnDigests(Listing),
     /// A record fetched for an exchange is being merged.
-    Pulled { id: u64, key: Key, theirs: Digest },
+    Pulled { id: u64, key: Key, pair: Pair },
     /// One of the records of a page that an exchange fetched is being merged.
     Fetched { group: u64 },
     /// A partition's records are being dropped.
@@ -142,11 +144,11 @@ pub(crate) enum Ticket {
     /// One of them is gone, in the sweep of this number.
     Thinned { sweep: u64 },
     /// Which partitions hold records.
-    Survey,
+    Survey { until: Option<Partition> },
     /// A hint for a node that owns its key no more is being merged into this node's own record.
     Adopted { target: NodeId, key: PlacedKey },
     /// A record that an exchange wants sent is being read.
-    Pushing { id: u64, peer: NodeId, key: Key },
+    Pushing { id: u64, peer: NodeId, key: Key, theirs: Option<Digest> },
     /// A page of hints.
     HintPage { target: NodeId },
     /// A hint that was delivered is being dropped.

@@ -163,6 +163,10 @@ impl Repairs {
         self.count(ended);
         if !ended.report.complete {
             self.report.failed += u64::from(!ended.put_off);
+            // Nothing but records that can't be merged is left: until one of them changes there is nothing to try.
+            if ended.finished && ended.report.clashes == ended.report.failed_records {
+                return;
+            }
             let task = Task::Compare { with: With::One(ended.peer), scrub: false };
             self.again(now_us, Errand { task, ..ended.errand });
         }

@@ -192,8 +192,8 @@ impl Replica {
         }
         let Caller { operation: id, request: to } = match call.purpose {
             Purpose::Operation(caller) => caller,
-            Purpose::Delivery(key) => {
-                return self.handle_delivery_answer(now, from, &key, response);
+            Purpose::Delivery { key, pair } => {
+                return self.handle_delivery_answer(now, from, (&key, pair), response);
             }
             Purpose::Exchange { id, step: ExchangeStep::Vote } => {
                 return self.hear_vote(id, &response);
@@ -221,7 +221,7 @@ impl Replica {
         self.emit(Output::Outcome { node: call.node, answered: false });
         let Caller { operation: id, request } = match &call.purpose {
             Purpose::Operation(caller) => *caller,
-            Purpose::Delivery(key) => return self.handle_delivery_lost(now, call.node, key),
+            Purpose::Delivery { key, .. } => return self.handle_delivery_lost(now, call.node, key),
             Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
             Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
             Purpose::Base(key) => return self.handle_base_lost(now, call.node, key),

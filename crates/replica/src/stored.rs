@@ -37,8 +37,8 @@ impl Replica {
             Some(Ticket::ServeRevision { reply, key, expected, record }) => {
                 self.serve_revision(now, reply, key, (expected, record), result);
             }
-            Some(Ticket::Pushing { id, peer, key }) => {
-                self.handle_pushing(now, (id, peer), key, result);
+            Some(Ticket::Pushing { id, peer, key, theirs }) => {
+                self.handle_pushing(now, (id, peer), (key, theirs), result);
             }
             Some(Ticket::Grave(key)) => self.handle_grave(now, &key, result),
             Some(Ticket::Bury(burial)) => self.bury(now, burial, result),
@@ -54,6 +54,9 @@ impl Replica {
         before: Option<Footprint>,
         after: Option<Footprint>,
     ) {
+        if before != after {
+            self.background.clashes.forget(&key.key);
+        }
         if before != after
             && let Some(view) = self.view.clone()
         {
@@ -68,9 +71,9 @@ impl Replica {
         let digest = |footprint: Option<Footprint>| footprint.map(|held| held.digest);
         let (before, after) = (digest(before), digest(after));
         match self.pending.ticket_of(ticket) {
-            Some(Ticket::Pulled { id, key, theirs }) => {
-                let (id, key, theirs) = (*id, key.clone(), *theirs);
-                self.handle_merged(id, &key, after, theirs);
+            Some(Ticket::Pulled { id, key, pair }) => {
+                let (id, key, pair) = (*id, key.clone(), *pair);
+                self.handle_merged(id, &key, after, pair);
             }
             // It was another record by then, and stays.
             Some(Ticket::Buried(burial)) if before != Some(burial.expected) => {
@@ -122,8 +125,10 @@ impl Replica {
             Some(Ticket::Adopted { target, key }) => {
                 self.handle_adopted(now, target, &key, result);
             }
-            Some(Ticket::Pulled { id, key, .. }) if result.is_err() => {
-                self.handle_not_merged(id, &key);
+            Some(Ticket::Pulled { id, key, pair }) => {
+                if let Err(fault) = &result {
+                    self.handle_not_merged(now, (id, key), pair, fault);
+                }
             }
             Some(Ticket::Release { target, key }) => {
                 self.handle_released(now, target, &key, result);

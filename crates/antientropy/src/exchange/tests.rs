@@ -112,7 +112,7 @@ fn listing_leaf(mut exchange: Exchange) -> Exchange {
 fn pulling() -> Exchange {
     let mut exchange = at_leaf(&[(7, MINE)]);
     exchange.handle_digests(0, page(&[(7, THEIRS)], None));
-    let pull = ExchangeOutput::Pull { key: key(7), known: Some(MINE) };
+    let pull = ExchangeOutput::Pull { key: key(7), known: Some(MINE), theirs: THEIRS };
     assert_eq!(outputs(&mut exchange), [pull]);
     exchange
 }
@@ -121,7 +121,7 @@ fn pulling() -> Exchange {
 fn pushing() -> Exchange {
     let mut exchange = at_leaf(&[(7, MINE)]);
     exchange.handle_digests(0, page(&[], None));
-    assert_eq!(outputs(&mut exchange), [ExchangeOutput::Push { key: key(7) }]);
+    assert_eq!(outputs(&mut exchange), [ExchangeOutput::Push { key: key(7), theirs: None }]);
     exchange
 }
 
@@ -158,10 +158,10 @@ fn a_leaf_of_several_pages_is_merged_with_the_own_listing() {
     let (same, other) = ((1, MINE), (2, MINE));
     let mut exchange = at_leaf(&[same, other, (3, MINE), (5, MINE)]);
     exchange.handle_digests(0, page(&[same, (2, THEIRS)], Some(mark(5))));
-    let pull = |name, known| ExchangeOutput::Pull { key: key(name), known };
+    let pull = |name, known| ExchangeOutput::Pull { key: key(name), known, theirs: THEIRS };
     assert_eq!(outputs(&mut exchange), [pull(2, Some(MINE)), ask_digests(Some(mark(5)))]);
     exchange.handle_digests(0, page(&[(4, THEIRS), (5, MINE)], None));
-    let push = ExchangeOutput::Push { key: key(3) };
+    let push = ExchangeOutput::Push { key: key(3), theirs: None };
     assert_eq!(outputs(&mut exchange), [pull(4, None), push]);
     assert_eq!(exchange.report().keys_compared, 5);
     assert_eq!(exchange.report().digest_requests, 2);
@@ -177,13 +177,15 @@ fn what_becomes_of_a_pull_depends_on_its_answer() {
     };
     let gone = |exchange: &mut Exchange, _| exchange.handle_gone(&key(7));
     let failed = |exchange: &mut Exchange, _| exchange.handle_record_failure(&key(7));
-    let push = Some(ExchangeOutput::Push { key: key(7) });
-    let cases: [(&str, Answer<'_>, _, _, _, _); 6] = [
+    let push = |theirs| Some(ExchangeOutput::Push { key: key(7), theirs });
+    let clash = |exchange: &mut Exchange, _| exchange.handle_clash(&key(7));
+    let cases: [(&str, Answer<'_>, _, _, _, _); 7] = [
         ("it replaced the own", &pulled(Some(THEIRS)), THEIRS, None, 1, 0),
-        ("it was merged with the own", &pulled(Some(MERGED)), THEIRS, push.clone(), 1, 0),
+        ("it was merged with the own", &pulled(Some(MERGED)), THEIRS, push(Some(THEIRS)), 1, 0),
         ("it is the own by now", &pulled(Some(MINE)), MINE, None, 0, 0),
         ("it could not be kept", &pulled(None), THEIRS, None, 1, 1),
-        ("it is gone", &gone, THEIRS, push, 0, 0),
+        ("it is gone", &gone, THEIRS, push(None), 0, 0),
+        ("both are too large together", &clash, THEIRS, None, 0, 1),
         ("it failed", &failed, THEIRS, None, 0, 1),
     ];
     for (why, answer, theirs, next, pulled, failed) in cases {
@@ -194,6 +196,7 @@ fn what_becomes_of_a_pull_depends_on_its_answer() {
         let report = exchange.report();
         assert_eq!((report.pulled, report.failed_records), (pulled, failed), "{why}");
         assert_eq!(report.complete, next.is_none() && failed == 0, "{why}");
+        assert_eq!(report.clashes, u64::from(why == "both are too large together"), "{why}");
     }
 }
 
@@ -212,6 +215,7 @@ fn what_becomes_of_a_push_depends_on_its_answer() {
         ("it was taken", Exchange::handle_pushed as fn(&mut Exchange, &Key), 1, 0),
         ("it is gone here", Exchange::handle_gone, 0, 0),
         ("it failed", Exchange::handle_record_failure, 0, 1),
+        ("the peer can not merge it", Exchange::handle_clash, 0, 1),
     ] {
         let mut exchange = pushing();
         answer(&mut exchange, &key(7));
@@ -303,7 +307,7 @@ fn the_next_page_waits_until_the_last_ones_records_have_begun() {
     let is_pull = |output: &ExchangeOutput| matches!(output, ExchangeOutput::Pull { .. });
     assert!(outputs(&mut exchange).iter().all(is_pull));
     exchange.handle_record_failure(&key(0));
-    let pull = ExchangeOutput::Pull { key: key(PIPELINE as u8), known: None };
+    let pull = ExchangeOutput::Pull { key: key(PIPELINE as u8), known: None, theirs: THEIRS };
     assert_eq!(outputs(&mut exchange), [pull, ask_digests(Some(mark(1)))]);
 }
 
@@ -428,8 +432,8 @@ fn a_push_is_of_what_the_peer_lacks_or_holds_otherwise() {
     outputs(&mut exchange);
     let theirs = page(&[(1, MINE), (2, THEIRS), (4, THEIRS)], None);
     exchange.handle_digests(0, theirs);
-    let push = |name| ExchangeOutput::Push { key: key(name) };
-    assert_eq!(outputs(&mut exchange), [push(2), push(3)]);
+    let push = |name, theirs| ExchangeOutput::Push { key: key(name), theirs };
+    assert_eq!(outputs(&mut exchange), [push(2, Some(THEIRS)), push(3, None)]);
     exchange.handle_pushed(&key(2));
     exchange.handle_pushed(&key(3));
     let report = exchange.report();
@@ -466,7 +470,7 @@ fn a_push_is_of_what_the_peers_clock_does_not_cover() {
         let ask = outputs(&mut exchange);
         assert!(matches!(&ask[..], [ExchangeOutput::AskDigests { clocks: true, .. }]), "{ask:?}");
         exchange.handle_digests(0, DigestPage { digests: told(THEIRS, theirs), until: None });
-        let push = ExchangeOutput::Push { key: key(7) };
+        let push = ExchangeOutput::Push { key: key(7), theirs: Some(THEIRS) };
         assert_eq!(exchange.poll_output(), pushes.then_some(push), "{why}");
         assert_eq!(exchange.report().complete, !pushes, "{why}");
     }

@@ -127,7 +127,7 @@ impl Pair {
         let mut merge = None;
         for _ in 0..=u8::from(world.twice) {
             match output {
-                ExchangeOutput::Pull { key, .. } | ExchangeOutput::Push { key } => {
+                ExchangeOutput::Pull { key, .. } | ExchangeOutput::Push { key, .. } => {
                     if happens {
                         self.move_record(exchange, output, lost);
                     }
@@ -192,7 +192,7 @@ impl Pair {
     fn move_record(&mut self, exchange: &mut Exchange, output: &ExchangeOutput, silently: bool) {
         let (from, to, key) = match output {
             ExchangeOutput::Pull { key, .. } => (&self.theirs, &mut self.mine, key),
-            ExchangeOutput::Push { key } => (&self.mine, &mut self.theirs, key),
+            ExchangeOutput::Push { key, .. } => (&self.mine, &mut self.theirs, key),
             _ => return,
         };
         let Some(record) = from.get(key).cloned() else {

@@ -560,6 +560,7 @@ impl Cluster {
 
     fn survey(&mut self, id: NodeId, ticket: u64, mut partitions: Vec<Partition>) {
         let now = self.now;
+        assert!(partitions.len() <= crate::survey::SURVEY_PARTITIONS, "few at a time");
         let node = self.node(id);
         partitions.retain(|partition| node.disk.keys().any(|key| key.partition == *partition));
         node.replica.handle(now, Input::Surveyed { ticket, result: Ok(partitions) });

@@ -1,5 +1,6 @@
 //! Replicas joined by hand: a few nodes, memory for storage, time that stands still unless told.
 
+mod clashes;
 mod cluster;
 mod counts;
 mod disputes;

@@ -413,3 +413,22 @@ fn a_partition_does_not_flip_past_an_old_owner_that_could_answer_a_get_by_itself
     fill(&mut cluster);
     assert_moves_wait_for_n3(&mut cluster, "it may still serve by the layout before");
 }
+
+#[test]
+fn records_of_ranges_that_it_does_not_own_are_found_wherever_they_lie_a_few_ranges_at_a_time() {
+    let mut cluster = Cluster::with_ring(4, 3, &[]);
+    let names: Vec<_> = (0..40).map(|number| format!("k{number}")).collect();
+    for name in &names {
+        cluster.put(N1, blind(name, "tea")).expect("a put");
+        let placed = cluster.placed(name);
+        let record = cluster.node(N1).disk[&placed].clone();
+        cluster.node(N4).disk.insert(placed, record);
+    }
+    let mut partitions: Vec<_> = cluster.node(N4).disk.keys().map(|key| key.partition).collect();
+    partitions.dedup();
+    assert!(partitions.len() > 2 * crate::survey::SURVEY_PARTITIONS, "{}", partitions.len());
+    cluster.restart(N4, 2);
+    cluster.run_for(120_000);
+    assert!(cluster.node(N4).disk.is_empty(), "all of it was handed on");
+    assert!(names.iter().all(|name| cluster.held(N1, name).is_some()));
+}

@@ -1,0 +1,74 @@
+//! Which partitions hold records that should not be here: those that this node does not own (design 4).
+//!
+//! Invariant: storage is asked of a few partitions at a time, since it looks each of them up while clients wait.
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::Partition;
+use jedlik_membership::View;
+use jedlik_protocol::Now;
+
+use crate::io::{Output, StorageFault};
+use crate::moves::Moves;
+use crate::pending::Ticket;
+use crate::replica::Replica;
+
+/// The most partitions that are looked up in one turn of the shard: a millisecond or two. Tests have few partitions.
+pub(crate) const SURVEY_PARTITIONS: usize = if cfg!(test) { 3 } else { 256 };
+
+impl Moves {
+    /// Has all partitions looked at anew.
+    pub(crate) fn begin_survey(&mut self, now_us: u64) {
+        self.survey_due_us = Some(now_us);
+        self.surveyed_until = None;
+    }
+}
+
+impl Replica {
+    /// Asks now and then which partitions hold records that should not.
+    pub(crate) fn survey_if_due(&mut self, now: Now, view: &View) -> bool {
+        let moves = &mut self.background.moves;
+        if moves.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
+            return false;
+        }
+        moves.survey_due_us = None;
+        let after = moves.surveyed_until;
+        let is_left = |partition: &Partition| after.is_none_or(|after| *partition > after);
+        let left: Vec<Partition> = self.of_this_shard(view).filter(is_left).collect();
+        let moves = &self.background.moves;
+        let mut unowned = left.into_iter().filter(|p| !moves.owned.contains(p));
+        let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
+        let until = unowned.next().and_then(|_more| partitions.last().copied());
+        let ticket = self.pending.ticket(Ticket::Survey { until });
+        self.emit(Output::Survey { ticket, partitions });
+        true
+    }
+
+    /// Storage says which of these partitions hold records.
+    pub(crate) fn handle_surveyed(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<Vec<Partition>, StorageFault>,
+    ) {
+        let Some(Ticket::Survey { until }) = self.pending.take_ticket(ticket) else { return };
+        let interval_us = self.background.tuning.exchange_interval_us;
+        let moves = &mut self.background.moves;
+        let Ok(occupied) = result else {
+            moves.survey_due_us = Some(now.mono_us + interval_us);
+            return;
+        };
+        // A new layout may have had it begin anew meanwhile.
+        if moves.survey_due_us.is_none() {
+            let more = until.is_some();
+            moves.survey_due_us = Some(if more { now.mono_us } else { now.mono_us + interval_us });
+            moves.surveyed_until = until;
+            moves.surveyed |= !more;
+        }
+        for partition in occupied {
+            if !moves.owned.contains(&partition) {
+                moves.found(partition);
+            }
+        }
+    }
+}
