@@ -14,10 +14,13 @@ use jedlik_membership::View;
 use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientRequest;
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_storage::Completion;
 use tokio::sync::oneshot;
 
+use crate::pool::Share;
+use crate::progress::Progress;
 use crate::reply::Origin;
 use crate::stats::ShardReport;
 use crate::weight;
@@ -41,7 +44,8 @@ pub(crate) enum Mail {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InboxLimits {
     pub(crate) inputs: usize,
-    pub(crate) bytes: usize,
+    /// A shard that has been at one thing for so long is given no more requests.
+    pub(crate) stall_after: Duration,
 }
 
 /// The sending end of a shard's queue; clones share it.
@@ -62,34 +66,53 @@ pub(crate) struct InboxReader {
 #[derive(Debug)]
 struct Waiting {
     inputs: AtomicUsize,
-    /// Of all shards together, so that a few large requests fit wherever they go.
-    bytes: Arc<AtomicUsize>,
+    bytes: Share,
+    progress: Progress,
 }
 
 impl Waiting {
     fn add(&self, bytes: usize) {
         self.inputs.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.add(bytes);
     }
 
     fn subtract(&self, bytes: usize) {
         self.inputs.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.subtract(bytes);
     }
 }
 
-/// An empty queue; `bytes` counts what waits for all shards.
-pub(crate) fn inbox(limits: InboxLimits, bytes: Arc<AtomicUsize>) -> (Inbox, InboxReader) {
+/// An empty queue; `bytes` counts what waits in it.
+pub(crate) fn inbox(limits: InboxLimits, bytes: Share) -> (Inbox, InboxReader) {
     let (sender, receiver) = mpsc::channel();
-    let waiting = Arc::new(Waiting { inputs: AtomicUsize::new(0), bytes });
+    let progress = Progress::new(limits.stall_after);
+    let waiting = Arc::new(Waiting { inputs: AtomicUsize::new(0), bytes, progress });
     (Inbox { sender, waiting: Arc::clone(&waiting), limits }, InboxReader { receiver, waiting })
 }
 
 impl Inbox {
-    /// Puts in a request, or gives it back if too much waits.
+    /// Puts in a request, or gives it back if too much waits, or the shard stands still.
     #[must_use]
     pub(crate) fn offer(&self, mail: Mail) -> Option<Mail> {
-        self.put(mail, 1)
+        if self.stalled().is_some() { Some(mail) } else { self.put(mail, 1) }
+    }
+
+    /// For how long the shard has stood still, if it does.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        self.waiting.progress.stalled()
+    }
+
+    /// What to say of a request that was given back.
+    pub(crate) fn refusal(&self) -> Failure {
+        let message = match self.stalled() {
+            Some(stalled) => format!(
+                "a shard of the node has not finished what it is at for {} s, its disk may stand still; nothing \
+                 was done, ask another",
+                stalled.as_secs()
+            ),
+            None => "the node's queue is full; nothing was done, try again".into(),
+        };
+        Failure::new(ErrorCode::Overloaded, message)
     }
 
     /// Puts in a peer's answer, or gives it back if far too much waits: its request then times out.
@@ -111,9 +134,8 @@ impl Inbox {
 
     /// Puts something in unless so many times the limits wait already.
     fn put(&self, mail: Mail, times: usize) -> Option<Mail> {
-        let InboxLimits { inputs, bytes } = self.limits;
-        let full = self.waiting.inputs.load(Ordering::Relaxed) >= inputs * times
-            || self.waiting.bytes.load(Ordering::Relaxed) >= bytes * times;
+        let full = self.waiting.inputs.load(Ordering::Relaxed) >= self.limits.inputs * times
+            || self.waiting.bytes.is_full(times);
         if full { Some(mail) } else { self.send(mail) }
     }
 
@@ -129,6 +151,7 @@ impl Inbox {
 impl InboxReader {
     /// The next mail, waiting for it up to `timeout` (for ever if there is none).
     pub(crate) fn next(&self, timeout: Option<Duration>) -> Option<Mail> {
+        self.waiting.progress.rest();
         let received = match timeout {
             Some(timeout) => match self.receiver.recv_timeout(timeout) {
                 Err(RecvTimeoutError::Disconnected) => Some(Mail::Close),
@@ -145,6 +168,7 @@ impl InboxReader {
     }
 
     fn counted(&self, mail: Option<Mail>) -> Option<Mail> {
+        self.waiting.progress.begin();
         if let Some(mail) = &mail {
             self.waiting.subtract(weight::of_mail(mail));
         }
@@ -161,9 +185,10 @@ mod tests {
     use jedlik_protocol::{EncodedRecord, Record};
     use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
-    use std::sync::Arc;
-
     use super::{InboxLimits, Mail, inbox};
+    use crate::pool::Pool;
+
+    const LIMITS: InboxLimits = InboxLimits { inputs: 100, stall_after: Duration::from_secs(600) };
 
     fn large(length: usize) -> Record {
         let mut record = Record::new();
@@ -183,7 +208,8 @@ mod tests {
 
     #[test]
     fn requests_are_refused_at_the_limit_answers_at_twice_the_limit_and_orders_never() {
-        let (inbox, reader) = inbox(InboxLimits { inputs: 2, bytes: 1_000 }, Arc::default());
+        let (inbox, reader) =
+            inbox(InboxLimits { inputs: 2, ..LIMITS }, Pool::new(1_000, 1).share());
         assert!(inbox.offer(mail()).is_none() && inbox.offer(mail()).is_none());
         assert!(inbox.offer(mail()).is_some());
         assert!(inbox.offer_answer(mail()).is_none() && inbox.offer_answer(mail()).is_none());
@@ -198,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_few_large_requests_fill_the_queue_as_many_small_ones_do() {
-        let (inbox, reader) = inbox(InboxLimits { inputs: 100, bytes: 1_000 }, Arc::default());
+        let (inbox, reader) = inbox(LIMITS, Pool::new(1_000, 1).share());
         let record = EncodedRecord::encode(&large(600));
         let answer = || Mail::PeerAnswer {
             from: NodeId(1),
@@ -215,18 +241,17 @@ mod tests {
 
     #[test]
     fn a_reader_waits_no_longer_than_it_may_and_ends_with_its_last_sender() {
-        let (inbox, reader) = inbox(InboxLimits { inputs: 1, bytes: 1_000 }, Arc::default());
+        let (inbox, reader) = inbox(LIMITS, Pool::new(1_000, 1).share());
         assert!(reader.next(Some(Duration::from_millis(1))).is_none());
         drop(inbox);
         assert!(matches!(reader.next(None), Some(Mail::Close)));
     }
 
     #[test]
-    fn what_waits_for_one_shard_counts_for_the_others_and_large_requests_all_fit_one() {
-        let bytes = Arc::default();
-        let limits = InboxLimits { inputs: 100, bytes: 1_000 };
-        let (first, reader) = inbox(limits, Arc::clone(&bytes));
-        let (second, _other) = inbox(limits, bytes);
+    fn what_waits_for_one_shard_counts_for_the_others_which_keep_a_least_of_their_own() {
+        let pool = Pool::new(1_000, 2);
+        let (first, reader) = inbox(LIMITS, pool.share());
+        let (second, _other) = inbox(LIMITS, pool.share());
         let record = EncodedRecord::encode(&large(600));
         let answer = || Mail::PeerAnswer {
             from: NodeId(1),
@@ -235,8 +260,30 @@ mod tests {
             response: PeerResponse::Read(Some(record.clone())),
         };
         assert!(first.offer(answer()).is_none() && first.offer(answer()).is_none());
-        assert!(second.offer(mail()).is_some(), "the first shard's requests fill the node's queue");
-        assert!(reader.next_now().is_some());
+        assert!(first.offer(mail()).is_some(), "they fill the node's queue");
+        assert!(second.offer(answer()).is_none(), "the other shard has a least of its own");
+        assert!(second.offer(mail()).is_some(), "and no more");
+        assert!(reader.next_now().is_some() && reader.next_now().is_some());
         assert!(second.offer(mail()).is_none());
+    }
+
+    #[test]
+    fn a_shard_that_stands_still_is_given_no_requests_until_it_goes_on() {
+        let limits = InboxLimits { stall_after: Duration::ZERO, ..LIMITS };
+        let (inbox, reader) = inbox(limits, Pool::new(1_000, 1).share());
+        assert!(inbox.offer(mail()).is_none(), "it waits for something to do");
+        assert!(reader.next(None).is_some());
+        assert!(inbox.stalled().is_some() && inbox.offer(mail()).is_some());
+        assert!(inbox.refusal().message.contains("ask another"));
+        assert!(inbox.offer_answer(mail()).is_none(), "what it has asked for may still come");
+        inbox.push(mail());
+        assert!(reader.next_now().is_some() && reader.next_now().is_some());
+        assert!(inbox.offer(mail()).is_some(), "it is at the next one");
+        let rests = std::thread::spawn(move || drop(reader.next(Some(Duration::from_secs(600)))));
+        while inbox.stalled().is_some() {
+            std::thread::yield_now();
+        }
+        inbox.push(mail());
+        rests.join().unwrap();
     }
 }

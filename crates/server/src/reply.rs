@@ -14,6 +14,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerResponse;
 use tracing::debug;
 
+use crate::pool::Share;
 use crate::shard::UNTOLD;
 
 /// One request on one connection.
@@ -89,29 +90,21 @@ impl Origin {
 pub(crate) struct Replies {
     next: u64,
     origins: HashMap<u64, Open>,
-    bytes: usize,
-    /// The same for all shards of the node together.
-    all_bytes: Arc<AtomicUsize>,
+    pub(crate) bytes: Share,
     open: Arc<AtomicUsize>,
 }
 
 impl Replies {
-    /// None yet; `open` shows others how many there are, `all_bytes` what those of all shards carry.
-    pub(crate) fn new(open: Arc<AtomicUsize>, all_bytes: Arc<AtomicUsize>) -> Self {
-        Self { next: 0, origins: HashMap::new(), bytes: 0, all_bytes, open }
-    }
-
-    /// How much the open requests of all shards carry.
-    pub(crate) fn bytes(&self) -> usize {
-        self.all_bytes.load(Ordering::Relaxed)
+    /// None yet; `open` shows others how many there are, `bytes` counts what they carry.
+    pub(crate) fn new(open: Arc<AtomicUsize>, bytes: Share) -> Self {
+        Self { next: 0, origins: HashMap::new(), bytes, open }
     }
 
     /// Remembers `origin` under a new number; its request carries so many bytes.
     pub(crate) fn add(&mut self, origin: Origin, asked: Asked, bytes: usize) -> u64 {
         self.next += 1;
         self.origins.insert(self.next, Open { origin, asked, bytes });
-        self.bytes += bytes;
-        self.all_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.add(bytes);
         self.open.store(self.origins.len(), Ordering::Relaxed);
         self.next
     }
@@ -119,8 +112,7 @@ impl Replies {
     /// Whose number this is; once.
     pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
         let Open { origin, bytes, .. } = self.origins.remove(&reply)?;
-        self.bytes -= bytes;
-        self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.subtract(bytes);
         self.open.store(self.origins.len(), Ordering::Relaxed);
         Some(origin)
     }
@@ -130,7 +122,7 @@ impl Replies {
         for (_, Open { origin, asked, .. }) in self.origins.drain() {
             origin.refuse(asked, layout, failure.clone());
         }
-        self.all_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        self.bytes.clear();
         self.open.store(0, Ordering::Relaxed);
     }
 }

@@ -74,17 +74,20 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
+    use jedlik_protocol::admin::TroubleKind;
     use tokio::time::timeout;
 
     use super::{QUESTIONS_MAX, Reports};
     use crate::inbox::{InboxLimits, Mail, inbox};
+    use crate::pool::Pool;
     use crate::stats::ShardReport;
 
+    const LIMITS: InboxLimits = InboxLimits { inputs: 16, stall_after: Duration::from_secs(60) };
     const LONG: Duration = Duration::from_secs(60);
 
     /// A shard that reports how often it was asked, and that number's count.
     fn counting() -> (Arc<Reports>, Arc<AtomicU64>) {
-        let (sender, reader) = inbox(InboxLimits { inputs: 16, bytes: 1 << 20 }, Arc::default());
+        let (sender, reader) = inbox(LIMITS, Pool::new(1 << 20, 1).share());
         let asked = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&asked);
         thread::spawn(move || {
@@ -118,6 +121,23 @@ mod tests {
         }
         let turns = asked.load(Ordering::SeqCst);
         assert!(turns <= 4, "{turns} turns for 1,000 questions");
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_stands_still_is_reported_as_such_and_holds_no_report_up() {
+        let (still, reader) = inbox(
+            InboxLimits { stall_after: Duration::from_millis(1), ..LIMITS },
+            Pool::new(1 << 20, 1).share(),
+        );
+        // It begins with something, and does not come back.
+        still.push(Mail::Believe);
+        assert!(reader.next_now().is_some());
+        let (counting, _) = counting();
+        let shards = vec![still, counting.shards[0].clone()];
+        let told = timeout(LONG, Reports::of(shards).now()).await.expect("nobody is waited for");
+        assert!(!told[0].serves && told[0].troubles[0].kind == TroubleKind::Stalled);
+        assert_eq!(told[1].refusals, 1);
+        assert!(reader.next_now().is_none_or(|mail| matches!(mail, Mail::Report(_))));
     }
 
     #[tokio::test]

@@ -167,7 +167,7 @@ impl Router {
                         shard.offer(Mail::Client { origin, request })
                     {
                         self.count_overload(true);
-                        refuse(&origin, overloaded());
+                        refuse(&origin, shard.refusal());
                     }
                 }
                 Err(failure) => refuse(&origin, failure),
@@ -263,7 +263,7 @@ impl Router {
                 let mail = Mail::Peer { from, origin, layout, heard, request };
                 if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
                     self.count_overload(true);
-                    refuse(&origin, overloaded());
+                    refuse(&origin, shard.refusal());
                 }
             }
             Err(failure) => refuse(&origin, failure),

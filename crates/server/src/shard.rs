@@ -29,6 +29,7 @@ use crate::inbox::{Inbox, InboxReader, Mail};
 use crate::membership_task::Event;
 use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
+use crate::pool::Pool;
 use crate::reply::{Asked, Replies};
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::stores::OpenShard;
@@ -61,8 +62,6 @@ pub(crate) const UNTOLD: u64 = 0;
 pub(crate) struct ShardLimits {
     /// Requests that it coordinates.
     pub(crate) operations: usize,
-    /// Values and records in requests that have not been answered.
-    pub(crate) open_bytes: usize,
     /// Longer than that no call of the disk takes, unless the disk is stalled.
     pub(crate) stall_after: Duration,
 }
@@ -71,8 +70,8 @@ pub(crate) struct ShardLimits {
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) limits: ShardLimits,
-    /// What open requests of all shards carry.
-    pub(crate) open_bytes: Arc<AtomicUsize>,
+    /// Values and records in requests that have not been answered.
+    pub(crate) open_bytes: Pool,
     pub(crate) clock: AgreedClock,
     pub(crate) peers: Arc<Peers>,
     pub(crate) membership: mpsc::Sender<Event>,
@@ -181,7 +180,7 @@ impl ShardDriver {
             replica,
             storage,
             inbox,
-            replies: Replies::new(open, Arc::clone(&around.open_bytes)),
+            replies: Replies::new(open, around.open_bytes.share()),
             around,
             outcomes: OutcomeFilter::default(),
             untold: Untold::default(),
@@ -377,6 +376,7 @@ impl ShardDriver {
             troubles,
             serves: true,
             refilling: self.replica.refilling(),
+            clashing: self.replica.clashing_records(self.around.clock.now()),
         }
     }
 

@@ -26,6 +26,7 @@ use crate::inbox::Inbox;
 use crate::membership_task::{Event, MembershipTask, Saving, decode_state};
 use crate::node::{EmptyDirectory, Node};
 use crate::peers::Peers;
+use crate::pool::Pool;
 use crate::router::Router;
 use crate::saver::Saver;
 use crate::seeds::{self, Seeds};
@@ -109,9 +110,8 @@ impl Prepared {
             limits: ShardLimits {
                 stall_after: config.storage.stall_after,
                 operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
-                open_bytes: config.limits.queue_bytes,
             },
-            open_bytes: Arc::default(),
+            open_bytes: Pool::new(config.limits.queue_bytes, shards.len()),
             clock: agreed.clone(),
             peers: Arc::clone(&peers),
             membership: membership.clone(),

@@ -3,6 +3,7 @@
 //! Invariant: names carry their units and keep their order, so two answers can be compared line by line.
 
 use std::fs;
+use std::time::Duration;
 
 use jedlik_protocol::admin::{
     BackgroundReport, HintReport, NodeStats, RepairReport, ShardTrouble, TransferReport,
@@ -10,8 +11,10 @@ use jedlik_protocol::admin::{
 use jedlik_replica::Counter;
 use jedlik_storage::ShardStats;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::inbox::{Inbox, Mail};
+use crate::progress;
 
 /// The replica's counters with their names, in the order in which they are shown.
 const COUNTERS: [(Counter, &str); 19] = [
@@ -64,6 +67,8 @@ pub(crate) struct ShardReport {
     pub(crate) serves: bool,
     /// Partitions of which the shard can't say what is absent.
     pub(crate) refilling: u32,
+    /// Keys whose record can't be merged with another node's.
+    pub(crate) clashing: u64,
 }
 
 /// What the node itself counts.
@@ -77,22 +82,41 @@ pub(crate) struct NodeCounts {
     pub(crate) peers_connected: u64,
 }
 
+/// How often it is looked whether a shard that is waited for stands still.
+const STALL_CHECK: Duration = Duration::from_millis(100);
+
 /// Asks every shard for its report.
 pub(crate) async fn collect(shards: &[Inbox]) -> Vec<ShardReport> {
-    let asked: Vec<oneshot::Receiver<ShardReport>> = shards
-        .iter()
-        .map(|shard| {
-            let (sender, receiver) = oneshot::channel();
-            shard.push(Mail::Report(sender));
-            receiver
-        })
-        .collect();
+    let ask = |shard: &Inbox| {
+        let (sender, receiver) = oneshot::channel();
+        // What waits for one that stands still must not pile up.
+        shard.stalled().is_none().then(|| shard.push(Mail::Report(sender)));
+        receiver
+    };
+    let asked: Vec<oneshot::Receiver<ShardReport>> = shards.iter().map(ask).collect();
     let mut reports = Vec::with_capacity(asked.len());
-    for receiver in asked {
-        // A shard that has stopped has nothing to add.
-        reports.extend(receiver.await.ok());
+    for (index, (shard, receiver)) in shards.iter().zip(asked).enumerate() {
+        reports.extend(report_of(index as u16, shard, receiver).await);
     }
     reports
+}
+
+/// What a shard says, or what is said of it while it stands still; nothing of one that has stopped.
+async fn report_of(
+    index: u16,
+    shard: &Inbox,
+    mut receiver: oneshot::Receiver<ShardReport>,
+) -> Option<ShardReport> {
+    loop {
+        match timeout(STALL_CHECK, &mut receiver).await {
+            Ok(Ok(report)) => return Some(report),
+            Ok(Err(_)) => break,
+            Err(_) if shard.stalled().is_some() => break,
+            Err(_) => {}
+        }
+    }
+    let troubles = vec![progress::trouble(index, shard.stalled()?)];
+    Some(ShardReport { troubles, ..ShardReport::default() })
 }
 
 /// Puts everything together under its names.
@@ -114,6 +138,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
         ("connections", node.connections),
         ("peers_connected", node.peers_connected),
         ("refilling_partitions", reports.iter().map(|report| u64::from(report.refilling)).sum()),
+        ("clashing_records", reports.iter().map(|report| report.clashing).sum()),
         ("state_unsaved_s", node.state_unsaved_s),
         ("operations", reports.iter().map(|report| report.operations).sum()),
         ("queued_inputs", waiting),

@@ -6,7 +6,6 @@
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +21,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Engine};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
+use crate::pool::{Pool, Share};
 
 /// The most shards that a new directory gets unless its configuration says more.
 const SHARDS_DEFAULT_MAX: usize = 16;
@@ -172,11 +172,11 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         clean = dir.was_clean(),
         "opened the data directory"
     );
-    let waiting_bytes = Arc::default();
+    let waiting = Pool::new(config.limits.queue_bytes, usize::from(shards));
     let opened: Result<Vec<OpenShard>, OpenError> = (0..shards)
         .map(|shard| {
             let identity = ShardIdentity { shard, ..first };
-            open_shard(config, &mut dir, identity, shards, Arc::clone(&waiting_bytes))
+            open_shard(config, &mut dir, identity, shards, waiting.share())
         })
         .collect();
     match opened {
@@ -230,7 +230,7 @@ fn open_shard(
     dir: &mut DataDir,
     identity: ShardIdentity,
     shards: u16,
-    waiting_bytes: Arc<AtomicUsize>,
+    waiting: Share,
 ) -> Result<OpenShard, OpenError> {
     let folder = dir.shard_folder(identity.shard);
     let share = |bytes: usize| bytes / usize::from(shards);
@@ -243,8 +243,8 @@ fn open_shard(
         disk_reserve_bytes: config.storage.disk_reserve_bytes,
         ..ShardOptions::new(identity, folder.journal_dir())
     };
-    let (inputs, bytes) = (config.limits.queue_inputs, config.limits.queue_bytes);
-    let (inbox, reader) = inbox(InboxLimits { inputs, bytes }, waiting_bytes);
+    let (inputs, stall_after) = (config.limits.queue_inputs, config.storage.stall_after);
+    let (inbox, reader) = inbox(InboxLimits { inputs, stall_after }, waiting);
     let source = ShardSource {
         engine: config.engine,
         options,

@@ -3,14 +3,17 @@
 //!
 //! Invariant: a node leaves only by [`has_left`], asked of the sum of all its shards' reports.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jedlik_membership::View;
 use jedlik_replica::has_left;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
 
 use crate::inbox::Inbox;
 use crate::membership_task::Event;
@@ -20,6 +23,36 @@ use crate::stats;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Which shards stand still.
+#[derive(Default)]
+struct Stalls {
+    since: BTreeMap<usize, Instant>,
+}
+
+impl Stalls {
+    /// Logs which have come to stand still, and which go on.
+    fn look(&mut self, shards: &[Inbox]) {
+        for (shard, inbox) in shards.iter().enumerate() {
+            match (inbox.stalled(), self.since.entry(shard)) {
+                (Some(stalled), Entry::Vacant(entry)) => {
+                    let stalled_ms = stalled.as_millis() as u64;
+                    warn!(
+                        shard,
+                        stalled_ms,
+                        "a shard's thread stands still, its disk may not answer a read: requests for it go elsewhere"
+                    );
+                    entry.insert(Instant::now());
+                }
+                (None, Entry::Occupied(entry)) => {
+                    let lasted_s = entry.remove().elapsed().as_secs();
+                    info!(shard, lasted_s, "a shard's thread goes on");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Does so until membership has gone, or the task is aborted.
 pub(crate) fn spawn(
     shards: Vec<Inbox>,
@@ -28,11 +61,13 @@ pub(crate) fn spawn(
     refusals: Arc<Refusals>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
+        let mut stalls = Stalls::default();
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             refusals.look();
+            stalls.look(&shards);
             let reports = stats::collect(&shards).await;
             let whole = transfers(&reports);
             let view = Arc::clone(&view.borrow());

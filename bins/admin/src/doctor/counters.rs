@@ -95,6 +95,7 @@ pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {
             })
         })
         .chain(unsaved(member))
+        .chain(clashing(member))
         .collect()
 }
 
@@ -113,5 +114,25 @@ fn unsaved(member: &ObservedMember) -> Option<Finding> {
                 .into(),
         ),
         remedy: "look at its disk and its log; free some room if the disk is full".into(),
+    })
+}
+
+/// Records that this member and others hold and that can't be merged.
+fn clashing(member: &ObservedMember) -> Option<Finding> {
+    let keys = member.counter("clashing_records");
+    (keys > 0).then(|| Finding {
+        severity: Severity::Warning,
+        what: format!(
+            "{} holds {} whose record and another member's are over the largest size together",
+            member.name(),
+            count(keys, "key")
+        ),
+        blocks: Some(
+            "nothing is lost: both keep what they hold, and gets show the versions of both in parts; but tombstones \
+             of the partition stay, and a move of it does not end"
+                .into(),
+        ),
+        remedy: "its log names keys: get each and put what is to stay, with the context, until a get shows all"
+            .into(),
     })
 }

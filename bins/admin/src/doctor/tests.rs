@@ -192,6 +192,11 @@ fn faults_of_single_members_are_found() {
             &["n1 is building the trees of 7 partitions"],
         ),
         (
+            |seen| count(seen, "clashing_records", 2),
+            Warning,
+            &["n1 holds 2 keys", "largest size together", "nothing is lost", "with the context"],
+        ),
+        (
             |seen| count(seen, "journal_failures", 2),
             Error,
             &["n1", "journal: 2 since", "2 h 0 min"],

@@ -7,16 +7,16 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_storage::StoreError;
 
+use super::ShardDriver;
 use super::disk::needs_disk;
-use super::{ShardDriver, ShardLimits};
 
 impl ShardDriver {
     /// A request is refused before anything was done for it if too much is under way already, and a put
     /// before it is minted if storage could not take it.
     pub(super) fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
-        let ShardLimits { operations, open_bytes, .. } = self.around.limits;
-        let (under_way, bytes) = (self.replica.operations(), self.replies.bytes());
-        if under_way >= operations || bytes >= open_bytes {
+        let under_way = self.replica.operations();
+        if under_way >= self.around.limits.operations || self.replies.bytes.is_full(1) {
+            let bytes = self.replies.bytes.held_by_all();
             let message = format!(
                 "the node is at work on {under_way} requests with {bytes} bytes; nothing was done, \
                  try again"

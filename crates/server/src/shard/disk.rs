@@ -5,12 +5,12 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use jedlik_protocol::Now;
 use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{Key, Now};
 use jedlik_storage::{Completion, Refused, StoreError};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::trouble::{Report, Trouble};
 
@@ -25,6 +25,8 @@ pub(super) struct DiskWatch {
     /// The disk has not finished what it was asked at this time, in milliseconds since the Unix epoch.
     stalled_since_ms: Option<u64>,
     writes: Trouble,
+    /// Records that came and can't be merged with what is stored.
+    unmergeable: Trouble,
     /// What the replica has no vote for, while the disk refuses it.
     pub(super) unkept: Option<Unkept>,
 }
@@ -80,6 +82,21 @@ impl ShardDriver {
                 self.disk.stalled_since_ms = None;
             }
             _ => {}
+        }
+    }
+
+    /// Logs a key whose copies only a client can bring together again.
+    pub(super) fn note_unmergeable(&mut self, now: Now, key: &Key, error: &StoreError) {
+        match self.disk.unmergeable.happened(now.mono_us) {
+            Some(Report::Began) => warn!(
+                ?key, %error,
+                "a copy of a record and the one stored here are over the largest size together: both stay as they \
+                 are until a client gets the key and puts what is to stay"
+            ),
+            Some(Report::Continues { times }) => {
+                warn!(?key, %error, times, "copies of records still can't be merged");
+            }
+            Some(Report::Over { .. }) | None => {}
         }
     }
 

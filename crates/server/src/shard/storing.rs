@@ -82,7 +82,12 @@ impl ShardDriver {
                 let (before, after) = (before.map(footprint), after.map(footprint));
                 self.replica.handle(now, Input::Changed { ticket, key, before, after });
             }
-            Err(error) => self.refused(now, ticket, error),
+            Err(error) => {
+                if let StoreError::RecordOverLimit(_) = &error {
+                    self.note_unmergeable(now, &key.key, &error);
+                }
+                self.refused(now, ticket, error);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use super::{ShardDriver, ShardLimits, Surroundings, VOTES};
 use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{InboxLimits, inbox};
 use crate::peers::Peers;
+use crate::pool::Pool;
 
 /// An engine that refuses every write while it is told to.
 #[derive(Default)]
@@ -107,17 +108,16 @@ fn what_the_disk_refuses_to_keep_of_votes_is_tried_again_until_it_is_kept() {
         votes: None,
     });
     let around = Surroundings {
-        limits: ShardLimits {
-            operations: 10,
-            open_bytes: 1 << 20,
-            stall_after: Duration::from_secs(60),
-        },
-        open_bytes: Arc::default(),
+        limits: ShardLimits { operations: 10, stall_after: Duration::from_secs(60) },
+        open_bytes: Pool::new(1 << 20, 1),
         clock: AgreedClock::new(Clock::start()),
         peers: Arc::new(Peers::default()),
         membership: mpsc::channel(10).0,
     };
-    let (_, reader) = inbox(InboxLimits { inputs: 10, bytes: 1 << 20 }, Arc::default());
+    let (_, reader) = inbox(
+        InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },
+        Pool::new(1 << 20, 1).share(),
+    );
     let mut driver = ShardDriver::new(replica, storage, reader, around, Arc::default());
 
     engine.refuses.store(true, Ordering::SeqCst);
