@@ -83,6 +83,8 @@ pub enum PeerRequest {
         branch: Option<u8>,
         /// The hash that my tree has there: answer [`PeerResponse::Same`] if it is yours.
         known: u64,
+        /// Answer only once all that the answer rests on is on disk: the asker drops what you hold, too.
+        synced: bool,
     },
     /// Tell me the digests of your records in some neighbouring leaves, in the order of position, then
     /// key.
@@ -99,6 +101,8 @@ pub enum PeerRequest {
         after: Option<ScanMark>,
         /// The clock of each record too.
         clocks: bool,
+        /// As in `Hashes`.
+        synced: bool,
     },
     /// Tell me a page of your records in some neighbouring leaves, in the order of position, then key:
     /// [`PeerResponse::Page`].

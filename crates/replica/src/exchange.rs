@@ -84,14 +84,17 @@ impl Replica {
         (partition, n): (Partition, u8),
         output: ExchangeOutput,
     ) {
+        // Whoever only pushes does so to drop what it holds, once the peer holds all of it on disk.
+        let exchange = self.background.exchange(id);
+        let synced = exchange.is_some_and(|exchange| exchange.direction() == Direction::Push);
         let (step, request) = match output {
             ExchangeOutput::AskHashes { branch, known } => (
                 ExchangeStep::Hashes { branch },
-                PeerRequest::Hashes { partition, n, branch, known },
+                PeerRequest::Hashes { partition, n, branch, known, synced },
             ),
             ExchangeOutput::AskDigests { first_leaf, last_leaf, after, clocks } => (
                 ExchangeStep::Digests { first_leaf },
-                PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks },
+                PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced },
             ),
             ExchangeOutput::Fetch { first_leaf, last_leaf, after } => (
                 ExchangeStep::Fetch { first_leaf },

@@ -44,6 +44,7 @@ mod stored;
 mod successor;
 mod surplus;
 mod survey;
+mod taking_over;
 mod transfers;
 mod trees;
 mod votes;

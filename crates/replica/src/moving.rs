@@ -8,7 +8,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_handoff::{OldOwner, OldSet, Standing};
+use jedlik_handoff::Standing;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
@@ -65,32 +65,6 @@ impl Replica {
         self.follow_surplus(view);
     }
 
-    /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
-    fn begin_takeovers(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
-        let said = view.ready_of(self.config.me);
-        let layout = view.layout_id();
-        let begun = &self.background.moves.takeovers;
-        let open = to_own
-            .iter()
-            .copied()
-            .filter(|p| !view.is_flipped(*p) && !said.contains(*p) && !begun.contains_key(p));
-        // Nodes begin at different places, so that not all ask the same one first.
-        let (mut first, mut later) = (Vec::new(), Vec::new());
-        let start = (self.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
-        for partition in open.collect::<Vec<_>>() {
-            if self.old_sets(view, partition).is_empty() {
-                self.emit(Output::Ready { layout, partition });
-            } else if partition.0 >= start {
-                first.push(partition);
-            } else {
-                later.push(partition);
-            }
-        }
-        for partition in first.into_iter().chain(later) {
-            self.background.moves.take_over(partition);
-        }
-    }
-
     /// The partitions of this shard that it owns for some N under a layout that counts.
     fn counted(&self, view: &View) -> BTreeSet<Partition> {
         let counts = view.replica_counts();
@@ -111,32 +85,6 @@ impl Replica {
     pub(crate) fn of_this_shard(&self, view: &View) -> impl Iterator<Item = Partition> + use<> {
         let (shards, shard) = (u32::from(self.config.shards.max(1)), u32::from(self.config.shard));
         view.partitions().partitions().filter(move |partition| partition.0 % shards == shard)
-    }
-
-    /// The older owner sets of a partition that still count, for each N for which this node is to own it.
-    fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
-        let mut sets = Vec::new();
-        for n in view.replica_counts() {
-            let lists = view.owner_lists(partition, n);
-            let mut of_n = lists.iter().map(|list| list.iter().take(usize::from(n)));
-            if of_n.next().is_none_or(|mut newest| newest.all(|node| *node != self.config.me)) {
-                continue;
-            }
-            let owner = |node: &NodeId| OldOwner {
-                node: *node,
-                up: view.is_alive(*node),
-                given_up: view.gone(*node).is_some_and(|gone| gone.forced),
-            };
-            let least_quorum = view.least_quorum(n);
-            let counts_me = self.votes.has(partition, n);
-            sets.extend(of_n.map(|list| OldSet {
-                n,
-                least_quorum,
-                owners: list.map(owner).collect(),
-                counts_me,
-            }));
-        }
-        sets
     }
 
     /// Takes the next step of moving; false if there is none now.
@@ -243,21 +191,6 @@ impl Replica {
         let list = view.preference_list(partition);
         let of_n = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
         view.replica_counts().into_iter().flat_map(of_n).collect()
-    }
-
-    fn takeover_standing(&self, view: &View, partition: Partition) -> Option<Standing> {
-        let takeover = self.background.moves.takeovers.get(&partition)?;
-        Some(takeover.standing(self.config.me, &self.old_sets(view, partition)))
-    }
-
-    /// Says so if this node is ready for a partition.
-    fn conclude_takeover(&mut self, view: &View, partition: Partition) -> bool {
-        let ready = self.takeover_standing(view, partition) == Some(Standing::Ready);
-        if ready {
-            self.background.moves.taken_over(partition);
-            self.emit(Output::Ready { layout: view.layout_id(), partition });
-        }
-        ready
     }
 
     /// With whom a partition on its way is compared, the last first.

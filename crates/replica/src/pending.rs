@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use jedlik_coordinator::RequestId;
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, PlacedKey};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, LayoutId, PlacedKey};
 
 use crate::StorageFault;
 use crate::clashes::Pair;
@@ -116,7 +116,9 @@ pub(crate) enum Ticket {
     /// A peer's scan.
     ServeScan { reply: u64, scanning: Scanning },
     /// A peer's question for digests, and clocks if wanted, of the records of buckets with this N.
-    ServeDigests { reply: u64, n: u8, clocks: bool },
+    ServeDigests { reply: u64, n: u8, clocks: bool, synced: bool },
+    /// An answer to a peer that rests on what is being synced.
+    ServeRested { reply: u64, response: PeerResponse },
     /// A peer's comparison; the record is still to be read.
     ServeComparison { reply: u64, key: PlacedKey, digest: Digest, durably: bool },
     /// A peer's comparison; the record is being synced.
@@ -137,6 +139,8 @@ pub(crate) enum Ticket {
     Pulled { id: u64, key: Key, pair: Pair },
     /// One of the records of a page that an exchange fetched is being merged.
     Fetched { group: u64 },
+    /// All that was compared with for a partition that this node is to own under this layout is being synced.
+    TakenOver { layout: LayoutId, partition: Partition },
     /// A partition's records are being dropped.
     Dropped { partition: Partition },
     /// A page of records of which some are others' alone, in the sweep of this number.

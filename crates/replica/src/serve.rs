@@ -76,13 +76,13 @@ impl Replica {
                     RangeRequest { partition, bucket, span: None, after, limit, hints: true };
                 self.emit(Output::Range { ticket, range });
             }
-            PeerRequest::Hashes { partition, n, branch, known } => {
-                self.serve_hashes(reply, (partition, n), branch, known);
+            PeerRequest::Hashes { partition, n, branch, known, synced } => {
+                self.serve_hashes(reply, (partition, n), (branch, known), synced);
             }
-            PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks } => {
+            PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                let ticket = Ticket::ServeDigests { reply, n, clocks };
+                let ticket = Ticket::ServeDigests { reply, n, clocks, synced };
                 self.serve_leaves(&view, ticket, leaves, after, DIGEST_PAGE_RECORDS);
             }
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
@@ -266,8 +266,8 @@ impl Replica {
         &mut self,
         reply: u64,
         (partition, n): (Partition, u8),
-        branch: Option<u8>,
-        known: u64,
+        (branch, known): (Option<u8>, u64),
+        synced: bool,
     ) {
         let response = match self.background.trees.whole(partition, n) {
             Some(tree) => {
@@ -284,13 +284,22 @@ impl Replica {
                 PeerResponse::Refused(Failure::new(ErrorCode::NotReady, message))
             }
         };
-        self.answer_peer(reply, response);
+        self.answer_compared(reply, response, synced);
+    }
+
+    /// Says what this node holds; if the asker drops what it holds by that, only once this is on disk.
+    fn answer_compared(&mut self, reply: u64, response: PeerResponse, synced: bool) {
+        if !synced || planted::on(Bug::DroppedBeforeSync) {
+            return self.answer_peer(reply, response);
+        }
+        let ticket = self.pending.ticket(Ticket::ServeRested { reply, response });
+        self.emit(Output::Sync { ticket });
     }
 
     pub(crate) fn serve_digests(
         &mut self,
-        reply: u64,
-        (n, clocks): (u8, bool),
+        (reply, n): (u64, u8),
+        (clocks, synced): (bool, bool),
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
@@ -303,7 +312,7 @@ impl Replica {
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),
         };
-        self.answer_peer(reply, response);
+        self.answer_compared(reply, response, synced);
     }
 
     pub(crate) fn serve_read(

@@ -107,6 +107,9 @@ impl Replica {
                 let response = refusal().unwrap_or(PeerResponse::Compared(Standing::Same));
                 self.answer_peer(reply, response);
             }
+            Some(Ticket::ServeRested { reply, response }) => {
+                self.answer_peer(reply, refusal().unwrap_or(response));
+            }
             Some(Ticket::ServeRevised { reply }) => {
                 let response = refusal().unwrap_or(PeerResponse::Revised(true));
                 self.answer_peer(reply, response);
@@ -119,6 +122,9 @@ impl Replica {
             Some(Ticket::Fetched { group }) => self.handle_held(now, group, result),
             Some(Ticket::Refilled { partition, n }) => {
                 self.handle_refilled(now, (partition, n), &result);
+            }
+            Some(Ticket::TakenOver { layout, partition }) => {
+                self.handle_taken_over(now, layout, partition, &result);
             }
             Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
             Some(Ticket::Thinned { sweep }) => self.handle_thinned(now, sweep, result.is_ok()),
@@ -193,8 +199,8 @@ impl Replica {
             Some(Ticket::ServeScan { reply, scanning }) => {
                 self.serve_scan(reply, scanning, result);
             }
-            Some(Ticket::ServeDigests { reply, n, clocks }) => {
-                self.serve_digests(reply, (n, clocks), result);
+            Some(Ticket::ServeDigests { reply, n, clocks, synced }) => {
+                self.serve_digests((reply, n), (clocks, synced), result);
             }
             Some(Ticket::ServeFetch { reply, n }) => self.serve_fetch(now, (reply, n), result),
             Some(Ticket::Reading { partition, reading }) => {

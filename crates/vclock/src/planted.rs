@@ -45,6 +45,8 @@ pub enum Bug {
     FlippedBeforeAllReady,
     /// A range is dropped before its present owners were compared with.
     DroppedUnverified,
+    /// A range is dropped although a present owner has yet to sync what it was found to hold.
+    DroppedBeforeSync,
     /// A range is dropped although a member does not know the layout yet.
     DroppedBeforeAllKnow,
     /// A replica takes requests that were made under older layouts.
@@ -95,6 +97,7 @@ pub const BUGS: &[Bug] = &[
     Bug::OneOldOwnerCompared,
     Bug::FlippedBeforeAllReady,
     Bug::DroppedUnverified,
+    Bug::DroppedBeforeSync,
     Bug::DroppedBeforeAllKnow,
     Bug::NoLayoutFence,
     Bug::RemovedNodeTakenBack,

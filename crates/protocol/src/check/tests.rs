@@ -215,7 +215,8 @@ fn compare(key: Key) -> Frame {
 
 fn digests(after: Option<ScanMark>) -> Frame {
     let (partition, n, first_leaf, last_leaf) = (Partition(0), 3, 0, 0);
-    request(PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks: true })
+    let (clocks, synced) = (true, true);
+    request(PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced })
 }
 
 fn digest_page(key: Key, until: Option<ScanMark>) -> Frame {

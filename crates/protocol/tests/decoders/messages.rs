@@ -724,17 +724,18 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
 fn tree_request() -> impl Strategy<Value = PeerRequest> {
     let tree = || (any::<u32>(), any::<u8>()).prop_map(|(number, n)| (Partition(number), n));
     prop_oneof![
-        (tree(), of(any::<u8>()), any::<u64>()).prop_map(|((partition, n), branch, known)| {
-            PeerRequest::Hashes { partition, n, branch, known }
-        }),
-        (tree(), any::<u16>(), any::<u16>(), of(mark()), any::<bool>()).prop_map(
-            |((partition, n), first_leaf, last_leaf, after, clocks)| PeerRequest::Digests {
+        (tree(), of(any::<u8>()), any::<u64>(), any::<bool>()).prop_map(
+            |((partition, n), branch, known, synced)| PeerRequest::Hashes {
                 partition,
                 n,
-                first_leaf,
-                last_leaf,
-                after,
-                clocks
+                branch,
+                known,
+                synced
+            }
+        ),
+        (tree(), any::<u16>(), any::<u16>(), of(mark()), any::<(bool, bool)>()).prop_map(
+            |((partition, n), first_leaf, last_leaf, after, (clocks, synced))| {
+                PeerRequest::Digests { partition, n, first_leaf, last_leaf, after, clocks, synced }
             }
         ),
         (tree(), any::<u16>(), any::<u16>(), of(mark())).prop_map(

@@ -41,6 +41,8 @@ pub(super) struct Node {
     pub(super) page_bytes: usize,
     /// Writes are taken and never answered.
     pub(super) disk_stands_still: bool,
+    /// What the next syncs of all that was written come to; `None` means that they succeed.
+    pub(super) sync_fault: Option<StorageFault>,
     /// What the next local writes come to; `None` means that they succeed.
     pub(super) write_fault: Option<StorageFault>,
 }
@@ -122,6 +124,7 @@ impl Cluster {
                 votes: Some(Votes::restored(None).encode()),
                 page_bytes: usize::MAX,
                 disk_stands_still: false,
+                sync_fault: None,
                 write_fault: None,
             });
         }
@@ -430,7 +433,7 @@ impl Cluster {
             | Output::Hold { .. }
             | Output::Drop { .. }
             | Output::Release { .. } => self.store(id, output),
-            Output::Sync { ticket } => self.applied(id, ticket, Ok(())),
+            Output::Sync { ticket } => self.sync(id, ticket),
             Output::KeepVotes { votes } => self.node(id).votes = Some(votes),
             Output::Survey { ticket, partitions } => self.survey(id, ticket, partitions),
             Output::Ready { layout, partition } => {
@@ -564,6 +567,11 @@ impl Cluster {
         let node = self.node(id);
         partitions.retain(|partition| node.disk.keys().any(|key| key.partition == *partition));
         node.replica.handle(now, Input::Surveyed { ticket, result: Ok(partitions) });
+    }
+
+    fn sync(&mut self, id: NodeId, ticket: u64) {
+        let result = self.node(id).sync_fault.clone().map_or(Ok(()), Err);
+        self.applied(id, ticket, result);
     }
 
     fn applied(&mut self, id: NodeId, ticket: u64, result: Result<(), StorageFault>) {

@@ -14,7 +14,7 @@ use jedlik_protocol::{Blob, EncodedRecord, Key, Quorum, Record, StoredRecord};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use super::cluster::{Cluster, after, blind, from_one, get_request, key};
-use crate::Counter;
+use crate::{Counter, StorageFault};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -191,9 +191,9 @@ fn nothing_is_dropped_while_a_member_does_not_know_the_layout() {
     assert_eq!(cluster.node(N1).disk.len(), 0);
 }
 
-/// Six nodes of which the last three own everything and hold what was put last, and the first three still
-/// hold what was put first: a seventh, which is down, does not know the layout.
-fn overtaken() -> Cluster {
+/// Six nodes of which the last three own everything, and the first three still hold it: a seventh, which is down, does
+/// not know the layout.
+fn moved_but_for_one() -> Cluster {
     let mut cluster = Cluster::with_ring(7, 3, &[]);
     fill(&mut cluster);
     cluster.notice_down(NodeId(7));
@@ -203,6 +203,13 @@ fn overtaken() -> Cluster {
         cluster.run_for(500);
     }
     assert_eq!(cluster.view(N1).flipped(), 16, "the new owners have all of it");
+    cluster.sent.clear();
+    cluster
+}
+
+/// The same, but that the last three hold what was put last, and the first three what was put first.
+fn overtaken() -> Cluster {
+    let mut cluster = moved_but_for_one();
     for number in 0..KEYS {
         let name = format!("k{number}");
         let context = cluster.get(N4, &name, 2).expect("a get").context.expect("it was put");
@@ -243,6 +250,64 @@ fn a_range_of_which_the_owners_have_newer_records_is_dropped_and_none_is_sent() 
     for number in 0..KEYS {
         assert_eq!(cluster.values(N4, &format!("k{number}"), 3), ["w"]);
     }
+}
+
+#[test]
+fn a_range_is_kept_until_each_owner_has_on_its_disk_what_it_was_found_to_hold() {
+    // Roots that agree, and clocks that cover.
+    for mut cluster in [moved_but_for_one(), overtaken()] {
+        cluster.node(N4).disk_stands_still = true;
+        cluster.notice_up(NodeId(7));
+        for _ in 0..10 {
+            cluster.gossip();
+            cluster.run_for(500);
+        }
+        for node in [N1, N2, N3] {
+            assert_eq!(
+                cluster.node(node).disk.len(),
+                KEYS,
+                "{node}: n4 would lose it with its machine"
+            );
+        }
+        cluster.node(N4).disk_stands_still = false;
+        assert_eq!(handed_over(&mut cluster), BTreeSet::new());
+    }
+}
+
+#[test]
+fn a_new_owner_is_ready_only_once_all_that_it_holds_is_on_its_disk() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    hold_moves_up(&mut cluster, true);
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    cluster.node(N4).disk_stands_still = true;
+    fill(&mut cluster);
+    hold_moves_up(&mut cluster, false);
+    for _ in 0..10 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.node(N4).disk.len(), KEYS, "clients wrote to it, too");
+    assert_eq!(cluster.view(N1).flipped(), 0, "it would lose that with its machine");
+    cluster.node(N4).disk_stands_still = false;
+    cluster.restart(N4, 2);
+    cluster.settle();
+    assert_in_place(&mut cluster);
+}
+
+#[test]
+fn a_new_owner_whose_disk_fails_to_sync_is_ready_once_it_has_synced() {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    cluster.node(N4).sync_fault = Some(StorageFault::Failed("no room".into()));
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..10 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    assert_eq!(cluster.view(N1).flipped(), 0);
+    cluster.node(N4).sync_fault = None;
+    cluster.settle();
+    assert_in_place(&mut cluster);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! Partitions that this node is to own: what it compares with whom until it is ready (paper 4.9; design 4).
+//!
+//! Invariant: it says that it is ready for a partition only once all that its old owners were found to hold is on its
+//! disk.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use jedlik_handoff::{OldOwner, OldSet, Standing};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_protocol::{LayoutId, Now};
+
+use crate::io::{Output, StorageFault};
+use crate::lane::{Errand, Task};
+use crate::pending::Ticket;
+use crate::replica::Replica;
+
+impl Replica {
+    /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
+    pub(crate) fn begin_takeovers(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
+        let said = view.ready_of(self.config.me);
+        let layout = view.layout_id();
+        let begun = &self.background.moves.takeovers;
+        let open = to_own
+            .iter()
+            .copied()
+            .filter(|p| !view.is_flipped(*p) && !said.contains(*p) && !begun.contains_key(p));
+        // Nodes begin at different places, so that not all ask the same one first.
+        let (mut first, mut later) = (Vec::new(), Vec::new());
+        let start = (self.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
+        for partition in open.collect::<Vec<_>>() {
+            if self.old_sets(view, partition).is_empty() {
+                self.emit(Output::Ready { layout, partition });
+            } else if partition.0 >= start {
+                first.push(partition);
+            } else {
+                later.push(partition);
+            }
+        }
+        for partition in first.into_iter().chain(later) {
+            self.background.moves.take_over(partition);
+        }
+    }
+
+    /// The older owner sets of a partition that still count, for each N for which this node is to own it.
+    fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
+        let mut sets = Vec::new();
+        for n in view.replica_counts() {
+            let lists = view.owner_lists(partition, n);
+            let mut of_n = lists.iter().map(|list| list.iter().take(usize::from(n)));
+            if of_n.next().is_none_or(|mut newest| newest.all(|node| *node != self.config.me)) {
+                continue;
+            }
+            let owner = |node: &NodeId| OldOwner {
+                node: *node,
+                up: view.is_alive(*node),
+                given_up: view.gone(*node).is_some_and(|gone| gone.forced),
+            };
+            let least_quorum = view.least_quorum(n);
+            let counts_me = self.votes.has(partition, n);
+            sets.extend(of_n.map(|list| OldSet {
+                n,
+                least_quorum,
+                owners: list.map(owner).collect(),
+                counts_me,
+            }));
+        }
+        sets
+    }
+
+    pub(crate) fn takeover_standing(&self, view: &View, partition: Partition) -> Option<Standing> {
+        let takeover = self.background.moves.takeovers.get(&partition)?;
+        Some(takeover.standing(self.config.me, &self.old_sets(view, partition)))
+    }
+
+    /// If this node is ready for a partition, has it say so once all of that is on disk: what it compared as its own
+    /// may have been in memory alone.
+    pub(crate) fn conclude_takeover(&mut self, view: &View, partition: Partition) -> bool {
+        let ready = self.takeover_standing(view, partition) == Some(Standing::Ready);
+        if ready {
+            let ticket = Ticket::TakenOver { layout: view.layout_id(), partition };
+            let ticket = self.pending.ticket(ticket);
+            self.emit(Output::Sync { ticket });
+        }
+        ready
+    }
+
+    /// It is, or is not.
+    pub(crate) fn handle_taken_over(
+        &mut self,
+        now: Now,
+        layout: LayoutId,
+        partition: Partition,
+        result: &Result<(), StorageFault>,
+    ) {
+        let Some(view) = self.view.clone().filter(|view| view.layout_id() == layout) else {
+            return;
+        };
+        let errand = Errand { partition, task: Task::TakeOver };
+        match self.takeover_standing(&view, partition) {
+            None => {}
+            Some(Standing::Ready) if result.is_ok() => {
+                self.background.moves.taken_over(partition);
+                self.emit(Output::Ready { layout, partition });
+            }
+            Some(_) => self.background.moves.rest(now.mono_us, errand),
+        }
+    }
+}
