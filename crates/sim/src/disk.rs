@@ -228,11 +228,9 @@ impl Disk {
         self.synced.records.get(key)
     }
 
-    /// All of a key that is on the disk for good, hints included.
-    pub(crate) fn all_synced(&self, key: &PlacedKey) -> impl Iterator<Item = Record> {
-        let hints = self.synced.hints_of(key).into_iter().map(|hint| hint.record);
-        let all = self.synced.records.get(key).cloned().into_iter().chain(hints);
-        all.filter_map(|stored| stored.record.decode().ok())
+    /// The hints of a key that are on the disk for good.
+    pub(crate) fn hints_synced(&self, key: &PlacedKey) -> impl Iterator<Item = Record> {
+        self.synced.hints_of(key).into_iter().filter_map(|hint| hint.record.record.decode().ok())
     }
 
     pub(crate) fn hints(&self, target: NodeId, after: Option<&HintMark>, limit: u32) -> HintPage {

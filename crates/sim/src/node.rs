@@ -23,7 +23,7 @@ pub(crate) const PARTITIONS: u32 = 16;
 /// What all nodes and clients speak: the oldest version, which every build knows.
 pub(crate) const SPOKEN: ProtocolVersion = ProtocolVersion::OLDEST;
 /// When the world begins, on the calendar.
-const EPOCH_MS: i64 = 1_790_000_000_000;
+const EPOCH_MS: u64 = 1_790_000_000_000;
 /// The longest that a message lives: short, so that tombstones are reaped within a run.
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
@@ -75,8 +75,7 @@ impl Clock {
 
     pub(crate) fn now(&self, true_us: u64) -> Now {
         let mono_us = self.scaled(true_us - self.started_us, 1_000_000 + self.drift_ppm, 1_000_000);
-        let wall_ms = EPOCH_MS + (true_us / 1_000) as i64 + self.set_by_ms;
-        Now::new(mono_us, wall_ms as u64)
+        Now::new(mono_us, calendar_ms(true_us).saturating_add_signed(self.set_by_ms))
     }
 
     /// When the monotonic clock shows `mono_us` at the latest.
@@ -88,6 +87,11 @@ impl Clock {
         // A run takes hours at most, so that this is far from the largest number.
         (us as i64 * by / of) as u64
     }
+}
+
+/// What a calendar clock shows that nobody has set.
+pub(crate) fn calendar_ms(true_us: u64) -> u64 {
+    EPOCH_MS + true_us / 1_000
 }
 
 /// What a replica tells its node's membership.
@@ -191,6 +195,12 @@ impl Node {
             trees: None,
             tuning,
         }
+    }
+
+    /// Whether a start may bring back what is on its disk: not of one that was removed, or has ended for good. One that
+    /// still tells the others that it leaves may end before enough of them know, and is a member again then.
+    pub(crate) fn can_return(&self) -> bool {
+        !self.removed && !self.over
     }
 
     /// Starts the process, which turns to these.

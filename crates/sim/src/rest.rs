@@ -9,11 +9,11 @@ use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::{Blob, Quorum};
+use jedlik_protocol::{Blob, Now, Quorum};
 use jedlik_replica::Holding;
 
 use crate::breach::{Breach, Promise};
-use crate::node::{Node, SPOKEN};
+use crate::node::{Node, SPOKEN, calendar_ms};
 use crate::siege::Assault;
 use crate::world::{BUCKET, Event, World, key_index};
 
@@ -243,12 +243,20 @@ impl World {
                 let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
                 return Some(Breach::new(Promise::NoOrphans, key, what));
             }
-            if record.is_dead(node.clock.now(self.now_us).wall_ms) {
+            if record.is_dead(self.judged_ms(node)) {
                 let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
                 return Some(Breach::new(Promise::DeadAreForgotten, key, what));
             }
         }
         None
+    }
+
+    /// What versions expire by on a node: the time that its members agree on, which no clock that was set moves. A
+    /// node that does not run has heard of nothing else than the calendar.
+    pub(crate) fn judged_ms(&self, node: &Node) -> u64 {
+        let now = node.clock.now(self.now_us);
+        let agreed = node.running.as_ref().map(|running| running.membership.agreed(now));
+        agreed.map_or_else(|| calendar_ms(self.now_us), Now::judged_ms)
     }
 
     /// The nodes whose disks count: those that were removed by force are not let in again.
@@ -321,7 +329,7 @@ impl World {
                 return breach(Promise::OneLayout, format!("n{} is not up", node + 1));
             };
             let view = running.membership.view();
-            let now = jedlik_protocol::Now::new(0, 0);
+            let now = Now::new(0, 0);
             let buckets = running.membership.handle_admin(now, &AdminRequest::BucketList).ok();
             let known = (view.layout().cloned(), buckets);
             let Some(layout) = &known.0 else {

@@ -85,31 +85,52 @@ impl World {
             format!("reaps its record {}", story::record(&record))
         });
         self.history.reap(about, &record);
-        let older = (0..self.plan.setting.places()).find_map(|of| self.older(of, key, &record));
+        let older =
+            (0..self.plan.setting.places()).find_map(|of| self.older(of, node, key, &record));
         if let Some(what) = older {
             self.breach.get_or_insert(Breach::new(Promise::NothingOlderLeft, about, what));
         }
     }
 
     /// A value on a node's disk that a dead record has seen, and that an end of its machine may bring
-    /// back.
-    fn older(&self, of: u8, key: &PlacedKey, dead: &Record) -> Option<String> {
+    /// back after `by` has forgotten the record.
+    fn older(&self, of: u8, by: u8, key: &PlacedKey, dead: &Record) -> Option<String> {
         let setting = &self.plan.setting;
         if setting.level() < Durability::Synced && of != setting.victim {
             return None;
         }
         let place = &self.nodes[usize::from(of)];
-        if place.removed {
+        if !place.can_return() {
             return None;
         }
-        let wall_ms = place.clock.now(self.now_us).wall_ms;
+        let judged_ms = self.judged_ms(place);
         let held = |dot| dead.siblings().iter().any(|sibling| sibling.dot == dot);
         let covered = |dot| dead.clock().covers(dot) && !held(dot);
-        let mut records = place.disk.all_synced(key);
-        let older = records.find(|record| {
-            record.siblings().iter().any(|sibling| sibling.is_live(wall_ms) && covered(sibling.dot))
+        // The first to forget it tells nobody before that has reached its disk, and its journal keeps to the order: so its
+        // record is of that time only while the others still hold the dead one.
+        let record =
+            place.disk.synced(key).filter(|_| of != by || !self.others_hold(by, key, dead));
+        let hints = place.disk.hints_synced(key);
+        let records = record.and_then(|stored| stored.record.decode().ok()).into_iter();
+        let older = records.chain(hints).find(|record| {
+            record
+                .siblings()
+                .iter()
+                .any(|sibling| sibling.is_live(judged_ms) && covered(sibling.dot))
         })?;
         Some(format!("n{} has {} on its disk", of + 1, story::record(&older)))
+    }
+
+    /// Whether every other owner of the key has the dead record on its disk.
+    fn others_hold(&self, node: u8, key: &PlacedKey, dead: &Record) -> bool {
+        let Some(running) = &self.nodes[usize::from(node)].running else { return false };
+        let about = key_index(&key.key).unwrap_or_default();
+        let owners = self.owners_under(&running.membership.view(), about);
+        let holds = |owner: &u8| {
+            let held = self.nodes[usize::from(*owner)].disk.synced(key);
+            held.and_then(|held| held.record.decode().ok()).as_ref() == Some(dead)
+        };
+        owners.iter().filter(|owner| **owner != node).all(holds)
     }
 
     fn changed(
@@ -172,3 +193,6 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,7 +187,7 @@ pub fn run(plan: &Plan, told: bool) -> Run {
 }
 
 impl World {
-    fn new(plan: Plan, told: bool) -> Self {
+    pub(crate) fn new(plan: Plan, told: bool) -> Self {
         let setting = &plan.setting;
         let mut clocks = Chance::new(plan.seed, Concern::Clocks);
         let node = |index| Node::new(index, setting, &mut clocks);
