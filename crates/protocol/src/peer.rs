@@ -61,6 +61,9 @@ pub enum PeerRequest {
         /// Whether values are wanted; otherwise their lengths stand for them, as in
         /// [`EncodedRecord::with_lengths`].
         values: bool,
+        /// Digest of the numbers of replicas that buckets have, as the sender knows them: a receiver that knows
+        /// others has no say in what every bucket lacks.
+        counts: u64,
     },
     /// Coordinate this for a client of mine; it is never forwarded again.
     ///

@@ -24,6 +24,7 @@ use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
 use crate::io::{Output, RangeRequest, RangeResult, StorageFault};
 use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
+use crate::votes::counts_digest;
 
 /// What positions follow from.
 type Place = (ClusterId, PartitionCount);
@@ -103,10 +104,12 @@ fn bucket_of(of: &ScanOf) -> Option<Blob> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scanning {
     pub(crate) partition: Partition,
-    /// Of the bucket.
+    /// Of the bucket, as this node knows it.
     pub(crate) n: u8,
     /// Otherwise lengths go in their place.
     pub(crate) values: bool,
+    /// Whether this node could say that a key is absent when it was asked.
+    pub(crate) votes: bool,
 }
 
 pub(crate) fn mark(key: PlacedKey) -> ScanMark {
@@ -204,7 +207,9 @@ impl Replica {
                 }
                 ScanOutput::Read { node } => {
                     let (n, after) = (scan.n, after.clone());
-                    let request = PeerRequest::Scan { bucket, n, partition, after, limit, values };
+                    let counts = self.view.as_ref().map_or(0, |view| counts_digest(view));
+                    let request =
+                        PeerRequest::Scan { bucket, n, partition, after, limit, values, counts };
                     self.call(now, node, Purpose::Operation(Caller::of(id)), request);
                 }
                 ScanOutput::Answer(Ok(page)) => {
@@ -245,7 +250,8 @@ impl Replica {
         let me = self.config.me;
         let Some(Operation::Scan(scan)) = self.operations.get(&id) else { return };
         let (partition, values) = (scan.request.partition, scan.request.values);
-        let page = self.scanned(Scanning { partition, n: scan.n, values }, result);
+        let votes = self.votes.has(partition, scan.n);
+        let page = self.scanned(Scanning { partition, n: scan.n, values, votes }, result);
         if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
             match page {
                 Ok(page) => scan.machine.handle_page(me, page),
@@ -293,12 +299,9 @@ impl Replica {
         if planted::on(Bug::DamageIsAbsence) {
             damaged.clear();
         }
-        let doubt = self.partition_doubt(scanning.partition, scanning.n);
+        // What is on the page was read between the two.
+        let votes = scanning.votes && self.votes.has(scanning.partition, scanning.n);
+        let doubt = (!votes).then_some(Doubt::Refilling);
         Ok(ScanPage { records: shown, until, damaged, doubt })
-    }
-
-    /// What keeps this node from saying that a key of the partition is absent, in buckets with this N.
-    fn partition_doubt(&self, partition: Partition, n: u8) -> Option<Doubt> {
-        (!self.votes.has(partition, n)).then_some(Doubt::Refilling)
     }
 }

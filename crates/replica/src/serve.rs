@@ -27,6 +27,7 @@ use crate::pending::{HoldFor, Ticket};
 use crate::replica::Replica;
 use crate::scan::{Scanning, mark};
 use crate::serving::Wanted;
+use crate::votes::counts_digest;
 
 /// A peer's request as it arrived.
 #[derive(Debug, Clone, Copy)]
@@ -67,8 +68,12 @@ impl Replica {
             | PeerRequest::Inspect { .. }
             | PeerRequest::Compare { .. }
             | PeerRequest::Revise { .. } => self.serve_key(reply, &view, request),
-            PeerRequest::Scan { bucket, n, partition, after, limit, values } => {
-                let scanning = Scanning { partition, n, values };
+            PeerRequest::Scan { bucket, n, partition, after, limit, values, counts } => {
+                let (n, votes) = match &bucket {
+                    Some(bucket) => (view.bucket(bucket).n, self.votes_for(bucket, partition, n)),
+                    None => (n, counts_digest(&view) == counts && self.votes.has(partition, n)),
+                };
+                let scanning = Scanning { partition, n, values, votes };
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply, scanning });
                 let after = after.map(|mark| placed(mark.key));
                 let limit = limit.min(SCAN_PAGE_RECORDS);

@@ -265,12 +265,18 @@ impl Replica {
         if holding.damaged && !planted::on(Bug::DamageIsAbsence) {
             return Some(Doubt::Damaged);
         }
-        let view = self.view.as_ref()?;
-        let known = view.bucket(key.key.bucket()).n;
+        self.view.as_ref()?;
+        (!self.votes_for(key.key.bucket(), key.partition, n)).then_some(Doubt::Refilling)
+    }
+
+    /// Whether this node can say which keys of the bucket are absent. `n`: the number of replicas by which it was
+    /// asked.
+    pub(crate) fn votes_for(&self, bucket: &[u8], partition: Partition, n: u8) -> bool {
+        let Some(view) = &self.view else { return false };
+        let known = view.bucket(bucket).n;
         // It has not heard yet that the bucket has more replicas, this one among them.
-        let unheard = n > known && !view.owners(key.partition, known).contains(&self.config.me);
-        let votes = self.votes.has(key.partition, known) && !unheard;
-        (!votes).then_some(Doubt::Refilling)
+        let unheard = n > known && !view.owners(partition, known).contains(&self.config.me);
+        self.votes.has(partition, known) && !unheard
     }
 
     /// Whether this node is an owner of the key and can't say what is absent.

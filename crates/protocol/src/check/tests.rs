@@ -193,6 +193,7 @@ fn scan(bucket: &str, after: Option<ScanMark>) -> Frame {
         after,
         limit: 1,
         values: true,
+        counts: 0,
     })
 }
 

@@ -684,16 +684,26 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
             known,
             n
         }),
-        (of(blob(1)), any::<u8>(), any::<u32>(), of(mark()), any::<u32>(), any::<bool>()).prop_map(
-            |(bucket, n, partition, after, limit, values)| PeerRequest::Scan {
-                bucket,
-                n,
-                partition: Partition(partition),
-                after,
-                limit,
-                values,
-            }
-        ),
+        (
+            of(blob(1)),
+            any::<u8>(),
+            any::<u32>(),
+            of(mark()),
+            any::<u32>(),
+            any::<bool>(),
+            any::<u64>()
+        )
+            .prop_map(|(bucket, n, partition, after, limit, values, counts)| {
+                PeerRequest::Scan {
+                    bucket,
+                    n,
+                    partition: Partition(partition),
+                    after,
+                    limit,
+                    values,
+                    counts,
+                }
+            }),
         client_request().prop_map(PeerRequest::Forward),
         (key(), encoded(), vec(node(), 1..=16), select(&LEVELS[..])).prop_map(
             |(key, record, targets, durability)| PeerRequest::Hint {

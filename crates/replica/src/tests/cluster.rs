@@ -230,7 +230,7 @@ impl Cluster {
     }
 
     /// Gives a node's membership news, and its replica the view that follows.
-    fn tell(&mut self, node: NodeId, from: NodeId, news: Delta) {
+    pub(super) fn tell(&mut self, node: NodeId, from: NodeId, news: Delta) {
         let from = if from == node { NodeId(node.0 % self.nodes.len() as u64 + 1) } else { from };
         let membership = &mut self.membership[node.0 as usize - 1];
         membership.handle_gossip(self.now, from, Gossip::Close(news));

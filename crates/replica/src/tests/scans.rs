@@ -4,9 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanAnswer, ScanOf, ScanRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
 
@@ -151,4 +152,27 @@ fn every_bucket_with_one_n_is_read_at_once_with_what_its_values_take() {
     let of = ScanOf::EveryBucket(2);
     let failure = scan_of(&mut cluster, NodeId(2), of, "carts/alice", false).expect_err("none");
     assert_eq!(failure.code, ErrorCode::InvalidRequest);
+}
+
+#[test]
+fn an_owner_that_has_not_heard_of_its_raised_n_says_nothing_of_what_it_was_never_given() {
+    let (one, three) = (
+        BucketProps { n: 1, r: 1, w: 1, ..BucketProps::default() },
+        BucketProps { n: 3, r: 1, w: 1, ..BucketProps::default() },
+    );
+    for every in [false, true] {
+        let mut cluster = Cluster::new(3, &[("few", one.clone())]);
+        let owners = cluster.owners("few/alice");
+        cluster.put(owners[0], blind("few/alice", "tea")).expect("a put");
+        // The second owner knows of the change, the third does not, and the first is away.
+        let entry = BucketEntry { name: Blob::from("few"), version: 2, props: three.clone() };
+        let news = Delta { buckets: [entry].into(), ..Delta::default() };
+        cluster.tell(owners[1], owners[0], news);
+        cluster.deliver();
+        cluster.notice_down(owners[0]);
+        let of = if every { ScanOf::EveryBucket(3) } else { ScanOf::Bucket(Blob::from("few")) };
+        let failure = scan_of(&mut cluster, owners[1], of, "few/alice", true)
+            .expect_err("who never held the key does not say that there is none");
+        assert_eq!(failure.code, ErrorCode::Unavailable, "{failure}");
+    }
 }
