@@ -201,8 +201,8 @@ impl Replica {
                     let (caller, durability) = (Caller::of(id), Durability::Buffered);
                     let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
-                    let range =
-                        RangeRequest { partition, bucket, span: None, after, limit, hints: true };
+                    let hints = !planted::on(Bug::ScanSkipsHints);
+                    let range = RangeRequest { partition, bucket, span: None, after, limit, hints };
                     self.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {

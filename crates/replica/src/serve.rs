@@ -77,8 +77,8 @@ impl Replica {
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply, scanning });
                 let after = after.map(|mark| placed(mark.key));
                 let limit = limit.min(SCAN_PAGE_RECORDS);
-                let range =
-                    RangeRequest { partition, bucket, span: None, after, limit, hints: true };
+                let hints = !planted::on(Bug::ScanSkipsHints);
+                let range = RangeRequest { partition, bucket, span: None, after, limit, hints };
                 self.emit(Output::Range { ticket, range });
             }
             PeerRequest::Hashes { partition, n, branch, known, synced } => {

@@ -147,10 +147,11 @@ impl World {
         }
     }
 
-    /// The first three of a key's preference list.
+    /// The first N of a key's preference list.
     pub(crate) fn owners_under(&self, view: &View, key: u8) -> Vec<u8> {
         let partition = self.placed(key).partition;
-        view.preference_list(partition).iter().take(3).map(|node| index(*node)).collect()
+        let n = usize::from(view.bucket(self.history.key(key).bucket()).n);
+        view.preference_list(partition).iter().take(n).map(|node| index(*node)).collect()
     }
 
     /// The newest view that a running node has. One that was removed by force may know a layout that nobody

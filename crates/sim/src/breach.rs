@@ -9,6 +9,8 @@ pub enum Promise {
     NothingLost,
     /// As much of the very next get, with R + W > N.
     NextGet,
+    /// As much of the very next scan.
+    ScanWhole,
     /// No version stands beside one that has seen it.
     NoAncestors,
     /// At rest, all owners of a key hold the same bytes.
@@ -58,6 +60,7 @@ impl fmt::Display for Promise {
         f.write_str(match self {
             Self::NothingLost => "an acknowledged write is lost",
             Self::NextGet => "an acknowledged write is missing from the next get",
+            Self::ScanWhole => "a scan leaves out what a get would show",
             Self::NoAncestors => "a sibling is an ancestor of another",
             Self::OwnersAgree => "owners differ at rest",
             Self::OneLayout => "nodes differ about the cluster at rest",

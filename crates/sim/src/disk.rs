@@ -223,6 +223,11 @@ impl Disk {
         records.map(|(key, stored)| (key.clone(), stored.clone())).collect()
     }
 
+    /// What reads show of each key: its record merged with its hints.
+    pub(crate) fn shown(&self) -> BTreeMap<PlacedKey, StoredRecord> {
+        self.memory.shown()
+    }
+
     /// The record that is on the disk for good.
     pub(crate) fn synced(&self, key: &PlacedKey) -> Option<&StoredRecord> {
         self.synced.records.get(key)

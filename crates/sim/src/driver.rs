@@ -99,6 +99,7 @@ impl World {
                     return self.answer_peer(node, origin, (0, PeerResponse::Refused(failure)));
                 }
                 let reply = running.wait(origin);
+                self.note_page((from, call), &request);
                 self.feed(node, Input::Peer { from: id(from), reply, layout, heard, request });
             }
             Some(Frame::PeerResponse { id: call, clock, response }) => {
@@ -297,9 +298,9 @@ impl World {
         let Origin::Peer { node: to, id: call, epoch, stale } = origin else { return };
         if stale && !matches!(response, PeerResponse::Refused(_)) {
             let what = format!("n{} answers n{}", node + 1, to + 1);
-            let breach = Breach { promise: Promise::Fenced, key: None, what };
-            self.breach.get_or_insert(breach);
+            self.breach.get_or_insert(Breach { promise: Promise::Fenced, key: None, what });
         }
+        self.check_page(node, (to, call), &response);
         if !matches!(response, PeerResponse::Hashes(_)) {
             self.say(node, || story::response(to, &response));
         }

@@ -36,6 +36,20 @@ impl World {
         self.breach = self.breach.take().or(what);
     }
 
+    /// A node removes a record that others alone own: they hold what is in it, or have forgotten it since.
+    pub(crate) fn thins(&mut self, node: u8, key: &PlacedKey, record: &Record) {
+        let about = key_index(&key.key).unwrap_or_default();
+        self.log.say(self.now_us, Some(node), Some(about), || {
+            format!("gives up its record {}", story::record(record))
+        });
+        let Some(running) = self.running(node) else { return };
+        let view = running.membership.view();
+        let what = self.behind(&view).or_else(|| self.lacks(&view, about, key, record));
+        let gives_up = |what| format!("n{} gives up {}, {what}", node + 1, story::record(record));
+        let breach = what.map(|what| Breach::new(Promise::RangeKept, about, gives_up(what)));
+        self.breach = self.breach.take().or(breach);
+    }
+
     /// A member that does not know the layout of this view. One that lost its disk knows none, and
     /// serves nobody until it knows the newest.
     fn behind(&self, view: &View) -> Option<String> {
@@ -61,7 +75,8 @@ impl World {
             let loaded = disk.holding(key).record;
             let held = loaded.as_ref().or(disk.synced(key));
             let held = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
-            dropped.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot))
+            let lost = |dot| !held.clock().covers(dot) && !self.history.was_reaped(about, dot);
+            dropped.siblings().iter().any(|sibling| lost(sibling.dot))
         };
         let owner = owners.find(lacks)?;
         Some(format!("which n{} lacks", owner + 1))

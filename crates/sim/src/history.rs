@@ -4,10 +4,11 @@
 //! that covers what its holder never saw is the very fault that is looked for.
 
 mod outside;
+mod scanned;
 
 use std::collections::{BTreeMap, HashSet};
 
-use jedlik_protocol::client::GetAnswer;
+use jedlik_protocol::client::{GetAnswer, Version as Shown};
 use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
 use jedlik_protocol::{Blob, ClusterId, Context, Digest, EncodedRecord, Key, Record};
 use jedlik_replica::version_tag;
@@ -160,6 +161,14 @@ impl History {
         self.reaped[usize::from(key)].extend(&seen.writes);
     }
 
+    /// Whether a version is in, or was seen by, what was reaped.
+    pub(crate) fn was_reaped(&self, key: u8, dot: Dot) -> bool {
+        let version = self.by_dot.get(&(key, dot));
+        version.is_some_and(|version| {
+            self.reaped[usize::from(key)].contains(self.versions[*version].write)
+        })
+    }
+
     /// Whether no node was about to store just this record of the key before.
     pub(crate) fn is_new(&mut self, key: u8, record: &EncodedRecord) -> bool {
         self.observed.insert((key, record.digest()))
@@ -171,10 +180,12 @@ impl History {
         for sibling in record.siblings() {
             let write = write_of(sibling.write_id);
             match self.by_dot.get(&(key, sibling.dot)) {
-                None => self.note(key, node, sibling.dot, write),
+                None => {
+                    self.note(key, sibling.dot, Version { write, node: Some(node) });
+                }
                 Some(held) if self.versions[*held].write == write => {}
                 Some(held) => {
-                    let Version { write: first, node: by } = &self.versions[*held];
+                    let Version { write: first, node: by, .. } = &self.versions[*held];
                     let (dot, by) = (dot_name(sibling.dot), by.map_or(0, |by| by + 1));
                     let what = format!(
                         "dot {dot} names both w{first}, minted by n{by}, and w{write}, on n{}",
@@ -192,9 +203,9 @@ impl History {
         Ok(())
     }
 
-    fn note(&mut self, key: u8, node: u8, dot: Dot, write: usize) {
+    fn note(&mut self, key: u8, dot: Dot, version: Version) {
         let index = self.versions.len();
-        self.versions.push(Version { write, node: Some(node) });
+        self.versions.push(version);
         self.by_dot.insert((key, dot), index);
         self.by_tag.insert((key, version_tag(dot)), index);
     }
@@ -230,10 +241,17 @@ impl History {
         answer: &GetAnswer,
         now_us: u64,
     ) -> Result<Seen, Breach> {
+        let shown = self.shown(key, &answer.versions)?;
         let mut seen = Seen::default();
-        for version in self.shown(key, answer)? {
+        for version in shown.into_iter().chain(self.hidden(key, answer, now_us)) {
             self.see(&mut seen, version);
         }
+        Ok(seen)
+    }
+
+    /// What stands behind an answer although it does not show it, as the answer's context tells.
+    fn hidden(&self, key: u8, answer: &GetAnswer, now_us: u64) -> Vec<usize> {
+        let mut hidden = Vec::new();
         // Of several tombstones one alone is shown; it stands for the others. What has expired is not
         // shown at all.
         let deleted = answer.versions.iter().all(|version| version.content == Content::Tombstone);
@@ -243,11 +261,11 @@ impl History {
                 let write = &self.writes[self.versions[version].write];
                 let expired = write.expires_us.is_some_and(|at_us| at_us <= now_us);
                 if (expired || (deleted && write.tombstone)) && context.0.covers(dot) {
-                    self.see(&mut seen, version);
+                    hidden.push(version);
                 }
             }
         }
-        Ok(seen)
+        hidden
     }
 
     fn dots_of(&self, key: u8) -> impl Iterator<Item = (Dot, usize)> {
@@ -256,14 +274,14 @@ impl History {
         self.by_dot.range(first..).take_while(of_key).map(|((_, dot), version)| (*dot, *version))
     }
 
-    fn shown(&self, key: u8, answer: &GetAnswer) -> Result<Vec<usize>, Breach> {
+    fn shown(&self, key: u8, versions: &[Shown]) -> Result<Vec<usize>, Breach> {
         let version = |tag: u64| {
             self.by_tag.get(&(key, tag)).copied().ok_or_else(|| {
                 let what = "a get returned a version that nobody wrote".into();
                 Breach::new(Promise::OnlyWhatWasWritten, key, what)
             })
         };
-        answer.versions.iter().map(|shown| version(shown.tag)).collect()
+        versions.iter().map(|shown| version(shown.tag)).collect()
     }
 
     /// Holds a get's answer against the promises. `before` was acknowledged before it was asked; where
@@ -278,7 +296,7 @@ impl History {
         before: &Bits,
         (certain, now_us): (bool, u64),
     ) -> Result<Seen, Breach> {
-        let shown = self.shown(key, answer)?;
+        let shown = self.shown(key, &answer.versions)?;
         let seen = self.seen_in_answer(key, answer, now_us)?;
         self.check_ancestors(key, &shown)?;
         if certain {

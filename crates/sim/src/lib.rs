@@ -27,6 +27,7 @@ mod node;
 mod plan;
 mod rest;
 mod saving;
+mod scans;
 mod sessions;
 mod shrink;
 mod siege;
@@ -40,7 +41,8 @@ pub use breach::{Breach, Promise};
 pub use history::{Acknowledged, History, Seen};
 pub use log::Line;
 pub use plan::{
-    Alteration, Change, Fault, Kind, Operation, Plan, SPAN_US, Setting, Side, WARM_UP_US, What,
+    Alteration, BucketPlan, Change, Fault, Kind, Operation, Plan, Quorums, SPAN_US, Setting, Side,
+    WARM_UP_US, What,
 };
 pub use shrink::shrunk;
 pub use siege::{Besieged, Siege};

@@ -3,6 +3,7 @@
 //! Invariant: a plan is whole before it runs, so that a failing one can be made smaller by leaving out
 //! operations and faults.
 
+mod buckets;
 mod change;
 mod changes;
 mod fault;
@@ -12,9 +13,11 @@ use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
 use crate::siege::Siege;
+use buckets::buckets;
 use changes::changes;
 use faults::faults;
 
+pub use buckets::{BucketPlan, Quorums};
 pub use change::{Alteration, Change, Side};
 pub use fault::{Fault, What};
 
@@ -26,12 +29,12 @@ pub const SPAN_US: u64 = 60_000_000;
 /// The surroundings of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// Those that the first layout has, from 3 on; N is 3, R and W are 2.
+    /// Those that the first layout has, from 3 on.
     pub nodes: u8,
     /// Those that may be started later.
     pub spares: u8,
-    /// Puts go to all replicas and gets ask one: R is 1, W is 3.
-    pub whole: bool,
+    /// At least one; keys take turns.
+    pub buckets: Vec<BucketPlan>,
     /// Nodes stand in so many zones.
     pub zones: u8,
     /// How many keys clients use.
@@ -40,8 +43,8 @@ pub struct Setting {
     pub clients: u8,
     /// The weakest thing that an acknowledgement means.
     pub durability: Durability,
-    /// Replicas that must sync although `durability` asks for less; 0 or W.
-    pub dw: u8,
+    /// W replicas must sync although `durability` asks for less.
+    pub all_sync: bool,
     /// The one node whose acknowledged copies may be destroyed.
     pub victim: u8,
     /// The usual time of a message under way.
@@ -65,6 +68,18 @@ impl Setting {
         self.nodes + self.spares
     }
 
+    /// Which bucket a key is in.
+    #[must_use]
+    pub fn bucket(&self, key: u8) -> u8 {
+        key % self.buckets.len() as u8
+    }
+
+    /// The bucket of a key.
+    #[must_use]
+    pub fn of_key(&self, key: u8) -> BucketPlan {
+        self.buckets[usize::from(self.bucket(key))]
+    }
+
     /// The failure domain of a node.
     #[must_use]
     pub fn zone(&self, node: u8) -> u8 {
@@ -74,7 +89,7 @@ impl Setting {
     /// What acknowledged writes survive: all that a machine's end leaves, or a process's end.
     #[must_use]
     pub fn level(&self) -> Durability {
-        if self.dw > 1 { Durability::Synced } else { self.durability }
+        if self.all_sync { Durability::Synced } else { self.durability }
     }
 }
 
@@ -95,6 +110,8 @@ pub enum Kind {
     GetThenDelete,
     /// Deletes with the kept context.
     DeleteKept,
+    /// Reads the key's partition, page by page.
+    Scan,
 }
 
 /// One step of one client; its steps follow one another.
@@ -110,10 +127,10 @@ pub struct Operation {
     pub key: u8,
     /// What.
     pub kind: Kind,
-    /// R of the read.
-    pub r: u8,
-    /// W of the write.
-    pub w: u8,
+    /// R of the read, if it is not the bucket's.
+    pub r: Option<u8>,
+    /// W of the write, if it is not the bucket's.
+    pub w: Option<u8>,
     /// Primaries alone have to answer, in each owner set that counts.
     pub strict: bool,
     /// How long the version lives, if it is a put; `None` for ever.
@@ -150,16 +167,14 @@ impl Plan {
         let mut chance = Chance::new(seed, Concern::Changes);
         let (changes, with_them) = changes(&mut setting, &mut chance);
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
-        if setting.whole || !changes.is_empty() {
+        if !changes.is_empty() {
             operations.iter_mut().for_each(|asked| asked.strict = chance.permille(600));
-            if setting.whole {
-                let strict = operations.iter_mut().filter(|asked| asked.strict);
-                strict.for_each(|asked| (asked.r, asked.w) = (1, 3));
-            } else if chance.permille(300) {
+            if chance.permille(300) {
                 // One copy is enough for what a node that was cut off took alone.
                 operations.iter_mut().for_each(|asked| {
-                    asked.w = if chance.permille(400) { 1 } else { asked.w };
-                    asked.strict &= asked.w > 1;
+                    let least = setting.of_key(asked.key).min_w;
+                    asked.w = if chance.permille(400) { Some(least) } else { asked.w };
+                    asked.strict &= asked.w != Some(1);
                 });
             }
         }
@@ -172,25 +187,25 @@ impl Plan {
 }
 
 fn setting(nodes: u8, chance: &mut Chance) -> Setting {
-    let (durability, dw) = chance.pick(&[
-        (Durability::Synced, 0),
-        (Durability::Synced, 0),
-        (Durability::Synced, 0),
-        (Durability::Written, 0),
-        (Durability::Written, 2),
-        (Durability::Buffered, 0),
-        (Durability::Buffered, 2),
+    let (durability, all_sync) = chance.pick(&[
+        (Durability::Synced, false),
+        (Durability::Synced, false),
+        (Durability::Synced, false),
+        (Durability::Written, false),
+        (Durability::Written, true),
+        (Durability::Buffered, false),
+        (Durability::Buffered, true),
     ]);
     let noisy = chance.permille(500);
     Setting {
         nodes,
         spares: 0,
-        whole: chance.permille(200),
         zones: 4,
         keys: chance.between(1, 6) as u8,
+        buckets: buckets(nodes, chance),
         clients: chance.between(2, 6) as u8,
         durability,
-        dw,
+        all_sync,
         victim: chance.below(nodes.into()) as u8,
         delay_us: chance.magnitude(50, 3_000),
         loss_permille: if noisy { chance.magnitude(1, 60) } else { 0 },
@@ -209,15 +224,17 @@ fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
         let mut at_us = WARM_UP_US + chance.below(pace_us);
         while at_us < WARM_UP_US + SPAN_US {
             let kind = chance.pick(&kinds);
+            let key = chance.below(setting.keys.into()) as u8;
+            let BucketPlan { quorums: Quorums { n, .. }, min_w } = setting.of_key(key);
             // An answer of one replica promises less; see the checks.
-            let r = if chance.permille(100) { chance.pick(&[1, 3]) } else { 2 };
-            let w = if chance.permille(150) { chance.pick(&[1, 1, 3]) } else { 2 };
+            let r = if chance.permille(100) { Some(chance.pick(&[1, n])) } else { None };
+            let w = if chance.permille(150) { Some(chance.pick(&[min_w, min_w, n])) } else { None };
             let lives = setting.expires && chance.permille(300);
             operations.push(Operation {
                 at_us,
                 client,
                 via: chance.below(setting.nodes.into()) as u8,
-                key: chance.below(setting.keys.into()) as u8,
+                key,
                 kind,
                 r,
                 w,
@@ -241,7 +258,7 @@ fn some_of<T: Copy>(all: &[T], chance: &mut Chance) -> Vec<T> {
     (0..chance.between(2, 6)).map(|_| chance.pick(all)).collect()
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Get,
     Kind::Get,
     Kind::Get,
@@ -254,4 +271,5 @@ const KINDS: [Kind; 12] = [
     Kind::Delete,
     Kind::GetThenDelete,
     Kind::DeleteKept,
+    Kind::Scan,
 ];

@@ -9,13 +9,14 @@ use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::{Blob, Now, Quorum};
+use jedlik_protocol::{Now, Quorum};
 use jedlik_replica::Holding;
 
 use crate::breach::{Breach, Promise};
 use crate::node::{Node, SPOKEN, calendar_ms};
+use crate::plan::{BucketPlan, Quorums};
 use crate::siege::Assault;
-use crate::world::{BUCKET, Event, World, key_index};
+use crate::world::{Event, World, key_index};
 
 /// How long after the last fault before anything is looked at.
 const SETTLE_US: u64 = 5_000_000;
@@ -73,18 +74,11 @@ impl World {
                 }
             }
             1 => {
-                let setting = &self.plan.setting;
-                let (r, w) = if setting.whole { ("1", "3") } else { ("2", "2") };
-                let changes = vec![
-                    ("r".into(), r.into()),
-                    ("w".into(), w.into()),
-                    ("durability".into(), setting.durability.name().into()),
-                    ("dw".into(), setting.dw.to_string()),
-                    ("sibling_limit".into(), "500".into()),
-                ];
-                let request = AdminRequest::BucketSet { name: Blob::from(BUCKET), changes };
-                if self.admin(0, &request).is_err() {
-                    self.fail_set_up("no bucket");
+                for bucket in 0..self.plan.setting.buckets.len() as u8 {
+                    let request = self.bucket_to_set(bucket);
+                    if self.admin(0, &request).is_err() {
+                        self.fail_set_up("no bucket");
+                    }
                 }
             }
             _ => {
@@ -110,6 +104,23 @@ impl World {
                 }
             }
         }
+    }
+
+    fn bucket_to_set(&self, bucket: u8) -> AdminRequest {
+        let setting = &self.plan.setting;
+        let BucketPlan { quorums: Quorums { n, r, w }, min_w } =
+            setting.buckets[usize::from(bucket)];
+        let dw = if setting.all_sync { w } else { 0 };
+        let changes = vec![
+            ("n".into(), n.to_string()),
+            ("r".into(), r.to_string()),
+            ("w".into(), w.to_string()),
+            ("durability".into(), setting.durability.name().into()),
+            ("dw".into(), dw.to_string()),
+            ("min_w".into(), min_w.to_string()),
+            ("sibling_limit".into(), "500".into()),
+        ];
+        AdminRequest::BucketSet { name: BucketPlan::name(bucket)[..].into(), changes }
     }
 
     fn fail_set_up(&mut self, what: &str) {

@@ -16,6 +16,7 @@ use crate::bits::Bits;
 use crate::history::{Acknowledged, Seen, write_id};
 use crate::node::{Node, SPOKEN, id};
 use crate::plan::{Kind, Operation, Plan};
+use crate::scans::Scanning;
 use crate::world::{Event, World};
 
 /// How often a client asks in all.
@@ -31,6 +32,7 @@ const RETRY_US: u64 = 30_000;
 enum Stage {
     Reading,
     Writing { write: usize, context: Option<Blob> },
+    Scanning(Scanning),
 }
 
 #[derive(Debug)]
@@ -79,6 +81,8 @@ impl World {
         let reads = matches!(operation.kind, Kind::Get | Kind::GetThenPut | Kind::GetThenDelete);
         let stage = if reads {
             Stage::Reading
+        } else if operation.kind == Kind::Scan {
+            Stage::Scanning(self.begin_scan(operation.key))
         } else {
             let kept = matches!(operation.kind, Kind::PutKept | Kind::DeleteKept);
             let kept = session.kept.get(&operation.key).filter(|_| kept).cloned();
@@ -120,6 +124,7 @@ impl World {
         self.log.say(self.now_us, None, Some(operation.key), || {
             let what = match &stage {
                 Stage::Reading => "for a get".into(),
+                Stage::Scanning(_) => "for a page of its partition".into(),
                 Stage::Writing { write, .. } => format!("to store w{write}"),
             };
             format!("c{client} asks n{} {what}, attempt {}", via + 1, attempt + 1)
@@ -144,13 +149,16 @@ impl World {
 
     fn request(&self, operation: &Operation, stage: &Stage) -> ClientRequest {
         let key = self.history.key(operation.key).clone();
-        let (timeout_ms, whole) = (operation.timeout_ms, self.plan.setting.whole);
+        let (timeout_ms, quorums) = (operation.timeout_ms, self.quorums(operation.key));
         match stage {
+            Stage::Scanning(scanning) => {
+                ClientRequest::Scan(self.scan_request(operation, scanning))
+            }
             Stage::Reading => ClientRequest::Get(GetRequest {
                 key,
                 n: None,
-                r: Quorum::Count(operation.r),
-                pr: strictly(operation, if whole { 1 } else { 2 }),
+                r: operation.r.map_or(Quorum::Default, Quorum::Count),
+                pr: strictly(operation, quorums.r),
                 timeout_ms,
             }),
             Stage::Writing { write, context } => {
@@ -164,8 +172,8 @@ impl World {
                     write_id: write_id(*write),
                     ttl_ms: operation.ttl_ms.filter(|_| !deletes).map(u64::from),
                     n: None,
-                    w: Quorum::Count(operation.w),
-                    pw: strictly(operation, if whole { 3 } else { 2 }),
+                    w: operation.w.map_or(Quorum::Default, Quorum::Count),
+                    pw: strictly(operation, quorums.w),
                     dw: Quorum::Default,
                     timeout_ms,
                 })
@@ -198,6 +206,13 @@ impl World {
                 }
                 self.after(0, Event::Session { client });
             }
+            ClientResponse::Scanned(answer) => {
+                let Stage::Scanning(scanning) = call.stage else { return };
+                match self.scanned(&call.operation, scanning, answer) {
+                    Some(next) => self.ask(client, call.operation, Stage::Scanning(next), 0),
+                    None => self.after(0, Event::Session { client }),
+                }
+            }
             ClientResponse::Failed(failure) if failure.code.retryable() => {
                 let number = call.number;
                 if let Some(session) = self.session(client) {
@@ -213,15 +228,16 @@ impl World {
     fn acknowledged(&self, operation: &Operation, answer: &PutAnswer) -> Acknowledged {
         let victim = id(self.plan.setting.victim);
         let own = answer.by.iter().filter(|by| by.stands_in_for.is_none()).count();
+        let quorums = self.quorums(operation.key);
+        let w = operation.w.unwrap_or(quorums.w);
         // Once there are several owner sets, the answer does not say how many were primaries in each.
-        let strict = operation.strict || own == answer.by.len() && operation.w >= 2;
-        let by_primaries = match (self.plan.setting.whole, self.admins.moved) {
-            (true, _) => operation.strict && operation.w == 3,
-            (false, true) => strict,
-            (false, false) => own >= 2,
+        let by_primaries = if self.admins.moved {
+            operation.strict || own == answer.by.len() && w >= quorums.w
+        } else {
+            own >= usize::from(quorums.w)
         };
         let safe = answer.by.iter().any(|by| by.node != victim && by.stands_in_for != Some(victim));
-        Acknowledged { by_primaries, frail: operation.w == 1 && !safe }
+        Acknowledged { by_primaries, frail: w == 1 && !safe }
     }
 
     fn got(&mut self, client: u8, call: Call, answer: &GetAnswer) {
@@ -234,8 +250,7 @@ impl World {
                 crate::story::answer(&ClientResponse::Got(answer.clone()))
             )
         });
-        let once = !self.admins.moved && !self.plan.setting.whole;
-        let primaries = answer.primaries >= 2 && once;
+        let primaries = answer.primaries >= self.quorums(key).r && !self.admins.moved;
         let certain = (primaries || operation.strict) && !self.removed_unawares(asked_us);
         let before = before.from(self.may_miss(key));
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
@@ -255,14 +270,14 @@ impl World {
 
     /// A get may miss what was acknowledged of the writes below this number: copies of the key were destroyed,
     /// and who held them does not know.
-    fn may_miss(&self, key: u8) -> usize {
+    pub(crate) fn may_miss(&self, key: u8) -> usize {
         let owned = self.admins.ever_owned(key, self.plan.setting.victim);
         if owned { self.damage.unnoticed } else { 0 }
     }
 
     /// Whether a node that was removed by force has run since then without knowing it: what it says of the past
     /// ends with its removal, and where R is 1 nobody contradicts it.
-    fn removed_unawares(&self, since_us: u64) -> bool {
+    pub(crate) fn removed_unawares(&self, since_us: u64) -> bool {
         let ran = |place: &Node| place.running.is_some() || place.missed_us >= since_us;
         self.nodes.iter().any(|place| place.removed && ran(place))
     }

@@ -55,8 +55,9 @@ pub struct Siege {
 impl Siege {
     /// In part of the seeds, for clusters that are large enough.
     pub(crate) fn of(setting: &Setting, chance: &mut Chance) -> Option<Self> {
-        let siege = chance.permille(500) && setting.nodes >= 5;
         let key = chance.below(setting.keys.into()) as u8;
+        let few = setting.buckets[usize::from(setting.bucket(key))].quorums.n <= 3;
+        let siege = chance.permille(500) && setting.nodes >= 5 && few;
         let away = if setting.zones == 3 && chance.permille(500) {
             Besieged::Zone(chance.below(3) as u8)
         } else if chance.permille(300) {
@@ -165,7 +166,7 @@ impl World {
         let away: Vec<u8> = match siege.away {
             Besieged::TwoPrimaries(place) => {
                 let mut primaries = self.rest.owners(siege.key).to_vec();
-                primaries.remove(usize::from(place));
+                primaries.remove(usize::from(place) % primaries.len());
                 primaries
             }
             Besieged::AllBut(node) => {
@@ -215,6 +216,9 @@ impl World {
         let left: Vec<u8> =
             self.present().into_iter().filter(|node| !away.contains(node)).collect();
         let to = left[(usize::from(siege.key) + usize::from(number)) % left.len()];
+        let n = self.quorums(siege.key).n;
+        let w = (2 + number / 2 % 2).min(n);
+        let dw = if self.plan.setting.all_sync { Quorum::Count(w) } else { Quorum::Default };
         let write =
             number.is_multiple_of(2).then(|| self.history.begin(false, Seen::default(), None));
         let key = self.history.key(siege.key).clone();
@@ -226,9 +230,10 @@ impl World {
                 write_id: write_id(write),
                 ttl_ms: None,
                 n: None,
-                w: Quorum::Count(2 + number / 2 % 2),
+                w: Quorum::Count(w),
                 pw: Quorum::Default,
-                dw: Quorum::Default,
+                // What a bucket wants of more nodes than are left can't be done.
+                dw,
                 timeout_ms: TIMEOUT_MS,
             }),
             None => ClientRequest::Get(GetRequest {

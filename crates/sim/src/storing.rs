@@ -30,7 +30,7 @@ impl World {
             Output::Revise { ticket, key, expected, record } => {
                 match &record {
                     Some(record) => self.observe(node, &key, record, "prunes to"),
-                    None => self.reap(node, &key),
+                    None => self.remove(node, &key, expected),
                 }
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 let result = disk.revise(ticket, &key, expected, record);
@@ -77,16 +77,27 @@ impl World {
         self.note(observed);
     }
 
-    fn reap(&mut self, node: u8, key: &PlacedKey) {
-        let about = key_index(&key.key).unwrap_or_default();
+    /// A record goes: a dead one for good, or one that others alone own from this node.
+    fn remove(&mut self, node: u8, key: &PlacedKey, expected: Digest) {
         let held = self.nodes[usize::from(node)].disk.holding(key).record;
-        let record = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
+        let held = held.filter(|held| held.record.digest() == expected);
+        let Some(record) = held.and_then(|held| held.record.decode().ok()) else { return };
+        let about = key_index(&key.key).unwrap_or_default();
+        if self.owns_as_seen_by(node, about, node) {
+            self.reap(node, key, &record);
+        } else {
+            self.thins(node, key, &record);
+        }
+    }
+
+    fn reap(&mut self, node: u8, key: &PlacedKey, record: &Record) {
+        let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
-            format!("reaps its record {}", story::record(&record))
+            format!("reaps its record {}", story::record(record))
         });
-        self.history.reap(about, &record);
+        self.history.reap(about, record);
         let older =
-            (0..self.plan.setting.places()).find_map(|of| self.older(of, node, key, &record));
+            (0..self.plan.setting.places()).find_map(|of| self.older(of, node, key, record));
         if let Some(what) = older {
             self.breach.get_or_insert(Breach::new(Promise::NothingOlderLeft, about, what));
         }

@@ -16,15 +16,13 @@ use crate::history::History;
 use crate::log::{Line, Log};
 use crate::network::Network;
 use crate::node::{CLUSTER, Mail, Node, PARTITIONS};
-use crate::plan::{Plan, WARM_UP_US};
+use crate::plan::{BucketPlan, Plan, Quorums, WARM_UP_US};
 use crate::rest::Rest;
+use crate::scans::AskedPage;
 use crate::sessions::Session;
 
 /// Some fifty times what a run needs: nodes that answer one another for ever reach it.
 const MOST_EVENTS: u64 = 5_000_000;
-
-/// The bucket of every key.
-pub(crate) const BUCKET: &str = "carts";
 
 /// Something that happens at a time.
 #[derive(Debug)]
@@ -153,6 +151,8 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) sessions: Vec<Session>,
     pub(crate) calls: u64,
+    /// Pages of scans that nodes have been asked for by others.
+    pub(crate) pages: BTreeMap<(u8, u64), AskedPage>,
     pub(crate) history: History,
     pub(crate) log: Log,
     pub(crate) chances: Chances,
@@ -192,8 +192,12 @@ impl World {
         let mut clocks = Chance::new(plan.seed, Concern::Clocks);
         let node = |index| Node::new(index, setting, &mut clocks);
         let nodes = (0..setting.places()).map(node).collect();
-        let key = |index| Key::new(BUCKET, Blob::from(&[b'0' + index][..])).expect("a short key");
+        let key = |index| {
+            let bucket = BucketPlan::name(setting.bucket(index));
+            Key::new(&bucket[..], Blob::from(&[b'0' + index][..])).expect("a short key")
+        };
         let chance = |concern| Chance::new(plan.seed, concern);
+        let history = History::new(CLUSTER, (0..setting.keys).map(key).collect());
         Self {
             now_us: 0,
             queue: BTreeMap::new(),
@@ -202,7 +206,8 @@ impl World {
             network: Network::new(plan.seed, setting),
             sessions: (0..setting.clients).map(|client| Session::new(client, &plan)).collect(),
             calls: 0,
-            history: History::new(CLUSTER, (0..setting.keys).map(key).collect()),
+            pages: BTreeMap::new(),
+            history,
             log: Log::new(told),
             chances: Chances {
                 disk: chance(Concern::Disk),
@@ -314,10 +319,21 @@ impl World {
         }
     }
 
+    /// The quorums of a key's bucket.
+    pub(crate) fn quorums(&self, key: u8) -> Quorums {
+        let setting = &self.plan.setting;
+        setting.buckets[usize::from(setting.bucket(key))].quorums
+    }
+
     /// Where a key lies.
     pub(crate) fn placed(&self, key: u8) -> PlacedKey {
+        self.placed_key(self.history.key(key).clone())
+    }
+
+    /// The same, of a key by its name.
+    pub(crate) fn placed_key(&self, key: Key) -> PlacedKey {
         let partitions = PartitionCount::new(PARTITIONS).expect("a power of two");
-        PlacedKey::new(CLUSTER, partitions, self.history.key(key).clone())
+        PlacedKey::new(CLUSTER, partitions, key)
     }
 }
 

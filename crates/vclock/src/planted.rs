@@ -73,6 +73,8 @@ pub enum Bug {
     ActorKeptAcrossStart,
     /// Two processes of one node go on coordinating puts when they know of one another.
     CloneCoordinates,
+    /// A page of a scan shows records alone, not what waits as a hint.
+    ScanSkipsHints,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -111,6 +113,7 @@ pub const BUGS: &[Bug] = &[
     Bug::OldDirectoryTrusted,
     Bug::ActorKeptAcrossStart,
     Bug::CloneCoordinates,
+    Bug::ScanSkipsHints,
 ];
 
 /// Whether `bug` is in effect: never.

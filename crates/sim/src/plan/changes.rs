@@ -5,13 +5,13 @@
 use jedlik_protocol::Durability;
 
 use super::faults::what;
-use super::{Alteration, Change, Fault, SPAN_US, Setting, Side, WARM_UP_US, What};
+use super::{Alteration, Change, Fault, Quorums, SPAN_US, Setting, Side, WARM_UP_US, What};
 use crate::chance::Chance;
 
 /// The most nodes of one run.
 const PLACES_MAX: u8 = 8;
-/// The fewest that stay.
-const STAY_MIN: usize = 3;
+/// The fewest that stay, or as many as some bucket has replicas.
+const STAY_MIN: u8 = 3;
 /// A change is followed by at least so much time with clients.
 const MARGIN_US: u64 = 10_000_000;
 /// The kinds of faults that a move is met with: stops, ends, power cuts, stillness, cuts, slow disks.
@@ -30,7 +30,10 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
         return (Vec::new(), Vec::new());
     }
     setting.spares = PLACES_MAX.saturating_sub(setting.nodes).min(3);
-    setting.whole |= chance.permille(200);
+    if chance.permille(200) {
+        // One unready owner of three does harm then.
+        setting.buckets[0].quorums = Quorums { n: 3, r: 1, w: 3 };
+    }
     setting.zones = if chance.permille(500) { 3 } else { 4 };
     if chance.permille(500) {
         // Slow enough that much happens while partitions move.
@@ -70,10 +73,12 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
 fn change(setting: &Setting, cast: &mut Cast, at_us: u64, chance: &mut Chance) -> Option<Change> {
     let some = chance.pick(&cast.members);
     let weight = chance.between(1, 3) as u32;
+    let most = setting.buckets.iter().map(|bucket| bucket.quorums.n).max();
+    let stay = usize::from(most.unwrap_or_default().max(STAY_MIN));
     let what = match chance.below(12) {
         0..4 => Alteration::Join(cast.spares.pop()?, weight),
-        4..6 if cast.members.len() > STAY_MIN => Alteration::Leave(some),
-        6..8 if cast.members.len() > STAY_MIN && cast.may_remove(setting) => {
+        4..6 if cast.members.len() > stay => Alteration::Leave(some),
+        6..8 if cast.members.len() > stay && cast.may_remove(setting) => {
             Alteration::Remove(setting.victim)
         }
         8..10 => {

@@ -1,0 +1,39 @@
+//! What a scan shows of a key, held against the promises.
+//!
+//! Invariant: a scan leaves out what is dead and tells nothing of it, so that any delete and whatever has expired
+//! may be why a key is not there.
+
+use jedlik_protocol::client::Version;
+
+use super::{History, Seen};
+use crate::bits::Bits;
+use crate::breach::{Breach, Promise};
+
+impl History {
+    /// Holds what a scan shows of a key against the promises; as [`Self::check_answer`].
+    ///
+    /// # Errors
+    /// The first that is broken.
+    pub(crate) fn check_scanned(
+        &self,
+        key: u8,
+        versions: &[Version],
+        before: &Bits,
+        (certain, now_us): (bool, u64),
+    ) -> Result<(), Breach> {
+        let shown = self.shown(key, versions)?;
+        self.check_ancestors(key, &shown)?;
+        if !certain {
+            return Ok(());
+        }
+        self.check_deleted(key, &shown, before)?;
+        let dead = |(_, version): &(_, usize)| {
+            let write = &self.writes[self.versions[*version].write];
+            write.tombstone || write.expires_us.is_some_and(|at_us| at_us <= now_us)
+        };
+        let dead: Vec<usize> = self.dots_of(key).filter(dead).map(|(_, version)| version).collect();
+        let mut seen = Seen::default();
+        shown.iter().chain(&dead).for_each(|version| self.see(&mut seen, *version));
+        self.check_kept(key, before, &seen, Promise::ScanWhole)
+    }
+}
