@@ -50,8 +50,13 @@ impl Replica {
         }
     }
 
-    /// The owner sets whose past an entry stands for.
-    fn refill_sets(&self, view: &View, partition: Partition, entry: &Entry) -> Vec<OldSet> {
+    /// The owner sets whose past an entry for keys of `of` replicas stands for.
+    fn refill_sets(
+        &self,
+        view: &View,
+        (partition, of): (Partition, u8),
+        entry: &Entry,
+    ) -> Vec<OldSet> {
         let owner = |node: &NodeId| OldOwner {
             node: *node,
             up: view.is_alive(*node),
@@ -65,9 +70,15 @@ impl Replica {
                 list.iter().take(usize::from(n)).copied().collect()
             };
             let lists: Vec<Vec<NodeId>> = lists.into_iter().map(first).collect();
+            let is_mine = |list: &Vec<NodeId>| list.contains(&me);
+            // What the smaller N before was given lies with those that owned it then. A layout since that has this
+            // node further ahead says nothing of them: several that were never given anything would ask one another.
+            let raised = n != of && lists.last().is_some_and(|oldest| !is_mine(oldest));
             // Where it is in none of them, it needs what any of them was given.
-            let in_any = lists.iter().any(|list| list.contains(&me));
-            let wanted = lists.into_iter().filter(|list| !in_any || list.contains(&me));
+            let in_any = lists.iter().any(is_mine);
+            let is_wanted =
+                |list: &Vec<NodeId>| if raised { !is_mine(list) } else { !in_any || is_mine(list) };
+            let wanted = lists.into_iter().filter(is_wanted);
             sets.extend(wanted.map(|list| OldSet {
                 n,
                 least_quorum: least_w,
@@ -81,7 +92,7 @@ impl Replica {
     fn refill_standings(&self, view: &View, partition: Partition) -> Vec<(u8, RefillStanding)> {
         let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
         let standing = |((_, n), entry): (&(Partition, u8), &Entry)| {
-            let sets = self.refill_sets(view, partition, entry);
+            let sets = self.refill_sets(view, (partition, *n), entry);
             (*n, entry.refill.standing(self.config.me, &sets))
         };
         of_partition.filter(|(_, entry)| !entry.ending).map(standing).collect()

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_hashing::NodeId;
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::Quorum;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
@@ -283,4 +283,33 @@ fn n_that_is_raised_while_partitions_move_keeps_none_of_them_from_cutting_over()
             assert_eq!(cluster.values(*node, &name, 1), ["tea"], "{name}");
         }
     }
+}
+
+#[test]
+fn who_was_given_keys_by_a_raised_n_asks_those_that_had_them_and_not_one_another() {
+    let mut cluster = Cluster::new(7, &[("whole", BucketProps::default())]);
+    let before = cluster.view(NodeId(1));
+    cluster.set_bucket("whole", 2, &BucketProps { n: 5, r: 3, w: 3, ..BucketProps::default() });
+    cluster.notice_down(NodeId(3));
+    cluster.notice_down(NodeId(4));
+    let left: Vec<NodeId> = [1, 2, 5, 6, 7].map(NodeId).into();
+    cluster.commit(&[1, 2, 5, 6, 7], &[3, 4], &left);
+    let mut given = 0;
+    for node in left {
+        let view = cluster.view(node);
+        let replica = &cluster.node(node).replica;
+        for partition in (0..before.partitions().get()).map(Partition) {
+            let had = &before.preference_list(partition)[..3];
+            let first = &view.preference_list(partition)[..3];
+            if had.contains(&node) || !first.contains(&node) {
+                continue;
+            }
+            for (_, asked) in replica.refill_pairs(&view, partition) {
+                given += 1;
+                assert!(had.contains(&asked), "{node} asks {asked} about {partition}");
+            }
+        }
+    }
+    assert!(given > 0, "nobody has come to be among the first three");
+    cluster.settle();
 }
