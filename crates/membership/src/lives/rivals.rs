@@ -2,6 +2,7 @@
 //!
 //! Invariant: two processes of one node that know of one another both coordinate no puts.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::net::SocketAddr;
@@ -31,6 +32,10 @@ impl Membership {
             Stage::Asking | Stage::Probing { .. } => self.lives.note(found, mine),
             Stage::Disputed => self.outdo(found),
             Stage::Known if is_newer && self.gives_up(found) => self.give_up(found),
+            // It has taken in nothing, and those who confirmed its start knew nothing: it is as if it started now.
+            Stage::Known if is_newer && !self.lives.serves_data && !self.lives.lineage.lost => {
+                self.end_for(Event::Forgotten(Box::new(found.clone())));
+            }
             // Nothing that this directory knows of could have outdone this life, but a process that runs.
             Stage::Known if is_newer && self.lives.lineage.knows(found) => {
                 self.meet_rival(now, found);

@@ -143,6 +143,27 @@ fn an_earlier_copy_that_served_before_it_could_know_waits_for_an_admin() {
 }
 
 #[test]
+fn a_node_whose_start_was_confirmed_by_those_who_knew_nothing_starts_again_once_it_hears_of_its_past()
+ {
+    let mut cluster = settled(12);
+    cluster.kill(3);
+    cluster.wipe(3);
+    // It finds a new node alone, which no more knows of the cluster than itself.
+    cluster.seeds = [4].into();
+    cluster.cut = [(1, 3), (2, 3), (1, 4), (2, 4)].into();
+    cluster.start(4);
+    let from_us = cluster.now_us;
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.machine(3).view().past() == Past::Continuous);
+    cluster.cut.clear();
+    let lost = |c: &Cluster| c.machine(3).view().past() == Past::Lost;
+    cluster.run_until("it has lost its past", 30 * SECOND, lost);
+    let events = told(&cluster, 3, from_us);
+    let unlike = |event: &&&Event| !matches!(event, Event::Serves { .. } | Event::Forgotten(_));
+    assert_eq!(events.iter().find(unlike), None, "nobody has to decide: it had taken nothing in");
+}
+
+#[test]
 fn nodes_without_a_layout_that_find_nobody_serve_within_a_second() {
     let mut cluster = Cluster::new(6);
     cluster.seeds = [1, 2, 3].into();
