@@ -12,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
-    DataDir, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError, Recovery,
-    RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions, Store,
-    life_in_engine,
+    DataDir, Filtered, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError,
+    Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions,
+    Store, life_in_engine,
 };
 use tracing::{info, warn};
 
@@ -122,7 +122,8 @@ impl ShardSource {
                     cache_bytes: self.cache_bytes,
                     cluster: Some(self.options.identity.cluster),
                 };
-                Arc::new(Guarded::open(&path, || RedbStore::open(&path, &options))?)
+                let open = || RedbStore::open(&path, &options).map(Filtered::over);
+                Arc::new(Guarded::open(&path, open)?)
             }
             Engine::Memory => Arc::new(MemoryStore::new()),
         })

@@ -52,7 +52,7 @@ impl<S: Store> Guarded<S> {
         Ok(Self { engine: Some(opened), damage: OnceLock::new() })
     }
 
-    fn call<T>(
+    pub(crate) fn call<T>(
         &self,
         doing: &'static str,
         act: impl FnOnce(&S) -> Result<T, StoreError>,
@@ -161,6 +161,14 @@ impl<S: Store> Store for Guarded<S> {
 
     fn damage(&self) -> Option<StoreError> {
         self.damage.get().cloned()
+    }
+
+    fn filters(&self) -> Option<Vec<u8>> {
+        self.engine.as_ref().filter(|_| self.damage.get().is_none()).and_then(S::filters)
+    }
+
+    fn restore_filters(&self, filters: &[u8]) {
+        self.engine.iter().for_each(|engine| engine.restore_filters(filters));
     }
 }
 

@@ -16,6 +16,8 @@ mod disk;
 mod error;
 #[cfg(test)]
 mod faulty;
+mod filter;
+mod filtered;
 #[cfg(test)]
 mod fixtures;
 mod flusher;
@@ -48,6 +50,7 @@ mod tests;
 pub use datadir::{DataDir, StateFile};
 pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile};
 pub use error::{OpenError, StoreError};
+pub use filtered::Filtered;
 pub use folder::{LyingAside, SetAside, ShardFolder};
 pub use guarded::{Guarded, engine_at_work};
 pub use health::Refused;

@@ -347,14 +347,31 @@ fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
             OpenError::EngineDamaged { path, what: source.to_string() }
         }
         redb::Error::Corrupted(what) => OpenError::EngineDamaged { path, what },
+        other if is_of_damaged_table(&other) => {
+            OpenError::EngineDamaged { path, what: other.to_string() }
+        }
         other => OpenError::Engine { path, message: other.to_string() },
     }
+}
+
+/// Whether a table is another than it was made as. Files of other formats are refused before tables are opened.
+fn is_of_damaged_table(failure: &redb::Error) -> bool {
+    matches!(
+        failure,
+        redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TableDoesNotExist(_)
+    )
 }
 
 fn store_error(doing: &'static str, failure: redb::Error) -> StoreError {
     match failure {
         redb::Error::Io(source) => StoreError::io(doing, source),
         redb::Error::Corrupted(what) => StoreError::EngineDamaged { doing, what },
+        other if is_of_damaged_table(&other) => {
+            StoreError::EngineDamaged { doing, what: other.to_string() }
+        }
         other => StoreError::Engine { doing, message: other.to_string() },
     }
 }

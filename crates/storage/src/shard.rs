@@ -163,7 +163,7 @@ impl Shard {
             failure: failure.clone(),
         })
         .map_err(io("starting the flusher's thread of the journal in"))?;
-        let shard = Self {
+        let mut shard = Self {
             lost_past: mark::has_lost_past(&*engine)?,
             life: life_mark::in_engine(&*engine)?.mark(),
             options,
@@ -181,6 +181,7 @@ impl Shard {
             unsent: Unsent::default(),
             tally: Tally::default(),
         };
+        shard.restore_filters();
         Ok((shard, recovery))
     }
 
@@ -303,6 +304,7 @@ impl Shard {
         }
         let ended = journal.join();
         flushed.and(ended)?;
+        self.keep_filters();
         self.mark_closed()
     }
 

@@ -103,6 +103,15 @@ pub trait Store: Send + Sync + 'static {
     fn damage(&self) -> Option<StoreError> {
         None
     }
+
+    /// What it knows in memory of the keys that it does not hold, for [`Self::restore_filters`] after the next
+    /// start; `None` if it keeps nothing of the kind.
+    fn filters(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes what [`Self::filters`] gave when the engine held what it holds now, or more.
+    fn restore_filters(&self, _filters: &[u8]) {}
 }
 
 /// What an engine is to hold from now on; `None` removes.

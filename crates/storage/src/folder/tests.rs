@@ -8,14 +8,17 @@ use jedlik_protocol::Durability;
 
 use crate::fixtures::{IDENTITY, key, record};
 use crate::{
-    Guarded, OpenError, Recovery, RedbOptions, RedbStore, Shard, ShardFolder, ShardOptions, Store,
+    Filtered, Guarded, OpenError, Recovery, RedbOptions, RedbStore, Shard, ShardFolder,
+    ShardOptions, Store,
 };
 
 const RECORDS: u64 = 2_000;
 
 fn engine(folder: &ShardFolder) -> Result<Arc<dyn Store>, OpenError> {
     let path = folder.engine_path();
-    let opened = Guarded::open(&path, || RedbStore::open(&path, &RedbOptions::default()))?;
+    let opened = Guarded::open(&path, || {
+        RedbStore::open(&path, &RedbOptions::default()).map(Filtered::over)
+    })?;
     Ok(Arc::new(opened))
 }
 

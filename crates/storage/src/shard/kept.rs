@@ -4,10 +4,15 @@
 //! Invariant: what is kept here is durable when the call returns, and an engine's row of its own: the journal knows
 //! nothing of it.
 
+use tracing::warn;
+
 use crate::life_mark::{self, LifeMark};
 use crate::{OpenError, StoreError, Writes, mark};
 
 use super::Shard;
+
+/// The name under which what the engine knows of absent keys is kept.
+const FILTERS: &str = "filters";
 
 impl Shard {
     /// Whether the shard has lost a part of its past, now or before an earlier start: what it does not
@@ -72,6 +77,31 @@ impl Shard {
         let Some(kept) = engine.metadata(&name)? else { return Ok(None) };
         engine.write(&Writes { metadata: vec![(name, None)], ..Writes::default() })?;
         Ok(self.opened_at.and_then(|mark| mark::parse_kept(&kept, mark)))
+    }
+
+    /// Keeps what the engine knows of absent keys; everything else is in the engine by now. Without it the
+    /// engine is asked for every key until its partition has been read.
+    pub(super) fn keep_filters(&self) {
+        let engine = &self.layers.engine;
+        let Some(filters) = engine.filters() else { return };
+        let kept = mark::kept(FILTERS, self.generation, &filters);
+        let metadata = vec![mark::reached(self.generation), kept];
+        if let Err(error) = engine.write(&Writes { metadata, ..Writes::default() }) {
+            let shard = self.options.identity.shard;
+            warn!(shard, %error, "which keys are absent is not kept over this stop");
+        }
+    }
+
+    /// Gives the engine back what was kept at the last stop, before anything is changed.
+    pub(super) fn restore_filters(&mut self) {
+        let shard = self.options.identity.shard;
+        match self.take_metadata(FILTERS) {
+            Ok(Some(filters)) => self.layers.engine.restore_filters(&filters),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(shard, %error, "which keys are absent can't be taken over from the last stop");
+            }
+        }
     }
 
     /// What [`Self::keep`] last kept under `name`.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::faulty::{Crash, FaultyBackend, Machine};
-use crate::{MemoryStore, RedbOptions, RedbStore, Store};
+use crate::{Filtered, MemoryStore, RedbOptions, RedbStore, Store};
 
 mod conformance;
 mod crashes;
@@ -36,14 +36,14 @@ impl Engine {
     /// `None` if its machine is dead.
     pub(crate) fn open(&self) -> Option<Arc<dyn Store>> {
         match self {
-            Self::Memory => Some(Arc::new(MemoryStore::new())),
+            Self::Memory => Some(Arc::new(Filtered::over(MemoryStore::new()))),
             Self::Redb(backend) => {
                 let backend = backend.clone();
                 let options = RedbOptions { cache_bytes: 1 << 20, ..RedbOptions::default() };
                 let path = Path::new("/faulty/records.redb");
                 let store =
                     RedbStore::open_backend(path, &options, move || backend.clone()).ok()?;
-                Some(Arc::new(store))
+                Some(Arc::new(Filtered::over(store)))
             }
         }
     }

@@ -5,15 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use jedlik_hashing::Partition;
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::Index;
 use proptest::{collection, proptest};
 
-use crate::fixtures::{IDENTITY, key_at, record};
+use crate::fixtures::{IDENTITY, everything_of, key_at, put, record};
 use crate::{
-    Guarded, OpenError, RangeQuery, RedbOptions, RedbStore, Shard, ShardFolder, ShardOptions,
-    Store, StoreError,
+    Filtered, Guarded, OpenError, RangeQuery, RedbOptions, RedbStore, Shard, ShardFolder,
+    ShardOptions, Store, StoreError,
 };
 
 const PAGE_BYTES: usize = 4096;
@@ -72,8 +73,9 @@ fn rot(path: &Path, spared: usize, rots: &[(Index, Index, Rot)]) {
 fn open(folder: &ShardFolder) -> Result<Shard, OpenError> {
     folder.prepare()?;
     let path = folder.engine_path();
-    let engine: Arc<dyn Store> =
-        Arc::new(Guarded::open(&path, || RedbStore::open(&path, &RedbOptions::default()))?);
+    let engine: Arc<dyn Store> = Arc::new(Guarded::open(&path, || {
+        RedbStore::open(&path, &RedbOptions::default()).map(Filtered::over)
+    })?);
     let options = ShardOptions::new(IDENTITY, folder.journal_dir());
     Shard::open(options, engine, Box::new(|_| {})).map(|(shard, _)| shard)
 }
@@ -137,6 +139,23 @@ fn check(shard: &Shard, records: &BTreeMap<PlacedKey, StoredRecord>) -> usize {
     found
 }
 
+#[test]
+fn a_table_that_seems_to_be_of_another_kind_is_damage() {
+    for (was, rotted) in [("&[u8]", "&[u9]"), ("records", "recordr"), ("hints", "hintr")] {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, _) = filled(root.path(), true);
+        let path = folder.engine_path();
+        let mut bytes = fs::read(&path).unwrap();
+        let places = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(was.as_bytes()));
+        for at in places.collect::<Vec<_>>() {
+            bytes[at..at + was.len()].copy_from_slice(rotted.as_bytes());
+        }
+        fs::write(&path, bytes).unwrap();
+        let error = open(&folder).err().unwrap();
+        assert!(error.is_damage(), "{was}: {error}");
+    }
+}
+
 proptest! {
     #![proptest_config(proptest::test_runner::Config {
         cases: 40, failure_persistence: None, ..Default::default()
@@ -165,6 +184,36 @@ proptest! {
         assert!(shard.has_lost_past() && shard.failure().is_none());
         check(&shard, &records);
         assert!(shard.failure().is_none(), "the new one is whole");
+    }
+
+    #[test]
+    fn a_filter_that_is_learned_from_an_engine_that_rots_hides_nothing(rots in rots()) {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("records.redb");
+        let partition = |key: PlacedKey| PlacedKey { partition: Partition((key.position.0 >> 126) as u32), ..key };
+        let records: BTreeMap<_, _> =
+            records().into_iter().map(|(key, record)| (partition(key), record)).collect();
+        let all: Vec<_> = records.clone().into_iter().collect();
+        put(&RedbStore::open(&path, &RedbOptions::default()).unwrap(), &all).unwrap();
+        rot(&path, PAGE_BYTES, &rots);
+        let open = || RedbStore::open(&path, &RedbOptions::default()).map(Filtered::over);
+        let Ok(store) = Guarded::open(&path, open) else { return Ok(()) };
+        for partition in 0..4 {
+            let mut query = RangeQuery { limit_records: 7, ..everything_of(partition) };
+            while let Ok(page) = store.range(&query) {
+                query.after = page.until;
+                if query.after.is_none() {
+                    break;
+                }
+            }
+        }
+        for (key, record) in &records {
+            match store.load(key) {
+                Ok(loaded) => assert_eq!(loaded.as_ref(), Some(record)),
+                Err(StoreError::Damaged { .. }) => {}
+                Err(error) => assert!(error.is_damage(), "{error}"),
+            }
+        }
     }
 
     #[test]
