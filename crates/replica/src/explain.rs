@@ -68,7 +68,7 @@ impl Replica {
         let deadline_us = now.mono_us + CALL_LIMIT_US;
         let found = BTreeMap::new();
         let explain = ExplainOperation { asker, key, left, found, deadline_us };
-        self.operations.insert(id, Operation::Explain(explain));
+        self.operations.insert(id, Operation::Explain(Box::new(explain)));
         self.drive(now, id);
     }
 
@@ -92,13 +92,13 @@ impl Replica {
 
     pub(crate) fn drive_explain(
         &mut self,
-        explain: ExplainOperation,
+        explain: Box<ExplainOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         if !explain.left.is_empty() {
             let deadline_us = explain.deadline_us;
             return (Some(Operation::Explain(explain)), Some(deadline_us));
         }
-        let ExplainOperation { asker, key, mut found, .. } = explain;
+        let ExplainOperation { asker, key, mut found, .. } = *explain;
         if let Some(view) = self.view.clone() {
             let merged = merged(found.values());
             let holder = |(rank, node): (usize, &NodeId)| Holder {

@@ -3,6 +3,7 @@
 //!
 //! A put that was sent twice carries the same write id, so it is safe to try again.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use jedlik_hashing::NodeId;
@@ -122,14 +123,14 @@ impl Replica {
             failure,
             step,
         };
-        self.run(now, Operation::Forward(forward));
+        self.run(now, Operation::Forward(Box::new(forward)));
     }
 
     pub(crate) fn drive_forward(
         &mut self,
         now: Now,
         id: OperationId,
-        mut forward: ForwardOperation,
+        mut forward: Box<ForwardOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         if matches!(forward.step, Step::Ask) {
             forward.step = match forward.owners.pop_front() {

@@ -1,5 +1,6 @@
 //! Gets: any node coordinates one, with what it holds itself where it is among those to be asked.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -68,7 +69,7 @@ impl Replica {
         let machine = GetChain::new(now.mono_us, &plans);
         let (started_us, answered) = (now.mono_us, false);
         let get = GetOperation { machine, asker, request, key, props, started_us, answered };
-        self.run(now, Operation::Get(get));
+        self.run(now, Operation::Get(Box::new(get)));
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl Replica {
         &mut self,
         now: Now,
         id: OperationId,
-        mut get: GetOperation,
+        mut get: Box<GetOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         while let Some(output) = get.machine.poll_output() {
             match output {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every id is given out once, and whatever it stands for is taken out once.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -200,9 +201,10 @@ pub(crate) enum HoldFor {
 pub(crate) struct Pending {
     shard: u16,
     next: u64,
-    calls: BTreeMap<u64, PeerCall>,
+    /// Boxed, like tickets, since a map moves what it holds.
+    calls: BTreeMap<u64, Box<PeerCall>>,
     expiries: BTreeSet<(u64, u64)>,
-    tickets: BTreeMap<u64, Ticket>,
+    tickets: BTreeMap<u64, Box<Ticket>>,
     holds: BTreeMap<u64, HoldGroup>,
 }
 
@@ -230,7 +232,7 @@ impl Pending {
     pub(crate) fn call(&mut self, call: PeerCall) -> u64 {
         let id = self.id();
         self.expiries.insert((call.expires_us, id));
-        self.calls.insert(id, call);
+        self.calls.insert(id, Box::new(call));
         id
     }
 
@@ -240,7 +242,7 @@ impl Pending {
         }
         let call = self.calls.remove(&id)?;
         self.expiries.remove(&(call.expires_us, id));
-        Some(call)
+        Some(*call)
     }
 
     /// Takes out every call to `node`.
@@ -257,7 +259,7 @@ impl Pending {
             return None;
         }
         self.expiries.remove(&(expires_us, id));
-        self.calls.remove(&id)
+        self.calls.remove(&id).map(|call| *call)
     }
 
     pub(crate) fn next_expiry(&self) -> Option<u64> {
@@ -266,13 +268,13 @@ impl Pending {
 
     pub(crate) fn ticket(&mut self, ticket: Ticket) -> u64 {
         let id = self.id();
-        self.tickets.insert(id, ticket);
+        self.tickets.insert(id, Box::new(ticket));
         id
     }
 
     /// What a ticket is for; it stays.
     pub(crate) fn ticket_of(&self, id: u64) -> Option<&Ticket> {
-        self.tickets.get(&id)
+        self.tickets.get(&id).map(Box::as_ref)
     }
 
     /// Begins a group of so many writes; each gets a [`Ticket::Hold`] or a [`Ticket::Fetched`].
@@ -295,7 +297,7 @@ impl Pending {
     }
 
     pub(crate) fn take_ticket(&mut self, id: u64) -> Option<Ticket> {
-        self.tickets.remove(&id)
+        self.tickets.remove(&id).map(|ticket| *ticket)
     }
 
     fn id(&mut self) -> u64 {

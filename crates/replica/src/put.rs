@@ -3,6 +3,7 @@
 mod base;
 mod operation;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -71,7 +72,7 @@ impl Replica {
     fn coordinate_put(&mut self, now: Now, key: PlacedKey, put: WaitingPut) {
         self.count(Counter::Puts);
         let id = self.pending.operation();
-        self.operations.insert(id, Operation::Waiting(put));
+        self.operations.insert(id, Operation::Waiting(Box::new(put)));
         self.drive(now, id);
         let waiting = self.minting.entry(key.clone()).or_default();
         waiting.puts.push(id);
@@ -164,7 +165,7 @@ impl Replica {
 
     /// The layout is another: what was minted and not answered is written under it, with the time that
     /// is left.
-    pub(crate) fn restart_put(&mut self, now: Now, mut put: PutOperation) {
+    pub(crate) fn restart_put(&mut self, now: Now, mut put: Box<PutOperation>) {
         if put.answered {
             return;
         }
@@ -219,7 +220,7 @@ impl Replica {
             match mint(held, &put.request, &put.context, &put.props, now, fresh) {
                 Ok(minted) => {
                     let record = held.record.clone();
-                    self.run_put(now, id, key, put, minted, &record);
+                    self.run_put(now, id, key, *put, minted, &record);
                 }
                 Err(failure) => self.refuse(put.asker, failure),
             }
@@ -260,7 +261,7 @@ impl Replica {
             home: PutChain::home(&put.plans),
             request: put.request,
         };
-        self.operations.insert(id, Operation::Put(operation));
+        self.operations.insert(id, Operation::Put(Box::new(operation)));
         self.drive(now, id);
     }
 
@@ -278,7 +279,7 @@ impl Replica {
         &mut self,
         now: Now,
         id: OperationId,
-        mut put: PutOperation,
+        mut put: Box<PutOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         let me = self.config.me;
         while let Some(output) = put.machine.poll_output() {

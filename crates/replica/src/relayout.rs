@@ -3,6 +3,7 @@
 //! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
 //! view; one whose receiver is behind is sent again in a moment.
 
+use alloc::boxed::Box;
 use jedlik_protocol::Now;
 use jedlik_protocol::error::ErrorCode;
 
@@ -69,11 +70,11 @@ impl Replica {
             self.sleep(id);
             match operation {
                 Operation::Put(put) => self.restart_put(now, put),
-                Operation::Get(get) => self.restart_get(now, get),
-                Operation::Scan(scan) => self.restart_scan(now, scan),
+                Operation::Get(get) => self.restart_get(now, *get),
+                Operation::Scan(scan) => self.restart_scan(now, *scan),
                 Operation::Waiting(put) => {
-                    if let Some(put) = self.replan_waiting(now, put) {
-                        self.operations.insert(id, Operation::Waiting(put));
+                    if let Some(put) = self.replan_waiting(now, *put) {
+                        self.operations.insert(id, Operation::Waiting(Box::new(put)));
                         self.drive(now, id);
                     }
                 }

@@ -1,5 +1,6 @@
 //! The replica itself: dispatches inputs, drives machines, keeps their deadlines.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,12 +40,12 @@ pub(crate) const SILENT_AFTER_US: u64 = 200_000;
 /// One machine and what the replica knows about it.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Waiting(WaitingPut),
-    Put(PutOperation),
-    Get(GetOperation),
-    Scan(ScanOperation),
-    Forward(ForwardOperation),
-    Explain(ExplainOperation),
+    Waiting(Box<WaitingPut>),
+    Put(Box<PutOperation>),
+    Get(Box<GetOperation>),
+    Scan(Box<ScanOperation>),
+    Forward(Box<ForwardOperation>),
+    Explain(Box<ExplainOperation>),
 }
 
 /// One shard's protocol logic. See the crate's documentation.

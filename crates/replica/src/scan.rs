@@ -2,6 +2,7 @@
 //!
 //! Invariant: a page shows of each key what a read of it would show at this node.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -137,7 +138,7 @@ impl Replica {
         let (n, plans, place) = self.plan_scan(now, &request, deadline_us)?;
         let machine = Scan::over(now.mono_us, &plans);
         let scan = ScanOperation { machine, asker, request, n, place, deadline_us };
-        self.run(now, Operation::Scan(scan));
+        self.run(now, Operation::Scan(Box::new(scan)));
         Ok(())
     }
 
@@ -190,7 +191,7 @@ impl Replica {
         &mut self,
         now: Now,
         id: OperationId,
-        mut scan: ScanOperation,
+        mut scan: Box<ScanOperation>,
     ) -> (Option<Operation>, Option<u64>) {
         while let Some(output) = scan.machine.poll_output() {
             let ScanRequest { of, partition, after, limit, values, .. } = &scan.request;

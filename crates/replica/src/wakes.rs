@@ -16,6 +16,9 @@ pub(crate) struct Wakes {
 impl Wakes {
     /// Sets a machine's wake, or takes it away.
     pub(crate) fn set(&mut self, id: OperationId, at_us: Option<u64>) {
+        if self.by_machine.get(&id).copied() == at_us {
+            return;
+        }
         if let Some(old_us) = self.by_machine.remove(&id) {
             self.by_time.remove(&(old_us, id));
         }
