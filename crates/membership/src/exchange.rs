@@ -27,7 +27,7 @@ impl Membership {
         }
         let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
         let is_fence = matches!(gossip, Gossip::Fenced(_));
-        // A fence answers: were its sender asked because of it, the two would ask one another for ever.
+        // An answer that asked for another one would have two nodes ask one another for ever.
         let is_answer = is_fence || matches!(gossip, Gossip::Close(_) | Gossip::Recalled { .. });
         let was_gone = is_gone(&self.known);
         if !was_gone && (self.is_known(from) || self.introduces(from, &gossip)) {
@@ -36,8 +36,9 @@ impl Membership {
                 self.detector.stirred(now.mono_us, from);
             }
         }
-        // It may have said just now that it has left, and waits to hear that somebody knows.
-        if is_gone(&self.known) && !(was_gone && is_fence) {
+        // It may have said just now that it has left, and waits to hear that somebody knows. Each of two nodes may
+        // take the other for the removed one, until one that stays tells them which layout counts.
+        if is_gone(&self.known) && !(was_gone && is_answer) {
             self.tell_that_it_is_fenced(from);
         }
         self.settle();
