@@ -3,11 +3,11 @@
 //! Invariant: the same changes in the same order make the same contents, so that a journal's replay
 //! stands for its writing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
-use jedlik_replica::{Footprint, HeldHint, Hint, HintMark, HintTotals};
+use jedlik_replica::{Footprint, HeldHint, Hint, HintMark, HintTotals, RangeRequest, RangeResult};
 
 /// A record that is kept for another node.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) enum Deed {
     Drop(Partition),
     /// Somebody waits for what came before.
     Nothing,
+    /// Everything, whatever came before.
+    All(Contents),
 }
 
 impl Deed {
@@ -34,6 +36,7 @@ impl Deed {
             Self::Edit(of, _) => of == key,
             Self::Drop(partition) => *partition == key.partition,
             Self::Nothing => false,
+            Self::All(all) => all.records.contains_key(key),
         }
     }
 }
@@ -73,6 +76,7 @@ impl Contents {
             Deed::Edit(key, edit) => self.make(key, edit),
             Deed::Drop(partition) => self.records.retain(|key, _| key.partition != *partition),
             Deed::Nothing => {}
+            Deed::All(all) => *self = all.clone(),
         }
     }
 
@@ -163,6 +167,26 @@ impl Contents {
             totals.oldest_ms = Some(oldest_ms);
         }
         totals
+    }
+
+    /// A page of a partition's records, and which of the damaged ones are among them.
+    pub(crate) fn page(&self, damaged: &BTreeSet<PlacedKey>, asked: &RangeRequest) -> RangeResult {
+        let inside = |key: &PlacedKey| {
+            key.partition == asked.partition
+                && asked.bucket.as_ref().is_none_or(|bucket| key.key.bucket() == bucket)
+                && asked.span.is_none_or(|(a, b)| a <= key.position && key.position <= b)
+                && asked.after.as_ref().is_none_or(|after| key > after)
+        };
+        let shown = asked.hints.then(|| self.shown());
+        let records = shown.as_ref().unwrap_or(&self.records).iter();
+        let records = records.filter(|(key, _)| inside(key));
+        let mut records: Vec<_> = records.map(|(key, held)| (key.clone(), held.clone())).collect();
+        let more = records.len() > asked.limit as usize;
+        records.truncate(asked.limit as usize);
+        let until = records.last().filter(|_| more).map(|(key, _)| key.clone());
+        let reached = |key: &&PlacedKey| until.as_ref().is_none_or(|until| *key <= until);
+        let damaged = damaged.iter().filter(|key| inside(key)).filter(reached);
+        RangeResult { damaged: damaged.cloned().collect(), records, until }
     }
 
     /// For whom there are hints, and of which keys.

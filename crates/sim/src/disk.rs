@@ -62,6 +62,8 @@ pub(crate) struct Disk {
     busy: bool,
     /// What the journal does now takes as long as it does on a slow disk, whether or not that still is one.
     stuck: bool,
+    /// The disk did not take all that loads see.
+    behind: bool,
     pub(crate) condition: Condition,
     pub(crate) sync_us: u64,
     /// What has no vote: on the disk at once.
@@ -117,9 +119,9 @@ impl Disk {
         self.damaged.contains(key)
     }
 
-    /// Answers once all that was changed before is synced.
+    /// Answers once all that loads see is synced, also what the disk was too full for when it came.
     pub(crate) fn sync(&mut self, ticket: u64) {
-        let deed = Deed::Nothing;
+        let deed = if self.behind { Deed::All(self.memory.clone()) } else { Deed::Nothing };
         self.unsent.push(Entry { deed, waiting: Some((ticket, Durability::Synced)) });
     }
 
@@ -257,22 +259,7 @@ impl Disk {
     }
 
     pub(crate) fn page(&self, asked: &RangeRequest) -> RangeResult {
-        let inside = |key: &PlacedKey| {
-            key.partition == asked.partition
-                && asked.bucket.as_ref().is_none_or(|bucket| key.key.bucket() == bucket)
-                && asked.span.is_none_or(|(a, b)| a <= key.position && key.position <= b)
-                && asked.after.as_ref().is_none_or(|after| key > after)
-        };
-        let shown = asked.hints.then(|| self.memory.shown());
-        let records = shown.as_ref().unwrap_or(&self.memory.records).iter();
-        let records = records.filter(|(key, _)| inside(key));
-        let mut records: Vec<_> = records.map(|(key, held)| (key.clone(), held.clone())).collect();
-        let more = records.len() > asked.limit as usize;
-        records.truncate(asked.limit as usize);
-        let until = records.last().filter(|_| more).map(|(key, _)| key.clone());
-        let reached = |key: &&PlacedKey| until.as_ref().is_none_or(|until| *key <= until);
-        let damaged = self.damaged.iter().filter(|key| inside(key)).filter(reached);
-        RangeResult { damaged: damaged.cloned().collect(), records, until }
+        self.memory.page(&self.damaged, asked)
     }
 
     /// The end of a turn: what needs no disk is answered, and the journal is set to work.
@@ -313,6 +300,7 @@ impl Disk {
         let mut done = Vec::new();
         if step == Step::Written {
             let full = self.condition.full > 0;
+            self.behind |= full;
             let result = if full { Err(StorageFault::Failed("no room".into())) } else { Ok(()) };
             let early = full || planted::on(Bug::AcknowledgedBeforeSync);
             let level = if early { Durability::Synced } else { Durability::Written };
@@ -365,6 +353,7 @@ impl Disk {
             self.synced.carry_out(&entry.deed);
         }
         self.memory = self.synced.clone();
+        self.behind = false;
         self.changed = self.memory.held().map(|(target, _)| *target).collect();
     }
 

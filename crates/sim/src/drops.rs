@@ -60,7 +60,8 @@ impl World {
         Some(format!("and n{} does not know layout {}", behind + 1, view.layout_id()))
     }
 
-    /// A present owner that lacks something of a record that is to be dropped.
+    /// A present owner whose disk lacks something of a record that is to be dropped: what is in memory alone would end
+    /// with its machine.
     fn lacks(&self, view: &View, about: u8, key: &PlacedKey, dropped: &Record) -> Option<String> {
         if self.history.was_truncated(about) {
             return None;
@@ -72,9 +73,8 @@ impl World {
                 return false;
             }
             let disk = &self.nodes[usize::from(*node)].disk;
-            let loaded = disk.holding(key).record;
-            let held = loaded.as_ref().or(disk.synced(key));
-            let held = held.and_then(|held| held.record.decode().ok()).unwrap_or_default();
+            let held =
+                disk.synced(key).and_then(|held| held.record.decode().ok()).unwrap_or_default();
             let lost = |dot| !held.clock().covers(dot) && !self.history.was_reaped(about, dot);
             dropped.siblings().iter().any(|sibling| lost(sibling.dot))
         };
