@@ -98,6 +98,8 @@ pub(crate) struct SharedCounters {
     pub(crate) journal_bytes: Counter,
     pub(crate) queued_bytes: Counter,
     pub(crate) journal_failures: Counter,
+    /// One while the journal lacks frames of what loads see.
+    pub(crate) journal_lacks: Counter,
     pub(crate) flush_failures: Counter,
     pub(crate) damaged_records: Counter,
     pub(crate) damaged_hints: Counter,

@@ -78,6 +78,11 @@ impl Appender {
         closed + self.open.as_ref().map_or(0, |segment| segment.length_bytes)
     }
 
+    /// To which frames belong now.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Whether something was appended since the last sync.
     pub(super) fn is_dirty(&self) -> bool {
         self.open.as_ref().is_some_and(|segment| segment.dirty)

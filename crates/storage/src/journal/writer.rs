@@ -46,6 +46,8 @@ pub(crate) struct Batch {
 pub(crate) struct Waiting {
     pub(crate) ticket: u64,
     pub(crate) level: Durability,
+    /// It speaks of all that loads see, also of changes whose own frames were never written.
+    pub(crate) of_all: bool,
 }
 
 /// What the thread begins with.
@@ -85,6 +87,7 @@ impl Journal {
             sync_interval: settings.sync_interval,
             sync_due: None,
             group: Batch::default(),
+            lost: None,
         };
         let thread = thread::Builder::new().name(name).spawn(move || writer.run())?;
         Ok(Self { sender, thread })
@@ -108,6 +111,9 @@ struct Writer {
     /// When the frames that nobody waits for are to be synced.
     sync_due: Option<Instant>,
     group: Batch,
+    /// The newest generation of the buffer of which frames could not be written, and why: only the engine can come to
+    /// hold them.
+    lost: Option<(u64, StoreError)>,
 }
 
 impl Writer {
@@ -155,6 +161,7 @@ impl Writer {
                 }
                 Message::Flushed(generation) => {
                     self.write_group();
+                    self.lost.take_if(|(lost, _)| *lost <= generation);
                     let removed = self.health.during(|| self.appender.remove_through(generation));
                     if let Err(error) = removed {
                         self.counters.journal_failures.add(1);
@@ -194,6 +201,7 @@ impl Writer {
             self.answer(waiting, &Err(error));
             return;
         }
+        let waiting = self.refuse_what_is_lost(waiting);
         let (synced, others): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|waiting| waiting.level == Durability::Synced);
         self.answer(others, &Ok(()));
@@ -205,6 +213,14 @@ impl Writer {
             let result = self.sync();
             self.answer(synced, &result);
         }
+    }
+
+    /// While frames are lost, who waits for all that loads see is told that it is not on disk.
+    fn refuse_what_is_lost(&self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        let Some((_, error)) = &self.lost else { return waiting };
+        let (refused, others) = waiting.into_iter().partition(|waiting| waiting.of_all);
+        self.answer(refused, &Err(error.clone()));
+        others
     }
 
     fn append(&mut self, mut frames: Vec<u8>) -> Result<(), StoreError> {
@@ -222,6 +238,7 @@ impl Writer {
             }
             Err(error) => {
                 self.fail("records could not be written to the journal", &error);
+                self.lost = Some((self.appender.generation(), error.clone()));
                 Err(error)
             }
         }
@@ -265,5 +282,6 @@ impl Writer {
 
     fn gauge(&self) {
         self.counters.journal_bytes.set(self.appender.length_bytes());
+        self.counters.journal_lacks.set(self.lost.is_some().into());
     }
 }

@@ -124,12 +124,25 @@ impl Shard {
 
     /// Completes `ticket` once everything staged so far has reached `level`.
     pub(super) fn answer_after(&mut self, ticket: u64, level: Durability) {
-        self.unsent.batch.waiting.push(Waiting { ticket, level });
+        self.unsent.batch.waiting.push(Waiting { ticket, level, of_all: false });
     }
 
     fn overloaded(&mut self, what: &'static str, held: usize, limit: usize) -> StoreError {
         self.tally.overloads += 1;
         StoreError::Overloaded { what, held_bytes: held, limit_bytes: limit }
+    }
+
+    /// Completes `ticket` once all that loads see is synced. Where the journal lacks some of it the engine is given that;
+    /// until it has it the answer is what kept the journal from it.
+    pub(super) fn answer_after_all(&mut self, ticket: u64) {
+        if self.counters.journal_lacks.value() > 0 {
+            self.hear_flusher();
+            if self.layers.frozen.is_none() {
+                self.freeze();
+            }
+        }
+        let level = Durability::Synced;
+        self.unsent.batch.waiting.push(Waiting { ticket, level, of_all: true });
     }
 
     /// Hands the active buffer to the flusher and begins another, with a segment of its own.

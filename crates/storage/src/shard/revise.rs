@@ -43,9 +43,9 @@ impl Shard {
     }
 
     /// A [`Completion`](crate::Completion) with `ticket` follows the next [`Self::submit`], once all that was changed
-    /// before is synced.
+    /// before is synced; it fails as long as something of that could be written nowhere.
     pub fn sync(&mut self, ticket: u64) {
-        self.answer_after(ticket, Durability::Synced);
+        self.answer_after_all(ticket);
     }
 
     /// Completes `ticket` once it is synced that `key` holds `current`, as it does.

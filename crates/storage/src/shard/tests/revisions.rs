@@ -1,8 +1,10 @@
 //! Records replaced and removed.
 
+use std::time::Instant;
+
 use jedlik_protocol::{Digest, Durability, StoredRecord};
 
-use super::{Bench, Running};
+use super::{Bench, PATIENCE, Running};
 use crate::fixtures::{covers, dot, key, put, record, with_local};
 use crate::{Change, Footprint};
 
@@ -139,4 +141,24 @@ fn a_removal_survives_a_crash_and_so_does_what_came_after_it() {
     let running = bench.open();
     assert_eq!(running.shard.load(&key("a")).unwrap(), None);
     assert_eq!(running.shard.load(&key("b")).unwrap(), Some(record(2, 1, 10)));
+}
+
+#[test]
+fn a_sync_that_succeeds_covers_what_the_journal_had_no_room_for_when_it_came() {
+    let bench = Bench::new();
+    let mut running = bench.open();
+    bench.machine.set_free_bytes(Some(0));
+    running.shard.apply(100, key("a"), record(1, 1, 10), Durability::Synced).unwrap();
+    running.answers(1)[&100].as_ref().expect_err("the journal has no room");
+    bench.machine.set_free_bytes(None);
+    let started = Instant::now();
+    loop {
+        running.shard.sync(200);
+        if running.answers(1)[&200].is_ok() {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain until the engine was given it");
+    }
+    drop(running);
+    assert_eq!(bench.open().shard.load(&key("a")).unwrap(), Some(record(1, 1, 10)));
 }
