@@ -1,7 +1,7 @@
 //! The reaper's questions and their answers, on both sides.
 //!
 //! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it or may
-//! still be on its disk, and durably only once the record is on its disk.
+//! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk.
 
 use alloc::vec::Vec;
 
@@ -168,7 +168,8 @@ impl Replica {
             }
             _ => Standing::Other,
         };
-        self.answer_peer(reply, PeerResponse::Compared(standing));
+        // What was dropped a moment ago may still be on the disk.
+        self.answer_compared(reply, PeerResponse::Compared(standing), durably);
     }
 
     /// Another node's reaper says that all agree.

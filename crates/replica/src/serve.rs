@@ -292,8 +292,8 @@ impl Replica {
         self.answer_compared(reply, response, synced);
     }
 
-    /// Says what this node holds; if the asker drops what it holds by that, only once this is on disk.
-    fn answer_compared(&mut self, reply: u64, response: PeerResponse, synced: bool) {
+    /// Says what this node holds; if the asker drops or forgets something by that, only once this is on disk.
+    pub(crate) fn answer_compared(&mut self, reply: u64, response: PeerResponse, synced: bool) {
         if !synced || planted::on(Bug::DroppedBeforeSync) {
             return self.answer_peer(reply, response);
         }

@@ -164,6 +164,18 @@ fn nobody_is_told_to_forget_before_this_node_has() {
 }
 
 #[test]
+fn a_tombstone_stays_while_a_member_has_yet_to_sync_that_it_holds_nothing() {
+    let mut cluster = deleted(5);
+    let stranger = cluster.owners("alice")[4];
+    cluster.node(stranger).disk_stands_still = true;
+    cluster.run_for(LONG_MS);
+    assert_eq!(holders(&cluster, "alice").len(), 3, "what it dropped last may be on its disk");
+    cluster.node(stranger).disk_stands_still = false;
+    cluster.run_for(LONG_MS);
+    assert_eq!(holders(&cluster, "alice"), []);
+}
+
+#[test]
 fn a_tombstone_that_an_owner_brings_back_goes_again_without_all_records_being_read() {
     for place in 0..3 {
         let mut cluster = deleted(4);
