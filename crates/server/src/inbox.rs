@@ -110,7 +110,8 @@ impl Inbox {
                  was done, ask another",
                 stalled.as_secs()
             ),
-            None => "the node's queue is full; nothing was done, try again".into(),
+            None => "the node's queue is full (limits.queue_inputs, limits.queue_bytes); nothing was done, try again"
+                .into(),
         };
         Failure::new(ErrorCode::Overloaded, message)
     }
@@ -141,6 +142,7 @@ impl Inbox {
 
     fn send(&self, mail: Mail) -> Option<Mail> {
         let bytes = weight::of_mail(&mail);
+        self.waiting.progress.expect();
         self.waiting.add(bytes);
         let returned = self.sender.send(mail).err()?;
         self.waiting.subtract(bytes);
@@ -272,6 +274,7 @@ mod tests {
         let limits = InboxLimits { stall_after: Duration::ZERO, ..LIMITS };
         let (inbox, reader) = inbox(limits, Pool::new(1_000, 1).share());
         assert!(inbox.offer(mail()).is_none(), "it waits for something to do");
+        assert!(inbox.offer(mail()).is_some(), "it has not taken what it was given");
         assert!(reader.next(None).is_some());
         assert!(inbox.stalled().is_some() && inbox.offer(mail()).is_some());
         assert!(inbox.refusal().message.contains("ask another"));

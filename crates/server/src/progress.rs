@@ -1,7 +1,7 @@
 //! Whether a shard's thread goes on, or has been at one thing for so long that it must be taken to stand still: a
 //! read that the disk does not answer, as a rule.
 //!
-//! Invariant: written by the shard's thread alone, and read without waiting for it.
+//! Invariant: who gives the thread something to do, and who looks at it, never waits for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ const IDLE: u64 = 0;
 #[derive(Debug)]
 pub(crate) struct Progress {
     started: Instant,
-    /// When it began with what it is at, in microseconds past `started` and at least 1.
+    /// When it began with what it is at, or was given something while it waited, in microseconds past `started` and at least 1.
     busy_since_us: AtomicU64,
     stall_after: Duration,
 }
@@ -29,6 +29,20 @@ impl Progress {
     pub(crate) fn begin(&self) {
         let now_us = self.started.elapsed().as_micros() as u64;
         self.busy_since_us.store(now_us.max(1), Ordering::Relaxed);
+    }
+
+    /// It is about to be given something to do: if it does not come to that, it stands still.
+    pub(crate) fn expect(&self) {
+        if self.busy_since_us.load(Ordering::Relaxed) == IDLE {
+            let now_us = (self.started.elapsed().as_micros() as u64).max(1);
+            // Whoever was faster has as good a time.
+            let _other = self.busy_since_us.compare_exchange(
+                IDLE,
+                now_us,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
     }
 
     /// It waits.

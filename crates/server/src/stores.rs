@@ -173,6 +173,10 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         clean = dir.was_clean(),
         "opened the data directory"
     );
+    // Before journals are replayed, which need no room: the next start may find as little.
+    if let Err(error) = dir.keep_room() {
+        warn!(%error, "no room is kept for a start on a full disk");
+    }
     let waiting = Pool::new(config.limits.queue_bytes, usize::from(shards));
     let opened: Result<Vec<OpenShard>, OpenError> = (0..shards)
         .map(|shard| {
@@ -181,12 +185,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         })
         .collect();
     match opened {
-        Ok(shards) => {
-            if let Err(error) = dir.keep_room() {
-                warn!(%error, "no room is kept for a start on a full disk");
-            }
-            Ok(Stores { dir, shards })
-        }
+        Ok(shards) => Ok(Stores { dir, shards }),
         Err(error) => {
             give_up(dir);
             Err(error.into())
@@ -242,6 +241,7 @@ fn open_shard(
         burst_limit_bytes: share(LARGE_AT_ONCE_BYTES).max(BURST_LEAST_BYTES),
         sync_interval: config.storage.sync_interval,
         disk_reserve_bytes: config.storage.disk_reserve_bytes,
+        flush_reserve_bytes: config.storage.flush_reserve_bytes,
         ..ShardOptions::new(identity, folder.journal_dir())
     };
     let (inputs, stall_after) = (config.limits.queue_inputs, config.storage.stall_after);

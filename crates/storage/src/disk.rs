@@ -66,8 +66,17 @@ impl FileBytes {
     }
 }
 
-/// Reads the room that is left on a directory's file system for this process, in bytes.
-pub type FreeBytes = Box<dyn Fn() -> io::Result<u64> + Send>;
+/// The room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What is left of it for this process.
+    pub free_bytes: u64,
+    /// All of it.
+    pub total_bytes: u64,
+}
+
+/// Reads the room of a directory's file system.
+pub type FreeBytes = Box<dyn Fn() -> io::Result<Space> + Send>;
 
 /// One file that grows at its end.
 pub trait JournalFile: Send {
@@ -147,7 +156,8 @@ impl Disk for Directory {
         let path = self.path.clone();
         Box::new(move || {
             let system = rustix::fs::statvfs(&path)?;
-            Ok(system.f_bavail.saturating_mul(system.f_frsize))
+            let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+            Ok(Space { free_bytes: bytes(system.f_bavail), total_bytes: bytes(system.f_blocks) })
         })
     }
 }

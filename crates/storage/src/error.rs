@@ -68,6 +68,18 @@ pub enum StoreError {
         /// `ShardOptions::disk_reserve_bytes`.
         reserve_bytes: u64,
     },
+    /// What is left on the disk is kept for what is to be moved into the engine. Nothing changed; reads go on, and
+    /// records are taken again once there is room.
+    #[error(
+        "no room on the disk: {free_bytes} bytes are free, less than the {reserve_bytes} that records leave; free \
+         some and try again"
+    )]
+    NearlyFull {
+        /// What is left.
+        free_bytes: u64,
+        /// `ShardOptions::flush_reserve_bytes`, or a twentieth of the disk.
+        reserve_bytes: u64,
+    },
     /// The operating system refused. As for `DiskFull`, the write is not durable.
     #[error("{doing} failed: {source}")]
     Io {

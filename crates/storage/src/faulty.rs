@@ -271,7 +271,10 @@ impl Disk for FaultyDisk {
 
     fn free_bytes(&self) -> FreeBytes {
         let machine = self.machine.clone();
-        Box::new(move || Ok(machine.lock().free_bytes.map_or(u64::MAX, |free| free as u64)))
+        Box::new(move || {
+            let free_bytes = machine.lock().free_bytes.map_or(u64::MAX, |free| free as u64);
+            Ok(crate::Space { free_bytes, total_bytes: u64::MAX })
+        })
     }
 }
 

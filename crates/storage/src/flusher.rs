@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::buffer::Buffer;
 use crate::journal::Message;
 use crate::layers::Frozen;
-use crate::mark::{self, MetadataWrite};
+use crate::mark::MetadataWrite;
 use crate::stats::SharedCounters;
 use crate::{Store, StoreError, Writes};
 
@@ -111,9 +111,8 @@ fn flush(
     frozen: &Frozen,
     report: &Sender<FlushReport>,
 ) -> bool {
-    let mark = || vec![mark::reached(frozen.generation)];
     let mut attempts = 0_u64;
-    while let Err(error) = write_into(&*settings.engine, &frozen.buffer, mark()) {
+    while let Err(error) = write_into(&*settings.engine, &frozen.buffer, frozen.all_metadata()) {
         settings.counters.flush_failures.add(1);
         let shard = settings.shard;
         if error.ends_shard() {

@@ -13,7 +13,7 @@ use jedlik_protocol::{EncodedRecord, Key, PlacedKey, Record};
 
 use crate::disk::Directory;
 use crate::folder::{ENGINE, JOURNAL};
-use crate::journal::{self, replay};
+use crate::journal::{self, Sink, replay};
 use crate::redb_store::{Salvaged, salvage};
 use crate::{OpenError, RangeQuery, RedbOptions, RedbStore, Store, StoreError};
 
@@ -131,9 +131,17 @@ fn play_journal(path: &Path, engine: &Arc<dyn Store>) -> Option<String> {
         let disk =
             Directory::open(path).map_err(|source| OpenError::io("opening", path, source))?;
         match journal::identity(&disk)? {
-            Some(identity) => {
-                Ok(Some(replay(&disk, identity, engine, BATCH_BYTES)?.recovery.damaged.len()))
-            }
+            Some(identity) => Ok(Some(
+                replay(
+                    &disk,
+                    identity,
+                    engine,
+                    Sink::Engine { batch_bytes: BATCH_BYTES, free_bytes: u64::MAX },
+                )?
+                .recovery
+                .damaged
+                .len(),
+            )),
             None => Ok(None),
         }
     };

@@ -11,14 +11,25 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::buffer::Buffer;
 use crate::hint::{HintMark, HintRow, HintRows, HintRowsBuilder};
+use crate::mark::{self, MetadataWrite};
 use crate::memory::{records_after, span_of};
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery, Store, StoreError};
 
 /// A full buffer, on its way into the engine.
+#[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) generation: u64,
     pub(crate) buffer: Buffer,
+    /// What the engine is to say with it, besides the generation.
+    pub(crate) metadata: Vec<MetadataWrite>,
+}
+
+impl Frozen {
+    /// All that the engine is to say once it holds the buffer.
+    pub(crate) fn all_metadata(&self) -> Vec<MetadataWrite> {
+        [mark::reached(self.generation)].into_iter().chain(self.metadata.clone()).collect()
+    }
 }
 
 /// `active` is newer than `frozen`, which is newer than the engine.

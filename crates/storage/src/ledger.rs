@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use jedlik_hashing::NodeId;
 
+use crate::buffer::Buffer;
 use crate::hint::{HintMark, HintRow, HintTotals};
+use crate::{Store, StoreError};
 
 /// The hints of each target that has any.
 #[derive(Debug, Default)]
@@ -43,6 +45,19 @@ impl Ledger {
             floor: Floor::Unknown,
         };
         Self { targets: totals.iter().map(|totals| (totals.target, account(totals))).collect() }
+    }
+
+    /// Takes the changes of a buffer that lies over `engine`.
+    pub(crate) fn add_buffer(
+        &mut self,
+        engine: &dyn Store,
+        buffer: &Buffer,
+    ) -> Result<(), StoreError> {
+        for (target, key, hint) in buffer.hints() {
+            let before = engine.load_hint(target, key)?;
+            self.change(target, before.as_ref(), hint.map(HintRow::from).as_ref());
+        }
+        Ok(())
     }
 
     /// Takes the change of one hint.

@@ -48,7 +48,7 @@ mod store;
 mod tests;
 
 pub use datadir::{DataDir, StateFile};
-pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile};
+pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile, Space};
 pub use error::{OpenError, StoreError};
 pub use filtered::Filtered;
 pub use folder::{LyingAside, SetAside, ShardFolder};

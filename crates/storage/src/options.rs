@@ -43,16 +43,19 @@ pub struct ShardOptions {
     /// How many records of dropped partitions one commit takes off the engine's disk, which a flush has
     /// to wait for.
     pub sweep_limit_records: usize,
-    /// Hints are refused while the journal's file system has less room than this. Nodes that stay away
-    /// then leave room for records.
+    /// Hints are refused while the journal's file system has less room than this and what records leave. Nodes that
+    /// stay away then leave room for records.
     pub disk_reserve_bytes: u64,
+    /// Records are refused while the file system has less room than this, or than a twentieth of it: what is
+    /// journalled can then still be moved into the engine, also after a crash.
+    pub flush_reserve_bytes: u64,
     /// How often the file system is asked for its room, at most.
     pub disk_check_interval: Duration,
 }
 
 impl ShardOptions {
     /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, a sync
-    /// each second, sweeps of 4,096 records, 1 GiB of the disk without hints.
+    /// each second, sweeps of 4,096 records, 1 GiB of the disk without hints, none without records.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
         Self {
@@ -66,6 +69,7 @@ impl ShardOptions {
             flush_retry: Duration::from_secs(1),
             sweep_limit_records: 4096,
             disk_reserve_bytes: 1 << 30,
+            flush_reserve_bytes: 0,
             disk_check_interval: Duration::from_secs(1),
         }
     }

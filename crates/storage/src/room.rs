@@ -1,49 +1,99 @@
-//! How much room the disk has left for hints.
+//! How much room the disk has left for records, and for hints.
 //!
-//! Invariant: the file system is asked at most once an interval, and one that can't answer is taken to
-//! have room: if it has none, the journal finds out.
+//! Invariant: hints stop before records do, and records before what is journalled could not be moved into the engine
+//! any more. The file system is asked at most once an interval, and one that can't answer is taken to have room: if
+//! it has none, the journal finds out.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::warn;
 
 use crate::StoreError;
-use crate::disk::FreeBytes;
+use crate::disk::{FreeBytes, Space};
+use crate::health::Refused;
 
-/// The free room of one directory's file system.
+/// Records leave no more of a small disk than one part in so many.
+const RESERVE_PARTS: u64 = 20;
+/// With less than so many times the reserve free the file system is asked so many times as often.
+const NEARLY_SHORT: u64 = 8;
+const OFTEN: u32 = 20;
+
+/// What is left on the disk for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reserves {
+    /// Hints leave so much to records.
+    pub(crate) hints_bytes: u64,
+    /// Records leave so much to flushes.
+    pub(crate) flush_bytes: u64,
+}
+
+/// The room of one directory's file system.
 pub(crate) struct Room {
     read: FreeBytes,
-    reserve_bytes: u64,
+    reserves: Reserves,
     interval: Duration,
     /// When it was last read, and what it was.
-    last: Option<(Instant, u64)>,
+    last: Option<(Instant, Space)>,
+    /// Records are refused.
+    short: Option<Refused>,
 }
 
 impl Room {
-    pub(crate) fn new(read: FreeBytes, reserve_bytes: u64, interval: Duration) -> Self {
-        Self { read, reserve_bytes, interval, last: None }
+    pub(crate) fn new(read: FreeBytes, reserves: Reserves, interval: Duration) -> Self {
+        Self { read, reserves, interval, last: None, short: None }
     }
 
-    /// What is free, as of the last interval.
-    pub(crate) fn free_bytes(&mut self) -> u64 {
-        match self.last {
-            Some((at, free_bytes)) if at.elapsed() < self.interval => return free_bytes,
-            _ => {}
-        }
-        let free_bytes = (self.read)().unwrap_or_else(|error| {
-            warn!(%error, "the free room on the disk can't be read");
-            u64::MAX
-        });
-        self.last = Some((Instant::now(), free_bytes));
-        free_bytes
-    }
-
-    /// Refuses a hint once only the reserve is left.
-    pub(crate) fn admit(&mut self) -> Result<(), StoreError> {
-        let (free_bytes, reserve_bytes) = (self.free_bytes(), self.reserve_bytes);
+    /// Refuses a hint once only the reserves are left.
+    pub(crate) fn admit_hint(&mut self) -> Result<(), StoreError> {
+        self.admit_record()?;
+        let Space { free_bytes, .. } = self.space();
+        let reserve_bytes = self.reserves.hints_bytes.saturating_add(self.flush_reserve());
         if free_bytes < reserve_bytes {
             return Err(StoreError::LowDisk { free_bytes, reserve_bytes });
         }
         Ok(())
+    }
+
+    /// Refuses a record once only the reserve for flushes is left.
+    pub(crate) fn admit_record(&mut self) -> Result<(), StoreError> {
+        self.space();
+        self.short.as_ref().map_or(Ok(()), |refused| Err(refused.error.clone()))
+    }
+
+    /// Whether so much is free, and records are taken.
+    pub(crate) fn has(&mut self, bytes: u64) -> bool {
+        self.admit_record().is_ok() && self.space().free_bytes >= bytes
+    }
+
+    /// Why records are refused, as of the last interval, and since when.
+    pub(crate) fn short(&self) -> Option<Refused> {
+        self.short.clone()
+    }
+
+    /// What is free, as of the last interval.
+    pub(crate) fn space(&mut self) -> Space {
+        if let Some((at, space)) = self.last {
+            let near = space.free_bytes < self.flush_reserve().saturating_mul(NEARLY_SHORT);
+            let interval = if near { self.interval / OFTEN } else { self.interval };
+            if at.elapsed() < interval {
+                return space;
+            }
+        }
+        let space = (self.read)().unwrap_or_else(|error| {
+            warn!(%error, "the free room on the disk can't be read");
+            Space { free_bytes: u64::MAX, total_bytes: u64::MAX }
+        });
+        self.last = Some((Instant::now(), space));
+        let (free_bytes, reserve_bytes) = (space.free_bytes, self.flush_reserve());
+        self.short = (free_bytes < reserve_bytes).then(|| Refused {
+            error: StoreError::NearlyFull { free_bytes, reserve_bytes },
+            since: self.short.take().map_or_else(SystemTime::now, |before| before.since),
+        });
+        space
+    }
+
+    fn flush_reserve(&self) -> u64 {
+        let most = self.last.map_or(u64::MAX, |(_, space)| space.total_bytes / RESERVE_PARTS);
+        self.reserves.flush_bytes.min(most)
     }
 }

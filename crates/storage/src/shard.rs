@@ -11,13 +11,13 @@ use tracing::warn;
 use crate::disk::{Directory, Disk};
 use crate::flusher::{Flusher, FlusherSettings, write_into};
 use crate::health::{Health, Refused};
-use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, replay};
-use crate::layers::Layers;
+use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, Sink, replay};
+use crate::layers::{Frozen, Layers};
 use crate::ledger::Ledger;
 use crate::life_mark::{self, LifeMark};
 use crate::mark;
 use crate::merge::merged;
-use crate::room::Room;
+use crate::room::{Reserves, Room};
 use crate::stats::SharedCounters;
 use crate::{
     EngineStats, HintStats, OpenError, RangePage, RangeQuery, ShardOptions, ShardStats, Store,
@@ -72,6 +72,8 @@ pub struct Shard {
     /// What ended this life of the shard, found by any of its threads.
     failure: Arc<OnceLock<StoreError>>,
     health: Arc<Health>,
+    /// The frozen buffer is what was replayed at the start, and waits until so much of the disk is free.
+    late_room_bytes: Option<u64>,
     /// Why the frozen buffer is still there, if its flush has failed.
     flush_failure: Option<Refused>,
     unsent: Unsent,
@@ -123,19 +125,16 @@ impl Shard {
         engine: Arc<dyn Store>,
         completed: Completed,
     ) -> Result<(Self, Recovery), OpenError> {
-        let replayed = replay(&*disk, options.identity, &engine, options.buffer_limit_bytes)?;
-        let Replayed { recovery, segments, next_number, next_lsn, mark } = replayed;
+        let (room, replayed) = replay_as_fits(&*disk, &options, &engine)?;
+        let Replayed { recovery, segments, next_number, next_lsn, mark, late, room_bytes } =
+            replayed;
         let generation = mark.map_or(1, |mark| mark + 1);
-        let ledger = Ledger::of(&engine.hint_totals()?);
-        let reserve_bytes = options.disk_reserve_bytes;
-        let room = Room::new(disk.free_bytes(), reserve_bytes, options.disk_check_interval);
+        let ledger = ledger(&*engine, late.as_ref())?;
         let path = disk.path().to_path_buf();
         let io = |doing| move |source| OpenError::Io { doing, path, source };
-        segments
-            .iter()
-            .try_for_each(|name| disk.remove(name))
-            .and_then(|()| disk.sync_names())
-            .map_err(io.clone()("removing replayed segments from"))?;
+        // Those that hold what the engine has not go when it has it.
+        let (kept, removed) = if late.is_some() { (segments, vec![]) } else { (vec![], segments) };
+        remove(&*disk, &removed).map_err(io.clone()("removing replayed segments from"))?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
         let failure = Arc::new(OnceLock::new());
         let health = Arc::new(Health::new());
@@ -145,6 +144,7 @@ impl Shard {
             identity: options.identity,
             next_number,
             next_lsn,
+            kept,
             generation,
             sync_interval: options.sync_interval,
             completed: completed.clone(),
@@ -164,10 +164,11 @@ impl Shard {
         })
         .map_err(io("starting the flusher's thread of the journal in"))?;
         let mut shard = Self {
-            lost_past: mark::has_lost_past(&*engine)?,
+            lost_past: mark::has_lost_past(&*engine)? || !recovery.damaged.is_empty(),
             life: life_mark::in_engine(&*engine)?.mark(),
             options,
-            layers: Layers::over(engine),
+            late_room_bytes: late.is_some().then_some(room_bytes),
+            layers: Layers { frozen: late.map(Arc::new), ..Layers::over(engine) },
             ledger,
             room,
             completed,
@@ -311,7 +312,7 @@ impl Shard {
     fn flush_all(&self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {
         let Layers { engine, frozen, active } = &self.layers;
         if let Some(frozen) = frozen {
-            write_into(&**engine, &frozen.buffer, vec![mark::reached(frozen.generation)])?;
+            write_into(&**engine, &frozen.buffer, frozen.all_metadata())?;
         }
         if active.is_empty() && metadata.is_empty() {
             return Ok(());
@@ -320,6 +321,43 @@ impl Shard {
         let metadata = [mark::reached(self.generation)].into_iter().chain(kept).collect();
         write_into(&**engine, active, metadata)
     }
+}
+
+/// Replays the journal into the engine, or into memory if the disk has no room for it.
+fn replay_as_fits(
+    disk: &dyn Disk,
+    options: &ShardOptions,
+    engine: &Arc<dyn Store>,
+) -> Result<(Room, Replayed), OpenError> {
+    let reserves = Reserves {
+        hints_bytes: options.disk_reserve_bytes,
+        flush_bytes: options.flush_reserve_bytes,
+    };
+    let mut room = Room::new(disk.free_bytes(), reserves, options.disk_check_interval);
+    let into = match room.admit_record() {
+        Ok(()) => Sink::Engine {
+            batch_bytes: options.buffer_limit_bytes,
+            free_bytes: room.space().free_bytes,
+        },
+        Err(_) => Sink::Memory,
+    };
+    let replayed = replay(disk, options.identity, engine, into)?;
+    Ok((room, replayed))
+}
+
+/// The hints that the engine holds, with what lies over it.
+fn ledger(engine: &dyn Store, late: Option<&Frozen>) -> Result<Ledger, StoreError> {
+    let mut ledger = Ledger::of(&engine.hint_totals()?);
+    if let Some(late) = late {
+        ledger.add_buffer(engine, &late.buffer)?;
+    }
+    Ok(ledger)
+}
+
+/// Removes segments of which the engine holds everything.
+fn remove(disk: &dyn Disk, segments: &[String]) -> std::io::Result<()> {
+    segments.iter().try_for_each(|name| disk.remove(name))?;
+    disk.sync_names()
 }
 
 impl Drop for Shard {

@@ -144,6 +144,8 @@ impl Check {
         let queue = self.number("storage.queue_bytes", memory);
         let sync_interval = self.number("storage.sync_interval_ms", 1..=60_000);
         let reserve = self.number("storage.disk_reserve_bytes", 0..=u64::MAX);
+        let flush_reserve = self.number("storage.flush_reserve_bytes", 0..=u64::MAX);
+        self.check_reserve(flush_reserve, journal);
         let stall_after = self.number("storage.stall_after_ms", 100..=3_600_000);
         Some(StorageLimits {
             cache_bytes: cache? as usize,
@@ -152,8 +154,24 @@ impl Check {
             queue_bytes: queue? as usize,
             sync_interval: Duration::from_millis(sync_interval?),
             disk_reserve_bytes: reserve?,
+            flush_reserve_bytes: flush_reserve?,
             stall_after: Duration::from_millis(stall_after?),
         })
+    }
+
+    /// What is journalled must find room when it is moved.
+    fn check_reserve(&mut self, reserve: Option<u64>, journal: Option<u64>) {
+        let (Some(reserve), Some(journal)) = (reserve, journal) else { return };
+        if reserve == 0 || reserve >= journal {
+            return;
+        }
+        let name = "storage.flush_reserve_bytes";
+        let source = self.settings.by_name[name].source.clone();
+        let why = format!(
+            "it is less than storage.journal_bytes, {journal}, which a full disk would have no room for; make it at \
+             least as much, or 0 to leave nothing"
+        );
+        self.settings.mistakes.push(Mistake::unusable(name, &reserve.to_string(), &source, why));
     }
 
     fn limits(&mut self) -> Option<Limits> {

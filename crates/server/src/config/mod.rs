@@ -85,6 +85,8 @@ pub struct StorageLimits {
     pub sync_interval: Duration,
     /// What hints leave of the disk.
     pub disk_reserve_bytes: u64,
+    /// What records leave of the disk, unless a twentieth of it is less.
+    pub flush_reserve_bytes: u64,
     /// A disk that does not finish what it is asked for so long is stalled.
     pub stall_after: Duration,
 }

@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 31] = [
+pub const OPTIONS: [ConfigOption; 32] = [
     option(
         "data_dir",
         None,
@@ -152,7 +152,15 @@ pub const OPTIONS: [ConfigOption; 31] = [
         "storage.disk_reserve_bytes",
         Some("1073741824"),
         "a number of bytes from 0",
-        "What hints for other nodes leave of the disk; past it this node takes no more of them",
+        "What hints for other nodes leave of the disk beside storage.flush_reserve_bytes; past it this node takes no more \
+         of them",
+    ),
+    option(
+        "storage.flush_reserve_bytes",
+        Some("134217728"),
+        "a number of bytes from 0",
+        "What records leave of the disk, a twentieth of it at most, so that what is journalled can still be moved into \
+         the engines; past it this node takes no more of them",
     ),
     option(
         "storage.stall_after_ms",

@@ -124,6 +124,11 @@ const MISTAKES: &[(&str, &str)] = &[
              trace) or a filter such as info,jedlik_net=debug",
     ),
     (
+        "storage.flush_reserve_bytes = 1",
+        "node.toml:1: storage.flush_reserve_bytes can't be \"1\": it is less than storage.journal_bytes, 67108864, \
+             which a full disk would have no room for; make it at least as much, or 0 to leave nothing",
+    ),
+    (
         "storage.cache_bytes = 1",
         "node.toml:1: storage.cache_bytes can't be \"1\": it takes a number of bytes from \
              1048576",

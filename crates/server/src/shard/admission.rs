@@ -18,8 +18,8 @@ impl ShardDriver {
         if under_way >= self.around.limits.operations || self.replies.bytes.is_full(1) {
             let bytes = self.replies.bytes.held_by_all();
             let message = format!(
-                "the node is at work on {under_way} requests with {bytes} bytes; nothing was done, \
-                 try again"
+                "the node is at work on {under_way} requests with {bytes} bytes, all that limits.queue_inputs and \
+                 limits.queue_bytes allow; nothing was done, try again"
             );
             self.refusals += 1;
             return Err(Failure::new(ErrorCode::Overloaded, message));

@@ -25,6 +25,8 @@ pub(super) struct DiskWatch {
     /// The disk has not finished what it was asked at this time, in milliseconds since the Unix epoch.
     stalled_since_ms: Option<u64>,
     writes: Trouble,
+    /// Records are refused, so that what is journalled can still be moved.
+    short_of_room: bool,
     /// Records that came and can't be merged with what is stored.
     unmergeable: Trouble,
     /// What the replica has no vote for, while the disk refuses it.
@@ -69,6 +71,7 @@ pub(super) fn needs_disk(request: &PeerRequest) -> bool {
 impl ShardDriver {
     /// Looks whether the disk has stalled, or goes on.
     pub(super) fn watch_disk(&mut self, now: Now) {
+        self.watch_room();
         let busy = self.storage.disk_busy().filter(|busy| *busy >= self.around.limits.stall_after);
         match (busy, self.disk.stalled_since_ms) {
             (Some(busy), None) => {
@@ -97,6 +100,21 @@ impl ShardDriver {
                 warn!(?key, %error, times, "copies of records still can't be merged");
             }
             Some(Report::Over { .. }) | None => {}
+        }
+    }
+
+    /// Logs that records are refused for want of room, or are taken again.
+    fn watch_room(&mut self) {
+        match (self.storage.short_of_room(), self.disk.short_of_room) {
+            (Some(Refused { error, .. }), false) => {
+                warn!(%error, "records and hints are refused; gets go on");
+                self.disk.short_of_room = true;
+            }
+            (None, true) => {
+                info!("there is room on the disk again");
+                self.disk.short_of_room = false;
+            }
+            _ => {}
         }
     }
 
@@ -141,7 +159,7 @@ impl ShardDriver {
 
 fn kind_of(error: &StoreError) -> Option<TroubleKind> {
     match error {
-        StoreError::DiskFull { .. } => Some(TroubleKind::Full),
+        StoreError::DiskFull { .. } | StoreError::NearlyFull { .. } => Some(TroubleKind::Full),
         StoreError::Io { source, .. }
             if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem =>
         {

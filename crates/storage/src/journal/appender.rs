@@ -72,6 +72,14 @@ impl Appender {
         }
     }
 
+    /// Takes over segments of the generation before the first, to be removed with it.
+    pub(super) fn keep(&mut self, names: Vec<String>) {
+        let generation = self.generation - 1;
+        let kept =
+            names.into_iter().map(|name| ClosedSegment { name, length_bytes: 0, generation });
+        self.closed.extend(kept);
+    }
+
     /// The size of all segments.
     pub(super) fn length_bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|segment| segment.length_bytes).sum();

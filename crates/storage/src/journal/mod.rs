@@ -75,5 +75,5 @@ mod tests;
 
 pub(crate) use frame::{Edit, PAYLOAD_LIMIT_BYTES, push as push_frame, push_drop};
 pub use replay::{DamagedRegion, Recovery};
-pub(crate) use replay::{Replayed, has_segments, identity, replay};
+pub(crate) use replay::{Replayed, Sink, has_segments, identity, replay};
 pub(crate) use writer::{Batch, Journal, JournalSettings, Message, Waiting};

@@ -8,9 +8,10 @@ use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::buffer::Buffer;
 use crate::disk::{Disk, FileBytes};
 use crate::flusher::write_into;
-use crate::layers::Layers;
+use crate::layers::{Frozen, Layers};
 use crate::mark::{self, MetadataWrite};
 use crate::merge::{merged, merged_hint};
 use crate::{OpenError, ShardIdentity, Store, StoreError};
@@ -52,29 +53,48 @@ pub(crate) struct Replayed {
     pub(crate) segments: Vec<String>,
     pub(crate) next_number: u64,
     pub(crate) next_lsn: u64,
-    /// What the engine's mark is now.
+    /// What the engine's mark is now, or will be once it holds the buffer.
     pub(crate) mark: Option<u64>,
+    /// What the engine does not hold yet, since there is no room for it. The segments hold it too.
+    pub(crate) late: Option<Frozen>,
+    /// What should be free on the disk before the engine is given that.
+    pub(crate) room_bytes: u64,
 }
 
-/// Reads every segment on `disk` and plays what they hold past its mark into `engine`, in sorted batches
-/// of about `batch_bytes`. The segments stay where they are.
+/// What the engine may take for a byte of the journal: a page that is changed is written anew elsewhere.
+const ROOM_FOR_EACH_BYTE: u64 = 2;
+
+/// Where to what is replayed goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// The engine, in batches of about so many bytes, while twice what was read of the segments is free.
+    Engine { batch_bytes: usize, free_bytes: u64 },
+    /// Memory alone, since the disk has no room for it.
+    Memory,
+}
+
+/// Reads every segment on `disk` and plays what they hold past its mark into `engine`, in sorted batches. The segments
+/// stay where they are. What the disk turns out to have no room for is kept in memory.
 pub(crate) fn replay(
     disk: &dyn Disk,
     identity: ShardIdentity,
     engine: &Arc<dyn Store>,
-    batch_bytes: usize,
+    into: Sink,
 ) -> Result<Replayed, OpenError> {
     let io = |doing, source| OpenError::io(doing, disk.path(), source);
     let names = disk.list().map_err(|source| io("listing the journal in", source))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
     numbers.sort_unstable();
     let mut reader = Reader::default();
-    let mut batch = Batch { layers: Layers::over(engine.clone()), limit_bytes: batch_bytes };
+    let mut batch = Batch { layers: Layers::over(engine.clone()), into };
+    let mut room_bytes = 0;
     let held = mark::load(&**engine)?;
     let mut reached = held;
     for &number in &numbers {
         let name = segment::name(number);
         let read = disk.read(&name).map_err(|source| io("reading a segment in", source))?;
+        room_bytes += ROOM_FOR_EACH_BYTE * read.bytes.len() as u64;
+        batch.look_at_room(room_bytes);
         match Header::parse(&read.bytes) {
             Ok(header) => {
                 check_identity(disk, &name, identity, header.identity)?;
@@ -101,8 +121,13 @@ pub(crate) fn replay(
     // Before the segments are removed, which alone tell of it.
     let lost = (!recovery.damaged.is_empty()).then(mark::lost_past);
     if reached != held || lost.is_some() {
-        batch.flush(reached.map(mark::reached).into_iter().chain(lost).collect())?;
+        batch.flush(reached.map(mark::reached).into_iter().chain(lost.clone()).collect())?;
     }
+    let late = batch.rest().filter(|_| reached != held || lost.is_some()).map(|buffer| Frozen {
+        generation: reached.unwrap_or(0),
+        buffer,
+        metadata: lost.into_iter().collect(),
+    });
     recovery.segments = numbers.len() as u64;
     Ok(Replayed {
         recovery,
@@ -110,6 +135,8 @@ pub(crate) fn replay(
         segments: numbers.into_iter().map(segment::name).collect(),
         next_lsn,
         mark: reached,
+        late,
+        room_bytes,
     })
 }
 
@@ -161,13 +188,15 @@ fn check_identity(
 /// Changes on their way into the engine.
 struct Batch {
     layers: Layers,
-    limit_bytes: usize,
+    into: Sink,
 }
 
 impl Batch {
     fn add(&mut self, frame: Frame) -> Result<(), OpenError> {
         self.play(frame)?;
-        if self.layers.active.journal_bytes() >= self.limit_bytes {
+        if let Sink::Engine { batch_bytes, .. } = self.into
+            && self.layers.active.journal_bytes() >= batch_bytes
+        {
             self.flush(Vec::new())?;
         }
         Ok(())
@@ -201,8 +230,28 @@ impl Batch {
     }
 
     fn flush(&mut self, metadata: Vec<MetadataWrite>) -> Result<(), StoreError> {
-        let buffer = mem::take(&mut self.layers.active);
-        write_into(&*self.layers.engine, &buffer, metadata)
+        if self.into == Sink::Memory {
+            return Ok(());
+        }
+        match write_into(&*self.layers.engine, &self.layers.active, metadata) {
+            Ok(()) => self.layers.active = Buffer::default(),
+            // What it holds of the batch by now it may be given again.
+            Err(StoreError::DiskFull { .. }) => self.into = Sink::Memory,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// An engine that meets a full disk may not even be read from any more.
+    fn look_at_room(&mut self, room_bytes: u64) {
+        if matches!(self.into, Sink::Engine { free_bytes, .. } if free_bytes < room_bytes) {
+            self.into = Sink::Memory;
+        }
+    }
+
+    /// What the engine was not given.
+    fn rest(self) -> Option<Buffer> {
+        (self.into == Sink::Memory).then_some(self.layers.active)
     }
 }
 

@@ -12,7 +12,7 @@ use proptest::proptest;
 use proptest::sample::Index;
 
 use super::frame::{self, FRAME_HEADER_BYTES, MAGIC};
-use super::replay::{DamagedRegion, Recovery, replay};
+use super::replay::{DamagedRegion, Recovery, Sink, replay};
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 use super::{Edit, bodies, push_drop, push_frame};
 use crate::faulty::{FaultyDisk, Machine};
@@ -41,7 +41,13 @@ fn journal_of(frames: u64) -> FaultyDisk {
 
 fn read(disk: &FaultyDisk) -> (Recovery, Arc<dyn Store>) {
     let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let replayed = replay(disk, IDENTITY, &engine, 1 << 20).unwrap();
+    let replayed = replay(
+        disk,
+        IDENTITY,
+        &engine,
+        Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX },
+    )
+    .unwrap();
     (replayed.recovery, engine)
 }
 
@@ -155,7 +161,13 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
     let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let error = replay(&disk, IDENTITY, &engine, 1 << 20).expect_err("refused");
+    let error = replay(
+        &disk,
+        IDENTITY,
+        &engine,
+        Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX },
+    )
+    .expect_err("refused");
     assert!(matches!(error, OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }
@@ -270,7 +282,13 @@ fn an_older_format_is_refused_and_nothing_is_removed() {
         bytes[68..72].copy_from_slice(&checksum.to_le_bytes());
     });
     let engine: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let error = replay(&disk, IDENTITY, &engine, 1 << 20).expect_err("refused");
+    let error = replay(
+        &disk,
+        IDENTITY,
+        &engine,
+        Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX },
+    )
+    .expect_err("refused");
     assert!(matches!(error, OpenError::OlderFormat { found: 3, known: 4, .. }), "{error}");
     assert_eq!(disk.names(), [name]);
 }

@@ -56,6 +56,8 @@ pub(crate) struct JournalSettings {
     pub(crate) identity: ShardIdentity,
     pub(crate) next_number: u64,
     pub(crate) next_lsn: u64,
+    /// Segments of the generation before, or of older ones, which the engine does not hold yet.
+    pub(crate) kept: Vec<String>,
     /// Of the frames that come first.
     pub(crate) generation: u64,
     pub(crate) sync_interval: Duration,
@@ -76,9 +78,12 @@ impl Journal {
     pub(crate) fn start(settings: JournalSettings) -> io::Result<Self> {
         let (sender, messages) = channel();
         let name = format!("journal-{}", settings.identity.shard);
-        let JournalSettings { disk, identity, next_number, next_lsn, generation, .. } = settings;
+        let JournalSettings { disk, identity, next_number, next_lsn, generation, kept, .. } =
+            settings;
+        let mut appender = Appender::new(disk, identity, next_number, next_lsn, generation);
+        appender.keep(kept);
         let writer = Writer {
-            appender: Appender::new(disk, identity, next_number, next_lsn, generation),
+            appender,
             messages,
             completed: settings.completed,
             counters: settings.counters,

@@ -19,7 +19,7 @@ impl Shard {
     /// # Errors
     /// As for [`Self::apply`]. Nothing changed.
     pub fn drop_partition(&mut self, ticket: u64, partition: Partition) -> Result<(), StoreError> {
-        self.admit()?;
+        self.admit_smaller()?;
         // Also of one that seems empty: what made it so may have failed to reach the disk.
         let frame_bytes = self.stage_drop(partition);
         self.answer_after(ticket, Durability::Synced);

@@ -25,7 +25,7 @@ impl Shard {
     /// this call fails.
     ///
     /// # Errors
-    /// [`StoreError::LowDisk`] if too little of the disk is left; otherwise as for [`Self::apply`].
+    /// [`StoreError::LowDisk`] or [`StoreError::NearlyFull`] if too little of the disk is left; otherwise as for [`Self::apply`].
     /// Nothing changed.
     pub fn hold(
         &mut self,
@@ -36,11 +36,11 @@ impl Shard {
         since_ms: u64,
         level: Durability,
     ) -> Result<(), StoreError> {
-        if let Err(error) = self.room.admit() {
+        if let Err(error) = self.room.admit_hint() {
             self.tally.refused_hints += 1;
             return Err(error);
         }
-        self.admit()?;
+        self.admit_smaller()?;
         let current = self.layers.hint(target, &key)?;
         let (since_ms, record) = merged_hint(current.as_ref(), since_ms, record)?;
         let edit = Edit::Hold { target, since_ms, record: record.clone() };
@@ -66,7 +66,7 @@ impl Shard {
         key: PlacedKey,
         digest: Digest,
     ) -> Result<(), StoreError> {
-        self.admit()?;
+        self.admit_smaller()?;
         let current = self.layers.hint(target, &key)?;
         let digest_of = |row: &HintRow| row.record.as_ref().map(|record| record.record.digest());
         let is_it = current.as_ref().is_some_and(|row| digest_of(row) == Some(digest));
@@ -160,7 +160,7 @@ impl Shard {
 
     /// Removes a hint that nobody can read, if there is room for that now.
     fn discard(&mut self, target: NodeId, row: &HintRow) {
-        if self.admit().is_err() {
+        if self.admit_smaller().is_err() {
             return;
         }
         let key = &row.mark.key;

@@ -53,13 +53,23 @@ impl Shard {
     /// the incarnation.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`] or [`StoreError::DiskFull`]: nothing can be applied now.
+    /// [`StoreError::Overloaded`], [`StoreError::NearlyFull`] or [`StoreError::DiskFull`]: nothing can be applied now.
     pub fn admit(&mut self) -> Result<(), StoreError> {
+        self.room.admit_record()?;
+        self.admit_smaller()
+    }
+
+    /// As [`Self::admit`], for a change after which less is held: it may take what records leave of the disk.
+    pub(super) fn admit_smaller(&mut self) -> Result<(), StoreError> {
         let burst = self.options.burst_limit_bytes;
         let queued = self.counters.queued_bytes.value() as usize;
         let queue_limit = self.options.queue_limit_bytes.max(burst);
         if queued >= queue_limit {
-            return Err(self.overloaded("the journal's queue", queued, queue_limit));
+            return Err(self.overloaded(
+                "the journal's queue (storage.queue_bytes)",
+                queued,
+                queue_limit,
+            ));
         }
         let active = &self.layers.active;
         let (held, limit) = (active.bytes(), self.options.buffer_limit_bytes);
@@ -76,10 +86,12 @@ impl Shard {
         match &self.flush_failure {
             Some(Refused { error: full @ StoreError::DiskFull { .. }, .. }) => Err(full.clone()),
             _ if held < limit && segment < segment_limit => Ok(()),
-            _ if held < limit => {
-                Err(self.overloaded("the journal's segment", segment, segment_limit))
-            }
-            _ => Err(self.overloaded("the buffer", held, limit)),
+            _ if held < limit => Err(self.overloaded(
+                "the journal's segment (storage.journal_bytes)",
+                segment,
+                segment_limit,
+            )),
+            _ => Err(self.overloaded("the buffer (storage.buffer_bytes)", held, limit)),
         }
     }
 
@@ -153,6 +165,7 @@ impl Shard {
         let frozen = Arc::new(Frozen {
             generation: self.generation,
             buffer: mem::take(&mut self.layers.active),
+            metadata: Vec::new(),
         });
         self.generation += 1;
         // If the journal's thread is gone, the next submit says so.
@@ -161,9 +174,20 @@ impl Shard {
         self.layers.frozen = Some(frozen);
     }
 
+    /// Has what was replayed into memory alone moved into the engine, since there is room now.
+    fn flush_replayed(&mut self) {
+        self.late_room_bytes = None;
+        if let (Some(threads), Some(frozen)) = (&self.threads, &self.layers.frozen) {
+            threads.flusher.flush(frozen.clone());
+        }
+    }
+
     pub(super) fn hear_flusher(&mut self) {
         if self.layers.frozen.is_none() {
             return;
+        }
+        if self.late_room_bytes.is_some_and(|least| self.room.has(least)) {
+            self.flush_replayed();
         }
         let Some(threads) = &self.threads else { return };
         while let Ok(report) = threads.flusher.reports.try_recv() {

@@ -25,7 +25,8 @@ impl Shard {
         expected: Digest,
         new: Option<StoredRecord>,
     ) -> Result<Change, StoreError> {
-        self.admit()?;
+        // Reaping and pruning, both of which make room.
+        self.admit_smaller()?;
         let current = self.layers.current(&key)?;
         let before = current.as_ref().map(Footprint::of);
         if before.map(|before| before.digest) != Some(expected) {

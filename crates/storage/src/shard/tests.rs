@@ -24,6 +24,7 @@ mod hints;
 mod leftovers;
 mod metadata;
 mod model;
+mod reserves;
 mod revisions;
 
 /// More than any of these needs on a loaded machine.
@@ -448,7 +449,14 @@ fn a_slow_engine_holds_writers_back_at_twice_the_buffers_limit() {
     let applied = running.next_ticket - 1;
     let refused = refused.expect("memory is bounded");
     assert!(
-        matches!(refused, StoreError::Overloaded { what: "the buffer", limit_bytes: 10_000, .. }),
+        matches!(
+            refused,
+            StoreError::Overloaded {
+                what: "the buffer (storage.buffer_bytes)",
+                limit_bytes: 10_000,
+                ..
+            }
+        ),
         "{refused}"
     );
     let buffered = running.shard.stats().buffer_bytes;
@@ -507,7 +515,7 @@ fn a_full_queue_refuses_with_its_name_and_limit() {
     let StoreError::Overloaded { what, held_bytes, limit_bytes } = &refused else {
         panic!("{refused}")
     };
-    assert_eq!((*what, *limit_bytes), ("the journal's queue", 5_000));
+    assert_eq!((*what, *limit_bytes), ("the journal's queue (storage.queue_bytes)", 5_000));
     assert!((5_000..8_000).contains(held_bytes));
     assert!(refused.is_retryable());
     assert_eq!(running.shard.stats().overloads, 1);
