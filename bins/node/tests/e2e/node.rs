@@ -36,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) disk_mb: Option<u32>,
     /// A small disk is full when the process starts, by a file called `filler` in the data directory.
     pub(crate) disk_full: bool,
+    /// Its process runs where the file systems are mounted that this one sees.
+    pub(crate) mounts_of: Option<u32>,
     /// Seeds besides those that a start names, such as `n1.example:7400`.
     pub(crate) more_seeds: Vec<String>,
     /// Options on its command line, such as `--limits-queue-inputs=64`.
@@ -52,7 +54,7 @@ pub(crate) struct Node {
 impl Node {
     /// A node with a folder that holds its certificate in `tls`.
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
-        let (address, disk_mb, options) = (None, None, Vec::new());
+        let (address, disk_mb, mounts_of, options) = (None, None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
         let (name, more_seeds) = (name.into(), Vec::new());
         let (disk_full, has_own_clock) = (false, false);
@@ -62,6 +64,7 @@ impl Node {
             address,
             disk_mb,
             disk_full,
+            mounts_of,
             more_seeds,
             options,
             build,
@@ -163,6 +166,13 @@ impl Node {
                 .env("FAKETIME_CACHE_DURATION", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("FAKETIME_DISABLE_SHM", "1");
+        }
+        if let Some(process) = self.mounts_of {
+            let mut command = Command::new("nsenter");
+            command.args(["--user", "--preserve-credentials"]);
+            command.args(["--mount", "--target"]);
+            command.arg(process.to_string()).arg(node.get_program());
+            return command;
         }
         let Some(disk_mb) = self.disk_mb else { return node };
         let data = self.folder.join("data");

@@ -62,6 +62,13 @@ impl Observer {
         ring.preference_list(partition).into_iter().map(|node| self.index(node)).collect()
     }
 
+    /// The number of the partition that a key lies in.
+    pub(crate) fn partition(&self, key: &Key) -> u32 {
+        let topology = self.client.topology();
+        let ring = topology.layout.unwrap().ring;
+        ring.partitions().partition(key.position(topology.cluster)).0
+    }
+
     /// The first `wanted` keys called `NAME-0` and so on whose preference list passes the test.
     pub(crate) fn keys_where(
         &self,

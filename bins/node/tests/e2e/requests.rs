@@ -8,6 +8,8 @@ use std::time::Duration;
 use jedlik_client::protocol::{Blob, Key, Quorum};
 use jedlik_client::{Client, Content, GetOptions, PutOptions};
 
+use crate::node::LIMIT;
+
 /// How long a node may take to tell its counters on a busy machine.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Puts under way at a time where a test fills a cluster.
@@ -21,6 +23,16 @@ pub(crate) fn size(variable: &str, usual: usize) -> usize {
 /// Options of a put that wants this many acknowledgements.
 pub(crate) fn w(count: u8) -> PutOptions {
     PutOptions { w: Quorum::Count(count), ..PutOptions::default() }
+}
+
+/// The same, for as long as it takes on a busy machine.
+pub(crate) fn patient_w(count: u8) -> PutOptions {
+    PutOptions { timeout: Some(LIMIT), ..w(count) }
+}
+
+/// Options of a get that wants this many answers, for as long as it takes on a busy machine.
+pub(crate) fn patient_r(count: u8) -> GetOptions {
+    GetOptions { timeout: Some(LIMIT), ..r(count) }
 }
 
 /// Options of a get that wants this many answers.

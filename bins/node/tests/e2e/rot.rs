@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::{fill, r, shown, size, w};
+use crate::requests::{fill, patient_w, r, shown, size, w};
 
 const VALUE_BYTES: usize = 300;
 const PAGE_BYTES: usize = 4096;
@@ -52,6 +52,51 @@ fn flipped_bits_in_a_nodes_engines_end_no_node_and_make_no_key_absent() {
     assert!(!said.iter().any(|what| what.contains("shard 2 of n2")), "{said:?}");
     let aside = cluster.nodes[1].data_files(|path| path.ends_with("README.txt"));
     assert_eq!(aside.len(), 2, "each is kept for inspection, once");
+}
+
+#[test]
+fn flipped_bytes_in_a_journal_that_is_replayed_lose_nothing_and_make_no_key_absent() {
+    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> = (0..300).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &patient_w(3)));
+    cluster.kill(1);
+    let is_segment = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("journal"));
+    let journals = cluster.nodes[1].data_files(|path| {
+        is_segment(path) && fs::metadata(path).is_ok_and(|file| file.len() > 10_000)
+    });
+    assert_eq!(journals.len(), 2, "each shard has one to replay: {journals:?}");
+    for journal in &journals {
+        let mut bytes = fs::read(journal).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + PAGE_BYTES].iter_mut().for_each(|byte| *byte ^= 0x55);
+        fs::write(journal, bytes).unwrap();
+    }
+
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    all_there(&cluster, &observer, &keys);
+    let log = cluster.nodes[1].log();
+    assert_eq!(log.matches("a part of the journal is damaged").count(), 2, "{log}");
+    wait_until("it can say again what is absent", || {
+        observer.counter("refilling_partitions").get(&1) == Some(&0)
+    });
+    observer.wait_until_settled(&keys);
+    // It has everything back, in its own files.
+    cluster.kill(1);
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    cluster.kill(0);
+    cluster.kill(2);
+    let client = observer.runtime.block_on(cluster.client(1));
+    observer.runtime.block_on(async {
+        for key in &keys {
+            let found = client.get(key, &r(1)).await;
+            let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+            assert_eq!(found.versions.len(), 1, "{}", shown(key));
+        }
+    });
 }
 
 /// Flips a bit in every so manieth page of rows, so that redb finds a page of no known kind.

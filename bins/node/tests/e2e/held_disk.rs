@@ -1,0 +1,130 @@
+//! A small disk that outlives the processes on it: what is left on a full one when its node is killed.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use jedlik_client::PutOptions;
+use jedlik_client::protocol::{Key, Quorum};
+
+use crate::cluster::{Cluster, wait_until};
+use crate::observer::{Observer, key};
+use crate::refusals::can_mount;
+use crate::requests::{fill, patient_r, patient_w, shown};
+
+/// Mounts a small disk on a folder that nobody else sees, and keeps it until its input ends.
+const HOLD: &str = "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" && echo mounted && cat >/dev/null";
+/// What the node holds in its journals alone.
+const JOURNALLED_BYTES: usize = 3 << 20;
+const VALUE_BYTES: usize = 16 << 10;
+
+struct HeldDisk {
+    holder: Child,
+    path: PathBuf,
+}
+
+impl HeldDisk {
+    fn mount(path: &Path, size_mb: u32) -> Self {
+        fs::create_dir_all(path).unwrap();
+        let mut holder = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", HOLD, "sh"])
+            .arg(size_mb.to_string())
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said.trim(), "mounted");
+        Self { holder, path: path.to_path_buf() }
+    }
+
+    /// A file on it, as everybody can name it.
+    fn file(&self, name: &str) -> PathBuf {
+        let pid = self.holder.id();
+        PathBuf::from(format!("/proc/{pid}/root{}", self.path.display())).join(name)
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        let mut filler = File::create(self.file("filler")).unwrap();
+        for length in [1 << 16, 1 << 12] {
+            while filler.write_all(&vec![1; length]).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.file("filler")).unwrap();
+    }
+}
+
+impl Drop for HeldDisk {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        // It may have ended by itself.
+        let _ = self.holder.wait();
+    }
+}
+
+#[test]
+fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and_heals() {
+    if !can_mount() {
+        eprintln!("skipped: this system lets nobody mount a small disk in a namespace");
+        return;
+    }
+    let mut disk = None;
+    let mut cluster = Cluster::start_with(|node| {
+        node.options = ["journal", "buffer"]
+            .map(|limit| format!("--storage-{limit}-bytes={}", 16 * JOURNALLED_BYTES))
+            .into();
+    });
+    // Of a node that has a directory of its own already only the mount is another.
+    assert!(cluster.nodes[2].stop().success());
+    let data = cluster.nodes[2].folder.join("data");
+    let disk = disk.insert(HeldDisk::mount(&data, 48));
+    cluster.nodes[2].mounts_of = Some(disk.holder.id());
+    cluster.nodes[2].options.push("--new".into());
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> =
+        (0..JOURNALLED_BYTES / VALUE_BYTES).map(|number| key("kept", number)).collect();
+    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &strict));
+    wait_until("it can say what is absent", || {
+        observer.counter("refilling_partitions").get(&2) == Some(&0)
+    });
+
+    disk.fill();
+    let late: Vec<Key> = (0..40).map(|number| key("late", number)).collect();
+    observer.runtime.block_on(fill(&client, &late, VALUE_BYTES, &patient_w(2)));
+    for _ in 0..2 {
+        cluster.kill(2);
+        cluster.restart(2);
+        cluster.wait_until_all_are_up(0);
+        let own = observer.runtime.block_on(cluster.client(2));
+        observer.runtime.block_on(async {
+            for key in &keys {
+                let found = own.get(key, &patient_r(3)).await;
+                let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+                assert_eq!(found.versions.len(), 1, "{}", shown(key));
+            }
+        });
+        wait_until("doctor says what is wrong with its disk", || {
+            let said = cluster.ask(0, "doctor").stdout;
+            said.contains("the disk of n3 is full")
+        });
+    }
+    disk.empty();
+    let all = [keys, late].concat();
+    wait_until("doctor has nothing to say of its disk", || {
+        !cluster.ask(0, "doctor").stdout.contains("is full")
+    });
+    observer.wait_until_settled(&all);
+    assert!(cluster.nodes[2].stop().success(), "a clean stop");
+    cluster.restart(2);
+    observer.wait_until_settled(&all);
+}

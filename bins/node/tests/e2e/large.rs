@@ -1,0 +1,139 @@
+//! Values as large as a bucket allows: stored, several at once, met as siblings, read, listed and resolved.
+
+use std::time::Duration;
+
+use jedlik_client::protocol::client::GetAnswer;
+use jedlik_client::protocol::{Blob, Key, Quorum};
+use jedlik_client::{Client, Content, GetOptions, PutOptions};
+
+use crate::cluster::{Cluster, wait_until};
+use crate::observer::{Observer, key};
+use crate::tools::run;
+
+const MIB: usize = 1 << 20;
+/// Puts under way at a time.
+const AT_ONCE: usize = 8;
+/// A busy machine takes its time with eight times 16 MiB, three times over.
+const REQUEST_LIMIT: Duration = Duration::from_secs(400);
+/// The largest that three replicas allow.
+/// A put has to succeed through a node that is alone.
+const LARGEST: [&str; 3] = ["value_limit_bytes=16777216", "record_limit_bytes=22369621", "min_w=1"];
+
+#[test]
+fn an_idle_cluster_with_default_settings_stores_eight_values_of_the_allowed_size_at_once() {
+    let cluster = Cluster::start_with(|node| node.options = vec![default_journal()]);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    // What a bucket takes that nobody has set anything of.
+    let keys: Vec<Key> = (0..AT_ONCE).map(|number| key("usual", number)).collect();
+    observer.runtime.block_on(put_at_once(&client, &keys, MIB));
+
+    allow_the_largest(&cluster);
+    let keys: Vec<Key> = (0..AT_ONCE).map(|number| key("largest", number)).collect();
+    observer.runtime.block_on(put_at_once(&client, &[key("single", 0)], 16 * MIB));
+    observer.runtime.block_on(put_at_once(&client, &keys, 16 * MIB));
+    observer.runtime.block_on(async {
+        for key in &keys {
+            assert_eq!(lengths(&client.get(key, &patient(3)).await.unwrap()), [16 * MIB]);
+        }
+    });
+    // With the tool's own timeout, which is the default one: no values are read for it.
+    let listed = run(cluster.jedlik(1).args(["keys", "carts"])).ok().stdout;
+    assert_eq!(listed.lines().count(), 2 * AT_ONCE + 1);
+    observer.runtime.block_on(async {
+        let error = client.put(&keys[0], vec![b'x'; 16 * MIB + 1], &patient_put(1)).await;
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("16777216"), "the limit is named: {text}");
+    });
+}
+
+#[test]
+fn three_siblings_of_15_mb_that_meet_are_stored_sent_read_and_resolved() {
+    let mut cluster = Cluster::start_with(|node| {
+        // Each is started where nobody can confirm what it was.
+        node.options = vec![default_journal(), "--limits-confirm-ms=1000".into()];
+    });
+    allow_the_largest(&cluster);
+    let key = key("met", 0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for alone in 0..3 {
+        for other in (0..3).filter(|other| *other != alone) {
+            cluster.kill(other);
+        }
+        runtime.block_on(async {
+            let client = cluster.client(alone).await;
+            let value = vec![b'a' + alone as u8; 15 * 1_000_000];
+            client.put(&key, value, &patient_put(1)).await.unwrap();
+            client.close().await;
+        });
+        // What waits for the others would be theirs at once: the hints go when all three are up.
+        cluster.kill(alone);
+        if alone < 2 {
+            cluster.restart(alone + 1);
+        }
+    }
+    for index in 0..3 {
+        cluster.restart(index);
+    }
+    cluster.wait_until_all_are_up(0);
+    let observer = Observer::of(&cluster, 0);
+    observer.wait_until_settled(std::slice::from_ref(&key));
+    let client = observer.runtime.block_on(cluster.client(1));
+    let found = observer.runtime.block_on(client.get(&key, &patient(3))).unwrap();
+    assert_eq!(lengths(&found), [15_000_000; 3], "every acknowledged sibling is shown");
+    observer.runtime.block_on(async {
+        let follows = PutOptions { context: found.context, ..patient_put(3) };
+        client.put(&key, "all in one", &follows).await.unwrap();
+        let found = client.get(&key, &patient(3)).await.unwrap();
+        assert_eq!(found.versions.len(), 1, "a put that has seen them replaces them");
+    });
+    observer.wait_until_settled(&[key]);
+}
+
+/// Nodes of these tests have a smaller journal than the default, so that loads pass it many times.
+fn default_journal() -> String {
+    let default = jedlik_server::config::OPTIONS.iter();
+    let journal = default.clone().find(|option| option.name == "storage.journal_bytes").unwrap();
+    format!("--storage-journal-bytes={}", journal.default.unwrap())
+}
+
+fn allow_the_largest(cluster: &Cluster) {
+    run(cluster.admin(0).args(["bucket", "set", "carts"]).args(LARGEST)).ok();
+    for index in 0..3 {
+        wait_until("every node knows the limits", || {
+            let shown = run(cluster.admin(index).args(["--json", "bucket", "show", "carts"])).ok();
+            shown.stdout.contains("\"record_limit_bytes\":22369621")
+        });
+    }
+}
+
+/// All have to succeed.
+async fn put_at_once(client: &Client, keys: &[Key], length: usize) {
+    let puts: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let (client, key) = (client.clone(), key.clone());
+            tokio::spawn(async move { client.put(&key, vec![b'x'; length], &patient_put(3)).await })
+        })
+        .collect();
+    for put in puts {
+        put.await.unwrap().unwrap_or_else(|error| panic!("a put of {length} bytes: {error}"));
+    }
+}
+
+fn patient(r: u8) -> GetOptions {
+    GetOptions { r: Quorum::Count(r), timeout: Some(REQUEST_LIMIT), ..GetOptions::default() }
+}
+
+fn patient_put(w: u8) -> PutOptions {
+    PutOptions { w: Quorum::Count(w), timeout: Some(REQUEST_LIMIT), ..PutOptions::default() }
+}
+
+/// Of all values that were found.
+fn lengths(found: &GetAnswer) -> Vec<usize> {
+    let length = |content: &Content<Blob>| match content {
+        Content::Value(value) => value.len(),
+        Content::Tombstone => 0,
+    };
+    found.versions.iter().map(|version| length(&version.content)).collect()
+}
