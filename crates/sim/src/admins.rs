@@ -14,14 +14,15 @@ use jedlik_protocol::gossip::StagedChange;
 use crate::bits::Bits;
 use crate::node::{Node, id, index};
 use crate::plan::{Alteration, Plan};
+use crate::recounts::Recounts;
 use crate::world::{Event, World};
 
 /// A node that is to join is started so much earlier.
 const STARTED_BEFORE_US: u64 = 1_500_000;
 /// After a refusal an admin tries again within so long.
-const RETRY_US: u64 = 800_000;
+pub(crate) const RETRY_US: u64 = 800_000;
 /// How long admins go on once faults have ceased.
-const PATIENCE_US: u64 = 40_000_000;
+pub(crate) const PATIENCE_US: u64 = 40_000_000;
 /// How many nodes seeds are.
 const SEEDS: usize = 2;
 
@@ -32,19 +33,23 @@ pub(crate) struct Admins {
     done: Vec<bool>,
     /// A layout after the first was committed.
     pub(crate) moved: bool,
+    /// Of a node that ran twice, and which of the two processes stays.
+    pub(crate) kept: Option<(u8, u8)>,
     /// By key: who ever owned it.
     owners: Vec<Bits>,
+    pub(crate) recounts: Recounts,
 }
 
 impl Admins {
     pub(crate) fn new(plan: &Plan) -> Self {
         let owners = vec![Bits::default(); plan.setting.keys.into()];
-        Self { done: vec![false; plan.changes.len()], moved: false, owners }
+        let (done, recounts) = (vec![false; plan.changes.len()], Recounts::new(plan));
+        Self { done, moved: false, kept: None, owners, recounts }
     }
 
     /// Whether nothing more will be changed.
     pub(crate) fn are_done(&self) -> bool {
-        self.done.iter().all(|done| *done)
+        self.done.iter().all(|done| *done) && self.recounts.are_done()
     }
 
     /// Whether the node owned the key under some layout.
@@ -141,7 +146,10 @@ impl World {
         self.damage.destroyed |= (0..self.plan.setting.places()).any(removes);
         self.nodes.iter_mut().for_each(|place| place.removed |= removes(place.index));
         for key in 0..self.plan.setting.keys {
-            let owners = self.owners_under(view, key);
+            // Also those that it has once its bucket has more replicas.
+            let n = usize::from(self.plan.setting.of_key(key).most_n());
+            let list = view.preference_list(self.placed(key).partition);
+            let owners: Vec<u8> = list.iter().take(n).map(|node| index(*node)).collect();
             let ever = &mut self.admins.owners[usize::from(key)];
             owners.into_iter().for_each(|node| ever.insert(node.into()));
         }
@@ -151,7 +159,11 @@ impl World {
     pub(crate) fn owners_under(&self, view: &View, key: u8) -> Vec<u8> {
         let partition = self.placed(key).partition;
         let n = usize::from(view.bucket(self.history.key(key).bucket()).n);
-        view.preference_list(partition).iter().take(n).map(|node| index(*node)).collect()
+        view.preference_list(partition)
+            .iter()
+            .take(n)
+            .map(|node| self.seat_of(index(*node)))
+            .collect()
     }
 
     /// The newest view that a running node has. One that was removed by force may know a layout that nobody

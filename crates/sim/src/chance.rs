@@ -20,6 +20,8 @@ pub(crate) enum Concern {
     Changes,
     Admins,
     Saves,
+    Recounts,
+    Lineages,
 }
 
 /// One stream.

@@ -17,6 +17,8 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::chance::Chance;
 use crate::contents::{Contents, Deed, Edit};
 
+mod ends;
+
 /// An answer to a change.
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
 
@@ -68,6 +70,8 @@ pub(crate) struct Disk {
     pub(crate) sync_us: u64,
     /// What has no vote: on the disk at once.
     pub(crate) votes: Option<Vec<u8>>,
+    /// The engine says that it has lost its past, until the votes say of what.
+    pub(crate) lost_past: bool,
     /// For whom hints were held or released since it was last told.
     changed: BTreeSet<NodeId>,
     /// Under a planted bug: the actors of hints that were handed off.
@@ -117,6 +121,12 @@ impl Disk {
     /// Whether the key's record can't be read.
     pub(crate) fn is_damaged(&self, key: &PlacedKey) -> bool {
         self.damaged.contains(key)
+    }
+
+    /// Has on disk what has no vote; a past that was lost is told by that from now on.
+    pub(crate) fn keep_votes(&mut self, votes: Vec<u8>) {
+        self.votes = Some(votes);
+        self.lost_past = false;
     }
 
     /// Answers once all that loads see is synced, also what the disk was too full for when it came.
@@ -318,49 +328,6 @@ impl Disk {
         }
         self.busy = false;
         (done, self.begin(chance).map(|us| (Step::Written, us)))
-    }
-
-    /// The process ends: a part of what was on its way got through.
-    pub(crate) fn end_process(&mut self, chance: &mut Chance) {
-        let through = chance.below(self.group.len() as u64 + 1) as usize;
-        self.written.extend(self.group.drain(..).take(through));
-        self.group.clear();
-        self.unsent.clear();
-        self.memory = Contents::default();
-        self.actors_kept.clear();
-        self.busy = false;
-    }
-
-    /// The machine ends: a part of what was not synced got through, the last one torn.
-    pub(crate) fn end_machine(&mut self, chance: &mut Chance) {
-        self.end_process(chance);
-        let through = chance.below(self.written.len() as u64 + 1) as usize;
-        self.written.truncate(through);
-    }
-
-    /// The process stops cleanly: everything goes into the engine.
-    pub(crate) fn close(&mut self) {
-        self.synced = std::mem::take(&mut self.memory);
-        self.written.clear();
-        self.group.clear();
-        self.unsent.clear();
-        self.busy = false;
-    }
-
-    /// The process starts: the journal is replayed into the engine.
-    pub(crate) fn open(&mut self) {
-        for entry in std::mem::take(&mut self.written) {
-            self.synced.carry_out(&entry.deed);
-        }
-        self.memory = self.synced.clone();
-        self.behind = false;
-        self.changed = self.memory.held().map(|(target, _)| *target).collect();
-    }
-
-    /// Loses everything.
-    pub(crate) fn wipe(&mut self) {
-        let condition = std::mem::take(&mut self.condition);
-        *self = Self { condition, ..Self::new(self.sync_us) };
     }
 
     /// Damages a record, if it is in the engine alone; whether it is.

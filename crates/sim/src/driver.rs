@@ -4,19 +4,17 @@
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
-use jedlik_membership::{Destination, Event as MembershipEvent, Output as MembershipOutput};
 use jedlik_protocol::Now;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_replica::{Counter, Input, Output};
+use jedlik_replica::{Counter, Input, Output, dispute_over, dispute_with_peer};
 
 use crate::breach::{Breach, Promise};
 use crate::disk::{Completion, Step};
 use crate::network::IDLE_LIMIT_US;
-use crate::node::{Mail, News, Origin, Running, SPOKEN, at_address, id, index};
+use crate::node::{Mail, News, Origin, Running, SPOKEN};
 use crate::story;
 use crate::world::{Event, World};
 
@@ -69,21 +67,27 @@ impl World {
                 if let Some(Frame::ClientRequest { request, .. }) = self.read(&bytes) {
                     let Some(running) = self.running(node) else { return };
                     if running.stopping || !running.serves {
-                        let failure = Failure::new(ErrorCode::NotReady, "the node does not serve");
-                        return self.answer_client(node, origin, ClientResponse::Failed(failure));
+                        return self.refuse_client(node, origin);
+                    }
+                    let disputed = dispute_over(&running.membership.view(), &request).is_some();
+                    if disputed {
+                        return self.refuse_client(node, origin);
                     }
                     let reply = running.wait(origin);
                     self.feed(node, Input::Client { reply, request });
                 }
             }
-            Mail::Lost { peer } => self.feed(node, Input::PeerLost { node: id(peer) }),
+            Mail::Lost { peer } => {
+                let lost = self.who(peer);
+                self.feed(node, Input::PeerLost { node: lost });
+            }
             Mail::Disk(step) => self.advance_disk(node, step),
             Mail::Wake => {}
         }
     }
 
     fn receive(&mut self, node: u8, from: u8, bytes: &Bytes) {
-        let now = self.node_now(node);
+        let (now, peer) = (self.node_now(node), self.who(from));
         match self.read(bytes) {
             Some(Frame::PeerRequest { id: call, layout, heard, request }) => {
                 let epoch = self.network.epoch(node, from);
@@ -94,20 +98,22 @@ impl World {
                 let stale = older && fenced;
                 let origin = Origin::Peer { node: from, id: call, epoch, stale };
                 let is_new = matches!(request, PeerRequest::Forward(_));
-                if running.stopping && is_new || !running.serves {
-                    let failure = Failure::new(ErrorCode::NotReady, "the node does not serve");
-                    return self.answer_peer(node, origin, (0, PeerResponse::Refused(failure)));
+                let view = running.membership.view();
+                let disputed = dispute_with_peer(&view, &request).is_some();
+                if running.stopping && is_new || !running.serves || disputed {
+                    return self.answer_peer(node, origin, (0, PeerResponse::Refused(not_ready())));
                 }
                 let reply = running.wait(origin);
                 self.note_page((from, call), &request);
-                self.feed(node, Input::Peer { from: id(from), reply, layout, heard, request });
+                self.feed(node, Input::Peer { from: peer, reply, layout, heard, request });
             }
             Some(Frame::PeerResponse { id: call, clock, response }) => {
-                self.feed(node, Input::PeerAnswer { from: id(from), id: call, clock, response });
+                self.feed(node, Input::PeerAnswer { from: peer, id: call, clock, response });
             }
             Some(Frame::Gossip(gossip)) => {
                 let Some(running) = self.running(node) else { return };
-                running.membership.handle_gossip(now, id(from), gossip);
+                running.caller = from;
+                running.membership.handle_gossip(now, peer, gossip);
                 self.carry_out(node);
             }
             Some(Frame::ClientRequest { .. } | Frame::ClientResponse { .. }) | None => {}
@@ -224,7 +230,7 @@ impl World {
                 self.give(node, now, Input::Loaded { ticket, result });
             }
             Output::Sync { ticket } => self.nodes[usize::from(node)].disk.sync(ticket),
-            Output::KeepVotes { votes } => self.nodes[usize::from(node)].disk.votes = Some(votes),
+            Output::KeepVotes { votes } => self.nodes[usize::from(node)].disk.keep_votes(votes),
             Output::Apply { .. }
             | Output::Revise { .. }
             | Output::Hold { .. }
@@ -246,7 +252,8 @@ impl World {
             Output::Request { to, id: call, layout, heard, request } => {
                 self.tell_request(node, to, &request);
                 let frame = Frame::PeerRequest { id: call, layout, heard, request };
-                if !self.send(node, index(to), &frame) {
+                let seat = self.seat_known_to(node, to);
+                if !self.send(node, seat, &frame) {
                     self.give(node, now, Input::PeerLost { node: to });
                 }
             }
@@ -294,6 +301,10 @@ impl World {
         self.log.say(self.now_us, Some(node), key, text);
     }
 
+    fn refuse_client(&mut self, node: u8, origin: Origin) {
+        self.answer_client(node, origin, ClientResponse::Failed(not_ready()));
+    }
+
     fn answer_peer(&mut self, node: u8, origin: Origin, (clock, response): (u64, PeerResponse)) {
         let Origin::Peer { node: to, id: call, epoch, stale } = origin else { return };
         if stale && !matches!(response, PeerResponse::Refused(_)) {
@@ -323,7 +334,7 @@ impl World {
     }
 
     /// Sends a frame; false if the transport knows that it can't.
-    fn send(&mut self, from: u8, to: u8, frame: &Frame) -> bool {
+    pub(crate) fn send(&mut self, from: u8, to: u8, frame: &Frame) -> bool {
         let target = &self.nodes[usize::from(to)];
         let gone = target.running.is_none() && self.now_us > target.missed_us;
         if gone || self.network.is_given_up(self.now_us, from, to) {
@@ -340,46 +351,6 @@ impl World {
         true
     }
 
-    /// Does what the membership wants, in order.
-    pub(crate) fn carry_out(&mut self, node: u8) {
-        while let Some(output) = self.running(node).and_then(|r| r.membership.poll_output()) {
-            match output {
-                MembershipOutput::Persist { state, whole } => self.persist(node, state, whole),
-                MembershipOutput::View(view) => {
-                    if self.nodes[usize::from(node)].layout != view.layout_id() {
-                        self.note_layout(&view);
-                    }
-                    self.feed(node, Input::View(view));
-                }
-                MembershipOutput::Send { to, gossip } => self.gossip(node, to, gossip),
-                MembershipOutput::Event(event) => {
-                    self.say(node, || format!("learns: {event}"));
-                    match event {
-                        MembershipEvent::Serves { .. } => self.serve(node),
-                        MembershipEvent::Forgotten(record) => return self.forget(node, &record),
-                        MembershipEvent::Fenced { .. } => {
-                            self.nodes[usize::from(node)].over = true;
-                        }
-                        MembershipEvent::Left => self.leave(node),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        if self.nodes[usize::from(node)].over {
-            self.end(node, false, false);
-        }
-    }
-
-    fn gossip(&mut self, node: u8, to: Destination, gossip: Gossip) {
-        let to = match to {
-            Destination::Node(to, _) => index(to),
-            Destination::Seed(address) => at_address(address),
-            Destination::Caller(to) => index(to),
-        };
-        self.send(node, to, &Frame::Gossip(gossip));
-    }
-
     /// Ends the connection of two nodes, which both learn of within a time.
     pub(crate) fn disconnect(&mut self, a: u8, b: u8, within_us: u64) {
         let epoch = self.network.disconnect(a, b);
@@ -388,6 +359,10 @@ impl World {
             self.after(after_us, Event::Lost { node, peer, epoch });
         }
     }
+}
+
+fn not_ready() -> Failure {
+    Failure::new(ErrorCode::NotReady, "the node does not serve")
 }
 
 impl Running {

@@ -54,8 +54,12 @@ impl World {
     /// serves nobody until it knows the newest.
     fn behind(&self, view: &View) -> Option<String> {
         let members = view.members().map(|member| index(member.node));
-        let layout = |node: &u8| self.nodes[usize::from(*node)].layout;
-        let behind = |node: &u8| layout(node).version > 0 && layout(node) < view.layout_id();
+        let layout = |node: &u8| self.nodes[usize::from(*node)].papers.layout;
+        // So does one whose directory was put back, which takes no request under a layout that others have left.
+        let restored = |node: &u8| self.damage.destroyed && *node == self.plan.setting.victim;
+        let behind = |node: &u8| {
+            layout(node).version > 0 && layout(node) < view.layout_id() && !restored(node)
+        };
         let behind = members.into_iter().find(behind)?;
         Some(format!("and n{} does not know layout {}", behind + 1, view.layout_id()))
     }
@@ -69,7 +73,7 @@ impl World {
         let victim = self.plan.setting.victim;
         let mut owners = self.owners_under(view, about).into_iter();
         let lacks = |node: &u8| {
-            if self.damage.destroyed && *node == victim {
+            if self.damage.destroyed && self.plan.setting.identity(*node) == victim {
                 return false;
             }
             let disk = &self.nodes[usize::from(*node)].disk;

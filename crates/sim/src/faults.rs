@@ -45,14 +45,11 @@ impl World {
         self.after(for_us, Event::FaultEnd(index));
         let level = self.plan.setting.level();
         match what {
-            What::Stop(node) => {
-                self.nodes[usize::from(node)].stops += 1;
-                self.stop(node);
-            }
+            What::Stop(node) => self.begin_stop(node),
             What::Kill(node) => self.end_at(node, level < Durability::Written, false),
             What::PowerCut(node) => self.end_at(node, level < Durability::Synced, true),
             What::Blackout => {
-                (0..self.plan.setting.places()).for_each(|node| self.end(node, false, true));
+                (0..self.plan.setting.seats()).for_each(|node| self.end(node, false, true));
             }
             What::ZoneCut(zone) => {
                 for node in self.nodes_of(zone) {
@@ -64,6 +61,14 @@ impl World {
                 self.end(node, true, true);
                 self.nodes[usize::from(node)].wipe();
             }
+            What::Copy(node, stopped) => self.begin_copy(node, stopped),
+            // Nothing tells a copy of a running node's directory from the one that the same life leaves (decision 29).
+            What::PutBack(node) if !self.nodes[usize::from(node)].has_old_copy() => {}
+            What::PutBack(node) => {
+                self.end(node, true, true);
+                self.nodes[usize::from(node)].put_back();
+            }
+            What::Clone(node) => self.begin_clone(node),
             What::Rot(node, key) => {
                 let key = self.placed(key);
                 let rotted = self.nodes[usize::from(node)].disk.rot(&key);
@@ -93,13 +98,18 @@ impl World {
         }
         let what = self.plan.faults[index].what;
         match what {
-            What::Stop(node) => {
-                let place = &mut self.nodes[usize::from(node)];
-                place.stops = place.stops.saturating_sub(1);
+            What::Stop(node) => self.end_stop(node),
+            What::Copy(node, true) => {
+                self.nodes[usize::from(node)].copy();
+                self.end_stop(node);
+            }
+            What::Kill(node)
+            | What::PowerCut(node)
+            | What::LoseDisk(node)
+            | What::PutBack(node) => {
                 self.restart(node);
             }
-            What::Kill(node) | What::PowerCut(node) | What::LoseDisk(node) => self.restart(node),
-            What::Blackout => (0..self.plan.setting.places()).for_each(|node| self.restart(node)),
+            What::Blackout => (0..self.plan.setting.seats()).for_each(|node| self.restart(node)),
             What::ZoneCut(zone) => {
                 for node in self.nodes_of(zone) {
                     self.restart(node);
@@ -127,13 +137,37 @@ impl World {
             }
             What::Drain(node) => self.drain_node(node, false),
             What::HoldUp(node, work) => self.hold_up(node, Some(work), false),
-            What::Rot(..) | What::Disconnect(..) | What::ClockJump(..) => {}
+            What::Copy(_, false)
+            | What::Clone(_)
+            | What::Rot(..)
+            | What::Disconnect(..)
+            | What::ClockJump(..) => {}
+        }
+    }
+
+    fn begin_stop(&mut self, node: u8) {
+        self.nodes[usize::from(node)].stops += 1;
+        self.stop(node);
+    }
+
+    fn end_stop(&mut self, node: u8) {
+        let place = &mut self.nodes[usize::from(node)];
+        place.stops = place.stops.saturating_sub(1);
+        self.restart(node);
+    }
+
+    /// A copy is taken at once, or once the node has stopped, which it has the length of the fault for.
+    fn begin_copy(&mut self, node: u8, stopped: bool) {
+        if stopped {
+            self.begin_stop(node);
+        } else {
+            self.nodes[usize::from(node)].copy();
         }
     }
 
     fn cuts(&self, what: What) -> Vec<(u8, u8)> {
         let setting = &self.plan.setting;
-        let nodes = 0..setting.places();
+        let nodes = 0..setting.seats();
         let pairs = nodes.clone().flat_map(|a| nodes.clone().map(move |b| (a, b)));
         let apart = |(a, b): &(u8, u8)| match what {
             What::Cut(from, to) => (*a, *b) == (from, to),
@@ -147,7 +181,7 @@ impl World {
 
     fn nodes_of(&self, zone: u8) -> Vec<u8> {
         let setting = &self.plan.setting;
-        (0..setting.places()).filter(|node| setting.zone(*node) == zone).collect()
+        (0..setting.seats()).filter(|node| setting.zone(*node) == zone).collect()
     }
 
     fn cut(&mut self, from: u8, to: u8) {
@@ -187,7 +221,7 @@ impl World {
     pub(crate) fn hang_up(&mut self, node: u8, within_us: u64) {
         let missed_us = self.chances.faults.below(within_us);
         self.nodes[usize::from(node)].missed_us = self.now_us + missed_us;
-        for peer in (0..self.plan.setting.places()).filter(|peer| *peer != node) {
+        for peer in (0..self.plan.setting.seats()).filter(|peer| *peer != node) {
             let epoch = self.network.disconnect(node, peer);
             self.after(missed_us, Event::Lost { node: peer, peer: node, epoch });
         }
@@ -196,7 +230,7 @@ impl World {
     /// Faults cease: every way is free, every disk in order, every node up.
     pub(crate) fn cease(&mut self) {
         self.network.heal();
-        for node in 0..self.plan.setting.places() {
+        for node in 0..self.plan.setting.seats() {
             let place = &mut self.nodes[usize::from(node)];
             place.disk.condition = crate::disk::Condition::default();
             place.stops = 0;

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
-use jedlik_membership::{Config as MembershipConfig, Lineage, Membership};
+use jedlik_membership::{Config as MembershipConfig, Membership};
 use jedlik_protocol::codec;
 use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now, ProtocolVersion};
 use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, ShardPast, Tuning};
 
 use crate::chance::Chance;
+use crate::directory::{Copy, Papers};
 use crate::disk::{Disk, Step};
 use crate::plan::Setting;
 
@@ -28,8 +29,6 @@ const EPOCH_MS: u64 = 1_790_000_000_000;
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
 const SCRUB_INTERVAL_US: u64 = 15_000_000;
-/// How long a starting node waits for others to say what they remember of it.
-const CONFIRM_LIMIT_US: u64 = 3_000_000;
 /// Background steps a second that are always allowed.
 const FLOOR_PER_S: u32 = 50;
 
@@ -118,6 +117,8 @@ pub(crate) struct Running {
     pub(crate) leaves: bool,
     /// What came while it stood still.
     pub(crate) backlog: Vec<Mail>,
+    /// Whose gossip is being handled.
+    pub(crate) caller: u8,
     /// The wake that is set.
     pub(crate) wake_us: u64,
 }
@@ -125,7 +126,10 @@ pub(crate) struct Running {
 /// One node.
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// Its place among all processes.
     pub(crate) index: u8,
+    /// Which node it is: a clone is another one's.
+    pub(crate) identity: u8,
     pub(crate) running: Option<Running>,
     pub(crate) clock: Clock,
     pub(crate) disk: Disk,
@@ -141,21 +145,18 @@ pub(crate) struct Node {
     pub(crate) begun: bool,
     /// Its process has ended for good: it has left, or found itself fenced.
     pub(crate) over: bool,
-    /// A layout came into force somewhere that removes it by force, whatever became of that layout.
+    /// A layout came into force somewhere that removes it by force, whatever became of that layout; or an
+    /// admin has decided for another process of the node.
     pub(crate) removed: bool,
     /// Whom its process turned to when it started.
     pub(crate) seeds: Vec<u8>,
-    /// The newest layout that it has stored.
-    pub(crate) layout: LayoutId,
+    /// What its directory says of itself.
+    pub(crate) papers: Papers,
+    /// Its directory as it once was.
+    copy: Option<Box<Copy>>,
     /// What its membership wants stored and is not yet.
     unsaved: Option<(u64, Delta)>,
     zone: u8,
-    state: Option<Bytes>,
-    generation: u64,
-    /// What the disk tells of its lives; `None` for an empty one.
-    lineage: Option<Lineage>,
-    /// Kept over a clean stop.
-    trees: Option<Vec<u8>>,
     tuning: Tuning,
 }
 
@@ -175,6 +176,7 @@ impl Node {
         };
         Self {
             index,
+            identity: setting.identity(index),
             running: None,
             clock: Clock::new(clocks),
             disk: Disk::new(sync_us),
@@ -186,13 +188,10 @@ impl Node {
             over: false,
             removed: false,
             seeds: Vec::new(),
-            layout: LayoutId::default(),
+            papers: Papers::default(),
+            copy: None,
             unsaved: None,
             zone: setting.zone(index),
-            state: None,
-            generation: 0,
-            lineage: None,
-            trees: None,
             tuning,
         }
     }
@@ -205,10 +204,10 @@ impl Node {
 
     /// Starts the process, which turns to these.
     pub(crate) fn start(&mut self, now_us: u64, seeds: &[u8], lives: &mut Chance) {
-        let (incarnation, replica_seed, membership_seed) =
+        let (drawn, replica_seed, membership_seed) =
             (Incarnation(lives.number()), lives.bytes(), lives.bytes());
-        self.generation += 1;
-        let lineage = self.live_on(incarnation);
+        let (incarnation, lineage) = self.papers.live_on(drawn);
+        self.disk.lost_past |= lineage.lost;
         self.begun = true;
         self.seeds = seeds.to_vec();
         self.clock.started_us = now_us;
@@ -216,7 +215,7 @@ impl Node {
         let now = self.clock.now(now_us);
         let clock_start = lives.number().max(1);
         let mut replica = Replica::new(ReplicaConfig {
-            me: id(self.index),
+            me: id(self.identity),
             cluster: CLUSTER,
             incarnation,
             random_seed: replica_seed,
@@ -224,13 +223,13 @@ impl Node {
             shards: 1,
             clock_start,
             tuning: self.tuning,
-            past: if lineage.lost { ShardPast::Lost } else { ShardPast::Continuous },
+            past: if self.disk.lost_past { ShardPast::Lost } else { ShardPast::Continuous },
             votes: self.disk.votes.clone(),
         });
-        if let Some(trees) = self.trees.take() {
+        if let Some(trees) = self.papers.trees.take() {
             replica.restore_trees(&trees);
         }
-        let stored = self.state.as_ref().map(|state| {
+        let stored = self.papers.state.as_ref().map(|state| {
             codec::decode_knowledge(state).expect("the membership's state is what was stored")
         });
         let config = MembershipConfig {
@@ -252,43 +251,55 @@ impl Node {
             serves: false,
             leaves: false,
             backlog: Vec::new(),
+            caller: self.index,
             wake_us: u64::MAX,
         });
     }
 
-    /// Begins a life; what the disk remembers of them all.
-    fn live_on(&mut self, incarnation: Incarnation) -> Lineage {
-        let lineage = self.lineage.get_or_insert_with(|| Lineage {
-            lives: Vec::new(),
-            confirm_limit_us: CONFIRM_LIMIT_US,
-            ..Lineage::first(incarnation)
-        });
-        lineage.lives.push(incarnation);
-        let begun = lineage.clone();
-        lineage.lost = false;
-        begun
-    }
-
-    /// The cluster remembers a life that the disk does not: what is on it is set aside.
+    /// The cluster remembers a life that the directory does not: what is in it is set aside.
     pub(crate) fn forget(&mut self, forgotten: &MemberRecord) {
         self.ended();
         self.disk.wipe();
-        let Some(lineage) = &mut self.lineage else { return };
-        lineage.lives.push(forgotten.life.incarnation);
-        lineage.accounted_generation = forgotten.generation;
-        lineage.lost = true;
-        self.generation = self.generation.max(forgotten.generation);
+        self.papers.forget(forgotten);
+    }
+
+    /// The directory as it would be found if the machine ended now.
+    pub(crate) fn copied(&self) -> Copy {
+        Copy { papers: self.papers.clone(), disk: self.disk.copied() }
+    }
+
+    /// Keeps a copy of the directory.
+    pub(crate) fn copy(&mut self) {
+        self.copy = Some(Box::new(self.copied()));
+    }
+
+    /// Whether there is a copy that a start can know for old.
+    pub(crate) fn has_old_copy(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| self.papers.is_newer_than(&copy.papers))
+    }
+
+    /// Puts the copy in the place of the directory, if there is one. The node does not run.
+    pub(crate) fn put_back(&mut self) {
+        if let Some(copy) = self.copy.take() {
+            self.become_copy(*copy);
+        }
+    }
+
+    /// Has this in the place of its directory.
+    pub(crate) fn become_copy(&mut self, copy: Copy) {
+        self.disk.replace(copy.disk);
+        self.papers = copy.papers;
     }
 
     fn member(&self, incarnation: Incarnation) -> MemberRecord {
         MemberRecord {
-            node: id(self.index),
-            name: format!("n{}", self.index + 1),
+            node: id(self.identity),
+            name: format!("n{}", self.identity + 1),
             address: address(self.index),
             zone: zone_name(self.zone),
             weight: 1,
             life: Life::new(incarnation),
-            generation: self.generation,
+            generation: self.papers.generation,
             version: 1,
             status: Status::Up,
             layout: LayoutId::default(),
@@ -314,9 +325,9 @@ impl Node {
             return None;
         }
         let (state, whole) = self.unsaved.take()?;
-        self.state = Some(codec::encode_knowledge(&whole).into());
+        self.papers.state = Some(codec::encode_knowledge(&whole).into());
         let newest = whole.layouts.iter().map(|placed| placed.layout.id()).max();
-        self.layout = newest.unwrap_or_default();
+        self.papers.layout = newest.unwrap_or_default();
         Some(state)
     }
 
@@ -324,7 +335,7 @@ impl Node {
     pub(crate) fn stopped(&mut self) {
         self.save();
         self.unsaved = None;
-        self.trees = self.running.take().map(|running| running.replica.trees());
+        self.papers.trees = self.running.take().map(|running| running.replica.trees());
         self.life += 1;
         self.disk.close();
     }
@@ -333,18 +344,14 @@ impl Node {
     pub(crate) fn ended(&mut self) {
         self.unsaved = None;
         self.running = None;
-        self.trees = None;
+        self.papers.trees = None;
         self.life += 1;
     }
 
     /// Nothing is left on its disk.
     pub(crate) fn wipe(&mut self) {
         self.disk.wipe();
-        self.layout = LayoutId::default();
-        self.state = None;
-        self.generation = 0;
-        self.lineage = None;
-        self.trees = None;
+        self.papers = Papers::default();
     }
 }
 

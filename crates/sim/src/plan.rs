@@ -8,14 +8,16 @@ mod change;
 mod changes;
 mod fault;
 mod faults;
+mod lives;
 
 use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
 use crate::siege::Siege;
-use buckets::buckets;
+use buckets::{RECOUNTED_AT_ANY_TIME, buckets, recounts};
 use changes::changes;
 use faults::faults;
+use lives::lives;
 
 pub use buckets::{BucketPlan, Quorums};
 pub use change::{Alteration, Change, Side};
@@ -57,6 +59,8 @@ pub struct Setting {
     pub sync_us: u64,
     /// The most background steps a second of each node.
     pub steps_per_s: u32,
+    /// At some time the victim runs twice: the second process has the place after all others.
+    pub cloned: bool,
     /// Some puts expire; then no calendar clock is set.
     pub expires: bool,
 }
@@ -80,10 +84,22 @@ impl Setting {
         self.buckets[usize::from(self.bucket(key))]
     }
 
-    /// The failure domain of a node.
+    /// All processes that may run beside one another: a clone has a place of its own.
     #[must_use]
-    pub fn zone(&self, node: u8) -> u8 {
-        node % self.zones
+    pub fn seats(&self) -> u8 {
+        self.places() + u8::from(self.cloned)
+    }
+
+    /// Which node the process at this place is.
+    #[must_use]
+    pub fn identity(&self, seat: u8) -> u8 {
+        if seat == self.places() { self.victim } else { seat }
+    }
+
+    /// The failure domain of a process.
+    #[must_use]
+    pub fn zone(&self, seat: u8) -> u8 {
+        self.identity(seat) % self.zones
     }
 
     /// What acknowledged writes survive: all that a machine's end leaves, or a process's end.
@@ -164,8 +180,12 @@ impl Plan {
     pub fn of(seed: u64, nodes: u8) -> Self {
         let end_us = WARM_UP_US + SPAN_US;
         let mut setting = setting(nodes, &mut Chance::new(seed, Concern::Setting));
+        recounts(&mut setting.buckets, nodes, &mut Chance::new(seed, Concern::Recounts));
         let mut chance = Chance::new(seed, Concern::Changes);
         let (changes, with_them) = changes(&mut setting, &mut chance);
+        if !changes.is_empty() && !RECOUNTED_AT_ANY_TIME {
+            setting.buckets.iter_mut().for_each(|bucket| bucket.later = None);
+        }
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
         if !changes.is_empty() {
             operations.iter_mut().for_each(|asked| asked.strict = chance.permille(600));
@@ -180,6 +200,7 @@ impl Plan {
         }
         let mut faults = faults(&setting, &mut Chance::new(seed, Concern::Faults));
         faults.extend(with_them);
+        faults.extend(lives(&mut setting, &mut Chance::new(seed, Concern::Lineages)));
         faults.sort_by_key(|fault| fault.at_us);
         let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));
         Self { seed, end_us, setting, operations, faults, changes, siege }
@@ -212,6 +233,7 @@ fn setting(nodes: u8, chance: &mut Chance) -> Setting {
         duplicate_permille: if noisy { chance.magnitude(1, 60) } else { 0 },
         sync_us: chance.magnitude(100, 20_000),
         steps_per_s: chance.magnitude(200, 5_000) as u32,
+        cloned: false,
         expires: chance.permille(300),
     }
 }
@@ -225,7 +247,7 @@ fn operations(setting: &Setting, chance: &mut Chance) -> Vec<Operation> {
         while at_us < WARM_UP_US + SPAN_US {
             let kind = chance.pick(&kinds);
             let key = chance.below(setting.keys.into()) as u8;
-            let BucketPlan { quorums: Quorums { n, .. }, min_w } = setting.of_key(key);
+            let BucketPlan { quorums: Quorums { n, .. }, min_w, .. } = setting.of_key(key);
             // An answer of one replica promises less; see the checks.
             let r = if chance.permille(100) { Some(chance.pick(&[1, n])) } else { None };
             let w = if chance.permille(150) { Some(chance.pick(&[min_w, min_w, n])) } else { None };

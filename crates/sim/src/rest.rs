@@ -75,7 +75,8 @@ impl World {
             }
             1 => {
                 for bucket in 0..self.plan.setting.buckets.len() as u8 {
-                    let request = self.bucket_to_set(bucket);
+                    let quorums = self.plan.setting.buckets[usize::from(bucket)].quorums;
+                    let request = self.bucket_to_set(bucket, quorums);
                     if self.admin(0, &request).is_err() {
                         self.fail_set_up("no bucket");
                     }
@@ -106,10 +107,10 @@ impl World {
         }
     }
 
-    fn bucket_to_set(&self, bucket: u8) -> AdminRequest {
+    pub(crate) fn bucket_to_set(&self, bucket: u8, quorums: Quorums) -> AdminRequest {
         let setting = &self.plan.setting;
-        let BucketPlan { quorums: Quorums { n, r, w }, min_w } =
-            setting.buckets[usize::from(bucket)];
+        let BucketPlan { min_w, .. } = setting.buckets[usize::from(bucket)];
+        let Quorums { n, r, w } = quorums;
         let dw = if setting.all_sync { w } else { 0 };
         let changes = vec![
             ("n".into(), n.to_string()),
@@ -278,7 +279,8 @@ impl World {
     /// A tree was made anew from the records, and was another one before, although nobody had changed
     /// them behind the node's back.
     pub(crate) fn check_trees(&mut self, node: u8) {
-        let rotted = self.damage.rotted && node == self.plan.setting.victim;
+        let identity = self.plan.setting.identity(node);
+        let rotted = self.damage.rotted && identity == self.plan.setting.victim;
         let Some(running) = self.running(node).filter(|_| !rotted) else { return };
         let corrected = running.replica.repair_report().trees_corrected;
         if corrected > 0 {
@@ -340,6 +342,9 @@ impl World {
                 return breach(Promise::OneLayout, format!("n{} is not up", node + 1));
             };
             let view = running.membership.view();
+            if view.rival(view.me()).is_some() {
+                return breach(Promise::OneLayout, format!("n{} is disputed", node + 1));
+            }
             let now = Now::new(0, 0);
             let buckets = running.membership.handle_admin(now, &AdminRequest::BucketList).ok();
             let known = (view.layout().cloned(), buckets);

@@ -76,7 +76,9 @@ impl World {
             return Some(scanning);
         }
         let r = self.quorums(operation.key).r;
-        let certain = operation.r.unwrap_or(r) >= r && !self.removed_unawares(scanning.since_us);
+        let certain = operation.r.unwrap_or(r) >= r
+            && !self.removed_unawares(scanning.since_us)
+            && !self.is_recounted(operation.key);
         for (key, before) in scanning.before {
             let found = scanning.found.iter().find(|(of, _)| *of == key);
             let versions = found.map_or(&[][..], |(_, versions)| versions);

@@ -118,7 +118,7 @@ impl World {
         let via = if attempt == 0 {
             operation.via
         } else {
-            self.chances.clients.below(self.plan.setting.places().into()) as u8
+            self.chances.clients.below(self.plan.setting.seats().into()) as u8
         };
         let request = self.request(&operation, &stage);
         self.log.say(self.now_us, None, Some(operation.key), || {
@@ -251,7 +251,9 @@ impl World {
             )
         });
         let primaries = answer.primaries >= self.quorums(key).r && !self.admins.moved;
-        let certain = (primaries || operation.strict) && !self.removed_unawares(asked_us);
+        let certain = (primaries || operation.strict)
+            && !self.removed_unawares(asked_us)
+            && !self.is_recounted(key);
         let before = before.from(self.may_miss(key));
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));
         let Some(seen) = self.note(checked) else { return };
@@ -269,10 +271,14 @@ impl World {
     }
 
     /// A get may miss what was acknowledged of the writes below this number: copies of the key were destroyed,
-    /// and who held them does not know.
+    /// or lie with the other process of a node, and who answers does not know.
     pub(crate) fn may_miss(&self, key: u8) -> usize {
         let owned = self.admins.ever_owned(key, self.plan.setting.victim);
-        if owned { self.damage.unnoticed } else { 0 }
+        match owned {
+            true if self.runs_twice() => usize::MAX,
+            true => self.damage.unnoticed,
+            false => 0,
+        }
     }
 
     /// Whether a node that was removed by force has run since then without knowing it: what it says of the past

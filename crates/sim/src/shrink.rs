@@ -21,6 +21,9 @@ pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
         shrinking.try_plan(|plan| plan.operations.retain(|operation| operation.key == key));
     }
     shrinking.try_plan(|plan| plan.siege = None);
+    shrinking.try_plan(|plan| {
+        plan.setting.buckets.iter_mut().for_each(|bucket| bucket.later = None);
+    });
     shrinking.calm();
     loop {
         let before = shrinking.size();

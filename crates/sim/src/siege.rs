@@ -56,7 +56,7 @@ impl Siege {
     /// In part of the seeds, for clusters that are large enough.
     pub(crate) fn of(setting: &Setting, chance: &mut Chance) -> Option<Self> {
         let key = chance.below(setting.keys.into()) as u8;
-        let few = setting.buckets[usize::from(setting.bucket(key))].quorums.n <= 3;
+        let few = setting.of_key(key).most_n() <= 3;
         let siege = chance.permille(500) && setting.nodes >= 5 && few;
         let away = if setting.zones == 3 && chance.permille(500) {
             Besieged::Zone(chance.below(3) as u8)
@@ -145,13 +145,16 @@ impl World {
     fn blind(&mut self) -> Option<String> {
         let nodes = self.present().into_iter();
         let away = self.rest.assault.away.clone();
+        let setting = self.plan.setting.clone();
         for node in nodes.clone().filter(|node| !away.contains(node)) {
             let Some(running) = self.running(node).filter(|running| !running.stopping) else {
                 return Some(format!("n{} is not up", node + 1));
             };
             let view = running.membership.view();
-            let wrong =
-                |peer: &u8| *peer != node && view.is_alive(id(*peer)) == away.contains(peer);
+            let wrong = |peer: &u8| {
+                let alive = view.is_alive(id(setting.identity(*peer)));
+                *peer != node && alive == away.contains(peer)
+            };
             if let Some(peer) = nodes.clone().find(wrong) {
                 return Some(format!("n{} does not see how n{} is", node + 1, peer + 1));
             }

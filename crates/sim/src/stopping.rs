@@ -58,13 +58,6 @@ impl World {
         self.after(DRAIN_CHECK_US, Event::Drain { node, life, until_us });
     }
 
-    /// A node takes requests from now on.
-    pub(crate) fn serve(&mut self, node: u8) {
-        if let Some(running) = &mut self.nodes[usize::from(node)].running {
-            running.serves = true;
-        }
-    }
-
     /// A node whose disk lacks a life that the cluster remembers starts again, without what was on it.
     pub(crate) fn forget(&mut self, node: u8, forgotten: &MemberRecord) {
         self.nodes[usize::from(node)].forget(forgotten);

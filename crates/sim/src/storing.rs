@@ -83,7 +83,8 @@ impl World {
         let held = held.filter(|held| held.record.digest() == expected);
         let Some(record) = held.and_then(|held| held.record.decode().ok()) else { return };
         let about = key_index(&key.key).unwrap_or_default();
-        if self.owns_as_seen_by(node, about, node) {
+        let owner = self.seat_of(self.plan.setting.identity(node));
+        if self.owns_as_seen_by(node, about, owner) {
             self.reap(node, key, &record);
         } else {
             self.thins(node, key, &record);
@@ -111,7 +112,8 @@ impl World {
             return None;
         }
         let place = &self.nodes[usize::from(of)];
-        if !place.can_return() {
+        let ran_twice = self.nodes.iter().any(|clone| clone.begun && clone.index != clone.identity);
+        if !place.can_return() || ran_twice && of == setting.victim {
             return None;
         }
         let judged_ms = self.judged_ms(place);

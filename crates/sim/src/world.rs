@@ -16,7 +16,7 @@ use crate::history::History;
 use crate::log::{Line, Log};
 use crate::network::Network;
 use crate::node::{CLUSTER, Mail, Node, PARTITIONS};
-use crate::plan::{BucketPlan, Plan, Quorums, WARM_UP_US};
+use crate::plan::{BucketPlan, Plan, WARM_UP_US};
 use crate::rest::Rest;
 use crate::scans::AskedPage;
 use crate::sessions::Session;
@@ -61,6 +61,10 @@ pub(crate) enum Event {
     Setup(u8),
     /// An admin tries a change of the plan, or tries it again.
     Change(usize),
+    /// An admin sets another N of a bucket, or tries it again.
+    Recount(u8),
+    /// An admin decides between two processes of a node, if there are two.
+    Decide { node: u8 },
     /// Faults and clients end.
     Quiet,
     /// A step of the siege.
@@ -191,7 +195,7 @@ impl World {
         let setting = &plan.setting;
         let mut clocks = Chance::new(plan.seed, Concern::Clocks);
         let node = |index| Node::new(index, setting, &mut clocks);
-        let nodes = (0..setting.places()).map(node).collect();
+        let nodes = (0..setting.seats()).map(node).collect();
         let key = |index| {
             let bucket = BucketPlan::name(setting.bucket(index));
             Key::new(&bucket[..], Blob::from(&[b'0' + index][..])).expect("a short key")
@@ -243,6 +247,7 @@ impl World {
         for change in 0..self.plan.changes.len() {
             self.begin_change(change);
         }
+        self.begin_recounts();
         self.after(self.plan.end_us, Event::Quiet);
     }
 
@@ -297,6 +302,8 @@ impl World {
             Event::Upkeep { .. } => {}
             Event::Setup(step) => self.set_up(step),
             Event::Change(index) => self.try_change(index),
+            Event::Recount(bucket) => self.try_recount(bucket),
+            Event::Decide { node } => self.decide(node),
             Event::Quiet => self.quiet(),
             Event::Siege => self.besiege(),
             Event::Audit => self.audit(),
@@ -317,12 +324,6 @@ impl World {
                 None
             }
         }
-    }
-
-    /// The quorums of a key's bucket.
-    pub(crate) fn quorums(&self, key: u8) -> Quorums {
-        let setting = &self.plan.setting;
-        setting.buckets[usize::from(setting.bucket(key))].quorums
     }
 
     /// Where a key lies.

@@ -5,7 +5,9 @@
 use jedlik_protocol::Durability;
 
 use super::faults::what;
-use super::{Alteration, Change, Fault, Quorums, SPAN_US, Setting, Side, WARM_UP_US, What};
+use super::{
+    Alteration, BucketPlan, Change, Fault, Quorums, SPAN_US, Setting, Side, WARM_UP_US, What,
+};
 use crate::chance::Chance;
 
 /// The most nodes of one run.
@@ -73,7 +75,7 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
 fn change(setting: &Setting, cast: &mut Cast, at_us: u64, chance: &mut Chance) -> Option<Change> {
     let some = chance.pick(&cast.members);
     let weight = chance.between(1, 3) as u32;
-    let most = setting.buckets.iter().map(|bucket| bucket.quorums.n).max();
+    let most = setting.buckets.iter().map(BucketPlan::most_n).max();
     let stay = usize::from(most.unwrap_or_default().max(STAY_MIN));
     let what = match chance.below(12) {
         0..4 => Alteration::Join(cast.spares.pop()?, weight),

@@ -32,6 +32,12 @@ pub enum What {
     Pause(u8),
     /// The process ends and comes back with an empty directory.
     LoseDisk(u8),
+    /// The node's directory is copied: of the running node, or of one that is stopped cleanly for that.
+    Copy(u8, bool),
+    /// The machine ends and comes back with the copy of its directory, if there is one.
+    PutBack(u8),
+    /// A copy of the node's directory is started beside it.
+    Clone(u8),
     /// The stored record of a key fails its checksum.
     Rot(u8, u8),
     /// Writes to the journal fail.
@@ -72,6 +78,12 @@ impl fmt::Display for What {
             Self::Blackout => f.write_str("all machines end"),
             Self::Pause(node) => write!(f, "n{} stands still", n(node)),
             Self::LoseDisk(node) => write!(f, "n{} loses its disk", n(node)),
+            Self::Copy(node, false) => write!(f, "the directory of n{} is copied", n(node)),
+            Self::Copy(node, true) => {
+                write!(f, "n{} stops cleanly, and its directory is copied", n(node))
+            }
+            Self::PutBack(node) => write!(f, "an earlier directory of n{} is put back", n(node)),
+            Self::Clone(node) => write!(f, "a copy of n{} is started beside it", n(node)),
             Self::Rot(node, key) => write!(f, "the record of k{key} rots on n{}", n(node)),
             Self::FullDisk(node) => write!(f, "the disk of n{} is full", n(node)),
             Self::Overload(node) => write!(f, "the store of n{} refuses writes", n(node)),

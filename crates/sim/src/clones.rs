@@ -1,0 +1,102 @@
+//! Two processes of one node: where each is found, and admins who decide which one stays.
+//!
+//! Invariant: an admin decides for one of them, and does not change its mind.
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::gossip::Rival;
+
+use crate::node::{address, at_address, id, index};
+use crate::world::{Event, World};
+
+/// An admin looks at a node that has found a rival within so long.
+const DECIDED_WITHIN_US: u64 = 15_000_000;
+/// How often an admin tries again that could not reach it.
+const AGAIN_US: u64 = 1_000_000;
+
+impl World {
+    /// Which node the process at this place is.
+    pub(crate) fn who(&self, seat: u8) -> NodeId {
+        id(self.nodes[usize::from(seat)].identity)
+    }
+
+    /// Where a node's requests for another one go: to where that one's record says it listens.
+    pub(crate) fn seat_known_to(&self, node: u8, to: NodeId) -> u8 {
+        let running = self.nodes[usize::from(node)].running.as_ref();
+        let view = running.map(|running| running.membership.view());
+        let record = view.as_ref().and_then(|view| view.member(to));
+        record.map_or(index(to), |record| at_address(record.address))
+    }
+
+    /// The place of the process that is this node, or that has stayed.
+    pub(crate) fn seat_of(&self, identity: u8) -> u8 {
+        let ended = self.nodes[usize::from(identity)].over;
+        let clone =
+            self.nodes.iter().find(|place| place.index != identity && place.identity == identity);
+        clone.filter(|clone| ended && clone.begun).map_or(identity, |clone| clone.index)
+    }
+
+    /// The other process of a node, if one has ever run.
+    fn other_of(&self, seat: u8) -> Option<u8> {
+        let identity = self.nodes[usize::from(seat)].identity;
+        let other = |place: &&crate::node::Node| {
+            place.index != seat && place.identity == identity && place.begun && !place.over
+        };
+        self.nodes.iter().find(other).map(|place| place.index)
+    }
+
+    /// Whether two processes of a node may answer, each of what it was given itself.
+    pub(crate) fn runs_twice(&self) -> bool {
+        let original = |clone: &crate::node::Node| &self.nodes[usize::from(clone.identity)];
+        self.nodes.iter().any(|place| {
+            place.index != place.identity && place.begun && !place.over && !original(place).over
+        })
+    }
+
+    /// A copy of a node's directory is started at another address. Whichever of the two ends, what it has
+    /// acknowledged is lost.
+    pub(crate) fn begin_clone(&mut self, node: u8) {
+        let seat = self.plan.setting.places();
+        let original = &self.nodes[usize::from(node)];
+        if original.over || original.removed || self.nodes[usize::from(seat)].begun {
+            return;
+        }
+        self.damage.destroyed = true;
+        let copy = original.copied();
+        self.nodes[usize::from(seat)].become_copy(copy);
+        self.start(seat);
+    }
+
+    /// Another process of this node runs, or did: an admin is called.
+    pub(crate) fn dispute(&mut self, node: u8, rival: Rival) {
+        self.nodes[usize::from(node)].papers.note_rival(rival);
+        let after_us = self.chances.admins.below(DECIDED_WITHIN_US);
+        self.after(after_us, Event::Decide { node });
+    }
+
+    /// An admin decides for this process, if there is still something to be decided, and not for the other.
+    pub(crate) fn decide(&mut self, node: u8) {
+        let place = &self.nodes[usize::from(node)];
+        if place.over || !place.papers.is_disputed() {
+            return;
+        }
+        let mine = place.identity;
+        let up = place.running.as_ref().is_some_and(|running| !running.stopping);
+        let reached = up && place.pauses == 0;
+        let stays = match (self.other_of(node), self.admins.kept) {
+            (Some(_), Some((of, seat))) if of == mine => seat,
+            (Some(other), _) => {
+                let seat = self.chances.admins.pick(&[node, other]);
+                self.admins.kept = Some((mine, seat));
+                seat
+            }
+            (None, _) => node,
+        };
+        if reached && stays == node {
+            let keep = AdminRequest::Keep { address: address(node) };
+            let kept = self.admin(node, &keep);
+            self.say(node, || format!("ADMIN: it stays: {kept:?}"));
+        }
+        self.after(AGAIN_US, Event::Decide { node });
+    }
+}
