@@ -128,3 +128,85 @@ fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and
     cluster.restart(2);
     observer.wait_until_settled(&all);
 }
+
+/// Makes a file system in a file, mounts it where nobody else sees it, and keeps it until its input ends.
+const HOLD_FILE: &str = "truncate -s 64M \"$1\" && mkfs.ext4 -q -F \"$1\" \
+    && mount -o loop,errors=remount-ro \"$1\" \"$2\" && findmnt -no SOURCE \"$2\" && cat >/dev/null";
+/// Takes it off, mends it, and mounts it again.
+const MEND_FILE: &str =
+    "umount \"$2\" && fsck.ext4 -fy \"$1\" >/dev/null; mount -o loop \"$1\" \"$2\"";
+
+/// The holder, and the name of the device; `None` where only some may mount a file.
+fn mount_file(file: &Path, on: &Path) -> Option<(Child, String)> {
+    fs::create_dir_all(on).unwrap();
+    let mut holder = Command::new("unshare")
+        .args(["--mount", "sh", "-c", HOLD_FILE, "sh"])
+        .args([file, on])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    match said.trim().strip_prefix("/dev/") {
+        Some(device) => Some((holder, device.to_owned())),
+        None => {
+            holder.wait().unwrap();
+            None
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named() {
+    let mut cluster = Cluster::start();
+    assert!(cluster.nodes[2].stop().success());
+    let (file, data) = (cluster.path("disk"), cluster.nodes[2].folder.join("data"));
+    let Some((mut holder, device)) = mount_file(&file, &data) else {
+        eprintln!("skipped: this system lets nobody mount a file system from a file");
+        return;
+    };
+    let process = holder.id().to_string();
+    cluster.nodes[2].mounts_of = Some(holder.id());
+    cluster.nodes[2].options.push("--new".into());
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> = (0..30).map(|number| key("kept", number)).collect();
+    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    observer.runtime.block_on(fill(&client, &keys, 100, &strict));
+
+    fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").unwrap();
+    let late: Vec<Key> = (0..30).map(|number| key("late", number)).collect();
+    wait_until("doctor says what is wrong with its disk", || {
+        observer.runtime.block_on(fill(&client, &late, 100, &patient_w(2)));
+        let said = cluster.ask(0, "doctor").stdout;
+        said.contains("n3") && said.contains("ead-only")
+    });
+    let own = observer.runtime.block_on(cluster.client(2));
+    observer.runtime.block_on(async {
+        for key in keys.iter().chain(&late) {
+            let found = own.get(key, &patient_r(2)).await;
+            let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+            assert!(!found.versions.is_empty(), "{}", shown(key));
+        }
+    });
+    let members = cluster.status(0)["members"].as_array().unwrap().clone();
+    let n3 = members.iter().find(|member| member["name"] == "n3").unwrap();
+    assert_eq!(n3["alive"], true, "it answers probes: {n3}");
+    assert!(cluster.nodes[2].is_running());
+
+    cluster.kill(2);
+    let mended = Command::new("nsenter")
+        .args(["--mount", "--target", &process, "sh", "-c", MEND_FILE, "sh"])
+        .args([&file, &data])
+        .status();
+    assert!(mended.unwrap().success());
+    cluster.restart(2);
+    observer.wait_until_settled(&[keys, late].concat());
+    cluster.kill(2);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+}

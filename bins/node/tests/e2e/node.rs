@@ -169,7 +169,10 @@ impl Node {
         }
         if let Some(process) = self.mounts_of {
             let mut command = Command::new("nsenter");
-            command.args(["--user", "--preserve-credentials"]);
+            let users = |of: &str| fs::read_link(format!("/proc/{of}/ns/user")).unwrap();
+            if users("self") != users(&process.to_string()) {
+                command.args(["--user", "--preserve-credentials"]);
+            }
             command.args(["--mount", "--target"]);
             command.arg(process.to_string()).arg(node.get_program());
             return command;
