@@ -52,6 +52,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long closing an endpoint waits for the peers to take what was sent.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for the socket of a closed endpoint to go before listening there again.
+pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a [`crate::Peer`] waits after the first failed attempt; doubled with each further one.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// The longest that a [`crate::Peer`] waits between attempts.

@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
+use jedlik_net::released;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
@@ -41,7 +42,9 @@ pub fn run(
             match until_it_ends(&mut node, &mut signals, &mut hangups, &mut reload).await {
                 Some(Ending::Again) => {
                     info!("starting again");
+                    let address = node.address();
                     node.shutdown().await?;
+                    released(address).await;
                 }
                 Some(Ending::Failed(error)) => break (node, Err(error)),
                 Some(Ending::Left) => {

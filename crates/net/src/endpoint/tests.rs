@@ -24,6 +24,7 @@ use crate::limits::{
 use crate::version::{Spoken, listed, offers};
 use crate::{
     CloseCode, CloseReason, ConnectError, Connection, Credentials, Handler, Role, SendError,
+    released,
 };
 
 const CLUSTER: ClusterId = ClusterId(0xC1);
@@ -241,6 +242,26 @@ async fn closing_an_endpoint_first_delivers_what_was_sent() {
     assert!(matches!(server.closed().await, CloseReason::There { code: CloseCode::Done, .. }));
     let again = client.endpoint.connect(server.endpoint.local_addr(), None).await;
     assert_eq!(again.unwrap_err(), ConnectError::Closed);
+}
+
+#[test]
+fn where_an_endpoint_was_closed_another_one_can_listen_though_its_peers_are_silent() {
+    let keys = Keys::new();
+    let here = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // Nothing happens there once this test does not wait for it any more.
+    let there = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut server = here.block_on(async { End::bind(LOOPBACK, &keys.node(1)) });
+    let address = server.endpoint.local_addr();
+    let client = there.block_on(async { End::client(&keys.node(2)) });
+    there.block_on(client.endpoint.connect(address, Some(NodeId(1)))).unwrap();
+    here.block_on(async {
+        let connection = server.connected().await;
+        connection.send(message(1, LARGE_BYTES)).unwrap();
+        server.endpoint.close().await;
+        drop((server, connection));
+        released(address).await;
+        End::bind(address, &keys.node(1));
+    });
 }
 
 #[tokio::test]
