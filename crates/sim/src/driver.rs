@@ -61,7 +61,7 @@ impl World {
 
     fn take(&mut self, node: u8, mail: Mail) {
         match mail {
-            Mail::Frame { from, bytes } => self.receive(node, from, &bytes),
+            Mail::Frame { from, epoch, bytes } => self.receive(node, (from, epoch), &bytes),
             Mail::Client { client, call, bytes } => {
                 let origin = Origin::Client { client, call };
                 if let Some(Frame::ClientRequest { request, .. }) = self.read(&bytes) {
@@ -86,11 +86,10 @@ impl World {
         }
     }
 
-    fn receive(&mut self, node: u8, from: u8, bytes: &Bytes) {
+    fn receive(&mut self, node: u8, (from, epoch): (u8, u32), bytes: &Bytes) {
         let (now, peer) = (self.node_now(node), self.who(from));
         match self.read(bytes) {
             Some(Frame::PeerRequest { id: call, layout, heard, request }) => {
-                let epoch = self.network.epoch(node, from);
                 let Some(running) = self.running(node) else { return };
                 let older = layout < running.membership.view().layout_id();
                 let fenced =
@@ -104,7 +103,9 @@ impl World {
                     return self.answer_peer(node, origin, (0, PeerResponse::Refused(not_ready())));
                 }
                 let reply = running.wait(origin);
-                self.note_page((from, call), &request);
+                if self.network.epoch(node, from) == epoch {
+                    self.note_page((from, call), &request);
+                }
                 self.feed(node, Input::Peer { from: peer, reply, layout, heard, request });
             }
             Some(Frame::PeerResponse { id: call, clock, response }) => {
@@ -112,7 +113,7 @@ impl World {
             }
             Some(Frame::Gossip(gossip)) => {
                 let Some(running) = self.running(node) else { return };
-                running.caller = from;
+                running.caller = (from, epoch);
                 running.membership.handle_gossip(now, peer, gossip);
                 self.carry_out(node);
             }
@@ -311,11 +312,14 @@ impl World {
             let what = format!("n{} answers n{}", node + 1, to + 1);
             self.breach.get_or_insert(Breach { promise: Promise::Fenced, key: None, what });
         }
-        self.check_page(node, (to, call), &response);
+        let stands = self.network.epoch(node, to) == epoch;
+        if stands {
+            self.check_page(node, (to, call), &response);
+        }
         if !matches!(response, PeerResponse::Hashes(_)) {
             self.say(node, || story::response(to, &response));
         }
-        if self.network.epoch(node, to) == epoch {
+        if stands {
             self.send(node, to, &Frame::PeerResponse { id: call, clock, response });
         }
     }

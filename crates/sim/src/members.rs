@@ -55,7 +55,13 @@ impl World {
     fn gossip(&mut self, node: u8, to: Destination, gossip: Gossip) {
         let to = match to {
             Destination::Node(_, address) | Destination::Seed(address) => at_address(address),
-            Destination::Caller(_) => self.running(node).map_or(node, |running| running.caller),
+            Destination::Caller(_) => {
+                let Some((caller, epoch)) = self.running(node).map(|r| r.caller) else { return };
+                if self.network.epoch(node, caller) != epoch {
+                    return;
+                }
+                caller
+            }
         };
         self.send(node, to, &Frame::Gossip(gossip));
     }

@@ -35,9 +35,20 @@ const FLOOR_PER_S: u32 = 50;
 /// Something for a node to deal with.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    Frame { from: u8, bytes: Bytes },
-    Client { client: u8, call: u64, bytes: Bytes },
-    Lost { peer: u8 },
+    /// `epoch`: the connection it came by, by which its answer goes.
+    Frame {
+        from: u8,
+        epoch: u32,
+        bytes: Bytes,
+    },
+    Client {
+        client: u8,
+        call: u64,
+        bytes: Bytes,
+    },
+    Lost {
+        peer: u8,
+    },
     Disk(Step),
     Wake,
 }
@@ -117,8 +128,8 @@ pub(crate) struct Running {
     pub(crate) leaves: bool,
     /// What came while it stood still.
     pub(crate) backlog: Vec<Mail>,
-    /// Whose gossip is being handled.
-    pub(crate) caller: u8,
+    /// Whose gossip is being handled, and the connection it came by.
+    pub(crate) caller: (u8, u32),
     /// The wake that is set.
     pub(crate) wake_us: u64,
 }
@@ -251,7 +262,7 @@ impl Node {
             serves: false,
             leaves: false,
             backlog: Vec::new(),
-            caller: self.index,
+            caller: (self.index, 0),
             wake_us: u64::MAX,
         });
     }

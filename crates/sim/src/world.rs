@@ -2,6 +2,9 @@
 //!
 //! Invariant: events happen in the order of (time, when they were queued), and nothing else makes one.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -262,7 +265,7 @@ impl World {
             Event::Frame { from, to, epoch, bytes } => {
                 let stands = self.network.epoch(from, to) == epoch;
                 if stands && !self.network.is_blocked(from, to) {
-                    self.deliver(to, Mail::Frame { from, bytes });
+                    self.deliver(to, Mail::Frame { from, epoch, bytes });
                 }
             }
             Event::Request { to, client, call, bytes } => {
