@@ -50,8 +50,8 @@ pub struct Lineage {
     pub lost: bool,
     /// Another life that was found to run, and about which no admin has decided yet.
     pub rival: Option<Rival>,
-    /// The life that an admin ended in favour of this directory's.
-    pub ousts: Option<Incarnation>,
+    /// The lives that admins ended in favour of this directory's, the latest one last.
+    pub ousts: Vec<Incarnation>,
     /// An admin has said to believe this copy: lives that others remember beyond it are given up.
     pub believed: bool,
     /// How long others may take to answer what they remember, before the node serves without knowing.
@@ -67,7 +67,7 @@ impl Lineage {
             accounted_generation: 0,
             lost: false,
             rival: None,
-            ousts: None,
+            ousts: Vec::new(),
             believed: false,
             confirm_limit_us: 10_000_000,
         }

@@ -120,7 +120,8 @@ impl Membership {
         let node = config.me.node;
         let has_left = known.has_left(node);
         let former = known.members().get(&node).cloned();
-        (config.me.life.rival, config.me.life.ousts) = (config.lineage.rival, config.lineage.ousts);
+        config.me.life.rival = config.lineage.rival;
+        config.me.life.ousts = config.lineage.ousts.last().copied();
         own_record(&mut config.me, &known);
         known.merge_member(config.me.clone());
         let view = View::of(node, config.cluster, config.partitions, &known, Arc::default());

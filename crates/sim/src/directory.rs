@@ -78,7 +78,7 @@ impl Papers {
         let Some(lineage) = &mut self.lineage else { return };
         let Some(rival) = lineage.rival.take() else { return };
         lineage.lives.push(rival.incarnation);
-        lineage.ousts = Some(rival.incarnation);
+        lineage.ousts.push(rival.incarnation);
         lineage.lost = true;
     }
 

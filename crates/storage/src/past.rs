@@ -29,8 +29,8 @@ pub(crate) struct PastFile {
     pub(crate) set_aside: Option<String>,
     /// Another process of this node that ran beside one of this directory; no admin has decided yet.
     pub(crate) rival: Option<RivalFile>,
-    /// The life that ended when an admin decided for this directory.
-    ousts: Option<String>,
+    /// The lives that ended when an admin decided for this directory, the latest one last.
+    ousts: Vec<String>,
     /// Where the process listens for which an admin has decided, against this directory.
     pub(crate) ousted_by: Option<SocketAddr>,
     /// An admin has said to believe this directory, though the cluster may remember lives that it does not.
@@ -124,12 +124,15 @@ impl PastFile {
         self.lives.iter().map(|life| parsed(life))
     }
 
-    pub(crate) fn ousts(&self) -> Option<Incarnation> {
-        self.ousts.as_deref().map(parsed)
+    pub(crate) fn ousts(&self) -> impl Iterator<Item = Incarnation> {
+        self.ousts.iter().map(|life| parsed(life))
     }
 
+    /// Adds a life that ends; the oldest go once there are too many.
     pub(crate) fn oust(&mut self, incarnation: Incarnation) {
-        self.ousts = Some(hexadecimal(incarnation));
+        self.ousts.push(hexadecimal(incarnation));
+        let surplus = self.ousts.len().saturating_sub(LIVES_MAX);
+        self.ousts.drain(..surplus);
     }
 
     /// What is wrong with it.

@@ -53,10 +53,10 @@ impl DataDir {
         Some((rival.incarnation(), rival.address))
     }
 
-    /// The life that ended when an admin decided for this directory.
+    /// The lives that ended when an admin decided for this directory, the latest one last.
     #[must_use]
-    pub fn ousts(&self) -> Option<Incarnation> {
-        self.node().past.ousts()
+    pub fn ousts(&self) -> Vec<Incarnation> {
+        self.node().past.ousts().collect()
     }
 
     /// Whether the node has served with this directory.

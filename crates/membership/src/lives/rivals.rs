@@ -7,9 +7,9 @@ use alloc::format;
 use alloc::string::String;
 use core::net::SocketAddr;
 
-use jedlik_protocol::Now;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, Rival};
+use jedlik_protocol::{Incarnation, Now};
 
 use super::Stage;
 use crate::Membership;
@@ -115,11 +115,14 @@ impl Membership {
         }
     }
 
-    /// Whether an admin has decided for the life that wrote this, against this directory's.
+    /// Whether an admin has decided for the life that wrote this, against this directory's. A decision that was for
+    /// this directory as well is none against it: it is a copy of the one that stayed.
     pub(super) fn is_ousted_by(&self, found: &MemberRecord) -> bool {
         let lineage = &self.lives.lineage;
-        let is_other = !lineage.lives.contains(&found.life.incarnation);
-        is_other && found.life.ousts.is_some_and(|ousted| lineage.lives.contains(&ousted))
+        let is_against = |ousted: Incarnation| {
+            lineage.lives.contains(&ousted) && !lineage.ousts.contains(&ousted)
+        };
+        !lineage.lives.contains(&found.life.incarnation) && found.life.ousts.is_some_and(is_against)
     }
 
     pub(super) fn end_for(&mut self, event: Event) {

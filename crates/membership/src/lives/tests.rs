@@ -7,7 +7,7 @@ use jedlik_protocol::gossip::{Gossip, Life, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::tests::cluster::Cluster;
-use crate::{Destination, Event, Membership, Output, Past};
+use crate::{Destination, Event, Lineage, Membership, Output, Past};
 
 const SECOND: u64 = 1_000_000;
 
@@ -222,7 +222,7 @@ fn a_directory_that_an_admin_has_decided_against_ends_and_stays_ended() {
     let given_up = *copy.2.lives.last().unwrap();
     let mut kept = copy.clone();
     kept.2.lives.push(Incarnation(77));
-    kept.2.ousts = Some(given_up);
+    kept.2.ousts.push(given_up);
     cluster.put_back(3, kept);
     cluster.start(3);
     cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
@@ -237,6 +237,36 @@ fn a_directory_that_an_admin_has_decided_against_ends_and_stays_ended() {
         let ousted = |c: &Cluster| matches!(told(c, 3, from_us)[..], [Event::Ousted { .. }]);
         cluster.run_until("it ends", 5 * SECOND, ousted);
         cluster.kill(3);
+    }
+}
+
+#[test]
+fn a_copy_of_the_directory_that_an_admin_has_decided_for_is_an_earlier_copy_and_does_not_end() {
+    for decided_again in [false, true] {
+        let mut cluster = settled(11);
+        let mut kept = cluster.copy(3);
+        cluster.kill(3);
+        let decide = |lineage: &mut Lineage, rival| {
+            lineage.lives.push(Incarnation(rival));
+            lineage.ousts.push(Incarnation(rival));
+        };
+        decide(&mut kept.2, 77);
+        cluster.put_back(3, kept.clone());
+        cluster.start(3);
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+        let record = cluster.machine(1).view().member(NodeId(3)).unwrap().clone();
+        assert_eq!(record.life.ousts, Some(Incarnation(77)));
+        cluster.kill(3);
+        if decided_again {
+            decide(&mut kept.2, 78);
+        }
+        let from_us = cluster.now_us;
+        cluster.put_back(3, kept);
+        cluster.start(3);
+        let serves = |c: &Cluster| matches!(told(c, 3, from_us)[..], [_, Event::Serves { .. }]);
+        cluster.run_until("it goes on without its data", 5 * SECOND, serves);
+        assert!(matches!(told(&cluster, 3, from_us)[0], Event::Forgotten(_)));
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
     }
 }
 
@@ -334,7 +364,7 @@ fn a_process_that_nobody_turns_to_asks_until_it_hears_that_an_admin_decided_agai
     cluster.kill(3);
     let given_up = *lineage.lives.last().unwrap();
     kept.2.lives.push(Incarnation(77));
-    kept.2.ousts = Some(given_up);
+    kept.2.ousts.push(given_up);
     cluster.put_back(3, kept);
     cluster.start(3);
     cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());

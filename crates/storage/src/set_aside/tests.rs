@@ -116,7 +116,10 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
     kept.prevail().unwrap();
     drop(kept);
     let mut kept = open(place.path(), 4);
-    assert_eq!((kept.rival(), kept.ousts()), (None, Some(Incarnation(7))));
+    assert_eq!((kept.rival(), kept.ousts()), (None, vec![Incarnation(7)]));
+    kept.note_rival(Incarnation(8), "127.0.0.1:9".parse().unwrap()).unwrap();
+    kept.prevail().unwrap();
+    assert_eq!(kept.ousts(), [Incarnation(7), Incarnation(8)]);
     assert_eq!(kept.lost_shards(), [0, 1, 2]);
     assert!(place.path().join("shard-1/records").exists(), "what it holds stays");
     kept.cede("127.0.0.1:9".parse().unwrap()).unwrap();
