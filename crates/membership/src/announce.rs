@@ -11,7 +11,6 @@ use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
 use crate::knowledge::{Knowledge, age};
-use crate::line::KnownLayout;
 use crate::machine::Standing;
 use crate::output::{Event, Output};
 
@@ -77,11 +76,14 @@ impl Membership {
     /// layout's nodes have heard it and have it on their disks. [`Event::Left`] says so; the process need not
     /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
     /// nobody has heard, or that only nodes have heard which are lost.
+    ///
+    /// Its record tells that all has moved under the layout that it names.
     pub fn handle_left(&mut self, _now: Now) {
-        // The layout that had it leave may have been followed by one that keeps it.
-        let newest = self.known.newest().map(KnownLayout::layout);
-        let leaves = newest.and_then(|newest| newest.gone(self.config.me.node)).is_some();
-        if self.standing == Standing::In && leaves {
+        // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
+        let newest = self.known.newest().filter(|newest| newest.is_settled());
+        let newest = newest.filter(|newest| newest.id() == self.config.me.layout);
+        let gone = newest.and_then(|newest| newest.layout().gone(self.config.me.node));
+        if self.standing == Standing::In && gone.is_some() {
             self.standing = Standing::Parting;
             self.rewrite(|me| me.status = Status::Left);
             self.say_goodbye();

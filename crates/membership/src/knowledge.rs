@@ -201,7 +201,20 @@ impl Knowledge {
         changes.extend(delta.buckets.into_iter().filter_map(|entry| self.merge_bucket(entry)));
         changes.extend(delta.members.into_iter().filter_map(|record| self.merge_member(record)));
         changes.extend(delta.staging.and_then(|staging| self.merge_staging(staging)));
+        if !changes.is_empty() {
+            changes.extend(self.follow_farewells().then_some(Change::Line));
+        }
         changes
+    }
+
+    /// Whoever has left knew that all had moved under the layout that its record names. It may have heard the last of that
+    /// from a node whose disk was lost since, and nobody could be compared with it any more.
+    fn follow_farewells(&mut self) -> bool {
+        let mut is_new = false;
+        for record in self.members.values().filter(|record| record.status == Status::Left) {
+            is_new |= self.line.settle(record.layout, record.node);
+        }
+        is_new
     }
 
     /// Takes over a record if it is newer than the one held.

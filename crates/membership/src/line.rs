@@ -151,6 +151,16 @@ impl Line {
         Ok(self.flip(id, flipped))
     }
 
+    /// All data has moved to the owners of a layout, as `who` knew, whom it had leave. Says whether that is new.
+    pub(crate) fn settle(&mut self, id: LayoutId, who: NodeId) -> bool {
+        let left = |known: &&KnownLayout| known.layout.gone(who).is_some_and(|gone| !gone.forced);
+        let Some(known) = self.find(id).filter(left).filter(|known| !known.is_settled()) else {
+            return false;
+        };
+        let all: PartitionSet = known.layout.ring.partitions().partitions().collect();
+        self.flip(id, &all) == Added::Other
+    }
+
     /// Flips those of `candidates` under the newest layout whose first `n` owners are all `ready`.
     /// Says whether any is new.
     pub(crate) fn flip_ready(

@@ -45,7 +45,9 @@ impl Membership {
         let newest = self.known.line().newest_id();
         let is_new = |(first, id): &mut (u64, LayoutId)| *first <= saving.saved && *id == newest;
         let has_layout = saving.layout.take_if(is_new).is_some();
-        if has_layout && self.standing != Standing::Fenced {
+        // The record of one that has left goes on naming the layout under which it knew that all had moved.
+        let speaks = self.standing != Standing::Fenced && self.config.me.status != Status::Left;
+        if has_layout && speaks {
             self.rewrite(|me| {
                 me.layout = newest;
                 me.ready = Ready { layout: newest, ..Ready::default() };

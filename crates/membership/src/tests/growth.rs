@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, MemberState};
 use jedlik_protocol::error::Failure;
-use jedlik_protocol::gossip::{Gossip, Life, Load, StagedChange};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, StagedChange, Status};
 use jedlik_protocol::{Incarnation, Now};
 
 use super::at;
@@ -219,6 +219,43 @@ fn a_farewell_that_one_node_alone_has_heard_is_not_enough() {
     cluster.run_until("all know", 10 * SECOND, |c| {
         (1..=3).all(|node| c.machine(node).view().members().count() == 4)
     });
+}
+
+#[test]
+fn who_hears_a_farewell_learns_that_all_has_moved() {
+    let mut cluster = settled(5, 5, 35);
+    change(&mut cluster, 1, 5, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    (2..=4).for_each(|node| ready(&mut cluster, node));
+    cluster.run_for(2 * SECOND);
+    cluster.run_until("all hear that", 10 * SECOND, Cluster::agrees);
+    cluster.cut.extend((2..=4).flat_map(|node| [(1, node), (node, 5)]));
+    ready(&mut cluster, 1);
+    let knows = |c: &Cluster, node: u64| {
+        let view = c.machine(node).view();
+        view.flipped() == view.partitions().get() && view.layouts().len() == 1
+    };
+    cluster.run_until("the one that leaves hears of the last", 10 * SECOND, |c| knows(c, 5));
+    cluster.kill(1);
+    cluster.wipe(1);
+    let now = at(cluster.now_us);
+    cluster.with(5, |machine| machine.handle_left(now));
+    assert!((2..=4).all(|node| !knows(&cluster, node)));
+    cluster.cut.clear();
+    cluster.run_until("it is heard", 60 * SECOND, |c| has_left(c, 5));
+    let all = |c: &Cluster| (2..=4).all(|node| knows(c, node));
+    cluster.run_until("nobody waits for it any more", 10 * SECOND, all);
+}
+
+#[test]
+fn a_node_leaves_only_under_a_layout_to_which_all_has_moved() {
+    let mut cluster = settled(5, 5, 36);
+    change(&mut cluster, 1, 5, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    let now = at(cluster.now_us);
+    cluster.with(5, |machine| machine.handle_left(now));
+    cluster.run_for(5 * SECOND);
+    assert_eq!(states(&mut cluster, 1)[4], (5, MemberState::Leaving));
 }
 
 #[test]
@@ -492,7 +529,14 @@ fn a_node_that_parts_when_the_leave_is_taken_back_is_a_member_again() {
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
     cluster.cut.extend((1..=4).map(|node| (node, 5)));
     let now = at(cluster.now_us);
+    // It alone has heard that all has moved.
+    let view = cluster.machine(5).view();
+    let all = view.partitions().partitions().collect();
+    let moved = Delta { flips: vec![(view.layout_id(), all)], ..Delta::default() };
+    cluster.with(5, |machine| machine.handle_gossip(now, NodeId(1), Gossip::Close(moved)));
     cluster.with(5, |machine| machine.handle_left(now));
+    let status = cluster.machine(5).known.members()[&NodeId(5)].status;
+    assert_eq!(status, Status::Left);
     stage(&mut cluster, 1, vec![(NodeId(5), join())]).unwrap();
     cluster.plan_and_commit(1).unwrap();
     cluster.run_for(SECOND);
