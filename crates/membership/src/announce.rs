@@ -5,14 +5,13 @@
 
 use alloc::vec;
 
-use jedlik_hashing::{NodeId, Partition, RingNode};
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Ready, Status};
 use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
 use crate::knowledge::{Knowledge, age};
 use crate::machine::Standing;
-use crate::output::{Event, Output};
 
 /// How many members a node that stops tells so itself; gossip tells the others.
 const FAREWELLS: usize = 32;
@@ -72,40 +71,8 @@ impl Membership {
         self.settle();
     }
 
-    /// Leaves for good, with all that it held on other nodes: peers are told, until more than half of the
-    /// layout's nodes have heard it and have it on their disks. [`Event::Left`] says so; the process need not
-    /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
-    /// nobody has heard, or that only nodes have heard which are lost.
-    ///
-    /// Its record tells that all has moved under the layout that it names.
-    pub fn handle_left(&mut self, _now: Now) {
-        // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
-        let newest = self.known.newest().filter(|newest| newest.is_settled());
-        let newest = newest.filter(|newest| newest.id() == self.config.me.layout);
-        let gone = newest.and_then(|newest| newest.layout().gone(self.config.me.node));
-        if self.standing == Standing::In && gone.is_some() {
-            self.standing = Standing::Parting;
-            self.rewrite(|me| me.status = Status::Left);
-            self.say_goodbye();
-        }
-        self.settle();
-    }
-
-    /// A peer knows that this node has left.
-    pub(crate) fn end_farewell(&mut self, peer: NodeId) {
-        self.own.farewell_heard.insert(peer);
-        let nodes = self.known.newest().map_or(&[][..], |newest| newest.layout().ring.nodes());
-        let heard = |placed: &&RingNode| self.own.farewell_heard.contains(&placed.node);
-        let is_known = nodes.iter().filter(heard).count() > nodes.len() / 2;
-        if self.standing == Standing::Parting && is_known {
-            self.standing = Standing::Stopping;
-            self.touch();
-            self.outputs.push_back(Output::Event(Event::Left));
-        }
-    }
-
     /// Tells some members this node's record at once; gossip tells the others.
-    fn say_goodbye(&mut self) {
+    pub(crate) fn say_goodbye(&mut self) {
         let farewell = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
         self.send_to_some(FAREWELLS, None, &Gossip::Close(farewell));
     }

@@ -1,15 +1,15 @@
 //! What this node does with a message of a peer.
 //!
-//! Invariant: of a node that has no place in the cluster any more nothing is taken in; it is told so. Of one
+//! Invariant: of a node that has no place in the cluster any more nothing is taken in but that it says so itself; it
+//! is told so. Of one
 //! that is not known nothing is taken in but who it is.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
-use jedlik_protocol::{Digest, LayoutId, Now, PlacedLayout};
+use jedlik_protocol::{Digest, LayoutId, Now};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
@@ -17,7 +17,7 @@ use crate::acceptable::check_relayed;
 use crate::knowledge::{Change, Knowledge, age};
 use crate::line::KnownLayout;
 use crate::machine::Standing;
-use crate::output::{Destination, Event, Output};
+use crate::output::{Event, Output};
 
 impl Membership {
     /// Takes a message from the node whose certificate the connection showed.
@@ -26,7 +26,7 @@ impl Membership {
             return;
         }
         let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
-        let is_fence = matches!(gossip, Gossip::Fenced(_));
+        let is_fence = matches!(gossip, Gossip::Fenced(..));
         // An answer that asked for another one would have two nodes ask one another for ever.
         let is_answer = is_fence || matches!(gossip, Gossip::Close(_) | Gossip::Recalled { .. });
         let was_gone = is_gone(&self.known);
@@ -35,6 +35,8 @@ impl Membership {
             if !is_answer {
                 self.detector.stirred(now.mono_us, from);
             }
+        } else if was_gone {
+            self.take_farewell(now, from, &gossip);
         }
         // It may have said just now that it has left, and waits to hear that somebody knows. Each of two nodes may
         // take the other for the removed one, until one that stays tells them which layout counts.
@@ -102,7 +104,7 @@ impl Membership {
                 self.send(target, Gossip::Probe { nonce: own });
                 self.detector.doubted(now.mono_us, target);
             }
-            Gossip::Fenced(layout) => self.take_fence(now, from, *layout),
+            Gossip::Fenced(layout, left) => self.take_fence(now, from, *layout, left.as_deref()),
             Gossip::Recall(record) => self.take_recall(now, from, &record),
             Gossip::Recalled { asked, record, layout, wall_ms } => {
                 if from != self.config.me.node && self.is_known(from) {
@@ -130,38 +132,8 @@ impl Membership {
         self.send(from, Gossip::Differ(self.known.summary()));
     }
 
-    /// Answers a node that is gone: who says so, for it may have turned to a seed that it does not know, and
-    /// the layout by which it can see for itself.
-    fn tell_that_it_is_fenced(&mut self, from: NodeId) {
-        if !self.known.is_removed(from) && !self.saving.has_farewells() {
-            // It counts on this node never to forget; it asks again.
-            return;
-        }
-        let Some(layout) = self.known.newest().map(KnownLayout::placed) else { return };
-        let members = vec![self.config.me.clone()];
-        let introduction = Gossip::Close(Delta { members, ..Delta::default() });
-        self.send_to(Destination::Caller(from), introduction);
-        self.send_to(Destination::Caller(from), Gossip::Fenced(Box::new(layout)));
-    }
-
-    /// A peer says that this node is gone. For a node that has just left it means that its farewell was
-    /// heard; any other one believes no word, but the layout that is in force once it has merged this one.
-    fn take_fence(&mut self, now: Now, from: NodeId, layout: PlacedLayout) {
-        if self.config.me.status == Status::Left {
-            return self.end_farewell(from);
-        }
-        self.merge(now, from, Delta { layouts: vec![layout], ..Delta::default() });
-        let newest = self.known.newest().map(|newest| (newest.id(), newest.layout()));
-        let Some((id, layout)) = newest else { return };
-        let Some(gone) = layout.gone(self.config.me.node) else { return };
-        // Whether a node that was to leave has done so already is known to those who stay.
-        if gone.forced || layout.ring.node(from).is_some() {
-            self.fence(id, gone.forced);
-        }
-    }
-
     /// Takes over what a peer sent.
-    fn merge(&mut self, now: Now, from: NodeId, mut delta: Delta) {
+    pub(crate) fn merge(&mut self, now: Now, from: NodeId, mut delta: Delta) {
         let me = self.config.me.node;
         delta.members.retain(|record| {
             let relayed = if record.node == from { Ok(()) } else { check_relayed(record) };
@@ -248,8 +220,7 @@ impl Membership {
         let stays = newest.is_some_and(|newest| newest.gone(self.config.me.node).is_none());
         // It was to leave, and was about to: an admin has taken that back.
         if stays && self.standing == Standing::Parting {
-            self.standing = Standing::In;
-            self.rewrite(|me| me.status = Status::Up);
+            self.stay();
         }
         // Its record names the layout once that is on disk.
         self.flip_all();

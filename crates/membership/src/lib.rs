@@ -14,6 +14,7 @@ mod announce;
 mod chance;
 mod detector;
 mod exchange;
+mod farewell;
 mod knowledge;
 mod line;
 mod lives;

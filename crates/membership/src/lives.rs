@@ -155,6 +155,11 @@ impl Lives {
         }
     }
 
+    /// Whether this life does not know all that the lives before it have said.
+    pub(crate) fn has_lost_its_past(&self) -> bool {
+        self.lineage.lost
+    }
+
     /// Whether a message may leave now.
     pub(crate) fn lets_out(&self, gossip: &Gossip) -> bool {
         match gossip {

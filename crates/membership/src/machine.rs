@@ -184,6 +184,7 @@ impl Membership {
             // A farewell is asked for until enough have it on their disks.
             let news =
                 core::mem::take(&mut self.pending.news) || self.standing == Standing::Parting;
+            self.offer_farewell(now);
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
             if ask_a_seed || alone {
                 self.offer_to_a_seed(now);

@@ -2,11 +2,13 @@
 //!
 //! Invariant: what is noted here is written into the node's record within the interval of its kind.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::PartitionSet;
 use jedlik_protocol::gossip::{Load, MemberRecord, Ready};
+
+use crate::farewell::Farewell;
 
 /// Between two records that tell of more partitions that are ready.
 const READY_INTERVAL_US: u64 = 50_000;
@@ -52,8 +54,7 @@ pub(crate) struct Own {
     load: Pending<Load>,
     /// When the next exchange may be opened, and how long after that the one after it, by node.
     behind: BTreeMap<NodeId, (u64, u64)>,
-    /// Who is known to have heard that this node has left.
-    pub(crate) farewell_heard: BTreeSet<NodeId>,
+    pub(crate) farewell: Farewell,
 }
 
 impl Own {
@@ -62,7 +63,7 @@ impl Own {
             ready: Pending::new(),
             load: Pending::new(),
             behind: BTreeMap::new(),
-            farewell_heard: BTreeSet::new(),
+            farewell: Farewell::default(),
         }
     }
 

@@ -86,7 +86,7 @@ impl Membership {
     /// All that is known; that this node has left is not, before others know it too.
     pub(crate) fn to_be_stored(&self) -> Delta {
         let mut whole = self.known.whole();
-        if self.standing == Standing::Parting {
+        if self.is_farewell_owed() {
             let mine = whole.members.iter_mut().filter(|record| record.node == self.config.me.node);
             mine.for_each(|record| record.status = Status::Away);
         }

@@ -38,7 +38,10 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
             Gossip::Offer(sender, _, _) | Gossip::Recall(sender) => member(sender),
             Gossip::Recalled { record, .. } => record.as_deref().map_or(Ok(()), member),
             Gossip::Exchange(delta, _) | Gossip::Close(delta) => news(delta),
-            Gossip::Fenced(layout) => placed(layout),
+            Gossip::Fenced(layout, left) => {
+                placed(layout)?;
+                left.as_deref().map_or(Ok(()), member)
+            }
             Gossip::Same
             | Gossip::Differ(_)
             | Gossip::Probe { .. }

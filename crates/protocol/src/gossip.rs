@@ -264,8 +264,11 @@ pub enum Gossip {
     /// You have no place here any more, as this layout says: you left, or were removed. The receiver
     /// merges the layout as any other and judges by what is in force then.
     ///
+    /// Of a node that has left besides the newest record that the sender has of it, on its disk: a later life that
+    /// does not know that it has left says so in a newer one.
+    ///
     /// Boxed, since every frame takes the room of the largest kind.
-    Fenced(Box<PlacedLayout>),
+    Fenced(Box<PlacedLayout>, Option<Box<MemberRecord>>),
     /// The sender has just started and asks what the receiver remembers of its earlier lives, before it tells
     /// anybody that it is there.
     Recall(Box<MemberRecord>),

@@ -171,7 +171,7 @@ async fn no_frame_ends_a_node_but_a_layout_that_its_members_have() {
         gone.sort();
         let layout = Layout { version, parent: known.id(), gone, ..known.clone() };
         let layout = PlacedLayout { layout, flipped: PartitionSet::default() };
-        Frame::Gossip(Gossip::Fenced(Box::new(layout)))
+        Frame::Gossip(Gossip::Fenced(Box::new(layout), None))
     };
     cluster.issue("node", "stranger");
     let mut stranger = Insider::connect(address, &cluster.path("stranger/tls")).await;

@@ -129,6 +129,22 @@ impl Membership {
         }
     }
 
+    /// Takes what one remembers of this node that knows that it has left. Says whether this is an answer to what was
+    /// asked.
+    pub(crate) fn weigh_farewell(&mut self, now: Now, from: NodeId, left: &MemberRecord) -> bool {
+        if !matches!(self.lives.stage, Stage::Asking | Stage::Probing { .. }) {
+            return false;
+        }
+        self.lives.note(left, self.config.me.life.incarnation);
+        if self.lives.stage == Stage::Asking {
+            self.lives.answered.insert(from);
+            self.lives.first_answer_us.get_or_insert(now.mono_us);
+            self.lives.vouched = true;
+            self.weigh_answers(now);
+        }
+        true
+    }
+
     fn ask_what_is_remembered(&mut self, now: Now) {
         let lives = &mut self.lives;
         lives.next_ask_us = now.mono_us + lives.interval_us;
@@ -206,6 +222,9 @@ impl Membership {
                     None => {}
                 }
                 self.touch();
+                if self.part_again() {
+                    return;
+                }
                 self.lives.told = false;
                 self.tell_to_serve();
                 self.offer_to_the_seeds_asked(now);

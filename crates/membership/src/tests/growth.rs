@@ -10,8 +10,8 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, StagedChange, Status};
 use jedlik_protocol::{Incarnation, Now};
 
-use super::at;
 use super::cluster::Cluster;
+use super::{at, record};
 use crate::{Event, Past};
 
 const SECOND: u64 = 1_000_000;
@@ -219,6 +219,97 @@ fn a_farewell_that_one_node_alone_has_heard_is_not_enough() {
     cluster.run_until("all know", 10 * SECOND, |c| {
         (1..=3).all(|node| c.machine(node).view().members().count() == 4)
     });
+}
+
+/// Node 4 of four leaves, and nodes 1 and 2 hear it; then it loses its disk, and tells node 3 in another life that it is
+/// there.
+fn returned_to_one_that_has_not_heard(seed: u8) -> Cluster {
+    let mut cluster = settled(4, 4, seed);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster.cut.extend((1..=2).flat_map(|node| [(node, 3), (node, 4)]));
+    cluster.cut.remove(&(1, 4));
+    cluster.cut.insert((3, 4));
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    let heard = |c: &Cluster| c.machine(2).view().members().count() == 3;
+    cluster.run_until("node 2 hears it", 10 * SECOND, heard);
+    cluster.kill(4);
+    cluster.wipe(4);
+    cluster.cut.insert((1, 4));
+    cluster.cut.remove(&(3, 4));
+    cluster.seeds = vec![3];
+    cluster.start(4);
+    cluster.run_until("it is there again", 20 * SECOND, |c| {
+        c.machine(3).view().is_alive(NodeId(4)) && c.machine(4).view().layout_version() == 2
+    });
+    cluster
+}
+
+fn nobody_waits_for_it(cluster: &Cluster) -> bool {
+    let view = |node: u64| cluster.machine(node).view();
+    (1..=3).all(|node| view(node).members().count() == 3 && view(node).is_known_by_all())
+}
+
+#[test]
+fn a_life_that_is_told_of_its_farewell_says_it_again_before_it_ends() {
+    let mut cluster = returned_to_one_that_has_not_heard(41);
+    cluster.cut.remove(&(1, 4));
+    cluster.run_for(20 * SECOND);
+    assert_eq!(
+        fenced(&cluster, 4, false),
+        0,
+        "node 2 might have heard from node 3 that it is there"
+    );
+    cluster.cut.clear();
+    cluster.run_until("it is told", 30 * SECOND, |c| fenced(c, 4, false) == 1);
+    cluster.kill(4);
+    cluster.run_until("all know", 10 * SECOND, nobody_waits_for_it);
+    cluster.run_for(10 * SECOND);
+    assert!(nobody_waits_for_it(&cluster), "and for good");
+}
+
+#[test]
+fn a_life_that_is_told_of_its_farewell_at_once_asks_all_whether_it_was_there_since() {
+    let mut cluster = returned_to_one_that_has_not_heard(42);
+    cluster.kill(4);
+    cluster.wipe(4);
+    cluster.cut.remove(&(1, 4));
+    cluster.cut.remove(&(2, 4));
+    cluster.cut.insert((3, 4));
+    cluster.seeds = vec![1, 2];
+    cluster.start(4);
+    cluster.run_for(20 * SECOND);
+    assert_eq!(fenced(&cluster, 4, false), 0, "node 3 remembers that it is there");
+    cluster.cut.clear();
+    cluster.run_until("it is told", 30 * SECOND, |c| fenced(c, 4, false) == 1);
+    cluster.kill(4);
+    cluster.run_until("all know", 10 * SECOND, nobody_waits_for_it);
+    cluster.run_for(10 * SECOND);
+    assert!(nobody_waits_for_it(&cluster), "and for good");
+}
+
+#[test]
+fn a_node_that_is_stopped_while_it_parts_says_it_again_in_its_next_life() {
+    let mut cluster = settled(4, 4, 43);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster.cut.extend((1..=3).map(|node| (node, 4)));
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    cluster.leave(4);
+    // Something else that it is told meanwhile has all saved that it knows.
+    let news = Delta { members: vec![record(9)], ..Delta::default() };
+    cluster.with(4, |machine| machine.handle_gossip(now, NodeId(1), Gossip::Close(news)));
+    cluster.kill(4);
+    cluster.cut.clear();
+    cluster.start(4);
+    cluster.run_until("all are up", 60 * SECOND, |c| c.all_see(4, true));
+    assert_eq!(fenced(&cluster, 4, false), 0);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_node_that_nobody_knows_is_heard_on_who_it_is_and_on_nothing_else() {
     let news = |members: Vec<MemberRecord>| Gossip::Close(Delta { members, ..Delta::default() });
     let staging = Staging { base: LayoutId::default(), ..Staging::default() };
     let refused = [
-        Gossip::Fenced(Box::new(layout.clone())),
+        Gossip::Fenced(Box::new(layout.clone()), None),
         Gossip::Offer(Box::new(record(8)), Digest(0), 0),
         news(vec![record(8)]),
         news(vec![record(9), record(8)]),
@@ -82,13 +82,13 @@ fn a_node_ends_as_removed_only_by_the_layout_that_is_in_force_once_it_was_merged
     for layout in frames {
         let wins = layout.layout.version == 1 && layout.layout.id() > in_force;
         if !wins {
-            hear(&mut cluster, 1, 2, Gossip::Fenced(Box::new(layout)));
+            hear(&mut cluster, 1, 2, Gossip::Fenced(Box::new(layout), None));
         }
     }
     assert_eq!(fenced(&cluster), 0);
     assert_eq!(cluster.machine(1).view().layout_id(), in_force);
     let wins = removing(&cluster, 1, 2);
-    hear(&mut cluster, 1, 2, Gossip::Fenced(Box::new(wins.clone())));
+    hear(&mut cluster, 1, 2, Gossip::Fenced(Box::new(wins.clone()), None));
     assert_eq!(fenced(&cluster), 1);
     assert_eq!(cluster.machine(1).view().layout_id(), wins.layout.id(), "it holds it itself");
 }
@@ -98,7 +98,7 @@ fn a_layout_that_gives_partitions_to_whom_it_says_is_gone_ends_nobody() {
     let mut cluster = settled(4, 4, 23);
     let mut layout = removing(&cluster, 1, 2);
     layout.layout.ring = cluster.machine(1).view().layout().unwrap().ring.clone();
-    hear(&mut cluster, 1, 2, Gossip::Fenced(Box::new(layout)));
+    hear(&mut cluster, 1, 2, Gossip::Fenced(Box::new(layout), None));
     assert_eq!(fenced(&cluster), 0);
     assert_eq!(cluster.machine(1).view().layout_version(), 1);
 }

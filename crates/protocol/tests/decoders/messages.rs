@@ -834,7 +834,8 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         any::<u64>().prop_map(|nonce| Gossip::Probe { nonce }),
         (any::<u64>(), any::<u64>()).prop_map(|(nonce, wall_ms)| Gossip::Alive { nonce, wall_ms }),
         (node(), any::<u64>()).prop_map(|(target, nonce)| Gossip::ProbeFor { target, nonce }),
-        placed_layout().prop_map(|layout| Gossip::Fenced(layout.into())),
+        (placed_layout(), of(member().prop_map(Box::new)))
+            .prop_map(|(layout, left)| Gossip::Fenced(layout.into(), left)),
         member().prop_map(|sender| Gossip::Recall(sender.into())),
         (any::<u64>(), of(member().prop_map(Box::new)), layout_id(), any::<u64>()).prop_map(
             |(asked, record, layout, wall_ms)| {

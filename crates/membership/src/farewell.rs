@@ -1,0 +1,229 @@
+//! A node that leaves for good, and one that has left and does not know it.
+//!
+//! Invariant: a process ends as one that has left only when no member can remember it as one that is there.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use jedlik_hashing::{NodeId, RingNode};
+use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, Status};
+use jedlik_protocol::{LayoutId, Now, PlacedLayout};
+
+use crate::Membership;
+use crate::knowledge::{Age, age};
+use crate::line::KnownLayout;
+use crate::machine::Standing;
+use crate::output::{Destination, Event, Output};
+use crate::rounds::NEWS_FANOUT;
+
+/// How many others a node that has left is told of at once.
+const INTRODUCED: usize = 8;
+
+/// How far this node's farewell has come.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Farewell {
+    /// How new the first record of this life is that says so.
+    since: Option<Age>,
+    /// Who has such a record, or a newer one that says so, on its disk.
+    heard: BTreeSet<NodeId>,
+    /// Others have told this life that an earlier one has left, under this layout.
+    told: Option<LayoutId>,
+    /// Enough have heard it.
+    done: bool,
+}
+
+impl Membership {
+    /// Leaves for good, with all that it held on other nodes: peers are told, until more than half of the
+    /// layout's nodes have heard it and have it on their disks. [`Event::Left`] says so; the process need not
+    /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
+    /// nobody has heard, or that only nodes have heard which are lost.
+    ///
+    /// Its record tells that all has moved under the layout that it names.
+    pub fn handle_left(&mut self, _now: Now) {
+        // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
+        let newest = self.known.newest().filter(|newest| newest.is_settled());
+        let newest = newest.map(KnownLayout::id).filter(|id| *id == self.config.me.layout);
+        if let Some(layout) = newest.filter(|_| self.standing == Standing::In && self.leaves()) {
+            self.part(layout);
+        }
+        self.settle();
+    }
+
+    /// Whether the layout in force has this node leave, or have left.
+    fn leaves(&self) -> bool {
+        let gone = self.known.newest().and_then(|newest| newest.layout().gone(self.config.me.node));
+        gone.is_some_and(|gone| !gone.forced)
+    }
+
+    fn part(&mut self, layout: LayoutId) {
+        self.standing = Standing::Parting;
+        self.rewrite(|me| {
+            me.status = Status::Left;
+            if me.layout != layout {
+                (me.layout, me.ready) = (layout, Ready { layout, ..Ready::default() });
+            }
+        });
+        let farewell = &mut self.own.farewell;
+        farewell.since = Some(age(&self.config.me));
+        farewell.heard.clear();
+        self.say_goodbye();
+    }
+
+    /// An admin has taken back that this node leaves.
+    pub(crate) fn stay(&mut self) {
+        self.standing = Standing::In;
+        self.own.farewell = Farewell::default();
+        self.rewrite(|me| me.status = Status::Up);
+    }
+
+    /// Whether this node says that it has left, and not enough are known to have heard that.
+    pub(crate) fn is_farewell_owed(&self) -> bool {
+        self.config.me.status == Status::Left && !self.own.farewell.done
+    }
+
+    /// Asks some of those who have to hear that this node has left, also those that don't seem to be up: who knows
+    /// of an earlier farewell answers nothing else.
+    pub(crate) fn offer_farewell(&mut self, now: Now) {
+        if self.standing != Standing::Parting {
+            return;
+        }
+        let Some(newest) = self.known.newest() else { return };
+        let nodes = newest.layout().ring.nodes().iter().map(|placed| placed.node);
+        let heard = &self.own.farewell.heard;
+        let mut unheard: Vec<NodeId> = nodes.filter(|node| !heard.contains(node)).collect();
+        let offer = self.offer(now);
+        for _ in 0..NEWS_FANOUT {
+            let Some(node) = self.chance.draw(&mut unheard) else { return };
+            self.send(node, offer.clone());
+        }
+    }
+
+    /// A peer has it on its disk that this node has left. More than half have to; all of them, if this life does not
+    /// know all that the lives before it have said: one of them may have been there again since it left, and one
+    /// peer alone may know.
+    fn end_farewell(&mut self, peer: NodeId) {
+        let farewell = &mut self.own.farewell;
+        farewell.heard.insert(peer);
+        let nodes = self.known.newest().map_or(&[][..], |newest| newest.layout().ring.nodes());
+        let heard = |placed: &&RingNode| farewell.heard.contains(&placed.node);
+        let count = nodes.iter().filter(heard).count();
+        let forgets = farewell.told.is_some() || self.lives.has_lost_its_past();
+        let is_known = if forgets { count == nodes.len() } else { count > nodes.len() / 2 };
+        if self.standing != Standing::Parting || !is_known {
+            return;
+        }
+        farewell.done = true;
+        self.touch();
+        if self.own.farewell.told.is_some() {
+            self.fence(self.known.line().newest_id(), false);
+        } else {
+            self.standing = Standing::Stopping;
+            self.outputs.push_back(Output::Event(Event::Left));
+        }
+    }
+
+    /// Answers a node that is gone: who says so, for it may have turned to a seed that it does not know, and
+    /// the layout by which it can see for itself.
+    pub(crate) fn tell_that_it_is_fenced(&mut self, from: NodeId) {
+        let is_removed = self.known.is_removed(from);
+        if !is_removed && !self.saving.has_farewells() {
+            // It counts on this node never to forget; it asks again.
+            return;
+        }
+        let Some(layout) = self.known.newest().map(KnownLayout::placed) else { return };
+        let left = self.known.members().get(&from).filter(|_| !is_removed);
+        let left = left.cloned().map(Box::new);
+        let members = vec![self.config.me.clone()];
+        let introduction = Gossip::Close(Delta { members, ..Delta::default() });
+        self.send_to(Destination::Caller(from), introduction);
+        if !is_removed {
+            self.introduce_others(from);
+        }
+        self.send_to(Destination::Caller(from), Gossip::Fenced(Box::new(layout), left));
+    }
+
+    /// Tells a node that has left of some of those who may have to hear that, drawn by chance: it is told nothing else,
+    /// and may know nobody any more.
+    fn introduce_others(&mut self, to: NodeId) {
+        let Some(newest) = self.known.newest() else { return };
+        let nodes = newest.layout().ring.nodes().iter().map(|placed| placed.node);
+        let mut others: Vec<NodeId> = nodes.filter(|node| *node != self.config.me.node).collect();
+        let mut members = Vec::new();
+        while members.len() < INTRODUCED
+            && let Some(node) = self.chance.draw(&mut others)
+        {
+            members.extend(self.known.members().get(&node).cloned());
+        }
+        if !members.is_empty() {
+            let introduction = Gossip::Close(Delta { members, ..Delta::default() });
+            self.send_to(Destination::Caller(to), introduction);
+        }
+    }
+
+    /// Of a node that has left one thing is heard: a newer record that says so.
+    pub(crate) fn take_farewell(&mut self, now: Now, from: NodeId, gossip: &Gossip) {
+        let said = match gossip {
+            Gossip::Offer(record, _, _) => Some(&**record),
+            Gossip::Close(delta) => delta.members.iter().find(|record| record.node == from),
+            _ => None,
+        };
+        let is_farewell = |record: &&MemberRecord| {
+            record.node == from && record.status == Status::Left && from != self.config.me.node
+        };
+        let Some(record) = said.filter(is_farewell) else { return };
+        let members = vec![record.clone()];
+        self.merge(now, from, Delta { members, ..Delta::default() });
+    }
+
+    /// A peer says that this node is gone, and what it remembers of it if it has left. For a node that has just left
+    /// it means that its farewell was heard; any other one believes no word, but the layout that is in force once it
+    /// has merged this one.
+    pub(crate) fn take_fence(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        layout: PlacedLayout,
+        left: Option<&MemberRecord>,
+    ) {
+        let me = self.config.me.node;
+        self.merge(now, from, Delta { layouts: vec![layout], ..Delta::default() });
+        let Some(newest) = self.known.newest() else { return };
+        let (id, gone) = (newest.id(), newest.layout().gone(me));
+        let stays = newest.layout().ring.node(from).is_some();
+        let Some(gone) = gone else { return };
+        if gone.forced {
+            return self.fence(id, true);
+        }
+        // Whether a node that was to leave has done so already is known to those who stay.
+        let left = left.filter(|record| record.node == me && record.status == Status::Left);
+        let Some(left) = left.filter(|_| stays) else { return };
+        if self.config.me.status != Status::Left {
+            self.own.farewell.told = Some(left.layout);
+            if !self.weigh_farewell(now, from, left) {
+                if age(left) > age(&self.config.me) {
+                    let me = &mut self.config.me;
+                    (me.generation, me.version) = (left.generation, left.version);
+                }
+                self.part_again();
+            }
+        } else if Some(age(left)) >= self.own.farewell.since {
+            self.end_farewell(from);
+        } else {
+            let members = vec![self.config.me.clone()];
+            self.send(from, Gossip::Close(Delta { members, ..Delta::default() }));
+        }
+    }
+
+    /// Where others have told this life that an earlier one has left, and the layout in force says so still, it says so
+    /// itself, as one that leaves does: it has told others that it is there, or a life before it has. Says whether it
+    /// does. Its record names the layout under which the earlier life knew that all had moved.
+    pub(crate) fn part_again(&mut self) -> bool {
+        let told = self.own.farewell.told.filter(|_| self.leaves());
+        let Some(layout) = told.filter(|_| self.standing == Standing::In) else { return false };
+        self.part(layout);
+        true
+    }
+}
