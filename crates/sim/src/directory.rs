@@ -4,7 +4,9 @@
 //! done, and taken away after the shard has said so itself.
 
 use bytes::Bytes;
+use jedlik_hashing::NodeId;
 use jedlik_membership::Lineage;
+use jedlik_protocol::codec;
 use jedlik_protocol::gossip::{MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, LayoutId};
 use jedlik_vclock::planted::{self, Bug};
@@ -60,10 +62,17 @@ impl Papers {
         }
     }
 
-    /// Whether this knows of a life that the other does not: what was done within one life leaves no trace there.
-    pub(crate) fn is_newer_than(&self, copy: &Self) -> bool {
-        let last = |papers: &Self| papers.lineage.as_ref().and_then(|l| l.lives.last().copied());
-        last(self) != last(copy)
+    /// Whether the node of this directory would be told, from what is in `other`, of a life that this lacks.
+    pub(crate) fn is_outdone_by(&self, node: NodeId, other: &Self) -> bool {
+        let known = other.state.as_ref().and_then(|state| codec::decode_knowledge(state).ok());
+        let members = known.map_or_else(Vec::new, |known| known.members);
+        let accounts_for = |found: &MemberRecord| {
+            self.lineage.as_ref().is_some_and(|lineage| {
+                lineage.lives.contains(&found.life.incarnation)
+                    || found.generation <= lineage.accounted_generation
+            })
+        };
+        members.iter().any(|found| found.node == node && !accounts_for(found))
     }
 
     /// Another process of this node runs, or has run.

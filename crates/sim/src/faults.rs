@@ -62,8 +62,7 @@ impl World {
                 self.nodes[usize::from(node)].wipe();
             }
             What::Copy(node, stopped) => self.begin_copy(node, stopped),
-            // Nothing tells a copy of a running node's directory from the one that the same life leaves (decision 29).
-            What::PutBack(node) if !self.nodes[usize::from(node)].has_old_copy() => {}
+            What::PutBack(node) if !self.has_old_copy(node) => {}
             What::PutBack(node) => {
                 self.end(node, true, true);
                 self.nodes[usize::from(node)].put_back();
@@ -187,6 +186,18 @@ impl World {
     fn cut(&mut self, from: u8, to: u8) {
         self.network.block(self.now_us, from, to);
         self.after(IDLE_LIMIT_US + 1_000, Event::Silence { from, to });
+    }
+
+    /// Whether a start will know the copy of the node's directory for old, whoever answers it: each of the others has on its
+    /// disk that there was another life. Nothing tells a copy of a running node's directory from the one that the same
+    /// life leaves, or a later one of which nobody has heard (decision 29).
+    fn has_old_copy(&self, node: u8) -> bool {
+        let place = &self.nodes[usize::from(node)];
+        let mut others = self
+            .nodes
+            .iter()
+            .filter(|other| other.identity != place.identity && other.begun && other.can_return());
+        others.all(|other| place.has_copy_that_is_old_to(other))
     }
 
     /// Ends a node's process or its machine, which may destroy copies without the node's knowing.

@@ -284,9 +284,10 @@ impl Node {
         self.copy = Some(Box::new(self.copied()));
     }
 
-    /// Whether there is a copy that a start can know for old.
-    pub(crate) fn has_old_copy(&self) -> bool {
-        self.copy.as_ref().is_some_and(|copy| self.papers.is_newer_than(&copy.papers))
+    /// Whether there is a copy of its directory that a start knows for old if this node answers.
+    pub(crate) fn has_copy_that_is_old_to(&self, other: &Self) -> bool {
+        let node = id(self.identity);
+        self.copy.as_ref().is_some_and(|copy| copy.papers.is_outdone_by(node, &other.papers))
     }
 
     /// Puts the copy in the place of the directory, if there is one. The node does not run.
