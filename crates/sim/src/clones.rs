@@ -70,8 +70,16 @@ impl World {
     /// Another process of this node runs, or did: an admin is called.
     pub(crate) fn dispute(&mut self, node: u8, rival: Rival) {
         self.nodes[usize::from(node)].papers.note_rival(rival);
-        let after_us = self.chances.admins.below(DECIDED_WITHIN_US);
-        self.after(after_us, Event::Decide { node });
+        self.call_admin(node);
+    }
+
+    /// An admin is called where a directory says that there is a rival: a copy may say so that was made before an
+    /// earlier call ended in a decision.
+    pub(crate) fn call_admin(&mut self, node: u8) {
+        if self.nodes[usize::from(node)].papers.is_disputed() {
+            let after_us = self.chances.admins.below(DECIDED_WITHIN_US);
+            self.after(after_us, Event::Decide { node });
+        }
     }
 
     /// An admin decides for this process, if there is still something to be decided, and not for the other.

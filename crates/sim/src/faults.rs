@@ -66,6 +66,7 @@ impl World {
             What::PutBack(node) => {
                 self.end(node, true, true);
                 self.nodes[usize::from(node)].put_back();
+                self.call_admin(node);
             }
             What::Clone(node) => self.begin_clone(node),
             What::Rot(node, key) => {
