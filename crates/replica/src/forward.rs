@@ -52,7 +52,7 @@ impl ForwardOperation {
             PeerResponse::Forwarded(ClientResponse::Failed(failure)) if passes_on(&failure) => {
                 self.refused(Some(failure));
             }
-            PeerResponse::Refused(failure) => self.refused(Some(failure)),
+            PeerResponse::Refused(failure) => self.refused(Some(as_the_client_s(failure))),
             PeerResponse::Forwarded(response) => self.step = Step::Answer(response),
             _ => self.refused(None),
         }
@@ -99,6 +99,15 @@ impl ForwardOperation {
 /// Whether another node may do better.
 fn passes_on(failure: &Failure) -> bool {
     !failure.maybe_applied && failure.code.retryable()
+}
+
+/// A refusal of this node is none of its client, which another node serves.
+fn as_the_client_s(refusal: Failure) -> Failure {
+    if refusal.code != ErrorCode::Forbidden {
+        return refusal;
+    }
+    let message = "this node has no place in the cluster any more, and stops; ask another one";
+    Failure::new(ErrorCode::NotReady, message)
 }
 
 impl Replica {
@@ -155,5 +164,31 @@ impl Replica {
         }
         let wake_us = forward.deadline_us.min(forward.hedge_at_us);
         (Some(Operation::Forward(forward)), Some(wake_us))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_protocol::client::ClientRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_the_others_turn_away_sends_its_client_to_another_one() {
+        let mut forward = ForwardOperation {
+            asker: Asker::Client(1),
+            request: ClientRequest::Topology,
+            owners: VecDeque::new(),
+            under_way: 1,
+            hedge_at_us: 0,
+            deadline_us: 0,
+            failure: None,
+            step: Step::Asked,
+        };
+        let failure = Failure::new(ErrorCode::Forbidden, "the asker is no member any more");
+        forward.handle_answer(PeerResponse::Refused(failure));
+        let ClientResponse::Failed(failure) = forward.exhausted() else { panic!("an answer") };
+        assert!(failure.code.retryable() && !failure.maybe_applied, "{failure}");
+        assert!(failure.message.contains("ask another one"), "{failure}");
     }
 }

@@ -158,7 +158,10 @@ impl DataDir {
         }
         let state = &bytes[STATE_HEADER_BYTES..];
         if crc32fast::hash(state) != number(12) {
-            return Err(damaged("its checksum does not match"));
+            return Err(damaged(
+                "its checksum does not match. Move the file away and start again while other \
+                 members are up: they tell the node what was in it",
+            ));
         }
         Ok(Some(state.to_vec()))
     }
