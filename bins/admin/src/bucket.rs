@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use jedlik_client::ClientError;
-use jedlik_client::protocol::Blob;
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_client::protocol::bucket::{BucketEntry, BucketProps, PROPERTY_NAMES};
 use jedlik_client::protocol::escape::{Escaped, unescape};
+use jedlik_client::protocol::{Blob, Key};
 use serde_json::{Map, Value, json};
 
 use crate::connection::ConnectionArgs;
@@ -27,7 +27,10 @@ pub(crate) struct NameArgs {
 
 impl NameArgs {
     fn bytes(&self) -> Result<Blob, Usage> {
-        name_bytes(&self.name, self.escapes).map(Blob::from)
+        let name = Blob::from(name_bytes(&self.name, self.escapes)?);
+        // A node would take a name of any length for an attack.
+        Key::new(name.clone(), "-").map_err(|error| Usage(error.to_string()))?;
+        Ok(name)
     }
 }
 
@@ -171,7 +174,7 @@ fn bucket_text(bucket: &BucketEntry) -> String {
 mod tests {
     use jedlik_client::protocol::bucket::{BucketEntry, BucketProps};
 
-    use super::{bucket_json, bucket_text, change, check, list_text};
+    use super::{NameArgs, Usage, bucket_json, bucket_text, change, check, list_text};
 
     fn bucket(changes: &[(&str, &str)]) -> BucketEntry {
         let mut props = BucketProps::default();
@@ -184,6 +187,15 @@ mod tests {
         assert_eq!(change("r=3"), Ok(("r".into(), "3".into())));
         assert_eq!(change("x = a=b"), Ok(("x".into(), "a=b".into())));
         assert!(change("r").is_err());
+    }
+
+    #[test]
+    fn a_name_past_its_limit_is_refused_before_it_is_sent() {
+        let of_length = |length| NameArgs { name: "b".repeat(length).into(), escapes: false };
+        assert_eq!(of_length(256).bytes().unwrap().len(), 256);
+        let Usage(message) = of_length(257).bytes().unwrap_err();
+        assert!(message.contains("257") && message.contains("256"), "{message}");
+        of_length(0).bytes().unwrap_err();
     }
 
     #[test]

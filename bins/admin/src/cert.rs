@@ -49,8 +49,9 @@ pub(crate) struct IssueArgs {
     /// A further DNS name or IP address in the certificate; may be given several times
     #[arg(long, value_name = "NAME")]
     alt_name: Vec<String>,
-    /// How long it is valid
-    #[arg(long, default_value_t = CERTIFICATE_DAYS)]
+    /// How long it is valid: 1 to 36500
+    #[arg(long, default_value_t = CERTIFICATE_DAYS,
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
     /// The identity of a node that has one already
     #[arg(long, value_name = "ID", value_parser = node_id)]

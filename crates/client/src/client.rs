@@ -13,6 +13,8 @@ use jedlik_protocol::client::{
     ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, GetRequest, PutAnswer,
     PutRequest, ScanOf, Topology,
 };
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_protocol::{Blob, Key};
 use jedlik_vclock::{Content, WriteId};
 use tokio::sync::{Notify, Semaphore};
@@ -229,6 +231,15 @@ impl Client {
         content: Content<Blob>,
         options: &PutOptions,
     ) -> Result<PutAnswer, ClientError> {
+        if let Content::Value(value) = &content
+            && value.len() > VALUE_LIMIT_MAX_BYTES as usize
+        {
+            let (length, limit) = (value.len(), VALUE_LIMIT_MAX_BYTES);
+            let message =
+                format!("the value of {length} bytes is over the largest limit of {limit} bytes");
+            let refusal = Failure::new(ErrorCode::ValueTooLarge, message);
+            return Err(ClientError::refused(refusal));
+        }
         let write_id = fresh_write_id()?;
         let request = |share| {
             ClientRequest::Put(PutRequest {

@@ -430,3 +430,14 @@ async fn a_foreign_certificate_is_refused_in_words_without_further_tries() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(error.to_string().contains("cluster"), "{error}");
 }
+
+#[tokio::test]
+async fn a_value_that_no_bucket_may_allow_is_refused_before_it_is_sent() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let value = vec![b'x'; (16 << 20) + 1];
+    let refused = client.put(&key(1), value, &PutOptions::default()).await.unwrap_err();
+    assert_eq!(refused.name(), "value-too-large", "{refused}");
+    assert!(refused.to_string().contains("16777216") && !refused.maybe_applied(), "{refused}");
+    assert!(cluster.nodes.iter().all(|node| node.seen().is_empty()), "nobody is asked");
+}
