@@ -65,20 +65,20 @@ impl Replica {
         let me = self.config.me;
         let mut sets = Vec::new();
         for Basis { n, least_w } in entry.bases.iter().copied() {
-            let lists = view.owner_lists(partition, n);
-            let first = |list: &[NodeId]| -> Vec<NodeId> {
-                list.iter().take(usize::from(n)).copied().collect()
+            // What the smaller N before was given lies with those that owned it then: a put reaches its quorum in every
+            // owner set back to the oldest that counts. Those of layouts since may have been given nothing by that N,
+            // and several that were never given anything would ask one another.
+            let oldest = oldest_owners(view, partition, n);
+            let raised = n != of && !oldest.contains(&me);
+            let lists: Vec<&[NodeId]> = if raised {
+                Vec::from([oldest])
+            } else {
+                let lists = view.owner_lists(partition, n).into_iter();
+                lists.map(|list| first(list, n)).collect()
             };
-            let lists: Vec<Vec<NodeId>> = lists.into_iter().map(first).collect();
-            let is_mine = |list: &Vec<NodeId>| list.contains(&me);
-            // What the smaller N before was given lies with those that owned it then. A layout since that has this
-            // node further ahead says nothing of them: several that were never given anything would ask one another.
-            let raised = n != of && lists.last().is_some_and(|oldest| !is_mine(oldest));
             // Where it is in none of them, it needs what any of them was given.
-            let in_any = lists.iter().any(is_mine);
-            let is_wanted =
-                |list: &Vec<NodeId>| if raised { !is_mine(list) } else { !in_any || is_mine(list) };
-            let wanted = lists.into_iter().filter(is_wanted);
+            let in_any = lists.iter().any(|list| list.contains(&me));
+            let wanted = lists.into_iter().filter(|list| !in_any || list.contains(&me));
             sets.extend(wanted.map(|list| OldSet {
                 n,
                 least_quorum: least_w,
@@ -176,4 +176,17 @@ impl Replica {
             self.keep_votes();
         }
     }
+}
+
+/// The first `n` of the preference list under the newest layout that has flipped for the partition, or under the oldest
+/// there is.
+fn oldest_owners(view: &View, partition: Partition, n: u8) -> &[NodeId] {
+    let layouts = view.layouts();
+    let oldest = layouts.iter().find(|known| known.flipped().contains(partition));
+    let oldest = oldest.or(layouts.last()).map(|known| known.preference_list(partition));
+    first(oldest.unwrap_or(&[]), n)
+}
+
+fn first(list: &[NodeId], n: u8) -> &[NodeId] {
+    &list[..list.len().min(usize::from(n))]
 }
