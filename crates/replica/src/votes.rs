@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 
 use jedlik_handoff::Refill;
 use jedlik_hashing::Partition;
-use jedlik_membership::{Past, View};
-use jedlik_protocol::PlacedKey;
+use jedlik_membership::{KnownLayout, Past, View};
 use jedlik_protocol::peer::{Doubt, PeerResponse};
+use jedlik_protocol::{LayoutId, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -42,6 +42,8 @@ pub(crate) struct Votes {
     pub(crate) entries: BTreeMap<(Partition, u8), Entry>,
     /// N of each bucket that has another than the default, as of the last view; `None` before the first.
     counts: Option<BTreeMap<Vec<u8>, u8>>,
+    /// The layouts that count of which this life has learned since its first view.
+    learned: BTreeSet<LayoutId>,
     /// Whether this life knows what the cluster remembers of the lives before it.
     confirmed: bool,
     /// The loss of this life's past has been written down.
@@ -169,6 +171,9 @@ impl Replica {
                 }
             }
         }
+        if let Some(before) = before {
+            changed |= self.follow_flips(before, view);
+        }
         changed |= self.follow_counts(before, view);
         let owned: BTreeSet<(Partition, u8)> = self.owned_pairs(view).collect();
         let entries = self.votes.entries.len();
@@ -178,6 +183,35 @@ impl Replica {
         if changed {
             self.keep_votes();
         }
+    }
+
+    /// What has flipped to this node under a layout that this life has learned of, without its having said that it is
+    /// ready, an earlier life was ready for: of that nothing is known here.
+    fn follow_flips(&mut self, before: &View, view: &View) -> bool {
+        let layouts = || view.layouts().iter().map(KnownLayout::id);
+        let knew: BTreeSet<LayoutId> = before.layouts().iter().map(KnownLayout::id).collect();
+        self.votes.learned.extend(layouts().filter(|id| !knew.contains(id)));
+        let counts: BTreeSet<LayoutId> = layouts().collect();
+        self.votes.learned.retain(|id| counts.contains(id));
+        if self.votes.learned.is_empty() {
+            return false;
+        }
+        let said = view.ready_of(self.config.me);
+        let mut changed = false;
+        for (partition, n) in self.owned_pairs(view).collect::<Vec<_>>() {
+            let flipped = flipped_for(view, partition).map(KnownLayout::id);
+            let Some(id) = flipped.filter(|id| self.votes.learned.contains(id)) else { continue };
+            let was_flipped = flipped_for(before, partition).is_some_and(|known| known.id() == id);
+            // What it has said of an older layout is not known any more; of one that is new it has said nothing.
+            let was_ready = knew.contains(&id) && id != view.layout_id()
+                || id == view.layout_id() && said.contains(partition);
+            let is_known =
+                was_flipped || was_ready || self.votes.entries.contains_key(&(partition, n));
+            if !is_known && self.has_flipped_to_me(view, partition, n) {
+                changed |= self.votes.add(partition, n, Basis { n, least_w: view.least_w(n) });
+            }
+        }
+        changed
     }
 
     /// Buckets have other numbers of replicas: of keys that this node was never given it has no vote, and where it had
@@ -236,8 +270,7 @@ impl Replica {
 
     /// Whether it is an owner under a layout that has flipped, and so once held all of the partition.
     fn has_flipped_to_me(&self, view: &View, partition: Partition, n: u8) -> bool {
-        let flipped = view.layouts().iter().find(|known| known.flipped().contains(partition));
-        flipped.is_some_and(|known| {
+        flipped_for(view, partition).is_some_and(|known| {
             let list = known.preference_list(partition);
             list.iter().take(usize::from(n)).any(|node| *node == self.config.me)
         })
@@ -328,6 +361,11 @@ impl Replica {
     pub fn refilling(&self) -> u32 {
         self.votes.refilling().len() as u32
     }
+}
+
+/// The newest layout that has flipped for the partition.
+fn flipped_for(view: &View, partition: Partition) -> Option<&KnownLayout> {
+    view.layouts().iter().find(|known| known.flipped().contains(partition))
 }
 
 #[cfg(test)]

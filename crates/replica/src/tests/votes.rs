@@ -1,16 +1,20 @@
 //! Who may say that a key is absent: not a damaged record, not a fallback, not a replica that has lost its past.
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::Quorum;
+use jedlik_membership::{Past, View};
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::gossip::{Delta, Ready};
+use jedlik_protocol::{PartitionSet, PlacedLayout, Quorum};
 
 use super::cluster::{Cluster, blind};
+use crate::{Config, Input, Replica};
 
 /// A bucket in which one replica is asked, since every put is with all three.
 fn read_one() -> BucketProps {
@@ -174,17 +178,60 @@ fn a_replica_that_lost_its_disk_makes_no_absence_and_votes_again_once_it_is_refi
     assert_eq!(cluster.node(lost).replica.refilling(), 0);
 }
 
+/// A view of these layouts by a node that has lost its past and has said of `ready` that it holds what others did.
+fn lost_view(view: &View, layouts: Vec<PlacedLayout>, ready: &PartitionSet) -> Input {
+    let mut members: Vec<_> = view.members().cloned().collect();
+    for record in members.iter_mut().filter(|record| record.node == view.me()) {
+        record.ready = Ready { layout: view.layout_id(), partitions: ready.clone() };
+    }
+    let known = Delta { members, layouts, ..Delta::default() };
+    let alive = view.members().map(|record| record.node).collect();
+    let view = View::new(view.me(), view.cluster(), view.partitions(), known, alive);
+    Input::View(Arc::new(view.with_past(Past::Lost)))
+}
+
+#[test]
+fn a_life_that_has_lost_its_past_has_no_vote_on_what_an_earlier_one_was_ready_for() {
+    let mut cluster = Cluster::with_ring(4, 3, &[]);
+    let lost = NodeId(4);
+    let former = cluster.view(lost).layouts()[0].placed();
+    cluster.commit(&[1, 2, 3, 4], &[], &[1, 2, 3, 4].map(NodeId));
+    cluster.settle();
+    let view = cluster.view(lost);
+    let moved = view.layouts()[0].placed();
+    let unmoved = PlacedLayout { flipped: PartitionSet::default(), ..moved.clone() };
+    let owned = |partition: &Partition| view.preference_list(*partition)[..3].contains(&lost);
+    let owned: PartitionSet = view.partitions().partitions().filter(owned).collect();
+    let nothing = PartitionSet::default();
+    // It learns of the layout once all has moved, or before; or it has said itself that it is ready.
+    for (learns_late, ready, refilling) in
+        [(true, &nothing, owned.len()), (false, &nothing, owned.len()), (false, &owned, 0)]
+    {
+        let config = Config { votes: None, ..Cluster::config(lost, 7) };
+        let mut replica = Replica::new(config);
+        replica.handle(cluster.now, lost_view(&view, [former.clone()].into(), &nothing));
+        assert_eq!(replica.refilling(), 0, "it owned nothing then");
+        if !learns_late {
+            let both = [former.clone(), unmoved.clone()].into();
+            replica.handle(cluster.now, lost_view(&view, both, ready));
+            assert_eq!(replica.refilling(), 0, "those before it vouch");
+        }
+        replica.handle(cluster.now, lost_view(&view, [moved.clone()].into(), ready));
+        assert_eq!(replica.refilling(), refilling, "it learns late: {learns_late}");
+    }
+}
+
 #[test]
 fn a_replica_whose_disk_does_not_take_what_it_has_no_vote_for_votes_on_nothing_until_it_does() {
     let mut cluster = Cluster::new(3, &[("whole", read_one())]);
     cluster.put(NodeId(1), blind("whole/k", "tea")).expect("three take it");
     let refused = NodeId(2);
-    cluster.queue.push_back((refused, crate::Input::VotesKept { kept: false }));
+    cluster.queue.push_back((refused, Input::VotesKept { kept: false }));
     cluster.run_for(1_000);
     cluster.down.extend([NodeId(1), NodeId(3)]);
     let failure = cluster.get(refused, "whole/never", 1).expect_err("it may forget that it lacks");
     assert!(failure.message.contains("n2 can't say what is absent"), "{failure}");
-    cluster.queue.push_back((refused, crate::Input::VotesKept { kept: true }));
+    cluster.queue.push_back((refused, Input::VotesKept { kept: true }));
     cluster.run_for(1_000);
     assert!(cluster.get(refused, "whole/never", 1).expect("it knows").versions.is_empty());
 }
@@ -205,7 +252,7 @@ fn replicas_that_have_all_lost_their_disks_vouch_for_nothing_until_an_admin_beli
 
     // With a least quorum of 1 a write may be with any one of them: both others have to be heard.
     for (node, left) in [(1, [0, 16, 16]), (2, [0, 0, 0])] {
-        cluster.queue.push_back((NodeId(node), crate::Input::Believe));
+        cluster.queue.push_back((NodeId(node), Input::Believe));
         cluster.run_for(20_000);
         let refilling = [1, 2, 3].map(|node| cluster.node(NodeId(node)).replica.refilling());
         assert_eq!(refilling, left, "n{node} is believed");
