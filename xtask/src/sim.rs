@@ -15,7 +15,7 @@ const PAGE: &str = "docs/correctness.md";
 const TABLE_BEGIN: &str = "<!-- planted: begin -->";
 const TABLE_END: &str = "<!-- planted: end -->";
 /// What CI runs, at most, and for how long: each time from another place on, which it says.
-const CI: [&str; 4] = ["--seeds", "300", "--limit-s", "90"];
+const CI: [&str; 4] = ["--seeds", "100", "--limit-s", "90"];
 
 /// What to simulate.
 #[derive(Debug, clap::Args)]
