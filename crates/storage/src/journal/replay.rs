@@ -63,11 +63,14 @@ pub(crate) struct Replayed {
 
 /// What the engine may take for a byte of the journal: a page that is changed is written anew elsewhere.
 const ROOM_FOR_EACH_BYTE: u64 = 2;
+/// What it may take for a commit besides: pages of its own, and those by which its file grows. Without that it breaks its
+/// file, and can't be read until there is room.
+const ROOM_FOR_A_COMMIT_BYTES: u64 = 1 << 20;
 
-/// Where to what is replayed goes.
+/// Where what is replayed goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sink {
-    /// The engine, in batches of about so many bytes, while twice what was read of the segments is free.
+    /// The engine, in batches of about so many bytes, while there is room for all that was read of the segments.
     Engine { batch_bytes: usize, free_bytes: u64 },
     /// Memory alone, since the disk has no room for it.
     Memory,
@@ -87,7 +90,7 @@ pub(crate) fn replay(
     numbers.sort_unstable();
     let mut reader = Reader::default();
     let mut batch = Batch { layers: Layers::over(engine.clone()), into };
-    let mut room_bytes = 0;
+    let mut room_bytes = ROOM_FOR_A_COMMIT_BYTES;
     let held = mark::load(&**engine)?;
     let mut reached = held;
     for &number in &numbers {

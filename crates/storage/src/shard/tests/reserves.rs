@@ -108,10 +108,7 @@ fn a_start_that_finds_only_the_reserve_left_reads_what_is_journalled_from_memory
     reads_and_heals(&bench);
 }
 
-// The flusher tries on the full disk too, and a try that fails leaves redb to be opened anew, for which there may be no room
-// either: what is in the engine can't be read then until there is. So this fails where the flusher is quick.
 #[test]
-#[ignore = "a flush that meets a full disk may break the engine's file for its readers: decision 41"]
 fn a_start_whose_replay_fills_the_disk_reads_the_rest_from_memory() {
     let mut bench = Bench::new();
     bench.options.buffer_limit_bytes = 10_000;
