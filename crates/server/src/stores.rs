@@ -13,8 +13,8 @@ use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
     DataDir, Filtered, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError,
-    Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions,
-    Store, life_in_engine,
+    Placement, Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity,
+    ShardOptions, Store, life_in_engine,
 };
 use tracing::{info, warn};
 
@@ -49,6 +49,7 @@ pub(crate) struct OpenShard {
 pub(crate) struct ShardSource {
     engine: Engine,
     options: ShardOptions,
+    placement: Placement,
     cache_bytes: usize,
     folder: ShardFolder,
     /// What the shard says of the node's life; an engine that keeps nothing says nothing.
@@ -118,10 +119,8 @@ impl ShardSource {
         Ok(match self.engine {
             Engine::Redb => {
                 let path = self.folder.engine_path();
-                let options = RedbOptions {
-                    cache_bytes: self.cache_bytes,
-                    cluster: Some(self.options.identity.cluster),
-                };
+                let options =
+                    RedbOptions { cache_bytes: self.cache_bytes, placement: Some(self.placement) };
                 let open = || RedbStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }
@@ -249,6 +248,7 @@ fn open_shard(
     let source = ShardSource {
         engine: config.engine,
         options,
+        placement: Placement { cluster: identity.cluster, partitions: config.partitions },
         cache_bytes: share(config.storage.cache_bytes),
         folder,
         mark: (config.engine == Engine::Redb).then(|| dir.life_mark()),

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Numbers are little endian where nothing else is said. Whatever is read has a checksum of its own, since
-//! redb checks its pages only after a crash: see `records.rs` for what is not there.
+//! redb checks its pages only after a crash: see `records.rs` for what is not there, and for what a damaged key
+//! means.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::{ClusterId, PlacedKey, StoredRecord};
+use jedlik_protocol::{PlacedKey, StoredRecord};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
@@ -42,11 +43,13 @@ mod drops;
 mod hints;
 mod metadata;
 mod overlay;
+mod placement;
 mod ranges;
 mod records;
 mod salvage;
 mod tables;
 
+pub use placement::Placement;
 pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
 use tables::{METADATA, RECORDS, Tables, create, prepare};
@@ -59,20 +62,20 @@ const SWEEP_LIMIT_RECORDS: usize = 4096;
 pub struct RedbOptions {
     /// Memory for cached pages.
     pub cache_bytes: usize,
-    /// Whose keys it holds: with it a damaged record's key can be told from a damaged key.
-    pub cluster: Option<ClusterId>,
+    /// Where its keys belong: with it a damaged key can be told from a damaged record.
+    pub placement: Option<Placement>,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20, cluster: None }
+        Self { cache_bytes: 16 << 20, placement: None }
     }
 }
 
 /// Records and hints in one redb file.
 pub struct RedbStore {
     path: PathBuf,
-    cluster: Option<ClusterId>,
+    placement: Option<Placement>,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     /// `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
@@ -136,8 +139,8 @@ impl RedbStore {
             });
         }
         let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
-        let cluster = options.cluster;
-        Ok(Self { path: path.into(), cluster, opener, opened: RwLock::new(Some(opened)) })
+        let placement = options.placement;
+        Ok(Self { path: path.into(), placement, opener, opened: RwLock::new(Some(opened)) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Opened>> {
@@ -232,8 +235,9 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
-        let value = self
-            .with("reading a record", |opened| records::load(&opened.tables, key, self.cluster))?;
+        let placement = self.placement.as_ref();
+        let value =
+            self.with("reading a record", |opened| records::load(&opened.tables, key, placement))?;
         value.transpose().map_err(|what| StoreError::Damaged {
             bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
             key: String::from_utf8_lossy(key.key.key()).into_owned(),
@@ -263,7 +267,10 @@ impl Store for RedbStore {
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
-        self.with("reading a range of records", |opened| ranges::records(&opened.tables, query))
+        let placement = self.placement.as_ref();
+        self.with("reading a range of records", |opened| {
+            ranges::records(&opened.tables, query, placement)
+        })
     }
 
     fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {

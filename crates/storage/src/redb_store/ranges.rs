@@ -11,13 +11,18 @@ use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery};
 
 use super::hints;
-use super::records::out_of_order;
+use super::placement::Placement;
+use super::records::{is_in_place, out_of_order};
 use super::tables::Tables;
 
 type Bytes = AccessGuard<'static, &'static [u8]>;
 
 /// See [`crate::Store::range`].
-pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
+pub(super) fn records(
+    tables: &Tables,
+    query: &RangeQuery,
+    placement: Option<&Placement>,
+) -> Result<RangePage, redb::Error> {
     let mut page = PageBuilder::new(query);
     if tables.dropped.contains(&query.partition) {
         return Ok(page.finish());
@@ -34,6 +39,7 @@ pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, 
             Place::Before => continue,
             Place::Past => {
                 if parse_value(bytes, value).is_err() {
+                    is_in_place(bytes, placement)?;
                     confirm_end(entries, order)?;
                 }
                 break;
@@ -49,7 +55,11 @@ pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, 
         let Some(placed) = parse_key(bytes) else {
             return Err(redb::Error::Corrupted("a record's key is damaged".into()));
         };
-        if !page.push(placed, parse_value(bytes, value).ok()) {
+        let record = parse_value(bytes, value).ok();
+        if record.is_none() {
+            is_in_place(bytes, placement)?;
+        }
+        if !page.push(placed, record) {
             break;
         }
     }

@@ -9,7 +9,7 @@ use jedlik_protocol::PlacedKey;
 use super::Engine;
 use crate::faulty::{Crash, FaultyBackend, Machine};
 use crate::fixtures::{
-    IDENTITY, clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
+    clock, everything_of, hint, key, key_at, key_in, placement, put, put_hints, record, with_local,
 };
 use crate::{
     Hint, HintMark, HintRow, HintTotals, RangePage, RangeQuery, RedbOptions, RedbStore, Store,
@@ -381,9 +381,9 @@ fn redb_is_opened_anew_after_a_full_disk_and_a_failed_sync() {
 fn a_damaged_record_makes_nothing_else_unknown_where_its_key_can_be_trusted() {
     let machine = Machine::new(1);
     let backend = FaultyBackend::new(&machine);
-    let open = |cluster| {
+    let open = |placement| {
         let (backend, options) =
-            (backend.clone(), RedbOptions { cluster, ..RedbOptions::default() });
+            (backend.clone(), RedbOptions { placement, ..RedbOptions::default() });
         let path = Path::new("/faulty/records.redb");
         RedbStore::open_backend(path, &options, move || backend.clone()).unwrap()
     };
@@ -392,11 +392,11 @@ fn a_damaged_record_makes_nothing_else_unknown_where_its_key_can_be_trusted() {
     drop(store);
     assert!(backend.replace(&[0x77; 300], &[0x78; 300]) > 0);
     let absent: Vec<PlacedKey> = (0..64).map(|number| key(&number.to_string())).collect();
-    let unknown = |cluster| {
-        let store = open(cluster);
+    let unknown = |placement| {
+        let store = open(placement);
         assert!(matches!(store.load(&key("bad")), Err(StoreError::Damaged { .. })));
         absent.iter().filter(|key| store.load(key).is_err()).count()
     };
     assert_eq!(unknown(None), absent.len(), "its key may be the damaged one");
-    assert_eq!(unknown(Some(IDENTITY.cluster)), 0);
+    assert_eq!(unknown(Some(placement())), 0);
 }

@@ -9,6 +9,7 @@ use crate::{Filtered, MemoryStore, RedbOptions, RedbStore, Store};
 mod conformance;
 mod crashes;
 mod drops;
+mod misplaced;
 mod removals;
 mod rot;
 
