@@ -13,8 +13,8 @@ use jedlik_protocol::Incarnation;
 use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
     DataDir, Filtered, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError,
-    Placement, Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity,
-    ShardOptions, Store, life_in_engine,
+    Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions,
+    Store, life_in_engine,
 };
 use tracing::{info, warn};
 
@@ -49,7 +49,6 @@ pub(crate) struct OpenShard {
 pub(crate) struct ShardSource {
     engine: Engine,
     options: ShardOptions,
-    placement: Placement,
     cache_bytes: usize,
     folder: ShardFolder,
     /// What the shard says of the node's life; an engine that keeps nothing says nothing.
@@ -119,8 +118,7 @@ impl ShardSource {
         Ok(match self.engine {
             Engine::Redb => {
                 let path = self.folder.engine_path();
-                let options =
-                    RedbOptions { cache_bytes: self.cache_bytes, placement: Some(self.placement) };
+                let options = RedbOptions { cache_bytes: self.cache_bytes };
                 let open = || RedbStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }
@@ -248,7 +246,6 @@ fn open_shard(
     let source = ShardSource {
         engine: config.engine,
         options,
-        placement: Placement { cluster: identity.cluster, partitions: config.partitions },
         cache_bytes: share(config.storage.cache_bytes),
         folder,
         mark: (config.engine == Engine::Redb).then(|| dir.life_mark()),

@@ -6,8 +6,10 @@
 
 use std::env;
 use std::error::Error;
+use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use jedlik_storage::open_redb_file;
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
@@ -16,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [file, how, every] = arguments.as_slice() else { return Err(usage.into()) };
     let every: usize = every.parse()?;
-    let database = Database::open(file)?;
+    let database = open_redb_file(Path::new(file), 1 << 20)?;
     let keys: Vec<Vec<u8>> = database
         .begin_read()?
         .open_table(RECORDS)?

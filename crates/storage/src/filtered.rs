@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use jedlik_hashing::{NodeId, Partition, Position};
-use jedlik_protocol::{Key, PlacedKey, StoredRecord};
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::filter::{Filter, take};
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
@@ -84,39 +84,10 @@ impl<S: Store> Filtered<S> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no damage stands at either end of the partition: a record there, whose partition is what has
-    /// changed, would be missing from the partition's pages and damage none of them.
-    /// That the engine is damaged is an error.
-    fn ends_are_sound(&self, partition: Partition) -> Result<bool, StoreError> {
-        let Ok(key) = Key::new("-", "-") else { return Ok(false) };
-        for position in [Position(0), Position(u128::MAX)] {
-            let nobodys = PlacedKey { partition, position, key: key.clone() };
-            match self.engine.load(&nobodys) {
-                Ok(None) => {}
-                Err(error) if error.is_damage() => return Err(error),
-                Ok(Some(_)) | Err(_) => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
     /// Takes a page of a reading in.
-    fn learn(
-        &self,
-        reading: u64,
-        query: &RangeQuery,
-        page: Result<RangePage, StoreError>,
-    ) -> Result<RangePage, StoreError> {
-        let partition = query.partition;
-        let ended = page.as_ref().is_ok_and(|page| page.damaged.is_empty() && page.until.is_none());
-        let (page, sound) = match ended.then(|| self.ends_are_sound(partition)) {
-            Some(Err(damage)) => (Err(damage), false),
-            Some(Ok(sound)) => (page, sound),
-            None => (page, true),
-        };
-        let learned = page.as_ref().ok().filter(|page| sound && page.damaged.is_empty());
-        self.known_mut().learn(partition, reading, learned);
-        page
+    fn learn(&self, reading: u64, query: &RangeQuery, page: Result<&RangePage, &StoreError>) {
+        let sound = page.ok().filter(|page| page.damaged.is_empty());
+        self.known_mut().learn(query.partition, reading, sound);
     }
 }
 
@@ -285,10 +256,10 @@ impl<S: Store> Store for Filtered<S> {
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let reading = self.known_mut().reading_of(query);
         let page = self.engine.range(query);
-        match reading {
-            Some(reading) => self.learn(reading, query, page),
-            None => page,
+        if let Some(reading) = reading {
+            self.learn(reading, query, page.as_ref());
         }
+        page
     }
 
     fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {

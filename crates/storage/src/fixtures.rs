@@ -6,7 +6,7 @@ use jedlik_protocol::{
 };
 use jedlik_vclock::{ActorId, Content, Dot, VectorClock, Write, WriteId};
 
-use crate::{Hint, Placement, RangeQuery, ShardIdentity, Store, StoreError, Writes};
+use crate::{Hint, RangeQuery, ShardIdentity, Store, StoreError, Writes};
 
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
@@ -17,14 +17,8 @@ pub(crate) fn key(name: &str) -> PlacedKey {
 }
 
 pub(crate) fn key_in(bucket: &str, name: &str) -> PlacedKey {
-    let Placement { cluster, partitions } = placement();
-    PlacedKey::new(cluster, partitions, Key::new(bucket, name).unwrap())
-}
-
-/// Where [`key`] places keys.
-pub(crate) fn placement() -> Placement {
     let partitions = PartitionCount::new(4).expect("a power of two");
-    Placement { cluster: IDENTITY.cluster, partitions }
+    PlacedKey::new(IDENTITY.cluster, partitions, Key::new(bucket, name).unwrap())
 }
 
 /// A key of bucket "b" at a position of the test's choice, in partition 0.

@@ -61,7 +61,7 @@ pub use journal::{DamagedRegion, Recovery};
 pub use life_mark::{LifeMark, MarkFound, in_engine as life_in_engine};
 pub use memory::MemoryStore;
 pub use options::{ShardIdentity, ShardOptions};
-pub use redb_store::{Placement, RedbOptions, RedbStore};
+pub use redb_store::{RedbOptions, RedbStore, open_redb_file};
 pub use shard::{Change, Completed, Completion, Footprint, Shard};
 pub use stats::{EngineStats, HintStats, ShardStats};
 pub use store::{RangePage, RangeQuery, Store, Writes};

@@ -10,24 +10,24 @@
 //! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
 //!                                                               these bytes, then of both numbers
 //! dropped       partition (4)                                -> CRC-32 of the partition's bytes (4)
-//! metadata      name: "format"                               -> 4 (4 bytes), and CRC-32 as below
+//! metadata      name: "format"                               -> 5 (4 bytes), and CRC-32 as below
 //!                     "journal": see `mark.rs`               -> generation (8), CRC-32 (4) of the name
 //!                     "kept.NAME": see `mark.rs`                and all before; generation (8), value,
 //!                     "past": see `mark.rs`                     CRC-32 (4); 1 (1), CRC-32 (4)
 //! ```
 //!
-//! Numbers are little endian where nothing else is said. Whatever is read has a checksum of its own, since
-//! redb checks its pages only after a crash: see `records.rs` for what is not there, and for what a damaged key
-//! means.
+//! Numbers are little endian where nothing else is said. redb checks its pages only after a crash, so it has them by way of
+//! `pages.rs`, which checks each that is read. Rows have checksums of their own, for whoever reads a damaged file.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
@@ -43,13 +43,15 @@ mod drops;
 mod hints;
 mod metadata;
 mod overlay;
-mod placement;
+mod pages;
 mod ranges;
 mod records;
 mod salvage;
 mod tables;
 
-pub use placement::Placement;
+use pages::Pages;
+#[cfg(test)]
+pub(crate) use pages::seal;
 pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
 use tables::{METADATA, RECORDS, Tables, create, prepare};
@@ -62,20 +64,17 @@ const SWEEP_LIMIT_RECORDS: usize = 4096;
 pub struct RedbOptions {
     /// Memory for cached pages.
     pub cache_bytes: usize,
-    /// Where its keys belong: with it a damaged key can be told from a damaged record.
-    pub placement: Option<Placement>,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20, placement: None }
+        Self { cache_bytes: 16 << 20 }
     }
 }
 
 /// Records and hints in one redb file.
 pub struct RedbStore {
     path: PathBuf,
-    placement: Option<Placement>,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     /// `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
@@ -99,8 +98,7 @@ impl RedbStore {
         if !exists {
             create(path)?;
         }
-        let open = move || Builder::new().set_cache_size(cache_bytes).open(&file);
-        Self::open_with(path, options, Box::new(open))
+        Self::open_with(path, Box::new(move || open_redb_file(&file, cache_bytes)))
     }
 
     /// Opens what `backend` gives, each time that the file has to be opened; `path` is for messages.
@@ -115,16 +113,15 @@ impl RedbStore {
         let cache_bytes = options.cache_bytes;
         Self::open_with(
             path,
-            options,
             Box::new(move || {
-                Builder::new().set_cache_size(cache_bytes).create_with_backend(backend())
+                let pages = Pages::over(backend()).map_err(redb::StorageError::Io)?;
+                Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
             }),
         )
     }
 
     fn open_with(
         path: &Path,
-        options: &RedbOptions,
         opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     ) -> Result<Self, OpenError> {
         let failed = |e: redb::Error| engine_error(path, e);
@@ -139,8 +136,7 @@ impl RedbStore {
             });
         }
         let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
-        let placement = options.placement;
-        Ok(Self { path: path.into(), placement, opener, opened: RwLock::new(Some(opened)) })
+        Ok(Self { path: path.into(), opener, opened: RwLock::new(Some(opened)) })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Opened>> {
@@ -235,9 +231,7 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
-        let placement = self.placement.as_ref();
-        let value =
-            self.with("reading a record", |opened| records::load(&opened.tables, key, placement))?;
+        let value = self.with("reading a record", |opened| records::load(&opened.tables, key))?;
         value.transpose().map_err(|what| StoreError::Damaged {
             bucket: String::from_utf8_lossy(key.key.bucket()).into_owned(),
             key: String::from_utf8_lossy(key.key.key()).into_owned(),
@@ -267,10 +261,7 @@ impl Store for RedbStore {
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
-        let placement = self.placement.as_ref();
-        self.with("reading a range of records", |opened| {
-            ranges::records(&opened.tables, query, placement)
-        })
+        self.with("reading a range of records", |opened| ranges::records(&opened.tables, query))
     }
 
     fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {
@@ -315,6 +306,22 @@ impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStore").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// Opens a shard's file as redb sees it, for tests and tools that act behind a node's back; or makes it.
+///
+/// # Errors
+/// It can't be opened, is open elsewhere, is damaged or is not redb's.
+pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    let io = redb::StorageError::Io;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(io)?;
+    file.try_lock().map_err(|failure| match failure {
+        TryLockError::WouldBlock => DatabaseError::DatabaseAlreadyOpen,
+        TryLockError::Error(error) => io(error).into(),
+    })?;
+    let pages = Pages::over(FileBackend::new(file)?).map_err(io)?;
+    Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
 }
 
 fn write_all(transaction: &WriteTransaction, writes: &Writes) -> Result<(), redb::Error> {

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use jedlik_client::protocol::Key;
 use jedlik_client::protocol::admin::RepairReport;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use jedlik_storage::open_redb_file;
+use redb::{ReadableDatabase, TableDefinition};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
@@ -114,7 +115,7 @@ fn filled(cluster: &Cluster, observer: &Observer, count: usize) -> Vec<Key> {
 /// Alters every other of `count` records of a stopped node's file, spread over it, and removes the rest.
 /// Which they were, in the engine's bytes.
 fn damage(file: &Path, count: usize) -> Vec<Vec<u8>> {
-    let database = Database::open(file).unwrap();
+    let database = open_redb_file(file, 1 << 20).unwrap();
     let reading = database.begin_read().unwrap();
     let rows = reading.open_table(RECORDS).unwrap();
     let keys: Vec<Vec<u8>> =

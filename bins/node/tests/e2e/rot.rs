@@ -148,7 +148,7 @@ fn flip_in_leaves(file: &Path, text: &[u8], at: usize) -> usize {
     flipped
 }
 
-/// Flips a bit in every so manieth page of rows, so that redb finds a page of no known kind.
+/// Flips a bit in every so manieth page of rows.
 fn flip_kind_of_leaves(file: &Path, every: usize) {
     let mut bytes = fs::read(file).unwrap();
     // The file's own header is left alone.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use jedlik_client::protocol::Key;
 use jedlik_client::{Client, GetOptions};
-use redb::{Database, ReadableDatabase};
+use jedlik_storage::open_redb_file;
+use redb::ReadableDatabase;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::lost::RECORDS;
@@ -58,7 +59,7 @@ fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
 
 /// Changes the last byte of every value in a stopped node's file; how many there were.
 pub(crate) fn damage_all(file: &Path) -> usize {
-    let database = Database::open(file).unwrap();
+    let database = open_redb_file(file, 1 << 20).unwrap();
     let reading = database.begin_read().unwrap();
     let rows = reading.open_table(RECORDS).unwrap();
     let rows = rows.range::<&[u8]>(..).unwrap().map(|row| row.unwrap());

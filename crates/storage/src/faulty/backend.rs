@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 
 use super::{Crash, Machine};
+use crate::redb_store::seal;
 
 /// A file of redb's on a [`Machine`]. Clones share it.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ impl FaultyBackend {
         Self { machine: machine.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Changes every place that holds `from`, which is as long as `to`, behind the engine's back.
+    /// Changes every place that holds `from`, which is as long as `to`, as if it had been wrong when its page was written.
     pub(crate) fn replace(&self, from: &[u8], to: &[u8]) -> usize {
         let mut state = self.state.lock().unwrap();
         let places: Vec<usize> =
@@ -76,6 +77,8 @@ impl FaultyBackend {
         for &at in &places {
             state.live[at..at + to.len()].copy_from_slice(to);
         }
+        drop(state);
+        seal(self.clone()).unwrap();
         places.len()
     }
 

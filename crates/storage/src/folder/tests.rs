@@ -44,7 +44,7 @@ fn filled(root: &Path) -> ShardFolder {
     folder
 }
 
-/// Breaks every page of records that holds `text`, so that redb finds a page of an unknown kind there.
+/// Breaks every page of records that holds `text`, in one byte.
 fn break_page(path: &Path, text: &[u8]) -> usize {
     let mut bytes = fs::read(path).unwrap();
     let mut broken = 0;
@@ -75,7 +75,7 @@ fn a_shard_with_a_broken_page_is_set_aside_and_all_other_records_are_in_the_one_
     assert!(aside.records > RECORDS - 100 && aside.records < RECORDS, "{aside:?}");
     assert!(aside.path.ends_with("set-aside/shard-3-77"), "{aside:?}");
     let said = fs::read_to_string(aside.path.join("README.txt")).unwrap();
-    assert!(said.contains("unreachable"), "{said}");
+    assert!(said.contains("does not have the bytes"), "{said}");
     assert!(aside.path.join("records.redb").exists());
 
     for _ in 0..2 {

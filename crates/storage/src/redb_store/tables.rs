@@ -13,11 +13,13 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefini
 use crate::OpenError;
 use crate::disk::sync_directory;
 
-use super::{engine_error, metadata};
+use super::{engine_error, metadata, open_redb_file};
 
 /// The format of the tables that is read and written.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 const FORMAT_NAME: &str = "format";
+/// While a file is made.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// A table of bytes by bytes.
 pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -72,7 +74,8 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
         }
         _ => {}
     }
-    let database = Database::create(&unfinished).map_err(|e| engine_error(path, e.into()))?;
+    let database =
+        open_redb_file(&unfinished, CACHE_BYTES).map_err(|e| engine_error(path, e.into()))?;
     prepare(&database).map_err(|e| engine_error(path, e))?;
     drop(database);
     File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("syncing"))?;

@@ -1,19 +1,17 @@
 //! What an engine does, as far as a shard can see.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition, Position};
 use jedlik_protocol::PlacedKey;
 
 use super::Engine;
-use crate::faulty::{Crash, FaultyBackend, Machine};
+use crate::faulty::{Crash, Machine};
 use crate::fixtures::{
-    clock, everything_of, hint, key, key_at, key_in, placement, put, put_hints, record, with_local,
+    clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
 };
 use crate::{
-    Hint, HintMark, HintRow, HintTotals, RangePage, RangeQuery, RedbOptions, RedbStore, Store,
-    StoreError, Writes,
+    Hint, HintMark, HintRow, HintTotals, RangePage, RangeQuery, Store, StoreError, Writes,
 };
 
 fn every_engine(check: impl Fn(Arc<dyn Store>)) {
@@ -375,28 +373,4 @@ fn redb_is_opened_anew_after_a_full_disk_and_a_failed_sync() {
     assert!(matches!(error, StoreError::Io { .. }), "{error}");
     put(&*store, &[(key("b"), record(1, 1, 10))]).unwrap();
     assert!(store.load(&key("a")).unwrap().is_some() && store.load(&key("b")).unwrap().is_some());
-}
-
-#[test]
-fn a_damaged_record_makes_nothing_else_unknown_where_its_key_can_be_trusted() {
-    let machine = Machine::new(1);
-    let backend = FaultyBackend::new(&machine);
-    let open = |placement| {
-        let (backend, options) =
-            (backend.clone(), RedbOptions { placement, ..RedbOptions::default() });
-        let path = Path::new("/faulty/records.redb");
-        RedbStore::open_backend(path, &options, move || backend.clone()).unwrap()
-    };
-    let store = open(None);
-    put(&store, &[(key("bad"), record(0x77, 1, 300))]).unwrap();
-    drop(store);
-    assert!(backend.replace(&[0x77; 300], &[0x78; 300]) > 0);
-    let absent: Vec<PlacedKey> = (0..64).map(|number| key(&number.to_string())).collect();
-    let unknown = |placement| {
-        let store = open(placement);
-        assert!(matches!(store.load(&key("bad")), Err(StoreError::Damaged { .. })));
-        absent.iter().filter(|key| store.load(key).is_err()).count()
-    };
-    assert_eq!(unknown(None), absent.len(), "its key may be the damaged one");
-    assert_eq!(unknown(Some(placement())), 0);
 }

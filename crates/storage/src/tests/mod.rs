@@ -9,7 +9,6 @@ use crate::{Filtered, MemoryStore, RedbOptions, RedbStore, Store};
 mod conformance;
 mod crashes;
 mod drops;
-mod misplaced;
 mod removals;
 mod rot;
 
@@ -40,7 +39,7 @@ impl Engine {
             Self::Memory => Some(Arc::new(Filtered::over(MemoryStore::new()))),
             Self::Redb(backend) => {
                 let backend = backend.clone();
-                let options = RedbOptions { cache_bytes: 1 << 20, ..RedbOptions::default() };
+                let options = RedbOptions { cache_bytes: 1 << 20 };
                 let path = Path::new("/faulty/records.redb");
                 let store =
                     RedbStore::open_backend(path, &options, move || backend.clone()).ok()?;

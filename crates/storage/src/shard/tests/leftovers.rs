@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
-use redb::{Database, TableDefinition};
+use redb::TableDefinition;
 
 use super::{Bench, Running};
 use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{hint, key, record};
-use crate::{Disk, RedbOptions, RedbStore, Store};
+use crate::{Disk, RedbOptions, RedbStore, Store, open_redb_file};
 
 fn segments(disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
     disk.names().into_iter().map(|name| (name.clone(), disk.bytes(&name))).collect()
@@ -143,7 +143,7 @@ fn a_redb_file_of_an_older_or_a_newer_format_is_refused() {
     let path = place.path().join("records.redb");
     let open = || RedbStore::open(&path, &RedbOptions::default());
     let say = |bytes: &[u8]| {
-        let database = Database::open(&path).unwrap();
+        let database = open_redb_file(&path, 1 << 20).unwrap();
         let transaction = database.begin_write().unwrap();
         transaction.open_table(METADATA).unwrap().insert("format", bytes).unwrap();
         transaction.commit().unwrap();
@@ -151,12 +151,12 @@ fn a_redb_file_of_an_older_or_a_newer_format_is_refused() {
     drop(open().unwrap());
     say(&3_u32.to_le_bytes());
     let error = open().unwrap_err();
-    assert!(matches!(error, crate::OpenError::OlderFormat { found: 3, known: 4, .. }), "{error}");
-    let newer = 5_u32.to_le_bytes();
+    assert!(matches!(error, crate::OpenError::OlderFormat { found: 3, known: 5, .. }), "{error}");
+    let newer = 6_u32.to_le_bytes();
     let checksum = crc32fast::hash(&[b"format".as_slice(), &newer].concat()).to_le_bytes();
     say(&[newer, checksum].concat());
     let error = open().unwrap_err();
-    assert!(matches!(error, crate::OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
+    assert!(matches!(error, crate::OpenError::NewerFormat { found: 6, known: 5, .. }), "{error}");
     say(&[newer, [0; 4]].concat());
     let error = open().unwrap_err();
     assert!(error.is_damage(), "what it says of its format may be damaged too: {error}");
