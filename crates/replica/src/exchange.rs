@@ -202,31 +202,31 @@ impl Replica {
         (key, theirs): (Key, Option<Digest>),
         result: Result<Holding, StorageFault>,
     ) {
-        if let Ok(Holding { record: Some(stored), .. }) = &result {
-            let pair = Pair { mine: Some(stored.record.digest()), theirs };
-            if self.is_known_to_clash(now, &key, peer, pair) {
-                return self.clash_in_exchange(now, id, key, pair);
+        let record = match result.map(|holding| holding.record) {
+            Ok(Some(stored)) => stored.record,
+            gone => {
+                let Some(exchange) = self.background.exchange(id) else { return };
+                return match gone {
+                    Ok(_) => exchange.handle_gone(&key),
+                    Err(_) => exchange.handle_record_failure(&key),
+                };
             }
+        };
+        let pair = Pair { mine: Some(record.digest()), theirs };
+        if self.is_known_to_clash(now, &key, peer, pair) {
+            return self.clash_in_exchange(now, id, key, pair);
         }
         let Some(exchange) = self.background.exchange(id) else { return };
-        match result.map(|holding| holding.record) {
-            Ok(Some(stored)) => {
-                let record = stored.record;
-                let pair = Pair { mine: Some(record.digest()), theirs };
-                let bytes = record.bytes().len() as u64;
-                if exchange.direction() == Direction::Push {
-                    let moved = &mut self.background.moves.moved;
-                    moved.sent_records += 1;
-                    moved.sent_bytes += bytes;
-                }
-                self.background.repairs.report_mut().bytes += bytes;
-                let step = ExchangeStep::Push { key: key.clone(), pair };
-                let request = PeerRequest::Deliver { key, record };
-                self.call(now, peer, Purpose::Exchange { id, step }, request);
-            }
-            Ok(None) => exchange.handle_gone(&key),
-            Err(_) => exchange.handle_record_failure(&key),
+        let bytes = record.bytes().len() as u64;
+        if exchange.direction() == Direction::Push {
+            let moved = &mut self.background.moves.moved;
+            moved.sent_records += 1;
+            moved.sent_bytes += bytes;
         }
+        self.background.repairs.report_mut().bytes += bytes;
+        let step = ExchangeStep::Push { key: key.clone(), pair };
+        let request = PeerRequest::Deliver { key, record };
+        self.call(now, peer, Purpose::Exchange { id, step }, request);
     }
 
     /// A peer's answer to a step of an exchange.

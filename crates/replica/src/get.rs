@@ -245,7 +245,9 @@ impl Replica {
         Caller { operation, request }: Caller,
         result: Result<Holding, StorageFault>,
     ) {
-        let result = self.noticed(result);
+        let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
+        let key = get.key.clone();
+        let result = self.noticed(&key, result);
         let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
         let doubt =
             result.as_ref().ok().and_then(|holding| self.doubt(&get.key, get.props.n, holding));

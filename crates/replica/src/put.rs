@@ -188,7 +188,7 @@ impl Replica {
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
-        match self.noticed(result) {
+        match self.noticed(key, result) {
             Ok(holding) if self.lacks_base(key, &holding) => self.ask_for_base(now, key, holding),
             result => self.mint_on(now, key, &result),
         }

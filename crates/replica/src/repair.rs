@@ -119,7 +119,9 @@ impl Repairs {
         let round = owned.iter().copied().map(|partition| {
             let read_us = trees.read_us(partition);
             // A tree kept over a clean stop counts as read at the start.
-            let scrub = scrub_before_us.is_some_and(|before_us| read_us.unwrap_or(0) <= before_us);
+            let due = scrub_before_us.is_some_and(|before_us| read_us.unwrap_or(0) <= before_us);
+            // The tree has a damaged record as it was.
+            let scrub = due || trees.has_damage(partition);
             Errand { partition, task: Task::Compare { with, scrub } }
         });
         self.add(Turn::Last, round);

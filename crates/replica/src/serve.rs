@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::sync::Arc;
+use core::slice;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
@@ -250,7 +251,7 @@ impl Replica {
         durability: Durability,
     ) {
         let me = self.config.me;
-        let targets = if targets.is_empty() { core::slice::from_ref(&me) } else { targets };
+        let targets = if targets.is_empty() { slice::from_ref(&me) } else { targets };
         let group = self.pending.hold(targets.len(), whose);
         for (place, target) in targets.iter().copied().enumerate() {
             let ticket = self.pending.ticket(Ticket::Hold { group });
@@ -326,7 +327,7 @@ impl Replica {
         known: Option<Digest>,
         result: Result<Holding, StorageFault>,
     ) {
-        let response = match self.noticed(result) {
+        let response = match self.noticed(key, result) {
             Ok(holding) => match (self.doubt(key, n, &holding), merged(holding)) {
                 (Some(why), record) => PeerResponse::Unknown { why, record },
                 (None, Some(record)) if known == Some(record.digest()) => PeerResponse::Same,
@@ -342,7 +343,7 @@ impl Replica {
         (reply, key): (u64, &PlacedKey),
         result: Result<Holding, StorageFault>,
     ) {
-        let response = match result {
+        let response = match self.noticed(key, result) {
             Ok(holding) => {
                 PeerResponse::Inspected(inspection(&holding, self.is_refilling_key(key)).into())
             }
@@ -351,13 +352,15 @@ impl Replica {
         self.answer_peer(reply, response);
     }
 
-    /// Counts a damaged record.
+    /// Counts a damaged record. The next round compares it with the others'.
     pub(crate) fn noticed(
         &mut self,
+        key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) -> Result<Holding, StorageFault> {
         if result.as_ref().is_ok_and(|holding| holding.damaged) {
             self.count(Counter::DamagedRecords);
+            self.background.trees.note_damage(slice::from_ref(key));
         }
         result
     }

@@ -34,11 +34,14 @@ impl Replica {
         moves.survey_due_us = None;
         let after = moves.surveyed_until;
         let is_left = |partition: &Partition| after.is_none_or(|after| *partition > after);
-        let left: Vec<Partition> = self.of_this_shard(view).filter(is_left).collect();
-        let moves = &self.background.moves;
-        let mut unowned = left.into_iter().filter(|p| !moves.owned.contains(p));
-        let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
-        let until = unowned.next().and_then(|_more| partitions.last().copied());
+        let (partitions, until) = {
+            let owned = &self.background.moves.owned;
+            let left = self.of_this_shard(view).filter(is_left);
+            let mut unowned = left.filter(|partition| !owned.contains(partition));
+            let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
+            let until = unowned.next().and_then(|_more| partitions.last().copied());
+            (partitions, until)
+        };
         let ticket = self.pending.ticket(Ticket::Survey { until });
         self.emit(Output::Survey { ticket, partitions });
         true

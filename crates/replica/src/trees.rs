@@ -86,6 +86,7 @@ struct Reading {
     forest: Forest,
     load: Load,
     until: Option<PlacedKey>,
+    damaged: BTreeSet<PlacedKey>,
 }
 
 /// The trees of all partitions that are owned, or of which records are left.
@@ -164,6 +165,9 @@ impl Trees {
             grove.added.insert(change.n, self.moment);
         }
         grove.damaged.remove(key);
+        if let Some(reading) = &mut grove.reading {
+            reading.damaged.remove(key);
+        }
         if planted::on(Bug::TreeNotUpdatedOnMerge) && change.before.is_some() {
             return;
         }
@@ -178,10 +182,12 @@ impl Trees {
     /// These records can't be read.
     pub(crate) fn note_damage(&mut self, keys: &[PlacedKey]) {
         for key in keys {
-            if let Some(grove) = self.groves.get_mut(&key.partition)
-                && grove.damaged.len() < DAMAGED_MAX
-            {
-                grove.damaged.insert(key.clone());
+            let Some(grove) = self.groves.get_mut(&key.partition) else { continue };
+            let reading = grove.reading.as_mut().map(|reading| &mut reading.damaged);
+            for damaged in reading.into_iter().chain([&mut grove.damaged]) {
+                if damaged.len() < DAMAGED_MAX {
+                    damaged.insert(key.clone());
+                }
             }
         }
     }
@@ -250,6 +256,7 @@ impl Trees {
         let corrected = grove.whole && !same(&grove.forest, &reading.forest);
         grove.forest = reading.forest;
         grove.load = reading.load;
+        grove.damaged = reading.damaged;
         grove.whole = true;
         grove.read_us = Some(now_us);
         corrected

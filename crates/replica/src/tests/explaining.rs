@@ -8,7 +8,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
 use super::cluster::{Cluster, after, blind, key};
 
-fn explain(cluster: &mut Cluster, node: NodeId, name: &str) -> Box<Explanation> {
+pub(super) fn explain(cluster: &mut Cluster, node: NodeId, name: &str) -> Box<Explanation> {
     let request = ClientRequest::Admin(AdminRequest::Explain { key: key(name) });
     match cluster.request(node, request) {
         ClientResponse::Admin(AdminResponse::Explained(explanation)) => explanation,

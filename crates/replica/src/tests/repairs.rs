@@ -91,6 +91,24 @@ fn records_changed_removed_and_damaged_behind_its_back_are_found_by_a_repair() {
 }
 
 #[test]
+fn a_damaged_record_that_was_met_is_mended_in_the_next_round() {
+    let mut cluster = Cluster::new(3, &[]);
+    let names = fill(&mut cluster, "carts", 40);
+    cluster.run_for(2 * ROUND_MS);
+    let place = cluster.placed(&names[0]);
+    cluster.node(N2).damaged.insert(place.clone());
+    cluster.run_for(2 * ROUND_MS);
+    assert!(cluster.node(N2).damaged.contains(&place), "its trees are old");
+    // Who only looks mends nothing.
+    super::explaining::explain(&mut cluster, N1, &names[0]);
+    cluster.run_for(2 * ROUND_MS);
+    assert!(cluster.node(N2).damaged.is_empty());
+    let read = cluster.node(N2).replica.repair_report().trees_corrected;
+    cluster.run_for(4 * ROUND_MS);
+    assert_eq!(cluster.node(N2).replica.repair_report().trees_corrected, read, "and that is that");
+}
+
+#[test]
 fn trees_kept_over_a_clean_stop_are_compared_without_being_read_and_ask_for_no_wake_before() {
     let mut cluster = Cluster::new(3, &[]);
     fill(&mut cluster, "carts", 30);
