@@ -15,6 +15,7 @@ pub mod logging;
 mod membership_task;
 mod news;
 mod node;
+mod notes;
 mod outcome;
 mod peers;
 mod pool;

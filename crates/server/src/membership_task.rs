@@ -7,34 +7,33 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
-use jedlik_membership::{Destination, Event as News, Membership, Output, Past, View};
+use jedlik_membership::{Destination, Membership, Output, View};
 use jedlik_net::{Connection, Endpoint};
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::{self, Frame};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord, Rival};
+use jedlik_protocol::gossip::{Delta, Gossip, Load};
 use jedlik_protocol::{LayoutId, Now};
-use jedlik_storage::{DataDir, OpenError};
+use jedlik_storage::DataDir;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::clock::{AgreedClock, Clock};
 use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
-use crate::news;
 use crate::node::{EmptyDirectory, Ending};
+use crate::notes::{Note, Notes};
 use crate::peers::Peers;
 use crate::questions::{any_node_can_change, changes_state};
 use crate::reply::Origin;
 use crate::saver::Saver;
 
-/// Between two tries to write into the directory's own file.
-const SAVE_RETRY: Duration = Duration::from_secs(1);
+mod lives;
+
 /// How long an admin waits for its change to be on disk: less than its tool waits for an answer.
 const SAVE_LIMIT_US: u64 = 3_000_000;
 /// How many admins may wait so.
@@ -92,7 +91,8 @@ pub(crate) struct MembershipTask {
     pub(crate) clock: Clock,
     /// What the shards are to go by.
     pub(crate) agreed: AgreedClock,
-    pub(crate) dir: DataDir,
+    /// Has the data directory.
+    pub(crate) notes: Notes,
     pub(crate) saving: Saving,
     pub(crate) partitions: PartitionCount,
     pub(crate) endpoint: Endpoint,
@@ -126,36 +126,39 @@ impl Saving {
 enum Next {
     Event(Box<Event>),
     Saved,
+    Noted(Note),
     Due,
 }
 
 impl MembershipTask {
     /// Carries out what the machine wants at its start: after this, everyone has a view.
-    pub(crate) async fn begin(&mut self) {
-        self.carry_out().await;
+    pub(crate) fn begin(&mut self) {
+        self.carry_out();
     }
 
-    /// Works until it is told to stop, and gives the data directory back.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) -> DataDir {
+    /// Works until it is told to stop, and gives the data directory back unless something could not be noted
+    /// in it.
+    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Option<DataDir> {
         self.agreed.agree(self.machine.agreed(self.clock.now()));
         loop {
             match self.next(&mut events).await {
                 Next::Event(event) if matches!(*event, Event::Stop) => break,
-                Next::Event(event) => self.take(*event).await,
+                Next::Event(event) => self.take(*event),
                 Next::Saved => {
                     let state = self.saving.saver.saved();
                     self.machine.handle_saved(self.clock.now(), state);
                 }
+                Next::Noted(note) => self.noted(note),
                 Next::Due => self.machine.handle_timeout(self.clock.now()),
             }
             self.agreed.agree(self.machine.agreed(self.clock.now()));
-            self.carry_out().await;
+            self.carry_out();
             self.answer_waiting();
         }
         if !self.saving.saver.close().await {
             warn!("stopping without the membership's last state on disk; others tell it again");
         }
-        self.dir
+        self.notes.close().await
     }
 
     async fn next(&mut self, events: &mut mpsc::Receiver<Event>) -> Next {
@@ -171,17 +174,18 @@ impl MembershipTask {
             // Without anybody left to send, there is nothing to go on for.
             event = events.recv() => Next::Event(Box::new(event.unwrap_or(Event::Stop))),
             () = self.saving.saver.progress() => Next::Saved,
+            note = self.notes.dealt_with() => Next::Noted(note),
             () = due => Next::Due,
         }
     }
 
-    async fn take(&mut self, event: Event) {
+    fn take(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
             Event::Gossip { caller, from, gossip } => {
                 self.caller = Some(caller);
                 self.machine.handle_gossip(now, from, gossip);
-                self.carry_out().await;
+                self.carry_out();
                 self.part_from_caller(from);
             }
             Event::Outcome { node, answered } => self.machine.handle_outcome(now, node, answered),
@@ -193,10 +197,10 @@ impl MembershipTask {
             Event::Load(load) => self.machine.handle_load(now, load),
             Event::Drain(drained) => self.machine.handle_drain(now, drained),
             Event::Left => self.machine.handle_left(now),
-            Event::Admin { origin, request } => self.serve_admin(now, origin, &request).await,
+            Event::Admin { origin, request } => self.serve_admin(now, origin, &request),
             Event::Leave(told) => {
                 self.machine.handle_leaving(now);
-                self.carry_out().await;
+                self.carry_out();
                 // Who asked may have run out of patience.
                 let _gone = told.send(());
             }
@@ -204,12 +208,12 @@ impl MembershipTask {
         }
     }
 
-    async fn serve_admin(&mut self, now: Now, origin: Origin, request: &AdminRequest) {
+    fn serve_admin(&mut self, now: Now, origin: Origin, request: &AdminRequest) {
         if self.saving.saver.fails() && any_node_can_change(request) {
             return self.answer(&origin, ClientResponse::Failed(left_to_others()));
         }
         let answer = self.machine.handle_admin(now, request);
-        self.carry_out().await;
+        self.carry_out();
         let changed = answer.is_ok() && changes_state(request);
         let response = answer.map_or_else(ClientResponse::Failed, ClientResponse::Admin);
         let state = self.saving.handed;
@@ -242,7 +246,7 @@ impl MembershipTask {
         origin.answer_client(self.machine.view().layout_version(), response);
     }
 
-    async fn carry_out(&mut self) {
+    fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Persist { state, whole } => {
@@ -251,7 +255,7 @@ impl MembershipTask {
                 }
                 Output::View(view) => self.spread(view),
                 Output::Send { to, gossip } => self.send(to, gossip),
-                Output::Event(news) => self.note(news).await,
+                Output::Event(news) => self.note(news),
             }
         }
     }
@@ -263,74 +267,6 @@ impl MembershipTask {
             && !self.machine.owes_answers()
         {
             caller.finish();
-        }
-    }
-
-    async fn note(&mut self, event: News) {
-        news::log(&event);
-        match event {
-            News::Left => self.end(Ending::Left),
-            News::Fenced { layout, forced } => {
-                self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
-            }
-            News::Serves { past } => self.serve(past),
-            News::Forgotten(record) => self.forget(&record).await,
-            News::Rival(Rival { incarnation, address }) => {
-                self.write_down(|dir| dir.note_rival(incarnation, address)).await;
-            }
-            News::Prevails => {
-                self.write_down(DataDir::prevail).await;
-                self.end(Ending::Again);
-            }
-            News::GivenUp(record) => {
-                let life = record.life.incarnation;
-                self.write_down(|dir| dir.give_up_life(life)).await;
-            }
-            News::BeliefEnds => self.write_down(DataDir::end_belief).await,
-            News::Ousted { by } => {
-                self.write_down(|dir| dir.cede(by)).await;
-                self.end(Ending::Failed(NodeError::Ousted { by }));
-            }
-            _ => {}
-        }
-    }
-
-    fn serve(&mut self, past: Past) {
-        // Until it is confirmed an empty directory may still turn out to be in place of a lost one.
-        if past != Past::Unconfirmed
-            && let Err(error) = self.dir.note_serving().and_then(|()| self.dir.note_marked())
-        {
-            warn!(%error, "the data directory can't be noted as one that is in use");
-        }
-        if let Some(serves) = self.serves.take() {
-            let _gone = serves.send(());
-        }
-    }
-
-    /// The data directory lacks a life that the cluster remembers.
-    async fn forget(&mut self, record: &MemberRecord) {
-        let is_empty = !self.dir.has_served();
-        if is_empty && self.empty == EmptyDirectory::Refused {
-            let path = self.dir.path().to_path_buf();
-            return self.end(Ending::Failed(NodeError::EmptyDirectory { path }));
-        }
-        self.write_down(|dir| dir.forget(record.life.incarnation, record.generation)).await;
-        if is_empty {
-            info!("the data directory is empty: the other nodes refill it");
-        } else {
-            warn!(
-                "the data directory is an earlier copy: its shards are set aside in the folder set-aside \
-                 there, and the other nodes refill empty ones"
-            );
-        }
-        self.end(Ending::Again);
-    }
-
-    /// Writes something into the data directory's own file, however long the disk refuses.
-    async fn write_down(&mut self, note: impl Fn(&mut DataDir) -> Result<(), OpenError>) {
-        while let Err(error) = note(&mut self.dir) {
-            warn!(%error, "the data directory can't be written to; tried again until it can");
-            sleep(SAVE_RETRY).await;
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Node {
     pub(crate) endpoint: Endpoint,
     pub(crate) shards: Vec<RunningShard>,
     pub(crate) membership: mpsc::Sender<Event>,
-    pub(crate) membership_task: JoinHandle<Result<DataDir, JoinError>>,
+    pub(crate) membership_task: JoinHandle<Result<Option<DataDir>, JoinError>>,
     pub(crate) upkeep: [JoinHandle<()>; 2],
     pub(crate) ended: oneshot::Receiver<Ending>,
     /// Hears once that the node may serve.
@@ -211,11 +211,11 @@ async fn close_shards(shards: Vec<RunningShard>) -> Ended {
 
 async fn end_membership(
     events: &mpsc::Sender<Event>,
-    mut task: JoinHandle<Result<DataDir, JoinError>>,
+    mut task: JoinHandle<Result<Option<DataDir>, JoinError>>,
 ) -> Option<DataDir> {
     let ended = timeout(FAREWELL_LIMIT, async {
         events.send(Event::Stop).await.ok()?;
-        (&mut task).await.ok()?.ok()
+        (&mut task).await.ok()?.ok()?
     });
     let dir = ended.await.ok().flatten();
     task.abort();

@@ -25,6 +25,7 @@ use crate::fatal;
 use crate::inbox::Inbox;
 use crate::membership_task::{Event, MembershipTask, Saving, decode_state};
 use crate::node::{EmptyDirectory, Node};
+use crate::notes::Notes;
 use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -125,7 +126,7 @@ impl Prepared {
             machine,
             clock,
             agreed,
-            dir,
+            notes: Notes::start(dir, clock)?,
             saving: Saving::by(saver),
             partitions: config.partitions,
             endpoint: endpoint.clone(),
@@ -137,7 +138,7 @@ impl Prepared {
             serves: Some(serve),
             empty,
         };
-        task.begin().await;
+        task.begin();
         let membership_task = fatal::spawn("membership", task.run(events));
         let upkeep = [
             upkeep::spawn(inboxes, watched, membership.clone(), router.refusals()),

@@ -184,3 +184,34 @@ fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
     }
     assert!(!cluster.ask(0, "cluster status").stdout.contains("n3 is two processes"));
 }
+
+#[test]
+fn a_disk_that_stalls_while_a_clone_is_to_be_noted_holds_up_neither_gossip_nor_the_admins_answer() {
+    let cluster = Cluster::start();
+    let mut clone = Node::new(cluster.path("clone"), "n3");
+    copy(&cluster.nodes[2].folder, &clone.folder);
+    fs::remove_file(clone.folder.join("log")).unwrap();
+    // A pipe that nobody reads lets nobody open it for writing.
+    let pipe = cluster.nodes[2].folder.join("data/node.toml.new");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    clone.start(&cluster.seeds_but(2));
+    let real = cluster.nodes[2].address.unwrap();
+    wait_until("it logs that there are two, and tells the others", || {
+        cluster.nodes[2].log().contains("neither coordinates puts")
+            && cluster.ask(2, "cluster status").stdout.contains("n3 is two processes")
+            && cluster.ask(0, "cluster status").stdout.contains("n3 is two processes")
+    });
+    // Its membership answers this, and nothing else does.
+    cluster.ask(2, &format!("node keep n3 --address {real}")).ok();
+    assert!(!cluster.nodes[2].log().contains("starting again"), "before it is noted");
+
+    let reader = fs::File::open(&pipe).unwrap();
+    fs::remove_file(&pipe).unwrap();
+    assert_eq!(clone.wait_for_end().code(), Some(FAILED), "{}", clone.log());
+    drop(reader);
+    wait_until("it has begun another life", || cluster.nodes[2].log().contains("starting again"));
+    cluster.wait_until_all_are_up(0);
+    wait_until("there is one", || {
+        !cluster.ask(0, "cluster status").stdout.contains("n3 is two processes")
+    });
+}

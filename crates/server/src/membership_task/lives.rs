@@ -1,0 +1,73 @@
+//! What membership finds out about this node's lives: noted in the data directory, then acted upon.
+//!
+//! Invariant: the node ends, or starts again, only after the directory says why; until then the machine is
+//! silent, and everything else goes on.
+
+use jedlik_membership::{Event as News, Past};
+use jedlik_protocol::gossip::MemberRecord;
+use tracing::{info, warn};
+
+use crate::error::NodeError;
+use crate::news;
+use crate::node::{EmptyDirectory, Ending};
+use crate::notes::Note;
+
+use super::MembershipTask;
+
+impl MembershipTask {
+    pub(super) fn note(&mut self, event: News) {
+        news::log(&event);
+        match event {
+            News::Left => self.end(Ending::Left),
+            News::Fenced { layout, forced } => {
+                self.end(Ending::Failed(NodeError::Fenced { layout, forced }));
+            }
+            // Until it is confirmed an empty directory may still turn out to be in place of a lost one.
+            News::Serves { past: Past::Unconfirmed } => self.serve(),
+            News::Serves { .. } => self.notes.hand_over(Note::Serving),
+            News::Forgotten(record) => self.forget(&record),
+            News::Rival(rival) => self.notes.hand_over(Note::Rival(rival)),
+            News::Prevails => self.notes.hand_over(Note::Prevails),
+            News::GivenUp(record) => {
+                self.notes.hand_over(Note::GivenUp(record.life.incarnation));
+            }
+            News::BeliefEnds => self.notes.hand_over(Note::BeliefEnds),
+            News::Ousted { by } => self.notes.hand_over(Note::Ousted(by)),
+            _ => {}
+        }
+    }
+
+    /// Goes on with what waited for a note.
+    pub(super) fn noted(&mut self, note: Note) {
+        match note {
+            Note::Serving => self.serve(),
+            Note::Prevails | Note::Forgotten(..) => self.end(Ending::Again),
+            Note::Ousted(by) => self.end(Ending::Failed(NodeError::Ousted { by })),
+            Note::Rival(_) | Note::GivenUp(_) | Note::BeliefEnds => {}
+        }
+    }
+
+    fn serve(&mut self) {
+        if let Some(serves) = self.serves.take() {
+            let _gone = serves.send(());
+        }
+    }
+
+    /// The data directory lacks a life that the cluster remembers.
+    fn forget(&mut self, record: &MemberRecord) {
+        let is_empty = !self.notes.has_served();
+        if is_empty && self.empty == EmptyDirectory::Refused {
+            let path = self.notes.path().to_path_buf();
+            return self.end(Ending::Failed(NodeError::EmptyDirectory { path }));
+        }
+        self.notes.hand_over(Note::Forgotten(record.life.incarnation, record.generation));
+        if is_empty {
+            info!("the data directory is empty: the other nodes refill it");
+        } else {
+            warn!(
+                "the data directory is an earlier copy: its shards are set aside in the folder set-aside \
+                 there, and the other nodes refill empty ones"
+            );
+        }
+    }
+}
