@@ -22,6 +22,7 @@ pub(crate) enum Concern {
     Saves,
     Recounts,
     Lineages,
+    Reconciling,
 }
 
 /// One stream.

@@ -3,6 +3,8 @@
 //! Invariant: what a version has seen is known from what clients were shown, never from a clock: a clock
 //! that covers what its holder never saw is the very fault that is looked for.
 
+mod checks;
+mod latest;
 mod outside;
 mod scanned;
 
@@ -63,7 +65,12 @@ struct Version {
     write: usize,
     /// Where it was first met; from outside a cluster nobody can tell.
     node: Option<u8>,
+    /// What decides which version of a key is the latest; a client outside the cluster is not told.
+    order: Order,
 }
+
+/// When a version was written by its coordinator's clock, and its dot: the greatest is the latest.
+type Order = Option<(u64, Dot)>;
 
 /// The history of one run.
 #[derive(Debug)]
@@ -85,6 +92,8 @@ pub struct History {
     tombstones: Vec<Vec<usize>>,
     /// By key: what the records had seen that were reaped. It may be absent from then on.
     reaped: Vec<Bits>,
+    /// Of each key that shows the version written last alone: the latest version that was reaped.
+    latest: BTreeMap<u8, Order>,
 }
 
 impl History {
@@ -105,6 +114,7 @@ impl History {
             told: vec![Told::default(); count],
             tombstones: vec![Vec::new(); count],
             reaped: vec![Bits::default(); count],
+            latest: BTreeMap::new(),
         }
     }
 
@@ -159,6 +169,7 @@ impl History {
     pub(crate) fn reap(&mut self, key: u8, record: &Record) {
         let seen = self.seen_in(key, record);
         self.reaped[usize::from(key)].extend(&seen.writes);
+        self.reap_latest(key, record);
     }
 
     /// Whether a version is in, or was seen by, what was reaped.
@@ -181,7 +192,8 @@ impl History {
             let write = write_of(sibling.write_id);
             match self.by_dot.get(&(key, sibling.dot)) {
                 None => {
-                    self.note(key, sibling.dot, Version { write, node: Some(node) });
+                    let order = Some((sibling.written_at_ms, sibling.dot));
+                    self.note(key, sibling.dot, Version { write, node: Some(node), order });
                 }
                 Some(held) if self.versions[*held].write == write => {}
                 Some(held) => {
@@ -282,91 +294,6 @@ impl History {
             })
         };
         versions.iter().map(|shown| version(shown.tag)).collect()
-    }
-
-    /// Holds a get's answer against the promises. `before` was acknowledged before it was asked; where
-    /// `certain` is false, the get need not have met those that hold it.
-    ///
-    /// # Errors
-    /// The first that is broken.
-    pub fn check_answer(
-        &self,
-        key: u8,
-        answer: &GetAnswer,
-        before: &Bits,
-        (certain, now_us): (bool, u64),
-    ) -> Result<Seen, Breach> {
-        let shown = self.shown(key, &answer.versions)?;
-        let seen = self.seen_in_answer(key, answer, now_us)?;
-        self.check_ancestors(key, &shown)?;
-        if certain {
-            self.check_deleted(key, &shown, before)?;
-            self.check_kept(key, before, &seen, Promise::NextGet)?;
-        }
-        Ok(seen)
-    }
-
-    /// Holds what is left at rest against the promises.
-    pub(crate) fn check_rest(&self, key: u8, record: &Record, before: &Bits) -> Result<(), Breach> {
-        let dots = record.siblings().iter().filter_map(|s| self.by_dot.get(&(key, s.dot)));
-        let shown: Vec<usize> = dots.copied().collect();
-        self.check_ancestors(key, &shown)?;
-        self.check_deleted(key, &shown, before)?;
-        self.check_kept(key, before, &self.seen_in(key, record), Promise::NothingLost)
-    }
-
-    fn check_ancestors(&self, key: u8, shown: &[usize]) -> Result<(), Breach> {
-        if self.truncated[usize::from(key)] {
-            return Ok(());
-        }
-        for (old, new) in shown.iter().flat_map(|a| shown.iter().map(move |b| (*a, *b))) {
-            let newer = self.versions[new].write;
-            if old != new && self.writes[newer].seen.versions.contains(old) {
-                let older = self.versions[old].write;
-                let what = format!("w{older} stands beside w{newer}, which had seen it");
-                return Err(Breach::new(Promise::NoAncestors, key, what));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_deleted(&self, key: u8, shown: &[usize], before: &Bits) -> Result<(), Breach> {
-        if self.truncated[usize::from(key)] {
-            return Ok(());
-        }
-        for tombstone in &self.tombstones[usize::from(key)] {
-            let covered = &self.writes[*tombstone].seen.versions;
-            // A tombstone that comes back deletes nothing that it had not deleted before.
-            let value = |version: usize| !self.writes[self.versions[version].write].tombstone;
-            let back = shown.iter().find(|back| covered.contains(**back) && value(**back));
-            if let Some(version) = back.filter(|_| before.contains(*tombstone)) {
-                let write = self.versions[*version].write;
-                let what = format!("w{write} is back, although delete w{tombstone} had seen it");
-                return Err(Breach::new(Promise::DeletedStaysDeleted, key, what));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_kept(
-        &self,
-        key: u8,
-        before: &Bits,
-        seen: &Seen,
-        promise: Promise,
-    ) -> Result<(), Breach> {
-        let mut there = seen.writes.clone();
-        there.extend(&self.reaped[usize::from(key)]);
-        let Some(lost) = before.first_beyond(&there) else { return Ok(()) };
-        let by = self.versions.iter().filter(|version| version.write == lost);
-        let by: Vec<String> =
-            by.filter_map(|version| Some(format!("n{}", version.node? + 1))).collect();
-        let minted = match by.join(" and ") {
-            by if by.is_empty() => String::new(),
-            by => format!(" and minted by {by}"),
-        };
-        let what = format!("w{lost}, acknowledged{minted}, is neither there nor seen by what is");
-        Err(Breach::new(promise, key, what))
     }
 }
 

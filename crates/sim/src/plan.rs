@@ -14,7 +14,7 @@ use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
 use crate::siege::Siege;
-use buckets::{RECOUNTED_AT_ANY_TIME, buckets, recounts};
+use buckets::{RECOUNTED_AT_ANY_TIME, buckets, reconcile, recounts};
 use changes::changes;
 use faults::faults;
 use lives::lives;
@@ -181,6 +181,7 @@ impl Plan {
         let end_us = WARM_UP_US + SPAN_US;
         let mut setting = setting(nodes, &mut Chance::new(seed, Concern::Setting));
         recounts(&mut setting.buckets, nodes, &mut Chance::new(seed, Concern::Recounts));
+        reconcile(&mut setting.buckets, &mut Chance::new(seed, Concern::Reconciling));
         let mut chance = Chance::new(seed, Concern::Changes);
         let (changes, with_them) = changes(&mut setting, &mut chance);
         if !changes.is_empty() && !RECOUNTED_AT_ANY_TIME {

@@ -109,9 +109,10 @@ impl World {
 
     pub(crate) fn bucket_to_set(&self, bucket: u8, quorums: Quorums) -> AdminRequest {
         let setting = &self.plan.setting;
-        let BucketPlan { min_w, .. } = setting.buckets[usize::from(bucket)];
+        let BucketPlan { min_w, last_write_wins, .. } = setting.buckets[usize::from(bucket)];
         let Quorums { n, r, w } = quorums;
         let dw = if setting.all_sync { w } else { 0 };
+        let reconcile = if last_write_wins { "last-write-wins" } else { "siblings" };
         let changes = vec![
             ("n".into(), n.to_string()),
             ("r".into(), r.to_string()),
@@ -120,6 +121,7 @@ impl World {
             ("dw".into(), dw.to_string()),
             ("min_w".into(), min_w.to_string()),
             ("sibling_limit".into(), "500".into()),
+            ("reconcile".into(), reconcile.into()),
         ];
         AdminRequest::BucketSet { name: BucketPlan::name(bucket)[..].into(), changes }
     }

@@ -204,7 +204,9 @@ impl World {
             Key::new(&bucket[..], Blob::from(&[b'0' + index][..])).expect("a short key")
         };
         let chance = |concern| Chance::new(plan.seed, concern);
-        let history = History::new(CLUSTER, (0..setting.keys).map(key).collect());
+        let mut history = History::new(CLUSTER, (0..setting.keys).map(key).collect());
+        let latest = |key: &u8| setting.of_key(*key).last_write_wins;
+        (0..setting.keys).filter(latest).for_each(|key| history.show_latest(key));
         Self {
             now_us: 0,
             queue: BTreeMap::new(),

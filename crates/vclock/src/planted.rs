@@ -75,6 +75,8 @@ pub enum Bug {
     CloneCoordinates,
     /// A page of a scan shows records alone, not what waits as a hint.
     ScanSkipsHints,
+    /// Of several versions a last-write-wins bucket shows the one that a merge has put last, whenever it was written.
+    LastWriteByArrival,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -114,6 +116,7 @@ pub const BUGS: &[Bug] = &[
     Bug::ActorKeptAcrossStart,
     Bug::CloneCoordinates,
     Bug::ScanSkipsHints,
+    Bug::LastWriteByArrival,
 ];
 
 /// Whether `bug` is in effect: never.

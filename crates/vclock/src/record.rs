@@ -187,6 +187,9 @@ impl<V> Record<V> {
     /// hidden. A view, because keeping only the newest within a merge loses data (decision 0002).
     #[must_use]
     pub fn newest(&self) -> Option<&Sibling<V>> {
+        if planted::on(Bug::LastWriteByArrival) {
+            return self.siblings.last();
+        }
         self.siblings.iter().max_by_key(|sibling| (sibling.written_at_ms, sibling.dot))
     }
 

@@ -13,7 +13,7 @@ impl History {
     pub fn hear(&mut self, key: u8, tag: u64, write: usize) -> Result<(), Breach> {
         let Some(version) = self.by_tag.get(&(key, tag)) else {
             self.by_tag.insert((key, tag), self.versions.len());
-            self.versions.push(Version { write, node: None });
+            self.versions.push(Version { write, node: None, order: None });
             return Ok(());
         };
         let first = self.versions[*version].write;

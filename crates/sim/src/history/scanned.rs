@@ -34,6 +34,8 @@ impl History {
         let dead: Vec<usize> = self.dots_of(key).filter(dead).map(|(_, version)| version).collect();
         let mut seen = Seen::default();
         shown.iter().chain(&dead).for_each(|version| self.see(&mut seen, *version));
-        self.check_kept(key, before, &seen, Promise::ScanWhole)
+        let latest = if shown.is_empty() { &dead } else { &shown };
+        let won = self.won_over(key, latest.iter());
+        self.check_kept(key, before, (&seen, &won), Promise::ScanWhole)
     }
 }

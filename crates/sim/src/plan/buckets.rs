@@ -25,6 +25,8 @@ pub struct BucketPlan {
     pub min_w: u8,
     /// From when on an admin sets other quorums, and which.
     pub later: Option<(u64, Quorums)>,
+    /// Clients see the version written last alone.
+    pub last_write_wins: bool,
 }
 
 impl BucketPlan {
@@ -67,7 +69,8 @@ pub(super) fn buckets(nodes: u8, chance: &mut Chance) -> Vec<BucketPlan> {
             _ => chance.pick(&OF_THREE),
         };
         let one = quorums.n == USUAL.n && chance.permille(300);
-        BucketPlan { quorums, min_w: if one { 1 } else { 2 }, later: None }
+        let min_w = if one { 1 } else { 2 };
+        BucketPlan { quorums, min_w, later: None, last_write_wins: false }
     };
     let mut buckets: Vec<BucketPlan> = (0..count).map(bucket).collect();
     // Where one copy was enough, whoever is to hold all of the past needs every owner: a lost disk while others
@@ -76,6 +79,13 @@ pub(super) fn buckets(nodes: u8, chance: &mut Chance) -> Vec<BucketPlan> {
         buckets.iter_mut().for_each(|bucket| bucket.min_w = 2);
     }
     buckets
+}
+
+/// A part of the buckets show the version written last alone.
+pub(super) fn reconcile(buckets: &mut [BucketPlan], chance: &mut Chance) {
+    for bucket in buckets {
+        bucket.last_write_wins = chance.permille(250);
+    }
 }
 
 /// Some bucket gets another N in a part of the plans, whatever else goes on.

@@ -1,0 +1,55 @@
+//! Keys of which clients see the version written last, whatever else there is.
+//!
+//! Invariant: of two acknowledged writes the later one stays. A version is later by what its coordinator noted, which
+//! is later than all that it replaced; so whatever was written before the version that is shown has been lost to it, with
+//! all that it had seen.
+
+use jedlik_protocol::Record;
+
+use super::{History, Seen};
+use crate::bits::Bits;
+
+impl History {
+    /// Clients see the latest version of this key alone.
+    pub(crate) fn show_latest(&mut self, key: u8) {
+        self.latest.insert(key, None);
+    }
+
+    /// The writes that the latest of these versions has won over, and what they had seen. None where all are
+    /// shown.
+    pub(super) fn won_over<'a>(&self, key: u8, versions: impl Iterator<Item = &'a usize>) -> Bits {
+        let mut won = Bits::default();
+        let Some(reaped) = self.latest.get(&key) else { return won };
+        let of_key: Vec<usize> = self.dots_of(key).map(|(_, version)| version).collect();
+        let mut gone = Bits::default();
+        versions.for_each(|version| gone.insert(*version));
+        let mut latest = *reaped;
+        loop {
+            // What a version has seen it has replaced, perhaps by a clock that is behind; and that had won, too.
+            let older = |version: &&usize| {
+                gone.contains(**version) || self.versions[**version].order <= latest
+            };
+            let mut seen = Seen::default();
+            of_key.iter().filter(older).for_each(|version| self.see(&mut seen, *version));
+            won.extend(&seen.writes);
+            gone.extend(&seen.versions);
+            let gone = of_key.iter().filter(|version| gone.contains(**version));
+            let newest = gone.map(|version| self.versions[*version].order).max();
+            let newest = newest.flatten().max(latest);
+            if newest == latest {
+                return won;
+            }
+            latest = newest;
+        }
+    }
+
+    pub(super) fn reap_latest(&mut self, key: u8, record: &Record) {
+        if let Some(latest) = self.latest.get_mut(&key) {
+            let newest = record.newest().map(|sibling| (sibling.written_at_ms, sibling.dot));
+            *latest = (*latest).max(newest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

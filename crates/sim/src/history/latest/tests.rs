@@ -1,0 +1,80 @@
+//! Of two acknowledged writes the later one stays.
+
+use jedlik_protocol::{Blob, ClusterId, Key, Record};
+use jedlik_vclock::{ActorId, Content, VectorClock, Write};
+
+use crate::Promise;
+use crate::history::{Acknowledged, History, Seen, write_id};
+
+const TOLD: Acknowledged = Acknowledged { by_primaries: true, frail: false };
+
+/// The record of one coordinator after one blind put, acknowledged.
+fn put(history: &mut History, actor: u64, at_ms: u64, seen: Seen) -> (usize, Record) {
+    let write = history.begin(false, seen, None);
+    let mut record = Record::new();
+    let new = Write {
+        write_id: write_id(write),
+        content: Content::Value(Blob::from("tea")),
+        written_at_ms: at_ms,
+        expires_at_ms: None,
+    };
+    record.put(&VectorClock::new(), ActorId(actor), new);
+    history.observe(0, actor as u8, &record).unwrap();
+    history.acknowledge(0, write, TOLD);
+    (write, record)
+}
+
+fn latest() -> History {
+    let mut history = History::new(ClusterId(1), vec![Key::new("carts", "alice").unwrap()]);
+    history.show_latest(0);
+    history
+}
+
+fn judged(history: &History, record: &Record) -> Result<(), Promise> {
+    let before = history.acknowledged(0, false);
+    history.check_rest(0, record, &before).map_err(|breach| breach.promise)
+}
+
+#[test]
+fn what_was_written_before_the_version_that_is_left_may_be_gone_and_nothing_later() {
+    let mut history = latest();
+    let (_, early) = put(&mut history, 1, 10, Seen::default());
+    let (_, late) = put(&mut history, 2, 20, Seen::default());
+    assert_eq!(judged(&history, &late), Ok(()));
+    assert_eq!(judged(&history, &early), Err(Promise::NothingLost));
+}
+
+#[test]
+fn a_later_version_takes_along_what_the_versions_had_seen_that_it_won_over() {
+    let mut history = latest();
+    let (_, first) = put(&mut history, 1, 30, Seen::default());
+    // By a clock that is behind, and with the context of the first.
+    let seen = history.seen_in(0, &first);
+    put(&mut history, 2, 10, seen);
+    let (_, last) = put(&mut history, 3, 20, Seen::default());
+    assert_eq!(judged(&history, &last), Ok(()));
+}
+
+#[test]
+fn what_a_version_had_seen_and_replaced_had_won_over_others_before() {
+    let mut history = latest();
+    put(&mut history, 1, 20, Seen::default());
+    let (_, second) = put(&mut history, 2, 30, Seen::default());
+    // By a clock that is behind, and with the context of the second, which had won over the first.
+    let seen = history.seen_in(0, &second);
+    let (_, last) = put(&mut history, 3, 10, seen);
+    assert_eq!(judged(&history, &last), Ok(()));
+    put(&mut history, 4, 40, Seen::default());
+    assert_eq!(judged(&history, &last), Err(Promise::NothingLost));
+}
+
+#[test]
+fn what_was_reaped_has_won_over_what_was_written_before() {
+    let mut history = latest();
+    put(&mut history, 1, 10, Seen::default());
+    let (_, late) = put(&mut history, 2, 20, Seen::default());
+    history.reap(0, &late);
+    assert_eq!(judged(&history, &Record::new()), Ok(()));
+    put(&mut history, 3, 30, Seen::default());
+    assert_eq!(judged(&history, &Record::new()), Err(Promise::NothingLost));
+}
