@@ -153,6 +153,7 @@ impl Replica {
         for _ in 0..damaged {
             self.count(Counter::DamagedRecords);
         }
+        self.notice_damaged_surplus(&view, &page.damaged);
         for (key, stored) in &page.records {
             self.notice_dead(now, key, &stored.record, &view);
         }

@@ -87,7 +87,7 @@ pub enum Input {
         /// The record now; `None` if there is none.
         after: Option<Footprint>,
     },
-    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`],
+    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`], [`Output::Discard`],
     /// [`Output::Sync`] or [`Output::Drop`], once it is as durable as was asked.
     Applied {
         /// From the output.
@@ -145,8 +145,10 @@ pub struct Holding {
     pub record: Option<StoredRecord>,
     /// There is one, and it fails its checksum: as good as missing.
     pub damaged: bool,
-    /// The hints of the key.
+    /// The hints of the key that can be read.
     pub hints: Vec<Hint>,
+    /// There are others, which fail their checksums now and may not the next time.
+    pub damaged_hints: bool,
 }
 
 /// A record that is kept for another node.
@@ -266,6 +268,13 @@ pub enum Output {
         expected: Digest,
         /// What is to be there.
         record: Option<StoredRecord>,
+    },
+    /// Remove a record if it can't be read, and answer when that is on disk.
+    Discard {
+        /// For the answer.
+        ticket: u64,
+        /// Which.
+        key: PlacedKey,
     },
     /// Answer once all that was applied before is on disk.
     Sync {

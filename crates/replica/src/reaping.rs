@@ -118,9 +118,10 @@ impl Replica {
         self.background.reaper.read(now.mono_us, key, found, hinted, &view);
     }
 
-    /// Whether a hint of the key is here, or may come back because its removal is not on disk yet.
+    /// Whether a hint of the key is here, or may come back: its removal is not on disk yet, or it can't be read now.
     fn is_hinted(&self, key: &PlacedKey, holding: &Holding) -> bool {
-        !holding.hints.is_empty() || self.background.handoff.is_releasing(key)
+        let damaged = holding.damaged_hints && !planted::on(Bug::DamagedHintIsNone);
+        damaged || !holding.hints.is_empty() || self.background.handoff.is_releasing(key)
     }
 
     /// A node's answer to the reaper.

@@ -2,7 +2,7 @@
 //! partition's owners are others (design 4, decision 31).
 //!
 //! Invariant: such a record is removed only if each present owner was compared with it, and holds it or has seen it,
-//! while nothing was added for its N; and only if it is that record still.
+//! while nothing was added for its N; and only if it is that record still, or still can't be read.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -112,11 +112,23 @@ impl Replica {
         }
     }
 
-    /// For which N the partition holds records that are for others alone.
-    fn surplus_counts(&self, partition: Partition) -> BTreeSet<u8> {
-        let others = self.background.moves.surplus.others.get(&partition);
-        let held = |n: &u8| self.background.trees.holds(partition, *n);
-        others.into_iter().flatten().copied().filter(held).collect()
+    /// For which N the partition holds records that are for others alone, be they damaged.
+    fn surplus_counts(&self, view: &View, partition: Partition) -> BTreeSet<u8> {
+        let (surplus, trees) = (&self.background.moves.surplus, &self.background.trees);
+        let others = surplus.others.get(&partition).into_iter().flatten().copied();
+        let n_of = |key: &PlacedKey| view.bucket(key.key.bucket()).n;
+        let damaged = |n: u8| trees.damaged(partition).any(|key| n_of(key) == n);
+        others.filter(|n| trees.holds(partition, *n) || damaged(*n)).collect()
+    }
+
+    /// Records that can't be read: those that others alone own have to go. No exchange would mend them.
+    pub(crate) fn notice_damaged_surplus(&mut self, view: &View, damaged: &[PlacedKey]) {
+        for key in damaged {
+            let n = view.bucket(key.key.bucket()).n;
+            if self.background.moves.surplus.is_for_others(key.partition, n) {
+                self.background.moves.thin(key.partition);
+            }
+        }
     }
 
     /// With whom such records are compared, all of them with each owner.
@@ -130,13 +142,13 @@ impl Replica {
         }
         let list = view.preference_list(partition);
         let owners = |n: u8| list.iter().take(usize::from(n)).map(move |node| (n, *node));
-        self.surplus_counts(partition).into_iter().flat_map(owners).collect()
+        self.surplus_counts(view, partition).into_iter().flat_map(owners).collect()
     }
 
     /// All owners were compared with, `whole` of it: what is theirs alone is removed from here. True if the errand is
     /// over for now.
     pub(crate) fn begin_sweep(&mut self, view: &View, partition: Partition, whole: bool) -> bool {
-        let counts = self.surplus_counts(partition);
+        let counts = self.surplus_counts(view, partition);
         let trees = &self.background.trees;
         if counts.is_empty() && trees.is_whole(partition) {
             self.background.moves.thinned(partition);
@@ -208,12 +220,19 @@ impl Replica {
         let counts = sweep.counts.clone();
         let of_others = |key: &PlacedKey| counts.contains(&view.bucket(key.key.bucket()).n);
         let records: Vec<_> = page.records.into_iter().filter(|(key, _)| of_others(key)).collect();
-        (sweep.asked, sweep.removing, sweep.ended) = (false, records.len(), page.until.is_none());
+        let damaged: Vec<_> = page.damaged.into_iter().filter(of_others).collect();
+        let count = records.len() + damaged.len();
+        (sweep.asked, sweep.removing, sweep.ended) = (false, count, page.until.is_none());
         sweep.after = page.until;
-        if records.is_empty() && sweep.ended {
+        if count == 0 && sweep.ended {
             return self.end_sweep(now);
         }
-        self.background.charge(now.mono_us, WorkKind::Transfer, records.len() as u32);
+        self.background.charge(now.mono_us, WorkKind::Transfer, count as u32);
+        for key in damaged {
+            let sweep = number;
+            let ticket = self.pending.ticket(Ticket::Discarded { sweep, key: key.clone() });
+            self.emit(Output::Discard { ticket, key });
+        }
         for (key, stored) in records {
             let ticket = self.pending.ticket(Ticket::Thinned { sweep: number });
             let (expected, record) = (stored.record.digest(), None);
@@ -235,7 +254,9 @@ impl Replica {
     fn end_sweep(&mut self, now: Now) {
         let Some(sweep) = self.background.moves.surplus.sweep.take() else { return };
         let partition = sweep.partition;
-        if self.surplus_counts(partition).is_empty() && self.background.trees.is_whole(partition) {
+        let left = self.view.clone().map(|view| self.surplus_counts(&view, partition));
+        let nothing = left.is_none_or(|counts| counts.is_empty());
+        if nothing && self.background.trees.is_whole(partition) {
             self.background.moves.thinned(partition);
         } else {
             self.background.moves.rest(now.mono_us, Errand { partition, task: Task::Thin });

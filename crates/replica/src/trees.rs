@@ -192,6 +192,18 @@ impl Trees {
         }
     }
 
+    /// A record that can't be read is gone.
+    pub(crate) fn forget_damage(&mut self, key: &PlacedKey) {
+        if let Some(grove) = self.groves.get_mut(&key.partition) {
+            grove.damaged.remove(key);
+        }
+    }
+
+    /// The records of a partition that are known not to be readable.
+    pub(crate) fn damaged(&self, partition: Partition) -> impl Iterator<Item = &PlacedKey> {
+        self.groves.get(&partition).into_iter().flat_map(|grove| &grove.damaged)
+    }
+
     /// Whether the partition is known to hold a record of this N.
     pub(crate) fn holds(&self, partition: Partition, n: u8) -> bool {
         self.whole(partition, n).is_some_and(|tree| tree.root() != 0)

@@ -300,6 +300,7 @@ impl ShardDriver {
             Output::Revise { ticket, key, expected, record } => {
                 self.revise(now, (ticket, key), expected, record);
             }
+            Output::Discard { ticket, key } => self.discard(now, ticket, key),
             Output::Hold { ticket, target, key, record, since_ms, durability } => {
                 self.hold(now, (ticket, target, key), (record, since_ms), durability);
             }

@@ -23,6 +23,7 @@ pub(crate) enum Concern {
     Recounts,
     Lineages,
     Reconciling,
+    Hints,
 }
 
 /// One stream.

@@ -9,6 +9,9 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
 use jedlik_replica::{Footprint, HeldHint, Hint, HintMark, HintTotals, RangeRequest, RangeResult};
 
+/// For whom hints are kept, and of which keys.
+pub(crate) type HintNames = BTreeSet<(NodeId, PlacedKey)>;
+
 /// A record that is kept for another node.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
@@ -148,10 +151,12 @@ impl Contents {
         hints
     }
 
-    /// Records merged with the hints of their keys, and the hints of keys without a record too.
-    pub(crate) fn shown(&self) -> BTreeMap<PlacedKey, StoredRecord> {
+    /// Records merged with the hints of their keys, and the hints of keys without a record too; without the
+    /// hints that can't be read.
+    pub(crate) fn shown(&self, unreadable: &HintNames) -> BTreeMap<PlacedKey, StoredRecord> {
         let mut shown = self.records.clone();
-        for ((_, key), kept) in &self.hints {
+        let readable = |(name, _): &(&(NodeId, PlacedKey), &Kept)| !unreadable.contains(*name);
+        for ((_, key), kept) in self.hints.iter().filter(readable) {
             let both = merged(shown.get(key), kept.stored.clone());
             shown.insert(key.clone(), both);
         }
@@ -170,14 +175,18 @@ impl Contents {
     }
 
     /// A page of a partition's records, and which of the damaged ones are among them.
-    pub(crate) fn page(&self, damaged: &BTreeSet<PlacedKey>, asked: &RangeRequest) -> RangeResult {
+    pub(crate) fn page(
+        &self,
+        (damaged, unreadable): (&BTreeSet<PlacedKey>, &HintNames),
+        asked: &RangeRequest,
+    ) -> RangeResult {
         let inside = |key: &PlacedKey| {
             key.partition == asked.partition
                 && asked.bucket.as_ref().is_none_or(|bucket| key.key.bucket() == bucket)
                 && asked.span.is_none_or(|(a, b)| a <= key.position && key.position <= b)
                 && asked.after.as_ref().is_none_or(|after| key > after)
         };
-        let shown = asked.hints.then(|| self.shown());
+        let shown = asked.hints.then(|| self.shown(unreadable));
         let records = shown.as_ref().unwrap_or(&self.records).iter();
         let records = records.filter(|(key, _)| inside(key));
         let mut records: Vec<_> = records.map(|(key, held)| (key.clone(), held.clone())).collect();

@@ -15,9 +15,10 @@ use jedlik_vclock::LocalActor;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::chance::Chance;
-use crate::contents::{Contents, Deed, Edit};
+use crate::contents::{Contents, Deed, Edit, HintNames};
 
 mod ends;
+mod rot;
 
 /// An answer to a change.
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
@@ -54,6 +55,10 @@ pub(crate) struct Disk {
     /// What loads see: lost with the process.
     memory: Contents,
     damaged: BTreeSet<PlacedKey>,
+    /// Hints that fail their checksums.
+    unreadable: HintNames,
+    /// Such hints that were removed, which a machine's end may undo.
+    discarded: HintNames,
     /// Survives everything but the loss of the disk.
     synced: Contents,
     /// Survives the process.
@@ -86,8 +91,8 @@ impl Disk {
     /// All that is held of a key.
     pub(crate) fn holding(&self, key: &PlacedKey) -> Holding {
         let record = self.memory.records.get(key).cloned();
-        let hints = self.memory.hints_of(key);
-        Holding { record, damaged: self.damaged.contains(key), hints }
+        let (hints, damaged_hints) = self.readable(key, self.memory.hints_of(key));
+        Holding { record, damaged: self.damaged.contains(key), hints, damaged_hints }
     }
 
     /// The same for the node. Under a planted bug the first load after a handoff finds the hint's actor.
@@ -197,6 +202,9 @@ impl Disk {
     ) -> Result<(), StorageFault> {
         self.admit()?;
         self.changed.insert(target);
+        if self.unreadable.contains(&(target, key.clone())) {
+            self.discard(target, key);
+        }
         self.stage(key, Edit::hold(target, since_ms, record), ticket, level);
         Ok(())
     }
@@ -212,7 +220,8 @@ impl Disk {
         self.admit()?;
         let held = self.memory.hint(target, key);
         let local = held.and_then(|held| held.local);
-        let grown = held.is_some_and(|held| held.record.digest() != digest);
+        let unreadable = self.unreadable.contains(&(target, key.clone()));
+        let grown = unreadable || held.is_some_and(|held| held.record.digest() != digest);
         if planted::on(Bug::ActorKeptAfterHandoff)
             && let Some(local) = local.filter(|_| !grown)
         {
@@ -237,7 +246,7 @@ impl Disk {
 
     /// What reads show of each key: its record merged with its hints.
     pub(crate) fn shown(&self) -> BTreeMap<PlacedKey, StoredRecord> {
-        self.memory.shown()
+        self.memory.shown(&self.unreadable)
     }
 
     /// The record that is on the disk for good.
@@ -246,12 +255,26 @@ impl Disk {
     }
 
     /// The hints of a key that are on the disk for good.
-    pub(crate) fn hints_synced(&self, key: &PlacedKey) -> impl Iterator<Item = Record> {
-        self.synced.hints_of(key).into_iter().filter_map(|hint| hint.record.record.decode().ok())
+    pub(crate) fn hints_synced(&self, key: &PlacedKey) -> impl Iterator<Item = (NodeId, Record)> {
+        let decoded = |hint: Hint| Some((hint.target, hint.record.record.decode().ok()?));
+        self.synced.hints_of(key).into_iter().filter_map(decoded)
     }
 
-    pub(crate) fn hints(&self, target: NodeId, after: Option<&HintMark>, limit: u32) -> HintPage {
+    /// A page of the hints for a node; those that can't be read are removed, as by the storage crate.
+    pub(crate) fn hints(
+        &mut self,
+        target: NodeId,
+        after: Option<&HintMark>,
+        limit: u32,
+    ) -> HintPage {
         let mut hints = self.memory.hints_for(target, after);
+        hints.retain(|hint| {
+            let unreadable = self.unreadable.contains(&(target, hint.key.clone()));
+            if unreadable && self.admit().is_ok() {
+                self.discard(target, &hint.key);
+            }
+            !unreadable
+        });
         let end = hints.len() <= limit as usize;
         hints.truncate(limit as usize);
         HintPage { hints, end }
@@ -269,7 +292,7 @@ impl Disk {
     }
 
     pub(crate) fn page(&self, asked: &RangeRequest) -> RangeResult {
-        self.memory.page(&self.damaged, asked)
+        self.memory.page((&self.damaged, &self.unreadable), asked)
     }
 
     /// The end of a turn: what needs no disk is answered, and the journal is set to work.
@@ -328,17 +351,6 @@ impl Disk {
         }
         self.busy = false;
         (done, self.begin(chance).map(|us| (Step::Written, us)))
-    }
-
-    /// Damages a record, if it is in the engine alone; whether it is.
-    pub(crate) fn rot(&mut self, key: &PlacedKey) -> bool {
-        let mut journalled = self.written.iter().chain(&self.group).chain(&self.unsent);
-        let journalled = journalled.any(|entry| entry.deed.is_about(key));
-        if journalled || self.synced.records.remove(key).is_none() {
-            return false;
-        }
-        self.memory.records.remove(key);
-        self.damaged.insert(key.clone())
     }
 }
 

@@ -234,6 +234,7 @@ impl World {
             Output::KeepVotes { votes } => self.nodes[usize::from(node)].disk.keep_votes(votes),
             Output::Apply { .. }
             | Output::Revise { .. }
+            | Output::Discard { .. }
             | Output::Hold { .. }
             | Output::Release { .. }
             | Output::Drop { .. } => self.store(node, now, output),
@@ -242,7 +243,7 @@ impl World {
                 self.give(node, now, Input::Surveyed { ticket, result });
             }
             Output::Hints { ticket, target, after, limit_records, .. } => {
-                let disk = &self.nodes[usize::from(node)].disk;
+                let disk = &mut self.nodes[usize::from(node)].disk;
                 let page = disk.hints(target, after.as_ref(), limit_records);
                 self.give(node, now, Input::HintPage { ticket, result: Ok(page) });
             }

@@ -75,6 +75,9 @@ impl World {
                 self.damage.destroyed |= rotted;
                 self.damage.rotted |= rotted;
             }
+            What::RotHints(node) => {
+                self.damage.destroyed |= self.nodes[usize::from(node)].disk.rot_hints();
+            }
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full += 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded += 1,
             What::SlowDisk(node) => self.nodes[usize::from(node)].disk.condition.slow += 1,
@@ -123,6 +126,7 @@ impl World {
                     self.resume(node);
                 }
             }
+            What::RotHints(node) => self.nodes[usize::from(node)].disk.read_hints_again(),
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full -= 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded -= 1,
             What::SlowDisk(node) => self.nodes[usize::from(node)].disk.condition.slow -= 1,

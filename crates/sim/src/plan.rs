@@ -8,6 +8,7 @@ mod change;
 mod changes;
 mod fault;
 mod faults;
+mod hints;
 mod lives;
 
 use jedlik_protocol::Durability;
@@ -17,6 +18,7 @@ use crate::siege::Siege;
 use buckets::{RECOUNTED_AT_ANY_TIME, buckets, reconcile, recounts};
 use changes::changes;
 use faults::faults;
+use hints::rotten_hints;
 use lives::lives;
 
 pub use buckets::{BucketPlan, Quorums};
@@ -202,6 +204,7 @@ impl Plan {
         let mut faults = faults(&setting, &mut Chance::new(seed, Concern::Faults));
         faults.extend(with_them);
         faults.extend(lives(&mut setting, &mut Chance::new(seed, Concern::Lineages)));
+        faults.extend(rotten_hints(&setting, &mut Chance::new(seed, Concern::Hints)));
         faults.sort_by_key(|fault| fault.at_us);
         let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));
         Self { seed, end_us, setting, operations, faults, changes, siege }

@@ -36,6 +36,12 @@ impl World {
                 let result = disk.revise(ticket, &key, expected, record);
                 self.changed(node, now, (ticket, key), result);
             }
+            Output::Discard { ticket, key } => {
+                let disk = &mut self.nodes[usize::from(node)].disk;
+                if let Err(fault) = disk.remove_damaged(ticket, &key) {
+                    self.refused(node, now, ticket, fault);
+                }
+            }
             Output::Hold { ticket, target, key, record, since_ms, durability } => {
                 self.observe(node, &key, &record, &format!("keeps for n{}", target.0));
                 let disk = &mut self.nodes[usize::from(node)].disk;
@@ -124,6 +130,8 @@ impl World {
         let record =
             place.disk.synced(key).filter(|_| of != by || !self.others_hold(by, key, dead));
         let hints = place.disk.hints_synced(key);
+        let gone = |target| of == by && place.disk.has_discarded(target, key);
+        let hints = hints.filter(|(target, _)| !gone(*target)).map(|(_, hint)| hint);
         let records = record.and_then(|stored| stored.record.decode().ok()).into_iter();
         let older = records.chain(hints).find(|record| {
             record

@@ -44,6 +44,15 @@ pub struct HintMark {
     pub key: PlacedKey,
 }
 
+/// The hints of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldHints {
+    /// Those that can be read, sorted by target.
+    pub hints: Vec<Hint>,
+    /// There are others, which fail their checksums now.
+    pub damaged: bool,
+}
+
 /// Hints of one target, oldest first, and how far they reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HintPage {

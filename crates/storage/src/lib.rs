@@ -54,7 +54,7 @@ pub use filtered::Filtered;
 pub use folder::{LyingAside, SetAside, ShardFolder};
 pub use guarded::{Guarded, engine_at_work};
 pub use health::Refused;
-pub use hint::{Hint, HintMark, HintPage, HintRow, HintRows, HintTotals};
+pub use hint::{HeldHints, Hint, HintMark, HintPage, HintRow, HintRows, HintTotals};
 pub use identity::Identity;
 pub use inspect::{Inspected, InspectedKey, inspect, shard_folders};
 pub use journal::{DamagedRegion, Recovery};

@@ -77,6 +77,8 @@ pub enum Bug {
     ScanSkipsHints,
     /// Of several versions a last-write-wins bucket shows the one that a merge has put last, whenever it was written.
     LastWriteByArrival,
+    /// The collector of tombstones takes a hint that can't be read for no hint.
+    DamagedHintIsNone,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -117,6 +119,7 @@ pub const BUGS: &[Bug] = &[
     Bug::CloneCoordinates,
     Bug::ScanSkipsHints,
     Bug::LastWriteByArrival,
+    Bug::DamagedHintIsNone,
 ];
 
 /// Whether `bug` is in effect: never.

@@ -16,8 +16,8 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
-    Blob, ClusterId, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId, Now,
-    PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord,
+    Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
+    Now, PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord,
 };
 use jedlik_vclock::{Content, WriteId};
 
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) hints: BTreeMap<(NodeId, PlacedKey), Kept>,
     /// Of which records the checksum fails.
     pub(super) damaged: BTreeSet<PlacedKey>,
+    /// The hints of these keys fail their checksums.
+    pub(super) damaged_hints: BTreeSet<PlacedKey>,
     /// What the replica kept of votes; `None` once the disk is lost.
     pub(super) votes: Option<Vec<u8>>,
     /// A page of a partition ends with the record that takes it past this size.
@@ -121,6 +123,7 @@ impl Cluster {
                 disk: BTreeMap::new(),
                 hints: BTreeMap::new(),
                 damaged: BTreeSet::new(),
+                damaged_hints: BTreeSet::new(),
                 votes: Some(Votes::restored(None).encode()),
                 page_bytes: usize::MAX,
                 disk_stands_still: false,
@@ -416,20 +419,10 @@ impl Cluster {
     fn execute(&mut self, id: NodeId, output: Output) {
         let now = self.now;
         match output {
-            Output::Load { ticket, key } => {
-                let node = self.node(id);
-                let damaged = node.damaged.contains(&key);
-                let record = node.disk.get(&key).filter(|_| !damaged).cloned();
-                let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
-                    let (since_ms, record) = (kept.since_ms, kept.record.clone());
-                    (*of == key).then_some(Hint { target: *target, since_ms, record })
-                };
-                let hints = node.hints.iter().filter_map(of_key).collect();
-                let result = Ok(Holding { record, damaged, hints });
-                node.replica.handle(now, Input::Loaded { ticket, result });
-            }
+            Output::Load { ticket, key } => self.load(id, ticket, &key),
             Output::Apply { .. }
             | Output::Revise { .. }
+            | Output::Discard { .. }
             | Output::Hold { .. }
             | Output::Drop { .. }
             | Output::Release { .. } => self.store(id, output),
@@ -503,6 +496,24 @@ impl Cluster {
         self.deliver();
     }
 
+    fn load(&mut self, id: NodeId, ticket: u64, key: &PlacedKey) {
+        let now = self.now;
+        let node = self.node(id);
+        let damaged = node.damaged.contains(key);
+        let record = node.disk.get(key).filter(|_| !damaged).cloned();
+        let of_key = |((target, of), kept): (&(NodeId, PlacedKey), &Kept)| {
+            let (since_ms, record) = (kept.since_ms, kept.record.clone());
+            (of == key).then_some(Hint { target: *target, since_ms, record })
+        };
+        let mut hints: Vec<Hint> = node.hints.iter().filter_map(of_key).collect();
+        let damaged_hints = !hints.is_empty() && node.damaged_hints.contains(key);
+        if damaged_hints {
+            hints.clear();
+        }
+        let result = Ok(Holding { record, damaged, hints, damaged_hints });
+        node.replica.handle(now, Input::Loaded { ticket, result });
+    }
+
     fn store(&mut self, id: NodeId, output: Output) {
         let now = self.now;
         match output {
@@ -535,6 +546,13 @@ impl Cluster {
                 node.replica.handle(now, Input::Changed { ticket, key, before, after });
                 self.applied(id, ticket, Ok(()));
             }
+            Output::Discard { ticket, key } => {
+                let node = self.node(id);
+                if node.damaged.remove(&key) {
+                    node.disk.remove(&key);
+                }
+                self.applied(id, ticket, Ok(()));
+            }
             Output::Hold { ticket, target, key, record, since_ms, .. } => {
                 let result = self.node(id).write_fault.clone().map_or(Ok(()), Err);
                 if result.is_ok() {
@@ -543,12 +561,7 @@ impl Cluster {
                 self.applied(id, ticket, result);
             }
             Output::Release { ticket, target, key, digest } => {
-                let hints = &mut self.node(id).hints;
-                let place = (target, key);
-                if hints.get(&place).is_some_and(|kept| kept.record.record.digest() == digest) {
-                    hints.remove(&place);
-                }
-                self.tell_totals(id, target);
+                self.release(id, target, key, digest);
                 self.applied(id, ticket, Ok(()));
             }
             Output::Drop { ticket, partition } => {
@@ -559,6 +572,15 @@ impl Cluster {
             }
             _ => {}
         }
+    }
+
+    fn release(&mut self, id: NodeId, target: NodeId, key: PlacedKey, digest: Digest) {
+        let hints = &mut self.node(id).hints;
+        let place = (target, key);
+        if hints.get(&place).is_some_and(|kept| kept.record.record.digest() == digest) {
+            hints.remove(&place);
+        }
+        self.tell_totals(id, target);
     }
 
     fn survey(&mut self, id: NodeId, ticket: u64, mut partitions: Vec<Partition>) {

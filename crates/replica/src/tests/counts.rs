@@ -58,6 +58,26 @@ fn with_a_lowered_n_surplus_copies_go_though_the_partition_is_owned_for_another_
 }
 
 #[test]
+fn a_surplus_copy_that_can_not_be_read_goes_as_well_and_holds_up_no_collection() {
+    let mut cluster = five();
+    cluster.set_bucket("wide", 2, &props(3));
+    cluster.settle();
+    let name = "wide/k3";
+    let (owners, key) = (cluster.owners(name), cluster.placed(name));
+    let other = cluster.node(owners[0]).disk[&key].clone();
+    let surplus = cluster.node(owners[4]);
+    surplus.disk.insert(key.clone(), other);
+    surplus.damaged.insert(key.clone());
+    cluster.repair(owners[4]);
+    cluster.run_for(30 * LIFE_US / 1_000);
+    cluster.settle();
+    let surplus = cluster.node(owners[4]);
+    assert_eq!((surplus.disk.get(&key), surplus.damaged.len()), (None, 0));
+    assert_held_by_owners(&cluster, "wide", 3);
+    assert_held_by_owners(&cluster, "other", 5);
+}
+
+#[test]
 fn a_surplus_copy_that_no_owner_has_seen_is_sent_to_each_of_them_before_it_goes() {
     let mut cluster = five();
     let owners = cluster.owners("wide/late");

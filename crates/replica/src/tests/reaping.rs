@@ -88,6 +88,28 @@ fn a_tombstone_stays_while_anybody_keeps_a_hint_of_its_key() {
 }
 
 #[test]
+fn a_tombstone_stays_while_a_hint_of_its_key_can_not_be_read() {
+    for place in 0..5 {
+        let mut cluster = Cluster::new(5, &[]);
+        let owners = cluster.owners("alice");
+        cluster.put(owners[0], blind("alice", "tea")).expect("a put");
+        let key = cluster.placed("alice");
+        let old = cluster.node(owners[0]).disk[&key].clone();
+        delete(&mut cluster, "alice");
+        let target = owners[usize::from(place == 0)];
+        let keeper = cluster.node(owners[place]);
+        keeper.hints.insert((target, key.clone()), Kept { since_ms: 1, record: old });
+        keeper.damaged_hints.insert(key);
+        cluster.run_for(LONG_MS);
+        assert_eq!(holders(&cluster, "alice").len(), 3, "kept by number {place}");
+        // Storage has removed what it can't read.
+        cluster.node(owners[place]).hints.clear();
+        cluster.run_for(LONG_MS);
+        assert_eq!(holders(&cluster, "alice"), [], "kept by number {place}");
+    }
+}
+
+#[test]
 fn a_tombstone_stays_while_any_member_is_away() {
     for place in 1..5 {
         let mut cluster = deleted(5);

@@ -36,13 +36,13 @@ impl ShardDriver {
             Err(StoreError::Damaged { .. }) => (None, true),
             Err(error) => return Err(error),
         };
-        let held = self.storage.held(key)?.into_iter();
-        let hints = held.map(|hint| Hint {
+        let held = self.storage.held(key)?;
+        let hints = held.hints.into_iter().map(|hint| Hint {
             target: hint.target,
             since_ms: hint.since_ms,
             record: hint.record,
         });
-        Ok(Holding { record, damaged, hints: hints.collect() })
+        Ok(Holding { record, damaged, hints: hints.collect(), damaged_hints: held.damaged })
     }
 
     pub(super) fn apply(
@@ -65,6 +65,12 @@ impl ShardDriver {
     ) {
         let taken = self.storage.revise(ticket, key.clone(), expected, record);
         self.changed(now, ticket, key, taken);
+    }
+
+    pub(super) fn discard(&mut self, now: Now, ticket: u64, key: PlacedKey) {
+        if let Err(error) = self.storage.remove_damaged(ticket, key) {
+            self.refused(now, ticket, error);
+        }
     }
 
     fn changed(

@@ -15,6 +15,7 @@ impl Disk {
         self.unsent.clear();
         self.memory = Contents::default();
         self.actors_kept.clear();
+        self.discarded.clear();
         self.busy = false;
     }
 

@@ -40,6 +40,8 @@ pub enum What {
     Clone(u8),
     /// The stored record of a key fails its checksum.
     Rot(u8, u8),
+    /// Hints that the node keeps fail their checksums; those that it has not given up by then can be read afterwards.
+    RotHints(u8),
     /// Writes to the journal fail.
     FullDisk(u8),
     /// The store refuses writes before it takes them.
@@ -85,6 +87,7 @@ impl fmt::Display for What {
             Self::PutBack(node) => write!(f, "an earlier directory of n{} is put back", n(node)),
             Self::Clone(node) => write!(f, "a copy of n{} is started beside it", n(node)),
             Self::Rot(node, key) => write!(f, "the record of k{key} rots on n{}", n(node)),
+            Self::RotHints(node) => write!(f, "the hints of n{} can't be read", n(node)),
             Self::FullDisk(node) => write!(f, "the disk of n{} is full", n(node)),
             Self::Overload(node) => write!(f, "the store of n{} refuses writes", n(node)),
             Self::SlowDisk(node) => write!(f, "the disk of n{} is slow", n(node)),

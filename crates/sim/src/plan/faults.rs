@@ -122,7 +122,7 @@ const TROUBLES: [u64; 4] = [10, 11, 11, 12];
 const ENDS: [u64; 4] = [0, 0, 2, 4];
 
 /// The kinds of faults in which a node is out for a time.
-const OUTAGES: [u64; 4] = [0, 2, 7, 14];
+pub(super) const OUTAGES: [u64; 4] = [0, 2, 7, 14];
 
 /// The kinds of faults in which the victim loses what it had.
 const LOSSES: [u64; 3] = [8, 8, 9];

@@ -10,7 +10,7 @@ use crate::hint::{HintRow, HintRows};
 use crate::journal::Edit;
 use crate::ledger::Floor;
 use crate::merge::merged_hint;
-use crate::{Hint, HintMark, HintPage, HintTotals, StoreError};
+use crate::{HeldHints, Hint, HintMark, HintPage, HintTotals, StoreError};
 
 use super::Shard;
 
@@ -84,21 +84,24 @@ impl Shard {
         Ok(())
     }
 
-    /// Every hint of `key` that can be read, sorted by target. Costs nothing while there are no hints,
-    /// and a load for each target that has any.
+    /// Every hint of `key` that can be read, sorted by target, and whether there are others. Costs nothing
+    /// while there are no hints, and a load for each target that has any.
     ///
     /// # Errors
     /// The engine's own.
-    pub fn held(&self, key: &PlacedKey) -> Result<Vec<Hint>, StoreError> {
-        let mut hints = Vec::new();
+    pub fn held(&self, key: &PlacedKey) -> Result<HeldHints, StoreError> {
+        let mut held = HeldHints::default();
         for target in self.ledger.targets() {
             let Some(row) = self.layers.hint(target, key)? else { continue };
             match row.into_hint(target) {
-                Some(hint) => hints.push(hint),
-                None => self.note_damaged(target),
+                Some(hint) => held.hints.push(hint),
+                None => {
+                    held.damaged = true;
+                    self.note_damaged(target);
+                }
             }
         }
-        Ok(hints)
+        Ok(held)
     }
 
     /// A page of the target's hints past `after`, oldest first: at most `limit_hints`, ending with the

@@ -43,6 +43,23 @@ impl Shard {
         Ok(Change::sound(before, after))
     }
 
+    /// Removes the record of `key` if it can't be read; otherwise nothing changes. A
+    /// [`Completion`](crate::Completion) with `ticket` follows as for [`Self::revise`].
+    ///
+    /// # Errors
+    /// As for [`Self::apply`].
+    pub fn remove_damaged(&mut self, ticket: u64, key: PlacedKey) -> Result<(), StoreError> {
+        self.admit_smaller()?;
+        match self.layers.load(&key) {
+            Err(StoreError::Damaged { .. }) => {
+                self.put_in_place(ticket, key, None)?;
+                self.tally.revisions += 1;
+                Ok(())
+            }
+            loaded => self.affirm(ticket, key, loaded?),
+        }
+    }
+
     /// A [`Completion`](crate::Completion) with `ticket` follows the next [`Self::submit`], once all that was changed
     /// before is synced; it fails as long as something of that could be written nowhere.
     pub fn sync(&mut self, ticket: u64) {

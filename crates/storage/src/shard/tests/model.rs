@@ -134,7 +134,7 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
     for key in (0..KEYS).map(name) {
         assert_eq!(shard.load(&key).unwrap().as_ref(), model.records.get(&key));
         let held: Vec<&Hint> = model.hints.values().filter(|hint| hint.key == key).collect();
-        assert_eq!(shard.held(&key).unwrap().iter().collect::<Vec<_>>(), held);
+        assert_eq!(shard.held(&key).unwrap().hints.iter().collect::<Vec<_>>(), held);
     }
     let partitions = || (0..PARTITIONS).map(Partition);
     let mut occupied: Vec<Partition> = model.records.keys().map(|key| key.partition).collect();

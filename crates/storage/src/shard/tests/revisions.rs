@@ -6,6 +6,7 @@ use jedlik_protocol::{Digest, Durability, StoredRecord};
 
 use super::{Bench, PATIENCE, Running};
 use crate::fixtures::{covers, dot, key, put, record, with_local};
+use crate::tests::Engine;
 use crate::{Change, Footprint};
 
 fn digest(stored: &StoredRecord) -> Digest {
@@ -161,4 +162,25 @@ fn a_sync_that_succeeds_covers_what_the_journal_had_no_room_for_when_it_came() {
     }
     drop(running);
     assert_eq!(bench.open().shard.load(&key("a")).unwrap(), Some(record(1, 1, 10)));
+}
+
+#[test]
+fn a_record_that_can_not_be_read_is_removed_and_one_that_can_stays() {
+    let mut bench = Bench::new();
+    let engine = Engine::redb(&bench.machine);
+    let store = engine.open().unwrap();
+    let (bad, good) = (record(0x77, 1, 300), record(1, 2, 10));
+    put(&*store, &[(key("bad"), bad), (key("good"), good.clone())]).unwrap();
+    drop(store);
+    let Engine::Redb(backend) = &engine else { panic!("a redb engine") };
+    assert!(backend.replace(&[0x77; 300], &[0x78; 300]) > 0);
+    bench.engine = engine.open().unwrap();
+    let mut running = bench.open();
+    running.shard.load(&key("bad")).unwrap_err();
+    for (ticket, name) in [(70, "bad"), (71, "good")] {
+        running.shard.remove_damaged(ticket, key(name)).unwrap();
+        running.answers(1).remove(&ticket).unwrap().unwrap();
+    }
+    assert_eq!(running.shard.load(&key("bad")).unwrap(), None);
+    assert_eq!(running.shard.load(&key("good")).unwrap(), Some(good));
 }
