@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! shard-N/records.redb       the engine's file
+//! shard-N/records.fault      while it is not known whether the engine ends the process: see `fault_note.rs`
 //! shard-N/journal/           the journal
 //! shard-N.new/               while a damaged shard is set aside: what takes its place. It is complete once
 //!                            the journal is in it
@@ -15,14 +16,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use tracing::warn;
 
 use crate::disk::{make_directory, sync_directory};
+use crate::fault_note::FaultNote;
 use crate::life_mark::{self, MarkFound};
 use crate::redb_store::{Salvaged, salvage};
-use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, Writes, mark};
+use crate::{Guarded, OpenError, RedbOptions, RedbStore, Store, StoreError, Writes, mark};
 
 /// The engine's file in a shard's folder.
 pub(crate) const ENGINE: &str = "records.redb";
@@ -170,7 +173,7 @@ impl ShardFolder {
         if !exists(&damaged)? {
             return Ok(Salvaged::default());
         }
-        let salvaged = salvage(&damaged, &engine)?;
+        let salvaged = read_out(&damaged, &engine)?;
         // It may have said the contrary.
         engine.write(&lost)?;
         if life_mark::in_engine(&engine)? == MarkFound::Nothing
@@ -210,6 +213,19 @@ impl ShardFolder {
             }
         }
     }
+}
+
+/// Copies what can be read, unless the attempt has ended a process before.
+fn read_out(damaged: &Path, into: &dyn Store) -> Result<Salvaged, StoreError> {
+    let note = Arc::new(FaultNote::of_reading_out(damaged));
+    if let Some(what) = note.condemns() {
+        warn!(path = %damaged.display(), what, "nothing of a damaged engine is read: others give it back");
+        return Ok(Salvaged { failures: 1, ..Salvaged::default() });
+    }
+    note.begin();
+    let salvaged = note.during(|| salvage(damaged, into));
+    note.clear();
+    salvaged
 }
 
 fn read_me(shard: u16, why: &str) -> String {

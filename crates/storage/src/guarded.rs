@@ -1,7 +1,8 @@
 //! An engine behind a guard: a fault in it is an error of the call, and the engine is not called again.
 //!
 //! Invariant: no panic of the engine leaves this file, and nothing is asked of an engine that was found
-//! damaged, not even to close: its file may hold anything, and so may its memory.
+//! damaged, not even to close: its file may hold anything, and so may its memory. An engine that ended the process
+//! before is not opened (`fault_note.rs`).
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,12 +10,14 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
 use tracing::error;
 
+use crate::fault_note::{self, FaultNote};
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
@@ -36,20 +39,31 @@ pub struct Guarded<S: Store> {
     /// `None` only while it is dropped.
     engine: Option<S>,
     damage: OnceLock<StoreError>,
+    note: Arc<FaultNote>,
+    /// No write has returned yet.
+    unproven: AtomicBool,
 }
 
 impl<S: Store> Guarded<S> {
     /// Opens an engine with `open`, whose file is at `path`.
     ///
     /// # Errors
-    /// Those of `open`, and [`OpenError::EngineDamaged`] if it panicked.
+    /// Those of `open`, and [`OpenError::EngineDamaged`] if it panicked, or if the engine has ended a process before.
     pub fn open(
         path: &Path,
         open: impl FnOnce() -> Result<S, OpenError>,
     ) -> Result<Self, OpenError> {
-        let opened = guarded(open)
-            .unwrap_or_else(|what| Err(OpenError::EngineDamaged { path: path.into(), what }))?;
-        Ok(Self { engine: Some(opened), damage: OnceLock::new() })
+        let note = Arc::new(FaultNote::of_use(path));
+        if let Some(what) = note.condemns() {
+            return Err(OpenError::EngineDamaged { path: path.into(), what });
+        }
+        note.begin();
+        let opened = note
+            .during(|| guarded(open))
+            .unwrap_or_else(|what| Err(OpenError::EngineDamaged { path: path.into(), what }))
+            .inspect_err(|_| note.clear())?;
+        let (damage, unproven) = (OnceLock::new(), AtomicBool::new(true));
+        Ok(Self { engine: Some(opened), damage, note, unproven })
     }
 
     pub(crate) fn call<T>(
@@ -61,7 +75,9 @@ impl<S: Store> Guarded<S> {
             return Err(damage.clone());
         }
         let engine = self.engine.as_ref().expect("it is there until it is dropped");
-        let outcome = guarded(|| act(engine))
+        let outcome = self
+            .note
+            .during(|| guarded(|| act(engine)))
             .unwrap_or_else(|what| Err(StoreError::EngineDamaged { doing, what }));
         outcome.inspect_err(|failure| {
             if failure.is_damage() && self.damage.set(failure.clone()).is_ok() {
@@ -71,15 +87,25 @@ impl<S: Store> Guarded<S> {
     }
 }
 
+impl<S: Store> Guarded<S> {
+    /// The engine has not ended the process in what it was asked.
+    fn prove(&self) {
+        if self.unproven.swap(false, Ordering::Relaxed) {
+            self.note.clear();
+        }
+    }
+}
+
 impl<S: Store> Drop for Guarded<S> {
     fn drop(&mut self) {
         let Some(engine) = self.engine.take() else { return };
         if self.damage.get().is_some() {
             // Closing would write into the damaged file. What is lost is some memory and a descriptor.
             mem::forget(engine);
-        } else if let Err(what) = guarded(|| drop(engine)) {
+        } else if let Err(what) = self.note.during(|| guarded(|| drop(engine))) {
             error!(what, "the engine could not be closed");
         }
+        self.prove();
     }
 }
 
@@ -95,6 +121,11 @@ pub(crate) fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     let in_call = InCall;
     let outcome = catch_unwind(AssertUnwindSafe(act)).map_err(|panic| message(&*panic));
     drop(in_call);
+    if outcome.is_err()
+        && let Some(note) = fault_note::current()
+    {
+        note.forgive();
+    }
     outcome
 }
 
@@ -114,7 +145,9 @@ impl<S: Store> Store for Guarded<S> {
     }
 
     fn write(&self, writes: &Writes) -> Result<(), StoreError> {
-        self.call("writing a batch of records", |engine| engine.write(writes))
+        let written = self.call("writing a batch of records", |engine| engine.write(writes));
+        self.prove();
+        written
     }
 
     fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ mod buffer;
 mod datadir;
 mod disk;
 mod error;
+mod fault_note;
 #[cfg(test)]
 mod faulty;
 mod filter;
@@ -50,6 +51,7 @@ mod tests;
 pub use datadir::{DataDir, StateFile};
 pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile, Space};
 pub use error::{OpenError, StoreError};
+pub use fault_note::note_engine_panic;
 pub use filtered::Filtered;
 pub use folder::{LyingAside, SetAside, ShardFolder};
 pub use guarded::{Guarded, engine_at_work};

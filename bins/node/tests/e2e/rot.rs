@@ -148,6 +148,33 @@ fn flip_in_leaves(file: &Path, text: &[u8], at: usize) -> usize {
     flipped
 }
 
+#[test]
+fn an_engine_that_has_ended_its_node_costs_a_shard_at_the_next_start_and_not_another_end() {
+    let mut cluster = Cluster::start_with(|node| node.options = vec!["--shards=2".into()]);
+    let observer = Observer::of(&cluster, 0);
+    let keys: Vec<Key> = (0..200).map(|number| key("kept", number)).collect();
+    let client = observer.runtime.block_on(cluster.client(0));
+    observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
+    cluster.kill(1);
+    let engines = cluster.nodes[1].data_files(|path| path.ends_with("records.redb"));
+    // As the panic hook leaves it.
+    fs::write(engines[0].with_extension("fault"), "panicked: a page of an unknown kind\n").unwrap();
+
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    wait_until("both shards serve", || observer.counter("shards_serving").get(&1) == Some(&2));
+    observer.wait_until_settled(&keys);
+    all_there(&cluster, &observer, &keys);
+    let log = cluster.nodes[1].log();
+    assert!(log.contains("it has ended the process: a page of an unknown kind"), "{log}");
+    let aside = cluster.nodes[1].data_files(|path| path.ends_with("README.txt"));
+    assert_eq!(aside.len(), 1, "it is kept for inspection: {aside:?}");
+    assert!(cluster.nodes[1].stop().success(), "a clean stop");
+    cluster.restart(1);
+    cluster.wait_until_all_are_up(0);
+    assert_eq!(cluster.nodes[1].data_files(|path| path.ends_with("README.txt")), aside, "once");
+}
+
 /// Flips a bit in every so manieth page of rows.
 fn flip_kind_of_leaves(file: &Path, every: usize) {
     let mut bytes = fs::read(file).unwrap();
