@@ -6,7 +6,8 @@
 //! ```text
 //! lock       held by the process that has the directory open
 //! node.toml  the identity, the lives of the node that the directory remembers, and the last stop
-//! state      membership's state: magic "jedlikS\n", format 2 (4 bytes), CRC-32 of the rest (4), bytes
+//! progress   how far this life has come, and what the shards hold by then: see `progress.rs`
+//! state      membership's state: magic "jedlikS\n", format 4 (4 bytes), CRC-32 of the rest (4), bytes
 //! shard-N/   one for each shard: see `folder.rs`
 //! ballast    room that a start on a full disk gives back: see `ballast.rs`
 //! set-aside/ shards that are not used any more, damaged or an earlier copy's, for inspection
@@ -19,18 +20,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jedlik_protocol::Incarnation;
+use tracing::warn;
 
 use crate::ballast::{self, BALLAST};
 use crate::disk::{make_directory, replace_file};
 use crate::identity::NodeFile;
-use crate::{Identity, OpenError, ShardFolder};
+use crate::progress::{self, ProgressFound};
+use crate::{Identity, OpenError, ProgressFile, ShardFolder, ShardProgress};
 
 const LOCK: &str = "lock";
 const NODE: &str = "node.toml";
 const STATE: &str = "state";
 const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
-/// Format 1 held a whole message of its time, format 2 a single layout: no later version can read them.
-const STATE_FORMAT: u32 = 3;
+/// Format 1 held a whole message of its time, format 2 a single layout, format 3 no ticks of lives: no later version can
+/// read them.
+const STATE_FORMAT: u32 = 4;
 const STATE_HEADER_BYTES: usize = 16;
 
 /// An open data directory, locked against every other process.
@@ -40,6 +44,8 @@ pub struct DataDir {
     node: NodeFile,
     /// What `node.toml` said before this start; `None` for a new directory.
     before: Option<NodeFile>,
+    /// What the shards held when the life before came to its last tick; one that is not named may hold anything.
+    reached: Vec<(u16, ShardProgress)>,
     /// Unlocked when it is closed, also by the end of the process.
     _lock: File,
 }
@@ -66,11 +72,11 @@ impl DataDir {
             None => refuse_strange_files(path)?,
         }
         let before = node.clone();
-        let node = match node {
-            Some(node) => node.restarted(fresh),
-            None => NodeFile::first(identity, fresh),
+        let (node, reached) = match node {
+            Some(node) => follow(path, node, fresh),
+            None => (NodeFile::first(identity, fresh), Vec::new()),
         };
-        let mut directory = Self { path: path.into(), node, before, _lock: lock };
+        let mut directory = Self { path: path.into(), node, before, reached, _lock: lock };
         directory.write_node(&directory.node)?;
         directory.finish_setting_aside()?;
         Ok(directory)
@@ -85,7 +91,8 @@ impl DataDir {
         if let Some(by) = node.past.ousted_by {
             return Err(OpenError::Ousted { path: path.into(), by });
         }
-        Ok(Self { path: path.into(), before: Some(node.clone()), node, _lock: lock })
+        let (before, reached) = (Some(node.clone()), Vec::new());
+        Ok(Self { path: path.into(), node, before, reached, _lock: lock })
     }
 
     /// How many shards the directory at `path` was made with; `None` if there is none yet. Takes no
@@ -107,6 +114,30 @@ impl DataDir {
     #[must_use]
     pub fn lives(&self) -> Vec<Incarnation> {
         self.node.past.lives().collect()
+    }
+
+    /// How far the directory has followed those of its node's lives of which it may lack a part.
+    #[must_use]
+    pub fn ticks(&self) -> Vec<(Incarnation, u32)> {
+        self.node.past.ticks().collect()
+    }
+
+    /// What shard `index` holds at least, unless its folder was put back from before, or its journal was cut; `None` if
+    /// that is not known, or the shard has lost its past anyway.
+    #[must_use]
+    pub fn shard_progress(&self, index: u16) -> Option<ShardProgress> {
+        let past = &self.node.past;
+        if past.believed || past.lost_shards.contains(&index) {
+            return None;
+        }
+        self.reached.iter().find(|(shard, _)| *shard == index).map(|(_, reached)| reached.clone())
+    }
+
+    /// Where this life's progress goes.
+    #[must_use]
+    pub fn progress_file(&self) -> ProgressFile {
+        let (generation, life) = (self.generation(), self.incarnation());
+        ProgressFile { folder: self.path.clone(), generation, life }
     }
 
     /// How often the directory has been opened, this time included.
@@ -268,6 +299,34 @@ impl StateFile {
         replace_file(&self.folder, STATE, &bytes)
             .map_err(|error| OpenError::io("writing", &self.folder.join(STATE), error))
     }
+}
+
+/// Begins the next life, after what the one before has come to. A file of another life's says nothing about the shards:
+/// this one's could not be written.
+fn follow(
+    path: &Path,
+    before: NodeFile,
+    fresh: Incarnation,
+) -> (NodeFile, Vec<(u16, ShardProgress)>) {
+    let mut node = before;
+    let last = node.past.lives().next_back();
+    let mut reached = Vec::new();
+    match progress::read(path) {
+        ProgressFound::Progress(progress) if Some(progress.life) == last => {
+            node.past.note_tick(progress.tick);
+            // They are being moved away, and empty ones take their place.
+            if node.past.set_aside.is_none() {
+                reached = progress.shards;
+            }
+        }
+        ProgressFound::Progress(_) | ProgressFound::Nothing => node.past.note_tick(0),
+        ProgressFound::Unreadable => {
+            warn!(
+                "how far the last life of the node had come can't be read: an earlier copy of it would not be recognised"
+            );
+        }
+    }
+    (node.restarted(fresh), reached)
 }
 
 fn read_node(path: &Path) -> Result<Option<NodeFile>, OpenError> {

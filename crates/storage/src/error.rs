@@ -259,6 +259,15 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// The shard holds less than it is known to have held: it is an earlier copy, or its journal was cut. Set it aside
+    /// ([`crate::DataDir::set_shard_aside`]).
+    #[error("the shard's files in {} are not what was there: {what}", path.display())]
+    Behind {
+        /// The journal's directory.
+        path: PathBuf,
+        /// What is missing.
+        what: String,
+    },
     /// The engine's file could not be opened.
     #[error("the engine's file {} can't be opened: {message}", path.display())]
     Engine {

@@ -12,8 +12,9 @@ use crate::OpenError;
 use crate::past::PastFile;
 
 /// The format of `node.toml` that is read and written. Format 1 named a single life, which it kept over a
-/// clean stop: what came before is not in it. Format 2 did not say which lives have used the shards.
-const FORMAT: u32 = 3;
+/// clean stop: what came before is not in it. Format 2 did not say which lives have used the shards, format 3 not how far
+/// the directory has followed each life.
+const FORMAT: u32 = 4;
 
 /// What a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

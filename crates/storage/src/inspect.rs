@@ -136,7 +136,7 @@ fn play_journal(path: &Path, engine: &Arc<dyn Store>) -> Option<String> {
                     &disk,
                     identity,
                     engine,
-                    Sink::Engine { batch_bytes: BATCH_BYTES, free_bytes: u64::MAX },
+                    (Sink::Engine { batch_bytes: BATCH_BYTES, free_bytes: u64::MAX }, None),
                 )?
                 .recovery
                 .damaged

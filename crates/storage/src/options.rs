@@ -6,6 +6,8 @@ use std::time::Duration;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
 
+use crate::ShardProgress;
+
 /// Whose shard a journal belongs to; every segment names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardIdentity {
@@ -51,11 +53,13 @@ pub struct ShardOptions {
     pub flush_reserve_bytes: u64,
     /// How often the file system is asked for its room, at most.
     pub disk_check_interval: Duration,
+    /// What the shard's files hold at least, unless they were put back from before or cut.
+    pub reached: Option<ShardProgress>,
 }
 
 impl ShardOptions {
     /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, a sync
-    /// each second, sweeps of 4,096 records, 1 GiB of the disk without hints, none without records.
+    /// each second, sweeps of 4,096 records, 1 GiB of the disk without hints, none without records, files that may hold anything.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
         Self {
@@ -71,6 +75,7 @@ impl ShardOptions {
             disk_reserve_bytes: 1 << 30,
             flush_reserve_bytes: 0,
             disk_check_interval: Duration::from_secs(1),
+            reached: None,
         }
     }
 }

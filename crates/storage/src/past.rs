@@ -18,7 +18,7 @@ const LIVES_MAX: usize = 32;
 #[serde(deny_unknown_fields)]
 pub(crate) struct PastFile {
     /// The node's lives that the directory remembers, the present one last.
-    lives: Vec<String>,
+    lives: Vec<LifeFile>,
     /// Lives up to this generation are accounted for, whatever their names were.
     pub(crate) accounted_generation: u64,
     /// The node has served with this directory: it is not an empty one any more.
@@ -49,6 +49,21 @@ struct MarkFile {
     stopped: bool,
 }
 
+/// A life, as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LifeFile {
+    life: String,
+    /// How far the directory has followed it; `None` if nothing of it may be missing.
+    tick: Option<u32>,
+}
+
+impl LifeFile {
+    fn whole(life: Incarnation) -> Self {
+        Self { life: hexadecimal(life), tick: None }
+    }
+}
+
 /// A rival, as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,12 +85,12 @@ impl RivalFile {
 impl PastFile {
     /// Of a directory that is being made.
     pub(crate) fn first(incarnation: Incarnation) -> Self {
-        Self { lives: vec![hexadecimal(incarnation)], ..Self::default() }
+        Self { lives: vec![LifeFile::whole(incarnation)], ..Self::default() }
     }
 
     /// Adds the life that begins now; the oldest go once there are too many.
     pub(crate) fn remember(&mut self, fresh: Incarnation, generation: u64) {
-        self.lives.push(hexadecimal(fresh));
+        self.lives.push(LifeFile::whole(fresh));
         let surplus = self.lives.len().saturating_sub(LIVES_MAX);
         if surplus > 0 {
             self.lives.drain(..surplus);
@@ -84,10 +99,28 @@ impl PastFile {
         }
     }
 
-    /// Accounts for a life that the cluster remembers and the directory did not.
+    /// Notes how far the directory has followed the last life.
+    pub(crate) fn note_tick(&mut self, tick: u32) {
+        if let Some(last) = self.lives.last_mut() {
+            last.tick = Some(tick);
+        }
+    }
+
+    /// How far the directory has followed lives of which it may lack a part.
+    pub(crate) fn ticks(&self) -> impl Iterator<Item = (Incarnation, u32)> {
+        self.lives.iter().filter_map(|known| Some((parsed(&known.life), known.tick?)))
+    }
+
+    /// Accounts for a life that the cluster remembers and the directory did not, or not all of it.
     pub(crate) fn account_for(&mut self, incarnation: Incarnation, generation: u64) {
-        let present = self.lives.len().saturating_sub(1);
-        self.lives.insert(present, hexadecimal(incarnation));
+        let life = hexadecimal(incarnation);
+        match self.lives.iter_mut().find(|known| known.life == life) {
+            Some(known) => known.tick = None,
+            None => {
+                let present = self.lives.len().saturating_sub(1);
+                self.lives.insert(present, LifeFile::whole(incarnation));
+            }
+        }
         self.accounted_generation = self.accounted_generation.max(generation);
     }
 
@@ -121,7 +154,7 @@ impl PastFile {
 
     /// The lives that the directory remembers, the present one last.
     pub(crate) fn lives(&self) -> impl DoubleEndedIterator<Item = Incarnation> {
-        self.lives.iter().map(|life| parsed(life))
+        self.lives.iter().map(|known| parsed(&known.life))
     }
 
     pub(crate) fn ousts(&self) -> impl Iterator<Item = Incarnation> {
@@ -139,7 +172,8 @@ impl PastFile {
     pub(crate) fn check(&self) -> Result<(), String> {
         let rival = self.rival.iter().map(|rival| &rival.incarnation);
         let marks = self.marks.iter().map(|mark| &mark.life);
-        for life in self.lives.iter().chain(&self.ousts).chain(rival).chain(marks) {
+        let lives = self.lives.iter().map(|known| &known.life);
+        for life in lives.chain(&self.ousts).chain(rival).chain(marks) {
             if u64::from_str_radix(life, 16).is_err() {
                 return Err(format!("incarnation {life:?} is not a number"));
             }

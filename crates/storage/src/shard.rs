@@ -17,6 +17,7 @@ use crate::ledger::Ledger;
 use crate::life_mark::{self, LifeMark};
 use crate::mark;
 use crate::merge::merged;
+use crate::progress::ProgressWatch;
 use crate::room::{Reserves, Room};
 use crate::stats::SharedCounters;
 use crate::{
@@ -69,6 +70,7 @@ pub struct Shard {
     lost_past: bool,
     /// The life of the node that uses the shard, or did at the last start.
     life: Option<LifeMark>,
+    progress: ProgressWatch,
     /// What ended this life of the shard, found by any of its threads.
     failure: Arc<OnceLock<StoreError>>,
     health: Arc<Health>,
@@ -126,8 +128,9 @@ impl Shard {
         completed: Completed,
     ) -> Result<(Self, Recovery), OpenError> {
         let (room, replayed) = replay_as_fits(&*disk, &options, &engine)?;
-        let Replayed { recovery, segments, next_number, next_lsn, mark, late, room_bytes } =
+        let Replayed { recovery, segments, next_number, next_lsn, held, mark, late, room_bytes } =
             replayed;
+        let progress = ProgressWatch::beginning_at(if late.is_some() { held } else { mark });
         let generation = mark.map_or(1, |mark| mark + 1);
         let ledger = ledger(&*engine, late.as_ref())?;
         let path = disk.path().to_path_buf();
@@ -136,8 +139,7 @@ impl Shard {
         let (kept, removed) = if late.is_some() { (segments, vec![]) } else { (vec![], segments) };
         remove(&*disk, &removed).map_err(io.clone()("removing replayed segments from"))?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
-        let failure = Arc::new(OnceLock::new());
-        let health = Arc::new(Health::new());
+        let (failure, health) = (Arc::new(OnceLock::new()), Arc::new(Health::new()));
         let counters = Arc::new(SharedCounters::default());
         let journal = Journal::start(JournalSettings {
             disk,
@@ -151,6 +153,7 @@ impl Shard {
             counters: counters.clone(),
             health: health.clone(),
             failure: failure.clone(),
+            progress: progress.clone(),
         })
         .map_err(io.clone()("starting the thread of the journal in"))?;
         let flusher = Flusher::start(FlusherSettings {
@@ -166,6 +169,7 @@ impl Shard {
         let mut shard = Self {
             lost_past: mark::has_lost_past(&*engine)? || !recovery.damaged.is_empty(),
             life: life_mark::in_engine(&*engine)?.mark(),
+            progress,
             options,
             late_room_bytes: late.is_some().then_some(room_bytes),
             layers: Layers { frozen: late.map(Arc::new), ..Layers::over(engine) },
@@ -341,7 +345,7 @@ fn replay_as_fits(
         },
         Err(_) => Sink::Memory,
     };
-    let replayed = replay(disk, options.identity, engine, into)?;
+    let replayed = replay(disk, options.identity, engine, (into, options.reached.as_ref()))?;
     Ok((room, replayed))
 }
 

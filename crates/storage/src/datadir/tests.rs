@@ -7,7 +7,7 @@ use jedlik_protocol::{ClusterId, Incarnation};
 use tempfile::tempdir;
 
 use super::DataDir;
-use crate::{Identity, OpenError};
+use crate::{Identity, OpenError, ShardProgress};
 
 fn identity() -> Identity {
     Identity {
@@ -114,11 +114,12 @@ fn a_directory_made_for_something_else_is_refused_with_what_to_do() {
 #[test]
 fn newer_damaged_and_strange_directories_are_refused() {
     for (content, wanted) in [
-        ("format = 4\nsomething = \"new\"\n", "has format 4, newer than 3"),
+        ("format = 5\nsomething = \"new\"\n", "has format 5, newer than 4"),
         ("format = 1\nsomething = \"old\"\n", "has format 1"),
         ("format = ", "is damaged"),
         ("format = 2\n", "has format 2"),
-        ("format = 3\n", "is damaged: missing field"),
+        ("format = 3\n", "has format 3"),
+        ("format = 4\n", "is damaged: missing field"),
     ] {
         let place = tempdir().unwrap();
         fs::write(place.path().join("node.toml"), content).unwrap();
@@ -163,12 +164,57 @@ fn membership_state_is_replaced_whole_and_checked() {
         fs::write(&path, bytes).unwrap();
         directory.load_state().unwrap_err()
     };
-    assert!(matches!(with_format(4), OpenError::NewerFormat { found: 4, .. }));
-    for format in [1, 2] {
+    assert!(matches!(with_format(5), OpenError::NewerFormat { found: 5, .. }));
+    for format in [1, 2, 3] {
         let older = with_format(format);
         assert!(matches!(older, OpenError::OlderFormat { .. }), "{older}");
         assert!(older.to_string().contains("with an empty one"), "{older}");
     }
+}
+
+#[test]
+fn a_start_goes_on_with_the_tick_that_the_life_before_has_come_to_and_with_what_shards_held_then() {
+    let place = tempdir().unwrap();
+    let path = place.path().join("data");
+    let open = |life| DataDir::open(&path, &identity(), Incarnation(life)).unwrap();
+    let held = ShardProgress { engine: Some(7), ..ShardProgress::default() };
+    let first = open(1);
+    assert!(first.ticks().is_empty() && first.shard_progress(1).is_none(), "it begins");
+    first.progress_file().save(0, &[]).unwrap();
+    first.progress_file().save(3, &[(1, held.clone())]).unwrap();
+    drop(first);
+
+    let second = open(2);
+    assert_eq!(second.ticks(), [(Incarnation(1), 3)]);
+    assert_eq!((second.shard_progress(0), second.shard_progress(1)), (None, Some(held.clone())));
+    drop(second);
+    // The second life has come to no tick; what the first has said of shards says nothing about what they hold now.
+    let mut third = open(3);
+    assert_eq!(third.ticks(), [(Incarnation(1), 3), (Incarnation(2), 0)]);
+    assert_eq!(third.shard_progress(1), None);
+    third.progress_file().save(1, &[(1, held.clone()), (2, held.clone())]).unwrap();
+    // What the cluster remembers of a life beyond the directory is accounted for, whatever comes.
+    third.give_up_life(Incarnation(1)).unwrap();
+    drop(third);
+    let mut fourth = open(4);
+    assert_eq!(fourth.ticks(), [(Incarnation(2), 0), (Incarnation(3), 1)]);
+    fourth.lose_shard(1).unwrap();
+    assert_eq!(fourth.shard_progress(1), None, "it has lost its past anyway");
+    assert_eq!(fourth.shard_progress(2), Some(held.clone()));
+    drop(fourth);
+
+    // A start that was given up leaves it to the next one.
+    let fifth = open(5);
+    fifth.progress_file().save(9, &[(2, held.clone())]).unwrap();
+    drop(fifth);
+    open(6).give_up().unwrap();
+    let sixth = open(6);
+    assert_eq!(sixth.ticks().last(), Some(&(Incarnation(5), 9)));
+    assert_eq!(sixth.shard_progress(2), Some(held));
+    drop(sixth);
+    // What can't be read says nothing against the directory.
+    fs::write(path.join("progress"), "rotten").unwrap();
+    assert_eq!(open(7).ticks().last(), Some(&(Incarnation(5), 9)));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::disk::{Disk, JournalFile};
+use crate::progress::{SegmentProgress, ShardProgress};
 use crate::{ShardIdentity, StoreError};
 
 use super::frame;
@@ -37,8 +38,8 @@ struct Segment {
     name: String,
     file: Box<dyn JournalFile>,
     length_bytes: u64,
-    /// To which all of its frames belong.
-    generation: u64,
+    /// What is synced of it, as it is told.
+    synced: SegmentProgress,
     dirty: bool,
 }
 
@@ -46,6 +47,8 @@ struct ClosedSegment {
     name: String,
     length_bytes: u64,
     generation: u64,
+    /// What is synced of it; of one that was taken over that is not known.
+    synced: Option<SegmentProgress>,
 }
 
 impl Appender {
@@ -75,9 +78,24 @@ impl Appender {
     /// Takes over segments of the generation before the first, to be removed with it.
     pub(super) fn keep(&mut self, names: Vec<String>) {
         let generation = self.generation - 1;
-        let kept =
-            names.into_iter().map(|name| ClosedSegment { name, length_bytes: 0, generation });
+        let kept = names.into_iter().map(|name| ClosedSegment {
+            name,
+            length_bytes: 0,
+            generation,
+            synced: None,
+        });
         self.closed.extend(kept);
+    }
+
+    /// Says which frames of which segments are synced.
+    pub(super) fn tell(&self, progress: &mut ShardProgress) {
+        progress.synced_through = self.synced_through;
+        let closed = self.closed.iter().filter_map(|segment| segment.synced);
+        let open = self.open.iter().map(|segment| segment.synced);
+        let holds_any =
+            |segment: &SegmentProgress| segment.length_bytes > SEGMENT_HEADER_BYTES as u64;
+        progress.segments.clear();
+        progress.segments.extend(closed.chain(open).filter(holds_any));
     }
 
     /// The size of all segments.
@@ -129,6 +147,7 @@ impl Appender {
             return Err(self.fail(source));
         }
         segment.dirty = false;
+        segment.synced.length_bytes = segment.length_bytes;
         self.synced_through = self.next_lsn - 1;
         Ok(())
     }
@@ -203,7 +222,13 @@ impl Appender {
             name,
             file,
             length_bytes: SEGMENT_HEADER_BYTES as u64,
-            generation: self.generation,
+            synced: SegmentProgress {
+                number,
+                generation: header.generation,
+                salt: header.salt,
+                first_lsn: header.first_lsn,
+                length_bytes: SEGMENT_HEADER_BYTES as u64,
+            },
             dirty: false,
         })
     }
@@ -223,8 +248,14 @@ impl Appender {
 
     /// Closes the open segment; the next append begins another.
     fn seal(&mut self) {
-        if let Some(Segment { name, length_bytes, generation, .. }) = self.open.take() {
-            self.closed.push(ClosedSegment { name, length_bytes, generation });
+        if let Some(Segment { name, length_bytes, synced, .. }) = self.open.take() {
+            let generation = synced.generation;
+            self.closed.push(ClosedSegment {
+                name,
+                length_bytes,
+                generation,
+                synced: Some(synced),
+            });
         }
     }
 }

@@ -37,9 +37,10 @@
 //!                of all but the removals: the record's body, as in `format.rs`
 //! ```
 //!
-//! A frame that can't be read was torn by the crash, unless a later one says that it had been synced, or the
-//! disk could not read it: then it was damaged, and the shard says from then on that it has lost a part of its
-//! past. Either way every frame that can be read is replayed. That is safe if a record
+//! A frame that can't be read was torn by the crash, unless a later one, or what the node has written down of the
+//! shard's progress, says that it had been synced, or the disk could not read it: then it was damaged, and the shard
+//! says from then on that it has lost a part of its past. A segment that is gone or shorter than it was synced was not
+//! left so by a crash: the journal is refused (`required.rs`). Either way every frame that can be read is replayed. That is safe if a record
 //! whose removal was replayed into the engine before is not merged into it again by an older frame alone.
 //!
 //! So what is replayed must always be all that the engine holds of the journal, or more. Removing
@@ -67,6 +68,7 @@ mod appender;
 mod bodies;
 mod frame;
 mod replay;
+mod required;
 mod segment;
 mod writer;
 

@@ -1,7 +1,8 @@
 //! Reading the journal after a crash.
 //!
 //! Invariant: every frame past the engine's mark that can be read is replayed, in order, and bytes that
-//! can't be read are damage exactly when a later frame says that the changes missing there had been synced.
+//! can't be read are damage exactly when a later frame, or what is known of the shard's progress, says that the changes
+//! missing there had been synced.
 
 use std::fs;
 use std::mem;
@@ -14,9 +15,11 @@ use crate::flusher::write_into;
 use crate::layers::{Frozen, Layers};
 use crate::mark::{self, MetadataWrite};
 use crate::merge::{merged, merged_hint};
+use crate::progress::ShardProgress;
 use crate::{OpenError, ShardIdentity, Store, StoreError};
 
 use super::frame::{self, Change, Edit, FORMAT, Frame, MAGIC};
+use super::required::Required;
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 
 /// What opening a shard found in its journal.
@@ -53,6 +56,8 @@ pub(crate) struct Replayed {
     pub(crate) segments: Vec<String>,
     pub(crate) next_number: u64,
     pub(crate) next_lsn: u64,
+    /// What the engine's mark was.
+    pub(crate) held: Option<u64>,
     /// What the engine's mark is now, or will be once it holds the buffer.
     pub(crate) mark: Option<u64>,
     /// What the engine does not hold yet, since there is no room for it. The segments hold it too.
@@ -77,18 +82,19 @@ pub(crate) enum Sink {
 }
 
 /// Reads every segment on `disk` and plays what they hold past its mark into `engine`, in sorted batches. The segments
-/// stay where they are. What the disk turns out to have no room for is kept in memory.
+/// stay where they are. What the disk turns out to have no room for is kept in memory. A journal or an engine that
+/// holds less than was reached is refused.
 pub(crate) fn replay(
     disk: &dyn Disk,
     identity: ShardIdentity,
     engine: &Arc<dyn Store>,
-    into: Sink,
+    (into, progress): (Sink, Option<&ShardProgress>),
 ) -> Result<Replayed, OpenError> {
     let io = |doing, source| OpenError::io(doing, disk.path(), source);
-    let names = disk.list().map_err(|source| io("listing the journal in", source))?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number(name)).collect();
-    numbers.sort_unstable();
+    let numbers = segment::numbers(disk).map_err(|source| io("listing the journal in", source))?;
+    let required = Required::of(progress, &**engine, (disk.path(), &numbers))?;
     let mut reader = Reader::default();
+    required.begin(&mut reader);
     let mut batch = Batch { layers: Layers::over(engine.clone()), into };
     let mut room_bytes = ROOM_FOR_A_COMMIT_BYTES;
     let held = mark::load(&**engine)?;
@@ -98,7 +104,9 @@ pub(crate) fn replay(
         let read = disk.read(&name).map_err(|source| io("reading a segment in", source))?;
         room_bytes += ROOM_FOR_EACH_BYTE * read.bytes.len() as u64;
         batch.look_at_room(room_bytes);
-        match Header::parse(&read.bytes) {
+        let header = Header::parse(&read.bytes);
+        required.check(disk.path(), number, (&read, &header))?;
+        match header {
             Ok(header) => {
                 check_identity(disk, &name, identity, header.identity)?;
                 if held.is_some_and(|held| header.generation <= held) {
@@ -119,6 +127,7 @@ pub(crate) fn replay(
             Err(HeaderError::Unreadable) => reader.headless(&name, &read),
         }
     }
+    required.end(&mut reader);
     let next_lsn = reader.expected.unwrap_or(1);
     let mut recovery = reader.judge();
     // Before the segments are removed, which alone tell of it.
@@ -137,6 +146,7 @@ pub(crate) fn replay(
         next_number: numbers.last().map_or(1, |last| last + 1),
         segments: numbers.into_iter().map(segment::name).collect(),
         next_lsn,
+        held,
         mark: reached,
         late,
         room_bytes,
@@ -269,7 +279,7 @@ struct Region {
 
 /// Walks over segments and keeps what it takes to judge the gaps, once all is known.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     recovery: Recovery,
     /// The number that the next frame should have.
     expected: Option<u64>,
@@ -281,6 +291,17 @@ struct Reader {
 }
 
 impl Reader {
+    /// The first frame has to be `lsn`.
+    pub(super) fn expect(&mut self, lsn: u64) {
+        self.expected = Some(lsn);
+    }
+
+    /// Frames up to `synced_through` were synced, in the segment `name` or before it.
+    pub(super) fn end_after(&mut self, name: &str, length_bytes: u64, synced_through: u64) {
+        self.synced_through = self.synced_through.max(synced_through);
+        self.arrive(name, length_bytes as usize, synced_through + 1);
+    }
+
     fn segment(&mut self, name: &str, header: &Header) {
         self.synced_through = self.synced_through.max(header.synced_through);
         self.arrive(name, 0, header.first_lsn);

@@ -3,10 +3,13 @@
 //! Invariant: the header is synced before the first frame is appended, so a segment that is longer
 //! than its header and has none that can be read is damaged, not torn.
 
+use std::io;
+
 use jedlik_hashing::NodeId;
 use jedlik_protocol::ClusterId;
 
 use crate::ShardIdentity;
+use crate::disk::Disk;
 
 use super::frame::FORMAT;
 
@@ -51,6 +54,13 @@ pub(super) fn name(number: u64) -> String {
 /// The number in a file name; `None` if it is no segment's.
 pub(super) fn number(name: &str) -> Option<u64> {
     name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20)?.parse().ok()
+}
+
+/// The numbers of the segments on `disk`, in order.
+pub(super) fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+    let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 impl Header {

@@ -45,7 +45,7 @@ fn read(disk: &FaultyDisk) -> (Recovery, Arc<dyn Store>) {
         disk,
         IDENTITY,
         &engine,
-        Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX },
+        (Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX }, None),
     )
     .unwrap();
     (replayed.recovery, engine)
@@ -165,7 +165,7 @@ fn a_newer_format_is_refused_and_nothing_is_removed() {
         &disk,
         IDENTITY,
         &engine,
-        Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX },
+        (Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX }, None),
     )
     .expect_err("refused");
     assert!(matches!(error, OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
@@ -286,7 +286,7 @@ fn an_older_format_is_refused_and_nothing_is_removed() {
         &disk,
         IDENTITY,
         &engine,
-        Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX },
+        (Sink::Engine { batch_bytes: 1 << 20, free_bytes: u64::MAX }, None),
     )
     .expect_err("refused");
     assert!(matches!(error, OpenError::OlderFormat { found: 3, known: 4, .. }), "{error}");

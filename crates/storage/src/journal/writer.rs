@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::disk::Disk;
 use crate::health::Health;
+use crate::progress::ProgressWatch;
 use crate::stats::SharedCounters;
 use crate::{Completion, ShardIdentity, StoreError};
 
@@ -66,6 +67,8 @@ pub(crate) struct JournalSettings {
     pub(crate) health: Arc<Health>,
     /// Set by the first to find that the shard's life is over.
     pub(crate) failure: Arc<OnceLock<StoreError>>,
+    /// Hears what is synced.
+    pub(crate) progress: ProgressWatch,
 }
 
 /// The thread's handle. Once every sender is gone, the thread writes what it was sent and ends.
@@ -89,6 +92,7 @@ impl Journal {
             counters: settings.counters,
             health: settings.health,
             failure: settings.failure,
+            progress: settings.progress,
             sync_interval: settings.sync_interval,
             sync_due: None,
             group: Batch::default(),
@@ -112,6 +116,7 @@ struct Writer {
     counters: Arc<SharedCounters>,
     health: Arc<Health>,
     failure: Arc<OnceLock<StoreError>>,
+    progress: ProgressWatch,
     sync_interval: Duration,
     /// When the frames that nobody waits for are to be synced.
     sync_due: Option<Instant>,
@@ -167,6 +172,7 @@ impl Writer {
                 Message::Flushed(generation) => {
                     self.write_group();
                     self.lost.take_if(|(lost, _)| *lost <= generation);
+                    self.progress.held().engine = Some(generation);
                     let removed = self.health.during(|| self.appender.remove_through(generation));
                     if let Err(error) = removed {
                         self.counters.journal_failures.add(1);
@@ -287,6 +293,7 @@ impl Writer {
 
     fn gauge(&self) {
         self.counters.journal_bytes.set(self.appender.length_bytes());
+        self.appender.tell(&mut self.progress.held());
         self.counters.journal_lacks.set(self.lost.is_some().into());
     }
 }

@@ -7,6 +7,7 @@
 use tracing::warn;
 
 use crate::life_mark::{self, LifeMark};
+use crate::progress::ProgressWatch;
 use crate::{OpenError, StoreError, Writes, mark};
 
 use super::Shard;
@@ -54,6 +55,12 @@ impl Shard {
         life_mark::write_beside_journal(&self.options.journal_dir, mark)?;
         self.life = Some(mark);
         Ok(())
+    }
+
+    /// What of the shard is durable, for as long as it is open.
+    #[must_use]
+    pub fn progress(&self) -> ProgressWatch {
+        self.progress.clone()
     }
 
     /// Says likewise that the life has closed the shard.

@@ -1,5 +1,5 @@
 //! Histories cut short at any operation, of the disk, of the engine, and of the recovery itself, with syncs
-//! that fail on the way.
+//! that fail on the way; and what was noted of a shard's progress, which no crash takes back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use proptest::{collection, proptest};
 use super::Engine;
 use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, covers, dot, key, record};
-use crate::{Completion, Shard, ShardOptions, Store};
+use crate::{Completion, OpenError, Shard, ShardOptions, ShardProgress, Store};
 
 /// More than any of these histories needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,8 +48,9 @@ fn puts() -> impl Strategy<Value = Vec<Put>> {
 }
 
 /// Small enough that a history passes through several flushes and segments.
-fn options() -> ShardOptions {
+fn options(reached: Option<ShardProgress>) -> ShardOptions {
     ShardOptions {
+        reached,
         buffer_limit_bytes: 4 << 10,
         flush_retry: Duration::from_millis(1),
         sync_interval: Duration::from_millis(1),
@@ -57,19 +58,31 @@ fn options() -> ShardOptions {
     }
 }
 
-fn open(disk: &FaultyDisk, engine: Arc<dyn Store>) -> Option<(Shard, Receiver<Vec<Completion>>)> {
+fn open(
+    disk: &FaultyDisk,
+    engine: Arc<dyn Store>,
+    reached: Option<ShardProgress>,
+) -> Option<(Shard, Receiver<Vec<Completion>>)> {
     let (sender, completions) = channel();
     let completed = Box::new(move |done| drop(sender.send(done)));
-    let (shard, recovery) =
-        Shard::open_on(Box::new(disk.clone()), options(), engine, completed).ok()?;
+    let opened = Shard::open_on(Box::new(disk.clone()), options(reached), engine, completed);
+    if let Err(error @ OpenError::Behind { .. }) = &opened {
+        panic!("no crash takes back what was noted: {error}");
+    }
+    let (shard, recovery) = opened.ok()?;
     assert_eq!(recovery.damaged, [], "no crash damages what was synced");
     Some((shard, completions))
 }
 
-/// Runs the history until its end or the machine's, and returns what was acknowledged before. A shard whose
-/// life has ended is opened again, from what the system shows of the files.
-fn run(machine: &Machine, disk: &FaultyDisk, engine: &Engine, puts: &[Put]) -> Vec<Acknowledged> {
-    let begin = || engine.open().and_then(|engine| open(disk, engine));
+/// Runs the history until its end or the machine's, and returns what was acknowledged before, and the progress that
+/// was noted last. A shard whose life has ended is opened again, from what the system shows of the files.
+fn run(
+    machine: &Machine,
+    disk: &FaultyDisk,
+    engine: &Engine,
+    puts: &[Put],
+) -> (Vec<Acknowledged>, Option<ShardProgress>) {
+    let begin = || engine.open().and_then(|engine| open(disk, engine, None));
     let mut life = begin();
     let mut counters = BTreeMap::new();
     let mut waiting = BTreeMap::new();
@@ -107,14 +120,16 @@ fn run(machine: &Machine, disk: &FaultyDisk, engine: &Engine, puts: &[Put]) -> V
             life = begin();
         }
     }
+    let mut reached = None;
     if let Some((mut shard, completions)) = life {
         shard.submit();
         while !waiting.is_empty() {
             let done = completions.recv_timeout(PATIENCE).expect("every ticket is answered");
             hear(&mut waiting, done);
         }
+        reached = Some(shard.progress().now());
     }
-    acknowledged
+    (acknowledged, reached)
 }
 
 /// What survives: everything acknowledged at a level that outlives the crash.
@@ -137,7 +152,7 @@ fn survives(engine: fn(&Machine) -> Engine, puts: &[Put], seed: u64, moment: f64
     drop(engine.open());
     let made = machine.operations();
     machine.die_at(made + (length.saturating_sub(made) as f64 * moment) as u64);
-    let acknowledged = run(&machine, &disk, &engine, puts);
+    let (acknowledged, reached) = run(&machine, &disk, &engine, puts);
 
     // Recovery itself is cut short, again and again, before it is left in peace.
     let (mut disk, mut engine) = (disk, engine);
@@ -145,7 +160,9 @@ fn survives(engine: fn(&Machine) -> Engine, puts: &[Put], seed: u64, moment: f64
         let machine = Machine::new(seed ^ dies_at);
         machine.die_at(dies_at);
         (disk, engine) = (disk.after(crash, &machine), engine.after(crash, &machine));
-        if let Some((shard, _)) = engine.open().and_then(|engine| open(&disk, engine)) {
+        if let Some((shard, _)) =
+            engine.open().and_then(|engine| open(&disk, engine, reached.clone()))
+        {
             check(&shard, &acknowledged, crash);
         } else {
             assert_ne!(dies_at, u64::MAX, "an undisturbed recovery succeeds");
@@ -179,9 +196,9 @@ fn an_engine_that_does_not_survive_a_restart_starts_with_what_the_journal_holds(
     let (disk, engine) = (FaultyDisk::new(&machine), Engine::Memory);
     assert!(!engine.survives_restart());
     let few = [Put { key: 1, level: Durability::Synced, submit: true, fails_sync: false }; 3];
-    let acknowledged = run(&machine, &disk, &engine, &few);
+    let (acknowledged, _) = run(&machine, &disk, &engine, &few);
     assert_eq!(acknowledged.len(), 3);
     let disk = disk.after(Crash::Power, &Machine::new(2));
-    let (shard, _) = open(&disk, engine.open().unwrap()).unwrap();
+    let (shard, _) = open(&disk, engine.open().unwrap(), None).unwrap();
     check(&shard, &acknowledged, Crash::Power);
 }
