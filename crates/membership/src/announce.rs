@@ -46,6 +46,14 @@ impl Membership {
         }
     }
 
+    /// Learns that what this life has stored is on disk, with this tick in the data directory. Others hear of it within ten
+    /// seconds, or a third of the life of a message, or with a farewell.
+    pub fn handle_tick(&mut self, now: Now, tick: u32) {
+        if self.standing == Standing::In && tick > self.config.me.life.tick {
+            self.own.note_tick(now.mono_us, tick);
+        }
+    }
+
     /// Says that this node is away though it runs, so that others ask it for nothing, or that it is
     /// back. It goes on with gossip and answers probes.
     pub fn handle_drain(&mut self, now: Now, drained: bool) {
@@ -59,8 +67,12 @@ impl Membership {
     }
 
     /// Stops cleanly: peers are told, and nothing more is sent on this node's own account.
-    pub fn handle_leaving(&mut self, _now: Now) {
+    pub fn handle_leaving(&mut self, now: Now) {
         if self.standing != Standing::Fenced {
+            let life_us = self.message_life_us();
+            if let Some(tick) = self.own.take_tick(now.mono_us, life_us) {
+                self.rewrite(|me| me.life.tick = tick);
+            }
             // Who has left is not merely away.
             if self.config.me.status != Status::Left {
                 self.rewrite(|me| me.status = Status::Away);
@@ -88,9 +100,18 @@ impl Membership {
             self.flip(ready.iter());
             self.spread(now);
         }
-        if let Some(load) = self.own.take_load(now.mono_us) {
-            self.rewrite(|me| me.load = load);
+        let life_us = self.message_life_us();
+        let (load, tick) = self.own.take_figures(now.mono_us, life_us);
+        if load.is_some() || tick.is_some() {
+            self.rewrite(|me| {
+                me.load = load.unwrap_or(me.load);
+                me.life.tick = tick.unwrap_or(me.life.tick);
+            });
         }
+    }
+
+    fn message_life_us(&self) -> u64 {
+        u64::from(self.config.me.message_life_ms) * 1000
     }
 
     /// Changes this node's own record; nobody else does.

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NODES_MAX, NodeId, Partition};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
-use jedlik_protocol::gossip::{Delta, MemberDigest, MemberRecord, Staging, Status, Summary};
+use jedlik_protocol::gossip::{Delta, Life, MemberDigest, MemberRecord, Staging, Status, Summary};
 use jedlik_protocol::limits::GONE_MAX;
 use jedlik_protocol::{Blob, Digest, Incarnation, LayoutId, PartitionSet, PlacedLayout};
 use jedlik_vclock::planted::{self, Bug};
@@ -346,9 +346,12 @@ pub(crate) fn age(record: &MemberRecord) -> Age {
     (record.generation, record.version, record.life.incarnation)
 }
 
-/// Whether the newer of two records says nothing new but how much the node holds.
+/// Whether the newer of two records says nothing new but how much the node holds, and how far it has
+/// come: each is told again, and who forgets it hears it from others.
 fn differ_in_load_alone(held: &MemberRecord, found: &MemberRecord) -> bool {
-    let plain =
-        |record: &MemberRecord| MemberRecord { version: 0, load: held.load, ..record.clone() };
+    let plain = |record: &MemberRecord| {
+        let life = Life { tick: 0, ..record.life };
+        MemberRecord { version: 0, load: held.load, life, ..record.clone() }
+    };
     plain(held) == plain(found)
 }

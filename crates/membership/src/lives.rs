@@ -3,12 +3,12 @@
 //! Invariant: before a node tells anybody that it is there it has asked what others remember of it, or has
 //! found nobody to ask. A node that knows of a rival coordinates no puts until an admin has decided.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::gossip::{Gossip, MemberRecord, Rival};
+use jedlik_protocol::gossip::{Gossip, Life, MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::knowledge::age;
@@ -43,6 +43,9 @@ const PROBE_INTERVAL_US: u64 = 200_000;
 pub struct Lineage {
     /// The lives that the directory remembers, the present one last.
     pub lives: Vec<Incarnation>,
+    /// How far the directory has followed those of its lives of which it may lack a part: it may have been copied while
+    /// one ran.
+    pub ticks: BTreeMap<Incarnation, u32>,
     /// Lives up to this generation are no news: the directory has forgotten their names, or what it lacks of
     /// them has been taken for lost already.
     pub accounted_generation: u64,
@@ -64,6 +67,7 @@ impl Lineage {
     pub fn first(incarnation: Incarnation) -> Self {
         Self {
             lives: Vec::from([incarnation]),
+            ticks: BTreeMap::new(),
             accounted_generation: 0,
             lost: false,
             rival: None,
@@ -73,9 +77,11 @@ impl Lineage {
         }
     }
 
-    /// Whether the directory accounts for the life that wrote this.
+    /// Whether the directory accounts for the life that wrote this, as far as that had come.
     fn knows(&self, record: &MemberRecord) -> bool {
-        self.lives.contains(&record.life.incarnation)
+        let Life { incarnation, tick, .. } = record.life;
+        let followed = self.ticks.get(&incarnation).is_none_or(|followed| tick <= *followed);
+        self.lives.contains(&incarnation) && followed
             || record.generation <= self.accounted_generation
     }
 }

@@ -15,6 +15,9 @@ const READY_INTERVAL_US: u64 = 50_000;
 /// Between two records that tell of another load: it is told for people and estimates alone. That a node is refilled,
 /// or is no more, and that shards were set aside is told at once.
 const LOAD_INTERVAL_US: u64 = 10_000_000;
+/// Between two records that tell of another tick, or a third of the life of a message if that is less: a tombstone is
+/// collected after ten times that.
+const TICK_INTERVAL_US: u64 = LOAD_INTERVAL_US;
 /// Between two exchanges with one node because it is, or this node is, behind; doubled each time that
 /// nothing new comes of it, up to [`BEHIND_INTERVAL_MAX_US`].
 const BEHIND_INTERVAL_US: u64 = 20_000;
@@ -44,6 +47,12 @@ impl<T: Default> Pending<T> {
         self.earliest_us = now_us + interval_us;
         Some(core::mem::take(&mut self.value))
     }
+
+    /// As [`Self::take`], also before it is due.
+    fn take_early(&mut self, now_us: u64, interval_us: u64) -> Option<T> {
+        self.due_us = self.due_us.map(|due_us| due_us.min(now_us));
+        self.take(now_us, interval_us)
+    }
 }
 
 /// What is noted.
@@ -52,6 +61,7 @@ impl<T: Default> Pending<T> {
 pub(crate) struct Own {
     ready: Pending<PartitionSet>,
     load: Pending<Load>,
+    tick: Pending<u32>,
     /// When the next exchange may be opened, and how long after that the one after it, by node.
     behind: BTreeMap<NodeId, (u64, u64)>,
     pub(crate) farewell: Farewell,
@@ -62,6 +72,7 @@ impl Own {
         Self {
             ready: Pending::new(),
             load: Pending::new(),
+            tick: Pending::new(),
             behind: BTreeMap::new(),
             farewell: Farewell::default(),
         }
@@ -95,9 +106,16 @@ impl Own {
         }
     }
 
+    /// Notes how far this life has come.
+    pub(crate) fn note_tick(&mut self, now_us: u64, tick: u32) {
+        self.tick.value = tick;
+        self.tick.note(now_us);
+    }
+
     /// When something is to be told; what is ready is, where `has_layout` says that the layout is on disk.
     pub(crate) fn due_us(&self, has_layout: bool) -> Option<u64> {
-        self.ready.due_us.filter(|_| has_layout).into_iter().chain(self.load.due_us).min()
+        let ready = self.ready.due_us.filter(|_| has_layout);
+        ready.into_iter().chain(self.load.due_us).chain(self.tick.due_us).min()
     }
 
     /// The partitions to be told now.
@@ -105,9 +123,23 @@ impl Own {
         self.ready.take(now_us, READY_INTERVAL_US)
     }
 
-    /// The load to be told now.
-    pub(crate) fn take_load(&mut self, now_us: u64) -> Option<Load> {
-        self.load.take(now_us, LOAD_INTERVAL_US)
+    /// The load and the tick to be told now: both if one is due, so that they are one change of the record.
+    pub(crate) fn take_figures(
+        &mut self,
+        now_us: u64,
+        message_life_us: u64,
+    ) -> (Option<Load>, Option<u32>) {
+        let due_us = self.load.due_us.into_iter().chain(self.tick.due_us).min();
+        if due_us.is_none_or(|due_us| due_us > now_us) {
+            return (None, None);
+        }
+        let tick = self.take_tick(now_us, message_life_us);
+        (self.load.take_early(now_us, LOAD_INTERVAL_US), tick)
+    }
+
+    /// The tick to be told, if there is one, due or not.
+    pub(crate) fn take_tick(&mut self, now_us: u64, message_life_us: u64) -> Option<u32> {
+        self.tick.take_early(now_us, TICK_INTERVAL_US.min(message_life_us / 3))
     }
 
     /// Whether an exchange because of who is behind may be opened now; if so, it counts as opened.

@@ -136,13 +136,16 @@ pub struct Life {
     pub rival: Option<Rival>,
     /// The life that has to end, since an admin has decided for this one.
     pub ousts: Option<Incarnation>,
+    /// How far it has come: what it had stored by this tick is on its disk, with the tick. A directory that says less of
+    /// this life is an earlier copy.
+    pub tick: u32,
 }
 
 impl Life {
-    /// A life without a rival.
+    /// A life without a rival, at its begin.
     #[must_use]
     pub const fn new(incarnation: Incarnation) -> Self {
-        Self { incarnation, rival: None, ousts: None }
+        Self { incarnation, rival: None, ousts: None, tick: 0 }
     }
 }
 

@@ -33,6 +33,7 @@ mod shard;
 mod start;
 mod stats;
 mod stores;
+mod ticks;
 mod trouble;
 mod upkeep;
 mod weight;

@@ -68,6 +68,8 @@ pub(crate) enum Event {
     Seeds(Vec<SocketAddr>),
     /// What this node holds.
     Load(Load),
+    /// What it has stored is on disk with this tick.
+    Tick(u32),
     /// An admin has this node take nothing new from clients, or takes that back.
     Drain(bool),
     /// This node has left the layout, and others hold all that it did.
@@ -195,6 +197,7 @@ impl MembershipTask {
             Event::Behind { node } => self.machine.handle_behind(now, node),
             Event::Seeds(seeds) => self.machine.set_seeds(seeds),
             Event::Load(load) => self.machine.handle_load(now, load),
+            Event::Tick(tick) => self.machine.handle_tick(now, tick),
             Event::Drain(drained) => self.machine.handle_drain(now, drained),
             Event::Left => self.machine.handle_left(now),
             Event::Admin { origin, request } => self.serve_admin(now, origin, &request),

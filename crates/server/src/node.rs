@@ -24,6 +24,7 @@ use crate::questions::share;
 use crate::router::{Phase, Router};
 use crate::shard::{Ended, RunningShard};
 use crate::start;
+use crate::ticks::Ticks;
 
 /// How long membership may take to tell the others that this node goes, or to end.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
@@ -40,6 +41,7 @@ pub struct Node {
     pub(crate) peers: Arc<Peers>,
     pub(crate) endpoint: Endpoint,
     pub(crate) shards: Vec<RunningShard>,
+    pub(crate) ticks: Ticks,
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) membership_task: JoinHandle<Result<Option<DataDir>, JoinError>>,
     pub(crate) upkeep: [JoinHandle<()>; 2],
@@ -162,8 +164,11 @@ impl Node {
         self.leave().await;
         self.drain().await;
         self.router.enter(Phase::Stopped);
-        let Self { engine, peers, endpoint, shards, membership, membership_task, .. } = self;
+        let Self { engine, peers, endpoint, shards, ticks, membership, membership_task, .. } = self;
         let ended = close_shards(shards).await;
+        // Nothing of this life may be written once the directory is another's.
+        let closed = spawn_blocking(move || ticks.close()).await;
+        closed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let dir = end_membership(&membership, membership_task).await;
         let marked = mark(dir, engine, ended).await;
         // Links to members that don't answer would keep the endpoint waiting.
@@ -174,7 +179,12 @@ impl Node {
 
     async fn leave(&self) {
         let (told, heard) = oneshot::channel();
+        let ticks = self.ticks.clone();
         let farewell = async {
+            // A copy that was taken while the node ran is older than its stop.
+            if let Some(tick) = spawn_blocking(move || ticks.advance()).await.ok()? {
+                self.membership.send(Event::Tick(tick)).await.ok()?;
+            }
             self.membership.send(Event::Leave(told)).await.ok()?;
             heard.await.ok()
         };

@@ -10,12 +10,9 @@ use std::time::Duration;
 
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
-use jedlik_net::SendError;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientResponse;
-use jedlik_protocol::codec::Frame;
-use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{LayoutVersion, Now};
 use jedlik_replica::{Config, Input, Output, Replica};
 use jedlik_storage::{Completion, Shard};
@@ -33,9 +30,11 @@ use crate::pool::Pool;
 use crate::reply::{Asked, Replies};
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::stores::OpenShard;
+use crate::ticks::Ticks;
 use crate::weight;
 
 mod admission;
+mod asking;
 mod disk;
 mod lives;
 mod storing;
@@ -75,6 +74,7 @@ pub(crate) struct Surroundings {
     pub(crate) clock: AgreedClock,
     pub(crate) peers: Arc<Peers>,
     pub(crate) membership: mpsc::Sender<Event>,
+    pub(crate) ticks: Ticks,
 }
 
 /// A shard on its thread.
@@ -324,10 +324,7 @@ impl ShardDriver {
                 let _full = self.around.membership.try_send(Event::Behind { node });
             }
             Output::Request { to, id, layout, heard, request } => {
-                let frame = Frame::PeerRequest { id, layout, heard, request };
-                if let Err(error) = self.around.peers.send(to, frame) {
-                    self.not_sent(now, to, id, error);
-                }
+                self.ask(now, (to, id), (layout, heard), request);
             }
             Output::AnswerClient { reply, response } => {
                 if let Some(origin) = self.replies.take(reply) {
@@ -347,17 +344,6 @@ impl ShardDriver {
             }
             Output::Count(counter) => self.counts.add(counter),
         }
-    }
-
-    /// A request that never left is answered here, in the peer's place.
-    fn not_sent(&mut self, now: Now, to: NodeId, id: u64, error: SendError) {
-        let code = match error {
-            SendError::Closed => return self.replica.handle(now, Input::PeerLost { node: to }),
-            SendError::Full { .. } => ErrorCode::Overloaded,
-            SendError::TooLong { .. } => ErrorCode::RecordTooLarge,
-        };
-        let response = PeerResponse::Refused(Failure::new(code, error.to_string()));
-        self.replica.handle(now, Input::PeerAnswer { from: to, id, clock: UNTOLD, response });
     }
 
     fn report(&self) -> ShardReport {

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use crate::clock::{AgreedClock, Clock};
-use crate::config::{Config, Place};
+use crate::config::{Config, Engine, Place};
 use crate::error::NodeError;
 use crate::fatal;
 use crate::inbox::Inbox;
@@ -33,6 +33,7 @@ use crate::saver::Saver;
 use crate::seeds::{self, Seeds};
 use crate::shard::{RunningShard, ShardLimits, Surroundings};
 use crate::stores::{self, OpenShard, Stores, random_bytes};
+use crate::ticks::Ticks;
 use crate::upkeep;
 
 /// Events that may wait for membership; past it they are refused or, for outcomes, dropped.
@@ -103,7 +104,7 @@ impl Prepared {
         (mut dir, empty): (DataDir, EmptyDirectory),
         mut shards: Vec<OpenShard>,
     ) -> Result<Node, NodeError> {
-        stores::mark(&mut dir, &mut shards);
+        let ticks = begin_life(config, &mut dir, &mut shards, self.clock);
         let Self { clock, peers, membership, events, view, inboxes, router, endpoint, machine } =
             self;
         let agreed = AgreedClock::new(clock);
@@ -116,11 +117,11 @@ impl Prepared {
             clock: agreed.clone(),
             peers: Arc::clone(&peers),
             membership: membership.clone(),
+            ticks: ticks.clone(),
         };
         let saver = Saver::start(dir.state_file(), clock, Arc::clone(&router.save_health))?;
         let shards = me.run_shards(config, shards, &dir, &around)?;
-        let (ending, ended) = oneshot::channel();
-        let (serve, serves) = oneshot::channel();
+        let ((ending, ended), (serve, serves)) = (oneshot::channel(), oneshot::channel());
         let watched = view.subscribe();
         let mut task = MembershipTask {
             machine,
@@ -140,6 +141,7 @@ impl Prepared {
         };
         task.begin();
         let membership_task = fatal::spawn("membership", task.run(events));
+        ticks.spawn(membership.clone())?;
         let upkeep = [
             upkeep::spawn(inboxes, watched, membership.clone(), router.refusals()),
             seeds::spawn(seeds, Arc::clone(&peers), membership.clone(), clock),
@@ -153,6 +155,7 @@ impl Prepared {
             peers,
             endpoint,
             shards,
+            ticks,
             membership,
             membership_task,
             upkeep,
@@ -224,11 +227,27 @@ fn tuning(config: &Config, shards: u16) -> Tuning {
     }
 }
 
+/// Has the shards say that this life uses them, and says what they hold as it begins, in place of what the life before
+/// has said.
+fn begin_life(config: &Config, dir: &mut DataDir, shards: &mut [OpenShard], clock: Clock) -> Ticks {
+    stores::mark(dir, shards);
+    let file = (config.engine == Engine::Redb).then(|| dir.progress_file());
+    let ticks = Ticks::new(file, clock, config.limits.message_life);
+    for (index, shard) in shards.iter().enumerate() {
+        if let Ok(storage) = &shard.storage {
+            ticks.watch(index as u16, storage.progress());
+        }
+    }
+    ticks.begin();
+    ticks
+}
+
 /// What the directory tells of this node's lives.
 fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
     let shards = dir.lost_shards();
     Lineage {
         lives: dir.lives(),
+        ticks: dir.ticks().into_iter().collect(),
         accounted_generation: dir.accounted_generation(),
         lost: !shards.is_empty() && shards.len() == usize::from(dir.shards()),
         rival: dir.rival().map(|(incarnation, address)| Rival { incarnation, address }),

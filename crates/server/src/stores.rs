@@ -14,7 +14,7 @@ use jedlik_protocol::limits::{LARGE_AT_ONCE, LARGE_AT_ONCE_BYTES};
 use jedlik_storage::{
     DataDir, Filtered, Guarded, Identity, LifeMark, LyingAside, MarkFound, MemoryStore, OpenError,
     Recovery, RedbOptions, RedbStore, SetAside, Shard, ShardFolder, ShardIdentity, ShardOptions,
-    Store, life_in_engine,
+    ShardProgress, Store, life_in_engine,
 };
 use tracing::{info, warn};
 
@@ -65,9 +65,19 @@ impl ShardSource {
     }
 
     fn open_over(&self, engine: Arc<dyn Store>) -> Result<Shard, OpenError> {
+        self.open_reached(engine, None)
+    }
+
+    /// Opens what is in the folder, which holds as much as was `reached`.
+    fn open_reached(
+        &self,
+        engine: Arc<dyn Store>,
+        reached: Option<ShardProgress>,
+    ) -> Result<Shard, OpenError> {
         let completions = self.completions.clone();
         let completed = Box::new(move |done| completions.push(Mail::Completed(done)));
-        let (storage, recovery) = Shard::open(self.options.clone(), engine, completed)?;
+        let options = ShardOptions { reached, ..self.options.clone() };
+        let (storage, recovery) = Shard::open(options, engine, completed)?;
         log_recovery(self.options.identity.shard, &recovery);
         Ok(storage)
     }
@@ -91,22 +101,27 @@ impl ShardSource {
         };
         let found =
             engine.as_ref().map_or(Ok(MarkFound::Nothing), |engine| life_in_engine(&**engine))?;
-        match engine.filter(|_| dir.expects(shard, found, self.folder.journal_mark())) {
-            Some(engine) => self.open_over(engine),
-            None => {
-                let knew = dir.lost_shards().contains(&shard);
-                match dir.set_shard_aside(shard)? {
-                    Some(path) => warn!(
-                        shard, path = %path.display(),
-                        "the shard's files are an earlier copy, or a part of them is: they are set aside, and \
-                         the other nodes refill an empty shard"
-                    ),
-                    None if knew => {}
-                    None => warn!(shard, "the shard's files are gone: the other nodes refill it"),
+        if let Some(engine) =
+            engine.filter(|_| dir.expects(shard, found, self.folder.journal_mark()))
+        {
+            match self.open_reached(engine, dir.shard_progress(shard)) {
+                Err(OpenError::Behind { what, .. }) => {
+                    warn!(shard, what, "the shard's files hold less than they did");
                 }
-                self.open()
+                opened => return opened,
             }
         }
+        let knew = dir.lost_shards().contains(&shard);
+        match dir.set_shard_aside(shard)? {
+            Some(path) => warn!(
+                shard, path = %path.display(),
+                "the shard's files are an earlier copy, or a part of them is: they are set aside, and \
+                 the other nodes refill an empty shard"
+            ),
+            None if knew => {}
+            None => warn!(shard, "the shard's files are gone: the other nodes refill it"),
+        }
+        self.open()
     }
 
     /// Says in an open shard which life of the node uses it.

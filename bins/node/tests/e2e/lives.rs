@@ -9,7 +9,7 @@ use jedlik_client::{GetOptions, PutOptions};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::node::Node;
-use crate::observer::{Observer, is_gone, key};
+use crate::observer::{Observer, is_gone, is_held, key};
 use crate::requests::{fill, size, w};
 
 const FAILED: i32 = 1;
@@ -77,12 +77,7 @@ impl Overtaken {
     /// Copies a folder of n3 while it is stopped, replaces and deletes what it holds, has the tombstones collected,
     /// and puts the copy back; n3 is stopped then.
     pub(crate) fn put_back(cluster: &mut Cluster, observer: &Observer, folder: &Path) -> Self {
-        let client = observer.runtime.block_on(cluster.client(0));
-        let count = size("JEDLIK_RESTORED_KEYS", 60);
-        let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
-        let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
-        observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
-        observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
+        let keys = Self::put(cluster, observer);
         assert!(
             cluster.nodes[2].stop().success(),
             "a clean stop, so that the copy says it is clean"
@@ -90,9 +85,31 @@ impl Overtaken {
         copy(folder, &cluster.path("backup"));
         cluster.restart(2);
         cluster.wait_until_all_are_up(0);
+        keys.overtake(cluster, observer);
 
-        observer.runtime.block_on(fill(&client, &replaced, 200, &w(3)));
-        for key in &deleted {
+        assert!(cluster.nodes[2].stop().success());
+        fs::remove_dir_all(folder).unwrap();
+        copy(&cluster.path("backup"), folder);
+        keys
+    }
+
+    /// Puts all of the keys.
+    pub(crate) fn put(cluster: &Cluster, observer: &Observer) -> Self {
+        let client = observer.runtime.block_on(cluster.client(0));
+        let count = size("JEDLIK_RESTORED_KEYS", 60);
+        let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
+        let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
+        observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
+        observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
+        Self { replaced, deleted }
+    }
+
+    /// Replaces and deletes what was put, and has the tombstones collected.
+    pub(crate) fn overtake(&self, cluster: &Cluster, observer: &Observer) {
+        let Self { replaced, deleted } = self;
+        let client = observer.runtime.block_on(cluster.client(0));
+        observer.runtime.block_on(fill(&client, replaced, 200, &w(3)));
+        for key in deleted {
             observer.runtime.block_on(async {
                 let found = client.get(key, &GetOptions::default()).await.unwrap();
                 let follows = PutOptions { context: found.context, ..w(3) };
@@ -100,14 +117,9 @@ impl Overtaken {
             });
         }
         wait_until("tombstones are collected", || {
-            let explained = observer.explain(&deleted);
-            explained.len() == count && explained.values().all(is_gone)
+            let explained = observer.explain(deleted);
+            explained.len() == deleted.len() && explained.values().all(is_gone)
         });
-
-        assert!(cluster.nodes[2].stop().success());
-        fs::remove_dir_all(folder).unwrap();
-        copy(&cluster.path("backup"), folder);
-        Self { replaced, deleted }
     }
 
     /// What was acknowledged is there, with what is put now; what was deleted is not.
@@ -121,7 +133,13 @@ impl Overtaken {
             let wanted = [100, 200, 300].iter().all(|length| lengths.contains(length));
             assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
         }
-        assert!(observer.explain(deleted).values().all(is_gone), "deleted data is back");
+        wait_until("all owners say what they hold of deleted keys", || {
+            let explained = observer.explain(deleted);
+            for (key, explained) in &explained {
+                assert!(!is_held(explained), "{key:?} was deleted and is back: {explained:?}");
+            }
+            explained.len() == deleted.len() && explained.values().all(is_gone)
+        });
     }
 }
 

@@ -57,6 +57,7 @@ mod refusals;
 mod replaced;
 mod requests;
 mod restored;
+mod rolled_back;
 mod rot;
 mod seeds;
 mod siblings;

@@ -183,6 +183,12 @@ pub(crate) fn has_value(explained: &Explanation) -> bool {
     siblings.filter(|sibling| sibling.value_bytes.is_some()).count() > 0
 }
 
+/// Whether a node has answered that it holds something of a key.
+pub(crate) fn is_held(explained: &Explanation) -> bool {
+    let holds = explained.holders.iter().filter_map(|holder| holder.holds.as_ref());
+    holds.into_iter().any(|holds| holds.record.is_some() || !holds.hints.is_empty())
+}
+
 /// Whether every node has answered, and none holds anything of a key.
 pub(crate) fn is_gone(explained: &Explanation) -> bool {
     explained.holders.iter().all(|holder| {

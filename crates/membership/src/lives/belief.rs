@@ -39,10 +39,15 @@ impl Membership {
     /// Writes this node's record anew, newer than one that was given up, and has its life noted.
     pub(super) fn give_up(&mut self, found: &MemberRecord) {
         self.lives.belief.outdone += 1;
-        let lives = &mut self.lives.lineage.lives;
-        if !lives.contains(&found.life.incarnation) {
-            let present = lives.len().saturating_sub(1);
-            lives.insert(present, found.life.incarnation);
+        let lineage = &mut self.lives.lineage;
+        let life = found.life.incarnation;
+        let was_followed = lineage.ticks.remove(&life).is_some();
+        let is_known = lineage.lives.contains(&life);
+        if !is_known {
+            let present = lineage.lives.len().saturating_sub(1);
+            lineage.lives.insert(present, life);
+        }
+        if was_followed || !is_known {
             self.outputs.push_back(Output::Event(Event::GivenUp(Box::new(found.clone()))));
         }
         self.outdo(found);

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::gossip::{Gossip, Life, Rival};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, Rival};
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::tests::cluster::Cluster;
@@ -400,4 +400,72 @@ fn a_process_that_nobody_turns_to_asks_until_it_hears_that_an_admin_decided_agai
         }
     }
     assert!(ousted);
+}
+
+/// Three nodes of which the third was copied at tick 1, has told of tick 2, and was killed.
+fn copied_within_a_life(seed: u8) -> (Cluster, (Option<Delta>, u64, Lineage)) {
+    let mut cluster = settled(seed);
+    cluster.tick(3, 1);
+    let copy = cluster.copy(3);
+    cluster.tick(3, 2);
+    let heard = |c: &Cluster| c.machine(1).known.members()[&NodeId(3)].life.tick == 2;
+    cluster.run_until("the tick is heard", 20 * SECOND, heard);
+    cluster.kill(3);
+    (cluster, copy)
+}
+
+#[test]
+fn a_copy_of_the_same_life_learns_that_it_is_one_by_the_tick_that_others_remember() {
+    for (tick, is_old) in [(1, true), (2, false)] {
+        let (mut cluster, mut copy) = copied_within_a_life(21);
+        copy.2.ticks.values_mut().for_each(|followed| *followed = tick);
+        cluster.put_back(3, copy);
+        let from_us = cluster.now_us;
+        cluster.start(3);
+        let serves = |c: &Cluster| !told(c, 3, from_us).is_empty();
+        cluster.run_until("it is told", 5 * SECOND, serves);
+        let events = told(&cluster, 3, from_us);
+        let was_told = matches!(events[0], Event::Forgotten(_));
+        assert_eq!(was_told, is_old, "tick {tick}: {events:?}");
+    }
+}
+
+#[test]
+fn a_tick_is_told_with_the_farewell_and_else_at_most_every_ten_seconds() {
+    let mut cluster = settled(22);
+    cluster.run_for(11 * SECOND);
+    for tick in 1..=200 {
+        cluster.tick(3, tick);
+        cluster.run_for(SECOND / 10);
+    }
+    let version = |c: &Cluster| c.machine(3).known.members()[&NodeId(3)].version;
+    let (before, from_us) = (version(&cluster), cluster.now_us);
+    for tick in 201..=400 {
+        cluster.tick(3, tick);
+        cluster.run_for(SECOND / 10);
+    }
+    let changes = version(&cluster) - before;
+    let took_s = (cluster.now_us - from_us) / SECOND;
+    assert!(
+        changes >= 1 && changes <= took_s / 10 + 1,
+        "{changes} changes of the record in {took_s} s"
+    );
+    cluster.tick(3, 401);
+    cluster.leave(3);
+    let heard = |c: &Cluster| c.machine(1).known.members()[&NodeId(3)].life.tick == 401;
+    cluster.run_until("the last one is heard", 5 * SECOND, heard);
+}
+
+#[test]
+fn a_copy_of_the_same_life_that_is_believed_serves_and_gives_up_what_came_after_it() {
+    let (mut cluster, copy) = copied_within_a_life(23);
+    cluster.put_back(3, copy);
+    cluster.believe(3);
+    let from_us = cluster.now_us;
+    cluster.start(3);
+    let serves = |c: &Cluster| !told(c, 3, from_us).is_empty();
+    cluster.run_until("it serves", 5 * SECOND, serves);
+    assert_eq!(told(&cluster, 3, from_us), [&Event::Serves { past: Past::Continuous }]);
+    let given_up = |(_, _, event): &&(u64, u64, Event)| matches!(event, Event::GivenUp(_));
+    assert_eq!(cluster.events.iter().filter(given_up).count(), 1, "it is written down once");
 }

@@ -173,6 +173,20 @@ impl Cluster {
         self.starts.remove(&node);
     }
 
+    /// Has a node write down how far its life has come, and then say so.
+    pub(crate) fn tick(&mut self, node: u64, tick: u32) {
+        let lineage = self.lineages.get_mut(&node).expect("it was started");
+        let life = *lineage.lives.last().expect("the present one");
+        lineage.ticks.insert(life, tick);
+        let now = at(self.now_us);
+        self.with(node, |machine| machine.handle_tick(now, tick));
+    }
+
+    /// Has a node's directory believed from the next start on.
+    pub(crate) fn believe(&mut self, node: u64) {
+        self.lineages.get_mut(&node).expect("it was started").believed = true;
+    }
+
     pub(crate) fn leave(&mut self, node: u64) {
         let now = at(self.now_us);
         self.with(node, |machine| machine.handle_leaving(now));

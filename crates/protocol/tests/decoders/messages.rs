@@ -356,10 +356,12 @@ fn rival() -> impl Strategy<Value = Rival> {
 }
 
 fn life() -> impl Strategy<Value = Life> {
-    (any::<u64>(), of(rival()), of(any::<u64>())).prop_map(|(life, rival, ousts)| Life {
+    let all = (any::<u64>(), of(rival()), of(any::<u64>()), any::<u32>());
+    all.prop_map(|(life, rival, ousts, tick)| Life {
         incarnation: Incarnation(life),
         rival,
         ousts: ousts.map(Incarnation),
+        tick,
     })
 }
 

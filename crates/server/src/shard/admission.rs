@@ -8,6 +8,7 @@ use jedlik_protocol::peer::PeerRequest;
 use jedlik_storage::StoreError;
 
 use super::ShardDriver;
+use super::asking::collects;
 use super::disk::needs_disk;
 
 impl ShardDriver {
@@ -41,6 +42,7 @@ impl ShardDriver {
         match request {
             PeerRequest::Forward(request) => self.room_for(request),
             request if needs_disk(request) => self.admit_to_disk(),
+            request if collects(request) => self.around.ticks.admit_collection(),
             _ => Ok(()),
         }
     }

@@ -156,6 +156,7 @@ impl ShardLives {
             None => Replica::new(config),
         };
         let (around, open) = (self.around.clone(), Arc::clone(&self.open));
+        around.ticks.watch(self.config.shard, storage.progress());
         let mut driver = ShardDriver::new(replica, storage, inbox, around, open);
         driver.disk = DiskWatch::new(self.config.shard, self.lying_aside());
         let now = self.around.clock.now();
@@ -212,7 +213,7 @@ impl ShardLives {
             };
             let due = Instant::now() + pause;
             self.refuse_until(&trouble, inbox, || (Instant::now() >= due).then_some(()))?;
-            let attempt = start_attempt(self.source.clone(), &mut fault);
+            let attempt = self.start_attempt(&mut fault);
             let Attempt { opened, aside } =
                 self.refuse_until(&trouble, inbox, || outcome(&attempt))?;
             if let Some(SetAside { path, records, hints, damaged }) = aside {
@@ -287,6 +288,24 @@ impl ShardLives {
         }
     }
 
+    /// Closes what is left, sets it aside if it is damaged, and opens the shard, on a thread of its own.
+    fn start_attempt(&self, fault: &mut Fault) -> Receiver<Attempt> {
+        let (sender, receiver) = mpsc::channel();
+        let (source, ticks) = (self.source.clone(), self.around.ticks.clone());
+        let (shard, damage, why) = (self.config.shard, fault.damage, fault.why.clone());
+        let storage = fault.storage.take();
+        let spawned = thread::Builder::new().name("reopening".into()).spawn(move || {
+            drop(storage);
+            ticks.forget(shard);
+            // A node that stops does not wait for it.
+            let _gone = sender.send(attempt(&source, damage.then_some(why)));
+        });
+        if let Err(error) = spawned {
+            error!(%error, "there is no thread to open a shard");
+        }
+        receiver
+    }
+
     fn refusal(&self, why: &str) -> Failure {
         let shard = self.config.shard;
         let message =
@@ -328,21 +347,6 @@ pub(super) fn remember(changes: &mut Vec<BackgroundChange>, change: BackgroundCh
         }
         None => changes.push(change),
     }
-}
-
-/// Closes what is left, sets it aside if it is damaged, and opens the shard, on a thread of its own.
-fn start_attempt(source: ShardSource, fault: &mut Fault) -> Receiver<Attempt> {
-    let (sender, receiver) = mpsc::channel();
-    let (storage, damage, why) = (fault.storage.take(), fault.damage, fault.why.clone());
-    let spawned = thread::Builder::new().name("reopening".into()).spawn(move || {
-        drop(storage);
-        // A node that stops does not wait for it.
-        let _gone = sender.send(attempt(&source, damage.then_some(why)));
-    });
-    if let Err(error) = spawned {
-        error!(%error, "there is no thread to open a shard");
-    }
-    receiver
 }
 
 /// What an attempt has come to; `None` while it goes on.

@@ -22,6 +22,7 @@ use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{InboxLimits, inbox};
 use crate::peers::Peers;
 use crate::pool::Pool;
+use crate::ticks::Ticks;
 
 /// An engine that refuses every write while it is told to.
 #[derive(Default)]
@@ -113,6 +114,7 @@ fn what_the_disk_refuses_to_keep_of_votes_is_tried_again_until_it_is_kept() {
         clock: AgreedClock::new(Clock::start()),
         peers: Arc::new(Peers::default()),
         membership: mpsc::channel(10).0,
+        ticks: Ticks::new(None, Clock::start(), Duration::from_secs(30)),
     };
     let (_, reader) = inbox(
         InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },

@@ -1,0 +1,52 @@
+//! What a shard asks of other nodes.
+//!
+//! Invariant: a request that does not leave is answered here, in the peer's place.
+
+use jedlik_hashing::NodeId;
+use jedlik_net::SendError;
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{LayoutId, Now};
+use jedlik_replica::Input;
+
+use super::{ShardDriver, UNTOLD};
+
+/// Whether a request is the reaper's: what it leads to may never come back.
+pub(super) fn collects(request: &PeerRequest) -> bool {
+    matches!(request, PeerRequest::Compare { durably: true, .. })
+}
+
+impl ShardDriver {
+    pub(super) fn ask(
+        &mut self,
+        now: Now,
+        (to, id): (NodeId, u64),
+        (layout, heard): (LayoutId, u64),
+        request: PeerRequest,
+    ) {
+        if collects(&request)
+            && let Err(failure) = self.around.ticks.admit_collection()
+        {
+            return self.answer_for(now, to, id, failure);
+        }
+        let frame = Frame::PeerRequest { id, layout, heard, request };
+        if let Err(error) = self.around.peers.send(to, frame) {
+            self.not_sent(now, to, id, error);
+        }
+    }
+
+    fn not_sent(&mut self, now: Now, to: NodeId, id: u64, error: SendError) {
+        let code = match error {
+            SendError::Closed => return self.replica.handle(now, Input::PeerLost { node: to }),
+            SendError::Full { .. } => ErrorCode::Overloaded,
+            SendError::TooLong { .. } => ErrorCode::RecordTooLarge,
+        };
+        self.answer_for(now, to, id, Failure::new(code, error.to_string()));
+    }
+
+    fn answer_for(&mut self, now: Now, to: NodeId, id: u64, failure: Failure) {
+        let response = PeerResponse::Refused(failure);
+        self.replica.handle(now, Input::PeerAnswer { from: to, id, clock: UNTOLD, response });
+    }
+}
