@@ -197,6 +197,9 @@ pub enum ErrorCode {
     PlanChanged,
     /// A fault of the program.
     Internal,
+    /// So many puts of the key wait at its coordinator that no more are taken; nothing was done. No other node does
+    /// better: they pass puts of the key on to that one.
+    KeyBusy,
 }
 
 impl ErrorCode {
@@ -214,6 +217,7 @@ impl ErrorCode {
                 | Self::NotOwner
                 | Self::TooOld
                 | Self::Storage
+                | Self::KeyBusy
         )
     }
 }

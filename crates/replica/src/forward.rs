@@ -29,6 +29,8 @@ pub(crate) struct ForwardOperation {
     /// Those not asked yet.
     owners: VecDeque<NodeId>,
     under_way: u32,
+    /// One that was asked was lost: it may do it all the same.
+    unsure: bool,
     hedge_at_us: u64,
     deadline_us: u64,
     /// The last refusal.
@@ -53,12 +55,19 @@ impl ForwardOperation {
                 self.refused(Some(failure));
             }
             PeerResponse::Refused(failure) => self.refused(Some(as_the_client_s(failure))),
+            // What one refuses another one that was asked may do.
+            PeerResponse::Forwarded(ClientResponse::Failed(failure)) => {
+                let maybe_applied = failure.maybe_applied || self.unsure || self.under_way > 1;
+                self.step =
+                    Step::Answer(ClientResponse::Failed(Failure { maybe_applied, ..failure }));
+            }
             PeerResponse::Forwarded(response) => self.step = Step::Answer(response),
             _ => self.refused(None),
         }
     }
 
     pub(crate) fn handle_lost(&mut self) {
+        self.unsure = true;
         self.refused(None);
     }
 
@@ -92,13 +101,14 @@ impl ForwardOperation {
             let code = ErrorCode::Unavailable;
             Failure { maybe_applied: true, ..Failure::new(code, message) }
         });
-        ClientResponse::Failed(failure)
+        let maybe_applied = failure.maybe_applied || self.unsure;
+        ClientResponse::Failed(Failure { maybe_applied, ..failure })
     }
 }
 
 /// Whether another node may do better.
 fn passes_on(failure: &Failure) -> bool {
-    !failure.maybe_applied && failure.code.retryable()
+    !failure.maybe_applied && failure.code.retryable() && failure.code != ErrorCode::KeyBusy
 }
 
 /// A refusal of this node is none of its client, which another node serves.
@@ -121,12 +131,13 @@ impl Replica {
     ) {
         self.count(Counter::Forwards);
         let hedge_at_us = now.mono_us + HEDGE_AFTER_US;
-        let (under_way, failure, step) = (0, None, Step::Ask);
+        let (under_way, unsure, failure, step) = (0, false, None, Step::Ask);
         let forward = ForwardOperation {
             asker,
             request,
             owners,
             under_way,
+            unsure,
             hedge_at_us,
             deadline_us,
             failure,
@@ -145,7 +156,8 @@ impl Replica {
             forward.step = match forward.owners.pop_front() {
                 Some(owner) if owner == self.config.me => {
                     if let ClientRequest::Put(put) = forward.request {
-                        self.start_put_here(now, forward.asker, put);
+                        let elsewhere = forward.unsure || forward.under_way > 0;
+                        self.start_put_here(now, forward.asker, put, elsewhere);
                     }
                     return (None, None);
                 }
@@ -180,6 +192,7 @@ mod tests {
             request: ClientRequest::Topology,
             owners: VecDeque::new(),
             under_way: 1,
+            unsure: false,
             hedge_at_us: 0,
             deadline_us: 0,
             failure: None,

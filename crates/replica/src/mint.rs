@@ -10,21 +10,60 @@ use jedlik_coordinator::Home;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
+use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, CLOCK_ENTRIES_MAX, SIBLINGS_MAX};
 use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Now, Record, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
-use jedlik_vclock::{ActorId, VectorClock, Write, actor_for};
+use jedlik_vclock::{ActorId, Content, VectorClock, Write, actor_for};
 
 use crate::held::merged_in_order;
 use crate::io::Holding;
+
+/// What a sibling takes in a record's encoded form beside its value, at most, its clock entry included.
+const SIBLING_MOST_BYTES: usize = 192;
+/// What a clock entry takes there, at most.
+const ENTRY_MOST_BYTES: usize = 32;
 
 /// What a key's coordinator holds while puts of it are minted one after the other.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
     pub(crate) local: Option<LocalActor>,
     pub(crate) record: Record,
-    pub(crate) encoded_bytes: usize,
+    /// The length of its encoding is at most this: a record is encoded once for all the puts of a round.
+    most_bytes: usize,
+    /// It is exactly this.
+    exact: bool,
 }
+
+/// One put, and what limits it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) put: &'a PutRequest,
+    pub(crate) context: &'a VectorClock,
+    pub(crate) props: &'a BucketProps,
+    /// Another node coordinates the key's puts when it can be reached: what that one has under way is not seen
+    /// here, and has room left to it.
+    pub(crate) stands_in: bool,
+}
+
+impl Wish<'_> {
+    /// Whether the put leaves a version of `record` beside its own.
+    pub(crate) fn adds_to(&self, record: &Record) -> bool {
+        if self.props.reconcile == Reconcile::LastWriteWins || record.holds_write(self.put.write_id)
+        {
+            return false;
+        }
+        record.siblings().iter().any(|sibling| !self.context.covers(sibling.dot))
+    }
+
+    /// How many siblings this node lets the key have.
+    fn sibling_limit(&self) -> u16 {
+        let limit = self.props.sibling_limit;
+        if self.stands_in { limit - limit / STAND_IN_PART } else { limit }
+    }
+}
+
+/// Of a sibling limit, what is left to puts that a stand-in does not see.
+const STAND_IN_PART: u16 = 4;
 
 impl Held {
     /// What a put is minted on: all that this node holds of the key. The local actor is that of the
@@ -51,35 +90,52 @@ impl Held {
         let encoded_bytes = encoded.map_or(0, |encoded| encoded.bytes().len());
         // Without a record that can be read there is nothing under which to go on.
         let local = local.filter(|_| record.is_some());
-        Self { local, record: record.unwrap_or_default(), encoded_bytes }
+        let record = record.unwrap_or_default();
+        Self { local, record, most_bytes: encoded_bytes, exact: true }
+    }
+
+    /// The record as it is written, with all that was minted.
+    pub(crate) fn stored(&self) -> StoredRecord {
+        let record = EncodedRecord::encode(&self.record);
+        debug_assert!(record.bytes().len() <= self.most_bytes.max(self.record_floor()));
+        StoredRecord { local: self.local, record }
+    }
+
+    /// What a record without siblings may take.
+    fn record_floor(&self) -> usize {
+        SIBLING_MOST_BYTES + self.record.clock().len() * ENTRY_MOST_BYTES
+    }
+
+    fn exact_bytes(&mut self) -> usize {
+        if !self.exact {
+            self.most_bytes = EncodedRecord::encode(&self.record).bytes().len();
+            self.exact = true;
+        }
+        self.most_bytes
     }
 }
 
 /// A minted put.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Minted {
-    pub(crate) stored: StoredRecord,
     pub(crate) truncated: usize,
     /// The write was held already: this is a retry, and nothing new was minted.
     pub(crate) retried: bool,
 }
 
-/// Mints `put` on top of `held`, which becomes what the next put of the key is minted on.
+/// Mints a put on top of `held`, which becomes what the next put of the key is minted on.
 ///
 /// # Errors
 /// A limit of the bucket is passed, or the value is to expire and this node can't say when; `held` is unchanged.
 pub(crate) fn mint(
     held: &mut Held,
-    put: &PutRequest,
-    context: &VectorClock,
-    props: &BucketProps,
+    wish: Wish<'_>,
     now: Now,
     (incarnation, fresh): (Incarnation, ActorId),
 ) -> Result<Minted, Failure> {
+    let Wish { put, context, props, .. } = wish;
     if held.record.holds_write(put.write_id) {
-        let stored =
-            StoredRecord { local: held.local, record: EncodedRecord::encode(&held.record) };
-        return Ok(Minted { stored, truncated: 0, retried: true });
+        return Ok(Minted { truncated: 0, retried: true });
     }
     let last_write_wins = props.reconcile == Reconcile::LastWriteWins;
     let mut seen = context.clone();
@@ -107,12 +163,11 @@ pub(crate) fn mint(
         record.prune(&prunable);
     }
     let truncated = record.truncate_after(held.record.siblings(), CLOCK_ENTRIES_LIMIT);
-    let encoded = EncodedRecord::encode_within_limits(&record)
-        .map_err(|over| Failure::new(ErrorCode::RecordTooLarge, format!("{over}")))?;
-    check_limits(held, &record, &encoded, props)?;
+    check_siblings(held, &record, wish)?;
+    let (most_bytes, exact) = check_bytes(held, &record, wish)?;
     let local = Some(LocalActor { actor, incarnation });
-    *held = Held { local, record, encoded_bytes: encoded.bytes().len() };
-    Ok(Minted { stored: StoredRecord { local, record: encoded }, truncated, retried: false })
+    *held = Held { local, record, most_bytes, exact };
+    Ok(Minted { truncated, retried: false })
 }
 
 /// A wrong clock of this node's own must not give the value an early end: others have heard one another's.
@@ -122,29 +177,51 @@ fn unheard() -> Failure {
     Failure::new(ErrorCode::NotReady, why)
 }
 
+const REMEDY: &str =
+    "get the key, reconcile its siblings and put the result with the get's context";
+
 /// A put that makes things worse past a limit is refused; one that reconciles never is.
-fn check_limits(
-    held: &Held,
-    record: &Record,
-    encoded: &EncodedRecord,
-    props: &BucketProps,
-) -> Result<(), Failure> {
+fn check_siblings(held: &Held, record: &Record, wish: Wish<'_>) -> Result<(), Failure> {
     // Retries of one put are one sibling to whoever reads, so they are one here.
     let siblings = record.distinct().count();
-    let remedy = "get the key, reconcile its siblings and put the result with the get's context";
-    if siblings > usize::from(props.sibling_limit) && siblings > held.record.distinct().count() {
-        let limit = props.sibling_limit;
-        let message =
-            format!("the key would have {siblings} siblings, over sibling_limit={limit}: {remedy}");
-        return Err(Failure::new(ErrorCode::TooManySiblings, message));
+    let (limit, room) = (wish.props.sibling_limit, wish.sibling_limit());
+    if siblings <= usize::from(room) || siblings <= held.record.distinct().count() {
+        return Ok(());
     }
+    let why = if siblings > usize::from(limit) {
+        format!("over sibling_limit={limit}")
+    } else {
+        format!(
+            "over the {room} of sibling_limit={limit} that a node lets it have while the one that coordinates its \
+             puts does not answer"
+        )
+    };
+    let message = format!("the key would have {siblings} siblings, {why}: {REMEDY}");
+    Err(Failure::new(ErrorCode::TooManySiblings, message))
+}
+
+/// The same for the record's length; says what it is at most, and whether it is exactly that.
+fn check_bytes(held: &mut Held, record: &Record, wish: Wish<'_>) -> Result<(usize, bool), Failure> {
+    let limit = wish.props.record_limit_bytes as usize;
+    let value_bytes = match &wish.put.content {
+        Content::Value(value) => value.len(),
+        Content::Tombstone => 0,
+    };
+    let entries_bytes = (wish.context.len() + record.clock().len()) * ENTRY_MOST_BYTES;
+    let most_bytes = held.most_bytes + value_bytes + SIBLING_MOST_BYTES + entries_bytes;
+    let counts_fit =
+        record.clock().len() <= CLOCK_ENTRIES_MAX && record.siblings().len() <= SIBLINGS_MAX;
+    if most_bytes <= limit && counts_fit {
+        return Ok((most_bytes, false));
+    }
+    let encoded = EncodedRecord::encode_within_limits(record)
+        .map_err(|over| Failure::new(ErrorCode::RecordTooLarge, format!("{over}")))?;
     let length = encoded.bytes().len();
-    if length > props.record_limit_bytes as usize && length > held.encoded_bytes {
-        let limit = props.record_limit_bytes;
+    if length > limit && length > held.exact_bytes() {
         let message = format!(
-            "the record would have {length} bytes, over record_limit_bytes={limit}: {remedy}"
+            "the record would have {length} bytes, over record_limit_bytes={limit}: {REMEDY}"
         );
         return Err(Failure::new(ErrorCode::RecordTooLarge, message));
     }
-    Ok(())
+    Ok((length, true))
 }

@@ -254,6 +254,13 @@ impl Pending {
         ids.into_iter().filter_map(|id| self.take_call(id, node)).collect()
     }
 
+    /// Keeps nothing to send again for a machine that wants no answers any more.
+    pub(crate) fn give_up_calls(&mut self, operation: OperationId) {
+        let is_its = |purpose: &Purpose| matches!(purpose, Purpose::Operation(caller) if caller.operation == operation);
+        let its = self.calls.values_mut().filter(|call| is_its(&call.purpose));
+        its.for_each(|call| call.again = None);
+    }
+
     /// Takes out a call that has run out of time, if there is one.
     pub(crate) fn take_expired(&mut self, now_us: u64) -> Option<PeerCall> {
         let (expires_us, id) = *self.expiries.first()?;

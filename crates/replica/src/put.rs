@@ -1,13 +1,15 @@
 //! Puts: checked, forwarded to an owner or minted here, then run by the coordinator's machine.
 
 mod base;
+mod line;
 mod operation;
+mod restarted;
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{Home, Needs, PutChain, PutChainOutput, Target, WritePlan};
+use jedlik_coordinator::{Home, Needs, PutChainOutput, PutSuccess, Shortfall, Target, WritePlan};
 use jedlik_handoff::Foreground;
 use jedlik_membership::View;
 use jedlik_protocol::bucket::BucketProps;
@@ -16,24 +18,21 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, Record, StoredRecord};
-use jedlik_vclock::planted::{self, Bug};
-use jedlik_vclock::{ActorId, Content};
+use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, StoredRecord};
+use jedlik_vclock::Content;
 use rand_core::Rng;
 
-pub(crate) use self::base::Minting;
+pub(crate) use self::line::Line;
 pub(crate) use self::operation::{PutOperation, WaitingPut};
 use crate::Counter;
-use crate::answer::{context, deadline_us, resolve, resolve_n};
-use crate::io::{Holding, Output, StorageFault};
-use crate::mint::{Held, Minted, mint};
+use crate::answer::{deadline_us, resolve, resolve_n};
+use crate::io::{Output, StorageFault};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
-use crate::reaper::remains;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 impl Replica {
     pub(crate) fn start_put(&mut self, now: Now, asker: Asker, request: PutRequest) {
-        let (key, put) = match self.plan_put(now, asker, request) {
+        let put = match self.plan_put(now, asker, request) {
             Ok(planned) => planned,
             Err(failure) => return self.refuse(asker, failure),
         };
@@ -47,7 +46,7 @@ impl Replica {
         // nobody else can.
         let asked_to = matches!(asker, Asker::Peer(_)) || !living(primaries);
         if is_primary || (is_fallback && asked_to) {
-            return self.coordinate_put(now, key, put);
+            return self.coordinate_put(now, put);
         }
         if matches!(asker, Asker::Peer(_)) {
             let message = "this node is not in the key's preference list under its layout";
@@ -62,32 +61,26 @@ impl Replica {
     }
 
     /// Coordinates here what was to be forwarded: this node's turn among those to be asked has come.
-    pub(crate) fn start_put_here(&mut self, now: Now, asker: Asker, request: PutRequest) {
-        match self.plan_put(now, asker, request) {
-            Ok((key, put)) => self.coordinate_put(now, key, put),
-            Err(failure) => self.refuse(asker, failure),
-        }
-    }
-
-    fn coordinate_put(&mut self, now: Now, key: PlacedKey, put: WaitingPut) {
-        self.count(Counter::Puts);
-        let id = self.pending.operation();
-        self.operations.insert(id, Operation::Waiting(Box::new(put)));
-        self.drive(now, id);
-        let waiting = self.minting.entry(key.clone()).or_default();
-        waiting.puts.push(id);
-        if waiting.puts.len() == 1 {
-            let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
-            self.emit(Output::Load { ticket, key });
-        }
-    }
-
-    fn plan_put(
-        &self,
+    /// `elsewhere`: one that was asked before may do it all the same.
+    pub(crate) fn start_put_here(
+        &mut self,
         now: Now,
         asker: Asker,
         request: PutRequest,
-    ) -> Result<(PlacedKey, WaitingPut), Failure> {
+        elsewhere: bool,
+    ) {
+        match self.plan_put(now, asker, request) {
+            Ok(put) => self.coordinate_put(now, WaitingPut { passes_on: false, elsewhere, ..put }),
+            Err(failure) => self.refuse_put(asker, failure, elsewhere),
+        }
+    }
+
+    fn refuse_put(&mut self, asker: Asker, failure: Failure, elsewhere: bool) {
+        let maybe_applied = failure.maybe_applied || elsewhere;
+        self.refuse(asker, Failure { maybe_applied, ..failure });
+    }
+
+    fn plan_put(&self, now: Now, asker: Asker, request: PutRequest) -> Result<WaitingPut, Failure> {
         let view = self.ready()?;
         let props = view.bucket(request.key.bucket()).clone();
         let n = resolve_n(request.n, props.n)?;
@@ -120,8 +113,21 @@ impl Replica {
             context.map_err(|error| Failure::new(ErrorCode::InvalidContext, format!("{error}")))?.0;
         let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
         let plans = self.plans_of_put(now, &view, &key, (n, needs), deadline_us);
-        let started_us = now.mono_us;
-        Ok((key, WaitingPut { asker, request, context, props, plans, started_us, deadline_us }))
+        Ok(WaitingPut {
+            asker,
+            key,
+            request,
+            context,
+            props,
+            n,
+            needs,
+            plans,
+            started_us: now.mono_us,
+            deadline_us,
+            // Whoever passed it on took this node for the one to coordinate it.
+            passes_on: matches!(asker, Asker::Client(_)),
+            elsewhere: false,
+        })
     }
 
     /// What a put is to do in each owner set that counts, the newest first.
@@ -145,134 +151,6 @@ impl Replica {
             deadline_us,
         };
         self.owner_sets(view, key.partition, n).into_iter().map(plan).collect()
-    }
-
-    /// The layout is another: a put that waits for its record goes on under it.
-    pub(crate) fn replan_waiting(&mut self, now: Now, put: WaitingPut) -> Option<WaitingPut> {
-        let (asker, started_us, deadline_us) = (put.asker, put.started_us, put.deadline_us);
-        match self.plan_put(now, asker, put.request) {
-            Ok((_, mut put)) => {
-                (put.started_us, put.deadline_us) = (started_us, deadline_us);
-                put.plans.iter_mut().for_each(|plan| plan.deadline_us = deadline_us);
-                Some(put)
-            }
-            Err(failure) => {
-                self.refuse(asker, failure);
-                None
-            }
-        }
-    }
-
-    /// The layout is another: what was minted and not answered is written under it, with the time that
-    /// is left.
-    pub(crate) fn restart_put(&mut self, now: Now, mut put: Box<PutOperation>) {
-        if put.answered {
-            return;
-        }
-        match self.plan_put(now, put.asker, put.request.clone()) {
-            Ok((_, WaitingPut { mut plans, deadline_us, .. })) => {
-                let left_us = put.started_us + (deadline_us - now.mono_us);
-                plans.iter_mut().for_each(|plan| plan.deadline_us = left_us);
-                put.machine = PutChain::new(now.mono_us, &plans);
-                self.run(now, Operation::Put(put));
-            }
-            Err(failure) => self.refuse(put.asker, failure),
-        }
-    }
-
-    /// What is held of a key is there: mints every put that waited for it, in order, each on top of
-    /// those before it that are kept in the same place.
-    pub(crate) fn mint_waiting(
-        &mut self,
-        now: Now,
-        key: &PlacedKey,
-        result: Result<Holding, StorageFault>,
-    ) {
-        match self.noticed(key, result) {
-            Ok(holding) if self.lacks_base(key, &holding) => self.ask_for_base(now, key, holding),
-            result => self.mint_on(now, key, &result),
-        }
-    }
-
-    fn mint_on(&mut self, now: Now, key: &PlacedKey, holding: &Result<Holding, StorageFault>) {
-        let waiting = self.minting.remove(key).unwrap_or_default();
-        let mut places: Vec<(Home, Held)> = Vec::new();
-        for id in waiting.puts {
-            let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
-            self.sleep(id);
-            let holding = match holding {
-                Ok(holding) => holding,
-                Err(fault) => {
-                    self.refuse(put.asker, fault.clone().failure());
-                    continue;
-                }
-            };
-            let home = PutChain::home(&put.plans);
-            let place = places.iter().position(|(other, _)| *other == home).unwrap_or_else(|| {
-                places.push((home, Held::of(holding, home)));
-                places.len() - 1
-            });
-            let held = &mut places[place].1;
-            let drawn = ActorId(self.random.next_u64());
-            let actor =
-                if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
-            let fresh = (self.config.incarnation, actor);
-            match mint(held, &put.request, &put.context, &put.props, now, fresh) {
-                Ok(minted) => {
-                    let record = held.record.clone();
-                    self.run_put(now, id, key, *put, minted, &record);
-                }
-                Err(failure) => self.refuse(put.asker, failure),
-            }
-        }
-    }
-
-    fn run_put(
-        &mut self,
-        now: Now,
-        id: OperationId,
-        key: &PlacedKey,
-        put: WaitingPut,
-        minted: Minted,
-        record: &Record,
-    ) {
-        if minted.retried {
-            self.count(Counter::RetriedPuts);
-        }
-        for _ in 0..minted.truncated {
-            self.count(Counter::TruncatedEntries);
-        }
-        if let Some(due_us) = self.reap_due_us(now, &put, record) {
-            self.background.reaper.notice(key, due_us);
-        }
-        let siblings = record.distinct().count();
-        let operation = PutOperation {
-            machine: PutChain::new(now.mono_us, &put.plans),
-            asker: put.asker,
-            context: context(record, self.config.cluster, &key.key),
-            key: key.clone(),
-            stored: minted.stored,
-            write_id: put.request.write_id,
-            siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
-            warning: siblings >= usize::from(put.props.sibling_warning),
-            refusal: None,
-            started_us: put.started_us,
-            answered: false,
-            home: PutChain::home(&put.plans),
-            request: put.request,
-        };
-        self.operations.insert(id, Operation::Put(Box::new(operation)));
-        self.drive(now, id);
-    }
-
-    /// From when on something of a record that is being written here may be forgotten.
-    fn reap_due_us(&self, now: Now, put: &WaitingPut, record: &Record) -> Option<u64> {
-        let soon_us = now.mono_us + self.config.tuning.message_life_us;
-        if remains(record, now.judged_ms()).is_some() {
-            return Some(soon_us);
-        }
-        let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms)?;
-        Some(soon_us.saturating_add(ttl_ms.saturating_mul(1_000)))
     }
 
     pub(crate) fn drive_put(
@@ -312,24 +190,33 @@ impl Replica {
                     let hint = PeerRequest::Hint { key, record, targets, durability };
                     self.call(now, node, purpose, hint);
                 }
-                PutChainOutput::Answer(result) => {
-                    put.answered = true;
-                    self.observe(now, Foreground::Put, put.started_us);
-                    let response = put.answer(result, |node| self.name_of(node));
-                    self.answer(put.asker, response);
-                }
+                PutChainOutput::Answer(result) => self.answer_puts(now, &mut put, None, &result),
                 PutChainOutput::Hedged => self.count(Counter::PutHedges),
             }
         }
-        let wake_us = put.machine.poll_timeout();
+        if put.is_due(now.mono_us) {
+            let short = Err(put.machine.so_far());
+            self.answer_puts(now, &mut put, Some(now.mono_us), &short);
+        }
+        if !put.holds_up(now.mono_us) {
+            self.pass_turn(id, &put.key, put.machine.is_done());
+        }
+        let wake_us = put.wake_us(now.mono_us);
         ((!put.machine.is_done()).then_some(Operation::Put(put)), wake_us)
     }
 
-    /// Storage did not answer in time: nothing was minted.
-    pub(crate) fn give_up_waiting(&mut self, id: OperationId) {
-        if let Some(Operation::Waiting(put)) = self.operations.remove(&id) {
-            let message = "put: the coordinator's storage did not answer before the timeout";
-            self.refuse(put.asker, Failure::new(ErrorCode::Timeout, message));
+    fn answer_puts(
+        &mut self,
+        now: Now,
+        put: &mut PutOperation,
+        until_us: Option<u64>,
+        result: &Result<PutSuccess, Shortfall>,
+    ) {
+        for (asker, started_us, response) in
+            put.answers(until_us, result, |node| self.name_of(node))
+        {
+            self.observe(now, Foreground::Put, started_us);
+            self.answer(asker, response);
         }
     }
 

@@ -3,7 +3,6 @@
 //! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
 //! view; one whose receiver is behind is sent again in a moment.
 
-use alloc::boxed::Box;
 use jedlik_protocol::Now;
 use jedlik_protocol::error::ErrorCode;
 
@@ -66,23 +65,20 @@ impl Replica {
 
     /// The layout is another: what is under way begins anew under it, so that no request fails for that.
     pub(crate) fn restart_operations(&mut self, now: Now) {
+        self.forget_rounds();
         for (id, operation) in core::mem::take(&mut self.operations) {
             self.sleep(id);
             match operation {
-                Operation::Put(put) => self.restart_put(now, put),
+                Operation::Put(put) => self.restart_put(now, *put),
                 Operation::Get(get) => self.restart_get(now, *get),
                 Operation::Scan(scan) => self.restart_scan(now, *scan),
-                Operation::Waiting(put) => {
-                    if let Some(put) = self.replan_waiting(now, *put) {
-                        self.operations.insert(id, Operation::Waiting(Box::new(put)));
-                        self.drive(now, id);
-                    }
-                }
+                Operation::Waiting(put) => self.replan_waiting(now, id, &put),
                 operation @ (Operation::Forward(_) | Operation::Explain(_)) => {
                     self.operations.insert(id, operation);
                     self.drive(now, id);
                 }
             }
         }
+        self.begin_rounds();
     }
 }

@@ -27,7 +27,7 @@ use crate::io::{Input, Output};
 use crate::latency::UsualLatency;
 use crate::patience::answer_limit_us;
 use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
-use crate::put::{Minting, PutOperation, WaitingPut};
+use crate::put::{Line, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
 use crate::votes::Votes;
@@ -56,8 +56,8 @@ pub struct Replica {
     pub(crate) random: ChaCha8Rng,
     pub(crate) pending: Pending,
     pub(crate) operations: BTreeMap<OperationId, Operation>,
-    /// The puts that wait for a key's record, in the order in which they came.
-    pub(crate) minting: BTreeMap<PlacedKey, Minting>,
+    /// The puts of each key that wait, and those that are under way.
+    pub(crate) minting: BTreeMap<PlacedKey, Line>,
     pub(crate) usual_read: UsualLatency,
     pub(crate) usual_write: UsualLatency,
     pub(crate) ages: Ages,

@@ -383,6 +383,7 @@ pub fn code_name(code: ErrorCode) -> &'static str {
         ErrorCode::Storage => "storage",
         ErrorCode::PlanChanged => "plan-changed",
         ErrorCode::Internal => "internal",
+        ErrorCode::KeyBusy => "key-busy",
     }
 }
 

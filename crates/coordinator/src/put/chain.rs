@@ -140,6 +140,14 @@ impl PutChain {
         self.drain(now_us);
     }
 
+    /// What the first owner set that has not succeeded lacks so far, for a client whose own time is up before the
+    /// put's is.
+    #[must_use]
+    pub fn so_far(&self) -> Shortfall {
+        let short = self.parts.iter().find(|part| part.success.is_none());
+        short.map(|part| part.put.so_far(true)).unwrap_or_default()
+    }
+
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {

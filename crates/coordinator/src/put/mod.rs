@@ -212,15 +212,16 @@ impl Put {
         }
     }
 
+    /// What it still lacks, as of now.
+    pub(crate) fn so_far(&self, timed_out: bool) -> Shortfall {
+        let (needs, had) = (self.needs, self.slots.have());
+        Shortfall { needs, had, timed_out, ..Shortfall::default() }
+    }
+
     fn answer_short(&mut self, timed_out: bool) {
         if !self.answered {
-            let had = self.slots.have();
-            self.answer(Err(Shortfall {
-                needs: self.needs,
-                had,
-                timed_out,
-                ..Shortfall::default()
-            }));
+            let short = self.so_far(timed_out);
+            self.answer(Err(short));
         }
     }
 

@@ -38,7 +38,7 @@ const QUORUMS: [Quorum; 5] =
 const WORK: [WorkKind; 4] =
     [WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping, WorkKind::Transfer];
 const LEVELS: [Durability; 3] = [Durability::Buffered, Durability::Written, Durability::Synced];
-const CODES: [ErrorCode; 17] = [
+const CODES: [ErrorCode; 18] = [
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidContext,
     ErrorCode::ValueTooLarge,
@@ -56,6 +56,7 @@ const CODES: [ErrorCode; 17] = [
     ErrorCode::Storage,
     ErrorCode::PlanChanged,
     ErrorCode::Internal,
+    ErrorCode::KeyBusy,
 ];
 
 fn blob(least: usize) -> impl Strategy<Value = Blob> {

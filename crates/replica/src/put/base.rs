@@ -12,19 +12,12 @@ use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::held::merged_in_order;
 use crate::io::Holding;
-use crate::pending::{OperationId, Purpose};
+use crate::pending::Purpose;
 use crate::replica::Replica;
-
-/// The puts that wait for what is held of a key, in the order in which they came.
-#[derive(Debug, Default)]
-pub(crate) struct Minting {
-    pub(super) puts: Vec<OperationId>,
-    base: Option<Base>,
-}
 
 /// What is held of a key, while others are asked for what they hold.
 #[derive(Debug)]
-struct Base {
+pub(super) struct Base {
     holding: Holding,
     left: Vec<NodeId>,
     /// So many more answers of replicas that vote show all that was acknowledged; `None` while the key has several
@@ -64,8 +57,8 @@ impl Replica {
         }
         let one_set = view.owner_lists(key.partition, props.n).len() == 1;
         let voters_left = one_set.then(|| usize::from(props.n + 1 - props.least_w().min(props.n)));
-        if let Some(minting) = self.minting.get_mut(key) {
-            minting.base = Some(Base { holding, left: left.clone(), voters_left });
+        if let Some(line) = self.minting.get_mut(key) {
+            line.base = Some(Base { holding, left: left.clone(), voters_left });
         }
         for node in left {
             let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
@@ -101,8 +94,8 @@ impl Replica {
         record: Option<EncodedRecord>,
         votes: bool,
     ) {
-        let Some(minting) = self.minting.get_mut(key) else { return };
-        let Some(base) = minting.base.as_mut().filter(|base| base.left.contains(&from)) else {
+        let Some(line) = self.minting.get_mut(key) else { return };
+        let Some(base) = line.base.as_mut().filter(|base| base.left.contains(&from)) else {
             return;
         };
         base.left.retain(|node| *node != from);
@@ -111,7 +104,7 @@ impl Replica {
             base.voters_left = base.voters_left.map(|left| left.saturating_sub(1));
         }
         if base.is_whole()
-            && let Some(base) = minting.base.take()
+            && let Some(base) = line.base.take()
         {
             self.mint_on(now, key, &Ok(base.holding));
         }

@@ -398,6 +398,14 @@ impl Cluster {
         self.deliver();
     }
 
+    /// Delivers what clients have asked, and nothing that comes of it.
+    pub(super) fn step_requests(&mut self) {
+        for _ in 0..self.queue.len() {
+            let Some((node, input)) = self.queue.pop_front() else { break };
+            self.step(node, input);
+        }
+    }
+
     /// Delivers until nothing is under way.
     pub(super) fn deliver(&mut self) {
         while let Some((node, input)) = self.queue.pop_front() {

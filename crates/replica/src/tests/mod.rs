@@ -7,6 +7,7 @@ mod disputes;
 mod explaining;
 mod faults;
 mod histories;
+mod hot_keys;
 mod limits;
 mod messages;
 mod moving;

@@ -1,0 +1,336 @@
+//! The line of one key's puts: those that wait, and those that are under way as one record.
+//!
+//! Invariant: of one key a coordinator has one round under way, in which all that waited before it are minted on one
+//! another and sent as one record. So what a key's writers cost is their values and a record a round, however many
+//! they are, and each is minted on all that were taken before it: limits hold.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::mem;
+
+use jedlik_coordinator::{Home, Needs, PutChain, WritePlan};
+use jedlik_hashing::NodeId;
+use jedlik_protocol::client::ClientRequest;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::{Now, PlacedKey, StoredRecord};
+use jedlik_vclock::planted::{self, Bug};
+use jedlik_vclock::{ActorId, VectorClock};
+use rand_core::Rng;
+
+use super::base::Base;
+use super::operation::{Member, PutOperation, WaitingPut};
+use crate::Counter;
+use crate::answer::context;
+use crate::io::{Holding, Output, StorageFault};
+use crate::mint::{Held, Minted, mint};
+use crate::pending::{OperationId, Ticket};
+use crate::reaper::remains;
+use crate::replica::{Operation, Replica, SILENT_AFTER_US};
+
+/// The most puts of one key that wait at its coordinator.
+const LINE_PUTS: usize = 512;
+/// No more of them wait once they take so many bytes.
+const LINE_BYTES: usize = 8 << 20;
+/// From this size on a record is given time to reach all replicas before the next one is sent after it, so that
+/// what waits for a slow one does not pile up.
+const LARGE_RECORD_BYTES: usize = 256 << 10;
+
+/// What a coordinator does for one key.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    /// Those that wait, in the order in which they came.
+    puts: Vec<OperationId>,
+    /// What they take.
+    bytes: usize,
+    /// What is held of the key is being read for the next round.
+    loading: bool,
+    pub(super) base: Option<Base>,
+    /// Those of the last round that the next one waits for.
+    open: Vec<OperationId>,
+    /// Those of the last round that still go on.
+    last: Vec<OperationId>,
+}
+
+impl Line {
+    pub(super) fn forget_round(&mut self) {
+        self.open.clear();
+        self.last.clear();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.puts.is_empty() && !self.loading && self.last.is_empty() && self.open.is_empty()
+    }
+}
+
+/// Puts of one round that want the same of the replicas.
+pub(super) struct Group {
+    n: u8,
+    needs: Needs,
+    plans: Vec<WritePlan>,
+    home: Home,
+    members: Vec<Member>,
+}
+
+impl Replica {
+    /// Puts it into its key's line, unless that is full.
+    pub(super) fn coordinate_put(&mut self, now: Now, put: WaitingPut) {
+        let (key, bytes) = (put.key.clone(), put.bytes());
+        let line = self.minting.entry(key.clone()).or_default();
+        if !line.puts.is_empty()
+            && (line.puts.len() >= LINE_PUTS || line.bytes + bytes > LINE_BYTES)
+        {
+            let (waiting, held) = (line.puts.len(), line.bytes);
+            let message = format!(
+                "{waiting} puts of this key with {held} bytes wait at the node that coordinates them, which is all \
+                 that may; nothing was done, try again in a moment, or write to more keys than one"
+            );
+            let busy = Failure::new(ErrorCode::KeyBusy, message);
+            return self.refuse_put(put.asker, busy, put.elsewhere);
+        }
+        let id = self.pending.operation();
+        line.puts.push(id);
+        line.bytes += bytes;
+        self.count(Counter::Puts);
+        self.operations.insert(id, Operation::Waiting(Box::new(put)));
+        self.drive(now, id);
+        self.begin_round(&key);
+    }
+
+    /// A put no longer waits.
+    pub(super) fn leave_line(&mut self, id: OperationId, put: &WaitingPut) {
+        if let Some(line) = self.minting.get_mut(&put.key)
+            && line.puts.contains(&id)
+        {
+            line.puts.retain(|other| *other != id);
+            line.bytes -= put.bytes();
+            self.begin_round(&put.key);
+        }
+    }
+
+    /// The turn of those that wait has come, if nothing is under way that they wait for.
+    pub(super) fn begin_round(&mut self, key: &PlacedKey) {
+        let Some(line) = self.minting.get_mut(key) else { return };
+        if line.is_idle() {
+            self.minting.remove(key);
+        } else if !line.puts.is_empty() && !line.loading && line.open.is_empty() {
+            line.loading = true;
+            let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
+            self.emit(Output::Load { ticket, key: key.clone() });
+        }
+    }
+
+    /// Those that wait need not wait for this one any longer; `is_over` if nothing more comes of it.
+    pub(super) fn pass_turn(&mut self, id: OperationId, key: &PlacedKey, is_over: bool) {
+        let Some(line) = self.minting.get_mut(key) else { return };
+        line.open.retain(|open| *open != id);
+        if is_over {
+            line.last.retain(|last| *last != id);
+        }
+        self.begin_round(key);
+    }
+
+    /// What is held of a key is there: mints every put that waited for it, in order, each on top of
+    /// those before it that are kept in the same place.
+    pub(crate) fn mint_waiting(
+        &mut self,
+        now: Now,
+        key: &PlacedKey,
+        result: Result<Holding, StorageFault>,
+    ) {
+        match self.noticed(key, result) {
+            Ok(holding) if self.lacks_base(key, &holding) => self.ask_for_base(now, key, holding),
+            result => self.mint_on(now, key, &result),
+        }
+    }
+
+    pub(super) fn mint_on(
+        &mut self,
+        now: Now,
+        key: &PlacedKey,
+        holding: &Result<Holding, StorageFault>,
+    ) {
+        let Some(line) = self.minting.get_mut(key) else { return };
+        (line.loading, line.bytes) = (false, 0);
+        let puts = mem::take(&mut line.puts);
+        let mut places: Vec<(Home, Held)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
+        for id in puts {
+            let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
+            self.sleep(id);
+            match holding {
+                Ok(holding) => self.mint_one(now, *put, holding, (&mut places, &mut groups)),
+                Err(fault) => self.refuse_put(put.asker, fault.clone().failure(), put.elsewhere),
+            }
+        }
+        for group in groups {
+            let Some((_, held)) = places.iter().find(|(home, _)| *home == group.home) else {
+                continue;
+            };
+            let (stored, seen) = (held.stored(), held.record.clock().clone());
+            self.send_round(now, key, group, (stored, seen));
+        }
+        self.begin_round(key);
+    }
+
+    fn mint_one(
+        &mut self,
+        now: Now,
+        mut put: WaitingPut,
+        holding: &Holding,
+        (places, groups): (&mut Vec<(Home, Held)>, &mut Vec<Group>),
+    ) {
+        let Some(view) = self.view.clone() else { return };
+        if put.started_us < now.mono_us {
+            // Others may be up than when it came, and the version is only made now.
+            let wants = (put.n, put.needs);
+            put.plans = self.plans_of_put(now, &view, &put.key, wants, put.deadline_us);
+        }
+        let home = PutChain::home(&put.plans);
+        let place = places.iter().position(|(other, _)| *other == home).unwrap_or_else(|| {
+            places.push((home, Held::of(holding, home)));
+            places.len() - 1
+        });
+        let held = &mut places[place].1;
+        let mut stands_in = false;
+        if put.wish(false).adds_to(&held.record)
+            && let Some(first) = self.first_up(&put)
+        {
+            stands_in = true;
+            if put.passes_on {
+                return self.pass_on(now, put, first);
+            }
+        }
+        let drawn = ActorId(self.random.next_u64());
+        let actor =
+            if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
+        let fresh = (self.config.incarnation, actor);
+        match mint(held, put.wish(stands_in), now, fresh) {
+            Ok(minted) => {
+                self.note_minted(now, &put, held, minted);
+                self.join(groups, put, home, held);
+            }
+            Err(failure) => self.refuse_put(put.asker, failure, put.elsewhere),
+        }
+    }
+
+    /// The first of the key's owners that is up, if it is another node. Puts that leave siblings are coordinated
+    /// there, so that they wait in one line and one node counts the siblings.
+    fn first_up(&self, put: &WaitingPut) -> Option<NodeId> {
+        let view = self.view.as_ref()?;
+        let lists = view.owner_lists(put.key.partition, put.n);
+        let owners = lists.first()?.iter().take(usize::from(put.n));
+        let first = owners.copied().find(|owner| view.is_alive(*owner))?;
+        (first != self.config.me).then_some(first)
+    }
+
+    fn pass_on(&mut self, now: Now, put: WaitingPut, first: NodeId) {
+        let owners = [first, self.config.me].into();
+        let request = ClientRequest::Put(put.request);
+        self.forward(now, put.asker, request, owners, put.deadline_us);
+    }
+
+    fn note_minted(&mut self, now: Now, put: &WaitingPut, held: &Held, minted: Minted) {
+        if minted.retried {
+            self.count(Counter::RetriedPuts);
+        }
+        for _ in 0..minted.truncated {
+            self.count(Counter::TruncatedEntries);
+        }
+        let soon_us = now.mono_us + self.config.tuning.message_life_us;
+        let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms);
+        // From when on something of the record may be forgotten.
+        let due_us = if remains(&held.record, now.judged_ms()).is_some() {
+            Some(soon_us)
+        } else {
+            ttl_ms.map(|ttl_ms| soon_us.saturating_add(ttl_ms.saturating_mul(1_000)))
+        };
+        if let Some(due_us) = due_us {
+            self.background.reaper.notice(&put.key, due_us);
+        }
+    }
+
+    /// Adds a minted put to those that want the same of the replicas.
+    fn join(&self, groups: &mut Vec<Group>, put: WaitingPut, home: Home, held: &Held) {
+        let siblings = held.record.distinct().count();
+        let member = Member {
+            asker: put.asker,
+            context: context(&held.record, self.config.cluster, &put.key.key),
+            siblings: u16::try_from(siblings).unwrap_or(u16::MAX),
+            warning: siblings >= usize::from(put.props.sibling_warning),
+            started_us: put.started_us,
+            deadline_us: put.deadline_us,
+            answered: false,
+            request: put.request,
+        };
+        let (n, needs, plans) = (put.n, put.needs, put.plans);
+        Group::add(groups, Group { n, needs, plans, home, members: [member].into() });
+    }
+
+    /// Writes what was minted.
+    pub(super) fn send_round(
+        &mut self,
+        now: Now,
+        key: &PlacedKey,
+        group: Group,
+        (stored, seen): (StoredRecord, VectorClock),
+    ) {
+        let is_large = stored.record.bytes().len() >= LARGE_RECORD_BYTES;
+        let holds_us = if is_large { SILENT_AFTER_US } else { 0 };
+        self.retire(key, &seen);
+        let id = self.pending.operation();
+        let line = self.minting.entry(key.clone()).or_default();
+        line.open.push(id);
+        line.last.push(id);
+        let operation = PutOperation {
+            machine: PutChain::new(now.mono_us, &group.plans),
+            members: group.members,
+            key: key.clone(),
+            stored,
+            seen,
+            refusal: None,
+            home: group.home,
+            holds_until_us: now.mono_us + holds_us,
+        };
+        self.operations.insert(id, Operation::Put(Box::new(operation)));
+        self.drive(now, id);
+    }
+
+    /// Ends what is answered and goes on only for replicas that are behind: the record that is about to be sent has
+    /// seen theirs, and goes to the same owners.
+    fn retire(&mut self, key: &PlacedKey, seen: &VectorClock) {
+        let Some(line) = self.minting.get_mut(key) else { return };
+        let operations = &self.operations;
+        let is_outdone = |id: &OperationId| match operations.get(id) {
+            Some(Operation::Put(put)) => put.is_answered() && seen.descends(&put.seen),
+            _ => false,
+        };
+        let outdone: Vec<OperationId> =
+            line.last.iter().copied().filter(|id| is_outdone(id)).collect();
+        line.last.retain(|id| !outdone.contains(id));
+        line.open.retain(|id| !outdone.contains(id));
+        for id in outdone {
+            self.operations.remove(&id);
+            self.sleep(id);
+            self.pending.give_up_calls(id);
+        }
+    }
+}
+
+impl Group {
+    /// One more, which may want what another one does.
+    pub(super) fn add(groups: &mut Vec<Self>, one: Self) {
+        let alike =
+            |group: &&mut Self| (group.n, group.needs, group.home) == (one.n, one.needs, one.home);
+        let Some(group) = groups.iter_mut().find(alike) else { return groups.push(one) };
+        for (plan, other) in group.plans.iter_mut().zip(&one.plans) {
+            plan.deadline_us = plan.deadline_us.max(other.deadline_us);
+        }
+        group.members.extend(one.members);
+    }
+
+    pub(super) fn of(put: WaitingPut, home: Home, member: Member) -> Self {
+        let WaitingPut { n, needs, plans, .. } = put;
+        Self { n, needs, plans, home, members: [member].into() }
+    }
+}

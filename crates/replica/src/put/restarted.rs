@@ -1,0 +1,74 @@
+//! What becomes of puts when the layout is another, and of those whose time is up while they wait.
+//!
+//! Invariant: what was minted is written under the new layout, with the time that is left; what was not waits on.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use jedlik_protocol::Now;
+use jedlik_protocol::error::{ErrorCode, Failure};
+
+use super::line::Group;
+use super::operation::{PutOperation, WaitingPut};
+use crate::pending::OperationId;
+use crate::replica::{Operation, Replica};
+
+impl Replica {
+    /// The layout is another: a put that waits goes on under it.
+    pub(crate) fn replan_waiting(&mut self, now: Now, id: OperationId, put: &WaitingPut) {
+        match self.plan_put(now, put.asker, put.request.clone()) {
+            Ok(mut new) => {
+                (new.started_us, new.deadline_us) = (put.started_us, put.deadline_us);
+                (new.passes_on, new.elsewhere) = (put.passes_on, put.elsewhere);
+                new.plans.iter_mut().for_each(|plan| plan.deadline_us = put.deadline_us);
+                self.operations.insert(id, Operation::Waiting(Box::new(new)));
+                self.drive(now, id);
+            }
+            Err(failure) => {
+                self.refuse_put(put.asker, failure, put.elsewhere);
+                self.leave_line(id, put);
+            }
+        }
+    }
+
+    /// The layout is another: what was minted and not answered is written under it, with the time that
+    /// is left.
+    pub(crate) fn restart_put(&mut self, now: Now, put: PutOperation) {
+        let mut groups: Vec<Group> = Vec::new();
+        for member in put.members.into_iter().filter(|member| !member.answered) {
+            match self.plan_put(now, member.asker, member.request.clone()) {
+                Ok(mut new) => {
+                    new.plans.iter_mut().for_each(|plan| plan.deadline_us = member.deadline_us);
+                    Group::add(&mut groups, Group::of(new, put.home, member));
+                }
+                // It may be on some replicas.
+                Err(failure) => self.refuse_put(member.asker, failure, true),
+            }
+        }
+        for group in groups {
+            self.send_round(now, &put.key, group, (put.stored.clone(), put.seen.clone()));
+        }
+    }
+
+    /// Nothing of what was under way goes on as it was: the lines wait for none of it.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.minting.values_mut().for_each(super::line::Line::forget_round);
+    }
+
+    /// Lets the lines go on in which nothing is under way any more.
+    pub(crate) fn begin_rounds(&mut self) {
+        let keys: Vec<_> = self.minting.keys().cloned().collect();
+        keys.iter().for_each(|key| self.begin_round(key));
+    }
+
+    /// The turn of a put did not come in time, or storage did not answer: nothing was minted.
+    pub(crate) fn give_up_waiting(&mut self, id: OperationId) {
+        if let Some(Operation::Waiting(put)) = self.operations.remove(&id) {
+            let message = "put: its turn among the puts of its key did not come before the timeout, or the \
+                           coordinator's storage did not answer; nothing was done";
+            let failure = Failure::new(ErrorCode::Timeout, message);
+            self.refuse_put(put.asker, failure, put.elsewhere);
+            self.leave_line(id, &put);
+        }
+    }
+}
