@@ -24,6 +24,7 @@ pub(crate) enum Concern {
     Lineages,
     Reconciling,
     Hints,
+    Heat,
 }
 
 /// One stream.

@@ -234,9 +234,20 @@ impl History {
     }
 
     /// What a client that puts with the context of a put's answer has seen: it stands in for all that
-    /// its coordinator held.
+    /// its coordinator held. Of puts that were minted on one another the last one's record alone is stored: what the
+    /// others stand in for is what their contexts cover.
     pub(crate) fn seen_by_token(&self, key: u8, token: &Blob) -> Seen {
-        self.tokens.get(&(key, token.clone())).cloned().unwrap_or_default()
+        if let Some(seen) = self.tokens.get(&(key, token.clone())) {
+            return seen.clone();
+        }
+        let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();
+        let mut seen = Seen::default();
+        for (dot, version) in self.dots_of(key) {
+            if context.0.covers(dot) {
+                self.see(&mut seen, version);
+            }
+        }
+        seen
     }
 
     fn see(&self, seen: &mut Seen, version: usize) {

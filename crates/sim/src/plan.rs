@@ -8,6 +8,7 @@ mod change;
 mod changes;
 mod fault;
 mod faults;
+mod heat;
 mod hints;
 mod lives;
 
@@ -18,6 +19,7 @@ use crate::siege::Siege;
 use buckets::{RECOUNTED_AT_ANY_TIME, buckets, reconcile, recounts};
 use changes::changes;
 use faults::faults;
+use heat::heat;
 use hints::rotten_hints;
 use lives::lives;
 
@@ -190,6 +192,7 @@ impl Plan {
             setting.buckets.iter_mut().for_each(|bucket| bucket.later = None);
         }
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
+        heat(&setting, &mut operations, &mut Chance::new(seed, Concern::Heat));
         if !changes.is_empty() {
             operations.iter_mut().for_each(|asked| asked.strict = chance.permille(600));
             if chance.permille(300) {
