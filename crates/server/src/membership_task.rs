@@ -288,13 +288,19 @@ impl MembershipTask {
         }
         let others = view.members().filter(|record| record.node != view.me());
         self.peers.update(&self.endpoint, others.map(|record| (record.node, record.address)));
-        for shard in &self.shards {
-            shard.push(Mail::View(Arc::clone(&view)));
+        if self.serves.is_none() {
+            self.tell_shards(&view);
         }
         // The one that has just said that it has left is still to hear that this was heard.
         let caller = self.caller.as_ref().and_then(|caller| caller.peer().node);
         self.endpoint.close_nodes(|node| view.is_barred(node) && Some(node) != caller);
         self.view.send_replace(view);
+    }
+
+    fn tell_shards(&self, view: &Arc<View>) {
+        for shard in &self.shards {
+            shard.push(Mail::View(Arc::clone(view)));
+        }
     }
 
     fn send(&self, to: Destination, gossip: Gossip) {

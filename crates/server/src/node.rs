@@ -159,7 +159,7 @@ impl Node {
     /// # Errors
     /// Something could not be finished; nothing is lost, and the next start replays the journals.
     pub async fn shutdown(self) -> Result<(), NodeError> {
-        self.router.enter(Phase::Stopping);
+        self.router.stop();
         self.upkeep.iter().for_each(JoinHandle::abort);
         self.leave().await;
         self.drain().await;

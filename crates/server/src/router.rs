@@ -102,6 +102,13 @@ impl Router {
         self.phase.store(index as u8, Ordering::Release);
     }
 
+    /// Begins the node's stop. One that has not come to serve takes nothing before it ends either: what its directory
+    /// holds may be what was deleted since.
+    pub(crate) fn stop(&self) {
+        let serves = self.phase() == Phase::Serving;
+        self.enter(if serves { Phase::Stopping } else { Phase::Stopped });
+    }
+
     fn phase(&self) -> Phase {
         PHASES[usize::from(self.phase.load(Ordering::Acquire))]
     }
@@ -378,4 +385,35 @@ fn overloaded() -> Failure {
 
 pub(crate) fn not_ready(what: &str) -> Failure {
     Failure::new(ErrorCode::NotReady, format!("the node {what}; nothing was done, ask another"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use jedlik_hashing::{NodeId, PartitionCount};
+    use jedlik_membership::View;
+    use jedlik_protocol::ClusterId;
+    use jedlik_protocol::gossip::Delta;
+    use tokio::sync::{mpsc, watch};
+
+    use super::{Phase, Router};
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_node_that_stops_before_it_ever_served_answers_no_peer_from_what_its_directory_holds() {
+        let (nobody, partitions) = (BTreeSet::new(), PartitionCount::DEFAULT);
+        let view = View::new(NodeId(1), ClusterId(1), partitions, Delta::default(), nobody);
+        let (_view, seen) = watch::channel(Arc::new(view));
+        let (told, _events) = mpsc::channel(1);
+        let router = Router::new(Vec::new(), told, seen, Arc::default(), Clock::start());
+        let takes = || [false, true].map(|new| router.takes_peers(new).is_ok());
+        assert_eq!(takes(), [false, false]);
+        router.stop();
+        assert_eq!(takes(), [false, false], "what it holds may have been deleted since");
+        router.enter(Phase::Serving);
+        router.stop();
+        assert_eq!(takes(), [true, false], "peers finish what they have begun");
+    }
 }

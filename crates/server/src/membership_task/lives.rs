@@ -3,6 +3,8 @@
 //! Invariant: the node ends, or starts again, only after the directory says why; until then the machine is
 //! silent, and everything else goes on.
 
+use std::sync::Arc;
+
 use jedlik_membership::{Event as News, Past};
 use jedlik_protocol::gossip::MemberRecord;
 use tracing::{info, warn};
@@ -47,8 +49,12 @@ impl MembershipTask {
         }
     }
 
+    /// From now on the shards have a view. Without one they ask nobody, compare with nobody and deliver no hints: what
+    /// they hold is given to nobody before it is known whether the directory is an earlier copy.
     fn serve(&mut self) {
         if let Some(serves) = self.serves.take() {
+            let view = Arc::clone(&self.view.borrow());
+            self.tell_shards(&view);
             let _gone = serves.send(());
         }
     }
