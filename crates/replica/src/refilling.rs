@@ -64,27 +64,32 @@ impl Replica {
         };
         let me = self.config.me;
         let mut sets = Vec::new();
-        for Basis { n, least_w } in entry.bases.iter().copied() {
-            // What the smaller N before was given lies with those that owned it then: a put reaches its quorum in every
-            // owner set back to the oldest that counts. Those of layouts since may have been given nothing by that N,
-            // and several that were never given anything would ask one another.
-            let oldest = oldest_owners(view, partition, n);
-            let raised = n != of && !oldest.contains(&me);
-            let lists: Vec<&[NodeId]> = if raised {
-                Vec::from([oldest])
+        for Basis { n: given, least_w } in entry.bases.iter().copied() {
+            // Of those that own the keys now, whoever votes was given them by the number before or has been compared with
+            // enough that were, so that as many as would do among the owners before do among these. Under a layout that
+            // has not flipped that is not so yet.
+            let lists: Vec<&[NodeId]> = if given < of {
+                Vec::from([oldest_owners(view, partition, of)])
             } else {
-                let lists = view.owner_lists(partition, n).into_iter();
-                lists.map(|list| first(list, n)).collect()
+                let lists = view.owner_lists(partition, of).into_iter();
+                lists.map(|list| first(list, of)).collect()
             };
             // Where it is in none of them, it needs what any of them was given.
             let in_any = lists.iter().any(|list| list.contains(&me));
-            let wanted = lists.into_iter().filter(|list| !in_any || list.contains(&me));
-            sets.extend(wanted.map(|list| OldSet {
-                n,
-                least_quorum: least_w,
-                owners: list.iter().map(owner).collect(),
-                counts_me: false,
-            }));
+            for list in lists.into_iter().filter(|list| !in_any || list.contains(&me)) {
+                // N - W + 1 of the number before; of those that were removed by force nobody is waited for.
+                let others = first(list, given).iter().filter(|node| **node != me);
+                let left = others.filter(|node| !owner(node).given_up).count();
+                let wanted = usize::from((given + 1).saturating_sub(least_w)).min(left);
+                if wanted > 0 {
+                    sets.push(OldSet {
+                        n: of,
+                        least_quorum: (list.len() + 1).saturating_sub(wanted) as u8,
+                        owners: list.iter().map(owner).collect(),
+                        counts_me: false,
+                    });
+                }
+            }
         }
         sets
     }
@@ -165,9 +170,33 @@ impl Replica {
             let errand = Errand { partition: pair.0, task: Task::Refill };
             return self.background.moves.rest(now.mono_us, errand);
         }
+        self.vote_again(now, pair);
+    }
+
+    /// This node has all of a partition on its disk that the older owners of it were given: what it lacked for having been
+    /// given nothing is there too. What an earlier life acknowledged as one of the new owners need not be.
+    pub(crate) fn vote_where_taken_over(&mut self, now: Now, view: &View, partition: Partition) {
+        if self.votes.is_catching_up() {
+            return;
+        }
+        let moved: Vec<u8> = self.old_sets(view, partition).iter().map(|set| set.n).collect();
+        let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
+        let never_given = |((_, of), entry): &(&(Partition, u8), &Entry)| {
+            moved.contains(of) && entry.bases.iter().all(|basis| basis.n < *of)
+        };
+        let pairs: Vec<_> = of_partition.filter(never_given).map(|(pair, _)| *pair).collect();
+        for pair in pairs {
+            self.vote_again(now, pair);
+        }
+    }
+
+    fn vote_again(&mut self, now: Now, pair: (Partition, u8)) {
         self.votes.entries.remove(&pair);
         if !self.votes.is_refilling(pair.0) {
             self.background.moves.refilled(pair.0);
+        }
+        if self.votes.entries.is_empty() {
+            self.votes.caught_up();
         }
         // One that is on disk for longer than it counts is refilled once more after a stop, and does no harm.
         let soon_us = now.mono_us + KEEP_INTERVAL_US;
@@ -180,13 +209,13 @@ impl Replica {
 
 /// The first `n` of the preference list under the newest layout that has flipped for the partition, or under the oldest
 /// there is.
-fn oldest_owners(view: &View, partition: Partition, n: u8) -> &[NodeId] {
+pub(crate) fn oldest_owners(view: &View, partition: Partition, n: u8) -> &[NodeId] {
     let layouts = view.layouts();
     let oldest = layouts.iter().find(|known| known.flipped().contains(partition));
     let oldest = oldest.or(layouts.last()).map(|known| known.preference_list(partition));
     first(oldest.unwrap_or(&[]), n)
 }
 
-fn first(list: &[NodeId], n: u8) -> &[NodeId] {
+pub(crate) fn first(list: &[NodeId], n: u8) -> &[NodeId] {
     &list[..list.len().min(usize::from(n))]
 }

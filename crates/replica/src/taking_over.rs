@@ -44,7 +44,7 @@ impl Replica {
     }
 
     /// The older owner sets of a partition that still count, for each N for which this node is to own it.
-    fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
+    pub(crate) fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
         let mut sets = Vec::new();
         for n in view.replica_counts() {
             let lists = view.owner_lists(partition, n);
@@ -102,6 +102,7 @@ impl Replica {
             None => {}
             Some(Standing::Ready) if result.is_ok() => {
                 self.background.moves.taken_over(partition);
+                self.vote_where_taken_over(now, &view, partition);
                 self.emit(Output::Ready { layout, partition });
             }
             Some(_) => self.background.moves.rest(now.mono_us, errand),

@@ -16,9 +16,13 @@ use jedlik_protocol::{LayoutId, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::kept::{Kept, decode};
 use crate::config::ShardPast;
 use crate::io::{Holding, Output};
+use crate::refilling::{first, oldest_owners};
 use crate::replica::Replica;
+
+mod kept;
 
 /// The owners whose past is to be held, N of them, and the least number of them that made a put succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +52,9 @@ pub(crate) struct Votes {
     confirmed: bool,
     /// The loss of this life's past has been written down.
     loss_noted: bool,
+    /// A past was lost, and not all that was lost with it is refilled: an earlier life may have known newer layouts and
+    /// numbers of replicas than this one does, and have acknowledged writes under them.
+    catching_up: bool,
     /// What has no vote is not on the disk: a stop would forget it, so that nothing has a vote meanwhile.
     unkept: bool,
     /// When they may be kept again for being fewer.
@@ -58,8 +65,8 @@ impl Votes {
     /// From what was kept; `None` if this shard never kept anything.
     pub(crate) fn restored(kept: Option<&[u8]>) -> Self {
         let decoded = kept.and_then(decode);
-        let Some((entries, counts)) = decoded else { return Self::default() };
-        Self { entries, counts: Some(counts), ..Self::default() }
+        let Some(Kept { entries, counts, catching_up }) = decoded else { return Self::default() };
+        Self { entries, counts: Some(counts), catching_up, ..Self::default() }
     }
 
     /// Whether this shard may say that keys of this partition and N are absent.
@@ -77,7 +84,7 @@ impl Votes {
         self.entries.keys().map(|(partition, _)| *partition).collect()
     }
 
-    fn add(&mut self, partition: Partition, n: u8, basis: Basis) -> bool {
+    pub(crate) fn add(&mut self, partition: Partition, n: u8, basis: Basis) -> bool {
         let entry = self.entries.entry((partition, n)).or_default();
         let is_new = entry.bases.insert(basis);
         if is_new {
@@ -86,54 +93,14 @@ impl Votes {
         is_new
     }
 
-    /// Version 1: the number of entries (4 bytes); for each its partition (4), N (1), the number of its bases (1)
-    /// and for each its N and quorum (1 each); then for each bucket the length of its name (2), the name, and N (1).
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = [VERSION].to_vec();
-        out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
-        for ((partition, n), entry) in &self.entries {
-            out.extend_from_slice(&partition.0.to_le_bytes());
-            out.extend_from_slice(&[*n, entry.bases.len() as u8]);
-            out.extend(entry.bases.iter().flat_map(|basis| [basis.n, basis.least_w]));
-        }
-        for (bucket, n) in self.counts.iter().flatten() {
-            out.extend_from_slice(&(bucket.len() as u16).to_le_bytes());
-            out.extend_from_slice(bucket);
-            out.push(*n);
-        }
-        out
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.catching_up
     }
-}
 
-const VERSION: u8 = 1;
-
-type Decoded = (BTreeMap<(Partition, u8), Entry>, BTreeMap<Vec<u8>, u8>);
-
-fn decode(bytes: &[u8]) -> Option<Decoded> {
-    let (version, rest) = bytes.split_first()?;
-    let (count, mut rest) = rest.split_first_chunk::<4>()?;
-    if *version != VERSION {
-        return None;
+    /// Nothing is left to be refilled.
+    pub(crate) fn caught_up(&mut self) {
+        self.catching_up = false;
     }
-    let mut entries = BTreeMap::new();
-    for _ in 0..u32::from_le_bytes(*count) {
-        let (partition, after) = rest.split_first_chunk::<4>()?;
-        let ([n, bases], after) = after.split_first_chunk::<2>()?;
-        let (bases, after) = after.split_at_checked(2 * usize::from(*bases))?;
-        let bases = bases.as_chunks::<2>().0.iter();
-        let bases = bases.map(|[n, least_w]| Basis { n: *n, least_w: *least_w });
-        let entry = Entry { bases: bases.collect(), ..Entry::default() };
-        entries.insert((Partition(u32::from_le_bytes(*partition)), *n), entry);
-        rest = after;
-    }
-    let mut counts = BTreeMap::new();
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        let (bucket, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        let (n, after) = after.split_first()?;
-        counts.insert(bucket.to_vec(), *n);
-        rest = after;
-    }
-    rest.is_empty().then_some((entries, counts))
 }
 
 fn counts_of(view: &View) -> BTreeMap<Vec<u8>, u8> {
@@ -170,6 +137,9 @@ impl Replica {
                     changed |= self.votes.add(partition, n, basis);
                 }
             }
+            let began = lost || !self.votes.entries.is_empty();
+            changed |= began != self.votes.catching_up && began;
+            self.votes.catching_up |= began;
         }
         if let Some(before) = before {
             changed |= self.follow_flips(before, view);
@@ -186,14 +156,15 @@ impl Replica {
     }
 
     /// What has flipped to this node under a layout that this life has learned of, without its having said that it is
-    /// ready, an earlier life was ready for: of that nothing is known here.
+    /// ready, an earlier life was ready for, whose past is lost: of that nothing is known here. Where no past is lost, such a
+    /// partition is this node's by an `n` that was raised since ([`Self::follow_counts`]).
     fn follow_flips(&mut self, before: &View, view: &View) -> bool {
         let layouts = || view.layouts().iter().map(KnownLayout::id);
         let knew: BTreeSet<LayoutId> = before.layouts().iter().map(KnownLayout::id).collect();
         self.votes.learned.extend(layouts().filter(|id| !knew.contains(id)));
         let counts: BTreeSet<LayoutId> = layouts().collect();
         self.votes.learned.retain(|id| counts.contains(id));
-        if self.votes.learned.is_empty() {
+        if self.votes.learned.is_empty() || !self.votes.catching_up {
             return false;
         }
         let said = view.ready_of(self.config.me);
@@ -215,7 +186,8 @@ impl Replica {
     }
 
     /// Buckets have other numbers of replicas: of keys that this node was never given it has no vote, and where it had
-    /// none for a bucket's keys it has none under the new number.
+    /// none for a bucket's keys it has none under the new number. While it does not hold again what a lost past had, an
+    /// earlier life may have been given such keys under the new number already.
     fn follow_counts(&mut self, before: Option<&View>, view: &View) -> bool {
         let now = counts_of(view);
         let Some(then) = self.votes.counts.replace(now.clone()) else { return false };
@@ -241,14 +213,19 @@ impl Replica {
                 .filter_map(|(partition, n)| (n == to).then_some(partition))
                 .collect();
             for partition in pairs {
-                if view.owners(partition, from).contains(&self.config.me) {
-                    let carried = self.votes.entries.get(&(partition, from));
-                    let carried = carried.map(|entry| entry.bases.clone()).unwrap_or_default();
-                    for basis in carried {
-                        self.votes.add(partition, to, basis);
-                    }
-                } else {
-                    self.votes.add(partition, to, never_given);
+                let mut bases = match to < from || self.was_given(view, partition, from) {
+                    true => self.bases(partition, from),
+                    false => [never_given].into(),
+                };
+                if self.votes.catching_up && !bases.is_empty() {
+                    bases.insert(Basis { n: to, least_w: view.least_w(to) });
+                } else if !oldest_owners(view, partition, to).contains(&self.config.me) {
+                    // A new owner that was given nothing by the number before this one: what it lacks of that, older
+                    // owners vouch for.
+                    bases.retain(|basis| basis.n < to || basis.n >= from);
+                }
+                for basis in bases {
+                    self.votes.add(partition, to, basis);
                 }
             }
         }
@@ -266,6 +243,20 @@ impl Replica {
             let owned: Vec<u8> = counts.iter().copied().filter(owned).collect();
             owned.into_iter().map(move |n| (partition, n))
         })
+    }
+
+    /// What there is no vote for of these keys.
+    fn bases(&self, partition: Partition, n: u8) -> BTreeSet<Basis> {
+        let entry = self.votes.entries.get(&(partition, n));
+        entry.map(|entry| entry.bases.clone()).unwrap_or_default()
+    }
+
+    /// Whether it was given what there was of these keys: a new owner is once it is ready.
+    fn was_given(&self, view: &View, partition: Partition, n: u8) -> bool {
+        let me = self.config.me;
+        let is_ready = view.ready_of(me).contains(partition);
+        oldest_owners(view, partition, n).contains(&me)
+            || is_ready && first(view.preference_list(partition), n).contains(&me)
     }
 
     /// Whether it is an owner under a layout that has flipped, and so once held all of the partition.
@@ -353,6 +344,7 @@ impl Replica {
             self.background.moves.refilled(partition);
         }
         self.votes.entries.clear();
+        self.votes.caught_up();
         self.keep_votes();
     }
 

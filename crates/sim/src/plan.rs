@@ -16,7 +16,7 @@ use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
 use crate::siege::Siege;
-use buckets::{RECOUNTED_AT_ANY_TIME, buckets, reconcile, recounts};
+use buckets::{buckets, reconcile, recounts};
 use changes::changes;
 use faults::faults;
 use heat::heat;
@@ -188,9 +188,6 @@ impl Plan {
         reconcile(&mut setting.buckets, &mut Chance::new(seed, Concern::Reconciling));
         let mut chance = Chance::new(seed, Concern::Changes);
         let (changes, with_them) = changes(&mut setting, &mut chance);
-        if !changes.is_empty() && !RECOUNTED_AT_ANY_TIME {
-            setting.buckets.iter_mut().for_each(|bucket| bucket.later = None);
-        }
         let mut operations = operations(&setting, &mut Chance::new(seed, Concern::Operations));
         heat(&setting, &mut operations, &mut Chance::new(seed, Concern::Heat));
         if !changes.is_empty() {

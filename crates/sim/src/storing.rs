@@ -203,9 +203,10 @@ impl World {
         let lacks =
             |held: &Record| hint.siblings().iter().any(|sibling| !held.clock().covers(sibling.dot));
         // Where the target does not own the key any more, the holder has made it a record of its own, or
-        // the target has handed it on.
-        let owns = self.owns_as_seen_by(node, about, of);
-        let adopted = self.admins.moved && (!lacks(&held_by(node)) || !owns);
+        // the target has handed it on, perhaps before the holder heard of another N.
+        let owns = self.owns_as_seen_by(node, about, of) && self.owns_as_seen_by(of, about, of);
+        let others_own = self.admins.moved || self.is_recounted(about);
+        let adopted = others_own && (!lacks(&held_by(node)) || !owns);
         let held = held_by(of);
         if lacks(&held) && !adopted {
             let (hint, held) = (story::record(&hint), story::record(&held));

@@ -14,6 +14,7 @@ mod moving;
 mod pacing;
 mod passing;
 mod reaping;
+mod recounts;
 mod repairs;
 mod requests;
 mod scans;

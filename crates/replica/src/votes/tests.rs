@@ -14,10 +14,15 @@ fn what_has_no_vote_comes_back_from_what_was_kept() {
     votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 });
     votes.add(Partition(3), 5, Basis { n: 5, least_w: 1 });
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5), (b"all".to_vec(), 1)]));
+    votes.catching_up = true;
     let kept = votes.encode();
     let restored = Votes::restored(Some(&kept));
     assert_eq!(restored.encode(), kept);
     assert_eq!(restored.counts, votes.counts);
+    assert!(restored.catching_up);
+    // Version 1 did not say so.
+    let former = Votes::restored(Some(&[&[1], &kept[2..]].concat()));
+    assert_eq!(former.encode(), [&[2, 0], &kept[2..]].concat());
     assert!(restored.is_refilling(Partition(3)) && !restored.is_refilling(Partition(4)));
     assert!(!restored.has(Partition(4), 3), "nothing has a vote before the first view");
 }
@@ -34,6 +39,6 @@ fn what_was_kept_and_can_not_be_read_is_as_if_nothing_had_been() {
             assert!(Votes::restored(Some(&kept[..length])).counts.is_none(), "{length} bytes");
         }
     }
-    let newer = [&[super::VERSION + 1], &kept[1..]].concat();
+    let newer = [&[super::kept::VERSION + 1], &kept[1..]].concat();
     assert!(Votes::restored(Some(&newer)).counts.is_none());
 }

@@ -48,10 +48,6 @@ const OF_THREE: [Quorums; 5] = [USUAL, USUAL, USUAL, quorums(3, 1, 3), quorums(3
 const OF_TWO: [Quorums; 2] = [quorums(2, 1, 2), quorums(2, 2, 2)];
 const OF_FIVE: [Quorums; 4] =
     [quorums(5, 3, 3), quorums(5, 3, 3), quorums(5, 2, 4), quorums(5, 1, 5)];
-/// A bucket may get a smaller N too, and another one while partitions move. Not yet: a node that is being refilled asks owners
-/// of before for a vote that these have no more (seed 123000013 with this set), and where a partition has flipped since, two
-/// without a vote wait for one another (seed 123000084).
-pub(super) const RECOUNTED_AT_ANY_TIME: bool = false;
 /// The most buckets of one run.
 const BUCKETS_MAX: u64 = 3;
 
@@ -88,7 +84,7 @@ pub(super) fn reconcile(buckets: &mut [BucketPlan], chance: &mut Chance) {
     }
 }
 
-/// Some bucket gets another N in a part of the plans, whatever else goes on.
+/// Some bucket gets another N, a greater or a smaller one, in a part of the plans, whatever else goes on.
 pub(super) fn recounts(buckets: &mut [BucketPlan], nodes: u8, chance: &mut Chance) {
     if !chance.permille(300) {
         return;
@@ -96,7 +92,7 @@ pub(super) fn recounts(buckets: &mut [BucketPlan], nodes: u8, chance: &mut Chanc
     let place = chance.below(buckets.len() as u64) as usize;
     let all: Vec<Quorums> = OF_TWO.iter().chain(&OF_THREE).chain(&OF_FIVE).copied().collect();
     let now = buckets[place].quorums.n;
-    let fits = |to: &&Quorums| to.n <= nodes && (to.n > now || RECOUNTED_AT_ANY_TIME && to.n < now);
+    let fits = |to: &&Quorums| to.n <= nodes && to.n != now;
     let fitting: Vec<Quorums> = all.iter().filter(fits).copied().collect();
     if fitting.is_empty() {
         return;
