@@ -17,6 +17,7 @@ mod news;
 mod node;
 mod notes;
 mod outcome;
+mod parting;
 mod peers;
 mod pool;
 pub mod process;

@@ -27,6 +27,7 @@ use crate::error::NodeError;
 use crate::inbox::{Inbox, Mail};
 use crate::node::{EmptyDirectory, Ending};
 use crate::notes::{Note, Notes};
+use crate::parting::Parting;
 use crate::peers::Peers;
 use crate::questions::{any_node_can_change, changes_state};
 use crate::reply::Origin;
@@ -101,8 +102,7 @@ pub(crate) struct MembershipTask {
     pub(crate) peers: Arc<Peers>,
     pub(crate) shards: Vec<Inbox>,
     pub(crate) view: watch::Sender<Arc<View>>,
-    /// By which the gossip came that is dealt with now.
-    pub(crate) caller: Option<Connection>,
+    pub(crate) parting: Parting,
     /// Taken when the node can't go on, or need not.
     pub(crate) ended: Option<oneshot::Sender<Ending>>,
     /// Taken when the node may serve.
@@ -151,7 +151,10 @@ impl MembershipTask {
                     self.machine.handle_saved(self.clock.now(), state);
                 }
                 Next::Noted(note) => self.noted(note),
-                Next::Due => self.machine.handle_timeout(self.clock.now()),
+                Next::Due => {
+                    self.machine.handle_timeout(self.clock.now());
+                    self.part_from_spared();
+                }
             }
             self.agreed.agree(self.machine.agreed(self.clock.now()));
             self.carry_out();
@@ -185,7 +188,7 @@ impl MembershipTask {
         let now = self.clock.now();
         match event {
             Event::Gossip { caller, from, gossip } => {
-                self.caller = Some(caller);
+                self.parting.caller = Some(caller);
                 self.machine.handle_gossip(now, from, gossip);
                 self.carry_out();
                 self.part_from_caller(from);
@@ -263,16 +266,6 @@ impl MembershipTask {
         }
     }
 
-    /// Who is no member has been told so, and is not listened to any longer.
-    fn part_from_caller(&mut self, from: NodeId) {
-        if let Some(caller) = self.caller.take()
-            && self.machine.view().is_barred(from)
-            && !self.machine.owes_answers()
-        {
-            caller.finish();
-        }
-    }
-
     fn end(&mut self, ending: Ending) {
         if let Some(ended) = self.ended.take() {
             // Who listens may be stopping already.
@@ -291,9 +284,7 @@ impl MembershipTask {
         if self.serves.is_none() {
             self.tell_shards(&view);
         }
-        // The one that has just said that it has left is still to hear that this was heard.
-        let caller = self.caller.as_ref().and_then(|caller| caller.peer().node);
-        self.endpoint.close_nodes(|node| view.is_barred(node) && Some(node) != caller);
+        self.part_from_gone(&view);
         self.view.send_replace(view);
     }
 
@@ -308,7 +299,9 @@ impl MembershipTask {
         let sent = match to {
             Destination::Node(node, _) => self.peers.send(node, frame),
             Destination::Seed(address) => self.peers.send_to_seed(&self.endpoint, address, frame),
-            Destination::Caller(_) => self.caller.as_ref().map_or(Ok(()), |to| to.send(frame)),
+            Destination::Caller(_) => {
+                self.parting.caller.as_ref().map_or(Ok(()), |to| to.send(frame))
+            }
         };
         if let Err(error) = sent {
             debug!(?to, %error, "gossip was not sent");

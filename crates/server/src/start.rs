@@ -26,6 +26,7 @@ use crate::inbox::Inbox;
 use crate::membership_task::{Event, MembershipTask, Saving, decode_state};
 use crate::node::{EmptyDirectory, Node};
 use crate::notes::Notes;
+use crate::parting::Parting;
 use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -134,7 +135,7 @@ impl Prepared {
             peers: Arc::clone(&peers),
             shards: inboxes.clone(),
             view,
-            caller: None,
+            parting: Parting::default(),
             ended: Some(ending),
             serves: Some(serve),
             empty,

@@ -140,13 +140,7 @@ async fn a_removed_nodes_certificate_and_one_that_never_joined_open_nothing() {
     member.wait_for_end().await;
 
     let known = layout(&cluster).await;
-    for id in [LayoutId::default(), known.id()] {
-        let mut removed = Insider::connect(address, &tls).await;
-        if let Some(answer) = removed.read_as_peer(id).await {
-            tells_nothing(&known, &answer);
-        }
-        removed.wait_for_end().await;
-    }
+    is_heard_no_more(&cluster, address, "n4", &known).await;
     cluster.issue("node", "stranger");
     let mut stranger = Insider::connect(address, &cluster.path("stranger/tls")).await;
     for id in [LayoutId::default(), known.id()] {
@@ -158,6 +152,40 @@ async fn a_removed_nodes_certificate_and_one_that_never_joined_open_nothing() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// With the certificate of a node that is gone: nothing is answered, and the connection is closed.
+async fn is_heard_no_more(cluster: &Cluster, address: SocketAddr, name: &str, known: &Layout) {
+    for id in [LayoutId::default(), known.id()] {
+        let tls = cluster.path(name).join("tls");
+        let mut gone = Insider::connect(address, &tls).await;
+        if let Some(answer) = gone.read_as_peer(id).await {
+            tells_nothing(known, &answer);
+        }
+        gone.wait_for_end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_of_a_node_that_has_left_opens_nothing_and_its_open_connection_is_closed() {
+    let mut cluster = Cluster::start_with(ring);
+    cluster.add_nodes(1, ring);
+    cluster.wait_until_all_are_up(0);
+    run(cluster.jedlik(0).args(["put", "carts", "alice", SECRET])).ok();
+    commit(&cluster, 0, &stage(&cluster, 0, "join n4"));
+    wait_until_still(&cluster, 0);
+    let address = cluster.nodes[0].address.unwrap();
+    let mut member = Insider::connect(address, &cluster.path("n4/tls")).await;
+    let answer = member.read_as_peer(layout(&cluster).await.id()).await.unwrap();
+    assert!(!matches!(answer.1, PeerResponse::Refused(_)), "a member is answered: {answer:?}");
+
+    commit(&cluster, 0, &stage(&cluster, 0, "leave n4"));
+    assert_eq!(cluster.nodes[3].wait_for_end().code(), Some(0), "n4 has left");
+    member.wait_for_end().await;
+    let known = layout(&cluster).await;
+    is_heard_no_more(&cluster, address, "n4", &known).await;
+    let got = run(cluster.jedlik(1).args(["get", "carts", "alice"])).ok();
+    assert!(got.stdout.contains(SECRET), "{got:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
