@@ -158,6 +158,28 @@ fn a_tombstone_stays_while_an_owner_holds_something_else() {
 }
 
 #[test]
+fn a_tombstone_stays_while_an_owner_can_not_read_what_it_holds() {
+    for place in 0..3 {
+        let mut cluster = Cluster::new(5, &[]);
+        let owners = cluster.owners("alice");
+        cluster.put(owners[0], blind("alice", "tea")).expect("a put");
+        let key = cluster.placed("alice");
+        let old = cluster.node(owners[place]).disk[&key].clone();
+        delete(&mut cluster, "alice");
+        cluster.run_for(5 * LIFE_MS);
+        // What can't be read may be older than the tombstone; its tree still says what the others' do.
+        let node = cluster.node(owners[place]);
+        node.disk.insert(key.clone(), old);
+        node.damaged.insert(key.clone());
+        cluster.run_for(9 * LIFE_MS);
+        assert_eq!(holders(&cluster, "alice").len(), 3, "number {place} has nothing to show");
+        cluster.repair(owners[place]);
+        cluster.run_for(LONG_MS);
+        assert_eq!(holders(&cluster, "alice"), [], "number {place}");
+    }
+}
+
+#[test]
 fn a_put_in_between_keeps_the_record() {
     for after_ms in [LIFE_MS / 2, 5 * LIFE_MS, 11 * LIFE_MS] {
         let mut cluster = deleted(3);
