@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use jedlik_client::protocol::Key;
+use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{GetOptions, PutOptions};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::node::Node;
 use crate::observer::{Observer, is_gone, is_held, key};
-use crate::requests::{fill, size, w};
+use crate::requests::{fill, patient_w, size, w};
 
 const FAILED: i32 = 1;
 
@@ -232,4 +232,58 @@ fn a_disk_that_stalls_while_a_clone_is_to_be_noted_holds_up_neither_gossip_nor_t
     wait_until("there is one", || {
         !cluster.ask(0, "cluster status").stdout.contains("n3 is two processes")
     });
+}
+
+#[test]
+fn quick_restarts_and_one_at_another_address_are_taken_for_no_second_process() {
+    let mut cluster = Cluster::start();
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(0));
+    let keys: Vec<Key> = (0..60).map(|number| key("kept", number)).collect();
+    let fill = |length| observer.runtime.block_on(fill(&client, &keys, length, &patient_w(2)));
+    fill(100);
+    let earlier = cluster.nodes[2].address.unwrap();
+    for restart in 1..=4 {
+        // The last two at addresses of their own, after a kill and after a clean stop.
+        if restart == 4 {
+            assert!(cluster.nodes[2].stop().success());
+        } else {
+            cluster.kill(2);
+        }
+        if restart > 2 {
+            cluster.nodes[2].address = None;
+        }
+        cluster.restart(2);
+        fill(100 + restart);
+        cluster.wait_until_all_are_up(0);
+    }
+    let address = cluster.nodes[2].address.unwrap();
+    assert_ne!(address, earlier);
+    wait_until("all know where it is now", || {
+        [0, 1].iter().all(|index| {
+            let status = cluster.status(*index);
+            let mut members = status["members"].as_array().unwrap().iter();
+            members
+                .any(|member| member["address"] == address.to_string() && member["alive"] == true)
+        })
+    });
+    observer.wait_until_settled(&keys);
+    // The profile of n3 has its earlier address.
+    for index in [0, 1] {
+        let status = cluster.ask(index, "cluster status").ok().stdout;
+        assert!(!status.contains("two processes"), "{status}");
+    }
+    for index in 0..3 {
+        assert!(!cluster.nodes[index].log().contains("neither coordinates puts"));
+    }
+    assert!(!cluster.nodes[2].folder.join("data/set-aside").exists());
+    // It coordinates puts: what is put with all three, a third of it through it, is taken.
+    let fresh = observer.runtime.block_on(cluster.client(0));
+    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    observer.runtime.block_on(crate::requests::fill(&fresh, &keys, 200, &strict));
+    for (key, lengths) in observer.lengths(&keys) {
+        let wanted = [100, 101, 102, 103, 104, 200];
+        let missing = wanted.iter().any(|length| !lengths.contains(length));
+        assert!(!missing, "{key:?}: an acknowledged value is missing from {lengths:?}");
+    }
 }

@@ -27,6 +27,7 @@
 
 mod admin;
 mod away;
+mod believed;
 mod change;
 mod clocks;
 mod cluster;
