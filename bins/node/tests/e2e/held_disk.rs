@@ -210,3 +210,99 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     drop(holder.stdin.take());
     holder.wait().unwrap();
 }
+
+/// A file system on which nothing is written until this is dropped: what writes waits in the system's call.
+struct Frozen<'a> {
+    holder: u32,
+    path: &'a Path,
+}
+
+impl<'a> Frozen<'a> {
+    fn freeze(holder: u32, path: &'a Path) -> Self {
+        assert!(freezes(holder, "-f", path), "a mounted file system can be frozen");
+        Self { holder, path }
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // Else the node's process could not even be killed.
+        assert!(freezes(self.holder, "-u", self.path), "it goes on");
+    }
+}
+
+fn freezes(holder: u32, how: &str, path: &Path) -> bool {
+    let holder = holder.to_string();
+    let status = Command::new("nsenter")
+        .args(["--mount", "--target", &holder, "fsfreeze", how])
+        .arg(path)
+        .status();
+    status.unwrap().success()
+}
+
+#[test]
+fn a_disk_that_finishes_no_write_costs_the_node_its_copies_and_neither_gets_nor_gossip() {
+    let mut cluster = Cluster::start_with(|node| {
+        node.options = vec!["--shards=2".into(), "--storage-stall-after-ms=5000".into()];
+    });
+    assert!(cluster.nodes[2].stop().success());
+    let (file, data) = (cluster.path("disk"), cluster.nodes[2].folder.join("data"));
+    let Some((mut holder, _)) = mount_file(&file, &data) else {
+        eprintln!("skipped: this system lets nobody mount a file system from a file");
+        return;
+    };
+    cluster.nodes[2].mounts_of = Some(holder.id());
+    cluster.nodes[2].options.push("--new".into());
+    cluster.restart(2);
+    cluster.wait_until_all_are_up(0);
+    let observer = Observer::of(&cluster, 0);
+    let client = observer.runtime.block_on(cluster.client(2));
+    let keys: Vec<Key> = (0..40).map(|number| key("kept", number)).collect();
+    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    observer.runtime.block_on(fill(&client, &keys, 100, &strict));
+    // What has no vote is kept in the engines, which a shard waits for.
+    wait_until("it can say what is absent", || {
+        observer.counter("refilling_partitions").get(&2) == Some(&0)
+    });
+
+    let frozen = Frozen::freeze(holder.id(), &data);
+    // What it is told now it can't save, and goes by all the same.
+    cluster.ask(0, "bucket set carts sibling_warning=7").ok();
+    wait_until("its view is fresh", || {
+        let said = cluster.ask(2, "bucket show carts --json");
+        said.code == 0 && said.json()["properties"]["sibling_warning"] == 7
+    });
+    wait_until("doctor names its disk, shard by shard", || {
+        observer.runtime.block_on(fill(&client, &keys, 100, &patient_w(2)));
+        let said = cluster.ask(0, "doctor").stdout;
+        (0..2).all(|shard| {
+            let what = format!("the disk of n3 has not finished what shard {shard} asked of it");
+            said.contains(&what)
+        })
+    });
+    observer.runtime.block_on(async {
+        fill(&client, &keys, 100, &patient_w(2)).await;
+        for key in &keys {
+            let found = client.get(key, &patient_r(3)).await;
+            let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
+            assert!(found.versions.len() > 1, "{}", shown(key));
+        }
+    });
+    for index in [0, 1] {
+        let members = cluster.status(index)["members"].as_array().unwrap().clone();
+        let n3 = members.iter().find(|member| member["name"] == "n3").unwrap();
+        assert_eq!(n3["alive"], true, "it answers probes: {n3}");
+    }
+    let log = cluster.nodes[2].log();
+    assert_eq!(log.matches("the disk does not finish what it was asked").count(), 2, "{log}");
+
+    drop(frozen);
+    wait_until("doctor has nothing to say of it any more", || {
+        !cluster.ask(0, "doctor").stdout.contains("has not finished")
+    });
+    observer.runtime.block_on(fill(&client, &keys, 100, &strict));
+    observer.wait_until_settled(&keys);
+    cluster.kill(2);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+}
