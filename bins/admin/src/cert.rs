@@ -1,6 +1,7 @@
 //! `jedlik-admin cert`: certificates, each with the role and the name of its holder.
 //!
-//! Invariant: a node's identity is drawn once; a certificate that is there is replaced only when told.
+//! Invariant: a node's identity is drawn once, and outlasts its certificate; a certificate that is there is replaced
+//! only when told.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use jedlik_client::NodeId;
+use jedlik_net::Credentials;
 use jedlik_net::authority::{Authority, CERTIFICATE_DAYS, CERTIFICATE_FILE, Subject};
 use serde_json::json;
 
@@ -22,13 +24,15 @@ const KEY_FILE: &str = "key.pem";
 pub(crate) enum CertCommand {
     /// Issue a certificate
     ///
-    /// Writes ca.pem, cert.pem and key.pem. A new node gets a new identity with its certificate; to
-    /// renew the certificate of a node that has data, give --node with its identity and --force.
+    /// Writes ca.pem, cert.pem and key.pem. A new node gets a new identity with its certificate; one that
+    /// replaces a certificate of the same name with --force keeps that one's identity, which its data
+    /// directory has too.
     #[command(after_help = "\
 Examples:
   jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls
   jedlik-admin cert issue --ca ca --role client --name shop --out shop/tls
-  jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls --node 0123456789abcdef --force")]
+  jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls --force
+  jedlik-admin cert issue --ca ca --role node --name n1 --out new/tls --node 0123456789abcdef")]
     Issue(IssueArgs),
 }
 
@@ -122,13 +126,39 @@ fn subject(args: &IssueArgs) -> anyhow::Result<Subject> {
     }
     let subject = match args.role {
         RoleName::Node => {
-            let node = args.node.map_or_else(|| getrandom::u64().map(NodeId), Ok)?;
+            let node = args.node.map_or_else(|| renewed(args), |node| Ok(Some(node)))?;
+            let node = node.map_or_else(|| getrandom::u64().map(NodeId), Ok)?;
             Subject::node(node, &args.name)
         }
         RoleName::Admin => Subject::admin(&args.name),
         RoleName::Client => Subject::client(&args.name),
     };
     Ok(Subject { extra_names: args.alt_name.clone(), valid_days: args.days, ..subject })
+}
+
+/// The identity of the node whose certificate is replaced, if there is one.
+fn renewed(args: &IssueArgs) -> anyhow::Result<Option<NodeId>> {
+    let [ca, certificate, key] =
+        [CERTIFICATE_FILE, CERT_FILE, KEY_FILE].map(|file| args.out.join(file));
+    if !certificate.exists() {
+        return Ok(None);
+    }
+    let there = certificate.display();
+    let held = Credentials::load(ca, &certificate, key).with_context(|| {
+        Usage(format!(
+            "can't tell whose certificate {there} is: give --node with the identity of the node, or remove it for a \
+             new identity"
+        ))
+    })?;
+    let identity = held.identity();
+    match identity.node {
+        Some(node) if identity.name != args.name => Err(Usage(format!(
+            "{there} is of the node {}: give --node {node} if it is to be called {}, or another --out for another node",
+            identity.name, args.name
+        ))
+        .into()),
+        node => Ok(node),
+    }
 }
 
 /// Parses a node's identity: 16 hex digits, as `cluster status` shows it.
@@ -144,6 +174,7 @@ pub(crate) fn hex(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use jedlik_client::NodeId;
@@ -206,6 +237,33 @@ mod tests {
         let again = issue(folder.path(), RoleName::Node, |_| {}).unwrap_err();
         assert_eq!(code(&again), 2);
         assert!(again.to_string().contains("--force"));
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_of_the_same_node_and_never_of_one_with_another_name() {
+        let folder = authority();
+        let file = |name| folder.path().join("tls").join(name);
+        let held = || {
+            let held = Credentials::load(file("ca.pem"), file("cert.pem"), file("key.pem"));
+            held.unwrap().identity().node.unwrap()
+        };
+        issue(folder.path(), RoleName::Node, |_| {}).unwrap();
+        let (node, before) = (held(), fs::read(file("cert.pem")).unwrap());
+        issue(folder.path(), RoleName::Node, |args| args.force = true).unwrap();
+        assert_eq!(held(), node);
+        assert_ne!(fs::read(file("cert.pem")).unwrap(), before, "it was renewed");
+
+        let other = |args: &mut IssueArgs| {
+            (args.force, args.name) = (true, "two".into());
+        };
+        let refused = issue(folder.path(), RoleName::Node, other).unwrap_err();
+        assert_eq!(code(&refused), 2);
+        assert!(refused.to_string().contains(&format!("--node {node}")), "{refused}");
+        fs::write(file("cert.pem"), "nothing").unwrap();
+        let refused = issue(folder.path(), RoleName::Node, |args| args.force = true).unwrap_err();
+        assert_eq!(code(&refused), 2);
+        assert!(refused.to_string().contains("whose certificate"), "{refused}");
+        assert_eq!(fs::read(file("cert.pem")).unwrap(), b"nothing");
     }
 
     #[test]
