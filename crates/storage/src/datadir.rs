@@ -175,7 +175,11 @@ impl DataDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(OpenError::io("reading", &path, error)),
         };
-        let damaged = |what: &str| OpenError::Damaged { path: path.clone(), what: what.into() };
+        let damaged = |what: &str| {
+            let remedy = "Move the file away and start again while other members are up: they tell the node \
+                          what was in it";
+            OpenError::Damaged { path: path.clone(), what: format!("{what}. {remedy}") }
+        };
         let header = bytes.first_chunk::<STATE_HEADER_BYTES>();
         let Some(header) = header.filter(|header| header[..8] == STATE_MAGIC) else {
             return Err(damaged("it does not begin as a state file does"));
@@ -189,10 +193,7 @@ impl DataDir {
         }
         let state = &bytes[STATE_HEADER_BYTES..];
         if crc32fast::hash(state) != number(12) {
-            return Err(damaged(
-                "its checksum does not match. Move the file away and start again while other \
-                 members are up: they tell the node what was in it",
-            ));
+            return Err(damaged("its checksum does not match"));
         }
         Ok(Some(state.to_vec()))
     }
@@ -331,8 +332,9 @@ fn follow(
 
 fn read_node(path: &Path) -> Result<Option<NodeFile>, OpenError> {
     let at = path.join(NODE);
-    match fs::read_to_string(&at) {
-        Ok(text) => NodeFile::parse(&text, &at).map(Some),
+    match fs::read(&at) {
+        // What is not text any more does not match its checksum.
+        Ok(bytes) => NodeFile::parse(&String::from_utf8_lossy(&bytes), &at).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::io("reading", &at, error)),
     }

@@ -186,7 +186,11 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The directory holds files but no identity. Give an empty one, or restore its `node.toml`.
-    #[error("{} holds files but no node.toml, so it is not a data directory", path.display())]
+    #[error(
+        "{} holds files but no node.toml, so it is not a data directory: name another one, or, if the file was lost, start \
+         the node with an empty one and --new while other members are up: they refill it",
+        path.display()
+    )]
     NotADataDir {
         /// The directory.
         path: PathBuf,

@@ -1,6 +1,7 @@
 //! Whose a data directory is, the settings that are fixed when it is made, and the file that says so.
 //!
-//! Invariant: a directory is opened only by the node, and with the settings, that it was made for.
+//! Invariant: a directory is opened only by the node, and with the settings, that it was made for; and only if the file is
+//! as it was written, since each number in it decides what the node may say is absent.
 
 use std::path::Path;
 
@@ -15,6 +16,11 @@ use crate::past::PastFile;
 /// clean stop: what came before is not in it. Format 2 did not say which lives have used the shards, format 3 not how far
 /// the directory has followed each life.
 const FORMAT: u32 = 4;
+
+/// What the file begins with, before the CRC-32 of all lines after the first, in eight digits.
+const HEADING: &str = "# Written by jedlik-node; not meant to be edited. CRC-32: ";
+const REMEDY: &str = "Restore it, or start the node with an empty data directory and --new while other members \
+                      are up: they refill it";
 
 /// What a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +50,10 @@ pub(crate) struct NodeFile {
     pub(crate) generation: u64,
     pub(crate) clean: bool,
     pub(crate) past: PastFile,
+}
+
+fn checksum(body: &str) -> String {
+    format!("{:08x}", crc32fast::hash(body.as_bytes()))
 }
 
 /// Read before the rest, which a newer format may have changed.
@@ -84,23 +94,33 @@ impl NodeFile {
     }
 
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, OpenError> {
-        let damaged = |what: String| OpenError::Damaged { path: path.into(), what };
+        let damaged = |what: &str| {
+            let what = format!("{what}. {REMEDY}");
+            OpenError::Damaged { path: path.into(), what }
+        };
+        let lines = text.strip_prefix(HEADING).and_then(|rest| rest.split_once('\n'));
+        if lines.is_some_and(|(stored, body)| stored != checksum(body)) {
+            return Err(damaged("its checksum does not match"));
+        }
         let FormatOnly { format } =
-            toml::from_str(text).map_err(|error| damaged(error.message().into()))?;
+            toml::from_str(text).map_err(|error| damaged(error.message()))?;
         if format > FORMAT {
             return Err(OpenError::NewerFormat { path: path.into(), found: format, known: FORMAT });
         }
         if format < FORMAT {
             return Err(OpenError::OlderFormat { path: path.into(), found: format, known: FORMAT });
         }
-        let file: Self = toml::from_str(text).map_err(|error| damaged(error.message().into()))?;
-        file.past.check().map_err(damaged)?;
+        let Some((_, body)) = lines else {
+            return Err(damaged("it does not begin with its checksum"));
+        };
+        let file: Self = toml::from_str(body).map_err(|error| damaged(error.message()))?;
+        file.past.check().map_err(|what| damaged(&what))?;
         Ok(file)
     }
 
     pub(crate) fn encode(&self) -> String {
         let body = toml::to_string(self).expect("numbers, texts and flags are all TOML");
-        format!("# Written by jedlik-node; not meant to be edited.\n{body}")
+        format!("{HEADING}{}\n{body}", checksum(&body))
     }
 
     /// Refuses a directory that was made for something else.

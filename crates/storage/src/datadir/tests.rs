@@ -112,6 +112,31 @@ fn a_directory_made_for_something_else_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_node_file_of_which_a_bit_has_changed_is_refused_and_says_what_to_do() {
+    let place = tempdir().unwrap();
+    let path = place.path().join("data");
+    DataDir::open(&path, &identity(), Incarnation(1)).unwrap().mark_clean().unwrap();
+    let file = path.join("node.toml");
+    let whole = fs::read(&file).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&file, &flipped).unwrap();
+        let (error, text) = refusal(DataDir::open(&path, &identity(), Incarnation(2)));
+        assert!(matches!(error, OpenError::Damaged { .. }), "byte {at}: {text}");
+        assert!(text.contains("--new"), "byte {at}: {text}");
+        assert_eq!(fs::read(&file).unwrap(), flipped, "byte {at}");
+    }
+    for cut in 0..whole.len() {
+        fs::write(&file, &whole[..cut]).unwrap();
+        let (error, text) = refusal(DataDir::open(&path, &identity(), Incarnation(2)));
+        assert!(matches!(error, OpenError::Damaged { .. }), "{cut} bytes: {text}");
+    }
+    fs::write(&file, &whole).unwrap();
+    DataDir::open(&path, &identity(), Incarnation(2)).unwrap();
+}
+
+#[test]
 fn newer_damaged_and_strange_directories_are_refused() {
     for (content, wanted) in [
         ("format = 5\nsomething = \"new\"\n", "has format 5, newer than 4"),
@@ -119,7 +144,7 @@ fn newer_damaged_and_strange_directories_are_refused() {
         ("format = ", "is damaged"),
         ("format = 2\n", "has format 2"),
         ("format = 3\n", "has format 3"),
-        ("format = 4\n", "is damaged: missing field"),
+        ("format = 4\n", "is damaged: it does not begin with its checksum. Restore it, or"),
     ] {
         let place = tempdir().unwrap();
         fs::write(place.path().join("node.toml"), content).unwrap();
