@@ -10,6 +10,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use jedlik_protocol::client::{ClientRequest, PutRequest};
+use jedlik_protocol::limits::SCAN_PAGE_BYTES;
 use jedlik_vclock::Content;
 
 /// However quick a node is otherwise, a pause of this length is nothing yet.
@@ -22,6 +23,8 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_millis(200);
 /// A value may reach the replicas' disks this slowly without being late. Sending it again sooner would add as much
 /// again to what holds it up.
 const BYTES_PER_MS: u32 = 4 << 10;
+/// What a page of values is read, merged and sent with, at the slowest before it is late.
+const PAGE_BYTES_PER_MS: u32 = 1 << 10;
 /// One hedge past a node that answers others is earned by so many answers.
 const ANSWERS_PER_HEDGE: u32 = 8;
 /// So many hedges can be saved up.
@@ -96,6 +99,10 @@ pub(crate) fn allowance_for_size(request: &ClientRequest) -> Duration {
         ClientRequest::Put(PutRequest { content: Content::Value(value), .. }) => {
             let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
             Duration::from_millis((bytes / BYTES_PER_MS).into())
+        }
+        // A full page, which several nodes read and one merges.
+        ClientRequest::Scan(scan) if scan.values => {
+            Duration::from_millis(SCAN_PAGE_BYTES as u64 / u64::from(PAGE_BYTES_PER_MS))
         }
         _ => Duration::ZERO,
     }

@@ -192,7 +192,8 @@ impl<'a, N: Nodes> Trial<'a, N> {
             Aim::Key(_) if changes(request) => DELAY_MAX + allowance_for_size(request),
             Aim::Key(_) => self.nodes.delay(target),
             // Pages and reports have no usual time.
-            Aim::Partition(_) | Aim::Any | Aim::Node(_) => DELAY_MAX,
+            Aim::Partition(_) => DELAY_MAX + allowance_for_size(request),
+            Aim::Any | Aim::Node(_) => DELAY_MAX,
         }
     }
 

@@ -20,6 +20,7 @@ use jedlik_client::{
     Client, ClientConfig, ClientError, ErrorKind, GetOptions, NodeId, PutOptions, ScanOptions,
     WriteId,
 };
+use jedlik_hashing::Partition;
 use jedlik_net::authority::{Authority, Subject};
 
 use crate::fake::{Cluster, Reaction, credentials, found, key, key_of, until, usual, written};
@@ -396,6 +397,39 @@ async fn a_scan_that_fails_says_so_and_ends() {
     assert!(scan.next_page().await.unwrap().is_err());
     assert!(scan.next_page().await.is_none());
     assert!(matches!(client.scan("", &ScanOptions::default()), Err(ClientError::InvalidKey(_))));
+}
+
+#[tokio::test]
+async fn a_scan_goes_on_while_pages_come_though_one_takes_longer_than_a_page_may() {
+    /// More refusals than one page's time has room for.
+    const LATE: usize = 24;
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    for node in &cluster.nodes {
+        let asked = asked.clone();
+        node.react(move |request| {
+            let ClientRequest::Scan(scan) = request else { return Reaction::Silence };
+            let is_late = scan.partition == Partition(0);
+            if is_late && asked.fetch_add(1, Ordering::Relaxed) < LATE {
+                return refusal(ErrorCode::Overloaded);
+            }
+            // Another partition does not end before that one has.
+            let goes_on = scan.partition == Partition(1) && asked.load(Ordering::Relaxed) < LATE;
+            let key = Key::new("carts", "k").unwrap();
+            let next = goes_on.then(|| ScanMark { position: key.position(ClusterId(7)), key });
+            Reaction::Answer(ClientResponse::Scanned(ScanAnswer { items: Vec::new(), next }))
+        });
+    }
+    let timeout = Some(Duration::from_secs(3));
+    let mut scan = client
+        .scan("carts", &ScanOptions { values: false, timeout, ..ScanOptions::default() })
+        .unwrap();
+    while let Some(page) = scan.next_page().await {
+        page.unwrap();
+    }
+    assert_eq!(scan.progress(), (16, 16));
+    assert!(asked.load(Ordering::Relaxed) > LATE);
 }
 
 #[tokio::test]

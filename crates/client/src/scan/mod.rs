@@ -1,6 +1,9 @@
 //! All keys of a bucket, or of every bucket: every partition page by page, a few partitions at once.
 //!
-//! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error.
+//! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error. One page that can't
+//! be had in its time ends it only if no other has come meanwhile either, or it was tried often.
+
+mod course;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,8 +22,12 @@ use tokio::task::JoinSet;
 use crate::client::Shared;
 use crate::options::wire_ms;
 use crate::routes::Aim;
-use crate::trial::Repeat;
-use crate::{ClientError, ScanOptions};
+use crate::trial::{Repeat, now};
+use crate::{ClientError, ErrorKind, ScanOptions};
+use course::Course;
+
+/// How often a page is asked for anew, each time for as long as one may take, while other pages come.
+const PAGE_ROUNDS: u32 = 6;
 
 /// The pages as they come in. Dropping it ends the scan.
 pub struct Scan {
@@ -89,6 +96,7 @@ fn unchanged(before: &[BucketEntry], after: &[BucketEntry]) -> Result<(), Client
 
 /// One partition's reader.
 struct Reader {
+    course: Arc<Course>,
     shared: Arc<Shared>,
     options: ScanOptions,
     pages: mpsc::Sender<Result<Vec<ScanItem>, ClientError>>,
@@ -117,9 +125,10 @@ pub(crate) fn start_all(
     let parts = |of: ScanOf| (0..partitions).map(move |part| (of.clone(), Partition(part)));
     let parts: Arc<[(ScanOf, Partition)]> = wanted.into_iter().flat_map(parts).collect();
     let mut readers = JoinSet::new();
+    let course = Arc::new(Course::new(at_once));
     for _ in 0..at_once {
-        let reader =
-            Reader { shared: shared.clone(), options: options.clone(), pages: sender.clone() };
+        let (course, shared) = (course.clone(), shared.clone());
+        let reader = Reader { course, shared, options: options.clone(), pages: sender.clone() };
         let (next, done, parts) = (next.clone(), done.clone(), parts.clone());
         readers.spawn(async move {
             loop {
@@ -141,7 +150,7 @@ impl Reader {
     async fn read(&self, of: &ScanOf, partition: Partition) -> bool {
         let mut after = None;
         loop {
-            match self.page(of, partition, after).await {
+            match self.page_while_others_come(of, partition, after).await {
                 Ok(ScanAnswer { items, next }) => {
                     if !items.is_empty() && self.pages.send(Ok(items)).await.is_err() {
                         return false;
@@ -155,6 +164,34 @@ impl Reader {
                     // Nobody listening is as good as having told.
                     let _ = self.pages.send(Err(error)).await;
                     return false;
+                }
+            }
+        }
+    }
+
+    /// A node that many ask, or that is busy otherwise, may be late with one page although it gives others.
+    async fn page_while_others_come(
+        &self,
+        of: &ScanOf,
+        partition: Partition,
+        after: Option<ScanMark>,
+    ) -> Result<ScanAnswer, ClientError> {
+        let mut rounds = 1;
+        loop {
+            let place = self.course.place().await;
+            let begun = now();
+            match self.page(of, partition, after.clone()).await {
+                Ok(answer) => {
+                    self.course.came(now());
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let may_come = error.kind() == ErrorKind::Unavailable && rounds < PAGE_ROUNDS;
+                    if !may_come || !self.course.goes_on(begun) {
+                        return Err(error);
+                    }
+                    rounds += 1;
+                    self.course.failed(place);
                 }
             }
         }
