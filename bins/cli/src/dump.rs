@@ -7,7 +7,7 @@ use std::io::{BufWriter, IntoInnerError, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use jedlik_atomicfile::{AtomicFile, Readers};
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
@@ -23,6 +23,7 @@ use crate::entry::{DumpLine, Entry};
 use crate::exit::{Exit, Usage};
 use crate::names::EscapeArgs;
 use crate::output::Output;
+use crate::writer::{self, Lines, Sink};
 use crate::{parse, progress, shown};
 
 /// What to write.
@@ -70,39 +71,29 @@ pub(crate) struct DumpArgs {
     timeout: Option<Duration>,
 }
 
-/// Where the lines go.
-enum Sink {
-    /// A file that takes its place once it is whole.
-    File {
-        file: BufWriter<AtomicFile>,
-        path: PathBuf,
-    },
-    Output(Output),
+/// The file that is asked for.
+struct WholeFile {
+    /// Takes its place once it is whole.
+    file: BufWriter<AtomicFile>,
+    path: PathBuf,
 }
 
-impl Sink {
-    fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let Some(path) = path else { return Ok(Self::Output(Output::new())) };
+impl WholeFile {
+    fn open(path: PathBuf) -> anyhow::Result<Self> {
         let file = AtomicFile::create(&path, Readers::AsBefore)
             .with_context(|| Usage(format!("can't write {}", path.display())))?;
-        Ok(Self::File { file: BufWriter::with_capacity(1 << 16, file), path })
+        Ok(Self { file: BufWriter::with_capacity(1 << 16, file), path })
     }
+}
 
+impl Sink for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        match self {
-            Self::File { file, path } => file.write_all(bytes).with_context(|| unwritten(path)),
-            Self::Output(output) => Ok(output.write(bytes)?),
-        }
+        self.file.write_all(bytes).with_context(|| unwritten(&self.path))
     }
 
-    fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::File { file, path } => {
-                let file = file.into_inner().map_err(IntoInnerError::into_error);
-                file.and_then(AtomicFile::commit).with_context(|| unwritten(&path))
-            }
-            Self::Output(output) => Ok(output.finish()?),
-        }
+    fn finish(self: Box<Self>) -> anyhow::Result<()> {
+        let file = self.file.into_inner().map_err(IntoInnerError::into_error);
+        file.and_then(AtomicFile::commit).with_context(|| unwritten(&self.path))
     }
 }
 
@@ -112,21 +103,31 @@ fn unwritten(path: &Path) -> String {
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: DumpArgs) -> anyhow::Result<Exit> {
     let Some(path) = args.output.clone() else {
-        let sink = Sink::open(None)?;
-        return dump(connection, args, sink).await;
+        let (lines, writer) = writer::start(|| Ok(Box::new(Output::new())));
+        let dumped = dump(connection, args, lines).await;
+        writer.await.context("the output's thread failed")??;
+        return dumped;
     };
     // From here on a signal removes what is written beside the file.
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let sink = Sink::open(Some(path.clone()))?;
-    tokio::select! {
-        done = dump(connection, args, sink) => done,
-        _ = interrupt.recv() => bail!("interrupted; {} is as it was", path.display()),
-        _ = terminate.recv() => bail!("interrupted; {} is as it was", path.display()),
-    }
+    let file = WholeFile::open(path.clone())?;
+    let (lines, writer) = writer::start(|| Ok(Box::new(file)));
+    let interrupted = || Err(anyhow!("interrupted; {} is as it was", path.display()));
+    let dumped = tokio::select! {
+        done = dump(connection, args, lines) => done,
+        _ = interrupt.recv() => interrupted(),
+        _ = terminate.recv() => interrupted(),
+    };
+    writer.await.context("the output's thread failed")??;
+    dumped
 }
 
-async fn dump(connection: &ConnectionArgs, args: DumpArgs, mut sink: Sink) -> anyhow::Result<Exit> {
+async fn dump(
+    connection: &ConnectionArgs,
+    args: DumpArgs,
+    mut lines: Lines,
+) -> anyhow::Result<Exit> {
     let bucket = args.bucket.as_ref().map(|name| args.escapes.bucket(name)).transpose()?;
     let client = connection.connect().await?;
     let options = ScanOptions { r: args.r, timeout: args.timeout, ..ScanOptions::default() };
@@ -139,10 +140,10 @@ async fn dump(connection: &ConnectionArgs, args: DumpArgs, mut sink: Sink) -> an
     };
     let is_json = args.format == Format::Json;
     if is_json {
-        sink.write(&other_line(&DumpLine::Header)?)?;
+        lines.write(&other_line(&DumpLine::Header)?).await?;
     }
     for bucket in buckets {
-        sink.write(&other_line(&properties(&bucket))?)?;
+        lines.write(&other_line(&properties(&bucket))?).await?;
     }
     let bar = progress::bar(Some(scan.progress().1.into()), "keys");
     let mut held = Vec::new();
@@ -154,7 +155,7 @@ async fn dump(connection: &ConnectionArgs, args: DumpArgs, mut sink: Sink) -> an
             if args.sort {
                 held.push(entry);
             } else {
-                sink.write(&line(&entry, args.format)?)?;
+                lines.write(&line(&entry, args.format)?).await?;
             }
         }
         bar.set_position(scan.progress().0.into());
@@ -162,12 +163,12 @@ async fn dump(connection: &ConnectionArgs, args: DumpArgs, mut sink: Sink) -> an
     }
     held.sort_unstable_by(|a, b| (&a.bucket, &a.key).cmp(&(&b.bucket, &b.key)));
     for entry in held {
-        sink.write(&line(&entry, args.format)?)?;
+        lines.write(&line(&entry, args.format)?).await?;
     }
     if is_json {
-        sink.write(&other_line(&DumpLine::End { keys: count })?)?;
+        lines.write(&other_line(&DumpLine::End { keys: count })?).await?;
     }
-    sink.finish()?;
+    lines.finish().await?;
     bar.finish_and_clear();
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ use jedlik_client::GetOptions;
 use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs};
 use crate::exit::Exit;
 use crate::names::{KeyArgs, absent};
-use crate::put::save_context;
+use crate::put::ContextFile;
 use crate::{output, shown};
 
 /// Read a key
@@ -45,10 +45,11 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> anyhow::R
         pr: args.read.pr,
         timeout: args.request.timeout,
     };
+    let context_out = ContextFile::open(args.context_out)?;
     let client = connection.connect().await?;
     let answer = client.get(&key, &options).await?;
-    if let (Some(path), Some(context)) = (&args.context_out, &answer.context) {
-        save_context(path, context)?;
+    if let (Some(file), Some(context)) = (context_out, &answer.context) {
+        file.save(context)?;
     }
     let found = shown::values(&answer.versions).next().is_some();
     if args.json {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::ScanOptions;
 use jedlik_client::protocol::Quorum;
 use jedlik_client::protocol::escape::Escaped;
+use jedlik_client::{Scan, ScanOptions};
 
 use crate::connection::ConnectionArgs;
 use crate::entry;
@@ -13,6 +14,7 @@ use crate::exit::Exit;
 use crate::names::BucketArgs;
 use crate::output::Output;
 use crate::parse;
+use crate::writer::{self, Lines};
 
 /// List a bucket's keys
 ///
@@ -70,23 +72,32 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: KeysArgs) -> anyhow::
         ..ScanOptions::default()
     };
     let mut scan = client.scan(bucket, &options)?;
-    let mut output = Output::new();
+    let (lines, writer) = writer::start(|| Ok(Box::new(Output::new())));
+    let printed = print(&mut scan, (args.sort, form), lines).await;
+    writer.await.context("the output's thread failed")??;
+    printed.map(|()| Exit::Done)
+}
+
+async fn print(
+    scan: &mut Scan,
+    (sort, form): (bool, Form),
+    mut lines: Lines,
+) -> anyhow::Result<()> {
     let mut held = Vec::new();
     while let Some(page) = scan.next_page().await {
         for item in page? {
-            if args.sort {
+            if sort {
                 held.push(item.key);
             } else {
-                output.write(&printed(&item.key, form)?)?;
+                lines.write(&printed(&item.key, form)?).await?;
             }
         }
     }
     held.sort_unstable();
     for key in held {
-        output.write(&printed(&key, form)?)?;
+        lines.write(&printed(&key, form)?).await?;
     }
-    output.finish()?;
-    Ok(Exit::Done)
+    Ok(lines.finish().await?)
 }
 
 fn printed(key: &[u8], form: Form) -> serde_json::Result<Vec<u8>> {

@@ -19,6 +19,7 @@ mod parse;
 mod progress;
 mod put;
 mod shown;
+mod writer;
 
 use std::process::ExitCode;
 
@@ -72,7 +73,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&error.into()),
     };
-    match runtime.block_on(run(args)) {
+    let done = runtime.block_on(run(args));
+    // A thread may still wait for input that is not wanted any more.
+    runtime.shutdown_background();
+    match done {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error),
     }

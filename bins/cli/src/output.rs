@@ -9,6 +9,8 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
 
 use jedlik_client::protocol::escape::Printable;
 
+use crate::writer::Sink;
+
 /// Standard output that takes no more.
 #[derive(Debug)]
 pub(crate) struct OutputError(io::Error);
@@ -52,6 +54,16 @@ impl Output {
     /// Standard output takes no more.
     pub(crate) fn finish(mut self) -> Result<(), OutputError> {
         self.0.flush().map_err(OutputError)
+    }
+}
+
+impl Sink for Output {
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(Self::write(self, bytes)?)
+    }
+
+    fn finish(self: Box<Self>) -> anyhow::Result<()> {
+        Ok((*self).finish()?)
     }
 }
 

@@ -1,12 +1,13 @@
 //! `jedlik put`.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_atomicfile::Readers;
+use jedlik_atomicfile::{AtomicFile, Readers};
 use jedlik_client::PutOptions;
 use jedlik_client::protocol::Blob;
 
@@ -81,11 +82,27 @@ impl ContextArgs {
     }
 }
 
-/// Writes a context to a file, as text.
-pub(crate) fn save_context(path: &Path, context: &[u8]) -> anyhow::Result<()> {
-    let text = parse::context_text(context) + "\n";
-    jedlik_atomicfile::write(path, Readers::AsBefore, text.as_bytes())
-        .with_context(|| Usage(format!("can't write the context to {}", path.display())))
+/// The file that a context is written to, as text. A path that can't be written is found out before anything is asked;
+/// the file stays as it was unless all of the context is in it.
+pub(crate) struct ContextFile {
+    path: PathBuf,
+    file: AtomicFile,
+}
+
+impl ContextFile {
+    /// Opens it, if it is wanted.
+    pub(crate) fn open(path: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+        let Some(path) = path else { return Ok(None) };
+        let file = AtomicFile::create(&path, Readers::AsBefore)
+            .with_context(|| Usage(format!("can't write the context to {}", path.display())))?;
+        Ok(Some(Self { path, file }))
+    }
+
+    pub(crate) fn save(mut self, context: &[u8]) -> anyhow::Result<()> {
+        let text = parse::context_text(context) + "\n";
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.commit());
+        written.with_context(|| format!("the context can't be written to {}", self.path.display()))
+    }
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::Result<Exit> {
@@ -100,11 +117,12 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::R
         dw: args.write.dw,
         timeout: args.request.timeout,
     };
+    let context_out = ContextFile::open(args.context_out)?;
     let client = connection.connect().await?;
     let answer = client.put(&key, value, &options).await?;
     let members = client.topology().members;
-    if let Some(path) = args.context_out {
-        save_context(&path, &answer.context).context(DONE)?;
+    if let Some(file) = context_out {
+        file.save(&answer.context).context(DONE)?;
     }
     if args.verbose {
         output::say(&acknowledged::text(&answer, &members));

@@ -110,6 +110,13 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
         worker.await.context("a client failed")?;
     }
     let record = record.context("the record was lost")?;
+    if record.count() == 0 && record.errors().is_empty() {
+        let text = format!(
+            "nothing was measured: no request began and ended within {took:?}; measure for longer with --seconds, \
+             or look whether the cluster answers"
+        );
+        return Err(contradiction(&text));
+    }
     let report = Report { args: &args, took, record: &record, cost: after.since(&before) };
     if args.json {
         output::line(&report.json())?;
@@ -147,7 +154,7 @@ pub(crate) fn lock(record: &Mutex<Option<Record>>) -> std::sync::MutexGuard<'_, 
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A usage error for a mix that does not go with the other arguments.
+/// A usage error for arguments that do not go with one another, or with the cluster.
 pub(crate) fn contradiction(text: &str) -> anyhow::Error {
     Usage(text.into()).into()
 }

@@ -22,13 +22,23 @@ pub(crate) enum Bytes<T> {
 }
 
 /// The version of the form that dumps have.
-const FORM: u32 = 1;
+pub(crate) const FORM: u32 = 1;
+
+/// What tells a header from every other line.
+const HEADER_NAME: &str = "jedlik_dump";
+/// No header is longer.
+const HEADER_MOST_BYTES: usize = 64 << 10;
 
 /// One line of a dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DumpLine {
     /// The first line of a whole dump.
     Header,
+    /// The first line of a dump that another version wrote, in a form that this one does not know.
+    Unknown {
+        /// Which, as the line has it.
+        form: String,
+    },
     /// A bucket's properties, by their names.
     Properties { bucket: Vec<u8>, properties: Vec<(String, String)> },
     /// A key.
@@ -53,7 +63,6 @@ pub(crate) struct Entry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    jedlik_dump: Option<u32>,
     bucket: Option<String>,
     bucket_base64: Option<String>,
     properties: Option<serde_json::Map<String, serde_json::Value>>,
@@ -121,11 +130,10 @@ impl DumpLine {
     /// Reads a line of JSON.
     pub(crate) fn from_json(line: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
-        let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if let Some(form) = line.jedlik_dump {
-            let known = (form == FORM).then_some(Self::Header);
-            return known.ok_or(format!("the dump is of form {form}; this program reads {FORM}"));
+        if let Some(header) = Self::header(text) {
+            return Ok(header);
         }
+        let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if let Some(EndLine { keys }) = line.end {
             return Ok(Self::End { keys });
         }
@@ -144,10 +152,28 @@ impl DumpLine {
         Ok(Self::Properties { bucket, properties })
     }
 
+    /// What a header says, whatever else a later version may say in it.
+    fn header(text: &str) -> Option<Self> {
+        // Values may be long, and headers are not.
+        if text.len() > HEADER_MOST_BYTES || !text.contains(HEADER_NAME) {
+            return None;
+        }
+        let line: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        let form = line.get(HEADER_NAME)?;
+        let others: Vec<&str> =
+            line.keys().map(String::as_str).filter(|name| *name != HEADER_NAME).collect();
+        if others.is_empty() && form.as_u64() == Some(FORM.into()) {
+            return Some(Self::Header);
+        }
+        let with = if others.is_empty() { "" } else { " with " };
+        Some(Self::Unknown { form: format!("{form}{with}{}", others.join(", ")) })
+    }
+
     /// The line of JSON, without a line end.
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         match self {
-            Self::Header => Ok(format!("{{\"jedlik_dump\":{FORM}}}")),
+            Self::Unknown { form } => Ok(format!("{{\"{HEADER_NAME}\":{form}}}")),
+            Self::Header => Ok(format!("{{\"{HEADER_NAME}\":{FORM}}}")),
             Self::End { keys } => Ok(format!("{{\"end\":{{\"keys\":{keys}}}}}")),
             Self::Entry(entry) => entry.to_json(),
             Self::Properties { bucket, properties } => {

@@ -19,7 +19,7 @@ use jedlik_client::{Client, ClientError, GetOptions, PutOptions};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
-use crate::entry::{DumpLine, Entry};
+use crate::entry::{DumpLine, Entry, FORM};
 use crate::exit::{Exit, Usage};
 use crate::load::lines::{Format, NumberedLine};
 use crate::load::tally::Tally;
@@ -32,7 +32,7 @@ use crate::{output, progress};
 /// its own value. A JSON string is stored as its bytes, any other JSON value as its text without
 /// white space; value_base64 and key_base64 carry what is not text, siblings an array of values. Lines
 /// end with a line feed. What `dump` writes, `load` reads; a dump that is cut short is loaded as far as it
-/// goes, and is a failure.
+/// goes, and is a failure. One of a form that this version does not know, or without its beginning, is refused.
 ///
 /// With --all the file is a dump of all buckets. Their properties are set first, which takes an admin's
 /// certificate, unless --keep-properties is given; other loads leave properties alone.
@@ -176,6 +176,9 @@ fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
 /// Does what comes before the first key: buckets have their properties before any key of theirs is put.
 async fn prepare(job: &Job) -> anyhow::Result<()> {
     let mut lines = job.lines.lock().await;
+    let first = lines.next().await;
+    check_beginning(first.as_ref().map(|first| &first.line), job.bucket.is_none())?;
+    lines.first = first;
     while let Some(line) = lines.next().await {
         if matches!(line.line, Ok(DumpLine::Header | DumpLine::Properties { .. })) {
             perform(job, line).await?;
@@ -185,6 +188,32 @@ async fn prepare(job: &Job) -> anyhow::Result<()> {
         break;
     }
     Ok(())
+}
+
+/// Refuses what is no dump as it should be, before anything of it is stored: one of `all` buckets has a header, and
+/// whatever has other lines of a dump has one too. Plain keys and values need none.
+fn check_beginning(first: Option<&Result<DumpLine, String>>, all: bool) -> Result<(), Usage> {
+    let found = match first {
+        Some(Ok(DumpLine::Header)) => return Ok(()),
+        Some(Ok(DumpLine::Unknown { form })) => return Err(unknown(form)),
+        Some(Ok(DumpLine::Properties { .. })) => "a bucket's properties",
+        Some(Ok(DumpLine::End { .. })) => "the end of a dump",
+        _ if !all => return Ok(()),
+        Some(Ok(DumpLine::Entry(_))) => "a key",
+        Some(Err(_)) => "no JSON of a dump",
+        None => "nothing",
+    };
+    Err(Usage(format!(
+        "the first line is {found}, and a dump begins with {{\"jedlik_dump\":{FORM}}}: its beginning is missing, or it \
+         is no dump; nothing was loaded"
+    )))
+}
+
+fn unknown(form: &str) -> Usage {
+    Usage(format!(
+        "the dump is of form {form}, and this program reads form {FORM}: load it with the version that wrote it, or a \
+         later one"
+    ))
 }
 
 /// Takes lines until there are none, or until one failed and that is enough.
@@ -205,6 +234,8 @@ async fn perform(job: &Job, line: NumberedLine) -> anyhow::Result<bool> {
     let outcome = match line {
         Ok(DumpLine::Entry(entry)) => store(job, &entry).await.map(|()| entry),
         Ok(DumpLine::Header) => return Ok(job.tally.note_header(length_bytes)),
+        // Dumps may follow one another in one file.
+        Ok(DumpLine::Unknown { form }) => return Err(unknown(&form).into()),
         Ok(DumpLine::End { keys }) => return Ok(job.tally.note_end(length_bytes, keys)),
         Ok(DumpLine::Properties { bucket, properties }) => {
             job.tally.note_bytes(length_bytes);
@@ -244,5 +275,38 @@ fn bucket_of(job: &Job, entry: &Entry) -> Result<Blob, Usage> {
             Err(Usage(format!("the line is of the bucket {named}; load such a dump with --all")))
         }
         (None, None) => Err(Usage("the line names no bucket; give one in place of --all".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_beginning;
+    use crate::entry::{DumpLine, Entry};
+
+    #[test]
+    fn a_dump_without_its_beginning_or_of_another_form_is_refused_and_plain_keys_are_not() {
+        let line = |text: &str| DumpLine::from_json(text.as_bytes());
+        let key = || Ok(DumpLine::Entry(Entry::plain(b"a")));
+        let header = line("{\"jedlik_dump\":1}");
+        for all in [false, true] {
+            assert!(check_beginning(Some(&header), all).is_ok());
+            for (first, words) in [
+                (line("{\"jedlik_dump\":2,\"cluster\":\"c\"}"), "form 2"),
+                (line("{\"jedlik_dump\":1,\"pages\":true}"), "form 1 with pages"),
+                (line("{\"jedlik_dump\":\"later\"}"), "later"),
+                (line("{\"bucket\":\"b\",\"properties\":{\"n\":3}}"), "properties"),
+                (line("{\"end\":{\"keys\":7}}"), "end of a dump"),
+            ] {
+                let refused = check_beginning(Some(&first), all).unwrap_err().to_string();
+                assert!(refused.contains(words), "{refused}");
+            }
+        }
+        assert!(check_beginning(Some(&key()), false).is_ok());
+        assert!(check_beginning(None, false).is_ok());
+        assert!(check_beginning(Some(&Err("oops".into())), false).is_ok(), "told line by line");
+        for first in [Some(&key()), Some(&Err("oops".into())), None] {
+            let refused = check_beginning(first, true).unwrap_err().to_string();
+            assert!(refused.contains("jedlik_dump"), "{refused}");
+        }
     }
 }

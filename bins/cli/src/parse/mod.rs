@@ -12,9 +12,12 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jedlik_client::protocol::Blob;
-use jedlik_client::protocol::limits::VALUE_LIMIT_MAX_BYTES;
+use jedlik_client::protocol::limits::{CONTEXT_LIMIT_BYTES, VALUE_LIMIT_MAX_BYTES};
 
 use crate::exit::Usage;
+
+/// The longest context as text: base64, and white space around it.
+const CONTEXT_TEXT_BYTES: u64 = (CONTEXT_LIMIT_BYTES as u64).div_ceil(3) * 4 + 1024;
 
 /// Parses `500ms`, `5s`, `2m` or a bare number of seconds; not zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -50,8 +53,18 @@ pub(crate) fn context(text: &str) -> Result<Blob, String> {
 
 /// A context from a file that `--context-out` wrote.
 pub(crate) fn context_file(path: &Path) -> anyhow::Result<Blob> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| Usage(format!("can't read the context from {}", path.display())))?;
+    let unreadable = || Usage(format!("can't read the context from {}", path.display()));
+    let file = std::fs::File::open(path).with_context(unreadable)?;
+    let mut text = String::new();
+    file.take(CONTEXT_TEXT_BYTES + 1).read_to_string(&mut text).with_context(unreadable)?;
+    if text.len() as u64 > CONTEXT_TEXT_BYTES {
+        let path = path.display();
+        let text = format!(
+            "{path} has more than {CONTEXT_TEXT_BYTES} bytes, the text of a context of the largest size \
+             ({CONTEXT_LIMIT_BYTES} bytes): no get gave it out"
+        );
+        return Err(Usage(text).into());
+    }
     Ok(context(&text).map_err(Usage)?)
 }
 
