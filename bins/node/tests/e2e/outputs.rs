@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -112,6 +114,67 @@ fn buckets_and_keys_of_any_bytes_are_named_listed_dumped_and_loaded_exactly() {
     assert!(explained.stdout.contains("b\\xff/two\\nlines"), "{explained:?}");
     run(cluster.jedlik(0).args(["delete", "-e", "copy", "\\xff\\xfe\\x00"])).ok();
     assert_eq!(run(cluster.jedlik(0).args(["get", "-e", "copy", "\\xff\\xfe\\x00"])).code, 1);
+}
+
+#[test]
+fn inputs_without_an_end_and_outputs_without_room_are_told_in_words_and_dumps_of_other_forms_load_nothing()
+ {
+    let cluster = Cluster::start();
+    let jedlik = |words: &[&str]| run(cluster.jedlik(0).args(words));
+    jedlik(&["put", "carts", "alice", "tea", "--context-in", "/dev/zero"])
+        .refused(2, &["/dev/zero", "context of the largest size"]);
+    assert_eq!(jedlik(&["get", "carts", "alice"]).code, 1, "nothing was put");
+    jedlik(&["put", "carts", "alice", "tea", "--context-out", "/dev/full"])
+        .refused(3, &["acknowledged", "context", "No space left"]);
+    jedlik(&["get", "carts", "alice", "--context-out", "/dev/full"])
+        .refused(3, &["context", "No space left"]);
+    jedlik(&["put", "carts", "bob", "tea", "--context-out", "/nowhere/seen"])
+        .refused(2, &["can't write the context"]);
+    assert_eq!(jedlik(&["get", "carts", "bob"]).code, 1, "a path that is none is found out before");
+
+    let dump = cluster.path("dump");
+    let entry = "{\"bucket\":\"carts\",\"key\":\"bob\",\"value\":\"tea\"}\n";
+    let later = format!("{{\"jedlik_dump\":2,\"pages\":7}}\n{entry}");
+    for (text, words) in [(later.as_str(), "form 2"), (entry, "jedlik_dump"), ("", "nothing")] {
+        fs::write(&dump, text).unwrap();
+        jedlik(&["load", "--keep-properties", "--all", dump.to_str().unwrap()])
+            .refused(2, &[words]);
+    }
+    fs::write(&dump, later).unwrap();
+    jedlik(&["load", "carts", dump.to_str().unwrap()]).refused(2, &["form 2"]);
+    assert_eq!(jedlik(&["get", "carts", "bob"]).code, 1, "nothing was loaded");
+
+    jedlik(&["bench", "--clients", "1", "--warmup", "1ms", "--seconds", "1ms"])
+        .refused(2, &["nothing was measured", "--seconds"]);
+}
+
+#[test]
+fn a_dump_whose_reader_takes_nothing_for_longer_than_a_page_may_take_goes_on() {
+    const KEYS: usize = 150;
+    /// Longer than the time of a page.
+    const STANDSTILL: Duration = Duration::from_secs(8);
+    let cluster = Cluster::start();
+    let lines = cluster.path("lines");
+    let value = "x".repeat(40_000);
+    let line = |number| format!("{{\"key\":\"key-{number}\",\"value\":\"{value}\"}}\n");
+    fs::write(&lines, (0..KEYS).map(line).collect::<String>()).unwrap();
+    let load = ["load", "carts", "--concurrency", "4", "--timeout", "60s"];
+    run(cluster.jedlik(0).args(load).arg(&lines)).ok();
+    let mut command = cluster.jedlik(0);
+    command.args(["dump", "carts"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut text = vec![0];
+    output.read_exact(&mut text).unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < STANDSTILL {
+        std::thread::park_timeout(STANDSTILL);
+    }
+    output.read_to_end(&mut text).unwrap();
+    said(child.wait_with_output().unwrap()).ok();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().last(), Some(format!("{{\"end\":{{\"keys\":{KEYS}}}}}").as_str()));
+    assert_eq!(text.lines().filter(|line| line.contains("key-")).count(), KEYS);
 }
 
 #[test]
