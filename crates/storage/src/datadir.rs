@@ -58,6 +58,10 @@ impl DataDir {
     /// In use, another node's, made with other settings, of a newer format, or damaged.
     pub fn open(path: &Path, identity: &Identity, fresh: Incarnation) -> Result<Self, OpenError> {
         make_directory(path).map_err(|e| OpenError::io("making the data directory", path, e))?;
+        // Before anything is left in a folder that is somebody else's.
+        if read_node(path)?.is_none() {
+            refuse_strange_files(path)?;
+        }
         let lock = lock(path)?;
         // Whatever this start needs room for fails with its own name if that does not help.
         let _ = ballast::give_up_if_short(path);

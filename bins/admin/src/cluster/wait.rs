@@ -1,4 +1,4 @@
-//! `cluster wait`: until nothing moves any more, and what holds it up if it takes long.
+//! `cluster wait`: until nothing moves any more and all can say what is absent, and what holds it up if it takes long.
 //!
 //! Invariant: it ends with success only when every member has said that it has nothing left to do; a
 //! stall is told, and waited out.
@@ -23,8 +23,8 @@ use crate::output::Output;
 /// Each asks every member: often enough for a bar that moves and an end that is seen when it comes.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Wait until nothing moves: all members have the newest layout, all partitions have flipped, and
-/// nobody holds what it does not own
+/// Wait until nothing moves: all members have the newest layout, all partitions have flipped,
+/// nobody holds what it does not own, and every member can say what is absent
 ///
 /// Shows how it comes on. If nothing has changed for a while it says what holds it up, and goes on
 /// waiting. Interrupting the command does not stop the move.
@@ -101,14 +101,14 @@ pub(super) async fn settle(
             Ok(moving) => {
                 meters.note(now, &moving);
                 progress.show(&moving, &meters);
-                let settled = moving.newest() >= layout && moving.is_settled();
+                let settled = moving.newest() >= layout && moving.is_complete();
                 if settled || over {
                     progress.end();
                     let (received_bytes, elapsed) = (meters.total(), now.duration_since(start));
                     return Ok(Ended { moving, received_bytes, elapsed });
                 }
                 if let Some(still) = stall.note(now, moving.mark()) {
-                    progress.say(&stall_text(still, &moving.obstacles()));
+                    progress.say(&stall_text(still, &moving.obstacles_and_votes()));
                 }
             }
             Err(error) if error.kind() == ErrorKind::Unavailable && !over => {
@@ -157,13 +157,14 @@ impl Ended {
     }
 
     pub(super) fn exit(&self) -> ExitCode {
-        if self.moving.is_settled() { ExitCode::SUCCESS } else { UNAVAILABLE.into() }
+        if self.moving.is_complete() { ExitCode::SUCCESS } else { UNAVAILABLE.into() }
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let obstacles: Vec<Value> = self.moving.obstacles().iter().map(Obstacle::to_json).collect();
+        let obstacles: Vec<Value> =
+            self.moving.obstacles_and_votes().iter().map(Obstacle::to_json).collect();
         json!({
-            "settled": self.moving.is_settled(),
+            "settled": self.moving.is_complete(),
             "layout": self.moving.newest().version,
             "partitions": self.moving.status.partitions,
             "flipped": self.moving.status.flipped,
@@ -176,14 +177,14 @@ impl Ended {
     pub(super) fn to_text(&self) -> String {
         let (layout, elapsed) = (self.moving.newest().version, span(self.elapsed.as_secs()));
         let received = bytes(self.received_bytes);
-        if self.moving.is_settled() {
+        if self.moving.is_complete() {
             return format!(
                 "Layout {layout} is everywhere, and nothing moves any more: {received} received in \
                  {elapsed}.\n"
             );
         }
         let mut text = format!("After {elapsed} and {received} this is not done:\n");
-        for obstacle in self.moving.obstacles() {
+        for obstacle in self.moving.obstacles_and_votes() {
             writeln!(text, "  {obstacle}").expect("writing into memory can't fail");
         }
         text

@@ -6,6 +6,7 @@ use jedlik_client::protocol::admin::{HintReport, WorkKind};
 
 use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
+use crate::cluster::status::leaver_remedy;
 use crate::doctor::observed::{Observed, ObservedMember};
 use crate::doctor::{counters, moves, settings, storage};
 
@@ -86,6 +87,12 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     if keys > 0 {
         blocks += &format!("; {} of {} wait for it in hints", count(keys, "key"), bytes(size));
     }
+    if observed.is_leaving(node) {
+        blocks += "; it has not handed on all that it holds";
+        let what = format!("{name} ({address}) is leaving and does not answer{why}");
+        let remedy = leaver_remedy(name);
+        return Finding { severity: Severity::Error, what, blocks: Some(blocks), remedy };
+    }
     let (severity, what) = if observed.is_away(node) {
         (Severity::Warning, format!("{name} ({address}) was stopped"))
     } else {
@@ -93,8 +100,8 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     };
     let remedy = format!(
         "start it, or see in its log why it does not run; its hints reach it then (`jedlik-admin \
-         hints --wait`). If its disk is lost, start it on an empty data directory: {name} is filled \
-         from the others"
+         hints --wait`). If its disk is lost, start it on an empty data directory with `--new`: {name} \
+         is filled from the others"
     );
     Finding { severity, what, blocks: Some(blocks), remedy }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jedlik_client::NodeId;
 use jedlik_client::protocol::LayoutId;
 use jedlik_client::protocol::admin::{
-    AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberStatus, RepairReport,
-    ShardTrouble, TransferReport,
+    AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberState, MemberStatus,
+    RepairReport, ShardTrouble, TransferReport,
 };
 use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::protocol::gossip::Status;
@@ -114,6 +114,11 @@ impl Observed {
     /// Whether a node said that it would stop, as far as the others have heard.
     pub(crate) fn is_away(&self, node: NodeId) -> bool {
         self.views_of(node).any(|(_, seen)| seen.record.status == Status::Away)
+    }
+
+    /// Whether a node is to leave, as far as the others have heard.
+    pub(crate) fn is_leaving(&self, node: NodeId) -> bool {
+        self.views_of(node).any(|(_, seen)| seen.state == MemberState::Leaving)
     }
 
     /// Who sees a node how.

@@ -250,7 +250,7 @@ fn the_worst_comes_first() {
     insta::assert_snapshot!(to_text(&findings, 3), @r"
     error: n3 (127.0.0.1:7403) does not answer (too slow)
       holds up: tombstones are not reaped and clocks not pruned while it is away
-      to do: start it, or see in its log why it does not run; its hints reach it then (`jedlik-admin hints --wait`). If its disk is lost, start it on an empty data directory: n3 is filled from the others
+      to do: start it, or see in its log why it does not run; its hints reach it then (`jedlik-admin hints --wait`). If its disk is lost, start it on an empty data directory with `--new`: n3 is filled from the others
 
     warning: n1 can't deliver hints to n2, which is up: its disk refused (10 keys of 9.8 KiB, the oldest for 1 min 0 s)
       holds up: n2 lacks these writes until then; tombstones are not reaped
@@ -310,4 +310,32 @@ fn moves_that_wait_for_a_node_that_is_down_are_a_warning_and_others_a_note() {
         assert_eq!(found.severity, severity);
         assert!(found.what.contains("n3 is down"), "{found:?}");
     }
+}
+
+#[test]
+fn a_member_that_is_down_gets_the_advice_that_fits_whether_it_is_to_leave() {
+    check(&[
+        (
+            |observed| silence(observed, 2),
+            Error,
+            &["n3", "does not answer", "data directory with `--new`"],
+        ),
+        (
+            |observed| {
+                silence(observed, 2);
+                status(observed, 0).members[2].state = MemberState::Leaving;
+            },
+            Error,
+            // As `cluster status` and `cluster wait` have it.
+            &[
+                "n3 (127.0.0.1:7403) is leaving and does not answer",
+                "start it, so that it hands on what it holds",
+                "cluster remove n3",
+            ],
+        ),
+    ]);
+    let mut observed = well();
+    silence(&mut observed, 2);
+    status(&mut observed, 0).members[2].state = MemberState::Leaving;
+    assert!(!to_text(&diagnose(&observed), 3).contains("--new"), "it is not to be filled again");
 }

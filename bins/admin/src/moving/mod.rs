@@ -52,7 +52,7 @@ pub(crate) struct Mark {
 }
 
 /// What counts of one member's report; `None` if it did not answer.
-type MemberMark = (NodeId, Option<(LayoutId, [u64; 8])>);
+type MemberMark = (NodeId, Option<(LayoutId, [u64; 9])>);
 
 impl Moving {
     /// Asks every member that is not gone.
@@ -117,6 +117,7 @@ impl Moving {
                 report.received_records,
                 report.sent_records,
                 report.hints,
+                report.load.refilling.into(),
             ];
             (report.layout, counts)
         };
@@ -130,6 +131,11 @@ impl Moving {
     /// Whether nothing moves and nothing will.
     pub(crate) fn is_settled(&self) -> bool {
         self.obstacles().is_empty()
+    }
+
+    /// Whether it is settled and every member can say what is absent.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.obstacles_and_votes().is_empty()
     }
 
     pub(crate) fn state(&self, node: NodeId) -> Option<MemberState> {

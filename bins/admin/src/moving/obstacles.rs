@@ -76,6 +76,20 @@ impl Moving {
         stopping.into_iter().chain(paused).chain(unfinished).collect()
     }
 
+    /// All of them, and then the members that can't say yet what is absent: gets of absent keys may be Unavailable
+    /// until they can.
+    pub(crate) fn obstacles_and_votes(&self) -> Vec<Obstacle> {
+        let refilling = self.told.iter().filter_map(|told| {
+            let report = told.answer.as_ref().ok()?;
+            let (name, partitions) = (told.member.name.as_str(), report.load.refilling);
+            let what = format!("{name} can't say yet what is absent in {}", owned(partitions));
+            let remedy =
+                "wait, and bring back members that are away; `jedlik-admin doctor` says more";
+            (partitions > 0).then(|| obstacle(name, what, Some(remedy.into())))
+        });
+        self.obstacles().into_iter().chain(refilling).collect()
+    }
+
     /// As far as others have heard from it.
     fn is_known_to_have_newest(&self, node: NodeId) -> bool {
         let mut members = self.status.members.iter();

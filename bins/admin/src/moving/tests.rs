@@ -184,3 +184,16 @@ fn a_pace_is_that_of_the_last_seconds() {
     }
     assert_eq!((meters.total(), meters.pace()), (30_000, 0));
 }
+
+#[test]
+fn a_member_without_a_vote_is_waited_for_though_nothing_moves() {
+    let mut seen = moving(&[256; 3]);
+    assert!(seen.is_settled() && seen.is_complete());
+    let before = seen.mark();
+    report(&mut seen, 1).load.refilling = 7;
+    assert!(seen.is_settled() && !seen.is_complete());
+    assert_ne!(seen.mark(), before, "it is seen to go on");
+    let left: Vec<String> = seen.obstacles_and_votes().iter().map(ToString::to_string).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].contains("n2 can't say yet what is absent in 7 partitions"), "{left:?}");
+}

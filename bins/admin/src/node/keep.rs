@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jedlik_client::ClientError;
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_client::protocol::gossip::MemberRecord;
 use serde_json::json;
 
 use crate::connection::ConnectionArgs;
@@ -43,14 +44,20 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     // The cluster may know either address: the process itself tells its own.
-    let client = connection.connect_to(args.address).await?;
+    let client = match connection.connect_to(args.address).await {
+        Ok(client) => client,
+        Err(error) => {
+            let told = addresses(connection, &args.node).await;
+            return Err(anyhow::Error::new(error).context(wrong_address(&args, &told)));
+        }
+    };
     let members = client.topology().members;
     let known = members.iter().map(|member| (member.node, member.name.as_str()));
     let node = resolve(&args.node, known)?;
     let member = members.iter().find(|member| member.node == node);
     let member = member.expect("a node was found among the members");
     if member.address != args.address {
-        bail!("{} listens at {}, and not at {}", member.name, member.address, args.address);
+        bail!("{}", wrong_address(&args, &addresses(connection, &args.node).await));
     }
     let request = AdminRequest::Keep { address: args.address };
     let answer = client.admin(request, Some(node)).await;
@@ -69,4 +76,54 @@ pub(super) async fn run(
         )
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a node's processes listen, as another member knows it; empty if nobody says.
+async fn addresses(connection: &ConnectionArgs, wanted: &str) -> Vec<SocketAddr> {
+    let Ok(AdminResponse::Status(status)) = connection.ask(AdminRequest::Status).await else {
+        return Vec::new();
+    };
+    let known = status.members.iter().map(|seen| (seen.record.node, seen.record.name.as_str()));
+    let Ok(node) = resolve(wanted, known) else { return Vec::new() };
+    let record = status.members.iter().map(|seen| &seen.record).find(|record| record.node == node);
+    let both = |record: &MemberRecord| {
+        [Some(record.address), record.life.rival.map(|rival| rival.address)].into_iter().flatten()
+    };
+    record.into_iter().flat_map(both).collect()
+}
+
+fn wrong_address(args: &KeepArgs, addresses: &[SocketAddr]) -> String {
+    let KeepArgs { node, address } = args;
+    let found: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    match found.as_slice() {
+        [] => format!("no process of {node} was found at {address}"),
+        [one] => format!(
+            "{node} listens at {one}, and not at {address}; nobody knows of another process of it"
+        ),
+        both => {
+            format!("{node}'s processes listen at {}, and not at {address}", both.join(" and at "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeepArgs, wrong_address};
+
+    #[test]
+    fn a_wrong_address_is_answered_with_those_that_there_are() {
+        let at = |port: u16| ([127, 0, 0, 1], port).into();
+        let args = KeepArgs { node: "n3".into(), address: at(9) };
+        for (known, said) in [
+            (vec![], "no process of n3 was found at 127.0.0.1:9"),
+            (vec![at(1)], "n3 listens at 127.0.0.1:1, and not at 127.0.0.1:9"),
+            (
+                vec![at(1), at(2)],
+                "n3's processes listen at 127.0.0.1:1 and at 127.0.0.1:2, and not at",
+            ),
+        ] {
+            let text = wrong_address(&args, &known);
+            assert!(text.starts_with(said), "{text}");
+        }
+    }
 }

@@ -120,26 +120,26 @@ pub const OPTIONS: [ConfigOption; 32] = [
     option(
         "storage.cache_bytes",
         Some("33554432"),
-        "a number of bytes from 1048576",
+        "a number of bytes from 1048576 to 4294967295",
         "Memory of the engines' page caches, all shards together",
     ),
     option(
         "storage.buffer_bytes",
         Some("16777216"),
-        "a number of bytes from 1048576",
+        "a number of bytes from 1048576 to 4294967295",
         "Records that are journalled and not yet in the engines, all shards together; past it they \
          are moved there, during which up to twice as much is held, or a burst of the largest values",
     ),
     option(
         "storage.journal_bytes",
         Some("67108864"),
-        "a number of bytes from 1048576",
+        "a number of bytes from 1048576 to 4294967295",
         "Length of the journals past which they are emptied into the engines, all shards together",
     ),
     option(
         "storage.queue_bytes",
         Some("33554432"),
-        "a number of bytes from 1048576",
+        "a number of bytes from 1048576 to 4294967295",
         "Writes that may wait for the disk, all shards together; past it they are refused",
     ),
     option(
@@ -177,7 +177,7 @@ pub const OPTIONS: [ConfigOption; 32] = [
     option(
         "limits.queue_bytes",
         Some("134217728"),
-        "a number of bytes from 1048576",
+        "a number of bytes from 1048576 to 1099511627776",
         "Values and records that may wait for the shards, all of them together, and as much again in \
          requests under way; past it requests are refused as overload",
     ),

@@ -131,7 +131,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "storage.cache_bytes = 1",
         "node.toml:1: storage.cache_bytes can't be \"1\": it takes a number of bytes from \
-             1048576",
+             1048576 to 4294967295",
     ),
 ];
 
@@ -260,4 +260,29 @@ fn what_is_shown_can_be_read_again_and_means_the_same() {
     assert!(shown.contains("node.toml:3"), "{shown}");
     let first = settings(folder.path(), &text).check().unwrap();
     assert_eq!(settings(folder.path(), &shown).check().unwrap(), first);
+}
+
+#[test]
+fn what_an_option_takes_names_the_bounds_that_are_checked() {
+    let taken = |name: &'static str, number: u64| {
+        let folder = folder();
+        let mut settings = settings(folder.path(), MINIMAL);
+        if name == "storage.journal_bytes" {
+            // A reserve is at least as much.
+            settings.add_flag("storage.flush_reserve_bytes", vec!["0".into()]);
+        }
+        settings.add_flag(name, vec![number.to_string()]);
+        settings.check().is_ok()
+    };
+    let mut checked = 0;
+    for option in &OPTIONS {
+        let Some((_, bounds)) = option.takes.split_once(" from ") else { continue };
+        let (least, most) = bounds.split_once(" to ").unwrap_or((bounds, "18446744073709551615"));
+        let (least, most): (u64, u64) = (least.parse().unwrap(), most.parse().unwrap());
+        assert!(taken(option.name, least) && taken(option.name, most), "{}", option.name);
+        assert!(least == 0 || !taken(option.name, least - 1), "{} below {least}", option.name);
+        assert!(most == u64::MAX || !taken(option.name, most + 1), "{} above {most}", option.name);
+        checked += 1;
+    }
+    assert!(checked > 15, "options with bounds: {checked}");
 }

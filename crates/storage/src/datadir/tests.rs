@@ -251,3 +251,13 @@ fn each_shard_has_a_directory_of_its_own() {
     let [zero, one] = folders.map(|folder| folder.journal_dir().parent().unwrap().to_path_buf());
     assert!(zero.is_dir() && one.is_dir() && zero != one);
 }
+
+#[test]
+fn a_folder_that_is_somebody_elses_is_refused_and_nothing_is_left_in_it() {
+    let place = tempdir().unwrap();
+    fs::write(place.path().join("letter.txt"), "dear").unwrap();
+    let (error, text) = refusal(DataDir::open(place.path(), &identity(), Incarnation(1)));
+    assert!(matches!(error, OpenError::NotADataDir { .. }), "{text}");
+    let left = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["letter.txt"]);
+}
