@@ -99,8 +99,8 @@ impl Overtaken {
         let count = size("JEDLIK_RESTORED_KEYS", 60);
         let replaced: Vec<Key> = (0..count).map(|number| key("replaced", number)).collect();
         let deleted: Vec<Key> = (0..count).map(|number| key("deleted", number)).collect();
-        observer.runtime.block_on(fill(&client, &replaced, 100, &w(3)));
-        observer.runtime.block_on(fill(&client, &deleted, 100, &w(3)));
+        observer.runtime.block_on(fill(&client, &replaced, 100, &patient_w(3)));
+        observer.runtime.block_on(fill(&client, &deleted, 100, &patient_w(3)));
         Self { replaced, deleted }
     }
 
@@ -108,11 +108,11 @@ impl Overtaken {
     pub(crate) fn overtake(&self, cluster: &Cluster, observer: &Observer) {
         let Self { replaced, deleted } = self;
         let client = observer.runtime.block_on(cluster.client(0));
-        observer.runtime.block_on(fill(&client, replaced, 200, &w(3)));
+        observer.runtime.block_on(fill(&client, replaced, 200, &patient_w(3)));
         for key in deleted {
             observer.runtime.block_on(async {
                 let found = client.get(key, &GetOptions::default()).await.unwrap();
-                let follows = PutOptions { context: found.context, ..w(3) };
+                let follows = PutOptions { context: found.context, ..patient_w(3) };
                 client.delete(key, &follows).await.unwrap();
             });
         }
@@ -126,7 +126,7 @@ impl Overtaken {
     pub(crate) fn assert_safe(&self, cluster: &Cluster, observer: &Observer) {
         let Self { replaced, deleted } = self;
         let client = observer.runtime.block_on(cluster.client(0));
-        observer.runtime.block_on(fill(&client, replaced, 300, &w(2)));
+        observer.runtime.block_on(fill(&client, replaced, 300, &patient_w(2)));
         observer.wait_until_settled(replaced);
         observer.wait_until_settled(deleted);
         for (key, lengths) in observer.lengths(replaced) {

@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, wait_until};
 use crate::lives::{Overtaken, copy, fast};
 use crate::node::Node;
 use crate::observer::{Observer, key};
-use crate::requests::{fill, w};
+use crate::requests::{fill, patient_w};
 
 fn two_shards(node: &mut Node) {
     fast(node);
@@ -23,7 +23,7 @@ fn wait_for_a_tick(cluster: &Cluster, observer: &Observer) {
     let acknowledged = SystemTime::now();
     wait_until("n3 has come to another tick", || {
         // Without anything new there is no other tick.
-        observer.runtime.block_on(fill(&client, &[key("ticking", 0)], 100, &w(3)));
+        observer.runtime.block_on(fill(&client, &[key("ticking", 0)], 100, &patient_w(3)));
         fs::metadata(&progress).unwrap().modified().unwrap() > acknowledged
     });
 }
