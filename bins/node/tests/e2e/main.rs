@@ -31,6 +31,7 @@ mod believed;
 mod change;
 mod clocks;
 mod cluster;
+mod counted_anew;
 mod counts;
 mod crash;
 mod deletes;
