@@ -123,8 +123,8 @@ impl Groups {
     }
 
     fn resize(&mut self, file: &impl StorageBackend, pages: u64) -> io::Result<()> {
-        if !self.pages.is_multiple_of(GROUP_PAGES) {
-            // As long as it is known where the file ended.
+        if pages > self.pages && !self.pages.is_multiple_of(GROUP_PAGES) {
+            // As long as it is known where the file ended. Of one that was cut the last group may be gone.
             self.of(file, self.pages / GROUP_PAGES)?;
         }
         if pages < self.pages {

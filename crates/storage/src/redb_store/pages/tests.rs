@@ -115,6 +115,25 @@ fn a_page_of_another_place_or_of_another_time_is_not_read() {
 }
 
 #[test]
+fn a_file_that_is_opened_again_can_be_cut_to_any_length_and_grow_anew() {
+    let most = 2 * GROUP_PAGES + 5;
+    for left in [1, 4, GROUP_PAGES - 1, GROUP_PAGES, GROUP_PAGES + 1, 2 * GROUP_PAGES, most] {
+        let file = written(most);
+        let over = Pages::over(file.clone()).unwrap();
+        over.set_len(left * PAGE).unwrap_or_else(|error| panic!("to {left} pages: {error}"));
+        assert_eq!(over.len().unwrap(), left * PAGE);
+        over.set_len((most + 1) * PAGE).unwrap();
+        over.sync_data().unwrap();
+        let pages = read(&file, most);
+        for page in 0..=most {
+            let kept = if page < left { page_of(page as u8) } else { vec![0; PAGE_BYTES] };
+            let is_right = page == 0 || pages[page as usize].as_ref() == Some(&kept);
+            assert!(is_right, "page {page} of a file that was cut to {left}");
+        }
+    }
+}
+
+#[test]
 fn pages_that_were_cut_off_and_are_there_again_have_zeros() {
     let file = written(5);
     let over = Pages::over(file.clone()).unwrap();
