@@ -213,6 +213,8 @@ pub struct RepairReport {
     pub agreed: u64,
     /// Comparisons that could not be finished; they are tried again.
     pub failed: u64,
+    /// Comparisons that wait for another attempt now.
+    pub to_retry: u32,
     /// Requests sent for hashes.
     pub hash_requests: u64,
     /// Requests sent for digests.

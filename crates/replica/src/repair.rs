@@ -45,7 +45,8 @@ impl Repairs {
     pub(crate) fn report(&self, trees: &Trees) -> RepairReport {
         let left = self.errands.len() + usize::from(!self.lane.is_idle());
         let done = self.report.partitions.saturating_sub(left as u32);
-        RepairReport { done, building: trees.unread() as u32, ..self.report.clone() }
+        let (building, to_retry) = (trees.unread() as u32, self.failed.len() as u32);
+        RepairReport { done, building, to_retry, ..self.report.clone() }
     }
 
     pub(crate) fn report_mut(&mut self) -> &mut RepairReport {

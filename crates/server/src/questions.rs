@@ -206,6 +206,7 @@ fn repairs(reports: &[ShardReport]) -> RepairReport {
         whole.exchanges += part.exchanges;
         whole.agreed += part.agreed;
         whole.failed += part.failed;
+        whole.to_retry += part.to_retry;
         whole.hash_requests += part.hash_requests;
         whole.digest_requests += part.digest_requests;
         whole.keys_compared += part.keys_compared;

@@ -314,7 +314,8 @@ fn repairs(member: &ObservedMember) -> Vec<Finding> {
     let Some(report) = &member.repair else { return Vec::new() };
     let name = member.name();
     let failing = (report.failed > 0).then(|| {
-        let most = report.failed > report.exchanges;
+        // What failed once and was done since holds up nothing.
+        let most = report.to_retry > 0 && report.failed > report.exchanges;
         Finding {
             severity: if most { Severity::Warning } else { Severity::Note },
             what: format!(

@@ -182,8 +182,16 @@ fn faults_of_single_members_are_found() {
             &["moves are paused on n2", "task resume move:n2"],
         ),
         (
-            |seen| seen.members[0].repair.as_mut().unwrap().failed = 101,
+            |seen| {
+                let repair = seen.members[0].repair.as_mut().unwrap();
+                (repair.failed, repair.to_retry) = (101, 1);
+            },
             Warning,
+            &["101 of 201 comparisons"],
+        ),
+        (
+            |seen| seen.members[0].repair.as_mut().unwrap().failed = 101,
+            Note,
             &["101 of 201 comparisons"],
         ),
         (

@@ -484,8 +484,8 @@ fn hint_report() -> impl Strategy<Value = HintReport> {
 
 fn repair_report() -> impl Strategy<Value = RepairReport> {
     let found = any::<[u64; 7]>();
-    (any::<[u32; 3]>(), any::<[u64; 4]>(), found).prop_map(|(partitions, exchanges, found)| {
-        let [partitions, done, building] = partitions;
+    (any::<[u32; 4]>(), any::<[u64; 4]>(), found).prop_map(|(partitions, exchanges, found)| {
+        let [partitions, done, building, to_retry] = partitions;
         let [exchanges, agreed, failed, hash_requests] = exchanges;
         let [digest_requests, keys_compared, pulled, pushed, bytes, damaged, trees_corrected] =
             found;
@@ -496,6 +496,7 @@ fn repair_report() -> impl Strategy<Value = RepairReport> {
             exchanges,
             agreed,
             failed,
+            to_retry,
             hash_requests,
             digest_requests,
             keys_compared,
