@@ -33,9 +33,9 @@ pub(crate) fn answer_limit_us(
             CALL_LIMIT_US + record.bytes().len() as u64 / BYTES_PER_US
         }
         // How large the record is that the answer brings is not known yet. A client's request is not to be kept
-        // for longer than its bucket's records need.
+        // for longer than its bucket's records need, nor puts that wait for what they are to follow.
         PeerRequest::Read { key, .. } => match purpose {
-            Purpose::Operation(_) => {
+            Purpose::Operation(_) | Purpose::Base(_) => {
                 CALL_LIMIT_US.max(u64::from(record_limit_bytes(key)) / BYTES_PER_US)
             }
             _ => FETCH_LIMIT_US,

@@ -129,6 +129,20 @@ fn where_the_last_write_wins_a_put_by_who_has_lost_the_one_before_follows_it_all
 }
 
 #[test]
+fn where_the_last_write_wins_a_put_that_asks_what_it_follows_waits_for_no_owner_that_stands_still()
+{
+    let by_time = BucketProps { reconcile: Reconcile::LastWriteWins, ..BucketProps::default() };
+    let mut cluster = Cluster::new(3, &[("counters", by_time)]);
+    let owners = cluster.owners("counters/hits");
+    let first = PutRequest { w: Quorum::All, ..blind("counters/hits", "1") };
+    cluster.put(owners[0], first).expect("three take it");
+    damage(&mut cluster, owners[0], "counters/hits");
+    cluster.freeze(owners[2]);
+    cluster.put(owners[0], blind("counters/hits", "2")).expect("two are enough");
+    assert_eq!(cluster.values(owners[1], "counters/hits", 2), ["2"]);
+}
+
+#[test]
 fn a_put_on_top_of_a_damaged_record_extends_no_actor_and_leaves_what_others_hold() {
     let mut cluster = Cluster::new(3, &[]);
     let coordinator = cluster.owners("alice")[0];
