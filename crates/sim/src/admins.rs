@@ -12,6 +12,7 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::StagedChange;
 
 use crate::bits::Bits;
+use crate::breach::{Breach, Promise};
 use crate::node::{Node, id, index};
 use crate::plan::{Alteration, Plan};
 use crate::recounts::Recounts;
@@ -152,6 +153,20 @@ impl World {
             let owners: Vec<u8> = list.iter().take(n).map(|node| index(*node)).collect();
             let ever = &mut self.admins.owners[usize::from(key)];
             owners.into_iter().for_each(|node| ever.insert(node.into()));
+        }
+    }
+
+    /// Whoever a layout that still counts removes by force has no place in the newest (decision 26).
+    pub(crate) fn check_removals(&mut self, view: &View) {
+        let Some(newest) = view.layout() else { return };
+        let gone = view.layouts().iter().flat_map(|known| &known.layout().gone);
+        let removed = gone.filter(|gone| gone.forced).map(|gone| gone.node);
+        let kept = removed.into_iter().find(|node| newest.ring.node(*node).is_some());
+        if let Some(node) = kept {
+            let what =
+                format!("n{} is removed by one layout, and has a place in the newest", node.0);
+            let breach = Breach { promise: Promise::GoneStayGone, key: None, what };
+            self.breach.get_or_insert(breach);
         }
     }
 

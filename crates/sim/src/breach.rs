@@ -11,6 +11,8 @@ pub enum Promise {
     NextGet,
     /// As much of the very next scan.
     ScanWhole,
+    /// That a key is absent is said by as many primaries as a get asks for.
+    AbsentIsKnown,
     /// No version stands beside one that has seen it.
     NoAncestors,
     /// At rest, all owners of a key hold the same bytes.
@@ -61,6 +63,7 @@ impl fmt::Display for Promise {
             Self::NothingLost => "an acknowledged write is lost",
             Self::NextGet => "an acknowledged write is missing from the next get",
             Self::ScanWhole => "a scan leaves out what a get would show",
+            Self::AbsentIsKnown => "a key is said to be absent by who would not know",
             Self::NoAncestors => "a sibling is an ancestor of another",
             Self::OwnersAgree => "owners differ at rest",
             Self::OneLayout => "nodes differ about the cluster at rest",

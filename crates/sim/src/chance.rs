@@ -25,6 +25,9 @@ pub(crate) enum Concern {
     Reconciling,
     Hints,
     Heat,
+    SlowDisks,
+    Shortages,
+    Beliefs,
 }
 
 /// One stream.

@@ -62,16 +62,14 @@ impl Papers {
         }
     }
 
-    /// Whether the node of this directory would be told, from what is in `other`, of a life that this lacks.
+    /// Whether the node of this directory would be told, from what is in `other`, of a life that this lacks: every
+    /// start is one, of a later generation, whatever the life is called.
     pub(crate) fn is_outdone_by(&self, node: NodeId, other: &Self) -> bool {
         let known = other.state.as_ref().and_then(|state| codec::decode_knowledge(state).ok());
         let members = known.map_or_else(Vec::new, |known| known.members);
-        let accounts_for = |found: &MemberRecord| {
-            self.lineage.as_ref().is_some_and(|lineage| {
-                lineage.lives.contains(&found.life.incarnation)
-                    || found.generation <= lineage.accounted_generation
-            })
-        };
+        let accounted = self.lineage.as_ref().map(|lineage| lineage.accounted_generation);
+        let known = accounted.map(|accounted| accounted.max(self.generation));
+        let accounts_for = |found: &MemberRecord| known.is_some_and(|at| found.generation <= at);
         members.iter().any(|found| found.node == node && !accounts_for(found))
     }
 

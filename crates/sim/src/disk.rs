@@ -45,6 +45,8 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct Condition {
     pub(crate) full: u32,
+    /// So little is left that records and hints are refused; what makes room is taken.
+    pub(crate) no_room: u32,
     pub(crate) overloaded: u32,
     pub(crate) slow: u32,
 }
@@ -114,6 +116,14 @@ impl Disk {
         if self.condition.overloaded > 0 { Err(StorageFault::Overloaded) } else { Ok(()) }
     }
 
+    /// Whether a change can be taken after which more is held.
+    fn admit_more(&self) -> Result<(), StorageFault> {
+        if self.condition.no_room > 0 {
+            return Err(StorageFault::Failed("too little of the disk is left".into()));
+        }
+        self.admit()
+    }
+
     /// Takes a change; loads see it at once.
     fn stage(&mut self, key: &PlacedKey, edit: Edit, ticket: u64, level: Durability) {
         self.memory.make(key, &edit);
@@ -169,7 +179,7 @@ impl Disk {
         record: StoredRecord,
         level: Durability,
     ) -> Result<Change, StorageFault> {
-        self.admit()?;
+        self.admit_more()?;
         self.damaged.remove(key);
         let before = self.memory.footprint(key);
         self.stage(key, Edit::Merge(record), ticket, level);
@@ -200,7 +210,7 @@ impl Disk {
         (since_ms, record): (u64, StoredRecord),
         level: Durability,
     ) -> Result<(), StorageFault> {
-        self.admit()?;
+        self.admit_more()?;
         self.changed.insert(target);
         if self.unreadable.contains(&(target, key.clone())) {
             self.discard(target, key);

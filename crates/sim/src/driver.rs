@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Now;
-use jedlik_protocol::client::ClientResponse;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -73,6 +73,10 @@ impl World {
                     if disputed {
                         return self.refuse_client(node, origin);
                     }
+                    if self.lacks_room_for(node, &request) {
+                        return self.answer_client(node, origin, ClientResponse::Failed(no_room()));
+                    }
+                    let Some(running) = self.running(node) else { return };
                     let reply = running.wait(origin);
                     self.feed(node, Input::Client { reply, request });
                 }
@@ -102,6 +106,10 @@ impl World {
                 if running.stopping && is_new || !running.serves || disputed {
                     return self.answer_peer(node, origin, (0, PeerResponse::Refused(not_ready())));
                 }
+                if matches!(&request, PeerRequest::Forward(put) if self.lacks_room_for(node, put)) {
+                    return self.answer_peer(node, origin, (0, PeerResponse::Refused(no_room())));
+                }
+                let Some(running) = self.running(node) else { return };
                 let reply = running.wait(origin);
                 if self.network.epoch(node, from) == epoch {
                     self.note_page((from, call), &request);
@@ -303,6 +311,12 @@ impl World {
         self.log.say(self.now_us, Some(node), key, text);
     }
 
+    /// A put is refused before it is minted where its record could not be stored.
+    fn lacks_room_for(&self, node: u8, request: &ClientRequest) -> bool {
+        let condition = &self.nodes[usize::from(node)].disk.condition;
+        condition.no_room > 0 && matches!(request, ClientRequest::Put(_))
+    }
+
     fn refuse_client(&mut self, node: u8, origin: Origin) {
         self.answer_client(node, origin, ClientResponse::Failed(not_ready()));
     }
@@ -368,6 +382,10 @@ impl World {
 
 fn not_ready() -> Failure {
     Failure::new(ErrorCode::NotReady, "the node does not serve")
+}
+
+fn no_room() -> Failure {
+    Failure::new(ErrorCode::Storage, "too little of the disk is left")
 }
 
 impl Running {

@@ -69,6 +69,7 @@ impl World {
                 self.call_admin(node);
             }
             What::Clone(node) => self.begin_clone(node),
+            What::Believe(node) => self.believe(node),
             What::Rot(node, key) => {
                 let key = self.placed(key);
                 let rotted = self.nodes[usize::from(node)].disk.rot(&key);
@@ -79,6 +80,7 @@ impl World {
                 self.damage.destroyed |= self.nodes[usize::from(node)].disk.rot_hints();
             }
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full += 1,
+            What::NoRoom(node) => self.nodes[usize::from(node)].disk.condition.no_room += 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded += 1,
             What::SlowDisk(node) => self.nodes[usize::from(node)].disk.condition.slow += 1,
             What::Cut(..) | What::Isolate(_) | What::Split(_) | What::ZoneApart(_) => {
@@ -128,6 +130,7 @@ impl World {
             }
             What::RotHints(node) => self.nodes[usize::from(node)].disk.read_hints_again(),
             What::FullDisk(node) => self.nodes[usize::from(node)].disk.condition.full -= 1,
+            What::NoRoom(node) => self.nodes[usize::from(node)].disk.condition.no_room -= 1,
             What::Overload(node) => self.nodes[usize::from(node)].disk.condition.overloaded -= 1,
             What::SlowDisk(node) => self.nodes[usize::from(node)].disk.condition.slow -= 1,
             What::Cut(..) | What::Isolate(_) | What::Split(_) | What::ZoneApart(_) => {
@@ -144,6 +147,7 @@ impl World {
             What::Copy(_, false)
             | What::Clone(_)
             | What::Rot(..)
+            | What::Believe(_)
             | What::Disconnect(..)
             | What::ClockJump(..) => {}
         }
@@ -269,6 +273,18 @@ impl World {
         if let Some(running) = reached {
             running.membership.handle_drain(now, drained);
             self.carry_out(node);
+            self.end_turn(node);
+        }
+    }
+
+    /// An admin has a node vote although it has yet to be compared with others: whoever asks it may miss what it has lost,
+    /// which the others bring back.
+    fn believe(&mut self, node: u8) {
+        let place = &self.nodes[usize::from(node)];
+        let reached = place.running.as_ref().filter(|running| place.pauses == 0 && running.serves);
+        if reached.is_some_and(|running| running.replica.refilling() > 0) {
+            self.damage.unnoticed = self.history.writes_begun();
+            self.feed(node, Input::Believe);
             self.end_turn(node);
         }
     }

@@ -17,6 +17,7 @@ impl World {
             match output {
                 MembershipOutput::Persist { state, whole } => self.persist(node, state, whole),
                 MembershipOutput::View(view) => {
+                    self.check_removals(&view);
                     if self.nodes[usize::from(node)].papers.layout != view.layout_id() {
                         self.note_layout(&view);
                     }

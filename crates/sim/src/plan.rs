@@ -17,11 +17,11 @@ use jedlik_protocol::Durability;
 use crate::chance::{Chance, Concern};
 use crate::siege::Siege;
 use buckets::{buckets, reconcile, recounts};
-use changes::changes;
-use faults::faults;
+use changes::{changes, slow_disks};
+use faults::{faults, shortages};
 use heat::heat;
 use hints::rotten_hints;
-use lives::lives;
+use lives::{beliefs, lives};
 
 pub use buckets::{BucketPlan, Quorums};
 pub use change::{Alteration, Change, Side};
@@ -204,7 +204,10 @@ impl Plan {
         let mut faults = faults(&setting, &mut Chance::new(seed, Concern::Faults));
         faults.extend(with_them);
         faults.extend(lives(&mut setting, &mut Chance::new(seed, Concern::Lineages)));
+        faults.extend(slow_disks(&setting, &changes, &mut Chance::new(seed, Concern::SlowDisks)));
+        faults.extend(shortages(&setting, &mut Chance::new(seed, Concern::Shortages)));
         faults.extend(rotten_hints(&setting, &mut Chance::new(seed, Concern::Hints)));
+        faults.extend(beliefs(&setting, &faults, &mut Chance::new(seed, Concern::Beliefs)));
         faults.sort_by_key(|fault| fault.at_us);
         let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));
         Self { seed, end_us, setting, operations, faults, changes, siege }

@@ -13,6 +13,7 @@ use jedlik_protocol::{Blob, Quorum};
 use jedlik_vclock::Content;
 
 use crate::bits::Bits;
+use crate::breach::{Breach, Promise};
 use crate::history::{Acknowledged, Seen, write_id};
 use crate::node::{Node, SPOKEN, id};
 use crate::plan::{Kind, Operation, Plan};
@@ -250,6 +251,7 @@ impl World {
                 crate::story::answer(&ClientResponse::Got(answer.clone()))
             )
         });
+        self.check_absent(&operation, answer);
         let primaries = answer.primaries >= self.quorums(key).r && !self.admins.moved;
         let certain = (primaries || operation.strict)
             && !self.removed_unawares(asked_us)
@@ -268,6 +270,19 @@ impl World {
         }
         let stage = self.write_after(client, operation, kept);
         self.ask(client, operation, stage, 0);
+    }
+
+    /// That there is nothing of a key is for its primaries to say. Once the layout has changed, the answer does not say
+    /// how many there were in each owner set.
+    fn check_absent(&mut self, operation: &Operation, answer: &GetAnswer) {
+        let r = operation.r.unwrap_or(self.quorums(operation.key).r);
+        let nothing = answer.versions.is_empty() && answer.context.is_none();
+        let certain = !self.admins.moved && !self.is_recounted(operation.key);
+        if nothing && certain && answer.primaries < r {
+            let what = format!("{} primaries of {r} say so", answer.primaries);
+            let breach = Breach::new(Promise::AbsentIsKnown, operation.key, what);
+            self.breach.get_or_insert(breach);
+        }
     }
 
     /// A get may miss what was acknowledged of the writes below this number: copies of the key were destroyed,

@@ -137,6 +137,20 @@ fn death(setting: &Setting, change: &Change, chance: &mut Chance) -> Option<Faul
     Some(Fault { at_us: change.at_us - before_us, for_us, what })
 }
 
+/// A disk is slow from about a change on until long after it, often a newcomer's: what its node is given meanwhile is in
+/// memory alone for seconds, also while others give up what they do not own any more.
+pub(super) fn slow_disks(setting: &Setting, changes: &[Change], chance: &mut Chance) -> Vec<Fault> {
+    let slow = |change: &Change| {
+        let newcomer = change.what.newcomer().filter(|_| chance.permille(600));
+        let any = chance.below(setting.places().into()) as u8;
+        let at_us = change.at_us + chance.below(6_000_000);
+        let for_us = chance.between(5_000_000, 25_000_000);
+        let what = What::SlowDisk(newcomer.unwrap_or(any));
+        chance.permille(350).then_some(Fault { at_us, for_us, what })
+    };
+    changes.iter().filter_map(slow).collect()
+}
+
 /// What breaks while a partition moves.
 fn met_with(setting: &Setting, at_us: u64, chance: &mut Chance) -> Vec<Fault> {
     let count = if chance.permille(600) { chance.between(1, 4) } else { 0 };

@@ -38,12 +38,16 @@ pub enum What {
     PutBack(u8),
     /// A copy of the node's directory is started beside it.
     Clone(u8),
+    /// An admin has the node's copies believed, whatever it has lost.
+    Believe(u8),
     /// The stored record of a key fails its checksum.
     Rot(u8, u8),
     /// Hints that the node keeps fail their checksums; those that it has not given up by then can be read afterwards.
     RotHints(u8),
     /// Writes to the journal fail.
     FullDisk(u8),
+    /// The disk has too little room for records and hints, and enough for what makes room.
+    NoRoom(u8),
     /// The store refuses writes before it takes them.
     Overload(u8),
     /// Writes and syncs take a thousand times as long.
@@ -86,9 +90,11 @@ impl fmt::Display for What {
             }
             Self::PutBack(node) => write!(f, "an earlier directory of n{} is put back", n(node)),
             Self::Clone(node) => write!(f, "a copy of n{} is started beside it", n(node)),
+            Self::Believe(node) => write!(f, "an admin believes the copies of n{}", n(node)),
             Self::Rot(node, key) => write!(f, "the record of k{key} rots on n{}", n(node)),
             Self::RotHints(node) => write!(f, "the hints of n{} can't be read", n(node)),
             Self::FullDisk(node) => write!(f, "the disk of n{} is full", n(node)),
+            Self::NoRoom(node) => write!(f, "the disk of n{} is nearly full", n(node)),
             Self::Overload(node) => write!(f, "the store of n{} refuses writes", n(node)),
             Self::SlowDisk(node) => write!(f, "the disk of n{} is slow", n(node)),
             Self::Cut(from, to) => write!(f, "nothing gets from n{} to n{}", n(from), n(to)),

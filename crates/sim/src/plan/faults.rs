@@ -52,6 +52,17 @@ pub(super) fn faults(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
+/// Disks are nearly full for a time in a part of the plans.
+pub(super) fn shortages(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
+    let count = if chance.permille(200) { chance.between(1, 4) } else { 0 };
+    let shortage = |_| {
+        let what = What::NoRoom(chance.below(setting.places().into()) as u8);
+        let at_us = WARM_UP_US + chance.below(SPAN_US);
+        Fault { at_us, for_us: chance.magnitude(100_000, 25_000_000), what }
+    };
+    (0..count).map(shortage).collect()
+}
+
 /// A node misses writes, and about when it is back one that took them has lost its copies, for which the
 /// first can't stand in. Others may be out meanwhile, so that it is refilled with what is left.
 fn loss(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {

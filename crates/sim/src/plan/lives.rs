@@ -25,8 +25,22 @@ pub(super) fn lives(setting: &mut Setting, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
+/// An admin is content with what the victim still holds, soon after it has lost the rest.
+pub(super) fn beliefs(setting: &Setting, faults: &[Fault], chance: &mut Chance) -> Vec<Fault> {
+    if !chance.permille(250) {
+        return Vec::new();
+    }
+    let lost =
+        |fault: &&Fault| matches!(fault.what, What::LoseDisk(_) | What::PutBack(_) | What::Rot(..));
+    let believed = |fault: &Fault| {
+        let at_us = fault.at_us + fault.for_us + chance.magnitude(1_000, 5_000_000);
+        Fault { at_us, for_us: 0, what: What::Believe(setting.victim) }
+    };
+    faults.iter().filter(lost).map(believed).collect()
+}
+
 /// A copy of the victim's directory is taken, and put back later.
-fn restored(setting: &Setting, chance: &mut Chance) -> [Fault; 3] {
+fn restored(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let node = setting.victim;
     let at_us = WARM_UP_US + chance.below(SPAN_US - 15_000_000);
     let stopped = chance.permille(600);
@@ -34,12 +48,16 @@ fn restored(setting: &Setting, chance: &mut Chance) -> [Fault; 3] {
     let then_us = at_us + for_us + chance.magnitude(500_000, 40_000_000);
     let out_us = chance.magnitude(20_000, 8_000_000);
     let between_us = chance.between(at_us + for_us, then_us);
-    [
+    let mut faults = vec![
         Fault { at_us, for_us, what: What::Copy(node, stopped) },
-        // A copy of a running node is known for old once there was another life.
-        Fault { at_us: between_us, for_us: 50_000, what: What::Kill(node) },
         Fault { at_us: then_us, for_us: out_us, what: What::PutBack(node) },
-    ]
+    ];
+    // A copy of a running node is known for old once there was another life; after a stop the next start is one. (There is
+    // no draw for it, so that what follows stays as it was.)
+    if !stopped || between_us.is_multiple_of(2) {
+        faults.push(Fault { at_us: between_us, for_us: 50_000, what: What::Kill(node) });
+    }
+    faults
 }
 
 /// The victim runs twice, from one state of its directory; some of the time one of the two is cut off.
