@@ -43,6 +43,23 @@ impl History {
         }
     }
 
+    /// A write was acknowledged with a context that has seen this, and was in no record: its coordinator had minted a later
+    /// one on top of it before either was sent. That one has replaced it.
+    pub(crate) fn replaced_unsent(&mut self, key: u8, write: usize, seen: &Seen) {
+        let is_sent = |version: &super::Version| version.write == write;
+        if !self.latest.contains_key(&key) || self.versions.iter().any(is_sent) {
+            return;
+        }
+        let of_key = self.dots_of(key).map(|(_, version)| version);
+        let by = of_key
+            .filter(|version| seen.versions.contains(*version))
+            .max_by_key(|version| self.versions[*version].order);
+        if let Some(by) = by {
+            let by = self.versions[by].write;
+            self.writes[by].seen.writes.insert(write);
+        }
+    }
+
     pub(super) fn reap_latest(&mut self, key: u8, record: &Record) {
         if let Some(latest) = self.latest.get_mut(&key) {
             let newest = record.newest().map(|sibling| (sibling.written_at_ms, sibling.dot));

@@ -78,3 +78,16 @@ fn what_was_reaped_has_won_over_what_was_written_before() {
     put(&mut history, 3, 30, Seen::default());
     assert_eq!(judged(&history, &Record::new()), Err(Promise::NothingLost));
 }
+
+#[test]
+fn what_was_replaced_before_it_was_sent_lives_on_in_the_version_that_replaced_it() {
+    let mut history = latest();
+    let unsent = history.begin(false, Seen::default(), None);
+    let (_, sent) = put(&mut history, 1, 20, Seen::default());
+    history.acknowledge(0, unsent, TOLD);
+    assert_eq!(judged(&history, &sent), Err(Promise::NothingLost));
+    let seen = history.seen_in(0, &sent);
+    history.replaced_unsent(0, unsent, &seen);
+    assert_eq!(judged(&history, &sent), Ok(()));
+    assert_eq!(judged(&history, &Record::new()), Err(Promise::NothingLost));
+}
