@@ -4,8 +4,8 @@
 //! happened meanwhile, and one when it is over. Pure: the caller passes its monotonic clock, and writes the
 //! lines.
 //!
-//! Where a success ends the trouble (saves, writes), call [`Trouble::over`]; where only quiet does (refused
-//! handshakes), call [`Trouble::quiet`] now and then. [`Troubles`] keeps one for each key, up to a limit, and
+//! Where a success ends the trouble (saves), call [`Trouble::over`]; where one may stand beside failures (writes),
+//! [`Trouble::works`]; where only quiet ends it (refused handshakes), call [`Trouble::quiet`] now and then. [`Troubles`] keeps one for each key, up to a limit, and
 //! one for all others.
 //!
 //! ```ignore
@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 const REMIND_US: u64 = 60_000_000;
 /// A trouble that has not happened for so long is over.
 const QUIET_US: u64 = 60_000_000;
+/// A success ends a trouble that has not happened for so long: where some of what is tried fails and some does not, each
+/// success would end it.
+const SETTLED_US: u64 = 10_000_000;
 /// Keys that [`Troubles`] tells apart.
 const KEYS_MAX: usize = 32;
 
@@ -86,6 +89,12 @@ impl Trouble {
     pub(crate) fn over(&mut self) -> Option<Report> {
         let Running { since_us, last_us, times, .. } = self.running.take()?;
         Some(Report::Over { times, lasted_s: (last_us - since_us) / 1_000_000 })
+    }
+
+    /// Something of the kind has worked: ends the trouble if it has not happened for a while.
+    pub(crate) fn works(&mut self, now_us: u64) -> Option<Report> {
+        let past = self.running.is_some_and(|running| now_us >= running.last_us + SETTLED_US);
+        if past { self.over() } else { None }
     }
 
     /// Ends the trouble if it has not happened for a minute.
@@ -155,6 +164,20 @@ mod tests {
         assert_eq!(trouble.over(), Some(Report::Over { times: 62, lasted_s: 61 }));
         assert_eq!(trouble.over(), None);
         assert_eq!(trouble.happened(70 * S), Some(Report::Began), "it begins anew");
+    }
+
+    #[test]
+    fn what_works_beside_what_fails_ends_no_trouble() {
+        let mut trouble = Trouble::default();
+        assert_eq!(trouble.works(S), None, "there was none");
+        assert_eq!(trouble.happened(S), Some(Report::Began));
+        for second in 1..50 {
+            assert_eq!(trouble.works(second * S + 1), None);
+            assert_eq!(trouble.happened(second * S + 2), None);
+        }
+        assert_eq!(trouble.works(50 * S), None, "it is only just past");
+        assert_eq!(trouble.works(60 * S), Some(Report::Over { times: 50, lasted_s: 48 }));
+        assert_eq!(trouble.works(61 * S), None);
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn a_full_disk_refuses_puts_and_goes_on_answering_gets() {
         cluster.nodes[2].log().contains("no room on the disk")
     });
     put(&cluster, "after", "2", "60s").ok();
-    run(cluster.jedlik(2).args(["get", "large", "0", "--r", "3"])).ok();
+    run(cluster.jedlik(2).args(["get", "large", "0", "--r", "3", "--timeout", "60s"])).ok();
 }
 
 #[test]

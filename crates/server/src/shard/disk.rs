@@ -123,7 +123,7 @@ impl ShardDriver {
         let failed = completions.iter().find_map(|completion| completion.result.as_ref().err());
         let report = match failed {
             Some(_) => self.disk.writes.happened(now.mono_us),
-            None => self.disk.writes.over(),
+            None => self.disk.writes.works(now.mono_us),
         };
         match (report, failed) {
             (Some(Report::Began), Some(error)) => error!(%error, "writes fail"),
