@@ -23,7 +23,7 @@ use jedlik_protocol::Incarnation;
 use tracing::warn;
 
 use crate::ballast::{self, BALLAST};
-use crate::disk::{make_directory, replace_file};
+use crate::disk::{self, make_directory, replace_file};
 use crate::identity::NodeFile;
 use crate::progress::{self, ProgressFound};
 use crate::{Identity, OpenError, ProgressFile, ShardFolder, ShardProgress};
@@ -347,7 +347,7 @@ fn read_node(path: &Path) -> Result<Option<NodeFile>, OpenError> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let at = path.join(LOCK);
     let file = File::create(&at).map_err(|error| OpenError::io("making", &at, error))?;
-    match file.try_lock() {
+    match disk::lock(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.into() }),
         Err(TryLockError::Error(error)) => Err(OpenError::io("locking", &at, error)),

@@ -3,11 +3,13 @@
 //! Invariant: nothing is taken to survive a power cut before the call that syncs it has succeeded:
 //! bytes by [`JournalFile::sync`], names by [`Disk::sync_names`].
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::is_medium_error;
 
@@ -212,6 +214,19 @@ pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Re
     drop(file);
     fs::rename(&unfinished, directory.join(name))?;
     sync_directory(directory)
+}
+
+/// Locks a file for this process alone. A process that was killed holds it until it is gone, and one that is being started
+/// from this one until it runs its own program: so it is tried for a second.
+pub(crate) fn lock(file: &File) -> Result<(), TryLockError> {
+    const STEP: Duration = Duration::from_millis(20);
+    for _ in 0..50 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(STEP),
+            locked => return locked,
+        }
+    }
+    file.try_lock()
 }
 
 /// Makes the names in a directory durable.

@@ -34,6 +34,7 @@ use redb::{
 };
 use tracing::warn;
 
+use crate::disk;
 use crate::error::is_medium_error;
 use crate::format::{key_bytes, value_bytes};
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
@@ -316,7 +317,7 @@ pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, Datab
     let io = redb::StorageError::Io;
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.map_err(io)?;
-    file.try_lock().map_err(|failure| match failure {
+    disk::lock(&file).map_err(|failure| match failure {
         TryLockError::WouldBlock => DatabaseError::DatabaseAlreadyOpen,
         TryLockError::Error(error) => io(error).into(),
     })?;
