@@ -202,7 +202,7 @@ impl World {
                 let how = self.acknowledged(&call.operation, &answer);
                 self.history.acknowledge(key, write, how);
                 let seen = self.history.seen_by_token(key, &answer.context);
-                self.history.replaced_unsent(key, write, &seen);
+                self.history.replaced_unsent(key, write, &answer.context);
                 if let Some(session) = self.session(client) {
                     session.kept.insert(key, (answer.context, seen));
                 }

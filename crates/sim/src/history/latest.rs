@@ -4,7 +4,8 @@
 //! is later than all that it replaced; so whatever was written before the version that is shown has been lost to it, with
 //! all that it had seen.
 
-use jedlik_protocol::Record;
+use jedlik_protocol::{Blob, Context, Record};
+use jedlik_vclock::Dot;
 
 use super::{History, Seen};
 use crate::bits::Bits;
@@ -43,18 +44,18 @@ impl History {
         }
     }
 
-    /// A write was acknowledged with a context that has seen this, and was in no record: its coordinator had minted a later
-    /// one on top of it before either was sent. That one has replaced it.
-    pub(crate) fn replaced_unsent(&mut self, key: u8, write: usize, seen: &Seen) {
+    /// A write was acknowledged with this context, and was in no record: its coordinator had minted a later one on top of it
+    /// before either was sent. That one, the next under one of the context's actors, has replaced it.
+    pub(crate) fn replaced_unsent(&mut self, key: u8, write: usize, token: &Blob) {
         let is_sent = |version: &super::Version| version.write == write;
         if !self.latest.contains_key(&key) || self.versions.iter().any(is_sent) {
             return;
         }
-        let of_key = self.dots_of(key).map(|(_, version)| version);
-        let by = of_key
-            .filter(|version| seen.versions.contains(*version))
-            .max_by_key(|version| self.versions[*version].order);
-        if let Some(by) = by {
+        let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();
+        let of_the_line = |dot: Dot| context.0.covers(Dot { counter: 1, ..dot });
+        let follows = |(dot, _): &(Dot, usize)| of_the_line(*dot) && !context.0.covers(*dot);
+        let next = self.dots_of(key).filter(follows).map(|(_, version)| version);
+        if let Some(by) = next.min_by_key(|version| self.versions[*version].order) {
             let by = self.versions[by].write;
             self.writes[by].seen.writes.insert(write);
         }

@@ -1,6 +1,6 @@
 //! Of two acknowledged writes the later one stays.
 
-use jedlik_protocol::{Blob, ClusterId, Key, Record};
+use jedlik_protocol::{Blob, ClusterId, Context, Key, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write};
 
 use crate::Promise;
@@ -82,12 +82,27 @@ fn what_was_reaped_has_won_over_what_was_written_before() {
 #[test]
 fn what_was_replaced_before_it_was_sent_lives_on_in_the_version_that_replaced_it() {
     let mut history = latest();
-    let unsent = history.begin(false, Seen::default(), None);
-    let (_, sent) = put(&mut history, 1, 20, Seen::default());
+    // One coordinator mints a put on top of another, and sends the second record alone.
+    let (unsent, sent) = (0, 1);
+    let mut record = Record::new();
+    let mut tokens = Vec::new();
+    for write in [unsent, sent] {
+        assert_eq!(history.begin(false, Seen::default(), None), write);
+        let new = Write {
+            write_id: write_id(write),
+            content: Content::Value(Blob::from("tea")),
+            written_at_ms: 10 + write as u64,
+            expires_at_ms: None,
+        };
+        let seen = record.clock().clone();
+        record.put(&seen, ActorId(1), new);
+        let key = Key::new("carts", "alice").unwrap();
+        tokens.push(Context(record.clock().clone()).encode(ClusterId(1), &key));
+    }
+    history.observe(0, 1, &record).unwrap();
     history.acknowledge(0, unsent, TOLD);
-    assert_eq!(judged(&history, &sent), Err(Promise::NothingLost));
-    let seen = history.seen_in(0, &sent);
-    history.replaced_unsent(0, unsent, &seen);
-    assert_eq!(judged(&history, &sent), Ok(()));
+    assert_eq!(judged(&history, &record), Err(Promise::NothingLost));
+    history.replaced_unsent(0, unsent, &tokens[0]);
+    assert_eq!(judged(&history, &record), Ok(()));
     assert_eq!(judged(&history, &Record::new()), Err(Promise::NothingLost));
 }
