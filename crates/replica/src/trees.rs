@@ -204,6 +204,13 @@ impl Trees {
         self.groves.get(&partition).into_iter().flat_map(|grove| &grove.damaged)
     }
 
+    /// The tree does not say what the records do: they are read before it is compared.
+    pub(crate) fn read_anew(&mut self, partition: Partition) {
+        if let Some(grove) = self.groves.get_mut(&partition) {
+            grove.whole = false;
+        }
+    }
+
     /// Whether the partition is known to hold a record of this N.
     pub(crate) fn holds(&self, partition: Partition, n: u8) -> bool {
         self.whole(partition, n).is_some_and(|tree| tree.root() != 0)

@@ -334,6 +334,10 @@ impl Replica {
         // What it was compared with before may be what is lost.
         self.votes.entries.remove(&(key.partition, n));
         self.votes.add(key.partition, n, basis);
+        // The tree has the damaged record as it was, so that it may agree with others' all the same; and so may what is
+        // being compared.
+        self.background.trees.read_anew(key.partition);
+        self.background.moves.refilled(key.partition);
         self.background.moves.refill(key.partition);
         self.keep_votes();
     }

@@ -222,7 +222,7 @@ pub(crate) fn lock(file: &File) -> Result<(), TryLockError> {
     const STEP: Duration = Duration::from_millis(20);
     for _ in 0..50 {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(STEP),
+            Err(TryLockError::WouldBlock) => thread::park_timeout(STEP),
             locked => return locked,
         }
     }

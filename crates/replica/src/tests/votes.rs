@@ -154,6 +154,37 @@ fn a_put_on_top_of_a_damaged_record_extends_no_actor_and_leaves_what_others_hold
 }
 
 #[test]
+fn who_took_a_record_in_the_place_of_a_damaged_one_votes_once_it_has_what_that_held() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    let put = PutRequest { w: Quorum::All, ..blind("whole/alice", "tea") };
+    let damaged = cluster.owners("whole/alice")[0];
+    cluster.put(damaged, put).expect("three take it");
+    // Trees are whole, and all the same.
+    cluster.run_for(120_000);
+    let salt = {
+        let mut elsewhere = Cluster::new(3, &[("whole", read_one())]);
+        let other = elsewhere.owners("whole/alice")[1];
+        elsewhere.put(other, blind("whole/alice", "salt")).expect("a put");
+        elsewhere.held(damaged, "whole/alice").expect("it was put")
+    };
+    damage(&mut cluster, damaged, "whole/alice");
+    let key = cluster.placed("whole/alice");
+    cluster.merge_at(damaged, &key, salt);
+    assert_eq!(cluster.node(damaged).replica.refilling(), 1);
+    // By its tree it would agree with the others, who hold what is lost here.
+    let building = cluster.node(damaged).replica.repair_report().building;
+    assert_eq!(building, 1, "what it holds is read before it is compared");
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if cluster.node(damaged).replica.refilling() == 0 {
+            break;
+        }
+    }
+    assert_eq!(cluster.node(damaged).replica.refilling(), 0);
+    assert_eq!(cluster.values(damaged, "whole/alice", 1), ["salt", "tea"]);
+}
+
+#[test]
 fn a_replica_that_lost_its_disk_makes_no_absence_and_votes_again_once_it_is_refilled() {
     let mut cluster = Cluster::new(3, &[("whole", read_one())]);
     let names: Vec<_> = (0..40).map(|number| format!("whole/k{number}")).collect();
