@@ -56,12 +56,20 @@ impl Insider {
     /// The answer to one frame. What else is said meanwhile is gossip.
     async fn ask(&mut self, frame: Frame) -> Option<Frame> {
         self.connection.send(frame).ok()?;
-        loop {
-            let heard = timeout(LIMIT, self.frames.recv()).await.expect("an answer or an end")?;
-            if !matches!(heard, Frame::Gossip(_)) {
-                return Some(heard);
+        let answer = async {
+            loop {
+                tokio::select! {
+                    // What came before the end counts.
+                    biased;
+                    heard = self.frames.recv() => match heard? {
+                        Frame::Gossip(_) => {}
+                        heard => return Some(heard),
+                    },
+                    () = ended(&self.connection) => return None,
+                }
             }
-        }
+        };
+        timeout(LIMIT, answer).await.expect("an answer or an end")
     }
 
     /// Asks for the secret as a peer, under this layout; with what the refusal says.
@@ -75,12 +83,13 @@ impl Insider {
     }
 
     async fn wait_for_end(&self) {
-        let ended = async {
-            while !self.connection.is_closed() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(LIMIT, ended).await.expect("the node ends the connection");
+        timeout(LIMIT, ended(&self.connection)).await.expect("the node ends the connection");
+    }
+}
+
+async fn ended(connection: &Connection) {
+    while !connection.is_closed() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
