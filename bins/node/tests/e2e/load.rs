@@ -21,7 +21,9 @@ fn the_word_list_comes_back_as_it_went_in() {
     let words = words::all();
     let path = cluster.path("words");
     fs::write(&path, words.join("\n") + "\n").unwrap();
-    run(cluster.jedlik(0).args(["load", "words"]).arg(&path)).ok();
+    // On a busy machine a sync may take longer than a put usually waits.
+    let patient = ["load", "--timeout", "100s", "words"];
+    run(cluster.jedlik(0).args(patient).arg(&path)).ok();
     assert_eq!(dumped(&cluster, 1, &[]), words.iter().cloned().collect());
 }
 
