@@ -13,7 +13,7 @@ use jedlik_protocol::gossip::StagedChange;
 
 use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
-use crate::node::{Node, id, index};
+use crate::node::{Node, Running, id, index};
 use crate::plan::{Alteration, Plan};
 use crate::recounts::Recounts;
 use crate::world::{Event, World};
@@ -82,7 +82,10 @@ impl World {
         let reached = |node: &u8| {
             let side = change.side.filter(|side| self.now_us < side.until_us);
             let place = &self.nodes[usize::from(*node)];
-            let up = place.running.as_ref().is_some_and(|running| !running.stopping);
+            // A cluster is founded once: where no layout has been heard of, an admin waits for it.
+            let knows = |running: &Running| running.membership.view().layout().is_some();
+            let running = place.running.as_ref();
+            let up = running.is_some_and(|running| !running.stopping && knows(running));
             side.is_none_or(|side| side.nodes >> node & 1 == 1) && up && place.pauses == 0
         };
         let reached: Vec<u8> = (0..self.plan.setting.places()).filter(reached).collect();
