@@ -116,6 +116,14 @@ impl Moves {
         }
     }
 
+    /// What it was compared with while it is being taken over does not count any more.
+    pub(crate) fn take_over_anew(&mut self, partition: Partition) {
+        if self.takeovers.contains_key(&partition) {
+            self.taken_over(partition);
+            self.take_over(partition);
+        }
+    }
+
     /// Counts records that have come for a partition that is being taken over. The rounds of repair bring
     /// some of them: a new owner's first one is with everyone.
     pub(crate) fn count_received(&mut self, partition: Partition, records: usize, bytes: usize) {

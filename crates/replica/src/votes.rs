@@ -339,6 +339,7 @@ impl Replica {
         self.background.trees.read_anew(key.partition);
         self.background.moves.refilled(key.partition);
         self.background.moves.refill(key.partition);
+        self.background.moves.take_over_anew(key.partition);
         self.keep_votes();
     }
 

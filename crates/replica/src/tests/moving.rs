@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
+use jedlik_handoff::Standing;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::{BackgroundChange, WorkKind};
 use jedlik_protocol::bucket::BucketProps;
@@ -292,6 +293,39 @@ fn a_new_owner_is_ready_only_once_all_that_it_holds_is_on_its_disk() {
     cluster.restart(N4, 2);
     cluster.settle();
     assert_in_place(&mut cluster);
+}
+
+#[test]
+fn a_new_owner_that_took_a_record_in_the_place_of_a_damaged_one_is_compared_again_before_it_is_ready()
+ {
+    let mut cluster = Cluster::with_ring(6, 3, &[]);
+    fill(&mut cluster);
+    let salt = {
+        let mut elsewhere = Cluster::new(3, &[]);
+        elsewhere.put(N1, blind("k3", "salt")).expect("a put");
+        elsewhere.held(N1, "k3").expect("it was put")
+    };
+    cluster.node(N4).sync_fault = Some(StorageFault::Failed("no room".into()));
+    cluster.commit(&[4, 5, 6], &[], &everyone(6));
+    for _ in 0..10 {
+        cluster.gossip();
+        cluster.run_for(500);
+    }
+    let (key, view) = (cluster.placed("k3"), cluster.view(N4));
+    let standing =
+        |cluster: &mut Cluster| cluster.node(N4).replica.takeover_standing(&view, key.partition);
+    assert_eq!(standing(&mut cluster), Some(Standing::Ready), "but for its disk");
+    assert!(cluster.held(N4, "k3").is_some());
+    cluster.node(N4).damaged.insert(key.clone());
+    cluster.merge_at(N4, &key, salt);
+    assert_ne!(standing(&mut cluster), Some(Standing::Ready), "it lacks what was damaged");
+    cluster.node(N4).sync_fault = None;
+    for _ in 0..10 {
+        cluster.run_for(500);
+    }
+    let held = cluster.held(N4, "k3").expect("it was put").decode().expect("it is whole");
+    assert_eq!(held.siblings().len(), 2, "{held:?}");
+    assert_eq!(standing(&mut cluster), None, "it is ready");
 }
 
 #[test]
