@@ -9,7 +9,7 @@ use alloc::vec;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
-use jedlik_protocol::{Digest, LayoutId, Now};
+use jedlik_protocol::{Digest, Incarnation, LayoutId, Now};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
@@ -17,7 +17,7 @@ use crate::acceptable::check_relayed;
 use crate::knowledge::{Change, Knowledge, age};
 use crate::line::KnownLayout;
 use crate::machine::Standing;
-use crate::output::{Event, Output};
+use crate::output::{Destination, Event, Output};
 
 impl Membership {
     /// Takes a message from the node whose certificate the connection showed.
@@ -118,7 +118,9 @@ impl Membership {
     fn take_offer(&mut self, now: Now, from: NodeId, record: MemberRecord, digest: Digest) {
         let is_strange = !self.detector.is_up(from);
         if record.node == from {
+            let life = record.life.incarnation;
             self.merge(now, from, Delta { members: vec![record], ..Delta::default() });
+            self.tell_of_its_rival(from, life);
         }
         if self.digest() == digest {
             self.send(from, Gossip::Same);
@@ -130,6 +132,18 @@ impl Membership {
             self.send(from, Gossip::Close(Delta { members, ..Delta::default() }));
         }
         self.send(from, Gossip::Differ(self.known.summary()));
+    }
+
+    /// Tells a process that another life of its node is the one remembered. All that is sent to the node goes to where that
+    /// one listens, so that this process would never hear of it, and would take all others for dead.
+    fn tell_of_its_rival(&mut self, from: NodeId, life: Incarnation) {
+        let held = self.known.members().get(&from);
+        let other =
+            held.filter(|held| held.life.incarnation != life && from != self.config.me.node);
+        if let Some(other) = other {
+            let delta = Delta { members: vec![other.clone()], ..Delta::default() };
+            self.send_to(Destination::Caller(from), Gossip::Close(delta));
+        }
     }
 
     /// Takes over what a peer sent.

@@ -189,6 +189,9 @@ impl Membership {
             if ask_a_seed || alone {
                 self.offer_to_a_seed(now);
             }
+            if alone {
+                self.offer_to_one_that_is_down(now);
+            }
             if self.rounds.take_watch(now.mono_us) {
                 self.detector.watch_next(now.mono_us, self.config.me.node, &mut self.chance);
             }

@@ -88,6 +88,16 @@ impl Membership {
         }
     }
 
+    /// A process that reaches nobody may have a rival, to whom all answers to its probes go: an offer is answered where it
+    /// came from.
+    pub(crate) fn offer_to_one_that_is_down(&mut self, now: Now) {
+        let mut others = self.others_known();
+        if let Some((node, _)) = self.chance.draw(&mut others) {
+            let gossip = self.offer(now);
+            self.send(node, gossip);
+        }
+    }
+
     /// An admin has decided for this process: it is to go on as a new life, which ousts the rival's.
     pub(crate) fn keep(&mut self, address: SocketAddr) -> Result<Rival, Failure> {
         let mine = self.config.me.address;

@@ -469,3 +469,43 @@ fn a_copy_of_the_same_life_that_is_believed_serves_and_gives_up_what_came_after_
     let given_up = |(_, _, event): &&(u64, u64, Event)| matches!(event, Event::GivenUp(_));
     assert_eq!(cluster.events.iter().filter(given_up).count(), 1, "it is written down once");
 }
+
+#[test]
+fn a_process_whose_peers_answer_another_one_is_told_of_it_where_it_asks() {
+    // The first node is its own only seed: once it takes all for dead, it turns to nobody else.
+    for (node, blind) in [(3, false), (3, true), (1, false), (1, true)] {
+        let mut cluster = settled(24);
+        let mut original = cluster.machine(node).clone();
+        // The same node starts elsewhere; what others send to the node goes there.
+        cluster.kill(node);
+        cluster.start(node);
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+        let mut rival = None;
+        for tenth in 0..300 {
+            cluster.run_for(SECOND / 10);
+            let now = crate::tests::at(cluster.now_us);
+            original.handle_timeout(now);
+            let outputs: Vec<Output> = core::iter::from_fn(|| original.poll_output()).collect();
+            if blind && tenth < 200 {
+                continue;
+            }
+            for output in outputs {
+                match output {
+                    Output::Send {
+                        to: Destination::Node(_, address) | Destination::Seed(address),
+                        gossip,
+                    } if address != crate::tests::address(node) => {
+                        let peer = u64::from(address.port());
+                        for answer in cluster.answers(peer, node, gossip) {
+                            original.handle_gossip(now, NodeId(peer), answer);
+                        }
+                    }
+                    Output::Event(Event::Rival(found)) => rival = Some(found.incarnation),
+                    _ => {}
+                }
+            }
+        }
+        let running = cluster.machine(node).config.me.life.incarnation;
+        assert_eq!(rival, Some(running), "node {node}, blind: {blind}");
+    }
+}

@@ -220,6 +220,27 @@ impl Cluster {
         result
     }
 
+    /// Gives a node a message of a process that does not listen where the other node's record says, and takes out what
+    /// goes back by the connection that it came by.
+    pub(crate) fn answers(&mut self, node: u64, from: u64, gossip: Gossip) -> Vec<Gossip> {
+        let now = at(self.now_us);
+        let machine = self.machines.get_mut(&node).expect("the test names a running node");
+        machine.handle_gossip(now, NodeId(from), gossip);
+        let outputs: Vec<Output> = core::iter::from_fn(|| machine.poll_output()).collect();
+        let mut answers = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Send { to: Destination::Caller(_), gossip } => answers.push(gossip),
+                Output::Send { to, gossip } => self.send(node, to, gossip),
+                Output::Persist { state, whole } => drop(self.unsaved.insert(node, (state, whole))),
+                Output::Event(event) => self.events.push((self.now_us, node, event)),
+                Output::View(_) => {}
+            }
+        }
+        self.carry_out(node);
+        answers
+    }
+
     fn carry_out(&mut self, node: u64) {
         let mut forgotten = None;
         while let Some(output) = self.machines.get_mut(&node).and_then(Membership::poll_output) {

@@ -5,8 +5,7 @@
 use super::{Fault, SPAN_US, Setting, WARM_UP_US, What};
 use crate::chance::Chance;
 
-/// A node may run twice. Not yet: where its directory is replaced besides, a hint for it stays (seed 321000156 with this set),
-/// or nobody's decision reaches the one that is left (seed 321000174).
+/// A node may run twice. Not before more seeds have passed with this set; `docs/correctness.md` says which have.
 const RUNS_TWICE: bool = false;
 
 /// What happens to copies of the victim's directory.
