@@ -1,12 +1,18 @@
 //! A dump sees what gets see, whatever has become of some of the nodes.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jedlik_client::{ClientError, ScanOptions};
 
 use crate::cluster::{Cluster, wait_until};
+use crate::node::Node;
+use crate::requests::size;
 use crate::tools::{run, tool};
 use crate::votes::damage_all;
 
@@ -155,4 +161,59 @@ fn reading_every_bucket_fails_when_a_buckets_n_was_changed_meanwhile() {
         let error = read(true).await.unwrap_err();
         assert!(matches!(&error, ClientError::Reset { name } if name == b"few"), "{error}");
     });
+}
+
+/// How long a node stands still while much is dumped.
+const PAUSE: Duration = Duration::from_secs(3);
+const DUMPED_VALUE_BYTES: usize = 1_000;
+
+#[test]
+fn a_dump_of_much_data_ends_with_everything_though_nodes_stand_still_for_seconds_meanwhile() {
+    let cluster = Cluster::start();
+    let count = size("JEDLIK_DUMPED_KEYS", 60_000);
+    let value = "x".repeat(DUMPED_VALUE_BYTES);
+    let mut lines = String::new();
+    for number in 0..count {
+        writeln!(lines, "{{\"key\":\"key-{number}\",\"value\":\"{value}\"}}").unwrap();
+    }
+    let path = cluster.path("much");
+    std::fs::write(&path, lines).unwrap();
+    let mut command = cluster.jedlik(0);
+    run(command.args(["load", "much", "--timeout", "60s"]).arg(&path)).ok();
+    load(&cluster, 1, "few", &names(20));
+
+    let mut command = cluster.jedlik(0);
+    command.args(["dump", "--all", "--timeout", "60s"]).stdout(Stdio::piped());
+    let mut dump = command.spawn().unwrap();
+    let mut lines = BufReader::new(dump.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut found = BTreeSet::new();
+    // A node that others ask, then the one that the dump itself goes through.
+    for node in [&cluster.nodes[1], &cluster.nodes[0]] {
+        found.extend(lines.by_ref().take(count / 4).filter_map(|line| dumped_key(&line)));
+        thread::scope(|scope| {
+            scope.spawn(|| pause(node));
+            found.extend(lines.by_ref().take(count / 4).filter_map(|line| dumped_key(&line)));
+        });
+    }
+    found.extend(lines.filter_map(|line| dumped_key(&line)));
+    assert!(dump.wait().unwrap().success());
+    let few = names(20).into_iter().map(|name| (name.clone(), name));
+    let all = names(count).into_iter().map(|name| (name, value.clone())).chain(few);
+    assert!(found == all.collect(), "{} of {} values", found.len(), count + 20);
+}
+
+/// A node stands still for a while.
+fn pause(node: &Node) {
+    node.freeze();
+    let begun = Instant::now();
+    while begun.elapsed() < PAUSE {
+        thread::park_timeout(PAUSE - begun.elapsed().min(PAUSE));
+    }
+    node.thaw();
+}
+
+/// The key and the value in a line of a dump, if it is about a key.
+fn dumped_key(line: &str) -> Option<(String, String)> {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    Some((line["key"].as_str()?.into(), line["value"].as_str()?.into()))
 }
