@@ -17,6 +17,7 @@
 //! | `JEDLIK_WAIT_LIMIT_MS` | the longest that a request may wait there; without it any time is taken |
 //! | `JEDLIK_SIBLING_LIMIT`, `JEDLIK_CROWDED_PUTS` | the bucket's limit in `limits`; puts of each writer |
 //! | `JEDLIK_FLOOD_ROUNDS` | rounds of `overload` |
+//! | `JEDLIK_HOT_SIBLINGS`, `JEDLIK_HOT_WRITERS` | the bucket's limit in `hot`; its writers |
 //! | `JEDLIK_DUMPED_KEYS` | keys of 1,000 bytes that `dumps` writes while nodes stand still |
 //! | `JEDLIK_MOVED_RECORDS`, `JEDLIK_MOVED_PARTITIONS` | records that move between nodes; the ring's partitions |
 //! | `JEDLIK_RECORD_BYTES` | the size of their values |
@@ -43,6 +44,7 @@ mod forged;
 mod full_disk;
 mod grow;
 mod held_disk;
+mod hot;
 mod interrupted;
 mod large;
 mod life_length;

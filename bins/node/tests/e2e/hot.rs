@@ -1,0 +1,151 @@
+//! One key that many writers put at once with large values: other keys are served, limits hold, memory is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use jedlik_client::protocol::Key;
+use jedlik_client::{Client, ErrorKind, GetOptions, PutOptions};
+use tokio::runtime::Runtime;
+
+use crate::cluster::{Cluster, wait_until};
+use crate::limits::grow;
+use crate::observer::{Observer, key};
+use crate::requests::{patient_r, patient_w, size};
+use crate::tools::run;
+
+/// Programs that the writers are spread over, each with connections of its own.
+const CLIENTS: usize = 3;
+/// One of so many writers puts what follows a get, the others put without a context.
+const FOLLOWS: usize = 12;
+const VALUE_BYTES: usize = 40_000;
+/// On a busy machine the clients' own work for values that large takes longer than their usual timeout.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the writers go on once the limit is met.
+const HOT: Duration = Duration::from_secs(8);
+/// Other keys that are read and put meanwhile.
+const OTHERS: usize = 12;
+const MIB: u64 = 1 << 20;
+/// Twice what was seen on a busy machine; a round for each put took twice as much as this.
+const MEMORY_LIMIT_MIB: u64 = 300;
+
+/// What the writers have come to.
+#[derive(Default)]
+struct Heat {
+    over: AtomicBool,
+    done: AtomicUsize,
+    refused: AtomicUsize,
+    most_siblings: AtomicUsize,
+}
+
+#[test]
+fn a_hot_key_with_large_values_starves_no_other_keeps_its_limit_and_takes_bounded_memory() {
+    let cluster = Cluster::start_alone(3, |_| {});
+    let observer = Observer::of(&cluster, 0);
+    let limit = size("JEDLIK_HOT_SIBLINGS", 60);
+    allow(&cluster, limit);
+    // Whoever reads other keys is another program: what the writers' own threads do must not hold it up.
+    let quiet = Runtime::new().unwrap();
+    let others: Vec<Key> = (0..OTHERS).map(|number| key("other", number)).collect();
+    let reader = quiet.block_on(cluster.client(1));
+    quiet.block_on(async {
+        for other in &others {
+            reader.put(other, "cool", &patient_w(2)).await.unwrap();
+        }
+    });
+    let (hot, heat) = (key("hot", 0), Arc::new(Heat::default()));
+    let clients: Vec<Client> =
+        (0..CLIENTS).map(|number| observer.runtime.block_on(cluster.client(number % 3))).collect();
+    let writers: Vec<_> = (0..size("JEDLIK_HOT_WRITERS", 48))
+        .map(|writer| {
+            let (client, hot) = (clients[writer % CLIENTS].clone(), hot.clone());
+            let (heat, follows) = (Arc::clone(&heat), writer % FOLLOWS == 0);
+            observer.runtime.spawn(write(client, hot, heat, follows))
+        })
+        .collect();
+    wait_until("the limit is met", || heat.refused.load(Ordering::Relaxed) > 0);
+    let reads = quiet.spawn(read_and_put(reader, others));
+    let mut most = BTreeMap::new();
+    wait_until("other keys were read and put for a while", || {
+        grow(&mut most, observer.counter("rss_bytes"));
+        reads.is_finished()
+    });
+    let reads = quiet.block_on(reads).unwrap();
+    heat.over.store(true, Ordering::Relaxed);
+    for writer in writers {
+        observer.runtime.block_on(writer).unwrap();
+    }
+    grow(&mut most, observer.counter("rss_bytes"));
+    let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    let (done, refused) = (count(&heat.done), count(&heat.refused));
+    let mib: BTreeMap<usize, u64> = most.iter().map(|(node, bytes)| (*node, bytes / MIB)).collect();
+    println!("{done} done, {refused} refused, {reads} requests of others; MiB by node: {mib:?}");
+    assert!(done > 0, "some were acknowledged");
+    assert!(mib.values().all(|mib| *mib <= MEMORY_LIMIT_MIB), "{mib:?}");
+    assert!(count(&heat.most_siblings) <= limit, "{}", count(&heat.most_siblings));
+
+    let client = observer.runtime.block_on(cluster.client(1));
+    observer.wait_until_settled(std::slice::from_ref(&hot));
+    observer.runtime.block_on(async {
+        let found = client.get(&hot, &patient_r(3)).await.unwrap();
+        let siblings = found.versions.len();
+        assert!((1..=limit).contains(&siblings), "{siblings}");
+        let follows = PutOptions { context: found.context, ..patient_w(2) };
+        client.put(&hot, "cooled", &follows).await.unwrap();
+        let found = client.get(&hot, &patient_r(2)).await.unwrap();
+        assert_eq!(found.versions.len(), 1, "a put that has seen them replaces them");
+        client.put(&hot, "beside it", &patient_w(2)).await.unwrap();
+    });
+    observer.wait_until_settled(&[hot]);
+}
+
+fn allow(cluster: &Cluster, limit: usize) {
+    let set = ["bucket", "set", "carts", "sibling_warning=5", &format!("sibling_limit={limit}")];
+    run(cluster.admin(0).args(set)).ok();
+    for index in 0..3 {
+        wait_until("every node knows the limit", || {
+            let shown = run(cluster.admin(index).args(["--json", "bucket", "show", "carts"])).ok();
+            shown.stdout.contains(&format!("\"sibling_limit\":{limit},"))
+        });
+    }
+}
+
+/// Reads and puts other keys for a while, each of which has to succeed; says how many requests there were.
+async fn read_and_put(client: Client, others: Vec<Key>) -> usize {
+    let begun = Instant::now();
+    let mut requests = 0;
+    while begun.elapsed() < HOT {
+        for other in &others {
+            let found = client.get(other, &patient_r(2)).await;
+            let found = found.unwrap_or_else(|error| panic!("get of {other:?}: {error}"));
+            assert_eq!(found.versions.len(), 1);
+            let follows = PutOptions { context: found.context, ..patient_w(2) };
+            let done = client.put(other, "cool", &follows).await;
+            done.unwrap_or_else(|error| panic!("put of {other:?}: {error}"));
+            requests += 2;
+        }
+    }
+    requests
+}
+
+/// One writer, until it is over.
+async fn write(client: Client, hot: Key, heat: Arc<Heat>, follows: bool) {
+    while !heat.over.load(Ordering::Relaxed) {
+        let mut options = PutOptions { timeout: Some(PATIENCE), ..PutOptions::default() };
+        if follows && let Ok(found) = client.get(&hot, &GetOptions::default()).await {
+            heat.most_siblings.fetch_max(found.versions.len(), Ordering::Relaxed);
+            options.context = found.context;
+        }
+        match client.put(&hot, vec![b'x'; VALUE_BYTES], &options).await {
+            Ok(_) => heat.done.fetch_add(1, Ordering::Relaxed),
+            Err(error) if error.name() == "too-many-siblings" => {
+                heat.refused.fetch_add(1, Ordering::Relaxed)
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                continue;
+            }
+        };
+    }
+}
