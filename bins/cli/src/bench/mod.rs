@@ -110,7 +110,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
         worker.await.context("a client failed")?;
     }
     let record = record.context("the record was lost")?;
-    if record.count() == 0 && record.errors().is_empty() {
+    if record.is_empty() {
         let text = format!(
             "nothing was measured: no request began and ended within {took:?}; measure for longer with --seconds, \
              or look whether the cluster answers"

@@ -73,6 +73,11 @@ impl Record {
         }
     }
 
+    /// Whether nothing was measured: no request succeeded, and none failed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count() == 0 && self.errors.is_empty()
+    }
+
     /// Requests that succeeded, all kinds together.
     pub(crate) fn count(&self) -> u64 {
         self.latencies.values().map(Histogram::len).sum()
@@ -137,7 +142,7 @@ mod tests {
         {
             assert!((found - expected).abs() <= expected / 500.0, "{found} is not {expected}");
         }
-        assert_eq!((record.count(), record.absent()), (1001, 1));
+        assert_eq!((record.count(), record.absent(), record.is_empty()), (1001, 1, false));
         assert_eq!(record.errors().get("no-layout"), Some(&1));
     }
 
@@ -148,5 +153,8 @@ mod tests {
         let mut record = Record::new(start);
         record.note(Kind::Put, before, start + Duration::from_secs(1), Ok(true));
         assert_eq!(record.count(), 0);
+        assert!(record.is_empty());
+        record.note(Kind::Get, start, start, Err(ClientError::NoLayout));
+        assert!(!record.is_empty(), "what failed was measured, too");
     }
 }
