@@ -44,14 +44,20 @@ impl History {
         }
     }
 
-    /// A write was acknowledged with this context, and was in no record: its coordinator had minted a later one on top of it
-    /// before either was sent. That one, the next under one of the context's actors, has replaced it.
+    /// A write was acknowledged with this context, and what was acknowledged was in no record: its coordinator had minted a
+    /// later one on top of it before either was sent. That one, the next under one of the context's actors, has replaced it,
+    /// though another attempt of the same write may be sent by somebody else.
     pub(crate) fn replaced_unsent(&mut self, key: u8, write: usize, token: &Blob) {
-        let is_sent = |version: &super::Version| version.write == write;
-        if !self.latest.contains_key(&key) || self.versions.iter().any(is_sent) {
+        if !self.latest.contains_key(&key) {
             return;
         }
         let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();
+        let is_sent = self
+            .dots_of(key)
+            .any(|(dot, version)| context.0.covers(dot) && self.versions[version].write == write);
+        if is_sent {
+            return;
+        }
         let of_the_line = |dot: Dot| context.0.covers(Dot { counter: 1, ..dot });
         let follows = |(dot, _): &(Dot, usize)| of_the_line(*dot) && !context.0.covers(*dot);
         let next = self.dots_of(key).filter(follows).map(|(_, version)| version);

@@ -102,6 +102,16 @@ fn what_was_replaced_before_it_was_sent_lives_on_in_the_version_that_replaced_it
     history.observe(0, 1, &record).unwrap();
     history.acknowledge(0, unsent, TOLD);
     assert_eq!(judged(&history, &record), Err(Promise::NothingLost));
+    // Another coordinator has minted a second attempt of it, later.
+    let mut attempt = Record::new();
+    let again = Write {
+        write_id: write_id(unsent),
+        content: Content::Value(Blob::from("tea")),
+        written_at_ms: 20,
+        expires_at_ms: None,
+    };
+    attempt.put(&VectorClock::default(), ActorId(2), again);
+    history.observe(0, 2, &attempt).unwrap();
     history.replaced_unsent(0, unsent, &tokens[0]);
     assert_eq!(judged(&history, &record), Ok(()));
     assert_eq!(judged(&history, &Record::new()), Err(Promise::NothingLost));
