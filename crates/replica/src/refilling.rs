@@ -14,7 +14,7 @@ use crate::io::{Output, StorageFault};
 use crate::lane::{Errand, Task};
 use crate::pending::{ExchangeStep, Purpose, Ticket};
 use crate::replica::Replica;
-use crate::votes::{Basis, Entry, counts_digest};
+use crate::votes::{Basis, Entry, counts_digest, flipped_for};
 
 /// Between two writes of what has no vote any more.
 const KEEP_INTERVAL_US: u64 = 1_000_000;
@@ -210,10 +210,8 @@ impl Replica {
 /// The first `n` of the preference list under the newest layout that has flipped for the partition, or under the oldest
 /// there is.
 pub(crate) fn oldest_owners(view: &View, partition: Partition, n: u8) -> &[NodeId] {
-    let layouts = view.layouts();
-    let oldest = layouts.iter().find(|known| known.flipped().contains(partition));
-    let oldest = oldest.or(layouts.last()).map(|known| known.preference_list(partition));
-    first(oldest.unwrap_or(&[]), n)
+    let oldest = flipped_for(view, partition).or(view.layouts().last());
+    first(oldest.map_or(&[], |known| known.preference_list(partition)), n)
 }
 
 pub(crate) fn first(list: &[NodeId], n: u8) -> &[NodeId] {

@@ -289,8 +289,9 @@ impl Replica {
         if holding.damaged && !planted::on(Bug::DamageIsAbsence) {
             return Some(Doubt::Damaged);
         }
-        self.view.as_ref()?;
-        (!self.votes_for(key.key.bucket(), key.partition, n)).then_some(Doubt::Refilling)
+        let is_refilling =
+            self.view.is_some() && !self.votes_for(key.key.bucket(), key.partition, n);
+        is_refilling.then_some(Doubt::Refilling)
     }
 
     /// Whether this node can say which keys of the bucket are absent. `n`: the number of replicas by which it was
@@ -361,7 +362,7 @@ impl Replica {
 }
 
 /// The newest layout that has flipped for the partition.
-fn flipped_for(view: &View, partition: Partition) -> Option<&KnownLayout> {
+pub(crate) fn flipped_for(view: &View, partition: Partition) -> Option<&KnownLayout> {
     view.layouts().iter().find(|known| known.flipped().contains(partition))
 }
 
