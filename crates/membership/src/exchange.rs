@@ -141,8 +141,11 @@ impl Membership {
         let other =
             held.filter(|held| held.life.incarnation != life && from != self.config.me.node);
         if let Some(other) = other {
-            let delta = Delta { members: vec![other.clone()], ..Delta::default() };
-            self.send_to(Destination::Caller(from), Gossip::Close(delta));
+            // It may have lost its disk, and know nobody: of a stranger it takes only who that is.
+            for record in [self.config.me.clone(), other.clone()] {
+                let delta = Delta { members: vec![record], ..Delta::default() };
+                self.send_to(Destination::Caller(from), Gossip::Close(delta));
+            }
         }
     }
 

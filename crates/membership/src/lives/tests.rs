@@ -509,3 +509,34 @@ fn a_process_whose_peers_answer_another_one_is_told_of_it_where_it_asks() {
         assert_eq!(rival, Some(running), "node {node}, blind: {blind}");
     }
 }
+
+#[test]
+fn a_process_that_knows_nobody_is_told_of_the_newer_life_that_others_remember() {
+    let mut cluster = settled(25);
+    let mut config = crate::tests::config(3);
+    config.me.life = Life::new(Incarnation(77));
+    config.me.generation = 0;
+    config.lineage = Lineage { lost: true, ..Lineage::first(Incarnation(77)) };
+    config.seeds.clear();
+    let mut stranger = Membership::new(crate::tests::at(cluster.now_us), config, None);
+    stranger.set_seeds([crate::tests::address(2)].into());
+    let mut told = false;
+    for _ in 0..100 {
+        cluster.run_for(SECOND / 10);
+        let now = crate::tests::at(cluster.now_us);
+        stranger.handle_timeout(now);
+        let outputs: Vec<Output> = core::iter::from_fn(|| stranger.poll_output()).collect();
+        for output in outputs {
+            match output {
+                Output::Send { to: Destination::Seed(_), gossip } => {
+                    for answer in cluster.answers(2, 3, gossip) {
+                        stranger.handle_gossip(now, NodeId(2), answer);
+                    }
+                }
+                Output::Event(Event::Contested { .. }) => told = true,
+                _ => {}
+            }
+        }
+    }
+    assert!(told);
+}
