@@ -1,8 +1,7 @@
 //! What this node does with a message of a peer.
 //!
 //! Invariant: of a node that has no place in the cluster any more nothing is taken in but that it says so itself; it
-//! is told so. Of one
-//! that is not known nothing is taken in but who it is.
+//! is told so. Of one that is not known nothing is taken in but who it is.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -31,6 +30,7 @@ impl Membership {
         let is_answer = is_fence || matches!(gossip, Gossip::Close(_) | Gossip::Recalled { .. });
         let was_gone = is_gone(&self.known);
         if !was_gone && (self.is_known(from) || self.introduces(from, &gossip)) {
+            self.note_heard(from, &gossip);
             self.take(now, from, gossip);
             if !is_answer {
                 self.detector.stirred(now.mono_us, from);

@@ -15,6 +15,7 @@ mod chance;
 mod detector;
 mod exchange;
 mod farewell;
+mod founding;
 mod knowledge;
 mod line;
 mod lives;

@@ -18,6 +18,7 @@ use crate::agreed::Clocks;
 use crate::announce::own_record;
 use crate::chance::Chance;
 use crate::detector::{Detector, Signal};
+use crate::founding::Founding;
 use crate::knowledge::Knowledge;
 use crate::line::KnownLayout;
 use crate::lives::{Lineage, Lives};
@@ -70,6 +71,7 @@ pub struct Membership {
     rounds: Rounds,
     pub(crate) own: Own,
     pub(crate) lives: Lives,
+    pub(crate) founding: Founding,
     pub(crate) saving: Saving,
     pub(crate) chance: Chance,
     view: Arc<View>,
@@ -139,6 +141,7 @@ impl Membership {
             saving: Saving::default(),
             view: Arc::new(view.with_past(lives.past())),
             lives,
+            founding: Founding::default(),
             pending: Pending { unstored: true, unseen: true, news: false },
             standing: Standing::In,
             sends: Vec::new(),

@@ -4,6 +4,7 @@
 //! layout that counts for it, and on those newer ones that say that they are ready.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{Balance, Moves, NodeBalance, NodeId, Partition, Preferences, Ring};
@@ -31,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) changes: &'a [(NodeId, StagedChange)],
     /// The replicas of a key, unless its bucket says otherwise.
     pub(crate) n: u8,
+    /// Why a first layout can't be made here, if it can't.
+    pub(crate) founding: Option<String>,
     /// Whether this node takes a member to be up.
     pub(crate) up: &'a dyn Fn(NodeId) -> bool,
 }
@@ -131,7 +134,7 @@ impl Facts<'_> {
         planned.collect()
     }
 
-    fn name(&self, node: NodeId) -> alloc::string::String {
+    fn name(&self, node: NodeId) -> String {
         let record = self.known.members().get(&node);
         record.map_or_else(|| alloc::format!("node {node}"), |record| record.name.clone())
     }

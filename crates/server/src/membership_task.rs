@@ -188,6 +188,7 @@ impl MembershipTask {
         let now = self.clock.now();
         match event {
             Event::Gossip { caller, from, gossip } => {
+                self.machine.handle_answers_at(from, caller.remote_address());
                 self.parting.caller = Some(caller);
                 self.machine.handle_gossip(now, from, gossip);
                 self.carry_out();

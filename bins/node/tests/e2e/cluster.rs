@@ -43,14 +43,24 @@ impl Cluster {
         Self::start_in(Places::all(), count, adjust)
     }
 
+    /// An authority, and no node yet.
+    pub(crate) fn unfounded() -> Self {
+        Self::without_nodes(Places::one())
+    }
+
     fn start_in(places: Places, count: usize, adjust: impl Fn(&mut Node)) -> Self {
+        let mut cluster = Self::without_nodes(places);
+        cluster.add_nodes(count, adjust);
+        cluster.commit_first_layout();
+        cluster
+    }
+
+    fn without_nodes(places: Places) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut cluster = Self { nodes: Vec::new(), folder, _places: places };
+        let cluster = Self { nodes: Vec::new(), folder, _places: places };
         run(tool("jedlik-admin").args(["ca", "init", "--dir"]).arg(cluster.path("ca"))).ok();
         cluster.issue("client", "client");
         cluster.issue("admin", "admin");
-        cluster.add_nodes(count, adjust);
-        cluster.commit_first_layout();
         cluster
     }
 

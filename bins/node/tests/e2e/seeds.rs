@@ -1,5 +1,7 @@
 //! Seeds that have names, that can't be looked up, that nobody listens at, and that are another cluster's.
 
+use jedlik_ports::free_udp_address;
+
 use crate::cluster::{Cluster, issue, wait_until};
 use crate::node::Node;
 use crate::tools::{run, tool};
@@ -86,4 +88,23 @@ fn a_node_whose_seeds_don_t_answer_or_are_another_cluster_s_says_so_once_and_whe
     let refusals = cluster.nodes[0].log().matches("refused").count();
     assert!((1..=4).contains(&refusals), "{refusals} lines");
     assert!(cluster.nodes[0].is_running());
+}
+
+#[test]
+fn a_node_whose_seeds_have_not_answered_founds_no_cluster() {
+    let mut cluster = Cluster::unfounded();
+    cluster.add_nodes(1, |node| {
+        node.options = vec!["--n=1".into(), "--limits-confirm-ms=500".into()];
+        node.more_seeds = vec![free_udp_address().unwrap().to_string()];
+    });
+    let plan = cluster.ask(0, "cluster plan --json").ok().json();
+    let hash = plan["plan"].as_str().unwrap();
+    let refused = cluster.ask(0, &format!("cluster commit {hash}"));
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let says = |part: &str| refused.stderr.contains(part);
+    assert!(says(&cluster.nodes[0].more_seeds[0]) && says("take `seeds` out"), "{refused:?}");
+    assert!(cluster.nodes[0].stop().success());
+    cluster.nodes[0].more_seeds.clear();
+    cluster.restart(0);
+    cluster.ask(0, &format!("cluster commit {hash}")).ok();
 }

@@ -36,6 +36,7 @@ impl Membership {
             after: &layout,
             changes: &self.staged().changes,
             n: self.config.n,
+            founding: self.objection_to_founding(),
             up: &|node| {
                 let record = self.known.members().get(&node);
                 record.is_some_and(|record| self.takes_as_up(record))

@@ -227,7 +227,7 @@ impl Membership {
     }
 
     /// A node's name for people.
-    pub(super) fn name(&self, node: NodeId) -> String {
+    pub(crate) fn name(&self, node: NodeId) -> String {
         let record = self.known.members().get(&node);
         record.map_or_else(|| format!("node {node}"), |record| record.name.clone())
     }

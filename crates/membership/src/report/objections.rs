@@ -14,11 +14,11 @@ use super::Facts;
 
 impl Facts<'_> {
     /// A sentence about each node that is to hand on what it holds, and is down, about each that is to be given
-    /// up, and is up, and about each that is down and would keep others from leaving: what is the case, and what
-    /// to do.
+    /// up, and is up, about each that is down and would keep others from leaving, and about a cluster that may
+    /// exist already: what is the case, and what to do.
     pub(crate) fn objections(&self) -> Vec<String> {
         let own = self.changes.iter().filter_map(|(node, change)| self.objection(*node, change));
-        own.chain(self.endless()).collect()
+        own.chain(self.endless()).chain(self.founding.clone()).collect()
     }
 
     /// A node that leaves serves until each owner of each partition has said that it is ready. One that is dead,

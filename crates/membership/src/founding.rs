@@ -1,0 +1,94 @@
+//! Whether a first layout may be made by this node, or would found a second cluster beside one that it has not
+//! heard of.
+//!
+//! Invariant: a node that was given seeds makes no first layout before one of them has told what it knows.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::gossip::{Gossip, MemberRecord};
+
+use crate::Membership;
+
+/// Seeds that a refusal names.
+const NAMED: usize = 5;
+
+/// What this life has heard of others as long as it knows no layout.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Founding {
+    /// Nodes that have told this life what they know.
+    heard: BTreeSet<NodeId>,
+    /// Nodes that listen at a seed's address, though their records may say another one.
+    at_seeds: BTreeSet<NodeId>,
+    /// The newest layout that a node said it knows.
+    elsewhere: LayoutId,
+}
+
+impl Membership {
+    /// Learns at which address `node` answers. It may advertise another one than the seeds of this node name.
+    pub fn handle_answers_at(&mut self, node: NodeId, address: SocketAddr) {
+        if self.known.newest().is_none() && self.config.seeds.contains(&address) {
+            self.founding.at_seeds.insert(node);
+        }
+    }
+
+    /// Notes who has told what it knows. An offer does not: it carries a digest.
+    pub(crate) fn note_heard(&mut self, from: NodeId, gossip: &Gossip) {
+        if self.known.newest().is_some() {
+            return;
+        }
+        match gossip {
+            Gossip::Recalled { layout, .. } => {
+                self.founding.elsewhere = self.founding.elsewhere.max(*layout);
+            }
+            Gossip::Same | Gossip::Exchange(..) | Gossip::Close(_) => {}
+            _ => return,
+        }
+        self.founding.heard.insert(from);
+    }
+
+    /// Why a first layout can't be made here now.
+    pub(crate) fn objection_to_founding(&self) -> Option<String> {
+        if self.known.newest().is_some() {
+            return None;
+        }
+        let me = self.name(self.config.me.node);
+        let members = || self.known.members().values();
+        let knows = |record: &&MemberRecord| record.layout > LayoutId::default();
+        let elsewhere = members().filter(knows).max_by_key(|record| record.layout);
+        let named = elsewhere.map(|record| (record.name.as_str(), record.layout));
+        let told = Some(("another node", self.founding.elsewhere));
+        if let Some((name, layout)) = named.or(told.filter(|(_, at)| *at > LayoutId::default())) {
+            return Some(format!(
+                "there is a cluster already: {name} knows layout {}, and {me} has not received it yet; wait \
+                 until `jedlik-admin cluster status` shows it",
+                layout.version
+            ));
+        }
+        let mine = self.config.me.address;
+        let seeds = || self.config.seeds.iter().filter(|seed| **seed != mine);
+        let is_seed = |record: &MemberRecord| {
+            self.founding.at_seeds.contains(&record.node) || seeds().any(|at| *at == record.address)
+        };
+        let heard = |record: &MemberRecord| self.founding.heard.contains(&record.node);
+        if seeds().next().is_none() || members().any(|record| is_seed(record) && heard(record)) {
+            return None;
+        }
+        let named: Vec<String> = seeds().take(NAMED).map(ToString::to_string).collect();
+        Some(format!(
+            "none of {me}'s seeds ({}) has answered since it started, so there may be a cluster that it has \
+             not heard of: wait until one answers (the log of {me} says why none does), or commit at a node \
+             that has reached one; to found a new cluster, take `seeds` out of its configuration and restart it",
+            named.join(", ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

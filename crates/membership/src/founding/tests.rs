@@ -1,0 +1,110 @@
+//! Who may found a cluster.
+
+use alloc::vec;
+use core::net::SocketAddr;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord};
+
+use crate::tests::cluster::Cluster;
+use crate::tests::{at, config, record};
+use crate::{Config, Membership};
+
+const SECOND: u64 = 1_000_000;
+
+#[test]
+fn an_island_that_has_reached_no_seed_founds_no_second_cluster() {
+    let mut cluster = Cluster::new(3);
+    cluster.seeds = vec![1, 2, 3];
+    (1..=6).for_each(|node| cluster.start(node));
+    cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
+    for node in 4..=6 {
+        cluster.kill(node);
+        cluster.cut.extend((1..=3).map(|seed| (seed, node)));
+    }
+    cluster.run_until("n1 to n3 are alone", 60 * SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).detector.up().len() == 2)
+    });
+    cluster.plan_and_commit(1).unwrap();
+    (4..=6).for_each(|node| cluster.start(node));
+    cluster.run_until("n4 to n6 know one another", 60 * SECOND, |c| {
+        (4..=6).all(|node| c.machine(node).detector.up().len() == 2)
+    });
+    let AdminResponse::Plan(plan) = cluster.admin(4, &AdminRequest::Plan).unwrap() else {
+        panic!("a plan is answered with a plan");
+    };
+    let warned = plan.warnings.iter().any(|warning| warning.contains("none of n4's seeds"));
+    assert!(warned, "the plan says so before the commit: {:?}", plan.warnings);
+    let refused = cluster.plan_and_commit(4).unwrap_err();
+    assert!(refused.message.contains("none of n4's seeds (127.0.0.1:1, "), "{refused}");
+    assert!(refused.message.contains("take `seeds` out of its configuration"), "{refused}");
+    cluster.cut.clear();
+    cluster.run_until("one cluster", 60 * SECOND, Cluster::agrees);
+    assert_eq!(cluster.machine(4).view().layout_version(), 1);
+}
+
+/// Node 2, whose seed is node 1, and which knows nodes 1 to 3.
+fn machine(n: u8) -> Membership {
+    let members = vec![record(1), record(3)];
+    let stored = Delta { members, ..Delta::default() };
+    Membership::new(at(0), Config { n, ..config(2) }, Some(stored))
+}
+
+fn objection(machine: &Membership) -> Option<alloc::string::String> {
+    machine.objection_to_founding()
+}
+
+#[test]
+fn a_seed_counts_once_it_has_told_what_it_knows_and_others_do_not() {
+    let mut alone = machine(1);
+    assert!(objection(&alone).is_some());
+    alone.handle_gossip(at(1), NodeId(3), Gossip::Same);
+    assert!(objection(&alone).is_some(), "n3 is no seed");
+    alone.handle_gossip(at(1), NodeId(1), Gossip::Probe { nonce: 1 });
+    assert!(objection(&alone).is_some(), "a probe tells nothing of what n1 knows");
+    alone.handle_gossip(at(1), NodeId(1), Gossip::Same);
+    assert_eq!(objection(&alone), None);
+}
+
+#[test]
+fn a_seed_that_advertises_another_address_counts_where_it_answers() {
+    let elsewhere: SocketAddr = "10.0.0.1:7400".parse().unwrap();
+    let config = Config { seeds: vec![elsewhere], ..config(2) };
+    let stored = Delta { members: vec![record(1)], ..Delta::default() };
+    let mut node = Membership::new(at(0), config, Some(stored));
+    node.handle_gossip(at(1), NodeId(1), Gossip::Same);
+    assert!(objection(&node).is_some());
+    node.handle_answers_at(NodeId(1), elsewhere);
+    assert_eq!(objection(&node), None);
+}
+
+#[test]
+fn a_node_without_seeds_or_with_itself_alone_may_found() {
+    for seeds in [vec![], vec![config(2).me.address]] {
+        let node = Membership::new(at(0), Config { seeds, ..config(2) }, None);
+        assert_eq!(objection(&node), None);
+    }
+}
+
+#[test]
+fn a_layout_that_somebody_is_known_to_have_is_waited_for() {
+    let layout = LayoutId { version: 4, digest: 9 };
+    let recalled = Gossip::Recalled {
+        asked: config(2).me.life.incarnation,
+        record: None,
+        layout,
+        wall_ms: 1_700_000_000_000,
+    };
+    let mut told = machine(1);
+    told.handle_gossip(at(1), NodeId(1), recalled);
+    assert!(objection(&told).unwrap().contains("another node knows layout 4"));
+
+    let mut introduced = machine(1);
+    let knows = MemberRecord { layout, version: 2, ..record(1) };
+    let members = vec![knows];
+    let close = Gossip::Close(Delta { members, ..Delta::default() });
+    introduced.handle_gossip(at(1), NodeId(1), close);
+    assert!(objection(&introduced).unwrap().contains("n1 knows layout 4"));
+}
