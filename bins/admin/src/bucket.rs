@@ -11,6 +11,7 @@ use jedlik_client::protocol::escape::{Escaped, unescape};
 use jedlik_client::protocol::{Blob, Key};
 use serde_json::{Map, Value, json};
 
+use crate::cluster::Cluster;
 use crate::connection::ConnectionArgs;
 use crate::exit::Usage;
 use crate::output::Output;
@@ -80,7 +81,7 @@ pub(crate) async fn run(
             AdminRequest::BucketSet { name: name.bytes()?, changes }
         }
     };
-    match connection.ask(request).await? {
+    match Cluster::connect(connection, None).await?.ask(&request).await? {
         AdminResponse::Buckets(buckets) => {
             let json = buckets.iter().map(bucket_json).collect();
             output.print(&json, || list_text(&buckets))?;

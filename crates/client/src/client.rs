@@ -1,6 +1,7 @@
 //! The client's face: one method for each thing that can be asked.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -218,6 +219,12 @@ impl Client {
     #[must_use]
     pub fn topology(&self) -> Topology {
         self.shared.routes().topology().clone()
+    }
+
+    /// Where the client was told to ask first, in that order.
+    #[must_use]
+    pub fn seeds(&self) -> &[SocketAddr] {
+        &self.shared.config.seeds
     }
 
     /// Ends all connections; requests under way fail.

@@ -31,7 +31,7 @@ Examples:
   jedlik-admin cluster plan
   jedlik-admin cluster commit 0123456789abcdef --wait")]
 pub(crate) struct ClusterArgs {
-    /// The node to ask; else that with the lowest identity of those that are up
+    /// The node to ask; else the first seed that is up
     #[arg(long, global = true, value_name = "NODE")]
     via: Option<String>,
     #[command(subcommand)]

@@ -1,10 +1,14 @@
 //! Which node a command about the cluster goes to.
 //!
 //! Invariant: commands in a row go to the same node while it answers, so that what one of them staged
-//! is known where the next one plans, before gossip has spread it.
+//! is known where the next one plans, before gossip has spread it. The admin chooses that node: the first
+//! of the seeds.
+
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, PlanReport};
+use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, ClientError, ErrorKind, NodeId};
 
 use crate::connection::ConnectionArgs;
@@ -20,8 +24,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Connects; `via` names the node to ask, and else the member that is up with the lowest identity
-    /// is asked.
+    /// Connects; `via` names the node to ask, and else the first of the seeds that is up is asked.
     pub(crate) async fn connect(
         connection: &ConnectionArgs,
         via: Option<&str>,
@@ -72,8 +75,39 @@ impl Cluster {
         if let Some(via) = self.via {
             return vec![via];
         }
-        let mut members = self.client.topology().members;
-        members.sort_unstable_by_key(|member| (!member.alive, member.node));
-        members.into_iter().map(|member| member.node).collect()
+        order(self.client.topology().members, self.client.seeds())
+    }
+}
+
+/// Members in the order in which they are asked: those that are up first, and of these the seeds in the order in which
+/// they were given. Seeds that members know under other addresses leave it to the lowest identity.
+fn order(mut members: Vec<Endpoint>, seeds: &[SocketAddr]) -> Vec<NodeId> {
+    let place = |address| seeds.iter().position(|seed| *seed == address).unwrap_or(seeds.len());
+    members.sort_unstable_by_key(|member| (!member.alive, place(member.address), member.node));
+    members.into_iter().map(|member| member.node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_client::NodeId;
+    use jedlik_client::protocol::client::Endpoint;
+
+    use super::order;
+
+    fn member(node: u64, alive: bool) -> Endpoint {
+        let address = format!("127.0.0.1:{}", 7400 + node).parse().unwrap();
+        Endpoint { node: NodeId(node), name: format!("n{node}"), address, alive }
+    }
+
+    #[test]
+    fn the_first_seed_that_is_up_is_asked_and_without_any_the_lowest_identity() {
+        let ordered = |seeds: &[u64], down: u64| -> Vec<u64> {
+            let members = [3, 1, 4, 2].map(|node| member(node, node != down)).to_vec();
+            let seeds: Vec<_> = seeds.iter().map(|seed| member(*seed, true).address).collect();
+            order(members, &seeds).into_iter().map(|node| node.0).collect()
+        };
+        assert_eq!(ordered(&[4, 2], 0), [4, 2, 1, 3]);
+        assert_eq!(ordered(&[4, 2], 4), [2, 1, 3, 4], "a seed that is down is asked last");
+        assert_eq!(ordered(&[9], 0), [1, 2, 3, 4], "members know the seed by another address");
     }
 }
