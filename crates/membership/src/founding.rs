@@ -1,5 +1,5 @@
-//! Whether a first layout may be made by this node, or would found a second cluster beside one that it has not
-//! heard of.
+//! A node that knows no layout: whether it may make the first one, or would found a second cluster beside one that it
+//! has not heard of; and how long it waits, before it serves, for one that it was told of.
 //!
 //! Invariant: a node that was given seeds makes no first layout before one of them has told what it knows.
 
@@ -10,13 +10,15 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::LayoutId;
 use jedlik_protocol::gossip::{Gossip, MemberRecord};
+use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
 
 /// Seeds that a refusal names.
 const NAMED: usize = 5;
+/// How long a node that starts waits for the layout that others know, before it serves without one.
+const LAYOUT_LIMIT_US: u64 = 5_000_000;
 
 /// What this life has heard of others as long as it knows no layout.
 #[derive(Debug, Default)]
@@ -28,6 +30,15 @@ pub(crate) struct Founding {
     at_seeds: BTreeSet<NodeId>,
     /// The newest layout that a node said it knows.
     elsewhere: LayoutId,
+    /// The node does not serve before this, unless a layout comes.
+    serves_at_us: Option<u64>,
+}
+
+impl Founding {
+    /// When the node serves although no layout has come.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        self.serves_at_us
+    }
 }
 
 impl Membership {
@@ -51,6 +62,27 @@ impl Membership {
             _ => return,
         }
         self.founding.heard.insert(from);
+    }
+
+    /// Begins to wait for the layout that others have said they know; false if there is none to wait for.
+    pub(crate) fn waits_for_layout(&mut self, now: Now) -> bool {
+        let waits = self.known.newest().is_none() && self.founding.elsewhere > LayoutId::default();
+        self.founding.serves_at_us = waits.then_some(now.mono_us + LAYOUT_LIMIT_US);
+        waits
+    }
+
+    /// Serves if it was waiting for a layout: it has come.
+    pub(crate) fn end_wait_for_layout(&mut self) {
+        if self.founding.serves_at_us.take().is_some() {
+            self.tell_to_serve();
+        }
+    }
+
+    /// Serves without a layout once it has waited long enough for one.
+    pub(crate) fn wait_for_layout(&mut self, now: Now) {
+        if self.founding.serves_at_us.is_some_and(|at_us| at_us <= now.mono_us) {
+            self.end_wait_for_layout();
+        }
     }
 
     /// Why a first layout can't be made here now.

@@ -182,6 +182,7 @@ impl Membership {
         self.detector.handle_timeout(now.mono_us, &mut self.chance);
         self.tell_of_itself(now);
         self.look_back(now);
+        self.wait_for_layout(now);
         self.end_belief(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
             // A farewell is asked for until enough have it on their disks.
@@ -210,7 +211,8 @@ impl Membership {
         }
         let own_us = self.own.due_us(self.has_stored_layout());
         let dues = self.detector.due_us().into_iter().chain(own_us);
-        dues.chain(self.lives.due_us()).chain([self.rounds.due_us()]).min()
+        let waits = self.lives.due_us().into_iter().chain(self.founding.due_us());
+        dues.chain(waits).chain([self.rounds.due_us()]).min()
     }
 
     /// The next effect to carry out.

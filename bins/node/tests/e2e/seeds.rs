@@ -108,3 +108,16 @@ fn a_node_whose_seeds_have_not_answered_founds_no_cluster() {
     cluster.restart(0);
     cluster.ask(0, &format!("cluster commit {hash}")).ok();
 }
+
+#[test]
+fn a_node_that_starts_without_data_takes_requests_from_its_ready_line_on() {
+    let mut cluster = Cluster::start();
+    for round in 0..3 {
+        cluster.kill(2);
+        cluster.nodes[2].options.clear();
+        cluster.nodes[2].lose_disk();
+        cluster.restart(2);
+        let key = round.to_string();
+        run(cluster.jedlik(2).args(["put", "b", &key, "v"])).ok();
+    }
+}

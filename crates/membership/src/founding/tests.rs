@@ -10,7 +10,7 @@ use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord};
 
 use crate::tests::cluster::Cluster;
 use crate::tests::{at, config, record};
-use crate::{Config, Membership};
+use crate::{Config, Event, Membership, Output};
 
 const SECOND: u64 = 1_000_000;
 
@@ -43,6 +43,58 @@ fn an_island_that_has_reached_no_seed_founds_no_second_cluster() {
     cluster.cut.clear();
     cluster.run_until("one cluster", 60 * SECOND, Cluster::agrees);
     assert_eq!(cluster.machine(4).view().layout_version(), 1);
+}
+
+/// Three nodes that have a layout.
+fn founded() -> Cluster {
+    let mut cluster = Cluster::of(3, 5);
+    cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
+    cluster.plan_and_commit(1).unwrap();
+    cluster.run_until("layout", 30 * SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).view().layout().is_some())
+    });
+    cluster
+}
+
+fn serves_us(cluster: &Cluster, node: u64) -> Option<u64> {
+    let mut events = cluster.events.iter();
+    let serves = |event: &Event| matches!(event, Event::Serves { .. });
+    events.find(|(_, of, event)| *of == node && serves(event)).map(|(at_us, ..)| *at_us)
+}
+
+#[test]
+fn a_new_node_serves_once_it_has_the_layout_that_others_know() {
+    let mut cluster = founded();
+    cluster.start(4);
+    while serves_us(&cluster, 4).is_none() {
+        assert!(cluster.now_us < 60 * SECOND, "n4 never serves");
+        cluster.step();
+    }
+    assert_eq!(cluster.machine(4).view().layout_version(), 1, "what it serves by");
+}
+
+#[test]
+fn a_new_node_serves_after_a_while_though_the_layout_it_was_told_of_does_not_come() {
+    let mut told = machine(3);
+    let layout = LayoutId { version: 4, digest: 9 };
+    let asked = config(2).me.life.incarnation;
+    let wall_ms = 1_700_000_000_000;
+    for from in [1, 3] {
+        let recalled = Gossip::Recalled { asked, record: None, layout, wall_ms };
+        told.handle_gossip(at(1), NodeId(from), recalled);
+    }
+    let serves = |machine: &mut Membership| {
+        core::iter::from_fn(|| machine.poll_output())
+            .any(|output| matches!(output, Output::Event(Event::Serves { .. })))
+    };
+    assert!(!serves(&mut told), "it waits for the layout");
+    let mut now_us = 1;
+    while !serves(&mut told) {
+        now_us = told.poll_timeout().expect("it has something to wait for").max(now_us + 1);
+        assert!(now_us < 10 * SECOND, "it waits for ever");
+        told.handle_timeout(at(now_us));
+    }
+    assert!(now_us >= 5 * SECOND, "it waited: {now_us} us");
 }
 
 /// Node 2, whose seed is node 1, and which knows nodes 1 to 3.

@@ -225,8 +225,11 @@ impl Membership {
                 if self.part_again() {
                     return;
                 }
-                self.lives.told = false;
-                self.tell_to_serve();
+                // One that serves already is told what is known of its past now.
+                let serves = core::mem::take(&mut self.lives.told);
+                if serves || !self.waits_for_layout(now) {
+                    self.tell_to_serve();
+                }
                 self.offer_to_the_seeds_asked(now);
                 self.spread(now);
             }
@@ -244,7 +247,7 @@ impl Membership {
         }
     }
 
-    pub(super) fn tell_to_serve(&mut self) {
+    pub(crate) fn tell_to_serve(&mut self) {
         if !self.lives.told {
             self.lives.told = true;
             let past = self.lives.past();
@@ -255,6 +258,7 @@ impl Membership {
 
     /// A layout is known now: what arrives from here on may be data.
     pub(crate) fn note_layout(&mut self) {
+        self.end_wait_for_layout();
         self.lives.serves_data |= self.lives.told;
     }
 

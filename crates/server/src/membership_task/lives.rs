@@ -54,6 +54,9 @@ impl MembershipTask {
     fn serve(&mut self) {
         if let Some(serves) = self.serves.take() {
             let view = Arc::clone(&self.view.borrow());
+            if view.layout().is_none() {
+                info!("no layout is known here: requests are refused until there is one");
+            }
             self.tell_shards(&view);
             let _gone = serves.send(());
         }
