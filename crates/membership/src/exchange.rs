@@ -187,7 +187,9 @@ impl Membership {
                 let members = Arc::clone(self.known.members());
                 self.meet(now, &members[&node]);
                 self.spread(now);
-                if members[&node].status != Status::Left {
+                if members[&node].status == Status::Left {
+                    self.saving.note_farewell();
+                } else {
                     self.outputs.push_back(Output::Event(Event::Joined(node)));
                 }
                 self.flip_what_is_ready(&members[&node]);

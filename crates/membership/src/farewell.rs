@@ -41,12 +41,15 @@ impl Membership {
     /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
     /// nobody has heard, or that only nodes have heard which are lost.
     ///
-    /// Its record tells that all has moved under the layout that it names.
+    /// Its record tells that all has moved under the layout that it names. A life that has not heard yet what others
+    /// remember of it can't leave, and is to be told again later: they may know that an earlier life has left, and then
+    /// answer nothing else, while it says nothing before they have answered.
     pub fn handle_left(&mut self, _now: Now) {
         // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
         let newest = self.known.newest().filter(|newest| newest.is_settled());
         let newest = newest.map(KnownLayout::id).filter(|id| *id == self.config.me.layout);
-        if let Some(layout) = newest.filter(|_| self.standing == Standing::In && self.leaves()) {
+        let may = self.standing == Standing::In && !self.lives.is_asking() && self.leaves();
+        if let Some(layout) = newest.filter(|_| may) {
             self.part(layout);
         }
         self.settle();

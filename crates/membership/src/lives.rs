@@ -166,6 +166,11 @@ impl Lives {
         self.lineage.lost
     }
 
+    /// Whether it is not known yet what others remember of this node.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(self.stage, Stage::Asking | Stage::Probing { .. })
+    }
+
     /// Whether a message may leave now.
     pub(crate) fn lets_out(&self, gossip: &Gossip) -> bool {
         match gossip {

@@ -132,7 +132,7 @@ impl Membership {
     /// Takes what one remembers of this node that knows that it has left. Says whether this is an answer to what was
     /// asked.
     pub(crate) fn weigh_farewell(&mut self, now: Now, from: NodeId, left: &MemberRecord) -> bool {
-        if !matches!(self.lives.stage, Stage::Asking | Stage::Probing { .. }) {
+        if !self.lives.is_asking() {
             return false;
         }
         self.lives.note(left, self.config.me.life.incarnation);

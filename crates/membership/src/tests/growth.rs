@@ -313,6 +313,56 @@ fn a_node_that_is_stopped_while_it_parts_says_it_again_in_its_next_life() {
 }
 
 #[test]
+fn a_life_that_finds_by_itself_that_it_has_left_hears_first_what_others_remember() {
+    let mut cluster = settled(4, 4, 44);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    cluster.run_until("all know", SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).view().members().count() == 3)
+    });
+    cluster.kill(4);
+    assert!(!has_left(&cluster, 4), "it does not know that they do");
+    cluster.cut.extend((1..=3).map(|node| (node, 4)));
+    cluster.start(4);
+    for _ in 0..20 {
+        cluster.run_for(SECOND);
+        let now = at(cluster.now_us);
+        cluster.with(4, |machine| machine.handle_left(now));
+    }
+    assert_eq!(fenced(&cluster, 4, false), 0, "nobody has answered");
+    cluster.cut.clear();
+    cluster.run_until("it is told", 60 * SECOND, |c| fenced(c, 4, false) == 1);
+}
+
+#[test]
+fn a_farewell_by_which_a_node_is_met_is_answered_once_it_is_on_disk() {
+    let mut cluster = settled(4, 4, 45);
+    change(&mut cluster, 1, 4, StagedChange::Leave);
+    cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
+    all_ready(&mut cluster);
+    cluster.run_until("settled", 10 * SECOND, is_settled);
+    cluster.kill(3);
+    cluster.wipe(3);
+    cluster.cut.insert((3, 4));
+    let now = at(cluster.now_us);
+    cluster.with(4, |machine| machine.handle_left(now));
+    cluster.run_until("it is heard", 10 * SECOND, |c| has_left(c, 4));
+    cluster.full.insert(3);
+    cluster.start(3);
+    cluster.run_until("node 3 hears it", 10 * SECOND, |c| {
+        c.machine(3).known.members().contains_key(&NodeId(4))
+    });
+    assert!(cluster.machine(3).owes_answers(), "it would forget it if it ended now");
+    cluster.full.clear();
+    cluster.save(3);
+    assert!(!cluster.machine(3).owes_answers());
+}
+
+#[test]
 fn who_hears_a_farewell_learns_that_all_has_moved() {
     let mut cluster = settled(5, 5, 35);
     change(&mut cluster, 1, 5, StagedChange::Leave);
