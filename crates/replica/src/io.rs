@@ -67,8 +67,8 @@ pub enum Input {
         /// Whose.
         key: PlacedKey,
     },
-    /// Whether what [`Output::KeepVotes`] was to keep is on the disk. Not told is as if it were: only a disk that
-    /// refuses is told of, and then that it takes it again.
+    /// Whether what [`Output::KeepVotes`] was to keep is on the disk, where votes were lost. Not told is as if it were, since
+    /// what follows waits for it: only a disk that refuses is told of, and then that it takes it again.
     VotesKept {
         /// It is.
         kept: bool,
@@ -281,11 +281,13 @@ pub enum Output {
         /// For the answer.
         ticket: u64,
     },
-    /// Keep this on disk in the place of what was kept before, at once, before whatever follows; it is
-    /// [`Config::votes`](crate::Config::votes) at the next start.
+    /// Keep this on disk in the place of what was kept before; it is [`Config::votes`](crate::Config::votes) at the next
+    /// start. Loads, and what needs no disk, go on meanwhile.
     KeepVotes {
         /// What to keep.
         votes: Vec<u8>,
+        /// Votes were lost: what is applied in this turn and later reaches the disk, and is answered for, after this.
+        loses: bool,
     },
     /// Drop every record of a partition, and answer when that is on disk. Loads show none from now on, and
     /// what is applied later stays.

@@ -202,7 +202,7 @@ impl Replica {
         let soon_us = now.mono_us + KEEP_INTERVAL_US;
         if self.votes.entries.is_empty() || self.votes.keep_again_us <= now.mono_us {
             self.votes.keep_again_us = soon_us;
-            self.keep_votes();
+            self.keep_votes(false);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! For which keys this shard may say that they are absent, and with whom it is still to be compared before
 //! (design 8, decision 16).
 //!
-//! Invariants: what has no vote is on disk before this replica answers anything under the view that says so, and
+//! Invariants: what has no vote is on disk before anything is acknowledged or stored under the view that says so, and
 //! comes off it only once all that was merged since is synced; what is lost of that row is lost with the shard, and
 //! a shard without one that is an owner of what has flipped has lost its past.
 
@@ -151,7 +151,7 @@ impl Replica {
         changed |= self.votes.entries.len() != entries;
         self.queue_refills();
         if changed {
-            self.keep_votes();
+            self.keep_votes(true);
         }
     }
 
@@ -267,9 +267,10 @@ impl Replica {
         })
     }
 
-    pub(crate) fn keep_votes(&mut self) {
+    /// `loses`: some of it has no vote for the first time.
+    pub(crate) fn keep_votes(&mut self, loses: bool) {
         let votes = self.votes.encode();
-        self.emit(Output::KeepVotes { votes });
+        self.emit(Output::KeepVotes { votes, loses });
     }
 
     /// The disk has taken what has no vote, or refuses it.
@@ -341,7 +342,7 @@ impl Replica {
         self.background.moves.refilled(key.partition);
         self.background.moves.refill(key.partition);
         self.background.moves.take_over_anew(key.partition);
-        self.keep_votes();
+        self.keep_votes(true);
     }
 
     /// An admin takes the copies of this node for all there is: whatever it lacks is lost.
@@ -351,7 +352,7 @@ impl Replica {
         }
         self.votes.entries.clear();
         self.votes.caught_up();
-        self.keep_votes();
+        self.keep_votes(false);
     }
 
     /// Of how many partitions this shard can't say what is absent.

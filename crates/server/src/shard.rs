@@ -36,6 +36,7 @@ use crate::weight;
 mod admission;
 mod asking;
 mod disk;
+mod keeping;
 mod lives;
 mod storing;
 mod untold;
@@ -212,6 +213,8 @@ impl ShardDriver {
         if self.replica.poll_timeout().is_some_and(|at_us| at_us <= now.mono_us) {
             self.feed(now, Input::Timeout);
         }
+        self.disk.keeping.is_mending = false;
+        self.hold_back(now);
         self.storage.submit();
         going
     }
@@ -277,6 +280,14 @@ impl ShardDriver {
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {
+        let (rows, completions): (Vec<_>, Vec<_>) =
+            completions.into_iter().partition(|done| done.ticket == keeping::TICKET);
+        for row in rows {
+            self.votes_kept(now, row.result);
+        }
+        if completions.is_empty() {
+            return;
+        }
         self.note_writes(now, &completions);
         for Completion { ticket, result } in completions {
             self.feed(now, Input::Applied { ticket, result: result.map_err(fault) });
@@ -312,7 +323,7 @@ impl ShardDriver {
             }
             Output::Range { ticket, range } => self.read_range(now, ticket, range),
             Output::Sync { ticket } => self.storage.sync(ticket),
-            Output::KeepVotes { votes } => self.keep_votes(now, votes),
+            Output::KeepVotes { votes, loses } => self.keep_votes(now, votes, loses),
             Output::Drop { ticket, partition } => self.drop_partition(now, ticket, partition),
             Output::Survey { ticket, partitions } => self.survey(now, ticket, partitions),
             Output::Ready { layout, partition } => {
@@ -367,7 +378,8 @@ impl ShardDriver {
         }
     }
 
-    fn close(self) -> Ended {
+    fn close(mut self) -> Ended {
+        self.keep_last_votes();
         match self.storage.close_with(&[(TREES, &self.replica.trees())]) {
             Ok(()) => Ended::Clean,
             Err(error) => {

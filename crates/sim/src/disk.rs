@@ -17,7 +17,10 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::chance::Chance;
 use crate::contents::{Contents, Deed, Edit, HintNames};
 
+use self::keeping::Keeping;
+
 mod ends;
+mod keeping;
 mod rot;
 
 /// An answer to a change.
@@ -39,6 +42,8 @@ pub(crate) enum Step {
     Written,
     /// Everything handed over is on the disk.
     Synced,
+    /// The engine has what there is no vote for.
+    Kept,
 }
 
 /// What makes a disk bad, and how often it was said to be so.
@@ -75,8 +80,10 @@ pub(crate) struct Disk {
     behind: bool,
     pub(crate) condition: Condition,
     pub(crate) sync_us: u64,
-    /// What has no vote: on the disk at once.
+    /// What has no vote: survives all but the loss of the disk.
     pub(crate) votes: Option<Vec<u8>>,
+    /// The same, on its way there.
+    keeping: Keeping,
     /// The engine says that it has lost its past, until the votes say of what.
     pub(crate) lost_past: bool,
     /// For whom hints were held or released since it was last told.
@@ -136,12 +143,6 @@ impl Disk {
     /// Whether the key's record can't be read.
     pub(crate) fn is_damaged(&self, key: &PlacedKey) -> bool {
         self.damaged.contains(key)
-    }
-
-    /// Has on disk what has no vote; a past that was lost is told by that from now on.
-    pub(crate) fn keep_votes(&mut self, votes: Vec<u8>) {
-        self.votes = Some(votes);
-        self.lost_past = false;
     }
 
     /// Answers once all that loads see is synced, also what the disk was too full for when it came.
@@ -308,6 +309,9 @@ impl Disk {
     /// The end of a turn: what needs no disk is answered, and the journal is set to work.
     pub(crate) fn submit(&mut self, chance: &mut Chance) -> (Vec<Completion>, Option<u64>) {
         let mut done = Vec::new();
+        if self.keeping.holds_back() {
+            return (done, None);
+        }
         for entry in &mut self.unsent {
             done.extend(answer(entry, Durability::Buffered, &Ok(())));
         }
@@ -315,7 +319,7 @@ impl Disk {
     }
 
     fn begin(&mut self, chance: &mut Chance) -> Option<u64> {
-        if self.busy || self.unsent.is_empty() {
+        if self.busy || self.unsent.is_empty() || self.keeping.holds_back() {
             return None;
         }
         self.busy = true;
@@ -325,7 +329,7 @@ impl Disk {
 
     /// Whether the journal is still at something that it began while the disk was slow.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.busy && self.stuck
+        (self.busy || self.keeping.is_under_way()) && self.stuck
     }
 
     fn pace(&mut self, chance: &mut Chance) -> u64 {
@@ -341,6 +345,11 @@ impl Disk {
         chance: &mut Chance,
     ) -> (Vec<Completion>, Option<(Step, u64)>) {
         let mut done = Vec::new();
+        if step == Step::Kept {
+            // What waited for it is submitted as the turn ends.
+            self.row_kept();
+            return (done, None);
+        }
         if step == Step::Written {
             let full = self.condition.full > 0;
             self.behind |= full;

@@ -149,7 +149,9 @@ impl World {
         self.tell_membership(node, now);
         self.tell_totals(node);
         let place = &mut self.nodes[usize::from(node)];
+        let row = place.disk.begin_row(&mut self.chances.disk);
         let (done, next) = place.disk.submit(&mut self.chances.disk);
+        self.schedule_disk(node, row.map(|us| (Step::Kept, us)));
         self.schedule_disk(node, next.map(|us| (Step::Written, us)));
         self.complete(node, done);
         self.set_wake(node);
@@ -239,13 +241,13 @@ impl World {
                 self.give(node, now, Input::Loaded { ticket, result });
             }
             Output::Sync { ticket } => self.nodes[usize::from(node)].disk.sync(ticket),
-            Output::KeepVotes { votes } => self.nodes[usize::from(node)].disk.keep_votes(votes),
             Output::Apply { .. }
             | Output::Revise { .. }
             | Output::Discard { .. }
             | Output::Hold { .. }
             | Output::Release { .. }
-            | Output::Drop { .. } => self.store(node, now, output),
+            | Output::Drop { .. }
+            | Output::KeepVotes { .. } => self.store(node, now, output),
             Output::Survey { ticket, partitions } => {
                 let result = Ok(self.nodes[usize::from(node)].disk.survey(partitions));
                 self.give(node, now, Input::Surveyed { ticket, result });

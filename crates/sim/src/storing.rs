@@ -64,6 +64,9 @@ impl World {
                     self.refused(node, now, ticket, fault);
                 }
             }
+            Output::KeepVotes { votes, loses } => {
+                self.nodes[usize::from(node)].disk.keep_votes(votes, loses);
+            }
             _ => {}
         }
     }

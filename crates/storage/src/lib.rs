@@ -30,6 +30,7 @@ mod hint;
 mod identity;
 mod inspect;
 mod journal;
+mod keeper;
 mod layers;
 mod ledger;
 mod life_mark;

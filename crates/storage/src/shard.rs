@@ -12,6 +12,7 @@ use crate::disk::{Directory, Disk};
 use crate::flusher::{Flusher, FlusherSettings, write_into};
 use crate::health::{Health, Refused};
 use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, Sink, replay};
+use crate::keeper::{Keeper, KeeperSettings};
 use crate::layers::{Frozen, Layers};
 use crate::ledger::Ledger;
 use crate::life_mark::{self, LifeMark};
@@ -79,12 +80,15 @@ pub struct Shard {
     /// Why the frozen buffer is still there, if its flush has failed.
     flush_failure: Option<Refused>,
     unsent: Unsent,
+    /// What is changed waits for [`Self::hold_back`].
+    held_back: bool,
     tally: Tally,
 }
 
 struct Threads {
     journal: Journal,
     flusher: Flusher,
+    keeper: Keeper,
 }
 
 /// What only the shard's own thread counts.
@@ -165,7 +169,14 @@ impl Shard {
             counters: counters.clone(),
             failure: failure.clone(),
         })
-        .map_err(io("starting the flusher's thread of the journal in"))?;
+        .map_err(io.clone()("starting the flusher's thread of the journal in"))?;
+        let keeper = Keeper::start(KeeperSettings {
+            shard: options.identity.shard,
+            engine: engine.clone(),
+            completed: completed.clone(),
+            failure: failure.clone(),
+        })
+        .map_err(io("starting the keeper's thread of the journal in"))?;
         let mut shard = Self {
             lost_past: mark::has_lost_past(&*engine)? || !recovery.damaged.is_empty(),
             life: life_mark::in_engine(&*engine)?.mark(),
@@ -177,13 +188,14 @@ impl Shard {
             room,
             completed,
             counters,
-            threads: Some(Threads { journal, flusher }),
+            threads: Some(Threads { journal, flusher, keeper }),
             generation,
             opened_at: mark,
             failure,
             health,
             flush_failure: None,
             unsent: Unsent::default(),
+            held_back: false,
             tally: Tally::default(),
         };
         shard.restore_filters();
@@ -299,8 +311,10 @@ impl Shard {
     /// # Errors
     /// As for [`Self::close`]; nothing is kept then.
     pub fn close_with(mut self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        self.held_back = false;
         self.submit();
-        let Some(Threads { journal, flusher }) = self.threads.take() else { return Ok(()) };
+        let Some(Threads { journal, flusher, keeper }) = self.threads.take() else { return Ok(()) };
+        keeper.join();
         // Writing a buffer again that has just been flushed is harmless.
         flusher.join();
         let flushed = self.flush_all(metadata);
@@ -366,7 +380,8 @@ fn remove(disk: &dyn Disk, segments: &[String]) -> std::io::Result<()> {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        if let Some(Threads { journal, flusher }) = self.threads.take() {
+        if let Some(Threads { journal, flusher, keeper }) = self.threads.take() {
+            keeper.join();
             flusher.join();
             // Whatever it says was said to the writers already.
             let _ = journal.join();

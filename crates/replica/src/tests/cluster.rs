@@ -39,6 +39,8 @@ pub(super) struct Node {
     pub(super) damaged_hints: BTreeSet<PlacedKey>,
     /// What the replica kept of votes; `None` once the disk is lost.
     pub(super) votes: Option<Vec<u8>>,
+    /// Of each time that they were kept, whether votes were lost.
+    pub(super) rows: Vec<bool>,
     /// A page of a partition ends with the record that takes it past this size.
     pub(super) page_bytes: usize,
     /// Writes are taken and never answered.
@@ -125,6 +127,7 @@ impl Cluster {
                 damaged: BTreeSet::new(),
                 damaged_hints: BTreeSet::new(),
                 votes: Some(Votes::restored(None).encode()),
+                rows: Vec::new(),
                 page_bytes: usize::MAX,
                 disk_stands_still: false,
                 sync_fault: None,
@@ -435,7 +438,10 @@ impl Cluster {
             | Output::Drop { .. }
             | Output::Release { .. } => self.store(id, output),
             Output::Sync { ticket } => self.sync(id, ticket),
-            Output::KeepVotes { votes } => self.node(id).votes = Some(votes),
+            Output::KeepVotes { votes, loses } => {
+                self.node(id).votes = Some(votes);
+                self.node(id).rows.push(loses);
+            }
             Output::Survey { ticket, partitions } => self.survey(id, ticket, partitions),
             Output::Ready { layout, partition } => {
                 let index = id.0 as usize - 1;

@@ -171,6 +171,7 @@ fn who_took_a_record_in_the_place_of_a_damaged_one_votes_once_it_has_what_that_h
     let key = cluster.placed("whole/alice");
     cluster.merge_at(damaged, &key, salt);
     assert_eq!(cluster.node(damaged).replica.refilling(), 1);
+    assert_eq!(cluster.node(damaged).rows.last(), Some(&true), "nothing is written before that");
     // By its tree it would agree with the others, who hold what is lost here.
     let building = cluster.node(damaged).replica.repair_report().building;
     assert_eq!(building, 1, "what it holds is read before it is compared");
@@ -181,6 +182,11 @@ fn who_took_a_record_in_the_place_of_a_damaged_one_votes_once_it_has_what_that_h
         }
     }
     assert_eq!(cluster.node(damaged).replica.refilling(), 0);
+    assert_eq!(
+        cluster.node(damaged).rows.last(),
+        Some(&false),
+        "nothing waits for a vote that is gained"
+    );
     assert_eq!(cluster.values(damaged, "whole/alice", 1), ["salt", "tea"]);
 }
 

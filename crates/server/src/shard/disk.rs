@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::trouble::{Report, Trouble};
 
 use super::ShardDriver;
+use super::keeping::Keeping;
 
 /// What is known of the disk now.
 #[derive(Debug, Default)]
@@ -29,16 +30,8 @@ pub(super) struct DiskWatch {
     short_of_room: bool,
     /// Records that came and can't be merged with what is stored.
     unmergeable: Trouble,
-    /// What the replica has no vote for, while the disk refuses it.
-    pub(super) unkept: Option<Unkept>,
-}
-
-/// What was to be written down of votes.
-#[derive(Debug)]
-pub(super) struct Unkept {
-    pub(super) votes: Vec<u8>,
-    /// When it is tried again.
-    pub(super) retry_us: u64,
+    /// What the replica has no vote for, on its way to the engine.
+    pub(super) keeping: Keeping,
 }
 
 impl DiskWatch {
@@ -72,7 +65,12 @@ impl ShardDriver {
     /// Looks whether the disk has stalled, or goes on.
     pub(super) fn watch_disk(&mut self, now: Now) {
         self.watch_room();
-        let busy = self.storage.disk_busy().filter(|busy| *busy >= self.around.limits.stall_after);
+        let held_back = self.disk.keeping.busy_us(now).map(Duration::from_micros);
+        let busy = self
+            .storage
+            .disk_busy()
+            .max(held_back)
+            .filter(|busy| *busy >= self.around.limits.stall_after);
         match (busy, self.disk.stalled_since_ms) {
             (Some(busy), None) => {
                 error!(?busy, "the disk does not finish what it was asked; requests go elsewhere");
@@ -143,7 +141,7 @@ impl ShardDriver {
         let mut troubles: Vec<ShardTrouble> = aside.cloned().collect();
         let shard = self.disk.shard;
         if let Some(since_ms) = self.disk.stalled_since_ms {
-            let what = "a write or a sync of the journal is under way".into();
+            let what = "a write or a sync is under way".into();
             troubles.push(ShardTrouble { shard, kind: TroubleKind::Stalled, since_ms, what });
         }
         if let Some(Refused { error, since }) = self.storage.disk_refuses() {

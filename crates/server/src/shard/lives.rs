@@ -28,7 +28,8 @@ use crate::reply::Asked;
 use crate::stats::ShardReport;
 use crate::stores::{ShardSource, random_bytes};
 
-use super::disk::{DiskWatch, Unkept};
+use super::disk::DiskWatch;
+use super::keeping::Keeping;
 use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
 
 /// How often a thread without storage looks whether it has some again.
@@ -47,7 +48,7 @@ pub(super) struct ShardLives {
     open: Arc<AtomicUsize>,
     view: Option<Arc<View>>,
     background: Vec<BackgroundChange>,
-    /// What the life before had no vote for, if its disk refused to keep it.
+    /// What the life before had no vote for, if that was not on its disk.
     unkept: Option<Vec<u8>>,
     /// Attempts and short lives in a row.
     failures: u32,
@@ -161,7 +162,7 @@ impl ShardLives {
         driver.disk = DiskWatch::new(self.config.shard, self.lying_aside());
         let now = self.around.clock.now();
         if let Some(votes) = self.unkept.take() {
-            driver.disk.unkept = Some(Unkept { votes, retry_us: 0 });
+            driver.disk.keeping = Keeping::refused(votes);
             driver.feed(now, Input::VotesKept { kept: false });
         }
         if let Some(view) = self.view.take() {
@@ -184,7 +185,7 @@ impl ShardLives {
     ) -> (Fault, Option<Replica>, InboxReader) {
         let ShardDriver { replica, storage, inbox, mut replies, view, background, disk, .. } =
             driver;
-        self.unkept = disk.unkept.map(|unkept| unkept.votes);
+        self.unkept = disk.keeping.lost();
         let mut told = self.refusal(&failure.to_string());
         // A put may have reached others, or the journal.
         told.maybe_applied = true;

@@ -10,19 +10,15 @@ use jedlik_replica::{
     RangeResult, StorageFault,
 };
 use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
-use tracing::{error, info, warn};
+use tracing::warn;
 
-use super::disk::Unkept;
-use super::{ShardDriver, VOTES};
+use super::ShardDriver;
 
 /// The most records that one page of a scan looks at, other buckets' included: about a millisecond of work.
 /// What a page does not reach is the next one's.
 const SCAN_EXAMINED_RECORDS: usize = 2 << 10;
 /// The same in bytes.
 const SCAN_EXAMINED_BYTES: usize = 2 << 20;
-
-/// Between two attempts to write down what the replica has no vote for.
-const KEEP_RETRY_US: u64 = 1_000_000;
 
 impl ShardDriver {
     pub(super) fn load(&mut self, now: Now, ticket: u64, key: &PlacedKey) {
@@ -83,6 +79,8 @@ impl ShardDriver {
         match taken {
             Ok(Change { before, after, mended }) => {
                 if mended {
+                    self.disk.keeping.is_mending = true;
+                    self.hold_back(now);
                     self.replica.handle(now, Input::Mended { key: key.clone() });
                 }
                 let (before, after) = (before.map(footprint), after.map(footprint));
@@ -104,45 +102,6 @@ impl ShardDriver {
     pub(super) fn drop_partition(&mut self, now: Now, ticket: u64, partition: Partition) {
         if let Err(error) = self.storage.drop_partition(ticket, partition) {
             self.refused(now, ticket, error);
-        }
-    }
-
-    /// What the replica has no vote for is on disk before anything else is done. While the disk refuses it the replica
-    /// votes on nothing, and it is tried again.
-    pub(super) fn keep_votes(&mut self, now: Now, votes: Vec<u8>) {
-        let mut kept = self.storage.keep(VOTES, votes.clone());
-        if kept.is_ok() && self.storage.has_lost_past() {
-            // What was lost is in them from now on.
-            kept = self.storage.settle_past();
-        }
-        let was_unkept = self.disk.unkept.take().is_some();
-        match kept {
-            Ok(()) if was_unkept => {
-                info!("what this shard can't say is absent is written down again");
-                self.replica.handle(now, Input::VotesKept { kept: true });
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if !was_unkept {
-                    error!(%error, "what this shard can't say is absent can't be written down: it votes on nothing until it is");
-                    self.replica.handle(now, Input::VotesKept { kept: false });
-                }
-                let retry_us = now.mono_us + KEEP_RETRY_US;
-                self.disk.unkept = Some(Unkept { votes, retry_us });
-            }
-        }
-    }
-
-    /// Tries again what the disk has refused.
-    pub(super) fn retry_votes(&mut self, now: Now) {
-        // Before there is a view the replica has not said what the shard has lost.
-        let due = self
-            .disk
-            .unkept
-            .as_ref()
-            .filter(|unkept| unkept.retry_us <= now.mono_us && self.view.is_some());
-        if let Some(votes) = due.map(|unkept| unkept.votes.clone()) {
-            self.keep_votes(now, votes);
         }
     }
 

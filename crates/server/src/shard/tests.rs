@@ -1,34 +1,46 @@
-//! What a shard's driver does where its disk refuses what it is to keep.
+//! What a shard's driver does where its disk refuses what it is to keep, or does not finish it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self as std_mpsc, Receiver};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_membership::View;
 use jedlik_protocol::gossip::Delta;
-use jedlik_protocol::{ClusterId, Incarnation, PlacedKey, StoredRecord};
+use jedlik_protocol::{
+    ClusterId, Durability, EncodedRecord, Incarnation, Key, Now, PlacedKey, Record, StoredRecord,
+};
 use jedlik_replica::{BudgetSettings, Config, Replica, ShardPast, Tuning};
 use jedlik_storage::{
-    HintMark, HintRow, HintRows, HintTotals, MemoryStore, RangePage, RangeQuery, Shard,
+    Completion, HintMark, HintRow, HintRows, HintTotals, MemoryStore, RangePage, RangeQuery, Shard,
     ShardIdentity, ShardOptions, Store, StoreError, Writes,
 };
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
 
-use super::{ShardDriver, ShardLimits, Surroundings, VOTES};
+use super::{Ended, ShardDriver, ShardLimits, Surroundings, VOTES, keeping};
 use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{InboxLimits, inbox};
 use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::ticks::Ticks;
 
-/// An engine that refuses every write while it is told to.
+/// An engine that refuses every write while it is told to, or finishes none.
 #[derive(Default)]
 struct Refusing {
     within: MemoryStore,
     refuses: AtomicBool,
+    stalls: Mutex<bool>,
+    goes_on: Condvar,
+}
+
+impl Refusing {
+    fn stall(&self, stalls: bool) {
+        *self.stalls.lock().unwrap() = stalls;
+        self.goes_on.notify_all();
+    }
 }
 
 type Stored<T> = Result<T, StoreError>;
@@ -41,6 +53,8 @@ impl Store for Refusing {
         self.within.load_hint(target, key)
     }
     fn write(&self, writes: &Writes) -> Stored<()> {
+        let stalls = self.stalls.lock().unwrap();
+        drop(self.goes_on.wait_while(stalls, |stalls| *stalls).unwrap());
         if self.refuses.load(Ordering::SeqCst) {
             let message = "no room".into();
             return Err(StoreError::Engine { doing: "writing", message });
@@ -82,18 +96,75 @@ impl Store for Refusing {
     }
 }
 
-#[test]
-fn what_the_disk_refuses_to_keep_of_votes_is_tried_again_until_it_is_kept() {
-    let place = tempdir().unwrap();
-    let (cluster, me) = (ClusterId(1), NodeId(1));
-    let identity = ShardIdentity { cluster, node: me, shard: 0 };
-    let options = ShardOptions::new(identity, place.path().join("journal"));
-    let engine = Arc::new(Refusing::default());
-    let store: Arc<dyn Store> = Arc::clone(&engine) as _;
-    let (storage, _) = Shard::open(options, store, Box::new(|_| {})).unwrap();
-    let replica = Replica::new(Config {
-        me,
-        cluster,
+/// A driver, its engine, and what its storage completes.
+struct Bench {
+    driver: ShardDriver,
+    engine: Arc<Refusing>,
+    completions: Receiver<Vec<Completion>>,
+    _place: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let place = tempdir().unwrap();
+        let (cluster, me) = (ClusterId(1), NodeId(1));
+        let identity = ShardIdentity { cluster, node: me, shard: 0 };
+        let options = ShardOptions::new(identity, place.path().join("journal"));
+        let engine = Arc::new(Refusing::default());
+        let store: Arc<dyn Store> = Arc::clone(&engine) as _;
+        let (completed, completions) = std_mpsc::channel();
+        let completed = move |done| drop(completed.send(done));
+        let (storage, _) = Shard::open(options, store, Box::new(completed)).unwrap();
+        let around = Surroundings {
+            limits: ShardLimits { operations: 10, stall_after: Duration::from_secs(60) },
+            open_bytes: Pool::new(1 << 20, 1),
+            clock: AgreedClock::new(Clock::start()),
+            peers: Arc::new(Peers::default()),
+            membership: mpsc::channel(10).0,
+            ticks: Ticks::new(None, Clock::start(), Duration::from_secs(30)),
+        };
+        let (_, reader) = inbox(
+            InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },
+            Pool::new(1 << 20, 1).share(),
+        );
+        let mut driver = ShardDriver::new(replica(), storage, reader, around, Arc::default());
+        let nobody = BTreeSet::new();
+        let view = View::new(me, cluster, PartitionCount::DEFAULT, Delta::default(), nobody);
+        driver.view = Some(Arc::new(view));
+        Self { driver, engine, completions, _place: place }
+    }
+
+    /// Gives the driver what comes next, and says of what that was.
+    fn hear(&mut self, now: Now) -> u64 {
+        let done = self.completions.recv_timeout(Duration::from_secs(60)).expect("it is answered");
+        let ticket = done[0].ticket;
+        self.driver.complete(now, done);
+        ticket
+    }
+
+    /// As at the end of a turn.
+    fn submit(&mut self, now: Now) {
+        self.driver.hold_back(now);
+        self.driver.storage.submit();
+    }
+
+    fn kept(&self) -> Option<Vec<u8>> {
+        self.driver.storage.kept(VOTES).unwrap()
+    }
+
+    fn apply(&mut self, ticket: u64) {
+        let key = Key::new("carts", "alice").unwrap();
+        let key = PlacedKey::new(ClusterId(1), PartitionCount::DEFAULT, key);
+        let record = EncodedRecord::encode(&Record::new());
+        let record = StoredRecord { local: None, record };
+        self.driver.storage.apply(ticket, key, record, Durability::Written).unwrap();
+    }
+}
+
+fn replica() -> Replica {
+    Replica::new(Config {
+        me: NodeId(1),
+        cluster: ClusterId(1),
         incarnation: Incarnation(1),
         random_seed: [1; 32],
         shard: 0,
@@ -107,36 +178,83 @@ fn what_the_disk_refuses_to_keep_of_votes_is_tried_again_until_it_is_kept() {
         },
         past: ShardPast::Continuous,
         votes: None,
-    });
-    let around = Surroundings {
-        limits: ShardLimits { operations: 10, stall_after: Duration::from_secs(60) },
-        open_bytes: Pool::new(1 << 20, 1),
-        clock: AgreedClock::new(Clock::start()),
-        peers: Arc::new(Peers::default()),
-        membership: mpsc::channel(10).0,
-        ticks: Ticks::new(None, Clock::start(), Duration::from_secs(30)),
-    };
-    let (_, reader) = inbox(
-        InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },
-        Pool::new(1 << 20, 1).share(),
-    );
-    let mut driver = ShardDriver::new(replica, storage, reader, around, Arc::default());
+    })
+}
 
-    engine.refuses.store(true, Ordering::SeqCst);
-    let mut now = driver.around.clock.now();
-    let nobody = BTreeSet::new();
-    let view = View::new(me, cluster, PartitionCount::DEFAULT, Delta::default(), nobody);
-    driver.view = Some(Arc::new(view));
-    driver.keep_votes(now, b"none of partition 3".to_vec());
-    let kept = |driver: &ShardDriver| driver.storage.kept(VOTES).unwrap();
-    assert!(driver.disk.unkept.is_some() && kept(&driver).is_none());
+#[test]
+fn what_the_disk_refuses_to_keep_of_votes_is_tried_again_until_it_is_kept() {
+    let mut bench = Bench::new();
+    bench.engine.refuses.store(true, Ordering::SeqCst);
+    let mut now = bench.driver.around.clock.now();
+    bench.driver.keep_votes(now, b"none of partition 3".to_vec(), true);
+    assert_eq!(bench.hear(now), keeping::TICKET);
+    assert!(bench.kept().is_none());
+    // Who can't be told of what was lost is not kept waiting for it.
+    bench.apply(7);
+    bench.submit(now);
+    assert_eq!(bench.hear(now), 7);
     now.mono_us += 5_000_000;
-    driver.retry_votes(now);
-    assert!(driver.disk.unkept.is_some(), "it still refuses");
-    engine.refuses.store(false, Ordering::SeqCst);
-    driver.retry_votes(now);
-    assert!(driver.disk.unkept.is_some(), "not before a second has passed");
+    bench.driver.retry_votes(now);
+    bench.hear(now);
+    assert!(bench.kept().is_none(), "it still refuses");
+    bench.engine.refuses.store(false, Ordering::SeqCst);
+    bench.driver.retry_votes(now);
+    let nothing = bench.completions.recv_timeout(Duration::from_millis(100));
+    assert!(nothing.is_err(), "not before a second has passed");
     now.mono_us += 5_000_000;
-    driver.retry_votes(now);
-    assert!(driver.disk.unkept.is_none() && kept(&driver).is_some());
+    bench.driver.retry_votes(now);
+    bench.hear(now);
+    assert!(bench.kept().is_some());
+}
+
+#[test]
+fn while_the_disk_does_not_finish_what_was_lost_of_votes_loads_go_on_and_nothing_is_written_before_it()
+ {
+    let mut bench = Bench::new();
+    let now = bench.driver.around.clock.now();
+    bench.engine.stall(true);
+    bench.driver.keep_votes(now, b"none of partition 3".to_vec(), true);
+    // A later one never comes before it.
+    bench.driver.keep_votes(now, b"none of partition 4".to_vec(), false);
+    bench.apply(7);
+    bench.submit(now);
+    let later = Now { mono_us: now.mono_us + 70_000_000, ..now };
+    bench.driver.watch_disk(later);
+    assert!(bench.driver.disk.admit(later).is_err(), "the disk is seen to stall");
+    let nothing = bench.completions.recv_timeout(Duration::from_millis(100));
+    assert!(nothing.is_err(), "a record is acknowledged before what was lost is on disk");
+    assert_eq!(bench.driver.storage.stats().appends, 0);
+    bench.engine.stall(false);
+    assert_eq!(bench.hear(now), keeping::TICKET);
+    bench.submit(now);
+    let after = [bench.hear(now), bench.hear(now)];
+    assert!(after.contains(&7) && after.contains(&keeping::TICKET), "{after:?}");
+    assert_eq!(bench.kept().as_deref(), Some(b"none of partition 4".as_slice()));
+}
+
+#[test]
+fn while_the_disk_does_not_finish_what_was_gained_of_votes_writes_go_on() {
+    let mut bench = Bench::new();
+    let now = bench.driver.around.clock.now();
+    bench.engine.stall(true);
+    bench.driver.keep_votes(now, b"none of partition 4".to_vec(), false);
+    bench.apply(7);
+    bench.submit(now);
+    assert_eq!(bench.hear(now), 7);
+    bench.engine.stall(false);
+    assert_eq!(bench.hear(now), keeping::TICKET);
+}
+
+#[test]
+fn a_clean_stop_waits_for_the_last_of_what_has_no_vote() {
+    let Bench { mut driver, engine, completions, _place } = Bench::new();
+    let now = driver.around.clock.now();
+    engine.stall(true);
+    driver.keep_votes(now, b"none of partition 3".to_vec(), true);
+    driver.keep_votes(now, b"none of partition 4".to_vec(), true);
+    engine.stall(false);
+    assert_eq!(driver.close(), Ended::Clean);
+    assert_eq!(completions.iter().count(), 2);
+    let kept = engine.metadata("lasting.votes").unwrap();
+    assert_eq!(kept.as_deref(), Some(b"none of partition 4".as_slice()));
 }

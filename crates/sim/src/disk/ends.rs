@@ -9,6 +9,7 @@ use crate::contents::Contents;
 impl Disk {
     /// The process ends: a part of what was on its way got through.
     pub(crate) fn end_process(&mut self, chance: &mut Chance) {
+        self.end_keeping(chance);
         let through = chance.below(self.group.len() as u64 + 1) as usize;
         self.written.extend(self.group.drain(..).take(through));
         self.group.clear();
@@ -28,6 +29,7 @@ impl Disk {
 
     /// The process stops cleanly: everything goes into the engine.
     pub(crate) fn close(&mut self) {
+        self.close_keeping();
         self.synced = std::mem::take(&mut self.memory);
         self.written.clear();
         self.group.clear();

@@ -6,17 +6,19 @@
 
 use tracing::warn;
 
+use crate::keeper::Keep;
 use crate::life_mark::{self, LifeMark};
+use crate::mark::MetadataWrite;
 use crate::progress::ProgressWatch;
 use crate::{OpenError, StoreError, Writes, mark};
 
-use super::Shard;
+use super::{Completion, Shard};
 
 /// The name under which what the engine knows of absent keys is kept.
 const FILTERS: &str = "filters";
 
 impl Shard {
-    /// Whether the shard has lost a part of its past, now or before an earlier start: what it does not
+    /// Whether the shard has lost a part of its past, as it was opened or before an earlier start: what it does not
     /// hold, it may have held.
     #[must_use]
     pub fn has_lost_past(&self) -> bool {
@@ -31,17 +33,6 @@ impl Shard {
         let metadata = vec![mark::lost_past()];
         self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
         self.lost_past = true;
-        Ok(())
-    }
-
-    /// Says, durably, that the shard need not be told any more that it has lost a part of its past.
-    ///
-    /// # Errors
-    /// The engine's own; the next start is told again then.
-    pub fn settle_past(&mut self) -> Result<(), StoreError> {
-        let metadata = vec![mark::settled_past()];
-        self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
-        self.lost_past = false;
         Ok(())
     }
 
@@ -120,12 +111,27 @@ impl Shard {
     }
 
     /// Keeps `value` under `name` in the place of what was kept there, and returns once that is durable: it is there
-    /// after any stop.
+    /// after any stop. What the shard has lost of its past is told by that from then on.
     ///
     /// # Errors
     /// The engine's own; what was kept before may be there still.
     pub fn keep(&self, name: &str, value: Vec<u8>) -> Result<(), StoreError> {
-        let metadata = vec![(mark::lasting_name(name), Some(value))];
+        let metadata = self.row(name, value);
         self.layers.engine.write(&Writes { metadata, ..Writes::default() })
+    }
+
+    /// As [`Self::keep`], by another thread: a [`Completion`] with `ticket` follows. One comes after the other.
+    pub fn keep_soon(&self, ticket: u64, name: &str, value: Vec<u8>) {
+        let metadata = self.row(name, value);
+        let keeper = self.threads.as_ref().map(|threads| &threads.keeper);
+        if !keeper.is_some_and(|keeper| keeper.keep(Keep { ticket, metadata })) {
+            (self.completed)(vec![Completion { ticket, result: Err(StoreError::Closed) }]);
+        }
+    }
+
+    fn row(&self, name: &str, value: Vec<u8>) -> Vec<MetadataWrite> {
+        let row = (mark::lasting_name(name), Some(value));
+        let settled = self.lost_past.then(mark::settled_past);
+        [row].into_iter().chain(settled).collect()
     }
 }

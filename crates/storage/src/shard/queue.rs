@@ -31,6 +31,9 @@ impl Shard {
     /// be called once a turn of the shard's loop.
     pub fn submit(&mut self) {
         self.hear_flusher();
+        if self.held_back {
+            return;
+        }
         let Unsent { batch, buffered } = mem::take(&mut self.unsent);
         if !buffered.is_empty() {
             (self.completed)(buffered);
@@ -45,6 +48,12 @@ impl Shard {
                 |w: Waiting| Completion { ticket: w.ticket, result: Err(StoreError::Closed) };
             (self.completed)(batch.waiting.into_iter().map(closed).collect());
         }
+    }
+
+    /// Whether what was changed since the last [`Self::submit`], and is changed from now on, waits: none of it reaches the
+    /// journal or the engine, and nobody is answered, before this is called with `false` and then [`Self::submit`].
+    pub fn hold_back(&mut self, held: bool) {
+        self.held_back = held;
     }
 
     /// Whether the next change will find room, made now if that is possible at once.
@@ -78,7 +87,7 @@ impl Shard {
             return Ok(());
         }
         self.hear_flusher();
-        if self.layers.frozen.is_none() {
+        if self.may_freeze() {
             self.freeze();
             return Ok(());
         }
@@ -149,12 +158,17 @@ impl Shard {
     pub(super) fn answer_after_all(&mut self, ticket: u64) {
         if self.counters.journal_lacks.value() > 0 {
             self.hear_flusher();
-            if self.layers.frozen.is_none() {
+            if self.may_freeze() {
                 self.freeze();
             }
         }
         let level = Durability::Synced;
         self.unsent.batch.waiting.push(Waiting { ticket, level, of_all: true });
+    }
+
+    /// What is held back must not be in the engine before the journal has it.
+    fn may_freeze(&self) -> bool {
+        self.layers.frozen.is_none() && !self.held_back
     }
 
     /// Hands the active buffer to the flusher and begins another, with a segment of its own.

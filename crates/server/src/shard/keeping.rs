@@ -1,0 +1,160 @@
+//! What a shard has no vote for, on its way to the engine (decision 16).
+//!
+//! Invariant: where votes are lost, nothing that the replica does from then on reaches the journal or the engine, and no
+//! change is acknowledged, before the engine has said what became of it; a later row is never overwritten by an earlier
+//! one. Where votes are only gained nothing waits: a crash before it is on disk has the shard refilled again.
+
+use jedlik_protocol::Now;
+use jedlik_replica::Input;
+use jedlik_storage::{Shard, StoreError};
+use tracing::{error, info, warn};
+
+use super::{ShardDriver, VOTES};
+
+/// Between two attempts to write down what the replica has no vote for.
+const RETRY_US: u64 = 1_000_000;
+/// Of the completion of such a write; the replica's own tickets are counted from 1.
+pub(super) const TICKET: u64 = u64::MAX;
+
+/// What is to be written down of votes.
+#[derive(Debug, Clone)]
+struct Row {
+    votes: Vec<u8>,
+    /// It says of some keys for the first time that there is no vote for them.
+    loses: bool,
+    /// The disk has refused to take that.
+    refused: bool,
+}
+
+/// What of the votes is not known to be on disk.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// With the engine.
+    under_way: Option<Row>,
+    /// What comes after it.
+    next: Option<Row>,
+    /// When that is tried again, where the disk has refused it.
+    retry_us: u64,
+    /// The disk has refused the last one.
+    trouble: bool,
+    /// The replica votes on nothing.
+    told: bool,
+    /// A record has taken the place of a damaged one in this turn, and the replica has yet to say what that costs.
+    pub(super) is_mending: bool,
+    /// Since when what is changed is held back.
+    held_since_us: Option<u64>,
+}
+
+impl Keeping {
+    /// What the life before could not have written down.
+    pub(super) fn refused(votes: Vec<u8>) -> Self {
+        let next = Some(Row { votes, loses: true, refused: true });
+        Self { next, trouble: true, told: true, ..Self::default() }
+    }
+
+    fn add(&mut self, votes: Vec<u8>, loses: bool) {
+        let row = match self.next.take() {
+            Some(next) if !loses => Row { votes, ..next },
+            _ => Row { votes, loses, refused: false },
+        };
+        self.next = Some(row);
+    }
+
+    /// What is to be done of it comes first when the disk takes something again.
+    fn put_back(&mut self, row: Row) {
+        match &mut self.next {
+            // What comes after it says the same and more.
+            Some(next) if next.loses => {}
+            Some(next) => (next.loses, next.refused) = (row.loses, row.refused),
+            None => self.next = Some(row),
+        }
+    }
+
+    /// Whether the engine is yet to say what becomes of votes that were lost.
+    fn holds_back(&self) -> bool {
+        let waits = |row: &Row| row.loses && !row.refused;
+        self.is_mending || [&self.under_way, &self.next].into_iter().flatten().any(waits)
+    }
+
+    /// What was lost and is not known to be on disk.
+    pub(super) fn lost(self) -> Option<Vec<u8>> {
+        let Self { under_way, next, .. } = self;
+        let is_lost = under_way.iter().chain(&next).any(|row| row.loses);
+        next.or(under_way).filter(|_| is_lost).map(|row| row.votes)
+    }
+
+    /// For how long changes have been held back.
+    pub(super) fn busy_us(&self, now: Now) -> Option<u64> {
+        self.held_since_us.map(|since_us| now.mono_us.saturating_sub(since_us))
+    }
+
+    fn send(&mut self, storage: &Shard) {
+        if self.under_way.is_none()
+            && let Some(row) = self.next.take()
+        {
+            storage.keep_soon(TICKET, VOTES, row.votes.clone());
+            self.under_way = Some(row);
+        }
+    }
+}
+
+impl ShardDriver {
+    /// Has what the replica has no vote for written down by another thread.
+    pub(super) fn keep_votes(&mut self, now: Now, votes: Vec<u8>, loses: bool) {
+        self.disk.keeping.add(votes, loses);
+        self.hold_back(now);
+        self.disk.keeping.send(&self.storage);
+    }
+
+    /// Holds back what must not be written yet, or lets it go.
+    pub(super) fn hold_back(&mut self, now: Now) {
+        let holds = self.disk.keeping.holds_back();
+        self.disk.keeping.held_since_us =
+            holds.then(|| self.disk.keeping.held_since_us.unwrap_or(now.mono_us));
+        self.storage.hold_back(holds);
+    }
+
+    /// The engine has taken it, or refuses it: then it is tried again, and where votes were lost the replica votes on
+    /// nothing until it is taken.
+    pub(super) fn votes_kept(&mut self, now: Now, result: Result<(), StoreError>) {
+        let Some(row) = self.disk.keeping.under_way.take() else { return };
+        match result {
+            Ok(()) => {
+                if std::mem::take(&mut self.disk.keeping.trouble) {
+                    info!("what this shard can't say is absent is written down again");
+                }
+                if std::mem::take(&mut self.disk.keeping.told) {
+                    self.feed(now, Input::VotesKept { kept: true });
+                }
+                self.disk.keeping.send(&self.storage);
+            }
+            Err(error) => {
+                let loses = row.loses;
+                if !std::mem::replace(&mut self.disk.keeping.trouble, true) {
+                    warn!(%error, "what this shard can't say is absent can't be written down; trying again");
+                }
+                self.disk.keeping.put_back(Row { refused: loses, ..row });
+                self.disk.keeping.retry_us = now.mono_us + RETRY_US;
+                if loses && !std::mem::replace(&mut self.disk.keeping.told, true) {
+                    error!(%error, "what this shard has lost can't be written down: it votes on nothing until it is");
+                    self.feed(now, Input::VotesKept { kept: false });
+                }
+            }
+        }
+    }
+
+    /// Tries again what the disk has refused.
+    pub(super) fn retry_votes(&mut self, now: Now) {
+        // Before there is a view the replica has not said what the shard has lost.
+        if self.disk.keeping.retry_us <= now.mono_us && self.view.is_some() {
+            self.disk.keeping.send(&self.storage);
+        }
+    }
+
+    /// Before a clean stop, which waits for the last of it.
+    pub(super) fn keep_last_votes(&mut self) {
+        if let Some(row) = self.disk.keeping.next.take() {
+            self.storage.keep_soon(TICKET, VOTES, row.votes);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The keeper's thread: writes what a shard keeps besides its records into the engine, so that its own thread waits
+//! for no disk.
+//!
+//! Invariant: one write after the other, in the order in which they were asked for; each is answered once.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+
+use crate::mark::MetadataWrite;
+use crate::shard::Completion;
+use crate::{Store, StoreError, Writes};
+
+/// What is to be written, and who waits for it.
+pub(crate) struct Keep {
+    pub(crate) ticket: u64,
+    pub(crate) metadata: Vec<MetadataWrite>,
+}
+
+/// What the thread begins with.
+pub(crate) struct KeeperSettings {
+    pub(crate) shard: u16,
+    pub(crate) engine: Arc<dyn Store>,
+    pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
+    /// Set by the first to find that the shard's life is over.
+    pub(crate) failure: Arc<OnceLock<StoreError>>,
+}
+
+/// The thread's handle.
+pub(crate) struct Keeper {
+    sender: Sender<Keep>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    pub(crate) fn start(settings: KeeperSettings) -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let thread = thread::Builder::new()
+            .name(format!("keeper-{}", settings.shard))
+            .spawn(move || run(&settings, &receiver))?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Has it written; false if the thread is gone.
+    pub(crate) fn keep(&self, keep: Keep) -> bool {
+        self.sender.send(keep).is_ok()
+    }
+
+    /// Waits for what is under way, and ends the thread.
+    pub(crate) fn join(self) {
+        drop(self.sender);
+        // One that has panicked has answered nobody since.
+        let _ = self.thread.join();
+    }
+}
+
+fn run(settings: &KeeperSettings, asked: &Receiver<Keep>) {
+    while let Ok(Keep { ticket, metadata }) = asked.recv() {
+        let result = settings.engine.write(&Writes { metadata, ..Writes::default() });
+        if let Err(error) = &result
+            && error.ends_shard()
+        {
+            // Set by another thread before: that is as good a reason.
+            let _ = settings.failure.set(error.clone());
+        }
+        (settings.completed)(vec![Completion { ticket, result }]);
+    }
+}
