@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
@@ -79,6 +79,8 @@ pub struct RedbStore {
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     /// `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
+    /// One commit at a time: whoever waits for another one holds up nobody who reads.
+    writer: Mutex<()>,
 }
 
 /// Fields are dropped in order: the tables before the database that they read.
@@ -137,7 +139,12 @@ impl RedbStore {
             });
         }
         let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
-        Ok(Self { path: path.into(), opener, opened: RwLock::new(Some(opened)) })
+        Ok(Self {
+            path: path.into(),
+            opener,
+            opened: RwLock::new(Some(opened)),
+            writer: Mutex::default(),
+        })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Option<Opened>> {
@@ -193,6 +200,7 @@ impl RedbStore {
         doing: &'static str,
         act: impl Fn(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
+        let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = self.with(doing, |opened| {
             let mut transaction = opened.database.begin_write()?;
             // Without it the whole file would be read after a crash.

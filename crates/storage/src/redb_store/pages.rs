@@ -3,7 +3,7 @@
 //! Invariant: no byte that changed behind redb's back reaches it, be it in a row, in what leads to rows or in redb's own
 //! tables; nor does a page that belongs elsewhere or was written long ago. The checksum of a page is in the file's before the sync
 //! that makes the page part of a commit, and a commit never writes over pages of the one before, so a crash leaves none of those
-//! without its checksum.
+//! without its checksum. Who reads waits for no write: nothing is locked while the file is written to.
 //!
 //! ```text
 //! group     a page of checksums, then 1,023 of redb's pages; the last group may be shorter. A page has 4,096 bytes
@@ -142,15 +142,24 @@ impl Groups {
         Ok(())
     }
 
-    /// Writes what has changed into the file, unsynced.
-    fn write(&mut self, file: &impl StorageBackend) -> io::Result<()> {
-        for (number, group) in self.read.iter_mut().filter(|(_, group)| group.changed) {
-            let checksums = group.checksums.iter().flat_map(|checksum| checksum.to_le_bytes());
-            let bytes: Vec<u8> = MAGIC.into_iter().chain(checksums).collect();
-            file.write(place_of_group(*number), &bytes)?;
+    /// What has changed and is to be written, by group; it counts as unchanged from now on.
+    fn take_changed(&mut self) -> Vec<(u64, Vec<u8>)> {
+        let changed = self.read.iter_mut().filter(|(_, group)| group.changed);
+        let taken = changed.map(|(number, group)| {
             group.changed = false;
+            let checksums = group.checksums.iter().flat_map(|checksum| checksum.to_le_bytes());
+            (*number, MAGIC.into_iter().chain(checksums).collect())
+        });
+        taken.collect()
+    }
+
+    /// It was not written.
+    fn put_back(&mut self, changed: &[(u64, Vec<u8>)]) {
+        for (number, _) in changed {
+            if let Some(group) = self.read.get_mut(number) {
+                group.changed = true;
+            }
         }
-        Ok(())
     }
 }
 
@@ -178,13 +187,16 @@ impl<B: StorageBackend> StorageBackend for Pages<B> {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let pages = len.div_ceil(PAGE_BYTES as u64);
-        let mut groups = self.groups();
         self.file.set_len((pages + pages.div_ceil(GROUP_PAGES)) * PAGE_BYTES as u64)?;
-        groups.resize(&self.file, pages)
+        self.groups().resize(&self.file, pages)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.groups().write(&self.file)?;
+        let changed = self.groups().take_changed();
+        let written = changed
+            .iter()
+            .try_for_each(|(number, bytes)| self.file.write(place_of_group(*number), bytes));
+        written.inspect_err(|_| self.groups().put_back(&changed))?;
         self.file.sync_data()
     }
 

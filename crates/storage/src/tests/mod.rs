@@ -11,6 +11,7 @@ mod crashes;
 mod drops;
 mod removals;
 mod rot;
+mod writers;
 
 /// An engine under test, and the disk it stands on.
 #[derive(Clone)]

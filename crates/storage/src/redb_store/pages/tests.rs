@@ -1,7 +1,9 @@
 //! Pages against a flat file, and against bytes that change below them.
 
-use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{io, thread};
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{collection, proptest};
@@ -159,6 +161,83 @@ fn what_is_no_whole_page_is_refused() {
     assert!(over.write(0, &vec![0; HEADER_BYTES + 1]).is_err());
     let mut past = vec![0; PAGE_BYTES];
     assert!(over.read(4 * PAGE, &mut past).is_err());
+}
+
+/// A file of which changes don't come to their end until they are let go. Clones share it.
+#[derive(Debug, Clone)]
+struct Held {
+    within: Flat,
+    begun: Sender<()>,
+    /// Nothing is sent: it is closed to let them go.
+    let_go: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Held {
+    fn wait(&self) {
+        let _ = self.begun.send(());
+        let _closed = self.let_go.lock().unwrap().recv();
+    }
+}
+
+impl StorageBackend for Held {
+    fn len(&self) -> io::Result<u64> {
+        self.within.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.within.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.wait();
+        self.within.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.wait();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.wait();
+        self.within.write(offset, data)
+    }
+}
+
+#[test]
+fn who_reads_waits_for_no_change_of_the_file() {
+    type Change = fn(&Pages<Held>) -> io::Result<()>;
+    let changes: [Change; 4] = [
+        |over| over.write(2 * PAGE, &page_of(99)),
+        |over| over.set_len(6 * PAGE),
+        |over| over.set_len(3 * PAGE),
+        |over| {
+            // As a commit leaves it to the sync.
+            over.groups().of(&over.file, 0)?.changed = true;
+            over.sync_data()
+        },
+    ];
+    for change in changes {
+        let ((begun, begins), (letting_go, let_go)) = (channel(), channel());
+        let let_go = Arc::new(Mutex::new(let_go));
+        let over = Arc::new(Pages::over(Held { within: written(3), begun, let_go }).unwrap());
+        let changed = thread::spawn({
+            let over = Arc::clone(&over);
+            move || change(&over)
+        });
+        begins.recv().expect("it begins");
+        let (answer, read) = channel();
+        thread::spawn(move || {
+            let mut bytes = vec![0; PAGE_BYTES];
+            let read = over.read(PAGE, &mut bytes).map(|()| bytes);
+            // Who asked may have given up.
+            let _ = answer.send(read.and_then(|bytes| over.len().map(|_| bytes)));
+        });
+        let read = read.recv_timeout(Duration::from_secs(60));
+        drop(letting_go);
+        assert_eq!(read.expect("it does not wait").unwrap(), page_of(1));
+        changed.join().unwrap().unwrap();
+    }
 }
 
 #[derive(Debug, Clone)]
