@@ -280,13 +280,9 @@ impl ShardDriver {
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {
-        let (rows, completions): (Vec<_>, Vec<_>) =
-            completions.into_iter().partition(|done| done.ticket == keeping::TICKET);
-        for row in rows {
-            self.votes_kept(now, row.result);
-        }
-        if completions.is_empty() {
-            return;
+        // The keeper's come one by one.
+        if let [Completion { ticket: keeping::TICKET, result }] = &completions[..] {
+            return self.votes_kept(now, result.clone());
         }
         self.note_writes(now, &completions);
         for Completion { ticket, result } in completions {

@@ -18,6 +18,13 @@ pub(crate) struct Keep {
     pub(crate) metadata: Vec<MetadataWrite>,
 }
 
+/// What the thread is asked.
+enum Task {
+    Write(Keep),
+    /// To say what has become of the last write before this.
+    Tell(Sender<Result<(), StoreError>>),
+}
+
 /// What the thread begins with.
 pub(crate) struct KeeperSettings {
     pub(crate) shard: u16,
@@ -29,7 +36,7 @@ pub(crate) struct KeeperSettings {
 
 /// The thread's handle.
 pub(crate) struct Keeper {
-    sender: Sender<Keep>,
+    sender: Sender<Task>,
     thread: JoinHandle<()>,
 }
 
@@ -44,7 +51,15 @@ impl Keeper {
 
     /// Has it written; false if the thread is gone.
     pub(crate) fn keep(&self, keep: Keep) -> bool {
-        self.sender.send(keep).is_ok()
+        self.sender.send(Task::Write(keep)).is_ok()
+    }
+
+    /// Waits for all that it was asked to write, and says what has become of the last of it.
+    pub(crate) fn last(&self) -> Result<(), StoreError> {
+        let (tell, told) = channel();
+        // A thread that is gone has dropped the other end.
+        let _ = self.sender.send(Task::Tell(tell));
+        told.recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Waits for what is under way, and ends the thread.
@@ -55,15 +70,24 @@ impl Keeper {
     }
 }
 
-fn run(settings: &KeeperSettings, asked: &Receiver<Keep>) {
-    while let Ok(Keep { ticket, metadata }) = asked.recv() {
-        let result = settings.engine.write(&Writes { metadata, ..Writes::default() });
-        if let Err(error) = &result
+fn run(settings: &KeeperSettings, asked: &Receiver<Task>) {
+    let mut last = Ok(());
+    while let Ok(task) = asked.recv() {
+        let Keep { ticket, metadata } = match task {
+            Task::Write(keep) => keep,
+            Task::Tell(asker) => {
+                // Who asked waits for it.
+                let _ = asker.send(last.clone());
+                continue;
+            }
+        };
+        last = settings.engine.write(&Writes { metadata, ..Writes::default() });
+        if let Err(error) = &last
             && error.ends_shard()
         {
             // Set by another thread before: that is as good a reason.
             let _ = settings.failure.set(error.clone());
         }
-        (settings.completed)(vec![Completion { ticket, result }]);
+        (settings.completed)(vec![Completion { ticket, result: last.clone() }]);
     }
 }

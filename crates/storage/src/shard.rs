@@ -4,15 +4,15 @@
 //! bounded by the limits of [`ShardOptions`].
 
 use std::sync::{Arc, OnceLock};
+use std::{io, mem};
 
 use jedlik_protocol::{Durability, PlacedKey, StoredRecord};
 use tracing::warn;
 
 use crate::disk::{Directory, Disk};
-use crate::flusher::{Flusher, FlusherSettings, write_into};
+use crate::flusher::write_into;
 use crate::health::{Health, Refused};
-use crate::journal::{Edit, Journal, JournalSettings, Message, Recovery, Replayed, Sink, replay};
-use crate::keeper::{Keeper, KeeperSettings};
+use crate::journal::{Edit, JournalSettings, Message, Recovery, Replayed, Sink, replay};
 use crate::layers::{Frozen, Layers};
 use crate::ledger::Ledger;
 use crate::life_mark::{self, LifeMark};
@@ -34,9 +34,11 @@ mod kept;
 mod queue;
 mod revise;
 mod scan;
+mod threads;
 
 pub use change::{Change, Footprint};
 use queue::Unsent;
+use threads::Threads;
 
 /// What became of one change.
 #[derive(Debug, Clone)]
@@ -83,12 +85,6 @@ pub struct Shard {
     /// What is changed waits for [`Self::hold_back`].
     held_back: bool,
     tally: Tally,
-}
-
-struct Threads {
-    journal: Journal,
-    flusher: Flusher,
-    keeper: Keeper,
 }
 
 /// What only the shard's own thread counts.
@@ -138,14 +134,14 @@ impl Shard {
         let generation = mark.map_or(1, |mark| mark + 1);
         let ledger = ledger(&*engine, late.as_ref())?;
         let path = disk.path().to_path_buf();
-        let io = |doing| move |source| OpenError::Io { doing, path, source };
+        let failed = |doing| move |source| OpenError::Io { doing, path, source };
         // Those that hold what the engine has not go when it has it.
         let (kept, removed) = if late.is_some() { (segments, vec![]) } else { (vec![], segments) };
-        remove(&*disk, &removed).map_err(io.clone()("removing replayed segments from"))?;
+        remove(&*disk, &removed).map_err(failed.clone()("removing replayed segments from"))?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
         let (failure, health) = (Arc::new(OnceLock::new()), Arc::new(Health::new()));
         let counters = Arc::new(SharedCounters::default());
-        let journal = Journal::start(JournalSettings {
+        let journal = JournalSettings {
             disk,
             identity: options.identity,
             next_number,
@@ -158,25 +154,9 @@ impl Shard {
             health: health.clone(),
             failure: failure.clone(),
             progress: progress.clone(),
-        })
-        .map_err(io.clone()("starting the thread of the journal in"))?;
-        let flusher = Flusher::start(FlusherSettings {
-            shard: options.identity.shard,
-            engine: engine.clone(),
-            journal: journal.sender.clone(),
-            retry: options.flush_retry,
-            sweep_limit_records: options.sweep_limit_records,
-            counters: counters.clone(),
-            failure: failure.clone(),
-        })
-        .map_err(io.clone()("starting the flusher's thread of the journal in"))?;
-        let keeper = Keeper::start(KeeperSettings {
-            shard: options.identity.shard,
-            engine: engine.clone(),
-            completed: completed.clone(),
-            failure: failure.clone(),
-        })
-        .map_err(io("starting the keeper's thread of the journal in"))?;
+        };
+        let threads = Threads::start(journal, &options, &engine)
+            .map_err(failed("starting the threads of the journal in"))?;
         let mut shard = Self {
             lost_past: mark::has_lost_past(&*engine)? || !recovery.damaged.is_empty(),
             life: life_mark::in_engine(&*engine)?.mark(),
@@ -188,7 +168,7 @@ impl Shard {
             room,
             completed,
             counters,
-            threads: Some(Threads { journal, flusher, keeper }),
+            threads: Some(threads),
             generation,
             opened_at: mark,
             failure,
@@ -298,10 +278,11 @@ impl Shard {
         }
     }
 
-    /// Moves everything into the engine, durably, and leaves the journal empty.
+    /// Moves everything into the engine, durably, and leaves the journal empty. What is held back ([`Self::hold_back`]) waits
+    /// for the last of what is to be kept, and is left out where the engine refuses that: nobody was told of it.
     ///
     /// # Errors
-    /// What the engine or the journal's directory said; the journal still holds everything then.
+    /// What the engine or the journal's directory said; the journal still holds everything else then.
     pub fn close(self) -> Result<(), StoreError> {
         self.close_with(&[])
     }
@@ -311,7 +292,11 @@ impl Shard {
     /// # Errors
     /// As for [`Self::close`]; nothing is kept then.
     pub fn close_with(mut self, metadata: &[(&str, &[u8])]) -> Result<(), StoreError> {
-        self.held_back = false;
+        if mem::take(&mut self.held_back)
+            && let Some(Threads { keeper, .. }) = &self.threads
+        {
+            keeper.last()?;
+        }
         self.submit();
         let Some(Threads { journal, flusher, keeper }) = self.threads.take() else { return Ok(()) };
         keeper.join();
@@ -373,7 +358,7 @@ fn ledger(engine: &dyn Store, late: Option<&Frozen>) -> Result<Ledger, StoreErro
 }
 
 /// Removes segments of which the engine holds everything.
-fn remove(disk: &dyn Disk, segments: &[String]) -> std::io::Result<()> {
+fn remove(disk: &dyn Disk, segments: &[String]) -> io::Result<()> {
     segments.iter().try_for_each(|name| disk.remove(name))?;
     disk.sync_names()
 }

@@ -14,8 +14,8 @@ use jedlik_protocol::{
 };
 use jedlik_replica::{BudgetSettings, Config, Replica, ShardPast, Tuning};
 use jedlik_storage::{
-    Completion, HintMark, HintRow, HintRows, HintTotals, MemoryStore, RangePage, RangeQuery, Shard,
-    ShardIdentity, ShardOptions, Store, StoreError, Writes,
+    Completed, Completion, HintMark, HintRow, HintRows, HintTotals, MemoryStore, RangePage,
+    RangeQuery, Shard, ShardIdentity, ShardOptions, Store, StoreError, Writes,
 };
 use tempfile::{TempDir, tempdir};
 use tokio::sync::mpsc;
@@ -27,7 +27,9 @@ use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::ticks::Ticks;
 
-/// An engine that refuses every write while it is told to, or finishes none.
+const CLUSTER: ClusterId = ClusterId(1);
+
+/// An engine that refuses what is to be kept of votes while it is told to, or finishes no write.
 #[derive(Default)]
 struct Refusing {
     within: MemoryStore,
@@ -43,6 +45,9 @@ impl Refusing {
     }
 }
 
+/// The engine's name for what has no vote.
+const ROW: &str = "lasting.votes";
+
 type Stored<T> = Result<T, StoreError>;
 
 impl Store for Refusing {
@@ -55,7 +60,8 @@ impl Store for Refusing {
     fn write(&self, writes: &Writes) -> Stored<()> {
         let stalls = self.stalls.lock().unwrap();
         drop(self.goes_on.wait_while(stalls, |stalls| *stalls).unwrap());
-        if self.refuses.load(Ordering::SeqCst) {
+        let is_row = writes.metadata.iter().any(|(name, _)| name == ROW);
+        if is_row && self.refuses.load(Ordering::SeqCst) {
             let message = "no room".into();
             return Err(StoreError::Engine { doing: "writing", message });
         }
@@ -101,20 +107,15 @@ struct Bench {
     driver: ShardDriver,
     engine: Arc<Refusing>,
     completions: Receiver<Vec<Completion>>,
-    _place: TempDir,
+    place: TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
         let place = tempdir().unwrap();
-        let (cluster, me) = (ClusterId(1), NodeId(1));
-        let identity = ShardIdentity { cluster, node: me, shard: 0 };
-        let options = ShardOptions::new(identity, place.path().join("journal"));
         let engine = Arc::new(Refusing::default());
-        let store: Arc<dyn Store> = Arc::clone(&engine) as _;
         let (completed, completions) = std_mpsc::channel();
-        let completed = move |done| drop(completed.send(done));
-        let (storage, _) = Shard::open(options, store, Box::new(completed)).unwrap();
+        let storage = open(&place, &engine, Box::new(move |done| drop(completed.send(done))));
         let around = Surroundings {
             limits: ShardLimits { operations: 10, stall_after: Duration::from_secs(60) },
             open_bytes: Pool::new(1 << 20, 1),
@@ -129,9 +130,9 @@ impl Bench {
         );
         let mut driver = ShardDriver::new(replica(), storage, reader, around, Arc::default());
         let nobody = BTreeSet::new();
-        let view = View::new(me, cluster, PartitionCount::DEFAULT, Delta::default(), nobody);
+        let view = View::new(NodeId(1), CLUSTER, PartitionCount::DEFAULT, Delta::default(), nobody);
         driver.view = Some(Arc::new(view));
-        Self { driver, engine, completions, _place: place }
+        Self { driver, engine, completions, place }
     }
 
     /// Gives the driver what comes next, and says of what that was.
@@ -152,19 +153,28 @@ impl Bench {
         self.driver.storage.kept(VOTES).unwrap()
     }
 
-    fn apply(&mut self, ticket: u64) {
-        let key = Key::new("carts", "alice").unwrap();
-        let key = PlacedKey::new(ClusterId(1), PartitionCount::DEFAULT, key);
+    fn apply(&mut self, ticket: u64, name: &str) {
         let record = EncodedRecord::encode(&Record::new());
         let record = StoredRecord { local: None, record };
-        self.driver.storage.apply(ticket, key, record, Durability::Written).unwrap();
+        self.driver.storage.apply(ticket, placed(name), record, Durability::Written).unwrap();
     }
+}
+
+fn placed(name: &str) -> PlacedKey {
+    PlacedKey::new(CLUSTER, PartitionCount::DEFAULT, Key::new("carts", name).unwrap())
+}
+
+fn open(place: &TempDir, engine: &Arc<Refusing>, completed: Completed) -> Shard {
+    let identity = ShardIdentity { cluster: CLUSTER, node: NodeId(1), shard: 0 };
+    let options = ShardOptions::new(identity, place.path().join("journal"));
+    let store: Arc<dyn Store> = Arc::clone(engine) as _;
+    Shard::open(options, store, completed).unwrap().0
 }
 
 fn replica() -> Replica {
     Replica::new(Config {
         me: NodeId(1),
-        cluster: ClusterId(1),
+        cluster: CLUSTER,
         incarnation: Incarnation(1),
         random_seed: [1; 32],
         shard: 0,
@@ -190,7 +200,7 @@ fn what_the_disk_refuses_to_keep_of_votes_is_tried_again_until_it_is_kept() {
     assert_eq!(bench.hear(now), keeping::TICKET);
     assert!(bench.kept().is_none());
     // Who can't be told of what was lost is not kept waiting for it.
-    bench.apply(7);
+    bench.apply(7, "alice");
     bench.submit(now);
     assert_eq!(bench.hear(now), 7);
     now.mono_us += 5_000_000;
@@ -216,7 +226,7 @@ fn while_the_disk_does_not_finish_what_was_lost_of_votes_loads_go_on_and_nothing
     bench.driver.keep_votes(now, b"none of partition 3".to_vec(), true);
     // A later one never comes before it.
     bench.driver.keep_votes(now, b"none of partition 4".to_vec(), false);
-    bench.apply(7);
+    bench.apply(7, "alice");
     bench.submit(now);
     let later = Now { mono_us: now.mono_us + 70_000_000, ..now };
     bench.driver.watch_disk(later);
@@ -238,7 +248,7 @@ fn while_the_disk_does_not_finish_what_was_gained_of_votes_writes_go_on() {
     let now = bench.driver.around.clock.now();
     bench.engine.stall(true);
     bench.driver.keep_votes(now, b"none of partition 4".to_vec(), false);
-    bench.apply(7);
+    bench.apply(7, "alice");
     bench.submit(now);
     assert_eq!(bench.hear(now), 7);
     bench.engine.stall(false);
@@ -246,8 +256,30 @@ fn while_the_disk_does_not_finish_what_was_gained_of_votes_writes_go_on() {
 }
 
 #[test]
+fn what_is_lost_while_an_earlier_gain_is_being_written_is_written_after_it_and_before_all_else() {
+    let mut bench = Bench::new();
+    let now = bench.driver.around.clock.now();
+    bench.engine.stall(true);
+    bench.driver.keep_votes(now, b"none of partition 3".to_vec(), false);
+    bench.apply(6, "before");
+    bench.submit(now);
+    assert_eq!(bench.hear(now), 6, "nothing waits for a gain");
+    bench.driver.keep_votes(now, b"none of partitions 3 and 4".to_vec(), true);
+    bench.apply(7, "after");
+    bench.submit(now);
+    let nothing = bench.completions.recv_timeout(Duration::from_millis(100));
+    assert!(nothing.is_err(), "a record is acknowledged before what was lost is on disk");
+    bench.engine.stall(false);
+    for expected in [keeping::TICKET, keeping::TICKET, 7] {
+        assert_eq!(bench.hear(now), expected);
+        bench.submit(now);
+    }
+    assert_eq!(bench.kept().as_deref(), Some(b"none of partitions 3 and 4".as_slice()));
+}
+
+#[test]
 fn a_clean_stop_waits_for_the_last_of_what_has_no_vote() {
-    let Bench { mut driver, engine, completions, _place } = Bench::new();
+    let Bench { mut driver, engine, completions, place: _place } = Bench::new();
     let now = driver.around.clock.now();
     engine.stall(true);
     driver.keep_votes(now, b"none of partition 3".to_vec(), true);
@@ -255,6 +287,23 @@ fn a_clean_stop_waits_for_the_last_of_what_has_no_vote() {
     engine.stall(false);
     assert_eq!(driver.close(), Ended::Clean);
     assert_eq!(completions.iter().count(), 2);
-    let kept = engine.metadata("lasting.votes").unwrap();
+    let kept = engine.metadata(ROW).unwrap();
     assert_eq!(kept.as_deref(), Some(b"none of partition 4".as_slice()));
+}
+
+#[test]
+fn a_stop_lets_nothing_go_that_waits_for_a_row_which_the_disk_refuses() {
+    let mut bench = Bench::new();
+    let now = bench.driver.around.clock.now();
+    bench.apply(6, "before");
+    bench.submit(now);
+    assert_eq!(bench.hear(now), 6);
+    bench.engine.refuses.store(true, Ordering::SeqCst);
+    bench.driver.keep_votes(now, b"none of partition 3".to_vec(), true);
+    bench.apply(7, "after");
+    let Bench { driver, engine, place, .. } = bench;
+    assert_eq!(driver.close(), Ended::Unclean);
+    let storage = open(&place, &engine, Box::new(|_| {}));
+    assert!(storage.load(&placed("before")).unwrap().is_some());
+    assert!(storage.load(&placed("after")).unwrap().is_none());
 }
