@@ -11,18 +11,20 @@ use alloc::vec::Vec;
 use jedlik_handoff::Refill;
 use jedlik_hashing::Partition;
 use jedlik_membership::{KnownLayout, Past, View};
+use jedlik_protocol::PlacedKey;
 use jedlik_protocol::peer::{Doubt, PeerResponse};
-use jedlik_protocol::{LayoutId, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::kept::{Kept, decode};
+use self::layouts::Layouts;
 use crate::config::ShardPast;
 use crate::io::{Holding, Output};
 use crate::refilling::{first, oldest_owners};
 use crate::replica::Replica;
 
 mod kept;
+mod layouts;
 
 /// The owners whose past is to be held, N of them, and the least number of them that made a put succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +48,8 @@ pub(crate) struct Votes {
     pub(crate) entries: BTreeMap<(Partition, u8), Entry>,
     /// N of each bucket that has another than the default, as of the last view; `None` before the first.
     counts: Option<BTreeMap<Vec<u8>, u8>>,
-    /// The layouts that count of which this life has learned since its first view.
-    learned: BTreeSet<LayoutId>,
+    /// The layouts that counted by the last view; `None` before the first.
+    layouts: Option<Layouts>,
     /// Whether this life knows what the cluster remembers of the lives before it.
     confirmed: bool,
     /// The loss of this life's past has been written down.
@@ -65,8 +67,10 @@ impl Votes {
     /// From what was kept; `None` if this shard never kept anything.
     pub(crate) fn restored(kept: Option<&[u8]>) -> Self {
         let decoded = kept.and_then(decode);
-        let Some(Kept { entries, counts, catching_up }) = decoded else { return Self::default() };
-        Self { entries, counts: Some(counts), catching_up, ..Self::default() }
+        let Some(Kept { entries, counts, catching_up, layouts }) = decoded else {
+            return Self::default();
+        };
+        Self { entries, counts: Some(counts), catching_up, layouts, ..Self::default() }
     }
 
     /// Whether this shard may say that keys of this partition and N are absent.
@@ -141,48 +145,17 @@ impl Replica {
             changed |= began != self.votes.catching_up && began;
             self.votes.catching_up |= began;
         }
-        if let Some(before) = before {
-            changed |= self.follow_flips(before, view);
-        }
+        changed |= self.follow_flips(view);
+        let is_noted = self.note_layouts(view);
         changed |= self.follow_counts(before, view);
         let owned: BTreeSet<(Partition, u8)> = self.owned_pairs(view).collect();
         let entries = self.votes.entries.len();
         self.votes.entries.retain(|pair, _| owned.contains(pair));
         changed |= self.votes.entries.len() != entries;
         self.queue_refills();
-        if changed {
-            self.keep_votes(true);
+        if changed || is_noted {
+            self.keep_votes(changed);
         }
-    }
-
-    /// What has flipped to this node under a layout that this life has learned of, without its having said that it is
-    /// ready, an earlier life was ready for, whose past is lost: of that nothing is known here. Where no past is lost, such a
-    /// partition is this node's by an `n` that was raised since ([`Self::follow_counts`]).
-    fn follow_flips(&mut self, before: &View, view: &View) -> bool {
-        let layouts = || view.layouts().iter().map(KnownLayout::id);
-        let knew: BTreeSet<LayoutId> = before.layouts().iter().map(KnownLayout::id).collect();
-        self.votes.learned.extend(layouts().filter(|id| !knew.contains(id)));
-        let counts: BTreeSet<LayoutId> = layouts().collect();
-        self.votes.learned.retain(|id| counts.contains(id));
-        if self.votes.learned.is_empty() || !self.votes.catching_up {
-            return false;
-        }
-        let said = view.ready_of(self.config.me);
-        let mut changed = false;
-        for (partition, n) in self.owned_pairs(view).collect::<Vec<_>>() {
-            let flipped = flipped_for(view, partition).map(KnownLayout::id);
-            let Some(id) = flipped.filter(|id| self.votes.learned.contains(id)) else { continue };
-            let was_flipped = flipped_for(before, partition).is_some_and(|known| known.id() == id);
-            // What it has said of an older layout is not known any more; of one that is new it has said nothing.
-            let was_ready = knew.contains(&id) && id != view.layout_id()
-                || id == view.layout_id() && said.contains(partition);
-            let is_known =
-                was_flipped || was_ready || self.votes.entries.contains_key(&(partition, n));
-            if !is_known && self.has_flipped_to_me(view, partition, n) {
-                changed |= self.votes.add(partition, n, Basis { n, least_w: view.least_w(n) });
-            }
-        }
-        changed
     }
 
     /// Buckets have other numbers of replicas: of keys that this node was never given it has no vote, and where it had

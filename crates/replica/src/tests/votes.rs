@@ -11,10 +11,10 @@ use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::{Delta, Ready};
-use jedlik_protocol::{PartitionSet, PlacedLayout, Quorum};
+use jedlik_protocol::{Now, PartitionSet, PlacedLayout, Quorum};
 
 use super::cluster::{Cluster, blind};
-use crate::{Config, Input, Replica};
+use crate::{Config, Input, Output, Replica};
 
 /// A bucket in which one replica is asked, since every put is with all three.
 fn read_one() -> BucketProps {
@@ -270,6 +270,71 @@ fn a_life_that_has_lost_its_past_has_no_vote_on_what_an_earlier_one_was_ready_fo
         replica.handle(cluster.now, lost_view(&view, [moved.clone()].into(), ready));
         assert_eq!(replica.refilling(), refilling, "it learns late: {learns_late}");
     }
+}
+
+/// What a replica of this row comes to under these views, one after the other: of how many partitions it has no vote, and the
+/// row of each time that it was kept.
+fn after_views(
+    votes: Option<Vec<u8>>,
+    now: Now,
+    views: impl IntoIterator<Item = Input>,
+) -> (u32, Vec<Vec<u8>>) {
+    let mut replica = Replica::new(Config { votes, ..Cluster::config(NodeId(4), 7) });
+    let mut rows = Vec::new();
+    for view in views {
+        replica.handle(now, view);
+        while let Some(output) = replica.poll_output() {
+            if let Output::KeepVotes { votes, .. } = output {
+                rows.push(votes);
+            }
+        }
+    }
+    (replica.refilling(), rows)
+}
+
+#[test]
+fn what_a_life_found_that_it_lacks_the_next_one_finds_again_though_the_row_is_not_on_disk() {
+    let mut cluster = Cluster::with_ring(4, 3, &[]);
+    let (lost, now) = (NodeId(4), cluster.now);
+    let former = cluster.view(lost).layouts()[0].placed();
+    cluster.commit(&[1, 2, 3, 4], &[], &[1, 2, 3, 4].map(NodeId));
+    cluster.settle();
+    let view = cluster.view(lost);
+    let moved = view.layouts()[0].placed();
+    let owned = |partition: &Partition| view.preference_list(*partition)[..3].contains(&lost);
+    let owned: PartitionSet = view.partitions().partitions().filter(owned).collect();
+    // All of what it owns but one had flipped when it learned of the layout.
+    let last = owned.iter().last().expect("it owns some");
+    let before_last = PlacedLayout {
+        flipped: moved.flipped.iter().filter(|partition| *partition != last).collect(),
+        ..moved.clone()
+    };
+    let nothing = PartitionSet::default();
+    let at_first = || lost_view(&view, [former.clone()].into(), &nothing);
+    let learns = |ready: &PartitionSet| {
+        lost_view(&view, [former.clone(), before_last.clone()].into(), ready)
+    };
+    let flips =
+        |ready: &PartitionSet| lost_view(&view, [moved.clone(), former.clone()].into(), ready);
+    let next = |row: &[u8], ready: &PartitionSet| {
+        let Input::View(lost) = flips(ready) else { unreachable!("it is a view") };
+        let view = Arc::unwrap_or_clone(lost).with_past(Past::Continuous);
+        after_views(Some(row.to_vec()), now, [Input::View(Arc::new(view))]).0
+    };
+
+    let (refilling, rows) = after_views(None, now, [at_first(), learns(&nothing), flips(&nothing)]);
+    assert_eq!((refilling, rows.len()), (owned.len(), 3));
+    for row in &rows {
+        assert_eq!(next(row, &nothing), owned.len(), "it acknowledged none of that");
+    }
+    // What a life since then was ready for it holds, and so does the next one.
+    let (refilling, rows) = after_views(None, now, [at_first(), learns(&owned), flips(&owned)]);
+    assert_eq!((refilling, rows.len()), (0, 3));
+    for row in &rows {
+        assert_eq!(next(row, &owned), 0, "it says so itself");
+    }
+    // What is known to have flipped is not taken for lost again when that is not known any more.
+    assert_eq!([1, 2].map(|row| next(&rows[row], &nothing)), [1, 0]);
 }
 
 #[test]

@@ -6,17 +6,32 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use jedlik_hashing::Partition;
+use jedlik_protocol::{LayoutId, PartitionSet};
 
+use super::layouts::{Followed, Layouts};
 use super::{Basis, Entry, Votes};
 
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 
 impl Votes {
-    /// Version 2: whether a lost past is not refilled yet (1 byte); the number of entries (4); for each its partition (4),
-    /// N (1), the number of its bases (1) and for each its N and quorum (1 each); then for each bucket the length of its
-    /// name (2), the name, and N (1). Version 1 lacks the first byte.
+    /// Version 3: whether a lost past is not refilled yet (1 byte), and if so the number of layouts that count (1), and for
+    /// each its version and digest (8 each), whether it was learned of since (1), and the number (4) and the names (4 each)
+    /// of the partitions that have flipped under it; the number of entries (4); for each its partition (4), N (1), the
+    /// number of its bases (1) and for each its N and quorum (1 each); then for each bucket the length of its name (2), the
+    /// name, and N (1). Version 2 lacks the layouts, version 1 the first byte too.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = [VERSION, u8::from(self.catching_up)].to_vec();
+        if self.catching_up {
+            let layouts = self.layouts.iter().flatten();
+            out.push(layouts.clone().count() as u8);
+            for (id, followed) in layouts {
+                out.extend_from_slice(&id.version.to_le_bytes());
+                out.extend_from_slice(&id.digest.to_le_bytes());
+                out.push(u8::from(followed.learned));
+                out.extend_from_slice(&followed.flipped.len().to_le_bytes());
+                out.extend(followed.flipped.iter().flat_map(|partition| partition.0.to_le_bytes()));
+            }
+        }
         out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
         for ((partition, n), entry) in &self.entries {
             out.extend_from_slice(&partition.0.to_le_bytes());
@@ -37,13 +52,20 @@ pub(super) struct Kept {
     pub(super) entries: BTreeMap<(Partition, u8), Entry>,
     pub(super) counts: BTreeMap<Vec<u8>, u8>,
     pub(super) catching_up: bool,
+    /// As of the last view; `None` where they were not written down.
+    pub(super) layouts: Option<Layouts>,
 }
 
 /// What was kept; `None` if these bytes are nothing of the kind.
 pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
-    let (catching_up, rest) = match bytes {
-        [1, rest @ ..] => (false, rest),
-        [VERSION, catching_up @ (0 | 1), rest @ ..] => (*catching_up == 1, rest),
+    let (catching_up, layouts, rest) = match bytes {
+        [1, rest @ ..] => (false, None, rest),
+        [2, catching_up @ (0 | 1), rest @ ..] => (*catching_up == 1, None, rest),
+        [VERSION, 0, rest @ ..] => (false, None, rest),
+        [VERSION, 1, rest @ ..] => {
+            let (layouts, rest) = decode_layouts(rest)?;
+            (true, layouts, rest)
+        }
         _ => return None,
     };
     let (count, mut rest) = rest.split_first_chunk::<4>()?;
@@ -65,5 +87,26 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
         counts.insert(bucket.to_vec(), *n);
         rest = after;
     }
-    rest.is_empty().then_some(Kept { entries, counts, catching_up })
+    rest.is_empty().then_some(Kept { entries, counts, catching_up, layouts })
+}
+
+/// The layouts, and what follows them. There is always one that counts: none says that they were not known.
+fn decode_layouts(bytes: &[u8]) -> Option<(Option<Layouts>, &[u8])> {
+    let (count, mut rest) = bytes.split_first()?;
+    let mut layouts = Layouts::new();
+    for _ in 0..*count {
+        let (version, after) = rest.split_first_chunk::<8>()?;
+        let (digest, after) = after.split_first_chunk::<8>()?;
+        let ([learned @ (0 | 1)], after) = after.split_first_chunk::<1>()? else { return None };
+        let (flipped, after) = after.split_first_chunk::<4>()?;
+        let flipped_bytes = (u32::from_le_bytes(*flipped) as usize).checked_mul(4)?;
+        let (flipped, after) = after.split_at_checked(flipped_bytes)?;
+        let flipped = flipped.as_chunks::<4>().0.iter();
+        let flipped: PartitionSet =
+            flipped.map(|partition| Partition(u32::from_le_bytes(*partition))).collect();
+        let (version, digest) = (u64::from_le_bytes(*version), u64::from_le_bytes(*digest));
+        layouts.insert(LayoutId { version, digest }, Followed { learned: *learned == 1, flipped });
+        rest = after;
+    }
+    Some(((!layouts.is_empty()).then_some(layouts), rest))
 }

@@ -3,8 +3,17 @@
 use alloc::collections::BTreeMap;
 
 use jedlik_hashing::Partition;
+use jedlik_protocol::LayoutId;
 
+use super::layouts::{Followed, Layouts};
 use super::{Basis, Votes};
+
+fn layouts() -> Layouts {
+    let learned =
+        Followed { learned: true, flipped: [Partition(3), Partition(70)].into_iter().collect() };
+    let id = |version| LayoutId { version, digest: version << 40 };
+    Layouts::from([(id(6), Followed::default()), (id(7), learned)])
+}
 
 #[test]
 fn what_has_no_vote_comes_back_from_what_was_kept() {
@@ -15,14 +24,20 @@ fn what_has_no_vote_comes_back_from_what_was_kept() {
     votes.add(Partition(3), 5, Basis { n: 5, least_w: 1 });
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5), (b"all".to_vec(), 1)]));
     votes.catching_up = true;
+    votes.layouts = Some(layouts());
     let kept = votes.encode();
     let restored = Votes::restored(Some(&kept));
     assert_eq!(restored.encode(), kept);
     assert_eq!(restored.counts, votes.counts);
     assert!(restored.catching_up);
-    // Version 1 did not say so.
-    let former = Votes::restored(Some(&[&[1], &kept[2..]].concat()));
-    assert_eq!(former.encode(), [&[2, 0], &kept[2..]].concat());
+    assert_eq!(restored.layouts, votes.layouts);
+    // Version 2 did not say which layouts those were, and version 1 not whether a past was lost.
+    votes.layouts = None;
+    let kept = votes.encode();
+    let [former, first] = [&[2, 1][..], &[1]]
+        .map(|begin| Votes::restored(Some(&[begin, &kept[3..]].concat())).encode());
+    assert_eq!(former, kept);
+    assert_eq!(first, [&[3, 0], &kept[3..]].concat());
     assert!(restored.is_refilling(Partition(3)) && !restored.is_refilling(Partition(4)));
     assert!(!restored.has(Partition(4), 3), "nothing has a vote before the first view");
 }
@@ -32,6 +47,8 @@ fn what_was_kept_and_can_not_be_read_is_as_if_nothing_had_been() {
     let mut votes = Votes::restored(None);
     votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 });
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5)]));
+    votes.catching_up = true;
+    votes.layouts = Some(layouts());
     let kept = votes.encode();
     for length in 0..kept.len() {
         // One that ends before the buckets is whole, and says another thing.
