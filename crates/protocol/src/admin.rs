@@ -376,4 +376,6 @@ pub enum TroubleKind {
     ReadOnly,
     /// Its files were an earlier copy, were set aside, and lie there.
     EarlierCopy,
+    /// A file of it was removed, or replaced, while it is open.
+    FilesGone,
 }

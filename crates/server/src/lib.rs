@@ -20,6 +20,7 @@ mod outcome;
 mod parting;
 mod peers;
 mod pool;
+mod presence;
 pub mod process;
 mod progress;
 mod questions;

@@ -44,7 +44,7 @@ pub struct Node {
     pub(crate) ticks: Ticks,
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) membership_task: JoinHandle<Result<Option<DataDir>, JoinError>>,
-    pub(crate) upkeep: [JoinHandle<()>; 2],
+    pub(crate) upkeep: [JoinHandle<()>; 3],
     pub(crate) ended: oneshot::Receiver<Ending>,
     /// Hears once that the node may serve.
     pub(crate) serves: oneshot::Receiver<()>,

@@ -27,6 +27,7 @@ use crate::membership_task::Event;
 use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
 use crate::pool::Pool;
+use crate::presence::Presence;
 use crate::reply::{Asked, Replies};
 use crate::stats::{ReplicaCounts, ShardReport};
 use crate::stores::OpenShard;
@@ -76,6 +77,7 @@ pub(crate) struct Surroundings {
     pub(crate) peers: Arc<Peers>,
     pub(crate) membership: mpsc::Sender<Event>,
     pub(crate) ticks: Ticks,
+    pub(crate) presence: Presence,
 }
 
 /// A shard on its thread.

@@ -29,6 +29,7 @@ use crate::notes::Notes;
 use crate::parting::Parting;
 use crate::peers::Peers;
 use crate::pool::Pool;
+use crate::presence::Presence;
 use crate::router::Router;
 use crate::saver::Saver;
 use crate::seeds::{self, Seeds};
@@ -110,15 +111,13 @@ impl Prepared {
             self;
         let agreed = AgreedClock::new(clock);
         let around = Surroundings {
-            limits: ShardLimits {
-                stall_after: config.storage.stall_after,
-                operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
-            },
+            limits: shard_limits(config),
             open_bytes: Pool::new(config.limits.queue_bytes, shards.len()),
             clock: agreed.clone(),
             peers: Arc::clone(&peers),
             membership: membership.clone(),
             ticks: ticks.clone(),
+            presence: Presence::default(),
         };
         let saver = Saver::start(dir.state_file(), clock, Arc::clone(&router.save_health))?;
         let shards = me.run_shards(config, shards, &dir, &around)?;
@@ -146,6 +145,7 @@ impl Prepared {
         let upkeep = [
             upkeep::spawn(inboxes, watched, membership.clone(), router.refusals()),
             seeds::spawn(seeds, Arc::clone(&peers), membership.clone(), clock),
+            around.presence.spawn(clock),
         ];
         Ok(Node {
             id: me.node,
@@ -210,6 +210,13 @@ async fn open_stores(config: &Config, me: &Me) -> Result<Stores, NodeError> {
     let (config, identity) = (config.clone(), me.shard(0));
     let opened = spawn_blocking(move || stores::open(&config, identity)).await;
     opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn shard_limits(config: &Config) -> ShardLimits {
+    ShardLimits {
+        stall_after: config.storage.stall_after,
+        operations: OPERATIONS_PER_INPUT * config.limits.queue_inputs,
+    }
 }
 
 /// One shard's part of what the node does of its own accord.

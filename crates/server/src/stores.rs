@@ -64,6 +64,24 @@ impl ShardSource {
         self.open_over(self.open_engine()?)
     }
 
+    /// Opens what is in the folder, which a life of this process has used: of what is not there any more the shard has
+    /// lost its past.
+    pub(crate) fn open_again(&self) -> Result<Shard, OpenError> {
+        let is_whole = self.mark.is_none() || self.folder.is_whole()?;
+        let mut storage = self.open()?;
+        if !is_whole {
+            let shard = self.options.identity.shard;
+            warn!(shard, "the shard's files are gone: the other nodes refill it");
+            storage.lose_past()?;
+        }
+        Ok(storage)
+    }
+
+    /// Where the shard keeps its files, if it keeps any.
+    pub(crate) fn kept_in(&self) -> Option<&ShardFolder> {
+        self.mark.map(|_| &self.folder)
+    }
+
     fn open_over(&self, engine: Arc<dyn Store>) -> Result<Shard, OpenError> {
         self.open_reached(engine, None)
     }
@@ -310,3 +328,6 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], NodeError> {
 fn random_u64() -> Result<u64, NodeError> {
     random_bytes().map(u64::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests;

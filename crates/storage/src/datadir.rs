@@ -29,7 +29,7 @@ use crate::progress::{self, ProgressFound};
 use crate::{Identity, OpenError, ProgressFile, ShardFolder, ShardProgress};
 
 const LOCK: &str = "lock";
-const NODE: &str = "node.toml";
+pub(crate) const NODE: &str = "node.toml";
 const STATE: &str = "state";
 const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
 /// Format 1 held a whole message of its time, format 2 a single layout, format 3 no ticks of lives: no later version can

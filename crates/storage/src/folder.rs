@@ -21,6 +21,7 @@ use std::time::UNIX_EPOCH;
 
 use tracing::warn;
 
+use crate::datadir::NODE;
 use crate::disk::{make_directory, sync_directory};
 use crate::fault_note::FaultNote;
 use crate::life_mark::{self, MarkFound};
@@ -85,6 +86,11 @@ impl ShardFolder {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.root.join(format!("shard-{}", self.shard))
+    }
+
+    /// Where the data directory says whose it is.
+    pub(crate) fn node_file(&self) -> PathBuf {
+        self.root.join(NODE)
     }
 
     fn next_path(&self) -> PathBuf {

@@ -55,7 +55,7 @@ use pages::Pages;
 pub(crate) use pages::seal;
 pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
-use tables::{METADATA, RECORDS, Tables, create, prepare};
+use tables::{METADATA, RECORDS, Tables, create, open_made, prepare};
 
 /// How many hidden records one commit takes off for a write that has to wait for them.
 const SWEEP_LIMIT_RECORDS: usize = 4096;
@@ -101,7 +101,7 @@ impl RedbStore {
         if !exists {
             create(path)?;
         }
-        Self::open_with(path, Box::new(move || open_redb_file(&file, cache_bytes)))
+        Self::open_with(path, Box::new(move || open_made(&file, cache_bytes)))
     }
 
     /// Opens what `backend` gives, each time that the file has to be opened; `path` is for messages.

@@ -39,6 +39,15 @@ fn finding(name: &str, trouble: &ShardTrouble, now_ms: u64) -> Finding {
             "nothing; `jedlik-node inspect-set-aside` lists what is in the folder, if you miss something; \
              remove it when you do not",
         ),
+        TroubleKind::FilesGone => (
+            Severity::Error,
+            format!(
+                "a file of shard {shard} of {name} was removed or replaced under the running node {age} ago: {what}"
+            ),
+            "writes to this copy; what it holds is lost when the node stops",
+            "see that the other nodes are up, then restart it: they refill it (with `--new` if nothing is left of its \
+             data directory)",
+        ),
         TroubleKind::Stalled => (
             Severity::Error,
             format!(

@@ -291,14 +291,19 @@ fn what_is_wrong_with_a_shards_storage_is_said_with_its_place() {
     observed.members[1].troubles = vec![
         trouble(TroubleKind::SetAside, "/data/set-aside/shard-3-1"),
         trouble(TroubleKind::ReadOnly, "the file system is read-only"),
+        trouble(TroubleKind::FilesGone, "/data/shard-3/records.redb"),
         trouble(TroubleKind::EarlierCopy, "/data/set-aside/2026-01-01-generation-4/shard-3"),
     ];
     let findings = diagnose(&observed);
     let severities: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
-    assert_eq!(severities, [Error, Warning, Note]);
-    assert!(findings[2].what.contains("earlier copy"), "{findings:?}");
-    assert!(findings[0].what.contains("the disk of n2 is read-only"), "{findings:?}");
-    let aside = &findings[1].what;
+    assert_eq!(severities, [Error, Error, Warning, Note]);
+    assert!(findings[3].what.contains("earlier copy"), "{findings:?}");
+    assert!(
+        findings[0].what.contains("the disk of n2 is read-only")
+            && findings[1].what.contains("removed"),
+        "{findings:?}"
+    );
+    let aside = &findings[2].what;
     assert!(aside.contains("shard 3 of n2") && aside.contains("/data/set-aside/shard-3-1"));
 }
 

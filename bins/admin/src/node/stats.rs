@@ -73,6 +73,7 @@ fn kind_name(kind: TroubleKind) -> &'static str {
         TroubleKind::Full => "full",
         TroubleKind::ReadOnly => "read-only",
         TroubleKind::EarlierCopy => "earlier-copy",
+        TroubleKind::FilesGone => "files-gone",
     }
 }
 

@@ -74,6 +74,7 @@ mod streams;
 mod taken_back;
 mod tools;
 mod traffic;
+mod unlinked;
 mod upgrade;
 mod votes;
 mod words;

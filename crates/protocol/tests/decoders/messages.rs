@@ -467,6 +467,7 @@ fn shard_trouble() -> impl Strategy<Value = ShardTrouble> {
         Just(TroubleKind::Full),
         Just(TroubleKind::ReadOnly),
         Just(TroubleKind::EarlierCopy),
+        Just(TroubleKind::FilesGone),
     ];
     (any::<u16>(), kind, any::<u64>(), text())
         .prop_map(|(shard, kind, since_ms, what)| ShardTrouble { shard, kind, since_ms, what })

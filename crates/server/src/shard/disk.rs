@@ -12,6 +12,7 @@ use jedlik_protocol::{Key, Now};
 use jedlik_storage::{Completion, Refused, StoreError};
 use tracing::{error, info, warn};
 
+use crate::presence::Gone;
 use crate::trouble::{Report, Trouble};
 
 use super::ShardDriver;
@@ -32,6 +33,8 @@ pub(super) struct DiskWatch {
     unmergeable: Trouble,
     /// What the replica has no vote for, on its way to the engine.
     pub(super) keeping: Keeping,
+    /// A file of the shard is not in its place.
+    gone: Option<Gone>,
 }
 
 impl DiskWatch {
@@ -41,6 +44,9 @@ impl DiskWatch {
 
     /// Refuses at once what could not be answered before the disk goes on.
     pub(super) fn admit(&self, now: Now) -> Result<(), Failure> {
+        if let Some(gone) = &self.gone {
+            return Err(gone.refusal());
+        }
         let Some(since_ms) = self.stalled_since_ms else { return Ok(()) };
         let stalled_s = now.wall_ms.saturating_sub(since_ms) / 1000;
         let message = format!(
@@ -65,6 +71,7 @@ impl ShardDriver {
     /// Looks whether the disk has stalled, or goes on.
     pub(super) fn watch_disk(&mut self, now: Now) {
         self.watch_room();
+        self.disk.gone = self.around.presence.gone(self.disk.shard);
         let held_back = self.disk.keeping.busy_us(now).map(Duration::from_micros);
         let busy = self
             .storage
@@ -140,6 +147,7 @@ impl ShardDriver {
         let aside = self.disk.aside.iter().filter(|trouble| Path::new(&trouble.what).exists());
         let mut troubles: Vec<ShardTrouble> = aside.cloned().collect();
         let shard = self.disk.shard;
+        troubles.extend(self.disk.gone.as_ref().map(|gone| gone.trouble(shard)));
         if let Some(since_ms) = self.disk.stalled_since_ms {
             let what = "a write or a sync is under way".into();
             troubles.push(ShardTrouble { shard, kind: TroubleKind::Stalled, since_ms, what });

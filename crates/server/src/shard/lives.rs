@@ -158,6 +158,9 @@ impl ShardLives {
         };
         let (around, open) = (self.around.clone(), Arc::clone(&self.open));
         around.ticks.watch(self.config.shard, storage.progress());
+        if let Some(folder) = self.source.kept_in() {
+            around.presence.watch(self.config.shard, folder);
+        }
         let mut driver = ShardDriver::new(replica, storage, inbox, around, open);
         driver.disk = DiskWatch::new(self.config.shard, self.lying_aside());
         let now = self.around.clock.now();
@@ -200,6 +203,7 @@ impl ShardLives {
     fn reopen(&mut self, mut fault: Fault, inbox: &InboxReader) -> Option<Shard> {
         let shard = self.config.shard;
         let since_ms = self.around.clock.now().wall_ms;
+        self.around.presence.forget(shard);
         error!(shard, why = fault.why, damaged = fault.damage, "a shard's storage has failed");
         loop {
             let pause = match self.failures {
@@ -374,7 +378,7 @@ fn attempt(source: &ShardSource, damage: Option<String>) -> Attempt {
     };
     let opened = match damage {
         Some(why) => set_aside(&why),
-        None => match source.open() {
+        None => match source.open_again() {
             Err(error) if error.is_damage() => set_aside(&error.to_string()),
             opened => opened,
         },

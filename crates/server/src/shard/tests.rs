@@ -25,6 +25,7 @@ use crate::clock::{AgreedClock, Clock};
 use crate::inbox::{InboxLimits, inbox};
 use crate::peers::Peers;
 use crate::pool::Pool;
+use crate::presence::Presence;
 use crate::ticks::Ticks;
 
 const CLUSTER: ClusterId = ClusterId(1);
@@ -123,6 +124,7 @@ impl Bench {
             peers: Arc::new(Peers::default()),
             membership: mpsc::channel(10).0,
             ticks: Ticks::new(None, Clock::start(), Duration::from_secs(30)),
+            presence: Presence::default(),
         };
         let (_, reader) = inbox(
             InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) },

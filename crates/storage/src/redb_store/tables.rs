@@ -8,7 +8,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use jedlik_hashing::Partition;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{
+    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition, TableError,
+};
 
 use crate::OpenError;
 use crate::disk::sync_directory;
@@ -82,6 +85,12 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     fs::rename(&unfinished, path).map_err(io("naming"))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync_directory(directory.unwrap_or(Path::new("."))).map_err(io("syncing the directory of"))
+}
+
+/// Opens a file that was made before. It is opened again after an error, and must not be made anew then.
+pub(super) fn open_made(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    fs::metadata(path).map_err(StorageError::Io)?;
+    open_redb_file(path, cache_bytes)
 }
 
 /// What stands beside a dropped partition.

@@ -1,0 +1,65 @@
+//! What is opened again after files were taken away.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use jedlik_hashing::{NodeId, PartitionCount};
+use jedlik_protocol::{ClusterId, Incarnation};
+use jedlik_storage::{DataDir, Identity, ShardFolder, ShardIdentity, ShardOptions};
+use tempfile::tempdir;
+
+use super::ShardSource;
+use crate::config::Engine;
+use crate::inbox::{InboxLimits, inbox};
+use crate::pool::Pool;
+
+fn source(dir: &DataDir) -> ShardSource {
+    let identity = ShardIdentity { cluster: ClusterId(1), node: NodeId(1), shard: 0 };
+    let folder = dir.shard_folder(0);
+    let limits = InboxLimits { inputs: 10, stall_after: Duration::from_secs(60) };
+    let (completions, _reader) = inbox(limits, Pool::new(1 << 20, 1).share());
+    ShardSource {
+        engine: Engine::Redb,
+        options: ShardOptions::new(identity, folder.journal_dir()),
+        cache_bytes: 1 << 20,
+        folder,
+        mark: Some(dir.life_mark()),
+        completions,
+    }
+}
+
+fn opened(path: &Path) -> ShardSource {
+    let owner = Identity {
+        cluster: ClusterId(1),
+        node: NodeId(1),
+        shards: 1,
+        engine: "redb".into(),
+        partitions: PartitionCount::DEFAULT,
+    };
+    let source = source(&DataDir::open(path, &owner, Incarnation(7)).unwrap());
+    assert!(!source.open().unwrap().has_lost_past());
+    assert!(!source.open_again().unwrap().has_lost_past(), "all is there");
+    source
+}
+
+#[test]
+fn a_shard_that_is_opened_again_without_its_files_knows_that_it_has_lost_its_past() {
+    for gone in [ShardFolder::engine_path, ShardFolder::journal_dir] {
+        let place = tempdir().unwrap();
+        let source = opened(place.path());
+        let gone = gone(&source.folder);
+        fs::remove_file(&gone).or_else(|_| fs::remove_dir_all(&gone)).unwrap();
+        assert!(source.open_again().unwrap().has_lost_past(), "without {}", gone.display());
+    }
+}
+
+#[test]
+fn nothing_is_put_in_the_place_of_a_data_directory_that_is_gone() {
+    let place = tempdir().unwrap();
+    let source = opened(place.path());
+    fs::remove_dir_all(place.path()).unwrap();
+    let refused = source.open_again().err().unwrap();
+    assert!(refused.to_string().contains("node.toml"), "{refused}");
+    assert!(!place.path().exists());
+}
