@@ -71,10 +71,14 @@ fn short_lived(node: &mut Node) {
     lived_for(node, LIFE_MS);
 }
 
+/// Messages that live for less than a second are long enough where the largest record takes no time.
+pub(crate) const FAST_LINKS: &str = "--limits-slowest-link-bytes-per-s=1000000000";
+
 /// The same with messages that may be under way for so long.
 pub(crate) fn lived_for(node: &mut Node, life_ms: u64) {
     node.options = vec![
         format!("--limits-message-life-ms={life_ms}"),
+        FAST_LINKS.into(),
         "--background-scrub-interval-s=2".into(),
         "--background-exchange-interval-s=2".into(),
     ];

@@ -8,6 +8,7 @@ use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{GetOptions, PutOptions};
 
 use crate::cluster::{Cluster, wait_until};
+use crate::deletes::FAST_LINKS;
 use crate::node::Node;
 use crate::observer::{Observer, is_gone, is_held, key};
 use crate::requests::{fill, patient_w, size, w};
@@ -23,6 +24,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 pub(crate) fn fast(node: &mut Node) {
     // So that tombstones are collected within the test.
     node.options.push("--limits-message-life-ms=300".into());
+    node.options.push(FAST_LINKS.into());
     node.options.push("--background-exchange-interval-s=1".into());
     node.options.push("--background-scrub-interval-s=2".into());
 }

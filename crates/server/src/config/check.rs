@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jedlik_hashing::PartitionCount;
-use jedlik_protocol::limits::N_MAX;
+use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, N_MAX};
 use tracing_subscriber::EnvFilter;
 
 use super::error::{InvalidConfig, Mistake};
@@ -179,6 +179,8 @@ impl Check {
         let bytes = self.number("limits.queue_bytes", MEMORY_LEAST_BYTES..=1 << 40);
         let stop = self.number("limits.stop_ms", 0..=600_000);
         let life = self.number("limits.message_life_ms", 100..=600_000);
+        let pace = self.number("limits.slowest_link_bytes_per_s", 131_072..=1 << 40);
+        self.check_life(life, pace);
         let confirm = self.number("limits.confirm_ms", 100..=600_000);
         Some(Limits {
             queue_inputs: queue? as usize,
@@ -187,6 +189,22 @@ impl Check {
             message_life: Duration::from_millis(life?),
             confirm: Duration::from_millis(confirm?),
         })
+    }
+
+    /// A record that arrives after the life of a message is refused, as often as it is sent.
+    fn check_life(&mut self, life_ms: Option<u64>, bytes_per_s: Option<u64>) {
+        let (Some(life_ms), Some(bytes_per_s)) = (life_ms, bytes_per_s) else { return };
+        let least_ms = (FRAME_LIMIT_BYTES as u64 * 1000).div_ceil(bytes_per_s);
+        if life_ms >= least_ms {
+            return;
+        }
+        let name = "limits.message_life_ms";
+        let source = self.settings.by_name[name].source.clone();
+        let why = format!(
+            "the largest record takes {least_ms} ms at limits.slowest_link_bytes_per_s, {bytes_per_s}, and would be \
+             refused as too old; make it at least as much, on every node, or that greater if no link is so slow"
+        );
+        self.settings.mistakes.push(Mistake::unusable(name, &life_ms.to_string(), &source, why));
     }
 
     fn background(&mut self) -> Option<Background> {

@@ -48,7 +48,7 @@ const fn option(
 }
 
 /// Every option, in the order in which they are shown.
-pub const OPTIONS: [ConfigOption; 32] = [
+pub const OPTIONS: [ConfigOption; 33] = [
     option(
         "data_dir",
         None,
@@ -193,6 +193,13 @@ pub const OPTIONS: [ConfigOption; 32] = [
         "a number of milliseconds from 100 to 600000",
         "How old a message may be that changes something; tombstones are kept for ten times as long, \
          and it has to be the same on every node",
+    ),
+    option(
+        "limits.slowest_link_bytes_per_s",
+        Some("4194304"),
+        "a number of bytes a second from 131072 to 1099511627776",
+        "The slowest link between nodes by which the largest record still arrives within \
+         limits.message_life_ms; with a slower one messages have to live longer",
     ),
     option(
         "limits.confirm_ms",

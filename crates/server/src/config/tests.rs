@@ -129,6 +129,12 @@ const MISTAKES: &[(&str, &str)] = &[
              which a full disk would have no room for; make it at least as much, or 0 to leave nothing",
     ),
     (
+        "limits.message_life_ms = 10000",
+        "node.toml:1: limits.message_life_ms can't be \"10000\": the largest record takes 17329 ms at \
+             limits.slowest_link_bytes_per_s, 4194304, and would be refused as too old; make it at least as much, on \
+             every node, or that greater if no link is so slow",
+    ),
+    (
         "storage.cache_bytes = 1",
         "node.toml:1: storage.cache_bytes can't be \"1\": it takes a number of bytes from \
              1048576 to 4294967295",
@@ -270,6 +276,15 @@ fn what_an_option_takes_names_the_bounds_that_are_checked() {
         if name == "storage.journal_bytes" {
             // A reserve is at least as much.
             settings.add_flag("storage.flush_reserve_bytes", vec!["0".into()]);
+        }
+        if name == "limits.message_life_ms" {
+            // Links as fast as that let messages live as short as they may.
+            let fast = (1_u64 << 40).to_string();
+            settings.add_flag("limits.slowest_link_bytes_per_s", vec![fast]);
+        }
+        if name == "limits.slowest_link_bytes_per_s" {
+            // The slowest of all take longer than any message lives.
+            settings.add_flag("limits.message_life_ms", vec!["600000".into()]);
         }
         settings.add_flag(name, vec![number.to_string()]);
         settings.check().is_ok()
