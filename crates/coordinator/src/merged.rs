@@ -23,6 +23,15 @@ impl Merged {
         self.take_in(record, digest)
     }
 
+    /// Merges one replica's record, and says what its digest is.
+    ///
+    /// # Errors
+    /// As for [`Self::add`].
+    pub(crate) fn add_digested(&mut self, record: EncodedRecord) -> Result<Digest, DecodeError> {
+        let digest = record.digest();
+        self.take_in(record, digest).map(|()| digest)
+    }
+
     /// Merges what was merged elsewhere.
     ///
     /// # Errors

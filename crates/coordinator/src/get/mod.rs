@@ -89,9 +89,8 @@ impl Get {
         node: NodeId,
         record: Option<EncodedRecord>,
     ) {
-        let digest = record.as_ref().map(EncodedRecord::digest);
-        let merged = record.map_or(Ok(()), |record| self.merged.add(record));
-        let state = if merged.is_ok() { State::Answered { digest } } else { State::Failed };
+        let merged = record.map(|record| self.merged.add_digested(record)).transpose();
+        let state = merged.map_or(State::Failed, |digest| State::Answered { digest });
         self.candidates.note(node, state);
         self.advance(now_us);
     }
@@ -112,9 +111,8 @@ impl Get {
         record: Option<EncodedRecord>,
         why: Doubt,
     ) {
-        let held = record.as_ref().map(EncodedRecord::digest);
-        let merged = record.map_or(Ok(()), |record| self.merged.add(record));
-        let state = if merged.is_ok() { State::Unsure { held, why } } else { State::Failed };
+        let merged = record.map(|record| self.merged.add_digested(record)).transpose();
+        let state = merged.map_or(State::Failed, |held| State::Unsure { held, why });
         self.candidates.note(node, state);
         self.advance(now_us);
     }
