@@ -9,6 +9,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
 
 use crate::ClientError;
 use crate::client::Shared;
+use crate::race::Allotment;
 use crate::retry::backoff;
 use crate::routes::{Aim, Routes, Target};
 use crate::trial::Repeat;
@@ -51,7 +52,8 @@ async fn probing(weak: Weak<Shared>, target: Target) {
             if !shared.knows(target) {
                 return shared.links.retain(|other| other != target);
             }
-            match shared.links.ask(target, ClientRequest::Topology, PROBE_TIMEOUT).await {
+            let allotment = Allotment::of(PROBE_TIMEOUT);
+            match shared.links.ask(target, ClientRequest::Topology, allotment).await {
                 Ok(_) => return shared.links.trust(target),
                 Err(_) => shared.links.hang_up(target, "no answer"),
             }

@@ -4,8 +4,8 @@
 //! connection has ended. An answer counts only on the connection that its request left on.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jedlik_net::{CloseReason, Connection, Handler};
 use jedlik_protocol::LayoutVersion;
@@ -23,7 +23,23 @@ pub(crate) struct Answer {
 
 struct Waiting {
     connection: u64,
+    coming: Coming,
     answer: oneshot::Sender<Result<Answer, CloseReason>>,
+}
+
+/// Whether the node has said that the answer is made, and on its way; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Coming(Arc<AtomicBool>);
+
+impl Coming {
+    /// Notes that it has.
+    pub(crate) fn announce(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_announced(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// The table; also what the transport hands received frames to.
@@ -37,16 +53,18 @@ pub(crate) struct Calls {
 pub(crate) struct Call<'a> {
     calls: &'a Calls,
     id: u64,
+    /// Where to say that it was given up.
+    withdraw_at: Option<Connection>,
     answer: oneshot::Receiver<Result<Answer, CloseReason>>,
 }
 
 impl Calls {
     /// Enters a request that is about to leave on the connection of this identity.
-    pub(crate) fn enter(&self, connection: u64) -> Call<'_> {
+    pub(crate) fn enter(&self, connection: u64, coming: Coming) -> Call<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        self.table().insert(id, Waiting { connection, answer: sender });
-        Call { calls: self, id, answer }
+        self.table().insert(id, Waiting { connection, coming, answer: sender });
+        Call { calls: self, id, withdraw_at: None, answer }
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
@@ -56,7 +74,15 @@ impl Calls {
     fn answer(&self, connection: u64, frames: impl Iterator<Item = Frame>) {
         let mut table = self.table();
         for frame in frames {
-            let Frame::ClientResponse { id, layout, response } = frame else { continue };
+            let (id, layout, response) = match frame {
+                Frame::ClientResponse { id, layout, response } => (id, layout, response),
+                Frame::Coming { id, .. } => {
+                    let waiting = table.get(&id).filter(|waiting| waiting.connection == connection);
+                    waiting.inspect(|waiting| waiting.coming.announce());
+                    continue;
+                }
+                _ => continue,
+            };
             if table.get(&id).is_some_and(|waiting| waiting.connection == connection)
                 && let Some(waiting) = table.remove(&id)
             {
@@ -90,15 +116,24 @@ impl Call<'_> {
         self.id
     }
 
-    /// Waits for the answer; if the connection ends first, says why it did.
-    pub(crate) async fn answered(mut self) -> Result<Answer, CloseReason> {
+    /// Tells the node, should the answer be given up: what is done for nobody holds others up.
+    pub(crate) fn withdraw_at(&mut self, connection: Connection) {
+        self.withdraw_at = Some(connection);
+    }
+
+    /// Waits for the answer; if the connection ends first, says why it did. Nothing is lost if the wait is given up.
+    pub(crate) async fn answered(&mut self) -> Result<Answer, CloseReason> {
         (&mut self.answer).await.expect("an entry leaves the table answered while its caller waits")
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.calls.table().remove(&self.id);
+        let given_up = self.calls.table().remove(&self.id).is_some();
+        if given_up && let Some(connection) = &self.withdraw_at {
+            // Where it finds no room the answer comes to nobody.
+            let _ = connection.send(Frame::Withdraw { id: self.id });
+        }
     }
 }
 
@@ -109,7 +144,7 @@ mod tests {
     use jedlik_protocol::codec::Frame;
     use jedlik_protocol::error::{ErrorCode, Failure};
 
-    use super::Calls;
+    use super::{Calls, Coming};
 
     fn response(id: u64) -> Frame {
         let failure = Failure::new(ErrorCode::Internal, id.to_string());
@@ -119,7 +154,8 @@ mod tests {
     #[tokio::test]
     async fn answers_come_in_any_order() {
         let calls = Calls::default();
-        let (first, second) = (calls.enter(1), calls.enter(1));
+        let (mut first, mut second) =
+            (calls.enter(1, Coming::default()), calls.enter(1, Coming::default()));
         calls.answer(1, [response(second.id()), response(first.id())].into_iter());
         let ids = (first.id(), second.id());
         assert_eq!(first.answered().await.unwrap().layout, ids.0);
@@ -130,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_from_another_connection_is_not_taken() {
         let calls = Calls::default();
-        let call = calls.enter(1);
+        let mut call = calls.enter(1, Coming::default());
         calls.answer(2, [response(call.id())].into_iter());
         calls.end_connection(1, &CloseReason::Silent);
         assert!(call.answered().await.is_err());
@@ -139,7 +175,8 @@ mod tests {
     #[tokio::test]
     async fn a_lost_connection_ends_its_own_calls_only() {
         let calls = Calls::default();
-        let (lost, kept) = (calls.enter(1), calls.enter(2));
+        let (mut lost, mut kept) =
+            (calls.enter(1, Coming::default()), calls.enter(2, Coming::default()));
         calls.end_connection(1, &CloseReason::Silent);
         assert!(lost.answered().await.is_err());
         calls.answer(2, [response(kept.id())].into_iter());
@@ -147,9 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_coming_once_its_own_connection_has_said_so() {
+        let (calls, coming) = (Calls::default(), Coming::default());
+        let call = calls.enter(1, coming.clone());
+        let frame = || [Frame::Coming { id: call.id(), bytes: 1 }].into_iter();
+        calls.answer(2, frame());
+        assert!(!coming.is_announced());
+        calls.answer(1, frame());
+        assert!(coming.is_announced());
+    }
+
+    #[test]
     fn a_call_that_is_given_up_leaves_the_table() {
         let calls = Calls::default();
-        drop(calls.enter(1));
+        drop(calls.enter(1, Coming::default()));
         assert!(calls.table().is_empty());
     }
 }

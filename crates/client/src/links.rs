@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::AttemptError;
 use crate::calls::{Answer, Calls};
 use crate::hedge::{Allowance, Pace};
+use crate::race::Allotment;
 use crate::routes::Target;
 
 /// The way to one node.
@@ -40,21 +41,25 @@ impl Links {
         Self { endpoint, calls, links: Mutex::default(), allowance }
     }
 
-    /// Sends one request to one node and waits for the answer, `share` at most.
+    /// Sends one request to one node and waits for the answer as long as its allotment is.
     pub(crate) async fn ask(
         &self,
         target: Target,
         request: ClientRequest,
-        share: Duration,
+        Allotment { share, latest, coming }: Allotment,
     ) -> Result<Answer, AttemptError> {
         let address = target.address;
-        let until = Instant::now() + share;
+        let begun = Instant::now();
+        let until = begun + share;
         let link = self.link(target);
         let connection = match timeout_at(until, link.connection(&self.endpoint)).await {
             Ok(connection) => connection?,
             Err(_) => return Err(AttemptError::Unconnected { address, after: share }),
         };
-        let call = self.calls.enter(connection.id());
+        let mut call = self.calls.enter(connection.id(), coming.clone());
+        if matches!(request, ClientRequest::Get(_) | ClientRequest::Scan(_)) {
+            call.withdraw_at(connection.clone());
+        }
         connection.send(Frame::ClientRequest { id: call.id(), request }).map_err(|error| {
             match error {
                 SendError::Full { .. } => AttemptError::Full { address },
@@ -62,14 +67,19 @@ impl Links {
                 SendError::Closed => AttemptError::Closed { address },
             }
         })?;
-        match timeout_at(until, call.answered()).await {
+        let mut answered = timeout_at(until, call.answered()).await;
+        if answered.is_err() && coming.is_announced() {
+            // It is behind others, and asking elsewhere would put it behind more.
+            answered = timeout_at(latest.into(), call.answered()).await;
+        }
+        match answered {
             Ok(Ok(answer)) => {
-                link.pace().hear(Instant::now().into_std());
+                link.pace().hear(Instant::now().into_std(), connection.arrivals());
                 locked(&self.allowance).earn();
                 Ok(answer)
             }
             Ok(Err(why)) => Err(AttemptError::Lost { address, why }),
-            Err(_) => Err(AttemptError::Silent { address, after: share }),
+            Err(_) => Err(AttemptError::Silent { address, after: begun.elapsed() }),
         }
     }
 
@@ -85,7 +95,13 @@ impl Links {
 
     /// Whether nothing at all has come from a node for `time`.
     pub(crate) fn is_silent(&self, target: Target, now: StdInstant, time: Duration) -> bool {
-        self.link(target).pace().is_silent(now, time)
+        let link = self.link(target);
+        let arrivals = link.live().map(|connection| connection.arrivals());
+        let mut pace = link.pace();
+        if let Some(arrivals) = arrivals {
+            pace.notice(now, arrivals);
+        }
+        pace.is_silent(now, time)
     }
 
     /// Whether a node that answers others may be hedged past; counts as done.

@@ -10,6 +10,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
 use crate::calls::Answer;
 use crate::client::Shared;
+use crate::race::Allotment;
 use crate::retry::Budget;
 use crate::routes::{Aim, Target};
 use crate::trial::{Nodes, Repeat, Wish, now, run};
@@ -45,9 +46,9 @@ impl Nodes for Arc<Shared> {
         &self,
         target: Target,
         request: ClientRequest,
-        share: Duration,
+        allotment: Allotment,
     ) -> Result<Answer, AttemptError> {
-        self.links.ask(target, request, share).await
+        self.links.ask(target, request, allotment).await
     }
 
     fn delay(&self, target: Target) -> Duration {

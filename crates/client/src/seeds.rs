@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
 
+use crate::calls::Coming;
 use crate::hedge::DELAY_MAX;
 use crate::links::Links;
-use crate::race::{Attempt, Race};
+use crate::race::{Allotment, Attempt, Race};
 use crate::retry::{Budget, backoff};
 use crate::routes::Target;
 use crate::trial::now;
@@ -51,7 +52,8 @@ async fn round(
         let next = seeds.next().and_then(|address| Some((*address, budget.begin(now)?)));
         if let Some((address, share)) = next {
             let target = Target { node: None, address };
-            let attempt = Attempt { target, since: now, delay: DELAY_MAX, changes: false };
+            let (delay, coming) = (DELAY_MAX, Coming::default());
+            let attempt = Attempt { target, since: now, delay, changes: false, coming };
             race.enter(attempt, ask(links, target, share));
         }
         if race.is_empty() {
@@ -70,7 +72,7 @@ async fn round(
 
 async fn ask(links: &Links, seed: Target, share: Duration) -> Result<Topology, AttemptError> {
     let address = seed.address;
-    let answer = links.ask(seed, ClientRequest::Topology, share).await;
+    let answer = links.ask(seed, ClientRequest::Topology, Allotment::of(share)).await;
     // As a member the node gets a connection that checks its identity.
     links.hang_up(seed, "the topology is learnt");
     match answer?.response {

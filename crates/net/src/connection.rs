@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 
 use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
+use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use quinn::RecvStream;
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::limits::{CLIENT_QUEUE_BYTES, LARGE_STREAMS, SEND_QUEUE_BYTES};
+use crate::limits::LARGE_STREAMS;
 use crate::outbox::Outbox;
 use crate::receive::{Fault, Receiver};
 use crate::transmit::{Broken, patience, transmit_large, transmit_small};
@@ -55,6 +56,7 @@ struct Shared {
     version: ProtocolVersion,
     quic: quinn::Connection,
     outbox: Arc<Outbox>,
+    arrivals: AtomicU64,
     /// Set by the side that closes, before it does.
     closed_here: OnceLock<CloseReason>,
 }
@@ -64,7 +66,7 @@ impl Connection {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let address = quic.remote_address();
         let of_node = peer.role == Role::Node;
-        let queue_bytes = if of_node { SEND_QUEUE_BYTES } else { CLIENT_QUEUE_BYTES };
+        let outbox = if of_node { Outbox::to_node() } else { Outbox::to_client() };
         let shared = Shared {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
@@ -72,7 +74,8 @@ impl Connection {
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             version,
             quic,
-            outbox: Arc::new(Outbox::new(queue_bytes)),
+            outbox: Arc::new(outbox),
+            arrivals: AtomicU64::new(0),
             closed_here: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -103,13 +106,43 @@ impl Connection {
     }
 
     /// Queues a frame. Never blocks; may be called from any thread. Small frames arrive in the order
-    /// in which they were queued; those over [`jedlik_protocol::limits::SMALL_FRAME_BYTES`] travel apart.
+    /// in which they were queued; those over [`SMALL_FRAME_BYTES`] travel apart. A client's answer among these is
+    /// announced with a small frame, so that it is known to be on its way while others are before it.
     ///
     /// # Errors
     /// The queue is full, the frame too long, or the connection over.
     #[expect(clippy::needless_pass_by_value, reason = "a sent frame is given away")]
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
-        self.shared.outbox.push(frame.encode(self.version()))
+        let bytes = frame.encode(self.version());
+        match frame {
+            Frame::ClientResponse { id, .. } if bytes.len() > SMALL_FRAME_BYTES => {
+                let coming = Frame::Coming { id, bytes: bytes.len() as u64 }.encode(self.version());
+                self.shared.outbox.push_announced(id, bytes, &coming)
+            }
+            _ => self.shared.outbox.push(bytes),
+        }
+    }
+
+    /// Whether a large frame of about this length would find room now among what waits to be sent.
+    #[must_use]
+    pub fn has_room(&self, length: usize) -> bool {
+        self.shared.outbox.has_room(length)
+    }
+
+    /// How often something has come from the other side, be it a part of a large frame: who sends more is there.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.shared.arrivals.load(Ordering::Relaxed)
+    }
+
+    /// Notes that something has come.
+    pub(crate) fn note_arrival(&self) {
+        self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Drops the answer to a client's request unless its writing has begun.
+    pub(crate) fn withdraw(&self, id: u64) {
+        self.shared.outbox.withdraw(id);
     }
 
     /// Whether it is over, or about to be: nothing more can be sent.

@@ -41,6 +41,8 @@ pub trait Handler: Send + Sync + 'static {
 pub fn may_send(role: Role, frame: &Frame) -> bool {
     match role {
         Role::Node => true,
-        Role::Admin | Role::Client => matches!(frame, Frame::ClientRequest { .. }),
+        Role::Admin | Role::Client => {
+            matches!(frame, Frame::ClientRequest { .. } | Frame::Withdraw { .. })
+        }
     }
 }

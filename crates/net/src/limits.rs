@@ -9,7 +9,12 @@ pub const SEND_QUEUE_FRAMES: usize = 16 << 10;
 /// Bytes that may wait on one connection for its writer; a single frame fits whatever its size.
 pub const SEND_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
 /// The same on a connection to a client or an admin, which may not be reading.
-pub const CLIENT_QUEUE_BYTES: usize = 16 << 20;
+pub const CLIENT_QUEUE_BYTES: usize = 64 << 20;
+/// The same on all connections to clients and admins together: who has nothing waiting is sent one frame past it.
+pub const CLIENTS_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
+/// Beside what may wait on a connection there is room for small frames of a part of it: what is said in place of an
+/// answer that found no room.
+pub const SMALL_FRAMES_PART: usize = 16;
 /// Bytes of clients' large frames that this process has begun to receive and not received whole: those of
 /// further frames are left with their senders until there is room.
 pub const UNFINISHED_BYTES: usize = LARGE_AT_ONCE_BYTES;

@@ -1,12 +1,12 @@
 //! What waits to be written on one connection: small frames already side by side, large ones apart.
 //!
 //! Invariant: at most [`SEND_QUEUE_FRAMES`] frames and its limit in bytes wait, what a writer holds
-//! included in the bytes. Senders append straight to the batch that the writer takes next, so frames
+//! included in the bytes, and for clients one limit over all their outboxes. Senders append straight to the batch that the writer takes next, so frames
 //! coalesce for as long as the write before them takes, and never for longer.
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,16 +14,31 @@ use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, SMALL_FRAME_BYTES};
 use tokio::sync::Notify;
 
 use crate::SendError;
-use crate::limits::SEND_QUEUE_FRAMES;
+use crate::limits::{
+    CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES, SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES, SMALL_FRAMES_PART,
+};
 
 /// A length before each frame: u32, little-endian.
 pub(crate) const PREFIX_BYTES: usize = 4;
 /// How much room a batch is given at first, at most.
 const BATCH_ROOM_BYTES: usize = 64 << 10;
 
+/// Large frames that wait in the outboxes of all clients, in bytes.
+static FOR_CLIENTS_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// What the outboxes of several connections may hold of large frames together.
+#[derive(Debug, Clone, Copy)]
+struct Shared {
+    held_bytes: &'static AtomicUsize,
+    limit_bytes: usize,
+}
+
 /// The queue of one connection.
 pub(crate) struct Outbox {
     limit_bytes: usize,
+    shared: Option<Shared>,
+    /// As the queue has it, for who only wants to know whether there is any.
+    large_bytes: AtomicUsize,
     queue: Mutex<Queue>,
     small_ready: Notify,
     large_ready: Notify,
@@ -37,12 +52,19 @@ struct Queue {
     small_frames: usize,
     /// What the writer of small frames has taken and not written yet.
     small_taken_bytes: usize,
-    large: VecDeque<Bytes>,
+    large: VecDeque<Large>,
     /// Of those in `large` and of those being written.
     large_bytes: usize,
     /// The size of the last batch, as a guess at the next.
     room_bytes: usize,
     ending: bool,
+}
+
+/// A large frame.
+struct Large {
+    /// The request that it answers, if a client's.
+    answers: Option<u64>,
+    bytes: Bytes,
 }
 
 impl Queue {
@@ -53,13 +75,37 @@ impl Queue {
     fn frames(&self) -> usize {
         self.small_frames + self.large.len()
     }
+
+    /// Puts a small frame behind the others; whether it is the first of its batch.
+    fn append_small(&mut self, bytes: &[u8]) -> bool {
+        if self.small.capacity() == 0 {
+            let room = self.room_bytes.max(PREFIX_BYTES + bytes.len());
+            self.small.reserve(room);
+        }
+        self.small.put_u32_le(u32::try_from(bytes.len()).expect("a small frame's length"));
+        self.small.extend_from_slice(bytes);
+        self.small_frames += 1;
+        self.small_frames == 1
+    }
 }
 
 impl Outbox {
-    /// An empty one, which takes so many bytes.
-    pub(crate) fn new(limit_bytes: usize) -> Self {
+    /// An empty one to a node.
+    pub(crate) fn to_node() -> Self {
+        Self::with(SEND_QUEUE_BYTES, None)
+    }
+
+    /// An empty one to a client or an admin.
+    pub(crate) fn to_client() -> Self {
+        let shared = Shared { held_bytes: &FOR_CLIENTS_BYTES, limit_bytes: CLIENTS_QUEUE_BYTES };
+        Self::with(CLIENT_QUEUE_BYTES, Some(shared))
+    }
+
+    fn with(limit_bytes: usize, shared: Option<Shared>) -> Self {
         Self {
             limit_bytes,
+            shared,
+            large_bytes: AtomicUsize::new(0),
             queue: Mutex::default(),
             small_ready: Notify::new(),
             large_ready: Notify::new(),
@@ -73,37 +119,105 @@ impl Outbox {
         B: AsRef<[u8]> + Send + 'static,
     {
         let bytes = frame.as_ref();
-        let length = bytes.len();
-        check_length(length)?;
+        check_length(bytes.len())?;
+        if bytes.len() > SMALL_FRAME_BYTES {
+            return self.push_large(Large { answers: None, bytes: Bytes::from_owner(frame) }, &[]);
+        }
         let mut queue = self.queue();
-        if queue.ending {
-            return Err(SendError::Closed);
-        }
-        let (frames, waiting) = (queue.frames(), queue.bytes());
-        // One frame always fits, so that a limit can't keep a legal frame from ever being sent.
-        if frames >= SEND_QUEUE_FRAMES || (waiting > 0 && waiting + length > self.limit_bytes) {
-            return Err(SendError::Full { frames, bytes: waiting });
-        }
-        if length > SMALL_FRAME_BYTES {
-            queue.large_bytes += length;
-            queue.large.push_back(Bytes::from_owner(frame));
-            drop(queue);
-            self.large_ready.notify_one();
-            return Ok(());
-        }
-        if queue.small.capacity() == 0 {
-            let room = queue.room_bytes.max(PREFIX_BYTES + length);
-            queue.small.reserve(room);
-        }
-        queue.small.put_u32_le(u32::try_from(length).expect("a small frame's length"));
-        queue.small.extend_from_slice(bytes);
-        queue.small_frames += 1;
-        let first = queue.small_frames == 1;
+        self.check_room(&queue, bytes.len())?;
+        let first = queue.append_small(bytes);
         drop(queue);
         if first {
             self.small_ready.notify_one();
         }
         Ok(())
+    }
+
+    /// Queues the encoded answer to a client's request `id`, which is large, and the small frame that announces it.
+    pub(crate) fn push_announced<B>(
+        &self,
+        id: u64,
+        answer: B,
+        announcement: &[u8],
+    ) -> Result<(), SendError>
+    where
+        B: AsRef<[u8]> + Send + 'static,
+    {
+        check_length(answer.as_ref().len())?;
+        let large = Large { answers: Some(id), bytes: Bytes::from_owner(answer) };
+        self.push_large(large, announcement)
+    }
+
+    fn push_large(&self, frame: Large, announcement: &[u8]) -> Result<(), SendError> {
+        let length = frame.bytes.len();
+        let mut queue = self.queue();
+        self.check_room(&queue, length)?;
+        self.hold_large(&mut queue, length);
+        queue.large.push_back(frame);
+        let first = !announcement.is_empty() && queue.append_small(announcement);
+        drop(queue);
+        self.large_ready.notify_one();
+        if first {
+            self.small_ready.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Whether another frame of this length may wait.
+    fn check_room(&self, queue: &Queue, length: usize) -> Result<(), SendError> {
+        if queue.ending {
+            return Err(SendError::Closed);
+        }
+        let (frames, waiting) = (queue.frames(), queue.bytes());
+        let full = if length <= SMALL_FRAME_BYTES {
+            waiting + length > self.limit_bytes + self.limit_bytes / SMALL_FRAMES_PART
+        } else {
+            waiting + length > self.limit_bytes || self.shared_is_full(length)
+        };
+        // One frame always fits, so that a limit can't keep a legal frame from ever being sent.
+        if frames >= SEND_QUEUE_FRAMES || (waiting > 0 && full) {
+            return Err(SendError::Full { frames, bytes: waiting });
+        }
+        Ok(())
+    }
+
+    /// Whether a frame of this length would find room beside the large ones that wait: otherwise it need not be made.
+    pub(crate) fn has_room(&self, length: usize) -> bool {
+        // Small frames alone hardly fill it, and each request asks.
+        self.large_bytes.load(Ordering::Relaxed) == 0
+            || self.check_room(&self.queue(), length).is_ok()
+    }
+
+    /// Drops the answer to that request if its writing has not begun: nobody waits for it.
+    pub(crate) fn withdraw(&self, id: u64) {
+        let mut queue = self.queue();
+        let Some(index) = queue.large.iter().position(|large| large.answers == Some(id)) else {
+            return;
+        };
+        let withdrawn = queue.large.remove(index).map_or(0, |large| large.bytes.len());
+        self.release_large(&mut queue, withdrawn);
+    }
+
+    fn shared_is_full(&self, length: usize) -> bool {
+        self.shared.is_some_and(|shared| {
+            shared.held_bytes.load(Ordering::Relaxed) + length > shared.limit_bytes
+        })
+    }
+
+    fn hold_large(&self, queue: &mut Queue, length: usize) {
+        queue.large_bytes += length;
+        self.large_bytes.store(queue.large_bytes, Ordering::Relaxed);
+        if let Some(shared) = self.shared {
+            shared.held_bytes.fetch_add(length, Ordering::Relaxed);
+        }
+    }
+
+    fn release_large(&self, queue: &mut Queue, length: usize) {
+        queue.large_bytes -= length;
+        self.large_bytes.store(queue.large_bytes, Ordering::Relaxed);
+        if let Some(shared) = self.shared {
+            shared.held_bytes.fetch_sub(length, Ordering::Relaxed);
+        }
     }
 
     /// The next batch of small frames, once there is one and the one before is written; `None` at the end.
@@ -136,7 +250,7 @@ impl Outbox {
                     if !queue.large.is_empty() {
                         self.large_ready.notify_one();
                     }
-                    return Some(frame);
+                    return Some(frame.bytes);
                 }
                 if queue.ending {
                     // Every writer of large frames has to hear of the end: each wakes the next.
@@ -150,7 +264,7 @@ impl Outbox {
 
     /// A large frame has left.
     pub(crate) fn large_written(&self, length: usize) {
-        self.queue().large_bytes -= length;
+        self.release_large(&mut self.queue(), length);
     }
 
     /// Takes no more; what waits is still written.
@@ -167,7 +281,7 @@ impl Outbox {
         queue.small = BytesMut::new();
         queue.small_frames = 0;
         for frame in mem::take(&mut queue.large) {
-            queue.large_bytes -= frame.len();
+            self.release_large(&mut queue, frame.bytes.len());
         }
         drop(queue);
         self.finish();
@@ -180,6 +294,15 @@ impl Outbox {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("nothing panics with the queue locked")
+    }
+}
+
+impl Drop for Outbox {
+    /// What a writer held when its connection ended is held no more.
+    fn drop(&mut self) {
+        let mut queue = self.queue();
+        let held = queue.large_bytes;
+        self.release_large(&mut queue, held);
     }
 }
 

@@ -137,7 +137,13 @@ impl Receiver {
             pieces.drain(|piece| waiting.extend_from_slice(piece));
             // What came before a fault is good, and is handed on before the fault ends the connection.
             let split = split(&mut waiting, &self.sender(), &mut frames);
+            for frame in &frames {
+                if let Frame::Withdraw { id } = frame {
+                    self.connection.withdraw(*id);
+                }
+            }
             if !frames.is_empty() {
+                self.connection.note_arrival();
                 self.handler.received(&self.connection, &mut frames);
                 frames.clear();
             }
@@ -164,6 +170,7 @@ impl Receiver {
         let mut body = Vec::new();
         let whole = async {
             while !pieces.fill(&mut body, length) {
+                self.connection.note_arrival();
                 if !pieces.read().await? {
                     return Err(Fault::truncated());
                 }

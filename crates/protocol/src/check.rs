@@ -34,6 +34,7 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
         Frame::ClientResponse { response, .. } => client_response(response),
         Frame::PeerRequest { request, .. } => peer_request(request),
         Frame::PeerResponse { response, .. } => peer_response(response),
+        Frame::Coming { .. } | Frame::Withdraw { .. } => Ok(()),
         Frame::Gossip(gossip) => match gossip {
             Gossip::Offer(sender, _, _) | Gossip::Recall(sender) => member(sender),
             Gossip::Recalled { record, .. } => record.as_deref().map_or(Ok(()), member),

@@ -79,6 +79,18 @@ pub enum Frame {
     },
     /// Between members.
     Gossip(Gossip),
+    /// To a client: the answer is ready and on its way, behind others. It is announced because it is large.
+    Coming {
+        /// From the request.
+        id: u64,
+        /// How long the frame with the answer is.
+        bytes: u64,
+    },
+    /// From a client: nobody waits any more for the answer to what it has asked for.
+    Withdraw {
+        /// From the request.
+        id: u64,
+    },
 }
 
 impl Frame {

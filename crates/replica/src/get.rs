@@ -21,6 +21,7 @@ use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
 use crate::held::merged;
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
+use crate::reading::Held;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// A get under way.
@@ -33,9 +34,16 @@ pub(crate) struct GetOperation {
     props: BucketProps,
     started_us: u64,
     answered: bool,
+    /// Kept for as long as the get is.
+    held: Option<Held>,
 }
 
 impl GetOperation {
+    /// Whether it has not answered this one yet.
+    pub(crate) fn waits(&self, asker: Asker) -> bool {
+        self.asker == asker && !self.answered
+    }
+
     pub(crate) fn handle_answer(&mut self, now: Now, to: RequestId, response: PeerResponse) {
         match response {
             PeerResponse::Read(record) => self.machine.handle_record(now.mono_us, to, record),
@@ -68,7 +76,8 @@ impl Replica {
         let (key, props, plans) = self.plan_get(now, &request, deadline_us)?;
         let machine = GetChain::new(now.mono_us, &plans);
         let (started_us, answered) = (now.mono_us, false);
-        let get = GetOperation { machine, asker, request, key, props, started_us, answered };
+        let held = None;
+        let get = GetOperation { machine, asker, request, key, props, started_us, answered, held };
         self.run(now, Operation::Get(Box::new(get)));
         Ok(())
     }
@@ -252,6 +261,9 @@ impl Replica {
         let doubt =
             result.as_ref().ok().and_then(|holding| self.doubt(&get.key, get.props.n, holding));
         if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
+            let record = result.as_ref().ok().and_then(|holding| holding.record.as_ref());
+            let bytes = record.map_or(0, |stored| stored.record.bytes().len());
+            get.held = self.pending.read_bytes.hold(bytes);
             let (now_us, machine) = (now.mono_us, &mut get.machine);
             match (result, doubt) {
                 (Ok(holding), None) => machine.handle_record(now_us, request, merged(holding)),

@@ -26,6 +26,11 @@ pub enum Input {
         /// What is asked.
         request: ClientRequest,
     },
+    /// Nobody waits for that answer to a client any more: what was only to be read need not be. There is none then.
+    Withdrawn {
+        /// From [`Input::Client`].
+        reply: u64,
+    },
     /// A peer asks.
     Peer {
         /// Who.

@@ -31,6 +31,7 @@ mod moving;
 mod patience;
 mod pending;
 mod put;
+mod reading;
 mod reaper;
 mod reaping;
 mod refilling;

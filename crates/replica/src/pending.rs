@@ -14,6 +14,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, LayoutId, PlacedKe
 use crate::StorageFault;
 use crate::clashes::Pair;
 use crate::exchange::Listing;
+use crate::reading::ReadBytes;
 use crate::reaping::Burial;
 use crate::scan::Scanning;
 
@@ -208,6 +209,7 @@ pub(crate) struct Pending {
     expiries: BTreeSet<(u64, u64)>,
     tickets: BTreeMap<u64, Box<Ticket>>,
     holds: BTreeMap<u64, HoldGroup>,
+    pub(crate) read_bytes: ReadBytes,
 }
 
 impl Pending {
@@ -219,6 +221,7 @@ impl Pending {
             expiries: BTreeSet::new(),
             tickets: BTreeMap::new(),
             holds: BTreeMap::new(),
+            read_bytes: ReadBytes::default(),
         }
     }
 

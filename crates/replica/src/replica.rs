@@ -101,6 +101,7 @@ impl Replica {
         match input {
             Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
+            Input::Withdrawn { reply } => self.handle_withdrawn(reply),
             Input::Peer { from, reply, layout, heard, request } => {
                 self.serve(now, Arrival { from, reply, layout, heard }, request);
             }

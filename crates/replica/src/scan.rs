@@ -34,7 +34,7 @@ type Place = (ClusterId, PartitionCount);
 #[derive(Debug)]
 pub(crate) struct ScanOperation {
     pub(crate) machine: Scan,
-    asker: Asker,
+    pub(crate) asker: Asker,
     request: ScanRequest,
     /// Of the buckets that are read.
     n: u8,

@@ -34,7 +34,10 @@ pub(crate) fn admit(view: &View, connection: &Connection, frame: Frame) -> Optio
             let failed = ClientResponse::Failed(failure(ErrorCode::Forbidden));
             origin.answer_client(LayoutVersion::default(), failed);
         }
-        Frame::PeerResponse { .. } | Frame::ClientResponse { .. } => {}
+        Frame::PeerResponse { .. }
+        | Frame::ClientResponse { .. }
+        | Frame::Coming { .. }
+        | Frame::Withdraw { .. } => {}
     }
     if view.is_barred(node) {
         connection.finish();

@@ -28,10 +28,31 @@ use crate::weight;
 /// One thing for a shard to deal with.
 pub(crate) enum Mail {
     View(Arc<View>),
-    Client { origin: Origin, request: ClientRequest },
-    Peer { from: NodeId, origin: Origin, layout: LayoutId, heard: u64, request: PeerRequest },
-    PeerAnswer { from: NodeId, id: u64, clock: u64, response: PeerResponse },
-    PeerLost { node: NodeId },
+    Client {
+        origin: Origin,
+        request: ClientRequest,
+    },
+    Peer {
+        from: NodeId,
+        origin: Origin,
+        layout: LayoutId,
+        heard: u64,
+        request: PeerRequest,
+    },
+    PeerAnswer {
+        from: NodeId,
+        id: u64,
+        clock: u64,
+        response: PeerResponse,
+    },
+    PeerLost {
+        node: NodeId,
+    },
+    /// The client of that connection no longer waits for the answer to its request `id`.
+    Withdrawn {
+        connection: u64,
+        id: u64,
+    },
     Completed(Vec<Completion>),
     Report(oneshot::Sender<ShardReport>),
     Repair(Option<Partition>),

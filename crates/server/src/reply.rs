@@ -6,16 +6,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jedlik_net::limits::{CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES};
 use jedlik_net::{Connection, SendError};
 use jedlik_protocol::LayoutVersion;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use jedlik_protocol::peer::PeerResponse;
 use tracing::debug;
 
 use crate::pool::Share;
 use crate::shard::UNTOLD;
+use crate::weight;
 
 /// One request on one connection.
 #[derive(Clone)]
@@ -28,10 +31,18 @@ impl Origin {
     /// Answers a client or an admin.
     pub(crate) fn answer_client(&self, layout: LayoutVersion, response: ClientResponse) {
         let frame = |response| Frame::ClientResponse { id: self.id, layout, response };
-        if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
-            let failure = too_long(length, limit);
-            self.noted(self.connection.send(frame(ClientResponse::Failed(failure))));
+        let of_data = matches!(response, ClientResponse::Got(_) | ClientResponse::Scanned(_));
+        // What would find no room is not even encoded.
+        let length = if of_data { weight::of_client_response(&response) } else { 0 };
+        if length > SMALL_FRAME_BYTES && !self.connection.has_room(length) {
+            return self.noted(self.connection.send(frame(ClientResponse::Failed(untaken()))));
         }
+        let failure = match self.connection.send(frame(response)) {
+            Err(SendError::TooLong { length, limit }) => too_long(length, limit),
+            Err(SendError::Full { .. }) if of_data => untaken(),
+            sent => return self.noted(sent),
+        };
+        self.noted(self.connection.send(frame(ClientResponse::Failed(failure))));
     }
 
     /// Answers a peer, and tells it this node's clock.
@@ -54,6 +65,15 @@ impl Origin {
 fn too_long(length: usize, limit: usize) -> Failure {
     let message = format!("the answer has {length} bytes, over the limit of {limit} for a message");
     Failure::new(ErrorCode::RecordTooLarge, message)
+}
+
+/// For a get or a scan whose answer would be one too many.
+pub(crate) fn untaken() -> Failure {
+    let message = format!(
+        "as many bytes of answers wait to be taken as may, {CLIENT_QUEUE_BYTES} for this client or \
+         {CLIENTS_QUEUE_BYTES} for all; nothing was done, ask for fewer large values at once"
+    );
+    Failure::new(ErrorCode::Overloaded, message)
 }
 
 /// A request that has not been answered.
@@ -91,13 +111,15 @@ pub(crate) struct Replies {
     next: u64,
     origins: HashMap<u64, Open>,
     pub(crate) bytes: Share,
+    /// Of these, what reads under way have read.
+    read_bytes: usize,
     open: Arc<AtomicUsize>,
 }
 
 impl Replies {
     /// None yet; `open` shows others how many there are, `bytes` counts what they carry.
     pub(crate) fn new(open: Arc<AtomicUsize>, bytes: Share) -> Self {
-        Self { next: 0, origins: HashMap::new(), bytes, open }
+        Self { next: 0, origins: HashMap::new(), bytes, read_bytes: 0, open }
     }
 
     /// Remembers `origin` under a new number; its request carries so many bytes.
@@ -117,12 +139,34 @@ impl Replies {
         Some(origin)
     }
 
+    /// Counts what reads under way hold now.
+    pub(crate) fn hold_read(&mut self, bytes: usize) {
+        if bytes != self.read_bytes {
+            self.bytes.add(bytes);
+            self.bytes.subtract(self.read_bytes);
+            self.read_bytes = bytes;
+        }
+    }
+
+    /// Takes out what that connection's client no longer waits for, if it waits for an answer: its number.
+    pub(crate) fn withdraw(&mut self, connection: u64, id: u64) -> Option<u64> {
+        let asked_so = |open: &Open| {
+            open.origin.id == id
+                && open.origin.connection.id() == connection
+                && open.asked == Asked::ByClient
+        };
+        let (reply, _) = self.origins.iter().find(|(_, open)| asked_so(open))?;
+        let reply = *reply;
+        self.take(reply).map(|_| reply)
+    }
+
     /// Refuses all that are open.
     pub(crate) fn refuse_all(&mut self, layout: LayoutVersion, failure: &Failure) {
         for (_, Open { origin, asked, .. }) in self.origins.drain() {
             origin.refuse(asked, layout, failure.clone());
         }
         self.bytes.clear();
+        self.read_bytes = 0;
         self.open.store(0, Ordering::Relaxed);
     }
 }

@@ -143,8 +143,14 @@ impl Router {
                 let event = Event::Gossip { caller: connection.clone(), from, gossip };
                 self.count_overload(self.membership.try_send(event).is_err());
             }
+            Frame::Withdraw { id } => {
+                for shard in &self.shards {
+                    // Where it finds no room what was asked is done for nobody.
+                    let _full = shard.offer(Mail::Withdrawn { connection: connection.id(), id });
+                }
+            }
             // Nobody asks through a node's own endpoint as a client.
-            Frame::ClientResponse { .. } => {}
+            Frame::ClientResponse { .. } | Frame::Coming { .. } => {}
         }
     }
 

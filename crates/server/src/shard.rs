@@ -217,6 +217,7 @@ impl ShardDriver {
         }
         self.disk.keeping.is_mending = false;
         self.hold_back(now);
+        self.replies.hold_read(self.replica.read_bytes());
         self.storage.submit();
         going
     }
@@ -237,7 +238,7 @@ impl ShardDriver {
                 self.view = Some(Arc::clone(&view));
                 self.feed(now, Input::View(view));
             }
-            Mail::Client { origin, request } => match self.room_for(&request) {
+            Mail::Client { origin, request } => match self.room_for_client(&origin, &request) {
                 Ok(()) => {
                     let reply = self.replies.add(
                         origin,
@@ -263,6 +264,11 @@ impl ShardDriver {
             }
             Mail::PeerAnswer { from, id, clock, response } => {
                 self.feed(now, Input::PeerAnswer { from, id, clock, response });
+            }
+            Mail::Withdrawn { connection, id } => {
+                if let Some(reply) = self.replies.withdraw(connection, id) {
+                    self.feed(now, Input::Withdrawn { reply });
+                }
             }
             Mail::PeerLost { node } => self.feed(now, Input::PeerLost { node }),
             Mail::Completed(completions) => self.complete(now, completions),

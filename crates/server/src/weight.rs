@@ -26,6 +26,7 @@ pub(crate) fn of_mail(mail: &Mail) -> usize {
         Mail::PeerAnswer { response, .. } => of_peer_response(response),
         Mail::View(_)
         | Mail::PeerLost { .. }
+        | Mail::Withdrawn { .. }
         | Mail::Completed(_)
         | Mail::Report(_)
         | Mail::Repair(_)
@@ -136,7 +137,7 @@ fn of_page(Page { records, until }: &Page) -> usize {
     records.sum::<usize>() + of_mark(until.as_ref())
 }
 
-fn of_client_response(response: &ClientResponse) -> usize {
+pub(crate) fn of_client_response(response: &ClientResponse) -> usize {
     match response {
         ClientResponse::Got(GetAnswer { versions, context, .. }) => {
             of_versions(versions) + context.as_ref().map_or(0, of_blob)

@@ -125,7 +125,7 @@ impl World {
                 running.membership.handle_gossip(now, peer, gossip);
                 self.carry_out(node);
             }
-            Some(Frame::ClientRequest { .. } | Frame::ClientResponse { .. }) | None => {}
+            Some(_) | None => {}
         }
     }
 

@@ -45,6 +45,7 @@ mod full_disk;
 mod grow;
 mod held_disk;
 mod hot;
+mod hot_reads;
 mod interrupted;
 mod large;
 mod life_length;

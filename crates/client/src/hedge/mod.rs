@@ -39,16 +39,26 @@ const HEDGES_SAVED: u32 = 32;
 pub(crate) struct Pace {
     usual: Duration,
     heard: Option<Instant>,
+    /// What had come by then.
+    arrivals: u64,
 }
 
 impl Pace {
     pub(crate) fn new() -> Self {
-        Self { usual: DELAY_FIRST / 2, heard: None }
+        Self { usual: DELAY_FIRST / 2, heard: None, arrivals: 0 }
     }
 
-    /// Notes that the node gave an answer, to whatever.
-    pub(crate) fn hear(&mut self, now: Instant) {
+    /// Notes that the node gave an answer, to whatever, and how often anything has come by now.
+    pub(crate) fn hear(&mut self, now: Instant, arrivals: u64) {
         self.heard = Some(now);
+        self.arrivals = arrivals;
+    }
+
+    /// Notes how often anything has come from the node: while a large answer arrives, it is heard.
+    pub(crate) fn notice(&mut self, now: Instant, arrivals: u64) {
+        if arrivals != self.arrivals {
+            self.hear(now, arrivals);
+        }
     }
 
     /// Notes how long the node took over a request for one key.

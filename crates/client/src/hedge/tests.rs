@@ -36,9 +36,12 @@ fn a_node_is_silent_until_it_is_heard_and_again_after_a_while() {
     let start = Instant::now();
     let mut pace = Pace::new();
     assert!(pace.is_silent(start, ms(75)));
-    pace.hear(start);
+    pace.hear(start, 7);
     assert!(!pace.is_silent(start + ms(74), ms(75)));
-    assert!(pace.is_silent(start + ms(75), ms(75)));
+    pace.notice(start + ms(70), 7);
+    assert!(pace.is_silent(start + ms(75), ms(75)), "nothing has come since");
+    pace.notice(start + ms(75), 8);
+    assert!(!pace.is_silent(start + ms(149), ms(75)), "a part of an answer has come");
 }
 
 #[test]

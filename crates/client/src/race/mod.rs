@@ -10,10 +10,30 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::calls::Coming;
 use crate::routes::Target;
+use crate::trial::now;
 
 /// How many nodes may have a request at the same time.
 const WIDTH: usize = 2;
+
+/// What an attempt is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Allotment {
+    /// How long it may take.
+    pub(crate) share: Duration,
+    /// Until when it may take, once the answer is known to be on its way.
+    pub(crate) latest: Instant,
+    /// Whether it is.
+    pub(crate) coming: Coming,
+}
+
+impl Allotment {
+    /// For an attempt whose answer is small.
+    pub(crate) fn of(share: Duration) -> Self {
+        Self { share, latest: now() + share, coming: Coming::default() }
+    }
+}
 
 /// One attempt.
 pub(crate) struct Attempt {
@@ -25,6 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) delay: Duration,
     /// Whether its request changes anything.
     pub(crate) changes: bool,
+    /// Whether its answer is known to be on its way.
+    pub(crate) coming: Coming,
 }
 
 impl Attempt {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Attempt, Race};
+use crate::calls::Coming;
 use crate::routes::Target;
 
 fn attempt(port: u16) -> Attempt {
@@ -15,6 +16,7 @@ fn attempt(port: u16) -> Attempt {
         since: Instant::now().into_std(),
         delay: Duration::from_millis(150),
         changes: false,
+        coming: Coming::default(),
     }
 }
 

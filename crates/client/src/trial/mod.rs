@@ -15,15 +15,18 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::{ErrorCode, Failure};
 
-use crate::calls::Answer;
+use crate::calls::{Answer, Coming};
 use crate::hedge::{DELAY_MAX, allowance_for_size};
-use crate::race::{Attempt, Race};
+use crate::race::{Allotment, Attempt, Race};
 use crate::retry::Budget;
 use crate::routes::{Aim, Target};
 use crate::{AttemptError, ClientError};
 
 /// How soon to look again whether another node may be asked, when just now none may.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A node that has an answer ready sends much and may be busy with that: it is gone after a longer silence.
+const SILENT_WITH_ANSWER: Duration = Duration::from_secs(1);
 
 /// Whether a request may be sent again after it may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +50,12 @@ pub(crate) struct Wish<'a> {
 pub(crate) trait Nodes {
     /// Every node in the order in which to ask.
     fn order(&self, aim: Aim<'_>) -> Vec<Target>;
-    /// Sends a request to a node and waits for the answer, `share` at most.
+    /// Sends a request to a node and waits for the answer as long as its allotment is.
     fn ask(
         &self,
         target: Target,
         request: ClientRequest,
-        share: Duration,
+        allotment: Allotment,
     ) -> impl Future<Output = Result<Answer, AttemptError>> + Send;
     /// How long the node may take over a request for one key.
     fn delay(&self, target: Target) -> Duration;
@@ -107,8 +110,11 @@ pub(crate) async fn run<N: Nodes>(
                 let request = request(for_node(share));
                 let delay = trial.delay(target, &request);
                 trial.next_at = now + delay;
-                let attempt = Attempt { target, since: now, delay, changes: changes(&request) };
-                race.enter(attempt, nodes.ask(target, request, share));
+                let (changes, coming) = (changes(&request), Coming::default());
+                let attempt =
+                    Attempt { target, since: now, delay, changes, coming: coming.clone() };
+                let allotment = Allotment { share, latest: trial.budget.deadline(), coming };
+                race.enter(attempt, nodes.ask(target, request, allotment));
             }
         }
         tokio::select! {
@@ -161,13 +167,16 @@ impl<'a, N: Nodes> Trial<'a, N> {
             return false;
         }
         let gone = race.attempts().any(|attempt| self.is_gone(attempt, now));
-        let changes = race.attempts().any(|attempt| attempt.changes);
-        gone || !changes && !race.is_full() && self.nodes.may_hedge()
+        // A node that has the answer ready is slow because much is before it: more would be slower.
+        let waits = race.attempts().any(|attempt| attempt.changes || attempt.coming.is_announced());
+        gone || !waits && !race.is_full() && self.nodes.may_hedge()
     }
 
     /// Whether an attempt's node is late and says nothing to anybody.
     fn is_gone(&self, attempt: &Attempt, now: Instant) -> bool {
-        attempt.is_late(now) && self.nodes.is_silent(attempt.target, now, attempt.delay / 2)
+        let announced = attempt.coming.is_announced();
+        let time = if announced { SILENT_WITH_ANSWER } else { attempt.delay / 2 };
+        attempt.is_late(now) && self.nodes.is_silent(attempt.target, now, time)
     }
 
     /// The first node in order that was not asked yet. Once all were, the round begins anew, unless

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,11 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{ClusterId, Digest, Key, LayoutVersion};
-use tokio::time::{Instant as TokioInstant, sleep, timeout};
+use tokio::time::{Instant as TokioInstant, sleep, timeout, timeout_at};
 
 use super::{Nodes, Repeat, Wish, now, run};
 use crate::calls::Answer;
+use crate::race::Allotment;
 use crate::retry::Budget;
 use crate::routes::{Aim, Target};
 use crate::{AttemptError, ClientError};
@@ -24,6 +26,8 @@ enum Habit {
     After(u64),
     /// Refuses after so many, with this code.
     Refuses(u64, ErrorCode),
+    /// Says after so many milliseconds that the answer is on its way, and answers after so many.
+    Announces(u64, u64),
     /// Never answers.
     Silent,
 }
@@ -95,7 +99,7 @@ impl Nodes for Scripted {
         &self,
         target: Target,
         _: ClientRequest,
-        share: Duration,
+        Allotment { share, latest, coming }: Allotment,
     ) -> Result<Answer, AttemptError> {
         let (port, address) = (port(target), target.address);
         self.asked.lock().unwrap().push((self.elapsed_ms(), port));
@@ -109,11 +113,22 @@ impl Nodes for Scripted {
                     sleep(Duration::from_millis(ms)).await;
                     answer(ClientResponse::Failed(Failure::new(code, "as the test wants it")))
                 }
+                Habit::Announces(coming_ms, ms) => {
+                    sleep(Duration::from_millis(coming_ms)).await;
+                    coming.announce();
+                    sleep(Duration::from_millis(ms - coming_ms)).await;
+                    answer(good())
+                }
                 Habit::Silent => pending().await,
             }
         };
         let silent = AttemptError::Silent { address, after: share };
-        timeout(share, answered).await.map_err(|_| silent)
+        let mut answered = pin!(answered);
+        match timeout(share, &mut answered).await {
+            Err(_) if coming.is_announced() => timeout_at(latest.into(), answered).await,
+            other => other,
+        }
+        .map_err(|_| silent)
     }
 
     fn delay(&self, _: Target) -> Duration {
@@ -244,6 +259,27 @@ async fn a_slow_node_that_answers_others_is_hedged_past_only_while_hedges_are_le
         assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
         assert!(nodes.doubted().is_empty(), "who answers others is not in doubt");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_announced_is_waited_for_and_asked_for_nowhere_else() {
+    let cases = [
+        (Habit::Announces(100, 3_000), vec![(0, 1)], 3_000),
+        (Habit::After(3_000), vec![(0, 1), (150, 2)], 155),
+    ];
+    for (habit, asked, took) in cases {
+        let nodes = Scripted {
+            talking: vec![1, 2],
+            hedges: Mutex::new(9),
+            ..Scripted::new(&[habit, Habit::After(5)])
+        };
+        look(&nodes).await.unwrap();
+        assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
+    }
+    // Nothing is heard of the node any more.
+    let nodes = Scripted::new(&[Habit::Announces(100, 3_000), Habit::After(5)]);
+    look(&nodes).await.unwrap();
+    assert_eq!((nodes.asked(), nodes.elapsed_ms()), (vec![(0, 1), (150, 2)], 155));
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,7 @@ pub(crate) struct Fake {
     topology: Mutex<Option<Topology>>,
     seen: Mutex<Vec<ClientRequest>>,
     kept: Mutex<Vec<(Connection, u64)>>,
+    withdrawn: Mutex<Vec<u64>>,
 }
 
 impl Fake {
@@ -59,6 +60,11 @@ impl Fake {
         self.kept.lock().unwrap().clone()
     }
 
+    /// The requests whose answers it was told that nobody waits for.
+    pub(crate) fn withdrawn(&self) -> Vec<u64> {
+        self.withdrawn.lock().unwrap().clone()
+    }
+
     fn react_to(&self, request: &ClientRequest) -> Reaction {
         if matches!(request, ClientRequest::Topology) {
             let topology = self.topology.lock().unwrap().clone();
@@ -74,6 +80,9 @@ impl Fake {
 impl Handler for Fake {
     fn received(&self, connection: &Connection, frames: &mut Vec<Frame>) {
         for frame in frames.drain(..) {
+            if let Frame::Withdraw { id } = frame {
+                self.withdrawn.lock().unwrap().push(id);
+            }
             let Frame::ClientRequest { id, request } = frame else { continue };
             let (layout, response) = match self.react_to(&request) {
                 Reaction::Answer(response) => (1, response),
@@ -115,6 +124,7 @@ impl Cluster {
                 topology: Mutex::default(),
                 seen: Mutex::default(),
                 kept: Mutex::default(),
+                withdrawn: Mutex::default(),
             });
             let any = "127.0.0.1:0".parse().unwrap();
             let endpoint = Endpoint::bind(any, &credentials, fake.clone()).unwrap();

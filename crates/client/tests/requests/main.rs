@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod fake;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,6 +73,28 @@ async fn a_put_whose_node_hangs_up_is_sent_to_the_next_owner_with_the_same_write
     put(&client, &key).await.unwrap();
     let later = write_ids(&cluster.nodes[second].seen());
     assert_ne!(later.last(), first.last(), "another put has another write id");
+}
+
+#[tokio::test]
+async fn a_node_is_told_of_the_reads_that_are_given_up_and_of_no_puts() {
+    let cluster = Cluster::start();
+    let client = cluster.client().await;
+    let key = key_of(&cluster, 0);
+    cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::Keep));
+    let timeout = Some(Duration::from_millis(500));
+    let options = PutOptions { timeout, ..PutOptions::default() };
+    client.put(&key, "tea", &options).await.unwrap_err();
+    client.get(&key, &GetOptions { timeout, ..GetOptions::default() }).await.unwrap_err();
+    for node in &cluster.nodes {
+        until("each of its gets is withdrawn", || {
+            let asked = node.seen().into_iter().zip(node.kept());
+            let gets = asked.filter(|(request, _)| matches!(request, ClientRequest::Get(_)));
+            let gets: BTreeSet<u64> = gets.map(|(_, (_, id))| id).collect();
+            gets == BTreeSet::from_iter(node.withdrawn())
+        })
+        .await;
+    }
+    assert!(cluster.nodes.iter().any(|node| !node.withdrawn().is_empty()));
 }
 
 #[tokio::test]

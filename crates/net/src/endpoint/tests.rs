@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
@@ -185,6 +186,29 @@ async fn frames_of_every_size_arrive_both_ways() {
     }
     let too_long = there.send(message(7, FRAME_LIMIT_BYTES)).unwrap_err();
     assert!(matches!(too_long, SendError::TooLong { .. }), "{too_long}");
+}
+
+#[tokio::test]
+async fn a_large_answer_to_a_client_is_announced_and_a_client_may_withdraw_what_it_has_asked() {
+    let keys = Keys::new();
+    let mut server = End::bind(LOOPBACK, &keys.node(1));
+    let mut client = End::client(&keys.checked(&Subject::client("web")));
+    let there = client.endpoint.connect(server.endpoint.local_addr(), None).await.unwrap();
+    let back = server.connected().await;
+    let answer = |id, length: usize| {
+        let failure = Failure::new(ErrorCode::Internal, "x".repeat(length));
+        Frame::ClientResponse { id, layout: 1, response: ClientResponse::Failed(failure) }
+    };
+    back.send(answer(1, 10)).unwrap();
+    assert_eq!(client.frame().await, answer(1, 10));
+    back.send(answer(2, LARGE_BYTES)).unwrap();
+    let mut frames = [client.frame().await, client.frame().await];
+    frames.sort_by_key(|frame| matches!(frame, Frame::ClientResponse { .. }));
+    let [Frame::Coming { id: 2, bytes }, large] = frames else { panic!("no announcement") };
+    assert!(bytes as usize > LARGE_BYTES && large == answer(2, LARGE_BYTES));
+
+    there.send(Frame::Withdraw { id: 3 }).unwrap();
+    assert_eq!(server.frame().await, Frame::Withdraw { id: 3 }, "the owner is told, too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

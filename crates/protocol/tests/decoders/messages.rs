@@ -864,5 +864,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         (any::<u64>(), any::<u64>(), peer_response())
             .prop_map(|(id, clock, response)| Frame::PeerResponse { id, clock, response }),
         gossip().prop_map(Frame::Gossip),
+        (any::<u64>(), any::<u64>()).prop_map(|(id, bytes)| Frame::Coming { id, bytes }),
+        any::<u64>().prop_map(|id| Frame::Withdraw { id }),
     ]
 }

@@ -13,6 +13,7 @@ mod messages;
 mod moving;
 mod pacing;
 mod passing;
+mod reading;
 mod reaping;
 mod recounts;
 mod repairs;

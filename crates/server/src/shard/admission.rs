@@ -4,18 +4,35 @@
 
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_storage::StoreError;
 
 use super::ShardDriver;
 use super::asking::collects;
 use super::disk::needs_disk;
+use crate::reply::{Origin, untaken};
 
 impl ShardDriver {
+    /// A client's read is refused before anything is read for it if its answer would find no room.
+    pub(super) fn room_for_client(
+        &mut self,
+        origin: &Origin,
+        request: &ClientRequest,
+    ) -> Result<(), Failure> {
+        let reads = matches!(request, ClientRequest::Get(_) | ClientRequest::Scan(_));
+        if reads && !origin.connection.has_room(SMALL_FRAME_BYTES + 1) {
+            self.refusals += 1;
+            return Err(untaken());
+        }
+        self.room_for(request)
+    }
+
     /// A request is refused before anything was done for it if too much is under way already, and a put
     /// before it is minted if storage could not take it.
     pub(super) fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
         let under_way = self.replica.operations();
+        self.replies.hold_read(self.replica.read_bytes());
         if under_way >= self.around.limits.operations || self.replies.bytes.is_full(1) {
             let bytes = self.replies.bytes.held_by_all();
             let message = format!(

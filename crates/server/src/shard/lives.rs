@@ -287,6 +287,7 @@ impl ShardLives {
             // Of the life before, or of no use without storage.
             Mail::PeerAnswer { .. }
             | Mail::PeerLost { .. }
+            | Mail::Withdrawn { .. }
             | Mail::Completed(_)
             | Mail::Repair(_)
             | Mail::Believe => {}

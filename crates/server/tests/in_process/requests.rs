@@ -1,15 +1,25 @@
 //! Gets, puts and refusals, through one node and through another.
 
+use std::sync::Arc;
+
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, ScanOf, ScanRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Blob, Key, Quorum};
+use tokio::task::JoinSet;
 
-use crate::caller::values;
+use crate::caller::{Caller, values};
 use crate::cluster::Cluster;
 
 fn key(name: &str) -> Key {
     Key::new("carts", name).unwrap()
+}
+
+async fn store_with_one(admin: &Caller) {
+    let changes = [("n", "1"), ("r", "1"), ("w", "1")];
+    let changes = changes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let name = Blob::from("carts");
+    admin.admin(AdminRequest::BucketSet { name, changes }).await.unwrap();
 }
 
 #[tokio::test]
@@ -29,13 +39,39 @@ async fn one_node_alone_stores_with_w_of_one() {
     let cluster = Cluster::of(1);
     let nodes = cluster.serving(1).await;
     let admin = cluster.admin(&nodes[0]).await;
-    let changes = [("n", "1"), ("r", "1"), ("w", "1")];
-    let changes = changes.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let name = Blob::from("carts");
-    admin.admin(AdminRequest::BucketSet { name, changes }).await.unwrap();
+    store_with_one(&admin).await;
     admin.put(&key("alice"), "tea", None).await.unwrap();
     let answer = admin.get(&key("alice"), Quorum::Default).await.unwrap();
     assert_eq!(values(&answer), ["tea"]);
+    for node in nodes {
+        node.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn more_answers_than_may_wait_for_a_client_are_refused_in_words_and_none_is_dropped() {
+    let cluster = Cluster::of(1);
+    let nodes = cluster.serving(1).await;
+    store_with_one(&cluster.admin(&nodes[0]).await).await;
+    let client = Arc::new(cluster.client(&nodes[0]).await);
+    client.put(&key("large"), &"x".repeat(1_000_000), None).await.unwrap();
+    let mut asked = JoinSet::new();
+    for _ in 0..100 {
+        let client = Arc::clone(&client);
+        asked.spawn(async move { client.get(&key("large"), Quorum::Default).await });
+    }
+    let (mut read, mut refused) = (0, 0);
+    while let Some(answer) = asked.join_next().await {
+        match answer.expect("there is an answer to each") {
+            Ok(answer) => read += usize::from(values(&answer)[0].len() == 1_000_000),
+            Err(failure) => {
+                let codes = [ErrorCode::Overloaded, ErrorCode::Timeout];
+                assert!(codes.contains(&failure.code) && failure.code.retryable(), "{failure}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(read > 0 && read + refused == 100, "{read} read, {refused} refused");
     for node in nodes {
         node.shutdown().await.unwrap();
     }

@@ -1,0 +1,84 @@
+//! One key with large values that many clients read at once: each is answered, other keys are served, memory is bounded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jedlik_client::protocol::Key;
+use jedlik_client::{Client, GetOptions};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use crate::cluster::{Cluster, wait_until};
+use crate::limits::grow;
+use crate::observer::{Observer, key};
+use crate::requests::{patient_r, patient_w, size};
+
+/// Together far less than a hundred siblings of this size may be: a debug build takes its time with each byte.
+const SIBLINGS: usize = 10;
+const VALUE_BYTES: usize = 40_000;
+/// A busy machine takes its time with so much, and gives it to readers in no particular order.
+const PATIENCE: Duration = Duration::from_secs(60);
+const OTHERS: usize = 12;
+const MIB: u64 = 1 << 20;
+/// What may wait for the clients, what may be under way, and what an idle node takes.
+const MEMORY_LIMIT_MIB: u64 = 400;
+
+#[test]
+fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fails() {
+    let cluster = Cluster::start_alone(3, |_| {});
+    let observer = Observer::of(&cluster, 0);
+    // Whoever reads other keys is another program: what the readers' own threads do must not hold it up.
+    let quiet = Runtime::new().unwrap();
+    let others: Vec<Key> = (0..OTHERS).map(|number| key("other", number)).collect();
+    let hot = key("hot", 0);
+    let other = quiet.block_on(cluster.client(1));
+    quiet.block_on(async {
+        for key in &others {
+            other.put(key, "cool", &patient_w(3)).await.unwrap();
+        }
+        for _ in 0..SIBLINGS {
+            other.put(&hot, vec![b'x'; VALUE_BYTES], &patient_w(3)).await.unwrap();
+        }
+    });
+    // All of them share a connection to each node.
+    let client = observer.runtime.block_on(cluster.client(0));
+    let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let readers = size("JEDLIK_HOT_READERS", 24);
+    let reading: Vec<_> = (0..readers)
+        .map(|_| {
+            let reader = read(client.clone(), hot.clone(), Arc::clone(&over), Arc::clone(&done));
+            observer.runtime.spawn(reader)
+        })
+        .collect();
+    let (mut most, mut reads) = (BTreeMap::new(), 0);
+    wait_until("there were as many reads as readers", || {
+        grow(&mut most, observer.counter("rss_bytes"));
+        for key in &others {
+            quiet.block_on(other.get(key, &patient_r(2))).expect("a get of another key");
+        }
+        reads += others.len();
+        done.load(Ordering::Relaxed) >= readers || reading.iter().any(JoinHandle::is_finished)
+    });
+    over.store(true, Ordering::Relaxed);
+    for one in reading {
+        observer.runtime.block_on(one).expect("no get of the large record fails");
+    }
+    let mib: BTreeMap<usize, u64> = most.iter().map(|(node, bytes)| (*node, bytes / MIB)).collect();
+    println!(
+        "{} gets of the large record, {reads} of others; MiB by node: {mib:?}",
+        done.load(Ordering::Relaxed)
+    );
+    assert!(mib.values().all(|mib| *mib <= MEMORY_LIMIT_MIB), "{mib:?}");
+}
+
+/// One reader, until it is over.
+async fn read(client: Client, hot: Key, over: Arc<AtomicBool>, done: Arc<AtomicUsize>) {
+    let options = GetOptions { timeout: Some(PATIENCE), ..GetOptions::default() };
+    while !over.load(Ordering::Relaxed) {
+        let found = client.get(&hot, &options).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(found.versions.len(), SIBLINGS);
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+}

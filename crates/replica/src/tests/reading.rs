@@ -1,0 +1,66 @@
+//! Reads of large records: what they hold, and those that nobody waits for any more.
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Quorum;
+use jedlik_protocol::client::{ClientRequest, ScanOf, ScanRequest};
+
+use super::cluster::{Cluster, blind, get_request};
+use crate::Input;
+
+const N1: NodeId = NodeId(1);
+const N2: NodeId = NodeId(2);
+const N3: NodeId = NodeId(3);
+const LARGE_BYTES: usize = 100_000;
+
+/// Three nodes with a large value of which N1 alone says anything.
+fn mute() -> Cluster {
+    let mut cluster = Cluster::new(3, &[]);
+    cluster.put(N1, blind("large", &"x".repeat(LARGE_BYTES))).expect("a put");
+    cluster.put(N1, blind("small", "tea")).expect("a put");
+    cluster.advance(1_000);
+    cluster.mute.extend([N2, N3]);
+    assert_eq!(cluster.node(N1).replica.operations(), 0);
+    cluster
+}
+
+#[test]
+fn what_gets_hold_of_large_records_counts_until_they_are_over() {
+    let mut cluster = mute();
+    for (name, held) in [("small", 0), ("large", LARGE_BYTES), ("large", 2 * LARGE_BYTES)] {
+        cluster.ask(N1, ClientRequest::Get(get_request(name)));
+        cluster.deliver();
+        let bytes = cluster.node(N1).replica.read_bytes();
+        assert!((held..held + 1_000).contains(&bytes), "{bytes} of {held}");
+    }
+    cluster.advance(10_000);
+    assert_eq!(cluster.node(N1).replica.read_bytes(), 0, "their time is up");
+}
+
+#[test]
+fn a_read_that_is_withdrawn_ends_and_a_put_goes_on() {
+    let mut cluster = mute();
+    let scan = ScanRequest {
+        of: ScanOf::Bucket("carts".into()),
+        partition: cluster.placed("large").partition,
+        after: None,
+        limit: 10,
+        values: true,
+        r: Quorum::Default,
+        timeout_ms: 5_000,
+    };
+    let requests = [
+        (ClientRequest::Get(get_request("large")), 0),
+        (ClientRequest::Scan(scan), 0),
+        (ClientRequest::Put(blind("other", "salt")), 1),
+    ];
+    for (request, left) in requests {
+        let reply = cluster.ask(N1, request.clone());
+        cluster.deliver();
+        assert_eq!(cluster.node(N1).replica.operations(), 1, "{request:?}");
+        cluster.step(N1, Input::Withdrawn { reply: reply + 1 });
+        assert_eq!(cluster.node(N1).replica.operations(), 1, "another's");
+        cluster.step(N1, Input::Withdrawn { reply });
+        let replica = &cluster.node(N1).replica;
+        assert_eq!((replica.operations(), replica.read_bytes()), (left, 0), "{request:?}");
+    }
+}
