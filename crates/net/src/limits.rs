@@ -63,3 +63,5 @@ pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// The longest that a [`crate::Peer`] waits between attempts.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The same of one that is dialled seldom: see [`crate::Peer::dial_seldom`].
+pub const BACKOFF_SELDOM_MAX: Duration = Duration::from_secs(120);

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use jedlik_protocol::ProtocolVersion;
 use jedlik_protocol::codec::Frame;
 use tokio::sync::Notify;
 
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, PEER_QUEUE_BYTES, PEER_QUEUE_FRAMES};
+use crate::limits::{
+    BACKOFF_MAX, BACKOFF_MIN, BACKOFF_SELDOM_MAX, PEER_QUEUE_BYTES, PEER_QUEUE_FRAMES,
+};
 use crate::outbox::check_length;
 use crate::{CloseCode, ConnectError, Connection, Endpoint, SendError};
 
@@ -44,6 +47,10 @@ pub struct Peer {
 struct Shared {
     address: SocketAddr,
     stage: Mutex<Stage>,
+    /// Nobody waits for it to come back.
+    seldom: AtomicBool,
+    /// Ends a pause between two attempts.
+    wake: Notify,
     /// Ends the task that keeps the connection.
     stop: Notify,
 }
@@ -69,9 +76,19 @@ impl Peer {
     /// Starts connecting, to `expected` if given and to no other. To be called within a tokio runtime.
     #[must_use]
     pub fn new(endpoint: &Endpoint, address: SocketAddr, expected: Option<NodeId>) -> Self {
+        Self::with_backoff(endpoint, address, expected, Backoff::default())
+    }
+
+    fn with_backoff(
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        expected: Option<NodeId>,
+        backoff: Backoff,
+    ) -> Self {
         let stage = Mutex::new(Stage::connecting());
-        let shared = Arc::new(Shared { address, stage, stop: Notify::new() });
-        tokio::spawn(shared.clone().keep(endpoint.clone(), expected));
+        let (seldom, wake, stop) = (AtomicBool::new(false), Notify::new(), Notify::new());
+        let shared = Arc::new(Shared { address, stage, seldom, wake, stop });
+        tokio::spawn(shared.clone().keep(endpoint.clone(), expected, backoff));
         Self { shared }
     }
 
@@ -113,6 +130,22 @@ impl Peer {
         }
     }
 
+    /// Has it dialled once in two minutes at last while it does not answer, or again every two seconds.
+    pub fn dial_seldom(&self, seldom: bool) {
+        if !seldom {
+            self.wake();
+        }
+        self.shared.seldom.store(seldom, Ordering::Relaxed);
+    }
+
+    /// Has one that is dialled seldom, and is down, dialled at once: there is a sign that it is back.
+    pub fn wake(&self) {
+        let seldom = self.shared.seldom.load(Ordering::Relaxed);
+        if seldom && matches!(*self.shared.stage(), Stage::Down(_)) {
+            self.shared.wake.notify_one();
+        }
+    }
+
     /// Whom it dials.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -149,8 +182,12 @@ fn enqueue(queue: &mut VecDeque<Frame>, bytes: &mut usize, frame: Frame) -> Resu
 
 impl Shared {
     /// Connects, waits for the end, and connects again, until told to stop.
-    async fn keep(self: Arc<Self>, endpoint: Endpoint, expected: Option<NodeId>) {
-        let mut backoff = Backoff::default();
+    async fn keep(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        expected: Option<NodeId>,
+        mut backoff: Backoff,
+    ) {
         loop {
             let attempt = tokio::select! {
                 attempt = endpoint.connect(self.address, expected) => attempt,
@@ -186,10 +223,15 @@ impl Shared {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(backoff.next(self.longest_pause())) => {}
+                () = self.wake.notified() => backoff = Backoff::default(),
                 () = self.stop.notified() => return,
             }
         }
+    }
+
+    fn longest_pause(&self) -> Duration {
+        if self.seldom.load(Ordering::Relaxed) { BACKOFF_SELDOM_MAX } else { BACKOFF_MAX }
     }
 
     /// Hands the queue to a fresh connection, ahead of what comes next; `false` once closed.
@@ -240,9 +282,10 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Doubles each time; half of it is random, so that nodes don't return to a peer all at once.
-    fn next(&mut self) -> Duration {
-        let half = self.wait / 2;
-        self.wait = (self.wait * 2).min(BACKOFF_MAX);
+    fn next(&mut self, longest: Duration) -> Duration {
+        let wait = self.wait.min(longest);
+        let half = wait / 2;
+        self.wait = (wait * 2).min(longest);
         // Without randomness the wait is merely not spread.
         let part = getrandom::u32().unwrap_or(u32::MAX);
         half + half.mul_f64(f64::from(part) / f64::from(u32::MAX))

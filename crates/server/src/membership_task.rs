@@ -15,7 +15,7 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::{self, Frame};
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::gossip::{Delta, Gossip, Load};
+use jedlik_protocol::gossip::{Delta, Gossip, Load, MemberRecord};
 use jedlik_protocol::{LayoutId, Now};
 use jedlik_storage::DataDir;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,7 +28,7 @@ use crate::inbox::{Inbox, Mail};
 use crate::node::{EmptyDirectory, Ending};
 use crate::notes::{Note, Notes};
 use crate::parting::Parting;
-use crate::peers::Peers;
+use crate::peers::{Member, Peers};
 use crate::questions::{any_node_can_change, changes_state};
 use crate::reply::Origin;
 use crate::saver::Saver;
@@ -188,6 +188,7 @@ impl MembershipTask {
         let now = self.clock.now();
         match event {
             Event::Gossip { caller, from, gossip } => {
+                self.peers.wake(from);
                 self.machine.handle_answers_at(from, caller.remote_address());
                 self.parting.caller = Some(caller);
                 self.machine.handle_gossip(now, from, gossip);
@@ -281,7 +282,7 @@ impl MembershipTask {
             return self.end(Ending::Failed(NodeError::Partitions { layout, configured }));
         }
         let others = view.members().filter(|record| record.node != view.me());
-        self.peers.update(&self.endpoint, others.map(|record| (record.node, record.address)));
+        self.peers.update(&self.endpoint, others.map(|record| member(&view, record)));
         if self.serves.is_none() {
             self.tell_shards(&view);
         }
@@ -308,6 +309,14 @@ impl MembershipTask {
             debug!(?to, %error, "gossip was not sent");
         }
     }
+}
+
+/// A member that has no place in any layout that counts holds nothing and is waited for by nobody: it may be gone for
+/// good, and is dialled the more seldom the longer it does not answer.
+fn member(view: &View, record: &MemberRecord) -> Member {
+    let placed = view.layouts().iter().any(|known| known.layout().ring.node(record.node).is_some());
+    let seldom = !placed && view.layout().is_some();
+    Member { node: record.node, address: record.address, seldom }
 }
 
 /// The state as it is stored: in a layout of its own, which a change of the messages leaves alone.

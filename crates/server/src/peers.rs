@@ -11,6 +11,14 @@ use jedlik_hashing::NodeId;
 use jedlik_net::{Connection, Endpoint, Peer, PeerState, SendError};
 use jedlik_protocol::codec::Frame;
 
+/// A member to keep a link to.
+pub(crate) struct Member {
+    pub(crate) node: NodeId,
+    pub(crate) address: SocketAddr,
+    /// Nothing depends on it.
+    pub(crate) seldom: bool,
+}
+
 /// All links of this node.
 #[derive(Default)]
 pub(crate) struct Peers {
@@ -64,20 +72,24 @@ impl Peers {
     }
 
     /// Makes links to `members` what they should be. To be called within the runtime.
-    pub(crate) fn update(
-        &self,
-        endpoint: &Endpoint,
-        members: impl Iterator<Item = (NodeId, SocketAddr)>,
-    ) {
+    pub(crate) fn update(&self, endpoint: &Endpoint, members: impl Iterator<Item = Member>) {
         self.write(|links| {
             let mut before = std::mem::take(&mut links.members);
-            for (node, address) in members {
+            for Member { node, address, seldom } in members {
                 let kept = before.remove(&node).filter(|link| link.address() == address);
                 let link =
                     kept.unwrap_or_else(|| Arc::new(Peer::new(endpoint, address, Some(node))));
+                link.dial_seldom(seldom);
                 links.members.insert(node, link);
             }
         });
+    }
+
+    /// Dials a member at once that was just heard, if it was taken to be down.
+    pub(crate) fn wake(&self, node: NodeId) {
+        if let Some(link) = self.read(|links| links.members.get(&node).cloned()) {
+            link.wake();
+        }
     }
 
     /// Gives up every link.

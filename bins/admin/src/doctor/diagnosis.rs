@@ -93,6 +93,14 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
         let remedy = leaver_remedy(name);
         return Finding { severity: Severity::Error, what, blocks: Some(blocks), remedy };
     }
+    if observed.is_outside(node) {
+        let what =
+            format!("{name} ({address}) has no place in the layout and does not answer{why}");
+        let remedy = format!(
+            "start it and join it, or have the cluster forget it: `jedlik-admin cluster remove {name}`, then plan and commit"
+        );
+        return Finding { severity: Severity::Warning, what, blocks: Some(blocks), remedy };
+    }
     let (severity, what) = if observed.is_away(node) {
         (Severity::Warning, format!("{name} ({address}) was stopped"))
     } else {

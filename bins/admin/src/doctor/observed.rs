@@ -121,6 +121,14 @@ impl Observed {
         self.views_of(node).any(|(_, seen)| seen.state == MemberState::Leaving)
     }
 
+    /// Whether a node has no place in a layout that there is, as far as the others have heard.
+    pub(crate) fn is_outside(&self, node: NodeId) -> bool {
+        let views = || self.views_of(node).map(|(viewer, seen)| (viewer.status.as_ref(), seen));
+        let founded = |status: &ClusterStatus| status.layout.version > 0;
+        views().any(|(status, _)| status.is_some_and(founded))
+            && views().all(|(_, seen)| seen.placed.is_none())
+    }
+
     /// Who sees a node how.
     pub(crate) fn views_of(
         &self,

@@ -346,6 +346,17 @@ fn a_member_that_is_down_gets_the_advice_that_fits_whether_it_is_to_leave() {
                 "cluster remove n3",
             ],
         ),
+        (
+            |observed| {
+                silence(observed, 2);
+                for viewer in [0, 1] {
+                    let seen = &mut status(observed, viewer).members[2];
+                    (seen.state, seen.placed) = (MemberState::Joining, None);
+                }
+            },
+            Warning,
+            &["n3 (127.0.0.1:7403) has no place in the layout", "forget it", "cluster remove n3"],
+        ),
     ]);
     let mut observed = well();
     silence(&mut observed, 2);

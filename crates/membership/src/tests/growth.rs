@@ -583,6 +583,27 @@ fn two_living_processes_with_one_identity_are_noticed() {
 }
 
 #[test]
+fn a_member_that_never_joined_and_is_gone_can_be_removed_and_is_turned_to_no_more() {
+    let mut cluster = settled(3, 3, 37);
+    cluster.start(4);
+    cluster.run_until("n4 is known", 10 * SECOND, Cluster::agrees);
+    cluster.kill(4);
+    cluster.run_until("n4 is down", 60 * SECOND, |c| {
+        (1..=3).all(|node| !c.machine(node).detector.is_up(NodeId(4)))
+    });
+    change(&mut cluster, 1, 4, StagedChange::Remove);
+    cluster.run_until("n4 is forgotten", 10 * SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).view().member(NodeId(4)).is_none())
+    });
+    cluster.run_for(SECOND);
+    cluster.trace = Some(Vec::new());
+    cluster.run_for(30 * SECOND);
+    let trace = cluster.trace.take().unwrap();
+    let to_it = trace.iter().find(|line| line.contains("to: Node(NodeId(4)"));
+    assert!(!trace.is_empty() && to_it.is_none(), "{to_it:?}");
+}
+
+#[test]
 fn a_wrong_clock_at_one_node_of_three_moves_the_agreed_time_nowhere() {
     let mut cluster = settled(3, 3, 31);
     for wrong_ms in [3_600_000, 0] {

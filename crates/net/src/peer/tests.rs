@@ -7,7 +7,7 @@ use jedlik_hashing::NodeId;
 
 use super::{Backoff, Peer, PeerState};
 use crate::endpoint::tests::{BOTH, End, Keys, OLD, probe};
-use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, PEER_QUEUE_FRAMES};
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, BACKOFF_SELDOM_MAX, PEER_QUEUE_FRAMES};
 use crate::{CloseReason, ConnectError, Credentials, SendError};
 
 /// Far beyond what anything here takes.
@@ -147,12 +147,34 @@ async fn dropping_a_peer_ends_its_connection() {
 
 #[test]
 fn waits_double_up_to_a_limit_and_are_spread() {
-    let mut backoff = Backoff::default();
-    let mut full = BACKOFF_MIN;
-    for _ in 0..10 {
-        let wait = backoff.next();
-        assert!(full / 2 <= wait && wait <= full, "{wait:?} of {full:?}");
-        full = (full * 2).min(BACKOFF_MAX);
+    for longest in [BACKOFF_MAX, BACKOFF_SELDOM_MAX] {
+        let mut backoff = Backoff::default();
+        let mut full = BACKOFF_MIN;
+        for _ in 0..20 {
+            let wait = backoff.next(longest);
+            assert!(full / 2 <= wait && wait <= full, "{wait:?} of {full:?}");
+            full = (full * 2).min(longest);
+        }
+        assert_eq!(full, longest);
     }
-    assert_eq!(full, BACKOFF_MAX);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_dialled_seldom_is_dialled_at_once_when_there_is_a_sign_of_it_or_it_matters_again()
+ {
+    type Act = fn(&Peer);
+    let acts: [Act; 2] = [Peer::wake, |peer| peer.dial_seldom(false)];
+    for act in acts {
+        let keys = Keys::new();
+        let address = UdpSocket::bind(LOOPBACK).unwrap().local_addr().unwrap();
+        let client = End::bind(LOOPBACK, &keys.node(2));
+        // It pauses for a minute at least, which is as long as anything is waited for here.
+        let backoff = Backoff { wait: BACKOFF_SELDOM_MAX };
+        let peer = Peer::with_backoff(&client.endpoint, address, Some(NodeId(1)), backoff);
+        peer.dial_seldom(true);
+        reached(&peer, |state| matches!(state, PeerState::Down { .. })).await;
+        let _end = rebind(address, &keys.node(1)).await;
+        act(&peer);
+        reached(&peer, |state| *state == PeerState::Up).await;
+    }
 }
