@@ -39,6 +39,7 @@ mod ticks;
 mod trouble;
 mod upkeep;
 mod weight;
+mod worker;
 
 pub use error::NodeError;
 pub use node::{EmptyDirectory, Ending, Node};

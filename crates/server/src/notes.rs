@@ -4,26 +4,19 @@
 //! Invariant: notes are written one after the other, in the order in which they were handed over, each until
 //! the disk takes it. Whoever hands one over never waits for the disk, and hears when it is written.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use jedlik_protocol::Incarnation;
 use jedlik_protocol::gossip::Rival;
 use jedlik_storage::{DataDir, OpenError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::fatal::EndsProcess;
 use crate::trouble::{Report, Trouble};
-
-/// Between two tries on a disk that refuses.
-const RETRY: Duration = Duration::from_secs(1);
+use crate::worker::{Tasks, Worker};
 
 /// Something that the data directory is to remember.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,29 +54,15 @@ impl Note {
 
 /// Hands notes to the thread that has the data directory.
 pub(crate) struct Notes {
-    shared: Arc<Shared>,
+    worker: Worker<Note, Option<DataDir>>,
     // As many as were handed over, of which there are few in a life.
     done: mpsc::UnboundedReceiver<Note>,
-    ended: oneshot::Receiver<Option<DataDir>>,
     path: PathBuf,
     has_served: bool,
 }
 
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    notes: VecDeque<Note>,
-    closing: bool,
-}
-
 /// What the thread has.
 struct Thread {
-    shared: Arc<Shared>,
     dir: DataDir,
     done: mpsc::UnboundedSender<Note>,
     clock: Clock,
@@ -93,32 +72,23 @@ struct Thread {
 impl Notes {
     /// Starts the thread, which has the directory from now on.
     pub(crate) fn start(dir: DataDir, clock: Clock) -> Result<Self, NodeError> {
-        let shared = Arc::new(Shared::default());
         let (written, done) = mpsc::unbounded_channel();
-        let (end, ended) = oneshot::channel();
         let (path, has_served) = (dir.path().to_path_buf(), dir.has_served());
-        let trouble = Trouble::default();
-        let thread = Thread { shared: Arc::clone(&shared), dir, done: written, clock, trouble };
-        thread::Builder::new()
-            .name("notes".into())
-            .spawn(move || {
-                let _guard = EndsProcess("writing into the data directory");
-                // Who waited may have run out of patience.
-                let _gone = end.send(thread.run());
-            })
-            .map_err(|source| NodeError::System { doing: "starting a thread", source })?;
-        Ok(Self { shared, done, ended, path, has_served })
+        let thread = Thread { dir, done: written, clock, trouble: Trouble::default() };
+        let doing = "writing into the data directory";
+        let worker = Worker::start("notes", doing, |notes| thread.run(notes))?;
+        Ok(Self { worker, done, path, has_served })
     }
 
     /// Has this written after all before it.
     pub(crate) fn hand_over(&self, note: Note) {
-        let mut queue = self.shared.queue();
-        // Of rivals the newest is noted, so that few wait however many there are.
-        if matches!(note, Note::Rival(_)) && matches!(queue.notes.back(), Some(Note::Rival(_))) {
-            queue.notes.pop_back();
-        }
-        queue.notes.push_back(note);
-        self.shared.changed.notify_one();
+        self.worker.hand_over(|notes| {
+            // Of rivals the newest is noted, so that few wait however many there are.
+            if matches!(note, Note::Rival(_)) && matches!(notes.back(), Some(Note::Rival(_))) {
+                notes.pop_back();
+            }
+            notes.push_back(note);
+        });
     }
 
     /// Returns the next note that was dealt with: it is on disk, or was [`Note::Serving`] and is not.
@@ -140,43 +110,21 @@ impl Notes {
 
     /// Ends the thread after a last try; gives the directory back if it says everything that it is to say.
     pub(crate) async fn close(self) -> Option<DataDir> {
-        self.shared.queue().closing = true;
-        self.shared.changed.notify_one();
-        self.ended.await.ok().flatten()
-    }
-}
-
-impl Shared {
-    // Nothing panics with the lock held.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next note; `None` once there is none and none will come.
-    fn take(&self) -> Option<Note> {
-        let idle = |queue: &mut Queue| queue.notes.is_empty() && !queue.closing;
-        let queue = self.changed.wait_while(self.queue(), idle);
-        queue.unwrap_or_else(PoisonError::into_inner).notes.pop_front()
-    }
-
-    /// Waits until the disk may be tried again; false if it is not to be.
-    fn wait_for_another_try(&self) -> bool {
-        let waits = self.changed.wait_timeout_while(self.queue(), RETRY, |queue| !queue.closing);
-        !waits.unwrap_or_else(PoisonError::into_inner).0.closing
+        self.worker.close().await.flatten()
     }
 }
 
 impl Thread {
     /// Writes until it is told to end.
-    fn run(mut self) -> Option<DataDir> {
-        while let Some(note) = self.shared.take() {
+    fn run(mut self, notes: &Tasks<Note>) -> Option<DataDir> {
+        while let Some(note) = notes.take() {
             while let Err(error) = note.write(&mut self.dir) {
                 if note == Note::Serving {
                     warn!(%error, "the data directory can't be noted as one that is in use");
                     break;
                 }
                 self.fail(&error);
-                if !self.shared.wait_for_another_try() {
+                if !notes.wait_for_another_try() {
                     return None;
                 }
             }

@@ -3,30 +3,27 @@
 //! Invariant: whoever hands a state over never waits for the disk, and the newest state takes the place of one
 //! that still waits. A disk that refuses is tried again every second, and logged as one trouble.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use jedlik_protocol::gossip::Delta;
 use jedlik_storage::{OpenError, StateFile};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::fatal::EndsProcess;
 use crate::membership_task::encode_state;
 use crate::trouble::{Report, Trouble};
+use crate::worker::{Tasks, Worker};
 
-/// Between two tries on a disk that refuses.
-const RETRY: Duration = Duration::from_secs(1);
+/// A state, and its number.
+type Numbered = (u64, Delta);
 
 /// Hands states to the thread.
 pub(crate) struct Saver {
-    shared: Arc<Shared>,
+    worker: Worker<Numbered, bool>,
     progress: watch::Receiver<Progress>,
-    ended: oneshot::Receiver<bool>,
 }
 
 /// What has become of the states that were handed over.
@@ -55,21 +52,8 @@ impl SaveHealth {
     }
 }
 
-#[derive(Default)]
-struct Shared {
-    wanted: Mutex<Wanted>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Wanted {
-    state: Option<(u64, Delta)>,
-    closing: bool,
-}
-
 /// What the thread has.
 struct Thread {
-    shared: Arc<Shared>,
     file: StateFile,
     progress: watch::Sender<Progress>,
     clock: Clock,
@@ -84,26 +68,18 @@ impl Saver {
         clock: Clock,
         health: Arc<SaveHealth>,
     ) -> Result<Self, NodeError> {
-        let shared = Arc::new(Shared::default());
         let (progress, seen) = watch::channel(Progress::default());
-        let (end, ended) = oneshot::channel();
-        let trouble = Trouble::default();
-        let thread = Thread { shared: Arc::clone(&shared), file, progress, clock, health, trouble };
-        thread::Builder::new()
-            .name("state".into())
-            .spawn(move || {
-                let _guard = EndsProcess("saving the membership");
-                // Who waited may have run out of patience.
-                let _gone = end.send(thread.run());
-            })
-            .map_err(|source| NodeError::System { doing: "starting a thread", source })?;
-        Ok(Self { shared, progress: seen, ended })
+        let thread = Thread { file, progress, clock, health, trouble: Trouble::default() };
+        let worker = Worker::start("state", "saving the membership", |states| thread.run(states))?;
+        Ok(Self { worker, progress: seen })
     }
 
     /// Has this state saved in place of all before it.
     pub(crate) fn hand_over(&self, state: u64, whole: Delta) {
-        self.shared.wanted().state = Some((state, whole));
-        self.shared.changed.notify_one();
+        self.worker.hand_over(|states| {
+            states.clear();
+            states.push_back((state, whole));
+        });
     }
 
     /// The newest state that is on disk; 0 for none of this life.
@@ -125,48 +101,20 @@ impl Saver {
 
     /// Ends the thread after a last try; whether everything is on disk.
     pub(crate) async fn close(self) -> bool {
-        self.shared.wanted().closing = true;
-        self.shared.changed.notify_one();
-        self.ended.await.unwrap_or(false)
-    }
-}
-
-impl Shared {
-    // Nothing panics with the lock held.
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next state; `None` once there is none and none will come.
-    fn take(&self) -> Option<(u64, Delta)> {
-        let idle = |wanted: &mut Wanted| wanted.state.is_none() && !wanted.closing;
-        let wanted = self.changed.wait_while(self.wanted(), idle);
-        wanted.unwrap_or_else(PoisonError::into_inner).state.take()
-    }
-
-    /// Puts a state back that could not be saved, unless there is a newer one, and waits until it may be
-    /// tried again; false if it is not to be.
-    fn put_back(&self, state: (u64, Delta)) -> bool {
-        let mut wanted = self.wanted();
-        wanted.state.get_or_insert(state);
-        if wanted.closing {
-            return false;
-        }
-        let waits = self.changed.wait_timeout_while(wanted, RETRY, |wanted| !wanted.closing);
-        drop(waits);
-        true
+        self.worker.close().await.unwrap_or(false)
     }
 }
 
 impl Thread {
     /// Saves until it is told to end; whether everything is saved.
-    fn run(mut self) -> bool {
-        while let Some((state, whole)) = self.shared.take() {
+    fn run(mut self, states: &Tasks<Numbered>) -> bool {
+        while let Some((state, whole)) = states.take() {
             match self.file.save(&encode_state(&whole)) {
                 Ok(()) => self.succeed(state),
                 Err(error) => {
                     self.fail(&error);
-                    if !self.shared.put_back((state, whole)) {
+                    states.put_back((state, whole));
+                    if !states.wait_for_another_try() {
                         return false;
                     }
                 }
