@@ -121,6 +121,10 @@ fn as_the_client_s(refusal: Failure) -> Failure {
 }
 
 impl Replica {
+    pub(crate) fn start_forwarded(&mut self, now: Now, reply: u64, request: ClientRequest) {
+        self.start(now, Asker::Peer(reply), request);
+    }
+
     pub(crate) fn forward(
         &mut self,
         now: Now,

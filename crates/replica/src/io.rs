@@ -12,7 +12,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, Digest, Durability, LayoutId, PlacedKey, StoredRecord};
 
-use crate::Counter;
+use crate::{Counter, Recalled};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -92,6 +92,10 @@ pub enum Input {
         /// The record now; `None` if there is none.
         after: Option<Footprint>,
     },
+    /// An earlier copy of this shard can be read, for [`Output::Recall`].
+    CopyAtHand,
+    /// The copy answers [`Output::Recall`].
+    Recalled(Recalled),
     /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`], [`Output::Discard`],
     /// [`Output::Sync`] or [`Output::Drop`], once it is as durable as was asked.
     Applied {
@@ -224,6 +228,20 @@ pub enum Output {
         ticket: u64,
         /// Which.
         key: PlacedKey,
+    },
+    /// Read from the earlier copy those of these records that it holds just so.
+    Recall {
+        /// For the answer.
+        ticket: u64,
+        /// Keys, and the digests of the records that a peer holds now.
+        wanted: Vec<(PlacedKey, Digest)>,
+    },
+    /// The earlier copy is not asked any more.
+    LeaveCopy {
+        /// For how many records it was.
+        asked: u64,
+        /// How many of them it had.
+        found: u64,
     },
     /// Merge a record into what is stored.
     Apply {

@@ -34,6 +34,7 @@ mod put;
 mod reading;
 mod reaper;
 mod reaping;
+mod recalling;
 mod refilling;
 mod relayout;
 mod repair;
@@ -60,6 +61,7 @@ pub use io::{
     Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult, StorageFault,
 };
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
+pub use recalling::Recalled;
 pub use replica::Replica;
 
 #[cfg(test)]

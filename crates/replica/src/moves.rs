@@ -10,6 +10,7 @@ use jedlik_handoff::Takeover;
 use jedlik_hashing::Partition;
 
 use crate::lane::{Errand, Lane, Task};
+use crate::recalling::HeadStart;
 use crate::surplus::Surplus;
 
 /// How many partitions are moved at a time: while one waits for an answer another is worked on.
@@ -46,6 +47,8 @@ pub(crate) struct Moves {
     refilling: BTreeSet<Partition>,
     pub(crate) lanes: [Lane; LANES],
     pub(crate) moved: Moved,
+    /// What an earlier copy of the shard holds of what is refilled.
+    pub(crate) head_start: HeadStart,
     /// It was asked which partitions hold records, and that was answered.
     pub(crate) surveyed: bool,
     /// When the shard is next asked which partitions hold records; `None` while it is being asked.
@@ -98,6 +101,13 @@ impl Moves {
     /// A partition of which this node can't say what is absent.
     pub(crate) fn refill(&mut self, partition: Partition) {
         if self.refilling.insert(partition) {
+            self.queue(Errand { partition, task: Task::Refill });
+        }
+    }
+
+    /// Nothing is in the way of its comparison any more.
+    pub(crate) fn refill_now(&mut self, partition: Partition) {
+        if self.refilling.contains(&partition) {
             self.queue(Errand { partition, task: Task::Refill });
         }
     }
@@ -202,7 +212,8 @@ impl Moves {
     /// Whether a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
         let moves = self.lanes.iter().any(|lane| !lane.is_idle());
-        !self.waiting.is_empty() || moves || self.surplus.is_busy()
+        let recalls = self.head_start.is_ready();
+        !self.waiting.is_empty() || moves || recalls || self.surplus.is_busy()
     }
 
     /// When something is due.

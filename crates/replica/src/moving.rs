@@ -90,7 +90,7 @@ impl Replica {
     /// Takes the next step of moving; false if there is none now.
     pub(crate) fn move_next(&mut self, now: Now, view: &View) -> bool {
         self.background.moves.wake(now.mono_us);
-        if self.survey_if_due(now, view) || self.sweep_next() {
+        if self.survey_if_due(now, view) || self.sweep_next() || self.recall_next(now) {
             return true;
         }
         (0..self.background.moves.lanes.len()).any(|lane| self.move_in_lane(now, view, lane))
@@ -140,6 +140,9 @@ impl Replica {
         if !matches!(self.obstacle(view, errand), Obstacle::None) {
             self.ask_those_in_doubt_again(errand);
             return self.background.moves.rest(now.mono_us, errand);
+        }
+        if errand.task == Task::Refill && self.recall_first(view, errand.partition) {
+            return;
         }
         let Background { moves, repairs, trees, .. } = &mut self.background;
         // Two readings of one partition would each wait for the other's pages.

@@ -55,6 +55,8 @@ pub(crate) enum Purpose {
     Nobody,
     /// A hint is being delivered.
     Delivery { key: PlacedKey, pair: Pair },
+    /// The peer lists a partition, of which an earlier copy may hold something.
+    Recall(Partition),
     /// An exchange waits for the answer.
     Exchange { id: u64, step: ExchangeStep },
     /// The reaper waits for the answer.
@@ -137,6 +139,8 @@ pub(crate) enum Ticket {
     Reading { partition: Partition, reading: u64 },
     /// This node's side of some leaves of an exchange.
     OwnDigests(Listing),
+    /// Records of a partition are looked for in the earlier copy.
+    Recalled(Partition),
     /// A record fetched for an exchange is being merged.
     Pulled { id: u64, key: Key, pair: Pair },
     /// One of the records of a page that an exchange fetched is being merged.
@@ -196,6 +200,8 @@ pub(crate) enum HoldFor {
         exchange: u64,
         first_leaf: u16,
     },
+    /// What the earlier copy held of the partition.
+    Recall(Partition),
     Nobody,
 }
 

@@ -197,6 +197,7 @@ impl Replica {
         }
         if self.votes.entries.is_empty() {
             self.votes.caught_up();
+            self.leave_copy();
         }
         // One that is on disk for longer than it counts is refilled once more after a stop, and does no harm.
         let soon_us = now.mono_us + KEEP_INTERVAL_US;

@@ -128,6 +128,8 @@ impl Replica {
                 }
             }
             Input::Mended { key } => self.handle_mended(&key),
+            Input::CopyAtHand => self.handle_copy_at_hand(),
+            Input::Recalled(recalled) => self.handle_recalled(now, recalled),
             Input::Believe => self.handle_believe(),
             Input::VotesKept { kept } => self.handle_votes_kept(kept),
             Input::Repair { partition } => self.handle_repair(partition),
@@ -158,7 +160,7 @@ impl Replica {
         self.operations.len()
     }
 
-    fn start(&mut self, now: Now, asker: Asker, request: ClientRequest) {
+    pub(crate) fn start(&mut self, now: Now, asker: Asker, request: ClientRequest) {
         match request {
             ClientRequest::Get(get) => self.start_get(now, asker, get),
             ClientRequest::Put(put) => self.start_put(now, asker, put),
@@ -171,10 +173,6 @@ impl Replica {
                 self.refuse(asker, Failure::new(ErrorCode::Internal, why));
             }
         }
-    }
-
-    pub(crate) fn start_forwarded(&mut self, now: Now, reply: u64, request: ClientRequest) {
-        self.start(now, Asker::Peer(reply), request);
     }
 
     fn handle_answer(&mut self, now: Now, from: NodeId, id: u64, response: PeerResponse) {
@@ -200,6 +198,7 @@ impl Replica {
             Purpose::Exchange { id, step: ExchangeStep::Vote } => {
                 return self.hear_vote(id, &response);
             }
+            Purpose::Recall(partition) => return self.handle_recall_list(partition, response),
             Purpose::Exchange { id, step } => {
                 return self.handle_exchange_answer(now, id, step, response);
             }
@@ -224,6 +223,7 @@ impl Replica {
         let Caller { operation: id, request } = match &call.purpose {
             Purpose::Operation(caller) => *caller,
             Purpose::Delivery { key, .. } => return self.handle_delivery_lost(now, call.node, key),
+            Purpose::Recall(partition) => return self.end_recall(*partition),
             Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
             Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
             Purpose::Base(key) => return self.handle_base_lost(now, call.node, key),

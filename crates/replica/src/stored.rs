@@ -167,6 +167,7 @@ impl Replica {
             HoldFor::Page { exchange, first_leaf } => {
                 self.handle_page_merged(exchange, first_leaf, result.is_ok());
             }
+            HoldFor::Recall(partition) => self.handle_recall_merged(partition, result.is_ok()),
             HoldFor::Nobody => {}
         }
     }

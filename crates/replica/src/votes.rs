@@ -325,6 +325,7 @@ impl Replica {
         }
         self.votes.entries.clear();
         self.votes.caught_up();
+        self.leave_copy();
         self.keep_votes(false);
     }
 

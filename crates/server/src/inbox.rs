@@ -16,6 +16,7 @@ use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_replica::Recalled;
 use jedlik_storage::Completion;
 use tokio::sync::oneshot;
 
@@ -54,6 +55,9 @@ pub(crate) enum Mail {
         id: u64,
     },
     Completed(Vec<Completion>),
+    /// The earlier copy of the shard can be asked.
+    CopyAtHand,
+    Recalled(Recalled),
     Report(oneshot::Sender<ShardReport>),
     Repair(Option<Partition>),
     SetBackground(BackgroundChange),

@@ -4,8 +4,7 @@
 //! are fed back at once; everything applied in a turn is submitted at its end, as one group.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use jedlik_hashing::NodeId;
@@ -14,15 +13,13 @@ use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{LayoutVersion, Now};
-use jedlik_replica::{Config, Input, Output, Replica};
+use jedlik_replica::{Input, Output, Replica};
 use jedlik_storage::{Completion, Shard};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::clock::AgreedClock;
-use crate::error::NodeError;
-use crate::fatal::EndsProcess;
-use crate::inbox::{Inbox, InboxReader, Mail};
+use crate::inbox::{InboxReader, Mail};
 use crate::membership_task::Event;
 use crate::outcome::OutcomeFilter;
 use crate::peers::Peers;
@@ -30,20 +27,22 @@ use crate::pool::Pool;
 use crate::presence::Presence;
 use crate::reply::{Asked, Replies};
 use crate::stats::{ReplicaCounts, ShardReport};
-use crate::stores::OpenShard;
 use crate::ticks::Ticks;
 use crate::weight;
 
 mod admission;
 mod asking;
+mod copy;
 mod disk;
 mod keeping;
 mod lives;
+mod running;
 mod storing;
 mod untold;
 
+use copy::CopyReader;
 use disk::DiskWatch;
-use lives::ShardLives;
+pub(crate) use running::RunningShard;
 use storing::fault;
 use untold::Untold;
 
@@ -80,55 +79,6 @@ pub(crate) struct Surroundings {
     pub(crate) presence: Presence,
 }
 
-/// A shard on its thread.
-pub(crate) struct RunningShard {
-    inbox: Inbox,
-    open: Arc<AtomicUsize>,
-    thread: JoinHandle<Ended>,
-}
-
-impl RunningShard {
-    /// Gives the shard a thread.
-    pub(crate) fn start(
-        config: Config,
-        shard: OpenShard,
-        around: Surroundings,
-    ) -> Result<Self, NodeError> {
-        let OpenShard { storage, source, inbox, reader } = shard;
-        let open = Arc::new(AtomicUsize::new(0));
-        let name = format!("shard-{}", config.shard);
-        let lives = ShardLives::new(config, source, around, Arc::clone(&open));
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || {
-                let _guard = EndsProcess("a shard");
-                lives.run(storage, reader)
-            })
-            .map_err(|source| NodeError::System { doing: "starting a shard's thread", source })?;
-        Ok(Self { inbox, open, thread })
-    }
-
-    /// How many requests wait for an answer, those still in the queue included.
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed) + self.inbox.waiting()
-    }
-
-    /// Changes the pace of its background work.
-    pub(crate) fn set_background(&self, change: BackgroundChange) {
-        self.inbox.push(Mail::SetBackground(change));
-    }
-
-    /// Tells it to end once it has dealt with what waits.
-    pub(crate) fn close(&self) {
-        self.inbox.push(Mail::Close);
-    }
-
-    /// Waits for its end.
-    pub(crate) fn join(self) -> Ended {
-        self.thread.join().unwrap_or(Ended::Unclean)
-    }
-}
-
 /// One shard.
 struct ShardDriver {
     replica: Replica,
@@ -147,10 +97,18 @@ struct ShardDriver {
     /// What admins have changed, for the shard's next life.
     background: Vec<BackgroundChange>,
     disk: DiskWatch,
-    /// Hints came or went since the replica was told how many there are.
-    hints_changed: bool,
-    /// For whom there were hints then.
-    hint_targets: Vec<NodeId>,
+    hints: HintNews,
+    /// An earlier copy, while the shard is refilled.
+    copy: Option<CopyReader>,
+}
+
+/// What the replica knows of hints.
+#[derive(Debug)]
+struct HintNews {
+    /// Some came or went since it was told how many there are.
+    changed: bool,
+    /// For whom there were any then.
+    targets: Vec<NodeId>,
 }
 
 fn asked(request: &PeerRequest) -> Asked {
@@ -193,8 +151,8 @@ impl ShardDriver {
             view: None,
             background: Vec::new(),
             disk: DiskWatch::default(),
-            hints_changed: true,
-            hint_targets: Vec::new(),
+            hints: HintNews { changed: true, targets: Vec::new() },
+            copy: None,
         }
     }
 
@@ -272,6 +230,8 @@ impl ShardDriver {
             }
             Mail::PeerLost { node } => self.feed(now, Input::PeerLost { node }),
             Mail::Completed(completions) => self.complete(now, completions),
+            Mail::CopyAtHand => self.feed(now, Input::CopyAtHand),
+            Mail::Recalled(recalled) => self.feed(now, Input::Recalled(recalled)),
             Mail::Report(asker) => {
                 // Who asked may have gone.
                 let _gone = asker.send(self.report());
@@ -328,6 +288,12 @@ impl ShardDriver {
             Output::Range { ticket, range } => self.read_range(now, ticket, range),
             Output::Sync { ticket } => self.storage.sync(ticket),
             Output::KeepVotes { votes, loses } => self.keep_votes(now, votes, loses),
+            Output::Recall { ticket, wanted } => self.recall(now, ticket, wanted),
+            Output::LeaveCopy { asked, found } => {
+                if let Some(copy) = self.copy.take() {
+                    copy.leave(asked, found);
+                }
+            }
             Output::Drop { ticket, partition } => self.drop_partition(now, ticket, partition),
             Output::Survey { ticket, partitions } => self.survey(now, ticket, partitions),
             Output::Ready { layout, partition } => {

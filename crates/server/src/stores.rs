@@ -165,6 +165,17 @@ impl ShardSource {
         self.folder.rebuild(why, now.as_secs())
     }
 
+    /// The newest earlier copy of this shard that lies aside.
+    pub(crate) fn earlier_copy(&self) -> Option<PathBuf> {
+        let lying = self.folder.lying_aside().into_iter().filter(|lying| !lying.damaged);
+        lying.max_by_key(|lying| lying.since_s).map(|lying| lying.path)
+    }
+
+    /// Where the shard hears of what was done for it.
+    pub(crate) fn inbox(&self) -> Inbox {
+        self.completions.clone()
+    }
+
     /// What lies aside of this shard.
     pub(crate) fn lying_aside(&self) -> Vec<LyingAside> {
         self.folder.lying_aside()

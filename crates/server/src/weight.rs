@@ -24,7 +24,12 @@ pub(crate) fn of_mail(mail: &Mail) -> usize {
         Mail::Client { request, .. } => of_client_request(request),
         Mail::Peer { request, .. } => of_peer_request(request),
         Mail::PeerAnswer { response, .. } => of_peer_response(response),
+        Mail::Recalled(recalled) => {
+            let records = &recalled.records;
+            records.iter().map(|(key, record)| of_key(&key.key) + record.bytes().len()).sum()
+        }
         Mail::View(_)
+        | Mail::CopyAtHand
         | Mail::PeerLost { .. }
         | Mail::Withdrawn { .. }
         | Mail::Completed(_)

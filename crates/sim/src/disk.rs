@@ -86,6 +86,8 @@ pub(crate) struct Disk {
     keeping: Keeping,
     /// The engine says that it has lost its past, until the votes say of what.
     pub(crate) lost_past: bool,
+    /// Records of an earlier copy of the directory that was set aside.
+    pub(crate) aside: Option<BTreeMap<PlacedKey, StoredRecord>>,
     /// For whom hints were held or released since it was last told.
     changed: BTreeSet<NodeId>,
     /// Under a planted bug: the actors of hints that were handed off.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Now;
-use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
@@ -248,6 +248,8 @@ impl World {
             | Output::Release { .. }
             | Output::Drop { .. }
             | Output::KeepVotes { .. } => self.store(node, now, output),
+            Output::Recall { ticket, wanted } => self.recall(node, now, ticket, wanted),
+            Output::LeaveCopy { .. } => self.nodes[usize::from(node)].disk.aside = None,
             Output::Survey { ticket, partitions } => {
                 let result = Ok(self.nodes[usize::from(node)].disk.survey(partitions));
                 self.give(node, now, Input::Surveyed { ticket, result });
@@ -311,12 +313,6 @@ impl World {
         }
         let (key, text) = (story::key_of(request), || story::request(to, request));
         self.log.say(self.now_us, Some(node), key, text);
-    }
-
-    /// A put is refused before it is minted where its record could not be stored.
-    fn lacks_room_for(&self, node: u8, request: &ClientRequest) -> bool {
-        let condition = &self.nodes[usize::from(node)].disk.condition;
-        condition.no_room > 0 && matches!(request, ClientRequest::Put(_))
     }
 
     fn refuse_client(&mut self, node: u8, origin: Origin) {

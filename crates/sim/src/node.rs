@@ -11,7 +11,7 @@ use jedlik_membership::{Config as MembershipConfig, Membership};
 use jedlik_protocol::codec;
 use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::{ClusterId, Incarnation, LayoutId, Now, ProtocolVersion};
-use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Replica, ShardPast, Tuning};
+use jedlik_replica::{BudgetSettings, Config as ReplicaConfig, Input, Replica, ShardPast, Tuning};
 
 use crate::chance::Chance;
 use crate::directory::{Copy, Papers};
@@ -240,6 +240,9 @@ impl Node {
         if let Some(trees) = self.papers.trees.take() {
             replica.restore_trees(&trees);
         }
+        if self.disk.aside.is_some() && (self.disk.lost_past || replica.refilling() > 0) {
+            replica.handle(now, Input::CopyAtHand);
+        }
         let stored = self.papers.state.as_ref().map(|state| {
             codec::decode_knowledge(state).expect("the membership's state is what was stored")
         });
@@ -270,7 +273,7 @@ impl Node {
     /// The cluster remembers a life that the directory does not: what is in it is set aside.
     pub(crate) fn forget(&mut self, forgotten: &MemberRecord) {
         self.ended();
-        self.disk.wipe();
+        self.disk.set_aside();
         self.papers.forget(forgotten);
     }
 

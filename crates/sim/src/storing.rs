@@ -4,8 +4,9 @@
 //! was asked.
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, Record, StoredRecord};
-use jedlik_replica::{Input, Output, StorageFault};
+use jedlik_replica::{Input, Output, Recalled, StorageFault};
 
 use crate::breach::{Breach, Promise};
 use crate::disk::Change;
@@ -14,6 +15,27 @@ use crate::story;
 use crate::world::{World, key_index};
 
 impl World {
+    /// A put is refused before it is minted where its record could not be stored.
+    pub(crate) fn lacks_room_for(&self, node: u8, request: &ClientRequest) -> bool {
+        let condition = &self.nodes[usize::from(node)].disk.condition;
+        condition.no_room > 0 && matches!(request, ClientRequest::Put(_))
+    }
+
+    /// Looks for records in an earlier copy of the node's directory.
+    pub(crate) fn recall(
+        &mut self,
+        node: u8,
+        now: Now,
+        ticket: u64,
+        wanted: Vec<(PlacedKey, Digest)>,
+    ) {
+        let looked = wanted.len();
+        let records = self.nodes[usize::from(node)].disk.recall(wanted);
+        let found = records.len();
+        self.say(node, || format!("an earlier copy has {found} of {looked} records"));
+        self.give(node, now, Input::Recalled(Recalled { ticket, looked, records }));
+    }
+
     /// Carries out a change.
     pub(crate) fn store(&mut self, node: u8, now: Now, output: Output) {
         match output {

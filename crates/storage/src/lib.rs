@@ -13,6 +13,7 @@ mod ballast;
 mod buffer;
 mod datadir;
 mod disk;
+mod earlier_copy;
 mod error;
 mod fault_note;
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod tests;
 
 pub use datadir::{DataDir, StateFile};
 pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile, Space};
+pub use earlier_copy::EarlierCopy;
 pub use error::{OpenError, StoreError};
 pub use fault_note::note_engine_panic;
 pub use filtered::Filtered;

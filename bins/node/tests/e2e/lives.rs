@@ -151,12 +151,22 @@ fn a_copy_put_back_as_it_is_neither_hides_what_was_written_since_nor_brings_back
     let mut cluster = Cluster::start_with(fast);
     let observer = Observer::of(&cluster, 0);
     let data = cluster.nodes[2].folder.join("data");
+    let client = observer.runtime.block_on(cluster.client(0));
+    let kept: Vec<Key> = (0..500).map(|number| key("kept", number)).collect();
+    observer.runtime.block_on(fill(&client, &kept, 1_000, &patient_w(3)));
     let keys = Overtaken::put_back(&mut cluster, &observer, &data);
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
     let log = cluster.nodes[2].log();
     assert!(log.contains("the data directory is an earlier copy"), "{log}");
     keys.assert_safe(&cluster, &observer);
+    observer.wait_until_settled(&kept);
+    // What nobody has changed since was in the copy, and need not be sent.
+    let over = "the earlier copy is not needed any more";
+    wait_until("the copy was of use", || {
+        let log = cluster.nodes[2].log();
+        log.lines().any(|line| line.contains(over) && !line.contains("records=0 "))
+    });
     let aside = fs::read_dir(data.join("set-aside")).unwrap().next().unwrap().unwrap().path();
     assert!(aside.join("README.txt").exists() && aside.join("shard-0/records.redb").exists());
 }

@@ -24,7 +24,8 @@ use jedlik_vclock::{Content, WriteId};
 use crate::votes::Votes;
 use crate::{
     BudgetSettings, Config, Counter, Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals,
-    Holding, Input, Output, RangeRequest, RangeResult, Replica, ShardPast, StorageFault, Tuning,
+    Holding, Input, Output, RangeRequest, RangeResult, Recalled, Replica, ShardPast, StorageFault,
+    Tuning,
 };
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
@@ -41,6 +42,8 @@ pub(super) struct Node {
     pub(super) votes: Option<Vec<u8>>,
     /// Of each time that they were kept, whether votes were lost.
     pub(super) rows: Vec<bool>,
+    /// What an earlier copy of the disk holds, while there is one.
+    pub(super) copy: Option<BTreeMap<PlacedKey, StoredRecord>>,
     /// A page of a partition ends with the record that takes it past this size.
     pub(super) page_bytes: usize,
     /// Writes are taken and never answered.
@@ -128,6 +131,7 @@ impl Cluster {
                 damaged_hints: BTreeSet::new(),
                 votes: Some(Votes::restored(None).encode()),
                 rows: Vec::new(),
+                copy: None,
                 page_bytes: usize::MAX,
                 disk_stands_still: false,
                 sync_fault: None,
@@ -442,6 +446,8 @@ impl Cluster {
                 self.node(id).votes = Some(votes);
                 self.node(id).rows.push(loses);
             }
+            Output::Recall { ticket, wanted } => self.recall(id, ticket, wanted),
+            Output::LeaveCopy { .. } => self.node(id).copy = None,
             Output::Survey { ticket, partitions } => self.survey(id, ticket, partitions),
             Output::Ready { layout, partition } => {
                 let index = id.0 as usize - 1;
@@ -480,6 +486,19 @@ impl Cluster {
             Output::Count(counter) => *self.counts.entry(counter).or_default() += 1,
             Output::Outcome { .. } => {}
         }
+    }
+
+    /// Looks for records in an earlier copy of the node's disk.
+    fn recall(&mut self, id: NodeId, ticket: u64, wanted: Vec<(PlacedKey, Digest)>) {
+        let copy = self.node(id).copy.as_ref().expect("it is asked while it is at hand");
+        // No answer has room for more.
+        let looked = wanted.len().min(2);
+        let held = wanted.into_iter().take(looked).filter_map(|(key, digest)| {
+            let record = copy.get(&key)?.record.clone();
+            (record.digest() == digest).then_some((key, record))
+        });
+        let records = held.collect();
+        self.queue.push_back((id, Input::Recalled(Recalled { ticket, looked, records })));
     }
 
     /// Takes a request to a peer, if it can be reached.

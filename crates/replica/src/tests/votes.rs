@@ -11,6 +11,7 @@ use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::{Delta, Ready};
+use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Now, PartitionSet, PlacedLayout, Quorum};
 
 use super::cluster::{Cluster, blind};
@@ -227,6 +228,46 @@ fn a_replica_that_lost_its_disk_makes_no_absence_and_votes_again_once_it_is_refi
     // What it has is kept over a stop.
     cluster.restart(lost, 3);
     assert_eq!(cluster.node(lost).replica.refilling(), 0);
+}
+
+#[test]
+fn what_an_earlier_copy_holds_just_as_others_do_is_not_sent_and_nothing_else_of_it_comes_back() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    let names: Vec<_> = (0..40).map(|number| format!("whole/k{number}")).collect();
+    for name in &names {
+        cluster.put(NodeId(1), blind(name, "tea")).expect("three take it");
+    }
+    let lost = NodeId(2);
+    let mut copy = cluster.node(lost).disk.clone();
+    // Since the copy was taken one was written again, and one is gone: it was deleted and collected.
+    cluster.put(NodeId(1), blind(&names[0], "milk")).expect("three take it");
+    let gone = cluster.placed(&names[1]);
+    for node in 1..=3 {
+        assert!(cluster.node(NodeId(node)).disk.remove(&gone).is_some());
+    }
+    // One of the copy can't be read.
+    copy.remove(&cluster.placed(&names[2]));
+    cluster.replace_disk(lost, 2);
+    cluster.node(lost).copy = Some(copy);
+    cluster.sent.clear();
+    cluster.step(lost, Input::CopyAtHand);
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if cluster.node(lost).replica.refilling() == 0 {
+            break;
+        }
+    }
+    assert_eq!(cluster.node(lost).replica.refilling(), 0);
+    assert!(cluster.node(lost).copy.is_none(), "it is not needed any more");
+    for name in &names {
+        assert_eq!(cluster.held(lost, name), cluster.held(NodeId(1), name), "{name}");
+    }
+    assert!(!cluster.node(lost).disk.contains_key(&gone), "what was deleted stays deleted");
+    let fetched = cluster.sent.iter().filter(|(from, _, request)| {
+        *from == lost && matches!(request, PeerRequest::Read { .. } | PeerRequest::Fetch { .. })
+    });
+    let fetched: Vec<_> = fetched.collect();
+    assert!((1..=6).contains(&fetched.len()), "the two that the copy lacks: {fetched:?}");
 }
 
 /// A view of these layouts by a node that has lost its past and has said of `ready` that it holds what others did.

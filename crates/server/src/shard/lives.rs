@@ -28,6 +28,7 @@ use crate::reply::Asked;
 use crate::stats::ShardReport;
 use crate::stores::{ShardSource, random_bytes};
 
+use super::copy::CopyReader;
 use super::disk::DiskWatch;
 use super::keeping::Keeping;
 use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
@@ -168,6 +169,11 @@ impl ShardLives {
             driver.disk.keeping = Keeping::refused(votes);
             driver.feed(now, Input::VotesKept { kept: false });
         }
+        if driver.storage.has_lost_past() || driver.replica.refilling() > 0 {
+            driver.copy = self.source.earlier_copy().and_then(|folder| {
+                CopyReader::start(self.config.shard, &folder, self.source.inbox())
+            });
+        }
         if let Some(view) = self.view.take() {
             driver.layout = view.layout_version();
             driver.view = Some(Arc::clone(&view));
@@ -290,6 +296,8 @@ impl ShardLives {
             | Mail::Withdrawn { .. }
             | Mail::Completed(_)
             | Mail::Repair(_)
+            | Mail::CopyAtHand
+            | Mail::Recalled(_)
             | Mail::Believe => {}
         }
     }

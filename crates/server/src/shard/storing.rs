@@ -7,7 +7,7 @@ use jedlik_protocol::limits::SCAN_PAGE_BYTES;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, StoredRecord};
 use jedlik_replica::{
     Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest,
-    RangeResult, StorageFault,
+    RangeResult, Recalled, StorageFault,
 };
 use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
 use tracing::warn;
@@ -113,6 +113,17 @@ impl ShardDriver {
         self.replica.handle(now, Input::Surveyed { ticket, result });
     }
 
+    /// Has the earlier copy looked through, if it is at hand.
+    pub(super) fn recall(&mut self, now: Now, ticket: u64, wanted: Vec<(PlacedKey, Digest)>) {
+        match &self.copy {
+            Some(copy) => copy.ask(ticket, wanted),
+            None => {
+                let (looked, records) = (wanted.len(), Vec::new());
+                self.replica.handle(now, Input::Recalled(Recalled { ticket, looked, records }));
+            }
+        }
+    }
+
     pub(super) fn hold(
         &mut self,
         now: Now,
@@ -120,7 +131,7 @@ impl ShardDriver {
         (record, since_ms): (StoredRecord, u64),
         durability: Durability,
     ) {
-        self.hints_changed = true;
+        self.hints.changed = true;
         if let Err(error) = self.storage.hold(ticket, target, key, record, since_ms, durability) {
             self.refused(now, ticket, error);
         }
@@ -132,7 +143,7 @@ impl ShardDriver {
         (ticket, target, key): (u64, NodeId, PlacedKey),
         digest: Digest,
     ) {
-        self.hints_changed = true;
+        self.hints.changed = true;
         if let Err(error) = self.storage.release(ticket, target, key, digest) {
             self.refused(now, ticket, error);
         }
@@ -150,7 +161,7 @@ impl ShardDriver {
         let limits = (limit_hints as usize, limit_bytes as usize);
         let page = self.storage.hints(target, after.as_ref(), limits.0, limits.1);
         let result = page.map_err(fault).map(|page| {
-            self.hints_changed |= !page.damaged.is_empty();
+            self.hints.changed |= !page.damaged.is_empty();
             let held = page.hints.into_iter().map(|hint| HeldHint {
                 key: hint.key,
                 since_ms: hint.since_ms,
@@ -163,7 +174,7 @@ impl ShardDriver {
 
     /// Tells the replica how many hints there are, if that may have changed.
     pub(super) fn tell_hint_totals(&mut self, now: Now) {
-        if !std::mem::take(&mut self.hints_changed) {
+        if !std::mem::take(&mut self.hints.changed) {
             return;
         }
         let totals = self.storage.hint_totals().into_iter();
@@ -175,8 +186,8 @@ impl ShardDriver {
             .collect();
         // Storage no more tells of those whose last hint has gone.
         let none = |node: &NodeId| all.iter().all(|(target, _)| target != node);
-        let gone: Vec<NodeId> = self.hint_targets.iter().copied().filter(none).collect();
-        self.hint_targets = all.iter().map(|(target, _)| *target).collect();
+        let gone: Vec<NodeId> = self.hints.targets.iter().copied().filter(none).collect();
+        self.hints.targets = all.iter().map(|(target, _)| *target).collect();
         all.extend(gone.into_iter().map(|target| (target, HintTotals::default())));
         if !all.is_empty() {
             self.feed(now, Input::HintTotals(all));

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what was synced survives all but the loss of the disk.
 
+use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
+
 use super::Disk;
 use crate::chance::Chance;
 use crate::contents::Contents;
@@ -53,6 +55,25 @@ impl Disk {
         self.written.iter().for_each(|entry| synced.carry_out(&entry.deed));
         let (damaged, votes) = (self.damaged.clone(), self.votes.clone());
         Self { synced, damaged, votes, lost_past: self.lost_past, ..Self::new(self.sync_us) }
+    }
+
+    /// Is emptied, and what it held lies aside.
+    pub(crate) fn set_aside(&mut self) {
+        let held = self.copied().synced.records;
+        self.wipe();
+        self.aside = Some(held);
+    }
+
+    /// Those of `wanted` that lie aside just so.
+    pub(crate) fn recall(
+        &self,
+        wanted: Vec<(PlacedKey, Digest)>,
+    ) -> Vec<(PlacedKey, EncodedRecord)> {
+        let held = wanted.into_iter().filter_map(|(key, digest)| {
+            let record = self.aside.as_ref()?.get(&key)?.record.clone();
+            (record.digest() == digest).then_some((key, record))
+        });
+        held.collect()
     }
 
     /// Loses everything.

@@ -10,7 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::StorageBackend;
+use redb::{Builder, StorageBackend};
+
+use super::pages::Pages;
+use crate::{OpenError, RedbOptions, RedbStore};
 
 const BLOCK_BYTES: u64 = 4096;
 
@@ -52,6 +55,24 @@ impl Overlay {
             }
         }
         Ok(bytes)
+    }
+}
+
+impl RedbStore {
+    /// Opens the file at `path` to be read: it is neither changed nor locked, and what is written stays in memory.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(crate) fn open_unchanged(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
+        let (file, cache_bytes) = (path.to_path_buf(), options.cache_bytes);
+        Self::open_with(
+            path,
+            Box::new(move || {
+                let pages = Overlay::open(&file).and_then(Pages::over);
+                let pages = pages.map_err(redb::StorageError::Io)?;
+                Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
+            }),
+        )
     }
 }
 

@@ -1,0 +1,306 @@
+//! The head start of a refill: what an earlier copy of the shard holds of what a peer holds now need not be sent
+//! (decision 17).
+//!
+//! Invariant: a record of the copy is merged only while a peer's word that it holds this very record is as young as an
+//! answer on its way may be, as if the peer had sent it. So nothing comes back that was deleted and collected.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::mem;
+
+use jedlik_hashing::{NodeId, Partition};
+use jedlik_membership::View;
+use jedlik_merkle::LEAVES;
+use jedlik_protocol::admin::WorkKind;
+use jedlik_protocol::client::ScanMark;
+use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
+use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
+
+use crate::io::Output;
+use crate::patience::FETCH_LIMIT_US;
+use crate::pending::{HoldFor, Purpose, Ticket};
+use crate::replica::Replica;
+use crate::scan::mark;
+use crate::serving::page_steps;
+
+/// Records that the copy is asked for at a time: each is a place of the disk to read.
+const AT_ONCE: usize = 32;
+/// Partitions that are listed at a time.
+const PARTITIONS_AT_ONCE: usize = 2;
+/// The copy is left when of so many records or more it has had fewer than one in [`WORTH`]: pages of records bring them
+/// sooner.
+const TRIAL: u64 = 256;
+const WORTH: u64 = 4;
+
+/// What an earlier copy holds of what it was asked for.
+#[derive(Debug, Clone)]
+pub struct Recalled {
+    /// From the output.
+    pub ticket: u64,
+    /// It was looked for so many, from the first on; what does not fit into one answer is asked for again.
+    pub looked: usize,
+    /// Those that it holds and could read.
+    pub records: Vec<(PlacedKey, EncodedRecord)>,
+}
+
+/// The earlier copy, and how far it was used.
+#[derive(Debug, Default)]
+pub(crate) struct HeadStart {
+    at_hand: bool,
+    asked: u64,
+    found: u64,
+    /// What was listed from a peer, whatever came of it.
+    listed: BTreeSet<(Partition, u8)>,
+    running: BTreeMap<Partition, Recall>,
+}
+
+/// One partition's records for one N, as a peer lists them.
+#[derive(Debug)]
+struct Recall {
+    n: u8,
+    peer: NodeId,
+    /// An answer is on its way, or what it brought on its way to the disk.
+    waits: bool,
+    /// Listed, and not looked for in the copy yet.
+    wanted: VecDeque<(PlacedKey, Digest)>,
+    /// Being looked for.
+    looking: Vec<(PlacedKey, Digest)>,
+    /// How far the peer's list was looked at.
+    from: Option<ScanMark>,
+    /// How far the page at hand reaches.
+    page: Page,
+    /// When it was asked for.
+    asked_us: u64,
+}
+
+/// How far a page of a list reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Page {
+    /// None was asked for yet.
+    None,
+    To(ScanMark),
+    ToTheEnd,
+}
+
+/// What is to be done for a partition.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    List { n: u8, peer: NodeId, after: Option<ScanMark> },
+    Look(Vec<(PlacedKey, Digest)>),
+    End,
+}
+
+impl HeadStart {
+    /// Whether a step can be taken now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.running.values().any(|recall| !recall.waits)
+    }
+
+    fn is_worth_it(&self) -> bool {
+        self.asked < TRIAL || self.found * WORTH >= self.asked
+    }
+
+    fn step(&mut self, now_us: u64) -> Option<(Partition, Step)> {
+        let (partition, recall) = self.running.iter_mut().find(|(_, recall)| !recall.waits)?;
+        recall.waits = true;
+        Some((*partition, recall.step(now_us)))
+    }
+
+    /// What is at hand is the next thing to go on with, or the partition is done for what it was listed for.
+    fn go_on(&mut self, partition: Partition) {
+        if let Some(recall) = self.running.get_mut(&partition) {
+            recall.waits = false;
+        }
+    }
+
+    fn end(&mut self, partition: Partition) {
+        if let Some(recall) = self.running.remove(&partition) {
+            self.listed.insert((partition, recall.n));
+        }
+    }
+}
+
+impl Recall {
+    fn new(n: u8, peer: NodeId) -> Self {
+        let (wanted, looking) = (VecDeque::new(), Vec::new());
+        let (waits, from, page, asked_us) = (false, None, Page::None, 0);
+        Self { n, peer, waits, wanted, looking, from, page, asked_us }
+    }
+
+    fn step(&mut self, now_us: u64) -> Step {
+        let is_stale = now_us >= self.asked_us + FETCH_LIMIT_US;
+        if !self.wanted.is_empty() && !is_stale {
+            let count = self.wanted.len().min(AT_ONCE);
+            self.looking = self.wanted.drain(..count).collect();
+            return Step::Look(self.looking.clone());
+        }
+        if self.wanted.is_empty() {
+            match &self.page {
+                Page::ToTheEnd => return Step::End,
+                Page::To(mark) => self.from = Some(mark.clone()),
+                Page::None => {}
+            }
+        }
+        self.wanted.clear();
+        self.asked_us = now_us;
+        Step::List { n: self.n, peer: self.peer, after: self.from.clone() }
+    }
+
+    /// The copy was asked for so many of what was to be looked for, and the rest is to be asked for again.
+    fn looked(&mut self, count: usize) {
+        let mut looking = mem::take(&mut self.looking);
+        for rest in looking.drain(count.min(looking.len())..).rev() {
+            self.wanted.push_front(rest);
+        }
+        if let Some((last, _)) = looking.pop() {
+            self.from = Some(mark(last));
+        }
+    }
+
+    /// Takes a page; false of one that leads nowhere, which would be asked for without end.
+    fn take(&mut self, wanted: VecDeque<(PlacedKey, Digest)>, until: Option<ScanMark>) -> bool {
+        let leads_on = until.is_none() || until > self.from;
+        self.page = until.map_or(Page::ToTheEnd, Page::To);
+        self.wanted = wanted;
+        leads_on
+    }
+}
+
+impl Replica {
+    /// An earlier copy of this shard can be read.
+    pub(crate) fn handle_copy_at_hand(&mut self) {
+        self.background.moves.head_start.at_hand = true;
+    }
+
+    /// Begins to take from the copy what the first of those that a partition is to be compared with holds, unless that
+    /// was done. Whether the comparison is to wait for it: it comes again then.
+    pub(crate) fn recall_first(&mut self, view: &View, partition: Partition) -> bool {
+        let pairs = self.refill_pairs(view, partition);
+        let head_start = &mut self.background.moves.head_start;
+        if !head_start.at_hand {
+            return false;
+        }
+        if head_start.running.contains_key(&partition) {
+            return true;
+        }
+        let is_new = |(n, _): &&(u8, NodeId)| !head_start.listed.contains(&(partition, *n));
+        let Some((n, peer)) = pairs.iter().find(is_new).copied() else { return false };
+        if head_start.running.len() >= PARTITIONS_AT_ONCE {
+            return false;
+        }
+        head_start.running.insert(partition, Recall::new(n, peer));
+        self.background.trees.keep(partition);
+        true
+    }
+
+    /// Takes the next step with the copy; false if there is none now.
+    pub(crate) fn recall_next(&mut self, now: Now) -> bool {
+        let Some((partition, step)) = self.background.moves.head_start.step(now.mono_us) else {
+            return false;
+        };
+        match step {
+            Step::List { n, peer, after } => {
+                let (first_leaf, last_leaf) = (0, LEAVES as u16 - 1);
+                let (clocks, synced) = (false, false);
+                let request = PeerRequest::Digests {
+                    partition,
+                    n,
+                    first_leaf,
+                    last_leaf,
+                    after,
+                    clocks,
+                    synced,
+                };
+                self.call(now, peer, Purpose::Recall(partition), request);
+            }
+            Step::Look(wanted) => {
+                let ticket = self.pending.ticket(Ticket::Recalled(partition));
+                self.emit(Output::Recall { ticket, wanted });
+            }
+            Step::End => self.end_recall(partition),
+        }
+        true
+    }
+
+    /// A peer has listed a page of what it holds of a partition, or has not.
+    pub(crate) fn handle_recall_list(&mut self, partition: Partition, response: PeerResponse) {
+        let Some(view) = &self.view else { return };
+        let (cluster, partitions) = (self.config.cluster, view.partitions());
+        let PeerResponse::Digests(DigestPage { digests, until }) = response else {
+            return self.end_recall(partition);
+        };
+        let placed = digests
+            .into_iter()
+            .map(|(key, outline)| (PlacedKey::new(cluster, partitions, key), outline.digest));
+        let wanted: VecDeque<_> = placed.collect();
+        let head_start = &mut self.background.moves.head_start;
+        let Some(recall) = head_start.running.get_mut(&partition) else { return };
+        // A record of another partition would be merged by a shard that does not own it.
+        let is_inside = wanted.iter().all(|(key, _)| key.partition == partition);
+        if is_inside && recall.take(wanted, until) {
+            head_start.go_on(partition);
+        } else {
+            self.end_recall(partition);
+        }
+    }
+
+    /// What the copy holds of the first so many that it was asked for.
+    pub(crate) fn handle_recalled(&mut self, now: Now, recalled: Recalled) {
+        let Recalled { ticket, looked, records } = recalled;
+        let (Some(Ticket::Recalled(partition)), Some(view)) =
+            (self.pending.take_ticket(ticket), self.view.clone())
+        else {
+            return;
+        };
+        let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
+        self.background.charge(now.mono_us, WorkKind::Repair, page_steps(records.len(), bytes));
+        let head_start = &mut self.background.moves.head_start;
+        head_start.asked += looked as u64;
+        head_start.found += records.len() as u64;
+        if let Some(recall) = head_start.running.get_mut(&partition) {
+            recall.looked(looked);
+        }
+        if records.is_empty() {
+            return self.handle_recall_merged(partition, true);
+        }
+        let group = self.pending.hold(records.len(), HoldFor::Recall(partition));
+        for (key, record) in records {
+            self.notice_dead(now, &key, &record, &view);
+            let ticket = self.pending.ticket(Ticket::Fetched { group });
+            let (record, durability) = (StoredRecord { local: None, record }, Durability::Synced);
+            self.emit(Output::Apply { ticket, key, record, durability });
+        }
+    }
+
+    /// All that the copy had is on the disk, or could not be.
+    pub(crate) fn handle_recall_merged(&mut self, partition: Partition, merged: bool) {
+        let head_start = &mut self.background.moves.head_start;
+        if !head_start.is_worth_it() {
+            self.leave_copy();
+        } else if merged {
+            head_start.go_on(partition);
+        } else {
+            self.end_recall(partition);
+        }
+    }
+
+    /// The copy is of no use any more.
+    pub(crate) fn leave_copy(&mut self) {
+        let HeadStart { at_hand, asked, found, running, .. } =
+            mem::take(&mut self.background.moves.head_start);
+        if at_hand {
+            self.emit(Output::LeaveCopy { asked, found });
+        }
+        for partition in running.into_keys() {
+            self.background.moves.refill_now(partition);
+        }
+    }
+
+    pub(crate) fn end_recall(&mut self, partition: Partition) {
+        self.background.moves.head_start.end(partition);
+        self.background.moves.refill_now(partition);
+    }
+}
+
+#[cfg(test)]
+mod tests;
