@@ -82,10 +82,7 @@ impl Node {
             match node.serving().await {
                 Ok(()) => return Ok(node),
                 Err(Ending::Again) => node.shutdown().await?,
-                Err(Ending::Failed(error)) => {
-                    node.shutdown().await?;
-                    return Err(error);
-                }
+                Err(Ending::Failed(error)) => return Err(node.fail(error).await),
                 Err(Ending::Left) => return Ok(node),
             }
         }
@@ -159,6 +156,20 @@ impl Node {
     /// # Errors
     /// Something could not be finished; nothing is lost, and the next start replays the journals.
     pub async fn shutdown(self) -> Result<(), NodeError> {
+        self.close(false).await
+    }
+
+    /// Stops a node that can't go on because of `error`, and returns that. In a folder that was refused as an empty one
+    /// nothing is left.
+    pub(crate) async fn fail(self, error: NodeError) -> NodeError {
+        let is_refused = matches!(error, NodeError::EmptyDirectory { .. });
+        if let Err(unfinished) = self.close(is_refused).await {
+            warn!(error = %unfinished, "the node could not be stopped in order");
+        }
+        error
+    }
+
+    async fn close(self, is_refused: bool) -> Result<(), NodeError> {
         self.router.stop();
         self.upkeep.iter().for_each(JoinHandle::abort);
         self.leave().await;
@@ -170,7 +181,10 @@ impl Node {
         let closed = spawn_blocking(move || ticks.close()).await;
         closed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let dir = end_membership(&membership, membership_task).await;
-        let marked = mark(dir, engine, ended).await;
+        let marked = match dir {
+            Some(dir) if is_refused => leave_empty(dir).await,
+            dir => mark(dir, engine, ended).await,
+        };
         // Links to members that don't answer would keep the endpoint waiting.
         peers.clear();
         endpoint.close().await;
@@ -230,6 +244,11 @@ async fn end_membership(
     let dir = ended.await.ok().flatten();
     task.abort();
     dir
+}
+
+async fn leave_empty(dir: DataDir) -> Result<(), NodeError> {
+    let left = spawn_blocking(|| dir.leave_empty()).await;
+    Ok(left.unwrap_or(Ok(()))?)
 }
 
 /// Marks the directory clean if the next start has nothing to replay.

@@ -61,7 +61,10 @@ pub fn run(
             logging::finish();
             std::process::exit(1);
         });
-        ended.and(node.shutdown().await)
+        match ended {
+            Ok(()) => node.shutdown().await,
+            Err(error) => Err(node.fail(error).await),
+        }
     })
 }
 

@@ -17,6 +17,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jedlik_protocol::Incarnation;
@@ -28,7 +29,7 @@ use crate::identity::NodeFile;
 use crate::progress::{self, ProgressFound};
 use crate::{Identity, OpenError, ProgressFile, ShardFolder, ShardProgress};
 
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 pub(crate) const NODE: &str = "node.toml";
 const STATE: &str = "state";
 const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
@@ -47,7 +48,7 @@ pub struct DataDir {
     /// What the shards held when the life before came to its last tick; one that is not named may hold anything.
     reached: Vec<(u16, ShardProgress)>,
     /// Unlocked when it is closed, also by the end of the process.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -80,7 +81,7 @@ impl DataDir {
             Some(node) => follow(path, node, fresh),
             None => (NodeFile::first(identity, fresh), Vec::new()),
         };
-        let mut directory = Self { path: path.into(), node, before, reached, _lock: lock };
+        let mut directory = Self { path: path.into(), node, before, reached, lock };
         directory.write_node(&directory.node)?;
         directory.finish_setting_aside()?;
         Ok(directory)
@@ -96,7 +97,7 @@ impl DataDir {
             return Err(OpenError::Ousted { path: path.into(), by });
         }
         let (before, reached) = (Some(node.clone()), Vec::new());
-        Ok(Self { path: path.into(), node, before, reached, _lock: lock })
+        Ok(Self { path: path.into(), node, before, reached, lock })
     }
 
     /// How many shards the directory at `path` was made with; `None` if there is none yet. Takes no
@@ -245,6 +246,10 @@ impl DataDir {
         }
     }
 
+    pub(crate) fn lock(&self) -> &File {
+        &self.lock
+    }
+
     pub(crate) fn node(&self) -> &NodeFile {
         &self.node
     }
@@ -348,10 +353,20 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let at = path.join(LOCK);
     let file = File::create(&at).map_err(|error| OpenError::io("making", &at, error))?;
     match disk::lock(&file) {
+        // Its holder may have removed it meanwhile.
+        Ok(()) if !is_at(&file, &at) => Err(OpenError::InUse { path: path.into() }),
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.into() }),
         Err(TryLockError::Error(error)) => Err(OpenError::io("locking", &at, error)),
     }
+}
+
+/// Whether this very file is there.
+pub(crate) fn is_at(file: &File, at: &Path) -> bool {
+    let same = |there: &fs::Metadata| {
+        file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
+    };
+    fs::metadata(at).is_ok_and(|there| same(&there))
 }
 
 /// A directory without an identity must hold nothing but what an interrupted first start leaves.

@@ -14,6 +14,7 @@ mod buffer;
 mod datadir;
 mod disk;
 mod earlier_copy;
+mod emptied;
 mod error;
 mod fault_note;
 #[cfg(test)]
