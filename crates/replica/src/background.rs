@@ -19,6 +19,7 @@ use jedlik_protocol::admin::{
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::Tuning;
+use crate::allowance::May;
 use crate::clashes::Clashes;
 use crate::lane::{Errand, Lane, Task, With};
 use crate::moves::Moves;
@@ -59,9 +60,7 @@ pub(crate) struct Background {
     pub(crate) tuning: Tuning,
     /// Kinds of work that an admin holds up.
     paused: BTreeSet<WorkKind>,
-    /// This node would forget the layout in force in a crash: it lets nobody draw lasting conclusions from
-    /// what it holds under it, itself included.
-    layout_unstored: bool,
+    may: May,
     /// Whose turn it is.
     turn: usize,
     steps: [u64; WORKS.len()],
@@ -83,7 +82,7 @@ impl Background {
             reaper: Reaper::new(tuning.reap_after_us()),
             tuning,
             paused: BTreeSet::new(),
-            layout_unstored: false,
+            may: May::Everything,
             turn: 0,
             steps: [0; WORKS.len()],
             granted_us: None,
@@ -120,9 +119,9 @@ impl Background {
         }
     }
 
-    /// Whether neither an admin nor the disk holds it up.
+    /// Whether neither an admin, nor the disk, nor what others may remember holds it up.
     fn is_allowed(&self, kind: WorkKind) -> bool {
-        !self.paused.contains(&kind) && (kind == WorkKind::Handoff || !self.layout_unstored)
+        self.may.includes(kind) && !self.paused.contains(&kind)
     }
 
     /// Whether moving is held up.
@@ -255,7 +254,7 @@ impl Replica {
     /// The cluster looks different: who is back, and what this shard owns.
     pub(crate) fn handle_view(&mut self, now: Now, view: &Arc<View>) {
         let before = self.view.replace(Arc::clone(view));
-        self.background.layout_unstored = !view.has_stored_layout();
+        self.background.may = May::under(view);
         for member in view.members().filter(|member| member.node != self.config.me) {
             if view.is_alive(member.node) {
                 self.background.handoff.handle_up(now.mono_us, member.node);

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod age;
+mod allowance;
 mod answer;
 mod background;
 mod clashes;

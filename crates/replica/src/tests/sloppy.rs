@@ -1,10 +1,13 @@
 //! Sloppy quorums, hints and handoff (paper 4.6).
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_membership::{KnownLayout, Past, View};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
+use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Durability, Quorum};
 
@@ -70,6 +73,39 @@ fn with_two_of_three_primaries_away_fallbacks_keep_hints_until_they_are_back() {
     assert!(cluster.nodes.iter().all(|node| node.hints.is_empty()));
     assert_eq!(cluster.count(Counter::HintsDelivered), 2);
     assert_eq!(cluster.count(Counter::Gets), gets, "nobody had to ask");
+}
+
+#[test]
+fn a_life_that_does_not_know_yet_what_others_remember_of_it_hands_nothing_off() {
+    let mut cluster = Cluster::new(4, &[]);
+    let owners = cluster.owners("alice");
+    let (target, keeper) = (owners[2], owners[3]);
+    cluster.notice_down(target);
+    put_answer(&mut cluster, owners[0], PutRequest { w: Quorum::All, ..blind("alice", "tea") });
+    assert_eq!(cluster.hinted(keeper, "alice"), [target]);
+
+    let view = cluster.view(keeper);
+    let known = Delta {
+        members: view.members().cloned().collect(),
+        layouts: view.layouts().iter().map(KnownLayout::placed).collect(),
+        ..Delta::default()
+    };
+    let up = owners.iter().copied().collect();
+    let view = View::new(keeper, view.cluster(), view.partitions(), known, up);
+    assert!(view.is_alive(target));
+    let unconfirmed = view.with_past(Past::Unconfirmed);
+    cluster.queue.push_back((keeper, Input::View(Arc::new(unconfirmed))));
+    cluster.run_for(60_000);
+    assert_eq!(
+        cluster.hinted(keeper, "alice"),
+        [target],
+        "a later life may have, and a delete too"
+    );
+
+    cluster.notice_up(target);
+    cluster.run_for(HANDOFF_MS);
+    assert!(cluster.hinted(keeper, "alice").is_empty());
+    assert_eq!(cluster.count(Counter::HintsDelivered), 1);
 }
 
 #[test]
