@@ -48,8 +48,8 @@ pub trait Disk: Send + 'static {
     /// The directory, for messages.
     fn path(&self) -> &Path;
 
-    /// Asks how much room is left.
-    fn free_bytes(&self) -> FreeBytes;
+    /// Reads the room of its file system, as often as it is called.
+    fn space_reader(&self) -> ReadSpace;
 }
 
 /// What a file holds, as far as it can be read.
@@ -78,7 +78,7 @@ pub struct Space {
 }
 
 /// Reads the room of a directory's file system.
-pub type FreeBytes = Box<dyn Fn() -> io::Result<Space> + Send>;
+pub type ReadSpace = Box<dyn Fn() -> io::Result<Space> + Send>;
 
 /// One file that grows at its end.
 pub trait JournalFile: Send {
@@ -154,7 +154,7 @@ impl Disk for Directory {
         &self.path
     }
 
-    fn free_bytes(&self) -> FreeBytes {
+    fn space_reader(&self) -> ReadSpace {
         let path = self.path.clone();
         Box::new(move || {
             let system = rustix::fs::statvfs(&path)?;

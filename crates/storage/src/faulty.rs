@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::{Disk, FileBytes, FreeBytes, JournalFile};
+use crate::{Disk, FileBytes, JournalFile, ReadSpace};
 
 mod backend;
 
@@ -269,7 +269,7 @@ impl Disk for FaultyDisk {
         Path::new("/faulty")
     }
 
-    fn free_bytes(&self) -> FreeBytes {
+    fn space_reader(&self) -> ReadSpace {
         let machine = self.machine.clone();
         Box::new(move || {
             let free_bytes = machine.lock().free_bytes.map_or(u64::MAX, |free| free as u64);

@@ -54,7 +54,7 @@ mod store;
 mod tests;
 
 pub use datadir::{DataDir, StateFile};
-pub use disk::{Directory, Disk, FileBytes, FreeBytes, JournalFile, Space};
+pub use disk::{Directory, Disk, FileBytes, JournalFile, ReadSpace, Space};
 pub use earlier_copy::EarlierCopy;
 pub use error::{OpenError, StoreError};
 pub use fault_note::note_engine_panic;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::warn;
 
 use crate::StoreError;
-use crate::disk::{FreeBytes, Space};
+use crate::disk::{ReadSpace, Space};
 use crate::health::Refused;
 
 /// Records leave no more of a small disk than one part in so many.
@@ -29,7 +29,7 @@ pub(crate) struct Reserves {
 
 /// The room of one directory's file system.
 pub(crate) struct Room {
-    read: FreeBytes,
+    read: ReadSpace,
     reserves: Reserves,
     interval: Duration,
     /// When it was last read, and what it was.
@@ -39,7 +39,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(read: FreeBytes, reserves: Reserves, interval: Duration) -> Self {
+    pub(crate) fn new(read: ReadSpace, reserves: Reserves, interval: Duration) -> Self {
         Self { read, reserves, interval, last: None, short: None }
     }
 

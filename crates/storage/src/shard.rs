@@ -336,7 +336,7 @@ fn replay_as_fits(
         hints_bytes: options.disk_reserve_bytes,
         flush_bytes: options.flush_reserve_bytes,
     };
-    let mut room = Room::new(disk.free_bytes(), reserves, options.disk_check_interval);
+    let mut room = Room::new(disk.space_reader(), reserves, options.disk_check_interval);
     let into = match room.admit_record() {
         Ok(()) => Sink::Engine {
             batch_bytes: options.buffer_limit_bytes,

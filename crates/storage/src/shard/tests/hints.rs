@@ -229,7 +229,7 @@ fn the_disks_room_is_read_once_an_interval() {
 #[test]
 fn the_room_of_the_real_file_system_is_read() {
     let place = tempfile::tempdir().unwrap();
-    let read = Directory::open(place.path()).unwrap().free_bytes();
+    let read = Directory::open(place.path()).unwrap().space_reader();
     assert!((1..u64::MAX).contains(&read().unwrap().free_bytes));
     drop(place);
     read().expect_err("the directory is gone");
