@@ -255,11 +255,9 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) {
         let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
-        let key = get.key.clone();
+        let (key, n) = (get.key.clone(), get.props.n);
         let result = self.noticed(&key, result);
-        let Some(Operation::Get(get)) = self.operations.get(&operation) else { return };
-        let doubt =
-            result.as_ref().ok().and_then(|holding| self.doubt(&get.key, get.props.n, holding));
+        let doubt = result.as_ref().ok().and_then(|holding| self.doubt(&key, n, holding));
         if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
             let record = result.as_ref().ok().and_then(|holding| holding.record.as_ref());
             let bytes = record.map_or(0, |stored| stored.record.bytes().len());
