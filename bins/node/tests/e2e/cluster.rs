@@ -207,22 +207,26 @@ pub(crate) fn issue(ca: &Path, role: &str, name: &str, out: &Path) {
 
 /// Asks again and again, and fails with `what` past the limit.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        thread::park_timeout(Duration::from_millis(50));
-    }
+    wait_for(what, || if condition() { Ok(()) } else { Err(String::new()) });
 }
 
 /// Runs a command again and again until it succeeds, and fails with `what` and its last answer past the limit.
 pub(crate) fn wait_until_ok(what: &str, mut ask: impl FnMut() -> Said) -> Said {
+    wait_for(what, || {
+        let said = ask();
+        if said.code == 0 { Ok(said) } else { Err(format!("; at last {said:?}")) }
+    })
+}
+
+/// Tries again and again until there is something, and fails with `what` and why there was nothing past the limit.
+fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
-        let said = ask();
-        if said.code == 0 {
-            return said;
-        }
-        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}; at last {said:?}");
+        let why = match attempt() {
+            Ok(found) => return found,
+            Err(why) => why,
+        };
+        assert!(start.elapsed() < LIMIT, "not within {LIMIT:?}: {what}{why}");
         thread::park_timeout(Duration::from_millis(50));
     }
 }
