@@ -1,7 +1,8 @@
 //! Whether what a plan moves would ever have moved.
 //!
 //! Invariant: a new owner is ready once it was compared with N - Q + 1 of each old owner set that counts, Q being the
-//! smallest quorum of a put or a get. Where fewer of these are up, and are not given up, their partitions wait for those who are down.
+//! smallest quorum of a put or a get. Where fewer of these are up, and are not given up, their partitions wait for those
+//! who are down.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
