@@ -36,6 +36,8 @@ pub(crate) struct Admins {
     pub(crate) moved: bool,
     /// Of a node that ran twice, and which of the two processes stays.
     pub(crate) kept: Option<(u8, u8)>,
+    /// That process has been told so.
+    pub(crate) has_kept: bool,
     /// By key: who ever owned it.
     owners: Vec<Bits>,
     pub(crate) recounts: Recounts,
@@ -45,7 +47,7 @@ impl Admins {
     pub(crate) fn new(plan: &Plan) -> Self {
         let owners = vec![Bits::default(); plan.setting.keys.into()];
         let (done, recounts) = (vec![false; plan.changes.len()], Recounts::new(plan));
-        Self { done, moved: false, kept: None, owners, recounts }
+        Self { done, moved: false, kept: None, has_kept: false, owners, recounts }
     }
 
     /// Whether nothing more will be changed.

@@ -53,6 +53,8 @@ pub enum Promise {
     TreesAreTrue,
     /// What a node sends, another can read.
     Readable,
+    /// A node that knows that another process runs under its identity takes no puts.
+    Undisputed,
     /// Conversations end: nodes that have nothing new to tell one another fall silent.
     Quiet,
 }
@@ -84,6 +86,7 @@ impl fmt::Display for Promise {
             Self::NothingOlderLeft => "a dead record is forgotten before what it had seen",
             Self::TreesAreTrue => "a tree does not say what the records do",
             Self::Readable => "a frame can't be read",
+            Self::Undisputed => "one of two processes of a node takes a put",
             Self::Quiet => "nodes talk without end",
         })
     }

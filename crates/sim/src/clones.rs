@@ -1,11 +1,13 @@
 //! Two processes of one node: where each is found, and admins who decide which one stays.
 //!
-//! Invariant: an admin decides for one of them, and does not change its mind.
+//! Invariant: an admin decides for one of them, and does not change its mind once that one was told.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::gossip::Rival;
 
+use crate::breach::{Breach, Promise};
 use crate::node::{address, at_address, id, index};
 use crate::world::{Event, World};
 
@@ -63,12 +65,36 @@ impl World {
         }
         self.damage.destroyed = true;
         let copy = original.copied();
-        self.nodes[usize::from(seat)].become_copy(copy);
+        // One that does not run asks what others remember of it before it does anything.
+        self.nodes[usize::from(node)].unaware = original.running.is_some();
+        let clone = &mut self.nodes[usize::from(seat)];
+        clone.become_copy(copy);
+        clone.unaware = true;
         self.start(seat);
+    }
+
+    /// A dead record, or a part of its clock, is forgotten of a key. Of two processes of a node one is asked, and as long as
+    /// the other one runs without knowing that there are two, what it holds may come back with it (decision 18).
+    pub(crate) fn note_forgotten(&mut self, key: u8) {
+        if self.nodes.iter().any(|place| place.unaware && place.running.is_some()) {
+            self.history.may_come_back(key);
+        }
+    }
+
+    /// What a node takes to carry out is no put if its directory says that another process runs, or did: what that one
+    /// acknowledges goes when an admin decides for the other.
+    pub(crate) fn check_taken(&mut self, node: u8, request: &ClientRequest) {
+        let place = &self.nodes[usize::from(node)];
+        if matches!(request, ClientRequest::Put(_)) && place.papers.is_disputed() {
+            let what = format!("n{} knows of another one", place.identity + 1);
+            let breach = Breach { promise: Promise::Undisputed, key: None, what };
+            self.breach.get_or_insert(breach);
+        }
     }
 
     /// Another process of this node runs, or did: an admin is called.
     pub(crate) fn dispute(&mut self, node: u8, rival: Rival) {
+        self.nodes[usize::from(node)].unaware = false;
         self.nodes[usize::from(node)].papers.note_rival(rival);
         self.call_admin(node);
     }
@@ -82,6 +108,12 @@ impl World {
         }
     }
 
+    /// Whether an admin who is for this process stays so: it was told, or can be. One whose disk was lost before that knows of no
+    /// rival any more, and an admin who asks it is refused.
+    fn may_stay(&self, seat: u8) -> bool {
+        self.admins.has_kept || self.nodes[usize::from(seat)].papers.is_disputed()
+    }
+
     /// An admin decides for this process, if there is still something to be decided, and not for the other.
     pub(crate) fn decide(&mut self, node: u8) {
         let place = &self.nodes[usize::from(node)];
@@ -92,7 +124,7 @@ impl World {
         let up = place.running.as_ref().is_some_and(|running| !running.stopping);
         let reached = up && place.pauses == 0;
         let stays = match (self.other_of(node), self.admins.kept) {
-            (Some(_), Some((of, seat))) if of == mine => seat,
+            (Some(_), Some((of, seat))) if of == mine && self.may_stay(seat) => seat,
             (Some(other), _) => {
                 let seat = self.chances.admins.pick(&[node, other]);
                 self.admins.kept = Some((mine, seat));
@@ -103,6 +135,7 @@ impl World {
         if reached && stays == node {
             let keep = AdminRequest::Keep { address: address(node) };
             let kept = self.admin(node, &keep);
+            self.admins.has_kept |= kept.is_ok();
             self.say(node, || format!("ADMIN: it stays: {kept:?}"));
         }
         self.after(AGAIN_US, Event::Decide { node });

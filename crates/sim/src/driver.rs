@@ -66,16 +66,14 @@ impl World {
                 let origin = Origin::Client { client, call };
                 if let Some(Frame::ClientRequest { request, .. }) = self.read(&bytes) {
                     let Some(running) = self.running(node) else { return };
-                    if running.stopping || !running.serves {
-                        return self.refuse_client(node, origin);
-                    }
                     let disputed = dispute_over(&running.membership.view(), &request).is_some();
-                    if disputed {
+                    if running.stopping || !running.serves || disputed {
                         return self.refuse_client(node, origin);
                     }
                     if self.lacks_room_for(node, &request) {
                         return self.answer_client(node, origin, ClientResponse::Failed(no_room()));
                     }
+                    self.check_taken(node, &request);
                     let Some(running) = self.running(node) else { return };
                     let reply = running.wait(origin);
                     self.feed(node, Input::Client { reply, request });
@@ -108,6 +106,9 @@ impl World {
                 }
                 if matches!(&request, PeerRequest::Forward(put) if self.lacks_room_for(node, put)) {
                     return self.answer_peer(node, origin, (0, PeerResponse::Refused(no_room())));
+                }
+                if let PeerRequest::Forward(put) = &request {
+                    self.check_taken(node, put);
                 }
                 let Some(running) = self.running(node) else { return };
                 let reply = running.wait(origin);

@@ -206,7 +206,8 @@ impl Plan {
         faults.extend(lives(&mut setting, &mut Chance::new(seed, Concern::Lineages)));
         faults.extend(slow_disks(&setting, &changes, &mut Chance::new(seed, Concern::SlowDisks)));
         faults.extend(shortages(&setting, &mut Chance::new(seed, Concern::Shortages)));
-        faults.extend(rotten_hints(&setting, &mut Chance::new(seed, Concern::Hints)));
+        let mut chance = Chance::new(seed, Concern::Hints);
+        rotten_hints(&setting, &mut faults, &mut operations, &mut chance);
         faults.extend(beliefs(&setting, &faults, &mut Chance::new(seed, Concern::Beliefs)));
         faults.sort_by_key(|fault| fault.at_us);
         let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));

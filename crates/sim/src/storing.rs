@@ -50,6 +50,7 @@ impl World {
                 self.changed(node, now, (ticket, key), result);
             }
             Output::Revise { ticket, key, expected, record } => {
+                self.note_forgotten(key_index(&key.key).unwrap_or_default());
                 match &record {
                     Some(record) => self.observe(node, &key, record, "prunes to"),
                     None => self.remove(node, &key, expected),

@@ -2,29 +2,45 @@
 //!
 //! Invariant: such hints may be the only copies of what was acknowledged there, so they are the victim's.
 
+use core::ops::Range;
+
 use jedlik_protocol::admin::WorkKind;
 
 use super::faults::{OUTAGES, what};
-use super::{Fault, SPAN_US, Setting, WARM_UP_US, What};
+use super::{Fault, Kind, Operation, SPAN_US, Setting, WARM_UP_US, What};
 use crate::chance::Chance;
 
 /// Of a thousand plans so many have hints that rot.
 const PLANS_PERMILLE: u64 = 200;
 /// Of a thousand such faults so many never end.
 const FOR_GOOD_PERMILLE: u64 = 300;
+/// Of a thousand such faults so many are followed by deletes that nothing disturbs: nothing else breaks, and clients ask
+/// for nothing else, until these would be collected if no hint kept them.
+const DELETED_PERMILLE: u64 = 500;
 /// A delete of which a hint is not known is collected within this, where nothing holds it up.
 const COLLECTED_US: u64 = 25_000_000;
 
-/// What happens to the victim's hints.
-pub(super) fn rotten_hints(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
+/// Adds what happens to the victim's hints, and in some of the plans what clients do meanwhile.
+pub(super) fn rotten_hints(
+    setting: &Setting,
+    faults: &mut Vec<Fault>,
+    operations: &mut Vec<Operation>,
+    chance: &mut Chance,
+) {
     if !chance.permille(PLANS_PERMILLE) {
-        return Vec::new();
+        return;
     }
-    let count = chance.between(1, 3);
-    (0..count).flat_map(|_| rotten(setting, chance)).collect()
+    for _ in 0..chance.between(1, 3) {
+        rotten(setting, faults, operations, chance);
+    }
 }
 
-fn rotten(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
+fn rotten(
+    setting: &Setting,
+    faults: &mut Vec<Fault>,
+    operations: &mut Vec<Operation>,
+    chance: &mut Chance,
+) {
     let keeper = setting.victim;
     let after = chance.between(1, u64::from(setting.places()) - 1) as u8;
     let out = (keeper + after) % setting.places();
@@ -32,17 +48,52 @@ fn rotten(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let out_us = chance.between(1_000_000, 8_000_000);
     let out = what(setting, out, chance.pick(&OUTAGES), chance);
     let rots_us = at_us + chance.between(out_us / 2, out_us);
-    let for_good = chance.permille(FOR_GOOD_PERMILLE);
+    let deleted = chance.permille(DELETED_PERMILLE);
+    let for_good = deleted || chance.permille(FOR_GOOD_PERMILLE);
     let for_us = if for_good { SPAN_US } else { chance.magnitude(500_000, 2 * COLLECTED_US) };
-    let mut faults = vec![
-        Fault { at_us, for_us: out_us, what: out },
-        Fault { at_us: rots_us, for_us, what: What::RotHints(keeper) },
-    ];
-    if chance.permille(700) {
+    if deleted {
+        let calm_us = rots_us..at_us + out_us + COLLECTED_US;
+        faults.retain(|fault| {
+            fault.at_us + fault.for_us < calm_us.start || fault.at_us > calm_us.end
+        });
+        operations.retain(|operation| !calm_us.contains(&operation.at_us));
+        delete_all(setting, operations, (at_us..rots_us, at_us + out_us), chance);
+    }
+    faults.push(Fault { at_us, for_us: out_us, what: out });
+    faults.push(Fault { at_us: rots_us, for_us, what: What::RotHints(keeper) });
+    if deleted || chance.permille(700) {
         // An admin has them wait, so that they are not read meanwhile.
         let what = What::HoldUp(keeper, WorkKind::Handoff);
-        let for_us = chance.between(out_us, COLLECTED_US + out_us);
+        let least_us = if deleted { out_us + COLLECTED_US } else { out_us };
+        let for_us = chance.between(least_us, COLLECTED_US + out_us);
         faults.push(Fault { at_us: at_us + chance.below(out_us / 2), for_us, what });
     }
-    faults
+}
+
+/// Has every key put in this time, while a node is out, and deleted once that is back and the others have noticed.
+fn delete_all(
+    setting: &Setting,
+    operations: &mut Vec<Operation>,
+    (out_us, back_us): (Range<u64>, u64),
+    chance: &mut Chance,
+) {
+    for key in 0..setting.keys {
+        let put_us = chance.between(out_us.start, out_us.end);
+        let deleted_us = back_us + chance.between(2_000_000, 5_000_000);
+        for (at_us, kind) in [(put_us, Kind::GetThenPut), (deleted_us, Kind::GetThenDelete)] {
+            operations.push(Operation {
+                at_us,
+                client: chance.below(setting.clients.into()) as u8,
+                via: chance.below(setting.nodes.into()) as u8,
+                key,
+                kind,
+                r: None,
+                w: None,
+                strict: false,
+                ttl_ms: None,
+                timeout_ms: chance.magnitude(500, 5_000) as u32,
+            });
+        }
+    }
+    operations.sort_by_key(|operation| operation.at_us);
 }

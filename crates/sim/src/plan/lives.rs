@@ -5,9 +5,6 @@
 use super::{Fault, SPAN_US, Setting, WARM_UP_US, What};
 use crate::chance::Chance;
 
-/// A node may run twice. Not before more seeds have passed with this set; `docs/correctness.md` says which have.
-const RUNS_TWICE: bool = false;
-
 /// What happens to copies of the victim's directory.
 pub(super) fn lives(setting: &mut Setting, chance: &mut Chance) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -17,7 +14,7 @@ pub(super) fn lives(setting: &mut Setting, chance: &mut Chance) -> Vec<Fault> {
         }
     }
     // The nodes of a split are a set of eight bits.
-    if RUNS_TWICE && setting.spares == 0 && setting.nodes < 8 && chance.permille(150) {
+    if setting.spares == 0 && setting.nodes < 8 && chance.permille(150) {
         setting.cloned = true;
         faults.extend(cloned(setting, chance));
     }
