@@ -28,14 +28,14 @@ use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 #[derive(Debug)]
 pub(crate) struct GetOperation {
     pub(crate) machine: GetChain,
-    asker: Asker,
+    pub(crate) asker: Asker,
     request: GetRequest,
     key: PlacedKey,
     props: BucketProps,
     started_us: u64,
     answered: bool,
     /// Kept for as long as the get is.
-    held: Option<Held>,
+    pub(crate) held: Option<Held>,
 }
 
 impl GetOperation {
@@ -258,10 +258,12 @@ impl Replica {
         let (key, n) = (get.key.clone(), get.props.n);
         let result = self.noticed(&key, result);
         let doubt = result.as_ref().ok().and_then(|holding| self.doubt(&key, n, holding));
+        let record = result.as_ref().ok().and_then(|holding| holding.record.as_ref());
+        let bytes = record.map_or(0, |stored| stored.record.bytes().len());
+        if !self.hold_read(operation, bytes) {
+            return;
+        }
         if let Some(Operation::Get(get)) = self.operations.get_mut(&operation) {
-            let record = result.as_ref().ok().and_then(|holding| holding.record.as_ref());
-            let bytes = record.map_or(0, |stored| stored.record.bytes().len());
-            get.held = self.pending.read_bytes.hold(bytes);
             let (now_us, machine) = (now.mono_us, &mut get.machine);
             match (result, doubt) {
                 (Ok(holding), None) => machine.handle_record(now_us, request, merged(holding)),

@@ -111,15 +111,13 @@ pub(crate) struct Replies {
     next: u64,
     origins: HashMap<u64, Open>,
     pub(crate) bytes: Share,
-    /// Of these, what reads under way have read.
-    read_bytes: usize,
     open: Arc<AtomicUsize>,
 }
 
 impl Replies {
     /// None yet; `open` shows others how many there are, `bytes` counts what they carry.
     pub(crate) fn new(open: Arc<AtomicUsize>, bytes: Share) -> Self {
-        Self { next: 0, origins: HashMap::new(), bytes, read_bytes: 0, open }
+        Self { next: 0, origins: HashMap::new(), bytes, open }
     }
 
     /// Remembers `origin` under a new number; its request carries so many bytes.
@@ -137,15 +135,6 @@ impl Replies {
         self.bytes.subtract(bytes);
         self.open.store(self.origins.len(), Ordering::Relaxed);
         Some(origin)
-    }
-
-    /// Counts what reads under way hold now.
-    pub(crate) fn hold_read(&mut self, bytes: usize) {
-        if bytes != self.read_bytes {
-            self.bytes.add(bytes);
-            self.bytes.subtract(self.read_bytes);
-            self.read_bytes = bytes;
-        }
     }
 
     /// Takes out what that connection's client no longer waits for, if it waits for an answer: its number.
@@ -166,7 +155,6 @@ impl Replies {
             origin.refuse(asked, layout, failure.clone());
         }
         self.bytes.clear();
-        self.read_bytes = 0;
         self.open.store(0, Ordering::Relaxed);
     }
 }

@@ -175,7 +175,6 @@ impl ShardDriver {
         }
         self.disk.keeping.is_mending = false;
         self.hold_back(now);
-        self.replies.hold_read(self.replica.read_bytes());
         self.storage.submit();
         going
     }

@@ -3,9 +3,12 @@
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Quorum;
 use jedlik_protocol::client::{ClientRequest, ScanOf, ScanRequest};
+use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::limits::LARGE_AT_ONCE_BYTES;
 
 use super::cluster::{Cluster, blind, get_request};
 use crate::Input;
+use crate::reading::ReadBytes;
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
@@ -34,6 +37,25 @@ fn what_gets_hold_of_large_records_counts_until_they_are_over() {
     }
     cluster.advance(10_000);
     assert_eq!(cluster.node(N1).replica.read_bytes(), 0, "their time is up");
+}
+
+#[test]
+fn large_gets_past_the_limit_are_refused_and_small_ones_go_on() {
+    let all = ReadBytes::default();
+    let first = all.hold(LARGE_AT_ONCE_BYTES + 1).expect("one is always read");
+    let failure = all.hold(LARGE_BYTES).expect_err("one too many");
+    assert_eq!((failure.code, failure.maybe_applied), (ErrorCode::Overloaded, false));
+    assert!(all.hold(1_000).expect("a small one").is_none());
+    drop(first);
+
+    let mut cluster = mute();
+    let held = cluster.node(N1).replica.pending.read_bytes.hold(LARGE_AT_ONCE_BYTES);
+    let failure = cluster.get(N1, "large", 1).expect_err("one too many");
+    assert!(failure.code.retryable() && failure.message.contains("nothing was done"), "{failure}");
+    assert_eq!(cluster.node(N1).replica.operations(), 0);
+    assert_eq!(cluster.values(N1, "small", 1), ["tea"]);
+    drop(held);
+    assert_eq!(cluster.values(N1, "large", 1).len(), 1);
 }
 
 #[test]

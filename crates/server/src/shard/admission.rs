@@ -32,7 +32,6 @@ impl ShardDriver {
     /// before it is minted if storage could not take it.
     pub(super) fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
         let under_way = self.replica.operations();
-        self.replies.hold_read(self.replica.read_bytes());
         if under_way >= self.around.limits.operations || self.replies.bytes.is_full(1) {
             let bytes = self.replies.bytes.held_by_all();
             let message = format!(
