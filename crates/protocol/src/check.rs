@@ -23,6 +23,9 @@ use crate::{EncodedRecord, Key, Layout, PartitionSet, PlacedLayout};
 /// The most partitions of any ring.
 const PARTITIONS_MAX: u32 = 65_536;
 
+/// The most layouts that count: rivals come on top of those that an admin may commit.
+const COUNTING_LAYOUTS_MAX: usize = 1024;
+
 /// The most hints of one key at one node: one for each member that it may stand in for.
 const INSPECTED_HINTS_MAX: usize = 1024;
 
@@ -32,7 +35,10 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
     match frame {
         Frame::ClientRequest { request, .. } => client_request(request),
         Frame::ClientResponse { response, .. } => client_response(response),
-        Frame::PeerRequest { request, .. } => peer_request(request),
+        Frame::PeerRequest { layouts, request, .. } => {
+            at_most("layouts", layouts.older.len(), COUNTING_LAYOUTS_MAX)?;
+            peer_request(request)
+        }
         Frame::PeerResponse { response, .. } => peer_response(response),
         Frame::Coming { .. } | Frame::Withdraw { .. } => Ok(()),
         Frame::Gossip(gossip) => match gossip {

@@ -29,7 +29,7 @@ use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, Staging};
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
-use crate::{Blob, Layout, LayoutId, LayoutVersion, ProtocolVersion, check};
+use crate::{Blob, CountingLayouts, Layout, LayoutVersion, ProtocolVersion, check};
 
 /// The oldest version of the protocol that this build speaks.
 pub const PROTOCOL_MIN: u16 = ProtocolVersion::OLDEST.number();
@@ -59,8 +59,8 @@ pub enum Frame {
     PeerRequest {
         /// The coordinator's, for the answer.
         id: u64,
-        /// The layout under which it is sent: a replica with a newer one refuses.
-        layout: LayoutId,
+        /// The layouts under which it is sent: a replica that knows of another one refuses.
+        layouts: CountingLayouts,
         /// The receiver's clock as the sender last heard it, from which the receiver counts the
         /// message's age; 0 if it never did.
         heard: u64,

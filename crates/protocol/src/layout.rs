@@ -42,6 +42,31 @@ impl fmt::Display for LayoutId {
     }
 }
 
+/// The layouts that count for who sends a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct CountingLayouts {
+    /// In force there.
+    pub newest: LayoutId,
+    /// The others, newest first. There are any only while data moves.
+    pub older: Vec<LayoutId>,
+}
+
+impl CountingLayouts {
+    /// The newest alone.
+    #[must_use]
+    pub fn only(newest: LayoutId) -> Self {
+        Self { newest, older: Vec::new() }
+    }
+
+    /// Whether the sender reckons with that layout, or knows that all data has left it: of those that don't count any
+    /// more each is older than any that does.
+    #[must_use]
+    pub fn reckons_with(&self, layout: LayoutId) -> bool {
+        let oldest = self.older.last().unwrap_or(&self.newest);
+        layout < *oldest || layout == self.newest || self.older.contains(&layout)
+    }
+}
+
 /// A node that has no place in the cluster any more.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
@@ -98,4 +123,33 @@ pub struct PlacedLayout {
     /// The partitions known to have flipped under it: all of its owners were ready, so older owners are
     /// not asked any more. Only grows.
     pub flipped: PartitionSet,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::{CountingLayouts, LayoutId};
+
+    #[test]
+    fn a_sender_reckons_with_what_counts_for_it_and_with_what_is_older_than_all_that_does() {
+        let id = |version, digest| LayoutId { version, digest };
+        let theirs = CountingLayouts { newest: id(3, 9), older: vec![id(2, 5), id(1, 7)] };
+        let cases = [
+            (id(3, 9), true),
+            (id(2, 5), true),
+            (id(1, 7), true),
+            (id(1, 6), true),
+            (LayoutId::default(), true),
+            (id(4, 0), false),
+            (id(3, 8), false),
+            (id(2, 6), false),
+            (id(1, 8), false),
+        ];
+        for (layout, reckons) in cases {
+            assert_eq!(theirs.reckons_with(layout), reckons, "{layout}");
+        }
+        assert!(CountingLayouts::only(id(2, 2)).reckons_with(id(2, 1)), "data has left it");
+        assert!(!CountingLayouts::default().reckons_with(id(1, 1)), "it knows no layout");
+    }
 }

@@ -30,7 +30,7 @@ pub use blob::Blob;
 pub use context::Context;
 pub use jedlik_vclock::{Incarnation, LocalActor};
 pub use key::{ClusterId, Key, PlacedKey};
-pub use layout::{Gone, Layout, LayoutId, LayoutVersion, PlacedLayout};
+pub use layout::{CountingLayouts, Gone, Layout, LayoutId, LayoutVersion, PlacedLayout};
 pub use partitions::PartitionSet;
 pub use quorum::Quorum;
 pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};

@@ -268,7 +268,7 @@ impl Replica {
         let before = before.filter(|before| before.layout_version() > 0);
         self.follow_votes(before.as_deref(), view);
         self.release_hints_for_others(now, view);
-        let another = before.as_ref().is_some_and(|before| before.layout_id() != view.layout_id());
+        let another = before.as_ref().is_some_and(|before| before.lacks_layout_of(view));
         if before.as_ref().is_none_or(|before| !before.has_owners_of(view)) {
             self.follow_owners(now, before.as_deref(), view);
         }

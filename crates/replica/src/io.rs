@@ -10,7 +10,9 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, Digest, Durability, LayoutId, PlacedKey, StoredRecord};
+use jedlik_protocol::{
+    Blob, CountingLayouts, Digest, Durability, LayoutId, PlacedKey, StoredRecord,
+};
 
 use crate::{Counter, Recalled};
 
@@ -37,8 +39,8 @@ pub enum Input {
         from: NodeId,
         /// The driver's name for whoever waits for the answer.
         reply: u64,
-        /// The layout under which it was sent.
-        layout: LayoutId,
+        /// The layouts under which it was sent.
+        layouts: CountingLayouts,
         /// This node's clock as the sender last heard it.
         heard: u64,
         /// What is asked.
@@ -304,16 +306,14 @@ pub enum Output {
         /// For the answer.
         ticket: u64,
     },
-    /// Keep this on disk in the place of what was kept before; it is [`Config::votes`](crate::Config::votes) at the next
-    /// start. Loads, and what needs no disk, go on meanwhile.
+    /// Keep this on disk, as [`Config::votes`](crate::Config::votes) of the next start. What needs no disk goes on meanwhile.
     KeepVotes {
         /// What to keep.
         votes: Vec<u8>,
         /// Votes were lost: what is applied in this turn and later reaches the disk, and is answered for, after this.
         loses: bool,
     },
-    /// Drop every record of a partition, and answer when that is on disk. Loads show none from now on, and
-    /// what is applied later stays.
+    /// Drop every record of a partition, and answer when that is on disk. Loads show none at once; what is applied later stays.
     Drop {
         /// For the answer.
         ticket: u64,
@@ -353,8 +353,8 @@ pub enum Output {
         to: NodeId,
         /// For the answer.
         id: u64,
-        /// The layout under which it is sent.
-        layout: LayoutId,
+        /// The layouts under which it is sent.
+        layouts: CountingLayouts,
         /// The peer's clock as last heard.
         heard: u64,
         /// What is asked.

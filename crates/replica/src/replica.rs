@@ -102,8 +102,8 @@ impl Replica {
             Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
             Input::Withdrawn { reply } => self.handle_withdrawn(reply),
-            Input::Peer { from, reply, layout, heard, request } => {
-                self.serve(now, Arrival { from, reply, layout, heard }, request);
+            Input::Peer { from, reply, layouts, heard, request } => {
+                self.serve(now, &Arrival { from, reply, layouts, heard }, request);
             }
             Input::PeerAnswer { from, id, clock, response } => {
                 self.ages.hear(from, clock);
@@ -329,9 +329,9 @@ impl Replica {
             expires_us: now.mono_us + limit_us,
             again,
         });
-        let layout = self.layout();
+        let layouts = self.view.as_ref().map(|view| view.counting()).unwrap_or_default();
         let heard = self.ages.heard(node);
-        self.emit(Output::Request { to: node, id, layout, heard, request });
+        self.emit(Output::Request { to: node, id, layouts, heard, request });
     }
 
     /// The newest layout that this node knows.

@@ -8,13 +8,13 @@ use alloc::sync::Arc;
 use core::slice;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_membership::View;
+use jedlik_membership::{KnownLayout, View};
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
+    CountingLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
 };
 use jedlik_vclock::planted::{self, Bug};
 
@@ -31,16 +31,16 @@ use crate::serving::Wanted;
 use crate::votes::counts_digest;
 
 /// A peer's request as it arrived.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) reply: u64,
     pub(crate) from: NodeId,
-    pub(crate) layout: LayoutId,
+    pub(crate) layouts: CountingLayouts,
     pub(crate) heard: u64,
 }
 
 impl Replica {
-    pub(crate) fn serve(&mut self, now: Now, arrival: Arrival, request: PeerRequest) {
+    pub(crate) fn serve(&mut self, now: Now, arrival: &Arrival, request: PeerRequest) {
         let reply = arrival.reply;
         if let Some(refusal) = self.stranger(arrival.from) {
             return self.turn_away(reply, refusal);
@@ -148,7 +148,7 @@ impl Replica {
     fn admit(
         &mut self,
         now: Now,
-        arrival: Arrival,
+        arrival: &Arrival,
         request: &PeerRequest,
     ) -> Result<Arc<View>, Failure> {
         let view = self.fence(arrival, request)?;
@@ -203,11 +203,11 @@ impl Replica {
 
     /// A request under another layout is refused, and whoever is behind is told the newer one. What only
     /// passes a client's request on, or looks, is taken under any.
-    fn fence(&mut self, arrival: Arrival, request: &PeerRequest) -> Result<Arc<View>, Failure> {
-        let Arrival { from, layout: theirs, .. } = arrival;
-        let ours = self.layout();
-        if theirs != ours {
-            self.emit(Output::Behind { node: from });
+    fn fence(&mut self, arrival: &Arrival, request: &PeerRequest) -> Result<Arc<View>, Failure> {
+        let (theirs, ours) = (arrival.layouts.newest, self.layout());
+        let missing = self.unknown_to(&arrival.layouts);
+        if theirs != ours || missing.is_some() {
+            self.emit(Output::Behind { node: arrival.from });
         }
         let fenced = !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
         if theirs > ours && fenced {
@@ -219,13 +219,20 @@ impl Replica {
             let message = format!("this node has layout {ours} and has yet to store it");
             return Err(Failure::new(ErrorCode::UnknownLayout, message));
         }
-        if theirs < ours && fenced && !planted::on(Bug::NoLayoutFence) {
+        if let Some(missing) = missing.filter(|_| fenced && !planted::on(Bug::NoLayoutFence)) {
             self.count(Counter::StaleLayouts);
             let message =
-                format!("the request was made under layout {theirs}; this node has {ours}");
+                format!("the request was made under layout {theirs}; this node has {missing} too");
             return Err(Failure::new(ErrorCode::StaleLayout, message));
         }
         Ok(view)
+    }
+
+    /// The newest layout that counts here and with which the sender does not reckon: partitions may have flipped under it,
+    /// also under one that a rival of the same version has overruled, and then its owners have to be asked.
+    fn unknown_to(&self, theirs: &CountingLayouts) -> Option<LayoutId> {
+        let mut ours = self.view.iter().flat_map(|view| view.layouts()).map(KnownLayout::id);
+        ours.find(|layout| !theirs.reckons_with(*layout))
     }
 
     fn serve_write(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::LayoutId;
+use jedlik_protocol::CountingLayouts;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -36,7 +36,7 @@ pub(crate) enum Mail {
     Peer {
         from: NodeId,
         origin: Origin,
-        layout: LayoutId,
+        layouts: CountingLayouts,
         heard: u64,
         request: PeerRequest,
     },

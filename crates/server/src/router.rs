@@ -14,7 +14,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Key, LayoutId, LayoutVersion};
+use jedlik_protocol::{CountingLayouts, Key, LayoutVersion};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -124,10 +124,10 @@ impl Router {
                 let origin = Origin { connection: connection.clone(), id };
                 self.route_client(view, origin, request);
             }
-            Frame::PeerRequest { id, layout, heard, request } => {
+            Frame::PeerRequest { id, layouts, heard, request } => {
                 let Some(from) = connection.peer().node else { return };
                 let origin = Origin { connection: connection.clone(), id };
-                self.route_peer(view, from, origin, (layout, heard), request);
+                self.route_peer(view, from, origin, (layouts, heard), request);
             }
             Frame::PeerResponse { id, clock, response } => {
                 let Some(from) = connection.peer().node else { return };
@@ -259,7 +259,7 @@ impl Router {
         view: &View,
         from: NodeId,
         origin: Origin,
-        (layout, heard): (LayoutId, u64),
+        (layouts, heard): (CountingLayouts, u64),
         request: PeerRequest,
     ) {
         let refuse = |origin: &Origin, failure| {
@@ -273,7 +273,7 @@ impl Router {
         }
         match self.shard_of_peer(view, &request) {
             Ok(shard) => {
-                let mail = Mail::Peer { from, origin, layout, heard, request };
+                let mail = Mail::Peer { from, origin, layouts, heard, request };
                 if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
                     self.count_overload(true);
                     refuse(&origin, shard.refusal());

@@ -206,7 +206,7 @@ impl ShardDriver {
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
             },
-            Mail::Peer { from, origin, layout, heard, request } => {
+            Mail::Peer { from, origin, layouts, heard, request } => {
                 match self.room_to_coordinate(&request) {
                     Ok(()) => {
                         let reply = self.replies.add(
@@ -214,7 +214,7 @@ impl ShardDriver {
                             asked(&request),
                             weight::of_peer_request(&request),
                         );
-                        self.feed(now, Input::Peer { from, reply, layout, heard, request });
+                        self.feed(now, Input::Peer { from, reply, layouts, heard, request });
                     }
                     Err(full) => origin.refuse(asked(&request), self.layout, full),
                 }
@@ -303,8 +303,8 @@ impl ShardDriver {
                 // Whoever is still behind says so again.
                 let _full = self.around.membership.try_send(Event::Behind { node });
             }
-            Output::Request { to, id, layout, heard, request } => {
-                self.ask(now, (to, id), (layout, heard), request);
+            Output::Request { to, id, layouts, heard, request } => {
+                self.ask(now, (to, id), (layouts, heard), request);
             }
             Output::AnswerClient { reply, response } => {
                 if let Some(origin) = self.replies.take(reply) {

@@ -91,9 +91,9 @@ impl World {
     fn receive(&mut self, node: u8, (from, epoch): (u8, u32), bytes: &Bytes) {
         let (now, peer) = (self.node_now(node), self.who(from));
         match self.read(bytes) {
-            Some(Frame::PeerRequest { id: call, layout, heard, request }) => {
+            Some(Frame::PeerRequest { id: call, layouts, heard, request }) => {
                 let Some(running) = self.running(node) else { return };
-                let older = layout < running.membership.view().layout_id();
+                let older = layouts.newest < running.membership.view().layout_id();
                 let fenced =
                     !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
                 let stale = older && fenced;
@@ -115,7 +115,7 @@ impl World {
                 if self.network.epoch(node, from) == epoch {
                     self.note_page((from, call), &request);
                 }
-                self.feed(node, Input::Peer { from: peer, reply, layout, heard, request });
+                self.feed(node, Input::Peer { from: peer, reply, layouts, heard, request });
             }
             Some(Frame::PeerResponse { id: call, clock, response }) => {
                 self.feed(node, Input::PeerAnswer { from: peer, id: call, clock, response });
@@ -264,9 +264,9 @@ impl World {
                 let page = self.nodes[usize::from(node)].disk.page(&range);
                 self.give(node, now, Input::Ranged { ticket, result: Ok(page) });
             }
-            Output::Request { to, id: call, layout, heard, request } => {
+            Output::Request { to, id: call, layouts, heard, request } => {
                 self.tell_request(node, to, &request);
-                let frame = Frame::PeerRequest { id: call, layout, heard, request };
+                let frame = Frame::PeerRequest { id: call, layouts, heard, request };
                 let seat = self.seat_known_to(node, to);
                 if !self.send(node, seat, &frame) {
                     self.give(node, now, Input::PeerLost { node: to });

@@ -10,7 +10,9 @@ use jedlik_client::protocol::codec::Frame;
 use jedlik_client::protocol::error::ErrorCode;
 use jedlik_client::protocol::gossip::Gossip;
 use jedlik_client::protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_client::protocol::{Gone, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum};
+use jedlik_client::protocol::{
+    CountingLayouts, Gone, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum,
+};
 use jedlik_net::{Connection, Credentials, Endpoint, Handler};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -75,7 +77,8 @@ impl Insider {
     /// Asks for the secret as a peer, under this layout; with what the refusal says.
     async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
         let request = PeerRequest::Read { key: secret(), known: None, n: 3 };
-        let frame = Frame::PeerRequest { id: 7, layout, heard: 0, request };
+        let layouts = CountingLayouts::only(layout);
+        let frame = Frame::PeerRequest { id: 7, layouts, heard: 0, request };
         match self.ask(frame).await? {
             Frame::PeerResponse { clock, response, .. } => Some((clock, response)),
             other => panic!("{other:?}"),

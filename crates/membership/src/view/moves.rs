@@ -3,10 +3,11 @@
 use alloc::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::PartitionSet;
 use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::{CountingLayouts, PartitionSet};
 
 use super::{View, first};
+use crate::line::KnownLayout;
 
 impl View {
     /// What the member has said to be ready for, under the newest layout.
@@ -39,6 +40,21 @@ impl View {
     pub fn has_owners_of(&self, other: &Self) -> bool {
         let same = Arc::ptr_eq(&self.layouts, &other.layouts) || self.layouts == other.layouts;
         same && self.other_replica_counts() == other.other_replica_counts()
+    }
+
+    /// The layouts that count, for those that are asked under them.
+    #[must_use]
+    pub fn counting(&self) -> CountingLayouts {
+        let mut all = self.layouts.iter().map(KnownLayout::id);
+        CountingLayouts { newest: all.next().unwrap_or_default(), older: all.collect() }
+    }
+
+    /// Whether a layout counts in the other view that does not count in this one, be it the newest or one that a rival has
+    /// overruled: what is under way knows nothing of its owners.
+    #[must_use]
+    pub fn lacks_layout_of(&self, other: &Self) -> bool {
+        let counts = |known: &KnownLayout| self.layouts.iter().any(|ours| ours.id() == known.id());
+        !other.layouts.iter().all(counts)
     }
 
     /// The smallest quorum with which a put or a get of a bucket with so many replicas succeeds. A move has to meet

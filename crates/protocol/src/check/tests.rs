@@ -32,8 +32,8 @@ use crate::peer::{
     RecordSummary, ScannedPage, SiblingSummary,
 };
 use crate::{
-    Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
-    PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record,
+    Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
+    Layout, LayoutId, PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record,
 };
 
 const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
@@ -157,7 +157,7 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request }
+    Frame::PeerRequest { id: 1, layouts: CountingLayouts::default(), heard: 0, request }
 }
 
 fn response(response: PeerResponse) -> Frame {

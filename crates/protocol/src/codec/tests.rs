@@ -23,12 +23,13 @@ fn frames() -> Vec<Frame> {
         Frame::PeerResponse { id: 1, clock: 2, response: PeerResponse::Refused(failure) }
     };
     let failed = crate::client::ClientResponse::Failed(Failure::new(ErrorCode::Timeout, "late"));
-    let layout = crate::LayoutId { version: 1, digest: 2 };
+    let newest = crate::LayoutId { version: 1, digest: 2 };
+    let layouts = crate::CountingLayouts { newest, older: vec![newest] };
     let request = crate::peer::PeerRequest::Forward(ClientRequest::Topology);
     vec![
         Frame::ClientRequest { id: 1, request: ClientRequest::Topology },
         Frame::ClientResponse { id: 1, layout: 3, response: failed },
-        Frame::PeerRequest { id: 0, layout, heard: 0, request },
+        Frame::PeerRequest { id: 0, layouts, heard: 0, request },
         Frame::PeerResponse { id: 1, clock: 2, response: PeerResponse::Written },
         Frame::PeerResponse { id: 0, clock: 0, response: PeerResponse::Same },
         refused(0),

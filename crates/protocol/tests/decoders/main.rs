@@ -10,8 +10,8 @@ use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    Blob, ClusterId, Context, Durability, EncodedRecord, Key, LayoutId, ProtocolVersion, Quorum,
-    Record,
+    Blob, ClusterId, Context, CountingLayouts, Durability, EncodedRecord, Key, ProtocolVersion,
+    Quorum, Record,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::vec;
@@ -192,8 +192,12 @@ fn what_is_large_is_a_slice_of_the_received_bytes() {
     let record = EncodedRecord::encode(&record_of(&value));
     let key = key();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
-    let bytes =
-        encoded(&Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request });
+    let bytes = encoded(&Frame::PeerRequest {
+        id: 1,
+        layouts: CountingLayouts::default(),
+        heard: 0,
+        request,
+    });
     let Frame::PeerRequest { request: PeerRequest::Write { record, .. }, .. } =
         Frame::decode(&bytes, ProtocolVersion::V5).unwrap()
     else {
@@ -225,9 +229,10 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     let key = key();
     let names = key.bucket().len() + key.key().len();
     let request = PeerRequest::Write { key, record, durability: Durability::Synced };
-    let frame = Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request }
-        .encode(ProtocolVersion::V5)
-        .len();
+    let frame =
+        Frame::PeerRequest { id: 1, layouts: CountingLayouts::default(), heard: 0, request }
+            .encode(ProtocolVersion::V5)
+            .len();
     let sent = frame - names - 1024;
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");

@@ -24,8 +24,8 @@ use jedlik_protocol::peer::{
     RecordSummary, ScannedPage, SiblingSummary, Standing,
 };
 use jedlik_protocol::{
-    Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
-    PartitionSet, PlacedLayout, Quorum, Record,
+    Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
+    Layout, LayoutId, PartitionSet, PlacedLayout, Quorum, Record,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::{btree_map, vec};
@@ -118,6 +118,11 @@ fn outline() -> impl Strategy<Value = Outline> {
 
 fn layout_id() -> impl Strategy<Value = LayoutId> {
     any::<(u64, u64)>().prop_map(|(version, digest)| LayoutId { version, digest })
+}
+
+fn counting_layouts() -> impl Strategy<Value = CountingLayouts> {
+    (layout_id(), vec(layout_id(), 0..4))
+        .prop_map(|(newest, older)| CountingLayouts { newest, older })
 }
 
 fn partitions() -> impl Strategy<Value = PartitionSet> {
@@ -858,8 +863,8 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, request)| Frame::ClientRequest { id, request }),
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
-        (any::<u64>(), layout_id(), any::<u64>(), peer_request()).prop_map(
-            |(id, layout, heard, request)| Frame::PeerRequest { id, layout, heard, request }
+        (any::<u64>(), counting_layouts(), any::<u64>(), peer_request()).prop_map(
+            |(id, layouts, heard, request)| Frame::PeerRequest { id, layouts, heard, request }
         ),
         (any::<u64>(), any::<u64>(), peer_response())
             .prop_map(|(id, clock, response)| Frame::PeerResponse { id, clock, response }),

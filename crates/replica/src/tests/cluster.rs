@@ -16,8 +16,8 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
-    Blob, ClusterId, Digest, Durability, EncodedRecord, Gone, Incarnation, Key, Layout, LayoutId,
-    Now, PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord,
+    Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
+    Layout, LayoutId, Now, PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord,
 };
 use jedlik_vclock::{Content, WriteId};
 
@@ -472,8 +472,8 @@ impl Cluster {
                 let result = Ok(self.page(id, &range));
                 self.node(id).replica.handle(now, Input::Ranged { ticket, result });
             }
-            Output::Request { to, id: call, layout, heard, request } => {
-                self.carry((id, to, call), layout, heard, request);
+            Output::Request { to, id: call, layouts, heard, request } => {
+                self.carry((id, to, call), layouts, heard, request);
             }
             Output::AnswerPeer { reply, clock, response } => {
                 let (to, call) = self.peer_replies.remove(&reply).expect("one answer a request");
@@ -505,7 +505,7 @@ impl Cluster {
     fn carry(
         &mut self,
         (id, to, call): (NodeId, NodeId, u64),
-        layout: LayoutId,
+        layouts: CountingLayouts,
         heard: u64,
         request: PeerRequest,
     ) {
@@ -516,7 +516,7 @@ impl Cluster {
             self.next_reply += 1;
             let reply = self.next_reply;
             self.peer_replies.insert(reply, (id, call));
-            let input = Input::Peer { from: id, reply, layout, heard, request };
+            let input = Input::Peer { from: id, reply, layouts, heard, request };
             self.queue.push_back((to, input));
         }
     }

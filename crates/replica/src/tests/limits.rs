@@ -9,7 +9,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequ
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, RECORD_OVERHEAD_BYTES};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, LayoutId, Quorum};
+use jedlik_protocol::{Blob, CountingLayouts, LayoutId, Quorum};
 
 use super::cluster::{Cluster, after, blind, get_request};
 use crate::{Counter, Input, Output};
@@ -103,7 +103,8 @@ fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits()
         let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
-        replica.handle(now, Input::Peer { from: NodeId(2), reply: 9, layout, heard: 0, request });
+        let layouts = CountingLayouts::only(layout);
+        replica.handle(now, Input::Peer { from: NodeId(2), reply: 9, layouts, heard: 0, request });
         let answer =
             core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
                 Output::AnswerPeer { response: PeerResponse::Refused(failure), .. } => {
@@ -116,6 +117,41 @@ fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits()
 }
 
 #[test]
+fn a_request_by_who_does_not_reckon_with_an_older_layout_that_counts_is_refused_as_well() {
+    let mut cluster = Cluster::with_ring(4, 3, &[]);
+    cluster.commit(&[1, 2, 3, 4], &[], &[N1]);
+    let view = cluster.view(N1);
+    let [newest, older] = [0, 1].map(|place| view.layouts()[place].id());
+    // An asker that has another layout in the place of this one: a rival that it was overruled by, or has overruled.
+    let before = LayoutId { version: older.version, digest: older.digest.wrapping_sub(1) };
+    let cases = [
+        (Vec::from([older]), None),
+        // All data has left it.
+        (Vec::new(), None),
+        (Vec::from([before]), Some(ErrorCode::StaleLayout)),
+    ];
+    for (rest, code) in cases {
+        let layouts = CountingLayouts { newest, older: rest.clone() };
+        let now = cluster.now;
+        let replica = &mut cluster.node(N1).replica;
+        let key = super::cluster::key("alice");
+        let request = PeerRequest::Read { key, known: None, n: 3 };
+        let input = Input::Peer { from: NodeId(2), reply: 9, layouts, heard: 0, request };
+        replica.handle(now, input);
+        let outputs: Vec<Output> = core::iter::from_fn(|| replica.poll_output()).collect();
+        let refused = outputs.iter().find_map(|output| match output {
+            Output::AnswerPeer { response: PeerResponse::Refused(failure), .. } => {
+                Some(failure.code)
+            }
+            _ => None,
+        });
+        assert_eq!(refused, code, "{rest:?}");
+        let tells = outputs.contains(&Output::Behind { node: NodeId(2) });
+        assert_eq!(tells, code.is_some(), "{rest:?}: they gossip");
+    }
+}
+
+#[test]
 fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
     let mut cluster = Cluster::new(3, &[]);
     cluster.put(N1, blind("alice", "tea")).expect("a put");
@@ -124,7 +160,8 @@ fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
         let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
-        replica.handle(now, Input::Peer { from: NodeId(9), reply: 9, layout, heard: 0, request });
+        let layouts = CountingLayouts::only(layout);
+        replica.handle(now, Input::Peer { from: NodeId(9), reply: 9, layouts, heard: 0, request });
         let outputs: Vec<Output> = core::iter::from_fn(|| replica.poll_output()).collect();
         let [Output::AnswerPeer { clock: 0, response: PeerResponse::Refused(failure), .. }] =
             &outputs[..]
@@ -144,8 +181,8 @@ fn a_forwarded_put_is_coordinated_where_it_arrives_and_never_forwarded_again() {
     let replica = &mut cluster.node(fallback).replica;
     replica.handle(now, Input::PeerLost { node: N1 });
     let request = PeerRequest::Forward(ClientRequest::Put(blind("alice", "tea")));
-    let layout = LayoutId::default();
-    replica.handle(now, Input::Peer { from: N1, reply: 9, layout, heard: 0, request });
+    let layouts = CountingLayouts::default();
+    replica.handle(now, Input::Peer { from: N1, reply: 9, layouts, heard: 0, request });
     let refused = core::iter::from_fn(|| replica.poll_output()).any(|output| {
         matches!(output, Output::AnswerPeer { response: PeerResponse::Refused(failure), .. }
             if failure.code == ErrorCode::TooOld)

@@ -9,7 +9,7 @@ use jedlik_membership::{KnownLayout, Past, View};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Durability, Quorum};
+use jedlik_protocol::{CountingLayouts, Durability, Quorum};
 
 use super::cluster::{Cluster, after, blind, from_one, key};
 use crate::{Counter, Input, Output};
@@ -278,8 +278,8 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
         durability: Durability::Synced,
     };
     let replica = &mut cluster.node(N2).replica;
-    let layout = replica.layout();
-    replica.handle(now, Input::Peer { from: N1, reply: 9, layout, heard, request });
+    let layouts = CountingLayouts::only(replica.layout());
+    replica.handle(now, Input::Peer { from: N1, reply: 9, layouts, heard, request });
     let (mut tickets, mut held) = (Vec::new(), Vec::new());
     while let Some(output) = replica.poll_output() {
         match output {

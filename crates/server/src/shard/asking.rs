@@ -7,7 +7,7 @@ use jedlik_net::SendError;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{LayoutId, Now};
+use jedlik_protocol::{CountingLayouts, Now};
 use jedlik_replica::Input;
 
 use super::{ShardDriver, UNTOLD};
@@ -22,7 +22,7 @@ impl ShardDriver {
         &mut self,
         now: Now,
         (to, id): (NodeId, u64),
-        (layout, heard): (LayoutId, u64),
+        (layouts, heard): (CountingLayouts, u64),
         request: PeerRequest,
     ) {
         if collects(&request)
@@ -30,7 +30,7 @@ impl ShardDriver {
         {
             return self.answer_for(now, to, id, failure);
         }
-        let frame = Frame::PeerRequest { id, layout, heard, request };
+        let frame = Frame::PeerRequest { id, layouts, heard, request };
         if let Err(error) = self.around.peers.send(to, frame) {
             self.not_sent(now, to, id, error);
         }

@@ -1,6 +1,6 @@
 //! What reaches whom.
 
-use jedlik_protocol::LayoutId;
+use jedlik_protocol::CountingLayouts;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerRequest;
@@ -15,7 +15,7 @@ type Asks = fn(&World) -> Frame;
 fn reads(world: &World) -> Frame {
     let key = world.history.key(0).clone();
     let request = PeerRequest::Read { key, known: None, n: 3 };
-    Frame::PeerRequest { id: 1, layout: LayoutId::default(), heard: 0, request }
+    Frame::PeerRequest { id: 1, layouts: CountingLayouts::default(), heard: 0, request }
 }
 
 fn asks_what_is_remembered(world: &World) -> Frame {
