@@ -85,6 +85,21 @@ impl Membership {
         }
     }
 
+    /// Whether it knows no layout, and none of its seeds has told it what it knows: it turns to one in each round.
+    pub(crate) fn waits_for_a_seed(&self) -> bool {
+        let is_seed = |record: &MemberRecord| {
+            let at_seed = self.founding.at_seeds.contains(&record.node);
+            at_seed || self.other_seeds().any(|at| *at == record.address)
+        };
+        let heard = |record: &MemberRecord| self.founding.heard.contains(&record.node);
+        let told = || self.known.members().values().any(|record| heard(record) && is_seed(record));
+        self.known.newest().is_none() && self.other_seeds().next().is_some() && !told()
+    }
+
+    fn other_seeds(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.config.seeds.iter().filter(|seed| **seed != self.config.me.address)
+    }
+
     /// Why a first layout can't be made here now.
     pub(crate) fn objection_to_founding(&self) -> Option<String> {
         if self.known.newest().is_some() {
@@ -103,16 +118,10 @@ impl Membership {
                 layout.version
             ));
         }
-        let mine = self.config.me.address;
-        let seeds = || self.config.seeds.iter().filter(|seed| **seed != mine);
-        let is_seed = |record: &MemberRecord| {
-            self.founding.at_seeds.contains(&record.node) || seeds().any(|at| *at == record.address)
-        };
-        let heard = |record: &MemberRecord| self.founding.heard.contains(&record.node);
-        if seeds().next().is_none() || members().any(|record| is_seed(record) && heard(record)) {
+        if !self.waits_for_a_seed() {
             return None;
         }
-        let named: Vec<String> = seeds().take(NAMED).map(ToString::to_string).collect();
+        let named: Vec<String> = self.other_seeds().take(NAMED).map(ToString::to_string).collect();
         Some(format!(
             "none of {me}'s seeds ({}) has answered since it started, so there may be a cluster that it has \
              not heard of: wait until one answers (the log of {me} says why none does), or commit at a node \

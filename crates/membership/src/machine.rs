@@ -190,7 +190,7 @@ impl Membership {
                 core::mem::take(&mut self.pending.news) || self.standing == Standing::Parting;
             self.offer_farewell(now);
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
-            if ask_a_seed || alone {
+            if ask_a_seed || alone || self.waits_for_a_seed() {
                 self.offer_to_a_seed(now);
             }
             if alone {

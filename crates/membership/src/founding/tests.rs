@@ -10,7 +10,7 @@ use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord};
 
 use crate::tests::cluster::Cluster;
 use crate::tests::{at, config, record};
-use crate::{Config, Event, Membership, Output};
+use crate::{Config, Destination, Event, Membership, Output};
 
 const SECOND: u64 = 1_000_000;
 
@@ -118,6 +118,44 @@ fn a_seed_counts_once_it_has_told_what_it_knows_and_others_do_not() {
     assert!(objection(&alone).is_some(), "a probe tells nothing of what n1 knows");
     alone.handle_gossip(at(1), NodeId(1), Gossip::Same);
     assert_eq!(objection(&alone), None);
+}
+
+/// What n3 answers.
+fn answer(gossip: &Gossip) -> Option<Gossip> {
+    match gossip {
+        Gossip::Recall(record) => {
+            let (asked, layout) = (record.life.incarnation, LayoutId::default());
+            Some(Gossip::Recalled { asked, record: None, layout, wall_ms: 0 })
+        }
+        Gossip::Offer(..) => Some(Gossip::Same),
+        Gossip::Probe { nonce } => Some(Gossip::Alive { nonce: *nonce, wall_ms: 0 }),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_node_that_no_seed_has_told_anything_turns_to_one_in_each_round() {
+    let mut node = machine(1);
+    let (mut now_us, mut rounds, mut to_seed) = (0, 0, 0);
+    while rounds < 20 {
+        now_us = node.poll_timeout().expect("it goes on").max(now_us);
+        node.handle_timeout(at(now_us));
+        while let Some(output) = node.poll_output() {
+            let Output::Send { to, gossip } = output else { continue };
+            let is_offer = matches!(gossip, Gossip::Offer(..));
+            match to {
+                Destination::Node(NodeId(3), _) => {
+                    rounds += u32::from(is_offer);
+                    if let Some(answer) = answer(&gossip) {
+                        node.handle_gossip(at(now_us), NodeId(3), answer);
+                    }
+                }
+                Destination::Seed(_) => to_seed += u32::from(is_offer),
+                _ => {}
+            }
+        }
+    }
+    assert!(to_seed >= rounds, "{to_seed} offers to its seed, and {rounds} to n3");
 }
 
 #[test]
