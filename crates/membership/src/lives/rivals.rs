@@ -44,6 +44,7 @@ impl Membership {
                 self.outdo(found);
                 let address = found.address;
                 self.outputs.push_back(Output::Event(Event::Contested { address }));
+                self.ask_whether_it_runs(address);
             }
             Stage::Known if is_newer => self.meet_rival(now, found),
             Stage::Known => {}
@@ -81,10 +82,14 @@ impl Membership {
         self.outputs.push_back(Output::Event(Event::Rival(rival)));
         self.tell_to_serve();
         self.spread(now);
-        if rival.address != self.config.me.address {
-            // It learns so at once, if it runs there.
+        self.ask_whether_it_runs(rival.address);
+    }
+
+    /// A process of this node that runs there answers, and each learns at once that there are two.
+    fn ask_whether_it_runs(&mut self, address: SocketAddr) {
+        if address != self.config.me.address {
             let question = self.recall();
-            self.send_to(Destination::Seed(rival.address), question);
+            self.send_to(Destination::Seed(address), question);
         }
     }
 

@@ -1,10 +1,11 @@
 //! Which pasts a node finds out about before it serves, and which rivals.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Rival};
-use jedlik_protocol::{Incarnation, Now};
+use jedlik_protocol::{Incarnation, LayoutId, Now};
 
 use crate::tests::cluster::Cluster;
 use crate::{Destination, Event, Lineage, Membership, Output, Past};
@@ -508,6 +509,43 @@ fn a_process_whose_peers_answer_another_one_is_told_of_it_where_it_asks() {
         let running = cluster.machine(node).config.me.life.incarnation;
         assert_eq!(rival, Some(running), "node {node}, blind: {blind}");
     }
+}
+
+#[test]
+fn one_that_has_lost_its_past_asks_the_life_that_outdoes_it_whether_it_runs() {
+    let mut config = crate::tests::config(3);
+    config.lineage = Lineage { lost: true, ..Lineage::first(config.me.life.incarnation) };
+    let members = [crate::tests::record(2)].into();
+    let stored = Delta { members, ..Delta::default() };
+    let mut node = Membership::new(crate::tests::at(0), config, Some(stored));
+    let mut now = crate::tests::at(0);
+    while node.view().past() != Past::Lost {
+        now = crate::tests::at(node.poll_timeout().expect("it goes on").max(now.mono_us));
+        node.handle_timeout(now);
+        while let Some(output) = node.poll_output() {
+            if let Output::Send { gossip: Gossip::Recall(record), .. } = output {
+                let (asked, layout) = (record.life.incarnation, LayoutId::default());
+                let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0 };
+                node.handle_gossip(now, NodeId(2), answer);
+            }
+        }
+    }
+    let mut found = crate::tests::record(3);
+    found.life = Life::new(Incarnation(78));
+    found.address = crate::tests::address(78);
+    found.generation += 5;
+    let news = Delta { members: [found.clone()].into(), ..Delta::default() };
+    node.handle_gossip(now, NodeId(2), Gossip::Close(news));
+    let outputs: Vec<Output> = core::iter::from_fn(|| node.poll_output()).collect();
+    let asks = |output: &Output| matches!(output, Output::Send { to: Destination::Seed(at), gossip: Gossip::Recall(_) } if *at == found.address);
+    assert!(outputs.iter().any(asks), "{outputs:?}");
+    let asked = crate::tests::config(3).me.life.incarnation;
+    let record = Some(Box::new(found));
+    let answer = Gossip::Recalled { asked, record, layout: LayoutId::default(), wall_ms: 0 };
+    node.handle_gossip(now, NodeId(3), answer);
+    let outputs: Vec<Output> = core::iter::from_fn(|| node.poll_output()).collect();
+    let notices = |output: &Output| matches!(output, Output::Event(Event::Rival(_)));
+    assert!(outputs.iter().any(notices), "it runs, and says so: {outputs:?}");
 }
 
 #[test]
