@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{Partition, PartitionCount};
 use jedlik_merkle::{LEAF_BITS, Tree, item};
-use jedlik_protocol::PlacedKey;
 use jedlik_protocol::gossip::Load;
+use jedlik_protocol::{Key, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::io::Footprint;
@@ -219,6 +219,14 @@ impl Trees {
     /// Whether a record of the partition is known that can't be read.
     pub(crate) fn has_damage(&self, partition: Partition) -> bool {
         self.groves.get(&partition).is_some_and(|grove| !grove.damaged.is_empty())
+    }
+
+    /// Whether a record that is damaged has a key of this kind, as far as can be told.
+    pub(crate) fn has_damage_of(&self, partition: Partition, is_of: impl Fn(&Key) -> bool) -> bool {
+        self.groves.get(&partition).is_some_and(|grove| {
+            let all_are_known = grove.damaged.len() < DAMAGED_MAX;
+            !all_are_known || grove.damaged.iter().any(|key| is_of(&key.key))
+        })
     }
 
     /// The tree of one N; `None` while it has yet to be read.

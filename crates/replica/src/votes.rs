@@ -292,7 +292,10 @@ impl Replica {
         let votes = self.votes.has(partition, n)
             && counts_digest(&view) == counts
             && view.owners(partition, n).contains(&self.config.me)
-            && !self.background.trees.has_damage(partition);
+            && !self
+                .background
+                .trees
+                .has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
         let life = self.config.incarnation;
         self.answer_peer(reply, PeerResponse::Vote { life, votes });
     }

@@ -9,10 +9,13 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::PutRequest;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, EncodedRecord, Quorum};
 use jedlik_vclock::{ActorId, Content, Write, WriteId};
 
 use super::cluster::{Cluster, LIFE_US, after, blind};
+use crate::votes::counts_digest;
+use crate::{Input, Output};
 
 const KEYS: usize = 30;
 
@@ -75,6 +78,35 @@ fn a_surplus_copy_that_can_not_be_read_goes_as_well_and_holds_up_no_collection()
     assert_eq!((surplus.disk.get(&key), surplus.damaged.len()), (None, 0));
     assert_held_by_owners(&cluster, "wide", 3);
     assert_held_by_owners(&cluster, "other", 5);
+}
+
+#[test]
+fn a_surplus_copy_that_can_not_be_read_takes_no_vote_on_what_the_node_owns() {
+    let mut cluster = five();
+    let name = "wide/k3";
+    let (owners, key) = (cluster.owners(name), cluster.placed(name));
+    // It is dropped once all owners are there.
+    cluster.notice_down(owners[0]);
+    cluster.set_bucket("wide", 2, &props(3));
+    let holder = cluster.node(owners[4]);
+    assert!(holder.disk.contains_key(&key), "it held it as an owner");
+    holder.damaged.insert(key.clone());
+    cluster.repair(owners[4]);
+    cluster.run_for(1_000);
+    assert!(cluster.node(owners[4]).damaged.contains(&key), "it is still there");
+    let (now, view) = (cluster.now, cluster.view(owners[4]));
+    let (partition, counts) = (key.partition, counts_digest(&view));
+    let replica = &mut cluster.node(owners[4]).replica;
+    for (n, has_vote) in [(5, true), (3, false)] {
+        let request = PeerRequest::Vote { partition, n, counts };
+        let (reply, heard, layouts) = (9, 0, view.counting());
+        replica.handle(now, Input::Peer { from: owners[1], reply, layouts, heard, request });
+        let votes = core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+            Output::AnswerPeer { response: PeerResponse::Vote { votes, .. }, .. } => Some(votes),
+            _ => None,
+        });
+        assert_eq!(votes, Some(has_vote), "n={n}");
+    }
 }
 
 #[test]
