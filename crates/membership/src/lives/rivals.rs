@@ -131,13 +131,17 @@ impl Membership {
     }
 
     /// Whether an admin has decided for the life that wrote this, against this directory's. A decision that was for
-    /// this directory as well is none against it: it is a copy of the one that stayed.
+    /// this directory as well is none against it: it is a copy of the one that stayed. Nor is one for a process at this
+    /// node's own address where the past is lost: that was an earlier life of it, on the disk that is gone.
     pub(super) fn is_ousted_by(&self, found: &MemberRecord) -> bool {
         let lineage = &self.lives.lineage;
         let is_against = |ousted: Incarnation| {
             lineage.lives.contains(&ousted) && !lineage.ousts.contains(&ousted)
         };
-        !lineage.lives.contains(&found.life.incarnation) && found.life.ousts.is_some_and(is_against)
+        let was_here = lineage.lost && found.address == self.config.me.address;
+        !was_here
+            && !lineage.lives.contains(&found.life.incarnation)
+            && found.life.ousts.is_some_and(is_against)
     }
 
     pub(super) fn end_for(&mut self, event: Event) {

@@ -512,6 +512,21 @@ fn a_process_whose_peers_answer_another_one_is_told_of_it_where_it_asks() {
 }
 
 #[test]
+fn who_stayed_and_then_lost_its_disk_is_not_ousted_by_its_own_earlier_life() {
+    let mut config = crate::tests::config(3);
+    let (clone, earlier) = (Incarnation(77), Incarnation(78));
+    // It has lost its disk, and was told of the clone's life first.
+    config.lineage = Lineage { lost: true, ..Lineage::first(config.me.life.incarnation) };
+    config.lineage.lives.insert(0, clone);
+    let node = Membership::new(crate::tests::at(0), config, None);
+    let mut decided = crate::tests::record(3);
+    decided.life = Life { ousts: Some(clone), ..Life::new(earlier) };
+    assert!(!node.is_ousted_by(&decided), "it listened there itself");
+    decided.address = crate::tests::address(78);
+    assert!(node.is_ousted_by(&decided), "an admin has decided for a process elsewhere");
+}
+
+#[test]
 fn one_that_has_lost_its_past_asks_the_life_that_outdoes_it_whether_it_runs() {
     let mut config = crate::tests::config(3);
     config.lineage = Lineage { lost: true, ..Lineage::first(config.me.life.incarnation) };
