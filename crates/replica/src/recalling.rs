@@ -106,7 +106,7 @@ impl HeadStart {
         Some((*partition, recall.step(now_us)))
     }
 
-    /// What is at hand is the next thing to go on with, or the partition is done for what it was listed for.
+    /// Nothing is on its way for the partition any more: its next step can be taken.
     fn go_on(&mut self, partition: Partition) {
         if let Some(recall) = self.running.get_mut(&partition) {
             recall.waits = false;
@@ -127,9 +127,13 @@ impl Recall {
         Self { n, peer, waits, wanted, looking, from, page, asked_us }
     }
 
+    /// Whether the peer's word still counts.
+    fn is_fresh(&self, now_us: u64) -> bool {
+        now_us < self.asked_us + FETCH_LIMIT_US
+    }
+
     fn step(&mut self, now_us: u64) -> Step {
-        let is_stale = now_us >= self.asked_us + FETCH_LIMIT_US;
-        if !self.wanted.is_empty() && !is_stale {
+        if !self.wanted.is_empty() && self.is_fresh(now_us) {
             let count = self.wanted.len().min(AT_ONCE);
             self.looking = self.wanted.drain(..count).collect();
             return Step::Look(self.looking.clone());
@@ -175,11 +179,11 @@ impl Replica {
     /// Begins to take from the copy what the first of those that a partition is to be compared with holds, unless that
     /// was done. Whether the comparison is to wait for it: it comes again then.
     pub(crate) fn recall_first(&mut self, view: &View, partition: Partition) -> bool {
-        let pairs = self.refill_pairs(view, partition);
-        let head_start = &mut self.background.moves.head_start;
-        if !head_start.at_hand {
+        if !self.background.moves.head_start.at_hand {
             return false;
         }
+        let pairs = self.refill_pairs(view, partition);
+        let head_start = &mut self.background.moves.head_start;
         if head_start.running.contains_key(&partition) {
             return true;
         }
@@ -252,14 +256,19 @@ impl Replica {
         else {
             return;
         };
-        let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
-        self.background.charge(now.mono_us, WorkKind::Repair, page_steps(records.len(), bytes));
         let head_start = &mut self.background.moves.head_start;
+        // The copy was left meanwhile.
+        let Some(recall) = head_start.running.get_mut(&partition) else { return };
+        if !recall.is_fresh(now.mono_us) {
+            // The disk that the copy lies on took too long: the peer is asked again.
+            recall.looked(0);
+            return head_start.go_on(partition);
+        }
+        recall.looked(looked);
         head_start.asked += looked as u64;
         head_start.found += records.len() as u64;
-        if let Some(recall) = head_start.running.get_mut(&partition) {
-            recall.looked(looked);
-        }
+        let bytes: usize = records.iter().map(|(_, record)| record.bytes().len()).sum();
+        self.background.charge(now.mono_us, WorkKind::Repair, page_steps(records.len(), bytes));
         if records.is_empty() {
             return self.handle_recall_merged(partition, true);
         }

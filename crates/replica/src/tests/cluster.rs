@@ -30,6 +30,9 @@ use crate::{
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
 
+/// A ticket, and the records that an earlier copy was asked for.
+type AskedOfCopy = (u64, Vec<(PlacedKey, Digest)>);
+
 pub(super) struct Node {
     pub(super) replica: Replica,
     pub(super) disk: BTreeMap<PlacedKey, StoredRecord>,
@@ -44,6 +47,8 @@ pub(super) struct Node {
     pub(super) rows: Vec<bool>,
     /// What an earlier copy of the disk holds, while there is one.
     pub(super) copy: Option<BTreeMap<PlacedKey, StoredRecord>>,
+    /// The copy is on a disk that stands still: what it was asked for meanwhile.
+    pub(super) copy_stands_still: Option<Vec<AskedOfCopy>>,
     /// A page of a partition ends with the record that takes it past this size.
     pub(super) page_bytes: usize,
     /// Writes are taken and never answered.
@@ -132,6 +137,7 @@ impl Cluster {
                 votes: Some(Votes::restored(None).encode()),
                 rows: Vec::new(),
                 copy: None,
+                copy_stands_still: None,
                 page_bytes: usize::MAX,
                 disk_stands_still: false,
                 sync_fault: None,
@@ -489,7 +495,10 @@ impl Cluster {
     }
 
     /// Looks for records in an earlier copy of the node's disk.
-    fn recall(&mut self, id: NodeId, ticket: u64, wanted: Vec<(PlacedKey, Digest)>) {
+    pub(super) fn recall(&mut self, id: NodeId, ticket: u64, wanted: Vec<(PlacedKey, Digest)>) {
+        if let Some(asked) = &mut self.node(id).copy_stands_still {
+            return asked.push((ticket, wanted));
+        }
         let copy = self.node(id).copy.as_ref().expect("it is asked while it is at hand");
         // No answer has room for more.
         let looked = wanted.len().min(2);

@@ -15,6 +15,7 @@ use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{Now, PartitionSet, PlacedLayout, Quorum};
 
 use super::cluster::{Cluster, blind};
+use crate::patience::FETCH_LIMIT_US;
 use crate::{Config, Input, Output, Replica};
 
 /// A bucket in which one replica is asked, since every put is with all three.
@@ -268,6 +269,43 @@ fn what_an_earlier_copy_holds_just_as_others_do_is_not_sent_and_nothing_else_of_
     });
     let fetched: Vec<_> = fetched.collect();
     assert!((1..=6).contains(&fetched.len()), "the two that the copy lacks: {fetched:?}");
+}
+
+#[test]
+fn what_an_earlier_copy_gives_too_late_is_not_merged_for_it_may_be_deleted_by_then() {
+    let mut cluster = Cluster::new(3, &[("whole", read_one())]);
+    let names: Vec<_> = (0..40).map(|number| format!("whole/k{number}")).collect();
+    for name in &names {
+        cluster.put(NodeId(1), blind(name, "tea")).expect("three take it");
+    }
+    let lost = NodeId(2);
+    let copy = cluster.node(lost).disk.clone();
+    cluster.replace_disk(lost, 2);
+    cluster.node(lost).copy = Some(copy);
+    cluster.node(lost).copy_stands_still = Some(Vec::new());
+    cluster.step(lost, Input::CopyAtHand);
+    cluster.run_for(1_000);
+    let asked = cluster.node(lost).copy_stands_still.take().expect("it stands still");
+    assert!(!asked.is_empty(), "peers have listed what they hold");
+    // What the copy is asked for is deleted and collected before its disk goes on.
+    let gone: Vec<_> = asked.iter().flat_map(|(_, wanted)| wanted).map(|(key, _)| key).collect();
+    for key in &gone {
+        (1..=3).for_each(|node| drop(cluster.node(NodeId(node)).disk.remove(*key)));
+    }
+    cluster.now.mono_us += FETCH_LIMIT_US;
+    for (ticket, wanted) in asked.clone() {
+        cluster.recall(lost, ticket, wanted);
+    }
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if cluster.node(lost).replica.refilling() == 0 {
+            break;
+        }
+    }
+    assert_eq!(cluster.node(lost).replica.refilling(), 0);
+    for key in gone {
+        assert!(!cluster.node(lost).disk.contains_key(key), "{key:?} is back");
+    }
 }
 
 /// A view of these layouts by a node that has lost its past and has said of `ready` that it holds what others did.
