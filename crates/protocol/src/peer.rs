@@ -127,6 +127,9 @@ pub enum PeerRequest {
         key: Key,
         /// The asker's record.
         digest: Digest,
+        /// How many replicas the key's bucket has, as the asker knows it: answer only if you know no other number, and
+        /// no other layout than the one under which you are asked.
+        n: u8,
         /// Answer only once your record is on disk.
         durably: bool,
     },

@@ -21,6 +21,7 @@ use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFa
 use crate::lane::LaneStep;
 use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
 use crate::replica::Replica;
+use crate::revision::Revision;
 use crate::trees::Change;
 
 /// What one hash or digest takes in a message; each question for hashes names one.
@@ -334,7 +335,8 @@ impl Replica {
         let durability = if taken_over { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
-                self.emit(Output::Revise { ticket, key: placed, expected, record: Some(record) });
+                let by = Revision::Record(record);
+                self.emit(Output::Revise { ticket, key: placed, expected, by });
             }
             None => self.emit(Output::Apply { ticket, key: placed, record, durability }),
         }

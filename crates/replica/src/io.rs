@@ -14,7 +14,7 @@ use jedlik_protocol::{
     Blob, CountingLayouts, Digest, Durability, LayoutId, PlacedKey, StoredRecord,
 };
 
-use crate::{Counter, Recalled};
+use crate::{Counter, Recalled, Revision};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -292,7 +292,7 @@ pub enum Output {
         /// What is there.
         expected: Digest,
         /// What is to be there.
-        record: Option<StoredRecord>,
+        by: Revision,
     },
     /// Remove a record if it can't be read, and answer when that is on disk.
     Discard {

@@ -40,6 +40,7 @@ mod refilling;
 mod relayout;
 mod repair;
 mod replica;
+mod revision;
 mod scan;
 mod serve;
 mod serving;
@@ -64,6 +65,7 @@ pub use io::{
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
 pub use recalling::Recalled;
 pub use replica::Replica;
+pub use revision::Revision;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use crate::StorageFault;
 use crate::clashes::Pair;
 use crate::exchange::Listing;
 use crate::reading::ReadBytes;
-use crate::reaping::Burial;
+use crate::reaping::{Burial, Question};
 use crate::scan::Scanning;
 
 /// Names one machine of this replica.
@@ -124,7 +124,7 @@ pub(crate) enum Ticket {
     /// An answer to a peer that rests on what is being synced.
     ServeRested { reply: u64, response: PeerResponse },
     /// A peer's comparison; the record is still to be read.
-    ServeComparison { reply: u64, key: PlacedKey, digest: Digest, durably: bool },
+    ServeComparison { reply: u64, key: PlacedKey, question: Question },
     /// A peer's comparison; the record is being synced.
     ServeSynced { reply: u64 },
     /// A peer's revision; the record is still to be read.

@@ -1,8 +1,8 @@
 //! When a tombstone, an expired record or a clock entry may be forgotten (design 2).
 //!
 //! Invariant: a record is reaped or pruned only after every owner held exactly it for ten times as long
-//! as a message lives, and then every owner still holds it on disk and no member holds a hint of it. So
-//! nothing older is left that could bring back what it covers.
+//! as a message lives, and then every owner still holds it on disk and no member holds a hint of it, all under one
+//! layout and one number of replicas. So nothing older is left that could bring back what it covers.
 //!
 //! The members are asked themselves instead of being believed by their gossip: an answer that was made
 //! after the record had settled needs no two clocks to be compared.
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::peer::Standing;
-use jedlik_protocol::{Digest, EncodedRecord, PlacedKey, Record};
+use jedlik_protocol::{Digest, EncodedRecord, LayoutId, PlacedKey, Record};
 use jedlik_vclock::ActorId;
 use jedlik_vclock::planted::{self, Bug};
 
@@ -48,6 +48,21 @@ pub(crate) fn remains(record: &Record, wall_ms: u64) -> Option<Remains> {
     })
 }
 
+/// What says who owns a key. What is asked of a record and what follows from the answers rests on one of them: else
+/// somebody might hand an older record to a new owner that has said to hold nothing, and say the same then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) layout: LayoutId,
+    /// Of the key's bucket.
+    pub(crate) n: u8,
+}
+
+impl Terms {
+    pub(crate) fn of(view: &View, key: &PlacedKey) -> Self {
+        Self { layout: view.layout_id(), n: view.bucket(key.key.bucket()).n }
+    }
+}
+
 /// One record that may be forgotten some day.
 #[derive(Debug)]
 struct Grave {
@@ -65,6 +80,7 @@ enum Stage {
     Reading,
     /// Nodes are being asked how they stand to it.
     Asking {
+        terms: Terms,
         digest: Digest,
         remains: Option<EncodedRecord>,
         last: bool,
@@ -79,9 +95,9 @@ pub(crate) enum Rite {
     /// Read it.
     Read,
     /// Ask these nodes how they stand to it.
-    Ask { digest: Digest, nodes: Vec<NodeId> },
-    /// Put what is left of it in its place, here and at these owners.
-    Bury { digest: Digest, remains: Option<EncodedRecord>, owners: Vec<NodeId> },
+    Ask { terms: Terms, digest: Digest, nodes: Vec<NodeId> },
+    /// Put what is left of it in its place, here and at these owners, by the terms under which all were asked.
+    Bury { terms: Terms, digest: Digest, remains: Option<EncodedRecord>, owners: Vec<NodeId> },
 }
 
 /// The records of one shard that may be forgotten some day.
@@ -168,7 +184,8 @@ impl Reaper {
         let last = grave
             .settled
             .is_some_and(|(_, since_us)| now_us.saturating_sub(since_us) >= self.reap_after_us);
-        let n = usize::from(view.bucket(key.key.bucket()).n);
+        let terms = Terms::of(view, key);
+        let n = usize::from(terms.n);
         let owners: Vec<NodeId> =
             view.preference_list(key.partition).iter().take(n).copied().collect();
         let others = owners.iter().copied().filter(|node| *node != view.me());
@@ -188,8 +205,8 @@ impl Reaper {
             return self.rest(now_us, key);
         }
         let (nodes, others) = (asked.iter().copied().collect(), others.collect());
-        grave.stage = Stage::Asking { digest, remains, last, left: asked, owners: others };
-        self.ready.push((key.clone(), Rite::Ask { digest, nodes }));
+        grave.stage = Stage::Asking { terms, digest, remains, last, left: asked, owners: others };
+        self.ready.push((key.clone(), Rite::Ask { terms, digest, nodes }));
         self.conclude(now_us, key);
     }
 
@@ -224,7 +241,7 @@ impl Reaper {
     /// Draws the consequence once everyone has answered.
     fn conclude(&mut self, now_us: u64, key: &PlacedKey) {
         let Some(grave) = self.graves.get_mut(key) else { return };
-        let Stage::Asking { digest, remains, last, left, owners } = &mut grave.stage else {
+        let Stage::Asking { terms, digest, remains, last, left, owners } = &mut grave.stage else {
             return;
         };
         if !left.is_empty() {
@@ -232,7 +249,7 @@ impl Reaper {
         }
         if *last {
             let (remains, owners) = (remains.take(), core::mem::take(owners));
-            let rite = Rite::Bury { digest: *digest, remains, owners };
+            let rite = Rite::Bury { terms: *terms, digest: *digest, remains, owners };
             self.ready.push((key.clone(), rite));
             self.graves.remove(key);
             return;

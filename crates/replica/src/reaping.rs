@@ -1,12 +1,14 @@
 //! The reaper's questions and their answers, on both sides.
 //!
 //! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it or may
-//! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk.
+//! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk. It says so only while it
+//! knows no other owners of the key than the asker does.
 
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
@@ -14,20 +16,34 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::Counter;
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{Purpose, Ticket};
-use crate::reaper::{Remains, Rite, remains};
+use crate::reaper::{Remains, Rite, Terms, remains};
 use crate::replica::Replica;
+use crate::revision::Revision;
 
 /// A record that is to be forgotten, first here and then by the other owners: what is on this node's disk
 /// may be older until then, and would come back after a crash.
 #[derive(Debug, Clone)]
 pub(crate) struct Burial {
     key: PlacedKey,
+    /// Under which everyone was asked.
+    terms: Terms,
     /// What everyone holds.
     pub(crate) expected: Digest,
     /// What takes its place, if anything.
     left: Option<EncodedRecord>,
     /// The other owners.
     owners: Vec<NodeId>,
+}
+
+/// What another node's reaper asks of a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    /// Under which it asks. They have to be this node's own when it answers, too.
+    pub(crate) terms: Terms,
+    /// What the asker holds.
+    pub(crate) digest: Digest,
+    /// Whether the answer waits for the disk.
+    pub(crate) durably: bool,
 }
 
 impl Replica {
@@ -39,15 +55,15 @@ impl Replica {
                 let ticket = self.pending.ticket(Ticket::Grave(key.clone()));
                 self.emit(Output::Load { ticket, key });
             }
-            Rite::Ask { digest, nodes } => {
+            Rite::Ask { terms: Terms { n, .. }, digest, nodes } => {
                 for node in nodes {
-                    let request =
-                        PeerRequest::Compare { key: key.key.clone(), digest, durably: true };
+                    let (key_of, durably) = (key.key.clone(), true);
+                    let request = PeerRequest::Compare { key: key_of, digest, n, durably };
                     self.call(now, node, Purpose::Grave(key.clone()), request);
                 }
             }
-            Rite::Bury { digest: expected, remains: left, owners } => {
-                let burial = Burial { key: key.clone(), expected, left, owners };
+            Rite::Bury { terms, digest: expected, remains: left, owners } => {
+                let burial = Burial { key: key.clone(), terms, expected, left, owners };
                 let ticket = self.pending.ticket(Ticket::Bury(burial));
                 self.emit(Output::Load { ticket, key });
             }
@@ -57,20 +73,29 @@ impl Replica {
 
     /// All agree: what is left of the record takes its place here.
     pub(crate) fn bury(&mut self, now: Now, burial: Burial, result: Result<Holding, StorageFault>) {
-        let Burial { key, expected, left, .. } = &burial;
+        let Burial { key, terms, expected, left, .. } = &burial;
+        if !self.is_under(*terms, key) {
+            // Other owners: all are asked again.
+            return self.background.reaper.notice(key, now.mono_us);
+        }
         let revised =
             result.ok().and_then(|holding| revised(now, &holding, *expected, left.clone()));
-        if let Some(record) = revised {
+        if let Some(by) = revised {
             let (key, expected) = (key.clone(), *expected);
             let ticket = self.pending.ticket(Ticket::Buried(burial));
-            self.emit(Output::Revise { ticket, key, expected, record });
+            self.emit(Output::Revise { ticket, key, expected, by });
         }
+    }
+
+    /// Whether a layout and a number of replicas are those that this node knows.
+    fn is_under(&self, terms: Terms, key: &PlacedKey) -> bool {
+        self.view.as_ref().is_some_and(|view| Terms::of(view, key) == terms)
     }
 
     /// It has, on disk: the other owners are told. One that misses it brings the record back by an
     /// exchange, and it is found again.
     pub(crate) fn tell_buried(&mut self, now: Now, burial: Burial) {
-        let Burial { key, expected, left, owners } = burial;
+        let Burial { key, expected, left, owners, .. } = burial;
         self.count(if left.is_some() { Counter::Pruned } else { Counter::Reaped });
         for node in owners {
             let (key, record) = (key.key.clone(), left.clone());
@@ -145,9 +170,14 @@ impl Replica {
         &mut self,
         reply: u64,
         key: PlacedKey,
-        (digest, durably): (Digest, bool),
+        Question { terms, digest, durably }: Question,
         result: Result<Holding, StorageFault>,
     ) {
+        if !self.is_under(terms, &key) {
+            let message = "this node knows another layout or number of replicas than the asker";
+            let failure = Failure::new(ErrorCode::StaleLayout, message);
+            return self.answer_peer(reply, PeerResponse::Refused(failure));
+        }
         let holding = match result {
             Ok(holding) => holding,
             Err(fault) => {
@@ -185,11 +215,11 @@ impl Replica {
         match result {
             Ok(holding) => {
                 let revised = revised(now, &holding, expected, record);
-                let Some(record) = revised else {
+                let Some(by) = revised else {
                     return self.answer_peer(reply, PeerResponse::Revised(false));
                 };
                 let ticket = self.pending.ticket(Ticket::ServeRevised { reply });
-                self.emit(Output::Revise { ticket, key, expected, record });
+                self.emit(Output::Revise { ticket, key, expected, by });
             }
             Err(fault) => self.answer_peer(reply, PeerResponse::Refused(fault.failure())),
         }
@@ -203,15 +233,18 @@ fn revised(
     holding: &Holding,
     expected: Digest,
     record: Option<EncodedRecord>,
-) -> Option<Option<StoredRecord>> {
+) -> Option<Revision> {
     let stored = holding.record.as_ref().filter(|stored| stored.record.digest() == expected)?;
     match record {
-        None => stored.record.decode().ok()?.is_dead(now.judged_ms()).then_some(None),
+        None => {
+            let dead = stored.record.decode().ok()?.is_dead(now.judged_ms());
+            dead.then_some(Revision::Forgotten)
+        }
         Some(record) => {
             // The entry that this node extends may be among those that go.
             let clock = record.decode().ok()?;
             let local = stored.local.and_then(|local| local.kept_by(clock.clock()));
-            Some(Some(StoredRecord { local, record }))
+            Some(Revision::Record(StoredRecord { local, record }))
         }
     }
 }

@@ -25,6 +25,8 @@ use crate::explain::inspection;
 use crate::held::merged;
 use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
 use crate::pending::{HoldFor, Ticket};
+use crate::reaper::Terms;
+use crate::reaping::Question;
 use crate::replica::Replica;
 use crate::scan::{Scanning, mark};
 use crate::serving::Wanted;
@@ -115,9 +117,10 @@ impl Replica {
                 let key = placed(key);
                 (Ticket::ServeInspection { reply, key: key.clone() }, key)
             }
-            PeerRequest::Compare { key, digest, durably } => {
-                let key = placed(key);
-                (Ticket::ServeComparison { reply, key: key.clone(), digest, durably }, key)
+            PeerRequest::Compare { key, digest, n, durably } => {
+                let (key, terms) = (placed(key), Terms { layout: view.layout_id(), n });
+                let question = Question { terms, digest, durably };
+                (Ticket::ServeComparison { reply, key: key.clone(), question }, key)
             }
             PeerRequest::Revise { key, expected, record } => {
                 let key = placed(key);

@@ -31,8 +31,8 @@ impl Replica {
             Some(Ticket::ServeInspection { reply, key }) => {
                 self.serve_inspection((reply, &key), result);
             }
-            Some(Ticket::ServeComparison { reply, key, digest, durably }) => {
-                self.serve_comparison(reply, key, (digest, durably), result);
+            Some(Ticket::ServeComparison { reply, key, question }) => {
+                self.serve_comparison(reply, key, question, result);
             }
             Some(Ticket::ServeRevision { reply, key, expected, record }) => {
                 self.serve_revision(now, reply, key, (expected, record), result);

@@ -19,6 +19,7 @@ use crate::lane::{Errand, Task};
 use crate::moving::Obstacle;
 use crate::pending::Ticket;
 use crate::replica::Replica;
+use crate::revision::Revision;
 
 /// What one shard holds beside what it owns, in partitions that it owns.
 #[derive(Debug, Default)]
@@ -235,8 +236,8 @@ impl Replica {
         }
         for (key, stored) in records {
             let ticket = self.pending.ticket(Ticket::Thinned { sweep: number });
-            let (expected, record) = (stored.record.digest(), None);
-            self.emit(Output::Revise { ticket, key, expected, record });
+            let (expected, by) = (stored.record.digest(), Revision::GivenUp);
+            self.emit(Output::Revise { ticket, key, expected, by });
         }
     }
 

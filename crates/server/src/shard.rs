@@ -271,8 +271,8 @@ impl ShardDriver {
             Output::Apply { ticket, key, record, durability } => {
                 self.apply(now, (ticket, key), record, durability);
             }
-            Output::Revise { ticket, key, expected, record } => {
-                self.revise(now, (ticket, key), expected, record);
+            Output::Revise { ticket, key, expected, by } => {
+                self.revise(now, (ticket, key), expected, by.record());
             }
             Output::Discard { ticket, key } => self.discard(now, ticket, key),
             Output::Hold { ticket, target, key, record, since_ms, durability } => {

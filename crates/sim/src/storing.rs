@@ -6,7 +6,7 @@
 use jedlik_hashing::NodeId;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, Record, StoredRecord};
-use jedlik_replica::{Input, Output, Recalled, StorageFault};
+use jedlik_replica::{Input, Output, Recalled, Revision, StorageFault};
 
 use crate::breach::{Breach, Promise};
 use crate::disk::Change;
@@ -49,14 +49,10 @@ impl World {
                 }
                 self.changed(node, now, (ticket, key), result);
             }
-            Output::Revise { ticket, key, expected, record } => {
-                self.note_forgotten(key_index(&key.key).unwrap_or_default());
-                match &record {
-                    Some(record) => self.observe(node, &key, record, "prunes to"),
-                    None => self.remove(node, &key, expected),
-                }
+            Output::Revise { ticket, key, expected, by } => {
+                self.revises(node, &key, expected, &by);
                 let disk = &mut self.nodes[usize::from(node)].disk;
-                let result = disk.revise(ticket, &key, expected, record);
+                let result = disk.revise(ticket, &key, expected, by.record());
                 self.changed(node, now, (ticket, key), result);
             }
             Output::Discard { ticket, key } => {
@@ -109,17 +105,23 @@ impl World {
         self.note(observed);
     }
 
-    /// A record goes: a dead one for good, or one that others alone own from this node.
-    fn remove(&mut self, node: u8, key: &PlacedKey, expected: Digest) {
+    /// A record makes way, or a part of its clock: each kind is held to its own rule. What is dead may go from who is no
+    /// owner since it was asked, and what others alone own need not be dead.
+    fn revises(&mut self, node: u8, key: &PlacedKey, expected: Digest, by: &Revision) {
         let held = self.nodes[usize::from(node)].disk.holding(key).record;
         let held = held.filter(|held| held.record.digest() == expected);
-        let Some(record) = held.and_then(|held| held.record.decode().ok()) else { return };
-        let about = key_index(&key.key).unwrap_or_default();
-        let owner = self.seat_of(self.plan.setting.identity(node));
-        if self.owns_as_seen_by(node, about, owner) {
-            self.reap(node, key, &record);
-        } else {
-            self.thins(node, key, &record);
+        let record = held.and_then(|held| held.record.decode().ok());
+        match (by, record) {
+            (Revision::Record(left), _) => {
+                self.note_forgotten(key_index(&key.key).unwrap_or_default());
+                self.observe(node, key, left, "prunes to");
+            }
+            (Revision::Forgotten, Some(record)) => {
+                self.note_forgotten(key_index(&key.key).unwrap_or_default());
+                self.reap(node, key, &record);
+            }
+            (Revision::GivenUp, Some(record)) => self.thins(node, key, &record),
+            (Revision::Forgotten | Revision::GivenUp, None) => {}
         }
     }
 

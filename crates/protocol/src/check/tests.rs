@@ -211,7 +211,7 @@ fn revise(key: Key, record: Option<EncodedRecord>) -> Frame {
 }
 
 fn compare(key: Key) -> Frame {
-    request(PeerRequest::Compare { key, digest: Digest(1), durably: true })
+    request(PeerRequest::Compare { key, digest: Digest(1), n: 3, durably: true })
 }
 
 fn digests(after: Option<ScanMark>) -> Frame {

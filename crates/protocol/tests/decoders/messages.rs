@@ -725,11 +725,8 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
         ),
         (key(), encoded()).prop_map(|(key, record)| PeerRequest::Deliver { key, record }),
         tree_request(),
-        (key(), digest(), any::<bool>()).prop_map(|(key, digest, durably)| PeerRequest::Compare {
-            key,
-            digest,
-            durably
-        }),
+        (key(), digest(), any::<u8>(), any::<bool>())
+            .prop_map(|(key, digest, n, durably)| PeerRequest::Compare { key, digest, n, durably }),
         (key(), digest(), of(encoded())).prop_map(|(key, expected, record)| PeerRequest::Revise {
             key,
             expected,

@@ -574,8 +574,8 @@ impl Cluster {
                 }
                 self.applied(id, ticket, result);
             }
-            Output::Revise { ticket, key, expected, record } => {
-                let node = self.node(id);
+            Output::Revise { ticket, key, expected, by } => {
+                let (record, node) = (by.record(), self.node(id));
                 let before = node.disk.get(&key).map(footprint);
                 let mut after = before;
                 if before.is_some_and(|before| before.digest == expected) {

@@ -27,7 +27,7 @@ fn one_of_two_processes_coordinates_no_put_and_vouches_for_no_record_and_answers
     let (alone, disputed) = (view(None), view(Some(rival)));
     let put = || ClientRequest::Put(blind("k", "v"));
     let get = ClientRequest::Get(get_request("k"));
-    let compare = PeerRequest::Compare { key: key("k"), digest: Digest(0), durably: true };
+    let compare = PeerRequest::Compare { key: key("k"), digest: Digest(0), n: 3, durably: true };
     assert_eq!(dispute_over(&disputed, &put()), Some(rival));
     assert_eq!(dispute_with_peer(&disputed, &PeerRequest::Forward(put())), Some(rival));
     assert_eq!(dispute_with_peer(&disputed, &compare), Some(rival));

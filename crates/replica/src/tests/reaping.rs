@@ -4,14 +4,16 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::PutRequest;
-use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Blob, EncodedRecord};
+use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::gossip::Delta;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
+use jedlik_protocol::{Blob, Digest, EncodedRecord};
 use jedlik_vclock::Content;
 
-use super::cluster::{Cluster, Kept, LIFE_US, after, blind};
-use crate::Counter;
+use super::cluster::{Cluster, Kept, LIFE_US, after, blind, key};
+use crate::{Counter, Holding, Input, Output, Replica};
 
 const LIFE_MS: u64 = LIFE_US / 1_000;
 /// Ten lives after it was found settled, and a little for the questions.
@@ -135,6 +137,95 @@ fn a_tombstone_stays_while_messages_live_longer_on_one_member_than_on_others() {
     cluster.run_for(LONG_MS);
     assert_eq!(holders(&cluster, "alice").len(), 3, "one that owns nothing of it differs");
     cluster.notice_message_life(other, LIFE_MS as u32);
+    cluster.run_for(LONG_MS);
+    assert_eq!(holders(&cluster, "alice"), []);
+}
+
+#[test]
+fn a_tombstone_stays_while_a_member_goes_by_another_number_of_replicas() {
+    for n in [2, 4] {
+        let mut cluster = deleted(5);
+        // It owns nothing of it either way: an owner by the other number is for it to say.
+        let other = cluster.owners("alice")[4];
+        let props = BucketProps { n, ..BucketProps::default() };
+        let entry = BucketEntry { name: Blob::from("carts"), version: 1, props: props.clone() };
+        let news = Delta { buckets: [entry].into(), ..Delta::default() };
+        cluster.tell(other, NodeId(1), news);
+        cluster.run_for(LONG_MS);
+        assert_eq!(
+            holders(&cluster, "alice").len(),
+            3,
+            "it may have sent an owner by n={n} a hint"
+        );
+        cluster.set_bucket("carts", 2, &props);
+        cluster.run_for(2 * LONG_MS);
+        assert_eq!(holders(&cluster, "alice"), [], "all know n={n}");
+    }
+}
+
+#[test]
+fn a_member_that_learns_a_layout_while_it_reads_does_not_say_how_it_stands_to_a_tombstone() {
+    let mut cluster = Cluster::new(5, &[]);
+    let (owners, now) = (cluster.owners("alice"), cluster.now);
+    let (asker, member) = (owners[0], owners[4]);
+    let layouts = cluster.view(asker).counting();
+    let compare =
+        PeerRequest::Compare { key: key("alice"), digest: Digest(1), n: 3, durably: false };
+    let input = Input::Peer { from: asker, reply: 9, layouts, heard: 0, request: compare };
+    let answer = |replica: &mut Replica| {
+        core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+            Output::AnswerPeer { response, .. } => Some(response),
+            _ => None,
+        })
+    };
+    for learns in [false, true] {
+        let replica = &mut cluster.node(member).replica;
+        replica.handle(now, input.clone());
+        let load = core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
+            Output::Load { ticket, .. } => Some(ticket),
+            _ => None,
+        });
+        let ticket = load.expect("it reads what it holds");
+        if learns {
+            // By which it may have sent what it held to another member that had answered before.
+            cluster.commit(&[1, 2, 3, 4, 5], &[], &[member]);
+        }
+        let replica = &mut cluster.node(member).replica;
+        replica.handle(now, Input::Loaded { ticket, result: Ok(Holding::default()) });
+        match answer(replica) {
+            Some(PeerResponse::Compared(standing)) if !learns => {
+                assert_eq!(standing, Standing::Nothing);
+            }
+            Some(PeerResponse::Refused(failure)) if learns => {
+                assert_eq!(failure.code, ErrorCode::StaleLayout);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_learns_a_layout_after_it_has_asked_asks_all_again_before_a_tombstone_goes() {
+    let mut cluster = deleted(5);
+    let owners = cluster.owners("alice");
+    cluster.run_for(9 * LIFE_MS);
+    cluster.freeze(owners[4]);
+    let asks = |cluster: &Cluster| {
+        let of_it = |request: &PeerRequest| matches!(request, PeerRequest::Compare { .. });
+        cluster.sent.iter().any(|(_, to, request)| *to == owners[4] && of_it(request))
+    };
+    for _ in 0..4 * 10 {
+        if !asks(&cluster) {
+            cluster.run_for(LIFE_MS / 10);
+        }
+    }
+    assert!(asks(&cluster), "it is the only one to have yet to answer");
+    cluster.commit(&[1, 2, 3, 4, 5], &[], &[1, 2, 3, 4, 5].map(NodeId));
+    // What it was asked came before it heard of the layout.
+    cluster.thaw(owners[4]);
+    cluster.run_for(2 * LIFE_MS);
+    assert_eq!(holders(&cluster, "alice").len(), 3, "all were asked under the layout before");
+    cluster.gossip();
     cluster.run_for(LONG_MS);
     assert_eq!(holders(&cluster, "alice"), []);
 }

@@ -1,9 +1,11 @@
 //! What the check on dead records takes for harmless, and what not.
 
 use jedlik_protocol::{Blob, Durability, EncodedRecord, Record, StoredRecord};
+use jedlik_replica::Revision;
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
 use crate::Plan;
+use crate::breach::Promise;
 use crate::chance::{Chance, Concern};
 use crate::disk::Step;
 use crate::world::World;
@@ -50,4 +52,20 @@ fn a_value_on_the_own_disk_counts_once_the_others_hold_the_dead_record_no_more()
     let (world, dead) = with_a_value_on(0);
     let key = world.placed(0);
     assert!(world.older(0, 0, &key, &dead).is_some(), "its end would bring the value back");
+}
+
+#[test]
+fn what_is_forgotten_is_held_to_its_rule_by_whoever_forgets_it_and_what_is_given_up_is_not() {
+    for (by, promise) in
+        [(Revision::Forgotten, Some(Promise::NothingOlderLeft)), (Revision::GivenUp, None)]
+    {
+        // Nobody has a layout here, so that the one who removes it is no owner of it.
+        let (mut world, dead) = with_a_value_on(2);
+        let (key, digest) = (world.placed(0), EncodedRecord::encode(&dead).digest());
+        let stored = StoredRecord { local: None, record: EncodedRecord::encode(&dead) };
+        let applied = world.nodes[0].disk.apply(1, &key, stored, Durability::Synced);
+        applied.expect("it is neither full nor overloaded");
+        world.revises(0, &key, digest, &by);
+        assert_eq!(world.breach.as_ref().map(|breach| breach.promise), promise, "{by:?}");
+    }
 }
