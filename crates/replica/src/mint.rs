@@ -22,6 +22,9 @@ use crate::io::Holding;
 const SIBLING_MOST_BYTES: usize = 192;
 /// What a clock entry takes there, at most.
 const ENTRY_MOST_BYTES: usize = 32;
+/// What a clock says of times further ahead than this is not believed: a client could have made it up, and would
+/// have its key hold on to that time for ever.
+const TOUCHED_AHEAD_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What a key's coordinator holds while puts of it are minted one after the other.
 #[derive(Debug, Clone, Default)]
@@ -142,8 +145,7 @@ pub(crate) fn mint(
     let mut written_at_ms = now.wall_ms;
     if last_write_wins {
         seen.merge(held.record.clock());
-        let newest_ms = held.record.newest().map_or(0, |sibling| sibling.written_at_ms + 1);
-        written_at_ms = now.wall_ms.max(newest_ms);
+        written_at_ms = now.wall_ms.max(after_ms(&held.record, &seen, now));
     }
     let actor = actor_for(held.local, incarnation, held.record.clock(), &seen, fresh);
     let expires_at_ms = match put.ttl_ms.or(props.ttl_ms) {
@@ -168,6 +170,18 @@ pub(crate) fn mint(
     let local = Some(LocalActor { actor, incarnation });
     *held = Held { local, record, most_bytes, exact };
     Ok(Minted { truncated, retried: false })
+}
+
+/// From when on a version is later than all that it has seen, be it held here or not: its client may have met a version
+/// that this node lacks. An older one, which that had won over, would be the latest again.
+fn after_ms(held: &Record, seen: &VectorClock, now: Now) -> u64 {
+    if planted::on(Bug::LastWriteByOwnClock) {
+        return 0;
+    }
+    let newest_ms = held.newest().map(|sibling| sibling.written_at_ms);
+    let believed_ms = now.wall_ms.saturating_add(TOUCHED_AHEAD_MS);
+    let touched_ms = seen.entries().iter().map(|entry| entry.touched_ms.min(believed_ms));
+    touched_ms.chain(newest_ms).max().map_or(0, |latest_ms| latest_ms.saturating_add(1))
 }
 
 /// A wrong clock of this node's own must not give the value an early end: others have heard one another's.

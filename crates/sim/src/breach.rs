@@ -35,6 +35,8 @@ pub enum Promise {
     OnlyWhatWasWritten,
     /// One dot names one write: the actor rule.
     OneDotOneWrite,
+    /// Where the last write wins, a version is later than all that it had seen.
+    LaterThanSeen,
     /// At rest, every request is answered.
     Available,
     /// Puts and gets succeed with whatever nodes are left.
@@ -77,6 +79,7 @@ impl fmt::Display for Promise {
             Self::DeletedStaysDeleted => "deleted data came back",
             Self::OnlyWhatWasWritten => "a version came from nowhere",
             Self::OneDotOneWrite => "a dot names two writes",
+            Self::LaterThanSeen => "a version is no later than what it had seen",
             Self::Available => "a request fails at rest",
             Self::AlwaysWriteable => "a request fails while nodes are left for it",
             Self::HintKept => "a hint is dropped before its target has synced it",

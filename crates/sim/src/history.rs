@@ -199,6 +199,7 @@ impl History {
             match self.by_dot.get(&(key, sibling.dot)) {
                 None => {
                     let order = Some((sibling.written_at_ms, sibling.dot));
+                    self.check_later(key, write, order)?;
                     self.note(key, sibling.dot, Version { write, node: Some(node), order });
                 }
                 Some(held) if self.versions[*held].write == write => {}

@@ -35,7 +35,8 @@ pub struct ClockEntry {
     /// The last counter seen; all before it are seen too.
     pub counter: u64,
     /// When the entry was last extended, in milliseconds since the Unix epoch, by its coordinator's
-    /// clock; used only to choose what the last-resort truncation drops.
+    /// clock. Truncation drops what was touched longest ago, and where the last write wins a version is later than what
+    /// it has seen was touched.
     pub touched_ms: u64,
 }
 

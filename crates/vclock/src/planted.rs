@@ -77,6 +77,8 @@ pub enum Bug {
     ScanSkipsHints,
     /// Of several versions a last-write-wins bucket shows the one that a merge has put last, whenever it was written.
     LastWriteByArrival,
+    /// In a last-write-wins bucket a version is as late as its coordinator's clock, whatever it has seen.
+    LastWriteByOwnClock,
     /// The collector of tombstones takes a hint that can't be read for no hint.
     DamagedHintIsNone,
 }
@@ -119,6 +121,7 @@ pub const BUGS: &[Bug] = &[
     Bug::CloneCoordinates,
     Bug::ScanSkipsHints,
     Bug::LastWriteByArrival,
+    Bug::LastWriteByOwnClock,
     Bug::DamagedHintIsNone,
 ];
 

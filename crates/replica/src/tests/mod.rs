@@ -8,6 +8,7 @@ mod explaining;
 mod faults;
 mod histories;
 mod hot_keys;
+mod last_write;
 mod limits;
 mod messages;
 mod moving;

@@ -1,14 +1,15 @@
 //! Keys of which clients see the version written last, whatever else there is.
 //!
 //! Invariant: of two acknowledged writes the later one stays. A version is later by what its coordinator noted, which
-//! is later than all that it replaced; so whatever was written before the version that is shown has been lost to it, with
-//! all that it had seen.
+//! is later than all that its client had seen and all that it replaced; so whatever was written before the version that
+//! is shown has been lost to it.
 
 use jedlik_protocol::{Blob, Context, Record};
 use jedlik_vclock::Dot;
 
-use super::{History, Seen};
+use super::{History, Order, Seen};
 use crate::bits::Bits;
+use crate::breach::{Breach, Promise};
 
 impl History {
     /// Clients see the latest version of this key alone.
@@ -16,32 +17,34 @@ impl History {
         self.latest.insert(key, None);
     }
 
-    /// The writes that the latest of these versions has won over, and what they had seen. None where all are
-    /// shown.
-    pub(super) fn won_over<'a>(&self, key: u8, versions: impl Iterator<Item = &'a usize>) -> Bits {
-        let mut won = Bits::default();
-        let Some(reaped) = self.latest.get(&key) else { return won };
-        let of_key: Vec<usize> = self.dots_of(key).map(|(_, version)| version).collect();
-        let mut gone = Bits::default();
-        versions.for_each(|version| gone.insert(*version));
-        let mut latest = *reaped;
-        loop {
-            // What a version has seen it has replaced, perhaps by a clock that is behind; and that had won, too.
-            let older = |version: &&usize| {
-                gone.contains(**version) || self.versions[**version].order <= latest
-            };
-            let mut seen = Seen::default();
-            of_key.iter().filter(older).for_each(|version| self.see(&mut seen, *version));
-            won.extend(&seen.writes);
-            gone.extend(&seen.versions);
-            let gone = of_key.iter().filter(|version| gone.contains(**version));
-            let newest = gone.map(|version| self.versions[*version].order).max();
-            let newest = newest.flatten().max(latest);
-            if newest == latest {
-                return won;
-            }
-            latest = newest;
+    /// A version of this write is met first: it has to be later than all that the write had seen.
+    pub(super) fn check_later(&self, key: u8, write: usize, order: Order) -> Result<(), Breach> {
+        if !self.latest.contains_key(&key) {
+            return Ok(());
         }
+        let seen = &self.writes[write].seen.versions;
+        let of_key = self.dots_of(key).map(|(_, version)| version);
+        let no_older =
+            |version: &usize| seen.contains(*version) && self.versions[*version].order >= order;
+        let Some(other) = of_key.filter(no_older).max_by_key(|other| self.versions[*other].order)
+        else {
+            return Ok(());
+        };
+        let other = self.versions[other].write;
+        let what = format!("w{write} is older than w{other}, which it had seen");
+        Err(Breach::new(Promise::LaterThanSeen, key, what))
+    }
+
+    /// The writes that the latest of these versions has won over. None where all are shown.
+    pub(super) fn won_over<'a>(&self, key: u8, versions: impl Iterator<Item = &'a usize>) -> Bits {
+        let mut seen = Seen::default();
+        let Some(reaped) = self.latest.get(&key) else { return seen.writes };
+        let latest = versions.map(|version| self.versions[*version].order).max().max(Some(*reaped));
+        let older = |version: &usize| Some(self.versions[*version].order) <= latest;
+        let of_key = self.dots_of(key).map(|(_, version)| version);
+        // What one had seen goes with it: that may be a write which was minted and replaced before it was sent.
+        of_key.filter(older).for_each(|version| self.see(&mut seen, version));
+        seen.writes
     }
 
     /// A write was acknowledged with this context, and what was acknowledged was in no record: its coordinator had minted a

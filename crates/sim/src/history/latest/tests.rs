@@ -11,6 +11,14 @@ const TOLD: Acknowledged = Acknowledged { by_primaries: true, frail: false };
 /// The record of one coordinator after one blind put, acknowledged.
 fn put(history: &mut History, actor: u64, at_ms: u64, seen: Seen) -> (usize, Record) {
     let write = history.begin(false, seen, None);
+    let record = record_of(write, actor, at_ms);
+    history.observe(0, actor as u8, &record).unwrap();
+    history.acknowledge(0, write, TOLD);
+    (write, record)
+}
+
+/// A record of one version.
+fn record_of(write: usize, actor: u64, at_ms: u64) -> Record {
     let mut record = Record::new();
     let new = Write {
         write_id: write_id(write),
@@ -19,9 +27,7 @@ fn put(history: &mut History, actor: u64, at_ms: u64, seen: Seen) -> (usize, Rec
         expires_at_ms: None,
     };
     record.put(&VectorClock::new(), ActorId(actor), new);
-    history.observe(0, actor as u8, &record).unwrap();
-    history.acknowledge(0, write, TOLD);
-    (write, record)
+    record
 }
 
 fn latest() -> History {
@@ -45,27 +51,15 @@ fn what_was_written_before_the_version_that_is_left_may_be_gone_and_nothing_late
 }
 
 #[test]
-fn a_later_version_takes_along_what_the_versions_had_seen_that_it_won_over() {
+fn a_version_is_later_than_what_its_client_had_seen() {
     let mut history = latest();
     let (_, first) = put(&mut history, 1, 30, Seen::default());
-    // By a clock that is behind, and with the context of the first.
     let seen = history.seen_in(0, &first);
-    put(&mut history, 2, 10, seen);
-    let (_, last) = put(&mut history, 3, 20, Seen::default());
-    assert_eq!(judged(&history, &last), Ok(()));
-}
-
-#[test]
-fn what_a_version_had_seen_and_replaced_had_won_over_others_before() {
-    let mut history = latest();
-    put(&mut history, 1, 20, Seen::default());
-    let (_, second) = put(&mut history, 2, 30, Seen::default());
-    // By a clock that is behind, and with the context of the second, which had won over the first.
-    let seen = history.seen_in(0, &second);
-    let (_, last) = put(&mut history, 3, 10, seen);
-    assert_eq!(judged(&history, &last), Ok(()));
-    put(&mut history, 4, 40, Seen::default());
-    assert_eq!(judged(&history, &last), Err(Promise::NothingLost));
+    put(&mut history, 2, 31, seen.clone());
+    // By a clock that is behind.
+    let write = history.begin(false, seen, None);
+    let breach = history.observe(0, 3, &record_of(write, 3, 10)).unwrap_err();
+    assert_eq!(breach.promise, Promise::LaterThanSeen);
 }
 
 #[test]

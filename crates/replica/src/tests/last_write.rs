@@ -1,0 +1,109 @@
+//! Buckets where the last write wins: a put is later than all that its client had seen.
+
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::bucket::{BucketProps, Reconcile};
+use jedlik_protocol::{Context, Incarnation, Now};
+use jedlik_vclock::{ActorId, Dot, VectorClock};
+use proptest::collection::vec;
+use proptest::strategy::Strategy;
+use proptest::{option, prop_assert_eq, proptest};
+
+use super::cluster::{CLUSTER, Cluster, after, blind, key};
+use crate::mint::{Held, Wish, mint};
+
+const NAME: &str = "counters/hits";
+
+/// Three nodes, the key's preference list in front.
+fn by_time() -> (Cluster, Vec<NodeId>) {
+    let props = BucketProps { reconcile: Reconcile::LastWriteWins, ..BucketProps::default() };
+    let cluster = Cluster::new(3, &[("counters", props)]);
+    let owners = cluster.owners(NAME);
+    (cluster, owners)
+}
+
+/// When the latest version that a node holds was written.
+fn written_at_ms(cluster: &Cluster, node: NodeId) -> u64 {
+    let held = cluster.held(node, NAME).expect("it holds the key");
+    held.decode().unwrap().newest().expect("a version").written_at_ms
+}
+
+fn clock_set_by(cluster: &mut Cluster, ms: i64) {
+    cluster.now.wall_ms = cluster.now.wall_ms.checked_add_signed(ms).unwrap();
+}
+
+#[test]
+fn a_put_is_later_than_what_its_client_has_seen_though_its_coordinator_holds_less() {
+    let (mut cluster, owners) = by_time();
+    // Of two versions that have not seen one another the later one has won; its coordinator's clock is ahead.
+    let key = cluster.placed(NAME);
+    let drop_at = |cluster: &mut Cluster, nodes: &[NodeId]| {
+        nodes.iter().for_each(|node| drop(cluster.node(*node).disk.remove(&key)));
+    };
+    clock_set_by(&mut cluster, 30_000);
+    cluster.put(owners[1], blind(NAME, "older")).expect("a put");
+    let older = cluster.held(owners[1], NAME).expect("it was put");
+    drop_at(&mut cluster, &owners);
+    clock_set_by(&mut cluster, 30_000);
+    let context = cluster.put(owners[1], blind(NAME, "won")).expect("a put");
+    cluster.merge_at(owners[1], &key, older);
+    clock_set_by(&mut cluster, -60_000);
+    // Its client puts after it, on a node that holds nothing.
+    drop_at(&mut cluster, &[owners[0], owners[2]]);
+    cluster.put(owners[0], after(NAME, "last", &context)).expect("a put");
+    cluster.advance(1_000);
+    assert_eq!(cluster.values(owners[2], NAME, 3), ["last"]);
+}
+
+#[test]
+fn what_a_context_says_of_a_far_future_is_not_believed() {
+    let (mut cluster, owners) = by_time();
+    let mut clock = VectorClock::new();
+    clock.extend(Dot { actor: ActorId(7), counter: 1 }, u64::MAX);
+    let made_up = Context(clock).encode(CLUSTER, &key(NAME));
+    cluster.put(owners[0], after(NAME, "tea", &made_up)).expect("a put");
+    let a_day_ms = 24 * 60 * 60 * 1_000;
+    let most_ms = cluster.now.wall_ms + a_day_ms + 1;
+    assert!(written_at_ms(&cluster, owners[0]) <= most_ms);
+    // Nor does it get further ahead with each put.
+    cluster.put(owners[0], blind(NAME, "salt")).expect("a put");
+    assert!(written_at_ms(&cluster, owners[0]) <= most_ms + 1);
+    assert_eq!(cluster.values(owners[1], NAME, 3), ["salt"]);
+}
+
+/// Of each put: on which node, what that one's clock shows, what the client has seen (a get of one node), and whose record
+/// the node hears of before it.
+type Step = (usize, u64, Option<usize>, Option<usize>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec((0..3_usize, 0..60_u64, option::of(0..3_usize), option::of(0..3_usize)), 1..24)
+}
+
+proptest! {
+    #[test]
+    fn whoever_has_heard_all_shows_the_latest_of_all_versions(steps in steps()) {
+        let props = BucketProps { reconcile: Reconcile::LastWriteWins, ..BucketProps::default() };
+        let mut nodes: Vec<Held> = (0..3).map(|_| Held::default()).collect();
+        let mut latest = (0, Dot { actor: ActorId(0), counter: 0 });
+        for (number, (node, wall_ms, seen, heard)) in steps.into_iter().enumerate() {
+            if let Some(heard) = heard {
+                let theirs = nodes[heard].record.clone();
+                nodes[node].record.merge(&theirs);
+            }
+            let context = seen.map(|seen| nodes[seen].record.clock().clone()).unwrap_or_default();
+            let value = alloc::format!("value {number}");
+            let put = blind(NAME, &value);
+            let wish = Wish { put: &put, context: &context, props: &props, stands_in: false };
+            let fresh = (Incarnation(1), ActorId(100 + number as u64));
+            mint(&mut nodes[node], wish, Now::new(0, wall_ms), fresh).expect("within all limits");
+            let minted = nodes[node].record.siblings().iter().find(|s| s.write_id == put.write_id);
+            let minted = minted.expect("it was just minted");
+            latest = latest.max((minted.written_at_ms, minted.dot));
+        }
+        let mut all = nodes[0].record.clone();
+        nodes[1..].iter().for_each(|other| all.merge(&other.record));
+        let newest = all.newest().expect("there was a put");
+        prop_assert_eq!((newest.written_at_ms, newest.dot), latest);
+    }
+}
