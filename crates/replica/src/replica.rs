@@ -203,7 +203,7 @@ impl Replica {
                 return self.handle_exchange_answer(now, id, step, response);
             }
             Purpose::Grave(key) => return self.handle_standing(now, from, &key, &response),
-            Purpose::Base(key) => return self.handle_base(now, from, &key, response),
+            Purpose::Base(key) => return self.handle_base(from, &key, response),
             Purpose::Nobody => return,
         };
         match self.operations.get_mut(&id) {
@@ -226,7 +226,7 @@ impl Replica {
             Purpose::Recall(partition) => return self.end_recall(*partition),
             Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
             Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
-            Purpose::Base(key) => return self.handle_base_lost(now, call.node, key),
+            Purpose::Base(key) => return self.handle_base_lost(call.node, key),
             Purpose::Nobody => return,
         };
         match self.operations.get_mut(&id) {

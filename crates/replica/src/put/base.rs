@@ -1,7 +1,8 @@
 //! What a put is minted on where this node's own record is not all that it should be.
 //!
 //! Invariant: in a bucket where the last write wins, a put follows what was acknowledged before it: a coordinator that
-//! can't say what that is asks the other owners first. Where nobody answers it is taken all the same.
+//! can't say what that is asks the other owners once the put has come, and reads its own record after they have
+//! answered. Where nobody answers it is taken all the same.
 
 use alloc::vec::Vec;
 
@@ -11,30 +12,35 @@ use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::held::merged_in_order;
-use crate::io::Holding;
-use crate::pending::Purpose;
+use crate::io::{Holding, Output};
+use crate::pending::{OperationId, Purpose, Ticket};
+use crate::put::Line;
 use crate::replica::Replica;
 
-/// What is held of a key, while others are asked for what they hold.
+/// What the other owners hold of a key, while they are asked for it.
 #[derive(Debug)]
 pub(super) struct Base {
-    holding: Holding,
+    theirs: Option<EncodedRecord>,
     left: Vec<NodeId>,
     /// So many more answers of replicas that vote show all that was acknowledged; `None` while the key has several
     /// owner sets, which are all asked.
     voters_left: Option<usize>,
+    /// The last of the puts that it is for. What others acknowledge before a later one comes need not be in it.
+    last: OperationId,
 }
 
 impl Base {
-    fn merge(&mut self, theirs: Option<EncodedRecord>) {
-        let own = self.holding.record.take();
-        let local = own.as_ref().and_then(|own| own.local);
-        let records = own.map(|own| own.record).into_iter().chain(theirs);
-        self.holding.record = merged_in_order(records).map(|record| StoredRecord { local, record });
-    }
-
     fn is_whole(&self) -> bool {
         self.left.is_empty() || self.voters_left == Some(0)
+    }
+
+    /// What puts are minted on that came before the others were asked, and the last of these puts. This node's own
+    /// record is as it is now: while others were asked it has taken what was acknowledged meanwhile.
+    pub(super) fn under(self, mut own: Holding) -> (Holding, OperationId) {
+        let local = own.record.as_ref().and_then(|stored| stored.local);
+        let records = own.record.take().map(|stored| stored.record).into_iter().chain(self.theirs);
+        own.record = merged_in_order(records).map(|record| StoredRecord { local, record });
+        (own, self.last)
     }
 }
 
@@ -46,19 +52,20 @@ impl Replica {
         by_time && (holding.damaged || self.is_refilling_key(key))
     }
 
-    /// Asks the other owners what they hold of the key.
-    pub(super) fn ask_for_base(&mut self, now: Now, key: &PlacedKey, holding: Holding) {
+    /// Asks the other owners what they hold of the key, for the puts that wait; `own` is what this node holds.
+    pub(super) fn ask_for_base(&mut self, now: Now, key: &PlacedKey, own: Holding) {
         let Some(view) = self.view.clone() else { return };
         let props = view.bucket(key.key.bucket());
         let mut left = view.owners(key.partition, props.n);
         left.retain(|node| *node != self.config.me && view.is_alive(*node));
-        if left.is_empty() {
-            return self.mint_on(now, key, &Ok(holding));
-        }
+        let last = self.minting.get(key).and_then(Line::last);
+        let Some(last) = last.filter(|_| !left.is_empty()) else {
+            return self.mint_on(now, key, &Ok(own), None);
+        };
         let one_set = view.owner_lists(key.partition, props.n).len() == 1;
         let voters_left = one_set.then(|| usize::from(props.n + 1 - props.least_w().min(props.n)));
         if let Some(line) = self.minting.get_mut(key) {
-            line.base = Some(Base { holding, left: left.clone(), voters_left });
+            line.base = Some(Base { theirs: None, left: left.clone(), voters_left, last });
         }
         for node in left {
             let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
@@ -67,28 +74,21 @@ impl Replica {
     }
 
     /// Another owner has answered.
-    pub(crate) fn handle_base(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        key: &PlacedKey,
-        response: PeerResponse,
-    ) {
+    pub(crate) fn handle_base(&mut self, from: NodeId, key: &PlacedKey, response: PeerResponse) {
         match response {
-            PeerResponse::Read(record) => self.take_base(now, from, key, record, true),
-            PeerResponse::Unknown { record, .. } => self.take_base(now, from, key, record, false),
-            _ => self.take_base(now, from, key, None, false),
+            PeerResponse::Read(record) => self.take_base(from, key, record, true),
+            PeerResponse::Unknown { record, .. } => self.take_base(from, key, record, false),
+            _ => self.take_base(from, key, None, false),
         }
     }
 
     /// Another owner will not answer.
-    pub(crate) fn handle_base_lost(&mut self, now: Now, from: NodeId, key: &PlacedKey) {
-        self.take_base(now, from, key, None, false);
+    pub(crate) fn handle_base_lost(&mut self, from: NodeId, key: &PlacedKey) {
+        self.take_base(from, key, None, false);
     }
 
     fn take_base(
         &mut self,
-        now: Now,
         from: NodeId,
         key: &PlacedKey,
         record: Option<EncodedRecord>,
@@ -99,14 +99,15 @@ impl Replica {
             return;
         };
         base.left.retain(|node| *node != from);
-        base.merge(record);
+        let records = base.theirs.take().into_iter().chain(record);
+        base.theirs = merged_in_order(records);
         if votes {
             base.voters_left = base.voters_left.map(|left| left.saturating_sub(1));
         }
-        if base.is_whole()
-            && let Some(base) = line.base.take()
-        {
-            self.mint_on(now, key, &Ok(base.holding));
+        if base.is_whole() {
+            base.left.clear();
+            let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
+            self.emit(Output::Load { ticket, key: key.clone() });
         }
     }
 }

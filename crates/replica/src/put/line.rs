@@ -58,6 +58,18 @@ impl Line {
         self.last.clear();
     }
 
+    /// The put that came last.
+    pub(super) fn last(&self) -> Option<OperationId> {
+        self.puts.last().copied()
+    }
+
+    /// Those up to this one, or all; the others wait on.
+    fn take_up_to(&mut self, last: Option<OperationId>) -> Vec<OperationId> {
+        let later = self.puts.partition_point(|id| last.is_none_or(|last| *id <= last));
+        let later = self.puts.split_off(later);
+        mem::replace(&mut self.puts, later)
+    }
+
     fn is_idle(&self) -> bool {
         self.puts.is_empty() && !self.loading && self.last.is_empty() && self.open.is_empty()
     }
@@ -138,30 +150,42 @@ impl Replica {
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
-        match self.noticed(key, result) {
-            Ok(holding) if self.lacks_base(key, &holding) => self.ask_for_base(now, key, holding),
-            result => self.mint_on(now, key, &result),
+        let base = self.minting.get_mut(key).and_then(|line| line.base.take());
+        match (self.noticed(key, result), base) {
+            (Ok(own), Some(base)) => {
+                let (holding, last) = base.under(own);
+                self.mint_on(now, key, &Ok(holding), Some(last));
+            }
+            (Ok(own), None) if self.lacks_base(key, &own) => self.ask_for_base(now, key, own),
+            (result, _) => self.mint_on(now, key, &result, None),
         }
     }
 
+    /// Mints the puts that wait, up to the last of those that this is a base for.
     pub(super) fn mint_on(
         &mut self,
         now: Now,
         key: &PlacedKey,
         holding: &Result<Holding, StorageFault>,
+        last: Option<OperationId>,
     ) {
         let Some(line) = self.minting.get_mut(key) else { return };
-        (line.loading, line.bytes) = (false, 0);
-        let puts = mem::take(&mut line.puts);
+        line.loading = false;
+        let puts = line.take_up_to(last);
         let mut places: Vec<(Home, Held)> = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
+        let mut freed_bytes = 0;
         for id in puts {
             let Some(Operation::Waiting(put)) = self.operations.remove(&id) else { continue };
             self.sleep(id);
+            freed_bytes += put.bytes();
             match holding {
                 Ok(holding) => self.mint_one(now, *put, holding, (&mut places, &mut groups)),
                 Err(fault) => self.refuse_put(put.asker, fault.clone().failure(), put.elsewhere),
             }
+        }
+        if let Some(line) = self.minting.get_mut(key) {
+            line.bytes -= freed_bytes;
         }
         for group in groups {
             let Some((_, held)) = places.iter().find(|(home, _)| *home == group.home) else {

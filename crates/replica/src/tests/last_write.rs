@@ -1,10 +1,13 @@
-//! Buckets where the last write wins: a put is later than all that its client had seen.
+//! Buckets where the last write wins: a put is later than all that its client had seen, and than what was acknowledged
+//! before it came, as far as others can say.
 
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
-use jedlik_protocol::{Context, Incarnation, Now};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
+use jedlik_protocol::{Context, Incarnation, Now, Quorum};
 use jedlik_vclock::{ActorId, Dot, VectorClock};
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
@@ -70,6 +73,67 @@ fn what_a_context_says_of_a_far_future_is_not_believed() {
     cluster.put(owners[0], blind(NAME, "salt")).expect("a put");
     assert!(written_at_ms(&cluster, owners[0]) <= most_ms + 1);
     assert_eq!(cluster.values(owners[1], NAME, 3), ["salt"]);
+}
+
+/// A coordinator that is being refilled asks what its puts follow, and one of the others stands still; it takes the second
+/// put while it waits.
+fn asked_while_another_put_comes(between: impl FnOnce(&mut Cluster, &[NodeId])) {
+    let (mut cluster, owners) = by_time();
+    cluster.put(owners[0], blind(NAME, "0")).expect("a put");
+    let paused = BackgroundChange {
+        work: None,
+        paused: Some(true),
+        limit_per_s: None,
+        slowdown_percent: None,
+    };
+    cluster.replace_disk(owners[0], 2);
+    cluster.set_background(owners[0], paused);
+    assert_ne!(cluster.node(owners[0]).replica.refilling(), 0);
+    cluster.freeze(owners[2]);
+    let first = cluster.ask(owners[0], ClientRequest::Put(blind(NAME, "1")));
+    cluster.deliver();
+    between(&mut cluster, &owners);
+    let request = PutRequest { timeout_ms: 60_000, ..blind(NAME, "last") };
+    let last = cluster.ask(owners[0], ClientRequest::Put(request));
+    for _ in 0..1_000 {
+        cluster.run_for(10);
+        let is_done = cluster.answers.contains_key(&last) && cluster.answers.contains_key(&first);
+        if is_done {
+            break;
+        }
+    }
+    for reply in [first, last] {
+        let answer = cluster.answers.remove(&reply);
+        assert!(matches!(answer, Some(ClientResponse::Put(_))), "{answer:?}");
+    }
+    cluster.thaw(owners[2]);
+    cluster.run_for(1_000);
+    for via in &owners {
+        assert_eq!(cluster.values(*via, NAME, 3), ["last"]);
+    }
+}
+
+/// Another node, whose clock is ahead, takes a put that two acknowledge.
+fn put_elsewhere(cluster: &mut Cluster, owners: &[NodeId]) {
+    clock_set_by(cluster, 60_000);
+    let meanwhile = PutRequest { w: Quorum::Count(2), ..blind(NAME, "meanwhile") };
+    cluster.put(owners[1], meanwhile).expect("two take it");
+    clock_set_by(cluster, -60_000);
+}
+
+#[test]
+fn a_put_follows_what_its_coordinator_took_while_it_asked_others() {
+    asked_while_another_put_comes(put_elsewhere);
+}
+
+#[test]
+fn a_put_that_comes_while_others_are_asked_follows_what_they_acknowledged_since() {
+    asked_while_another_put_comes(|cluster, owners| {
+        put_elsewhere(cluster, owners);
+        // The coordinator was not among those that took it.
+        let key = cluster.placed(NAME);
+        cluster.node(owners[0]).disk.remove(&key);
+    });
 }
 
 /// Of each put: on which node, what that one's clock shows, what the client has seen (a get of one node), and whose record
