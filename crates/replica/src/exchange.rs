@@ -17,9 +17,10 @@ use jedlik_vclock::{ClockEntry, VectorClock};
 use crate::Counter;
 use crate::background::Background;
 use crate::clashes::Pair;
-use crate::io::{Footprint, Holding, Output, RangeRequest, RangeResult, StorageFault};
+use crate::io::{Footprint, Holding, Output, StorageFault};
 use crate::lane::LaneStep;
 use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
+use crate::range::{RangeRequest, RangeResult};
 use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::trees::Change;
@@ -73,8 +74,7 @@ impl Replica {
     ) {
         let ticket = self.pending.ticket(Ticket::Reading { partition, reading });
         let limit = READING_RECORDS;
-        let range =
-            RangeRequest { partition, bucket: None, span: None, after, limit, hints: false };
+        let range = RangeRequest::stored(partition, None, after, limit);
         self.emit(Output::Range { ticket, range });
     }
 
@@ -115,14 +115,7 @@ impl Replica {
                     |leaf: u16| view.partitions().leaf_range(partition, u32::from(leaf), LEAF_BITS);
                 let span = (range(first_leaf).0, range(last_leaf).1);
                 let (span, limit) = (Some(span), LISTING_RECORDS);
-                let range = RangeRequest {
-                    partition,
-                    bucket: None,
-                    span,
-                    after: None,
-                    limit,
-                    hints: false,
-                };
+                let range = RangeRequest::stored(partition, span, None, limit);
                 let digests = Vec::new();
                 return self.list(Listing { id, first_leaf, n, clocks, range, digests });
             }

@@ -5,16 +5,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_handoff::{HeldHint, HintMark, HintTotals};
-use jedlik_hashing::{NodeId, Partition, Position};
+use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{
-    Blob, CountingLayouts, Digest, Durability, LayoutId, PlacedKey, StoredRecord,
-};
+use jedlik_protocol::{CountingLayouts, Digest, Durability, LayoutId, PlacedKey, StoredRecord};
 
-use crate::{Counter, Recalled, Revision};
+use crate::{Counter, RangeRequest, RangeResult, Recalled, Revision};
 
 /// One event.
 #[derive(Debug, Clone)]
@@ -180,34 +178,6 @@ pub struct HintPage {
     pub hints: Vec<HeldHint>,
     /// There are none after these.
     pub end: bool,
-}
-
-/// A page of stored records.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RangeResult {
-    /// In key order.
-    pub records: Vec<(PlacedKey, StoredRecord)>,
-    /// How far it reaches; `None` if to the range's end.
-    pub until: Option<PlacedKey>,
-    /// Keys up to there whose records fail their checksums.
-    pub damaged: Vec<PlacedKey>,
-}
-
-/// Which records a page should hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeRequest {
-    /// Of which partition.
-    pub partition: Partition,
-    /// Only this bucket's.
-    pub bucket: Option<Blob>,
-    /// Only from the first of these positions to the last.
-    pub span: Option<(Position, Position)>,
-    /// Only past this key.
-    pub after: Option<PlacedKey>,
-    /// The most records.
-    pub limit: u32,
-    /// Each record merged with the hints of its key, and the hints of keys without a record too.
-    pub hints: bool,
 }
 
 /// Why storage could not do it.

@@ -32,6 +32,7 @@ mod moving;
 mod patience;
 mod pending;
 mod put;
+mod range;
 mod reading;
 mod reaper;
 mod reaping;
@@ -59,10 +60,9 @@ pub use config::{Config, ShardPast, Tuning};
 pub use counter::Counter;
 pub use disputes::{dispute_over, dispute_with_peer};
 pub use farewell::has_left;
-pub use io::{
-    Footprint, Hint, HintPage, Holding, Input, Output, RangeRequest, RangeResult, StorageFault,
-};
+pub use io::{Footprint, Hint, HintPage, Holding, Input, Output, StorageFault};
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
+pub use range::{RangeRequest, RangeResult};
 pub use recalling::Recalled;
 pub use replica::Replica;
 pub use revision::Revision;

@@ -16,14 +16,15 @@ use jedlik_protocol::error::Failure;
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
 use jedlik_protocol::peer::{Doubt, Page, PeerRequest, PeerResponse, ScannedPage};
-use jedlik_protocol::{Blob, ClusterId, Durability, Now, PlacedKey, StoredRecord};
+use jedlik_protocol::{Blob, ClusterId, Durability, Now, PlacedKey};
 use jedlik_vclock::Content;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
 use crate::answer::{deadline_us, invalid, resolve, shortfall, versions};
-use crate::io::{Output, RangeRequest, RangeResult, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
+use crate::range::{RangeRequest, RangeResult};
 use crate::replica::{Operation, Replica};
 use crate::votes::counts_digest;
 
@@ -107,8 +108,6 @@ pub(crate) struct Scanning {
     pub(crate) partition: Partition,
     /// Of the bucket, as this node knows it.
     pub(crate) n: u8,
-    /// Otherwise lengths go in their place.
-    pub(crate) values: bool,
     /// Whether this node could say that a key is absent when it was asked.
     pub(crate) votes: bool,
 }
@@ -202,8 +201,7 @@ impl Replica {
                     let (caller, durability) = (Caller::of(id), Durability::Buffered);
                     let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     let after = after.clone().map(|mark| self.placed(mark, scan.place));
-                    let hints = !planted::on(Bug::ScanSkipsHints);
-                    let range = RangeRequest { partition, bucket, span: None, after, limit, hints };
+                    let range = RangeRequest::seen(partition, (bucket, values), after, limit);
                     self.emit(Output::Range { ticket, range });
                 }
                 ScanOutput::Read { node } => {
@@ -250,9 +248,9 @@ impl Replica {
     ) {
         let me = self.config.me;
         let Some(Operation::Scan(scan)) = self.operations.get(&id) else { return };
-        let (partition, values) = (scan.request.partition, scan.request.values);
+        let partition = scan.request.partition;
         let votes = self.votes.has(partition, scan.n);
-        let page = self.scanned(Scanning { partition, n: scan.n, values, votes }, result);
+        let page = self.scanned(Scanning { partition, n: scan.n, votes }, result);
         if let Some(Operation::Scan(scan)) = self.operations.get_mut(&id) {
             match page {
                 Ok(page) => scan.machine.handle_page(me, page),
@@ -281,22 +279,14 @@ impl Replica {
         self.answer_peer(reply, response);
     }
 
-    /// What this node shows of a bucket, with or without values.
+    /// What this node shows of a bucket.
     fn scanned(
         &self,
         scanning: Scanning,
         result: Result<RangeResult, StorageFault>,
     ) -> Result<ScanPage, Failure> {
         let RangeResult { records, until, mut damaged } = result.map_err(StorageFault::failure)?;
-        let mut shown = Vec::with_capacity(records.len());
-        for (key, StoredRecord { record, .. }) in records {
-            let record = if scanning.values { Ok(record) } else { record.with_lengths() };
-            match record {
-                Ok(record) => shown.push((key, record)),
-                // What is not a record did not come through the codec or past a checksum.
-                Err(_) => damaged.push(key),
-            }
-        }
+        let shown = records.into_iter().map(|(key, stored)| (key, stored.record)).collect();
         if planted::on(Bug::DamageIsAbsence) {
             damaged.clear();
         }

@@ -23,8 +23,9 @@ use crate::age::UNTOLD;
 use crate::exchange::digests;
 use crate::explain::inspection;
 use crate::held::merged;
-use crate::io::{Holding, Output, RangeRequest, RangeResult, StorageFault};
+use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{HoldFor, Ticket};
+use crate::range::{RangeRequest, RangeResult};
 use crate::reaper::Terms;
 use crate::reaping::Question;
 use crate::replica::Replica;
@@ -76,12 +77,11 @@ impl Replica {
                     Some(bucket) => (view.bucket(bucket).n, self.votes_for(bucket, partition, n)),
                     None => (n, counts_digest(&view) == counts && self.votes.has(partition, n)),
                 };
-                let scanning = Scanning { partition, n, values, votes };
+                let scanning = Scanning { partition, n, votes };
                 let ticket = self.pending.ticket(Ticket::ServeScan { reply, scanning });
                 let after = after.map(|mark| placed(mark.key));
                 let limit = limit.min(SCAN_PAGE_RECORDS);
-                let hints = !planted::on(Bug::ScanSkipsHints);
-                let range = RangeRequest { partition, bucket, span: None, after, limit, hints };
+                let range = RangeRequest::seen(partition, (bucket, values), after, limit);
                 self.emit(Output::Range { ticket, range });
             }
             PeerRequest::Hashes { partition, n, branch, known, synced } => {
@@ -144,7 +144,7 @@ impl Replica {
         let range = |leaf: u16| view.partitions().leaf_range(partition, leaf.into(), LEAF_BITS);
         let span = Some((range(first_leaf).0, range(last_leaf).1));
         let ticket = self.pending.ticket(ticket);
-        let range = RangeRequest { partition, bucket: None, span, after, limit, hints: false };
+        let range = RangeRequest::stored(partition, span, after, limit);
         self.emit(Output::Range { ticket, range });
     }
 

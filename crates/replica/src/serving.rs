@@ -15,9 +15,10 @@ use jedlik_protocol::limits::FETCH_PAGE_RECORDS;
 use jedlik_protocol::peer::{Page, PeerResponse};
 use jedlik_protocol::{Now, PlacedKey};
 
-use crate::io::{RangeResult, StorageFault};
+use crate::io::StorageFault;
 use crate::patience::FETCH_LIMIT_US;
 use crate::pending::Ticket;
+use crate::range::RangeResult;
 use crate::replica::Replica;
 use crate::scan::mark;
 

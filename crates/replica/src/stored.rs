@@ -7,8 +7,9 @@ use jedlik_protocol::{Durability, Now, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
-use crate::io::{Footprint, Holding, RangeResult, StorageFault};
+use crate::io::{Footprint, Holding, StorageFault};
 use crate::pending::{Caller, HoldFor, Ticket};
+use crate::range::RangeResult;
 use crate::replica::{Operation, Replica};
 use crate::trees::Change;
 

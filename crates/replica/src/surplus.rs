@@ -14,10 +14,11 @@ use jedlik_protocol::{Now, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::exchange::READING_RECORDS;
-use crate::io::{Output, RangeRequest, RangeResult, StorageFault};
+use crate::io::{Output, StorageFault};
 use crate::lane::{Errand, Task};
 use crate::moving::Obstacle;
 use crate::pending::Ticket;
+use crate::range::{RangeRequest, RangeResult};
 use crate::replica::Replica;
 use crate::revision::Revision;
 
@@ -192,8 +193,7 @@ impl Replica {
         let (sweep, partition, after) = (sweep.number, sweep.partition, sweep.after.clone());
         let ticket = self.pending.ticket(Ticket::Surplus { sweep });
         let limit = READING_RECORDS;
-        let range =
-            RangeRequest { partition, bucket: None, span: None, after, limit, hints: false };
+        let range = RangeRequest::stored(partition, None, after, limit);
         self.emit(Output::Range { ticket, range });
         true
     }

@@ -151,7 +151,8 @@ impl ShardSource {
         Ok(match self.engine {
             Engine::Redb => {
                 let path = self.folder.engine_path();
-                let options = RedbOptions { cache_bytes: self.cache_bytes };
+                let options =
+                    RedbOptions { cache_bytes: self.cache_bytes, ..RedbOptions::default() };
                 let open = || RedbStore::open(&path, &options).map(Filtered::over);
                 Arc::new(Guarded::open(&path, open)?)
             }

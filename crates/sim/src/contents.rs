@@ -192,6 +192,11 @@ impl Contents {
         let mut records: Vec<_> = records.map(|(key, held)| (key.clone(), held.clone())).collect();
         let more = records.len() > asked.limit as usize;
         records.truncate(asked.limit as usize);
+        if !asked.values {
+            let lean =
+                |record: &EncodedRecord| record.with_lengths().expect("it came through a decoder");
+            records.iter_mut().for_each(|(_, held)| held.record = lean(&held.record));
+        }
         let until = records.last().filter(|_| more).map(|(key, _)| key.clone());
         let reached = |key: &&PlacedKey| until.as_ref().is_none_or(|until| *key <= until);
         let damaged = damaged.iter().filter(|key| inside(key)).filter(reached);

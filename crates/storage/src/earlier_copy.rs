@@ -31,7 +31,7 @@ impl EarlierCopy {
     /// There is no engine in it, or one that can't be read.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = folder.join(ENGINE);
-        let options = RedbOptions { cache_bytes: CACHE_BYTES };
+        let options = RedbOptions { cache_bytes: CACHE_BYTES, ..RedbOptions::default() };
         let engine = guarded(|| RedbStore::open_unchanged(&path, &options))
             .unwrap_or_else(|what| Err(OpenError::EngineDamaged { path: path.clone(), what }))?;
         Ok(Self { engine: Some(engine) })

@@ -40,6 +40,7 @@ pub(crate) fn everything_of(partition: u32) -> RangeQuery {
         to: None,
         after: None,
         bucket: None,
+        values: true,
         limit_records: 1000,
         limit_bytes: 1 << 20,
         limit_examined: 1000,

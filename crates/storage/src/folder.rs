@@ -171,7 +171,7 @@ impl ShardFolder {
     }
 
     fn salvage(&self, into: &Path) -> Result<Salvaged, OpenError> {
-        let options = RedbOptions { cache_bytes: 1 << 20 };
+        let options = RedbOptions { cache_bytes: 1 << 20, ..RedbOptions::default() };
         let engine = Guarded::open(into, || RedbStore::open(into, &options))?;
         let lost = Writes { metadata: vec![mark::lost_past()], ..Writes::default() };
         engine.write(&lost)?;

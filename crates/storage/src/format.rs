@@ -16,6 +16,12 @@
 //! value   format     1 byte: 1
 //!         checksum   4 bytes, little endian: CRC-32 of the key bytes, then of the body
 //!         body       to the end
+//!
+//! apart   format     1 byte: 2; the whole record lies elsewhere, as a value
+//!         checksum   4 bytes, little endian: CRC-32 of the key bytes, then of the rest
+//!         length     4 bytes, little endian: of that value
+//!         its sum    4 bytes, little endian: the checksum in that value
+//!         body       to the end, with lengths in place of values
 //! ```
 
 use crc32fast::Hasher;
@@ -25,6 +31,10 @@ use jedlik_vclock::ActorId;
 
 /// The format of a value in an engine.
 const VALUE_FORMAT: u8 = 1;
+/// The format of what stands where the whole value does not.
+const APART_FORMAT: u8 = 2;
+/// Length and checksum of the value that lies elsewhere.
+const APART_LINK_BYTES: usize = 8;
 /// Format and checksum.
 const VALUE_HEADER_BYTES: usize = 5;
 /// Set when a local actor follows the flags.
@@ -136,28 +146,96 @@ pub(crate) fn parse_body(bytes: &[u8]) -> Option<StoredRecord> {
 
 /// The value under which an engine stores `record`.
 pub(crate) fn value_bytes(key: &[u8], record: &StoredRecord) -> Vec<u8> {
-    let mut out = Vec::with_capacity(VALUE_HEADER_BYTES + 17 + record.record.bytes().len());
-    out.push(VALUE_FORMAT);
+    sealed(key, VALUE_FORMAT, &[], record)
+}
+
+/// The record in an engine's value, or what is wrong with it.
+pub(crate) fn parse_value(key: &[u8], value: &[u8]) -> Result<StoredRecord, &'static str> {
+    let body = unsealed(key, VALUE_FORMAT, value)?;
+    parse_body(body).ok_or("its bytes are not a record")
+}
+
+/// A record whose values lie apart: what is known of it without them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ApartValue {
+    /// With lengths in place of values, as [`EncodedRecord::with_lengths`] makes it.
+    pub(crate) lengths: StoredRecord,
+    /// Length and checksum of the value that lies elsewhere.
+    link: [u8; APART_LINK_BYTES],
+}
+
+impl ApartValue {
+    /// The whole record, or what is wrong with it. `value` is what lies elsewhere under the same key.
+    pub(crate) fn join(&self, key: &[u8], value: &[u8]) -> Result<StoredRecord, &'static str> {
+        if link_to(value) != Some(self.link) {
+            return Err("its values are not those that it was written with");
+        }
+        parse_value(key, value)
+    }
+}
+
+/// What stands in the place of `value`, which lies elsewhere and is that of a record with these lengths.
+pub(crate) fn apart_bytes(key: &[u8], lengths: &StoredRecord, value: &[u8]) -> Option<Vec<u8>> {
+    Some(sealed(key, APART_FORMAT, &link_to(value)?, lengths))
+}
+
+/// Whether `value` stands for one that lies elsewhere. What is cut short or of no known format may.
+pub(crate) fn is_apart(value: &[u8]) -> bool {
+    value.first() != Some(&VALUE_FORMAT)
+}
+
+/// Reads what [`apart_bytes`] has made, or says what is wrong with it.
+pub(crate) fn parse_apart(key: &[u8], value: &[u8]) -> Result<ApartValue, &'static str> {
+    let rest = unsealed(key, APART_FORMAT, value)?;
+    let parts = rest.split_first_chunk();
+    let (link, lengths) = parts
+        .and_then(|(link, body)| Some((*link, parse_body(body)?)))
+        .ok_or("its bytes are not a record")?;
+    Ok(ApartValue { lengths, link })
+}
+
+/// How long the whole value is that `value` is or stands for, as far as that can be told without its checksum.
+pub(crate) fn whole_length_bytes(value: &[u8]) -> usize {
+    if !is_apart(value) {
+        return value.len();
+    }
+    let length = value.get(VALUE_HEADER_BYTES..).and_then(|rest| rest.first_chunk());
+    length.map_or(value.len(), |length| u32::from_le_bytes(*length) as usize)
+}
+
+/// What names a value from elsewhere.
+fn link_to(value: &[u8]) -> Option<[u8; APART_LINK_BYTES]> {
+    let &[_, a, b, c, d] = value.first_chunk::<VALUE_HEADER_BYTES>()?;
+    let [e, f, g, h] = u32::try_from(value.len()).ok()?.to_le_bytes();
+    Some([e, f, g, h, a, b, c, d])
+}
+
+/// Format, checksum, `before` and the body of `record`.
+fn sealed(key: &[u8], format: u8, before: &[u8], record: &StoredRecord) -> Vec<u8> {
+    let length = VALUE_HEADER_BYTES + before.len() + 17 + record.record.bytes().len();
+    let mut out = Vec::with_capacity(length);
+    out.push(format);
     out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(before);
     push_body(&mut out, record);
     let checksum = checksum(key, &out[VALUE_HEADER_BYTES..]);
     out[1..VALUE_HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
     out
 }
 
-/// The record in an engine's value, or what is wrong with it.
-pub(crate) fn parse_value(key: &[u8], value: &[u8]) -> Result<StoredRecord, &'static str> {
-    let Some((&[format, a, b, c, d], body)) = value.split_first_chunk::<VALUE_HEADER_BYTES>()
+/// What follows the header, or what is wrong with it.
+fn unsealed<'a>(key: &[u8], expected: u8, value: &'a [u8]) -> Result<&'a [u8], &'static str> {
+    let Some((&[format, a, b, c, d], rest)) = value.split_first_chunk::<VALUE_HEADER_BYTES>()
     else {
         return Err("it is cut short");
     };
-    if format != VALUE_FORMAT {
+    if format != expected {
         return Err("its format is unknown");
     }
-    if checksum(key, body) != u32::from_le_bytes([a, b, c, d]) {
+    if checksum(key, rest) != u32::from_le_bytes([a, b, c, d]) {
         return Err("its checksum does not match");
     }
-    parse_body(body).ok_or("its bytes are not a record")
+    Ok(rest)
 }
 
 fn checksum(key: &[u8], body: &[u8]) -> u32 {

@@ -220,6 +220,7 @@ fn everything(partition: Partition) -> RangeQuery {
         to: None,
         after: None,
         bucket: None,
+        values: true,
         limit_records: PAGE_RECORDS,
         limit_bytes: PAGE_BYTES,
         limit_examined: PAGE_RECORDS,

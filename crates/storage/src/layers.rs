@@ -114,6 +114,7 @@ impl Layers {
             to: None,
             after: None,
             bucket: None,
+            values: false,
             limit_records: 1,
             limit_bytes: 0,
             limit_examined: 1,
@@ -230,7 +231,7 @@ impl<'a> Overlay<'a> {
             }
             match record {
                 Some(record) if self.query.wants(key) => {
-                    self.newest.insert(key.clone(), Some(record.clone()));
+                    self.newest.insert(key.clone(), self.query.shown(record.clone()));
                 }
                 Some(_) => {}
                 None => drop(self.newest.remove(key)),

@@ -128,7 +128,8 @@ impl Store for MemoryStore {
         let contents = self.read();
         let mut page = PageBuilder::new(query);
         for (key, record) in records_after(&contents.records, query) {
-            if !page.push(key.clone(), Some(record.clone())) {
+            let length_bytes = record.record.bytes().len();
+            if !page.push_read(key.clone(), query.shown(record.clone()), length_bytes) {
                 break;
             }
         }
@@ -141,8 +142,10 @@ impl Store for MemoryStore {
         let Some(hints) = contents.hints.get(&target) else { return Ok(page.finish()) };
         for (key, since_ms) in records_after(&hints.since_ms, query) {
             let mark = HintMark { since_ms: *since_ms, key: key.clone() };
-            let hint = hints.by_age.get(&mark);
-            if !page.push(mark.key, hint.map(|hint| hint.record.clone())) {
+            let record = hints.by_age.get(&mark).map(|hint| hint.record.clone());
+            let length_bytes = record.as_ref().map_or(0, |record| record.record.bytes().len());
+            let record = record.and_then(|record| query.shown(record));
+            if !page.push_read(mark.key, record, length_bytes) {
                 break;
             }
         }

@@ -4,13 +4,15 @@
 //! until its file has been opened anew, so the next call does that.
 //!
 //! ```text
-//! records       key bytes, as in `format.rs`                 -> value, as in `format.rs`
+//! records       key bytes, as in `format.rs`                 -> value as in `format.rs`; of a large record what
+//!                                                               stands for a value that lies apart
+//! values        key bytes, of large records                  -> value, as in `format.rs`
 //! hints         target (8), since_ms (8), key bytes          -> value, whose checksum covers these
 //!                 both big endian, so that they sort by age     bytes instead of the key bytes
 //! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
 //!                                                               these bytes, then of both numbers
 //! dropped       partition (4)                                -> CRC-32 of the partition's bytes (4)
-//! metadata      name: "format"                               -> 5 (4 bytes), and CRC-32 as below
+//! metadata      name: "format"                               -> 6 (4 bytes), and CRC-32 as below
 //!                     "journal": see `mark.rs`               -> generation (8), CRC-32 (4) of the name
 //!                     "kept.NAME": see `mark.rs`                and all before; generation (8), value,
 //!                     "past": see `mark.rs`                     CRC-32 (4); 1 (1), CRC-32 (4)
@@ -36,7 +38,6 @@ use tracing::warn;
 
 use crate::disk;
 use crate::error::is_medium_error;
-use crate::format::{key_bytes, value_bytes};
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
@@ -49,33 +50,41 @@ mod ranges;
 mod records;
 mod salvage;
 mod tables;
+mod writes;
 
 use pages::Pages;
 #[cfg(test)]
 pub(crate) use pages::seal;
 pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
-use tables::{METADATA, RECORDS, Tables, create, open_made, prepare};
+use tables::{METADATA, Tables, create, open_made, prepare};
 
 /// How many hidden records one commit takes off for a write that has to wait for them.
 const SWEEP_LIMIT_RECORDS: usize = 4096;
+/// What a record has at least to be large, unless options say otherwise. Below it, a second row would cost puts more than it
+/// spares listings: a tenth of a millisecond for each value.
+const LARGE_RECORD_BYTES: usize = 64 << 10;
 
 /// The settings of one redb file.
 #[derive(Debug, Clone)]
 pub struct RedbOptions {
     /// Memory for cached pages.
     pub cache_bytes: usize,
+    /// A record of so many bytes is large: its values lie apart from it, so that a page of keys need not read them. It may
+    /// change from one opening to the next.
+    pub large_record_bytes: usize,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20 }
+        Self { cache_bytes: 16 << 20, large_record_bytes: LARGE_RECORD_BYTES }
     }
 }
 
 /// Records and hints in one redb file.
 pub struct RedbStore {
     path: PathBuf,
+    large_record_bytes: usize,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     /// `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
@@ -101,7 +110,7 @@ impl RedbStore {
         if !exists {
             create(path)?;
         }
-        Self::open_with(path, Box::new(move || open_made(&file, cache_bytes)))
+        Self::open_with(path, options, Box::new(move || open_made(&file, cache_bytes)))
     }
 
     /// Opens what `backend` gives, each time that the file has to be opened; `path` is for messages.
@@ -116,6 +125,7 @@ impl RedbStore {
         let cache_bytes = options.cache_bytes;
         Self::open_with(
             path,
+            options,
             Box::new(move || {
                 let pages = Pages::over(backend()).map_err(redb::StorageError::Io)?;
                 Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
@@ -125,6 +135,7 @@ impl RedbStore {
 
     fn open_with(
         path: &Path,
+        options: &RedbOptions,
         opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     ) -> Result<Self, OpenError> {
         let failed = |e: redb::Error| engine_error(path, e);
@@ -141,6 +152,7 @@ impl RedbStore {
         let opened = Opened { tables: Tables::of(&database).map_err(failed)?, database };
         Ok(Self {
             path: path.into(),
+            large_record_bytes: options.large_record_bytes,
             opener,
             opened: RwLock::new(Some(opened)),
             writer: Mutex::default(),
@@ -254,7 +266,9 @@ impl Store for RedbStore {
 
     fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         self.make_way_for(writes)?;
-        self.commit("writing a batch of records", |transaction| write_all(transaction, writes))
+        self.commit("writing a batch of records", |transaction| {
+            writes::write_all(transaction, writes, self.large_record_bytes)
+        })
     }
 
     fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {
@@ -270,7 +284,7 @@ impl Store for RedbStore {
     }
 
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
-        self.with("reading a range of records", |opened| ranges::records(&opened.tables, query))
+        self.with("reading a range of records", |opened| ranges::page(&opened.tables, query))
     }
 
     fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError> {
@@ -331,36 +345,6 @@ pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, Datab
     })?;
     let pages = Pages::over(FileBackend::new(file)?).map_err(io)?;
     Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
-}
-
-fn write_all(transaction: &WriteTransaction, writes: &Writes) -> Result<(), redb::Error> {
-    if !writes.records.is_empty() {
-        let mut table = transaction.open_table(RECORDS)?;
-        for (key, record) in &writes.records {
-            let bytes = key_bytes(key);
-            match record {
-                Some(record) => {
-                    table.insert(bytes.as_slice(), value_bytes(&bytes, record).as_slice())?
-                }
-                None => table.remove(bytes.as_slice())?,
-            };
-        }
-    }
-    if !writes.hints.is_empty() {
-        hints::write(transaction, &writes.hints)?;
-    }
-    if !writes.metadata.is_empty() {
-        let mut table = transaction.open_table(METADATA)?;
-        for (name, value) in &writes.metadata {
-            match value {
-                Some(value) => {
-                    table.insert(name.as_str(), metadata::checked(name, value).as_slice())?
-                }
-                None => table.remove(name.as_str())?,
-            };
-        }
-    }
-    Ok(())
 }
 
 fn engine_error(path: &Path, failure: redb::Error) -> OpenError {

@@ -146,13 +146,17 @@ pub struct RangeQuery {
     pub after: Option<PlacedKey>,
     /// Only this bucket's.
     pub bucket: Option<Blob>,
+    /// Whether values are wanted; otherwise their lengths stand for them, as in
+    /// [`EncodedRecord::with_lengths`](jedlik_protocol::EncodedRecord::with_lengths), and an engine need not read them.
+    pub values: bool,
     /// The most records in the page, damaged ones included; at least 1.
     pub limit_records: usize,
     /// The page ends with the record that takes it past this size.
     pub limit_bytes: usize,
     /// The most records looked at, other buckets' included; at least 1.
     pub limit_examined: usize,
-    /// The page ends with the record that takes what was looked at, other buckets' included, past this size.
+    /// The page ends with the record that takes what was looked at, other buckets' included, past this size. Values that
+    /// an engine need not read for it don't count.
     pub limit_examined_bytes: usize,
 }
 
@@ -160,6 +164,15 @@ impl RangeQuery {
     /// Whether `key` is of the bucket that is asked for.
     pub(crate) fn wants(&self, key: &PlacedKey) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket == key.key.bucket())
+    }
+
+    /// `record`, which has its values, as it is asked for; `None` if it is none, which its checksum should have said.
+    pub(crate) fn shown(&self, record: StoredRecord) -> Option<StoredRecord> {
+        if self.values {
+            return Some(record);
+        }
+        let StoredRecord { local, record } = record;
+        Some(StoredRecord { local, record: record.with_lengths().ok()? })
     }
 
     /// Where the records begin that are asked for, whatever lies past `after`.
@@ -201,12 +214,22 @@ impl<'a> PageBuilder<'a> {
     /// Looks at the next record in order, `None` for a damaged one; false once the page is full.
     pub(crate) fn push(&mut self, key: PlacedKey, record: Option<StoredRecord>) -> bool {
         let length_bytes = record.as_ref().map_or(0, |record| record.record.bytes().len());
+        self.push_read(key, record, length_bytes)
+    }
+
+    /// As [`Self::push`], of a record for which `length_bytes` were read.
+    pub(crate) fn push_read(
+        &mut self,
+        key: PlacedKey,
+        record: Option<StoredRecord>,
+        length_bytes: usize,
+    ) -> bool {
         if !self.query.wants(&key) {
             return self.skip(length_bytes, || Some(key));
         }
         match record {
             Some(record) => {
-                self.bytes += length_bytes;
+                self.bytes += record.record.bytes().len();
                 self.page.records.push((key.clone(), record));
             }
             None => self.page.damaged.push(key.clone()),

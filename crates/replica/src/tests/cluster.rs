@@ -710,7 +710,11 @@ impl Cluster {
                 continue;
             }
             bytes += stored.record.bytes().len();
-            page.records.push((key.clone(), stored.clone()));
+            let mut stored = stored.clone();
+            if !range.values {
+                stored.record = stored.record.with_lengths().expect("a stored record");
+            }
+            page.records.push((key.clone(), stored));
         }
         page
     }

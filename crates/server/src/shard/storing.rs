@@ -201,6 +201,7 @@ impl ShardDriver {
             to: range.span.map(|(_, last)| last),
             after: range.after,
             bucket: range.bucket,
+            values: range.values,
             limit_records: (range.limit as usize).max(1),
             limit_bytes: SCAN_PAGE_BYTES,
             limit_examined: SCAN_EXAMINED_RECORDS,

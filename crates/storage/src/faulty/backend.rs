@@ -24,6 +24,7 @@ struct BackendState {
     synced: Vec<u8>,
     /// Since the last sync, in order.
     unsynced: Vec<Change>,
+    read_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +66,7 @@ impl FaultyBackend {
                 bytes
             }
         };
-        let state = BackendState { synced: live.clone(), live, unsynced: Vec::new() };
+        let state = BackendState { synced: live.clone(), live, ..BackendState::default() };
         Self { machine: machine.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -82,6 +83,11 @@ impl FaultyBackend {
         places.len()
     }
 
+    /// How much has been read of it.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.state.lock().unwrap().read_bytes
+    }
+
     fn change(&self, change: Change) {
         let mut state = self.state.lock().unwrap();
         change.make(&mut state.live);
@@ -95,7 +101,8 @@ impl StorageBackend for FaultyBackend {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        state.read_bytes += out.len() as u64;
         let offset = offset as usize;
         let bytes = state.live.get(offset..offset + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

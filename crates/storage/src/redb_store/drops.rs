@@ -1,7 +1,7 @@
 //! Partitions that were dropped: hidden at once, taken off the disk in small steps.
 //!
 //! Invariant: a partition is listed in `dropped` from the commit that hides its records to the one that
-//! removes the last of them. No record is put into it in between.
+//! removes the last of them, with their values that lie apart. No record is put into it in between.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -9,7 +9,9 @@ use std::ops::Bound;
 use jedlik_hashing::Partition;
 use redb::{ReadableTable, WriteTransaction};
 
-use super::tables::{DROPPED, RECORDS, drop_checksum};
+use crate::format::whole_length_bytes;
+
+use super::tables::{DROPPED, RECORDS, VALUES, drop_checksum};
 
 /// One commit takes off no more than about this, whatever the limit of records: it has to read them.
 const SWEEP_LIMIT_BYTES: usize = 16 << 20;
@@ -52,11 +54,14 @@ pub(super) fn sweep(
             break;
         }
         left -= 1;
-        left_bytes = left_bytes.saturating_sub(value.value().len());
+        left_bytes = left_bytes.saturating_sub(whole_length_bytes(value.value()));
     }
     let more = stays.is_some();
     let end = stays.map_or(end, Bound::Excluded);
     records.retain_in::<&[u8], _>((bound(&first), bound(&end)), |_, _| false)?;
+    // Those without a row in `records`, which damage may have left, go as well.
+    let mut values = transaction.open_table(VALUES)?;
+    values.retain_in::<&[u8], _>((bound(&first), bound(&end)), |_, _| false)?;
     if !more {
         dropped.remove(partition.0)?;
     }

@@ -67,6 +67,7 @@ impl RedbStore {
         let (file, cache_bytes) = (path.to_path_buf(), options.cache_bytes);
         Self::open_with(
             path,
+            options,
             Box::new(move || {
                 let pages = Overlay::open(&file).and_then(Pages::over);
                 let pages = pages.map_err(redb::StorageError::Io)?;

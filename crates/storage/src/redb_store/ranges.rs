@@ -1,18 +1,19 @@
 //! Pages of one partition in key order: its records, or the hints of it for one target.
 //!
-//! Invariant: of what is not asked for only the key and the length are looked at.
+//! Invariant: of what is not asked for only the key and the length are looked at, and where no values are asked for, none that lies
+//! apart is read. A large hint has its value with it: hints are few and go soon.
 
 use jedlik_hashing::NodeId;
 
-use crate::format::{BucketMatch, key_bytes, parse_key, parse_value};
+use crate::format::{BucketMatch, key_bytes, parse_key, whole_length_bytes};
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery};
 
-use super::hints;
 use super::tables::Tables;
+use super::{hints, records};
 
 /// See [`crate::Store::range`].
-pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
+pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
     let mut page = PageBuilder::new(query);
     if tables.dropped.contains(&query.partition) {
         return Ok(page.finish());
@@ -36,7 +37,12 @@ pub(super) fn records(tables: &Tables, query: &RangeQuery) -> Result<RangePage, 
         let Some(placed) = parse_key(bytes) else {
             return Err(redb::Error::Corrupted("a record's key is damaged".into()));
         };
-        if !page.push(placed, parse_value(bytes, value).ok()) {
+        let (record, read_bytes) = if query.values {
+            (records::whole(tables, bytes, value)?, whole_length_bytes(value))
+        } else {
+            (records::with_lengths(bytes, value), value.len())
+        };
+        if !page.push_read(placed, record.ok(), read_bytes) {
             break;
         }
     }
@@ -73,7 +79,10 @@ pub(super) fn hints_of(
             return Err(redb::Error::Corrupted("a hint's key is damaged".into()));
         };
         let row = hints::load(tables, target, &placed)?;
-        if !page.push(placed, row.and_then(|row| row.record)) {
+        let record = row.and_then(|row| row.record);
+        let length_bytes = record.as_ref().map_or(0, |record| record.record.bytes().len());
+        let record = record.and_then(|record| query.shown(record));
+        if !page.push_read(placed, record, length_bytes) {
             break;
         }
     }

@@ -1,11 +1,12 @@
-//! Reading one record.
+//! Reading one record, from the one row that it has or from both of a large one.
 //!
-//! Invariant: what is returned has passed its checksum, which covers its key. "There is none" is redb's word for it, which
+//! Invariant: what is returned has passed its checksum, which covers its key, and of two rows each is the one that the other was
+//! written with: a row whose other half is missing is a damaged record. "There is none" is redb's word for it, which
 //! has seen no page that is not as it was written.
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
-use crate::format::{key_bytes, parse_value};
+use crate::format::{is_apart, key_bytes, parse_apart, parse_value};
 
 use super::tables::Tables;
 
@@ -18,6 +19,37 @@ pub(super) fn load(tables: &Tables, key: &PlacedKey) -> Result<Found, redb::Erro
         return Ok(None);
     }
     let bytes = key_bytes(key);
-    let value = tables.records.get(bytes.as_slice())?;
-    Ok(value.map(|value| parse_value(&bytes, value.value())))
+    let Some(row) = tables.records.get(bytes.as_slice())? else { return Ok(None) };
+    whole(tables, &bytes, row.value()).map(Some)
 }
+
+/// The record whose row in `records` is `row`, with its values.
+pub(super) fn whole(
+    tables: &Tables,
+    key: &[u8],
+    row: &[u8],
+) -> Result<Result<StoredRecord, &'static str>, redb::Error> {
+    if !is_apart(row) {
+        return Ok(parse_value(key, row));
+    }
+    let apart = match parse_apart(key, row) {
+        Ok(apart) => apart,
+        Err(what) => return Ok(Err(what)),
+    };
+    let value = tables.values.get(key)?;
+    Ok(value.ok_or("its values are missing").and_then(|value| apart.join(key, value.value())))
+}
+
+/// The record whose row in `records` is `row`, with the lengths of its values in their place. Of a large one only that row
+/// is read.
+pub(super) fn with_lengths(key: &[u8], row: &[u8]) -> Result<StoredRecord, &'static str> {
+    if is_apart(row) {
+        return parse_apart(key, row).map(|apart| apart.lengths);
+    }
+    let StoredRecord { local, record } = parse_value(key, row)?;
+    let record = record.with_lengths().map_err(|_| "its bytes are not a record")?;
+    Ok(StoredRecord { local, record })
+}
+
+#[cfg(test)]
+mod tests;

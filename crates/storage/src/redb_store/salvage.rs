@@ -2,7 +2,8 @@
 //!
 //! Invariant: the file is not changed, only rows that pass their checksums are copied, and a fault of redb
 //! in the middle costs the rows around it, not the rest. A reader that has failed is left as it is and another
-//! one is begun past the place, since nothing that redb says after a fault can be relied on.
+//! one is begun past the place, since nothing that redb says after a fault can be relied on. Large records, which have two rows,
+//! are copied last, so that what happened to values that lie apart costs no other row.
 
 use std::mem;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::sync::atomic::Ordering;
 use redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use tracing::warn;
 
-use crate::format::{parse_key, parse_value};
+use crate::format::{is_apart, parse_key};
 use crate::guarded::guarded;
 use crate::mark::MetadataWrite;
 use crate::{Store, StoreError, Writes};
@@ -19,7 +20,7 @@ use crate::{Store, StoreError, Writes};
 use super::overlay::Overlay;
 use super::pages::Pages;
 use super::tables::{METADATA, Tables};
-use super::{hints, metadata};
+use super::{hints, metadata, records};
 
 /// One commit into the other engine takes about so much.
 const BATCH_BYTES: usize = 4 << 20;
@@ -52,6 +53,7 @@ pub(crate) fn salvage(path: &Path, target: &dyn Store) -> Result<Salvaged, Store
     source.copy_metadata()?;
     source.copy(Kind::Records)?;
     source.copy(Kind::Hints)?;
+    source.copy(Kind::LargeRecords)?;
     // Closing it would be one more thing to go wrong.
     mem::forget(source.reader.take());
     Ok(source.salvaged)
@@ -60,6 +62,7 @@ pub(crate) fn salvage(path: &Path, target: &dyn Store) -> Result<Salvaged, Store
 #[derive(Clone, Copy)]
 enum Kind {
     Records,
+    LargeRecords,
     Hints,
 }
 
@@ -127,14 +130,15 @@ impl Source<'_> {
 
     fn copy(&mut self, kind: Kind) -> Result<(), StoreError> {
         let first_step = match kind {
-            Kind::Records => RECORDS_STEP,
+            Kind::Records | Kind::LargeRecords => RECORDS_STEP,
             Kind::Hints => HINTS_STEP,
         };
         let (mut from, mut step): (Vec<u8>, _) = (Vec::new(), first_step);
         while let Some(reader) = self.reader() {
             let mut batch = Batch::default();
             let outcome = guarded(|| match kind {
-                Kind::Records => read_records(&reader.tables, &from, &mut batch),
+                Kind::Records => read_records(&reader.tables, false, &from, &mut batch),
+                Kind::LargeRecords => read_records(&reader.tables, true, &from, &mut batch),
                 Kind::Hints => read_hints(&reader.tables, &from, &mut batch),
             });
             let failed = !matches!(outcome, Ok(Ok(())));
@@ -193,21 +197,34 @@ fn read_metadata(database: &Database) -> Result<Vec<MetadataWrite>, redb::Error>
     Ok(all)
 }
 
-fn read_records(tables: &Tables, from: &[u8], batch: &mut Batch) -> Result<(), redb::Error> {
-    walk(&tables.records, from, batch, |bytes, value, writes| {
-        let Some(key) = parse_key(bytes) else { return Ok(false) };
-        let Ok(record) = parse_value(bytes, value) else { return Ok(false) };
-        if !tables.dropped.contains(&key.partition) {
-            writes.records.push((key, Some(record)));
+/// Reads records: those that are not large, or those that are.
+fn read_records(
+    tables: &Tables,
+    large: bool,
+    from: &[u8],
+    batch: &mut Batch,
+) -> Result<(), redb::Error> {
+    walk(&tables.records, from, batch, |bytes, row, batch| {
+        if is_apart(row) != large {
+            return Ok(true);
         }
+        let Some(key) = parse_key(bytes) else { return Ok(false) };
+        if tables.dropped.contains(&key.partition) {
+            return Ok(true);
+        }
+        let Ok(record) = records::whole(tables, bytes, row)? else { return Ok(false) };
+        if large {
+            batch.bytes += record.record.bytes().len();
+        }
+        batch.writes.records.push((key, Some(record)));
         Ok(true)
     })
 }
 
 fn read_hints(tables: &Tables, from: &[u8], batch: &mut Batch) -> Result<(), redb::Error> {
-    walk(&tables.hints, from, batch, |bytes, value, writes| {
+    walk(&tables.hints, from, batch, |bytes, value, batch| {
         let Some(hint) = hints::parse(tables, bytes, value)? else { return Ok(false) };
-        writes.hints.push((hint.target, hint.key.clone(), Some(hint)));
+        batch.writes.hints.push((hint.target, hint.key.clone(), Some(hint)));
         Ok(true)
     })
 }
@@ -217,7 +234,7 @@ fn walk(
     table: &ReadOnlyTable<&'static [u8], &'static [u8]>,
     from: &[u8],
     batch: &mut Batch,
-    take: impl Fn(&[u8], &[u8], &mut Writes) -> Result<bool, redb::Error>,
+    take: impl Fn(&[u8], &[u8], &mut Batch) -> Result<bool, redb::Error>,
 ) -> Result<(), redb::Error> {
     for entry in table.range(from..)? {
         let (key, value) = entry?;
@@ -227,7 +244,8 @@ fn walk(
         }
         batch.last = Some(bytes.to_vec());
         batch.bytes += value.value().len();
-        batch.damaged += u64::from(!take(bytes, value.value(), &mut batch.writes)?);
+        let taken = take(bytes, value.value(), batch)?;
+        batch.damaged += u64::from(!taken);
         if batch.bytes >= BATCH_BYTES {
             return Ok(());
         }

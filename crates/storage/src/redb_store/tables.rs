@@ -19,7 +19,7 @@ use crate::disk::sync_directory;
 use super::{engine_error, metadata, open_redb_file};
 
 /// The format of the tables that is read and written.
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
 const FORMAT_NAME: &str = "format";
 /// While a file is made.
 const CACHE_BYTES: usize = 1 << 20;
@@ -28,6 +28,8 @@ const CACHE_BYTES: usize = 1 << 20;
 pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 pub(super) const RECORDS: Bytes = TableDefinition::new("records");
+/// Whole values of records whose rows in `records` say that they are here: see `records.rs`.
+pub(super) const VALUES: Bytes = TableDefinition::new("values");
 pub(super) const HINTS: Bytes = TableDefinition::new("hints");
 pub(super) const HINTS_BY_KEY: Bytes = TableDefinition::new("hints_by_key");
 /// Partitions whose records don't count any more, with their checksums.
@@ -38,6 +40,7 @@ pub(super) const METADATA: TableDefinition<'static, &'static str, &'static [u8]>
 /// What loads read.
 pub(super) struct Tables {
     pub(super) records: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(super) values: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) hints: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
     /// Hidden, until they are swept: see `drops.rs`.
@@ -61,6 +64,7 @@ impl Tables {
         Ok(Self {
             dropped: dropped.collect::<Result<_, redb::Error>>()?,
             records: transaction.open_table(RECORDS)?,
+            values: transaction.open_table(VALUES)?,
             hints: transaction.open_table(HINTS)?,
             hints_by_key: transaction.open_table(HINTS_BY_KEY)?,
         })
@@ -108,6 +112,7 @@ pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     transaction.open_table(RECORDS)?;
+    transaction.open_table(VALUES)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(HINTS_BY_KEY)?;
     transaction.open_table(DROPPED)?;

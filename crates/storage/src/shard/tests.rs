@@ -558,6 +558,7 @@ fn a_page_joins_buffer_and_engine() {
             to: None,
             after: None,
             bucket: Some("b".into()),
+            values: true,
             limit_records,
             limit_bytes: 1 << 20,
             limit_examined: 10,

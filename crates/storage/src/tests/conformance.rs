@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition, Position};
-use jedlik_protocol::PlacedKey;
+use jedlik_protocol::{PlacedKey, StoredRecord};
 
-use super::Engine;
+use super::{Engine, LARGE_BYTES};
 use crate::faulty::{Crash, Machine};
 use crate::fixtures::{
     clock, everything_of, hint, key, key_at, key_in, put, put_hints, record, with_local,
@@ -125,12 +125,15 @@ fn a_page_of_one_bucket_says_how_far_it_looked() {
 #[test]
 fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
     every_engine(|store| {
-        let batch: Vec<_> = (1..11).map(|i| (key_at(i.into(), "k"), record(i, 1, 1000))).collect();
+        let batch: Vec<_> = (1..11).map(|i| (key_at(i.into(), "k"), record(i, 1, 100))).collect();
         put(&*store, &batch).unwrap();
+        // None of them is large: of those that are, the values don't count where they need not be read.
+        let length_bytes = batch[0].1.record.bytes().len();
+        assert!(length_bytes < LARGE_BYTES);
         for bucket in ["b", "other"] {
             let query = RangeQuery {
                 bucket: Some(bucket.into()),
-                limit_examined_bytes: 2500,
+                limit_examined_bytes: 5 * length_bytes / 2,
                 ..everything_of(0)
             };
             let page = store.range(&query).unwrap();
@@ -138,6 +141,73 @@ fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
             assert_eq!(page.records.len(), if bucket == "b" { 3 } else { 0 });
         }
     });
+}
+
+#[test]
+fn a_page_of_keys_has_lengths_in_the_place_of_values() {
+    every_engine(|store| {
+        let sizes = [5, 2_000, 0, 300];
+        let batch: Vec<_> = (1_u64..)
+            .zip(sizes)
+            .map(|(i, size)| (key_at(i.into(), "k"), record(i, 1, size)))
+            .collect();
+        let batch: Vec<_> =
+            batch.into_iter().map(|(key, stored)| (key, with_local(stored, 4))).collect();
+        put(&*store, &batch).unwrap();
+        let held: Vec<Hint> = batch
+            .iter()
+            .map(|(key, stored)| Hint {
+                key: key.clone(),
+                record: stored.clone(),
+                ..hint(1, 3, "x")
+            })
+            .collect();
+        put_hints(&*store, &held);
+        let lean: Vec<_> = batch
+            .iter()
+            .map(|(key, stored)| {
+                let record = stored.record.with_lengths().unwrap();
+                (key.clone(), StoredRecord { local: stored.local, record })
+            })
+            .collect();
+        let keys = RangeQuery { values: false, ..everything_of(0) };
+        assert_eq!(store.range(&keys).unwrap().records, lean);
+        assert_eq!(store.hint_range(NodeId(1), &keys).unwrap().records, lean);
+        assert_eq!(store.range(&everything_of(0)).unwrap().records, batch);
+        let few = RangeQuery { limit_bytes: lean[0].1.record.bytes().len(), ..keys };
+        assert_eq!(store.range(&few).unwrap().records, &lean[..2], "values have no size here");
+    });
+}
+
+#[test]
+fn a_page_of_keys_reads_no_large_value() {
+    let machine = Machine::new(1);
+    let engine = Engine::redb(&machine);
+    let batch: Vec<_> = (1..41).map(|i| (key_at(i.into(), "k"), record(i, 1, 100_000))).collect();
+    put(&*engine.open().unwrap(), &batch).unwrap();
+    let Engine::Redb(backend) = &engine else { panic!("a redb engine") };
+    let read_by = |query: RangeQuery, found: usize| {
+        let store = engine.open().unwrap();
+        let before = backend.read_bytes();
+        let (mut query, mut seen) = (query, 0);
+        loop {
+            let page = store.range(&query).unwrap();
+            seen += page.records.len();
+            query.after = page.until;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, found);
+        backend.read_bytes() - before
+    };
+    let all = everything_of(0);
+    let keys = read_by(RangeQuery { values: false, ..all.clone() }, 40);
+    assert!(keys < 100_000, "{keys} B were read for keys, more than one value has");
+    let others = read_by(RangeQuery { bucket: Some("other".into()), ..all.clone() }, 0);
+    assert!(others < 100_000, "{others} B were read to pass over what is not asked for");
+    let values = read_by(all, 40);
+    assert!(values > 4_000_000, "{values} B");
 }
 
 #[test]

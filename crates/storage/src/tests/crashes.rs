@@ -100,7 +100,9 @@ fn run(
         }
         let counter = counters.entry(put.key).or_insert(0);
         *counter += 1;
-        let record = record(put.key + 1, *counter, 400);
+        // Large or not, in the place of one that is or is not.
+        let value_bytes = if put.submit { 400 } else { 90 };
+        let record = record(put.key + 1, *counter, value_bytes);
         // A full buffer or a dead machine refuses; nothing was promised then.
         if shard.apply(ticket, key(&put.key.to_string()), record, put.level).is_ok() {
             waiting

@@ -26,7 +26,12 @@ fn every_engine(check: impl Fn(Arc<dyn Store>)) {
 
 fn fill(store: &dyn Store, count: u64) -> Contents {
     let records = PARTITIONS.into_iter().flat_map(|partition| {
-        (0..count).map(move |i| (key_of(partition, u128::from(i) << 90, "k"), record(i + 1, 1, 9)))
+        (0..count).map(move |i| {
+            (
+                key_of(partition, u128::from(i) << 90, "k"),
+                record(i + 1, 1, 9 + 300 * (i as usize % 2)),
+            )
+        })
     });
     let contents: Contents = records.collect();
     put(store, &contents.clone().into_iter().collect::<Vec<_>>()).unwrap();
@@ -180,7 +185,7 @@ fn make(store: &dyn Store, contents: &mut Contents, step: Step, actor: u64) -> b
     match step {
         Step::Put { partition, position } => {
             let key = key_of(PARTITIONS[partition], position.into(), "k");
-            let stored = record(actor, 1, 50);
+            let stored = record(actor, 1, if actor.is_multiple_of(2) { 400 } else { 9 });
             contents.insert(key.clone(), stored.clone());
             put(store, &[(key, stored)]).is_ok()
         }

@@ -7,11 +7,15 @@ use crate::faulty::{Crash, FaultyBackend, Machine};
 use crate::{Filtered, MemoryStore, RedbOptions, RedbStore, Store};
 
 mod conformance;
+mod costs;
 mod crashes;
 mod drops;
 mod removals;
 mod rot;
 mod writers;
+
+/// Records of so many bytes are large here, so that the suites have both kinds.
+pub(crate) const LARGE_BYTES: usize = 250;
 
 /// An engine under test, and the disk it stands on.
 #[derive(Clone)]
@@ -40,7 +44,7 @@ impl Engine {
             Self::Memory => Some(Arc::new(Filtered::over(MemoryStore::new()))),
             Self::Redb(backend) => {
                 let backend = backend.clone();
-                let options = RedbOptions { cache_bytes: 1 << 20 };
+                let options = RedbOptions { cache_bytes: 1 << 20, large_record_bytes: LARGE_BYTES };
                 let path = Path::new("/faulty/records.redb");
                 let store =
                     RedbStore::open_backend(path, &options, move || backend.clone()).ok()?;

@@ -70,12 +70,16 @@ fn rot(path: &Path, spared: usize, rots: &[(Index, Index, Rot)]) {
     fs::write(path, bytes).unwrap();
 }
 
+/// With records that are large, whose values lie apart, among those that are not.
+fn options() -> RedbOptions {
+    RedbOptions { large_record_bytes: 2 * PAGE_BYTES, ..RedbOptions::default() }
+}
+
 fn open(folder: &ShardFolder) -> Result<Shard, OpenError> {
     folder.prepare()?;
     let path = folder.engine_path();
-    let engine: Arc<dyn Store> = Arc::new(Guarded::open(&path, || {
-        RedbStore::open(&path, &RedbOptions::default()).map(Filtered::over)
-    })?);
+    let engine: Arc<dyn Store> =
+        Arc::new(Guarded::open(&path, || RedbStore::open(&path, &options()).map(Filtered::over))?);
     let options = ShardOptions::new(IDENTITY, folder.journal_dir());
     Shard::open(options, engine, Box::new(|_| {})).map(|(shard, _)| shard)
 }
@@ -84,7 +88,8 @@ fn records() -> BTreeMap<PlacedKey, StoredRecord> {
     let record = |number: u64| {
         // Spread as positions are.
         let position = u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64;
-        (key_at(position, &number.to_string()), record(number + 1, 1, 150))
+        let value_bytes = if number.is_multiple_of(16) { 3 * PAGE_BYTES } else { 150 };
+        (key_at(position, &number.to_string()), record(number + 1, 1, value_bytes))
     };
     (0..KEYS).map(record).collect()
 }
@@ -123,6 +128,7 @@ fn check(shard: &Shard, records: &BTreeMap<PlacedKey, StoredRecord>) -> usize {
         to: None,
         after: None,
         bucket: None,
+        values: true,
         limit_records: usize::MAX,
         limit_bytes: usize::MAX,
         limit_examined: usize::MAX,
@@ -141,7 +147,9 @@ fn check(shard: &Shard, records: &BTreeMap<PlacedKey, StoredRecord>) -> usize {
 
 #[test]
 fn a_table_that_seems_to_be_of_another_kind_is_damage() {
-    for (was, rotted) in [("&[u8]", "&[u9]"), ("records", "recordr"), ("hints", "hintr")] {
+    for (was, rotted) in
+        [("&[u8]", "&[u9]"), ("records", "recordr"), ("values", "valuer"), ("hints", "hintr")]
+    {
         let root = tempfile::tempdir().unwrap();
         let (folder, _) = filled(root.path(), true);
         let path = folder.engine_path();
@@ -194,9 +202,9 @@ proptest! {
         let records: BTreeMap<_, _> =
             records().into_iter().map(|(key, record)| (partition(key), record)).collect();
         let all: Vec<_> = records.clone().into_iter().collect();
-        put(&RedbStore::open(&path, &RedbOptions::default()).unwrap(), &all).unwrap();
+        put(&RedbStore::open(&path, &options()).unwrap(), &all).unwrap();
         rot(&path, PAGE_BYTES, &rots);
-        let open = || RedbStore::open(&path, &RedbOptions::default()).map(Filtered::over);
+        let open = || RedbStore::open(&path, &options()).map(Filtered::over);
         let Ok(store) = Guarded::open(&path, open) else { return Ok(()) };
         for partition in 0..4 {
             let mut query = RangeQuery { limit_records: 7, ..everything_of(partition) };
