@@ -22,5 +22,5 @@ mod target;
 pub use budget::{Budget, BudgetReport, BudgetSettings, Foreground};
 pub use handoff::Handoff;
 pub use hint::{Delivery, HandoffOutput, HeldHint, HintMark, HintTotals};
-pub use refill::{Refill, RefillStanding};
+pub use refill::{Refill, RefillSet, RefillStanding};
 pub use takeover::{OldOwner, OldSet, Standing, Takeover};

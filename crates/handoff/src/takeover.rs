@@ -128,7 +128,7 @@ impl OldSet {
     }
 
     /// N - Q + 1: so many of the set meet every quorum of Q of it.
-    pub(crate) fn meets_every_quorum(&self) -> usize {
+    fn meets_every_quorum(&self) -> usize {
         let count = self.owners.len();
         count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1))
     }

@@ -11,7 +11,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::client::{ClientRequest, ClientResponse, ScanMark};
 use crate::error::Failure;
-use crate::{Blob, Digest, Durability, EncodedRecord, Incarnation, Key};
+use crate::{Blob, Digest, Durability, EncodedRecord, Incarnation, Key, LayoutId};
 
 /// One request between nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -155,6 +155,8 @@ pub enum PeerRequest {
         n: u8,
         /// How many replicas buckets have, as the asker knows it, in short.
         counts: u64,
+        /// The newest layout that has flipped for the partition, as the asker knows it; the default if none has.
+        flipped: LayoutId,
     },
 }
 
@@ -224,9 +226,21 @@ pub enum PeerResponse {
     Vote {
         /// The life of the node that answers.
         life: Incarnation,
-        /// It does, and knows the same numbers of replicas.
-        votes: bool,
+        /// What it can say.
+        vouching: Vouching,
     },
+}
+
+/// What a replica can say of the records of one partition and number of replicas, to one that is to vote on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+pub enum Vouching {
+    /// It may lack what it acknowledged, or knows other numbers of replicas.
+    Nothing,
+    /// It has lost nothing that it was given, and was not given all: it is to own the records only since the number of
+    /// replicas was raised. It knows the same numbers of replicas, and the same layout that has flipped.
+    LostNothing,
+    /// It holds all that it ever acknowledged or was to be given, and knows the same numbers of replicas.
+    Votes,
 }
 
 /// Why a replica can't say that a key is absent.

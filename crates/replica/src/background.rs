@@ -16,6 +16,7 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::{
     BackgroundChange, BackgroundReport, HintReport, RepairReport, WorkKind,
 };
+use jedlik_protocol::peer::Vouching;
 use jedlik_protocol::{Incarnation, Now};
 
 use crate::Tuning;
@@ -166,7 +167,7 @@ impl Background {
     }
 
     /// The peer of an exchange has said whether it has a vote.
-    pub(crate) fn vote(&mut self, exchange: u64, told: Option<Incarnation>) {
+    pub(crate) fn vote(&mut self, exchange: u64, told: Option<(Incarnation, Vouching)>) {
         self.lanes().for_each(|lane| lane.vote(exchange, told));
     }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use jedlik_antientropy::{Direction, Exchange, ExchangeOutput, ExchangeReport, Outcome};
 use jedlik_hashing::{NodeId, Partition};
+use jedlik_protocol::peer::Vouching;
 use jedlik_protocol::{Incarnation, PlacedKey};
 
 use crate::trees::Trees;
@@ -78,16 +79,16 @@ pub(crate) struct Ended {
     pub(crate) finished: bool,
     /// The peer has to read its records first.
     pub(crate) put_off: bool,
-    /// The peer had a vote, before the exchange and after it, in one life.
-    pub(crate) votes: bool,
+    /// What the peer could say of it, before the exchange and after it, in one life.
+    pub(crate) vouching: Vouching,
 }
 
-/// What a peer has said of its vote: the life in which it has one.
+/// What a peer has said of its vote, and in which life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Vote {
     NotAsked,
     Asked,
-    Told(Option<Incarnation>),
+    Told(Option<(Incarnation, Vouching)>),
 }
 
 /// An exchange under way.
@@ -239,7 +240,7 @@ impl Lane {
     }
 
     /// A peer has said whether it has a vote.
-    pub(crate) fn vote(&mut self, wanted: u64, told: Option<Incarnation>) {
+    pub(crate) fn vote(&mut self, wanted: u64, told: Option<(Incarnation, Vouching)>) {
         if let Stage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
             && running.id == wanted
         {
@@ -272,6 +273,16 @@ impl Running {
     }
 }
 
+/// What a peer could say before an exchange and after it.
+fn throughout(before: Vote, after: Vote) -> Vouching {
+    match (before, after) {
+        (Vote::Told(Some((life, then))), Vote::Told(Some((same, now)))) if life == same => {
+            then.min(now)
+        }
+        _ => Vouching::Nothing,
+    }
+}
+
 impl Comparing {
     fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<LaneStep> {
         let (errand, partition) = (self.errand, self.errand.partition);
@@ -292,11 +303,11 @@ impl Comparing {
                 return None;
             }
             let Running { n, exchange, put_off, before, after, .. } = *self.running.take()?;
-            let votes = before == after && matches!(before, Vote::Told(Some(_)));
+            let vouching = throughout(before, after);
             let (peer, report) = (exchange.peer(), exchange.report());
             self.whole &= report.complete;
             let finished = exchange.outcome() == Outcome::Finished;
-            let ended = Ended { errand, n, peer, report, finished, put_off, votes };
+            let ended = Ended { errand, n, peer, report, finished, put_off, vouching };
             return Some(LaneStep::Ended(ended));
         }
         while let Some((n, peer)) = self.left.pop() {

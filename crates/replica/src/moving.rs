@@ -12,6 +12,7 @@ use jedlik_handoff::Standing;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
+use jedlik_protocol::peer::Vouching;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::background::Background;
@@ -223,11 +224,11 @@ impl Replica {
         if !ended.report.complete {
             return;
         }
-        let (partition, votes) = (ended.errand.partition, ended.votes);
+        let (partition, vouching) = (ended.errand.partition, ended.vouching);
         if ended.errand.task == Task::Refill {
-            self.refill_compared((partition, ended.n), ended.peer, votes);
+            self.refill_compared((partition, ended.n), ended.peer, vouching);
         } else if let Some(takeover) = moves.takeovers.get_mut(&partition) {
-            takeover.handle_compared(ended.n, ended.peer, votes);
+            takeover.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
         }
     }
 

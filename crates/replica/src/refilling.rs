@@ -4,17 +4,17 @@
 
 use alloc::vec::Vec;
 
-use jedlik_handoff::{OldOwner, OldSet, RefillStanding};
+use jedlik_handoff::{OldOwner, RefillSet, RefillStanding};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 
 use crate::io::{Output, StorageFault};
 use crate::lane::{Errand, Task};
 use crate::pending::{ExchangeStep, Purpose, Ticket};
 use crate::replica::Replica;
-use crate::votes::{Basis, Entry, counts_digest, flipped_for};
+use crate::votes::{Basis, Entry, counts_digest, flipped_for, flipped_id};
 
 /// Between two writes of what has no vote any more.
 const KEEP_INTERVAL_US: u64 = 1_000_000;
@@ -23,7 +23,7 @@ impl Replica {
     /// A peer that is compared with has said whether it has a vote.
     pub(crate) fn hear_vote(&mut self, exchange: u64, response: &PeerResponse) {
         let told = match response {
-            PeerResponse::Vote { life, votes: true } => Some(*life),
+            PeerResponse::Vote { life, vouching } => Some((*life, *vouching)),
             _ => None,
         };
         self.background.vote(exchange, told);
@@ -37,7 +37,8 @@ impl Replica {
         (id, peer): (u64, NodeId),
         (partition, n): (Partition, u8),
     ) {
-        let request = PeerRequest::Vote { partition, n, counts: counts_digest(view) };
+        let (counts, flipped) = (counts_digest(view), flipped_id(view, partition));
+        let request = PeerRequest::Vote { partition, n, counts, flipped };
         self.call(now, peer, Purpose::Exchange { id, step: ExchangeStep::Vote }, request);
     }
 
@@ -56,7 +57,7 @@ impl Replica {
         view: &View,
         (partition, of): (Partition, u8),
         entry: &Entry,
-    ) -> Vec<OldSet> {
+    ) -> Vec<RefillSet> {
         let owner = |node: &NodeId| OldOwner {
             node: *node,
             up: view.is_alive(*node),
@@ -81,12 +82,14 @@ impl Replica {
                 let others = first(list, given).iter().filter(|node| **node != me);
                 let left = others.filter(|node| !owner(node).given_up).count();
                 let wanted = usize::from((given + 1).saturating_sub(least_w)).min(left);
+                // Or so many that have lost nothing, this node among them, that fewer than W of the list are left out.
+                let counts_me = usize::from(list.contains(&me) && !entry.lost);
+                let intact = (list.len() + 1).saturating_sub(usize::from(least_w) + counts_me);
                 if wanted > 0 {
-                    sets.push(OldSet {
-                        n: of,
-                        least_quorum: (list.len() + 1).saturating_sub(wanted) as u8,
+                    sets.push(RefillSet {
                         owners: list.iter().map(owner).collect(),
-                        counts_me: false,
+                        voters: wanted,
+                        intact: (given < of).then_some(intact.max(1)),
                     });
                 }
             }
@@ -123,15 +126,15 @@ impl Replica {
         blocked.flatten().collect()
     }
 
-    /// An exchange for a refill came to its end, with one who voted throughout or not.
+    /// An exchange for a refill came to its end, with one who could say so much throughout.
     pub(crate) fn refill_compared(
         &mut self,
         (partition, n): (Partition, u8),
         peer: NodeId,
-        votes: bool,
+        vouching: Vouching,
     ) {
         if let Some(entry) = self.votes.entries.get_mut(&(partition, n)) {
-            entry.refill.handle_compared(peer, votes);
+            entry.refill.handle_compared(peer, vouching);
         }
     }
 

@@ -98,8 +98,8 @@ impl Replica {
                 let after = after.map(|mark| placed(mark.key));
                 self.wait_to_serve(now, Wanted { reply, n, leaves, after });
             }
-            PeerRequest::Vote { partition, n, counts } => {
-                self.serve_vote(reply, (partition, n), counts);
+            PeerRequest::Vote { partition, n, counts, flipped } => {
+                self.serve_vote(reply, (partition, n), counts, flipped);
             }
             PeerRequest::Forward(request) => self.start_forwarded(now, reply, request),
         }

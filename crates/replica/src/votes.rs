@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use jedlik_handoff::Refill;
 use jedlik_hashing::Partition;
 use jedlik_membership::{KnownLayout, Past, View};
-use jedlik_protocol::PlacedKey;
-use jedlik_protocol::peer::{Doubt, PeerResponse};
+use jedlik_protocol::peer::{Doubt, PeerResponse, Vouching};
+use jedlik_protocol::{LayoutId, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -37,6 +37,8 @@ pub(crate) struct Basis {
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) bases: BTreeSet<Basis>,
+    /// Some of what it acknowledged may be lost; otherwise it was never given what there was before `n` was raised.
+    pub(crate) lost: bool,
     pub(crate) refill: Refill,
     /// All was compared; what was merged is on its way to the disk.
     pub(crate) ending: bool,
@@ -79,6 +81,15 @@ impl Votes {
         self.confirmed && !self.unkept && !refilling || planted::on(Bug::VoteAtOnce)
     }
 
+    /// Whether this shard has no vote on these keys, and has lost nothing that it acknowledged: it is to own them only
+    /// since `n` was raised.
+    pub(crate) fn has_lost_nothing(&self, partition: Partition, n: u8) -> bool {
+        let never_given =
+            |entry: &Entry| !entry.lost && entry.bases.iter().all(|basis| basis.n < n);
+        let entry = self.entries.get(&(partition, n));
+        self.confirmed && !self.unkept && entry.is_some_and(never_given)
+    }
+
     pub(crate) fn is_refilling(&self, partition: Partition) -> bool {
         self.entries.range((partition, 0)..=(partition, u8::MAX)).next().is_some()
     }
@@ -88,9 +99,11 @@ impl Votes {
         self.entries.keys().map(|(partition, _)| *partition).collect()
     }
 
-    pub(crate) fn add(&mut self, partition: Partition, n: u8, basis: Basis) -> bool {
+    /// There is no vote on these keys until it was compared with those that `basis` names. Whether that is new.
+    pub(crate) fn add(&mut self, partition: Partition, n: u8, basis: Basis, lost: bool) -> bool {
         let entry = self.entries.entry((partition, n)).or_default();
-        let is_new = entry.bases.insert(basis);
+        let is_new = entry.bases.insert(basis) | (lost && !entry.lost);
+        entry.lost |= lost;
         if is_new {
             entry.ending = false;
         }
@@ -138,7 +151,7 @@ impl Replica {
             for (partition, n) in self.owned_pairs(view).collect::<Vec<_>>() {
                 if lost || self.has_flipped_to_me(view, partition, n) {
                     let basis = Basis { n, least_w: view.least_w(n) };
-                    changed |= self.votes.add(partition, n, basis);
+                    changed |= self.votes.add(partition, n, basis, true);
                 }
             }
             let began = lost || !self.votes.entries.is_empty();
@@ -186,19 +199,23 @@ impl Replica {
                 .filter_map(|(partition, n)| (n == to).then_some(partition))
                 .collect();
             for partition in pairs {
-                let mut bases = match to < from || self.was_given(view, partition, from) {
-                    true => self.bases(partition, from),
+                let is_given = to < from || self.was_given(view, partition, from);
+                let former = self.votes.entries.get(&(partition, from)).filter(|_| is_given);
+                let mut lost = former.is_some_and(|former| former.lost);
+                let mut bases = match is_given {
+                    true => former.map(|former| former.bases.clone()).unwrap_or_default(),
                     false => [never_given].into(),
                 };
                 if self.votes.catching_up && !bases.is_empty() {
                     bases.insert(Basis { n: to, least_w: view.least_w(to) });
+                    lost = true;
                 } else if !oldest_owners(view, partition, to).contains(&self.config.me) {
                     // A new owner that was given nothing by the number before this one: what it lacks of that, older
                     // owners vouch for.
                     bases.retain(|basis| basis.n < to || basis.n >= from);
                 }
                 for basis in bases {
-                    self.votes.add(partition, to, basis);
+                    self.votes.add(partition, to, basis, lost);
                 }
             }
         }
@@ -216,12 +233,6 @@ impl Replica {
             let owned: Vec<u8> = counts.iter().copied().filter(owned).collect();
             owned.into_iter().map(move |n| (partition, n))
         })
-    }
-
-    /// What there is no vote for of these keys.
-    fn bases(&self, partition: Partition, n: u8) -> BTreeSet<Basis> {
-        let entry = self.votes.entries.get(&(partition, n));
-        entry.map(|entry| entry.bases.clone()).unwrap_or_default()
     }
 
     /// Whether it was given what there was of these keys: a new owner is once it is ready.
@@ -286,18 +297,33 @@ impl Replica {
         owns && !self.votes.has(key.partition, n)
     }
 
-    /// A peer asks whether this node votes for keys with this N, as both know them.
-    pub(crate) fn serve_vote(&mut self, reply: u64, (partition, n): (Partition, u8), counts: u64) {
+    /// A peer asks what this node can say of keys with this N, as both know them.
+    pub(crate) fn serve_vote(
+        &mut self,
+        reply: u64,
+        (partition, n): (Partition, u8),
+        counts: u64,
+        flipped: LayoutId,
+    ) {
         let Some(view) = self.view.clone() else { return };
-        let votes = self.votes.has(partition, n)
-            && counts_digest(&view) == counts
+        let is_owner = counts_digest(&view) == counts
             && view.owners(partition, n).contains(&self.config.me)
             && !self
                 .background
                 .trees
                 .has_damage_of(partition, |key| view.bucket(key.bucket()).n == n);
+        let vouching = if is_owner && self.votes.has(partition, n) {
+            Vouching::Votes
+        } else if is_owner
+            && self.votes.has_lost_nothing(partition, n)
+            && flipped_id(&view, partition) == flipped
+        {
+            Vouching::LostNothing
+        } else {
+            Vouching::Nothing
+        };
         let life = self.config.incarnation;
-        self.answer_peer(reply, PeerResponse::Vote { life, votes });
+        self.answer_peer(reply, PeerResponse::Vote { life, vouching });
     }
 
     /// A record was merged in the place of a damaged one, which may have held more: the partition is refilled.
@@ -310,8 +336,10 @@ impl Replica {
         }
         let basis = Basis { n, least_w: view.least_w(n) };
         // What it was compared with before may be what is lost.
-        self.votes.entries.remove(&(key.partition, n));
-        self.votes.add(key.partition, n, basis);
+        let former = self.votes.entries.remove(&(key.partition, n));
+        for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
+            self.votes.add(key.partition, n, basis, true);
+        }
         // The tree has the damaged record as it was, so that it may agree with others' all the same; and so may what is
         // being compared.
         self.background.trees.read_anew(key.partition);
@@ -342,6 +370,11 @@ impl Replica {
 /// The newest layout that has flipped for the partition.
 pub(crate) fn flipped_for(view: &View, partition: Partition) -> Option<&KnownLayout> {
     view.layouts().iter().find(|known| known.flipped().contains(partition))
+}
+
+/// The name of that layout; the default if none has flipped.
+pub(crate) fn flipped_id(view: &View, partition: Partition) -> LayoutId {
+    flipped_for(view, partition).map(KnownLayout::id).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
             let held = record.as_ref().map_or("nothing".into(), encoded);
             format!("I can't say ({why:?}), and hold {held}")
         }
-        PeerResponse::Vote { votes, .. } => format!("I vote: {votes}"),
+        PeerResponse::Vote { vouching, .. } => format!("I say of it: {vouching:?}"),
         PeerResponse::Same => "mine is the same".into(),
         PeerResponse::Delivered { window } => format!("synced, {window} more"),
         PeerResponse::Hashes(hashes) => format!("{} hashes", hashes.len()),

@@ -7,25 +7,28 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
-use super::{Refill, RefillStanding};
-use crate::takeover::{OldOwner, OldSet};
+use jedlik_protocol::peer::Vouching;
+
+use super::{Refill, RefillSet, RefillStanding};
+use crate::takeover::OldOwner;
 
 const ME: NodeId = NodeId(1);
 
 /// `u` is up, `d` down, `x` given up; nodes are numbered from 1, and 1 is this one.
-fn set(states: &str, least_quorum: u8) -> OldSet {
+fn set(states: &str, least_w: u8) -> RefillSet {
     let owners = states.chars().zip(1..).map(|(state, node)| OldOwner {
         node: NodeId(node),
         up: state == 'u',
         given_up: state == 'x',
     });
-    OldSet { n: 3, least_quorum, owners: owners.collect(), counts_me: false }
+    let voters = states.len() + 1 - usize::from(least_w);
+    RefillSet { owners: owners.collect(), voters, intact: None }
 }
 
-fn after(voters: &[u64], others: &[u64], sets: &[OldSet]) -> RefillStanding {
+fn after(voters: &[u64], others: &[u64], sets: &[RefillSet]) -> RefillStanding {
     let mut refill = Refill::new();
-    voters.iter().for_each(|node| refill.handle_compared(NodeId(*node), true));
-    others.iter().for_each(|node| refill.handle_compared(NodeId(*node), false));
+    voters.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::Votes));
+    others.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::Nothing));
     refill.standing(ME, sets)
 }
 
@@ -75,15 +78,50 @@ fn a_replica_votes_once_it_was_compared_with_enough_others_that_vote() {
 fn who_gets_a_vote_later_is_compared_with_again() {
     let sets = [set("uuu", 3)];
     let mut refill = Refill::new();
-    refill.handle_compared(NodeId(2), false);
-    refill.handle_compared(NodeId(3), false);
+    refill.handle_compared(NodeId(2), Vouching::Nothing);
+    refill.handle_compared(NodeId(3), Vouching::Nothing);
     assert_eq!(refill.standing(ME, &sets), blocked(&[2, 3]));
     refill.ask_again();
     assert_eq!(refill.standing(ME, &sets), compare(&[2, 3]));
-    refill.handle_compared(NodeId(3), true);
+    refill.handle_compared(NodeId(3), Vouching::Votes);
     assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
     // It counts although it has lost its own vote since: what it held is here.
-    refill.handle_compared(NodeId(3), false);
+    refill.handle_compared(NodeId(3), Vouching::Nothing);
+    assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
+}
+
+#[test]
+fn so_many_that_have_lost_nothing_do_that_fewer_than_w_are_left_out() {
+    // Two of five owned the keys before; W is 2. This node counts where it has lost nothing itself.
+    let raised =
+        |states: &str, intact| RefillSet { voters: 1, intact: Some(intact), ..set(states, 2) };
+    // How many of the five it needs, which have lost nothing and which others it was compared with, how it stands.
+    let cases = [
+        ("uuuuu", 3, vec![2, 3, 4], vec![5], RefillStanding::Whole),
+        ("uuuuu", 4, vec![2, 3, 4], vec![5], blocked(&[2, 3, 4, 5])),
+        ("uuuuu", 3, vec![2, 3], vec![5], compare(&[4])),
+        ("uuuux", 3, vec![2, 3, 4], vec![], RefillStanding::Whole),
+        ("uuudx", 3, vec![2, 3], vec![], blocked(&[2, 3, 4])),
+    ];
+    for (states, needed, intact, others, expected) in cases {
+        let mut refill = Refill::new();
+        intact.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::LostNothing));
+        others.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::Nothing));
+        let standing = refill.standing(ME, &[raised(states, needed)]);
+        assert_eq!(standing, expected, "{states} {needed} {intact:?} {others:?}");
+        // Where no number of them would do they count for nothing.
+        let voted = RefillSet { intact: None, ..raised(states, needed) };
+        assert_ne!(refill.standing(ME, &[voted]), RefillStanding::Whole, "{states}");
+    }
+    // One that votes has lost nothing either, and one that is asked again may have lost its disk since.
+    let mut refill = Refill::new();
+    let sets = [RefillSet { voters: 3, ..raised("uuuuu", 3) }];
+    refill.handle_compared(NodeId(2), Vouching::Votes);
+    refill.handle_compared(NodeId(3), Vouching::LostNothing);
+    refill.ask_again();
+    assert_eq!(refill.standing(ME, &sets), compare(&[3, 4, 5]));
+    refill.handle_compared(NodeId(3), Vouching::Nothing);
+    refill.handle_compared(NodeId(4), Vouching::LostNothing);
     assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
 }
 
@@ -143,12 +181,15 @@ proptest! {
                     }
                 }
                 Event::Compare(one, other) if one < n && other < n && one != other => {
-                    let votes = refilling[other].is_none();
+                    let vouching = match refilling[other] {
+                        None => Vouching::Votes,
+                        Some(_) => Vouching::Nothing,
+                    };
                     if holders.contains(&one) || holders.contains(&other) {
                         holders.extend([one, other]);
                     }
                     if let Some(refill) = &mut refilling[one] {
-                        refill.handle_compared(name(other), votes);
+                        refill.handle_compared(name(other), vouching);
                         if refill.standing(name(one), core::slice::from_ref(&set)) == RefillStanding::Whole {
                             refilling[one] = None;
                         }
@@ -160,5 +201,65 @@ proptest! {
                 assert!(refilling[*node].is_some() || holders.contains(node), "{node} votes without it");
             }
         }
+    }
+
+    #[test]
+    fn after_n_was_raised_every_voter_holds_the_write_and_all_vote_while_fewer_than_w_lost_their_disks(
+        events in events(), given in 2..=4usize, w in 1..=4u8, first in 0..5usize, forgets in 0..32u8,
+    ) {
+        let (n, w) = (5, w.min(given as u8));
+        let name = |index: usize| NodeId(index as u64 + 1);
+        // The write is acknowledged by w of the first of five. Of these some don't know any more that they were given it.
+        let acknowledged = (0..usize::from(w)).map(|k| (first + k) % given);
+        let mut holders: BTreeSet<usize> = acknowledged.collect();
+        let never = |node: usize| node >= given || forgets & (1 << node) != 0;
+        let mut refilling: Vec<Option<(bool, Refill)>> =
+            (0..n).map(|node| never(node).then(|| (false, Refill::new()))).collect();
+        let standing = |me: usize, lost: bool, refill: &Refill| {
+            let counts_me = usize::from(!lost);
+            let raised = RefillSet {
+                voters: given + 1 - usize::from(w),
+                intact: Some((n + 1 - usize::from(w) - counts_me).max(1)),
+                ..set("uuuuu", w)
+            };
+            refill.standing(name(me), &[raised])
+        };
+        let all = (0..3 * n * n).map(|turn| Event::Compare(turn % n, turn / n % n));
+        let events: Vec<Event> = events.into_iter().chain(all).collect();
+        for event in events {
+            match event {
+                Event::Lose(node) => {
+                    let is_lost = |k: &usize| refilling[*k].as_ref().is_some_and(|(lost, _)| *lost);
+                    let lost = (0..n).filter(|k| is_lost(k) || *k == node).count();
+                    if lost < usize::from(w) {
+                        holders.remove(&node);
+                        refilling[node] = Some((true, Refill::new()));
+                    }
+                }
+                Event::Compare(one, other) if one != other => {
+                    let vouching = match refilling[other] {
+                        None => Vouching::Votes,
+                        Some((false, _)) => Vouching::LostNothing,
+                        Some((true, _)) => Vouching::Nothing,
+                    };
+                    if holders.contains(&one) || holders.contains(&other) {
+                        holders.extend([one, other]);
+                    }
+                    if let Some((lost, refill)) = &mut refilling[one] {
+                        refill.handle_compared(name(other), vouching);
+                        if standing(one, *lost, refill) == RefillStanding::Whole {
+                            refilling[one] = None;
+                        }
+                    }
+                }
+                Event::Compare(..) => {}
+            }
+            assert!(!holders.is_empty());
+            for (node, refill) in refilling.iter().enumerate() {
+                let votes = refill.is_none() && never(node);
+                assert!(!votes || holders.contains(&node), "{node} votes without it");
+            }
+        }
+        assert!(refilling.iter().all(Option::is_none), "nobody is left to vote: {refilling:?}");
     }
 }

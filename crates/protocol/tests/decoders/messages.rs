@@ -21,7 +21,7 @@ use jedlik_protocol::gossip::{
 };
 use jedlik_protocol::peer::{
     DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
-    RecordSummary, ScannedPage, SiblingSummary, Standing,
+    RecordSummary, ScannedPage, SiblingSummary, Standing, Vouching,
 };
 use jedlik_protocol::{
     Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
@@ -733,8 +733,9 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
             record
         }),
         key().prop_map(|key| PeerRequest::Inspect { key }),
-        (any::<u32>().prop_map(Partition), any::<u8>(), any::<u64>())
-            .prop_map(|(partition, n, counts)| PeerRequest::Vote { partition, n, counts }),
+        (any::<u32>().prop_map(Partition), any::<u8>(), any::<u64>(), layout_id()).prop_map(
+            |(partition, n, counts, flipped)| PeerRequest::Vote { partition, n, counts, flipped }
+        ),
     ]
 }
 
@@ -793,8 +794,8 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
         failure().prop_map(PeerResponse::Refused),
         scanned.prop_map(PeerResponse::Scanned),
         (doubt(), of(encoded())).prop_map(|(why, record)| PeerResponse::Unknown { why, record }),
-        (any::<u64>(), any::<bool>())
-            .prop_map(|(life, votes)| PeerResponse::Vote { life: Incarnation(life), votes }),
+        (any::<u64>(), select(&[Vouching::Nothing, Vouching::LostNothing, Vouching::Votes][..]))
+            .prop_map(|(life, vouching)| PeerResponse::Vote { life: Incarnation(life), vouching }),
     ]
 }
 

@@ -270,15 +270,7 @@ impl Cluster {
         self.advance(60);
         let nodes: Vec<NodeId> = (1..=self.nodes.len() as u64).map(NodeId).collect();
         let up: Vec<NodeId> = nodes.into_iter().filter(|node| !self.down.contains(node)).collect();
-        for node in &up {
-            let membership = &mut self.membership[node.0 as usize - 1];
-            membership.handle_timeout(self.now);
-            // What they ask one another here is not carried: everyone who is up counts as answering.
-            for other in up.iter().filter(|other| *other != node) {
-                membership.handle_outcome(self.now, *other, true);
-            }
-            save(membership, self.now);
-        }
+        up.iter().for_each(|node| self.tend(*node, &up));
         for from in &up {
             let view = self.view(*from);
             let members = view.members().cloned().collect();
@@ -289,6 +281,17 @@ impl Cluster {
             }
         }
         self.deliver();
+    }
+
+    /// Has a node's membership do what is due, where these are up.
+    pub(super) fn tend(&mut self, node: NodeId, up: &[NodeId]) {
+        let membership = &mut self.membership[node.0 as usize - 1];
+        membership.handle_timeout(self.now);
+        // What they ask one another here is not carried: everyone who is up counts as answering.
+        for other in up.iter().filter(|other| **other != node) {
+            membership.handle_outcome(self.now, *other, true);
+        }
+        save(membership, self.now);
     }
 
     /// Lets time pass until nothing moves any more.

@@ -9,8 +9,8 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::client::PutRequest;
-use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, EncodedRecord, Quorum};
+use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
+use jedlik_protocol::{Blob, EncodedRecord, LayoutId, Quorum};
 use jedlik_vclock::{ActorId, Content, Write, WriteId};
 
 use super::cluster::{Cluster, LIFE_US, after, blind};
@@ -98,11 +98,13 @@ fn a_surplus_copy_that_can_not_be_read_takes_no_vote_on_what_the_node_owns() {
     let (partition, counts) = (key.partition, counts_digest(&view));
     let replica = &mut cluster.node(owners[4]).replica;
     for (n, has_vote) in [(5, true), (3, false)] {
-        let request = PeerRequest::Vote { partition, n, counts };
+        let request = PeerRequest::Vote { partition, n, counts, flipped: LayoutId::default() };
         let (reply, heard, layouts) = (9, 0, view.counting());
         replica.handle(now, Input::Peer { from: owners[1], reply, layouts, heard, request });
         let votes = core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
-            Output::AnswerPeer { response: PeerResponse::Vote { votes, .. }, .. } => Some(votes),
+            Output::AnswerPeer { response: PeerResponse::Vote { vouching, .. }, .. } => {
+                Some(vouching == Vouching::Votes)
+            }
             _ => None,
         });
         assert_eq!(votes, Some(has_vote), "n={n}");

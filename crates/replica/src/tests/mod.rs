@@ -19,6 +19,7 @@ mod reaping;
 mod recounts;
 mod repairs;
 mod requests;
+mod rivals;
 mod scans;
 mod sloppy;
 mod votes;

@@ -10,6 +10,7 @@ use jedlik_membership::{Past, View};
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, Ready};
+use jedlik_protocol::peer::Vouching;
 use jedlik_protocol::{Blob, LayoutId, PartitionSet, PlacedLayout};
 
 use super::cluster::{CLUSTER, Cluster, blind, member};
@@ -138,10 +139,10 @@ fn whoever_votes_by_a_raised_n_counts_as_one_of_those_that_had_the_keys_before()
     let asked: BTreeSet<NodeId> =
         replica.refill_pairs(&view, P).into_iter().map(|(_, node)| node).collect();
     assert_eq!(asked, [2, 3, 4, 5].map(NodeId).into());
-    replica.refill_compared((P, 5), NodeId(2), false);
-    replica.refill_compared((P, 5), NodeId(3), true);
+    replica.refill_compared((P, 5), NodeId(2), Vouching::Nothing);
+    replica.refill_compared((P, 5), NodeId(3), Vouching::Votes);
     assert_eq!(replica.refill_pairs(&view, P).len(), 2, "one that had them need not have all");
-    replica.refill_compared((P, 5), NodeId(5), true);
+    replica.refill_compared((P, 5), NodeId(5), Vouching::Votes);
     assert!(replica.refill_pairs(&view, P).is_empty());
     assert!(replica.refill_blockers(&view, P).is_empty());
 }
@@ -168,7 +169,7 @@ fn a_new_owner_waits_for_nothing_once_a_raised_n_is_what_it_was_before() {
         see(&mut replica, &view(both.clone(), 3, Past::Continuous, false));
         if expected {
             // It holds less than it was given.
-            replica.votes.add(P, 3, BY_TWO_OF_THREE);
+            replica.votes.add(P, 3, BY_TWO_OF_THREE, true);
         }
         see(&mut replica, &view(both.clone(), 5, Past::Continuous, false));
         assert_eq!(bases(&replica), [BY_TWO_OF_THREE]);
@@ -253,12 +254,12 @@ fn after_n_was_lowered_so_many_of_the_owners_are_needed_as_always_hold_what_the_
         let view = view([layout].into(), to, Past::Continuous, false);
         see(&mut replica, &view);
         replica.votes.entries.clear();
-        replica.votes.add(P, to, Basis { n: from, least_w });
+        replica.votes.add(P, to, Basis { n: from, least_w }, false);
         let owners = view.preference_list(P)[..usize::from(to)].to_vec();
         for (compared, node) in owners.iter().filter(|node| **node != ME).enumerate() {
             let is_whole = replica.refill_pairs(&view, P).is_empty();
             assert_eq!(is_whole, compared >= needed, "{from} {least_w} {to}: {compared}");
-            replica.refill_compared((P, to), *node, true);
+            replica.refill_compared((P, to), *node, Vouching::Votes);
         }
         assert!(replica.refill_pairs(&view, P).is_empty());
         assert!(replica.refill_blockers(&view, P).is_empty());

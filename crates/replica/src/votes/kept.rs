@@ -11,14 +11,15 @@ use jedlik_protocol::{LayoutId, PartitionSet};
 use super::layouts::{Followed, Layouts};
 use super::{Basis, Entry, Votes};
 
-pub(super) const VERSION: u8 = 3;
+pub(super) const VERSION: u8 = 4;
 
 impl Votes {
-    /// Version 3: whether a lost past is not refilled yet (1 byte), and if so the number of layouts that count (1), and for
+    /// Version 4: whether a lost past is not refilled yet (1 byte), and if so the number of layouts that count (1), and for
     /// each its version and digest (8 each), whether it was learned of since (1), and the number (4) and the names (4 each)
-    /// of the partitions that have flipped under it; the number of entries (4); for each its partition (4), N (1), the
-    /// number of its bases (1) and for each its N and quorum (1 each); then for each bucket the length of its name (2), the
-    /// name, and N (1). Version 2 lacks the layouts, version 1 the first byte too.
+    /// of the partitions that have flipped under it; the number of entries (4); for each its partition (4), N (1), whether
+    /// something is lost (1), the number of its bases (1) and for each its N and quorum (1 each); then for each bucket the
+    /// length of its name (2), the name, and N (1). Version 3 does not say whether something is lost, version 2 lacks the
+    /// layouts too, and version 1 the first byte as well.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = [VERSION, u8::from(self.catching_up)].to_vec();
         if self.catching_up {
@@ -35,7 +36,7 @@ impl Votes {
         out.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
         for ((partition, n), entry) in &self.entries {
             out.extend_from_slice(&partition.0.to_le_bytes());
-            out.extend_from_slice(&[*n, entry.bases.len() as u8]);
+            out.extend_from_slice(&[*n, u8::from(entry.lost), entry.bases.len() as u8]);
             out.extend(entry.bases.iter().flat_map(|basis| [basis.n, basis.least_w]));
         }
         for (bucket, n) in self.counts.iter().flatten() {
@@ -61,8 +62,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
     let (catching_up, layouts, rest) = match bytes {
         [1, rest @ ..] => (false, None, rest),
         [2, catching_up @ (0 | 1), rest @ ..] => (*catching_up == 1, None, rest),
-        [VERSION, 0, rest @ ..] => (false, None, rest),
-        [VERSION, 1, rest @ ..] => {
+        [3 | VERSION, 0, rest @ ..] => (false, None, rest),
+        [3 | VERSION, 1, rest @ ..] => {
             let (layouts, rest) = decode_layouts(rest)?;
             (true, layouts, rest)
         }
@@ -72,11 +73,18 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
     let mut entries = BTreeMap::new();
     for _ in 0..u32::from_le_bytes(*count) {
         let (partition, after) = rest.split_first_chunk::<4>()?;
-        let ([n, bases], after) = after.split_first_chunk::<2>()?;
+        let (n, after) = after.split_first()?;
+        // Where it was not written down, something may be lost.
+        let (lost, after) = match (bytes[0], after) {
+            (VERSION, [lost @ (0 | 1), after @ ..]) => (*lost == 1, after),
+            (VERSION, _) => return None,
+            (_, after) => (true, after),
+        };
+        let (bases, after) = after.split_first()?;
         let (bases, after) = after.split_at_checked(2 * usize::from(*bases))?;
         let bases = bases.as_chunks::<2>().0.iter();
         let bases = bases.map(|[n, least_w]| Basis { n: *n, least_w: *least_w });
-        let entry = Entry { bases: bases.collect(), ..Entry::default() };
+        let entry = Entry { bases: bases.collect(), lost, ..Entry::default() };
         entries.insert((Partition(u32::from_le_bytes(*partition)), *n), entry);
         rest = after;
     }

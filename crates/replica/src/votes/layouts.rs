@@ -54,7 +54,7 @@ impl Replica {
             }
         }
         for (partition, n) in &lost {
-            self.votes.add(*partition, *n, Basis { n: *n, least_w: view.least_w(*n) });
+            self.votes.add(*partition, *n, Basis { n: *n, least_w: view.least_w(*n) }, true);
         }
         !lost.is_empty()
     }

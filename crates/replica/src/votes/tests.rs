@@ -1,6 +1,7 @@
 //! What is kept of votes.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use jedlik_hashing::Partition;
 use jedlik_protocol::LayoutId;
@@ -19,9 +20,9 @@ fn layouts() -> Layouts {
 fn what_has_no_vote_comes_back_from_what_was_kept() {
     let mut votes = Votes::restored(None);
     assert!(votes.counts.is_none(), "nothing was ever kept");
-    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 });
-    votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 });
-    votes.add(Partition(3), 5, Basis { n: 5, least_w: 1 });
+    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 }, true);
+    votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 }, false);
+    votes.add(Partition(3), 5, Basis { n: 4, least_w: 1 }, false);
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5), (b"all".to_vec(), 1)]));
     votes.catching_up = true;
     votes.layouts = Some(layouts());
@@ -31,21 +32,34 @@ fn what_has_no_vote_comes_back_from_what_was_kept() {
     assert_eq!(restored.counts, votes.counts);
     assert!(restored.catching_up);
     assert_eq!(restored.layouts, votes.layouts);
-    // Version 2 did not say which layouts those were, and version 1 not whether a past was lost.
-    votes.layouts = None;
-    let kept = votes.encode();
-    let [former, first] = [&[2, 1][..], &[1]]
-        .map(|begin| Votes::restored(Some(&[begin, &kept[3..]].concat())).encode());
-    assert_eq!(former, kept);
-    assert_eq!(first, [&[3, 0], &kept[3..]].concat());
+    assert_eq!(
+        restored.entries.values().map(|entry| entry.lost).collect::<Vec<_>>(),
+        [true, false]
+    );
     assert!(restored.is_refilling(Partition(3)) && !restored.is_refilling(Partition(4)));
     assert!(!restored.has(Partition(4), 3), "nothing has a vote before the first view");
 }
 
 #[test]
+fn what_versions_before_kept_counts_as_lost_for_they_did_not_say_whether_it_is() {
+    let mut votes = Votes::restored(None);
+    votes.add(Partition(3), 5, Basis { n: 3, least_w: 2 }, true);
+    votes.counts = Some(BTreeMap::from([(b"all".to_vec(), 1)]));
+    let rest = [&[1, 0, 0, 0, 3, 0, 0, 0, 5, 1, 3, 2, 3, 0][..], b"all", &[1]].concat();
+    // Version 2 did not say which layouts those were, and version 1 not whether a past was lost.
+    for (begin, catching_up) in
+        [(&[1][..], false), (&[2, 0], false), (&[2, 1], true), (&[3, 0], false)]
+    {
+        votes.catching_up = catching_up;
+        let restored = Votes::restored(Some(&[begin, &rest].concat()));
+        assert_eq!(restored.encode(), votes.encode(), "{begin:?}");
+    }
+}
+
+#[test]
 fn what_was_kept_and_can_not_be_read_is_as_if_nothing_had_been() {
     let mut votes = Votes::restored(None);
-    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 });
+    votes.add(Partition(3), 3, Basis { n: 3, least_w: 2 }, true);
     votes.counts = Some(BTreeMap::from([(b"carts".to_vec(), 5)]));
     votes.catching_up = true;
     votes.layouts = Some(layouts());

@@ -1,0 +1,277 @@
+//! Random orders in which rival layouts, other numbers of replicas and a lost disk become known: no matter which, all
+//! data moves and every owner votes in the end.
+//!
+//! Invariant: at most one disk is lost, and two acknowledge every write.
+
+extern crate std;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jedlik_hashing::{NodeId, Partition, RingNode, plan_next};
+use jedlik_membership::KnownLayout;
+use jedlik_protocol::bucket::{BucketEntry, BucketProps};
+use jedlik_protocol::gossip::Delta;
+use jedlik_protocol::{Blob, Layout, PartitionSet, PlacedLayout};
+
+use super::cluster::{Cluster, blind};
+use crate::votes::Basis;
+
+const NODES: u64 = 5;
+const VICTIM: NodeId = NodeId(5);
+const STEPS: u64 = 60;
+const COMMITS_MAX: u64 = 3;
+
+fn props(n: u8) -> BucketProps {
+    let (r, w) = match n {
+        2 => (1, 2),
+        3 => (2, 2),
+        _ => (2, 4),
+    };
+    BucketProps { n, r, w, ..BucketProps::default() }
+}
+
+/// What happens, one thing after the other, by chance.
+struct Chances(u64);
+
+impl Chances {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn node(&mut self) -> NodeId {
+        NodeId(1 + self.below(NODES))
+    }
+}
+
+struct Search {
+    cluster: Cluster,
+    chances: Chances,
+    /// Which of the bucket's entries each node knows; there is one of each version.
+    entries: Vec<BucketEntry>,
+    known: BTreeMap<NodeId, usize>,
+    commits: u64,
+    lives: u64,
+    acknowledged: Vec<(String, String)>,
+    lost: bool,
+    told: Vec<String>,
+}
+
+impl Search {
+    fn begin(seed: u64) -> Self {
+        let mut chances = Chances(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let n = [2, 2, 3, 5][chances.below(4) as usize];
+        let entry = BucketEntry { name: Blob::from("whole"), version: 1, props: props(n) };
+        Self {
+            cluster: Cluster::new(NODES, &[("whole", props(n))]),
+            chances,
+            entries: [entry].into(),
+            known: (1..=NODES).map(|node| (NodeId(node), 0)).collect(),
+            commits: 0,
+            lives: 1,
+            acknowledged: Vec::new(),
+            lost: false,
+            told: [format!("n={n}")].into(),
+        }
+    }
+
+    fn say(&mut self, what: String) {
+        self.told.push(what);
+    }
+
+    /// One node tells another what it knows: all, or what a message carries that overtakes others.
+    fn tell(&mut self, from: NodeId, to: NodeId, (members, layouts, buckets): (bool, bool, bool)) {
+        if from == to {
+            return;
+        }
+        let view = self.cluster.view(from);
+        let mut news = Delta::default();
+        if members {
+            news.members = view.members().cloned().collect();
+        }
+        if layouts {
+            news.layouts = view.layouts().iter().map(KnownLayout::placed).collect();
+        }
+        if buckets {
+            let known = self.known[&from].max(self.known[&to]);
+            self.known.insert(to, known);
+            news.buckets.push(self.entries[known].clone());
+        }
+        self.cluster.tell(to, from, news);
+        self.cluster.deliver();
+    }
+
+    /// A node's membership says what it is ready for, and its replica sees what follows.
+    fn tend(&mut self, node: NodeId) {
+        let all: Vec<NodeId> = (1..=NODES).map(NodeId).collect();
+        self.cluster.tend(node, &all);
+        self.cluster.tell(node, node, Delta::default());
+        self.cluster.deliver();
+    }
+
+    /// A node commits another layout, of which it alone knows at first.
+    fn commit(&mut self, by: NodeId) {
+        let view = self.cluster.view(by);
+        let present = view.layout().expect("a layout");
+        let node =
+            |id: u64, weight: u32| RingNode { node: NodeId(id), zone: format!("z{id}"), weight };
+        let nodes = (1..=NODES).map(|id| node(id, 1 + self.chances.below(4) as u32)).collect();
+        let Ok(ring) = plan_next(&present.ring, nodes, 3) else { return };
+        let parent = view.layout_id();
+        let layout = Layout { version: parent.version + 1, parent, ring, gone: Vec::new() };
+        self.commits += 1;
+        self.say(format!("{by} commits {} {:x}", layout.version, layout.id().digest));
+        let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+        let news = Delta { layouts: [placed].into(), ..Delta::default() };
+        self.cluster.tell(by, by, news);
+        self.cluster.deliver();
+    }
+
+    fn set_n(&mut self, by: NodeId) {
+        let n = [2, 3, 5, 5][self.chances.below(4) as usize];
+        let version = self.entries.len() as u64 + 1;
+        self.say(format!("{by} sets n={n}"));
+        self.entries.push(BucketEntry { name: Blob::from("whole"), version, props: props(n) });
+        self.known.insert(by, self.entries.len() - 1);
+        let news = Delta {
+            buckets: self.entries.last().cloned().into_iter().collect(),
+            ..Delta::default()
+        };
+        self.cluster.tell(by, by, news);
+        self.cluster.deliver();
+    }
+
+    fn put(&mut self, via: NodeId) {
+        let (key, value) =
+            (format!("whole/k{}", self.chances.below(20)), format!("v{}", self.acknowledged.len()));
+        let put = blind(&key, &value);
+        if self.cluster.put(via, put).is_ok() {
+            self.acknowledged.push((key, value));
+        }
+    }
+
+    fn step(&mut self) {
+        let node = self.chances.node();
+        match self.chances.below(100) {
+            0..45 => {
+                let to = self.chances.node();
+                let what = match self.chances.below(4) {
+                    0 => (true, false, false),
+                    1 => (false, true, false),
+                    2 => (false, false, true),
+                    _ => (true, true, true),
+                };
+                self.say(format!("{node} tells {to} {what:?}"));
+                self.tell(node, to, what);
+            }
+            45..60 => {
+                let ms = [1, 5, 50, 500][self.chances.below(4) as usize];
+                self.say(format!("{ms} ms"));
+                self.cluster.run_for(ms);
+                (1..=NODES).for_each(|node| self.tend(NodeId(node)));
+            }
+            60..72 if self.commits < COMMITS_MAX => self.commit(node),
+            72..80 if self.entries.len() < 4 => self.set_n(node),
+            80..83 if !self.lost => {
+                self.lost = true;
+                self.say(format!("{VICTIM} loses its disk"));
+                self.lives += 1;
+                self.cluster.replace_disk(VICTIM, self.lives);
+                self.cluster.deliver();
+            }
+            83..88 => {
+                self.lives += 1;
+                self.say(format!("{node} starts anew"));
+                self.cluster.restart(node, self.lives);
+                self.cluster.deliver();
+            }
+            88..100 => self.put(node),
+            _ => {}
+        }
+    }
+
+    /// All is heard, and time passes; what then is not as it should be.
+    fn rest(&mut self) -> Option<String> {
+        let mut left = Vec::new();
+        for _ in 0..120 {
+            for from in (1..=NODES).map(NodeId) {
+                (1..=NODES).map(NodeId).for_each(|to| self.tell(from, to, (true, true, true)));
+            }
+            self.cluster.gossip();
+            self.cluster.run_for(500);
+            let full = |cluster: &Cluster, node: u64| {
+                let view = cluster.view(NodeId(node));
+                view.partitions().get() - view.flipped()
+            };
+            let unmoved: Vec<u32> = (1..=NODES).map(|node| full(&self.cluster, node)).collect();
+            left = [unmoved, refilling(&mut self.cluster)].concat();
+            if left.iter().all(|left| *left == 0) {
+                return None;
+            }
+        }
+        Some(format!("neither moved nor voted on: {left:?}"))
+    }
+}
+
+/// Five owners of which four were given keys by no N before, as far as they know, and these have lost their disks.
+fn never_given(lost: &[u64]) -> Cluster {
+    let mut cluster = Cluster::new(NODES, &[("whole", props(5))]);
+    for number in 0..10 {
+        cluster.put(NodeId(1), blind(&format!("whole/k{number}"), "tea")).expect("all take it");
+    }
+    for node in (1..=NODES).filter(|node| !lost.contains(node)) {
+        let place = cluster.node(NodeId(node));
+        for partition in (0..16).map(Partition) {
+            place.replica.votes.add(partition, 5, Basis { n: 2, least_w: 2 }, false);
+        }
+        place.votes = Some(place.replica.votes.encode());
+        cluster.restart(NodeId(node), 2);
+    }
+    lost.iter().for_each(|node| cluster.replace_disk(NodeId(*node), 2));
+    cluster
+}
+
+fn refilling(cluster: &mut Cluster) -> Vec<u32> {
+    (1..=NODES).map(|node| cluster.node(NodeId(node)).replica.refilling()).collect()
+}
+
+#[test]
+fn owners_that_were_never_given_keys_vote_once_all_but_the_one_that_lost_its_disk_were_compared() {
+    let mut cluster = never_given(&[5]);
+    assert_eq!(refilling(&mut cluster), [16; 5]);
+    for _ in 0..100 {
+        cluster.run_for(1_000);
+        if refilling(&mut cluster) == [0; 5] {
+            break;
+        }
+    }
+    assert_eq!(refilling(&mut cluster), [0; 5]);
+    assert_eq!(cluster.values(NodeId(5), "whole/k3", 2), ["tea"]);
+
+    // Two were to acknowledge each write, and two disks are lost: one that was acknowledged may be with nobody.
+    let mut cluster = never_given(&[4, 5]);
+    cluster.run_for(100_000);
+    assert_eq!(refilling(&mut cluster), [16; 5]);
+}
+
+#[test]
+fn in_whatever_order_rivals_and_numbers_of_replicas_become_known_every_owner_votes_in_the_end() {
+    let given = |name, default| -> u64 {
+        std::env::var(name).ok().and_then(|given| given.parse().ok()).unwrap_or(default)
+    };
+    let (start, count) = (given("JEDLIK_START", 1), given("JEDLIK_HISTORIES", 20));
+    let mut failed = Vec::new();
+    for seed in start..start + count {
+        let mut search = Search::begin(seed);
+        (0..STEPS).for_each(|_| search.step());
+        if let Some(breach) = search.rest() {
+            std::eprintln!("{seed}: {breach}");
+            failed.push((seed, search.told));
+        }
+    }
+    assert!(failed.is_empty(), "{} fail, one of them {:#?}", failed.len(), failed[0]);
+}
