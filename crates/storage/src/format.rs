@@ -8,6 +8,11 @@
 //!         bucket     each 00 written as 00 FF, then 00 00
 //!         key        to the end
 //!
+//! mark    partition  4 bytes, big endian
+//!         bucket     as in a key
+//!         position   16 bytes, big endian, unless it stands for many keys
+//!         key        to the end, unless so
+//!
 //! body    flags      1 byte: 1 if a local actor follows
 //!         actor      8 bytes, little endian, if so
 //!         life       8 bytes, little endian, if so: the incarnation that wrote the record
@@ -69,6 +74,53 @@ pub(crate) fn key_bytes(key: &PlacedKey) -> Vec<u8> {
     out
 }
 
+/// Makes `out` what all marks of a bucket in a partition begin with, and what stands for many of its keys.
+pub(crate) fn mark_prefix(out: &mut Vec<u8>, partition: Partition, bucket: &[u8]) {
+    out.clear();
+    out.extend_from_slice(&partition.0.to_be_bytes());
+    push_bucket(out, bucket);
+}
+
+/// The mark of `key`.
+pub(crate) fn mark_bytes(key: &PlacedKey) -> Vec<u8> {
+    let mut out = Vec::new();
+    mark_prefix(&mut out, key.partition, key.key.bucket());
+    out.extend_from_slice(&key.position.0.to_be_bytes());
+    out.extend_from_slice(key.key.key());
+    out
+}
+
+/// The key that a mark stands for, or `None` if it stands for no single one.
+pub(crate) fn parse_mark(bytes: &[u8]) -> Option<PlacedKey> {
+    let (partition, rest) = bytes.split_first_chunk::<4>()?;
+    let (bucket, rest) = split_bucket(rest)?;
+    let (position, key) = rest.split_first_chunk::<16>()?;
+    Some(PlacedKey {
+        partition: Partition(u32::from_be_bytes(*partition)),
+        position: Position(u128::from_be_bytes(*position)),
+        key: Key::new(bucket, key).ok()?,
+    })
+}
+
+/// A bucket's name, and what follows its end.
+fn split_bucket(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut bucket = Vec::new();
+    loop {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        if byte == 0 {
+            let (&next, after) = rest.split_first()?;
+            rest = after;
+            match next {
+                0 => return Some((bucket, rest)),
+                0xff => {}
+                _ => return None,
+            }
+        }
+        bucket.push(byte);
+    }
+}
+
 /// Tells a bucket's keys from others by their bytes alone.
 pub(crate) struct BucketMatch(Vec<u8>);
 
@@ -89,22 +141,8 @@ impl BucketMatch {
 /// The key that `bytes` stand for, or `None` if they stand for none.
 pub(crate) fn parse_key(bytes: &[u8]) -> Option<PlacedKey> {
     let (partition, rest) = bytes.split_first_chunk::<4>()?;
-    let (position, mut rest) = rest.split_first_chunk::<16>()?;
-    let mut bucket = Vec::new();
-    loop {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        if byte == 0 {
-            let (&next, after) = rest.split_first()?;
-            rest = after;
-            match next {
-                0 => break,
-                0xff => {}
-                _ => return None,
-            }
-        }
-        bucket.push(byte);
-    }
+    let (position, rest) = rest.split_first_chunk::<16>()?;
+    let (bucket, rest) = split_bucket(rest)?;
     Some(PlacedKey {
         partition: Partition(u32::from_be_bytes(*partition)),
         position: Position(u128::from_be_bytes(*position)),

@@ -6,13 +6,14 @@
 //! ```text
 //! records       key bytes, as in `format.rs`                 -> value as in `format.rs`; of a large record what
 //!                                                               stands for a value that lies apart
+//! marks         bytes of a mark, as in `format.rs`           -> CRC-32 of these bytes (4)
 //! values        key bytes, of large records                  -> value, as in `format.rs`
 //! hints         target (8), since_ms (8), key bytes          -> value, whose checksum covers these
 //!                 both big endian, so that they sort by age     bytes instead of the key bytes
 //! hints_by_key  target (8, big endian), key bytes            -> since_ms (8), size (8), CRC-32 (4) of
 //!                                                               these bytes, then of both numbers
 //! dropped       partition (4)                                -> CRC-32 of the partition's bytes (4)
-//! metadata      name: "format"                               -> 6 (4 bytes), and CRC-32 as below
+//! metadata      name: "format"                               -> 7 (4 bytes), and CRC-32 as below
 //!                     "journal": see `mark.rs`               -> generation (8), CRC-32 (4) of the name
 //!                     "kept.NAME": see `mark.rs`                and all before; generation (8), value,
 //!                     "past": see `mark.rs`                     CRC-32 (4); 1 (1), CRC-32 (4)
@@ -21,11 +22,12 @@
 //! Numbers are little endian where nothing else is said. redb checks its pages only after a crash, so it has them by way of
 //! `pages.rs`, which checks each that is read. Rows have checksums of their own, for whoever reads a damaged file.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{PlacedKey, StoredRecord};
@@ -37,12 +39,13 @@ use redb::{
 use tracing::warn;
 
 use crate::disk;
-use crate::error::is_medium_error;
 use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
 mod drops;
+mod failures;
 mod hints;
+mod marks;
 mod metadata;
 mod overlay;
 mod pages;
@@ -52,6 +55,8 @@ mod salvage;
 mod tables;
 mod writes;
 
+use failures::{engine_error, store_error};
+use marks::{MarkCounts, MarkWriter};
 use pages::Pages;
 #[cfg(test)]
 pub(crate) use pages::seal;
@@ -61,6 +66,9 @@ use tables::{METADATA, Tables, create, open_made, prepare};
 
 /// How many hidden records one commit takes off for a write that has to wait for them.
 const SWEEP_LIMIT_RECORDS: usize = 4096;
+/// What a bucket has marked in each partition, unless options say otherwise. Each mark costs the put of a new key half as much again in
+/// the engine, which a bucket with many keys pays for its first ones alone.
+const MARKED_KEYS: usize = 64;
 /// What a record has at least to be large, unless options say otherwise. Below it, a second row would cost puts more than it
 /// spares listings: a tenth of a millisecond for each value.
 const LARGE_RECORD_BYTES: usize = 64 << 10;
@@ -73,11 +81,18 @@ pub struct RedbOptions {
     /// A record of so many bytes is large: its values lie apart from it, so that a page of keys need not read them. It may
     /// change from one opening to the next.
     pub large_record_bytes: usize,
+    /// So many keys of a bucket are marked in each partition, by which its pages are found; one with more is looked for among
+    /// all records. It may change from one opening to the next.
+    pub marked_keys: usize,
 }
 
 impl Default for RedbOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20, large_record_bytes: LARGE_RECORD_BYTES }
+        Self {
+            cache_bytes: 16 << 20,
+            large_record_bytes: LARGE_RECORD_BYTES,
+            marked_keys: MARKED_KEYS,
+        }
     }
 }
 
@@ -85,6 +100,9 @@ impl Default for RedbOptions {
 pub struct RedbStore {
     path: PathBuf,
     large_record_bytes: usize,
+    marked_keys: usize,
+    /// Held over a commit that may change marks, and taken before `writer`.
+    mark_counts: Mutex<MarkCounts>,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
     /// `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
@@ -153,6 +171,8 @@ impl RedbStore {
         Ok(Self {
             path: path.into(),
             large_record_bytes: options.large_record_bytes,
+            marked_keys: options.marked_keys,
+            mark_counts: Mutex::default(),
             opener,
             opened: RwLock::new(Some(opened)),
             writer: Mutex::default(),
@@ -234,10 +254,25 @@ impl RedbStore {
             Ok(partitions.filter(|partition| opened.tables.dropped.contains(partition)).collect())
         })?;
         for partition in hidden {
-            let sweep = |transaction: &_| drops::sweep(transaction, partition, SWEEP_LIMIT_RECORDS);
-            while self.commit(doing, sweep)? {}
+            while self.sweep_step(doing, partition, SWEEP_LIMIT_RECORDS)? {}
         }
         Ok(())
+    }
+
+    /// Takes one step of a sweep; false once nothing of `partition` is left.
+    fn sweep_step(
+        &self,
+        doing: &'static str,
+        partition: Partition,
+        limit_records: usize,
+    ) -> Result<bool, StoreError> {
+        let mut counts = self.mark_counts();
+        counts.forget();
+        self.commit(doing, |transaction| drops::sweep(transaction, partition, limit_records))
+    }
+
+    fn mark_counts(&self) -> MutexGuard<'_, MarkCounts> {
+        self.mark_counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets loads see the last commit.
@@ -266,9 +301,15 @@ impl Store for RedbStore {
 
     fn write(&self, writes: &Writes) -> Result<(), StoreError> {
         self.make_way_for(writes)?;
+        let counts = RefCell::new(self.mark_counts());
         self.commit("writing a batch of records", |transaction| {
-            writes::write_all(transaction, writes, self.large_record_bytes)
-        })
+            let counts = &mut **counts.borrow_mut();
+            counts.begin();
+            let marks = MarkWriter::new(transaction, counts, self.marked_keys);
+            writes::write_all(transaction, writes, self.large_record_bytes, marks)
+        })?;
+        counts.into_inner().committed();
+        Ok(())
     }
 
     fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError> {
@@ -279,7 +320,7 @@ impl Store for RedbStore {
         let doing = "sweeping dropped partitions";
         let hidden = self.with(doing, |opened| Ok(opened.tables.dropped.first().copied()))?;
         let Some(partition) = hidden else { return Ok(false) };
-        self.commit(doing, |transaction| drops::sweep(transaction, partition, limit_records))?;
+        self.sweep_step(doing, partition, limit_records)?;
         Ok(true)
     }
 
@@ -345,40 +386,4 @@ pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, Datab
     })?;
     let pages = Pages::over(FileBackend::new(file)?).map_err(io)?;
     Builder::new().set_cache_size(cache_bytes).create_with_backend(pages)
-}
-
-fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
-    let path = path.to_path_buf();
-    match failure {
-        redb::Error::Io(source) if is_medium_error(&source) => {
-            OpenError::EngineDamaged { path, what: source.to_string() }
-        }
-        redb::Error::Corrupted(what) => OpenError::EngineDamaged { path, what },
-        other if is_of_damaged_table(&other) => {
-            OpenError::EngineDamaged { path, what: other.to_string() }
-        }
-        other => OpenError::Engine { path, message: other.to_string() },
-    }
-}
-
-/// Whether a table is another than it was made as. Files of other formats are refused before tables are opened.
-fn is_of_damaged_table(failure: &redb::Error) -> bool {
-    matches!(
-        failure,
-        redb::Error::TableTypeMismatch { .. }
-            | redb::Error::TypeDefinitionChanged { .. }
-            | redb::Error::TableIsMultimap(_)
-            | redb::Error::TableDoesNotExist(_)
-    )
-}
-
-fn store_error(doing: &'static str, failure: redb::Error) -> StoreError {
-    match failure {
-        redb::Error::Io(source) => StoreError::io(doing, source),
-        redb::Error::Corrupted(what) => StoreError::EngineDamaged { doing, what },
-        other if is_of_damaged_table(&other) => {
-            StoreError::EngineDamaged { doing, what: other.to_string() }
-        }
-        other => StoreError::Engine { doing, message: other.to_string() },
-    }
 }

@@ -1,7 +1,7 @@
 //! Partitions that were dropped: hidden at once, taken off the disk in small steps.
 //!
 //! Invariant: a partition is listed in `dropped` from the commit that hides its records to the one that
-//! removes the last of them, with their values that lie apart. No record is put into it in between.
+//! removes the last of them, with their values that lie apart and their marks. No record is put into it in between.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -11,6 +11,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use crate::format::whole_length_bytes;
 
+use super::marks;
 use super::tables::{DROPPED, RECORDS, VALUES, drop_checksum};
 
 /// One commit takes off no more than about this, whatever the limit of records: it has to read them.
@@ -62,6 +63,9 @@ pub(super) fn sweep(
     // Those without a row in `records`, which damage may have left, go as well.
     let mut values = transaction.open_table(VALUES)?;
     values.retain_in::<&[u8], _>((bound(&first), bound(&end)), |_, _| false)?;
+    let (first, whole) = bounds(partition);
+    let more =
+        marks::sweep(transaction, (bound(&first), bound(&whole)), limit_records.max(1))? || more;
     if !more {
         dropped.remove(partition.0)?;
     }

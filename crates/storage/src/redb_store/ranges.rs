@@ -5,18 +5,21 @@
 
 use jedlik_hashing::NodeId;
 
-use crate::format::{BucketMatch, key_bytes, parse_key, whole_length_bytes};
+use crate::format::{BucketMatch, key_bytes, parse_key};
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery};
 
 use super::tables::Tables;
-use super::{hints, records};
+use super::{hints, marks, records};
 
 /// See [`crate::Store::range`].
 pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
     let mut page = PageBuilder::new(query);
     if tables.dropped.contains(&query.partition) {
         return Ok(page.finish());
+    }
+    if let Some(marked) = marks::page(tables, query)? {
+        return Ok(marked);
     }
     let span = Span::of(query);
     let wanted = query.bucket.as_ref().map(|bucket| BucketMatch::new(bucket));
@@ -37,12 +40,8 @@ pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, red
         let Some(placed) = parse_key(bytes) else {
             return Err(redb::Error::Corrupted("a record's key is damaged".into()));
         };
-        let (record, read_bytes) = if query.values {
-            (records::whole(tables, bytes, value)?, whole_length_bytes(value))
-        } else {
-            (records::with_lengths(bytes, value), value.len())
-        };
-        if !page.push_read(placed, record.ok(), read_bytes) {
+        let (record, read_bytes) = records::shown(tables, query, bytes, value)?;
+        if !page.push_read(placed, record, read_bytes) {
             break;
         }
     }

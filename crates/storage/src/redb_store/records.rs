@@ -6,7 +6,8 @@
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
-use crate::format::{is_apart, key_bytes, parse_apart, parse_value};
+use crate::RangeQuery;
+use crate::format::{is_apart, key_bytes, parse_apart, parse_value, whole_length_bytes};
 
 use super::tables::Tables;
 
@@ -40,9 +41,22 @@ pub(super) fn whole(
     Ok(value.ok_or("its values are missing").and_then(|value| apart.join(key, value.value())))
 }
 
+/// The record whose row in `records` is `row` as a page shows it, `None` if it is damaged; and how much was read of it.
+pub(super) fn shown(
+    tables: &Tables,
+    query: &RangeQuery,
+    key: &[u8],
+    row: &[u8],
+) -> Result<(Option<StoredRecord>, usize), redb::Error> {
+    if query.values {
+        return Ok((whole(tables, key, row)?.ok(), whole_length_bytes(row)));
+    }
+    Ok((with_lengths(key, row).ok(), row.len()))
+}
+
 /// The record whose row in `records` is `row`, with the lengths of its values in their place. Of a large one only that row
 /// is read.
-pub(super) fn with_lengths(key: &[u8], row: &[u8]) -> Result<StoredRecord, &'static str> {
+fn with_lengths(key: &[u8], row: &[u8]) -> Result<StoredRecord, &'static str> {
     if is_apart(row) {
         return parse_apart(key, row).map(|apart| apart.lengths);
     }

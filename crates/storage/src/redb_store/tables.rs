@@ -16,10 +16,11 @@ use redb::{
 use crate::OpenError;
 use crate::disk::sync_directory;
 
-use super::{engine_error, metadata, open_redb_file};
+use super::failures::engine_error;
+use super::{metadata, open_redb_file};
 
 /// The format of the tables that is read and written.
-pub(crate) const FORMAT: u32 = 6;
+pub(crate) const FORMAT: u32 = 7;
 const FORMAT_NAME: &str = "format";
 /// While a file is made.
 const CACHE_BYTES: usize = 1 << 20;
@@ -30,6 +31,9 @@ pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) const RECORDS: Bytes = TableDefinition::new("records");
 /// Whole values of records whose rows in `records` say that they are here: see `records.rs`.
 pub(super) const VALUES: Bytes = TableDefinition::new("values");
+/// Keys of small buckets, with their checksums: see `marks.rs`.
+pub(super) const MARKS: TableDefinition<'static, &'static [u8], u32> =
+    TableDefinition::new("marks");
 pub(super) const HINTS: Bytes = TableDefinition::new("hints");
 pub(super) const HINTS_BY_KEY: Bytes = TableDefinition::new("hints_by_key");
 /// Partitions whose records don't count any more, with their checksums.
@@ -41,6 +45,7 @@ pub(super) const METADATA: TableDefinition<'static, &'static str, &'static [u8]>
 pub(super) struct Tables {
     pub(super) records: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) values: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(super) marks: ReadOnlyTable<&'static [u8], u32>,
     pub(super) hints: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
     /// Hidden, until they are swept: see `drops.rs`.
@@ -65,6 +70,7 @@ impl Tables {
             dropped: dropped.collect::<Result<_, redb::Error>>()?,
             records: transaction.open_table(RECORDS)?,
             values: transaction.open_table(VALUES)?,
+            marks: transaction.open_table(MARKS)?,
             hints: transaction.open_table(HINTS)?,
             hints_by_key: transaction.open_table(HINTS_BY_KEY)?,
         })
@@ -113,6 +119,7 @@ pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     transaction.set_quick_repair(true);
     transaction.open_table(RECORDS)?;
     transaction.open_table(VALUES)?;
+    transaction.open_table(MARKS)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(HINTS_BY_KEY)?;
     transaction.open_table(DROPPED)?;

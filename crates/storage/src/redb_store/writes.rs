@@ -10,6 +10,7 @@ use redb::{Table, WriteTransaction};
 use crate::Writes;
 use crate::format::{apart_bytes, is_apart, key_bytes, value_bytes};
 
+use super::marks::MarkWriter;
 use super::tables::{METADATA, RECORDS, VALUES};
 use super::{hints, metadata};
 
@@ -20,10 +21,12 @@ pub(super) fn write_all(
     transaction: &WriteTransaction,
     writes: &Writes,
     large_record_bytes: usize,
+    marks: MarkWriter<'_>,
 ) -> Result<(), redb::Error> {
     if !writes.records.is_empty() {
         let records = transaction.open_table(RECORDS)?;
-        let mut writer = RecordWriter { transaction, records, values: None, large_record_bytes };
+        let mut writer =
+            RecordWriter { transaction, records, values: None, large_record_bytes, marks };
         for (key, record) in &writes.records {
             writer.put(key, record.as_ref())?;
         }
@@ -52,6 +55,7 @@ struct RecordWriter<'a> {
     /// Opened once it is needed.
     values: Option<BytesTable<'a>>,
     large_record_bytes: usize,
+    marks: MarkWriter<'a>,
 }
 
 impl<'a> RecordWriter<'a> {
@@ -72,13 +76,18 @@ impl<'a> RecordWriter<'a> {
             Some(row) => self.records.insert(bytes.as_slice(), row.as_slice())?,
             None => self.records.remove(bytes.as_slice())?,
         };
+        let was_there = before.is_some();
         let was_apart = before.is_some_and(|before| is_apart(before.value()));
         match large {
             Some(value) => drop(self.values()?.insert(bytes.as_slice(), value.as_slice())?),
             None if was_apart => drop(self.values()?.remove(bytes.as_slice())?),
             None => {}
         }
-        Ok(())
+        match (was_there, record.is_some()) {
+            (false, true) => self.marks.add(key),
+            (true, false) => self.marks.remove(key),
+            _ => Ok(()),
+        }
     }
 
     fn values(&mut self) -> Result<&mut BytesTable<'a>, redb::Error> {

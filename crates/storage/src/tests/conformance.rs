@@ -127,6 +127,14 @@ fn a_page_ends_by_the_size_of_what_it_looked_at_too() {
     every_engine(|store| {
         let batch: Vec<_> = (1..11).map(|i| (key_at(i.into(), "k"), record(i, 1, 100))).collect();
         put(&*store, &batch).unwrap();
+        // A bucket of which there are many records past these: those of one with few are not looked for among others.
+        let past: Vec<_> = (20..30)
+            .map(|position| {
+                let key = key_in("other", "k").key;
+                (PlacedKey { key, ..key_at(position, "k") }, record(1, 1, 1))
+            })
+            .collect();
+        put(&*store, &past).unwrap();
         // None of them is large: of those that are, the values don't count where they need not be read.
         let length_bytes = batch[0].1.record.bytes().len();
         assert!(length_bytes < LARGE_BYTES);

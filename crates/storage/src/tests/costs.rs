@@ -71,13 +71,15 @@ fn costs_of_new_keys_and_of_listings() {
     let many = (0..100_000).map(|i| placed(&format!("few-{}", i % 1_000), &i.to_string()));
     let many = batches(many, 100);
     let sparse = batches((0..10).map(|i| placed("sparse", &i.to_string())), 100);
-    for round in 0..5 {
+    for (round, marked_keys) in (0..4).flat_map(|round| [16, 64, 256].map(|keys| (round, keys))) {
         let folder = tempfile::tempdir().unwrap();
         let open = |name: &str| {
-            RedbStore::open(&folder.path().join(name), &RedbOptions::default()).unwrap()
+            let options = RedbOptions { marked_keys, ..RedbOptions::default() };
+            RedbStore::open(&folder.path().join(name), &options).unwrap()
         };
         let (store, other) = (open("dense"), open("few"));
-        println!("round {round}: 100,000 new keys of one bucket: {:?}", write_all(&store, &dense));
+        println!("round {round}, {marked_keys} keys marked");
+        println!("  100,000 new keys of one bucket: {:?}", write_all(&store, &dense));
         println!("  again: {:?}", write_all(&store, &dense));
         println!("  100,000 new keys of 1,000 buckets: {:?}", write_all(&other, &many));
         println!("  again: {:?}", write_all(&other, &many));

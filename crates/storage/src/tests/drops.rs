@@ -11,7 +11,7 @@ use proptest::{collection, proptest};
 use super::Engine;
 use crate::faulty::{Crash, Machine};
 use crate::fixtures::{everything_of, hint, key_of, put, put_hints, record};
-use crate::{Store, Writes};
+use crate::{RangeQuery, Store, Writes};
 
 /// The least, two neighbours, and the greatest there can be.
 const PARTITIONS: [u32; 4] = [0, 7, 8, u32::MAX];
@@ -52,7 +52,12 @@ fn assert_holds(store: &dyn Store, contents: &Contents, asked: &Contents) {
 }
 
 fn seen(store: &dyn Store) -> Contents {
-    let pages = PARTITIONS.map(|partition| store.range(&everything_of(partition)).unwrap());
+    let pages = PARTITIONS.map(|partition| {
+        let all = store.range(&everything_of(partition)).unwrap();
+        let bucket = RangeQuery { bucket: Some("b".into()), ..everything_of(partition) };
+        assert_eq!(store.range(&bucket).unwrap(), all, "there is one bucket, however it is found");
+        all
+    });
     assert!(pages.iter().all(|page| page.until.is_none() && page.damaged.is_empty()));
     pages.into_iter().flat_map(|page| page.records).collect()
 }

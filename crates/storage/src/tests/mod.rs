@@ -14,7 +14,7 @@ mod removals;
 mod rot;
 mod writers;
 
-/// Records of so many bytes are large here, so that the suites have both kinds.
+/// Records of so many bytes are large here, so that the suites have both kinds, as they have buckets with few keys and with many.
 pub(crate) const LARGE_BYTES: usize = 250;
 
 /// An engine under test, and the disk it stands on.
@@ -44,7 +44,11 @@ impl Engine {
             Self::Memory => Some(Arc::new(Filtered::over(MemoryStore::new()))),
             Self::Redb(backend) => {
                 let backend = backend.clone();
-                let options = RedbOptions { cache_bytes: 1 << 20, large_record_bytes: LARGE_BYTES };
+                let options = RedbOptions {
+                    cache_bytes: 1 << 20,
+                    large_record_bytes: LARGE_BYTES,
+                    marked_keys: 3,
+                };
                 let path = Path::new("/faulty/records.redb");
                 let store =
                     RedbStore::open_backend(path, &options, move || backend.clone()).ok()?;

@@ -1,0 +1,46 @@
+//! What redb's errors mean here.
+//!
+//! Invariant: what tells of bytes that are not those that were written is damage, and nothing else is.
+
+use std::path::Path;
+
+use crate::error::is_medium_error;
+use crate::{OpenError, StoreError};
+
+/// What to say of a file that can't be opened.
+pub(super) fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
+    let path = path.to_path_buf();
+    match failure {
+        redb::Error::Io(source) if is_medium_error(&source) => {
+            OpenError::EngineDamaged { path, what: source.to_string() }
+        }
+        redb::Error::Corrupted(what) => OpenError::EngineDamaged { path, what },
+        other if is_of_damaged_table(&other) => {
+            OpenError::EngineDamaged { path, what: other.to_string() }
+        }
+        other => OpenError::Engine { path, message: other.to_string() },
+    }
+}
+
+/// Whether a table is another than it was made as. Files of other formats are refused before tables are opened.
+fn is_of_damaged_table(failure: &redb::Error) -> bool {
+    matches!(
+        failure,
+        redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TableDoesNotExist(_)
+    )
+}
+
+/// What to say of a call that failed.
+pub(super) fn store_error(doing: &'static str, failure: redb::Error) -> StoreError {
+    match failure {
+        redb::Error::Io(source) => StoreError::io(doing, source),
+        redb::Error::Corrupted(what) => StoreError::EngineDamaged { doing, what },
+        other if is_of_damaged_table(&other) => {
+            StoreError::EngineDamaged { doing, what: other.to_string() }
+        }
+        other => StoreError::Engine { doing, message: other.to_string() },
+    }
+}
