@@ -40,6 +40,7 @@ impl World {
     pub(crate) fn store(&mut self, node: u8, now: Now, output: Output) {
         match output {
             Output::Apply { ticket, key, record, durability } => {
+                self.check_follows(node, &key, &record);
                 self.observe(node, &key, &record, "merges");
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 let mended = disk.is_damaged(&key);
@@ -62,6 +63,7 @@ impl World {
                 }
             }
             Output::Hold { ticket, target, key, record, since_ms, durability } => {
+                self.check_follows(node, &key, &record);
                 self.observe(node, &key, &record, &format!("keeps for n{}", target.0));
                 let disk = &mut self.nodes[usize::from(node)].disk;
                 let held = disk.hold((ticket, target), &key, (since_ms, record), durability);
@@ -88,6 +90,21 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// What a node has minted follows all that it holds as it stores it, where the last write wins.
+    fn check_follows(&mut self, node: u8, key: &PlacedKey, minted: &StoredRecord) {
+        let about = key_index(&key.key).unwrap_or_default();
+        if minted.local.is_none() || !self.history.shows_latest(about) {
+            return;
+        }
+        let holding = self.nodes[usize::from(node)].disk.holding(key);
+        let hints = holding.hints.into_iter().map(|hint| hint.record);
+        let held = holding.record.into_iter().chain(hints);
+        let held: Vec<Record> = held.filter_map(|held| held.record.decode().ok()).collect();
+        let record = minted.record.decode().expect("a replica encoded it");
+        let follows = self.history.check_follows(about, &record, &held);
+        self.note(follows);
     }
 
     fn observe(&mut self, node: u8, key: &PlacedKey, stored: &StoredRecord, what: &str) {

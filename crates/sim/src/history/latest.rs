@@ -4,10 +4,10 @@
 //! is later than all that its client had seen and all that it replaced; so whatever was written before the version that
 //! is shown has been lost to it.
 
-use jedlik_protocol::{Blob, Context, Record};
+use jedlik_protocol::{Blob, Context, Record, Sibling};
 use jedlik_vclock::Dot;
 
-use super::{History, Order, Seen};
+use super::{History, Order, Seen, write_of};
 use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 
@@ -19,7 +19,7 @@ impl History {
 
     /// A version of this write is met first: it has to be later than all that the write had seen.
     pub(super) fn check_later(&self, key: u8, write: usize, order: Order) -> Result<(), Breach> {
-        if !self.latest.contains_key(&key) {
+        if !self.shows_latest(key) {
             return Ok(());
         }
         let seen = &self.writes[write].seen.versions;
@@ -33,6 +33,32 @@ impl History {
         let other = self.versions[other].write;
         let what = format!("w{write} is older than w{other}, which it had seen");
         Err(Breach::new(Promise::LaterThanSeen, key, what))
+    }
+
+    /// A coordinator stores what it has minted: new versions are later than all that it holds.
+    pub(crate) fn check_follows(
+        &self,
+        key: u8,
+        minted: &Record,
+        held: &[Record],
+    ) -> Result<(), Breach> {
+        let newest = held.iter().filter_map(Record::newest);
+        let Some(newest) = newest.max_by_key(|held| (held.written_at_ms, held.dot)) else {
+            return Ok(());
+        };
+        let is_older = |new: &&Sibling| {
+            !self.by_dot.contains_key(&(key, new.dot))
+                && (new.written_at_ms, new.dot) < (newest.written_at_ms, newest.dot)
+        };
+        let Some(older) = minted.siblings().iter().find(is_older) else { return Ok(()) };
+        let (older, newest) = (write_of(older.write_id), write_of(newest.write_id));
+        let what = format!("w{older} is older than w{newest}, which its coordinator held");
+        Err(Breach::new(Promise::LaterThanSeen, key, what))
+    }
+
+    /// Whether clients see the latest version of this key alone.
+    pub(crate) fn shows_latest(&self, key: u8) -> bool {
+        self.latest.contains_key(&key)
     }
 
     /// The writes that the latest of these versions has won over. None where all are shown.
@@ -51,7 +77,7 @@ impl History {
     /// later one on top of it before either was sent. That one, the next under one of the context's actors, has replaced it,
     /// though another attempt of the same write may be sent by somebody else.
     pub(crate) fn replaced_unsent(&mut self, key: u8, write: usize, token: &Blob) {
-        if !self.latest.contains_key(&key) {
+        if !self.shows_latest(key) {
             return;
         }
         let context = Context::decode(token, self.cluster, self.key(key)).unwrap_or_default();

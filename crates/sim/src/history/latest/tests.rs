@@ -63,6 +63,22 @@ fn a_version_is_later_than_what_its_client_had_seen() {
 }
 
 #[test]
+fn a_version_is_later_than_what_its_coordinator_holds_as_it_stores_it() {
+    let mut history = latest();
+    let (_, held) = put(&mut history, 1, 30, Seen::default());
+    let write = history.begin(false, Seen::default(), None);
+    let minted = |at_ms| {
+        let mut record = record_of(write, 2, at_ms);
+        record.merge(&held);
+        history
+            .check_follows(0, &record, std::slice::from_ref(&held))
+            .map_err(|breach| breach.promise)
+    };
+    assert_eq!(minted(31), Ok(()));
+    assert_eq!(minted(29), Err(Promise::LaterThanSeen));
+}
+
+#[test]
 fn what_was_reaped_has_won_over_what_was_written_before() {
     let mut history = latest();
     put(&mut history, 1, 10, Seen::default());
