@@ -147,9 +147,13 @@ fn check(shard: &Shard, records: &BTreeMap<PlacedKey, StoredRecord>) -> usize {
 
 #[test]
 fn a_table_that_seems_to_be_of_another_kind_is_damage() {
-    for (was, rotted) in
-        [("&[u8]", "&[u9]"), ("records", "recordr"), ("values", "valuer"), ("hints", "hintr")]
-    {
+    for (was, rotted) in [
+        ("&[u8]", "&[u9]"),
+        ("records", "recordr"),
+        ("values", "valuer"),
+        ("marks", "markr"),
+        ("hints", "hintr"),
+    ] {
         let root = tempfile::tempdir().unwrap();
         let (folder, _) = filled(root.path(), true);
         let path = folder.engine_path();
