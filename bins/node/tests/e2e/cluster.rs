@@ -219,7 +219,7 @@ pub(crate) fn wait_until_ok(what: &str, mut ask: impl FnMut() -> Said) -> Said {
 }
 
 /// Tries again and again until there is something, and fails with `what` and why there was nothing past the limit.
-fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         let why = match attempt() {

@@ -8,7 +8,7 @@ use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation, R
 use jedlik_client::{Client, NodeId};
 use tokio::runtime::Runtime;
 
-use crate::cluster::{Cluster, wait_until};
+use crate::cluster::{Cluster, wait_for};
 use crate::requests::ANSWER_LIMIT;
 
 /// Keys that are explained at a time.
@@ -91,9 +91,11 @@ impl Observer {
     /// Waits until every owner of each key holds the same, and nobody holds a hint of it.
     pub(crate) fn wait_until_settled(&self, keys: &[Key]) {
         let mut left = keys.to_vec();
-        wait_until("every owner holds every version", || {
-            left = self.unsettled(&left).into_keys().collect();
-            left.is_empty()
+        wait_for("every owner holds every version", || {
+            let unsettled = self.unsettled(&left);
+            let why = unsettled.iter().next().map(|(key, why)| format!("; of {key:?} {why}"));
+            left = unsettled.into_keys().collect();
+            why.map_or(Ok(()), Err)
         });
     }
 
