@@ -47,7 +47,15 @@ impl Replica {
     pub(crate) fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
         let mut sets = Vec::new();
         for n in view.replica_counts() {
-            let lists = view.owner_lists(partition, n);
+            let mut lists = view.owner_lists(partition, n);
+            // Where its owners stay the same, one of them that was never given the keys is not ready before it was: by a lower
+            // `n` later they are owned by fewer, of which it may be one.
+            let is_given = self.votes.entries.get(&(partition, n)).is_none_or(|entry| entry.lost);
+            if let [only] = lists[..]
+                && !is_given
+            {
+                lists.push(only);
+            }
             let mut of_n = lists.iter().map(|list| list.iter().take(usize::from(n)));
             if of_n.next().is_none_or(|mut newest| newest.all(|node| *node != self.config.me)) {
                 continue;
