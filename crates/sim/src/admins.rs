@@ -10,6 +10,7 @@ use jedlik_protocol::Layout;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::StagedChange;
+use jedlik_protocol::limits::LAYOUTS_MAX;
 
 use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
@@ -32,6 +33,8 @@ const SEEDS: usize = 2;
 pub(crate) struct Admins {
     /// By change of the plan: it is in force, or given up.
     done: Vec<bool>,
+    /// When there was no room for one layout more, the last time.
+    full_us: u64,
     /// A layout after the first was committed.
     pub(crate) moved: bool,
     /// Of a node that ran twice, and which of the two processes stays.
@@ -47,7 +50,7 @@ impl Admins {
     pub(crate) fn new(plan: &Plan) -> Self {
         let owners = vec![Bits::default(); plan.setting.keys.into()];
         let (done, recounts) = (vec![false; plan.changes.len()], Recounts::new(plan));
-        Self { done, moved: false, kept: None, has_kept: false, owners, recounts }
+        Self { done, full_us: 0, moved: false, kept: None, has_kept: false, owners, recounts }
     }
 
     /// Whether nothing more will be changed.
@@ -75,7 +78,12 @@ impl World {
     pub(crate) fn try_change(&mut self, index: usize) {
         let change = self.plan.changes[index];
         let quiet_us = self.rest.quiet_us().unwrap_or(self.now_us);
-        if self.now_us > quiet_us + PATIENCE_US {
+        // An admin who is refused since data has yet to move is told to wait, and waits.
+        let newest = self.newest_view();
+        if newest.is_some_and(|view| view.layouts().len() >= LAYOUTS_MAX) {
+            self.admins.full_us = self.now_us;
+        }
+        if self.now_us > quiet_us.max(self.admins.full_us) + PATIENCE_US {
             self.admins.done[index] = true;
             return self
                 .log
