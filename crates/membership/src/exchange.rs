@@ -5,9 +5,10 @@
 
 use alloc::sync::Arc;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Status};
+use jedlik_protocol::gossip::{Delta, Gossip, Life, MemberRecord, Status};
 use jedlik_protocol::{Digest, Incarnation, LayoutId, Now};
 use jedlik_vclock::planted::{self, Bug};
 
@@ -106,11 +107,12 @@ impl Membership {
             }
             Gossip::Fenced(layout, left) => self.take_fence(now, from, *layout, left.as_deref()),
             Gossip::Recall(record) => self.take_recall(now, from, &record),
-            Gossip::Recalled { asked, record, layout, wall_ms } => {
+            Gossip::Recalled { asked, record, layout, wall_ms, superseded_ms } => {
                 if from != self.config.me.node && self.is_known(from) {
                     self.clocks.hear(now, from, wall_ms);
                 }
-                self.take_recalled(now, from, (asked, record.as_deref()), layout);
+                let (record, layout) = ((asked, record.as_deref()), (layout, superseded_ms));
+                self.take_recalled(now, from, record, layout);
             }
         }
     }
@@ -163,7 +165,16 @@ impl Membership {
             self.recollect(now, &newest);
             delta.members.retain(|record| record.node != me);
         }
+        let life = |known: &Knowledge, node| known.members().get(&node).map(|held| held.life);
+        let told = delta.members.iter().map(|record| record.node);
+        let before: Vec<_> =
+            told.filter_map(|node| Some((node, life(&self.known, node)?))).collect();
         let changes = self.known.merge(delta);
+        for (node, Life { incarnation, .. }) in before {
+            if life(&self.known, node).is_some_and(|life| life.incarnation != incarnation) {
+                self.lives.superseded.note(now.mono_us, node, incarnation);
+            }
+        }
         if !changes.is_empty() {
             self.own.forget_behind(from);
         }

@@ -1,7 +1,7 @@
 //! Which lives of this node the cluster remembers, and whether another one runs at the same time.
 //!
 //! Invariant: before a node tells anybody that it is there it has asked what others remember of it, or has
-//! found nobody to ask. A node that knows of a rival coordinates no puts until an admin has decided.
+//! found nobody to ask. A node that knows of a rival coordinates nothing until an admin has decided.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -17,6 +17,7 @@ use crate::view::Past;
 mod asking;
 mod belief;
 mod rivals;
+mod superseded;
 
 #[cfg(test)]
 mod tests;
@@ -126,6 +127,8 @@ pub(crate) struct Lives {
     /// The newest record of this node that others remember, as far as this life did not write it.
     recalled: Option<MemberRecord>,
     belief: belief::Belief,
+    pub(crate) superseded: superseded::Superseded,
+    absence: superseded::Absence,
 }
 
 impl Lives {
@@ -147,6 +150,8 @@ impl Lives {
             interval_us: FIRST_INTERVAL_US,
             recalled: None,
             belief: belief::Belief::default(),
+            superseded: superseded::Superseded::default(),
+            absence: superseded::Absence::default(),
         }
     }
 

@@ -95,7 +95,7 @@ pub enum Event {
     /// The cluster remembers a life of this node that its data directory does not: it is empty, or an earlier
     /// copy. The machine does nothing from now on.
     Forgotten(Box<MemberRecord>),
-    /// Another process runs under this node's identity, or has, while this one did. Puts are coordinated by
+    /// Another process runs under this node's identity, or has, while this one did. What clients ask is carried out by
     /// neither until an admin has decided.
     Rival(Rival),
     /// An admin has decided for the other process. The machine does nothing from now on.
@@ -105,7 +105,11 @@ pub enum Event {
     },
     /// An admin has decided for this process. The machine does nothing from now on: the process starts again,
     /// as a life that ousts the rival's.
-    Prevails,
+    Prevails {
+        /// The others have done without it for so long that they may have forgotten deletes of which it never heard: what it
+        /// holds is set aside.
+        outlived: bool,
+    },
     /// The cluster remembered one more life of this node than it was known to have lost.
     Contested {
         /// Where that one listened.
@@ -152,8 +156,8 @@ impl Event {
             ),
             Self::Rival(rival) => write!(
                 f,
-                "another process, at {}, runs or has run under this node's identity: neither coordinates \
-                 puts until an admin says which one stays; see `jedlik-admin node keep --help`",
+                "another process, at {}, runs or has run under this node's identity: neither carries \
+                 out what clients ask until an admin says which one stays; see `jedlik-admin node keep --help`",
                 rival.address
             ),
             Self::Ousted { by } => {
@@ -162,7 +166,17 @@ impl Event {
                     "an admin has decided that the process at {by} stays in place of this one"
                 )
             }
-            Self::Prevails => write!(f, "an admin has decided that this process stays"),
+            Self::Prevails { outlived } => {
+                write!(f, "an admin has decided that this process stays")?;
+                if *outlived {
+                    write!(
+                        f,
+                        "; the others have done without it for so long that they may have forgotten deletes: what it \
+                         holds is set aside, and they refill it"
+                    )?;
+                }
+                Ok(())
+            }
             Self::Contested { address } => write!(
                 f,
                 "the cluster remembered one more life of this node, at {address}; what it held is refilled"
@@ -203,7 +217,7 @@ impl fmt::Display for Event {
             | Self::Forgotten(_)
             | Self::Rival(_)
             | Self::Ousted { .. }
-            | Self::Prevails
+            | Self::Prevails { .. }
             | Self::Contested { .. }
             | Self::GivenUp(_)
             | Self::BeliefEnds => self.fmt_of_lives(f),

@@ -10,9 +10,10 @@ use core::net::SocketAddr;
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{Endpoint, Topology};
-use jedlik_protocol::gossip::{Delta, MemberRecord, Rival, Status};
-use jedlik_protocol::{ClusterId, Gone, Layout, LayoutId, LayoutVersion};
+use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival, Status};
+use jedlik_protocol::{ClusterId, Digest, Gone, Layout, LayoutId, LayoutVersion};
 use jedlik_vclock::planted::{self, Bug};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::knowledge::Knowledge;
 use crate::line::KnownLayout;
@@ -297,10 +298,29 @@ impl View {
     }
 
     /// Another process of `node` that runs beside it, as far as no admin has decided which of them stays: the
-    /// node coordinates no puts meanwhile.
+    /// node coordinates nothing meanwhile.
     #[must_use]
     pub fn rival(&self, node: NodeId) -> Option<Rival> {
         self.members.get(&node).and_then(|record| record.life.rival)
+    }
+
+    /// Which process is taken for `node`.
+    #[must_use]
+    pub fn life(&self, node: NodeId) -> Option<Life> {
+        self.members.get(&node).map(|record| record.life)
+    }
+
+    /// Whether a process of a member runs beside another one, and no admin has decided which of them stays.
+    #[must_use]
+    pub fn has_rivals(&self) -> bool {
+        self.members().any(|record| record.life.rival.is_some())
+    }
+
+    /// In which life each member is, in short: two nodes that agree on it take the same processes for the members.
+    #[must_use]
+    pub fn lives(&self) -> Digest {
+        let all = self.members().flat_map(|record| [record.node.0, record.life.incarnation.0]);
+        Digest(xxh3_64(&all.flat_map(u64::to_le_bytes).collect::<Vec<u8>>()))
     }
 
     /// Whether this node takes `node` to be up; it does itself.

@@ -19,7 +19,7 @@ use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerResponse;
-use jedlik_protocol::{ClusterId, ProtocolVersion};
+use jedlik_protocol::{ClusterId, ProtocolVersion, Stamp};
 use tokio::sync::Notify;
 
 const PAGE_BYTES: usize = 128 << 10;
@@ -80,7 +80,7 @@ impl Handler for Send {
 /// The plainest frame that carries so many bytes: nothing of it is compared, merged or kept in tables.
 fn page() -> Frame {
     let failure = Failure::new(ErrorCode::Internal, "x".repeat(PAGE_BYTES));
-    Frame::PeerResponse { id: 0, clock: 0, response: PeerResponse::Refused(failure) }
+    Frame::PeerResponse { id: 0, stamp: Stamp::UNTOLD, response: PeerResponse::Refused(failure) }
 }
 
 fn credentials(authority: &Authority, node: u64) -> anyhow::Result<Credentials> {

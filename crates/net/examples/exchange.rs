@@ -16,7 +16,7 @@ use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerResponse;
-use jedlik_protocol::{ClusterId, ProtocolVersion};
+use jedlik_protocol::{ClusterId, ProtocolVersion, Stamp};
 
 /// Answers each frame with a short one.
 struct Answer;
@@ -78,7 +78,7 @@ impl Handler for Ask {
 
 fn question(id: u64) -> Frame {
     let failure = Failure::new(ErrorCode::Internal, "x".repeat(900));
-    Frame::PeerResponse { id, clock: 0, response: PeerResponse::Refused(failure) }
+    Frame::PeerResponse { id, stamp: Stamp::UNTOLD, response: PeerResponse::Refused(failure) }
 }
 
 fn answer(nonce: u64) -> Frame {

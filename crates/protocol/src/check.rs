@@ -35,8 +35,8 @@ pub(crate) fn frame(frame: &Frame) -> Checked {
     match frame {
         Frame::ClientRequest { request, .. } => client_request(request),
         Frame::ClientResponse { response, .. } => client_response(response),
-        Frame::PeerRequest { layouts, request, .. } => {
-            at_most("layouts", layouts.older.len(), COUNTING_LAYOUTS_MAX)?;
+        Frame::PeerRequest { terms, request, .. } => {
+            at_most("layouts", terms.layouts.older.len(), COUNTING_LAYOUTS_MAX)?;
             peer_request(request)
         }
         Frame::PeerResponse { response, .. } => peer_response(response),

@@ -29,7 +29,7 @@ use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, Staging};
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::{PeerRequest, PeerResponse};
-use crate::{Blob, CountingLayouts, Layout, LayoutVersion, ProtocolVersion, check};
+use crate::{Blob, Layout, LayoutVersion, ProtocolVersion, Stamp, Terms, check};
 
 /// The oldest version of the protocol that this build speaks.
 pub const PROTOCOL_MIN: u16 = ProtocolVersion::OLDEST.number();
@@ -59,11 +59,8 @@ pub enum Frame {
     PeerRequest {
         /// The coordinator's, for the answer.
         id: u64,
-        /// The layouts under which it is sent: a replica that knows of another one refuses.
-        layouts: CountingLayouts,
-        /// The receiver's clock as the sender last heard it, from which the receiver counts the
-        /// message's age; 0 if it never did.
-        heard: u64,
+        /// Who asks, and under what.
+        terms: Terms,
         /// What is asked.
         request: PeerRequest,
     },
@@ -71,9 +68,8 @@ pub enum Frame {
     PeerResponse {
         /// From the request.
         id: u64,
-        /// The answering node's clock, to be named in requests to it: microseconds from a start that
-        /// is drawn anew in each of its lives.
-        clock: u64,
+        /// Whose answer it is, and when it was given.
+        stamp: Stamp,
         /// The answer.
         response: PeerResponse,
     },

@@ -200,6 +200,9 @@ pub enum ErrorCode {
     /// So many puts of the key wait at its coordinator that no more are taken; nothing was done. No other node does
     /// better: they pass puts of the key on to that one.
     KeyBusy,
+    /// The receiver takes another process for the node that asks, which has just started or runs twice, or differs from
+    /// it about who is in which life; nothing was done.
+    OtherLife,
 }
 
 impl ErrorCode {
@@ -218,6 +221,7 @@ impl ErrorCode {
                 | Self::TooOld
                 | Self::Storage
                 | Self::KeyBusy
+                | Self::OtherLife
         )
     }
 }

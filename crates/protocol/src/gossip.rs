@@ -132,7 +132,7 @@ pub struct Rival {
 pub struct Life {
     /// Drawn at random at the start of the process.
     pub incarnation: Incarnation,
-    /// While there is one the member coordinates no puts: an admin has to say which of the two stays.
+    /// While there is one the member coordinates nothing: an admin has to say which of the two stays.
     pub rival: Option<Rival>,
     /// The life that has to end, since an admin has decided for this one.
     pub ousts: Option<Incarnation>,
@@ -286,5 +286,8 @@ pub enum Gossip {
         layout: LayoutId,
         /// What the sender's calendar clock shows.
         wall_ms: u64,
+        /// For how long the sender has known of another life in place of the one that asks; `None` if it has not, or
+        /// may have before its own start.
+        superseded_ms: Option<u64>,
     },
 }

@@ -23,6 +23,7 @@ mod partitions;
 pub mod peer;
 mod quorum;
 mod record;
+mod stamp;
 mod time;
 mod version;
 
@@ -34,5 +35,6 @@ pub use layout::{CountingLayouts, Gone, Layout, LayoutId, LayoutVersion, PlacedL
 pub use partitions::PartitionSet;
 pub use quorum::Quorum;
 pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};
+pub use stamp::{Stamp, Terms};
 pub use time::Now;
 pub use version::ProtocolVersion;

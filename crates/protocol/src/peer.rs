@@ -130,6 +130,9 @@ pub enum PeerRequest {
         /// How many replicas the key's bucket has, as the asker knows it: answer only if you know no other number, and
         /// no other layout than the one under which you are asked.
         n: u8,
+        /// In which life each member is, as the asker knows it: of two processes of a node one alone is asked, so that
+        /// nothing is forgotten while members differ about which one.
+        lives: Digest,
         /// Answer only once your record is on disk.
         durably: bool,
     },

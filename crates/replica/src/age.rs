@@ -9,9 +9,6 @@ use alloc::collections::BTreeMap;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Now;
 
-/// In place of this node's clock for one who is not to know it.
-pub(crate) const UNTOLD: u64 = 0;
-
 /// This node's clock for messages, and the readings of others that it has heard.
 #[derive(Debug)]
 pub(crate) struct Ages {

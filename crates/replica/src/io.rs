@@ -10,7 +10,7 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{CountingLayouts, Digest, Durability, LayoutId, PlacedKey, StoredRecord};
+use jedlik_protocol::{Digest, Durability, LayoutId, PlacedKey, Stamp, StoredRecord, Terms};
 
 use crate::{Counter, RangeRequest, RangeResult, Recalled, Revision};
 
@@ -37,10 +37,8 @@ pub enum Input {
         from: NodeId,
         /// The driver's name for whoever waits for the answer.
         reply: u64,
-        /// The layouts under which it was sent.
-        layouts: CountingLayouts,
-        /// This node's clock as the sender last heard it.
-        heard: u64,
+        /// Under which it was sent.
+        terms: Terms,
         /// What is asked.
         request: PeerRequest,
     },
@@ -50,8 +48,8 @@ pub enum Input {
         from: NodeId,
         /// From [`Output::Request`].
         id: u64,
-        /// The peer's clock when it answered; 0 if it told none.
-        clock: u64,
+        /// Which of its processes answered, and when.
+        stamp: Stamp,
         /// The answer.
         response: PeerResponse,
     },
@@ -323,10 +321,8 @@ pub enum Output {
         to: NodeId,
         /// For the answer.
         id: u64,
-        /// The layouts under which it is sent.
-        layouts: CountingLayouts,
-        /// The peer's clock as last heard.
-        heard: u64,
+        /// Under which it is sent.
+        terms: Terms,
         /// What is asked.
         request: PeerRequest,
     },
@@ -341,8 +337,8 @@ pub enum Output {
     AnswerPeer {
         /// From [`Input::Peer`].
         reply: u64,
-        /// This node's clock; 0 for one who is not to know it.
-        clock: u64,
+        /// Which process answers, and when.
+        stamp: Stamp,
         /// The answer.
         response: PeerResponse,
     },

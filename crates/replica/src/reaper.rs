@@ -2,7 +2,7 @@
 //!
 //! Invariant: a record is reaped or pruned only after every owner held exactly it for ten times as long
 //! as a message lives, and then every owner still holds it on disk and no member holds a hint of it, all under one
-//! layout and one number of replicas. So nothing older is left that could bring back what it covers.
+//! layout and one number of replicas, and both times in the same lives. So nothing older is left that could bring back what it covers.
 //!
 //! The members are asked themselves instead of being believed by their gossip: an answer that was made
 //! after the record had settled needs no two clocks to be compared.
@@ -48,18 +48,21 @@ pub(crate) fn remains(record: &Record, wall_ms: u64) -> Option<Remains> {
     })
 }
 
-/// What says who owns a key. What is asked of a record and what follows from the answers rests on one of them: else
+/// What says who owns a key, and which processes are members. What is asked of a record and what follows from the answers rests on one of them: else
 /// somebody might hand an older record to a new owner that has said to hold nothing, and say the same then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) layout: LayoutId,
     /// Of the key's bucket.
     pub(crate) n: u8,
+    /// Of all members: of two processes of a node one alone is asked.
+    pub(crate) lives: Digest,
 }
 
 impl Terms {
     pub(crate) fn of(view: &View, key: &PlacedKey) -> Self {
-        Self { layout: view.layout_id(), n: view.bucket(key.key.bucket()).n }
+        let n = view.bucket(key.key.bucket()).n;
+        Self { layout: view.layout_id(), n, lives: view.lives() }
     }
 }
 
@@ -67,8 +70,8 @@ impl Terms {
 #[derive(Debug)]
 struct Grave {
     due_us: u64,
-    /// The record that the owners were found to hold, and since when.
-    settled: Option<(Digest, u64)>,
+    /// The record that the owners were found to hold, in which lives the members were then, and since when.
+    settled: Option<(Digest, Digest, u64)>,
     stage: Stage,
 }
 
@@ -178,13 +181,14 @@ impl Reaper {
             self.graves.remove(key);
             return;
         };
-        if grave.settled.is_some_and(|(settled, _)| settled != digest) {
+        let terms = Terms::of(view, key);
+        let found = (digest, terms.lives);
+        if grave.settled.is_some_and(|(settled, lives, _)| (settled, lives) != found) {
             grave.settled = None;
         }
         let last = grave
             .settled
-            .is_some_and(|(_, since_us)| now_us.saturating_sub(since_us) >= self.reap_after_us);
-        let terms = Terms::of(view, key);
+            .is_some_and(|(_, _, since_us)| now_us.saturating_sub(since_us) >= self.reap_after_us);
         let n = usize::from(terms.n);
         let owners: Vec<NodeId> =
             view.preference_list(key.partition).iter().take(n).copied().collect();
@@ -199,6 +203,7 @@ impl Reaper {
         if unreachable
             || moving
             || !view.agrees_on_message_life()
+            || view.has_rivals()
             || (hinted && !planted::on(Bug::ReapedDespiteHint))
             || !owners.contains(&view.me())
         {
@@ -255,9 +260,9 @@ impl Reaper {
             return;
         }
         if grave.settled.is_none() {
-            grave.settled = Some((*digest, now_us));
+            grave.settled = Some((*digest, terms.lives, now_us));
         }
-        let since_us = grave.settled.map_or(now_us, |(_, since_us)| since_us);
+        let since_us = grave.settled.map_or(now_us, |(_, _, since_us)| since_us);
         let due_us = (since_us + self.reap_after_us).max(now_us + 1);
         self.rest_until(key, due_us);
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it or may
 //! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk. It says so only while it
-//! knows no other owners of the key than the asker does.
+//! knows no other owners of the key, and no other process as a member, than the asker does.
 
 use alloc::vec::Vec;
 
@@ -55,10 +55,10 @@ impl Replica {
                 let ticket = self.pending.ticket(Ticket::Grave(key.clone()));
                 self.emit(Output::Load { ticket, key });
             }
-            Rite::Ask { terms: Terms { n, .. }, digest, nodes } => {
+            Rite::Ask { terms: Terms { n, lives, .. }, digest, nodes } => {
                 for node in nodes {
                     let (key_of, durably) = (key.key.clone(), true);
-                    let request = PeerRequest::Compare { key: key_of, digest, n, durably };
+                    let request = PeerRequest::Compare { key: key_of, digest, n, lives, durably };
                     self.call(now, node, Purpose::Grave(key.clone()), request);
                 }
             }
@@ -87,7 +87,7 @@ impl Replica {
         }
     }
 
-    /// Whether a layout and a number of replicas are those that this node knows.
+    /// Whether a layout, a number of replicas and the members' lives are those that this node knows.
     fn is_under(&self, terms: Terms, key: &PlacedKey) -> bool {
         self.view.as_ref().is_some_and(|view| Terms::of(view, key) == terms)
     }
@@ -174,7 +174,7 @@ impl Replica {
         result: Result<Holding, StorageFault>,
     ) {
         if !self.is_under(terms, &key) {
-            let message = "this node knows another layout or number of replicas than the asker";
+            let message = "this node knows another layout, number of replicas or life of a member than the asker";
             let failure = Failure::new(ErrorCode::StaleLayout, message);
             return self.answer_peer(reply, PeerResponse::Refused(failure));
         }

@@ -35,13 +35,25 @@ impl Replica {
                 // Its machine begins anew with the next view.
                 (!waits).then_some(call)
             }
-            ErrorCode::UnknownLayout if waits && call.again.is_some() => {
-                let id = self.pending.operation();
-                self.put_aside.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
-                None
+            // One that has just started tells the peer so; one that runs twice hears of the other.
+            ErrorCode::OtherLife if !self.is_disputed() => {
+                self.emit(Output::Behind { node: call.node });
+                self.ask_later(now, call)
             }
+            ErrorCode::UnknownLayout => self.ask_later(now, call),
             _ => Some(call),
         }
+    }
+
+    /// Has a call that somebody waits for made again in a moment; gives back any other.
+    fn ask_later(&mut self, now: Now, call: PeerCall) -> Option<PeerCall> {
+        let waits = matches!(call.purpose, Purpose::Operation(_));
+        if !waits || call.again.is_none() {
+            return Some(call);
+        }
+        let id = self.pending.operation();
+        self.put_aside.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
+        None
     }
 
     /// Asks once more those who did not know the layout, as long as somebody waits for the answer.

@@ -12,7 +12,7 @@ use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey};
+use jedlik_protocol::{Durability, Key, LayoutId, Now, PlacedKey, Terms};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
@@ -63,7 +63,7 @@ pub struct Replica {
     pub(crate) ages: Ages,
     pub(crate) background: Background,
     /// This node's clock at the present input, for the answers to peers.
-    clock: u64,
+    pub(crate) clock: u64,
     /// Calls to nodes that did not know the layout, by when they are made again.
     pub(crate) put_aside: BTreeMap<(u64, OperationId), PeerCall>,
     wakes: Wakes,
@@ -102,11 +102,12 @@ impl Replica {
             Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
             Input::Withdrawn { reply } => self.handle_withdrawn(reply),
-            Input::Peer { from, reply, layouts, heard, request } => {
-                self.serve(now, &Arrival { from, reply, layouts, heard }, request);
+            Input::Peer { from, reply, terms, request } => {
+                self.serve(now, &Arrival { from, reply, terms }, request);
             }
-            Input::PeerAnswer { from, id, clock, response } => {
-                self.ages.hear(from, clock);
+            Input::PeerAnswer { from, id, stamp, response } => {
+                self.ages.hear(from, stamp.clock);
+                let response = self.heeded(from, stamp.life, response);
                 self.handle_answer(now, from, id, response);
             }
             Input::PeerLost { node } => {
@@ -330,8 +331,8 @@ impl Replica {
             again,
         });
         let layouts = self.view.as_ref().map(|view| view.counting()).unwrap_or_default();
-        let heard = self.ages.heard(node);
-        self.emit(Output::Request { to: node, id, layouts, heard, request });
+        let terms = Terms { life: self.life(), layouts, heard: self.ages.heard(node) };
+        self.emit(Output::Request { to: node, id, terms, request });
     }
 
     /// The newest layout that this node knows.
@@ -375,13 +376,13 @@ impl Replica {
             Asker::Client(reply) => Output::AnswerClient { reply, response },
             Asker::Peer(reply) => {
                 let response = PeerResponse::Forwarded(response);
-                Output::AnswerPeer { reply, clock: self.clock, response }
+                Output::AnswerPeer { reply, stamp: self.stamp(), response }
             }
         });
     }
 
     pub(crate) fn answer_peer(&mut self, reply: u64, response: PeerResponse) {
-        self.emit(Output::AnswerPeer { reply, clock: self.clock, response });
+        self.emit(Output::AnswerPeer { reply, stamp: self.stamp(), response });
     }
 
     pub(crate) fn refuse(&mut self, asker: Asker, failure: Failure) {

@@ -1,6 +1,6 @@
 //! What a replica does for its peers.
 //!
-//! Invariants: nobody but members is answered; the layout fence, a request made under an older layout than
+//! Invariants: nobody but members is answered, and of a member the process alone that is taken for it; the layout fence, a request made under an older layout than
 //! this replica's is refused; and what would change something is refused if it has been under way for longer than a message lives.
 
 use alloc::format;
@@ -14,12 +14,12 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    CountingLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, StoredRecord,
+    CountingLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, Stamp,
+    StoredRecord,
 };
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
-use crate::age::UNTOLD;
 use crate::exchange::digests;
 use crate::explain::inspection;
 use crate::held::merged;
@@ -38,8 +38,7 @@ use crate::votes::counts_digest;
 pub(crate) struct Arrival {
     pub(crate) reply: u64,
     pub(crate) from: NodeId,
-    pub(crate) layouts: CountingLayouts,
-    pub(crate) heard: u64,
+    pub(crate) terms: jedlik_protocol::Terms,
 }
 
 impl Replica {
@@ -117,8 +116,8 @@ impl Replica {
                 let key = placed(key);
                 (Ticket::ServeInspection { reply, key: key.clone() }, key)
             }
-            PeerRequest::Compare { key, digest, n, durably } => {
-                let (key, terms) = (placed(key), Terms { layout: view.layout_id(), n });
+            PeerRequest::Compare { key, digest, n, lives, durably } => {
+                let (key, terms) = (placed(key), Terms { layout: view.layout_id(), n, lives });
                 let question = Question { terms, digest, durably };
                 (Ticket::ServeComparison { reply, key: key.clone(), question }, key)
             }
@@ -154,8 +153,9 @@ impl Replica {
         arrival: &Arrival,
         request: &PeerRequest,
     ) -> Result<Arc<View>, Failure> {
+        self.unheeded(arrival, request).map_or(Ok(()), Err)?;
         let view = self.fence(arrival, request)?;
-        if request.changes_state() && self.ages.is_too_old(now, arrival.heard) {
+        if request.changes_state() && self.ages.is_too_old(now, arrival.terms.heard) {
             self.count(Counter::TooOldMessages);
             let life_ms = self.config.tuning.message_life_us / 1_000;
             let message =
@@ -185,7 +185,7 @@ impl Replica {
     /// Refuses a peer's request without a word that it could use: not even this node's clock.
     fn turn_away(&mut self, reply: u64, failure: Failure) {
         let response = PeerResponse::Refused(failure);
-        self.emit(Output::AnswerPeer { reply, clock: UNTOLD, response });
+        self.emit(Output::AnswerPeer { reply, stamp: Stamp::UNTOLD, response });
     }
 
     /// Why a node is not answered, if it has no place in the cluster. One that is not known yet may be known
@@ -207,8 +207,9 @@ impl Replica {
     /// A request under another layout is refused, and whoever is behind is told the newer one. What only
     /// passes a client's request on, or looks, is taken under any.
     fn fence(&mut self, arrival: &Arrival, request: &PeerRequest) -> Result<Arc<View>, Failure> {
-        let (theirs, ours) = (arrival.layouts.newest, self.layout());
-        let missing = self.unknown_to(&arrival.layouts);
+        let layouts = &arrival.terms.layouts;
+        let (theirs, ours) = (layouts.newest, self.layout());
+        let missing = self.unknown_to(layouts);
         if theirs != ours || missing.is_some() {
             self.emit(Output::Behind { node: arrival.from });
         }

@@ -4,14 +4,13 @@
 
 use jedlik_membership::View;
 use jedlik_net::Connection;
-use jedlik_protocol::LayoutVersion;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::{LayoutVersion, Stamp};
 
 use crate::reply::Origin;
-use crate::shard::UNTOLD;
 
 /// Keeps out nodes that are no members: all they may send is the gossip by which a node joins. They learn
 /// nothing from the refusal, and one that is gone loses its connection.
@@ -27,7 +26,7 @@ pub(crate) fn admit(view: &View, connection: &Connection, frame: Frame) -> Optio
             let code = ErrorCode::UnknownLayout;
             let code = if view.is_barred(node) { ErrorCode::Forbidden } else { code };
             let origin = Origin { connection: connection.clone(), id };
-            origin.answer_peer(UNTOLD, PeerResponse::Refused(failure(code)));
+            origin.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure(code)));
         }
         Frame::ClientRequest { id, .. } => {
             let origin = Origin { connection: connection.clone(), id };

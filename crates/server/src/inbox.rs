@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
-use jedlik_protocol::CountingLayouts;
 use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Stamp, Terms};
 use jedlik_replica::Recalled;
 use jedlik_storage::Completion;
 use tokio::sync::oneshot;
@@ -36,14 +36,13 @@ pub(crate) enum Mail {
     Peer {
         from: NodeId,
         origin: Origin,
-        layouts: CountingLayouts,
-        heard: u64,
+        terms: Terms,
         request: PeerRequest,
     },
     PeerAnswer {
         from: NodeId,
         id: u64,
-        clock: u64,
+        stamp: Stamp,
         response: PeerResponse,
     },
     PeerLost {
@@ -209,7 +208,7 @@ mod tests {
 
     use jedlik_hashing::NodeId;
     use jedlik_protocol::peer::PeerResponse;
-    use jedlik_protocol::{EncodedRecord, Record};
+    use jedlik_protocol::{EncodedRecord, Record, Stamp};
     use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
     use super::{InboxLimits, Mail, inbox};
@@ -256,7 +255,7 @@ mod tests {
         let answer = || Mail::PeerAnswer {
             from: NodeId(1),
             id: 1,
-            clock: 1,
+            stamp: Stamp::UNTOLD,
             response: PeerResponse::Read(Some(record.clone())),
         };
         assert!(inbox.offer(answer()).is_none() && inbox.offer(answer()).is_none());
@@ -283,7 +282,7 @@ mod tests {
         let answer = || Mail::PeerAnswer {
             from: NodeId(1),
             id: 1,
-            clock: 1,
+            stamp: Stamp::UNTOLD,
             response: PeerResponse::Read(Some(record.clone())),
         };
         assert!(first.offer(answer()).is_none() && first.offer(answer()).is_none());

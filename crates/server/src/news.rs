@@ -12,7 +12,7 @@ pub(crate) fn log(news: &News) {
         | News::Forgotten(_)
         | News::Rival(_)
         | News::Ousted { .. }
-        | News::Prevails
+        | News::Prevails { .. }
         | News::GivenUp(_)
         | News::Serves { past: Past::Unconfirmed | Past::Lost }
         | News::Fenced { .. }

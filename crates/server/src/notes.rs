@@ -26,8 +26,8 @@ pub(crate) enum Note {
     Serving,
     /// Another process of this node runs.
     Rival(Rival),
-    /// An admin has decided for this process.
-    Prevails,
+    /// An admin has decided for this process; `outlived` if what it holds is to be set aside.
+    Prevails { outlived: bool },
     /// A life that others remember is given up.
     GivenUp(Incarnation),
     /// The directory needs no belief any more.
@@ -43,7 +43,7 @@ impl Note {
         match self {
             Self::Serving => dir.note_serving().and_then(|()| dir.note_marked()),
             Self::Rival(Rival { incarnation, address }) => dir.note_rival(incarnation, address),
-            Self::Prevails => dir.prevail(),
+            Self::Prevails { outlived } => dir.prevail(outlived),
             Self::GivenUp(life) => dir.give_up_life(life),
             Self::BeliefEnds => dir.end_belief(),
             Self::Ousted(by) => dir.cede(by),
@@ -192,7 +192,9 @@ mod tests {
         // A pipe that nobody reads lets nobody open it for writing.
         let pipe = path.join("node.toml.new");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        for note in [Note::Serving, rival(4), Note::Prevails, rival(5), rival(6)] {
+        for note in
+            [Note::Serving, rival(4), Note::Prevails { outlived: false }, rival(5), rival(6)]
+        {
             notes.hand_over(note);
         }
         let none = timeout(Duration::from_millis(50), notes.dealt_with()).await;
@@ -205,7 +207,10 @@ mod tests {
             dealt_with.push(timeout(LONG, notes.dealt_with()).await.expect("it is written"));
         }
         drop(reader);
-        assert_eq!(dealt_with, [Note::Serving, rival(4), Note::Prevails, rival(6)]);
+        assert_eq!(
+            dealt_with,
+            [Note::Serving, rival(4), Note::Prevails { outlived: false }, rival(6)]
+        );
         assert!(notes.has_served());
         let dir = timeout(LONG, notes.close()).await.expect("it ends").expect("all is written");
         assert_eq!(dir.ousts(), [Incarnation(4)]);
@@ -218,7 +223,7 @@ mod tests {
         let path = place.path().join("data");
         let notes = Notes::start(directory(&path), Clock::start()).unwrap();
         fs::create_dir(path.join("node.toml.new")).unwrap();
-        notes.hand_over(Note::Prevails);
+        notes.hand_over(Note::Prevails { outlived: false });
         notes.hand_over(rival(4));
         assert!(timeout(LONG, notes.close()).await.expect("it gives up").is_none());
     }

@@ -8,16 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jedlik_net::limits::{CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES};
 use jedlik_net::{Connection, SendError};
-use jedlik_protocol::LayoutVersion;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::SMALL_FRAME_BYTES;
 use jedlik_protocol::peer::PeerResponse;
+use jedlik_protocol::{LayoutVersion, Stamp};
 use tracing::debug;
 
 use crate::pool::Share;
-use crate::shard::UNTOLD;
 use crate::weight;
 
 /// One request on one connection.
@@ -45,9 +44,9 @@ impl Origin {
         self.noted(self.connection.send(frame(ClientResponse::Failed(failure))));
     }
 
-    /// Answers a peer, and tells it this node's clock.
-    pub(crate) fn answer_peer(&self, clock: u64, response: PeerResponse) {
-        let frame = |response| Frame::PeerResponse { id: self.id, clock, response };
+    /// Answers a peer, and tells it which process of this node does.
+    pub(crate) fn answer_peer(&self, stamp: Stamp, response: PeerResponse) {
+        let frame = |response| Frame::PeerResponse { id: self.id, stamp, response };
         if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
             let failure = too_long(length, limit);
             self.noted(self.connection.send(frame(PeerResponse::Refused(failure))));
@@ -97,10 +96,10 @@ impl Origin {
     pub(crate) fn refuse(&self, asked: Asked, layout: LayoutVersion, failure: Failure) {
         match asked {
             Asked::ByClient => self.answer_client(layout, ClientResponse::Failed(failure)),
-            Asked::ByPeer => self.answer_peer(UNTOLD, PeerResponse::Refused(failure)),
+            Asked::ByPeer => self.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure)),
             Asked::Forwarded => {
                 let response = PeerResponse::Forwarded(ClientResponse::Failed(failure));
-                self.answer_peer(UNTOLD, response);
+                self.answer_peer(Stamp::UNTOLD, response);
             }
         }
     }

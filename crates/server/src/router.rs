@@ -14,7 +14,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{CountingLayouts, Key, LayoutVersion};
+use jedlik_protocol::{Key, LayoutVersion, Stamp, Terms};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -29,7 +29,6 @@ use crate::refusals::Refusals;
 use crate::reply::Origin;
 use crate::reports::Reports;
 use crate::saver::SaveHealth;
-use crate::shard::UNTOLD;
 use crate::stats::NodeCounts;
 
 /// Where a node stands in its life.
@@ -124,16 +123,16 @@ impl Router {
                 let origin = Origin { connection: connection.clone(), id };
                 self.route_client(view, origin, request);
             }
-            Frame::PeerRequest { id, layouts, heard, request } => {
+            Frame::PeerRequest { id, terms, request } => {
                 let Some(from) = connection.peer().node else { return };
                 let origin = Origin { connection: connection.clone(), id };
-                self.route_peer(view, from, origin, (layouts, heard), request);
+                self.route_peer(view, from, origin, terms, request);
             }
-            Frame::PeerResponse { id, clock, response } => {
+            Frame::PeerResponse { id, stamp, response } => {
                 let Some(from) = connection.peer().node else { return };
                 // An answer with a shard that isn't ours answers nothing that we asked.
                 if let Some(shard) = self.shards.get((id >> 48) as usize) {
-                    let answer = Mail::PeerAnswer { from, id, clock, response };
+                    let answer = Mail::PeerAnswer { from, id, stamp, response };
                     let refused = shard.offer_answer(answer);
                     self.count_overload(refused.is_some());
                 }
@@ -259,11 +258,11 @@ impl Router {
         view: &View,
         from: NodeId,
         origin: Origin,
-        (layouts, heard): (CountingLayouts, u64),
+        terms: Terms,
         request: PeerRequest,
     ) {
         let refuse = |origin: &Origin, failure| {
-            origin.answer_peer(UNTOLD, PeerResponse::Refused(failure));
+            origin.answer_peer(Stamp::UNTOLD, PeerResponse::Refused(failure));
         };
         let new = matches!(request, PeerRequest::Forward(_));
         if let Err(failure) =
@@ -273,7 +272,7 @@ impl Router {
         }
         match self.shard_of_peer(view, &request) {
             Ok(shard) => {
-                let mail = Mail::Peer { from, origin, layouts, heard, request };
+                let mail = Mail::Peer { from, origin, terms, request };
                 if let Some(Mail::Peer { origin, .. }) = shard.offer(mail) {
                     self.count_overload(true);
                     refuse(&origin, shard.refusal());

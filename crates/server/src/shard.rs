@@ -54,8 +54,6 @@ const STORAGE_CHECK: Duration = Duration::from_secs(1);
 const TREES: &str = "trees-2";
 /// The name under which the engine keeps what has no vote.
 const VOTES: &str = "votes";
-/// In an answer that the replica did not make: it tells no clock.
-pub(crate) const UNTOLD: u64 = 0;
 
 /// How much of one shard's may be under way.
 #[derive(Debug, Clone, Copy)]
@@ -206,7 +204,7 @@ impl ShardDriver {
                 }
                 Err(full) => origin.answer_client(self.layout, ClientResponse::Failed(full)),
             },
-            Mail::Peer { from, origin, layouts, heard, request } => {
+            Mail::Peer { from, origin, terms, request } => {
                 match self.room_to_coordinate(&request) {
                     Ok(()) => {
                         let reply = self.replies.add(
@@ -214,13 +212,13 @@ impl ShardDriver {
                             asked(&request),
                             weight::of_peer_request(&request),
                         );
-                        self.feed(now, Input::Peer { from, reply, layouts, heard, request });
+                        self.feed(now, Input::Peer { from, reply, terms, request });
                     }
                     Err(full) => origin.refuse(asked(&request), self.layout, full),
                 }
             }
-            Mail::PeerAnswer { from, id, clock, response } => {
-                self.feed(now, Input::PeerAnswer { from, id, clock, response });
+            Mail::PeerAnswer { from, id, stamp, response } => {
+                self.feed(now, Input::PeerAnswer { from, id, stamp, response });
             }
             Mail::Withdrawn { connection, id } => {
                 if let Some(reply) = self.replies.withdraw(connection, id) {
@@ -303,17 +301,17 @@ impl ShardDriver {
                 // Whoever is still behind says so again.
                 let _full = self.around.membership.try_send(Event::Behind { node });
             }
-            Output::Request { to, id, layouts, heard, request } => {
-                self.ask(now, (to, id), (layouts, heard), request);
+            Output::Request { to, id, terms, request } => {
+                self.ask(now, (to, id), terms, request);
             }
             Output::AnswerClient { reply, response } => {
                 if let Some(origin) = self.replies.take(reply) {
                     origin.answer_client(self.layout, response);
                 }
             }
-            Output::AnswerPeer { reply, clock, response } => {
+            Output::AnswerPeer { reply, stamp, response } => {
                 if let Some(origin) = self.replies.take(reply) {
-                    origin.answer_peer(clock, response);
+                    origin.answer_peer(stamp, response);
                 }
             }
             Output::Outcome { node, answered } => {

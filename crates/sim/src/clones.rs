@@ -65,20 +65,27 @@ impl World {
         }
         self.damage.destroyed = true;
         let copy = original.copied();
-        // One that does not run asks what others remember of it before it does anything.
-        self.nodes[usize::from(node)].unaware = original.running.is_some();
-        let clone = &mut self.nodes[usize::from(seat)];
-        clone.become_copy(copy);
-        clone.unaware = true;
+        self.nodes[usize::from(seat)].become_copy(copy);
         self.start(seat);
     }
 
-    /// A dead record, or a part of its clock, is forgotten of a key. Of two processes of a node one is asked, and as long as
-    /// the other one runs without knowing that there are two, what it holds may come back with it (decision 18).
-    pub(crate) fn note_forgotten(&mut self, key: u8) {
-        if self.nodes.iter().any(|place| place.unaware && place.running.is_some()) {
-            self.history.may_come_back(key);
+    /// Whether a process that has yet to hear of the other one may have answered by itself what it holds, though that was
+    /// deleted and forgotten since: where R is 1 it asks nobody who could tell it.
+    pub(crate) fn answers_alone(&self, r: u8) -> bool {
+        r == 1 && self.nodes.iter().any(|clone| clone.begun && clone.index != clone.identity)
+    }
+
+    /// An admin has decided for this process. What it holds is set aside if the others have done without it for long.
+    pub(crate) fn prevail(&mut self, node: u8, outlived: bool) {
+        let place = &mut self.nodes[usize::from(node)];
+        place.papers.prevail();
+        if !outlived {
+            return self.stop(node);
         }
+        place.ended();
+        place.disk.set_aside();
+        self.hang_up(node, 10_000);
+        self.after(1_000, Event::Start { node });
     }
 
     /// What a node takes to carry out is no put if its directory says that another process runs, or did: what that one
@@ -94,7 +101,6 @@ impl World {
 
     /// Another process of this node runs, or did: an admin is called.
     pub(crate) fn dispute(&mut self, node: u8, rival: Rival) {
-        self.nodes[usize::from(node)].unaware = false;
         self.nodes[usize::from(node)].papers.note_rival(rival);
         self.call_admin(node);
     }

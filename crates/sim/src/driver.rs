@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use jedlik_hashing::NodeId;
-use jedlik_protocol::Now;
 use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{Now, Stamp};
 use jedlik_replica::{Counter, Input, Output, dispute_over, dispute_with_peer};
 
 use crate::breach::{Breach, Promise};
@@ -91,21 +91,20 @@ impl World {
     fn receive(&mut self, node: u8, (from, epoch): (u8, u32), bytes: &Bytes) {
         let (now, peer) = (self.node_now(node), self.who(from));
         match self.read(bytes) {
-            Some(Frame::PeerRequest { id: call, layouts, heard, request }) => {
+            Some(Frame::PeerRequest { id: call, terms, request }) => {
                 let Some(running) = self.running(node) else { return };
-                let older = layouts.newest < running.membership.view().layout_id();
+                let older = terms.layouts.newest < running.membership.view().layout_id();
                 let fenced =
                     !matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. });
-                let stale = older && fenced;
-                let origin = Origin::Peer { node: from, id: call, epoch, stale };
+                let origin = Origin::Peer { node: from, id: call, epoch, stale: older && fenced };
                 let is_new = matches!(request, PeerRequest::Forward(_));
                 let view = running.membership.view();
                 let disputed = dispute_with_peer(&view, &request).is_some();
                 if running.stopping && is_new || !running.serves || disputed {
-                    return self.answer_peer(node, origin, (0, PeerResponse::Refused(not_ready())));
+                    return self.refuse_peer(node, origin, not_ready());
                 }
                 if matches!(&request, PeerRequest::Forward(put) if self.lacks_room_for(node, put)) {
-                    return self.answer_peer(node, origin, (0, PeerResponse::Refused(no_room())));
+                    return self.refuse_peer(node, origin, no_room());
                 }
                 if let PeerRequest::Forward(put) = &request {
                     self.check_taken(node, put);
@@ -115,10 +114,10 @@ impl World {
                 if self.network.epoch(node, from) == epoch {
                     self.note_page((from, call), &request);
                 }
-                self.feed(node, Input::Peer { from: peer, reply, layouts, heard, request });
+                self.feed(node, Input::Peer { from: peer, reply, terms, request });
             }
-            Some(Frame::PeerResponse { id: call, clock, response }) => {
-                self.feed(node, Input::PeerAnswer { from: peer, id: call, clock, response });
+            Some(Frame::PeerResponse { id: call, stamp, response }) => {
+                self.feed(node, Input::PeerAnswer { from: peer, id: call, stamp, response });
             }
             Some(Frame::Gossip(gossip)) => {
                 let Some(running) = self.running(node) else { return };
@@ -264,9 +263,9 @@ impl World {
                 let page = self.nodes[usize::from(node)].disk.page(&range);
                 self.give(node, now, Input::Ranged { ticket, result: Ok(page) });
             }
-            Output::Request { to, id: call, layouts, heard, request } => {
+            Output::Request { to, id: call, terms, request } => {
                 self.tell_request(node, to, &request);
-                let frame = Frame::PeerRequest { id: call, layouts, heard, request };
+                let frame = Frame::PeerRequest { id: call, terms, request };
                 let seat = self.seat_known_to(node, to);
                 if !self.send(node, seat, &frame) {
                     self.give(node, now, Input::PeerLost { node: to });
@@ -277,9 +276,9 @@ impl World {
                     self.answer_client(node, origin, response);
                 }
             }
-            Output::AnswerPeer { reply, clock, response } => {
+            Output::AnswerPeer { reply, stamp, response } => {
                 if let Some(origin) = self.running(node).and_then(|r| r.replies.remove(&reply)) {
-                    self.answer_peer(node, origin, (clock, response));
+                    self.answer_peer(node, origin, (stamp, response));
                 }
             }
             Output::Outcome { node: peer, answered } => {
@@ -320,7 +319,11 @@ impl World {
         self.answer_client(node, origin, ClientResponse::Failed(not_ready()));
     }
 
-    fn answer_peer(&mut self, node: u8, origin: Origin, (clock, response): (u64, PeerResponse)) {
+    fn refuse_peer(&mut self, node: u8, origin: Origin, failure: Failure) {
+        self.answer_peer(node, origin, (Stamp::UNTOLD, PeerResponse::Refused(failure)));
+    }
+
+    fn answer_peer(&mut self, node: u8, origin: Origin, (stamp, response): (Stamp, PeerResponse)) {
         let Origin::Peer { node: to, id: call, epoch, stale } = origin else { return };
         if stale && !matches!(response, PeerResponse::Refused(_)) {
             let what = format!("n{} answers n{}", node + 1, to + 1);
@@ -334,14 +337,14 @@ impl World {
             self.say(node, || story::response(to, &response));
         }
         if stands {
-            self.send(node, to, &Frame::PeerResponse { id: call, clock, response });
+            self.send(node, to, &Frame::PeerResponse { id: call, stamp, response });
         }
     }
 
     fn answer_client(&mut self, node: u8, origin: Origin, response: ClientResponse) {
         let Origin::Client { client, call } = origin else {
-            // The driver's own refusals know no clock.
-            return self.answer_peer(node, origin, (0, PeerResponse::Forwarded(response)));
+            let response = PeerResponse::Forwarded(response);
+            return self.answer_peer(node, origin, (Stamp::UNTOLD, response));
         };
         self.say(node, || format!("answers c{client}: {}", story::answer(&response)));
         let frame = Frame::ClientResponse { id: call, layout: 0, response };

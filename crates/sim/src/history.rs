@@ -85,8 +85,7 @@ pub struct History {
     observed: HashSet<(u8, Digest)>,
     /// What the holder of a context has seen, by key and token.
     tokens: BTreeMap<(u8, Blob), Seen>,
-    /// By key: overwritten versions may come back, since a clock was as long as it may get, or something was forgotten
-    /// without asking one of two processes of a node.
+    /// By key: overwritten versions may come back, since a clock was as long as it may get.
     truncated: Vec<bool>,
     /// By key.
     told: Vec<Told>,
@@ -164,11 +163,6 @@ impl History {
 
     pub(crate) fn was_truncated(&self, key: u8) -> bool {
         self.truncated[usize::from(key)]
-    }
-
-    /// What was overwritten or deleted of a key may be shown again from now on.
-    pub(crate) fn may_come_back(&mut self, key: u8) {
-        self.truncated[usize::from(key)] = true;
     }
 
     /// A node forgets a dead record, which is what it may do if all others do.

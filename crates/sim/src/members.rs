@@ -30,9 +30,8 @@ impl World {
                         MembershipEvent::Serves { past } => self.serve(node, past),
                         MembershipEvent::Forgotten(record) => return self.forget(node, &record),
                         MembershipEvent::Rival(rival) => self.dispute(node, rival),
-                        MembershipEvent::Prevails => {
-                            self.nodes[usize::from(node)].papers.prevail();
-                            self.stop(node);
+                        MembershipEvent::Prevails { outlived } => {
+                            return self.prevail(node, outlived);
                         }
                         MembershipEvent::Fenced { .. } => {
                             self.nodes[usize::from(node)].over = true;

@@ -154,8 +154,6 @@ pub(crate) struct Node {
     pub(crate) missed_us: u64,
     /// Its process was started, once.
     pub(crate) begun: bool,
-    /// Another process of the node runs, of which this one has yet to hear.
-    pub(crate) unaware: bool,
     /// Its process has ended for good: it has left, or found itself fenced.
     pub(crate) over: bool,
     /// A layout came into force somewhere that removes it by force, whatever became of that layout; or an
@@ -198,7 +196,6 @@ impl Node {
             life: 0,
             missed_us: 0,
             begun: false,
-            unaware: false,
             over: false,
             removed: false,
             seeds: Vec::new(),
@@ -354,7 +351,6 @@ impl Node {
         self.save();
         self.unsaved = None;
         self.papers.trees = self.running.take().map(|running| running.replica.trees());
-        self.unaware = false;
         self.life += 1;
         self.disk.close();
     }
@@ -363,7 +359,6 @@ impl Node {
     pub(crate) fn ended(&mut self) {
         self.unsaved = None;
         self.running = None;
-        self.unaware = false;
         self.papers.trees = None;
         self.life += 1;
     }

@@ -78,6 +78,7 @@ impl World {
         let r = self.quorums(operation.key).r;
         let certain = operation.r.unwrap_or(r) >= r
             && !self.removed_unawares(scanning.since_us)
+            && !self.answers_alone(r)
             && !self.is_recounted(operation.key);
         for (key, before) in scanning.before {
             let found = scanning.found.iter().find(|(of, _)| *of == key);

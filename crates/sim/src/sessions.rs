@@ -256,6 +256,7 @@ impl World {
         let primaries = answer.primaries >= self.quorums(key).r && !self.admins.moved;
         let certain = (primaries || operation.strict)
             && !self.removed_unawares(asked_us)
+            && !self.answers_alone(operation.r.unwrap_or(self.quorums(key).r))
             && !self.is_recounted(key);
         let before = before.from(self.may_miss(key));
         let checked = self.history.check_answer(key, answer, &before, (certain, self.now_us));

@@ -130,11 +130,9 @@ impl World {
         let record = held.and_then(|held| held.record.decode().ok());
         match (by, record) {
             (Revision::Record(left), _) => {
-                self.note_forgotten(key_index(&key.key).unwrap_or_default());
                 self.observe(node, key, left, "prunes to");
             }
             (Revision::Forgotten, Some(record)) => {
-                self.note_forgotten(key_index(&key.key).unwrap_or_default());
                 self.reap(node, key, &record);
             }
             (Revision::GivenUp, Some(record)) => self.thins(node, key, &record),

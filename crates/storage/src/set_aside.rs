@@ -100,13 +100,19 @@ impl DataDir {
     }
 
     /// Notes, durably, that an admin has decided for this directory and against its rival. What the rival was
-    /// given is not here, so that all shards have lost their past; what they hold stays.
+    /// given is not here, so that all shards have lost their past; what they hold stays, unless deletes of which this
+    /// directory knows nothing may have been forgotten meanwhile (`outlived`): then the next start sets it aside.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
-    pub fn prevail(&mut self) -> Result<(), OpenError> {
+    pub fn prevail(&mut self, outlived: bool) -> Result<(), OpenError> {
         let Some((rival, _)) = self.rival() else { return Ok(()) };
+        let folder = format!("{}-generation-{}", today(), self.generation());
         self.rewrite(|node| {
+            if outlived && node.past.served {
+                node.past.set_aside = Some(folder);
+                node.past.expect_no_marks();
+            }
             node.past.rival = None;
             node.past.oust(rival);
             node.past.account_for(rival, 0);

@@ -165,8 +165,8 @@ fn rivals(status: &ClusterStatus) -> String {
     let lines = status.members.iter().filter_map(|member| {
         let (record, rival) = (&member.record, member.record.life.rival?);
         Some(format!(
-            "{name} is two processes, at {} and at {}; neither coordinates puts: see `jedlik-admin node \
-             keep --help`\n",
+            "{name} is two processes, at {} and at {}; neither carries out what clients ask: see `jedlik-admin \
+             node keep --help`\n",
             record.address,
             rival.address,
             name = record.name

@@ -148,7 +148,7 @@ fn rival(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
             "two processes run or have run under {name}'s identity, at {one} and at {other}"
         ),
         blocks: Some(
-            "neither coordinates puts or says that something is absent, and tombstones are not \
+            "neither carries out what clients ask, nothing is taken from either, and tombstones are not \
              collected"
                 .into(),
         ),

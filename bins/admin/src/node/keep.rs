@@ -18,8 +18,8 @@ use crate::output::Output;
 
 /// Say which of two processes that run under one node's identity stays
 ///
-/// Two such processes, as of a cloned machine, notice one another within seconds, and neither coordinates puts
-/// until one of them has been chosen. The one that stays starts again and is refilled by the other nodes, since
+/// Two such processes, as of a cloned machine, notice one another within seconds, and neither carries out what
+/// clients ask, or is asked by other nodes, until one of them has been chosen. The one that stays starts again and is refilled by the other nodes, since
 /// it lacks what the other one was given; the other one ends, and its data directory is not used again.
 /// What the other one alone was given is on the other nodes as well, unless W is 1.
 #[derive(Debug, Args)]

@@ -204,7 +204,7 @@ fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
     let found = cluster.ask(0, "doctor").stdout;
     assert!(found.contains("two processes run or have run under n3's identity"), "{found}");
     for node in [&cluster.nodes[2], &clone] {
-        wait_until("both log it", || node.log().contains("neither coordinates puts"));
+        wait_until("both log it", || node.log().contains("neither carries out"));
     }
     observer.runtime.block_on(fill(&client, &keys, 400, &w(2)));
 
@@ -233,7 +233,7 @@ fn a_disk_that_stalls_while_a_clone_is_to_be_noted_holds_up_neither_gossip_nor_t
     clone.start(&cluster.seeds_but(2));
     let real = cluster.nodes[2].address.unwrap();
     wait_until("it logs that there are two, and tells the others", || {
-        cluster.nodes[2].log().contains("neither coordinates puts")
+        cluster.nodes[2].log().contains("neither carries out")
             && cluster.ask(2, "cluster status").stdout.contains("n3 is two processes")
             && cluster.ask(0, "cluster status").stdout.contains("n3 is two processes")
     });
@@ -292,7 +292,7 @@ fn quick_restarts_and_one_at_another_address_are_taken_for_no_second_process() {
         assert!(!status.contains("two processes"), "{status}");
     }
     for index in 0..3 {
-        assert!(!cluster.nodes[index].log().contains("neither coordinates puts"));
+        assert!(!cluster.nodes[index].log().contains("neither carries out"));
     }
     assert!(!cluster.nodes[2].folder.join("data/set-aside").exists());
     // It coordinates puts: what is put with all three, a third of it through it, is taken.

@@ -1,5 +1,6 @@
 //! Whoever has a certificate of the cluster and is no member: it is answered nothing that it could use.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use jedlik_client::protocol::error::ErrorCode;
 use jedlik_client::protocol::gossip::Gossip;
 use jedlik_client::protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_client::protocol::{
-    CountingLayouts, Gone, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum,
+    CountingLayouts, Gone, Incarnation, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum,
+    Terms,
 };
 use jedlik_net::{Connection, Credentials, Endpoint, Handler};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -41,6 +43,8 @@ impl Handler for Ear {
 struct Insider {
     connection: Connection,
     frames: UnboundedReceiver<Frame>,
+    /// That of the node's process, if there is one.
+    life: Incarnation,
     _endpoint: Endpoint,
 }
 
@@ -52,7 +56,8 @@ impl Insider {
         let (sender, frames) = unbounded_channel();
         let endpoint = Endpoint::client(&credentials, Arc::new(Ear(sender))).unwrap();
         let connection = endpoint.connect(address, None).await.unwrap();
-        Self { connection, frames, _endpoint: endpoint }
+        let life = life_of(&tls.with_file_name("data/node.toml"));
+        Self { connection, frames, life, _endpoint: endpoint }
     }
 
     /// The answer to one frame. What else is said meanwhile is gossip.
@@ -78,9 +83,10 @@ impl Insider {
     async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
         let request = PeerRequest::Read { key: secret(), known: None, n: 3 };
         let layouts = CountingLayouts::only(layout);
-        let frame = Frame::PeerRequest { id: 7, layouts, heard: 0, request };
+        let terms = Terms { life: self.life, layouts, heard: 0 };
+        let frame = Frame::PeerRequest { id: 7, terms, request };
         match self.ask(frame).await? {
-            Frame::PeerResponse { clock, response, .. } => Some((clock, response)),
+            Frame::PeerResponse { stamp, response, .. } => Some((stamp.clock, response)),
             other => panic!("{other:?}"),
         }
     }
@@ -88,6 +94,14 @@ impl Insider {
     async fn wait_for_end(&self) {
         timeout(LIMIT, ended(&self.connection)).await.expect("the node ends the connection");
     }
+}
+
+/// The first life that a node's directory names.
+fn life_of(file: &Path) -> Incarnation {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let life = text.lines().find_map(|line| line.strip_prefix("life = "));
+    let number = life.map(|life| u64::from_str_radix(life.trim_matches('"'), 16).unwrap());
+    Incarnation(number.unwrap_or(7))
 }
 
 async fn ended(connection: &Connection) {

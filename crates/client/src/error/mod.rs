@@ -384,6 +384,7 @@ pub fn code_name(code: ErrorCode) -> &'static str {
         ErrorCode::PlanChanged => "plan-changed",
         ErrorCode::Internal => "internal",
         ErrorCode::KeyBusy => "key-busy",
+        ErrorCode::OtherLife => "other-life",
     }
 }
 

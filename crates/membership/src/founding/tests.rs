@@ -80,7 +80,8 @@ fn a_new_node_serves_after_a_while_though_the_layout_it_was_told_of_does_not_com
     let asked = config(2).me.life.incarnation;
     let wall_ms = 1_700_000_000_000;
     for from in [1, 3] {
-        let recalled = Gossip::Recalled { asked, record: None, layout, wall_ms };
+        let recalled =
+            Gossip::Recalled { asked, record: None, layout, wall_ms, superseded_ms: None };
         told.handle_gossip(at(1), NodeId(from), recalled);
     }
     let serves = |machine: &mut Membership| {
@@ -125,7 +126,7 @@ fn answer(gossip: &Gossip) -> Option<Gossip> {
     match gossip {
         Gossip::Recall(record) => {
             let (asked, layout) = (record.life.incarnation, LayoutId::default());
-            Some(Gossip::Recalled { asked, record: None, layout, wall_ms: 0 })
+            Some(Gossip::Recalled { asked, record: None, layout, wall_ms: 0, superseded_ms: None })
         }
         Gossip::Offer(..) => Some(Gossip::Same),
         Gossip::Probe { nonce } => Some(Gossip::Alive { nonce: *nonce, wall_ms: 0 }),
@@ -186,6 +187,7 @@ fn a_layout_that_somebody_is_known_to_have_is_waited_for() {
         record: None,
         layout,
         wall_ms: 1_700_000_000_000,
+        superseded_ms: None,
     };
     let mut told = machine(1);
     told.handle_gossip(at(1), NodeId(1), recalled);

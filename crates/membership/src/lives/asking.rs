@@ -83,9 +83,11 @@ impl Membership {
         } else {
             self.known.members().get(&from).cloned().map(Box::new)
         };
+        let superseded_ms = self.lives.superseded.since_ms(now.mono_us, from, asked);
+        let wall_ms = now.wall_ms;
         self.send_to(
             Destination::Caller(from),
-            Gossip::Recalled { asked, record: held, layout, wall_ms: now.wall_ms },
+            Gossip::Recalled { asked, record: held, layout, wall_ms, superseded_ms },
         );
         let asks_back = self.lives.stage == Stage::Asking
             && from != self.config.me.node
@@ -105,7 +107,7 @@ impl Membership {
         now: Now,
         from: NodeId,
         (asked, record): (Incarnation, Option<&MemberRecord>),
-        layout: LayoutId,
+        (layout, superseded_ms): (LayoutId, Option<u64>),
     ) {
         let me = self.config.me.life.incarnation;
         if asked != me {
@@ -120,6 +122,9 @@ impl Membership {
         let record = record.filter(|record| record.node == self.config.me.node);
         if let Some(record) = record {
             self.recollect(now, record);
+        }
+        if self.lives.stage == Stage::Disputed {
+            self.lives.absence.hear(superseded_ms);
         }
         if self.lives.stage == Stage::Asking {
             self.lives.answered.insert(from);
@@ -218,7 +223,7 @@ impl Membership {
                 self.lives.speaks = true;
                 match recalled {
                     Some(recalled) if self.gives_up(&recalled) => self.give_up(&recalled),
-                    Some(recalled) => self.outdo(&recalled),
+                    Some(recalled) => self.succeed(&recalled),
                     None => {}
                 }
                 self.touch();

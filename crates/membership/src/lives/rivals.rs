@@ -1,6 +1,6 @@
 //! Records of this node that it did not write: earlier lives, and processes that run beside it.
 //!
-//! Invariant: two processes of one node that know of one another both coordinate no puts.
+//! Invariant: two processes of one node that know of one another both coordinate nothing.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -117,8 +117,25 @@ impl Membership {
             );
             return Err(refused(what));
         }
-        self.end_for(Event::Prevails);
+        let absence = &self.lives.absence;
+        if !absence.is_known() && !self.others_known().is_empty() {
+            let what = "no other node has told this process yet for how long it has done without it, and whether deletes \
+                        may have been forgotten meanwhile; try again in some seconds, once one can be reached";
+            return Err(Failure::new(ErrorCode::NotReady, what));
+        }
+        let outlived = absence.is_long(self.config.me.message_life_ms.into());
+        self.end_for(Event::Prevails { outlived });
         Ok(rival)
+    }
+
+    /// Writes this node's record anew, of a later generation than one of an earlier life: should a process of that one run,
+    /// nothing that it says without having heard of this one is newer.
+    pub(super) fn succeed(&mut self, found: &MemberRecord) {
+        let me = &mut self.config.me;
+        if found.generation >= me.generation {
+            (me.generation, me.version) = (found.generation + 1, 0);
+            self.rewrite(|_| {});
+        }
     }
 
     /// Writes this node's record anew, newer than one that it did not write.

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
+use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Rival};
 use jedlik_protocol::{Incarnation, LayoutId, Now};
 
@@ -512,6 +513,70 @@ fn a_process_whose_peers_answer_another_one_is_told_of_it_where_it_asks() {
 }
 
 #[test]
+fn a_process_that_stood_still_for_long_is_set_aside_if_an_admin_stays_with_it() {
+    let life_us = u64::from(crate::tests::record(3).message_life_ms) * 1_000;
+    for (still_us, outlived) in [(SECOND, false), (6 * life_us, true)] {
+        let mut cluster = settled(26);
+        let mut original = cluster.machine(3).clone();
+        cluster.kill(3);
+        cluster.start(3);
+        cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+        cluster.run_for(still_us);
+        for _ in 0..50 {
+            cluster.run_for(SECOND / 10);
+            let now = crate::tests::at(cluster.now_us);
+            original.handle_timeout(now);
+            let outputs: Vec<Output> = core::iter::from_fn(|| original.poll_output()).collect();
+            for output in outputs {
+                if let Output::Send { to: Destination::Node(peer, _), gossip } = output {
+                    for answer in cluster.answers(peer.0, 3, gossip) {
+                        original.handle_gossip(now, peer, answer);
+                    }
+                }
+            }
+        }
+        original.keep(crate::tests::address(3)).unwrap();
+        let decided =
+            core::iter::from_fn(|| original.poll_output()).find_map(|output| match output {
+                Output::Event(Event::Prevails { outlived }) => Some(outlived),
+                _ => None,
+            });
+        assert_eq!(decided, Some(outlived), "it stood still for {still_us} us");
+    }
+}
+
+#[test]
+fn an_admin_can_not_stay_with_a_process_before_others_have_said_how_long_they_did_without_it() {
+    let mut config = crate::tests::config(3);
+    let rival = Rival { incarnation: Incarnation(77), address: crate::tests::address(2) };
+    config.lineage.rival = Some(rival);
+    let address = config.me.address;
+    let members = [crate::tests::record(2)].into();
+    let stored = Delta { members, ..Delta::default() };
+    let mut node = Membership::new(crate::tests::at(0), config, Some(stored));
+    let refused = node.keep(address).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::NotReady, "{refused}");
+    let asked = node.config.me.life.incarnation;
+    let layout = LayoutId::default();
+    let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0, superseded_ms: None };
+    node.handle_gossip(crate::tests::at(1), NodeId(2), answer);
+    assert_eq!(node.keep(address).unwrap(), rival);
+}
+
+#[test]
+fn a_later_start_is_newer_than_all_that_a_process_that_wakes_says_without_having_heard_of_it() {
+    let mut cluster = settled(27);
+    let original = cluster.machine(3).clone();
+    cluster.kill(3);
+    // A copy that has counted fewer starts than the process had.
+    cluster.forget_starts(3);
+    cluster.start(3);
+    cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
+    let known = &cluster.machine(1).known.members()[&NodeId(3)];
+    assert!(known.generation > original.config.me.generation, "{known:?}");
+}
+
+#[test]
 fn who_stayed_and_then_lost_its_disk_is_not_ousted_by_its_own_earlier_life() {
     let mut config = crate::tests::config(3);
     let (clone, earlier) = (Incarnation(77), Incarnation(78));
@@ -540,7 +605,13 @@ fn one_that_has_lost_its_past_asks_the_life_that_outdoes_it_whether_it_runs() {
         while let Some(output) = node.poll_output() {
             if let Output::Send { gossip: Gossip::Recall(record), .. } = output {
                 let (asked, layout) = (record.life.incarnation, LayoutId::default());
-                let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0 };
+                let answer = Gossip::Recalled {
+                    asked,
+                    record: None,
+                    layout,
+                    wall_ms: 0,
+                    superseded_ms: None,
+                };
                 node.handle_gossip(now, NodeId(2), answer);
             }
         }
@@ -556,7 +627,8 @@ fn one_that_has_lost_its_past_asks_the_life_that_outdoes_it_whether_it_runs() {
     assert!(outputs.iter().any(asks), "{outputs:?}");
     let asked = crate::tests::config(3).me.life.incarnation;
     let record = Some(Box::new(found));
-    let answer = Gossip::Recalled { asked, record, layout: LayoutId::default(), wall_ms: 0 };
+    let layout = LayoutId::default();
+    let answer = Gossip::Recalled { asked, record, layout, wall_ms: 0, superseded_ms: None };
     node.handle_gossip(now, NodeId(3), answer);
     let outputs: Vec<Output> = core::iter::from_fn(|| node.poll_output()).collect();
     let notices = |output: &Output| matches!(output, Output::Event(Event::Rival(_)));

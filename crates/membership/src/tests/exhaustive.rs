@@ -134,7 +134,13 @@ impl State {
         for other in others.into_iter().filter(|other| other.0 != node) {
             // Who remembers what is another matter: `lives`.
             let (asked, layout) = (Incarnation(node), machine.view().layout_id());
-            let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: now.wall_ms };
+            let answer = Gossip::Recalled {
+                asked,
+                record: None,
+                layout,
+                wall_ms: now.wall_ms,
+                superseded_ms: None,
+            };
             machine.handle_gossip(now, other, answer);
         }
         self.machines.insert(node, Rc::new(machine));

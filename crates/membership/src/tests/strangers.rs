@@ -164,7 +164,8 @@ fn who_is_gone_is_answered_where_it_called_from_and_never_dialled() {
     let mut machine = Membership::new(at(cluster.now_us), config, stored);
     for other in [2, 3] {
         let layout = machine.view().layout_id();
-        let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0 };
+        let answer =
+            Gossip::Recalled { asked, record: None, layout, wall_ms: 0, superseded_ms: None };
         machine.handle_gossip(at(cluster.now_us), NodeId(other), answer);
     }
     while machine.poll_output().is_some() {}

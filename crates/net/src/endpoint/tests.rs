@@ -11,7 +11,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::limits::{FRAME_LIMIT_BYTES, REQUEST_LIMIT_BYTES, SMALL_FRAME_BYTES};
 use jedlik_protocol::peer::PeerResponse;
-use jedlik_protocol::{ClusterId, ProtocolVersion};
+use jedlik_protocol::{ClusterId, ProtocolVersion, Stamp};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::version::TLS13;
 use tokio::sync::mpsc;
@@ -160,7 +160,7 @@ pub(crate) fn probe(nonce: u64) -> Frame {
 /// A frame of a little more than `length` bytes.
 fn message(id: u64, length: usize) -> Frame {
     let failure = Failure::new(ErrorCode::Internal, "x".repeat(length));
-    Frame::PeerResponse { id, clock: 0, response: PeerResponse::Refused(failure) }
+    Frame::PeerResponse { id, stamp: Stamp::UNTOLD, response: PeerResponse::Refused(failure) }
 }
 
 async fn pair() -> (Keys, End, End, Connection) {

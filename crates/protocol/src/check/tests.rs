@@ -33,7 +33,7 @@ use crate::peer::{
 };
 use crate::{
     Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
-    Layout, LayoutId, PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record,
+    Layout, LayoutId, PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record, Stamp, Terms,
 };
 
 const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
@@ -157,11 +157,12 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    Frame::PeerRequest { id: 1, layouts: CountingLayouts::default(), heard: 0, request }
+    let terms = Terms { life: Incarnation(1), layouts: CountingLayouts::default(), heard: 0 };
+    Frame::PeerRequest { id: 1, terms, request }
 }
 
 fn response(response: PeerResponse) -> Frame {
-    Frame::PeerResponse { id: 1, clock: 0, response }
+    Frame::PeerResponse { id: 1, stamp: Stamp::UNTOLD, response }
 }
 
 fn client_response(response: ClientResponse) -> Frame {
@@ -211,7 +212,8 @@ fn revise(key: Key, record: Option<EncodedRecord>) -> Frame {
 }
 
 fn compare(key: Key) -> Frame {
-    request(PeerRequest::Compare { key, digest: Digest(1), n: 3, durably: true })
+    let (digest, lives) = (Digest(1), Digest(2));
+    request(PeerRequest::Compare { key, digest, n: 3, lives, durably: true })
 }
 
 fn digests(after: Option<ScanMark>) -> Frame {

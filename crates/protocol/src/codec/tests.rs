@@ -9,6 +9,7 @@ use jedlik_hashing::NodeId;
 
 use super::{ArchivedFrame, Frame, PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::ProtocolVersion::{self, V5, V6};
+use crate::Stamp;
 use crate::client::ClientRequest;
 use crate::error::{DecodeError, ErrorCode, Failure};
 use crate::gossip::Gossip;
@@ -20,18 +21,24 @@ fn frames() -> Vec<Frame> {
     let refused = |length| {
         let failure =
             Failure::new(ErrorCode::Internal, String::from_utf8(vec![b'x'; length]).unwrap());
-        Frame::PeerResponse { id: 1, clock: 2, response: PeerResponse::Refused(failure) }
+        Frame::PeerResponse {
+            id: 1,
+            stamp: Stamp::UNTOLD,
+            response: PeerResponse::Refused(failure),
+        }
     };
     let failed = crate::client::ClientResponse::Failed(Failure::new(ErrorCode::Timeout, "late"));
     let newest = crate::LayoutId { version: 1, digest: 2 };
     let layouts = crate::CountingLayouts { newest, older: vec![newest] };
     let request = crate::peer::PeerRequest::Forward(ClientRequest::Topology);
+    let life = crate::Incarnation(3);
+    let (terms, stamp) = (crate::Terms { life, layouts, heard: 0 }, Stamp { life, clock: 2 });
     vec![
         Frame::ClientRequest { id: 1, request: ClientRequest::Topology },
         Frame::ClientResponse { id: 1, layout: 3, response: failed },
-        Frame::PeerRequest { id: 0, layouts, heard: 0, request },
-        Frame::PeerResponse { id: 1, clock: 2, response: PeerResponse::Written },
-        Frame::PeerResponse { id: 0, clock: 0, response: PeerResponse::Same },
+        Frame::PeerRequest { id: 0, terms, request },
+        Frame::PeerResponse { id: 1, stamp, response: PeerResponse::Written },
+        Frame::PeerResponse { id: 0, stamp: Stamp::UNTOLD, response: PeerResponse::Same },
         refused(0),
         refused(100_000),
         Frame::Gossip(Gossip::Probe { nonce: 0 }),

@@ -25,7 +25,7 @@ use jedlik_protocol::peer::{
 };
 use jedlik_protocol::{
     Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
-    Layout, LayoutId, PartitionSet, PlacedLayout, Quorum, Record,
+    Layout, LayoutId, PartitionSet, PlacedLayout, Quorum, Record, Stamp, Terms,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::{btree_map, vec};
@@ -38,7 +38,7 @@ const QUORUMS: [Quorum; 5] =
 const WORK: [WorkKind; 4] =
     [WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping, WorkKind::Transfer];
 const LEVELS: [Durability; 3] = [Durability::Buffered, Durability::Written, Durability::Synced];
-const CODES: [ErrorCode; 18] = [
+const CODES: [ErrorCode; 19] = [
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidContext,
     ErrorCode::ValueTooLarge,
@@ -57,6 +57,7 @@ const CODES: [ErrorCode; 18] = [
     ErrorCode::PlanChanged,
     ErrorCode::Internal,
     ErrorCode::KeyBusy,
+    ErrorCode::OtherLife,
 ];
 
 fn blob(least: usize) -> impl Strategy<Value = Blob> {
@@ -725,8 +726,15 @@ fn peer_request() -> impl Strategy<Value = PeerRequest> {
         ),
         (key(), encoded()).prop_map(|(key, record)| PeerRequest::Deliver { key, record }),
         tree_request(),
-        (key(), digest(), any::<u8>(), any::<bool>())
-            .prop_map(|(key, digest, n, durably)| PeerRequest::Compare { key, digest, n, durably }),
+        (key(), digest(), any::<u8>(), digest(), any::<bool>()).prop_map(
+            |(key, digest, n, lives, durably)| PeerRequest::Compare {
+                key,
+                digest,
+                n,
+                lives,
+                durably
+            }
+        ),
         (key(), digest(), of(encoded())).prop_map(|(key, expected, record)| PeerRequest::Revise {
             key,
             expected,
@@ -845,12 +853,17 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         (placed_layout(), of(member().prop_map(Box::new)))
             .prop_map(|(layout, left)| Gossip::Fenced(layout.into(), left)),
         member().prop_map(|sender| Gossip::Recall(sender.into())),
-        (any::<u64>(), of(member().prop_map(Box::new)), layout_id(), any::<u64>()).prop_map(
-            |(asked, record, layout, wall_ms)| {
+        (
+            any::<u64>(),
+            of(member().prop_map(Box::new)),
+            layout_id(),
+            any::<u64>(),
+            of(any::<u64>())
+        )
+            .prop_map(|(asked, record, layout, wall_ms, superseded_ms)| {
                 let asked = Incarnation(asked);
-                Gossip::Recalled { asked, record, layout, wall_ms }
-            }
-        ),
+                Gossip::Recalled { asked, record, layout, wall_ms, superseded_ms }
+            }),
     ]
 }
 
@@ -861,11 +874,18 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, request)| Frame::ClientRequest { id, request }),
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
-        (any::<u64>(), counting_layouts(), any::<u64>(), peer_request()).prop_map(
-            |(id, layouts, heard, request)| Frame::PeerRequest { id, layouts, heard, request }
+        (any::<u64>(), counting_layouts(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
+            |(id, layouts, heard, life, request)| {
+                let terms = Terms { life: Incarnation(life), layouts, heard };
+                Frame::PeerRequest { id, terms, request }
+            }
         ),
-        (any::<u64>(), any::<u64>(), peer_response())
-            .prop_map(|(id, clock, response)| Frame::PeerResponse { id, clock, response }),
+        (any::<u64>(), any::<u64>(), any::<u64>(), peer_response()).prop_map(
+            |(id, life, clock, response)| {
+                let stamp = Stamp { life: Incarnation(life), clock };
+                Frame::PeerResponse { id, stamp, response }
+            }
+        ),
         gossip().prop_map(Frame::Gossip),
         (any::<u64>(), any::<u64>()).prop_map(|(id, bytes)| Frame::Coming { id, bytes }),
         any::<u64>().prop_map(|id| Frame::Withdraw { id }),

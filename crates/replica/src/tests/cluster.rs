@@ -17,7 +17,7 @@ use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Sp
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
     Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
-    Layout, LayoutId, Now, PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord,
+    Layout, LayoutId, Now, PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord, Terms,
 };
 use jedlik_vclock::{Content, WriteId};
 
@@ -196,14 +196,26 @@ impl Cluster {
         self.notice_record(MemberRecord { message_life_ms, ..member(node.0) });
     }
 
+    /// The node says so itself: a record that it did not write would be another process'.
     fn notice(&mut self, node: NodeId, status: Status) {
-        self.notice_record(MemberRecord { status, ..member(node.0) });
+        let membership = &mut self.membership[node.0 as usize - 1];
+        membership.handle_drain(self.now, status == Status::Away);
+        save(membership, self.now);
+        let record = self.view(node).member(node).expect("its own").clone();
+        self.spread_record(&record);
     }
 
-    fn notice_record(&mut self, record: MemberRecord) {
+    /// Every other node learns of a node's record.
+    pub(super) fn notice_record(&mut self, record: MemberRecord) {
         self.notices += 1;
-        let (node, status, version) = (record.node, record.status, 1 + self.notices);
-        let record = MemberRecord { version, layout: self.view(node).layout_id(), ..record };
+        let view = self.view(record.node);
+        let own = view.member(record.node).map_or(0, |own| own.version);
+        let (version, layout) = (own + self.notices, view.layout_id());
+        self.spread_record(&MemberRecord { version, layout, ..record });
+    }
+
+    fn spread_record(&mut self, record: &MemberRecord) {
+        let (node, status) = (record.node, record.status);
         for index in 0..self.nodes.len() {
             let me = NodeId(index as u64 + 1);
             if me == node {
@@ -481,12 +493,12 @@ impl Cluster {
                 let result = Ok(self.page(id, &range));
                 self.node(id).replica.handle(now, Input::Ranged { ticket, result });
             }
-            Output::Request { to, id: call, layouts, heard, request } => {
-                self.carry((id, to, call), layouts, heard, request);
+            Output::Request { to, id: call, terms, request } => {
+                self.carry((id, to, call), terms, request);
             }
-            Output::AnswerPeer { reply, clock, response } => {
+            Output::AnswerPeer { reply, stamp, response } => {
                 let (to, call) = self.peer_replies.remove(&reply).expect("one answer a request");
-                let input = Input::PeerAnswer { from: id, id: call, clock, response };
+                let input = Input::PeerAnswer { from: id, id: call, stamp, response };
                 self.queue.push_back((to, input));
             }
             Output::AnswerClient { reply, response } => {
@@ -514,13 +526,7 @@ impl Cluster {
     }
 
     /// Takes a request to a peer, if it can be reached.
-    fn carry(
-        &mut self,
-        (id, to, call): (NodeId, NodeId, u64),
-        layouts: CountingLayouts,
-        heard: u64,
-        request: PeerRequest,
-    ) {
+    fn carry(&mut self, (id, to, call): (NodeId, NodeId, u64), terms: Terms, request: PeerRequest) {
         if self.down.contains(&to) {
             self.queue.push_back((id, Input::PeerLost { node: to }));
         } else if !self.mute.contains(&to) {
@@ -528,7 +534,7 @@ impl Cluster {
             self.next_reply += 1;
             let reply = self.next_reply;
             self.peer_replies.insert(reply, (id, call));
-            let input = Input::Peer { from: id, reply, layouts, heard, request };
+            let input = Input::Peer { from: id, reply, terms, request };
             self.queue.push_back((to, input));
         }
     }
@@ -762,6 +768,11 @@ pub(super) fn member(id: u64) -> MemberRecord {
     }
 }
 
+/// What a member of the test's cluster asks under.
+pub(super) fn terms(layouts: CountingLayouts, heard: u64) -> Terms {
+    Terms { life: Incarnation(1), layouts, heard }
+}
+
 fn ring_node(id: u64) -> RingNode {
     RingNode { node: NodeId(id), zone: format!("z{id}"), weight: 1 }
 }
@@ -802,8 +813,13 @@ fn membership(
     let mut membership = Membership::new(now, config, Some(stored));
     for other in others {
         // It remembers no life of this node that the disk does not.
-        let answer =
-            Gossip::Recalled { asked: Incarnation(1), record: None, layout: id, wall_ms: 0 };
+        let answer = Gossip::Recalled {
+            asked: Incarnation(1),
+            record: None,
+            layout: id,
+            wall_ms: 0,
+            superseded_ms: None,
+        };
         membership.handle_gossip(now, other, answer);
     }
     save(&mut membership, now);

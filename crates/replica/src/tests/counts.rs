@@ -13,7 +13,7 @@ use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 use jedlik_protocol::{Blob, EncodedRecord, LayoutId, Quorum};
 use jedlik_vclock::{ActorId, Content, Write, WriteId};
 
-use super::cluster::{Cluster, LIFE_US, after, blind};
+use super::cluster::{Cluster, LIFE_US, after, blind, terms};
 use crate::votes::counts_digest;
 use crate::{Input, Output};
 
@@ -100,7 +100,10 @@ fn a_surplus_copy_that_can_not_be_read_takes_no_vote_on_what_the_node_owns() {
     for (n, has_vote) in [(5, true), (3, false)] {
         let request = PeerRequest::Vote { partition, n, counts, flipped: LayoutId::default() };
         let (reply, heard, layouts) = (9, 0, view.counting());
-        replica.handle(now, Input::Peer { from: owners[1], reply, layouts, heard, request });
+        replica.handle(
+            now,
+            Input::Peer { from: owners[1], reply, terms: terms(layouts, heard), request },
+        );
         let votes = core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
             Output::AnswerPeer { response: PeerResponse::Vote { vouching, .. }, .. } => {
                 Some(vouching == Vouching::Votes)

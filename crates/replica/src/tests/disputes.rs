@@ -22,17 +22,20 @@ fn view(rival: Option<Rival>) -> View {
 }
 
 #[test]
-fn one_of_two_processes_coordinates_no_put_and_vouches_for_no_record_and_answers_all_else() {
+fn one_of_two_processes_coordinates_nothing_and_vouches_for_no_record() {
     let rival = Rival { incarnation: Incarnation(9), address: member(1).address };
     let (alone, disputed) = (view(None), view(Some(rival)));
     let put = || ClientRequest::Put(blind("k", "v"));
     let get = ClientRequest::Get(get_request("k"));
-    let compare = PeerRequest::Compare { key: key("k"), digest: Digest(0), n: 3, durably: true };
+    let (digest, lives) = (Digest(0), alone.lives());
+    let compare = PeerRequest::Compare { key: key("k"), digest, n: 3, lives, durably: true };
     assert_eq!(dispute_over(&disputed, &put()), Some(rival));
     assert_eq!(dispute_with_peer(&disputed, &PeerRequest::Forward(put())), Some(rival));
     assert_eq!(dispute_with_peer(&disputed, &compare), Some(rival));
-    assert_eq!(dispute_over(&disputed, &get), None);
-    assert_eq!(dispute_with_peer(&disputed, &PeerRequest::Forward(get)), None);
+    assert_eq!(dispute_over(&disputed, &get), Some(rival), "what it holds may have been deleted");
+    assert_eq!(dispute_over(&disputed, &ClientRequest::Topology), None);
+    assert_eq!(dispute_over(&alone, &get), None);
+    assert_eq!(dispute_with_peer(&disputed, &PeerRequest::Forward(get)), Some(rival));
     assert_eq!(dispute_over(&alone, &put()), None);
     assert_eq!(dispute_with_peer(&alone, &compare), None);
 }

@@ -9,9 +9,9 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequ
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, RECORD_OVERHEAD_BYTES};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, CountingLayouts, LayoutId, Quorum};
+use jedlik_protocol::{Blob, CountingLayouts, LayoutId, Quorum, Stamp};
 
-use super::cluster::{Cluster, after, blind, get_request};
+use super::cluster::{Cluster, after, blind, get_request, terms};
 use crate::{Counter, Input, Output};
 
 const N1: NodeId = NodeId(1);
@@ -104,7 +104,10 @@ fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits()
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
         let layouts = CountingLayouts::only(layout);
-        replica.handle(now, Input::Peer { from: NodeId(2), reply: 9, layouts, heard: 0, request });
+        replica.handle(
+            now,
+            Input::Peer { from: NodeId(2), reply: 9, terms: terms(layouts, 0), request },
+        );
         let answer =
             core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
                 Output::AnswerPeer { response: PeerResponse::Refused(failure), .. } => {
@@ -136,7 +139,7 @@ fn a_request_by_who_does_not_reckon_with_an_older_layout_that_counts_is_refused_
         let replica = &mut cluster.node(N1).replica;
         let key = super::cluster::key("alice");
         let request = PeerRequest::Read { key, known: None, n: 3 };
-        let input = Input::Peer { from: NodeId(2), reply: 9, layouts, heard: 0, request };
+        let input = Input::Peer { from: NodeId(2), reply: 9, terms: terms(layouts, 0), request };
         replica.handle(now, input);
         let outputs: Vec<Output> = core::iter::from_fn(|| replica.poll_output()).collect();
         let refused = outputs.iter().find_map(|output| match output {
@@ -161,10 +164,18 @@ fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
         let layouts = CountingLayouts::only(layout);
-        replica.handle(now, Input::Peer { from: NodeId(9), reply: 9, layouts, heard: 0, request });
+        replica.handle(
+            now,
+            Input::Peer { from: NodeId(9), reply: 9, terms: terms(layouts, 0), request },
+        );
         let outputs: Vec<Output> = core::iter::from_fn(|| replica.poll_output()).collect();
-        let [Output::AnswerPeer { clock: 0, response: PeerResponse::Refused(failure), .. }] =
-            &outputs[..]
+        let [
+            Output::AnswerPeer {
+                stamp: Stamp::UNTOLD,
+                response: PeerResponse::Refused(failure),
+                ..
+            },
+        ] = &outputs[..]
         else {
             panic!("it learns something: {outputs:?}");
         };
@@ -182,7 +193,7 @@ fn a_forwarded_put_is_coordinated_where_it_arrives_and_never_forwarded_again() {
     replica.handle(now, Input::PeerLost { node: N1 });
     let request = PeerRequest::Forward(ClientRequest::Put(blind("alice", "tea")));
     let layouts = CountingLayouts::default();
-    replica.handle(now, Input::Peer { from: N1, reply: 9, layouts, heard: 0, request });
+    replica.handle(now, Input::Peer { from: N1, reply: 9, terms: terms(layouts, 0), request });
     let refused = core::iter::from_fn(|| replica.poll_output()).any(|output| {
         matches!(output, Output::AnswerPeer { response: PeerResponse::Refused(failure), .. }
             if failure.code == ErrorCode::TooOld)

@@ -14,6 +14,7 @@ mod messages;
 mod moving;
 mod pacing;
 mod passing;
+mod processes;
 mod reading;
 mod reaping;
 mod recounts;

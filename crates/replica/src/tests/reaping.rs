@@ -12,7 +12,7 @@ use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
 use jedlik_protocol::{Blob, Digest, EncodedRecord};
 use jedlik_vclock::Content;
 
-use super::cluster::{Cluster, Kept, LIFE_US, after, blind, key};
+use super::cluster::{Cluster, Kept, LIFE_US, after, blind, key, terms};
 use crate::{Counter, Holding, Input, Output, Replica};
 
 const LIFE_MS: u64 = LIFE_US / 1_000;
@@ -168,10 +168,10 @@ fn a_member_that_learns_a_layout_while_it_reads_does_not_say_how_it_stands_to_a_
     let mut cluster = Cluster::new(5, &[]);
     let (owners, now) = (cluster.owners("alice"), cluster.now);
     let (asker, member) = (owners[0], owners[4]);
-    let layouts = cluster.view(asker).counting();
+    let (layouts, lives) = (cluster.view(asker).counting(), cluster.view(asker).lives());
     let compare =
-        PeerRequest::Compare { key: key("alice"), digest: Digest(1), n: 3, durably: false };
-    let input = Input::Peer { from: asker, reply: 9, layouts, heard: 0, request: compare };
+        PeerRequest::Compare { key: key("alice"), digest: Digest(1), n: 3, lives, durably: false };
+    let input = Input::Peer { from: asker, reply: 9, terms: terms(layouts, 0), request: compare };
     let answer = |replica: &mut Replica| {
         core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
             Output::AnswerPeer { response, .. } => Some(response),

@@ -11,7 +11,7 @@ use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{CountingLayouts, Durability, Quorum};
 
-use super::cluster::{Cluster, after, blind, from_one, key};
+use super::cluster::{Cluster, after, blind, from_one, key, terms};
 use crate::{Counter, Input, Output};
 
 const N1: NodeId = NodeId(1);
@@ -279,7 +279,7 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
     };
     let replica = &mut cluster.node(N2).replica;
     let layouts = CountingLayouts::only(replica.layout());
-    replica.handle(now, Input::Peer { from: N1, reply: 9, layouts, heard, request });
+    replica.handle(now, Input::Peer { from: N1, reply: 9, terms: terms(layouts, heard), request });
     let (mut tickets, mut held) = (Vec::new(), Vec::new());
     while let Some(output) = replica.poll_output() {
         match output {

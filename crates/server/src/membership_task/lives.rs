@@ -29,7 +29,7 @@ impl MembershipTask {
             News::Serves { .. } => self.notes.hand_over(Note::Serving),
             News::Forgotten(record) => self.forget(&record),
             News::Rival(rival) => self.notes.hand_over(Note::Rival(rival)),
-            News::Prevails => self.notes.hand_over(Note::Prevails),
+            News::Prevails { outlived } => self.notes.hand_over(Note::Prevails { outlived }),
             News::GivenUp(record) => {
                 self.notes.hand_over(Note::GivenUp(record.life.incarnation));
             }
@@ -43,7 +43,7 @@ impl MembershipTask {
     pub(super) fn noted(&mut self, note: Note) {
         match note {
             Note::Serving => self.serve(),
-            Note::Prevails | Note::Forgotten(..) => self.end(Ending::Again),
+            Note::Prevails { .. } | Note::Forgotten(..) => self.end(Ending::Again),
             Note::Ousted(by) => self.end(Ending::Failed(NodeError::Ousted { by })),
             Note::Rival(_) | Note::GivenUp(_) | Note::BeliefEnds => {}
         }

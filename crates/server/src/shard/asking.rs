@@ -7,10 +7,10 @@ use jedlik_net::SendError;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{CountingLayouts, Now};
+use jedlik_protocol::{Now, Stamp, Terms};
 use jedlik_replica::Input;
 
-use super::{ShardDriver, UNTOLD};
+use super::ShardDriver;
 
 /// Whether a request is the reaper's: what it leads to may never come back.
 pub(super) fn collects(request: &PeerRequest) -> bool {
@@ -22,7 +22,7 @@ impl ShardDriver {
         &mut self,
         now: Now,
         (to, id): (NodeId, u64),
-        (layouts, heard): (CountingLayouts, u64),
+        terms: Terms,
         request: PeerRequest,
     ) {
         if collects(&request)
@@ -30,7 +30,7 @@ impl ShardDriver {
         {
             return self.answer_for(now, to, id, failure);
         }
-        let frame = Frame::PeerRequest { id, layouts, heard, request };
+        let frame = Frame::PeerRequest { id, terms, request };
         if let Err(error) = self.around.peers.send(to, frame) {
             self.not_sent(now, to, id, error);
         }
@@ -47,6 +47,7 @@ impl ShardDriver {
 
     fn answer_for(&mut self, now: Now, to: NodeId, id: u64, failure: Failure) {
         let response = PeerResponse::Refused(failure);
-        self.replica.handle(now, Input::PeerAnswer { from: to, id, clock: UNTOLD, response });
+        self.replica
+            .handle(now, Input::PeerAnswer { from: to, id, stamp: Stamp::UNTOLD, response });
     }
 }

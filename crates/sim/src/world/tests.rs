@@ -1,9 +1,9 @@
 //! What reaches whom.
 
-use jedlik_protocol::CountingLayouts;
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerRequest;
+use jedlik_protocol::{CountingLayouts, Terms};
 
 use super::{Event, World};
 use crate::Plan;
@@ -15,7 +15,10 @@ type Asks = fn(&World) -> Frame;
 fn reads(world: &World) -> Frame {
     let key = world.history.key(0).clone();
     let request = PeerRequest::Read { key, known: None, n: 3 };
-    Frame::PeerRequest { id: 1, layouts: CountingLayouts::default(), heard: 0, request }
+    let view = world.nodes[1].running.as_ref().unwrap().membership.view();
+    let life = view.life(view.me()).unwrap().incarnation;
+    let terms = Terms { life, layouts: CountingLayouts::default(), heard: 0 };
+    Frame::PeerRequest { id: 1, terms, request }
 }
 
 fn asks_what_is_remembered(world: &World) -> Frame {

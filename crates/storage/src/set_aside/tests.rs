@@ -113,12 +113,12 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
     drop(kept);
     let mut kept = open(place.path(), 3);
     assert_eq!(kept.rival().map(|(life, _)| life), Some(Incarnation(7)));
-    kept.prevail().unwrap();
+    kept.prevail(false).unwrap();
     drop(kept);
     let mut kept = open(place.path(), 4);
     assert_eq!((kept.rival(), kept.ousts()), (None, vec![Incarnation(7)]));
     kept.note_rival(Incarnation(8), "127.0.0.1:9".parse().unwrap()).unwrap();
-    kept.prevail().unwrap();
+    kept.prevail(false).unwrap();
     assert_eq!(kept.ousts(), [Incarnation(7), Incarnation(8)]);
     assert_eq!(kept.lost_shards(), [0, 1, 2]);
     assert!(place.path().join("shard-1/records").exists(), "what it holds stays");

@@ -1,0 +1,107 @@
+//! Since when other members have known of a later process of a node, and what that means for the earlier one.
+//!
+//! Invariant: what members have forgotten without asking a process they have forgotten after they had known of another one
+//! in its place for ten lives of a message. Nobody who began to know only now can say since when.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Incarnation;
+
+/// Of how many lives of a node it is remembered when another one took their place.
+const LIVES_MAX: usize = 8;
+
+/// When each life of a member was first followed by another one, on the monotonic clock.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Superseded(BTreeMap<NodeId, Vec<(Incarnation, u64)>>);
+
+impl Superseded {
+    /// Another life is taken for the node from now on.
+    pub(crate) fn note(&mut self, now_us: u64, node: NodeId, life: Incarnation) {
+        let lives = self.0.entry(node).or_default();
+        if lives.iter().all(|(known, _)| *known != life) {
+            if lives.len() == LIVES_MAX {
+                lives.remove(0);
+            }
+            lives.push((life, now_us));
+        }
+    }
+
+    /// For how long another life has been known, if that began before this process' eyes.
+    pub(crate) fn since_ms(&self, now_us: u64, node: NodeId, life: Incarnation) -> Option<u64> {
+        let (_, at_us) = self.0.get(&node)?.iter().find(|(known, _)| *known == life)?;
+        Some(now_us.saturating_sub(*at_us) / 1_000)
+    }
+}
+
+/// What a process that has a rival has heard of how long others have done without it.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Absence {
+    /// Somebody has answered since there is a rival.
+    heard: bool,
+    shortest_ms: Option<u64>,
+}
+
+impl Absence {
+    /// One answers, and says for how long it has known of another process if it can.
+    pub(crate) fn hear(&mut self, superseded_ms: Option<u64>) {
+        self.heard = true;
+        self.shortest_ms = self.shortest_ms.into_iter().chain(superseded_ms).min();
+    }
+
+    /// Whether somebody has answered.
+    pub(crate) fn is_known(&self) -> bool {
+        self.heard
+    }
+
+    /// Whether deletes may have been forgotten meanwhile of which this process never heard: all who can say so have
+    /// done without it for long.
+    pub(crate) fn is_long(&self, message_life_ms: u64) -> bool {
+        // Half of what a collection takes, so that no two clocks need to go alike.
+        self.shortest_ms.is_some_and(|ms| ms >= 5 * message_life_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jedlik_hashing::NodeId;
+    use jedlik_protocol::Incarnation;
+
+    use super::{Absence, LIVES_MAX, Superseded};
+
+    #[test]
+    fn the_first_time_that_another_life_is_known_counts_and_the_last_lives_are_remembered() {
+        let mut superseded = Superseded::default();
+        let (node, life) = (NodeId(1), Incarnation(1));
+        assert_eq!(superseded.since_ms(5_000, node, life), None);
+        superseded.note(1_000, node, life);
+        superseded.note(4_000, node, life);
+        assert_eq!(superseded.since_ms(5_000, node, life), Some(4));
+        assert_eq!(superseded.since_ms(5_000, NodeId(2), life), None);
+        for later in 0..LIVES_MAX as u64 {
+            superseded.note(6_000, node, Incarnation(10 + later));
+        }
+        assert_eq!(superseded.since_ms(7_000, node, life), None);
+        assert_eq!(superseded.since_ms(7_000, node, Incarnation(10)), Some(1));
+    }
+
+    #[test]
+    fn an_absence_is_long_if_all_who_can_say_so_have_done_without_the_process_for_long() {
+        let cases: [(&[Option<u64>], bool, bool); 6] = [
+            (&[], false, false),
+            (&[None], true, false),
+            (&[Some(499)], true, false),
+            (&[Some(500)], true, true),
+            (&[None, Some(700)], true, true),
+            (&[Some(700), Some(20)], true, false),
+        ];
+        for (answers, known, long) in cases {
+            let mut absence = Absence::default();
+            answers.iter().for_each(|answer| absence.hear(*answer));
+            assert_eq!((absence.is_known(), absence.is_long(100)), (known, long), "{answers:?}");
+        }
+    }
+}
