@@ -1,4 +1,4 @@
-//! When a replica that has lost its past may say again that a key is absent (design 8).
+//! When a replica that has lost its past may say again that a key is absent ([design 8](../../../docs/design.md#8-what-a-replica-knows)).
 //!
 //! Invariant: while fewer copies are destroyed than the least W of a put, a replica that is refilled holds every
 //! write that was acknowledged by a quorum of its owner set before. Of the W that held it, d < W have lost it, this

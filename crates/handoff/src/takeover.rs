@@ -1,4 +1,4 @@
-//! When a new owner of a partition holds all that the older owners do (design 4).
+//! When a new owner of a partition holds all that the older owners do ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: whatever was acknowledged by a quorum of an older owner set is with a node that has been
 //! compared and holds all that it acknowledged, because N - Q + 1 of the set's nodes meet every quorum of it, Q being

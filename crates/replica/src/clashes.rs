@@ -1,4 +1,4 @@
-//! Records that this node and another one hold and that are over the largest size together (design 8).
+//! Records that this node and another one hold and that are over the largest size together ([design 8](../../../docs/design.md#8-what-a-replica-knows)).
 //!
 //! Neither node drops anything, and neither can take what the other has, until a client replaces a part of it.
 //! Invariant: a pair of records that has been refused once is not sent again while it is known to be the same.

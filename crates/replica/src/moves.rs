@@ -1,4 +1,4 @@
-//! Which partitions come to this node and which go, and which of them is next (paper 4.9, 6.2; design 4).
+//! Which partitions come to this node and which go, and which of them is next (paper 4.9, 6.2; [design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariants: a partition that is to be owned is worked on until this node is ready for it; a range is
 //! dropped only after every present owner has been compared with it and while nothing was added to it.

@@ -1,4 +1,4 @@
-//! Partitions on their way to this node and away from it (paper 4.9; design 4).
+//! Partitions on their way to this node and away from it (paper 4.9; [design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! What moves follows from the view alone. A new owner compares with the older owners until it holds all
 //! that they do, and says so; a node that holds what it owns no more hands it on and drops it.

@@ -1,4 +1,4 @@
-//! When a tombstone, an expired record or a clock entry may be forgotten (design 2).
+//! When a tombstone, an expired record or a clock entry may be forgotten ([design 2](../../../docs/design.md#2-data)).
 //!
 //! Invariant: a record is reaped or pruned only after every owner held exactly it for ten times as long
 //! as a message lives, and then every owner still holds it on disk and no member holds a hint of it, all under one

@@ -1,4 +1,4 @@
-//! Partitions of which this shard can't say what is absent, on their way to a vote (design 8, decision 16).
+//! Partitions of which this shard can't say what is absent, on their way to a vote ([design 8](../../../docs/design.md#8-what-a-replica-knows), decision 16).
 //!
 //! Invariant: there is a vote only once all that was merged before is on disk.
 

@@ -1,4 +1,4 @@
-//! What becomes of requests when a node meets another layout than its own (design 4).
+//! What becomes of requests when a node meets another layout than its own ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
 //! view; one whose receiver is behind is sent again in a moment.

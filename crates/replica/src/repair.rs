@@ -1,4 +1,4 @@
-//! Which partition is read or compared next, and with whom (paper 4.7; design 5).
+//! Which partition is read or compared next, and with whom (paper 4.7; [design 5](../../../docs/design.md#5-anti-entropy)).
 //!
 //! One errand at a time: read the partition's records if its tree is not whole or they have not been
 //! read for long, then compare with other owners, for each N that a bucket has. Invariant: every owned

@@ -1,5 +1,5 @@
 //! Records of partitions that this node owns for some N, and not for theirs: a bucket's `n` was lowered, or the
-//! partition's owners are others (design 4, decision 31).
+//! partition's owners are others ([design 4](../../../docs/design.md#4-membership-and-moving-data), decision 31).
 //!
 //! Invariant: such a record is removed only if each present owner was compared with it, and holds it or has seen it,
 //! while nothing was added for its N; and only if it is that record still, or still can't be read.

@@ -1,4 +1,4 @@
-//! Which partitions hold records that should not be here: those that this node does not own (design 4).
+//! Which partitions hold records that should not be here: those that this node does not own ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: storage is asked of a few partitions at a time, since it looks each of them up while clients wait.
 

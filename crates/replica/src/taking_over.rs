@@ -1,4 +1,4 @@
-//! Partitions that this node is to own: what it compares with whom until it is ready (paper 4.9; design 4).
+//! Partitions that this node is to own: what it compares with whom until it is ready (paper 4.9; [design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: it says that it is ready for a partition only once all that its old owners were found to hold is on its
 //! disk.

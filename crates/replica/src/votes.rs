@@ -1,5 +1,5 @@
 //! For which keys this shard may say that they are absent, and with whom it is still to be compared before
-//! (design 8, decision 16).
+//! ([design 8](../../../docs/design.md#8-what-a-replica-knows), decision 16).
 //!
 //! Invariants: what has no vote is on disk before anything is acknowledged or stored under the view that says so, and
 //! comes off it only once all that was merged since is synced; what is lost of that row is lost with the shard, and

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What is promised (design 7).
+/// What is promised ([design 7](../../../docs/design.md#7-what-must-always-hold)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
     /// At rest, every acknowledged write is there, or something that has seen it.

@@ -1,4 +1,4 @@
-//! What is checked when a node drops what it owns no more (design 4).
+//! What is checked when a node drops what it owns no more ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: nothing is changed here; the run ends with what is found.
 

@@ -1,7 +1,7 @@
 //! A node's data directory: whose it is, which life of the node this is, and who may open it.
 //!
 //! Invariant: every start is a life of its own, and the directory names it, durably, before it is open
-//! (the actor rule of design 2).
+//! (the actor rule of [design 2](../../../docs/design.md#2-data)).
 //!
 //! ```text
 //! lock       held by the process that has the directory open

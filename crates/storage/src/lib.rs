@@ -1,4 +1,4 @@
-//! Records on disk: the journal and the buffer of one shard, and the engines behind them (design 3).
+//! Records on disk: the journal and the buffer of one shard, and the engines behind them ([design 3](../../../docs/design.md#3-requests)).
 //!
 //! Invariant: a write whose completion said `Ok` survives what its durability names, and every record
 //! read from disk has passed its checksum.

@@ -5,7 +5,7 @@
 //! being there. Generations of a shard are never used again.
 //!
 //! A shard whose engine or journal was damaged says so in its engine until the node has written down which
-//! partitions it has to be given again (design 8).
+//! partitions it has to be given again ([design 8](../../../docs/design.md#8-what-a-replica-knows)).
 //!
 //! What is kept over a stop carries the mark of that stop. It is of use only as long as the mark stays:
 //! then the engine holds exactly what it held.

@@ -1,4 +1,4 @@
-//! One shard's storage: the buffer before the engine, the journal beside it (design 3).
+//! One shard's storage: the buffer before the engine, the journal beside it ([design 3](../../../docs/design.md#3-requests)).
 //!
 //! Invariant: a load sees every apply before it, whatever has become of it on disk, and memory is
 //! bounded by the limits of [`ShardOptions`].

@@ -1,4 +1,4 @@
-//! What may be forgotten, and when not yet (design 2).
+//! What may be forgotten, and when not yet ([design 2](../../../../docs/design.md#2-data)).
 
 use alloc::format;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! The journal: every change is appended here before it is acknowledged (design 3).
+//! The journal: every change is appended here before it is acknowledged ([design 3](../../../../docs/design.md#3-requests)).
 //!
 //! Invariant: frames are numbered without gaps in the order in which they were made, and a segment is
 //! removed only when the engine durably holds all that its frames say.

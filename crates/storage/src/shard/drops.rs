@@ -1,4 +1,4 @@
-//! Dropping whole partitions, and telling which hold anything (design 4).
+//! Dropping whole partitions, and telling which hold anything ([design 4](../../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: what was applied to a partition before its drop is seen no more, and what is applied after
 //! it stays, also through a replay. Hints are no records of a partition, and stay.

@@ -1,4 +1,4 @@
-//! Records against causal histories kept in full, over random histories of one key (design section 2).
+//! Records against causal histories kept in full, over random histories of one key ([design 2](../../../../docs/design.md#2-data)).
 //!
 //! Beside each record the model keeps the set of all writes that the record ever learnt of, and for each
 //! write the set of those its client had seen. Then a record's siblings must be exactly the writes that no
