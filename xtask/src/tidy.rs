@@ -3,14 +3,19 @@
 //! Invariant: every finding is one line, `path:line: what; remedy`, and every rule has a fixture that breaks it.
 
 mod edges;
+mod english;
+mod fields;
 mod lexer;
+mod links;
 mod manifest;
 mod map;
+mod ratchet;
 mod source;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use cargo_metadata::Metadata;
@@ -62,7 +67,8 @@ fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
     let root = workspace.root();
     let table = edges::Table::parse(include_str!("../edges.toml"))?;
     let members = members(workspace.metadata())?;
-    let mut findings = Vec::new();
+    let mut findings = edges::check_dead(&table, &members);
+    let mut sources = BTreeMap::new();
     for member in &members {
         let manifest_path = format!("{}/Cargo.toml", member.folder);
         let manifest = read(root, &manifest_path)?;
@@ -72,15 +78,61 @@ fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
             let path = format!("{}/src/lib.rs", member.folder);
             findings.extend(source::check_pure(&path, &read(root, &path)?));
         }
-        for path in rust_files(&root.join(&member.folder))? {
-            let relative = path.strip_prefix(root).expect("the file was found under the root");
-            let relative = relative.to_str().context("a path that is not UTF-8")?;
-            findings.extend(source::check(relative, &read(root, relative)?));
+        for path in files(root, &root.join(&member.folder), "rs")? {
+            let source = read(root, &path)?;
+            sources.insert(path, source);
         }
     }
+    let (mut tally, mut wide) = (english::Tally::default(), Vec::new());
+    for (path, source) in &sources {
+        findings.extend(source::check(path, source));
+        wide.extend(fields::wide(path, source));
+        tally.add(path, source);
+    }
+    let allowed: ratchet::Ratchet =
+        toml::from_str(&read(root, ratchet::PATH)?).context("the ratchet is malformed")?;
+    findings.extend(tally.check(allowed.doc_comments));
+    let remedy = "it is two structs: part it";
+    findings.extend(ratchet::check(
+        &wide,
+        allowed.wide_structs,
+        "structs have over 15 fields",
+        remedy,
+    ));
+    findings.extend(references(root, &sources)?);
     let folders: Vec<&str> = members.iter().map(|member| member.folder.as_str()).collect();
     findings.extend(map::check(&read(root, map::PATH)?, &folders, |path| root.join(path).exists()));
     findings.extend(manifest::check_root(|path| root.join(path).exists()));
+    Ok(findings)
+}
+
+/// What pages and comments refer to and isn't there.
+fn references(root: &Path, sources: &BTreeMap<String, String>) -> anyhow::Result<Vec<Finding>> {
+    let code = sources.values().map(|source| lexer::code_only(source));
+    let identifiers: BTreeSet<String> = code
+        .flat_map(|code| code.split(|c| !lexer::is_word(c)).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let pages = files(root, &root.join("docs"), "md")?;
+    let names: Vec<String> = pages
+        .iter()
+        .filter_map(|path| path.strip_prefix("docs/decisions/"))
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+        .map(str::to_owned)
+        .collect();
+    let decisions = names.iter().filter_map(|name| name.split('-').next()?.parse().ok()).collect();
+    let text = |path: &str| {
+        let path = root.join(path);
+        if path.is_dir() { Some(String::new()) } else { fs::read_to_string(path).ok() }
+    };
+    let targets = links::Targets { read: &text, identifiers: &identifiers, decisions: &decisions };
+    let mut findings = links::check_index(&read(root, links::INDEX)?, &names);
+    let top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
+    for path in pages.iter().chain(&top) {
+        findings.extend(links::check_page(path, &read(root, path)?, &targets));
+    }
+    for (path, source) in sources {
+        findings.extend(links::check_comments(path, source, &targets));
+    }
     Ok(findings)
 }
 
@@ -138,7 +190,8 @@ fn read(root: &Path, path: &str) -> anyhow::Result<String> {
     fs::read_to_string(root.join(path)).with_context(|| format!("can't read {path}"))
 }
 
-fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The files below `folder` with this extension, by their paths from the root.
+fn files(root: &Path, folder: &Path, extension: &str) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(folder) = open.pop() {
@@ -146,10 +199,12 @@ fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
             let path = entry?.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
+            } else if path.extension().is_some_and(|is| is == extension) {
+                let relative = path.strip_prefix(root).expect("the file was found under the root");
+                found.push(relative.to_str().context("a path that is not UTF-8")?.to_owned());
             }
         }
     }
+    found.sort();
     Ok(found)
 }

@@ -1,4 +1,5 @@
-//! The rule about who may depend on whom (design, section 1). The table itself is `xtask/edges.toml`.
+//! The rule about which crate may depend on which ([design 1](../../../docs/design.md#1-the-workspace)).
+//! The table itself is `xtask/edges.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +7,9 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::{Finding, Member, short};
+
+/// The table, relative to the root.
+const TABLE_PATH: &str = "xtask/edges.toml";
 
 /// The allowed edges, by names without the common prefix.
 #[derive(Debug, Deserialize)]
@@ -64,6 +68,43 @@ pub(super) fn check(table: &Table, member: &Member, manifest: &str) -> Vec<Findi
         }
     }
     findings
+}
+
+/// Rows and edges of the table that no crate uses: a table that allows what isn't there hides what will be.
+pub(super) fn check_dead(table: &Table, members: &[Member]) -> Vec<Finding> {
+    let mut dead = Vec::new();
+    let is_there = |name: &str| members.iter().any(|member| member.short() == name);
+    let uses = |from: &str, to: &str, dev: bool| {
+        let mut from = members.iter().filter(|member| member.short() == from);
+        from.any(|member| {
+            member
+                .dependencies
+                .iter()
+                .any(|dependency| dependency.dev == dev && short(&dependency.name) == to)
+        })
+    };
+    dead.extend(
+        table.pure.iter().filter(|name| !is_there(name)).map(|name| format!("pure `{name}`")),
+    );
+    for (edges, dev) in [(&table.edges, false), (&table.dev_edges, true)] {
+        for (from, targets) in edges {
+            if !is_there(from) {
+                dead.push(format!("the row of `{from}`"));
+                continue;
+            }
+            let unused = targets.iter().filter(|to| !uses(from, to, dev));
+            dead.extend(unused.map(|to| format!("`{from}` -> `{to}`")));
+        }
+    }
+    for (library, owners) in &table.owners {
+        let unused = owners.iter().filter(|owner| !uses(owner, library, false));
+        dead.extend(unused.map(|owner| format!("`{owner}` as an owner of `{library}`")));
+    }
+    dead.into_iter()
+        .map(|what| {
+            Finding::new(TABLE_PATH, 1, format!("{what}: nothing there uses it"), "take it out")
+        })
+        .collect()
 }
 
 /// Where the manifest names the dependency; line 1 if it does so in a way of its own.

@@ -1,0 +1,53 @@
+//! The rule that a struct of more than 15 fields is two structs.
+
+use super::lexer::{code_only, is_word};
+
+/// The most fields that a struct may have.
+const FIELD_LIMIT: usize = 15;
+
+/// Where structs begin that have too many named fields, by path and line.
+pub(super) fn wide(path: &str, source: &str) -> Vec<(String, usize)> {
+    let code = code_only(source);
+    let mut wide = Vec::new();
+    for (at, word) in code.match_indices("struct ") {
+        if code[..at].chars().next_back().is_some_and(is_word) {
+            continue;
+        }
+        let rest = &code[at + word.len()..];
+        let name: String = rest.chars().take_while(|character| is_word(*character)).collect();
+        let Some(open) = rest.find(['{', ';', '(']).filter(|open| rest[*open..].starts_with('{'))
+        else {
+            continue;
+        };
+        let count = fields(&rest[open + 1..]);
+        if count > FIELD_LIMIT && !name.is_empty() {
+            wide.push((path.to_owned(), code[..at].matches('\n').count() + 1));
+        }
+    }
+    wide
+}
+
+/// How many fields stand before the brace that ends a struct, given what follows the one that opens it: single
+/// colons outside any other bracket.
+fn fields(body: &str) -> usize {
+    let (mut depth, mut count) = (0_usize, 0);
+    let characters: Vec<char> = body.chars().collect();
+    for (at, character) in characters.iter().enumerate() {
+        match character {
+            '}' if depth == 0 => break,
+            '{' | '(' | '[' | '<' => depth += 1,
+            '>' if at > 0 && characters[at - 1] == '-' => {}
+            '}' | ')' | ']' | '>' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => {
+                let path =
+                    characters.get(at + 1) == Some(&':') || at > 0 && characters[at - 1] == ':';
+                count += usize::from(!path);
+            }
+            _ => {}
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests;
