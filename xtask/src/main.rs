@@ -49,8 +49,12 @@ enum Task {
         /// Part of a test's name.
         filter: Option<String>,
     },
-    /// Run everything that has to pass before a change goes in.
-    Ci,
+    /// Run everything that has to pass before a change goes in, or one part of it.
+    Ci {
+        /// The part to run, where several machines share the work; everything without it.
+        #[arg(long, value_enum)]
+        only: Option<ci::Part>,
+    },
     /// Run simulated clusters with faults, from seeds: `--seeds 100`, or `--seed 7` for one with its story.
     Sim(Simulation),
     /// Run real nodes with load, faults and changes of the membership: `--minutes 3 --seed 7`; --help says more.
@@ -80,7 +84,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Cluster { dir, action } => cluster::run(&workspace, dir, action),
         Task::Test { filter } => test::run(&workspace, filter.as_deref()),
-        Task::Ci => ci::run(&workspace),
+        Task::Ci { only } => ci::run(&workspace, *only),
         Task::Sim(simulation) => sim::run(&workspace, simulation),
         Task::Chaos(chaos) => chaos::run(&workspace, chaos),
         Task::Tidy => tidy::run(&workspace),

@@ -17,6 +17,11 @@ const TABLE_END: &str = "<!-- planted: end -->";
 /// What CI runs, at most, and for how long: each time from another place on, which it says.
 const CI: [&str; 4] = ["--seeds", "100", "--limit-s", "90"];
 
+/// Planted bugs that CI looks for, each within seconds: one that loses a write, undoes a deletion, acknowledges early, drops
+/// a range early, and says "absent" without knowing.
+const PLANTED_SAMPLE: &str =
+    "OneActorPerNode,ReapedDespiteHint,AcknowledgedBeforeSync,DroppedBeforeAllKnow,VoteAtOnce";
+
 /// What to simulate.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Simulation {
@@ -52,6 +57,15 @@ pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Resu
     step::noted(Command::new(program).args(CI), notes, |line| {
         ["seed ", "the whole story: ", "thread '"].iter().any(|begin| line.starts_with(begin))
     })
+}
+
+/// Looks for some of the planted bugs.
+///
+/// # Errors
+/// One of them is not noticed, or something doesn't build.
+pub(crate) fn planted_sample(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut command = planted(workspace, PLANTED_SAMPLE);
+    step::noted(&mut command, notes, |line| line.contains("not within"))
 }
 
 /// In a profile of its own: seeds take a fifth less time for a longer build.
