@@ -1,4 +1,4 @@
-//! What a client does between requests: keeps its topology fresh, and looks after nodes in doubt.
+//! What a client does between requests: keeps its topology fresh, and looks after suspect nodes.
 //!
 //! Invariant: no task here keeps a client alive; each ends when the last handle is gone.
 
@@ -9,14 +9,14 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
 
 use crate::ClientError;
 use crate::client::Shared;
-use crate::race::Allotment;
+use crate::in_flight::Allotment;
+use crate::request_loop::Idempotency;
 use crate::retry::backoff;
-use crate::routes::{Aim, Routes, Target};
-use crate::trial::Repeat;
+use crate::routes::{Route, Routes, Target};
 
 /// The topology is not fetched more often than this, however many answers ask for it.
 const REFRESH_PAUSE: Duration = Duration::from_millis(50);
-/// How long a node in doubt has to show that it is there.
+/// How long a suspect node has to show that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Starts the task that fetches the topology when told to, and every so often unasked.
@@ -38,9 +38,9 @@ pub(crate) fn keep_fresh(shared: &Arc<Shared>) {
     });
 }
 
-/// Starts the task that asks a node in doubt until it answers, so that no request has to find out.
+/// Starts the task that asks a suspect node until it answers, so that no request has to find out.
 pub(crate) fn probe(shared: &Arc<Shared>, target: Target) {
-    tracing::debug!(address = %target.address, "a node is in doubt");
+    tracing::debug!(address = %target.address, "a node is suspect");
     tokio::spawn(probing(Arc::downgrade(shared), target));
 }
 
@@ -66,7 +66,7 @@ async fn probing(weak: Weak<Shared>, target: Target) {
 /// Asks any node for the topology.
 pub(crate) async fn fetch(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
     let request = |_| ClientRequest::Topology;
-    match shared.run(Aim::Any, Repeat::Freely, None, request).await? {
+    match shared.run(Route::Any, Idempotency::Idempotent, None, request).await? {
         ClientResponse::Topology(topology) => Ok(topology),
         _ => Err(ClientError::Mismatch),
     }

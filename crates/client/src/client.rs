@@ -23,9 +23,9 @@ use tokio::sync::{Notify, Semaphore};
 use crate::calls::Calls;
 use crate::links::Links;
 use crate::options::wire_ms;
-use crate::routes::{Aim, Routes, Target};
+use crate::request_loop::Idempotency;
+use crate::routes::{Route, Routes, Target};
 use crate::seeds::first_topology;
-use crate::trial::Repeat;
 use crate::{
     ClientConfig, ClientError, GetOptions, PutOptions, Scan, ScanOptions, StartError, background,
     scan,
@@ -86,7 +86,8 @@ impl Client {
                 timeout_ms: wire_ms(share),
             })
         };
-        let answer = self.shared.run(Aim::Key(key), Repeat::Freely, options.timeout, request);
+        let answer =
+            self.shared.run(Route::Key(key), Idempotency::Idempotent, options.timeout, request);
         match answer.await? {
             ClientResponse::Got(answer) => Ok(answer),
             _ => Err(ClientError::Mismatch),
@@ -162,13 +163,13 @@ impl Client {
         {
             return Err(ClientError::UnknownNode(node));
         }
-        let repeat = match request {
-            AdminRequest::Commit { dry_run: false, .. } => Repeat::IfNotApplied,
-            _ => Repeat::Freely,
+        let idempotency = match request {
+            AdminRequest::Commit { dry_run: false, .. } => Idempotency::OnceOnly,
+            _ => Idempotency::Idempotent,
         };
-        let aim = node.map_or(Aim::Any, Aim::Node);
+        let route = node.map_or(Route::Any, Route::Node);
         let request = |_| ClientRequest::Admin(request.clone());
-        match self.shared.run(aim, repeat, None, request).await? {
+        match self.shared.run(route, idempotency, None, request).await? {
             ClientResponse::Admin(answer) => Ok(answer),
             _ => Err(ClientError::Mismatch),
         }
@@ -188,8 +189,9 @@ impl Client {
             let (shared, request) = (self.shared.clone(), request.clone());
             tasks.push(tokio::spawn(async move {
                 let request = |_| ClientRequest::Admin(request.clone());
-                let aim = Aim::Node(member.node);
-                let answer = shared.run(aim, Repeat::Freely, Some(timeout), request).await;
+                let route = Route::Node(member.node);
+                let answer =
+                    shared.run(route, Idempotency::Idempotent, Some(timeout), request).await;
                 match answer {
                     Ok(ClientResponse::Admin(answer)) => (member, Ok(answer)),
                     Ok(_) => (member, Err(ClientError::Mismatch)),
@@ -262,7 +264,8 @@ impl Client {
                 timeout_ms: wire_ms(share),
             })
         };
-        let answer = self.shared.run(Aim::Key(key), Repeat::Freely, options.timeout, request);
+        let answer =
+            self.shared.run(Route::Key(key), Idempotency::Idempotent, options.timeout, request);
         match answer.await? {
             ClientResponse::Put(answer) => Ok(answer),
             _ => Err(ClientError::Mismatch),

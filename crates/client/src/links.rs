@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::AttemptError;
 use crate::calls::{Answer, Calls};
-use crate::hedge::{Allowance, Pace};
-use crate::race::Allotment;
+use crate::hedge::{Allowance, NodeLatency};
+use crate::in_flight::Allotment;
 use crate::routes::Target;
 
 /// The way to one node.
@@ -23,8 +23,8 @@ pub(crate) struct Link {
     target: Target,
     connection: Mutex<Option<Connection>>,
     dialing: tokio::sync::Mutex<()>,
-    in_doubt: AtomicBool,
-    pace: Mutex<Pace>,
+    is_suspect: AtomicBool,
+    latency: Mutex<NodeLatency>,
 }
 
 /// The ways to all nodes.
@@ -74,7 +74,7 @@ impl Links {
         }
         match answered {
             Ok(Ok(answer)) => {
-                link.pace().hear(Instant::now().into_std(), connection.arrivals());
+                link.latency().hear(Instant::now().into_std(), connection.arrivals());
                 locked(&self.allowance).earn();
                 Ok(answer)
             }
@@ -85,23 +85,23 @@ impl Links {
 
     /// How long a node may take over a request for one key before another is asked.
     pub(crate) fn delay(&self, target: Target) -> Duration {
-        self.link(target).pace().delay()
+        self.link(target).latency().delay()
     }
 
     /// Notes how long a node took over a request for one key.
     pub(crate) fn took(&self, target: Target, time: Duration) {
-        self.link(target).pace().learn(time);
+        self.link(target).latency().learn(time);
     }
 
     /// Whether nothing at all has come from a node for `time`.
     pub(crate) fn is_silent(&self, target: Target, now: StdInstant, time: Duration) -> bool {
         let link = self.link(target);
         let arrivals = link.live().map(|connection| connection.arrivals());
-        let mut pace = link.pace();
+        let mut latency = link.latency();
         if let Some(arrivals) = arrivals {
-            pace.notice(now, arrivals);
+            latency.notice(now, arrivals);
         }
-        pace.is_silent(now, time)
+        latency.is_silent(now, time)
     }
 
     /// Whether a node that answers others may be hedged past; counts as done.
@@ -110,18 +110,18 @@ impl Links {
     }
 
     /// Notes that the node of `target` did not do its part; `true` if that is news.
-    pub(crate) fn doubt(&self, target: Target) -> bool {
-        !self.link(target).in_doubt.swap(true, Ordering::Relaxed)
+    pub(crate) fn suspect(&self, target: Target) -> bool {
+        !self.link(target).is_suspect.swap(true, Ordering::Relaxed)
     }
 
-    /// Takes the doubt back.
+    /// Clears the suspicion.
     pub(crate) fn trust(&self, target: Target) {
-        self.link(target).in_doubt.store(false, Ordering::Relaxed);
+        self.link(target).is_suspect.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a node is in doubt.
-    pub(crate) fn in_doubt(&self, target: Target) -> bool {
-        self.table().get(&target).is_some_and(|link| link.in_doubt.load(Ordering::Relaxed))
+    /// Whether a node is suspect.
+    pub(crate) fn is_suspect(&self, target: Target) -> bool {
+        self.table().get(&target).is_some_and(|link| link.is_suspect.load(Ordering::Relaxed))
     }
 
     /// Gives up the connection to a node: what waits on it fails, and the next request dials.
@@ -153,8 +153,8 @@ impl Links {
                 target,
                 connection: Mutex::default(),
                 dialing: tokio::sync::Mutex::default(),
-                in_doubt: AtomicBool::new(false),
-                pace: Mutex::new(Pace::new()),
+                is_suspect: AtomicBool::new(false),
+                latency: Mutex::new(NodeLatency::new()),
             })
         };
         self.table().entry(target).or_insert_with(new).clone()
@@ -191,8 +191,8 @@ impl Link {
         locked(&self.connection)
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        locked(&self.pace)
+    fn latency(&self) -> MutexGuard<'_, NodeLatency> {
+        locked(&self.latency)
     }
 }
 

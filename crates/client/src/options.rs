@@ -1,11 +1,11 @@
-//! What a caller may wish for one request; every default is the bucket's own setting.
+//! Options of one request; every default is the bucket's own setting.
 
 use std::time::Duration;
 
 use jedlik_protocol::limits::TIMEOUT_MAX_MS;
 use jedlik_protocol::{Blob, Quorum};
 
-/// Wishes for a get.
+/// Options of a get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GetOptions {
     /// How many replicas to use, at most the bucket's N.
@@ -18,7 +18,7 @@ pub struct GetOptions {
     pub timeout: Option<Duration>,
 }
 
-/// Wishes for a put or a delete.
+/// Options of a put or a delete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutOptions {
     /// From the get that this put follows: it replaces what that get saw. Without one the value
@@ -38,7 +38,7 @@ pub struct PutOptions {
     pub timeout: Option<Duration>,
 }
 
-/// Wishes for a scan of a bucket.
+/// Options of a scan of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
     /// Whether values are wanted, or keys alone.

@@ -10,18 +10,18 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 
 use crate::calls::Answer;
 use crate::client::Shared;
-use crate::race::Allotment;
+use crate::in_flight::Allotment;
+use crate::request_loop::{Idempotency, Nodes, RequestSpec, now, run};
 use crate::retry::Budget;
-use crate::routes::{Aim, Target};
-use crate::trial::{Nodes, Repeat, Wish, now, run};
+use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError, background};
 
 impl Shared {
     /// Runs a request to its end. `request` makes it, given what the node may take for it.
     pub(crate) async fn run(
         self: &Arc<Self>,
-        aim: Aim<'_>,
-        repeat: Repeat,
+        route: Route<'_>,
+        idempotency: Idempotency,
         timeout: Option<Duration>,
         request: impl Fn(Duration) -> ClientRequest,
     ) -> Result<ClientResponse, ClientError> {
@@ -32,14 +32,14 @@ impl Shared {
             let last = AttemptError::Queued { limit: self.config.in_flight_limit };
             return Err(ClientError::exhausted(timeout, 0, last, false));
         };
-        run(self, Wish { aim, repeat, timeout }, budget, request).await
+        run(self, RequestSpec { route, idempotency, timeout }, budget, request).await
     }
 }
 
 impl Nodes for Arc<Shared> {
-    fn order(&self, aim: Aim<'_>) -> Vec<Target> {
+    fn order(&self, route: Route<'_>) -> Vec<Target> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.routes().order(aim, turn, |target| self.links.in_doubt(target))
+        self.routes().order(route, turn, |target| self.links.is_suspect(target))
     }
 
     async fn ask(
@@ -77,12 +77,12 @@ impl Nodes for Arc<Shared> {
         self.refresh.notify_one();
     }
 
-    fn in_doubt(&self, target: Target) -> bool {
-        self.links.in_doubt(target)
+    fn is_suspect(&self, target: Target) -> bool {
+        self.links.is_suspect(target)
     }
 
-    fn doubt(&self, target: Target) {
-        if self.links.doubt(target) {
+    fn suspect(&self, target: Target) {
+        if self.links.suspect(target) {
             background::probe(self, target);
         }
     }

@@ -9,11 +9,11 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, Topology};
 
 use crate::calls::Coming;
 use crate::hedge::DELAY_MAX;
+use crate::in_flight::{Allotment, Attempt, InFlight};
 use crate::links::Links;
-use crate::race::{Allotment, Attempt, Race};
+use crate::request_loop::now;
 use crate::retry::{Budget, backoff};
 use crate::routes::Target;
-use crate::trial::now;
 use crate::{AttemptError, ClientConfig, StartError};
 
 /// Goes round the seeds until one answers, or the time for a request is up.
@@ -46,7 +46,7 @@ async fn round(
     seeds: &[SocketAddr],
     budget: &mut Budget,
 ) -> Result<Topology, Option<AttemptError>> {
-    let (mut last, mut seeds, mut race) = (None, seeds.iter(), Race::new());
+    let (mut last, mut seeds, mut in_flight) = (None, seeds.iter(), InFlight::new());
     loop {
         let now = now();
         let next = seeds.next().and_then(|address| Some((*address, budget.begin(now)?)));
@@ -54,14 +54,14 @@ async fn round(
             let target = Target { node: None, address };
             let (delay, coming) = (DELAY_MAX, Coming::default());
             let attempt = Attempt { target, since: now, delay, changes: false, coming };
-            race.enter(attempt, ask(links, target, share));
+            in_flight.enter(attempt, ask(links, target, share));
         }
-        if race.is_empty() {
+        if in_flight.is_empty() {
             return Err(last);
         }
         let more = seeds.len() > 0;
         tokio::select! {
-            (_, outcome) = race.outcome() => match outcome {
+            (_, outcome) = in_flight.outcome() => match outcome {
                 Ok(topology) => return Ok(topology),
                 Err(error) => last = Some(error),
             },

@@ -314,8 +314,8 @@ impl ClientError {
 }
 
 impl AttemptError {
-    /// Whether the node itself is in doubt, so that other requests should avoid it.
-    pub(crate) fn casts_doubt(&self) -> bool {
+    /// Whether the node itself is suspect, so that other requests should avoid it.
+    pub(crate) fn makes_suspect(&self) -> bool {
         matches!(
             self,
             Self::Connect { .. }

@@ -36,14 +36,14 @@ const HEDGES_SAVED: u32 = 32;
 /// tenth, any other lowers it by a thousandth, and the two balance when about one in a hundred is
 /// longer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct NodeLatency {
     usual: Duration,
     heard: Option<Instant>,
     /// What had come by then.
     arrivals: u64,
 }
 
-impl Pace {
+impl NodeLatency {
     pub(crate) fn new() -> Self {
         Self { usual: DELAY_FIRST / 2, heard: None, arrivals: 0 }
     }

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ANSWERS_PER_HEDGE, Allowance, DELAY_FIRST, DELAY_MAX, DELAY_MIN, HEDGES_SAVED, Pace};
+use super::{
+    ANSWERS_PER_HEDGE, Allowance, DELAY_FIRST, DELAY_MAX, DELAY_MIN, HEDGES_SAVED, NodeLatency,
+};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -19,13 +21,13 @@ fn the_delay_is_twice_the_slowest_hundredth_within_its_bounds() {
         (300, 0, 300, DELAY_MAX - ms(20)..=DELAY_MAX),
     ];
     for (usual, slow, slow_ms, expected) in cases {
-        let mut pace = Pace::new();
-        assert_eq!(pace.delay(), DELAY_FIRST);
+        let mut latency = NodeLatency::new();
+        assert_eq!(latency.delay(), DELAY_FIRST);
         let mut last = Duration::ZERO;
         for index in 0..100_000 {
             let took = if index % 100 < slow { slow_ms } else { usual };
-            pace.learn(ms(took));
-            last = last.max(if index > 99_900 { pace.delay() } else { Duration::ZERO });
+            latency.learn(ms(took));
+            last = last.max(if index > 99_900 { latency.delay() } else { Duration::ZERO });
         }
         assert!(expected.contains(&last), "{usual} {slow} {slow_ms}: {last:?}");
     }
@@ -34,14 +36,14 @@ fn the_delay_is_twice_the_slowest_hundredth_within_its_bounds() {
 #[test]
 fn a_node_is_silent_until_it_is_heard_and_again_after_a_while() {
     let start = Instant::now();
-    let mut pace = Pace::new();
-    assert!(pace.is_silent(start, ms(75)));
-    pace.hear(start, 7);
-    assert!(!pace.is_silent(start + ms(74), ms(75)));
-    pace.notice(start + ms(70), 7);
-    assert!(pace.is_silent(start + ms(75), ms(75)), "nothing has come since");
-    pace.notice(start + ms(75), 8);
-    assert!(!pace.is_silent(start + ms(149), ms(75)), "a part of an answer has come");
+    let mut latency = NodeLatency::new();
+    assert!(latency.is_silent(start, ms(75)));
+    latency.hear(start, 7);
+    assert!(!latency.is_silent(start + ms(74), ms(75)));
+    latency.notice(start + ms(70), 7);
+    assert!(latency.is_silent(start + ms(75), ms(75)), "nothing has come since");
+    latency.notice(start + ms(75), 8);
+    assert!(!latency.is_silent(start + ms(149), ms(75)), "a part of an answer has come");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Target {
 
 /// What a request is about, as far as its way is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Aim<'a> {
+pub(crate) enum Route<'a> {
     /// A key: best taken to its owners.
     Key(&'a Key),
     /// A partition: the same.
@@ -81,16 +81,16 @@ impl Routes {
         newer.layout >= self.layout
     }
 
-    /// Every node in the order in which to ask: those in doubt and those that are said to be down
+    /// Every node in the order in which to ask: those that are suspect and those that are said to be down
     /// after all others, and among equals the owners first, in the preference list's order.
     /// `turn` spreads what any node can answer.
     pub(crate) fn order(
         &self,
-        aim: Aim<'_>,
+        route: Route<'_>,
         turn: usize,
-        in_doubt: impl Fn(Target) -> bool,
+        is_suspect: impl Fn(Target) -> bool,
     ) -> Vec<Target> {
-        let owners = self.owners(aim);
+        let owners = self.owners(route);
         let members = &self.topology.members;
         let rank = |node: NodeId, index: usize| match owners.iter().position(|own| *own == node) {
             Some(place) => (0, place),
@@ -99,28 +99,28 @@ impl Routes {
         let mut order: Vec<_> = members
             .iter()
             .enumerate()
-            .filter(|(_, member)| !matches!(aim, Aim::Node(only) if only != member.node))
+            .filter(|(_, member)| !matches!(route, Route::Node(only) if only != member.node))
             .map(|(index, member)| {
                 let target = Target { node: Some(member.node), address: member.address };
-                ((in_doubt(target), !member.alive, rank(member.node, index)), target)
+                ((is_suspect(target), !member.alive, rank(member.node, index)), target)
             })
             .collect();
         order.sort_by_key(|(place, _)| *place);
         order.into_iter().map(|(_, target)| target).collect()
     }
 
-    fn owners(&self, aim: Aim<'_>) -> &[NodeId] {
+    fn owners(&self, route: Route<'_>) -> &[NodeId] {
         let (Some(preferences), Some(partitions)) = (&self.preferences, self.partitions()) else {
             return &[];
         };
-        match aim {
-            Aim::Key(key) => {
+        match route {
+            Route::Key(key) => {
                 preferences.of(partitions.partition(key.position(self.topology.cluster)))
             }
-            Aim::Partition(partition) if partition.0 < partitions.get() => {
+            Route::Partition(partition) if partition.0 < partitions.get() => {
                 preferences.of(partition)
             }
-            Aim::Partition(_) | Aim::Any | Aim::Node(_) => &[],
+            Route::Partition(_) | Route::Any | Route::Node(_) => &[],
         }
     }
 }

@@ -6,7 +6,7 @@ use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
 use jedlik_protocol::client::{Endpoint, Topology};
 use jedlik_protocol::{ClusterId, Key, Layout, LayoutId};
 
-use super::{Aim, Routes};
+use super::{Route, Routes};
 
 fn address(node: u64) -> SocketAddr {
     format!("127.0.0.1:{}", 7000 + node).parse().unwrap()
@@ -29,8 +29,8 @@ fn topology(nodes: u64, version: u64) -> Topology {
     Topology { cluster: ClusterId(7), layout: Some(layout), members }
 }
 
-fn addresses(routes: &Routes, aim: Aim<'_>, doubt: &[SocketAddr]) -> Vec<SocketAddr> {
-    let order = routes.order(aim, 0, |target| doubt.contains(&target.address));
+fn addresses(routes: &Routes, route: Route<'_>, suspects: &[SocketAddr]) -> Vec<SocketAddr> {
+    let order = routes.order(route, 0, |target| suspects.contains(&target.address));
     order.into_iter().map(|target| target.address).collect()
 }
 
@@ -39,7 +39,7 @@ fn owners_come_first_and_every_node_comes_once() {
     let routes = Routes::new(topology(5, 1));
     for index in 0..100 {
         let key = Key::new("b", format!("k{index}").as_str()).unwrap();
-        let order = addresses(&routes, Aim::Key(&key), &[]);
+        let order = addresses(&routes, Route::Key(&key), &[]);
         let layout = routes.topology().layout.as_ref().unwrap();
         let partition = layout.ring.partitions().partition(key.position(ClusterId(7)));
         let list = layout.ring.preference_list(partition);
@@ -52,11 +52,11 @@ fn owners_come_first_and_every_node_comes_once() {
 }
 
 #[test]
-fn a_node_in_doubt_is_asked_last() {
+fn a_suspect_node_is_asked_last() {
     let routes = Routes::new(topology(5, 1));
     let key = Key::new("b", "k").unwrap();
-    let before = addresses(&routes, Aim::Key(&key), &[]);
-    let after = addresses(&routes, Aim::Key(&key), &before[..1]);
+    let before = addresses(&routes, Route::Key(&key), &[]);
+    let after = addresses(&routes, Route::Key(&key), &before[..1]);
     assert_eq!(after[..4], before[1..]);
     assert_eq!(after[4], before[0]);
 }
@@ -67,7 +67,7 @@ fn a_node_that_is_said_to_be_down_comes_after_the_living() {
     topology.members[1].alive = false;
     let routes = Routes::new(topology);
     for turn in 0..3 {
-        assert_eq!(routes.order(Aim::Any, turn, |_| false)[2].address, address(2));
+        assert_eq!(routes.order(Route::Any, turn, |_| false)[2].address, address(2));
     }
 }
 
@@ -75,15 +75,15 @@ fn a_node_that_is_said_to_be_down_comes_after_the_living() {
 fn what_any_node_can_answer_goes_round() {
     let routes = Routes::new(topology(3, 1));
     let firsts: Vec<_> =
-        (0..3).map(|turn| routes.order(Aim::Any, turn, |_| false)[0].address).collect();
+        (0..3).map(|turn| routes.order(Route::Any, turn, |_| false)[0].address).collect();
     assert_eq!(firsts, [address(1), address(2), address(3)]);
 }
 
 #[test]
 fn one_node_alone_can_be_aimed_at() {
     let routes = Routes::new(topology(3, 1));
-    assert_eq!(addresses(&routes, Aim::Node(NodeId(2)), &[]), [address(2)]);
-    assert!(addresses(&routes, Aim::Node(NodeId(9)), &[]).is_empty());
+    assert_eq!(addresses(&routes, Route::Node(NodeId(2)), &[]), [address(2)]);
+    assert!(addresses(&routes, Route::Node(NodeId(9)), &[]).is_empty());
 }
 
 #[test]

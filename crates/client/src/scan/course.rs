@@ -75,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Course, PAGES_TO_GROW};
-    use crate::trial::now;
+    use crate::request_loop::now;
 
     #[tokio::test]
     async fn fewer_pages_are_asked_for_at_a_time_after_failures_and_more_again_while_they_come() {

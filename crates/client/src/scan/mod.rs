@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use crate::client::Shared;
 use crate::options::wire_ms;
-use crate::routes::Aim;
-use crate::trial::{Repeat, now};
+use crate::request_loop::{Idempotency, now};
+use crate::routes::Route;
 use crate::{ClientError, ErrorKind, ScanOptions};
 use course::Course;
 
@@ -75,7 +75,7 @@ impl Scan {
 /// The buckets whose properties were set, as some node knows them.
 pub(crate) async fn properties(shared: &Arc<Shared>) -> Result<Vec<BucketEntry>, ClientError> {
     let request = |_| ClientRequest::Admin(AdminRequest::BucketList);
-    match shared.run(Aim::Any, Repeat::Freely, None, request).await? {
+    match shared.run(Route::Any, Idempotency::Idempotent, None, request).await? {
         ClientResponse::Admin(AdminResponse::Buckets(buckets)) => Ok(buckets),
         _ => Err(ClientError::Mismatch),
     }
@@ -214,8 +214,9 @@ impl Reader {
                 timeout_ms: wire_ms(share),
             })
         };
-        let aim = Aim::Partition(partition);
-        match self.shared.run(aim, Repeat::Freely, self.options.timeout, request).await? {
+        let route = Route::Partition(partition);
+        match self.shared.run(route, Idempotency::Idempotent, self.options.timeout, request).await?
+        {
             ClientResponse::Scanned(answer) => Ok(answer),
             _ => Err(ClientError::Mismatch),
         }

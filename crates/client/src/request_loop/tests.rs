@@ -12,11 +12,11 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{ClusterId, Digest, Key, LayoutVersion};
 use tokio::time::{Instant as TokioInstant, sleep, timeout, timeout_at};
 
-use super::{Nodes, Repeat, Wish, now, run};
+use super::{Idempotency, Nodes, RequestSpec, now, run};
 use crate::calls::Answer;
-use crate::race::Allotment;
+use crate::in_flight::Allotment;
 use crate::retry::Budget;
-use crate::routes::{Aim, Target};
+use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError};
 
 /// What a node does with whatever it is asked.
@@ -40,7 +40,7 @@ struct Scripted {
     talking: Vec<u16>,
     hedges: Mutex<u32>,
     asked: Mutex<Vec<(u64, u16)>>,
-    doubted: Mutex<Vec<u16>>,
+    suspected: Mutex<Vec<u16>>,
     took: Mutex<Vec<(u16, u64)>>,
 }
 
@@ -52,7 +52,7 @@ impl Scripted {
             talking: Vec::new(),
             hedges: Mutex::new(0),
             asked: Mutex::default(),
-            doubted: Mutex::default(),
+            suspected: Mutex::default(),
             took: Mutex::default(),
         }
     }
@@ -66,8 +66,8 @@ impl Scripted {
         self.asked.lock().unwrap().clone()
     }
 
-    fn doubted(&self) -> Vec<u16> {
-        self.doubted.lock().unwrap().clone()
+    fn suspected(&self) -> Vec<u16> {
+        self.suspected.lock().unwrap().clone()
     }
 }
 
@@ -85,13 +85,13 @@ fn good() -> ClientResponse {
 }
 
 impl Nodes for Scripted {
-    fn order(&self, _: Aim<'_>) -> Vec<Target> {
+    fn order(&self, _: Route<'_>) -> Vec<Target> {
         let ports = 1..=u16::try_from(self.habits.len()).unwrap();
         let mut order: Vec<Target> = ports
             .map(|port| Target { node: None, address: ([127, 0, 0, 1], port).into() })
             .collect();
-        let doubted = self.doubted();
-        order.sort_by_key(|target| doubted.contains(&port(*target)));
+        let suspected = self.suspected();
+        order.sort_by_key(|target| suspected.contains(&port(*target)));
         order
     }
 
@@ -153,36 +153,36 @@ impl Nodes for Scripted {
 
     fn outdated(&self) {}
 
-    fn in_doubt(&self, target: Target) -> bool {
-        self.doubted().contains(&port(target))
+    fn is_suspect(&self, target: Target) -> bool {
+        self.suspected().contains(&port(target))
     }
 
-    fn doubt(&self, target: Target) {
-        self.doubted.lock().unwrap().push(port(target));
+    fn suspect(&self, target: Target) {
+        self.suspected.lock().unwrap().push(port(target));
     }
 }
 
 /// Runs a request that changes something, as one for a key: attempts of a second, five in all.
-async fn ask(nodes: &Scripted, repeat: Repeat) -> Result<ClientResponse, ClientError> {
+async fn ask(nodes: &Scripted, idempotency: Idempotency) -> Result<ClientResponse, ClientError> {
     let commit = AdminRequest::Commit { plan: Digest(1), lost: 0, dry_run: false };
-    ask_for(nodes, repeat, ClientRequest::Admin(commit)).await
+    ask_for(nodes, idempotency, ClientRequest::Admin(commit)).await
 }
 
 /// As [`ask`], for a request that changes nothing.
 async fn look(nodes: &Scripted) -> Result<ClientResponse, ClientError> {
-    ask_for(nodes, Repeat::Freely, ClientRequest::Topology).await
+    ask_for(nodes, Idempotency::Idempotent, ClientRequest::Topology).await
 }
 
 async fn ask_for(
     nodes: &Scripted,
-    repeat: Repeat,
+    idempotency: Idempotency,
     request: ClientRequest,
 ) -> Result<ClientResponse, ClientError> {
     let key = Key::new("b", "k").unwrap();
     let timeout = Duration::from_secs(5);
-    let wish = Wish { aim: Aim::Key(&key), repeat, timeout };
+    let spec = RequestSpec { route: Route::Key(&key), idempotency, timeout };
     let budget = Budget::new(now(), timeout, Duration::from_secs(1));
-    run(nodes, wish, budget, |_| request.clone()).await
+    run(nodes, spec, budget, |_| request.clone()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,10 +191,10 @@ async fn a_node_that_answers_in_time_is_the_only_one_asked() {
     look(&nodes).await.unwrap();
     assert_eq!(nodes.asked(), [(0, 1)]);
     assert_eq!(*nodes.took.lock().unwrap(), [(1, 149)]);
-    assert!(nodes.doubted().is_empty());
+    assert!(nodes.suspected().is_empty());
 }
 
-/// Habits, who is asked when, when the answer is there, and who is in doubt then.
+/// Habits, who is asked when, when the answer is there, and who is suspect then.
 type Case = (&'static [Habit], &'static [(u64, u16)], u64, &'static [u16]);
 
 #[tokio::test(start_paused = true)]
@@ -210,12 +210,12 @@ async fn silent_nodes_cost_their_delays_and_not_their_shares() {
         (&[Habit::After(160), Habit::Silent], &[(0, 1), (150, 2)], 160, &[]),
         (&[Habit::After(200), Habit::After(20)], &[(0, 1), (150, 2)], 170, &[1]),
     ];
-    for (habits, asked, took, doubted) in cases {
+    for (habits, asked, took, suspected) in cases {
         let nodes = Scripted::new(habits);
         look(&nodes).await.unwrap();
         assert_eq!(nodes.asked(), asked, "{habits:?}");
         assert_eq!(nodes.elapsed_ms(), took, "{habits:?}");
-        assert_eq!(nodes.doubted(), doubted, "{habits:?}");
+        assert_eq!(nodes.suspected(), suspected, "{habits:?}");
     }
 }
 
@@ -230,10 +230,10 @@ async fn slow_nodes_still_answer_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_only_node_that_is_left_is_not_given_up_for_those_in_doubt() {
+async fn the_only_node_that_is_left_is_not_given_up_for_suspect_ones() {
     // It may itself wait for the others before it takes a write alone.
     let nodes = Scripted {
-        doubted: Mutex::new(vec![4, 5]),
+        suspected: Mutex::new(vec![4, 5]),
         ..Scripted::new(&[
             Habit::Silent,
             Habit::Silent,
@@ -242,7 +242,7 @@ async fn the_only_node_that_is_left_is_not_given_up_for_those_in_doubt() {
             Habit::Silent,
         ])
     };
-    ask(&nodes, Repeat::Freely).await.unwrap();
+    ask(&nodes, Idempotency::Idempotent).await.unwrap();
     assert_eq!(nodes.asked(), [(0, 1), (200, 2), (400, 3), (600, 4), (800, 5)]);
     assert_eq!(nodes.elapsed_ms(), 1_100);
 }
@@ -257,7 +257,7 @@ async fn a_slow_node_that_answers_others_is_hedged_past_only_while_hedges_are_le
         };
         look(&nodes).await.unwrap();
         assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
-        assert!(nodes.doubted().is_empty(), "who answers others is not in doubt");
+        assert!(nodes.suspected().is_empty(), "who answers others is not suspect");
     }
 }
 
@@ -292,7 +292,7 @@ async fn a_write_waits_longer_and_goes_past_no_node_that_answers_others() {
             hedges: Mutex::new(9),
             ..Scripted::new(&[Habit::After(800), Habit::After(5)])
         };
-        ask(&nodes, Repeat::Freely).await.unwrap();
+        ask(&nodes, Idempotency::Idempotent).await.unwrap();
         assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
     }
 }
@@ -300,7 +300,7 @@ async fn a_write_waits_longer_and_goes_past_no_node_that_answers_others() {
 #[tokio::test(start_paused = true)]
 async fn what_must_not_be_done_twice_is_at_one_node_only() {
     let nodes = Scripted::new(&[Habit::Silent, Habit::After(5)]);
-    let error = ask(&nodes, Repeat::IfNotApplied).await.unwrap_err();
+    let error = ask(&nodes, Idempotency::OnceOnly).await.unwrap_err();
     assert!(error.maybe_applied(), "{error}");
     assert_eq!((nodes.asked(), nodes.elapsed_ms()), (vec![(0, 1)], 1_000));
 }
@@ -309,7 +309,7 @@ async fn what_must_not_be_done_twice_is_at_one_node_only() {
 async fn a_refusal_beside_a_silent_node_goes_on_at_the_next() {
     let refuses = Habit::Refuses(5, ErrorCode::Overloaded);
     let nodes = Scripted::new(&[Habit::Silent, refuses, Habit::After(5)]);
-    ask(&nodes, Repeat::Freely).await.unwrap();
+    ask(&nodes, Idempotency::Idempotent).await.unwrap();
     let asked = nodes.asked();
     assert_eq!(asked[..2], [(0, 1), (200, 2)]);
     assert!(matches!(asked[2], (205..=215, 3)), "{asked:?}");
@@ -321,7 +321,7 @@ async fn a_final_refusal_says_that_another_node_may_have_done_it() {
     let refuses = Habit::Refuses(5, ErrorCode::TooManySiblings);
     for (habits, maybe) in [(vec![Habit::Silent, refuses], true), (vec![refuses], false)] {
         let nodes = Scripted::new(&habits);
-        let error = ask(&nodes, Repeat::Freely).await.unwrap_err();
+        let error = ask(&nodes, Idempotency::Idempotent).await.unwrap_err();
         assert!(matches!(error, ClientError::Refused(_)), "{error}");
         assert_eq!(error.maybe_applied(), maybe);
     }
@@ -338,7 +338,7 @@ async fn no_request_passes_its_deadline_whatever_the_nodes_do() {
     ];
     for (habits, name) in cases {
         let nodes = Scripted::new(habits);
-        let error = ask(&nodes, Repeat::Freely).await.unwrap_err();
+        let error = ask(&nodes, Idempotency::Idempotent).await.unwrap_err();
         assert_eq!((error.name(), nodes.elapsed_ms()), (name, 5_000), "{habits:?}: {error}");
     }
 }
@@ -348,7 +348,7 @@ async fn at_most_two_nodes_have_a_request_at_once() {
     let most = Cell::new(0);
     for count in 1..6 {
         let nodes = Scripted::new(&vec![Habit::Silent; count]);
-        let _ = ask(&nodes, Repeat::Freely).await;
+        let _ = ask(&nodes, Idempotency::Idempotent).await;
         // Each attempt lasts a second, unless it was given up for the next but one.
         let asked = nodes.asked();
         for (index, (at, _)) in asked.iter().enumerate() {

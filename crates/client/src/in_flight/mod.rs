@@ -11,8 +11,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::calls::Coming;
+use crate::request_loop::now;
 use crate::routes::Target;
-use crate::trial::now;
 
 /// How many nodes may have a request at the same time.
 const WIDTH: usize = 2;
@@ -57,11 +57,11 @@ impl Attempt {
 }
 
 /// The attempts, the oldest first.
-pub(crate) struct Race<F> {
+pub(crate) struct InFlight<F> {
     running: Vec<(Attempt, Pin<Box<F>>)>,
 }
 
-impl<F: Future> Race<F> {
+impl<F: Future> InFlight<F> {
     pub(crate) fn new() -> Self {
         Self { running: Vec::with_capacity(1) }
     }

@@ -17,9 +17,9 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 
 use crate::calls::{Answer, Coming};
 use crate::hedge::{DELAY_MAX, allowance_for_size};
-use crate::race::{Allotment, Attempt, Race};
+use crate::in_flight::{Allotment, Attempt, InFlight};
 use crate::retry::Budget;
-use crate::routes::{Aim, Target};
+use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError};
 
 /// How soon to look again whether another node may be asked, when just now none may.
@@ -30,18 +30,18 @@ const SILENT_WITH_ANSWER: Duration = Duration::from_secs(1);
 
 /// Whether a request may be sent again after it may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
+pub(crate) enum Idempotency {
     /// Doing it twice is doing it once.
-    Freely,
+    Idempotent,
     /// Doing it twice is something else.
-    IfNotApplied,
+    OnceOnly,
 }
 
 /// How a request is to be run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish<'a> {
-    pub(crate) aim: Aim<'a>,
-    pub(crate) repeat: Repeat,
+pub(crate) struct RequestSpec<'a> {
+    pub(crate) route: Route<'a>,
+    pub(crate) idempotency: Idempotency,
     /// All attempts together.
     pub(crate) timeout: Duration,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Wish<'a> {
 /// The nodes as a request sees them: whom to ask, and what to note of whom.
 pub(crate) trait Nodes {
     /// Every node in the order in which to ask.
-    fn order(&self, aim: Aim<'_>) -> Vec<Target>;
+    fn order(&self, route: Route<'_>) -> Vec<Target>;
     /// Sends a request to a node and waits for the answer as long as its allotment is.
     fn ask(
         &self,
@@ -70,15 +70,15 @@ pub(crate) trait Nodes {
     /// Notes that the topology at hand is out of date.
     fn outdated(&self);
     /// Whether requests avoid the node.
-    fn in_doubt(&self, target: Target) -> bool;
+    fn is_suspect(&self, target: Target) -> bool;
     /// Notes that the node did not do its part, so that other requests avoid it.
-    fn doubt(&self, target: Target);
+    fn suspect(&self, target: Target);
 }
 
 /// What was tried so far.
-struct Trial<'a, N> {
+struct RequestLoop<'a, N> {
     nodes: &'a N,
-    wish: Wish<'a>,
+    spec: RequestSpec<'a>,
     budget: Budget,
     /// Asked in this round.
     asked: Vec<Target>,
@@ -92,69 +92,74 @@ struct Trial<'a, N> {
 /// Runs a request to its end. `request` makes it, given what the node may take for it.
 pub(crate) async fn run<N: Nodes>(
     nodes: &N,
-    wish: Wish<'_>,
+    spec: RequestSpec<'_>,
     budget: Budget,
     request: impl Fn(Duration) -> ClientRequest,
 ) -> Result<ClientResponse, ClientError> {
     let mut budget = budget;
     budget.allow(allowance_for_size(&request(Duration::ZERO)));
-    let mut trial = Trial::new(nodes, wish, budget, now());
-    let mut race = Race::new();
+    let mut request_loop = RequestLoop::new(nodes, spec, budget, now());
+    let mut in_flight = InFlight::new();
     loop {
         let now = now();
-        if now >= trial.next_at {
-            if race.is_empty() && now >= trial.budget.deadline() {
-                return Err(trial.exhausted());
+        if now >= request_loop.next_at {
+            if in_flight.is_empty() && now >= request_loop.budget.deadline() {
+                return Err(request_loop.exhausted());
             }
-            if let Some((target, share)) = trial.next(now, &mut race) {
+            if let Some((target, share)) = request_loop.next(now, &mut in_flight) {
                 let request = request(for_node(share));
-                let delay = trial.delay(target, &request);
-                trial.next_at = now + delay;
+                let delay = request_loop.delay(target, &request);
+                request_loop.next_at = now + delay;
                 let (changes, coming) = (changes(&request), Coming::default());
                 let attempt =
                     Attempt { target, since: now, delay, changes, coming: coming.clone() };
-                let allotment = Allotment { share, latest: trial.budget.deadline(), coming };
-                race.enter(attempt, nodes.ask(target, request, allotment));
+                let allotment = Allotment { share, latest: request_loop.budget.deadline(), coming };
+                in_flight.enter(attempt, nodes.ask(target, request, allotment));
             }
         }
         tokio::select! {
             biased;
-            (attempt, outcome) = race.outcome() => {
-                if let Some(result) = trial.judge(&attempt, outcome, &race) {
+            (attempt, outcome) = in_flight.outcome() => {
+                if let Some(result) = request_loop.judge(&attempt, outcome, &in_flight) {
                     return result;
                 }
             }
-            () = tokio::time::sleep_until(trial.next_at.into()) => {}
+            () = tokio::time::sleep_until(request_loop.next_at.into()) => {}
         }
     }
 }
 
-impl<'a, N: Nodes> Trial<'a, N> {
-    fn new(nodes: &'a N, wish: Wish<'a>, budget: Budget, now: Instant) -> Self {
+impl<'a, N: Nodes> RequestLoop<'a, N> {
+    fn new(nodes: &'a N, spec: RequestSpec<'a>, budget: Budget, now: Instant) -> Self {
         let (asked, last) = (Vec::new(), AttemptError::NoNode);
-        Self { nodes, wish, budget, asked, last, maybe_applied: false, next_at: now }
+        Self { nodes, spec, budget, asked, last, maybe_applied: false, next_at: now }
     }
 
     /// The attempt that is due, if there is one to make, and what it may take.
-    fn next<F: Future>(&mut self, now: Instant, race: &mut Race<F>) -> Option<(Target, Duration)> {
+    fn next<F: Future>(
+        &mut self,
+        now: Instant,
+        in_flight: &mut InFlight<F>,
+    ) -> Option<(Target, Duration)> {
         self.next_at = now + LOOK_AGAIN;
-        if !race.is_empty() && !self.may_hedge(now, race) {
+        if !in_flight.is_empty() && !self.may_hedge(now, in_flight) {
             return None;
         }
-        let target = self.choose(race);
-        let waits = target.is_none() && !race.is_empty();
+        let target = self.choose(in_flight);
+        let waits = target.is_none() && !in_flight.is_empty();
         let share = if waits { None } else { self.budget.begin(now) }?;
         let Some(target) = target else {
             self.fail(now, AttemptError::NoNode);
             return None;
         };
-        if race.is_full() {
+        if in_flight.is_full() {
             let gone = |attempt: &Attempt| self.is_gone(attempt, now);
-            // A node in doubt before another: that one may be the only one left, and be waiting itself.
-            let doubted = |attempt: &Attempt| gone(attempt) && self.nodes.in_doubt(attempt.target);
-            let given_up = race.drop_one(doubted).or_else(|| race.drop_one(gone))?;
+            // A suspect node before another: that one may be the only one left, and be waiting itself.
+            let suspected =
+                |attempt: &Attempt| gone(attempt) && self.nodes.is_suspect(attempt.target);
+            let given_up = in_flight.drop_one(suspected).or_else(|| in_flight.drop_one(gone))?;
             self.maybe_applied |= given_up.changes;
-            self.nodes.doubt(given_up.target);
+            self.nodes.suspect(given_up.target);
         }
         Some((target, share))
     }
@@ -162,14 +167,17 @@ impl<'a, N: Nodes> Trial<'a, N> {
     /// Whether another node may be asked beside those that were. A write goes past a node only if that
     /// says nothing to anybody: two coordinators would each give it a version, and who has seen one of
     /// them leaves the other beside its own next write.
-    fn may_hedge<F: Future>(&self, now: Instant, race: &Race<F>) -> bool {
-        if self.wish.repeat != Repeat::Freely || matches!(self.wish.aim, Aim::Node(_)) {
+    fn may_hedge<F: Future>(&self, now: Instant, in_flight: &InFlight<F>) -> bool {
+        if self.spec.idempotency != Idempotency::Idempotent
+            || matches!(self.spec.route, Route::Node(_))
+        {
             return false;
         }
-        let gone = race.attempts().any(|attempt| self.is_gone(attempt, now));
+        let gone = in_flight.attempts().any(|attempt| self.is_gone(attempt, now));
         // A node that has the answer ready is slow because much is before it: more would be slower.
-        let waits = race.attempts().any(|attempt| attempt.changes || attempt.coming.is_announced());
-        gone || !waits && !race.is_full() && self.nodes.may_hedge()
+        let waits =
+            in_flight.attempts().any(|attempt| attempt.changes || attempt.coming.is_announced());
+        gone || !waits && !in_flight.is_full() && self.nodes.may_hedge()
     }
 
     /// Whether an attempt's node is late and says nothing to anybody.
@@ -181,12 +189,12 @@ impl<'a, N: Nodes> Trial<'a, N> {
 
     /// The first node in order that was not asked yet. Once all were, the round begins anew, unless
     /// two nodes are at it already.
-    fn choose<F: Future>(&mut self, race: &Race<F>) -> Option<Target> {
-        let runs = |target: &Target| race.attempts().any(|attempt| attempt.target == *target);
-        let order = self.nodes.order(self.wish.aim);
+    fn choose<F: Future>(&mut self, in_flight: &InFlight<F>) -> Option<Target> {
+        let runs = |target: &Target| in_flight.attempts().any(|attempt| attempt.target == *target);
+        let order = self.nodes.order(self.spec.route);
         let fresh = order.iter().find(|target| !self.asked.contains(target) && !runs(target));
         if fresh.is_none() {
-            if race.is_full() {
+            if in_flight.is_full() {
                 return None;
             }
             self.asked.retain(runs);
@@ -197,12 +205,12 @@ impl<'a, N: Nodes> Trial<'a, N> {
     }
 
     fn delay(&self, target: Target, request: &ClientRequest) -> Duration {
-        match self.wish.aim {
-            Aim::Key(_) if changes(request) => DELAY_MAX + allowance_for_size(request),
-            Aim::Key(_) => self.nodes.delay(target),
+        match self.spec.route {
+            Route::Key(_) if changes(request) => DELAY_MAX + allowance_for_size(request),
+            Route::Key(_) => self.nodes.delay(target),
             // Pages and reports have no usual time.
-            Aim::Partition(_) => DELAY_MAX + allowance_for_size(request),
-            Aim::Any | Aim::Node(_) => DELAY_MAX,
+            Route::Partition(_) => DELAY_MAX + allowance_for_size(request),
+            Route::Any | Route::Node(_) => DELAY_MAX,
         }
     }
 
@@ -211,7 +219,7 @@ impl<'a, N: Nodes> Trial<'a, N> {
         &mut self,
         attempt: &Attempt,
         outcome: Result<Answer, AttemptError>,
-        race: &Race<F>,
+        in_flight: &InFlight<F>,
     ) -> Option<Result<ClientResponse, ClientError>> {
         let (now, target) = (now(), attempt.target);
         let error = match outcome {
@@ -219,7 +227,7 @@ impl<'a, N: Nodes> Trial<'a, N> {
                 self.nodes.answered_under(answer.layout);
                 match answer.response {
                     ClientResponse::Failed(failure) if !failure.code.retryable() => {
-                        let elsewhere = race.attempts().any(|other| other.changes);
+                        let elsewhere = in_flight.attempts().any(|other| other.changes);
                         let maybe = failure.maybe_applied || self.maybe_applied || elsewhere;
                         let failure = Failure { maybe_applied: maybe, ..failure };
                         return Some(Err(ClientError::refused(failure)));
@@ -228,7 +236,7 @@ impl<'a, N: Nodes> Trial<'a, N> {
                         AttemptError::Refused { address: target.address, failure }
                     }
                     response => {
-                        self.won(attempt, now, race);
+                        self.won(attempt, now, in_flight);
                         return Some(Ok(response));
                     }
                 }
@@ -238,22 +246,22 @@ impl<'a, N: Nodes> Trial<'a, N> {
             }
             Err(error) => error,
         };
-        if error.casts_doubt() {
-            self.nodes.doubt(target);
+        if error.makes_suspect() {
+            self.nodes.suspect(target);
         }
         self.maybe_applied |= attempt.changes && error.maybe_applied();
         self.fail(now, error);
-        let over = self.maybe_applied && self.wish.repeat == Repeat::IfNotApplied;
+        let over = self.maybe_applied && self.spec.idempotency == Idempotency::OnceOnly;
         over.then(|| Err(self.exhausted()))
     }
 
     /// Notes the winner's time, and that others were hedged past for good reason.
-    fn won<F: Future>(&self, winner: &Attempt, now: Instant, race: &Race<F>) {
-        if matches!(self.wish.aim, Aim::Key(_)) {
+    fn won<F: Future>(&self, winner: &Attempt, now: Instant, in_flight: &InFlight<F>) {
+        if matches!(self.spec.route, Route::Key(_)) {
             self.nodes.took(winner.target, now.saturating_duration_since(winner.since));
         }
-        for other in race.attempts().filter(|attempt| self.is_gone(attempt, now)) {
-            self.nodes.doubt(other.target);
+        for other in in_flight.attempts().filter(|attempt| self.is_gone(attempt, now)) {
+            self.nodes.suspect(other.target);
         }
     }
 
@@ -276,7 +284,7 @@ impl<'a, N: Nodes> Trial<'a, N> {
     fn exhausted(&mut self) -> ClientError {
         let last = std::mem::replace(&mut self.last, AttemptError::NoNode);
         let attempts = self.budget.attempts();
-        ClientError::exhausted(self.wish.timeout, attempts, last, self.maybe_applied)
+        ClientError::exhausted(self.spec.timeout, attempts, last, self.maybe_applied)
     }
 }
 
