@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_client::protocol::bucket::{BucketEntry, BucketProps, PROPERTY_NAMES};
-use jedlik_client::protocol::escape::{Escaped, unescape};
-use jedlik_client::protocol::{Blob, Key};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::bucket::{BucketEntry, BucketProps, PROPERTY_NAMES};
+use jedlik_protocol::escape::{Escaped, unescape};
+use jedlik_protocol::{Blob, Key};
 use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
@@ -173,7 +173,7 @@ fn bucket_text(bucket: &BucketEntry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jedlik_client::protocol::bucket::{BucketEntry, BucketProps};
+    use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 
     use super::{NameArgs, Usage, bucket_json, bucket_text, change, check, list_text};
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use jedlik_client::protocol::ClusterId;
 use jedlik_net::authority::{Authority, CERTIFICATE_FILE, KEY_FILE};
+use jedlik_protocol::ClusterId;
 use serde_json::json;
 
 use crate::exit::Usage;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use jedlik_client::profile::{Overrides, Profile, Surroundings};
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_client::{Client, ClientConfig, ClientError, StartError};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 
 use crate::output;
 

@@ -45,7 +45,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 mod tests {
     use anyhow::anyhow;
     use jedlik_client::ClientError;
-    use jedlik_client::protocol::error::{ErrorCode, Failure};
+    use jedlik_protocol::error::{ErrorCode, Failure};
 
     use super::{Usage, code};
 

@@ -7,7 +7,7 @@
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Write as _};
 
-use jedlik_client::protocol::escape::Printable;
+use jedlik_protocol::escape::Printable;
 use serde_json::Value;
 
 /// Text for people or JSON for programs.

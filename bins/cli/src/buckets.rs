@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use jedlik_client::ScanOptions;
-use jedlik_client::protocol::bucket::{BucketEntry, PROPERTY_NAMES};
-use jedlik_client::protocol::escape::Escaped;
-use jedlik_client::protocol::{Blob, Quorum};
+use jedlik_protocol::bucket::{BucketEntry, PROPERTY_NAMES};
+use jedlik_protocol::escape::Escaped;
+use jedlik_protocol::{Blob, Quorum};
 use serde_json::{Map, Value};
 
 use crate::connection::ConnectionArgs;
@@ -110,8 +110,8 @@ fn json(buckets: &BTreeMap<Blob, Held>, set: &[BucketEntry]) -> anyhow::Result<S
 mod tests {
     use std::collections::BTreeMap;
 
-    use jedlik_client::protocol::Blob;
-    use jedlik_client::protocol::bucket::{BucketEntry, BucketProps};
+    use jedlik_protocol::Blob;
+    use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 
     use super::{Held, json, table};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use jedlik_client::profile::{Overrides, Profile, Surroundings};
-use jedlik_client::protocol::Quorum;
 use jedlik_client::{Client, ClientConfig, ClientError, StartError};
+use jedlik_protocol::Quorum;
 
 use crate::{output, parse};
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use jedlik_atomicfile::{AtomicFile, Readers};
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_client::protocol::bucket::{BucketEntry, PROPERTY_NAMES};
-use jedlik_client::protocol::client::ScanItem;
-use jedlik_client::protocol::escape::Escaped;
-use jedlik_client::protocol::{Blob, Quorum};
 use jedlik_client::{Client, ClientError, ScanOptions};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::bucket::{BucketEntry, PROPERTY_NAMES};
+use jedlik_protocol::client::ScanItem;
+use jedlik_protocol::escape::Escaped;
+use jedlik_protocol::{Blob, Quorum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connection::ConnectionArgs;

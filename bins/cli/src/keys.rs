@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::protocol::Quorum;
-use jedlik_client::protocol::escape::Escaped;
 use jedlik_client::{Scan, ScanOptions};
+use jedlik_protocol::Quorum;
+use jedlik_protocol::escape::Escaped;
 
 use crate::connection::ConnectionArgs;
 use crate::entry;

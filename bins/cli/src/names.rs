@@ -6,9 +6,9 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Args;
 use jedlik_client::ClientError;
-use jedlik_client::protocol::bucket::check_name;
-use jedlik_client::protocol::escape::{Escaped, unescape};
-use jedlik_client::protocol::{Blob, Key};
+use jedlik_protocol::bucket::check_name;
+use jedlik_protocol::escape::{Escaped, unescape};
+use jedlik_protocol::{Blob, Key};
 
 use crate::exit::Usage;
 

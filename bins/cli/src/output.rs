@@ -7,7 +7,7 @@
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
 
-use jedlik_client::protocol::escape::Printable;
+use jedlik_protocol::escape::Printable;
 
 use crate::writer::Sink;
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jedlik_atomicfile::{AtomicFile, Readers};
 use jedlik_client::PutOptions;
-use jedlik_client::protocol::Blob;
+use jedlik_protocol::Blob;
 
 use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};

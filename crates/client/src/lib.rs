@@ -7,7 +7,7 @@
 //! ```no_run
 //! # async fn example() -> Result<(), jedlik_client::ClientError> {
 //! use jedlik_client::profile::{Overrides, Profile, Surroundings};
-//! use jedlik_client::protocol::Key;
+//! use jedlik_protocol::Key;
 //! use jedlik_client::{Client, ClientConfig, GetOptions, PutOptions};
 //!
 //! let profile = Profile::load(Overrides::default(), &Surroundings::of_process())
@@ -43,7 +43,6 @@ pub use client::Client;
 pub use config::ClientConfig;
 pub use error::{AttemptError, ClientError, ErrorKind, StartError, code_name, in_one_line};
 pub use jedlik_hashing::{NodeId, Partition};
-pub use jedlik_protocol as protocol;
 pub use jedlik_vclock::{Content, WriteId};
 pub use options::{GetOptions, PutOptions, ScanOptions};
 pub use scan::Scan;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use jedlik_client::Content;
-use jedlik_client::protocol::client::{GetAnswer, Version};
-use jedlik_client::protocol::{Blob, ClusterId, Key};
+use jedlik_protocol::client::{GetAnswer, Version};
+use jedlik_protocol::{Blob, ClusterId, Key};
 use jedlik_sim::{Acknowledged, Bits, Breach, History, Promise, Seen};
 
 use crate::record::{Asked, Event, Held, Outcome, Shown};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jedlik_client::protocol::client::GetAnswer;
-use jedlik_client::protocol::limits::CLOCK_ENTRIES_LIMIT;
-use jedlik_client::protocol::{Blob, ClusterId, Context, Key};
 use jedlik_client::{Client, ClientError, Content, GetOptions, PutOptions};
+use jedlik_protocol::client::GetAnswer;
+use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
+use jedlik_protocol::{Blob, ClusterId, Context, Key};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 

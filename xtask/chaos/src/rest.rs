@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation};
-use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{Client, GetOptions, NodeId};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation};
+use jedlik_protocol::{Key, Quorum};
 use jedlik_sim::{Breach, Promise};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use jedlik_client::Client;
-use jedlik_client::protocol::ClusterId;
+use jedlik_protocol::ClusterId;
 use tokio::time::{Instant, sleep_until};
 
 use crate::changes::{Changes, Rests};

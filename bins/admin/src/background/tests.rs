@@ -1,7 +1,7 @@
 //! Commands as requests, and reports as they are shown.
 
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{AdminRequest, BackgroundChange, BackgroundReport};
+use jedlik_protocol::admin::{AdminRequest, BackgroundChange, BackgroundReport};
 
 use super::{BackgroundCommand, Reports, SetArgs, request, to_json, to_text};
 use crate::members::tests::member;

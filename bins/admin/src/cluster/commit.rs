@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
-use jedlik_client::protocol::{Digest, LayoutId};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
+use jedlik_protocol::{Digest, LayoutId};
 use serde_json::json;
 
 use crate::cert::hex;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use jedlik_client::protocol::Digest;
-use jedlik_client::protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
+use jedlik_protocol::Digest;
+use jedlik_protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count, span};

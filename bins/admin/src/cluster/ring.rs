@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
-use jedlik_client::protocol::bucket::BucketProps;
-use jedlik_client::protocol::{LayoutVersion, PlacedLayout};
 use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
+use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::{LayoutVersion, PlacedLayout};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;

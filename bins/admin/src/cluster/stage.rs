@@ -6,11 +6,11 @@
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use jedlik_client::protocol::admin::{
+use jedlik_client::{ClientError, NodeId};
+use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, ClusterStatus, MemberState, MemberStatus,
 };
-use jedlik_client::protocol::gossip::{StagedChange, Staging};
-use jedlik_client::{ClientError, NodeId};
+use jedlik_protocol::gossip::{StagedChange, Staging};
 use serde_json::json;
 
 use crate::cluster::Cluster;

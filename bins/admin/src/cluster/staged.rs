@@ -1,8 +1,8 @@
 //! Staged changes as people and programs see them.
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::admin::{ClusterStatus, MemberStatus};
-use jedlik_client::protocol::gossip::{StagedChange, Staging};
+use jedlik_protocol::admin::{ClusterStatus, MemberStatus};
+use jedlik_protocol::gossip::{StagedChange, Staging};
 use serde_json::{Value, json};
 
 use crate::table::{Align, Table};

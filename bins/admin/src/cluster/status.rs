@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use jedlik_client::protocol::LayoutId;
-use jedlik_client::protocol::admin::{ClusterStatus, MemberState, MemberStatus};
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
-use jedlik_client::protocol::admin::{
+use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_protocol::admin::{
     ClusterStatus, CopiesAtRisk, MemberState, MemberStatus, PlanReport, PlannedNode,
 };
-use jedlik_client::protocol::gossip::{
+use jedlik_protocol::gossip::{
     Life, Load, MemberRecord, Ready, Speaks, StagedChange, Staging, Status,
 };
-use jedlik_client::protocol::{ClusterId, Digest, Incarnation, LayoutId};
-use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_protocol::{ClusterId, Digest, Incarnation, LayoutId};
 
 use super::commit::{behind, overruled};
 use super::ring::{OwnerSet, counting, ranges, sets_text};

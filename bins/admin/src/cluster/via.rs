@@ -7,9 +7,9 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, PlanReport};
-use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, ClientError, ErrorKind, NodeId};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, PlanReport};
+use jedlik_protocol::client::Endpoint;
 
 use crate::connection::ConnectionArgs;
 use crate::members::resolve;
@@ -90,7 +90,7 @@ fn order(mut members: Vec<Endpoint>, seeds: &[SocketAddr]) -> Vec<NodeId> {
 #[cfg(test)]
 mod tests {
     use jedlik_client::NodeId;
-    use jedlik_client::protocol::client::Endpoint;
+    use jedlik_protocol::client::Endpoint;
 
     use super::order;
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::protocol::LayoutId;
 use jedlik_client::{ClientError, ErrorKind};
+use jedlik_protocol::LayoutId;
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, span};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: pure, so that each rule is a table; errors stand before warnings before notes.
 
-use jedlik_client::protocol::admin::{HintReport, WorkKind};
+use jedlik_protocol::admin::{HintReport, WorkKind};
 
 use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;

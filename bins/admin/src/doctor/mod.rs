@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jedlik_client::Client;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use serde_json::{Value, json};
 
 use crate::amounts::{count, now_ms};

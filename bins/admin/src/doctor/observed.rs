@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::LayoutId;
-use jedlik_client::protocol::admin::{
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::admin::{
     AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberState, MemberStatus,
     RepairReport, ShardTrouble, TransferReport,
 };
-use jedlik_client::protocol::client::Endpoint;
-use jedlik_client::protocol::gossip::Status;
+use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::gossip::Status;
 
 use crate::cluster::status::is_gone;
 

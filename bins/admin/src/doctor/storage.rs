@@ -1,6 +1,6 @@
 //! What is wrong with the storage of a member's shards, and what to do about it.
 
-use jedlik_client::protocol::admin::{ShardTrouble, TroubleKind};
+use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
 
 use crate::amounts::{age_s, span};
 use crate::doctor::diagnosis::{Finding, Severity};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::LayoutId;
-use jedlik_client::protocol::admin::{
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::admin::{
     BackgroundReport, ClusterStatus, HintReport, MemberState, RepairReport, ShardTrouble,
     TransferReport, TroubleKind, WorkKind,
 };
-use jedlik_client::protocol::gossip::Status;
+use jedlik_protocol::gossip::Status;
 
 use super::diagnosis::Severity::{self, Error, Note, Warning};
 use super::diagnosis::{HINT_WARNING_BYTES, diagnose};

@@ -11,12 +11,12 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use jedlik_client::protocol::Key;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
-use jedlik_client::protocol::client::Endpoint;
-use jedlik_client::protocol::escape::Escaped;
-use jedlik_client::protocol::peer::{HintSummary, RecordSummary, SiblingSummary};
 use jedlik_client::{ClientError, rfc3339};
+use jedlik_protocol::Key;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
+use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::escape::Escaped;
+use jedlik_protocol::peer::{HintSummary, RecordSummary, SiblingSummary};
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;

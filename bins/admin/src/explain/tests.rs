@@ -1,9 +1,9 @@
 //! A key with a replica behind, a hint, a damaged record and a silent node, as it is shown.
 
-use jedlik_client::protocol::admin::{Explanation, Holder};
-use jedlik_client::protocol::peer::{HintSummary, Inspection, RecordSummary, SiblingSummary};
-use jedlik_client::protocol::{ClusterId, Digest, Key};
 use jedlik_client::{NodeId, Partition, WriteId};
+use jedlik_protocol::admin::{Explanation, Holder};
+use jedlik_protocol::peer::{HintSummary, Inspection, RecordSummary, SiblingSummary};
+use jedlik_protocol::{ClusterId, Digest, Key};
 use serde_json::json;
 
 use super::{Verdict, to_json, to_text};

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, HintReport};
-use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, rfc3339};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, HintReport};
+use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
 
 use crate::amounts::{age_s, bytes, count, now_ms, span};

@@ -1,7 +1,7 @@
 //! Hints under way, stuck and delivered, as they are shown.
 
-use jedlik_client::protocol::admin::HintReport;
 use jedlik_client::{ClientError, NodeId};
+use jedlik_protocol::admin::HintReport;
 
 use super::{Reports, is_drained, to_json, to_text};
 use crate::members::Told;

@@ -9,10 +9,10 @@ pub(crate) mod tests;
 use std::time::Duration;
 
 use clap::Args;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_client::protocol::bucket::BucketProps;
-use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, ClientError, NodeId};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::bucket::BucketProps;
+use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
 
 pub(crate) use self::naming::{resolve, short};

@@ -1,7 +1,7 @@
 //! Which members are meant by a name.
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::client::Endpoint;
+use jedlik_protocol::client::Endpoint;
 
 use super::{WhichArgs, name, node_json, resolve, short};
 

@@ -8,12 +8,12 @@ mod obstacles;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use jedlik_client::protocol::LayoutId;
-use jedlik_client::protocol::admin::{
+use jedlik_client::{ClientError, NodeId};
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, ClusterStatus, MemberState, TransferReport,
 };
-use jedlik_client::protocol::client::Endpoint;
-use jedlik_client::{ClientError, NodeId};
+use jedlik_protocol::client::Endpoint;
 
 pub(crate) use self::meter::Meters;
 pub(crate) use self::obstacles::Obstacle;

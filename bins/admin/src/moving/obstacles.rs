@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use jedlik_client::protocol::admin::{MemberState, TransferReport};
 use jedlik_client::{ClientError, NodeId};
+use jedlik_protocol::admin::{MemberState, TransferReport};
 use serde_json::{Value, json};
 
 use crate::amounts::count;

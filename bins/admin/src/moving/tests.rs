@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use jedlik_client::ClientError;
-use jedlik_client::protocol::LayoutId;
-use jedlik_client::protocol::admin::{MemberState, TransferReport};
+use jedlik_protocol::LayoutId;
+use jedlik_protocol::admin::{MemberState, TransferReport};
 
 use super::{Meters, Moving};
 use crate::cluster::tests::{LAYOUT, cluster};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use serde_json::Value;
 
 use crate::amounts::count;

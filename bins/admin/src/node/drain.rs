@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, DrainReport};
-use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, ClientError};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, DrainReport};
+use jedlik_protocol::client::Endpoint;
 use serde_json::Value;
 
 use crate::amounts::count;
@@ -109,7 +109,7 @@ fn to_json(member: &Endpoint, report: DrainReport) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use jedlik_client::protocol::admin::DrainReport;
+    use jedlik_protocol::admin::DrainReport;
 
     use super::{to_json, to_text};
     use crate::members::tests::member;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_client::protocol::gossip::MemberRecord;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::gossip::MemberRecord;
 use serde_json::json;
 
 use crate::connection::ConnectionArgs;

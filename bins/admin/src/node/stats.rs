@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{NodeStats, ShardTrouble, TroubleKind};
-use jedlik_client::protocol::client::Endpoint;
+use jedlik_protocol::admin::{NodeStats, ShardTrouble, TroubleKind};
+use jedlik_protocol::client::Endpoint;
 use serde_json::{Map, Value, json};
 
 use crate::connection::ConnectionArgs;
@@ -110,9 +110,9 @@ fn text(told: &[Told]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jedlik_client::protocol::admin::NodeStats;
-    use jedlik_client::protocol::client::Endpoint;
     use jedlik_client::{ClientError, NodeId};
+    use jedlik_protocol::admin::NodeStats;
+    use jedlik_protocol::client::Endpoint;
 
     use super::{Told, json, text};
 

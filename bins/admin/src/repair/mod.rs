@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, RepairReport};
-use jedlik_client::protocol::client::Endpoint;
 use jedlik_client::{Client, ClientError, Partition};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, RepairReport};
+use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;

@@ -1,7 +1,7 @@
 //! Reports of a repair on several members.
 
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::RepairReport;
+use jedlik_protocol::admin::RepairReport;
 
 use super::{Part, Parts, sum, to_json, to_text};
 use crate::members::Told;

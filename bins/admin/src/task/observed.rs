@@ -3,10 +3,10 @@
 //! Invariant: a task is listed while it has something to do or is held up; reaping always has.
 
 use jedlik_client::ClientError;
-use jedlik_client::protocol::admin::{
+use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundReport, HintReport, RepairReport, WorkKind,
 };
-use jedlik_client::protocol::client::Endpoint;
+use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count, span};

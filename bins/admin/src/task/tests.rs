@@ -1,6 +1,6 @@
 //! Tasks by their names, and as they are listed.
 
-use jedlik_client::protocol::admin::{
+use jedlik_protocol::admin::{
     AdminRequest, BackgroundChange, BackgroundReport, RepairReport, WorkKind,
 };
 

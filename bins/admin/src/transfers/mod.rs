@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jedlik_client::NodeId;
-use jedlik_client::protocol::admin::{Move, TransferReport};
+use jedlik_protocol::admin::{Move, TransferReport};
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use jedlik_client::protocol::admin::Move;
 use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_protocol::admin::Move;
 
 use super::{to_json, to_text};
 use crate::moving::tests::moving;

@@ -4,7 +4,7 @@
 mod tests;
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::client::{Endpoint, PutAnswer};
+use jedlik_protocol::client::{Endpoint, PutAnswer};
 use serde_json::{Value, json};
 
 use crate::parse::context_text;

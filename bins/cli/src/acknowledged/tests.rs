@@ -1,8 +1,8 @@
 //! A sloppy quorum as it is shown.
 
 use jedlik_client::NodeId;
-use jedlik_client::protocol::Blob;
-use jedlik_client::protocol::client::{Acknowledgement, Endpoint, PutAnswer};
+use jedlik_protocol::Blob;
+use jedlik_protocol::client::{Acknowledgement, Endpoint, PutAnswer};
 
 use super::{json, text};
 

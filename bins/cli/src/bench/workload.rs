@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use jedlik_client::protocol::bucket::check_name;
-use jedlik_client::protocol::limits::VALUE_LIMIT_MAX_BYTES;
-use jedlik_client::protocol::{Blob, Key};
 use jedlik_client::{ClientError, GetOptions, PutOptions};
+use jedlik_protocol::bucket::check_name;
+use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
+use jedlik_protocol::{Blob, Key};
 
 use crate::bench::record::Kind;
 use crate::bench::{BenchArgs, Run, contradiction, lock};

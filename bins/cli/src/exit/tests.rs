@@ -2,8 +2,8 @@
 
 use anyhow::anyhow;
 use jedlik_client::profile::{NotFound, ProfileError};
-use jedlik_client::protocol::error::{ErrorCode, Failure, InvalidKey};
 use jedlik_client::{ClientError, StartError};
+use jedlik_protocol::error::{ErrorCode, Failure, InvalidKey};
 
 use super::{Exit, Usage};
 

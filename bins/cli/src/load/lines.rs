@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use jedlik_client::protocol::limits::FRAME_LIMIT_BYTES;
+use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
 use tokio::sync::mpsc;
 
 use crate::entry::{DumpLine, Entry};

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::protocol::escape::Escaped;
-use jedlik_client::protocol::{Blob, Key};
 use jedlik_client::{Client, ClientError, GetOptions, PutOptions};
+use jedlik_protocol::escape::Escaped;
+use jedlik_protocol::{Blob, Key};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use jedlik_client::protocol::Blob;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_client::protocol::escape::Escaped;
 use jedlik_client::{Client, ClientError, NodeId};
+use jedlik_protocol::Blob;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse};
+use jedlik_protocol::escape::Escaped;
 
 /// How long a member may take to say what it knows.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use jedlik_client::in_one_line;
-use jedlik_client::protocol::escape::Escaped;
+use jedlik_protocol::escape::Escaped;
 
 use crate::entry::Entry;
 use crate::exit::Exit;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jedlik_client::protocol::Blob;
-use jedlik_client::protocol::limits::{CONTEXT_LIMIT_BYTES, VALUE_LIMIT_MAX_BYTES};
+use jedlik_protocol::Blob;
+use jedlik_protocol::limits::{CONTEXT_LIMIT_BYTES, VALUE_LIMIT_MAX_BYTES};
 
 use crate::exit::Usage;
 

@@ -7,9 +7,9 @@ mod tests;
 
 use std::io::{self, Write};
 
-use jedlik_client::protocol::Blob;
-use jedlik_client::protocol::client::{GetAnswer, Version};
 use jedlik_client::{Content, rfc3339};
+use jedlik_protocol::Blob;
+use jedlik_protocol::client::{GetAnswer, Version};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -1,8 +1,8 @@
 //! Values and siblings as they are printed.
 
 use jedlik_client::Content;
-use jedlik_client::protocol::Blob;
-use jedlik_client::protocol::client::{GetAnswer, Version};
+use jedlik_protocol::Blob;
+use jedlik_protocol::client::{GetAnswer, Version};
 
 use super::{json, text};
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use jedlik_client::protocol::Key;
+use jedlik_protocol::Key;
 
 use crate::cluster::Cluster;
 use crate::observer::{Observer, key};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, ClientError, GetOptions};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until, wait_until_ok};
 use crate::observer::{Observer, key};

@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, GetOptions, PutOptions};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::deletes::lived_for;

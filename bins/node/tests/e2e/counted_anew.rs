@@ -1,7 +1,7 @@
 //! A bucket's number of replicas is raised while partitions move: all of them cut over, and nothing is missed meanwhile.
 
 use jedlik_client::GetOptions;
-use jedlik_client::protocol::Key;
+use jedlik_protocol::Key;
 
 use crate::change::{commit, ring, stage, wait_until_still};
 use crate::cluster::{Cluster, wait_until};

@@ -1,8 +1,8 @@
 //! A bucket's number of replicas is lowered while data is there: what is no owner's any more goes.
 
 use jedlik_client::PutOptions;
-use jedlik_client::protocol::Key;
-use jedlik_client::protocol::admin::{Explanation, Holder};
+use jedlik_protocol::Key;
+use jedlik_protocol::admin::{Explanation, Holder};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::deletes::{delete, lived_for};

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use jedlik_client::protocol::Key;
-use jedlik_client::protocol::admin::Explanation;
 use jedlik_client::{Client, GetOptions, PutOptions};
+use jedlik_protocol::Key;
+use jedlik_protocol::admin::Explanation;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::node::Node;

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use jedlik_client::protocol::client::{ClientRequest, ClientResponse};
-use jedlik_client::protocol::codec::Frame;
 use jedlik_net::{CloseReason, Connection, Credentials, Endpoint, Handler};
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::codec::Frame;
 use tokio::sync::oneshot;
 
 /// An answer, and how long it took.

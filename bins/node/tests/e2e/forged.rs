@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use jedlik_client::protocol::limits::CLOCK_ENTRIES_MAX;
-use jedlik_client::protocol::{Context, Key};
 use jedlik_client::{Client, ErrorKind, PutOptions};
+use jedlik_protocol::limits::CLOCK_ENTRIES_MAX;
+use jedlik_protocol::{Context, Key};
 use jedlik_vclock::{ActorId, Dot, VectorClock};
 
 use crate::cluster::Cluster;

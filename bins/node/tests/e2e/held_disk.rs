@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{Client, PutOptions};
+use jedlik_protocol::{Key, Quorum};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, ErrorKind, GetOptions, PutOptions};
+use jedlik_protocol::Key;
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, wait_until};

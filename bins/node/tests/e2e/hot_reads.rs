@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, GetOptions};
+use jedlik_protocol::Key;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 

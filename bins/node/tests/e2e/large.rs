@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use jedlik_client::protocol::client::GetAnswer;
-use jedlik_client::protocol::{Blob, Key, Quorum};
 use jedlik_client::{Client, Content, GetOptions, PutOptions};
+use jedlik_protocol::client::GetAnswer;
+use jedlik_protocol::{Blob, Key, Quorum};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};

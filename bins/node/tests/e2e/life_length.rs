@@ -1,6 +1,6 @@
 //! Nodes that are told different lengths of a message's life: `doctor` names them, and nothing is collected meanwhile.
 
-use jedlik_client::protocol::Key;
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::deletes::{delete, lived_for};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, ErrorKind, GetOptions, PutOptions};
+use jedlik_protocol::Key;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};

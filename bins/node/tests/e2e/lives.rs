@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use jedlik_client::protocol::{Key, Quorum};
 use jedlik_client::{GetOptions, PutOptions};
+use jedlik_protocol::{Key, Quorum};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::deletes::FAST_LINKS;

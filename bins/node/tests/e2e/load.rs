@@ -5,8 +5,8 @@ use std::fs;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, GetOptions};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::tools::run;

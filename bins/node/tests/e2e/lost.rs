@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use jedlik_client::protocol::Key;
-use jedlik_client::protocol::admin::RepairReport;
+use jedlik_protocol::Key;
+use jedlik_protocol::admin::RepairReport;
 use jedlik_storage::open_redb_file;
 use redb::{ReadableDatabase, TableDefinition};
 use serde_json::Value;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jedlik_client::protocol::Key;
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, Explanation, RepairReport};
 use jedlik_client::{Client, NodeId};
+use jedlik_protocol::Key;
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation, RepairReport};
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, wait_for};

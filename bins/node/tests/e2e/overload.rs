@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jedlik_client::Content;
 use jedlik_client::WriteId;
-use jedlik_client::protocol::client::{ClientRequest, ClientResponse, PutRequest};
-use jedlik_client::protocol::error::ErrorCode;
-use jedlik_client::protocol::{Key, Quorum};
-use jedlik_client::{Content, protocol::Blob};
+use jedlik_protocol::Blob;
+use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
+use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::{Key, Quorum};
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};

@@ -10,8 +10,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use jedlik_client::protocol::admin::AdminRequest;
-use jedlik_client::protocol::client::{ClientRequest, ClientResponse};
+use jedlik_protocol::admin::AdminRequest;
+use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, issue, wait_until, wait_until_ok};

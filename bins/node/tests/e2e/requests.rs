@@ -5,8 +5,8 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jedlik_client::protocol::{Blob, Key, Quorum};
 use jedlik_client::{Client, Content, GetOptions, PutOptions};
+use jedlik_protocol::{Blob, Key, Quorum};
 
 use crate::node::LIMIT;
 

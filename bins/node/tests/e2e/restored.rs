@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use jedlik_client::protocol::Key;
+use jedlik_protocol::Key;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until, wait_until_ok};

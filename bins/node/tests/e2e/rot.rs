@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use jedlik_client::Content;
-use jedlik_client::protocol::Key;
+use jedlik_protocol::Key;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};

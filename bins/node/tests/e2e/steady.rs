@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, GetOptions, PutOptions};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};

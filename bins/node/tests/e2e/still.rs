@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use jedlik_client::PutOptions;
-use jedlik_client::protocol::{Key, Quorum};
+use jedlik_protocol::{Key, Quorum};
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};

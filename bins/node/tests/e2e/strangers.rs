@@ -6,16 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jedlik_client::protocol::client::{ClientRequest, ClientResponse, GetRequest};
-use jedlik_client::protocol::codec::Frame;
-use jedlik_client::protocol::error::ErrorCode;
-use jedlik_client::protocol::gossip::Gossip;
-use jedlik_client::protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_client::protocol::{
+use jedlik_net::{Connection, Credentials, Endpoint, Handler};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::ErrorCode;
+use jedlik_protocol::gossip::Gossip;
+use jedlik_protocol::peer::{PeerRequest, PeerResponse};
+use jedlik_protocol::{
     CountingLayouts, Gone, Incarnation, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum,
     Terms,
 };
-use jedlik_net::{Connection, Credentials, Endpoint, Handler};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 

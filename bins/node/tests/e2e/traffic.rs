@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use jedlik_client::protocol::client::GetAnswer;
-use jedlik_client::protocol::{Blob, Key};
 use jedlik_client::{Client, Content, PutOptions};
+use jedlik_protocol::client::GetAnswer;
+use jedlik_protocol::{Blob, Key};
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};

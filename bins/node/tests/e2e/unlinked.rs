@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use jedlik_client::protocol::Key;
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use jedlik_client::protocol::Key;
 use jedlik_client::{Client, GetOptions};
+use jedlik_protocol::Key;
 use jedlik_storage::open_redb_file;
 use redb::ReadableDatabase;
 

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jedlik_client::protocol::client::{
-    ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, PutAnswer, Topology,
-};
-use jedlik_client::protocol::codec::Frame;
-use jedlik_client::protocol::{Blob, ClusterId, Key, Layout, LayoutId, LayoutVersion};
 use jedlik_client::{Client, ClientConfig, NodeId};
 use jedlik_hashing::{PartitionCount, RingNode, plan_first};
 use jedlik_net::authority::{Authority, Subject};
 use jedlik_net::{CloseCode, Connection, Credentials, Endpoint, Handler};
+use jedlik_protocol::client::{
+    ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, PutAnswer, Topology,
+};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::{Blob, ClusterId, Key, Layout, LayoutId, LayoutVersion};
 
 /// More than any of these tests takes, less than anybody's patience.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);

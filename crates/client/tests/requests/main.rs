@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jedlik_client::protocol::admin::{AdminRequest, AdminResponse, NodeStats};
-use jedlik_client::protocol::client::{
-    ClientRequest, ClientResponse, PutRequest, ScanAnswer, ScanItem, ScanMark,
-};
-use jedlik_client::protocol::codec::Frame;
-use jedlik_client::protocol::error::{ErrorCode, Failure};
-use jedlik_client::protocol::{ClusterId, Digest, Key};
 use jedlik_client::{
     Client, ClientConfig, ClientError, ErrorKind, GetOptions, NodeId, PutOptions, ScanOptions,
     WriteId,
 };
 use jedlik_hashing::Partition;
 use jedlik_net::authority::{Authority, Subject};
+use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
+use jedlik_protocol::client::{
+    ClientRequest, ClientResponse, PutRequest, ScanAnswer, ScanItem, ScanMark,
+};
+use jedlik_protocol::codec::Frame;
+use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::{ClusterId, Digest, Key};
 
 use crate::fake::{Cluster, Reaction, credentials, found, key, key_of, until, usual, written};
 
@@ -468,7 +468,7 @@ async fn any_seed_that_answers_will_do() {
 async fn without_a_layout_there_is_nothing_to_scan_and_any_node_is_asked() {
     let cluster = Cluster::start();
     let topology =
-        || Some(jedlik_client::protocol::client::Topology { layout: None, ..cluster.topology(1) });
+        || Some(jedlik_protocol::client::Topology { layout: None, ..cluster.topology(1) });
     cluster.nodes.iter().for_each(|node| node.tell(topology()));
     let client = cluster.client().await;
     get(&client, &key(1)).await.unwrap();

@@ -1,6 +1,6 @@
 //! Histories of one key, and what has to come of judging them.
 
-use jedlik_client::protocol::{ClusterId, Key};
+use jedlik_protocol::{ClusterId, Key};
 use jedlik_sim::Promise;
 
 use super::{Checked, judge, numbers};
