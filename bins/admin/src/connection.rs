@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use jedlik_client::profile::{Overrides, Profile, Surroundings};
-use jedlik_client::{Client, ClientConfig, ClientError, StartError};
+use jedlik_client::{Client, ClientError};
+use jedlik_console::profile::{Environment, Overrides, Profile};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 
 use crate::output;
@@ -41,16 +41,16 @@ pub(crate) struct ConnectionArgs {
 
 impl ConnectionArgs {
     /// Connects as the flags and the profile say.
-    pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         self.connect_through(self.seed.clone()).await
     }
 
     /// Connects to one node, and learns of the others from that one.
-    pub(crate) async fn connect_to(&self, address: SocketAddr) -> Result<Client, ClientError> {
+    pub(crate) async fn connect_to(&self, address: SocketAddr) -> anyhow::Result<Client> {
         self.connect_through(vec![address.to_string()]).await
     }
 
-    async fn connect_through(&self, seeds: Vec<String>) -> Result<Client, ClientError> {
+    async fn connect_through(&self, seeds: Vec<String>) -> anyhow::Result<Client> {
         let overrides = Overrides {
             profile: self.profile.clone(),
             seeds,
@@ -58,19 +58,18 @@ impl ConnectionArgs {
             cert: self.cert.clone(),
             key: self.key.clone(),
         };
-        let profile =
-            Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
-        let config = ClientConfig::from_profile(&profile)?;
-        for why in &config.unusable_seeds {
+        let profile = Profile::load(overrides, &Environment::of_process())?;
+        let builder = profile.client().map_err(ClientError::from)?;
+        let builder = builder.attempt_timeout(ATTEMPT_TIMEOUT).refresh_interval(REFRESH);
+        let client = builder.connect().await?;
+        for why in client.unusable_seeds() {
             output::say(&format_args!("jedlik-admin: {why}; going on with the other seeds"));
         }
-        let config =
-            ClientConfig { attempt_timeout: ATTEMPT_TIMEOUT, refresh_interval: REFRESH, ..config };
-        Client::connect(config).await
+        Ok(client)
     }
 
     /// Connects and asks any node.
-    pub(crate) async fn ask(&self, request: AdminRequest) -> Result<AdminResponse, ClientError> {
-        self.connect().await?.admin(request, None).await
+    pub(crate) async fn ask(&self, request: AdminRequest) -> anyhow::Result<AdminResponse> {
+        Ok(self.connect().await?.admin().ask(request, None).await?)
     }
 }

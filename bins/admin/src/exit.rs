@@ -4,7 +4,9 @@
 
 use std::process::ExitCode;
 
-use jedlik_client::{ClientError, in_one_line};
+use jedlik_client::ClientError;
+use jedlik_console::profile::ProfileError;
+use jedlik_console::{exit_code, in_one_line};
 
 use crate::output;
 
@@ -29,8 +31,8 @@ impl std::error::Error for Usage {}
 /// The code for an error: what the client library says of it, or what was said when it came up.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<ClientError>() {
-        Some(error) => error.kind().exit_code(),
-        None if error.is::<Usage>() => USAGE,
+        Some(error) => exit_code(error.kind()),
+        None if error.is::<Usage>() || error.is::<ProfileError>() => USAGE,
         None => UNAVAILABLE,
     }
 }
@@ -44,17 +46,16 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
-    use jedlik_client::ClientError;
-    use jedlik_protocol::error::{ErrorCode, Failure};
+    use jedlik_client::{ClientError, ErrorCode, Refusal};
 
     use super::{Usage, code};
 
     #[test]
     fn every_error_has_the_code_that_help_promises() {
-        let failure = |code| Failure::new(code, "no");
+        let refusal = |code| Refusal::new(code, "no");
         let cases: [(anyhow::Error, u8); 5] = [
-            (ClientError::Forbidden(failure(ErrorCode::Forbidden)).into(), 2),
-            (ClientError::Refused(failure(ErrorCode::PlanChanged)).into(), 2),
+            (ClientError::Forbidden(refusal(ErrorCode::Forbidden)).into(), 2),
+            (ClientError::Refused(refusal(ErrorCode::PlanChanged)).into(), 2),
             (anyhow::Error::from(ClientError::NoLayout).context("while planning"), 3),
             (anyhow!("no such file").context(Usage("bad".into())), 2),
             (anyhow!("disk full"), 3),

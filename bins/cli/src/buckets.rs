@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use jedlik_client::ScanOptions;
+use jedlik_client::{Bytes, Quorum, ScanOptions};
 use jedlik_protocol::bucket::{BucketEntry, PROPERTY_NAMES};
 use jedlik_protocol::escape::Escaped;
-use jedlik_protocol::{Blob, Quorum};
 use serde_json::{Map, Value};
 
 use crate::connection::ConnectionArgs;
@@ -47,25 +46,20 @@ struct Held {
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: BucketsArgs) -> anyhow::Result<Exit> {
     let client = connection.connect().await?;
-    let options = ScanOptions {
-        values: false,
-        r: args.r,
-        page_keys: 1024,
-        timeout: args.timeout,
-        ..ScanOptions::default()
-    };
-    let (set, mut scan) = client.scan_every_bucket(&options).await?;
-    let bar = progress::bar(Some(scan.progress().1.into()), "keys");
-    let mut buckets: BTreeMap<Blob, Held> = BTreeMap::new();
+    let options = ScanOptions::new().values(false).page_keys(1024);
+    let options = options.r(args.r).timeout(args.timeout);
+    let (set, mut scan) = client.admin().scan_every_bucket(&options).await?;
+    let bar = progress::bar(Some(scan.progress().total.into()), "keys");
+    let mut buckets: BTreeMap<Bytes, Held> = BTreeMap::new();
     let mut count = 0_u64;
     while let Some(page) = scan.next_page().await {
         for item in page? {
             count += 1;
-            let held = buckets.entry(item.bucket).or_default();
+            let held = buckets.entry(item.bucket().clone()).or_default();
             held.keys += 1;
-            held.value_bytes += item.value_bytes;
+            held.value_bytes += item.value_bytes();
         }
-        bar.set_position(scan.progress().0.into());
+        bar.set_position(scan.progress().done.into());
         bar.set_message(count.to_string());
     }
     bar.finish_and_clear();
@@ -76,7 +70,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BucketsArgs) -> anyho
     Ok(Exit::Done)
 }
 
-fn table(buckets: &BTreeMap<Blob, Held>) -> String {
+fn table(buckets: &BTreeMap<Bytes, Held>) -> String {
     if buckets.is_empty() {
         return String::new();
     }
@@ -88,10 +82,10 @@ fn table(buckets: &BTreeMap<Blob, Held>) -> String {
     text
 }
 
-fn json(buckets: &BTreeMap<Blob, Held>, set: &[BucketEntry]) -> anyhow::Result<String> {
+fn json(buckets: &BTreeMap<Bytes, Held>, set: &[BucketEntry]) -> anyhow::Result<String> {
     let mut text = String::new();
     for (name, Held { keys, value_bytes }) in buckets {
-        let entry = set.iter().find(|entry| entry.name == *name);
+        let entry = set.iter().find(|entry| entry.name[..] == name[..]);
         let properties = entry.map_or(Value::Null, |entry| {
             let named = |name: &&str| Some(((*name).to_owned(), entry.props.value(name)?));
             properties_json(&PROPERTY_NAMES.iter().filter_map(named).collect::<Vec<_>>())
@@ -110,7 +104,7 @@ fn json(buckets: &BTreeMap<Blob, Held>, set: &[BucketEntry]) -> anyhow::Result<S
 mod tests {
     use std::collections::BTreeMap;
 
-    use jedlik_protocol::Blob;
+    use jedlik_client::Bytes;
     use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 
     use super::{Held, json, table};
@@ -118,8 +112,8 @@ mod tests {
     #[test]
     fn buckets_are_told_with_what_they_hold() {
         let held = Held { keys: 2, value_bytes: 30 };
-        let buckets: BTreeMap<Blob, Held> =
-            [(Blob::from("two\nlines"), held), (Blob::from("carts"), held)].into();
+        let buckets: BTreeMap<Bytes, Held> =
+            [(Bytes::from("two\nlines"), held), (Bytes::from("carts"), held)].into();
         let text = table(&buckets);
         assert!(text.contains("           2                30  carts\n"), "{text}");
         assert!(text.ends_with("two\\nlines\n"), "{text}");

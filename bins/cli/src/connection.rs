@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use jedlik_client::profile::{Overrides, Profile, Surroundings};
-use jedlik_client::{Client, ClientConfig, ClientError, StartError};
-use jedlik_protocol::Quorum;
+use jedlik_client::{Client, ClientError, GetOptions, PutOptions, Quorum};
+use jedlik_console::profile::{Environment, Overrides, Profile};
 
 use crate::{output, parse};
 
@@ -34,7 +33,7 @@ pub(crate) struct ConnectionArgs {
 
 impl ConnectionArgs {
     /// Connects as the flags and the profile say.
-    pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         let overrides = Overrides {
             profile: self.profile.clone(),
             seeds: self.seed.clone(),
@@ -42,13 +41,12 @@ impl ConnectionArgs {
             cert: self.cert.clone(),
             key: self.key.clone(),
         };
-        let profile =
-            Profile::load(overrides, &Surroundings::of_process()).map_err(StartError::from)?;
-        let config = ClientConfig::from_profile(&profile)?;
-        for why in &config.unusable_seeds {
+        let profile = Profile::load(overrides, &Environment::of_process())?;
+        let client = profile.client().map_err(ClientError::from)?.connect().await?;
+        for why in client.unusable_seeds() {
             output::say(&format_args!("jedlik: {why}; going on with the other seeds"));
         }
-        Client::connect(config).await
+        Ok(client)
     }
 }
 
@@ -86,4 +84,17 @@ pub(crate) struct RequestArgs {
     /// Longest time, retries included: 500ms, 5s, 2m
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+impl RequestArgs {
+    /// The options of a get.
+    pub(crate) fn read(&self, read: &ReadArgs) -> GetOptions {
+        GetOptions::new().n(self.n).r(read.r).pr(read.pr).timeout(self.timeout)
+    }
+
+    /// The options of a put or a delete.
+    pub(crate) fn write(&self, write: &WriteArgs) -> PutOptions {
+        let options = PutOptions::new().n(self.n).timeout(self.timeout);
+        options.w(write.w).pw(write.pw).dw(write.dw)
+    }
 }

@@ -2,14 +2,14 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::{GetOptions, PutOptions};
+use jedlik_client::GetOptions;
 
 use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
 use crate::exit::Exit;
 use crate::names::{KeyArgs, absent};
+use crate::output;
 use crate::put::{ContextArgs, DONE};
-use crate::{output, shown};
 
 /// Delete a key
 ///
@@ -39,22 +39,23 @@ pub(crate) struct DeleteArgs {
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: DeleteArgs) -> anyhow::Result<Exit> {
     let key = args.key.key()?;
-    let (n, timeout) = (args.request.n, args.request.timeout);
     let mut context = args.context.read()?;
     let client = connection.connect().await?;
+    let bucket = client.bucket(key.bucket());
     if context.is_none() && !args.blind {
-        let answer = client.get(&key, &GetOptions { n, timeout, ..GetOptions::default() }).await?;
-        if shown::values(&answer.versions).next().is_none() {
+        let options = GetOptions::new().n(args.request.n).timeout(args.request.timeout);
+        let answer = bucket.get(key.key()).options(&options).await?;
+        if answer.is_absent() {
             output::say(&absent(&key));
             return Ok(Exit::Absent);
         }
-        context = answer.context;
+        context = answer.context();
     }
-    let (w, pw, dw) = (args.write.w, args.write.pw, args.write.dw);
-    let options = PutOptions { context, ttl: None, n, w, pw, dw, timeout };
-    let answer = client.delete(&key, &options).await?;
+    let options = args.request.write(&args.write);
+    let answer = bucket.delete(key.key()).context(context).options(&options).await?;
     if args.json {
-        output::line(&acknowledged::json(&answer, &client.topology().members)).context(DONE)?;
+        output::line(&acknowledged::json(&answer, &client.admin().topology().members))
+            .context(DONE)?;
     }
     Ok(Exit::Done)
 }

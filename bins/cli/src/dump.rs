@@ -10,12 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use jedlik_atomicfile::{AtomicFile, Readers};
-use jedlik_client::{Client, ClientError, ScanOptions};
+use jedlik_client::{self as client, Client, ClientError, Quorum, ScanOptions};
+use jedlik_protocol::Blob;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::{BucketEntry, PROPERTY_NAMES};
-use jedlik_protocol::client::ScanItem;
 use jedlik_protocol::escape::Escaped;
-use jedlik_protocol::{Blob, Quorum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connection::ConnectionArgs;
@@ -24,7 +23,7 @@ use crate::exit::{Exit, Usage};
 use crate::names::EscapeArgs;
 use crate::output::Output;
 use crate::writer::{self, Lines, Sink};
-use crate::{parse, progress, shown};
+use crate::{parse, progress};
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -130,13 +129,12 @@ async fn dump(
 ) -> anyhow::Result<Exit> {
     let bucket = args.bucket.as_ref().map(|name| args.escapes.bucket(name)).transpose()?;
     let client = connection.connect().await?;
-    let options = ScanOptions { r: args.r, timeout: args.timeout, ..ScanOptions::default() };
+    let options = ScanOptions::new().r(args.r).timeout(args.timeout);
+    let scan = |bucket: &Blob| client.bucket(bucket).scan().options(&options);
     let (buckets, mut scan) = match &bucket {
-        Some(bucket) if args.format == Format::Lines => {
-            (Vec::new(), client.scan(bucket.clone(), &options)?)
-        }
-        Some(bucket) => (one(&client, bucket).await?, client.scan(bucket.clone(), &options)?),
-        None => client.scan_every_bucket(&options).await?,
+        Some(bucket) if args.format == Format::Lines => (Vec::new(), scan(bucket).await?),
+        Some(bucket) => (one(&client, bucket).await?, scan(bucket).await?),
+        None => client.admin().scan_every_bucket(&options).await?,
     };
     let is_json = args.format == Format::Json;
     if is_json {
@@ -145,7 +143,7 @@ async fn dump(
     for bucket in buckets {
         lines.write(&other_line(&properties(&bucket))?).await?;
     }
-    let bar = progress::bar(Some(scan.progress().1.into()), "keys");
+    let bar = progress::bar(Some(scan.progress().total.into()), "keys");
     let mut held = Vec::new();
     let mut count = 0_u64;
     while let Some(page) = scan.next_page().await {
@@ -158,7 +156,7 @@ async fn dump(
                 lines.write(&line(&entry, args.format)?).await?;
             }
         }
-        bar.set_position(scan.progress().0.into());
+        bar.set_position(scan.progress().done.into());
         bar.set_message(count.to_string());
     }
     held.sort_unstable_by(|a, b| (&a.bucket, &a.key).cmp(&(&b.bucket, &b.key)));
@@ -176,7 +174,7 @@ async fn dump(
 /// A bucket's properties, if they were ever set.
 async fn one(client: &Client, bucket: &Blob) -> anyhow::Result<Vec<BucketEntry>> {
     let request = AdminRequest::BucketShow { name: bucket.clone() };
-    match client.admin(request, None).await? {
+    match client.admin().ask(request, None).await? {
         AdminResponse::Bucket(entry) if entry.version > 0 => Ok(vec![entry]),
         AdminResponse::Bucket(_) => Ok(Vec::new()),
         _ => Err(ClientError::Mismatch.into()),
@@ -193,10 +191,10 @@ fn other_line(line: &DumpLine) -> anyhow::Result<Vec<u8>> {
     Ok((line.to_json()? + "\n").into_bytes())
 }
 
-fn entry(item: &ScanItem, of_all: bool) -> Entry {
-    let values = shown::values(&item.versions).map(|value| value.to_vec()).collect();
-    let bucket = of_all.then(|| item.bucket.to_vec());
-    Entry { bucket, key: item.key.to_vec(), values }
+fn entry(found: &client::Entry, of_all: bool) -> Entry {
+    let values = found.values().map(|value| value.to_vec()).collect();
+    let bucket = of_all.then(|| found.bucket().to_vec());
+    Entry { bucket, key: found.key().to_vec(), values }
 }
 
 /// An entry's line, with its end.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jedlik_client::GetOptions;
 
 use crate::connection::{ConnectionArgs, ReadArgs, RequestArgs};
 use crate::exit::Exit;
@@ -39,29 +38,25 @@ pub(crate) struct GetArgs {
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> anyhow::Result<Exit> {
     let key = args.key.key()?;
-    let options = GetOptions {
-        n: args.request.n,
-        r: args.read.r,
-        pr: args.read.pr,
-        timeout: args.request.timeout,
-    };
     let context_out = ContextFile::open(args.context_out)?;
     let client = connection.connect().await?;
-    let answer = client.get(&key, &options).await?;
-    if let (Some(file), Some(context)) = (context_out, &answer.context) {
-        file.save(context)?;
+    let options = args.request.read(&args.read);
+    let get = client.bucket(key.bucket()).get(key.key()).options(&options);
+    let answer = get.await?;
+    if let (Some(file), Some(context)) = (context_out, answer.context()) {
+        file.save(&context)?;
     }
-    let found = shown::values(&answer.versions).next().is_some();
+    let found = !answer.is_absent();
     if args.json {
         output::line(&shown::json(&answer)?)?;
     } else if found {
-        shown::print(&answer.versions)?;
-        if answer.versions.len() > 1 {
-            let count = answer.versions.len();
+        shown::print(answer.siblings())?;
+        let count = answer.siblings().len();
+        if count > 1 {
             let remark = "siblings; a put with the context replaces all of them";
             output::say(&format_args!("jedlik: {count} {remark}"));
         }
-        if answer.partial {
+        if answer.is_partial() {
             let remark =
                 "there are more siblings than one answer carries; put with the context, then";
             output::say(&format_args!("jedlik: {remark} get again"));

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::{Scan, ScanOptions};
-use jedlik_protocol::Quorum;
+use jedlik_client::{Quorum, Scan, ScanOptions};
 use jedlik_protocol::escape::Escaped;
 
 use crate::connection::ConnectionArgs;
@@ -64,14 +63,9 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: KeysArgs) -> anyhow::
         _ => Form::Escaped,
     };
     let client = connection.connect().await?;
-    let options = ScanOptions {
-        values: false,
-        r: args.r,
-        page_keys: 1024,
-        timeout: args.timeout,
-        ..ScanOptions::default()
-    };
-    let mut scan = client.scan(bucket, &options)?;
+    let options = ScanOptions::new().values(false).page_keys(1024);
+    let options = options.r(args.r).timeout(args.timeout);
+    let mut scan = client.bucket(&bucket).scan().options(&options).await?;
     let (lines, writer) = writer::start(|| Ok(Box::new(Output::new())));
     let printed = print(&mut scan, (args.sort, form), lines).await;
     writer.await.context("the output's thread failed")??;
@@ -87,9 +81,9 @@ async fn print(
     while let Some(page) = scan.next_page().await {
         for item in page? {
             if sort {
-                held.push(item.key);
+                held.push(item.key().clone());
             } else {
-                lines.write(&printed(&item.key, form)?).await?;
+                lines.write(&printed(item.key(), form)?).await?;
             }
         }
     }

@@ -5,7 +5,6 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::Args;
-use jedlik_client::ClientError;
 use jedlik_protocol::bucket::check_name;
 use jedlik_protocol::escape::{Escaped, unescape};
 use jedlik_protocol::{Blob, Key};
@@ -41,7 +40,7 @@ impl EscapeArgs {
     /// The bucket that an argument names, within its limits.
     pub(crate) fn bucket(self, argument: &OsStr) -> anyhow::Result<Blob> {
         let name = Blob::from(self.bytes(argument)?);
-        check_name(&name).map_err(ClientError::from)?;
+        check_name(&name).map_err(|error| Usage(error.to_string()))?;
         Ok(name)
     }
 
@@ -66,7 +65,7 @@ impl KeyArgs {
     /// The key, within its limits.
     pub(crate) fn key(&self) -> anyhow::Result<Key> {
         let (bucket, key) = (self.escapes.bytes(&self.bucket)?, self.escapes.bytes(&self.key)?);
-        Ok(Key::new(bucket, key).map_err(ClientError::from)?)
+        Ok(Key::new(bucket, key).map_err(|error| Usage(error.to_string()))?)
     }
 }
 

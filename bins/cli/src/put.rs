@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jedlik_atomicfile::{AtomicFile, Readers};
-use jedlik_client::PutOptions;
-use jedlik_protocol::Blob;
+use jedlik_client::Context;
 
 use crate::acknowledged;
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
@@ -69,7 +68,7 @@ pub(crate) const DONE: &str = "the write is acknowledged";
 pub(crate) struct ContextArgs {
     /// The context of the get that this follows, as text
     #[arg(long, value_name = "TEXT", value_parser = parse::context)]
-    context: Option<Blob>,
+    context: Option<Context>,
     /// The same from a file that --context-out wrote
     #[arg(long, value_name = "FILE", conflicts_with = "context")]
     context_in: Option<PathBuf>,
@@ -77,7 +76,7 @@ pub(crate) struct ContextArgs {
 
 impl ContextArgs {
     /// The context, if one was given.
-    pub(crate) fn read(self) -> anyhow::Result<Option<Blob>> {
+    pub(crate) fn read(self) -> anyhow::Result<Option<Context>> {
         self.context_in.map_or(Ok(self.context), |path| parse::context_file(&path).map(Some))
     }
 }
@@ -98,7 +97,7 @@ impl ContextFile {
         Ok(Some(Self { path, file }))
     }
 
-    pub(crate) fn save(mut self, context: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn save(mut self, context: &Context) -> anyhow::Result<()> {
         let text = parse::context_text(context) + "\n";
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.commit());
         written.with_context(|| format!("the context can't be written to {}", self.path.display()))
@@ -108,34 +107,27 @@ impl ContextFile {
 pub(crate) async fn run(connection: &ConnectionArgs, args: PutArgs) -> anyhow::Result<Exit> {
     let key = args.key.key()?;
     let value = parse::value(args.value, args.file)?;
-    let options = PutOptions {
-        context: args.context.read()?,
-        ttl: args.ttl,
-        n: args.request.n,
-        w: args.write.w,
-        pw: args.write.pw,
-        dw: args.write.dw,
-        timeout: args.request.timeout,
-    };
+    let (context, options) = (args.context.read()?, args.request.write(&args.write).ttl(args.ttl));
     let context_out = ContextFile::open(args.context_out)?;
     let client = connection.connect().await?;
-    let answer = client.put(&key, value, &options).await?;
-    let members = client.topology().members;
+    let put = client.bucket(key.bucket()).put(key.key(), value).options(&options);
+    let answer = put.context(context).await?;
+    let members = client.admin().topology().members;
     if let Some(file) = context_out {
-        file.save(&answer.context).context(DONE)?;
+        file.save(&answer.context()).context(DONE)?;
     }
     if args.verbose {
         output::say(&acknowledged::text(&answer, &members));
     }
-    if answer.warning {
-        let count = answer.siblings;
+    if answer.has_many_siblings() {
+        let count = answer.siblings();
         let remark = "siblings now; get the key and put with its context";
         output::say(&format_args!("jedlik: {count} {remark}"));
     }
     if args.json {
         output::line(&acknowledged::json(&answer, &members)).context(DONE)?;
     } else if args.return_context {
-        output::line(&parse::context_text(&answer.context)).context(DONE)?;
+        output::line(&parse::context_text(&answer.context())).context(DONE)?;
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! What a client does between requests: keeps its topology fresh, and looks after suspect nodes.
+//! Work between requests: keeps the topology fresh, and looks after suspect nodes.
 //!
 //! Invariant: no task here keeps a client alive; each ends when the last handle is gone.
 
@@ -22,13 +22,13 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Starts the task that fetches the topology when told to, and every so often unasked.
 pub(crate) fn keep_fresh(shared: &Arc<Shared>) {
     let (weak, refresh) = (Arc::downgrade(shared), shared.refresh.clone());
-    let interval = shared.config.refresh_interval;
+    let interval = shared.bounds.refresh_interval;
     tokio::spawn(async move {
         loop {
             // Told or not, it is time.
             let _ = tokio::time::timeout(interval, refresh.notified()).await;
             let Some(shared) = weak.upgrade() else { return };
-            match fetch(&shared).await {
+            match fetch_or_begin_anew(&shared).await {
                 Ok(topology) => shared.install(Routes::new(topology)),
                 Err(error) => tracing::debug!(%error, "the topology could not be fetched"),
             }
@@ -63,8 +63,18 @@ async fn probing(weak: Weak<Shared>, target: Target) {
     }
 }
 
+/// Asks any node for the topology; the seeds, looked up anew, where none answers: all may have moved.
+async fn fetch_or_begin_anew(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
+    match fetch(shared).await {
+        Err(ClientError::Timeout { .. }) => {
+            Ok(shared.seeds.topology(&shared.links, &shared.bounds).await?)
+        }
+        fetched => fetched,
+    }
+}
+
 /// Asks any node for the topology.
-pub(crate) async fn fetch(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
+async fn fetch(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
     let request = |_| ClientRequest::Topology;
     match shared.run(Route::Any, Idempotency::Idempotent, None, request).await? {
         ClientResponse::Topology(topology) => Ok(topology),

@@ -13,10 +13,10 @@ use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use tokio::sync::oneshot;
 
-/// What came back.
+/// An answer, and the layout that its node has.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The node's layout.
+    /// The layout that the node has.
     pub(crate) layout: LayoutVersion,
     pub(crate) response: ClientResponse,
 }

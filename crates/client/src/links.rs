@@ -78,7 +78,7 @@ impl Links {
                 locked(&self.allowance).earn();
                 Ok(answer)
             }
-            Ok(Err(why)) => Err(AttemptError::Lost { address, why }),
+            Ok(Err(why)) => Err(AttemptError::Lost { address, why: why.into() }),
             Err(_) => Err(AttemptError::Silent { address, after: begun.elapsed() }),
         }
     }
@@ -114,7 +114,7 @@ impl Links {
         !self.link(target).is_suspect.swap(true, Ordering::Relaxed)
     }
 
-    /// Clears the suspicion.
+    /// Clears the suspicion against a node.
     pub(crate) fn trust(&self, target: Target) {
         self.link(target).is_suspect.store(false, Ordering::Relaxed);
     }
@@ -142,7 +142,7 @@ impl Links {
         });
     }
 
-    /// Ends all connections.
+    /// Ends the connections to all nodes.
     pub(crate) async fn close(&self) {
         self.endpoint.close().await;
     }
@@ -178,7 +178,7 @@ impl Link {
         let connection = endpoint
             .connect(address, node)
             .await
-            .map_err(|source| AttemptError::Connect { address, source })?;
+            .map_err(|source| AttemptError::Connect { address, source: source.into() })?;
         *self.slot() = Some(connection.clone());
         Ok(connection)
     }
@@ -196,7 +196,7 @@ impl Link {
     }
 }
 
-/// What is behind these locks is never left half changed.
+/// Locks a mutex, poisoned or not: the state behind these is never left half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

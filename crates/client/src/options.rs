@@ -3,65 +3,172 @@
 use std::time::Duration;
 
 use jedlik_protocol::limits::TIMEOUT_MAX_MS;
-use jedlik_protocol::{Blob, Quorum};
 
-/// Options of a get.
+use crate::Quorum;
+
+/// Options of a get, to be kept and used for many: see [`Get::options`](crate::Get::options).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GetOptions {
-    /// How many replicas to use, at most the bucket's N.
-    pub n: Option<u8>,
-    /// How many must answer.
-    pub r: Quorum,
-    /// How many of those must be primaries.
-    pub pr: Quorum,
-    /// All attempts together; `None` for [`crate::ClientConfig::timeout`].
-    pub timeout: Option<Duration>,
+    pub(crate) n: Option<u8>,
+    pub(crate) r: Quorum,
+    pub(crate) pr: Quorum,
+    pub(crate) timeout: Option<Duration>,
 }
 
-/// Options of a put or a delete.
+/// Options of a put or a delete, to be kept and used for many: see [`Put::options`](crate::Put::options).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutOptions {
-    /// From the get that this put follows: it replaces what that get saw. Without one the value
-    /// becomes a sibling of what is there.
-    pub context: Option<Blob>,
-    /// How long the version lives, instead of the bucket's `ttl_ms`.
-    pub ttl: Option<Duration>,
-    /// How many replicas to use, at most the bucket's N.
-    pub n: Option<u8>,
-    /// How many must acknowledge.
-    pub w: Quorum,
-    /// How many of those must be primaries.
-    pub pw: Quorum,
-    /// How many of those must have synced.
-    pub dw: Quorum,
-    /// All attempts together; `None` for [`crate::ClientConfig::timeout`].
-    pub timeout: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) n: Option<u8>,
+    pub(crate) w: Quorum,
+    pub(crate) pw: Quorum,
+    pub(crate) dw: Quorum,
+    pub(crate) timeout: Option<Duration>,
 }
 
-/// Options of a scan of a bucket.
+/// Options of a scan, to be kept and used for many: see [`ScanRequest::options`](crate::ScanRequest::options).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// Whether values are wanted, or keys alone.
-    pub values: bool,
-    /// How many replicas of each partition must answer.
-    pub r: Quorum,
-    /// The most keys in a page, up to [`jedlik_protocol::limits::SCAN_PAGE_RECORDS`].
-    pub page_keys: u32,
-    /// How many partitions are read at once.
-    pub partitions_at_once: usize,
-    /// All attempts at one page together; `None` for [`crate::ClientConfig::timeout`].
-    pub timeout: Option<Duration>,
+    pub(crate) values: bool,
+    pub(crate) r: Quorum,
+    pub(crate) page_keys: u32,
+    pub(crate) partitions_at_once: usize,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl GetOptions {
+    /// The bucket's settings and the client's timeout.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Uses so many replicas, at most the bucket's N.
+    #[must_use]
+    pub fn n(mut self, n: impl Into<Option<u8>>) -> Self {
+        self.n = n.into();
+        self
+    }
+
+    /// Waits for so many answers.
+    #[must_use]
+    pub fn r(mut self, r: impl Into<Quorum>) -> Self {
+        self.r = r.into();
+        self
+    }
+
+    /// Waits until so many of the answers are from primaries.
+    #[must_use]
+    pub fn pr(mut self, pr: impl Into<Quorum>) -> Self {
+        self.pr = pr.into();
+        self
+    }
+
+    /// Gives up after this time, all attempts together.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+}
+
+impl PutOptions {
+    /// The bucket's settings and the client's timeout.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the version expire after this time, instead of the bucket's `ttl_ms`.
+    #[must_use]
+    pub fn ttl(mut self, ttl: impl Into<Option<Duration>>) -> Self {
+        self.ttl = ttl.into();
+        self
+    }
+
+    /// Uses so many replicas, at most the bucket's N.
+    #[must_use]
+    pub fn n(mut self, n: impl Into<Option<u8>>) -> Self {
+        self.n = n.into();
+        self
+    }
+
+    /// Waits for so many acknowledgements.
+    #[must_use]
+    pub fn w(mut self, w: impl Into<Quorum>) -> Self {
+        self.w = w.into();
+        self
+    }
+
+    /// Waits until so many of the acknowledgements are from primaries.
+    #[must_use]
+    pub fn pw(mut self, pw: impl Into<Quorum>) -> Self {
+        self.pw = pw.into();
+        self
+    }
+
+    /// Waits until so many replicas have the write on disk.
+    #[must_use]
+    pub fn dw(mut self, dw: impl Into<Quorum>) -> Self {
+        self.dw = dw.into();
+        self
+    }
+
+    /// Gives up after this time, all attempts together.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+}
+
+impl ScanOptions {
+    /// Pages of 512 keys with their values, of four partitions at once.
+    #[must_use]
+    pub fn new() -> Self {
+        let (values, r, timeout) = (true, Quorum::Default, None);
+        Self { values, r, page_keys: 512, partitions_at_once: 4, timeout }
+    }
+
+    /// Whether values are read, or keys alone.
+    #[must_use]
+    pub fn values(mut self, values: bool) -> Self {
+        self.values = values;
+        self
+    }
+
+    /// Waits for so many replicas of each partition.
+    #[must_use]
+    pub fn r(mut self, r: impl Into<Quorum>) -> Self {
+        self.r = r.into();
+        self
+    }
+
+    /// Asks for so many keys at a time, up to 1,024.
+    #[must_use]
+    pub fn page_keys(mut self, page_keys: u32) -> Self {
+        self.page_keys = page_keys;
+        self
+    }
+
+    /// Reads so many partitions at once.
+    #[must_use]
+    pub fn partitions_at_once(mut self, partitions: usize) -> Self {
+        self.partitions_at_once = partitions;
+        self
+    }
+
+    /// Gives up on a page after this time, all attempts together.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
 }
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        Self {
-            values: true,
-            r: Quorum::Default,
-            page_keys: 512,
-            partitions_at_once: 4,
-            timeout: None,
-        }
+        Self::new()
     }
 }
 

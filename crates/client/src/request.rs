@@ -25,14 +25,19 @@ impl Shared {
         timeout: Option<Duration>,
         request: impl Fn(Duration) -> ClientRequest,
     ) -> Result<ClientResponse, ClientError> {
-        let timeout = timeout.unwrap_or(self.config.timeout);
-        let budget = Budget::new(now(), timeout, self.config.attempt_timeout);
-        let turn = self.in_flight.acquire();
+        let timeout = timeout.unwrap_or(self.bounds.timeout);
+        let budget = Budget::new(now(), timeout, self.bounds.attempt_timeout);
+        let turn = self.permits.acquire();
         let Ok(_turn) = tokio::time::timeout_at(budget.deadline().into(), turn).await else {
-            let last = AttemptError::Queued { limit: self.config.in_flight_limit };
+            let last = AttemptError::Queued { limit: self.bounds.in_flight_limit };
             return Err(ClientError::exhausted(timeout, 0, last, false));
         };
-        run(self, RequestSpec { route, idempotency, timeout }, budget, request).await
+        let outcome = run(self, RequestSpec { route, idempotency, timeout }, budget, request).await;
+        if let Err(ClientError::Timeout { .. }) = &outcome {
+            // Perhaps no node is any more where it was.
+            self.refresh.notify_one();
+        }
+        outcome
     }
 }
 

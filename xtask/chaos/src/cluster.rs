@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jedlik_client::profile::{Overrides, Profile, Surroundings};
-use jedlik_client::{Client, ClientConfig};
+use jedlik_client::{Client, Identity};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -89,10 +88,11 @@ impl Cluster {
 
     /// The Rust client in a role, with all nodes as its seeds.
     pub(crate) async fn client(&self, role: &str) -> anyhow::Result<Client> {
-        let profile = Some(self.path(&format!("{role}.toml")));
-        let overrides = Overrides { profile, ..Overrides::default() };
-        let profile = Profile::load(overrides, &Surroundings::default())?;
-        Ok(Client::connect(ClientConfig::from_profile(&profile)?).await?)
+        let [ca, cert, key] =
+            ["ca", "cert", "key"].map(|file| self.path(&format!("{role}/tls/{file}.pem")));
+        let identity = Identity::from_pem_files(ca, cert, key)?;
+        let seeds = self.members().await;
+        Ok(Client::builder().seeds(seeds.values()).identity(identity).connect().await?)
     }
 
     /// Starts a new and empty node, and waits until it serves.

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use jedlik_client::Content;
 use jedlik_protocol::client::{GetAnswer, Version};
 use jedlik_protocol::{Blob, ClusterId, Key};
 use jedlik_sim::{Acknowledged, Bits, Breach, History, Promise, Seen};
+use jedlik_vclock::Content;
 
 use crate::record::{Asked, Event, Held, Outcome, Shown};
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jedlik_client::{Client, ClientError, Content, GetOptions, PutOptions};
-use jedlik_protocol::client::GetAnswer;
+use jedlik_client::{Client, ClientError, Context as Seen, Found, Sibling};
 use jedlik_protocol::limits::CLOCK_ENTRIES_LIMIT;
 use jedlik_protocol::{Blob, ClusterId, Context, Key};
 use tokio::task::JoinSet;
@@ -76,7 +75,7 @@ pub(crate) fn start(
         let session = Session {
             number,
             writer: writes(number, sizes),
-            cluster: client.topology().cluster,
+            cluster: client.admin().topology().cluster,
             client: client.clone(),
             keys: keys.clone(),
             common: common.clone(),
@@ -119,18 +118,16 @@ impl Session {
             return self.put(key, Asked::Put { write, follows: false }, None).await;
         }
         let Some(found) = self.get(key).await else { return };
-        let value = |content: &Content<Blob>| matches!(content, Content::Value(_));
-        let there = found.versions.iter().any(|version| value(&version.content));
-        let deletes = there && kind < BLIND + DELETES;
+        let deletes = !found.is_absent() && kind < BLIND + DELETES;
         let put = Asked::Put { write, follows: true };
         let asked = if deletes { Asked::Delete { write } } else { put };
-        self.put(key, asked, found.context).await;
+        self.put(key, asked, found.context()).await;
     }
 
-    async fn get(&mut self, key: u16) -> Option<GetAnswer> {
+    async fn get(&mut self, key: u16) -> Option<Found> {
         let place = self.keys[usize::from(key)].clone();
         let (start_us, spell) = self.begin();
-        let answer = self.client.get(&place, &GetOptions::default()).await;
+        let answer = self.client.bucket(place.bucket()).get(place.key()).await;
         let outcome = match &answer {
             Ok(answer) => Outcome::Got(shown(answer, self.cluster, &place)),
             Err(error) => failed(error),
@@ -139,21 +136,25 @@ impl Session {
         answer.ok()
     }
 
-    async fn put(&mut self, key: u16, asked: Asked, context: Option<Blob>) {
+    async fn put(&mut self, key: u16, asked: Asked, context: Option<Seen>) {
         let place = self.keys[usize::from(key)].clone();
-        let options = PutOptions { context, ..PutOptions::default() };
+        let bucket = self.client.bucket(place.bucket());
         let bytes = self.chance.between(VALUE_BYTES.0, VALUE_BYTES.1) as usize;
         let begun = self.begin();
         let answer = match asked {
             Asked::Put { write, .. } => {
                 let value = format!("{:<bytes$}", format!("write {write} "));
-                self.client.put(&place, value.as_str(), &options).await
+                bucket.put(place.key(), value).context(context).await
             }
-            Asked::Delete { .. } | Asked::Get => self.client.delete(&place, &options).await,
+            Asked::Delete { .. } | Asked::Get => bucket.delete(place.key()).context(context).await,
         };
         let outcome = match answer {
             Ok(answer) => {
-                let own = answer.by.iter().filter(|by| by.stands_in_for.is_none()).count();
+                let own = answer
+                    .acknowledgements()
+                    .iter()
+                    .filter(|by| by.stands_in_for.is_none())
+                    .count();
                 Outcome::Stored { primaries: own as u8 }
             }
             Err(error) => failed(&error),
@@ -179,20 +180,24 @@ fn failed(error: &ClientError) -> Outcome {
 }
 
 /// An answer as it is judged.
-pub(crate) fn shown(answer: &GetAnswer, cluster: ClusterId, key: &Key) -> Shown {
-    let versions = answer.versions.iter().map(|version| (version.tag, held(&version.content)));
-    let clock = answer.context.as_ref().map(|token| Context::decode(token, cluster, key));
+pub(crate) fn shown(answer: &Found, cluster: ClusterId, key: &Key) -> Shown {
+    let held = |sibling: &Sibling| held(sibling.value().map(|value| &value[..]));
+    let versions = answer.siblings().iter();
+    let versions = versions.map(|sibling| (sibling.tag().to_u64(), held(sibling)));
+    let token = answer.context().map(|context| Blob::from(context.as_bytes().clone()));
+    let clock = token.map(|token| Context::decode(&token, cluster, key));
     let truncated = match clock {
         None => false,
         Some(Ok(context)) => context.0.len() >= CLOCK_ENTRIES_LIMIT,
         // What can't be read may be anything.
         Some(Err(_)) => true,
     };
-    Shown { versions: versions.collect(), primaries: answer.primaries, truncated }
+    Shown { versions: versions.collect(), primaries: answer.primaries(), truncated }
 }
 
-fn held(content: &Content<Blob>) -> Held {
-    let Content::Value(value) = content else { return Held::Tombstone };
+/// What a sibling holds that has this value, or is a tombstone.
+fn held(value: Option<&[u8]>) -> Held {
+    let Some(value) = value else { return Held::Tombstone };
     let write = || std::str::from_utf8(value).ok()?.strip_prefix("write ")?.trim().parse().ok();
     write().map_or(Held::Foreign, Held::Write)
 }

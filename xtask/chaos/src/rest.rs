@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use jedlik_client::{Client, GetOptions, NodeId};
+use jedlik_client::{Client, NodeId, Quorum};
+use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation};
-use jedlik_protocol::{Key, Quorum};
 use jedlik_sim::{Breach, Promise};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -104,7 +104,7 @@ async fn until_none(
 
 /// The nodes' identities.
 fn nodes_of(client: &Client, numbers: &[Number]) -> anyhow::Result<BTreeMap<Number, NodeId>> {
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let node = |number: &Number| {
         let name = format!("n{number}");
         let member = members.iter().find(|member| member.name == name);
@@ -120,8 +120,8 @@ async fn differing(client: &Client, numbers: &[Number]) -> anyhow::Result<Option
     };
     let mut first = None;
     for (number, node) in &nodes {
-        let status = client.admin(AdminRequest::Status, Some(*node)).await;
-        let buckets = client.admin(AdminRequest::BucketList, Some(*node)).await;
+        let status = client.admin().ask(AdminRequest::Status, Some(*node)).await;
+        let buckets = client.admin().ask(AdminRequest::BucketList, Some(*node)).await;
         let (Ok(AdminResponse::Status(status)), Ok(AdminResponse::Buckets(buckets))) =
             (status, buckets)
         else {
@@ -173,7 +173,7 @@ async fn unlike_by(client: &Client, key: &Key, nodes: &BTreeSet<NodeId>) -> Opti
     let mut first: Option<Vec<NodeId>> = None;
     for node in nodes {
         let request = AdminRequest::Explain { key: key.clone() };
-        let explained = match client.admin(request, Some(*node)).await {
+        let explained = match client.admin().ask(request, Some(*node)).await {
             Ok(AdminResponse::Explained(explained)) => explained,
             Ok(_) => return Some(format!("{node} gives another answer")),
             Err(error) => return Some(format!("{node} can't explain it: {error}")),
@@ -216,7 +216,7 @@ async fn strays(client: &Client, keys: u16) -> anyhow::Result<usize> {
     let mut strays = 0;
     for number in 0..keys {
         let request = AdminRequest::Explain { key: key(number)? };
-        if let Ok(AdminResponse::Explained(explained)) = client.admin(request, None).await {
+        if let Ok(AdminResponse::Explained(explained)) = client.admin().ask(request, None).await {
             strays += usize::from(explained.holders.iter().any(|holder| {
                 let holds = holder.holds.as_ref().is_some_and(|holds| holds.record.is_some());
                 holds && holder.rank >= u16::from(explained.n)
@@ -228,12 +228,11 @@ async fn strays(client: &Client, keys: u16) -> anyhow::Result<usize> {
 
 /// Every key, from all its owners.
 async fn read(client: &Client, keys: u16) -> anyhow::Result<BTreeMap<u16, Shown>> {
-    let options = GetOptions { r: Quorum::All, ..GetOptions::default() };
-    let cluster = client.topology().cluster;
+    let cluster = client.admin().topology().cluster;
     let mut last = BTreeMap::new();
     for number in 0..keys {
         let place = key(number)?;
-        let answer = client.get(&place, &options).await;
+        let answer = client.bucket(place.bucket()).get(place.key()).r(Quorum::All).await;
         let answer = answer.with_context(|| format!("k{number} can't be read with R = N"))?;
         last.insert(number, shown(&answer, cluster, &place));
     }

@@ -191,7 +191,7 @@ fn verdict(
     sizes: Sizes,
     found: &rest::Found,
 ) -> anyhow::Result<(Checked, Vec<Broken>)> {
-    let id = clients.first().map_or(ClusterId(0), |client| client.topology().cluster);
+    let id = clients.first().map_or(ClusterId(0), |client| client.admin().topology().cluster);
     let mut by_key: BTreeMap<u16, Vec<Event>> = BTreeMap::new();
     for event in sessions.iter().flatten() {
         by_key.entry(event.key).or_default().push(event.clone());

@@ -60,7 +60,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let (which, request) = request(command);
     let client = connection.connect().await?;
-    let members = which.of(client.topology().members)?;
+    let members = which.of(client.admin().topology().members)?;
     let report = |answer| match answer {
         AdminResponse::Background(report) => Some(*report),
         _ => None,

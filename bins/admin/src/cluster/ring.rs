@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
-use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_client::admin::Partition;
+use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
 use jedlik_protocol::bucket::BucketProps;
 use jedlik_protocol::{LayoutVersion, PlacedLayout};

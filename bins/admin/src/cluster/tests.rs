@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
-use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_client::admin::Partition;
+use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::{
     ClusterStatus, CopiesAtRisk, MemberState, MemberStatus, PlanReport, PlannedNode,
 };

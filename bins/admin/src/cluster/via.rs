@@ -30,7 +30,7 @@ impl Cluster {
         via: Option<&str>,
     ) -> anyhow::Result<Self> {
         let client = connection.connect().await?;
-        let members = client.topology().members;
+        let members = client.admin().topology().members;
         let known = || members.iter().map(|member| (member.node, member.name.as_str()));
         let via = via.map(|wanted| resolve(wanted, known())).transpose()?;
         Ok(Self { client, via })
@@ -44,7 +44,7 @@ impl Cluster {
     pub(crate) async fn ask(&self, request: &AdminRequest) -> Result<AdminResponse, ClientError> {
         let mut order = self.order().into_iter().take(TRIES).peekable();
         while let Some(node) = order.next() {
-            let answer = self.client.admin(request.clone(), Some(node)).await;
+            let answer = self.client.admin().ask(request.clone(), Some(node)).await;
             // Who has left since the order was made is no member any more.
             let elsewhere = answer.as_ref().is_err_and(|error| {
                 matches!(error, ClientError::UnknownNode(_))
@@ -54,7 +54,7 @@ impl Cluster {
                 return answer;
             }
         }
-        self.client.admin(request.clone(), None).await
+        self.client.admin().ask(request.clone(), None).await
     }
 
     pub(crate) async fn status(&self) -> Result<ClusterStatus, ClientError> {
@@ -75,7 +75,7 @@ impl Cluster {
         if let Some(via) = self.via {
             return vec![via];
         }
-        order(self.client.topology().members, self.client.seeds())
+        order(self.client.admin().topology().members, &self.client.admin().seeds())
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn run(
 }
 
 async fn observe(client: &Client) -> anyhow::Result<Observed> {
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let largest_n = largest_n(client).await?;
     let told = members::ask(client, &members, &AdminRequest::Status, Some).await;
     let mut observed: Vec<ObservedMember> =

@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use jedlik_client::{ClientError, rfc3339};
+use jedlik_client::ClientError;
+use jedlik_console::rfc3339_ms;
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
 use jedlik_protocol::client::Endpoint;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use crate::amounts::bytes;
 use crate::bucket::name_bytes;
 use crate::connection::ConnectionArgs;
+use crate::exit::Usage;
 use crate::members::{name, node_json};
 use crate::output::Output;
 
@@ -49,14 +51,15 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let bytes = |argument| name_bytes(argument, args.escapes);
-    let key = Key::new(bytes(&args.bucket)?, bytes(&args.key)?).map_err(ClientError::from)?;
+    let key = Key::new(bytes(&args.bucket)?, bytes(&args.key)?)
+        .map_err(|error| Usage(error.to_string()))?;
     let title = format!("{}/{}", Escaped(key.bucket()), Escaped(key.key()));
     let client = connection.connect().await?;
-    let answer = client.admin(AdminRequest::Explain { key }, None).await?;
+    let answer = client.admin().ask(AdminRequest::Explain { key }, None).await?;
     let AdminResponse::Explained(explained) = answer else {
         return Err(ClientError::Mismatch.into());
     };
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     output.print(&to_json(&explained, &members), || to_text(&title, &explained, &members))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -145,7 +148,7 @@ fn to_text(title: &str, explained: &Explanation, members: &[Endpoint]) -> String
 }
 
 fn put_hint(text: &mut String, hint: &HintSummary, explained: &Explanation, members: &[Endpoint]) {
-    let (target, since) = (name(hint.target, members), rfc3339(hint.since_ms));
+    let (target, since) = (name(hint.target, members), rfc3339_ms(hint.since_ms));
     let same = explained.merged.as_ref().is_some_and(|merged| merged.digest == hint.record.digest);
     if same {
         line(text, 2, &format!("hint for {target} since {since}: all of it"));
@@ -176,8 +179,8 @@ fn version(sibling: &SiblingSummary) -> String {
         Some(length) => format!("value of {}", bytes(length.into())),
         None => "tombstone".into(),
     };
-    let (dot, written) = (dot(sibling.actor, sibling.counter), rfc3339(sibling.written_at_ms));
-    let expires = sibling.expires_at_ms.map(|at| format!(", expires {}", rfc3339(at)));
+    let (dot, written) = (dot(sibling.actor, sibling.counter), rfc3339_ms(sibling.written_at_ms));
+    let expires = sibling.expires_at_ms.map(|at| format!(", expires {}", rfc3339_ms(at)));
     format!("{what}, {dot}, written {written}{}", expires.unwrap_or_default())
 }
 
@@ -226,7 +229,7 @@ fn holder_json(holder: &Holder, explained: &Explanation, members: &[Endpoint]) -
         let hints = holds.hints.iter().map(|hint| {
             json!({
                 "target": node_json(hint.target, members),
-                "since": rfc3339(hint.since_ms),
+                "since": rfc3339_ms(hint.since_ms),
                 "record": record_json(&hint.record),
             })
         });
@@ -261,8 +264,8 @@ fn record_json(record: &RecordSummary) -> Value {
                 "write_id": format!("{:032x}", sibling.write_id.0),
                 "deleted": sibling.value_bytes.is_none(),
                 "value_bytes": sibling.value_bytes,
-                "written_at": rfc3339(sibling.written_at_ms),
-                "expires_at": sibling.expires_at_ms.map(rfc3339),
+                "written_at": rfc3339_ms(sibling.written_at_ms),
+                "expires_at": sibling.expires_at_ms.map(rfc3339_ms),
             })
         })
         .collect();

@@ -1,6 +1,8 @@
 //! A key with a replica behind, a hint, a damaged record and a silent node, as it is shown.
 
-use jedlik_client::{NodeId, Partition, WriteId};
+use jedlik_client::NodeId;
+use jedlik_client::admin::Partition;
+use jedlik_client::admin::WriteId;
 use jedlik_protocol::admin::{Explanation, Holder};
 use jedlik_protocol::peer::{HintSummary, Inspection, RecordSummary, SiblingSummary};
 use jedlik_protocol::{ClusterId, Digest, Key};

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use jedlik_client::{Client, rfc3339};
+use jedlik_client::Client;
+use jedlik_console::rfc3339_ms;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, HintReport};
 use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let client = connection.connect().await?;
     let show = |told: &Reports| {
-        let members = client.topology().members;
+        let members = client.admin().topology().members;
         let now_ms = now_ms();
         output.print(&to_json(told, &members), || to_text(told, &members, now_ms))
     };
@@ -77,7 +78,7 @@ pub(crate) async fn run(
 }
 
 async fn ask(client: &Client) -> Reports {
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let hints = |answer| match answer {
         AdminResponse::Hints(hints) => Some(hints),
         _ => None,
@@ -182,7 +183,7 @@ fn report_json(report: &HintReport, members: &[Endpoint]) -> Value {
         "target": node_json(report.target, members),
         "keys": report.count,
         "bytes": report.bytes,
-        "oldest": report.oldest_ms.map(rfc3339),
+        "oldest": report.oldest_ms.map(rfc3339_ms),
         "state": state(report),
         "delivered": report.delivered,
         "left_s": report.left_s,

@@ -54,7 +54,7 @@ pub(crate) async fn ask<T>(
     expected: impl Fn(AdminResponse) -> Option<T>,
 ) -> Vec<Told<T>> {
     let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
-    let answers = client.ask_members(&nodes, request, ANSWER_LIMIT).await;
+    let answers = client.admin().ask_members(&nodes, request, ANSWER_LIMIT).await;
     let told = answers.into_iter().map(|(member, answer)| {
         let answer = answer.and_then(|answer| expected(answer).ok_or(ClientError::Mismatch));
         Told { member, answer }
@@ -98,7 +98,7 @@ pub(crate) fn node_json(node: NodeId, members: &[Endpoint]) -> Value {
 /// The largest N of any bucket: so many members may own a partition.
 pub(crate) async fn largest_n(client: &Client) -> Result<u8, ClientError> {
     let usual = BucketProps::default().n;
-    match client.admin(AdminRequest::BucketList, None).await? {
+    match client.admin().ask(AdminRequest::BucketList, None).await? {
         AdminResponse::Buckets(buckets) => {
             Ok(buckets.iter().map(|bucket| bucket.props.n).fold(usual, u8::max))
         }

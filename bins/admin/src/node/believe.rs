@@ -43,13 +43,13 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let client = connection.connect().await?;
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let known = members.iter().map(|member| (member.node, member.name.as_str()));
     let node = resolve(&args.node, known)?;
     let member = members.iter().find(|member| member.node == node);
     let member = member.expect("a node was found among the members");
     let request = AdminRequest::Believe { partitions: args.accept_loss };
-    let answer = client.admin(request, Some(node)).await;
+    let answer = client.admin().ask(request, Some(node)).await;
     let answer = answer.with_context(|| format!("{} was not told", member.name))?;
     let AdminResponse::Believed(believed) = answer else {
         return Err(ClientError::Mismatch.into());

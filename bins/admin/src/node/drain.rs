@@ -52,7 +52,7 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let client = connection.connect().await?;
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let known = members.iter().map(|member| (member.node, member.name.as_str()));
     let node = resolve(&args.node, known)?;
     let member = members.iter().find(|member| member.node == node);
@@ -71,7 +71,7 @@ pub(super) async fn run(
 /// Asking again changes nothing, so it also tells how far the node has come.
 async fn drain(client: &Client, member: &Endpoint, drained: bool) -> anyhow::Result<DrainReport> {
     let request = AdminRequest::Drain { drained };
-    let answer = client.admin(request, Some(member.node)).await;
+    let answer = client.admin().ask(request, Some(member.node)).await;
     match answer.with_context(|| format!("{} was not told", member.name))? {
         AdminResponse::Drained(report) => Ok(report),
         _ => Err(ClientError::Mismatch.into()),

@@ -48,10 +48,10 @@ pub(super) async fn run(
         Ok(client) => client,
         Err(error) => {
             let told = addresses(connection, &args.node).await;
-            return Err(anyhow::Error::new(error).context(wrong_address(&args, &told)));
+            return Err(error.context(wrong_address(&args, &told)));
         }
     };
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let known = members.iter().map(|member| (member.node, member.name.as_str()));
     let node = resolve(&args.node, known)?;
     let member = members.iter().find(|member| member.node == node);
@@ -60,7 +60,7 @@ pub(super) async fn run(
         bail!("{}", wrong_address(&args, &addresses(connection, &args.node).await));
     }
     let request = AdminRequest::Keep { address: args.address };
-    let answer = client.admin(request, Some(node)).await;
+    let answer = client.admin().ask(request, Some(node)).await;
     let AdminResponse::Kept(rival) =
         answer.with_context(|| format!("{} was not told", member.name))?
     else {

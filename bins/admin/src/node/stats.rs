@@ -19,7 +19,7 @@ const STATS_TIMEOUT: Duration = Duration::from_secs(3);
 type Told = (Endpoint, Result<NodeStats, ClientError>);
 
 pub(super) async fn run(connection: &ConnectionArgs, output: Output) -> anyhow::Result<ExitCode> {
-    let told = connection.connect().await?.stats(STATS_TIMEOUT).await;
+    let told = connection.connect().await?.admin().stats(STATS_TIMEOUT).await;
     output.print(&json(&told), || text(&told))?;
     let mut silent = false;
     for (member, stats) in &told {

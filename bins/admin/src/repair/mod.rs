@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jedlik_client::{Client, ClientError, Partition};
+use jedlik_client::admin::Partition;
+use jedlik_client::{Client, ClientError};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, RepairReport};
 use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
@@ -91,7 +92,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let client = connection.connect().await?;
-    let members = args.which.of(client.topology().members)?;
+    let members = args.which.of(client.admin().topology().members)?;
     let members = match args.partition {
         Some(partition) => owners(&client, Partition(partition), members).await?,
         None => members,
@@ -120,7 +121,7 @@ async fn owners(
     partition: Partition,
     members: Vec<Endpoint>,
 ) -> anyhow::Result<Vec<Endpoint>> {
-    let layout = client.topology().layout.ok_or(ClientError::NoLayout)?;
+    let layout = client.admin().topology().layout.ok_or(ClientError::NoLayout)?;
     let partitions = layout.ring.partitions().get();
     if partition.0 >= partitions {
         let text =

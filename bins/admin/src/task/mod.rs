@@ -127,7 +127,7 @@ async fn pause(
 ) -> anyhow::Result<ExitCode> {
     let client = connection.connect().await?;
     let node = task.as_ref().and_then(|task| task.node.clone());
-    let members = WhichArgs { node }.of(client.topology().members)?;
+    let members = WhichArgs { node }.of(client.admin().topology().members)?;
     let report = |answer| match answer {
         AdminResponse::Background(report) => Some(*report),
         _ => None,

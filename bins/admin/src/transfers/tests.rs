@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use jedlik_client::{ClientError, NodeId, Partition};
+use jedlik_client::admin::Partition;
+use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::Move;
 
 use super::{to_json, to_text};

@@ -3,16 +3,16 @@
 #[cfg(test)]
 mod tests;
 
-use jedlik_client::NodeId;
-use jedlik_protocol::client::{Endpoint, PutAnswer};
+use jedlik_client::{NodeId, Stored};
+use jedlik_protocol::client::Endpoint;
 use serde_json::{Value, json};
 
 use crate::parse::context_text;
 
 /// A write's answer as one line of JSON.
-pub(crate) fn json(answer: &PutAnswer, members: &[Endpoint]) -> Value {
+pub(crate) fn json(answer: &Stored, members: &[Endpoint]) -> Value {
     let by: Vec<Value> = answer
-        .by
+        .acknowledgements()
         .iter()
         .map(|one| {
             json!({
@@ -27,21 +27,21 @@ pub(crate) fn json(answer: &PutAnswer, members: &[Endpoint]) -> Value {
         })
         .collect();
     json!({
-        "context": context_text(&answer.context),
-        "siblings": answer.siblings,
-        "warning": answer.warning,
-        "acknowledged": answer.acknowledged,
-        "synced": answer.synced,
+        "context": context_text(&answer.context()),
+        "siblings": answer.siblings(),
+        "warning": answer.has_many_siblings(),
+        "acknowledged": answer.acknowledged(),
+        "synced": answer.synced(),
         "by": by,
     })
 }
 
 /// The same for people.
-pub(crate) fn text(answer: &PutAnswer, members: &[Endpoint]) -> String {
+pub(crate) fn text(answer: &Stored, members: &[Endpoint]) -> String {
     let mut text =
-        format!("acknowledged by {}, synced on {}\n", answer.acknowledged, answer.synced);
+        format!("acknowledged by {}, synced on {}\n", answer.acknowledged(), answer.synced());
     let called = |node| name(node, members).map_or_else(|| format!("node {node}"), str::to_owned);
-    for one in &answer.by {
+    for one in answer.acknowledgements() {
         let stands_in = match one.stands_in_for {
             Some(target) => format!(" standing in for {}", called(target)),
             None => String::new(),

@@ -1,6 +1,6 @@
 //! A sloppy quorum as it is shown.
 
-use jedlik_client::NodeId;
+use jedlik_client::{NodeId, Stored};
 use jedlik_protocol::Blob;
 use jedlik_protocol::client::{Acknowledgement, Endpoint, PutAnswer};
 
@@ -16,20 +16,21 @@ fn members() -> Vec<Endpoint> {
     [1, 2, 4].map(member).to_vec()
 }
 
-fn answer() -> PutAnswer {
+fn answer() -> Stored {
     let one = |node, stands_in_for: Option<u64>, synced| Acknowledgement {
         node: NodeId(node),
         stands_in_for: stands_in_for.map(NodeId),
         synced,
     };
-    PutAnswer {
+    let answer = PutAnswer {
         context: Blob::from("c"),
         siblings: 1,
         warning: false,
         acknowledged: 3,
         synced: 2,
         by: vec![one(1, None, true), one(4, Some(2), true), one(2, Some(3), false)],
-    }
+    };
+    answer.into()
 }
 
 #[test]

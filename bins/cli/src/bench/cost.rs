@@ -34,7 +34,7 @@ impl Cost {
     /// Asks the nodes and the kernel.
     pub(crate) async fn now(client: &Client) -> anyhow::Result<Self> {
         let mut cost = Self { client_cpu_us: own_cpu_us()?, ..Self::default() };
-        for (member, stats) in client.stats(STATS_TIMEOUT).await {
+        for (member, stats) in client.admin().stats(STATS_TIMEOUT).await {
             match stats {
                 Ok(stats) => {
                     let counter = |wanted: &str| {

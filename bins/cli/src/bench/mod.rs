@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::Client;
+use jedlik_client::Bucket;
 
 use crate::bench::cost::Cost;
 use crate::bench::record::Record;
@@ -75,7 +75,7 @@ pub(crate) struct BenchArgs {
 
 /// What the clients share while they run.
 pub(crate) struct Run {
-    pub(crate) client: Client,
+    pub(crate) bucket: Bucket,
     pub(crate) workload: Workload,
     /// Since when requests count, and what they came to.
     pub(crate) record: Mutex<Option<Record>>,
@@ -86,7 +86,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
     let workload = Workload::new(&args)?;
     let client = connection.connect().await?;
     let run = Arc::new(Run {
-        client: client.clone(),
+        bucket: client.bucket(&args.bucket),
         workload,
         record: Mutex::new(None),
         stop: AtomicBool::new(false),

@@ -10,11 +10,9 @@ use std::time::Instant;
 use jedlik_client::{ClientError, GetOptions, PutOptions};
 use jedlik_protocol::bucket::check_name;
 use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
-use jedlik_protocol::{Blob, Key};
 
 use crate::bench::record::Kind;
 use crate::bench::{BenchArgs, Run, contradiction, lock};
-use crate::shown;
 
 /// How many of a hundred requests are puts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +38,6 @@ impl FromStr for Mix {
 
 /// What all clients do alike.
 pub(crate) struct Workload {
-    bucket: Blob,
     mix: Mix,
     read_modify_write: bool,
     keys: u64,
@@ -58,18 +55,15 @@ impl Workload {
                 "--value-bytes is over the largest limit of {VALUE_LIMIT_MAX_BYTES}"
             )));
         }
-        check_name(args.bucket.as_bytes()).map_err(ClientError::from)?;
-        let (n, timeout) = (args.request.n, args.request.timeout);
-        let (w, pw, dw) = (args.write.w, args.write.pw, args.write.dw);
+        check_name(args.bucket.as_bytes()).map_err(|error| contradiction(&error.to_string()))?;
         Ok(Self {
-            bucket: args.bucket.as_str().into(),
             mix: args.mix,
             read_modify_write: args.read_modify_write,
             keys: args.keys,
             value_bytes: args.value_bytes as usize,
             run: getrandom::u64()?,
-            get: GetOptions { n, r: args.read.r, pr: args.read.pr, timeout },
-            put: PutOptions { n, w, pw, dw, timeout, ..PutOptions::default() },
+            get: args.request.read(&args.read),
+            put: args.request.write(&args.write),
         })
     }
 
@@ -77,14 +71,13 @@ impl Workload {
         self.keys
     }
 
-    fn space_key(&self, index: u64) -> Result<Key, ClientError> {
-        Ok(Key::new(self.bucket.clone(), format!("key-{index:010}").as_str())?)
+    fn fresh_key(&self, worker: u64, count: u64) -> String {
+        format!("put-{:016x}-{worker:05}-{count:010}", self.run)
     }
+}
 
-    fn fresh_key(&self, worker: u64, count: u64) -> Result<Key, ClientError> {
-        let key = format!("put-{:016x}-{worker:05}-{count:010}", self.run);
-        Ok(Key::new(self.bucket.clone(), key.as_str())?)
-    }
+fn space_key(index: u64) -> String {
+    format!("key-{index:010}")
 }
 
 /// One client of the closed loop.
@@ -130,37 +123,34 @@ impl Worker {
 
     /// A get, then a put with its context.
     pub(crate) async fn replace(&mut self, key: u64) -> Result<(), ClientError> {
-        let key = self.run.workload.space_key(key)?;
-        let value = self.value();
-        let Run { client, workload, .. } = &*self.run;
-        let context = client.get(&key, &workload.get).await?.context;
-        let options = PutOptions { context, ..workload.put.clone() };
-        client.put(&key, value, &options).await.map(|_| ())
+        let (key, value) = (space_key(key), self.value());
+        let Run { bucket, workload, .. } = &*self.run;
+        let context = bucket.get(&key).options(&workload.get).await?.context();
+        bucket.put(&key, value).context(context).options(&workload.put).await.map(|_| ())
     }
 
     async fn put_fresh(&mut self) -> Result<(), ClientError> {
-        let key = self.run.workload.fresh_key(self.index, self.fresh)?;
+        let key = self.run.workload.fresh_key(self.index, self.fresh);
         self.fresh += 1;
         let value = self.value();
-        let Run { client, workload, .. } = &*self.run;
-        client.put(&key, value, &workload.put).await.map(|_| ())
+        let Run { bucket, workload, .. } = &*self.run;
+        bucket.put(&key, value).options(&workload.put).await.map(|_| ())
     }
 
     async fn get(&self, key: u64) -> Result<bool, ClientError> {
-        let Run { client, workload, .. } = &*self.run;
-        let answer = client.get(&workload.space_key(key)?, &workload.get).await?;
-        Ok(shown::values(&answer.versions).next().is_some())
+        let Run { bucket, workload, .. } = &*self.run;
+        Ok(!bucket.get(space_key(key)).options(&workload.get).await?.is_absent())
     }
 
     /// Bytes that don't compress.
-    fn value(&mut self) -> Blob {
+    fn value(&mut self) -> Vec<u8> {
         let length = self.run.workload.value_bytes;
         let mut bytes = Vec::with_capacity(length + 8);
         while bytes.len() < length {
             bytes.extend_from_slice(&self.random.next().to_le_bytes());
         }
         bytes.truncate(length);
-        bytes.into()
+        bytes
     }
 }
 

@@ -7,7 +7,9 @@ mod tests;
 
 use std::process::ExitCode;
 
-use jedlik_client::{ClientError, in_one_line};
+use jedlik_client::ClientError;
+use jedlik_console::profile::ProfileError;
+use jedlik_console::{exit_code, in_one_line};
 
 use crate::output::{self, OutputError};
 
@@ -36,11 +38,11 @@ impl Exit {
 
     /// The code for an error: what the client library says of it, or what was said when it came up.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        if let Some(error) = error.downcast_ref::<ClientError>() {
-            let usage = error.kind().exit_code() == Self::Usage.code();
-            return if usage { Self::Usage } else { Self::Unavailable };
-        }
-        if error.is::<Usage>() { Self::Usage } else { Self::Unavailable }
+        let usage = match error.downcast_ref::<ClientError>() {
+            Some(error) => exit_code(error.kind()) == Self::Usage.code(),
+            None => error.is::<Usage>() || error.is::<ProfileError>(),
+        };
+        if usage { Self::Usage } else { Self::Unavailable }
     }
 }
 

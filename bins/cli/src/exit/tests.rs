@@ -1,9 +1,8 @@
 //! Exit codes against what `--help` promises.
 
 use anyhow::anyhow;
-use jedlik_client::profile::{NotFound, ProfileError};
-use jedlik_client::{ClientError, StartError};
-use jedlik_protocol::error::{ErrorCode, Failure, InvalidKey};
+use jedlik_client::{ClientError, ErrorCode, Refusal, StartError};
+use jedlik_console::profile::{NotFound, ProfileError};
 
 use super::{Exit, Usage};
 
@@ -11,9 +10,9 @@ use super::{Exit, Usage};
 fn every_error_has_the_code_that_help_promises() {
     let profile = ProfileError::NotFound(NotFound { looked_at: Vec::new() });
     let cases: [(anyhow::Error, u8); 6] = [
-        (ClientError::from(InvalidKey::EmptyKey).into(), 2),
-        (ClientError::Start(StartError::Profile(profile)).into(), 2),
-        (ClientError::Forbidden(Failure::new(ErrorCode::Forbidden, "no")).into(), 2),
+        (ClientError::Start(StartError::NoSeeds).into(), 2),
+        (profile.into(), 2),
+        (ClientError::Forbidden(Refusal::new(ErrorCode::Forbidden, "no")).into(), 2),
         (ClientError::NoLayout.into(), 3),
         (anyhow!("no such file").context(Usage("bad".into())).context("while reading"), 2),
         (anyhow!("disk full"), 3),

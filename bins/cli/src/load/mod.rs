@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jedlik_client::{Client, ClientError, GetOptions, PutOptions};
+use jedlik_client::{Bucket, Client, GetOptions, PutOptions};
 use jedlik_protocol::escape::Escaped;
-use jedlik_protocol::{Blob, Key};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{ConnectionArgs, RequestArgs, WriteArgs};
@@ -88,9 +87,10 @@ pub(crate) struct LoadArgs {
 struct Job {
     client: Client,
     /// Where keys go whose lines name no bucket, and nobody else's; `None` if lines name their buckets.
-    bucket: Option<Blob>,
+    bucket: Option<Bucket>,
     sets_properties: bool,
-    options: PutOptions,
+    read: GetOptions,
+    write: PutOptions,
     replace: bool,
     fail_fast: bool,
     lines: Mutex<Lines>,
@@ -130,20 +130,15 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: LoadArgs) -> anyhow::
     let source = lines::Source::open(path)?;
     let bar = progress::bar(source.length_bytes(), "keys");
     let client = connection.connect().await?;
+    let bucket = bucket.map(|name| client.bucket(name));
     let (sender, receiver) = mpsc::channel(usize::from(args.concurrency) * 4);
     let reading = tokio::task::spawn_blocking(move || source.read(args.format, &sender));
     let job = Arc::new(Job {
         client,
         bucket,
         sets_properties: args.all.is_some() && !args.keep_properties,
-        options: PutOptions {
-            n: args.request.n,
-            w: args.write.w,
-            pw: args.write.pw,
-            dw: args.write.dw,
-            timeout: args.request.timeout,
-            ..PutOptions::default()
-        },
+        read: GetOptions::new().n(args.request.n).timeout(args.request.timeout),
+        write: args.request.write(&args.write),
         replace: args.replace,
         fail_fast: args.fail_fast,
         lines: Mutex::new(Lines { first: None, rest: receiver }),
@@ -253,23 +248,21 @@ async fn perform(job: &Job, line: NumberedLine) -> anyhow::Result<bool> {
 
 async fn store(job: &Job, entry: &Entry) -> anyhow::Result<()> {
     let bucket = bucket_of(job, entry)?;
-    let key = Key::new(bucket, entry.key.as_slice()).map_err(ClientError::from)?;
-    let mut options = job.options.clone();
+    let mut context = None;
     if job.replace {
-        let read = GetOptions { n: options.n, timeout: options.timeout, ..GetOptions::default() };
-        options.context = job.client.get(&key, &read).await?.context;
+        context = bucket.get(&entry.key).options(&job.read).await?.context();
     }
     for value in &entry.values {
-        job.client.put(&key, value.as_slice(), &options).await?;
+        bucket.put(&entry.key, value).context(context.clone()).options(&job.write).await?;
     }
     Ok(())
 }
 
-fn bucket_of(job: &Job, entry: &Entry) -> Result<Blob, Usage> {
+fn bucket_of(job: &Job, entry: &Entry) -> Result<Bucket, Usage> {
     match (&job.bucket, &entry.bucket) {
         (Some(wanted), None) => Ok(wanted.clone()),
-        (None, Some(named)) => Ok(Blob::from(named.as_slice())),
-        (Some(wanted), Some(named)) if wanted[..] == named[..] => Ok(wanted.clone()),
+        (None, Some(named)) => Ok(job.client.bucket(named)),
+        (Some(wanted), Some(named)) if wanted.name()[..] == named[..] => Ok(wanted.clone()),
         (Some(_), Some(named)) => {
             let named = Escaped(named);
             Err(Usage(format!("the line is of the bucket {named}; load such a dump with --all")))

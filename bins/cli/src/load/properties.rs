@@ -26,13 +26,13 @@ pub(super) async fn set(
     let name = Blob::from(bucket);
     let what = || format!("the properties of {} can't be set", Escaped(bucket));
     let request = AdminRequest::BucketSet { name: name.clone(), changes: properties };
-    let answer = client.admin(request, None).await.with_context(what)?;
+    let answer = client.admin().ask(request, None).await.with_context(what)?;
     let AdminResponse::Bucket(set) = answer else { return Err(ClientError::Mismatch.into()) };
-    let members = client.topology().members;
+    let members = client.admin().topology().members;
     let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
     for _ in 0..ATTEMPTS {
         let request = AdminRequest::BucketShow { name: name.clone() };
-        let told = client.ask_members(&nodes, &request, ANSWER_LIMIT).await;
+        let told = client.admin().ask_members(&nodes, &request, ANSWER_LIMIT).await;
         let is_behind = |answer: &AdminResponse| match answer {
             AdminResponse::Bucket(known) => known.version < set.version,
             _ => false,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
-use jedlik_client::in_one_line;
+use jedlik_console::in_one_line;
 use jedlik_protocol::escape::Escaped;
 
 use crate::entry::Entry;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jedlik_protocol::Blob;
+use jedlik_client::{Bytes, Context};
 use jedlik_protocol::limits::{CONTEXT_LIMIT_BYTES, VALUE_LIMIT_MAX_BYTES};
 
 use crate::exit::Usage;
@@ -39,20 +39,20 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A context as text.
-pub(crate) fn context_text(context: &[u8]) -> String {
-    STANDARD.encode(context)
+pub(crate) fn context_text(context: &Context) -> String {
+    STANDARD.encode(context.as_bytes())
 }
 
 /// A context from text; white space around it is of no matter.
-pub(crate) fn context(text: &str) -> Result<Blob, String> {
+pub(crate) fn context(text: &str) -> Result<Context, String> {
     STANDARD
         .decode(text.trim())
-        .map(Blob::from)
+        .map(Context::from_bytes)
         .map_err(|error| format!("the context is not base64 as `get` gave it out: {error}"))
 }
 
 /// A context from a file that `--context-out` wrote.
-pub(crate) fn context_file(path: &Path) -> anyhow::Result<Blob> {
+pub(crate) fn context_file(path: &Path) -> anyhow::Result<Context> {
     let unreadable = || Usage(format!("can't read the context from {}", path.display()));
     let file = std::fs::File::open(path).with_context(unreadable)?;
     let mut text = String::new();
@@ -69,7 +69,7 @@ pub(crate) fn context_file(path: &Path) -> anyhow::Result<Blob> {
 }
 
 /// A value's bytes: the argument itself, a file's, or for `-` all of standard input.
-pub(crate) fn value(argument: Option<OsString>, file: Option<PathBuf>) -> anyhow::Result<Blob> {
+pub(crate) fn value(argument: Option<OsString>, file: Option<PathBuf>) -> anyhow::Result<Bytes> {
     let limit = u64::from(VALUE_LIMIT_MAX_BYTES) + 1;
     let mut bytes = Vec::new();
     match (argument, file) {
@@ -91,5 +91,5 @@ pub(crate) fn value(argument: Option<OsString>, file: Option<PathBuf>) -> anyhow
         let text = format!("the value is over the largest limit of {VALUE_LIMIT_MAX_BYTES} bytes");
         return Err(Usage(text).into());
     }
-    Ok(Blob::from(bytes))
+    Ok(Bytes::from(bytes))
 }

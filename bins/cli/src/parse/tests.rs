@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jedlik_client::Context;
+
 use super::{context, context_text, duration, value};
 use crate::exit::Exit;
 
@@ -28,7 +30,8 @@ fn durations_have_units() {
 #[test]
 fn a_context_survives_being_text() {
     let bytes: Vec<u8> = (0..=255).collect();
-    assert_eq!(&**context(&format!("{}\n", context_text(&bytes))).unwrap().bytes(), &bytes[..]);
+    let text = context_text(&Context::from_bytes(bytes.clone()));
+    assert_eq!(context(&format!("{text}\n")).unwrap().as_bytes()[..], bytes);
     assert!(context("no base64!").is_err());
 }
 

@@ -7,23 +7,14 @@ mod tests;
 
 use std::io::{self, Write};
 
-use jedlik_client::{Content, rfc3339};
-use jedlik_protocol::Blob;
-use jedlik_protocol::client::{GetAnswer, Version};
+use jedlik_client::{Found, Sibling};
+use jedlik_console::rfc3339;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::entry::Bytes;
 use crate::output::Output;
 use crate::parse::context_text;
-
-/// The values among the versions.
-pub(crate) fn values(versions: &[Version]) -> impl Iterator<Item = &Blob> {
-    versions.iter().filter_map(|version| match &version.content {
-        Content::Value(value) => Some(value),
-        Content::Tombstone => None,
-    })
-}
 
 /// What `get --json` prints.
 #[derive(Serialize)]
@@ -48,50 +39,48 @@ struct ShownVersion {
 }
 
 /// A get's answer as one line of JSON.
-pub(crate) fn json(answer: &GetAnswer) -> serde_json::Result<String> {
-    let siblings = answer.versions.iter().map(|version| ShownVersion {
-        value: match &version.content {
-            Content::Value(value) => Some(Bytes::plain(value)),
-            Content::Tombstone => None,
-        },
-        written_at: rfc3339(version.written_at_ms),
-        expires_at: version.expires_at_ms.map(rfc3339),
-        tag: format!("{:016x}", version.tag),
-        deleted: version.content == Content::Tombstone,
+pub(crate) fn json(answer: &Found) -> serde_json::Result<String> {
+    let siblings = answer.siblings().iter().map(|sibling| ShownVersion {
+        value: sibling.value().map(|value| Bytes::plain(value)),
+        written_at: rfc3339(sibling.written_at()),
+        expires_at: sibling.expires_at().map(rfc3339),
+        tag: sibling.tag().to_string(),
+        deleted: sibling.is_tombstone(),
     });
-    let context = answer.context.as_ref().map(|context| context_text(context));
+    let context = answer.context().as_ref().map(context_text);
     serde_json::to_string(&Shown {
         siblings: siblings.collect(),
         context,
-        answered: answer.answered,
-        primaries: answer.primaries,
-        partial: answer.partial,
+        answered: answer.answered(),
+        primaries: answer.primaries(),
+        partial: answer.is_partial(),
     })
 }
 
 /// Writes a found key's versions: one value as it is, several each under a header line.
-pub(crate) fn text(out: &mut impl Write, versions: &[Version], terminal: bool) -> io::Result<()> {
-    if let [Version { content: Content::Value(value), .. }] = versions {
+pub(crate) fn text(out: &mut impl Write, siblings: &[Sibling], terminal: bool) -> io::Result<()> {
+    if let [one] = siblings
+        && let Some(value) = one.value()
+    {
         out.write_all(value)?;
         return if terminal { writeln!(out) } else { Ok(()) };
     }
-    for (index, version) in versions.iter().enumerate() {
-        let (number, count) = (index + 1, versions.len());
-        let written = rfc3339(version.written_at_ms);
-        let tag = version.tag;
-        match &version.content {
-            Content::Value(value) => {
+    for (index, sibling) in siblings.iter().enumerate() {
+        let (number, count) = (index + 1, siblings.len());
+        let (written, tag) = (rfc3339(sibling.written_at()), sibling.tag());
+        match sibling.value() {
+            Some(value) => {
                 let bytes = value.len();
                 writeln!(
                     out,
-                    "--- sibling {number} of {count}, written {written}, tag {tag:016x}, {bytes} bytes"
+                    "--- sibling {number} of {count}, written {written}, tag {tag}, {bytes} bytes"
                 )?;
                 out.write_all(value)?;
                 writeln!(out)?;
             }
-            Content::Tombstone => writeln!(
+            None => writeln!(
                 out,
-                "--- sibling {number} of {count}, written {written}, tag {tag:016x}, deleted"
+                "--- sibling {number} of {count}, written {written}, tag {tag}, deleted"
             )?,
         }
     }
@@ -99,10 +88,10 @@ pub(crate) fn text(out: &mut impl Write, versions: &[Version], terminal: bool) -
 }
 
 /// Prints a found key's versions on standard output.
-pub(crate) fn print(versions: &[Version]) -> anyhow::Result<()> {
+pub(crate) fn print(siblings: &[Sibling]) -> anyhow::Result<()> {
     let mut output = Output::new();
     let mut shown = Vec::new();
-    text(&mut shown, versions, output.is_terminal())?;
+    text(&mut shown, siblings, output.is_terminal())?;
     output.write(&shown)?;
     Ok(output.finish()?)
 }

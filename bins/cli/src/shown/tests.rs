@@ -1,8 +1,9 @@
 //! Values and siblings as they are printed.
 
-use jedlik_client::Content;
+use jedlik_client::{Found, Sibling};
 use jedlik_protocol::Blob;
 use jedlik_protocol::client::{GetAnswer, Version};
+use jedlik_vclock::Content;
 
 use super::{json, text};
 
@@ -11,24 +12,29 @@ fn version(value: Option<&[u8]>) -> Version {
     Version { content, tag: 0xab, written_at_ms: 0, expires_at_ms: None }
 }
 
-fn shown(versions: &[Version], terminal: bool) -> String {
+fn found(versions: Vec<Version>) -> Found {
+    let context = Some(Blob::from(&b"c"[..]));
+    GetAnswer { versions, context, answered: 2, primaries: 1, partial: false }.into()
+}
+
+fn shown(siblings: &[Sibling], terminal: bool) -> String {
     let mut out = Vec::new();
-    text(&mut out, versions, terminal).unwrap();
+    text(&mut out, siblings, terminal).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
 fn one_value_is_its_bytes_and_a_terminal_gets_a_line_end() {
-    let versions = [version(Some(b"tea"))];
-    assert_eq!(shown(&versions, false), "tea");
-    assert_eq!(shown(&versions, true), "tea\n");
+    let found = found(vec![version(Some(b"tea"))]);
+    assert_eq!(shown(found.siblings(), false), "tea");
+    assert_eq!(shown(found.siblings(), true), "tea\n");
 }
 
 #[test]
 fn siblings_are_told_apart() {
-    let versions = [version(Some(b"tea")), version(None)];
+    let found = found(vec![version(Some(b"tea")), version(None)]);
     assert_eq!(
-        shown(&versions, false),
+        shown(found.siblings(), false),
         "--- sibling 1 of 2, written 1970-01-01T00:00:00.000Z, tag 00000000000000ab, 3 bytes\n\
          tea\n\
          --- sibling 2 of 2, written 1970-01-01T00:00:00.000Z, tag 00000000000000ab, deleted\n"
@@ -38,9 +44,7 @@ fn siblings_are_told_apart() {
 #[test]
 fn json_has_every_sibling_and_the_context() {
     let versions = vec![version(Some(b"{\"tea\":1}")), version(Some(&[255])), version(None)];
-    let context = Some(Blob::from(&b"c"[..]));
-    let found =
-        json(&GetAnswer { versions, context, answered: 2, primaries: 1, partial: false }).unwrap();
+    let found = json(&found(versions)).unwrap();
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found["context"], "Yw==");
     assert_eq!((&found["answered"], &found["primaries"]), (&2.into(), &1.into()));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jedlik_client::{Client, ClientError, GetOptions};
+use jedlik_client::{Client, ClientError};
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until, wait_until_ok};
 use crate::observer::{Observer, key};
-use crate::requests::{fill, patient_w, r, shown};
+use crate::requests::{ByKey, fill, patient_w, r, shown};
 use crate::tools::Said;
 
 const USAGE: i32 = 2;
@@ -32,9 +32,9 @@ fn clients(cluster: &Cluster, observer: &Observer) -> Vec<Client> {
 
 /// What a get finds: how many versions, or that nobody can say.
 fn look(observer: &Observer, client: &Client, key: &Key) -> Option<usize> {
-    let options = GetOptions { timeout: Some(PATIENCE), ..r(2) };
-    match observer.runtime.block_on(client.get(key, &options)) {
-        Ok(found) => Some(found.versions.len()),
+    let options = r(2).timeout(PATIENCE);
+    match observer.runtime.block_on(client.get(key).options(&options).send()) {
+        Ok(found) => Some(found.siblings().len()),
         Err(error) => {
             println!("{}: {error}", shown(key));
             None
@@ -130,8 +130,8 @@ fn what_the_third_replica_has_missed_is_not_absent_once_one_of_the_two_disks_is_
     cluster.kill(0);
     for client in &clients[1..] {
         for key in unread.iter().take(3) {
-            let options = GetOptions { timeout: Some(PATIENCE), ..r(2) };
-            let got = observer.runtime.block_on(client.get(key, &options));
+            let options = r(2).timeout(PATIENCE);
+            let got = observer.runtime.block_on(client.get(key).options(&options).send());
             let failed = got.err().unwrap_or_else(|| panic!("{} is absent", shown(key)));
             assert!(matches!(failed, ClientError::Unavailable { .. }), "{failed}");
             assert!(failed.to_string().contains("refilling"), "it says who can't say: {failed}");

@@ -6,14 +6,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use jedlik_client::{Client, GetOptions, PutOptions};
+use jedlik_client::Client;
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::deletes::lived_for;
 use crate::node::LIMIT;
 use crate::observer::{Observer, is_gone};
-use crate::requests::{fill, r, shown, w};
+use crate::requests::{ByKey, fill, r, shown, w};
 
 const HOUR_S: i64 = 3_600;
 const TTL_S: i64 = 20 * 60;
@@ -46,10 +46,10 @@ fn absent(observer: &Observer, clients: &[Client], keys: &[Key]) -> Vec<String> 
     for (via, client) in clients.iter().enumerate() {
         for (key, answers) in keys.iter().flat_map(|key| (1..=3).map(move |answers| (key, answers)))
         {
-            let options = GetOptions { ..r(answers) };
-            let found = observer.runtime.block_on(client.get(key, &options));
+            let options = r(answers);
+            let found = observer.runtime.block_on(client.get(key).options(&options).send());
             let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-            if found.versions.is_empty() {
+            if found.siblings().is_empty() {
                 absent.push(format!("{} by n{} with r={answers}", shown(key), via + 1));
             }
         }
@@ -70,7 +70,7 @@ fn one_clock_of_three_that_is_an_hour_off_makes_nothing_absent_early_and_brings_
     wait_until("all know how long a version lives", || {
         (0..3).all(|node| cluster.ask(node, "bucket show timed --json").ok().json()["version"] == 1)
     });
-    let patient = PutOptions { timeout: Some(LIMIT), ..w(3) };
+    let patient = w(3).timeout(LIMIT);
     let (early, late) = (keys("early"), keys("late"));
     observer.runtime.block_on(fill(&clients[0], &early, 100, &patient));
 

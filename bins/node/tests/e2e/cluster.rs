@@ -7,8 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jedlik_client::profile::{Overrides, Profile, Surroundings};
-use jedlik_client::{Client, ClientConfig};
+use jedlik_client::{Client, Identity};
 use serde_json::Value;
 
 use crate::node::{LIMIT, Node};
@@ -120,10 +119,10 @@ impl Cluster {
 
     /// The same with the certificate of another role.
     pub(crate) async fn client_as(&self, role: &str, index: usize) -> Client {
-        let path = self.path(format!("{role}-{index}.toml"));
-        let overrides = Overrides { profile: Some(path), ..Overrides::default() };
-        let profile = Profile::load(overrides, &Surroundings::default()).unwrap();
-        Client::connect(ClientConfig::from_profile(&profile).unwrap()).await.unwrap()
+        let file = |name: &str| self.path(format!("{role}/tls/{name}.pem"));
+        let identity = Identity::from_pem_files(file("ca"), file("cert"), file("key")).unwrap();
+        let seed = self.nodes[index].address;
+        Client::builder().seeds(seed).identity(identity).connect().await.unwrap()
     }
 
     /// `jedlik-admin` with the node at `index` as its only seed and these words, run to its end.

@@ -6,7 +6,7 @@ use jedlik_protocol::Key;
 use crate::change::{commit, ring, stage, wait_until_still};
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::Observer;
-use crate::requests::{fill, patient_r, patient_w, shown};
+use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
 
 const KEYS: usize = 200;
 const USUAL: usize = 3;
@@ -53,11 +53,11 @@ fn n_raised_while_moves_are_paused_keeps_no_partition_from_cutting_over_and_hide
             observer.runtime.block_on(async {
                 let client = cluster.client(index).await;
                 for key in keys {
-                    let found = client.get(key, options).await;
+                    let found = client.get(key).options(options).await;
                     let found =
                         found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
                     let via = index + 1;
-                    assert_eq!(found.versions.len(), 1, "{} through n{via}", shown(key));
+                    assert_eq!(found.siblings().len(), 1, "{} through n{via}", shown(key));
                 }
             });
         }

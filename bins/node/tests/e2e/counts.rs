@@ -1,6 +1,5 @@
 //! A bucket's number of replicas is lowered while data is there: what is no owner's any more goes.
 
-use jedlik_client::PutOptions;
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{Explanation, Holder};
 
@@ -44,7 +43,7 @@ fn with_n_lowered_from_five_to_three_two_copies_go_and_deleted_keys_are_collecte
     wait_until("all know that there are five copies", || {
         (0..5).all(|node| cluster.ask(node, "bucket show other").ok().stdout.contains('5'))
     });
-    let patient = PutOptions { timeout: Some(LIMIT), ..w(3) };
+    let patient = w(3).timeout(LIMIT);
     observer.runtime.block_on(fill(&client, &wide, 100, &patient));
     observer.runtime.block_on(fill(&client, &other, 100, &patient));
     wait_until("all five hold them", || have(&observer, &wide, 5) && have(&observer, &other, 5));

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use jedlik_client::{Client, GetOptions, PutOptions};
+use jedlik_client::Client;
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::Explanation;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::node::Node;
 use crate::observer::{OWNERS, Observer, has_value, is_gone};
-use crate::requests::{fill, shown, w};
+use crate::requests::{ByKey, fill, shown, w};
 use crate::tools::run;
 
 /// How long a message may live here; ten times as long a tombstone is kept.
@@ -87,9 +87,8 @@ pub(crate) fn lived_for(node: &mut Node, life_ms: u64) {
 /// Deletes what a get of each key finds.
 pub(crate) async fn delete(client: &Client, keys: &[Key]) {
     for key in keys {
-        let found = client.get(key, &GetOptions::default()).await.unwrap();
-        assert!(found.context.is_some(), "{} was written", shown(key));
-        let follows = PutOptions { context: found.context, ..PutOptions::default() };
-        client.delete(key, &follows).await.unwrap();
+        let found = client.get(key).await.unwrap();
+        assert!(found.context().is_some(), "{} was written", shown(key));
+        client.delete(key).context(found.context()).await.unwrap();
     }
 }

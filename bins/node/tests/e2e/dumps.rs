@@ -146,8 +146,8 @@ fn reading_every_bucket_fails_when_a_buckets_n_was_changed_meanwhile() {
     runtime.block_on(async {
         let client = cluster.client(0).await;
         let read = async |change: bool| {
-            let options = ScanOptions { partitions_at_once: 1, ..ScanOptions::default() };
-            let (_, mut scan) = client.scan_every_bucket(&options).await.unwrap();
+            let options = ScanOptions::new().partitions_at_once(1);
+            let (_, mut scan) = client.admin().scan_every_bucket(&options).await.unwrap();
             let mut found = scan.next_page().await.unwrap().unwrap().len();
             if change {
                 cluster.ask(0, "bucket set few n=1 r=1 w=1").ok();

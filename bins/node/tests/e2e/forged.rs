@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use jedlik_client::{Client, ErrorKind, PutOptions};
+use jedlik_client::{Bytes, Client, Context as Seen, ErrorKind, Sibling};
 use jedlik_protocol::limits::CLOCK_ENTRIES_MAX;
 use jedlik_protocol::{Context, Key};
 use jedlik_vclock::{ActorId, Dot, VectorClock};
 
 use crate::cluster::Cluster;
 use crate::observer::{Observer, key};
-use crate::requests::r;
+use crate::requests::{ByKey, r};
 
 /// Forged puts under way at the same time as gets.
 const FORGERIES: usize = 6;
@@ -23,19 +23,19 @@ fn forged_contexts_of_two_hundred_thousand_entries_are_refused_at_once_while_get
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(0));
     let forger = observer.runtime.block_on(cluster.client(1));
-    let id = client.topology().cluster;
-    let context = |key: &Key, entries| Some(Context(clock(entries)).encode(id, key));
+    let id = client.admin().topology().cluster;
+    let context =
+        |key: &Key, entries| Seen::from_bytes(Context(clock(entries)).encode(id, key).into_bytes());
     observer.runtime.block_on(async {
         for number in 0..FORGERIES {
-            client.put(&key("real", number), "tea", &PutOptions::default()).await.unwrap();
+            client.put(&key("real", number), "tea").await.unwrap();
         }
         let forged: Vec<_> = (0..FORGERIES)
             .map(|number| {
                 let (key, client) = (key("real", number), forger.clone());
                 let context = context(&key, 200_000);
-                let options =
-                    PutOptions { context, timeout: Some(PATIENCE), ..PutOptions::default() };
-                tokio::spawn(async move { client.put(&key, "coffee", &options).await })
+                let put = client.put(&key, "coffee").context(context).timeout(PATIENCE);
+                tokio::spawn(put.send())
             })
             .collect();
         all_there(&client, "tea").await;
@@ -49,10 +49,9 @@ fn forged_contexts_of_two_hundred_thousand_entries_are_refused_at_once_while_get
         for number in 0..FORGERIES {
             let key = key("real", number);
             let context = context(&key, CLOCK_ENTRIES_MAX);
-            let options = PutOptions { context, ..PutOptions::default() };
-            forger.put(&key, "milk", &options).await.unwrap();
-            let found = client.get(&key, &r(2)).await.unwrap();
-            let length = found.context.unwrap().len();
+            forger.put(&key, "milk").context(context).await.unwrap();
+            let found = client.get(&key).options(&r(2)).await.unwrap();
+            let length = found.context().unwrap().as_bytes().len();
             assert!(length < 4096, "the clock was cut: {length} bytes");
         }
     });
@@ -61,9 +60,9 @@ fn forged_contexts_of_two_hundred_thousand_entries_are_refused_at_once_while_get
 /// Gets go on, and show each key's first value.
 async fn all_there(client: &Client, value: &str) {
     for number in 0..GETS {
-        let found = client.get(&key("real", number % FORGERIES), &r(2)).await.unwrap();
-        let content = found.versions.iter().map(|version| version.content.clone());
-        assert_eq!(content.collect::<Vec<_>>(), [jedlik_client::Content::Value(value.into())]);
+        let found = client.get(&key("real", number % FORGERIES)).options(&r(2)).await.unwrap();
+        let values: Vec<_> = found.siblings().iter().map(Sibling::value).collect();
+        assert_eq!(values, [Some(&Bytes::from(value.to_owned()))]);
     }
 }
 

@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use jedlik_client::{Client, PutOptions};
-use jedlik_protocol::{Key, Quorum};
+use jedlik_client::Client;
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
 use crate::refusals::can_mount;
-use crate::requests::{fill, patient_r, patient_w, shown};
+use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
 
 /// Mounts a small disk on a folder that nobody else sees, and keeps it until its input ends.
 const HOLD: &str = "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" && echo mounted && cat >/dev/null";
@@ -92,7 +92,7 @@ fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and
     let client = observer.runtime.block_on(cluster.client(0));
     let keys: Vec<Key> =
         (0..JOURNALLED_BYTES / VALUE_BYTES).map(|number| key("kept", number)).collect();
-    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    let strict = patient_w(3).pw(3);
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &strict));
     wait_until("it can say what is absent", || {
         observer.counter("refilling_partitions").get(&2) == Some(&0)
@@ -108,9 +108,9 @@ fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and
         let own = observer.runtime.block_on(cluster.client(2));
         observer.runtime.block_on(async {
             for key in &keys {
-                let found = own.get(key, &patient_r(3)).await;
+                let found = own.get(key).options(&patient_r(3)).await;
                 let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-                assert_eq!(found.versions.len(), 1, "{}", shown(key));
+                assert_eq!(found.siblings().len(), 1, "{}", shown(key));
             }
         });
         wait_until("doctor says what is wrong with its disk", || {
@@ -175,7 +175,7 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(0));
     let keys: Vec<Key> = (0..30).map(|number| key("kept", number)).collect();
-    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    let strict = patient_w(3).pw(3);
     observer.runtime.block_on(fill(&client, &keys, 100, &strict));
 
     fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").unwrap();
@@ -188,9 +188,9 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     let own = observer.runtime.block_on(cluster.client(2));
     observer.runtime.block_on(async {
         for key in keys.iter().chain(&late) {
-            let found = own.get(key, &patient_r(2)).await;
+            let found = own.get(key).options(&patient_r(2)).await;
             let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-            assert!(!found.versions.is_empty(), "{}", shown(key));
+            assert!(!found.siblings().is_empty(), "{}", shown(key));
         }
     });
     let members = cluster.status(0)["members"].as_array().unwrap().clone();
@@ -242,9 +242,9 @@ fn freezes(holder: u32, how: &str, path: &Path) -> bool {
 
 async fn find_siblings(client: &Client, keys: &[Key]) {
     for key in keys {
-        let found = client.get(key, &patient_r(3)).await;
+        let found = client.get(key).options(&patient_r(3)).await;
         let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-        assert!(found.versions.len() > 1, "{}", shown(key));
+        assert!(found.siblings().len() > 1, "{}", shown(key));
     }
 }
 
@@ -266,7 +266,7 @@ fn a_disk_that_finishes_no_write_costs_the_node_its_copies_and_neither_gets_nor_
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(2));
     let keys: Vec<Key> = (0..40).map(|number| key("kept", number)).collect();
-    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    let strict = patient_w(3).pw(3);
     observer.runtime.block_on(fill(&client, &keys, 100, &strict));
     cluster.ask(0, "bucket set few n=2 r=1 w=1").ok();
     let refilling = || observer.counter("refilling_partitions").get(&2).copied();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use jedlik_client::{Client, ErrorKind, GetOptions, PutOptions};
+use jedlik_client::{Client, ErrorKind};
 use jedlik_protocol::Key;
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::limits::grow;
 use crate::observer::{Observer, key};
-use crate::requests::{patient_r, patient_w, size};
+use crate::requests::{ByKey, patient_r, patient_w, size};
 use crate::tools::run;
 
 /// Programs that the writers are spread over, each with connections of its own.
@@ -51,7 +51,7 @@ fn a_hot_key_with_large_values_starves_no_other_keeps_its_limit_and_takes_bounde
     let reader = quiet.block_on(cluster.client(1));
     quiet.block_on(async {
         for other in &others {
-            reader.put(other, "cool", &patient_w(2)).await.unwrap();
+            reader.put(other, "cool").options(&patient_w(2)).await.unwrap();
         }
     });
     let (hot, heat) = (key("hot", 0), Arc::new(Heat::default()));
@@ -88,14 +88,14 @@ fn a_hot_key_with_large_values_starves_no_other_keeps_its_limit_and_takes_bounde
     let client = observer.runtime.block_on(cluster.client(1));
     observer.wait_until_settled(std::slice::from_ref(&hot));
     observer.runtime.block_on(async {
-        let found = client.get(&hot, &patient_r(3)).await.unwrap();
-        let siblings = found.versions.len();
+        let found = client.get(&hot).options(&patient_r(3)).await.unwrap();
+        let siblings = found.siblings().len();
         assert!((1..=limit).contains(&siblings), "{siblings}");
-        let follows = PutOptions { context: found.context, ..patient_w(2) };
-        client.put(&hot, "cooled", &follows).await.unwrap();
-        let found = client.get(&hot, &patient_r(2)).await.unwrap();
-        assert_eq!(found.versions.len(), 1, "a put that has seen them replaces them");
-        client.put(&hot, "beside it", &patient_w(2)).await.unwrap();
+        let follows = patient_w(2);
+        client.put(&hot, "cooled").context(found.context()).options(&follows).await.unwrap();
+        let found = client.get(&hot).options(&patient_r(2)).await.unwrap();
+        assert_eq!(found.siblings().len(), 1, "a put that has seen them replaces them");
+        client.put(&hot, "beside it").options(&patient_w(2)).await.unwrap();
     });
     observer.wait_until_settled(&[hot]);
 }
@@ -117,11 +117,11 @@ async fn read_and_put(client: Client, others: Vec<Key>) -> usize {
     let mut requests = 0;
     while begun.elapsed() < HOT {
         for other in &others {
-            let found = client.get(other, &patient_r(2)).await;
+            let found = client.get(other).options(&patient_r(2)).await;
             let found = found.unwrap_or_else(|error| panic!("get of {other:?}: {error}"));
-            assert_eq!(found.versions.len(), 1);
-            let follows = PutOptions { context: found.context, ..patient_w(2) };
-            let done = client.put(other, "cool", &follows).await;
+            assert_eq!(found.siblings().len(), 1);
+            let follows = patient_w(2);
+            let done = client.put(other, "cool").context(found.context()).options(&follows).await;
             done.unwrap_or_else(|error| panic!("put of {other:?}: {error}"));
             requests += 2;
         }
@@ -132,12 +132,13 @@ async fn read_and_put(client: Client, others: Vec<Key>) -> usize {
 /// One writer, until it is over.
 async fn write(client: Client, hot: Key, heat: Arc<Heat>, follows: bool) {
     while !heat.over.load(Ordering::Relaxed) {
-        let mut options = PutOptions { timeout: Some(PATIENCE), ..PutOptions::default() };
-        if follows && let Ok(found) = client.get(&hot, &GetOptions::default()).await {
-            heat.most_siblings.fetch_max(found.versions.len(), Ordering::Relaxed);
-            options.context = found.context;
+        let mut context = None;
+        if follows && let Ok(found) = client.get(&hot).await {
+            heat.most_siblings.fetch_max(found.siblings().len(), Ordering::Relaxed);
+            context = found.context();
         }
-        match client.put(&hot, vec![b'x'; VALUE_BYTES], &options).await {
+        let put = client.put(&hot, vec![b'x'; VALUE_BYTES]).context(context);
+        match put.timeout(PATIENCE).await {
             Ok(_) => heat.done.fetch_add(1, Ordering::Relaxed),
             Err(error) if error.name() == "too-many-siblings" => {
                 heat.refused.fetch_add(1, Ordering::Relaxed)

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::cluster::{Cluster, wait_until};
 use crate::limits::grow;
 use crate::observer::{Observer, key};
-use crate::requests::{patient_r, patient_w, size};
+use crate::requests::{ByKey, patient_r, patient_w, size};
 
 /// Together far less than a hundred siblings of this size may be: a debug build takes its time with each byte.
 const SIBLINGS: usize = 10;
@@ -36,10 +36,10 @@ fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fai
     let other = quiet.block_on(cluster.client(1));
     quiet.block_on(async {
         for key in &others {
-            other.put(key, "cool", &patient_w(3)).await.unwrap();
+            other.put(key, "cool").options(&patient_w(3)).await.unwrap();
         }
         for _ in 0..SIBLINGS {
-            other.put(&hot, vec![b'x'; VALUE_BYTES], &patient_w(3)).await.unwrap();
+            other.put(&hot, vec![b'x'; VALUE_BYTES]).options(&patient_w(3)).await.unwrap();
         }
     });
     // All of them share a connection to each node.
@@ -56,7 +56,9 @@ fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fai
     wait_until("there were as many reads as readers", || {
         grow(&mut most, observer.counter("rss_bytes"));
         for key in &others {
-            quiet.block_on(other.get(key, &patient_r(2))).expect("a get of another key");
+            quiet
+                .block_on(other.get(key).options(&patient_r(2)).send())
+                .expect("a get of another key");
         }
         reads += others.len();
         done.load(Ordering::Relaxed) >= readers || reading.iter().any(JoinHandle::is_finished)
@@ -75,10 +77,11 @@ fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fai
 
 /// One reader, until it is over.
 async fn read(client: Client, hot: Key, over: Arc<AtomicBool>, done: Arc<AtomicUsize>) {
-    let options = GetOptions { timeout: Some(PATIENCE), ..GetOptions::default() };
+    let options = GetOptions::default().timeout(PATIENCE);
     while !over.load(Ordering::Relaxed) {
-        let found = client.get(&hot, &options).await.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(found.versions.len(), SIBLINGS);
+        let found =
+            client.get(&hot).options(&options).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(found.siblings().len(), SIBLINGS);
         done.fetch_add(1, Ordering::Relaxed);
     }
 }

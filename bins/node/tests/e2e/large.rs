@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use jedlik_client::{Client, Content, GetOptions, PutOptions};
-use jedlik_protocol::client::GetAnswer;
-use jedlik_protocol::{Blob, Key, Quorum};
+use jedlik_client::{Bytes, Client, Found, GetOptions, PutOptions, Sibling};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
+use crate::requests::ByKey;
 use crate::tools::run;
 
 const MIB: usize = 1 << 20;
@@ -38,14 +38,14 @@ fn an_idle_cluster_with_default_settings_stores_eight_values_of_the_allowed_size
     observer.runtime.block_on(put_at_once(&client, &keys, 16 * MIB));
     observer.runtime.block_on(async {
         for key in &keys {
-            assert_eq!(lengths(&client.get(key, &patient(3)).await.unwrap()), [16 * MIB]);
+            assert_eq!(lengths(&client.get(key).options(&patient(3)).await.unwrap()), [16 * MIB]);
         }
     });
     // With the tool's own timeout, which is the default one: no values are read for it.
     let listed = run(cluster.jedlik(1).args(["keys", "carts"])).ok().stdout;
     assert_eq!(listed.lines().count(), 2 * AT_ONCE + 1);
     observer.runtime.block_on(async {
-        let error = client.put(&keys[0], vec![b'x'; 16 * MIB + 1], &patient_put(1)).await;
+        let error = client.put(&keys[0], vec![b'x'; 16 * MIB + 1]).options(&patient_put(1)).await;
         let text = error.unwrap_err().to_string();
         assert!(text.contains("16777216"), "the limit is named: {text}");
     });
@@ -69,7 +69,7 @@ fn three_siblings_that_meet_past_their_buckets_limit_are_stored_sent_read_and_re
         runtime.block_on(async {
             let client = cluster.client(alone).await;
             let value = vec![b'a' + alone as u8; SIBLING_BYTES];
-            client.put(&key, value, &patient_put(1)).await.unwrap();
+            client.put(&key, value).options(&patient_put(1)).await.unwrap();
             client.close().await;
         });
         // What waits for the others would be theirs at once: the hints go when all three are up.
@@ -85,15 +85,16 @@ fn three_siblings_that_meet_past_their_buckets_limit_are_stored_sent_read_and_re
     let observer = Observer::of(&cluster, 0);
     observer.wait_until_settled(std::slice::from_ref(&key));
     let client = observer.runtime.block_on(cluster.client(1));
-    let found = observer.runtime.block_on(client.get(&key, &patient(3))).unwrap();
+    let found = observer.runtime.block_on(client.get(&key).options(&patient(3)).send()).unwrap();
     assert_eq!(lengths(&found), [SIBLING_BYTES; 3], "every acknowledged sibling is shown");
     observer.runtime.block_on(async {
-        let text = client.put(&key, "a fourth", &patient_put(1)).await.unwrap_err().to_string();
+        let text =
+            client.put(&key, "a fourth").options(&patient_put(1)).await.unwrap_err().to_string();
         assert!(text.contains("record_limit_bytes=87381"), "it may not grow further: {text}");
-        let follows = PutOptions { context: found.context, ..patient_put(3) };
-        client.put(&key, "all in one", &follows).await.unwrap();
-        let found = client.get(&key, &patient(3)).await.unwrap();
-        assert_eq!(found.versions.len(), 1, "a put that has seen them replaces them");
+        let follows = patient_put(3);
+        client.put(&key, "all in one").context(found.context()).options(&follows).await.unwrap();
+        let found = client.get(&key).options(&patient(3)).await.unwrap();
+        assert_eq!(found.siblings().len(), 1, "a put that has seen them replaces them");
     });
     observer.wait_until_settled(&[key]);
 }
@@ -122,7 +123,9 @@ async fn put_at_once(client: &Client, keys: &[Key], length: usize) {
         .iter()
         .map(|key| {
             let (client, key) = (client.clone(), key.clone());
-            tokio::spawn(async move { client.put(&key, vec![b'x'; length], &patient_put(3)).await })
+            tokio::spawn(async move {
+                client.put(&key, vec![b'x'; length]).options(&patient_put(3)).await
+            })
         })
         .collect();
     for put in puts {
@@ -131,18 +134,15 @@ async fn put_at_once(client: &Client, keys: &[Key], length: usize) {
 }
 
 fn patient(r: u8) -> GetOptions {
-    GetOptions { r: Quorum::Count(r), timeout: Some(REQUEST_LIMIT), ..GetOptions::default() }
+    GetOptions::new().r(r).timeout(REQUEST_LIMIT)
 }
 
 fn patient_put(w: u8) -> PutOptions {
-    PutOptions { w: Quorum::Count(w), timeout: Some(REQUEST_LIMIT), ..PutOptions::default() }
+    PutOptions::new().w(w).timeout(REQUEST_LIMIT)
 }
 
 /// Of all values that were found.
-fn lengths(found: &GetAnswer) -> Vec<usize> {
-    let length = |content: &Content<Blob>| match content {
-        Content::Value(value) => value.len(),
-        Content::Tombstone => 0,
-    };
-    found.versions.iter().map(|version| length(&version.content)).collect()
+fn lengths(found: &Found) -> Vec<usize> {
+    let length = |sibling: &Sibling| sibling.value().map_or(0, Bytes::len);
+    found.siblings().iter().map(length).collect()
 }

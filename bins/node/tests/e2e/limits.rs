@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jedlik_client::{Client, ErrorKind, GetOptions, PutOptions};
+use jedlik_client::{Client, ErrorKind};
 use jedlik_protocol::Key;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::{r, size};
+use crate::requests::{ByKey, r, size};
 use crate::tools::run;
 
 const WRITERS: usize = 16;
@@ -65,15 +65,14 @@ fn writers_without_contexts_meet_the_sibling_limit_and_memory_stays_bounded() {
     assert!(grown.values().all(|mib| mib * MIB <= memory_limit(limit)), "{grown:?}");
 
     observer.runtime.block_on(async {
-        let found = client.get(&key, &r(3)).await.unwrap();
-        let siblings = found.versions.len();
+        let found = client.get(&key).options(&r(3)).await.unwrap();
+        let siblings = found.siblings().len();
         assert!((all.done..=all.done + all.in_doubt).contains(&siblings), "{siblings}, {all:?}");
         // One node counts; whoever stands in for it leaves it a quarter.
         assert!((limit - limit / 4..=limit).contains(&siblings), "{siblings}");
-        let follows = PutOptions { context: found.context, ..PutOptions::default() };
-        client.put(&key, "all in one", &follows).await.unwrap();
-        let found = client.get(&key, &GetOptions::default()).await.unwrap();
-        assert_eq!(found.versions.len(), 1, "a put that has seen them replaces them");
+        client.put(&key, "all in one").context(found.context()).await.unwrap();
+        let found = client.get(&key).await.unwrap();
+        assert_eq!(found.siblings().len(), 1, "a put that has seen them replaces them");
         let after = crowd(client.clone(), key.clone(), 3, limit).await;
         assert_eq!(after.refused, 0, "there is room again");
     });
@@ -94,7 +93,7 @@ struct Outcome {
 async fn crowd(client: Client, key: Key, puts: usize, limit: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for _ in 0..puts {
-        match client.put(&key, vec![b'x'; VALUE_BYTES], &PutOptions::default()).await {
+        match client.put(&key, vec![b'x'; VALUE_BYTES]).await {
             Ok(_) => outcome.done += 1,
             Err(error) if error.kind() == ErrorKind::Unavailable => outcome.in_doubt += 1,
             Err(error) => {

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use jedlik_client::{GetOptions, PutOptions};
-use jedlik_protocol::{Key, Quorum};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::deletes::FAST_LINKS;
 use crate::node::Node;
 use crate::observer::{Observer, is_gone, is_held, key};
-use crate::requests::{fill, patient_w, size, w};
+use crate::requests::{ByKey, fill, patient_w, size, w};
 
 const FAILED: i32 = 1;
 
@@ -119,9 +118,9 @@ impl Overtaken {
         observer.runtime.block_on(fill(&client, replaced, 200, &patient_w(3)));
         for key in deleted {
             observer.runtime.block_on(async {
-                let found = client.get(key, &GetOptions::default()).await.unwrap();
-                let follows = PutOptions { context: found.context, ..patient_w(3) };
-                client.delete(key, &follows).await.unwrap();
+                let found = client.get(key).await.unwrap();
+                let follows = patient_w(3);
+                client.delete(key).context(found.context()).options(&follows).await.unwrap();
             });
         }
         wait_until("tombstones are collected", || {
@@ -297,7 +296,7 @@ fn quick_restarts_and_one_at_another_address_are_taken_for_no_second_process() {
     assert!(!cluster.nodes[2].folder.join("data/set-aside").exists());
     // It coordinates puts: what is put with all three, a third of it through it, is taken.
     let fresh = observer.runtime.block_on(cluster.client(0));
-    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    let strict = patient_w(3).pw(3);
     observer.runtime.block_on(crate::requests::fill(&fresh, &keys, 200, &strict));
     for (key, lengths) in observer.lengths(&keys) {
         let wanted = [100, 101, 102, 103, 104, 200];

@@ -5,10 +5,11 @@ use std::fs;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jedlik_client::{Client, GetOptions};
+use jedlik_client::Client;
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
+use crate::requests::ByKey;
 use crate::tools::run;
 use crate::words;
 
@@ -100,9 +101,9 @@ pub(crate) async fn absent(client: &Client, keys: &[String]) -> Vec<String> {
             let mut absent = Vec::new();
             while let Some(word) = keys.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let key = Key::new("words", word.as_str()).unwrap();
-                let found = client.get(&key, &GetOptions::default()).await;
+                let found = client.get(&key).await;
                 let found = found.unwrap_or_else(|error| panic!("get of {word}: {error}"));
-                if found.versions.is_empty() {
+                if found.siblings().is_empty() {
                     absent.push(word.clone());
                 }
             }

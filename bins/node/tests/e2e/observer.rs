@@ -42,7 +42,7 @@ impl Observer {
                     for key in keys.iter().skip(first).step_by(AT_ONCE) {
                         let request = AdminRequest::Explain { key: key.clone() };
                         if let Ok(AdminResponse::Explained(answer)) =
-                            client.admin(request, None).await
+                            client.admin().ask(request, None).await
                         {
                             explained.push((key.clone(), *answer));
                         }
@@ -56,7 +56,7 @@ impl Observer {
 
     /// The indices of all nodes in the order of a key's preference list.
     pub(crate) fn preference_list(&self, key: &Key) -> Vec<usize> {
-        let topology = self.client.topology();
+        let topology = self.client.admin().topology();
         let ring = topology.layout.unwrap().ring;
         let partition = ring.partitions().partition(key.position(topology.cluster));
         ring.preference_list(partition).into_iter().map(|node| self.index(node)).collect()
@@ -64,7 +64,7 @@ impl Observer {
 
     /// The number of the partition that a key lies in.
     pub(crate) fn partition(&self, key: &Key) -> u32 {
-        let topology = self.client.topology();
+        let topology = self.client.admin().topology();
         let ring = topology.layout.unwrap().ring;
         ring.partitions().partition(key.position(topology.cluster)).0
     }
@@ -145,7 +145,7 @@ impl Observer {
 
     /// A counter of every node that answers, by the node's index.
     pub(crate) fn counter(&self, name: &str) -> BTreeMap<usize, u64> {
-        let told = self.runtime.block_on(self.client.stats(ANSWER_LIMIT));
+        let told = self.runtime.block_on(self.client.admin().stats(ANSWER_LIMIT));
         let told = told.into_iter().filter_map(|(member, stats)| {
             let counters = stats.ok()?.counters;
             let (_, value) = counters.into_iter().find(|(counter, _)| counter == name)?;
@@ -156,9 +156,10 @@ impl Observer {
 
     /// What comparing with others has come to on each node since its start, by the node's index.
     pub(crate) fn repairs(&self) -> BTreeMap<usize, RepairReport> {
-        let nodes: Vec<NodeId> = self.client.topology().members.iter().map(|m| m.node).collect();
+        let nodes: Vec<NodeId> =
+            self.client.admin().topology().members.iter().map(|m| m.node).collect();
         let request = AdminRequest::RepairProgress;
-        let asked = self.client.ask_members(&nodes, &request, ANSWER_LIMIT);
+        let asked = self.client.admin().ask_members(&nodes, &request, ANSWER_LIMIT);
         let told = self.runtime.block_on(asked).into_iter();
         let told = told.filter_map(|(member, answer)| match answer {
             Ok(AdminResponse::Repair(report)) => Some((self.index(member.node), *report)),
@@ -168,7 +169,7 @@ impl Observer {
     }
 
     fn index(&self, node: NodeId) -> usize {
-        let members = self.client.topology().members;
+        let members = self.client.admin().topology().members;
         let member = members.into_iter().find(|member| member.node == node).unwrap();
         member.name.strip_prefix('n').unwrap().parse::<usize>().unwrap() - 1
     }

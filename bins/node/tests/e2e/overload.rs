@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jedlik_client::Content;
-use jedlik_client::WriteId;
 use jedlik_protocol::Blob;
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::{Key, Quorum};
+use jedlik_vclock::Content;
+use jedlik_vclock::WriteId;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};

@@ -5,8 +5,8 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jedlik_client::{Client, Content, GetOptions, PutOptions};
-use jedlik_protocol::{Blob, Key, Quorum};
+use jedlik_client::{Client, Get, GetOptions, Put, PutOptions, Value};
+use jedlik_protocol::Key;
 
 use crate::node::LIMIT;
 
@@ -22,22 +22,46 @@ pub(crate) fn size(variable: &str, usual: usize) -> usize {
 
 /// Options of a put that wants this many acknowledgements.
 pub(crate) fn w(count: u8) -> PutOptions {
-    PutOptions { w: Quorum::Count(count), ..PutOptions::default() }
+    PutOptions::new().w(count)
 }
 
 /// The same, for as long as it takes on a busy machine.
 pub(crate) fn patient_w(count: u8) -> PutOptions {
-    PutOptions { timeout: Some(LIMIT), ..w(count) }
+    w(count).timeout(LIMIT)
 }
 
 /// Options of a get that wants this many answers, for as long as it takes on a busy machine.
 pub(crate) fn patient_r(count: u8) -> GetOptions {
-    GetOptions { timeout: Some(LIMIT), ..r(count) }
+    r(count).timeout(LIMIT)
 }
 
 /// Options of a get that wants this many answers.
 pub(crate) fn r(count: u8) -> GetOptions {
-    GetOptions { r: Quorum::Count(count), ..GetOptions::default() }
+    GetOptions::new().r(count)
+}
+
+/// Requests for a key that is given with its bucket.
+pub(crate) trait ByKey {
+    /// Reads it.
+    fn get(&self, key: &Key) -> Get;
+    /// Writes it.
+    fn put(&self, key: &Key, value: impl Into<Value>) -> Put;
+    /// Deletes it.
+    fn delete(&self, key: &Key) -> Put;
+}
+
+impl ByKey for Client {
+    fn get(&self, key: &Key) -> Get {
+        self.bucket(key.bucket()).get(key.key())
+    }
+
+    fn put(&self, key: &Key, value: impl Into<Value>) -> Put {
+        self.bucket(key.bucket()).put(key.key(), value)
+    }
+
+    fn delete(&self, key: &Key) -> Put {
+        self.bucket(key.bucket()).delete(key.key())
+    }
 }
 
 /// The acknowledged versions of keys, each known by the length of its value.
@@ -52,7 +76,7 @@ impl Acknowledged {
     pub(crate) async fn put(&mut self, client: &Client, key: &Key, options: &PutOptions) {
         self.longest += 1;
         let value = vec![b'x'; self.longest as usize];
-        let done = client.put(key, value, options).await;
+        let done = client.put(key, value).options(options).await;
         done.unwrap_or_else(|error| panic!("put of {}: {error}", shown(key)));
         self.lengths.entry(key.clone()).or_default().insert(self.longest);
     }
@@ -82,13 +106,9 @@ impl Acknowledged {
 
 /// The lengths of the values that a get finds. It has to succeed.
 async fn lengths(client: &Client, key: &Key, options: &GetOptions) -> BTreeSet<u32> {
-    let found = client.get(key, options).await;
+    let found = client.get(key).options(options).await;
     let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-    let length = |content: &Content<Blob>| match content {
-        Content::Value(value) => Some(value.len() as u32),
-        Content::Tombstone => None,
-    };
-    found.versions.iter().filter_map(|version| length(&version.content)).collect()
+    found.values().map(|value| value.len() as u32).collect()
 }
 
 /// Puts a value of so many bytes under every key. All have to succeed.
@@ -99,7 +119,7 @@ pub(crate) async fn fill(client: &Client, keys: &[Key], length: usize, options: 
         let (client, keys, options) = (client.clone(), Arc::clone(&keys), options.clone());
         writers.push(tokio::spawn(async move {
             for key in keys.iter().skip(first).step_by(AT_ONCE) {
-                let done = client.put(key, vec![b'x'; length], &options).await;
+                let done = client.put(key, vec![b'x'; length]).options(&options).await;
                 done.unwrap_or_else(|error| panic!("put of {}: {error}", shown(key)));
             }
         }));

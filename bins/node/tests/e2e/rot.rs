@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use jedlik_client::Content;
 use jedlik_protocol::Key;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::{fill, patient_w, r, shown, size, w};
+use crate::requests::{ByKey, fill, patient_w, r, shown, size, w};
 
 const VALUE_BYTES: usize = 300;
 const PAGE_BYTES: usize = 4096;
@@ -92,9 +91,9 @@ fn flipped_bytes_in_a_journal_that_is_replayed_lose_nothing_and_make_no_key_abse
     let client = observer.runtime.block_on(cluster.client(1));
     observer.runtime.block_on(async {
         for key in &keys {
-            let found = client.get(key, &r(1)).await;
+            let found = client.get(key).options(&r(1)).await;
             let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-            assert_eq!(found.versions.len(), 1, "{}", shown(key));
+            assert_eq!(found.siblings().len(), 1, "{}", shown(key));
         }
     });
 }
@@ -194,11 +193,9 @@ fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
         observer.runtime.block_on(async {
             let client = cluster.client(index).await;
             for key in keys {
-                let found = client.get(key, &r(1)).await;
+                let found = client.get(key).options(&r(1)).await;
                 let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-                let value = found.versions.iter().find(|version| {
-                    matches!(&version.content, Content::Value(value) if value.len() == VALUE_BYTES)
-                });
+                let value = found.values().find(|value| value.len() == VALUE_BYTES);
                 assert!(value.is_some(), "{} is absent through n{}", shown(key), index + 1);
             }
         });

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use jedlik_client::{Client, GetOptions, PutOptions};
+use jedlik_client::{Client, PutOptions};
 use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::size;
+use crate::requests::{ByKey, size};
 use crate::tools::run;
 
 const WRITERS: usize = 16;
@@ -135,14 +135,14 @@ async fn write(client: Client, shared: Arc<Shared>, number: usize) -> Vec<Key> {
         }
         let key = key(&format!("writer-{number}"), count);
         let (begun, options) = (Instant::now(), PutOptions::default());
-        let put = client.put(&key, vec![b'x'; 100], &options).await;
+        let put = client.put(&key, vec![b'x'; 100]).options(&options).await;
         note(&shared, "put", begun, put.as_ref().err().map(ToString::to_string));
         if put.is_ok() {
             acknowledged.push(key.clone());
             let begun = Instant::now();
-            let got = client.get(&key, &GetOptions::default()).await;
+            let got = client.get(&key).await;
             let failure = match &got {
-                Ok(found) if found.versions.is_empty() => Some("it is not there".into()),
+                Ok(found) if found.siblings().is_empty() => Some("it is not there".into()),
                 found => found.as_ref().err().map(ToString::to_string),
             };
             note(&shared, "get", begun, failure);

@@ -4,12 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use jedlik_client::PutOptions;
-use jedlik_protocol::{Key, Quorum};
+use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::{fill, patient_r, patient_w, shown};
+use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
 
 const SHARDS: u32 = 2;
 /// The node of which the first shard stands still.
@@ -68,7 +67,7 @@ fn a_shard_that_stands_still_holds_up_none_of_the_others_and_is_named() {
         let said = cluster.ask(0, "doctor").stdout;
         said.contains("the disk of n3 has not finished what shard 0 asked of it")
     });
-    let strict = PutOptions { pw: Quorum::Count(3), ..patient_w(3) };
+    let strict = patient_w(3).pw(3);
     observer.runtime.block_on(fill(&client, &others, 100, &strict));
     // Of the shard that stands still the other two nodes answer, through whichever node.
     observer.runtime.block_on(fill(&client, &held_up, 100, &patient_w(2)));
@@ -76,9 +75,9 @@ fn a_shard_that_stands_still_holds_up_none_of_the_others_and_is_named() {
         observer.runtime.block_on(async {
             let client = cluster.client(index).await;
             for key in &keys {
-                let found = client.get(key, &patient_r(2)).await;
+                let found = client.get(key).options(&patient_r(2)).await;
                 let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-                assert_eq!(found.versions.len(), 2, "{}", shown(key));
+                assert_eq!(found.siblings().len(), 2, "{}", shown(key));
             }
         });
     }

@@ -11,15 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use jedlik_client::{Client, Content, PutOptions};
-use jedlik_protocol::client::GetAnswer;
-use jedlik_protocol::{Blob, Key};
+use jedlik_client::{Client, Context, Found};
+use jedlik_protocol::Key;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::node::LIMIT;
 use crate::observer::{Observer, key};
-use crate::requests::{r, shown, size, w};
+use crate::requests::{ByKey, r, shown, size};
 
 /// Keys that are checked at a time.
 const AT_ONCE: usize = 32;
@@ -128,14 +127,14 @@ impl<'a> Traffic<'a> {
     }
 
     /// The contexts of each writer's keys.
-    fn fill(&self) -> Vec<Vec<Option<Blob>>> {
+    fn fill(&self) -> Vec<Vec<Option<Context>>> {
         let writers = self.shared.size.writers;
         let fillers = (0..writers).map(|number| {
             let (client, shared) = (self.client.clone(), Arc::clone(&self.shared));
             self.observer.runtime.spawn(async move {
                 let mut contexts = Vec::new();
                 for index in (number..shared.keys.len()).step_by(writers) {
-                    contexts.push(shared.put(&client, index, 1, w(3)).await);
+                    contexts.push(shared.put(&client, index, 1, (3, None)).await);
                 }
                 contexts
             })
@@ -216,18 +215,18 @@ impl Shared {
         client: &Client,
         index: usize,
         version: u32,
-        options: PutOptions,
-    ) -> Option<Blob> {
+        (w, context): (u8, Option<Context>),
+    ) -> Option<Context> {
         let key = &self.keys[index];
         let mut value = version.to_le_bytes().to_vec();
         value.resize(self.size.value_bytes.max(value.len()), b'x');
         let begun = Instant::now();
-        let done = client.put(key, value, &options).await;
+        let done = client.put(key, value).w(w).context(context).await;
         let failure = done.as_ref().err().map(ToString::to_string);
         self.note(begun, &format!("put of {}", shown(key)), failure);
         let answer = done.ok()?;
         self.acknowledged[index].store(version, Ordering::Release);
-        Some(answer.context)
+        Some(answer.context())
     }
 
     /// Gets a key, which has to have at least what was acknowledged before; again while it is stale.
@@ -237,7 +236,7 @@ impl Shared {
         let first = Instant::now();
         loop {
             let begun = Instant::now();
-            let (found, failure) = match client.get(key, &r(2)).await {
+            let (found, failure) = match client.get(key).options(&r(2)).await {
                 Ok(found) => (newest(&found), None),
                 Err(error) => (least, Some(error.to_string())),
             };
@@ -260,12 +259,9 @@ impl Shared {
 }
 
 /// The newest version that a get has found; 0 if there is none.
-fn newest(found: &GetAnswer) -> u32 {
-    let version = |content: &Content<Blob>| match content {
-        Content::Value(value) => value.first_chunk().copied().map(u32::from_le_bytes),
-        Content::Tombstone => None,
-    };
-    found.versions.iter().filter_map(|found| version(&found.content)).max().unwrap_or(0)
+fn newest(found: &Found) -> u32 {
+    let versions = found.values().filter_map(|value| value.first_chunk());
+    versions.copied().map(u32::from_le_bytes).max().unwrap_or(0)
 }
 
 /// One writer: version after version of its keys.
@@ -273,7 +269,7 @@ async fn write(
     client: Client,
     shared: Arc<Shared>,
     number: usize,
-    mut contexts: Vec<Option<Blob>>,
+    mut contexts: Vec<Option<Context>>,
 ) {
     for version in 2.. {
         for (place, context) in contexts.iter_mut().enumerate() {
@@ -281,8 +277,8 @@ async fn write(
                 return;
             }
             let index = number + place * shared.size.writers;
-            let options = PutOptions { context: context.clone(), ..w(2) };
-            let answered = shared.put(&client, index, version, options).await;
+            let follows = (2, context.clone());
+            let answered = shared.put(&client, index, version, follows).await;
             *context = answered.or(context.take());
             tokio::time::sleep(shared.size.pause).await;
         }

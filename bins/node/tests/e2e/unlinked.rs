@@ -6,7 +6,7 @@ use jedlik_protocol::Key;
 
 use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
-use crate::requests::{fill, patient_w, r, shown};
+use crate::requests::{ByKey, fill, patient_w, r, shown};
 
 /// What `doctor` says of files that are gone.
 fn told(cluster: &Cluster) -> Vec<String> {
@@ -20,9 +20,9 @@ fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
     observer.runtime.block_on(async {
         let client = cluster.client(0).await;
         for key in keys {
-            let found = client.get(key, &r(2)).await;
+            let found = client.get(key).options(&r(2)).await;
             let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-            assert_eq!(found.versions.len(), 1, "{}", shown(key));
+            assert_eq!(found.siblings().len(), 1, "{}", shown(key));
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jedlik_client::{Client, GetOptions};
+use jedlik_client::Client;
 use jedlik_protocol::Key;
 use jedlik_storage::open_redb_file;
 use redb::ReadableDatabase;
@@ -10,7 +10,7 @@ use redb::ReadableDatabase;
 use crate::cluster::{Cluster, wait_until};
 use crate::lost::RECORDS;
 use crate::observer::{Observer, key};
-use crate::requests::{fill, r, shown, size, w};
+use crate::requests::{ByKey, fill, r, shown, size, w};
 
 /// Has every put with all three owners, so that one is enough to ask.
 fn read_one(cluster: &Cluster) {
@@ -51,10 +51,10 @@ fn a_byte_that_changed_on_one_disk_of_three_is_no_absence_and_is_mended_by_the_g
 
 /// A get of one replica, which has to be answered.
 fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
-    let options = GetOptions { ..r(1) };
-    let found = observer.runtime.block_on(client.get(key, &options));
+    let options = r(1);
+    let found = observer.runtime.block_on(client.get(key).options(&options).send());
     let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
-    !found.versions.is_empty()
+    !found.siblings().is_empty()
 }
 
 /// Changes the last byte of every value in a stopped node's file; how many there were.
@@ -95,8 +95,8 @@ fn an_empty_directory_in_the_place_of_one_node_makes_no_key_absent() {
     wait_until("it holds everything again", || {
         rounds += 1;
         for key in keys.iter().skip(rounds % 7).step_by(7) {
-            if let Ok(found) = observer.runtime.block_on(emptied.get(key, &r(1))) {
-                assert!(!found.versions.is_empty(), "{} is absent in round {rounds}", shown(key));
+            if let Ok(found) = observer.runtime.block_on(emptied.get(key).options(&r(1)).send()) {
+                assert!(!found.siblings().is_empty(), "{} is absent in round {rounds}", shown(key));
             }
         }
         let held = |name| observer.counter(name).get(&2).copied().unwrap_or(0);

@@ -1,12 +1,11 @@
-//! What each error tells its caller to do.
+//! The remedy and the words of each error.
 
 use std::time::Duration;
 
 use jedlik_net::CloseReason;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
-use super::{AttemptError, ClientError, ErrorKind, StartError, in_one_line};
-use crate::profile::ProfileError;
+use super::{AttemptError, ClientError, ErrorKind, StartError};
 
 fn address() -> std::net::SocketAddr {
     "127.0.0.1:7101".parse().unwrap()
@@ -19,7 +18,8 @@ fn exhausted(last: AttemptError, maybe_applied: bool) -> ClientError {
 #[test]
 fn each_error_says_what_a_caller_can_do() {
     let failure = |code| Failure::new(code, "no");
-    let refused = |code| AttemptError::Refused { address: address(), failure: failure(code) };
+    let refused =
+        |code| AttemptError::Refused { address: address(), refusal: failure(code).into() };
     let cases = [
         (
             ClientError::refused(failure(ErrorCode::ValueTooLarge)),
@@ -45,22 +45,11 @@ fn a_put_that_may_have_happened_says_so_once() {
     let mut failure = Failure::new(ErrorCode::Timeout, "1 of 2 replicas answered");
     failure.maybe_applied = true;
     let errors = [
-        exhausted(AttemptError::Refused { address: address(), failure }, false),
-        exhausted(AttemptError::Lost { address: address(), why: CloseReason::Silent }, true),
+        exhausted(AttemptError::Refused { address: address(), refusal: failure.into() }, false),
+        exhausted(AttemptError::Lost { address: address(), why: CloseReason::Silent.into() }, true),
     ];
     for error in errors {
         assert!(error.maybe_applied());
         assert_eq!(error.to_string().matches("may still take effect").count(), 1, "{error}");
     }
-}
-
-#[test]
-fn a_cause_that_an_error_says_itself_is_not_said_again() {
-    let seed = ProfileError::Seed { seed: "n1:1".into(), reason: "who is that".into() };
-    let line = in_one_line(&ClientError::Start(StartError::Profile(seed)));
-    assert_eq!(line.matches("who is that").count(), 1, "{line}");
-    let path = "p.toml".into();
-    let source = std::io::Error::other("too dark to read");
-    let line = in_one_line(&ProfileError::Unreadable { path, source });
-    assert_eq!(line.matches("too dark to read").count(), 1, "{line}");
 }

@@ -23,7 +23,7 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_millis(200);
 /// A value may reach the replicas' disks this slowly without being late. Sending it again sooner would add as much
 /// again to what holds it up.
 const BYTES_PER_MS: u32 = 4 << 10;
-/// What a page of values is read, merged and sent with, at the slowest before it is late.
+/// A page of values may be read, merged and sent this slowly without being late.
 const PAGE_BYTES_PER_MS: u32 = 1 << 10;
 /// One hedge past a node that answers others is earned by so many answers.
 const ANSWERS_PER_HEDGE: u32 = 8;
@@ -39,7 +39,7 @@ const HEDGES_SAVED: u32 = 32;
 pub(crate) struct NodeLatency {
     usual: Duration,
     heard: Option<Instant>,
-    /// What had come by then.
+    /// How often anything had come by then.
     arrivals: u64,
 }
 
@@ -79,7 +79,7 @@ impl NodeLatency {
     }
 }
 
-/// What a client may still add to the load of nodes that answer.
+/// Load that a client may still add to nodes that answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowance {
     credit: u32,
@@ -90,7 +90,7 @@ impl Allowance {
         Self { credit: HEDGES_SAVED * ANSWERS_PER_HEDGE }
     }
 
-    /// An answer came.
+    /// Notes that an answer came.
     pub(crate) fn earn(&mut self) {
         self.credit = (self.credit + 1).min(HEDGES_SAVED * ANSWERS_PER_HEDGE);
     }

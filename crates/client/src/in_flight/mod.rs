@@ -17,14 +17,14 @@ use crate::routes::Target;
 /// How many nodes may have a request at the same time.
 const WIDTH: usize = 2;
 
-/// What an attempt is given.
+/// Time that an attempt is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Allotment {
     /// How long it may take.
     pub(crate) share: Duration,
     /// Until when it may take, once the answer is known to be on its way.
     pub(crate) latest: Instant,
-    /// Whether it is.
+    /// Whether the answer is known to be on its way.
     pub(crate) coming: Coming,
 }
 
@@ -35,11 +35,11 @@ impl Allotment {
     }
 }
 
-/// One attempt.
+/// One attempt at one node.
 pub(crate) struct Attempt {
-    /// At which node.
+    /// The node that is asked.
     pub(crate) target: Target,
-    /// Since when.
+    /// The time at which it was asked.
     pub(crate) since: Instant,
     /// After how long without an answer another node is asked as well.
     pub(crate) delay: Duration,
@@ -56,50 +56,71 @@ impl Attempt {
     }
 }
 
-/// The attempts, the oldest first.
+/// The attempts, the oldest first. The first takes no allocation beside its own, and mostly there is no other.
 pub(crate) struct InFlight<F> {
-    running: Vec<(Attempt, Pin<Box<F>>)>,
+    first: Option<Running<F>>,
+    rest: Vec<Running<F>>,
 }
+
+type Running<F> = (Attempt, Pin<Box<F>>);
 
 impl<F: Future> InFlight<F> {
     pub(crate) fn new() -> Self {
-        Self { running: Vec::with_capacity(1) }
+        Self { first: None, rest: Vec::new() }
     }
 
     /// Adds an attempt; the caller has seen to it that there is room.
     pub(crate) fn enter(&mut self, attempt: Attempt, outcome: F) {
-        self.running.push((attempt, Box::pin(outcome)));
+        let running = (attempt, Box::pin(outcome));
+        if self.first.is_none() {
+            self.first = Some(running);
+        } else {
+            self.rest.push(running);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.running.is_empty()
+        self.first.is_none()
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.running.len() >= WIDTH
+        self.first.is_some() && self.rest.len() + 1 >= WIDTH
     }
 
     /// The attempts under way, the oldest first.
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.running.iter().map(|(attempt, _)| attempt)
+        self.first.iter().chain(&self.rest).map(|(attempt, _)| attempt)
     }
 
     /// Drops the oldest of the attempts that are `given_up`.
     pub(crate) fn drop_one(&mut self, given_up: impl Fn(&Attempt) -> bool) -> Option<Attempt> {
-        let index = self.running.iter().position(|(attempt, _)| given_up(attempt))?;
-        Some(self.running.remove(index).0)
+        let index = self.attempts().position(given_up)?;
+        self.remove(index)
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Attempt> {
+        if index > 0 {
+            return Some(self.rest.remove(index - 1).0);
+        }
+        let next = if self.rest.is_empty() { None } else { Some(self.rest.remove(0)) };
+        std::mem::replace(&mut self.first, next).map(|(attempt, _)| attempt)
     }
 
     /// Waits for the next outcome, for ever if nothing is under way. Nothing is lost if the wait is
     /// given up.
     pub(crate) async fn outcome(&mut self) -> (Attempt, F::Output) {
         poll_fn(|context| {
-            for index in 0..self.running.len() {
-                if let Poll::Ready(outcome) = self.running[index].1.as_mut().poll(context) {
-                    return Poll::Ready((self.running.remove(index).0, outcome));
+            let running = self.first.iter_mut().chain(&mut self.rest);
+            let outcome = running.enumerate().find_map(|(index, (_, outcome))| {
+                match outcome.as_mut().poll(context) {
+                    Poll::Ready(outcome) => Some((index, outcome)),
+                    Poll::Pending => None,
                 }
+            });
+            match outcome.and_then(|(index, outcome)| Some((self.remove(index)?, outcome))) {
+                Some(ended) => Poll::Ready(ended),
+                None => Poll::Pending,
             }
-            Poll::Pending
         })
         .await
     }

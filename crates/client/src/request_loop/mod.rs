@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use jedlik_protocol::LayoutVersion;
 use jedlik_protocol::admin::AdminRequest;
 use jedlik_protocol::client::{ClientRequest, ClientResponse};
-use jedlik_protocol::error::{ErrorCode, Failure};
+use jedlik_protocol::error::Failure;
 
 use crate::calls::{Answer, Coming};
 use crate::hedge::{DELAY_MAX, allowance_for_size};
 use crate::in_flight::{Allotment, Attempt, InFlight};
 use crate::retry::Budget;
 use crate::routes::{Route, Target};
-use crate::{AttemptError, ClientError};
+use crate::{AttemptError, ClientError, ErrorCode};
 
 /// How soon to look again whether another node may be asked, when just now none may.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -42,7 +42,7 @@ pub(crate) enum Idempotency {
 pub(crate) struct RequestSpec<'a> {
     pub(crate) route: Route<'a>,
     pub(crate) idempotency: Idempotency,
-    /// All attempts together.
+    /// Time for all attempts together.
     pub(crate) timeout: Duration,
 }
 
@@ -75,14 +75,14 @@ pub(crate) trait Nodes {
     fn suspect(&self, target: Target);
 }
 
-/// What was tried so far.
+/// State of one request: the attempts so far, and when the next is due.
 struct RequestLoop<'a, N> {
     nodes: &'a N,
     spec: RequestSpec<'a>,
     budget: Budget,
     /// Asked in this round.
     asked: Vec<Target>,
-    /// What became of the attempt that says most.
+    /// The outcome of the attempt that says most.
     last: AttemptError,
     maybe_applied: bool,
     /// When the next attempt is due.
@@ -233,7 +233,7 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
                         return Some(Err(ClientError::refused(failure)));
                     }
                     ClientResponse::Failed(failure) => {
-                        AttemptError::Refused { address: target.address, failure }
+                        AttemptError::Refused { address: target.address, refusal: failure.into() }
                     }
                     response => {
                         self.won(attempt, now, in_flight);
@@ -269,8 +269,8 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
     fn fail(&mut self, now: Instant, error: AttemptError) {
         // A node's own word says more than the silence of the next.
         let is_word = |error: &AttemptError| matches!(error, AttemptError::Refused { .. });
-        if let AttemptError::Refused { failure, .. } = &error
-            && matches!(failure.code, ErrorCode::StaleLayout | ErrorCode::NotOwner)
+        if let AttemptError::Refused { refusal, .. } = &error
+            && matches!(refusal.code(), ErrorCode::StaleLayout | ErrorCode::NotOwner)
         {
             self.nodes.outdated();
         }
@@ -293,7 +293,7 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// What a node is told it may take: less than the client waits, so that its own word on what went
+/// Time that a node is told it may take: less than the client waits, so that its own word on what went
 /// wrong still arrives.
 fn for_node(share: Duration) -> Duration {
     share.mul_f64(0.9)

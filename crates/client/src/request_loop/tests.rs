@@ -19,7 +19,7 @@ use crate::retry::Budget;
 use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError};
 
-/// What a node does with whatever it is asked.
+/// Behaviour of a node, whatever it is asked.
 #[derive(Debug, Clone, Copy)]
 enum Habit {
     /// Answers after so many milliseconds.
@@ -28,7 +28,7 @@ enum Habit {
     Refuses(u64, ErrorCode),
     /// Says after so many milliseconds that the answer is on its way, and answers after so many.
     Announces(u64, u64),
-    /// Never answers.
+    /// Never answers at all.
     Silent,
 }
 

@@ -17,7 +17,7 @@ const ATTEMPT_GROWTH_MAX: u32 = 8;
 pub(crate) struct Budget {
     deadline: Instant,
     attempt: Duration,
-    /// What each attempt may take beside that because the request is large.
+    /// Time that each attempt has beside that because the request is large.
     allowance: Duration,
     attempts: u32,
 }

@@ -1,4 +1,4 @@
-//! Which nodes to ask for a key, and in which order (paper 6.4: the client that knows the partitions).
+//! The nodes to ask for a key, in their order (paper 6.4: the client that knows the partitions).
 //!
 //! Invariant: every known node stands in an order once, so a request runs out of time before it runs
 //! out of nodes.
@@ -19,13 +19,13 @@ const PRIMARIES: usize = 3;
 /// A node as requests go to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// Who must answer there; `None` for a seed before the topology is known.
+    /// The node that must answer there; `None` for a seed before the topology is known.
     pub(crate) node: Option<NodeId>,
-    /// Where.
+    /// The address to dial.
     pub(crate) address: SocketAddr,
 }
 
-/// What a request is about, as far as its way is concerned.
+/// The subject of a request, as far as its way is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// A key: best taken to its owners.

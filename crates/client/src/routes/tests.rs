@@ -1,4 +1,4 @@
-//! Whom a request goes to, and in which order.
+//! The nodes that a request goes to, and their order.
 
 use std::net::SocketAddr;
 

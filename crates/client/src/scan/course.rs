@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// After so many pages without a failure one more is asked for at a time, up to what was allowed.
 const PAGES_TO_GROW: u32 = 32;
 
-/// One scan's.
+/// The pace of one scan.
 pub(super) struct Course {
     at_once: Semaphore,
     state: Mutex<State>,

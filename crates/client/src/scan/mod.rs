@@ -1,224 +1,256 @@
-//! All keys of a bucket, or of every bucket: every partition page by page, a few partitions at once.
+//! All keys of a bucket, or of every bucket, as streams.
 //!
-//! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error. One page that can't
-//! be had in its time ends it only if no other has come meanwhile either, or it was tried often.
+//! Invariant: a stream that ends without an error has given every key that was there all the time.
 
 mod course;
+mod pages;
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::vec;
 
-use jedlik_hashing::Partition;
+use bytes::Bytes;
+use futures_core::Stream;
 use jedlik_protocol::Blob;
-use jedlik_protocol::admin::{AdminRequest, AdminResponse};
-use jedlik_protocol::bucket::{BucketEntry, check_name};
-use jedlik_protocol::client::{
-    ClientRequest, ClientResponse, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest,
-};
-use jedlik_protocol::limits::SCAN_PAGE_RECORDS;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use jedlik_protocol::bucket::BucketEntry;
+use jedlik_protocol::client::ScanItem;
 
 use crate::client::Shared;
-use crate::options::wire_ms;
-use crate::request_loop::{Idempotency, now};
-use crate::routes::Route;
-use crate::{ClientError, ErrorKind, ScanOptions};
-use course::Course;
+use crate::{Bucket, Client, ClientError, Entry, Quorum, ScanOptions};
+use pages::Pages;
 
-/// How often a page is asked for anew, each time for as long as one may take, while other pages come.
-const PAGE_ROUNDS: u32 = 6;
+/// A scan that begins when it is awaited.
+#[derive(Clone)]
+#[must_use = "a scan begins when it is awaited"]
+pub struct ScanRequest {
+    shared: Arc<Shared>,
+    /// Every bucket, if none.
+    bucket: Option<Blob>,
+    options: ScanOptions,
+}
 
-/// The pages as they come in. Dropping it ends the scan.
+/// Keys with their siblings, as they come in from all partitions. After an error nothing follows; dropping it ends the
+/// scan. A reader that takes nothing for a while costs nothing.
+///
+/// Each key is as it was at some moment of the scan.
 pub struct Scan {
-    wanted: u32,
-    done: Arc<AtomicU32>,
-    pages: mpsc::Receiver<Result<Vec<ScanItem>, ClientError>>,
-    /// What buckets' properties have to be still when all is read.
-    demands: Option<(Arc<Shared>, Vec<BucketEntry>)>,
-    _readers: JoinSet<()>,
+    pages: Pages,
+    page: vec::IntoIter<ScanItem>,
+}
+
+/// Keys alone, as they come in from all partitions. After an error nothing follows.
+pub struct Keys(pub(crate) Scan);
+
+/// Buckets' names, each once, as they come in from all partitions. After an error nothing follows.
+pub struct Buckets {
+    scan: Scan,
+    seen: BTreeSet<Bytes>,
+}
+
+/// How far a scan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// How many partitions were read to their end.
+    pub done: u32,
+    /// How many partitions there are to read: for every bucket, each once for each N that buckets have.
+    pub total: u32,
+}
+
+impl ScanRequest {
+    pub(crate) fn of_bucket(bucket: &Bucket) -> Self {
+        let (shared, name) = (bucket.shared.clone(), Some(bucket.name.clone()));
+        Self { shared, bucket: name, options: ScanOptions::new() }
+    }
+
+    pub(crate) fn of_every_bucket(client: &Client) -> Self {
+        Self { shared: client.shared.clone(), bucket: None, options: ScanOptions::new() }
+    }
+
+    /// Takes all options from elsewhere.
+    pub fn options(mut self, options: &ScanOptions) -> Self {
+        self.options = options.clone();
+        self
+    }
+
+    /// Whether values are read, or keys alone.
+    pub fn values(mut self, values: bool) -> Self {
+        self.options = self.options.values(values);
+        self
+    }
+
+    /// Waits for so many replicas of each partition.
+    pub fn r(mut self, r: impl Into<Quorum>) -> Self {
+        self.options = self.options.r(r);
+        self
+    }
+
+    /// Gives up on a page of keys after this time, all attempts together.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options = self.options.timeout(timeout);
+        self
+    }
+
+    /// Begins the scan; the same as awaiting it.
+    ///
+    /// # Errors
+    /// The bucket's name is outside its limits, no node answers, or there is no layout yet.
+    pub async fn send(self) -> Result<Scan, ClientError> {
+        match self.bucket {
+            Some(bucket) => pages::of_bucket(&self.shared, bucket, &self.options).map(Scan::new),
+            None => Ok(self.every_bucket().await?.1),
+        }
+    }
+
+    /// Begins to read every bucket, and gives the buckets whose properties were set.
+    pub(crate) async fn every_bucket(self) -> Result<(Vec<BucketEntry>, Scan), ClientError> {
+        let (buckets, pages) = pages::of_every_bucket(&self.shared, &self.options).await?;
+        Ok((buckets, Scan::new(pages)))
+    }
+}
+
+impl IntoFuture for ScanRequest {
+    type Output = Result<Scan, ClientError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
 }
 
 impl Scan {
-    /// The same, which ends with an error unless properties are then what they were.
-    pub(crate) fn demanding(self, shared: &Arc<Shared>, buckets: Vec<BucketEntry>) -> Self {
-        Self { demands: Some((shared.clone(), buckets)), ..self }
+    fn new(pages: Pages) -> Self {
+        Self { pages, page: Vec::new().into_iter() }
     }
 
-    /// The next page, from any partition; `None` after the last. After an error nothing follows.
-    pub async fn next_page(&mut self) -> Option<Result<Vec<ScanItem>, ClientError>> {
-        let page = self.pages.recv().await;
-        match page {
-            Some(Ok(_)) => {}
-            Some(Err(_)) => {
-                self.demands = None;
-                self.pages.close();
-                while self.pages.try_recv().is_ok() {}
-            }
-            None => {
-                let (shared, before) = self.demands.take()?;
-                let after = properties(&shared).await;
-                return after.and_then(|after| unchanged(&before, &after)).err().map(Err);
+    /// The next key; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Entry, ClientError>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// The keys that have come in with the next page, one at least; `None` after the last. For who wants to take many
+    /// at a time.
+    pub async fn next_page(&mut self) -> Option<Result<Vec<Entry>, ClientError>> {
+        if self.page.len() == 0 {
+            match poll_fn(|context| self.pages.poll_next(context)).await? {
+                Ok(page) => self.page = page.into_iter(),
+                Err(error) => return Some(Err(error)),
             }
         }
-        page
+        let page = std::mem::replace(&mut self.page, Vec::new().into_iter());
+        Some(Ok(page.map(Entry::from).collect()))
     }
 
-    /// How many partitions have been read to their end, and how many there are to read: of every bucket, each
-    /// partition once for each N that buckets have.
+    /// How far the scan is.
     #[must_use]
-    pub fn progress(&self) -> (u32, u32) {
-        (self.done.load(Ordering::Relaxed), self.wanted)
+    pub fn progress(&self) -> Progress {
+        let (done, total) = self.pages.progress();
+        Progress { done, total }
     }
 }
 
-/// The buckets whose properties were set, as some node knows them.
-pub(crate) async fn properties(shared: &Arc<Shared>) -> Result<Vec<BucketEntry>, ClientError> {
-    let request = |_| ClientRequest::Admin(AdminRequest::BucketList);
-    match shared.run(Route::Any, Idempotency::Idempotent, None, request).await? {
-        ClientResponse::Admin(AdminResponse::Buckets(buckets)) => Ok(buckets),
-        _ => Err(ClientError::Mismatch),
-    }
-}
+impl Stream for Scan {
+    type Item = Result<Entry, ClientError>;
 
-/// Whether no bucket's properties were set between the two lists.
-fn unchanged(before: &[BucketEntry], after: &[BucketEntry]) -> Result<(), ClientError> {
-    let version = |list: &[BucketEntry], name: &Blob| {
-        list.iter().find(|bucket| bucket.name == *name).map(|bucket| bucket.version)
-    };
-    // A node that has not heard of a setting yet has an older list, or one that lacks a bucket.
-    let names = before.iter().chain(after).map(|bucket| &bucket.name);
-    match names.into_iter().find(|name| version(before, name) != version(after, name)) {
-        Some(name) => Err(ClientError::Reset { name: name.to_vec() }),
-        None => Ok(()),
-    }
-}
-
-/// One partition's reader.
-struct Reader {
-    course: Arc<Course>,
-    shared: Arc<Shared>,
-    options: ScanOptions,
-    pages: mpsc::Sender<Result<Vec<ScanItem>, ClientError>>,
-}
-
-/// Starts to read one bucket.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
-    bucket: Blob,
-    options: &ScanOptions,
-) -> Result<Scan, ClientError> {
-    check_name(&bucket)?;
-    start_all(shared, vec![ScanOf::Bucket(bucket)], options)
-}
-
-/// Starts the readers, which read all that is `wanted` of each partition.
-pub(crate) fn start_all(
-    shared: &Arc<Shared>,
-    wanted: Vec<ScanOf>,
-    options: &ScanOptions,
-) -> Result<Scan, ClientError> {
-    let partitions = shared.routes().partitions().ok_or(ClientError::NoLayout)?.get();
-    let at_once = options.partitions_at_once.max(1);
-    let (sender, pages) = mpsc::channel(at_once);
-    let (next, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let parts = |of: ScanOf| (0..partitions).map(move |part| (of.clone(), Partition(part)));
-    let parts: Arc<[(ScanOf, Partition)]> = wanted.into_iter().flat_map(parts).collect();
-    let mut readers = JoinSet::new();
-    let course = Arc::new(Course::new(at_once));
-    for _ in 0..at_once {
-        let (course, shared) = (course.clone(), shared.clone());
-        let reader = Reader { course, shared, options: options.clone(), pages: sender.clone() };
-        let (next, done, parts) = (next.clone(), done.clone(), parts.clone());
-        readers.spawn(async move {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed) as usize;
-                let Some((of, partition)) = parts.get(index) else { return };
-                if !reader.read(of, *partition).await {
-                    return;
-                }
-                done.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    }
-    let wanted = parts.len() as u32;
-    Ok(Scan { wanted, done, pages, demands: None, _readers: readers })
-}
-
-impl Reader {
-    /// Reads one partition to its end; `false` if that failed or nobody wants it any more.
-    async fn read(&self, of: &ScanOf, partition: Partition) -> bool {
-        let mut after = None;
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            match self.page_while_others_come(of, partition, after).await {
-                Ok(ScanAnswer { items, next }) => {
-                    if !items.is_empty() && self.pages.send(Ok(items)).await.is_err() {
-                        return false;
-                    }
-                    match next {
-                        Some(mark) => after = Some(mark),
-                        None => return true,
-                    }
-                }
-                Err(error) => {
-                    // Nobody listening is as good as having told.
-                    let _ = self.pages.send(Err(error)).await;
-                    return false;
-                }
+            if let Some(item) = self.page.next() {
+                return Poll::Ready(Some(Ok(item.into())));
+            }
+            match ready!(self.pages.poll_next(context)) {
+                Some(Ok(page)) => self.page = page.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
     }
+}
 
-    /// A node that many ask, or that is busy otherwise, may be late with one page although it gives others.
-    async fn page_while_others_come(
-        &self,
-        of: &ScanOf,
-        partition: Partition,
-        after: Option<ScanMark>,
-    ) -> Result<ScanAnswer, ClientError> {
-        let mut rounds = 1;
+impl Keys {
+    /// The next key; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// How far the scan is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.0.progress()
+    }
+}
+
+impl Stream for Keys {
+    type Item = Result<Bytes, ClientError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let entry = ready!(Pin::new(&mut self.0).poll_next(context));
+        Poll::Ready(entry.map(|entry| entry.map(|entry| entry.key().clone())))
+    }
+}
+
+impl Buckets {
+    pub(crate) fn new(scan: Scan) -> Self {
+        Self { scan, seen: BTreeSet::new() }
+    }
+
+    /// The next bucket's name; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// How far the scan is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.scan.progress()
+    }
+}
+
+impl Stream for Buckets {
+    type Item = Result<Bytes, ClientError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let place = self.course.place().await;
-            let begun = now();
-            match self.page(of, partition, after.clone()).await {
-                Ok(answer) => {
-                    self.course.came(now());
-                    return Ok(answer);
+            match ready!(Pin::new(&mut self.scan).poll_next(context)) {
+                Some(Ok(entry)) if self.seen.contains(entry.bucket()) => {}
+                Some(Ok(entry)) => {
+                    // A copy, since the name is a slice of the page that it came in.
+                    let name = Bytes::copy_from_slice(entry.bucket());
+                    self.seen.insert(name.clone());
+                    return Poll::Ready(Some(Ok(name)));
                 }
-                Err(error) => {
-                    let may_come = error.kind() == ErrorKind::Unavailable && rounds < PAGE_ROUNDS;
-                    if !may_come || !self.course.goes_on(begun) {
-                        return Err(error);
-                    }
-                    rounds += 1;
-                    self.course.failed(place);
-                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
     }
+}
 
-    async fn page(
-        &self,
-        of: &ScanOf,
-        partition: Partition,
-        after: Option<ScanMark>,
-    ) -> Result<ScanAnswer, ClientError> {
-        let request = |share| {
-            ClientRequest::Scan(ScanRequest {
-                of: of.clone(),
-                partition,
-                after: after.clone(),
-                limit: self.options.page_keys.clamp(1, SCAN_PAGE_RECORDS),
-                values: self.options.values,
-                r: self.options.r,
-                timeout_ms: wire_ms(share),
-            })
-        };
-        let route = Route::Partition(partition);
-        match self.shared.run(route, Idempotency::Idempotent, self.options.timeout, request).await?
-        {
-            ClientResponse::Scanned(answer) => Ok(answer),
-            _ => Err(ClientError::Mismatch),
-        }
+impl fmt::Debug for ScanRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ScanRequest");
+        shown.field("bucket", &self.bucket).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scan").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keys").field(&self.0).finish()
+    }
+}
+
+impl fmt::Debug for Buckets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buckets").field("scan", &self.scan).finish_non_exhaustive()
     }
 }

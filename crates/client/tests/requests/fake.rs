@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jedlik_client::{Client, ClientConfig, NodeId};
+use jedlik_client::{Bucket, Client, ClientBuilder, Identity, NodeId};
 use jedlik_hashing::{PartitionCount, RingNode, plan_first};
 use jedlik_net::authority::{Authority, Subject};
 use jedlik_net::{CloseCode, Connection, Credentials, Endpoint, Handler};
@@ -17,7 +17,7 @@ use jedlik_protocol::{Blob, ClusterId, Key, Layout, LayoutId, LayoutVersion};
 /// More than any of these tests takes, less than anybody's patience.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// What a node does with a request.
+/// Behaviour of a node at a request.
 pub(crate) enum Reaction {
     Answer(ClientResponse),
     /// The same, from a node that has this layout.
@@ -30,7 +30,7 @@ pub(crate) enum Reaction {
 
 type Script = Box<dyn FnMut(&ClientRequest) -> Reaction + Send>;
 
-/// What a fake node does and has seen.
+/// A fake node: its behaviour, and the requests that it has seen.
 pub(crate) struct Fake {
     script: Mutex<Script>,
     topology: Mutex<Option<Topology>>,
@@ -50,7 +50,7 @@ impl Fake {
         self.seen.lock().unwrap().clone()
     }
 
-    /// What it tells who asks for the topology; with `None` it says nothing.
+    /// Tells this topology from now on; with `None` it says nothing.
     pub(crate) fn tell(&self, topology: Option<Topology>) {
         *self.topology.lock().unwrap() = topology;
     }
@@ -162,18 +162,22 @@ impl Cluster {
         ring.preference_list(partition).into_iter().map(|node| node.0 as usize - 1).collect()
     }
 
-    /// A client's configuration with all nodes as seeds, in a hurry.
-    pub(crate) fn config(&self) -> ClientConfig {
-        let credentials = credentials(&self.authority, &Subject::client("c"));
-        ClientConfig {
-            timeout: Duration::from_secs(10),
-            attempt_timeout: Duration::from_millis(200),
-            ..ClientConfig::new(self.addresses.clone(), credentials)
-        }
+    /// A client with all nodes as seeds, in a hurry.
+    pub(crate) fn builder(&self) -> ClientBuilder {
+        self.builder_with(&self.addresses)
+    }
+
+    /// The same with these seeds.
+    pub(crate) fn builder_with<S: ToString>(
+        &self,
+        seeds: impl IntoIterator<Item = S>,
+    ) -> ClientBuilder {
+        let builder = Client::builder().seeds(seeds).identity(identity(&self.authority));
+        builder.timeout(Duration::from_secs(10)).attempt_timeout(Duration::from_millis(200))
     }
 
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(self.config()).await.unwrap()
+        self.builder().connect().await.unwrap()
     }
 
     /// Ends a node's connections and its socket, as far as a client can tell.
@@ -185,6 +189,11 @@ impl Cluster {
 /// Some key.
 pub(crate) fn key(index: usize) -> Key {
     Key::new("carts", format!("k{index}").as_str()).unwrap()
+}
+
+/// The bucket of [`key`].
+pub(crate) fn carts(client: &Client) -> Bucket {
+    client.bucket("carts")
 }
 
 /// A key whose first owner is `node`.
@@ -199,7 +208,14 @@ pub(crate) fn credentials(authority: &Authority, subject: &Subject) -> Credentia
     Credentials::from_pem(authority.certificate_pem(), certificate, key).unwrap()
 }
 
-/// What the fake nodes do unless told otherwise.
+/// A client's certificate in memory.
+pub(crate) fn identity(authority: &Authority) -> Identity {
+    let issued = authority.issue(&Subject::client("c")).unwrap();
+    let (cert, key) = (&issued.certificate_pem, &issued.key_pem);
+    Identity::from_pem(authority.certificate_pem(), cert, key).unwrap()
+}
+
+/// Behaviour of the fake nodes unless told otherwise.
 pub(crate) fn usual(request: &ClientRequest) -> Reaction {
     Reaction::Answer(match request {
         ClientRequest::Put(_) => written(),

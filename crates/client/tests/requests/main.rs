@@ -2,6 +2,14 @@
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod many;
+#[cfg(test)]
+mod scans;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod updates;
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::UdpSocket;
@@ -9,12 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jedlik_client::{
-    Client, ClientConfig, ClientError, ErrorKind, GetOptions, NodeId, PutOptions, ScanOptions,
-    WriteId,
-};
+use jedlik_client::{Client, ClientBuilder, ClientError, ErrorKind, NodeId};
 use jedlik_hashing::Partition;
-use jedlik_net::authority::{Authority, Subject};
+use jedlik_net::authority::Authority;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
 use jedlik_protocol::client::{
     ClientRequest, ClientResponse, PutRequest, ScanAnswer, ScanItem, ScanMark,
@@ -22,8 +27,9 @@ use jedlik_protocol::client::{
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{ClusterId, Digest, Key};
+use jedlik_vclock::WriteId;
 
-use crate::fake::{Cluster, Reaction, credentials, found, key, key_of, until, usual, written};
+use crate::fake::{Cluster, Reaction, carts, found, identity, key, key_of, until, usual, written};
 
 fn refusal(code: ErrorCode) -> Reaction {
     Reaction::Answer(ClientResponse::Failed(Failure::new(code, "as the test wants it")))
@@ -38,11 +44,16 @@ fn write_ids(requests: &[ClientRequest]) -> Vec<WriteId> {
 }
 
 async fn get(client: &Client, key: &Key) -> Result<(), ClientError> {
-    client.get(key, &GetOptions::default()).await.map(|_| ())
+    carts(client).get(key.key()).await.map(|_| ())
 }
 
 async fn put(client: &Client, key: &Key) -> Result<(), ClientError> {
-    client.put(key, "tea", &PutOptions::default()).await.map(|_| ())
+    carts(client).put(key.key(), "tea").await.map(|_| ())
+}
+
+/// With time for anything: no share of any attempt ends while a test runs.
+fn patient(builder: ClientBuilder) -> ClientBuilder {
+    builder.timeout(4 * fake::LIMIT).attempt_timeout(4 * fake::LIMIT)
 }
 
 #[tokio::test]
@@ -81,10 +92,9 @@ async fn a_node_is_told_of_the_reads_that_are_given_up_and_of_no_puts() {
     let client = cluster.client().await;
     let key = key_of(&cluster, 0);
     cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::Keep));
-    let timeout = Some(Duration::from_millis(500));
-    let options = PutOptions { timeout, ..PutOptions::default() };
-    client.put(&key, "tea", &options).await.unwrap_err();
-    client.get(&key, &GetOptions { timeout, ..GetOptions::default() }).await.unwrap_err();
+    let timeout = Duration::from_millis(500);
+    carts(&client).put(key.key(), "tea").timeout(timeout).await.unwrap_err();
+    carts(&client).get(key.key()).timeout(timeout).await.unwrap_err();
     for node in &cluster.nodes {
         until("each of its gets is withdrawn", || {
             let asked = node.seen().into_iter().zip(node.kept());
@@ -132,12 +142,7 @@ async fn put_until_asked(client: &Client, key: &Key, node: &fake::Fake) -> Resul
 async fn a_put_is_at_a_second_owner_while_the_first_still_has_time_and_the_silent_one_is_avoided() {
     let cluster = Cluster::start();
     // No share of any attempt ends while the test runs: only a hedge can bring an answer.
-    let patient = ClientConfig {
-        timeout: 4 * fake::LIMIT,
-        attempt_timeout: 4 * fake::LIMIT,
-        ..cluster.config()
-    };
-    let client = Client::connect(patient).await.unwrap();
+    let client = patient(cluster.builder()).connect().await.unwrap();
     let key = key_of(&cluster, 0);
     let second = cluster.owners(&key, 1)[1];
     put(&client, &key).await.unwrap();
@@ -166,12 +171,7 @@ async fn a_node_that_is_gone_without_a_word_fails_no_request_and_holds_none_up_f
     let mut topology = cluster.topology(1);
     topology.members[0].address = nobody.local_addr().unwrap();
     cluster.nodes.iter().for_each(|node| node.tell(Some(topology.clone())));
-    let patient = ClientConfig {
-        timeout: 4 * fake::LIMIT,
-        attempt_timeout: 4 * fake::LIMIT,
-        ..cluster.config()
-    };
-    let client = Client::connect(patient).await.unwrap();
+    let client = patient(cluster.builder()).connect().await.unwrap();
     let key = key_of(&cluster, 0);
     let puts = async {
         for _ in 0..20 {
@@ -187,10 +187,9 @@ async fn a_node_that_is_gone_without_a_word_fails_no_request_and_holds_none_up_f
 async fn a_seed_that_says_nothing_does_not_keep_a_client_from_the_next() {
     let cluster = Cluster::start();
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let seeds = vec![nobody.local_addr().unwrap(), cluster.addresses[1]];
-    let config = ClientConfig { seeds, attempt_timeout: 4 * fake::LIMIT, ..cluster.config() };
-    let config = ClientConfig { timeout: 4 * fake::LIMIT, ..config };
-    tokio::time::timeout(fake::LIMIT, Client::connect(config)).await.unwrap().unwrap();
+    let seeds = [nobody.local_addr().unwrap(), cluster.addresses[1]];
+    let connecting = patient(cluster.builder_with(seeds)).connect();
+    tokio::time::timeout(fake::LIMIT, connecting).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -202,7 +201,7 @@ async fn every_member_is_asked_and_the_silent_are_named() {
     cluster.nodes[1].react(|_| Reaction::Silence);
     cluster.nodes[2].react(|_| refusal(ErrorCode::Forbidden));
     let (nodes, limit) = ([1, 2, 3].map(NodeId), Duration::from_millis(300));
-    let told = client.ask_members(&nodes, &AdminRequest::Hints, limit).await;
+    let told = client.admin().ask_members(&nodes, &AdminRequest::Hints, limit).await;
     let outcomes: Vec<_> = told
         .iter()
         .map(|(member, answer)| {
@@ -211,7 +210,7 @@ async fn every_member_is_asked_and_the_silent_are_named() {
         .collect();
     let expected = [Ok(()), Err(ErrorKind::Unavailable), Err(ErrorKind::Forbidden)];
     assert_eq!(outcomes, ["n1", "n2", "n3"].into_iter().zip(expected).collect::<Vec<_>>());
-    let one = client.ask_members(&[NodeId(1)], &AdminRequest::Hints, limit).await;
+    let one = client.admin().ask_members(&[NodeId(1)], &AdminRequest::Hints, limit).await;
     assert_eq!(one.len(), 1);
 }
 
@@ -241,15 +240,16 @@ async fn a_node_that_stops_under_load_fails_no_request() {
 #[tokio::test]
 async fn answers_in_any_order_find_their_requests() {
     let cluster = Cluster::start();
-    let config = ClientConfig { attempt_timeout: fake::LIMIT, ..cluster.config() };
-    let client = Client::connect(config).await.unwrap();
+    let client = cluster.builder().attempt_timeout(fake::LIMIT).connect().await.unwrap();
     let node = &cluster.nodes[0];
     node.react(|_| Reaction::Keep);
     let requests: Vec<_> = (0..50)
         .map(|_| {
             let client = client.clone();
             // Of one node, since no other is asked beside it then.
-            tokio::spawn(async move { client.admin(AdminRequest::Stats, Some(NodeId(1))).await })
+            tokio::spawn(
+                async move { client.admin().ask(AdminRequest::Stats, Some(NodeId(1))).await },
+            )
         })
         .collect();
     until("all requests are there at once", || node.kept().len() == 50).await;
@@ -277,7 +277,7 @@ async fn an_answer_under_a_newer_layout_makes_the_client_learn_it() {
         node.react(|_| Reaction::AnswerUnder(2, found()));
     }
     get(&client, &moved).await.unwrap();
-    let learnt = || client.topology().layout.is_some_and(|layout| layout.version == 2);
+    let learnt = || client.admin().topology().layout.is_some_and(|layout| layout.version == 2);
     until("the new layout is learnt", learnt).await;
     let owner = cluster.owners(&moved, 2)[0];
     let before = cluster.nodes[owner].seen().len();
@@ -296,7 +296,7 @@ async fn a_refusal_for_a_stale_layout_makes_the_client_learn_and_try_again() {
         }
         cluster.nodes[0].react(move |_| refusal(code));
         put(&client, &key).await.unwrap();
-        let learnt = || client.topology().layout.is_some_and(|layout| layout.version == 2);
+        let learnt = || client.admin().topology().layout.is_some_and(|layout| layout.version == 2);
         until("the new layout is learnt", learnt).await;
     }
 }
@@ -326,8 +326,8 @@ async fn an_overloaded_cluster_is_tried_until_the_time_is_up() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
     cluster.nodes.iter().for_each(|node| node.react(|_| refusal(ErrorCode::Overloaded)));
-    let options = PutOptions { timeout: Some(Duration::from_millis(300)), ..PutOptions::default() };
-    let error = client.put(&key(1), "tea", &options).await.unwrap_err();
+    let put = carts(&client).put("k1", "tea").timeout(Duration::from_millis(300));
+    let error = put.await.unwrap_err();
     assert_eq!((error.kind(), error.name()), (ErrorKind::Unavailable, "overloaded"));
     assert!(!error.maybe_applied());
     let counts: Vec<usize> = cluster.nodes.iter().map(|node| node.seen().len()).collect();
@@ -343,8 +343,8 @@ async fn a_put_that_nobody_answered_may_have_been_applied_and_says_so() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
     cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::Silence));
-    let options = PutOptions { timeout: Some(Duration::from_millis(300)), ..PutOptions::default() };
-    let error = client.put(&key(1), "tea", &options).await.unwrap_err();
+    let put = carts(&client).put("k1", "tea").timeout(Duration::from_millis(300));
+    let error = put.await.unwrap_err();
     assert_eq!((error.kind(), error.name()), (ErrorKind::Unavailable, "timeout"));
     assert!(error.maybe_applied());
 }
@@ -355,7 +355,7 @@ async fn a_commit_that_may_have_been_done_is_not_sent_again() {
     let client = cluster.client().await;
     cluster.nodes.iter().for_each(|node| node.react(|_| Reaction::HangUp));
     let commit = AdminRequest::Commit { plan: Digest(1), lost: 0, dry_run: false };
-    let error = client.admin(commit, None).await.unwrap_err();
+    let error = client.admin().ask(commit, None).await.unwrap_err();
     assert!(error.maybe_applied(), "{error}");
     let asked: usize = cluster.nodes.iter().map(|node| node.seen().len()).sum();
     assert_eq!(asked, 1);
@@ -367,9 +367,9 @@ async fn an_admins_request_can_be_for_one_node() {
     let client = cluster.client().await;
     let stats = || ClientResponse::Admin(AdminResponse::Buckets(Vec::new()));
     cluster.nodes[1].react(move |_| Reaction::Answer(stats()));
-    client.admin(AdminRequest::BucketList, Some(NodeId(2))).await.unwrap();
+    client.admin().ask(AdminRequest::BucketList, Some(NodeId(2))).await.unwrap();
     assert_eq!(cluster.nodes[1].seen(), [ClientRequest::Admin(AdminRequest::BucketList)]);
-    let error = client.admin(AdminRequest::BucketList, Some(NodeId(9))).await.unwrap_err();
+    let error = client.admin().ask(AdminRequest::BucketList, Some(NodeId(9))).await.unwrap_err();
     assert!(matches!(error, ClientError::UnknownNode(NodeId(9))));
 }
 
@@ -399,12 +399,12 @@ async fn a_scan_reads_every_page_of_every_partition() {
             Reaction::Answer(ClientResponse::Scanned(ScanAnswer { items: vec![item], next }))
         });
     }
-    let mut scan = client.scan("carts", &ScanOptions::default()).unwrap();
+    let mut keys = carts(&client).keys().await.unwrap();
     let mut found = Vec::new();
-    while let Some(page) = scan.next_page().await {
-        found.extend(page.unwrap().into_iter().map(|item| item.key));
+    while let Some(key) = keys.next().await {
+        found.push(key.unwrap());
     }
-    assert_eq!(scan.progress(), (16, 16));
+    assert_eq!((keys.progress().done, keys.progress().total), (16, 16));
     found.sort();
     found.dedup();
     assert_eq!(found.len(), 32);
@@ -415,10 +415,10 @@ async fn a_scan_that_fails_says_so_and_ends() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
     cluster.nodes.iter().for_each(|node| node.react(|_| refusal(ErrorCode::InvalidRequest)));
-    let mut scan = client.scan("carts", &ScanOptions::default()).unwrap();
-    assert!(scan.next_page().await.unwrap().is_err());
-    assert!(scan.next_page().await.is_none());
-    assert!(matches!(client.scan("", &ScanOptions::default()), Err(ClientError::InvalidKey(_))));
+    let mut scan = carts(&client).scan().await.unwrap();
+    assert!(scan.next().await.unwrap().is_err());
+    assert!(scan.next().await.is_none());
+    assert!(matches!(client.bucket("").scan().await, Err(ClientError::InvalidKey(_))));
 }
 
 #[tokio::test]
@@ -443,14 +443,12 @@ async fn a_scan_goes_on_while_pages_come_though_one_takes_longer_than_a_page_may
             Reaction::Answer(ClientResponse::Scanned(ScanAnswer { items: Vec::new(), next }))
         });
     }
-    let timeout = Some(Duration::from_secs(3));
-    let mut scan = client
-        .scan("carts", &ScanOptions { values: false, timeout, ..ScanOptions::default() })
-        .unwrap();
-    while let Some(page) = scan.next_page().await {
-        page.unwrap();
+    let scan = carts(&client).scan().values(false).timeout(Duration::from_secs(3));
+    let mut scan = scan.await.unwrap();
+    while let Some(entry) = scan.next().await {
+        entry.unwrap();
     }
-    assert_eq!(scan.progress(), (16, 16));
+    assert_eq!((scan.progress().done, scan.progress().total), (16, 16));
     assert!(asked.load(Ordering::Relaxed) > LATE);
 }
 
@@ -472,7 +470,7 @@ async fn without_a_layout_there_is_nothing_to_scan_and_any_node_is_asked() {
     cluster.nodes.iter().for_each(|node| node.tell(topology()));
     let client = cluster.client().await;
     get(&client, &key(1)).await.unwrap();
-    let error = client.scan("carts", &ScanOptions::default()).err().unwrap();
+    let error = carts(&client).scan().await.err().unwrap();
     assert!(matches!(error, ClientError::NoLayout));
 }
 
@@ -480,9 +478,8 @@ async fn without_a_layout_there_is_nothing_to_scan_and_any_node_is_asked() {
 async fn a_foreign_certificate_is_refused_in_words_without_further_tries() {
     let cluster = Cluster::start();
     let foreign = Authority::create(ClusterId(8)).unwrap();
-    let credentials = credentials(&foreign, &Subject::client("c"));
-    let config = ClientConfig { credentials, timeout: fake::LIMIT, ..cluster.config() };
-    let error = Client::connect(config).await.err().unwrap();
+    let builder = cluster.builder().identity(identity(&foreign)).timeout(fake::LIMIT);
+    let error = builder.connect().await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(error.to_string().contains("cluster"), "{error}");
 }
@@ -492,7 +489,7 @@ async fn a_value_that_no_bucket_may_allow_is_refused_before_it_is_sent() {
     let cluster = Cluster::start();
     let client = cluster.client().await;
     let value = vec![b'x'; (16 << 20) + 1];
-    let refused = client.put(&key(1), value, &PutOptions::default()).await.unwrap_err();
+    let refused = carts(&client).put("k1", value).await.unwrap_err();
     assert_eq!(refused.name(), "value-too-large", "{refused}");
     assert!(refused.to_string().contains("16777216") && !refused.maybe_applied(), "{refused}");
     assert!(cluster.nodes.iter().all(|node| node.seen().is_empty()), "nobody is asked");

@@ -8,9 +8,9 @@ mod tests;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+use jedlik_client::{Client, ClientBuilder, Identity, IdentityError};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -26,13 +26,13 @@ pub struct Profile {
     pub seeds: Vec<String>,
     /// The certificate of the cluster's authority.
     pub ca: PathBuf,
-    /// This client's certificate.
+    /// The certificate of this client.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The certificate's private key.
     pub key: PathBuf,
 }
 
-/// What the command line says over the profile.
+/// Settings of the command line that go before the profile's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// The profile to use, instead of looking for one.
@@ -47,9 +47,9 @@ pub struct Overrides {
     pub key: Option<PathBuf>,
 }
 
-/// Where to look for a profile: a process's surroundings as a value.
+/// Where to look for a profile: a process's environment as a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct Environment {
     /// The value of [`PROFILE_VARIABLE`].
     pub variable: Option<OsString>,
     /// Where the command runs.
@@ -67,32 +67,24 @@ pub enum ProfileError {
     /// It can't be read.
     #[error("can't read the profile {path:?}: {source}")]
     Unreadable {
-        /// Which.
+        /// The profile's path as found or given.
         path: PathBuf,
-        /// Why.
+        /// The reason that the system gives.
         source: std::io::Error,
     },
     /// It is not TOML, lacks a key, or has one that is not known.
     #[error("the profile {path:?} is not valid: {source}")]
     Invalid {
-        /// Which.
+        /// The profile's path as found or given.
         path: PathBuf,
-        /// Where and why.
+        /// The place in the file, and the reason.
         source: toml::de::Error,
     },
     /// There is nobody to talk to.
     #[error("the profile {path:?} names no seeds: add seeds = [\"host:port\"]")]
     NoSeeds {
-        /// Which.
+        /// The profile's path as found or given.
         path: PathBuf,
-    },
-    /// A seed is not `host:port`, or its host is not known.
-    #[error("can't use the seed {seed:?}: {reason}; a seed is host:port, such as 127.0.0.1:7101")]
-    Seed {
-        /// As given.
-        seed: String,
-        /// Why.
-        reason: String,
     },
 }
 
@@ -127,7 +119,7 @@ struct File {
     key: PathBuf,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of this process.
     #[must_use]
     pub fn of_process() -> Self {
@@ -166,7 +158,7 @@ impl Profile {
     ///
     /// # Errors
     /// A file is needed but is missing, unreadable or wrong.
-    pub fn load(overrides: Overrides, around: &Surroundings) -> Result<Self, ProfileError> {
+    pub fn load(overrides: Overrides, around: &Environment) -> Result<Self, ProfileError> {
         if let (None, false, Some(ca), Some(cert), Some(key)) = (
             &overrides.profile,
             overrides.seeds.is_empty(),
@@ -231,23 +223,12 @@ impl Profile {
         text
     }
 
-    /// The seeds' addresses, a host with several giving all of them, and what is wrong with the seeds that can't
-    /// be used.
+    /// A client's builder with the profile's seeds and certificates.
     ///
     /// # Errors
-    /// No seed can be used; the error is the first one's.
-    pub fn addresses(&self) -> Result<(Vec<SocketAddr>, Vec<ProfileError>), ProfileError> {
-        let (mut addresses, mut wrong) = (Vec::new(), Vec::new());
-        for seed in &self.seeds {
-            match seed.to_socket_addrs() {
-                Ok(found) => addresses.extend(found),
-                Err(reason) => wrong
-                    .push(ProfileError::Seed { seed: seed.clone(), reason: reason.to_string() }),
-            }
-        }
-        if addresses.is_empty() && !wrong.is_empty() {
-            return Err(wrong.swap_remove(0));
-        }
-        Ok((addresses, wrong))
+    /// A certificate can't be used; the error names its file.
+    pub fn client(&self) -> Result<ClientBuilder, IdentityError> {
+        let identity = Identity::from_pem_files(&self.ca, &self.cert, &self.key)?;
+        Ok(Client::builder().seeds(&self.seeds).identity(identity))
     }
 }

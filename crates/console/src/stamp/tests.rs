@@ -1,6 +1,8 @@
 //! Times against the calendar.
 
-use super::rfc3339;
+use std::time::{Duration, SystemTime};
+
+use super::{rfc3339, rfc3339_ms};
 
 #[test]
 fn times_read_as_in_the_calendar() {
@@ -11,6 +13,7 @@ fn times_read_as_in_the_calendar() {
         (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
     ];
     for (ms, text) in cases {
-        assert_eq!(rfc3339(ms), text);
+        assert_eq!(rfc3339_ms(ms), text);
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(ms)), text);
     }
 }

@@ -3,11 +3,20 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::SystemTime;
+
 const DAY_MS: u64 = 86_400_000;
+
+/// A time as `2026-11-23T13:39:15.123Z`; one before 1970 as that year's beginning.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    rfc3339_ms(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
 
 /// Milliseconds since the Unix epoch as `2026-11-23T13:39:15.123Z`.
 #[must_use]
-pub fn rfc3339(ms: u64) -> String {
+pub fn rfc3339_ms(ms: u64) -> String {
     let (year, month, day) = date(ms / DAY_MS);
     let (seconds, milli) = (ms % DAY_MS / 1000, ms % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

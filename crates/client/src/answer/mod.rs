@@ -1,0 +1,311 @@
+//! The answers to gets, puts and scans.
+//!
+//! Invariant: an answer becomes the caller's without being copied.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use jedlik_hashing::NodeId;
+use jedlik_protocol::Blob;
+use jedlik_protocol::client as wire;
+use jedlik_vclock::Content;
+
+/// Opaque token of what a get has seen of a key: a put with it replaces exactly that. It is valid for its own key only.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Context(Blob);
+
+/// Opaque tag, unique among a key's versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionTag(u64);
+
+/// One of a key's concurrent versions: a value, or a tombstone that a delete has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sibling(wire::Version);
+
+/// The answer to a get. A key that is absent has no sibling with a value; several siblings are concurrent writes
+/// that wait to be reconciled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    siblings: Vec<Sibling>,
+    context: Option<Context>,
+    answered: u8,
+    primaries: u8,
+    partial: bool,
+}
+
+/// The answer to a put or a delete that enough replicas have acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    context: Context,
+    siblings: u16,
+    warning: bool,
+    acknowledged: u8,
+    synced: u8,
+    by: Vec<Acknowledgement>,
+}
+
+/// One node's part in a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Acknowledgement {
+    /// The node that acknowledged.
+    pub node: NodeId,
+    /// The primary that the node keeps the version for; `None` if the node is a primary itself.
+    pub stands_in_for: Option<NodeId>,
+    /// Whether the version was on the node's disk.
+    pub synced: bool,
+}
+
+/// One key of a scan, with its live siblings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    bucket: Bytes,
+    key: Bytes,
+    value_bytes: u64,
+    siblings: Vec<Sibling>,
+}
+
+impl Context {
+    /// Takes a context back that was kept as bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into().into())
+    }
+
+    /// The context as bytes, to be kept.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        self.0.bytes()
+    }
+
+    pub(crate) fn into_blob(self) -> Blob {
+        self.0
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({} bytes)", self.0.len())
+    }
+}
+
+impl VersionTag {
+    /// The tag as a number.
+    #[must_use]
+    pub fn to_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for VersionTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Sibling {
+    /// The value; `None` for a tombstone, and in a scan that reads keys alone.
+    #[must_use]
+    pub fn value(&self) -> Option<&Bytes> {
+        match &self.0.content {
+            Content::Value(value) => Some(value.bytes()),
+            Content::Tombstone => None,
+        }
+    }
+
+    /// Gives up the sibling for its value.
+    #[must_use]
+    pub fn into_value(self) -> Option<Bytes> {
+        match self.0.content {
+            Content::Value(value) => Some(value.into_bytes()),
+            Content::Tombstone => None,
+        }
+    }
+
+    /// Whether a delete has left this, concurrently with the other siblings.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self.0.content, Content::Tombstone)
+    }
+
+    /// Tells this version from every other of the key.
+    #[must_use]
+    pub fn tag(&self) -> VersionTag {
+        VersionTag(self.0.tag)
+    }
+
+    /// When the version was written, by the clock of the node that took it.
+    #[must_use]
+    pub fn written_at(&self) -> SystemTime {
+        time(self.0.written_at_ms)
+    }
+
+    /// When the version expires, if it does.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.0.expires_at_ms.map(time)
+    }
+}
+
+impl Found {
+    /// All versions, tombstones included: several are concurrent writes.
+    #[must_use]
+    pub fn siblings(&self) -> &[Sibling] {
+        &self.siblings
+    }
+
+    /// The values of the siblings that have one.
+    pub fn values(&self) -> impl Iterator<Item = &Bytes> {
+        self.siblings.iter().filter_map(Sibling::value)
+    }
+
+    /// Gives up the answer for its siblings.
+    #[must_use]
+    pub fn into_siblings(self) -> Vec<Sibling> {
+        self.siblings
+    }
+
+    /// Whether the key has no value: it was never written, was deleted, or has expired.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.values().next().is_none()
+    }
+
+    /// The context that a put carries to replace these siblings; `None` if the key was never written.
+    #[must_use]
+    pub fn context(&self) -> Option<Context> {
+        self.context.clone()
+    }
+
+    /// How many replicas had answered.
+    #[must_use]
+    pub fn answered(&self) -> u8 {
+        self.answered
+    }
+
+    /// How many of the replicas that answered were primaries; the others stand in for some that are away.
+    #[must_use]
+    pub fn primaries(&self) -> u8 {
+        self.primaries
+    }
+
+    /// Whether there are more siblings than one answer carries. A put with the context replaces those that are here;
+    /// the next get shows the others.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+}
+
+impl Stored {
+    /// The context that a put carries to replace this one.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        self.context.clone()
+    }
+
+    /// How many siblings the key has now: more than one if another client wrote at the same time.
+    #[must_use]
+    pub fn siblings(&self) -> usize {
+        self.siblings.into()
+    }
+
+    /// Whether the siblings are so many that the bucket's `sibling_warning` is reached: get, reconcile, put.
+    #[must_use]
+    pub fn has_many_siblings(&self) -> bool {
+        self.warning
+    }
+
+    /// How many replicas had acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u8 {
+        self.acknowledged
+    }
+
+    /// How many of the replicas that acknowledged had the write on disk.
+    #[must_use]
+    pub fn synced(&self) -> u8 {
+        self.synced
+    }
+
+    /// The nodes that acknowledged, and for whom.
+    #[must_use]
+    pub fn acknowledgements(&self) -> &[Acknowledgement] {
+        &self.by
+    }
+}
+
+impl Entry {
+    /// The bucket that the key is in.
+    #[must_use]
+    pub fn bucket(&self) -> &Bytes {
+        &self.bucket
+    }
+
+    /// The key within its bucket.
+    #[must_use]
+    pub fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// The lengths of the key's values together, whether they were read or not.
+    #[must_use]
+    pub fn value_bytes(&self) -> u64 {
+        self.value_bytes
+    }
+
+    /// The key's versions that are neither deleted nor expired.
+    #[must_use]
+    pub fn siblings(&self) -> &[Sibling] {
+        &self.siblings
+    }
+
+    /// The values of the siblings that have one.
+    pub fn values(&self) -> impl Iterator<Item = &Bytes> {
+        self.siblings.iter().filter_map(Sibling::value)
+    }
+}
+
+#[doc(hidden)]
+impl From<wire::GetAnswer> for Found {
+    fn from(answer: wire::GetAnswer) -> Self {
+        let wire::GetAnswer { versions, context, answered, primaries, partial } = answer;
+        let context = context.map(Context);
+        Self { siblings: siblings(versions), context, answered, primaries, partial }
+    }
+}
+
+#[doc(hidden)]
+impl From<wire::PutAnswer> for Stored {
+    fn from(answer: wire::PutAnswer) -> Self {
+        let wire::PutAnswer { context, siblings, warning, acknowledged, synced, by } = answer;
+        let by = by.into_iter().map(|wire::Acknowledgement { node, stands_in_for, synced }| {
+            Acknowledgement { node, stands_in_for, synced }
+        });
+        let (context, by) = (Context(context), by.collect());
+        Self { context, siblings, warning, acknowledged, synced, by }
+    }
+}
+
+#[doc(hidden)]
+impl From<wire::ScanItem> for Entry {
+    fn from(item: wire::ScanItem) -> Self {
+        let wire::ScanItem { bucket, key, value_bytes, versions } = item;
+        let (bucket, key) = (bucket.into_bytes(), key.into_bytes());
+        Self { bucket, key, value_bytes, siblings: siblings(versions) }
+    }
+}
+
+/// The same versions in the same allocation.
+fn siblings(versions: Vec<wire::Version>) -> Vec<Sibling> {
+    versions.into_iter().map(Sibling).collect()
+}
+
+fn time(ms: u64) -> SystemTime {
+    let since_epoch = Duration::from_millis(ms);
+    SystemTime::UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH)
+}

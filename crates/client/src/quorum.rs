@@ -1,0 +1,67 @@
+//! How many replicas a request waits for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jedlik_protocol::Quorum as Wire;
+use thiserror::Error;
+
+/// How many replicas a request waits for: `2`, or one of the names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Quorum {
+    /// The bucket's own setting.
+    #[default]
+    Default,
+    /// A single replica's answer.
+    One,
+    /// A majority of the bucket's N.
+    Majority,
+    /// Each of the N replicas.
+    All,
+    /// As many replicas as the number says.
+    Count(u8),
+}
+
+/// A text that is no quorum: neither a number up to 255 nor `one`, `quorum`, `all` or `default`.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a quorum is a number or one of: one, quorum, all, default")]
+pub struct InvalidQuorum(());
+
+impl From<u8> for Quorum {
+    fn from(count: u8) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl FromStr for Quorum {
+    type Err = InvalidQuorum;
+
+    fn from_str(text: &str) -> Result<Self, InvalidQuorum> {
+        Ok(match text.parse().map_err(|_| InvalidQuorum(()))? {
+            Wire::Default => Self::Default,
+            Wire::One => Self::One,
+            Wire::Majority => Self::Majority,
+            Wire::All => Self::All,
+            Wire::Count(count) => Self::Count(count),
+        })
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.wire().fmt(f)
+    }
+}
+
+impl Quorum {
+    pub(crate) fn wire(self) -> Wire {
+        match self {
+            Self::Default => Wire::Default,
+            Self::One => Wire::One,
+            Self::Majority => Wire::Majority,
+            Self::All => Wire::All,
+            Self::Count(count) => Wire::Count(count),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The bytes of a value on its way to a bucket.
+
+use bytes::Bytes;
+use jedlik_protocol::Blob;
+
+/// The bytes of a value to be written. A `String`, a `Vec<u8>` and [`Bytes`] become one without a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value(Blob);
+
+impl Value {
+    pub(crate) fn into_blob(self) -> Blob {
+        self.0
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        self.0.bytes()
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&Bytes> for Value {
+    fn from(bytes: &Bytes) -> Self {
+        bytes.clone().into()
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Value {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes[..].into()
+    }
+}
+
+impl From<&Vec<u8>> for Value {
+    fn from(bytes: &Vec<u8>) -> Self {
+        bytes[..].into()
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        text.as_bytes().into()
+    }
+}
