@@ -70,7 +70,10 @@
 //! [`ClientError`]: [`ClientError::kind`] says what to do about it, and [`ClientError::maybe_applied`] whether a put may
 //! have taken effect all the same.
 //!
-//! The feature `admin` adds what a cluster's admins ask.
+//! # Examples
+//!
+//! `examples/` has a cart that merges siblings, a set that many clients add to, a bulk load with progress, and a
+//! watch of failover. The feature `admin` adds what a cluster's admins ask.
 
 #[cfg(feature = "admin")]
 pub mod admin;
@@ -119,3 +122,7 @@ pub use quorum::{InvalidQuorum, Quorum};
 pub use scan::{Buckets, Keys, Progress, Scan, ScanRequest};
 pub use update::{Change, Update, Updated};
 pub use value::Value;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

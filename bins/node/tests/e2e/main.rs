@@ -11,6 +11,7 @@
 //! | `JEDLIK_TEST_TIMES` | a file that gets a line for each test, with its seconds |
 //! | `JEDLIK_CRASH_ROUNDS` | rounds of `crash` |
 //! | `JEDLIK_MISSED_KEYS` | keys that a node misses in `away` |
+//! | `JEDLIK_LOADED_LINES` | lines of the bulk load in `examples` |
 //! | `JEDLIK_LOST_RECORDS` | records of the cluster when a data directory is lost in `lost` |
 //! | `JEDLIK_DAMAGE_RECORDS`, `JEDLIK_DAMAGED_RECORDS` | records there, and how many of them are damaged |
 //! | `JEDLIK_PHASE_REQUESTS`, `JEDLIK_PAUSE_MS` | requests in each phase of `steady`; a writer's pause |
@@ -39,6 +40,7 @@ mod crash;
 mod deletes;
 mod drain;
 mod dumps;
+mod examples;
 mod flood;
 mod forged;
 mod full_disk;
