@@ -155,11 +155,15 @@ impl Replica {
             let n = view.bucket(key.key.bucket()).n;
             Change::new(view.partitions(), key, n, None, Some(footprint(&stored.record)))
         });
+        let ended = page.until.is_none();
         let trees = &mut self.background.trees;
         if trees.read(now.mono_us, partition, changes, page.until) {
             self.background.repairs.report_mut().trees_corrected += 1;
         }
         self.background.page_read(partition);
+        if ended {
+            self.discard_unmended(&view, partition);
+        }
     }
 
     fn list(&mut self, listing: Listing) {

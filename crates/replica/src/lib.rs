@@ -52,6 +52,7 @@ mod survey;
 mod taking_over;
 mod transfers;
 mod trees;
+mod unmended;
 mod votes;
 mod wakes;
 

@@ -153,8 +153,8 @@ pub(crate) enum Ticket {
     Surplus { sweep: u64 },
     /// One of them is gone, in the sweep of this number.
     Thinned { sweep: u64 },
-    /// A record that others alone own, and that can't be read, is to be gone.
-    Discarded { sweep: u64, key: PlacedKey },
+    /// A record that can't be read is to be gone: in a sweep, since others alone own it, or since nobody can mend it.
+    Discarded { sweep: Option<u64>, key: PlacedKey },
     /// Which partitions hold records.
     Survey { until: Option<Partition> },
     /// A hint for a node that owns its key no more is being merged into this node's own record.

@@ -130,10 +130,7 @@ impl Replica {
             Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
             Some(Ticket::Thinned { sweep }) => self.handle_thinned(now, sweep, result.is_ok()),
             Some(Ticket::Discarded { sweep, key }) => {
-                if result.is_ok() {
-                    self.background.trees.forget_damage(&key);
-                }
-                self.handle_thinned(now, sweep, result.is_ok());
+                self.handle_discarded(now, sweep, &key, result.is_ok());
             }
             Some(Ticket::Adopted { target, key }) => {
                 self.handle_adopted(now, target, &key, result);

@@ -230,7 +230,7 @@ impl Replica {
         }
         self.background.charge(now.mono_us, WorkKind::Transfer, count as u32);
         for key in damaged {
-            let sweep = number;
+            let sweep = Some(number);
             let ticket = self.pending.ticket(Ticket::Discarded { sweep, key: key.clone() });
             self.emit(Output::Discard { ticket, key });
         }

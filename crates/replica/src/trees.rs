@@ -77,6 +77,8 @@ struct Grove {
     added: BTreeMap<u8, u64>,
     /// Records that were met and can't be read.
     damaged: BTreeSet<PlacedKey>,
+    /// Those of them that the last whole reading could not read.
+    unread: BTreeSet<PlacedKey>,
 }
 
 /// A reading of all records under way: the trees that it makes, and how far it has come.
@@ -165,6 +167,7 @@ impl Trees {
             grove.added.insert(change.n, self.moment);
         }
         grove.damaged.remove(key);
+        grove.unread.remove(key);
         if let Some(reading) = &mut grove.reading {
             reading.damaged.remove(key);
         }
@@ -214,6 +217,14 @@ impl Trees {
     /// Whether the partition is known to hold a record of this N.
     pub(crate) fn holds(&self, partition: Partition, n: u8) -> bool {
         self.whole(partition, n).is_some_and(|tree| tree.root() != 0)
+    }
+
+    /// Records of a partition that two whole readings in a row could not read, as the last one has just found. What
+    /// the other owners hold of them has taken their place meanwhile, if there is any.
+    pub(crate) fn take_unmended(&mut self, partition: Partition) -> Vec<PlacedKey> {
+        let Some(grove) = self.groves.get_mut(&partition) else { return Vec::new() };
+        let before = core::mem::replace(&mut grove.unread, grove.damaged.clone());
+        before.intersection(&grove.damaged).cloned().collect()
     }
 
     /// Whether a record of the partition is known that can't be read.

@@ -109,6 +109,31 @@ fn a_damaged_record_that_was_met_is_mended_in_the_next_round() {
 }
 
 #[test]
+fn a_damaged_record_of_which_nobody_holds_anything_goes_and_the_partition_votes_again() {
+    let mut cluster = Cluster::new(3, &[]);
+    let names = fill(&mut cluster, "carts", 40);
+    cluster.run_for(2 * ROUND_MS);
+    // A tombstone that the others have collected, and that rotted here before it was.
+    let place = cluster.placed(&names[0]);
+    for node in [N1, N3] {
+        cluster.node(node).disk.remove(&place);
+        cluster.restart(node, 2);
+    }
+    cluster.node(N2).damaged.insert(place.clone());
+    super::explaining::explain(&mut cluster, N2, &names[0]);
+    // With one of the others away it stays: that one may hold something.
+    cluster.notice_down(N3);
+    cluster.run_for(6 * ROUND_MS);
+    assert!(cluster.node(N2).damaged.contains(&place));
+    cluster.notice_up(N3);
+    cluster.run_for(8 * ROUND_MS);
+    assert!(cluster.node(N2).damaged.is_empty());
+    assert!(!cluster.node(N2).disk.contains_key(&place));
+    assert_eq!(cluster.node(N2).replica.refilling(), 0);
+    assert!(!cluster.node(N2).replica.background.trees.has_damage(place.partition));
+}
+
+#[test]
 fn trees_kept_over_a_clean_stop_are_compared_without_being_read_and_ask_for_no_wake_before() {
     let mut cluster = Cluster::new(3, &[]);
     fill(&mut cluster, "carts", 30);

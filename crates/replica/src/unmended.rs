@@ -1,0 +1,54 @@
+//! Records that can't be read and that no other owner can mend: all of them have forgotten the key since, or never had it.
+//!
+//! Invariant: such a record goes only while every other owner of its key is up, after two whole readings between which
+//! the partition was compared with them; and this node says nothing of what is absent there until it has been compared with
+//! as many owners as one that has lost its past (decision 16). What it held was destroyed when it rotted.
+
+use jedlik_hashing::Partition;
+use jedlik_membership::View;
+use jedlik_protocol::{Now, PlacedKey};
+
+use crate::io::Output;
+use crate::pending::Ticket;
+use crate::replica::Replica;
+
+impl Replica {
+    /// Takes the place of damaged records that two readings in a row have found, with nothing. Else the partition would
+    /// never vote again: a tombstone rots while it is being collected, and nobody holds anything that could mend it.
+    pub(crate) fn discard_unmended(&mut self, view: &View, partition: Partition) {
+        let unmended = self.background.trees.take_unmended(partition);
+        // While it moves, others may hold what this node has yet to be sent.
+        if view.layouts().len() > 1 {
+            return;
+        }
+        for key in unmended {
+            let owners = view.owners(partition, view.bucket(key.key.bucket()).n);
+            let me = self.config.me;
+            if !owners.contains(&me)
+                || owners.iter().any(|node| *node != me && !view.is_alive(*node))
+            {
+                continue;
+            }
+            self.handle_mended(&key);
+            let (sweep, discarded) = (None, key.clone());
+            let ticket = self.pending.ticket(Ticket::Discarded { sweep, key: discarded });
+            self.emit(Output::Discard { ticket, key });
+        }
+    }
+
+    /// A record that can't be read is gone, or is not.
+    pub(crate) fn handle_discarded(
+        &mut self,
+        now: Now,
+        sweep: Option<u64>,
+        key: &PlacedKey,
+        gone: bool,
+    ) {
+        if gone {
+            self.background.trees.forget_damage(key);
+        }
+        if let Some(sweep) = sweep {
+            self.handle_thinned(now, sweep, gone);
+        }
+    }
+}
