@@ -27,7 +27,7 @@ pub(crate) enum Part {
     Tests,
     /// Simulated clusters from a place that nobody has looked at.
     Simulation,
-    /// The first planted bugs of the table, each of which the simulator has to catch.
+    /// A sample of the planted bugs, each of which the simulator has to catch.
     Planted,
     /// A minute of real nodes under load and faults.
     Chaos,

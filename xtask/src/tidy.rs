@@ -84,9 +84,12 @@ fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
         }
     }
     let (mut tally, mut wide) = (english::Tally::default(), Vec::new());
+    let mut identifiers = BTreeSet::new();
     for (path, source) in &sources {
+        let code = lexer::code_only(source);
+        identifiers.extend(code.split(|c| !lexer::is_word(c)).map(str::to_owned));
         findings.extend(source::check(path, source));
-        wide.extend(fields::wide(path, source));
+        wide.extend(fields::wide(path, &code));
         tally.add(path, source);
     }
     let allowed: ratchet::Ratchet =
@@ -99,7 +102,7 @@ fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
         "structs have over 15 fields",
         remedy,
     ));
-    findings.extend(references(root, &sources)?);
+    findings.extend(references(root, &sources, &identifiers)?);
     let folders: Vec<&str> = members.iter().map(|member| member.folder.as_str()).collect();
     findings.extend(map::check(&read(root, map::PATH)?, &folders, |path| root.join(path).exists()));
     findings.extend(manifest::check_root(|path| root.join(path).exists()));
@@ -107,11 +110,11 @@ fn check(workspace: &Workspace) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// What pages and comments refer to and isn't there.
-fn references(root: &Path, sources: &BTreeMap<String, String>) -> anyhow::Result<Vec<Finding>> {
-    let code = sources.values().map(|source| lexer::code_only(source));
-    let identifiers: BTreeSet<String> = code
-        .flat_map(|code| code.split(|c| !lexer::is_word(c)).map(str::to_owned).collect::<Vec<_>>())
-        .collect();
+fn references(
+    root: &Path,
+    sources: &BTreeMap<String, String>,
+    identifiers: &BTreeSet<String>,
+) -> anyhow::Result<Vec<Finding>> {
     let pages = files(root, &root.join("docs"), "md")?;
     let names: Vec<String> = pages
         .iter()
@@ -124,7 +127,7 @@ fn references(root: &Path, sources: &BTreeMap<String, String>) -> anyhow::Result
         let path = root.join(path);
         if path.is_dir() { Some(String::new()) } else { fs::read_to_string(path).ok() }
     };
-    let targets = links::Targets { read: &text, identifiers: &identifiers, decisions: &decisions };
+    let targets = links::Targets { read: &text, identifiers, decisions: &decisions };
     let mut findings = links::check_index(&read(root, links::INDEX)?, &names);
     let top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
     for path in pages.iter().chain(&top) {

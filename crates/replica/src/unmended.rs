@@ -1,8 +1,9 @@
 //! Records that can't be read and that no other owner can mend: all of them have forgotten the key since, or never had it.
 //!
-//! Invariant: such a record goes only while every other owner of its key is up, after two whole readings between which
-//! the partition was compared with them; and this node says nothing of what is absent there until it has been compared with
-//! as many owners as one that has lost its past (decision 16). What it held was destroyed when it rotted.
+//! Invariant: such a record goes only while every other owner of its key is up, once two whole readings in a row could not read
+//! it; as a rule a round of exchanges lies between them. Nothing rests on that round: this node says nothing of what is absent
+//! there until it has been compared with as many owners as one that has lost its past (decision 16), and what the
+//! record held was destroyed when it rotted.
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;

@@ -1,13 +1,12 @@
 //! The rule that a struct of more than 15 fields is two structs.
 
-use super::lexer::{code_only, is_word};
+use super::lexer::is_word;
 
 /// The most fields that a struct may have.
 const FIELD_LIMIT: usize = 15;
 
-/// Where structs begin that have too many named fields, by path and line.
-pub(super) fn wide(path: &str, source: &str) -> Vec<(String, usize)> {
-    let code = code_only(source);
+/// Where structs begin that have too many named fields, by path and line; `code` has comments and strings blanked.
+pub(super) fn wide(path: &str, code: &str) -> Vec<(String, usize)> {
     let mut wide = Vec::new();
     for (at, word) in code.match_indices("struct ") {
         if code[..at].chars().next_back().is_some_and(is_word) {

@@ -14,8 +14,6 @@ pub(super) const INDEX: &str = "docs/decisions/README.md";
 const HISTORIES: [&str; 2] = ["CHANGELOG.md", "docs/decisions/"];
 /// Where a path between backticks begins if it is one of ours.
 const HOMES: [&str; 4] = ["crates/", "bins/", "xtask/", "docs/"];
-/// Names that look like types of ours and belong to others.
-const FOREIGN: [&str; 0] = [];
 
 /// What a reference may point at.
 pub(super) struct Targets<'a> {
@@ -145,9 +143,8 @@ fn unknown_name(text: &str, targets: &Targets<'_>) -> Option<String> {
         return missing.then(|| format!("`{text}` is named and isn't there"));
     }
     let segments: Vec<&str> = text.split("::").collect();
-    let missing = segments.iter().find(|segment| {
-        is_type(segment) && !FOREIGN.contains(segment) && !targets.identifiers.contains(**segment)
-    })?;
+    let mut types = segments.iter().filter(|segment| is_type(segment));
+    let missing = types.find(|segment| !targets.identifiers.contains(**segment))?;
     Some(format!("`{missing}` is named, and no code has it"))
 }
 
