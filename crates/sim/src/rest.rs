@@ -222,7 +222,7 @@ impl World {
     }
 
     /// Which node still has to be compared with others before it may say that something is absent.
-    fn unfilled(&self) -> Option<Breach> {
+    pub(crate) fn unfilled(&self) -> Option<Breach> {
         let mut nodes = self.remaining();
         nodes.find_map(|node| {
             let refilling = node.running.as_ref().map_or(0, |running| running.replica.refilling());

@@ -4,6 +4,7 @@
 //! Invariant: nothing but the missing nodes is wrong, and those that are left know that they are missing.
 
 use bytes::Bytes;
+use jedlik_membership::{Past, View};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequest};
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::ErrorCode;
@@ -20,7 +21,7 @@ use crate::world::{Event, World};
 
 /// How long nodes may take to notice that one is away, or back.
 const NOTICE_LIMIT_US: u64 = 60_000_000;
-/// How much longer what moves may take.
+/// How much longer what moves, or comes back to who has lost it, may take.
 const MOVE_LIMIT_US: u64 = 180_000_000;
 const LOOK_US: u64 = 100_000;
 /// How long a request may take.
@@ -98,7 +99,8 @@ impl World {
     /// One look.
     pub(crate) fn besiege(&mut self) {
         let Some(siege) = self.plan.siege else { return self.lift() };
-        let moving_us = if self.plan.changes.is_empty() { 0 } else { MOVE_LIMIT_US };
+        let moves = !self.plan.changes.is_empty() || self.damage.destroyed;
+        let moving_us = if moves { MOVE_LIMIT_US } else { 0 };
         let late = self.now_us > self.rest.assault.since_us + NOTICE_LIMIT_US + moving_us;
         match self.rest.assault.stage {
             Stage::Gathering => {
@@ -138,7 +140,21 @@ impl World {
             self.present().into_iter().find(|node| self.nodes[usize::from(*node)].disk.is_stuck());
         let stuck = stuck.map(|node| format!("the disk of n{} is still slow", node + 1));
         let disagreement = self.disagreement().map(|breach| breach.to_string());
-        disagreement.or_else(|| self.blind()).or(stuck)
+        disagreement
+            .or_else(|| self.blind())
+            .or(stuck)
+            .or_else(|| self.without_past())
+            .or_else(|| self.unfilled().map(|breach| breach.to_string()))
+    }
+
+    /// Names a node that has started and has yet to hear what the others remember of it.
+    fn without_past(&mut self) -> Option<String> {
+        let asks = |view: &View| view.past() == Past::Unconfirmed;
+        let mut present = self.present().into_iter();
+        present.find_map(|node| {
+            let view = self.running(node)?.membership.view();
+            asks(&view).then(|| format!("n{} does not know what it has lost", node + 1))
+        })
     }
 
     /// Which node that is left takes another one wrongly for up or away, if one does.
