@@ -28,6 +28,7 @@ pub(crate) enum Concern {
     SlowDisks,
     Shortages,
     Beliefs,
+    Standstills,
 }
 
 /// One stream.

@@ -21,7 +21,7 @@ use changes::{changes, slow_disks};
 use faults::{faults, shortages};
 use heat::heat;
 use hints::rotten_hints;
-use lives::{beliefs, lives};
+use lives::{beliefs, lives, standstills};
 
 pub use buckets::{BucketPlan, Quorums};
 pub use change::{Alteration, Change, Side};
@@ -208,6 +208,8 @@ impl Plan {
         faults.extend(shortages(&setting, &mut Chance::new(seed, Concern::Shortages)));
         let mut chance = Chance::new(seed, Concern::Hints);
         rotten_hints(&setting, &mut faults, &mut operations, &mut chance);
+        let mut chance = Chance::new(seed, Concern::Standstills);
+        standstills(&setting, &mut faults, &mut operations, &mut chance);
         faults.extend(beliefs(&setting, &faults, &mut Chance::new(seed, Concern::Beliefs)));
         faults.sort_by_key(|fault| fault.at_us);
         let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));

@@ -81,6 +81,10 @@ pub enum Bug {
     LastWriteByOwnClock,
     /// The collector of tombstones takes a hint that can't be read for no hint.
     DamagedHintIsNone,
+    /// A node is taken at its word whichever of its processes speaks.
+    EveryLifeHeeded,
+    /// Of two processes one that others have done without for long goes on with what it holds if an admin stays with it.
+    OutlivedKeepsItsData,
 }
 
 /// Every bug, in the order in which they are tried.
@@ -123,6 +127,8 @@ pub const BUGS: &[Bug] = &[
     Bug::LastWriteByArrival,
     Bug::LastWriteByOwnClock,
     Bug::DamagedHintIsNone,
+    Bug::EveryLifeHeeded,
+    Bug::OutlivedKeepsItsData,
 ];
 
 /// Whether `bug` is in effect: never.

@@ -18,7 +18,7 @@ const FOR_GOOD_PERMILLE: u64 = 300;
 /// for nothing else, until these would be collected if no hint kept them.
 const DELETED_PERMILLE: u64 = 500;
 /// A delete of which a hint is not known is collected within this, where nothing holds it up.
-const COLLECTED_US: u64 = 25_000_000;
+pub(super) const COLLECTED_US: u64 = 25_000_000;
 
 /// Adds what happens to the victim's hints, and in some of the plans what clients do meanwhile.
 pub(super) fn rotten_hints(
@@ -71,7 +71,7 @@ fn rotten(
 }
 
 /// Has every key put in this time, while a node is out, and deleted once that is back and the others have noticed.
-fn delete_all(
+pub(super) fn delete_all(
     setting: &Setting,
     operations: &mut Vec<Operation>,
     (out_us, back_us): (Range<u64>, u64),

@@ -2,7 +2,8 @@
 //!
 //! Invariant: these destroy acknowledged copies, so they happen to the victim alone.
 
-use super::{Fault, SPAN_US, Setting, WARM_UP_US, What};
+use super::hints::{COLLECTED_US, delete_all};
+use super::{Fault, Kind, Operation, SPAN_US, Setting, WARM_UP_US, What};
 use crate::chance::Chance;
 
 /// What happens to copies of the victim's directory.
@@ -56,6 +57,64 @@ fn restored(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     faults
 }
 
+/// Of a thousand plans in which the victim runs twice, in so many the first process stands still meanwhile.
+const STANDSTILLS_PERMILLE: u64 = 500;
+/// From when the first process goes on until an admin has decided for one of the two, as long as nothing else breaks.
+const DECIDED_US: u64 = 20_000_000;
+
+/// In a part of the plans in which the victim runs twice its first process stands still from before the second one starts
+/// until long after all keys were deleted, while nothing else breaks and clients ask for nothing else: so long that the
+/// deletes may be forgotten. Clients ask it for every key as it goes on.
+pub(super) fn standstills(
+    setting: &Setting,
+    faults: &mut Vec<Fault>,
+    operations: &mut Vec<Operation>,
+    chance: &mut Chance,
+) {
+    if !setting.cloned || !chance.permille(STANDSTILLS_PERMILLE) {
+        return;
+    }
+    let at_us = WARM_UP_US + chance.between(5_000_000, SPAN_US / 2);
+    let cloned_us = at_us + chance.magnitude(10_000, 1_000_000);
+    let still_us = chance.between(COLLECTED_US / 2, COLLECTED_US);
+    let calm_us = at_us - 4_000_000..at_us + still_us;
+    let decided_us = calm_us.end + DECIDED_US;
+    faults.retain(|fault| {
+        let beside = fault.at_us + fault.for_us < calm_us.start || fault.at_us > decided_us;
+        beside && !matches!(fault.what, What::Clone(_))
+    });
+    operations.retain(|operation| !calm_us.contains(&operation.at_us));
+    let put_us = calm_us.start..at_us - 500_000;
+    delete_all(setting, operations, (put_us, cloned_us), chance);
+    ask_again(setting, operations, calm_us.end, chance);
+    faults.push(Fault { at_us, for_us: still_us, what: What::Pause(setting.victim) });
+    faults.push(Fault { at_us: cloned_us, for_us: 0, what: What::Clone(setting.victim) });
+}
+
+/// Has every key asked for from the victim's first process as it goes on, by clients that know of no other one.
+fn ask_again(
+    setting: &Setting,
+    operations: &mut Vec<Operation>,
+    awake_us: u64,
+    chance: &mut Chance,
+) {
+    for key in 0..setting.keys {
+        operations.push(Operation {
+            at_us: awake_us + chance.magnitude(1, 5_000),
+            client: chance.below(setting.clients.into()) as u8,
+            via: setting.victim,
+            key,
+            kind: Kind::Get,
+            r: None,
+            w: None,
+            strict: false,
+            ttl_ms: None,
+            timeout_ms: chance.magnitude(500, 5_000) as u32,
+        });
+    }
+    operations.sort_by_key(|operation| operation.at_us);
+}
+
 /// The victim runs twice, from one state of its directory; some of the time one of the two is cut off.
 fn cloned(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
     let at_us = WARM_UP_US + chance.below(SPAN_US - 10_000_000);
@@ -67,4 +126,46 @@ fn cloned(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
         faults.push(Fault { at_us: from_us, for_us, what: What::Isolate(apart) });
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLLECTED_US, Kind, What};
+    use crate::plan::{Fault, Plan};
+
+    /// The fault that has the first of two processes stand still while the other one serves.
+    fn standstill(plan: &Plan) -> Option<Fault> {
+        let victim = plan.setting.victim;
+        let cloned = plan.faults.iter().find(|fault| fault.what == What::Clone(victim))?;
+        let stands_still = |fault: &&Fault| {
+            let cloned_us = cloned.at_us.checked_sub(fault.at_us);
+            fault.what == What::Pause(victim)
+                && fault.for_us >= COLLECTED_US / 2
+                && cloned_us.is_some_and(|after_us| after_us <= 1_000_000)
+        };
+        plan.faults.iter().find(stands_still).copied()
+    }
+
+    #[test]
+    fn while_the_first_of_two_processes_stands_still_every_key_is_deleted_and_nothing_else_breaks()
+    {
+        let plans = (0..500).map(|seed| Plan::of(seed, 5));
+        let found: Vec<(Plan, Fault)> =
+            plans.filter_map(|plan| standstill(&plan).map(|fault| (plan, fault))).collect();
+        assert!(found.len() > 5, "in {} plans of 500", found.len());
+        for (plan, fault) in found {
+            let still_us = fault.at_us..fault.at_us + fault.for_us;
+            let kinds = |kind: Kind| {
+                let of = plan.operations.iter().filter(move |asked| asked.kind == kind);
+                of.filter(|asked| still_us.contains(&asked.at_us)).count()
+            };
+            assert_eq!(kinds(Kind::GetThenDelete), usize::from(plan.setting.keys), "{}", plan.seed);
+            assert_eq!(kinds(Kind::Put) + kinds(Kind::GetThenPut), 0, "{}", plan.seed);
+            let breaks = |other: &&Fault| {
+                let admins = matches!(other.what, What::Believe(_) | What::Clone(_));
+                !admins && **other != fault && still_us.contains(&other.at_us)
+            };
+            assert_eq!(plan.faults.iter().find(breaks), None, "{}", plan.seed);
+        }
+    }
 }
