@@ -54,6 +54,9 @@ pub struct Lineage {
     pub lost: bool,
     /// Another life that was found to run, and about which no admin has decided yet.
     pub rival: Option<Rival>,
+    /// Whether the others had done without this directory's process for long when that found the rival; `None` if it ended
+    /// before any of them had said so.
+    pub outlived: Option<bool>,
     /// The lives that admins ended in favour of this directory's, the latest one last.
     pub ousts: Vec<Incarnation>,
     /// An admin has said to believe this copy: lives that others remember beyond it are given up.
@@ -72,6 +75,7 @@ impl Lineage {
             accounted_generation: 0,
             lost: false,
             rival: None,
+            outlived: None,
             ousts: Vec::new(),
             believed: false,
             confirm_limit_us: 10_000_000,
@@ -134,6 +138,10 @@ pub(crate) struct Lives {
 impl Lives {
     pub(crate) fn new(now: Now, lineage: Lineage) -> Self {
         let stage = if lineage.rival.is_some() { Stage::Disputed } else { Stage::Asking };
+        let absence = match lineage.rival {
+            Some(_) => superseded::Absence::judged(lineage.outlived),
+            None => superseded::Absence::default(),
+        };
         Self {
             deadline_us: now.mono_us + lineage.confirm_limit_us,
             lineage,
@@ -151,7 +159,7 @@ impl Lives {
             recalled: None,
             belief: belief::Belief::default(),
             superseded: superseded::Superseded::default(),
-            absence: superseded::Absence::default(),
+            absence,
         }
     }
 

@@ -98,6 +98,11 @@ pub enum Event {
     /// Another process runs under this node's identity, or has, while this one did. What clients ask is carried out by
     /// neither until an admin has decided.
     Rival(Rival),
+    /// Others have said for how long they have done without this process, which has a rival.
+    Absent {
+        /// For so long that they may have forgotten deletes of which it never heard.
+        outlived: bool,
+    },
     /// An admin has decided for the other process. The machine does nothing from now on.
     Ousted {
         /// Where the other one listens.
@@ -154,11 +159,39 @@ impl Event {
                  not: it is empty, or an earlier copy",
                 record.life.incarnation.0, record.generation, record.address
             ),
+            Self::GivenUp(record) => write!(
+                f,
+                "the cluster remembers life {:016x} of this node, start {}, which the data directory does not: it is \
+                 given up, as an admin has said",
+                record.life.incarnation.0, record.generation
+            ),
+            Self::BeliefEnds => write!(
+                f,
+                "all members have been up together: the data directory that an admin said to believe counts as any \
+                 other from now on"
+            ),
+            _ => self.fmt_of_rivals(f),
+        }
+    }
+
+    /// Tells of processes that run beside this one.
+    fn fmt_of_rivals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Rival(rival) => write!(
                 f,
                 "another process, at {}, runs or has run under this node's identity: neither carries \
                  out what clients ask until an admin says which one stays; see `jedlik-admin node keep --help`",
                 rival.address
+            ),
+            Self::Absent { outlived: true } => write!(
+                f,
+                "the others have done without this process for so long that they may have forgotten deletes: if an \
+                 admin stays with it, what it holds is set aside"
+            ),
+            Self::Absent { outlived: false } => write!(
+                f,
+                "the others have not done without this process for so long that they may have forgotten deletes: if an \
+                 admin stays with it, what it holds stays"
             ),
             Self::Ousted { by } => {
                 write!(
@@ -180,17 +213,6 @@ impl Event {
             Self::Contested { address } => write!(
                 f,
                 "the cluster remembered one more life of this node, at {address}; what it held is refilled"
-            ),
-            Self::GivenUp(record) => write!(
-                f,
-                "the cluster remembers life {:016x} of this node, start {}, which the data directory does not: it is \
-                 given up, as an admin has said",
-                record.life.incarnation.0, record.generation
-            ),
-            Self::BeliefEnds => write!(
-                f,
-                "all members have been up together: the data directory that an admin said to believe counts as any \
-                 other from now on"
             ),
             _ => Ok(()),
         }
@@ -216,6 +238,7 @@ impl fmt::Display for Event {
             Self::Serves { .. }
             | Self::Forgotten(_)
             | Self::Rival(_)
+            | Self::Absent { .. }
             | Self::Ousted { .. }
             | Self::Prevails { .. }
             | Self::Contested { .. }

@@ -25,6 +25,7 @@ pub(crate) fn log(news: &News) {
         | News::Layout { .. }
         | News::Settled(_)
         | News::Serves { past: Past::Continuous }
+        | News::Absent { .. }
         | News::BeliefEnds
         | News::Left
         | News::Bucket { .. } => info!("{news}"),

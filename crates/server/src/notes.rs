@@ -26,6 +26,8 @@ pub(crate) enum Note {
     Serving,
     /// Another process of this node runs.
     Rival(Rival),
+    /// Whether the others had done without this process for long when it found the rival.
+    Absent { outlived: bool },
     /// An admin has decided for this process; `outlived` if what it holds is to be set aside.
     Prevails { outlived: bool },
     /// A life that others remember is given up.
@@ -43,6 +45,7 @@ impl Note {
         match self {
             Self::Serving => dir.note_serving().and_then(|()| dir.note_marked()),
             Self::Rival(Rival { incarnation, address }) => dir.note_rival(incarnation, address),
+            Self::Absent { outlived } => dir.note_absence(outlived),
             Self::Prevails { outlived } => dir.prevail(outlived),
             Self::GivenUp(life) => dir.give_up_life(life),
             Self::BeliefEnds => dir.end_belief(),

@@ -259,6 +259,7 @@ fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
         accounted_generation: dir.accounted_generation(),
         lost: !shards.is_empty() && shards.len() == usize::from(dir.shards()),
         rival: dir.rival().map(|(incarnation, address)| Rival { incarnation, address }),
+        outlived: dir.outlived(),
         ousts: dir.ousts(),
         believed: dir.is_believed(),
         confirm_limit_us: confirm.as_micros() as u64,

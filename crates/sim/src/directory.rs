@@ -80,10 +80,18 @@ impl Papers {
         }
     }
 
+    /// Others have said whether they had done without the process that found the rival for long.
+    pub(crate) fn note_absence(&mut self, outlived: bool) {
+        if let Some(lineage) = self.lineage.as_mut().filter(|lineage| lineage.rival.is_some()) {
+            lineage.outlived = Some(outlived);
+        }
+    }
+
     /// An admin has decided for this directory and against its rival: what that was given is not here.
     pub(crate) fn prevail(&mut self) {
         let Some(lineage) = &mut self.lineage else { return };
         let Some(rival) = lineage.rival.take() else { return };
+        lineage.outlived = None;
         lineage.lives.push(rival.incarnation);
         lineage.ousts.push(rival.incarnation);
         lineage.lost = true;

@@ -30,6 +30,9 @@ impl World {
                         MembershipEvent::Serves { past } => self.serve(node, past),
                         MembershipEvent::Forgotten(record) => return self.forget(node, &record),
                         MembershipEvent::Rival(rival) => self.dispute(node, rival),
+                        MembershipEvent::Absent { outlived } => {
+                            self.nodes[usize::from(node)].papers.note_absence(outlived);
+                        }
                         MembershipEvent::Prevails { outlived } => {
                             return self.prevail(node, outlived);
                         }

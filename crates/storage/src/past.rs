@@ -70,11 +70,17 @@ impl LifeFile {
 pub(crate) struct RivalFile {
     incarnation: String,
     pub(crate) address: SocketAddr,
+    /// Whether the others had done without this directory's process for long when that found the rival; `None` if it ended
+    /// before any of them had said so.
+    pub(crate) outlived: Option<bool>,
 }
 
 impl RivalFile {
-    pub(crate) fn new(incarnation: Incarnation, address: SocketAddr) -> Self {
-        Self { incarnation: hexadecimal(incarnation), address }
+    pub(crate) fn new(
+        (incarnation, address): (Incarnation, SocketAddr),
+        outlived: Option<bool>,
+    ) -> Self {
+        Self { incarnation: hexadecimal(incarnation), address, outlived }
     }
 
     pub(crate) fn incarnation(&self) -> Incarnation {

@@ -53,6 +53,13 @@ impl DataDir {
         Some((rival.incarnation(), rival.address))
     }
 
+    /// Whether the others had done without this directory's process for long when that found the rival, as far as any of
+    /// them had said so.
+    #[must_use]
+    pub fn outlived(&self) -> Option<bool> {
+        self.node().past.rival.as_ref()?.outlived
+    }
+
     /// The lives that ended when an admin decided for this directory, the latest one last.
     #[must_use]
     pub fn ousts(&self) -> Vec<Incarnation> {
@@ -91,12 +98,29 @@ impl DataDir {
         })
     }
 
-    /// Notes, durably, that another process of this node runs or has run beside this one.
+    /// Notes, durably, that another process of this node runs or has run beside this one. For how long the others had done
+    /// without this directory is as it was when the first rival was found.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
     pub fn note_rival(&mut self, life: Incarnation, address: SocketAddr) -> Result<(), OpenError> {
-        self.rewrite(|node| node.past.rival = Some(RivalFile::new(life, address)))
+        let outlived = self.outlived();
+        self.rewrite(|node| {
+            node.past.rival = Some(RivalFile::new((life, address), outlived));
+        })
+    }
+
+    /// Notes, durably, whether the others had done without the process that has found a rival for so long that they may
+    /// have forgotten deletes of which it never heard.
+    ///
+    /// # Errors
+    /// The operating system's; nothing has changed then.
+    pub fn note_absence(&mut self, outlived: bool) -> Result<(), OpenError> {
+        self.rewrite(|node| {
+            if let Some(rival) = &mut node.past.rival {
+                rival.outlived = Some(outlived);
+            }
+        })
     }
 
     /// Notes, durably, that an admin has decided for this directory and against its rival. What the rival was

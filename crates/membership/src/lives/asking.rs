@@ -124,7 +124,7 @@ impl Membership {
             self.recollect(now, record);
         }
         if self.lives.stage == Stage::Disputed {
-            self.lives.absence.hear(superseded_ms);
+            self.hear_of_absence(superseded_ms);
         }
         if self.lives.stage == Stage::Asking {
             self.lives.answered.insert(from);

@@ -124,10 +124,22 @@ impl Membership {
                         may have been forgotten meanwhile; try again in some seconds, once one can be reached";
             return Err(Failure::new(ErrorCode::NotReady, what));
         }
-        let outlived = absence.is_long(self.config.me.message_life_ms.into())
-            && !planted::on(Bug::OutlivedKeepsItsData);
+        let long = absence.is_long(self.config.me.message_life_ms.into());
+        let outlived = long == Some(true) && !planted::on(Bug::OutlivedKeepsItsData);
         self.end_for(Event::Prevails { outlived });
         Ok(rival)
+    }
+
+    /// One of the others says for how long it has known of another process in this one's place. What follows is for the
+    /// directory to remember: of a process that is started again nobody can say it.
+    pub(super) fn hear_of_absence(&mut self, superseded_ms: Option<u64>) {
+        let life_ms = self.config.me.message_life_ms.into();
+        let before = self.lives.absence.is_long(life_ms);
+        self.lives.absence.hear(superseded_ms);
+        let outlived = self.lives.absence.is_long(life_ms);
+        if let Some(outlived) = outlived.filter(|_| outlived != before) {
+            self.outputs.push_back(Output::Event(Event::Absent { outlived }));
+        }
     }
 
     /// Writes this node's record anew, of a later generation than one of an earlier life: should a process of that one run,

@@ -43,9 +43,17 @@ pub(crate) struct Absence {
     /// Somebody has answered since there is a rival.
     heard: bool,
     shortest_ms: Option<u64>,
+    /// Whether it was long, where an earlier process of this directory found the rival: of this one nobody can say so.
+    before: Option<bool>,
 }
 
 impl Absence {
+    /// Of a process that was started again since. Where the earlier one ended before it had heard anything, it may have
+    /// been out for long.
+    pub(crate) fn judged(outlived: Option<bool>) -> Self {
+        Self { before: Some(outlived.unwrap_or(true)), ..Self::default() }
+    }
+
     /// One answers, and says for how long it has known of another process if it can.
     pub(crate) fn hear(&mut self, superseded_ms: Option<u64>) {
         self.heard = true;
@@ -57,11 +65,12 @@ impl Absence {
         self.heard
     }
 
-    /// Whether deletes may have been forgotten meanwhile of which this process never heard: all who can say so have
-    /// done without it for long.
-    pub(crate) fn is_long(&self, message_life_ms: u64) -> bool {
+    /// Whether deletes may have been forgotten meanwhile of which this directory's processes never heard: all who can say
+    /// so have done without them for long. `None` as long as nobody has answered.
+    pub(crate) fn is_long(&self, message_life_ms: u64) -> Option<bool> {
         // Half of what a collection takes, so that no two clocks need to go alike.
-        self.shortest_ms.is_some_and(|ms| ms >= 5 * message_life_ms)
+        let is_long = self.shortest_ms.is_some_and(|ms| ms >= 5 * message_life_ms);
+        self.before.or(self.heard.then_some(is_long))
     }
 }
 
@@ -90,18 +99,30 @@ mod tests {
 
     #[test]
     fn an_absence_is_long_if_all_who_can_say_so_have_done_without_the_process_for_long() {
-        let cases: [(&[Option<u64>], bool, bool); 6] = [
-            (&[], false, false),
-            (&[None], true, false),
-            (&[Some(499)], true, false),
-            (&[Some(500)], true, true),
-            (&[None, Some(700)], true, true),
-            (&[Some(700), Some(20)], true, false),
+        let cases: [(&[Option<u64>], Option<bool>); 6] = [
+            (&[], None),
+            (&[None], Some(false)),
+            (&[Some(499)], Some(false)),
+            (&[Some(500)], Some(true)),
+            (&[None, Some(700)], Some(true)),
+            (&[Some(700), Some(20)], Some(false)),
         ];
-        for (answers, known, long) in cases {
+        for (answers, long) in cases {
             let mut absence = Absence::default();
             answers.iter().for_each(|answer| absence.hear(*answer));
-            assert_eq!((absence.is_known(), absence.is_long(100)), (known, long), "{answers:?}");
+            assert_eq!((absence.is_known(), absence.is_long(100)), (long.is_some(), long));
+        }
+    }
+
+    #[test]
+    fn who_was_started_again_goes_by_what_was_found_before_and_by_the_worst_if_nothing_was() {
+        for (found, long) in [(None, true), (Some(true), true), (Some(false), false)] {
+            for answer in [None, Some(0), Some(9_000)] {
+                let mut absence = Absence::judged(found);
+                assert!(!absence.is_known(), "another node has to be there");
+                absence.hear(answer);
+                assert_eq!((absence.is_known(), absence.is_long(100)), (true, Some(long)));
+            }
         }
     }
 }

@@ -522,45 +522,77 @@ fn a_process_that_stood_still_for_long_is_set_aside_if_an_admin_stays_with_it() 
         cluster.start(3);
         cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
         cluster.run_for(still_us);
+        let mut told = Vec::new();
         for _ in 0..50 {
             cluster.run_for(SECOND / 10);
             let now = crate::tests::at(cluster.now_us);
             original.handle_timeout(now);
             let outputs: Vec<Output> = core::iter::from_fn(|| original.poll_output()).collect();
             for output in outputs {
-                if let Output::Send { to: Destination::Node(peer, _), gossip } = output {
-                    for answer in cluster.answers(peer.0, 3, gossip) {
-                        original.handle_gossip(now, peer, answer);
+                match output {
+                    Output::Send { to: Destination::Node(peer, _), gossip } => {
+                        for answer in cluster.answers(peer.0, 3, gossip) {
+                            original.handle_gossip(now, peer, answer);
+                        }
                     }
+                    Output::Event(event @ Event::Absent { .. }) => told.push(event),
+                    _ => {}
                 }
             }
         }
+        assert_eq!(told, [Event::Absent { outlived }], "for the directory to remember");
         original.keep(crate::tests::address(3)).unwrap();
-        let decided =
-            core::iter::from_fn(|| original.poll_output()).find_map(|output| match output {
-                Output::Event(Event::Prevails { outlived }) => Some(outlived),
-                _ => None,
-            });
-        assert_eq!(decided, Some(outlived), "it stood still for {still_us} us");
+        assert_eq!(decided(&mut original), Some(outlived), "it stood still for {still_us} us");
     }
 }
 
-#[test]
-fn an_admin_can_not_stay_with_a_process_before_others_have_said_how_long_they_did_without_it() {
+/// Tells what an admin's decision for a process does to its data: it is set aside, or not.
+fn decided(node: &mut Membership) -> Option<bool> {
+    core::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
+        Output::Event(Event::Prevails { outlived }) => Some(outlived),
+        _ => None,
+    })
+}
+
+/// A start of a directory that knows of a rival, and one of another node.
+fn disputed(outlived: Option<bool>) -> (Membership, Rival) {
     let mut config = crate::tests::config(3);
     let rival = Rival { incarnation: Incarnation(77), address: crate::tests::address(2) };
-    config.lineage.rival = Some(rival);
-    let address = config.me.address;
+    config.lineage = Lineage { rival: Some(rival), outlived, ..config.lineage };
     let members = [crate::tests::record(2)].into();
     let stored = Delta { members, ..Delta::default() };
-    let mut node = Membership::new(crate::tests::at(0), config, Some(stored));
-    let refused = node.keep(address).unwrap_err();
-    assert_eq!(refused.code, ErrorCode::NotReady, "{refused}");
+    (Membership::new(crate::tests::at(0), config, Some(stored)), rival)
+}
+
+/// Another node answers what it remembers, and for how long it has known of another process.
+fn answer(node: &mut Membership, superseded_ms: Option<u64>) {
     let asked = node.config.me.life.incarnation;
     let layout = LayoutId::default();
-    let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0, superseded_ms: None };
+    let answer = Gossip::Recalled { asked, record: None, layout, wall_ms: 0, superseded_ms };
     node.handle_gossip(crate::tests::at(1), NodeId(2), answer);
+}
+
+#[test]
+fn an_admin_can_not_stay_with_a_process_before_another_node_has_answered_it() {
+    let (mut node, rival) = disputed(None);
+    let address = node.config.me.address;
+    let refused = node.keep(address).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::NotReady, "{refused}");
+    answer(&mut node, None);
     assert_eq!(node.keep(address).unwrap(), rival);
+}
+
+#[test]
+fn one_that_was_started_again_since_it_found_a_rival_goes_by_how_long_it_was_out_before() {
+    for (before, outlived) in [(Some(true), true), (Some(false), false), (None, true)] {
+        // Others have known of the rival for long by now, or can't say it of this process.
+        for superseded_ms in [None, Some(1), Some(1_000_000_000)] {
+            let (mut node, _) = disputed(before);
+            answer(&mut node, superseded_ms);
+            node.keep(node.config.me.address).unwrap();
+            assert_eq!(decided(&mut node), Some(outlived), "{before:?}, {superseded_ms:?}");
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl MembershipTask {
             News::Serves { .. } => self.notes.hand_over(Note::Serving),
             News::Forgotten(record) => self.forget(&record),
             News::Rival(rival) => self.notes.hand_over(Note::Rival(rival)),
+            News::Absent { outlived } => self.notes.hand_over(Note::Absent { outlived }),
             News::Prevails { outlived } => self.notes.hand_over(Note::Prevails { outlived }),
             News::GivenUp(record) => {
                 self.notes.hand_over(Note::GivenUp(record.life.incarnation));
@@ -45,7 +46,7 @@ impl MembershipTask {
             Note::Serving => self.serve(),
             Note::Prevails { .. } | Note::Forgotten(..) => self.end(Ending::Again),
             Note::Ousted(by) => self.end(Ending::Failed(NodeError::Ousted { by })),
-            Note::Rival(_) | Note::GivenUp(_) | Note::BeliefEnds => {}
+            Note::Rival(_) | Note::Absent { .. } | Note::GivenUp(_) | Note::BeliefEnds => {}
         }
     }
 

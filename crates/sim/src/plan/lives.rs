@@ -59,8 +59,6 @@ fn restored(setting: &Setting, chance: &mut Chance) -> Vec<Fault> {
 
 /// Of a thousand plans in which the victim runs twice, in so many the first process stands still meanwhile.
 const STANDSTILLS_PERMILLE: u64 = 500;
-/// From when the first process goes on until an admin has decided for one of the two, as long as nothing else breaks.
-const DECIDED_US: u64 = 20_000_000;
 
 /// In a part of the plans in which the victim runs twice its first process stands still from before the second one starts
 /// until long after all keys were deleted, while nothing else breaks and clients ask for nothing else: so long that the
@@ -78,9 +76,8 @@ pub(super) fn standstills(
     let cloned_us = at_us + chance.magnitude(10_000, 1_000_000);
     let still_us = chance.between(COLLECTED_US / 2, COLLECTED_US);
     let calm_us = at_us - 4_000_000..at_us + still_us;
-    let decided_us = calm_us.end + DECIDED_US;
     faults.retain(|fault| {
-        let beside = fault.at_us + fault.for_us < calm_us.start || fault.at_us > decided_us;
+        let beside = fault.at_us + fault.for_us < calm_us.start || fault.at_us > calm_us.end;
         beside && !matches!(fault.what, What::Clone(_))
     });
     operations.retain(|operation| !calm_us.contains(&operation.at_us));

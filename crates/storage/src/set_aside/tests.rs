@@ -113,10 +113,17 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
     drop(kept);
     let mut kept = open(place.path(), 3);
     assert_eq!(kept.rival().map(|(life, _)| life), Some(Incarnation(7)));
+    assert_eq!(kept.outlived(), None);
+    kept.note_absence(true).unwrap();
+    kept.note_rival(Incarnation(7), "127.0.0.1:10".parse().unwrap()).unwrap();
+    drop(kept);
+    let mut kept = open(place.path(), 3);
+    assert_eq!(kept.outlived(), Some(true), "another news of the rival changes nothing of it");
     kept.prevail(false).unwrap();
     drop(kept);
     let mut kept = open(place.path(), 4);
-    assert_eq!((kept.rival(), kept.ousts()), (None, vec![Incarnation(7)]));
+    assert_eq!((kept.rival(), kept.outlived()), (None, None));
+    assert_eq!(kept.ousts(), [Incarnation(7)]);
     kept.note_rival(Incarnation(8), "127.0.0.1:9".parse().unwrap()).unwrap();
     kept.prevail(false).unwrap();
     assert_eq!(kept.ousts(), [Incarnation(7), Incarnation(8)]);
