@@ -38,6 +38,9 @@ pub(crate) enum Action {
         /// Build quickly instead of optimised.
         #[arg(long)]
         debug: bool,
+        /// Build nothing, and take the programs from this folder.
+        #[arg(long, value_name = "DIR", conflicts_with = "debug")]
+        binaries: Option<PathBuf>,
     },
     /// Stop every node cleanly.
     Down {
@@ -70,7 +73,10 @@ pub(crate) fn run(workspace: &Workspace, folder: &Path, action: &Action) -> anyh
     let home = Home::open(&workspace.root().join(folder))?;
     let cluster = Cluster { workspace, home };
     match action {
-        Action::Up { nodes, engine, debug } => cluster.up(*nodes, *engine, *debug),
+        Action::Up { nodes, engine, debug, binaries } => {
+            let binaries = cluster.programs(*debug, binaries.as_deref())?;
+            cluster.up(*nodes, *engine, binaries)
+        }
         Action::Down { wipe } => cluster.down(*wipe),
         Action::Status => cluster.status(),
         Action::Kill { node } => cluster.kill(*node),
@@ -85,21 +91,35 @@ struct Cluster<'a> {
 }
 
 impl Cluster<'_> {
-    fn up(&self, nodes: Option<u16>, engine: Option<Engine>, debug: bool) -> anyhow::Result<()> {
+    /// Where the programs are, which are built unless the folder is given.
+    fn programs(&self, debug: bool, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = given {
+            let found = folder.canonicalize();
+            return found.with_context(|| format!("can't take programs from {}", folder.display()));
+        }
         let profile = if debug { Profile::Debug } else { Profile::Release };
         self.workspace.build(profile)?;
+        Ok(self.workspace.binaries(profile))
+    }
+
+    fn up(
+        &self,
+        nodes: Option<u16>,
+        engine: Option<Engine>,
+        binaries: PathBuf,
+    ) -> anyhow::Result<()> {
         let mut state = match self.home.state()? {
             Some(state) => {
                 check_same(&state, nodes, engine)?;
-                State { profile, ..state }
+                State { binaries, ..state }
             }
-            None => State::new(nodes.unwrap_or(3), engine.unwrap_or(Engine::Redb), profile)?,
+            None => State::new(nodes.unwrap_or(3), engine.unwrap_or(Engine::Redb), binaries)?,
         };
         self.home.save(&state)?;
         self.issue(&state)?;
         let started = self.start_all(&mut state)?;
         let made = first_layout::ensure(
-            &self.binary(profile, "jedlik-admin"),
+            &state.binaries.join("jedlik-admin"),
             &self.home.path("admin.toml"),
             state.nodes.len(),
         )?;
@@ -114,7 +134,7 @@ impl Cluster<'_> {
 
     /// Starts every node that isn't running; how many.
     fn start_all(&self, state: &mut State) -> anyhow::Result<usize> {
-        let binary = self.binary(state.profile, "jedlik-node");
+        let binary = state.binaries.join("jedlik-node");
         let all = state.nodes.clone();
         let mut starting = Vec::new();
         for index in 0..state.nodes.len() {
@@ -185,7 +205,7 @@ impl Cluster<'_> {
 
     fn start(&self, number: usize) -> anyhow::Result<()> {
         let mut state = self.existing()?;
-        let binary = self.binary(state.profile, "jedlik-node");
+        let binary = state.binaries.join("jedlik-node");
         let node = state.node(number)?;
         if is_running(node)? {
             println!("{} is already running.", node.name);
@@ -198,10 +218,10 @@ impl Cluster<'_> {
     }
 
     fn certs(&self) -> anyhow::Result<()> {
-        self.workspace.build(Profile::Release)?;
+        let binaries = self.programs(false, None)?;
         let state = match self.home.state()? {
             Some(state) => state,
-            None => State::new(3, Engine::Redb, Profile::Release)?,
+            None => State::new(3, Engine::Redb, binaries)?,
         };
         self.home.save(&state)?;
         self.issue(&state)?;
@@ -212,7 +232,7 @@ impl Cluster<'_> {
     /// Certificates and the two profiles that use them.
     fn issue(&self, state: &State) -> anyhow::Result<()> {
         let names: Vec<&str> = state.nodes.iter().map(|node| node.name.as_str()).collect();
-        certs::ensure(&self.binary(state.profile, "jedlik-admin"), &self.home, &names)?;
+        certs::ensure(&state.binaries.join("jedlik-admin"), &self.home, &names)?;
         for (file, role) in [("profile.toml", "client"), ("admin.toml", "admin")] {
             fs::write(self.home.path(file), profile(&state.nodes, role))?;
         }
@@ -221,10 +241,6 @@ impl Cluster<'_> {
 
     fn existing(&self) -> anyhow::Result<State> {
         self.home.state()?.context("there is no cluster here; `cargo xtask cluster up` makes one")
-    }
-
-    fn binary(&self, profile: Profile, name: &str) -> PathBuf {
-        self.workspace.binaries(profile).join(name)
     }
 
     fn print_next(&self, state: &State) {
@@ -236,7 +252,6 @@ impl Cluster<'_> {
                 self.home.node_path(node, "log").display()
             );
         }
-        let binaries = self.workspace.binaries(state.profile);
         println!(
             "\nNext:\n  \
              export PATH={}:$PATH\n  \
@@ -244,7 +259,7 @@ impl Cluster<'_> {
              jedlik get carts alice\n  \
              jedlik-admin --profile {} cluster status\n  \
              cargo xtask cluster down",
-            binaries.display(),
+            state.binaries.display(),
             self.home.path("admin.toml").display(),
         );
     }

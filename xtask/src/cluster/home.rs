@@ -11,7 +11,6 @@ use jedlik_ports::free_udp_address;
 use serde::{Deserialize, Serialize};
 
 use super::process::Recorded;
-use crate::workspace::Profile;
 
 /// The engine that the nodes keep their records in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -37,7 +36,8 @@ impl Engine {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) engine: Engine,
-    pub(crate) profile: Profile,
+    /// The folder of the programs that it was last brought up with.
+    pub(crate) binaries: PathBuf,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -55,10 +55,10 @@ impl State {
     ///
     /// # Errors
     /// Loopback has no free ports.
-    pub(crate) fn new(nodes: u16, engine: Engine, profile: Profile) -> anyhow::Result<Self> {
+    pub(crate) fn new(nodes: u16, engine: Engine, binaries: PathBuf) -> anyhow::Result<Self> {
         let addresses = free_addresses(nodes)?;
         let node = |(number, address)| Node { name: format!("n{number}"), address, process: None };
-        Ok(Self { engine, profile, nodes: (1..).zip(addresses).map(node).collect() })
+        Ok(Self { engine, binaries, nodes: (1..).zip(addresses).map(node).collect() })
     }
 
     /// The node with this number, from 1.

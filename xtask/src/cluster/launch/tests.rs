@@ -9,7 +9,6 @@ use rustix::process::Signal;
 
 use super::super::home::{Engine, Home, State};
 use super::{config, configure, start};
-use crate::workspace::Profile;
 
 fn script(home: &Home, body: &str) -> PathBuf {
     let path = home.path("script");
@@ -21,14 +20,14 @@ fn script(home: &Home, body: &str) -> PathBuf {
 fn cluster() -> (tempfile::TempDir, Home, State) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::open(folder.path()).unwrap();
-    let state = State::new(2, Engine::Redb, Profile::Release).unwrap();
+    let state = State::new(2, Engine::Redb, "programs".into()).unwrap();
     configure(&home, &state.nodes[0], &state.nodes, "redb").unwrap();
     (folder, home, state)
 }
 
 #[test]
 fn a_configuration_is_toml_with_the_others_as_seeds() {
-    let state = State::new(3, Engine::Redb, Profile::Release).unwrap();
+    let state = State::new(3, Engine::Redb, "programs".into()).unwrap();
     let config: toml::Table = config(&state.nodes[0], &state.nodes, "redb").parse().unwrap();
     assert_eq!(config["listen"].as_str().unwrap(), state.nodes[0].address.to_string());
     let seeds: Vec<&str> =
