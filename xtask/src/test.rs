@@ -11,8 +11,9 @@ pub(crate) use tally::Tally;
 use crate::workspace::{Profile, Workspace};
 use crate::{packages, step, words};
 
-/// Where the end-to-end tests find the binaries and the word list, and write how long each took.
+/// Where the end-to-end tests find the binaries, this program and the word list, and write how long each took.
 const BINARIES: &str = "JEDLIK_TEST_BINARIES";
+const XTASK: &str = "JEDLIK_TEST_XTASK";
 const WORDS: &str = "JEDLIK_TEST_WORDS";
 const NEXT: &str = "JEDLIK_NEXT_NODE";
 const TIMES: &str = "JEDLIK_TEST_TIMES";
@@ -42,6 +43,7 @@ fn run_into(workspace: &Workspace, filter: Option<&str>, tally: &mut Tally) -> a
     let mut command = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.args(filter);
     command.env(BINARIES, workspace.binaries(Profile::Release));
+    command.env(XTASK, std::env::current_exe()?);
     if std::env::var_os(THREADS.0).is_none() {
         command.env(THREADS.0, THREADS.1);
     }

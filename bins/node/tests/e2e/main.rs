@@ -68,6 +68,7 @@ mod restored;
 mod rolled_back;
 mod rot;
 mod seeds;
+mod sessions;
 mod siblings;
 mod signals;
 mod steady;

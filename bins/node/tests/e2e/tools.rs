@@ -45,6 +45,12 @@ pub(crate) fn tool(name: &str) -> Command {
     program(&path)
 }
 
+/// The program behind `cargo xtask`: the one that runs these tests, or beside this one.
+pub(crate) fn xtask() -> Command {
+    env::var_os("JEDLIK_TEST_XTASK")
+        .map_or_else(|| tool("jedlik-xtask"), |path| program(Path::new(&path)))
+}
+
 /// A program; what the environment says of other clusters is kept from it.
 pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
