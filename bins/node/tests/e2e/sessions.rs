@@ -27,6 +27,11 @@ use self::page::{Page, Part};
 use self::session::Session;
 
 #[test]
+fn the_readme_shows_what_one_sees() {
+    check("README.md");
+}
+
+#[test]
 fn a_cluster_by_hand_is_made_by_what_its_page_says() {
     check("docs/running.md");
 }
