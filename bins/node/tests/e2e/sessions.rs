@@ -42,12 +42,13 @@ fn what_the_page_for_users_shows_is_what_they_see() {
 }
 
 /// Runs a page's session, and compares the page with one that shows what was seen.
-fn check(name: &str) {
+fn check(name: &'static str) {
     let path = root().join(name);
-    let page = Page::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+    let page = Page::parse(&fs::read_to_string(&path).unwrap());
+    let page = page.unwrap_or_else(|error| panic!("{name}: {error}"));
     let is_step = |part: &Part| matches!(part, Part::Step { .. });
     assert!(page.parts.iter().any(is_step), "{name} has no session");
-    let seen = Session::start().play(&page);
+    let seen = Session::start(name).play(&page);
     let shown = Data::read_from(&path, Some(DataFormat::Text)).raw();
     Assert::new().action_env(DEFAULT_ACTION_ENV).eq(seen, shown);
 }

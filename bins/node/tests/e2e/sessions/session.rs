@@ -23,6 +23,8 @@ const CHANGES: [&str; 3] = ["put", "delete", "load"];
 
 /// The state of a session between two commands.
 pub(super) struct Session {
+    /// The page's path, for who has to look there.
+    name: &'static str,
     shell: Shell,
     masks: Masks,
     /// Texts of the page, each with what the run has in its place.
@@ -34,7 +36,7 @@ pub(super) struct Session {
 impl Session {
     /// Starts a shell, without a cluster. No other test has a cluster meanwhile: on a busy machine a client may ask a
     /// second node as well, which would show.
-    pub(super) fn start() -> Self {
+    pub(super) fn start(name: &'static str) -> Self {
         let places = Places::all();
         let shell = Shell::start();
         let mut pairs = vec![(CLONE.to_owned(), shell.root().display().to_string())];
@@ -44,7 +46,7 @@ impl Session {
         }
         let writes = Action::with_env_var(DEFAULT_ACTION_ENV) == Some(Action::Overwrite);
         let patience = if writes { SETTLED } else { LIMIT };
-        Self { shell, masks: Masks::new(), pairs, patience, _places: places }
+        Self { name, shell, masks: Masks::new(), pairs, patience, _places: places }
     }
 
     /// Does what the page says, and gives the page with what was seen: outputs that differ only in what varies are
@@ -61,7 +63,7 @@ impl Session {
                 }
                 Part::Hidden(command) => {
                     let (printed, code) = self.shell.run(&self.to_run(command));
-                    assert_eq!(code, 0, "`{command}` has failed:\n{printed}");
+                    assert_eq!(code, 0, "{}: `{command}` ends with {code}:\n{printed}", self.name);
                 }
                 Part::Step { command, output } => {
                     let may_fail = matches!(
@@ -96,7 +98,7 @@ impl Session {
             let same = !is_early && self.masks.mask(&seen) == self.masks.mask(shown);
             let ended_well = code == 0 || may_fail;
             if (same && ended_well) || !again || start.elapsed() >= self.patience {
-                assert!(ended_well, "`{command}` ends with {code}:\n{printed}");
+                assert!(ended_well, "{}: `{command}` ends with {code}:\n{printed}", self.name);
                 self.pairs.extend(self.masks.pairs(shown, &seen));
                 if same {
                     return shown.to_owned();

@@ -66,7 +66,6 @@ impl Shell {
         let mut bash = program(Path::new("bash"))
             .args(["--noprofile", "--norc"])
             .current_dir(&root)
-            .env("HOME", folder.path())
             .env("PATH", format!("{}:{path}", shims.display()))
             .process_group(0)
             .stdin(Stdio::piped())
