@@ -1,8 +1,9 @@
 //! The calendar time that the members agree on: the median of their clocks.
 //!
-//! Invariant: while fewer than half of the clocks that are known are wrong, however wrong, the agreed time lies
-//! between two right ones. With an even number there are two in the middle, and one of them may be the wrong one
-//! of two: then versions are given their ends by the later and judged by the earlier, so that none expires early.
+//! Invariants: a reading of a clock is at most [`ROUND_TRIP_MAX_US`] behind that clock, however long messages waited.
+//! While fewer than half of the clocks that are known are wrong, however wrong, the agreed time lies between two right
+//! readings. With an even number there are two in the middle, and one of them may be the wrong one of two: then versions
+//! are given their ends by the later and judged by the earlier, so that none expires early.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,60 +15,84 @@ use jedlik_vclock::planted::{self, Bug};
 /// No calendar shows more, the year 142000; so sums of clocks stay in their range.
 const WALL_MAX_MS: u64 = 1 << 52;
 
-/// How long a clock has to be told later than before until that is believed. A message that waited makes a clock
-/// look late, never early: all of those that a node finds in its sockets after it stood still do.
-const LATER_FOR_US: u64 = 10_000_000;
+/// A clock is read by a question and its answer, and the reading counts if both together took no longer. A message that
+/// waited makes a clock look late, and a node that stood still finds many such at once in its sockets.
+const ROUND_TRIP_MAX_US: u64 = 1_000_000;
 
-/// By how much one calendar clock is ahead of this node's monotonic clock.
+/// A clock that seems to be later than its reading by more than this is read again. Less is the time that messages take.
+const LATER_MS: i64 = 250;
+
+/// How long a question waits for its answer before it is sent again.
+const ASK_AGAIN_US: u64 = 200_000;
+
+/// A question that a member has not answered yet.
 #[derive(Debug, Clone, Copy)]
-struct Reading {
-    ahead_ms: i64,
-    /// Since when all that was heard was less, and the most of that.
-    less: Option<(u64, i64)>,
+struct Question {
+    nonce: u64,
+    first_us: u64,
+    last_us: u64,
 }
 
-impl Reading {
-    fn hear(&mut self, now_us: u64, ahead_ms: i64) {
-        if ahead_ms >= self.ahead_ms {
-            *self = Self { ahead_ms, less: None };
-            return;
-        }
-        let (since_us, most_ms) = self.less.unwrap_or((now_us, ahead_ms));
-        let most_ms = most_ms.max(ahead_ms);
-        *self = if now_us >= since_us + LATER_FOR_US {
-            Self { ahead_ms: most_ms, less: None }
-        } else {
-            Self { less: Some((since_us, most_ms)), ..*self }
-        };
-    }
+/// One member's calendar clock, as far as it is known.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+struct Peer {
+    asked: Option<Question>,
+    /// By how much the clock is ahead of this node's monotonic clock, once that was read.
+    ahead_ms: Option<i64>,
 }
 
 /// By how much the calendar clocks of others are ahead of this node's monotonic clock.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Clocks {
-    readings: BTreeMap<NodeId, Reading>,
-    /// What counts of them, in order.
+    peers: BTreeMap<NodeId, Peer>,
+    /// The readings, in order.
     sorted_ms: Vec<i64>,
 }
 
 impl Clocks {
-    /// A member has told what its clock shows. How long that was under way is not known: what makes the clock look
-    /// later than before is believed only once it lasts.
-    pub(crate) fn hear(&mut self, now: Now, node: NodeId, wall_ms: u64) {
-        let ahead_ms = ahead_ms(now, wall_ms);
-        let first = Reading { ahead_ms, less: None };
-        self.readings.entry(node).or_insert(first).hear(now.mono_us, ahead_ms);
+    /// A member has told what its clock shows, and how long that was under way is not known: the clock shows no less
+    /// now. Whether its clock is to be read.
+    pub(crate) fn hear(&mut self, now: Now, node: NodeId, wall_ms: u64) -> bool {
+        let told_ms = ahead_ms(now, wall_ms);
+        let peer = self.peers.entry(node).or_default();
+        peer.ahead_ms = peer.ahead_ms.map(|read_ms| read_ms.max(told_ms));
+        let differs = peer.ahead_ms.is_none_or(|read_ms| told_ms < read_ms - LATER_MS);
+        let waits = peer.asked.is_some_and(|asked| now.mono_us < asked.last_us + ASK_AGAIN_US);
         self.sort();
+        differs && !waits
+    }
+
+    /// Has a member's clock read: with the answer to the nonce that is returned. `fresh` is one that was never used.
+    pub(crate) fn ask(&mut self, now: Now, node: NodeId, fresh: u64) -> u64 {
+        let asked = &mut self.peers.entry(node).or_default().asked;
+        let may_count = |asked: &Question| now.mono_us <= asked.first_us + ROUND_TRIP_MAX_US;
+        let first = Question { nonce: fresh, first_us: now.mono_us, last_us: now.mono_us };
+        let question = asked.filter(may_count).unwrap_or(first);
+        *asked = Some(Question { last_us: now.mono_us, ..question });
+        question.nonce
+    }
+
+    /// A member has answered what it was asked with this nonce, and told what its clock shows. Whether its clock is to
+    /// be read.
+    pub(crate) fn answered(&mut self, now: Now, node: NodeId, nonce: u64, wall_ms: u64) -> bool {
+        let peer = self.peers.entry(node).or_default();
+        if let Some(asked) = peer.asked.take_if(|asked| asked.nonce == nonce)
+            && now.mono_us <= asked.first_us + ROUND_TRIP_MAX_US
+        {
+            peer.ahead_ms = Some(ahead_ms(now, wall_ms));
+        }
+        self.hear(now, node, wall_ms)
     }
 
     /// A node is no member any more.
     pub(crate) fn forget(&mut self, node: NodeId) {
-        self.readings.remove(&node);
+        self.peers.remove(&node);
         self.sort();
     }
 
-    /// Whether no other clock was heard.
+    /// Whether no other clock was read.
     pub(crate) fn is_alone(&self) -> bool {
         self.sorted_ms.is_empty()
     }
@@ -78,7 +103,7 @@ impl Clocks {
     }
 
     fn sort(&mut self) {
-        self.sorted_ms = self.readings.values().map(|reading| reading.ahead_ms).collect();
+        self.sorted_ms = self.peers.values().filter_map(|peer| peer.ahead_ms).collect();
         self.sorted_ms.sort_unstable();
     }
 
@@ -126,10 +151,16 @@ mod tests {
         Now::new(s * 1_000_000, wall_ms)
     }
 
+    /// A member's clock is read at this moment.
+    fn read(clocks: &mut Clocks, now: Now, node: u64, wall_ms: u64) {
+        let nonce = clocks.ask(now, NodeId(node), 9);
+        assert!(!clocks.answered(now, NodeId(node), nonce, wall_ms), "it was read just now");
+    }
+
     fn agreed(own_ms: u64, others: &[u64]) -> u64 {
         let mut clocks = Clocks::default();
-        for (node, wall_ms) in others.iter().enumerate() {
-            clocks.hear(at(7, own_ms), NodeId(node as u64), *wall_ms);
+        for (node, wall_ms) in (0..).zip(others) {
+            read(&mut clocks, at(7, own_ms), node, *wall_ms);
         }
         clocks.agreed_ms(at(7, own_ms)).0
     }
@@ -148,8 +179,8 @@ mod tests {
     #[test]
     fn the_agreed_time_goes_on_between_readings_though_the_own_clock_jumps() {
         let mut clocks = Clocks::default();
-        clocks.hear(at(5, RIGHT_MS), NodeId(2), RIGHT_MS);
-        clocks.hear(at(5, RIGHT_MS), NodeId(3), RIGHT_MS + 40);
+        read(&mut clocks, at(5, RIGHT_MS), 2, RIGHT_MS);
+        read(&mut clocks, at(5, RIGHT_MS), 3, RIGHT_MS + 40);
         assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)).0, RIGHT_MS + 60_040);
         clocks.forget(NodeId(3));
         assert_eq!(clocks.agreed_ms(at(65, RIGHT_MS + HOUR_MS)).0, RIGHT_MS + 60_000);
@@ -157,49 +188,73 @@ mod tests {
 
     #[test]
     fn messages_that_waited_while_the_node_stood_still_make_no_clock_late() {
-        let mut clocks = Clocks::default();
-        let hear = |clocks: &mut Clocks, s: u64, wall_ms: u64| {
-            clocks.hear(at(s, RIGHT_MS), NodeId(2), wall_ms);
-            clocks.hear(at(s, RIGHT_MS), NodeId(3), wall_ms);
-            clocks.agreed_ms(at(s, RIGHT_MS)).0
+        let stands_still = |first: &[u64]| {
+            let mut clocks = Clocks::default();
+            first.iter().for_each(|node| read(&mut clocks, at(0, RIGHT_MS), *node, RIGHT_MS));
+            let then = at(24, RIGHT_MS + 24_000);
+            for told_s in 1..24 {
+                clocks.hear(then, NodeId(2), RIGHT_MS + 1_000 * told_s);
+                clocks.hear(then, NodeId(3), RIGHT_MS + 1_000 * told_s);
+            }
+            clocks
         };
-        assert_eq!(hear(&mut clocks, 0, RIGHT_MS), RIGHT_MS);
-        for told_s in 1..24 {
-            let agreed = hear(&mut clocks, 24, RIGHT_MS + 1_000 * told_s);
-            assert_eq!(agreed, RIGHT_MS + 24_000, "told {told_s} s after the first");
-        }
-        assert_eq!(hear(&mut clocks, 25, RIGHT_MS + 24_990), RIGHT_MS + 25_000);
-        assert_eq!(
-            hear(&mut clocks, 34, RIGHT_MS + 33_980),
-            RIGHT_MS + 33_990,
-            "the latest that lasts"
-        );
+        assert!(stands_still(&[]).is_alone(), "none was read before");
+        let then = at(24, RIGHT_MS + 24_000);
+        assert_eq!(stands_still(&[2, 3]).agreed_ms(then), (then.wall_ms, then.wall_ms));
+
+        let mut clocks = stands_still(&[]);
+        clocks.ask(at(12, RIGHT_MS), NodeId(2), 1);
+        assert!(clocks.answered(at(24, RIGHT_MS), NodeId(2), 1, RIGHT_MS + 12_000));
+        assert!(clocks.is_alone(), "an answer that waited is no reading");
     }
 
     #[test]
-    fn a_clock_that_was_set_back_is_believed_once_that_lasts_and_one_set_forward_at_once() {
+    fn a_clock_is_read_where_none_was_and_where_what_is_told_is_later() {
         let mut clocks = Clocks::default();
-        let hear = |clocks: &mut Clocks, s: u64, wall_ms: u64| {
-            clocks.hear(at(s, RIGHT_MS), NodeId(2), wall_ms);
-            clocks.hear(at(s, RIGHT_MS), NodeId(3), wall_ms);
-            clocks.agreed_ms(at(s, RIGHT_MS)).0
+        let (node, after) = (NodeId(2), |ms: u64| Now::new(1_000 * ms, RIGHT_MS));
+        assert!(clocks.hear(after(0), node, RIGHT_MS));
+        assert_eq!(clocks.ask(after(0), node, 5), 5);
+        assert!(!clocks.hear(after(199), node, RIGHT_MS + 199), "its answer may be under way");
+        assert!(clocks.hear(after(200), node, RIGHT_MS + 200));
+        assert_eq!(clocks.ask(after(200), node, 6), 5, "either answer counts");
+        assert!(!clocks.answered(after(300), node, 6, RIGHT_MS + 300), "it was not asked that");
+        assert!(clocks.is_alone());
+        assert_eq!(clocks.ask(after(1_001), node, 7), 7, "an answer would be too late");
+        assert!(!clocks.answered(after(2_001), node, 7, RIGHT_MS + 1_901));
+        assert_eq!(clocks.agreed_ms(after(2_001)).1, RIGHT_MS + 1_901);
+        assert!(!clocks.hear(after(9_000), node, RIGHT_MS + 8_650), "messages take some time");
+        assert!(clocks.hear(after(9_000), node, RIGHT_MS + 8_649));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_counts_once_it_is_read_and_one_set_forward_as_soon_as_it_is_told()
+    {
+        let mut clocks = Clocks::default();
+        let told = |clocks: &mut Clocks, s: u64, wall_ms: u64| {
+            let asks = [2, 3].map(|node| clocks.hear(at(s, RIGHT_MS), NodeId(node), wall_ms));
+            (asks[0], clocks.agreed_ms(at(s, RIGHT_MS)).0)
         };
-        hear(&mut clocks, 0, RIGHT_MS + HOUR_MS);
-        for s in 1..=10 {
-            assert_eq!(hear(&mut clocks, s, RIGHT_MS + 1_000 * s), RIGHT_MS + HOUR_MS + 1_000 * s);
-        }
-        assert_eq!(hear(&mut clocks, 11, RIGHT_MS + 11_000), RIGHT_MS + 11_000);
-        assert_eq!(hear(&mut clocks, 12, RIGHT_MS + HOUR_MS), RIGHT_MS + HOUR_MS);
+        let read_both = |clocks: &mut Clocks, s: u64| {
+            for node in [2, 3] {
+                read(clocks, at(s, RIGHT_MS), node, RIGHT_MS + 1_000 * s);
+            }
+        };
+        read_both(&mut clocks, 0);
+        let forward_ms = RIGHT_MS + HOUR_MS;
+        assert_eq!(told(&mut clocks, 10, forward_ms + 10_000), (false, forward_ms + 10_000));
+        assert_eq!(told(&mut clocks, 11, RIGHT_MS + 11_000), (true, forward_ms + 11_000));
+        read_both(&mut clocks, 12);
+        assert_eq!(told(&mut clocks, 13, RIGHT_MS + 13_000), (false, RIGHT_MS + 13_000));
     }
 
     #[test]
     fn of_two_clocks_that_differ_one_side_is_never_early_and_the_other_never_late() {
         for (own_ms, other_ms) in [(0, HOUR_MS), (HOUR_MS, 0)] {
             let mut clocks = Clocks::default();
-            clocks.hear(at(7, RIGHT_MS + own_ms), NodeId(2), RIGHT_MS + other_ms);
+            read(&mut clocks, at(7, RIGHT_MS + own_ms), 2, RIGHT_MS + other_ms);
             let agreed = clocks.agreed_ms(at(7, RIGHT_MS + own_ms));
             assert_eq!(agreed, (RIGHT_MS, RIGHT_MS + HOUR_MS));
-            clocks.hear(at(7, RIGHT_MS + own_ms), NodeId(3), RIGHT_MS + 5);
+            read(&mut clocks, at(7, RIGHT_MS + own_ms), 3, RIGHT_MS + 5);
             let agreed = clocks.agreed_ms(at(7, RIGHT_MS + own_ms));
             assert_eq!(agreed, (RIGHT_MS + 5, RIGHT_MS + 5), "of three the middle");
         }

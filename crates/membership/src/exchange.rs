@@ -73,8 +73,9 @@ impl Membership {
     fn take(&mut self, now: Now, from: NodeId, gossip: Gossip) {
         match gossip {
             Gossip::Offer(record, digest, wall_ms) => {
-                self.clocks.hear(now, from, wall_ms);
+                let differs = self.clocks.hear(now, from, wall_ms);
                 self.take_offer(now, from, *record, digest);
+                self.read_clock(now, from, differs);
             }
             Gossip::Same => self.detector.answered(now.mono_us, from),
             Gossip::Differ(summary) => {
@@ -92,7 +93,8 @@ impl Membership {
                 self.send(from, Gossip::Alive { nonce, wall_ms: now.wall_ms });
             }
             Gossip::Alive { nonce, wall_ms } => {
-                self.clocks.hear(now, from, wall_ms);
+                let differs = self.clocks.answered(now, from, nonce, wall_ms);
+                self.read_clock(now, from, differs);
                 if let Some((asker, nonce)) = self.relays.answered(from, nonce) {
                     self.send(asker, Gossip::Alive { nonce, wall_ms: now.wall_ms });
                 }
@@ -109,11 +111,20 @@ impl Membership {
             Gossip::Recall(record) => self.take_recall(now, from, &record),
             Gossip::Recalled { asked, record, layout, wall_ms, superseded_ms } => {
                 if from != self.config.me.node && self.is_known(from) {
-                    self.clocks.hear(now, from, wall_ms);
+                    let differs = self.clocks.hear(now, from, wall_ms);
+                    self.read_clock(now, from, differs);
                 }
                 let (record, layout) = ((asked, record.as_deref()), (layout, superseded_ms));
                 self.take_recalled(now, from, record, layout);
             }
+        }
+    }
+
+    /// Asks a member what its calendar clock shows, if what it has told `differs` from what is known.
+    fn read_clock(&mut self, now: Now, node: NodeId, differs: bool) {
+        if differs && self.known.members().contains_key(&node) {
+            let nonce = self.clocks.ask(now, node, self.chance.nonce());
+            self.send(node, Gossip::Probe { nonce });
         }
     }
 

@@ -185,6 +185,8 @@ fn a_node_leaves_only_once_another_one_has_heard_it() {
     cluster.start(4);
     cluster.cut.clear();
     cluster.run_until("all are up", 60 * SECOND, Cluster::all_up);
+    let knows = |c: &Cluster| !c.machine(4).lives.is_asking();
+    cluster.run_until("it knows what is remembered of it", 60 * SECOND, knows);
     assert_eq!(fenced(&cluster, 4, false), 0);
     cluster.cut.extend((1..=3).map(|node| (node, 4)));
     let now = at(cluster.now_us);
@@ -606,13 +608,19 @@ fn a_member_that_never_joined_and_is_gone_can_be_removed_and_is_turned_to_no_mor
 #[test]
 fn a_wrong_clock_at_one_node_of_three_moves_the_agreed_time_nowhere() {
     let mut cluster = settled(3, 3, 31);
+    cluster.run_until("all clocks are read", SECOND, |c| {
+        (1..=3).all(|node| c.machine(node).clocks.heard() == 2)
+    });
     for wrong_ms in [3_600_000, 0] {
         let right = at(cluster.now_us);
         let wrong =
             Now::new(right.mono_us, if wrong_ms == 0 { 1 } else { right.wall_ms + wrong_ms });
         for node in [1, 2] {
-            let gossip = Gossip::Alive { nonce: 1, wall_ms: wrong.wall_ms };
-            cluster.with(node, |machine| machine.handle_gossip(right, NodeId(3), gossip));
+            cluster.with(node, |machine| {
+                machine.clocks.ask(right, NodeId(3), 1);
+                let gossip = Gossip::Alive { nonce: 1, wall_ms: wrong.wall_ms };
+                machine.handle_gossip(right, NodeId(3), gossip);
+            });
             let agreed = cluster.machine(node).agreed(right);
             assert!(agreed.wall_ms.abs_diff(right.wall_ms) < 20, "{agreed:?} for {right:?}");
             assert_eq!(agreed.mono_us, right.mono_us);
