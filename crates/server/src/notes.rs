@@ -221,6 +221,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_others_say_of_a_process_with_a_rival_is_kept_until_an_admin_decides() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("data");
+        let written = async |noted: &[Note]| {
+            let notes = Notes::start(directory(&path), Clock::start()).unwrap();
+            noted.iter().for_each(|note| notes.hand_over(*note));
+            timeout(LONG, notes.close()).await.expect("it ends").expect("all is written")
+        };
+        let dir = written(&[Note::Serving, rival(4), Note::Absent { outlived: true }]).await;
+        assert_eq!(dir.outlived(), Some(true));
+        drop(dir);
+        let dir = written(&[Note::Prevails { outlived: true }]).await;
+        assert_eq!((dir.rival(), dir.outlived()), (None, None));
+        drop(dir);
+        drop(directory(&path));
+        assert!(path.join("set-aside").exists(), "by the next start");
+    }
+
+    #[tokio::test]
     async fn a_disk_that_refuses_until_the_end_has_the_directory_not_given_back() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("data");

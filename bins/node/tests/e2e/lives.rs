@@ -178,7 +178,7 @@ fn a_copy_put_back_as_it_is_neither_hides_what_was_written_since_nor_brings_back
 
 #[test]
 fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
-    let cluster = Cluster::start();
+    let mut cluster = Cluster::start();
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(0));
     let keys: Vec<Key> = (0..200).map(|number| key("cloned", number)).collect();
@@ -207,7 +207,17 @@ fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
     }
     observer.runtime.block_on(fill(&client, &keys, 400, &w(2)));
 
-    cluster.ask(0, &format!("node keep n3 --address {real}")).ok();
+    // Of a process that starts again nobody can say for how long it was out: its directory remembers.
+    let data = cluster.nodes[2].folder.join("data");
+    wait_until("the others have said for how long it was out", || {
+        fs::read_to_string(data.join("node.toml")).unwrap().contains("outlived = false")
+    });
+    cluster.kill(2);
+    cluster.restart(2);
+    let keep = format!("node keep n3 --address {real}");
+    wait_until("it takes the decision, once another node has answered it", || {
+        cluster.ask(0, &keep).code == 0
+    });
     assert_eq!(clone.wait_for_end().code(), Some(FAILED), "{}", clone.log());
     assert_eq!(clone.start_in_vain(&cluster.seeds_but(2)).code(), Some(FAILED));
     cluster.wait_until_all_are_up(0);
@@ -218,6 +228,7 @@ fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
         assert!(wanted, "{key:?}: an acknowledged value is missing from {lengths:?}");
     }
     assert!(!cluster.ask(0, "cluster status").stdout.contains("n3 is two processes"));
+    assert!(!data.join("set-aside").exists(), "it was out for moments");
 }
 
 #[test]

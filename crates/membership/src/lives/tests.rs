@@ -517,6 +517,11 @@ fn a_process_that_stood_still_for_long_is_set_aside_if_an_admin_stays_with_it() 
     let life_us = u64::from(crate::tests::record(3).message_life_ms) * 1_000;
     for (still_us, outlived) in [(SECOND, false), (6 * life_us, true)] {
         let mut cluster = settled(26);
+        // News of the same life, long before, is no other life.
+        cluster.tick(3, 1);
+        cluster.run_for(20 * SECOND);
+        cluster.tick(3, 2);
+        cluster.run_for(6 * life_us);
         let mut original = cluster.machine(3).clone();
         cluster.kill(3);
         cluster.start(3);

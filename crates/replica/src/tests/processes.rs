@@ -1,10 +1,13 @@
 //! Which process of a node is listened to, and what is taken from one beside which another one runs.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_protocol::client::{ClientRequest, PutRequest};
-use jedlik_protocol::error::ErrorCode;
+use jedlik_membership::{KnownLayout, View};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
+use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Incarnation, LayoutId, Quorum, Record};
@@ -78,6 +81,28 @@ fn a_process_that_is_not_the_one_known_or_has_a_rival_gives_and_asks_for_nothing
     }
 }
 
+/// Has the process of a node see others of these members than its membership does.
+fn shown(cluster: &mut Cluster, node: NodeId, see: impl Fn(MemberRecord) -> Option<MemberRecord>) {
+    let view = cluster.view(node);
+    let up = view.members().map(|member| member.node).collect();
+    let known = Delta {
+        members: view.members().cloned().filter_map(see).collect(),
+        layouts: view.layouts().iter().map(KnownLayout::placed).collect(),
+        ..Delta::default()
+    };
+    let view = View::new(node, view.cluster(), view.partitions(), known, up);
+    cluster.step(node, Input::View(Arc::new(view)));
+    cluster.deliver();
+}
+
+#[test]
+fn a_node_of_which_nothing_is_known_but_its_place_is_taken_nothing_from() {
+    let mut cluster = Cluster::new(3, &[]);
+    shown(&mut cluster, N1, |member| (member.node != N2).then_some(member));
+    let read = PeerRequest::Read { key: key("k"), known: None, n: 3 };
+    assert_eq!(refusal(&mut cluster, read), Some(ErrorCode::OtherLife));
+}
+
 #[test]
 fn what_such_a_process_answers_counts_for_nothing_but_what_it_has_stored_while_there_are_two() {
     for (record, stores) in [(superseded(N2), false), (disputed(N2), true)] {
@@ -148,9 +173,135 @@ fn nothing_is_forgotten_while_members_differ_about_lives_or_one_runs_twice() {
     let end = PutRequest { content: Content::Tombstone, ..after("alice", "end", &context) };
     cluster.put(owners[0], end).expect("a delete");
     cluster.notice_record(disputed(owners[4]));
+    cluster.sent.clear();
     cluster.run_for(5 * COLLECTED_MS);
     assert!(cluster.held(owners[0], "alice").is_some(), "one runs twice");
+    let asks = |request: &PeerRequest| matches!(request, PeerRequest::Compare { .. });
+    assert!(!cluster.sent.iter().any(|(_, _, request)| asks(request)), "nobody is asked meanwhile");
     cluster.notice_record(member(owners[4].0));
     cluster.run_for(5 * COLLECTED_MS);
     assert_eq!(cluster.held(owners[0], "alice"), None, "an admin has decided");
+}
+
+#[test]
+fn a_tombstone_waits_anew_once_a_member_is_in_another_life() {
+    for starts in [false, true] {
+        let mut cluster = Cluster::new(5, &[]);
+        let owners = cluster.owners("alice");
+        let context = cluster.put(owners[0], blind("alice", "tea")).expect("a put");
+        let end = PutRequest { content: Content::Tombstone, ..after("alice", "end", &context) };
+        cluster.put(owners[0], end).expect("a delete");
+        // The owners have been asked the first time.
+        cluster.run_for(COLLECTED_MS / 2);
+        let other = owners[4];
+        if starts {
+            cluster.notice_record(superseded(other));
+            shown(&mut cluster, other, |member| match member.node == other {
+                true => Some(MemberRecord { life: Life::new(Incarnation(2)), ..member }),
+                false => Some(member),
+            });
+        }
+        cluster.run_for(COLLECTED_MS / 2);
+        assert_eq!(cluster.held(owners[0], "alice").is_some(), starts);
+        cluster.run_for(COLLECTED_MS);
+        assert_eq!(
+            cluster.held(owners[0], "alice"),
+            None,
+            "it was asked for twice in its new life"
+        );
+    }
+}
+
+#[test]
+fn a_put_waits_for_those_who_have_yet_to_hear_of_its_coordinators_life() {
+    for heard in [true, false] {
+        let mut cluster = Cluster::new(3, &[]);
+        let coordinator = cluster.owners("alice")[0];
+        // They take another process for it, for now.
+        cluster.notice_record(superseded(coordinator));
+        let put = PutRequest { w: Quorum::All, timeout_ms: 1_000, ..blind("alice", "tea") };
+        let reply = cluster.ask(coordinator, ClientRequest::Put(put));
+        cluster.deliver();
+        assert!(!cluster.answers.contains_key(&reply), "it is refused by both, and waits");
+        if heard {
+            cluster.notice_record(member(coordinator.0));
+        }
+        cluster.run_for(40);
+        let answer = cluster.answers.get(&reply);
+        assert_eq!(matches!(answer, Some(ClientResponse::Put(_))), heard, "{answer:?}");
+    }
+}
+
+#[test]
+fn one_of_two_processes_that_know_of_one_another_does_not_ask_what_there_is_to_know() {
+    let mut cluster = Cluster::new(3, &[]);
+    let coordinator = cluster.owners("alice")[0];
+    cluster.notice_record(superseded(coordinator));
+    shown(&mut cluster, coordinator, |member| match member.node == coordinator {
+        true => Some(disputed(coordinator)),
+        false => Some(member),
+    });
+    cluster.behind.clear();
+    cluster.ask(coordinator, ClientRequest::Put(blind("alice", "tea")));
+    cluster.run_for(1_000);
+    assert!(cluster.behind.iter().all(|(node, _)| *node != coordinator), "it knows already");
+}
+
+#[test]
+fn a_hint_that_is_refused_for_its_keepers_life_is_delivered_later() {
+    let mut cluster = Cluster::new(4, &[]);
+    let owners = cluster.owners("alice");
+    let (target, keeper) = (owners[2], owners[3]);
+    cluster.notice_down(target);
+    let put = PutRequest { w: Quorum::All, ..blind("alice", "tea") };
+    cluster.put(owners[0], put).expect("a put");
+    assert_eq!(cluster.hinted(keeper, "alice"), [target]);
+    cluster.notice_record(superseded(keeper));
+    cluster.sent.clear();
+    cluster.notice_up(target);
+    cluster.run_for(1_000);
+    let delivers = |request: &PeerRequest| matches!(request, PeerRequest::Deliver { .. });
+    assert!(cluster.sent.iter().any(|(from, _, request)| *from == keeper && delivers(request)));
+    assert_eq!(cluster.hinted(keeper, "alice"), [target], "it is refused");
+    cluster.notice_record(member(keeper.0));
+    cluster.run_for(60_000);
+    assert!(cluster.hinted(keeper, "alice").is_empty());
+    assert!(cluster.held(target, "alice").is_some());
+}
+
+#[test]
+fn a_refusal_and_what_is_passed_on_or_looked_at_are_taken_from_any_process() {
+    let failure = || Failure::new(ErrorCode::Storage, "its disk");
+    let any = [
+        PeerResponse::Refused(failure()),
+        PeerResponse::Forwarded(ClientResponse::Failed(failure())),
+        PeerResponse::Inspected(Box::default()),
+    ];
+    let stored =
+        [PeerResponse::Written, PeerResponse::Delivered { window: 1 }, PeerResponse::Revised(true)];
+    let said = [PeerResponse::Same, PeerResponse::Read(None), PeerResponse::Hashes(Vec::new())];
+    for (record, code) in
+        [(superseded(N2), ErrorCode::OtherLife), (disputed(N2), ErrorCode::NotReady)]
+    {
+        let mut cluster = Cluster::new(3, &[]);
+        cluster.notice_record(record);
+        let mut heeded = |response: &PeerResponse| {
+            let replica = &mut cluster.node(N1).replica;
+            match replica.heeded(N2, Incarnation(1), response.clone()) {
+                heeded if heeded == *response => None,
+                PeerResponse::Refused(failure) => Some(failure.code),
+                other => panic!("{other:?} in place of {response:?}"),
+            }
+        };
+        for response in &any {
+            assert_eq!(heeded(response), None, "{response:?}");
+        }
+        for response in &stored {
+            let counts = code == ErrorCode::NotReady;
+            assert_eq!(heeded(response), (!counts).then_some(code), "{response:?}");
+        }
+        for response in &said {
+            assert_eq!(heeded(response), Some(code), "{response:?}");
+        }
+    }
 }

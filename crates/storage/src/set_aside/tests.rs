@@ -7,7 +7,7 @@ use jedlik_protocol::{ClusterId, Incarnation};
 use tempfile::tempdir;
 
 use super::{DataDir, date};
-use crate::{Identity, OpenError};
+use crate::{Identity, MarkFound, OpenError};
 
 fn identity() -> Identity {
     Identity {
@@ -134,6 +134,35 @@ fn a_directory_that_was_given_up_is_refused_and_the_other_remembers_what_it_ende
     let refused = DataDir::open(place.path(), &identity(), Incarnation(5)).unwrap_err();
     assert!(matches!(refused, OpenError::Ousted { .. }), "{refused}");
     assert!(refused.to_string().contains("127.0.0.1:9"), "{refused}");
+}
+
+#[test]
+fn what_a_kept_process_holds_that_was_out_for_long_is_set_aside_at_the_next_start() {
+    let (rival, address) = (Incarnation(7), "127.0.0.1:9".parse().unwrap());
+    let place = tempdir().unwrap();
+    served(place.path());
+    let mut kept = open(place.path(), 2);
+    kept.note_life_marks(&[0, 1, 2]).unwrap();
+    kept.note_rival(rival, address).unwrap();
+    kept.prevail(true).unwrap();
+    drop(kept);
+    let next = open(place.path(), 3);
+    assert_eq!((next.rival(), next.ousts()), (None, vec![rival]));
+    assert_eq!(next.lost_shards(), [0, 1, 2]);
+    for shard in 0..3 {
+        assert_eq!(fs::read_dir(folder_of(&next, shard)).unwrap().count(), 0);
+        assert!(next.expects(shard, MarkFound::Nothing, MarkFound::Nothing), "it is new");
+    }
+    let folder = fs::read_dir(place.path().join("set-aside")).unwrap().next().unwrap().unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("shard-1/records")).unwrap(), "1");
+
+    let empty = tempdir().unwrap();
+    let mut kept = open(empty.path(), 2);
+    kept.note_rival(rival, address).unwrap();
+    kept.prevail(true).unwrap();
+    drop(kept);
+    assert_eq!(open(empty.path(), 3).lost_shards(), [0, 1, 2]);
+    assert!(!empty.path().join("set-aside").exists(), "it never served");
 }
 
 #[test]
