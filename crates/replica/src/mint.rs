@@ -46,6 +46,8 @@ pub(crate) struct Wish<'a> {
     /// Another node coordinates the key's puts when it can be reached: what that one has under way is not seen
     /// here, and has room left to it.
     pub(crate) stands_in: bool,
+    /// Time of the latest version that this node holds in any place, where the last write wins.
+    pub(crate) follows_ms: Option<u64>,
 }
 
 impl Wish<'_> {
@@ -97,6 +99,11 @@ impl Held {
         Self { local, record, most_bytes: encoded_bytes, exact: true }
     }
 
+    /// Time of the latest version.
+    pub(crate) fn newest_ms(&self) -> Option<u64> {
+        self.record.newest().map(|sibling| sibling.written_at_ms)
+    }
+
     /// The record as it is written, with all that was minted.
     pub(crate) fn stored(&self) -> StoredRecord {
         let record = EncodedRecord::encode(&self.record);
@@ -145,7 +152,8 @@ pub(crate) fn mint(
     let mut written_at_ms = now.wall_ms;
     if last_write_wins {
         seen.merge(held.record.clock());
-        written_at_ms = now.wall_ms.max(after_ms(&held.record, &seen, now));
+        let after_ms = after_ms(wish.follows_ms.max(held.newest_ms()), &seen, now);
+        written_at_ms = now.wall_ms.max(after_ms);
     }
     let actor = actor_for(held.local, incarnation, held.record.clock(), &seen, fresh);
     let expires_at_ms = match put.ttl_ms.or(props.ttl_ms) {
@@ -174,11 +182,10 @@ pub(crate) fn mint(
 
 /// From when on a version is later than all that it has seen, be it held here or not: its client may have met a version
 /// that this node lacks. An older one, which that had won over, would be the latest again.
-fn after_ms(held: &Record, seen: &VectorClock, now: Now) -> u64 {
+fn after_ms(newest_ms: Option<u64>, seen: &VectorClock, now: Now) -> u64 {
     if planted::on(Bug::LastWriteByOwnClock) {
         return 0;
     }
-    let newest_ms = held.newest().map(|sibling| sibling.written_at_ms);
     let believed_ms = now.wall_ms.saturating_add(TOUCHED_AHEAD_MS);
     let touched_ms = seen.entries().iter().map(|entry| entry.touched_ms.min(believed_ms));
     touched_ms.chain(newest_ms).max().map_or(0, |latest_ms| latest_ms.saturating_add(1))

@@ -215,9 +215,11 @@ impl Replica {
             places.push((home, Held::of(holding, home)));
             places.len() - 1
         });
+        // Each is later than those before it, wherever they are kept.
+        let follows_ms = places.iter().filter_map(|(_, held)| held.newest_ms()).max();
         let held = &mut places[place].1;
         let mut stands_in = false;
-        if put.wish(false).adds_to(&held.record)
+        if put.wish(false, None).adds_to(&held.record)
             && let Some(first) = self.first_up(&put)
         {
             stands_in = true;
@@ -229,7 +231,7 @@ impl Replica {
         let actor =
             if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
         let fresh = (self.config.incarnation, actor);
-        match mint(held, put.wish(stands_in), now, fresh) {
+        match mint(held, put.wish(stands_in, follows_ms), now, fresh) {
             Ok(minted) => {
                 self.note_minted(now, &put, held, minted);
                 self.join(groups, put, home, held);

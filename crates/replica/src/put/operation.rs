@@ -45,8 +45,9 @@ impl WaitingPut {
         self.deadline_us
     }
 
-    pub(super) fn wish(&self, stands_in: bool) -> Wish<'_> {
-        Wish { put: &self.request, context: &self.context, props: &self.props, stands_in }
+    pub(super) fn wish(&self, stands_in: bool, follows_ms: Option<u64>) -> Wish<'_> {
+        let (put, context, props) = (&self.request, &self.context, &self.props);
+        Wish { put, context, props, stands_in, follows_ms }
     }
 
     /// What it takes while it waits.

@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::{option, prop_assert_eq, proptest};
 
-use super::cluster::{CLUSTER, Cluster, after, blind, key};
+use super::cluster::{CLUSTER, Cluster, after, blind, from_one, key};
 use crate::mint::{Held, Wish, mint};
 
 const NAME: &str = "counters/hits";
@@ -136,6 +136,30 @@ fn a_put_that_comes_while_others_are_asked_follows_what_they_acknowledged_since(
     });
 }
 
+#[test]
+fn puts_of_one_round_follow_one_another_wherever_they_are_kept() {
+    let props = BucketProps { reconcile: Reconcile::LastWriteWins, ..from_one() };
+    let mut cluster = Cluster::new(3, &[("counters", props)]);
+    let owners = cluster.owners(NAME);
+    for owner in &owners[..2] {
+        cluster.down.insert(*owner);
+        cluster.notice_down(*owner);
+    }
+    // Of two owners the node is a fallback, and keeps a hint; of three it is one.
+    for (n, value) in [(2, "first"), (2, "hint"), (3, "record")] {
+        let put = PutRequest { n: Some(n), w: Quorum::Count(1), ..blind(NAME, value) };
+        cluster.ask(owners[2], ClientRequest::Put(put));
+    }
+    cluster.step_requests();
+    cluster.run_for(1_000);
+    // The hint takes the record's put as well, which is to reach the node that is down too.
+    let key = cluster.placed(NAME);
+    let hint = cluster.node(owners[2]).hints[&(owners[0], key)].record.record.decode().unwrap();
+    let latest_ms = written_at_ms(&cluster, owners[2]);
+    let times = hint.siblings().iter().map(|sibling| sibling.written_at_ms);
+    assert_eq!(times.filter(|written_ms| *written_ms < latest_ms).count(), 1, "{hint:?}");
+}
+
 /// Of each put: on which node, what that one's clock shows, what the client has seen (a get of one node), and whose record
 /// the node hears of before it.
 type Step = (usize, u64, Option<usize>, Option<usize>);
@@ -158,7 +182,8 @@ proptest! {
             let context = seen.map(|seen| nodes[seen].record.clock().clone()).unwrap_or_default();
             let value = alloc::format!("value {number}");
             let put = blind(NAME, &value);
-            let wish = Wish { put: &put, context: &context, props: &props, stands_in: false };
+            let (put_ref, context) = (&put, &context);
+            let wish = Wish { put: put_ref, context, props: &props, stands_in: false, follows_ms: None };
             let fresh = (Incarnation(1), ActorId(100 + number as u64));
             mint(&mut nodes[node], wish, Now::new(0, wall_ms), fresh).expect("within all limits");
             let minted = nodes[node].record.siblings().iter().find(|s| s.write_id == put.write_id);
