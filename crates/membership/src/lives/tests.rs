@@ -561,10 +561,15 @@ fn decided(node: &mut Membership) -> Option<bool> {
 
 /// A start of a directory that knows of a rival, and one of another node.
 fn disputed(outlived: Option<bool>) -> (Membership, Rival) {
+    disputed_among(outlived, &[2])
+}
+
+/// A start of a directory that knows of a rival and of these other nodes.
+fn disputed_among(outlived: Option<bool>, others: &[u64]) -> (Membership, Rival) {
     let mut config = crate::tests::config(3);
     let rival = Rival { incarnation: Incarnation(77), address: crate::tests::address(2) };
     config.lineage = Lineage { rival: Some(rival), outlived, ..config.lineage };
-    let members = [crate::tests::record(2)].into();
+    let members = others.iter().map(|node| crate::tests::record(*node)).collect();
     let stored = Delta { members, ..Delta::default() };
     (Membership::new(crate::tests::at(0), config, Some(stored)), rival)
 }
@@ -585,6 +590,8 @@ fn an_admin_can_not_stay_with_a_process_before_another_node_has_answered_it() {
     assert_eq!(refused.code, ErrorCode::NotReady, "{refused}");
     answer(&mut node, None);
     assert_eq!(node.keep(address).unwrap(), rival);
+    let (mut alone, rival) = disputed_among(None, &[]);
+    assert_eq!(alone.keep(address).unwrap(), rival, "nobody else is there to answer");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use jedlik_hashing::{Ring, RingNode, plan_first};
-use jedlik_protocol::{PartitionSet, PlacedLayout};
+use jedlik_protocol::{Incarnation, PartitionSet, PlacedLayout};
 
 use super::*;
 use crate::tests::{address, record};
@@ -202,4 +202,25 @@ fn a_layout_is_known_by_all_once_every_member_that_is_not_gone_says_so() {
     assert_eq!([3, 4, 5, 6].map(|node| view.is_alive(NodeId(node))), [true, false, false, true]);
     assert_eq!(view.gone(NodeId(4)), Some(gone(4, true)));
     assert_eq!(view.gone(NodeId(1)), None);
+}
+
+#[test]
+fn members_agree_on_lives_if_they_take_the_same_processes_for_the_members() {
+    let seen = |member: MemberRecord| {
+        let mut stored = known(true);
+        stored.members[1] = member;
+        View::new(NodeId(1), ClusterId(7), PartitionCount::DEFAULT, stored, BTreeSet::new())
+    };
+    let present = record(2);
+    let base = seen(present.clone());
+    assert!(!base.has_rivals());
+    let aged = seen(MemberRecord { version: present.version + 1, ..present.clone() });
+    assert_eq!(base.lives(), aged.lives(), "other news is no other life");
+    let life = Life::new(Incarnation(99));
+    let started = seen(MemberRecord { life, ..present.clone() });
+    assert_ne!(base.lives(), started.lives());
+    assert_eq!(started.life(NodeId(2)), Some(life));
+    let rival = Some(Rival { incarnation: Incarnation(9), address: address(9) });
+    let disputed = seen(MemberRecord { life: Life { rival, ..present.life }, ..present });
+    assert!(disputed.has_rivals());
 }
