@@ -119,13 +119,15 @@ impl Membership {
             return Err(refused(what));
         }
         let absence = &self.lives.absence;
-        if !absence.is_known() && !self.others_known().is_empty() {
+        let alone = self.others_known().is_empty();
+        if !absence.is_known() && !alone {
             let what = "no other node has told this process yet for how long it has done without it, and whether deletes \
                         may have been forgotten meanwhile; try again in some seconds, once one can be reached";
             return Err(Failure::new(ErrorCode::NotReady, what));
         }
         let long = absence.is_long(self.config.me.message_life_ms.into());
-        let outlived = long == Some(true) && !planted::on(Bug::OutlivedKeepsItsData);
+        // Where there is no other node, none has forgotten anything, and none could refill this one.
+        let outlived = !alone && long == Some(true) && !planted::on(Bug::OutlivedKeepsItsData);
         self.end_for(Event::Prevails { outlived });
         Ok(rival)
     }

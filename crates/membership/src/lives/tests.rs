@@ -592,6 +592,7 @@ fn an_admin_can_not_stay_with_a_process_before_another_node_has_answered_it() {
     assert_eq!(node.keep(address).unwrap(), rival);
     let (mut alone, rival) = disputed_among(None, &[]);
     assert_eq!(alone.keep(address).unwrap(), rival, "nobody else is there to answer");
+    assert_eq!(decided(&mut alone), Some(false), "nor to refill it");
 }
 
 #[test]
