@@ -8,19 +8,19 @@
 #![no_std]
 extern crate alloc;
 
-mod chain;
 mod get;
+mod joint;
 mod merged;
 mod plan;
 mod put;
 mod scan;
 mod tally;
 
-pub use chain::{OWNER_SETS_MAX, RequestId};
-pub use get::{GetChain, GetChainOutput, RepairCause};
+pub use get::{JointGet, JointGetOutput, RepairCause};
+pub use joint::{OWNER_SETS_MAX, RequestId};
 pub use merged::Merged;
-pub use plan::{Home, ReadPlan, Target, WritePlan};
-pub use put::{Cause, PutChain, PutChainOutput, PutSuccess};
+pub use plan::{CoordinatorCopy, ListedNode, ReadPlan, WritePlan};
+pub use put::{Cause, JointPut, JointPutOutput, PutSuccess};
 pub use scan::{Scan, ScanOutput, ScanPage, ScanShortfall};
 pub use tally::{Needs, Shortfall, Tally};
 

@@ -12,7 +12,7 @@ use crate::tally::Needs;
 
 /// A node of the preference list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
+pub struct ListedNode {
     /// Who.
     pub node: NodeId,
     /// Believed to be up; of the others only primaries are asked, and only as a last resort.
@@ -26,9 +26,9 @@ pub struct WritePlan {
     pub me: NodeId,
     /// The first N of the preference list, in its order, except that this node comes first if it is
     /// one.
-    pub primaries: Vec<Target>,
+    pub primaries: Vec<ListedNode>,
     /// The rest of the list in order; this node first if it is one.
-    pub fallbacks: Vec<Target>,
+    pub fallbacks: Vec<ListedNode>,
     /// When it may answer.
     pub needs: Needs,
     /// What an acknowledgement means in this bucket.
@@ -45,20 +45,20 @@ pub struct WritePlan {
 impl WritePlan {
     /// Where this node keeps the version from the start.
     #[must_use]
-    pub fn home(&self) -> Home {
-        if self.primaries.iter().any(|target| target.node == self.me) {
-            return Home::Record;
+    pub fn coordinator_copy(&self) -> CoordinatorCopy {
+        if self.primaries.iter().any(|listed| listed.node == self.me) {
+            return CoordinatorCopy::Record;
         }
-        let before = self.fallbacks.iter().filter(|target| target.alive);
-        let before = before.take_while(|target| target.node != self.me).count();
-        let mut away = self.primaries.iter().filter(|target| !target.alive);
-        away.nth(before).map_or(Home::Nowhere, |away| Home::Hint(away.node))
+        let before = self.fallbacks.iter().filter(|listed| listed.alive);
+        let before = before.take_while(|listed| listed.node != self.me).count();
+        let mut away = self.primaries.iter().filter(|listed| !listed.alive);
+        away.nth(before).map_or(CoordinatorCopy::Nowhere, |away| CoordinatorCopy::Hint(away.node))
     }
 }
 
 /// Where a put's coordinator keeps the version from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Home {
+pub enum CoordinatorCopy {
     /// It is a primary: in its own record.
     Record,
     /// It stands in for this primary: in that hint.
@@ -74,9 +74,9 @@ pub struct ReadPlan {
     pub me: NodeId,
     /// The first N of the preference list, in its order, except that this node comes first if it is
     /// one.
-    pub primaries: Vec<Target>,
+    pub primaries: Vec<ListedNode>,
     /// The rest of the list in order. A scan hears the first of them that are up while a primary is away.
-    pub fallbacks: Vec<Target>,
+    pub fallbacks: Vec<ListedNode>,
     /// Primaries that are being sent all that their partition holds: their answers count as every
     /// other's, but a get does not repair them, nor ask them for nothing else.
     pub filling: Vec<NodeId>,

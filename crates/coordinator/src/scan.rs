@@ -16,10 +16,10 @@ use jedlik_protocol::peer::Doubt;
 use jedlik_protocol::{EncodedRecord, PlacedKey};
 
 use self::owners::OwnerSet;
-use crate::chain::within_limit;
+use crate::joint::within_limit;
 use crate::merged::Merged;
-use crate::plan::{ReadPlan, Target};
-use crate::tally::{Shortfall, Tally, Verdict, verdict};
+use crate::plan::{ListedNode, ReadPlan};
+use crate::tally::{QuorumStatus, Shortfall, Tally, quorum_status};
 
 /// A page of records in key order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub struct Scan {
     /// Of all owner sets, each once, stand-ins included.
-    nodes: Vec<Target>,
+    nodes: Vec<ListedNode>,
     /// Of each node.
     states: Vec<State>,
     sets: Vec<OwnerSet>,
@@ -100,7 +100,7 @@ impl Scan {
             outputs: VecDeque::new(),
         };
         for plan in within_limit(plans) {
-            let primaries = plan.primaries.iter().map(|target| scan.place(*target)).collect();
+            let primaries = plan.primaries.iter().map(|listed| scan.place(*listed)).collect();
             scan.sets.push(OwnerSet::new(primaries, plan));
         }
         if scan.sets.is_empty() {
@@ -113,10 +113,10 @@ impl Scan {
     }
 
     /// Where a node stands among all.
-    fn place(&mut self, target: Target) -> usize {
-        let known = self.nodes.iter().position(|known| known.node == target.node);
+    fn place(&mut self, listed: ListedNode) -> usize {
+        let known = self.nodes.iter().position(|known| known.node == listed.node);
         known.unwrap_or_else(|| {
-            self.nodes.push(target);
+            self.nodes.push(listed);
             self.states.push(State::Idle);
             self.nodes.len() - 1
         })
@@ -172,10 +172,10 @@ impl Scan {
             return;
         }
         self.ask_stand_ins();
-        let verdicts = self.sets.iter().map(|set| self.verdict(set));
-        if verdicts.clone().any(|verdict| verdict == Verdict::Impossible) {
+        let statuses = self.sets.iter().map(|set| self.quorum_status(set));
+        if statuses.clone().any(|status| status == QuorumStatus::Impossible) {
             self.fail(false);
-        } else if verdicts.clone().all(|verdict| verdict == Verdict::Reached) {
+        } else if statuses.clone().all(|status| status == QuorumStatus::Reached) {
             // What waits at a stand-in as a hint is in the page, so all of them have to be heard.
             if self.sets.iter().any(|set| set.waits_for_stand_in(&self.nodes, &self.states)) {
                 return;
@@ -195,7 +195,7 @@ impl Scan {
     fn ask_stand_ins(&mut self) {
         for set in 0..self.sets.len() {
             while let Some(node) = self.sets[set].next_stand_in(&self.nodes, &self.states) {
-                let index = self.place(Target { node, alive: true });
+                let index = self.place(ListedNode { node, alive: true });
                 self.sets[set].add_stand_in(index);
                 if self.states[index] == State::Idle {
                     self.ask(index);
@@ -244,10 +244,10 @@ impl Scan {
 
     /// Answers with the first owner set that can't be reached any more, or was not.
     fn fail(&mut self, timed_out: bool) {
-        let missed = |set: &&OwnerSet| match self.verdict(set) {
-            Verdict::Impossible => true,
-            Verdict::Pending => timed_out,
-            Verdict::Reached => false,
+        let missed = |set: &&OwnerSet| match self.quorum_status(set) {
+            QuorumStatus::Impossible => true,
+            QuorumStatus::Pending => timed_out,
+            QuorumStatus::Reached => false,
         };
         let missed = self.sets.iter().find(missed).or(self.sets.first());
         if let Some(set) = missed {
@@ -284,8 +284,8 @@ impl Scan {
         idle.clone().find(|index| self.nodes[*index].alive).or_else(|| idle.next())
     }
 
-    fn verdict(&self, set: &OwnerSet) -> Verdict {
-        verdict(set.needs, self.tally(set, false).0, self.tally(set, true).0)
+    fn quorum_status(&self, set: &OwnerSet) -> QuorumStatus {
+        quorum_status(set.needs, self.tally(set, false).0, self.tally(set, true).0)
     }
 
     /// How many owners have said something of every key, and the key of which the fewest have, if that is
@@ -298,7 +298,7 @@ impl Scan {
     }
 
     fn note(&mut self, node: NodeId, state: State) {
-        let index = self.nodes.iter().position(|target| target.node == node);
+        let index = self.nodes.iter().position(|listed| listed.node == node);
         if let Some(slot) = index.and_then(|index| self.states.get_mut(index))
             && *slot == State::Asked
         {

@@ -44,7 +44,7 @@ impl Tally {
 
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum QuorumStatus {
     /// The needs are met.
     Reached,
     /// They may still be met.
@@ -56,13 +56,13 @@ pub(crate) enum Verdict {
 /// Judges a request by what it has (`have`) and by what it would have if every replica that may
 /// still answer did (`at_best`).
 #[must_use]
-pub(crate) fn verdict(needs: Needs, have: Tally, at_best: Tally) -> Verdict {
+pub(crate) fn quorum_status(needs: Needs, have: Tally, at_best: Tally) -> QuorumStatus {
     if have.meets(needs) {
-        Verdict::Reached
+        QuorumStatus::Reached
     } else if at_best.meets(needs) {
-        Verdict::Pending
+        QuorumStatus::Pending
     } else {
-        Verdict::Impossible
+        QuorumStatus::Impossible
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::{
-    GetChain, GetChainOutput, Needs, ReadPlan, RepairCause, RequestId, Target,
+    JointGet, JointGetOutput, ListedNode, Needs, ReadPlan, RepairCause, RequestId,
 };
 use jedlik_handoff::Foreground;
 use jedlik_hashing::NodeId;
@@ -27,7 +27,7 @@ use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 /// A get under way.
 #[derive(Debug)]
 pub(crate) struct GetOperation {
-    pub(crate) machine: GetChain,
+    pub(crate) machine: JointGet,
     pub(crate) asker: Asker,
     request: GetRequest,
     key: PlacedKey,
@@ -74,7 +74,7 @@ impl Replica {
         deadline_us: u64,
     ) -> Result<(), Failure> {
         let (key, props, plans) = self.plan_get(now, &request, deadline_us)?;
-        let machine = GetChain::new(now.mono_us, &plans);
+        let machine = JointGet::new(now.mono_us, &plans);
         let (started_us, answered) = (now.mono_us, false);
         let held = None;
         let get = GetOperation { machine, asker, request, key, props, started_us, answered, held };
@@ -111,11 +111,11 @@ impl Replica {
         let key = PlacedKey::new(self.config.cluster, view.partitions(), request.key.clone());
         let sets = self.owner_sets(&view, key.partition, n);
         let moves = sets.len() > 1;
-        let filling = |primaries: &[Target]| {
+        let filling = |primaries: &[ListedNode]| {
             let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);
             nodes.filter(|node| view.is_taking_over(*node, key.partition, n)).collect()
         };
-        let plan = |(primaries, fallbacks): (Vec<Target>, _)| ReadPlan {
+        let plan = |(primaries, fallbacks): (Vec<ListedNode>, _)| ReadPlan {
             me: self.config.me,
             // The range is on its way there: to send it record by record, too, would cost clients as
             // much again as their own puts do.
@@ -140,19 +140,19 @@ impl Replica {
     ) -> (Option<Operation>, Option<u64>) {
         while let Some(output) = get.machine.poll_output() {
             match output {
-                GetChainOutput::ReadLocal { request } => {
+                JointGetOutput::ReadLocal { request } => {
                     let (caller, durability) =
                         (Caller { operation: id, request }, Durability::Buffered);
                     let ticket = self.pending.ticket(Ticket::Local { caller, durability });
                     self.emit(Output::Load { ticket, key: get.key.clone() });
                 }
-                GetChainOutput::Read { request, node, known } => {
+                JointGetOutput::Read { request, node, known } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let key = get.key.key.clone();
                     let request = PeerRequest::Read { key, known, n: get.props.n };
                     self.call(now, node, purpose, request);
                 }
-                GetChainOutput::Answer(result) => {
+                JointGetOutput::Answer(result) => {
                     get.answered = true;
                     self.observe(now, Foreground::Get, get.started_us);
                     let response = match result {
@@ -164,14 +164,14 @@ impl Replica {
                     };
                     self.answer(get.asker, response);
                 }
-                GetChainOutput::Repair { node, stands_in_for, record, cause } => {
+                JointGetOutput::Repair { node, stands_in_for, record, cause } => {
                     self.count(match cause {
                         RepairCause::Missing => Counter::ReadRepairsMissing,
                         RepairCause::Stale => Counter::ReadRepairsStale,
                     });
                     self.repair(now, (node, stands_in_for), &get.key, record);
                 }
-                GetChainOutput::Hedged => self.count(Counter::Hedges),
+                JointGetOutput::Hedged => self.count(Counter::Hedges),
             }
         }
         let wake_us = get.machine.poll_timeout();

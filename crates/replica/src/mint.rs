@@ -6,7 +6,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::Home;
+use jedlik_coordinator::CoordinatorCopy;
 use jedlik_protocol::bucket::{BucketProps, Reconcile};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -74,22 +74,22 @@ impl Held {
     /// What a put is minted on: all that this node holds of the key. The local actor is that of the
     /// place where the version will be kept: an actor's every dot lies in one place, so that what is
     /// handed off or reaped takes its actor with it.
-    pub(crate) fn of(holding: &Holding, home: Home) -> Self {
-        let local = match home {
-            Home::Record => holding.record.as_ref().and_then(|stored| stored.local),
-            Home::Hint(primary) => {
+    pub(crate) fn of(holding: &Holding, coordinator_copy: CoordinatorCopy) -> Self {
+        let local = match coordinator_copy {
+            CoordinatorCopy::Record => holding.record.as_ref().and_then(|stored| stored.local),
+            CoordinatorCopy::Hint(primary) => {
                 let hint = holding.hints.iter().find(|hint| hint.target == primary);
                 hint.and_then(|hint| hint.record.local)
             }
-            Home::Nowhere => None,
+            CoordinatorCopy::Nowhere => None,
         };
         // What the actor has issued comes first: it has to be among what is minted on.
         let own = holding.record.iter().map(|stored| &stored.record);
         let hints = holding.hints.iter();
-        let is_home = |target| home == Home::Hint(target);
-        let home_hint = hints.clone().filter(|hint| is_home(hint.target));
-        let others = hints.filter(|hint| !is_home(hint.target)).map(|hint| &hint.record.record);
-        let all = home_hint.map(|hint| &hint.record.record).chain(own).chain(others);
+        let is_own = |target| coordinator_copy == CoordinatorCopy::Hint(target);
+        let own_hint = hints.clone().filter(|hint| is_own(hint.target));
+        let others = hints.filter(|hint| !is_own(hint.target)).map(|hint| &hint.record.record);
+        let all = own_hint.map(|hint| &hint.record.record).chain(own).chain(others);
         let encoded = merged_in_order(all.cloned());
         let record = encoded.as_ref().and_then(|encoded| encoded.decode().ok());
         let encoded_bytes = encoded.map_or(0, |encoded| encoded.bytes().len());

@@ -9,7 +9,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{Home, Needs, PutChainOutput, PutSuccess, Shortfall, Target, WritePlan};
+use jedlik_coordinator::{
+    CoordinatorCopy, JointPutOutput, ListedNode, Needs, PutSuccess, Shortfall, WritePlan,
+};
 use jedlik_handoff::Foreground;
 use jedlik_membership::View;
 use jedlik_protocol::bucket::BucketProps;
@@ -38,8 +40,8 @@ impl Replica {
         };
         let me = self.config.me;
         let Some(WritePlan { primaries, fallbacks, .. }) = put.plans.first() else { return };
-        let living = |targets: &[Target]| targets.iter().any(|target| target.alive);
-        let is_in = |targets: &[Target]| targets.iter().any(|target| target.node == me);
+        let living = |listed: &[ListedNode]| listed.iter().any(|one| one.alive);
+        let is_in = |listed: &[ListedNode]| listed.iter().any(|one| one.node == me);
         let is_primary = put.plans.iter().any(|plan| is_in(&plan.primaries));
         let is_fallback = put.plans.iter().any(|plan| is_in(&plan.fallbacks));
         // A fallback coordinates what it was asked to by a node that found no better one, and what
@@ -162,36 +164,41 @@ impl Replica {
         let me = self.config.me;
         while let Some(output) = put.machine.poll_output() {
             match output {
-                PutChainOutput::Write { request, node, durability } if node == me => {
+                JointPutOutput::Write { request, node, durability } if node == me => {
                     let caller = Caller { operation: id, request };
                     let ticket = self.pending.ticket(Ticket::Local { caller, durability });
-                    let local = put.stored.local.filter(|_| put.home == Home::Record);
+                    let local = put
+                        .stored
+                        .local
+                        .filter(|_| put.coordinator_copy == CoordinatorCopy::Record);
                     let record = StoredRecord { local, record: put.stored.record.clone() };
                     let key = put.key.clone();
                     self.emit(Output::Apply { ticket, key, record, durability });
                 }
-                PutChainOutput::Write { request, node, durability } => {
+                JointPutOutput::Write { request, node, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
                     self.call(now, node, purpose, PeerRequest::Write { key, record, durability });
                 }
-                PutChainOutput::Hint { request, node, targets, durability } if node == me => {
-                    let home = targets.first().map(|target| Home::Hint(*target));
-                    let local = put.stored.local.filter(|_| Some(put.home) == home);
+                JointPutOutput::Hint { request, node, targets, durability } if node == me => {
+                    let coordinator_copy =
+                        targets.first().map(|target| CoordinatorCopy::Hint(*target));
+                    let local =
+                        put.stored.local.filter(|_| Some(put.coordinator_copy) == coordinator_copy);
                     let record = StoredRecord { local, record: put.stored.record.clone() };
                     let kept = (put.key.clone(), record);
                     let caller = Caller { operation: id, request };
                     let whose = HoldFor::Own { caller, durability };
                     self.hold(now, whose, kept, &targets, durability);
                 }
-                PutChainOutput::Hint { request, node, targets, durability } => {
+                JointPutOutput::Hint { request, node, targets, durability } => {
                     let purpose = Purpose::Operation(Caller { operation: id, request });
                     let (key, record) = (put.key.key.clone(), put.sent());
                     let hint = PeerRequest::Hint { key, record, targets, durability };
                     self.call(now, node, purpose, hint);
                 }
-                PutChainOutput::Answer(result) => self.answer_puts(now, &mut put, None, &result),
-                PutChainOutput::Hedged => self.count(Counter::PutHedges),
+                JointPutOutput::Answer(result) => self.answer_puts(now, &mut put, None, &result),
+                JointPutOutput::Hedged => self.count(Counter::PutHedges),
             }
         }
         if put.is_due(now.mono_us) {

@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use jedlik_coordinator::{Cause, Target};
+use jedlik_coordinator::{Cause, ListedNode};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::admin::AdminRequest;
@@ -357,13 +357,13 @@ impl Replica {
         view: &View,
         partition: Partition,
         n: u8,
-    ) -> Vec<(Vec<Target>, Vec<Target>)> {
+    ) -> Vec<(Vec<ListedNode>, Vec<ListedNode>)> {
         let me = self.config.me;
-        let target = |node: &NodeId| Target { node: *node, alive: view.is_alive(*node) };
+        let target = |node: &NodeId| ListedNode { node: *node, alive: view.is_alive(*node) };
         let targets = |list: &[NodeId]| {
             let (primaries, fallbacks) = list.split_at(list.len().min(usize::from(n)));
-            let mut primaries: Vec<Target> = primaries.iter().map(target).collect();
-            let mut fallbacks: Vec<Target> = fallbacks.iter().map(target).collect();
+            let mut primaries: Vec<ListedNode> = primaries.iter().map(target).collect();
+            let mut fallbacks: Vec<ListedNode> = fallbacks.iter().map(target).collect();
             primaries.sort_by_key(|target| target.node != me);
             fallbacks.sort_by_key(|target| target.node != me);
             (primaries, fallbacks)

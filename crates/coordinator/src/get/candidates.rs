@@ -12,7 +12,7 @@ use jedlik_protocol::Digest;
 use jedlik_protocol::peer::Doubt;
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::plan::{ReadPlan, Target};
+use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::Tally;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,16 +84,16 @@ impl Candidates {
     /// The living primaries, then a fallback for each of the others.
     pub(super) fn new(plan: &ReadPlan) -> Self {
         let asked = plan.fallbacks.iter().filter(|_| !planted::on(Bug::FallbackNotAsked));
-        let living = asked.filter(|target| target.alive);
-        let (healthy, away): (Vec<&Target>, Vec<&Target>) =
-            plan.primaries.iter().partition(|target| target.alive);
+        let living = asked.filter(|listed| listed.alive);
+        let (healthy, away): (Vec<&ListedNode>, Vec<&ListedNode>) =
+            plan.primaries.iter().partition(|listed| listed.alive);
         let mut candidates = Self {
             list: Vec::with_capacity(plan.primaries.len()),
-            away: away.into_iter().map(|target| target.node).collect(),
-            fallbacks: living.map(|target| target.node).collect(),
+            away: away.into_iter().map(|listed| listed.node).collect(),
+            fallbacks: living.map(|listed| listed.node).collect(),
         };
-        for target in healthy {
-            candidates.add(target.node, None);
+        for listed in healthy {
+            candidates.add(listed.node, None);
         }
         for candidate in &mut candidates.list {
             candidate.filling = plan.filling.contains(&candidate.node);

@@ -15,7 +15,7 @@
 //! merge of fallbacks alone could pass an older hint on under a new date.
 
 mod candidates;
-mod chain;
+mod joint;
 mod output;
 
 use alloc::collections::VecDeque;
@@ -25,12 +25,12 @@ use jedlik_protocol::EncodedRecord;
 use jedlik_protocol::peer::Doubt;
 
 use self::candidates::{Candidates, State};
-pub use self::chain::{GetChain, GetChainOutput};
+pub use self::joint::{JointGet, JointGetOutput};
 pub use self::output::RepairCause;
 pub(crate) use self::output::{Elsewhere, GetOutput};
 use crate::merged::Merged;
 use crate::plan::ReadPlan;
-use crate::tally::{Shortfall, Tally, Verdict, verdict};
+use crate::tally::{QuorumStatus, Shortfall, Tally, quorum_status};
 
 /// How long a get goes on listening after it has answered.
 const SETTLE_US: u64 = 500_000;
@@ -243,14 +243,16 @@ impl Get {
             true => self.candidates.at_best(last_resort),
             false => have,
         };
-        match verdict(needs, have, at_best(false)) {
-            Verdict::Reached => self.answer(now_us),
-            Verdict::Pending => self.ask_enough(),
-            Verdict::Impossible if verdict(needs, have, at_best(true)) == Verdict::Pending => {
+        match quorum_status(needs, have, at_best(false)) {
+            QuorumStatus::Reached => self.answer(now_us),
+            QuorumStatus::Pending => self.ask_enough(),
+            QuorumStatus::Impossible
+                if quorum_status(needs, have, at_best(true)) == QuorumStatus::Pending =>
+            {
                 self.candidates.add_away();
                 self.ask_all();
             }
-            Verdict::Impossible => self.count_those_without_vote(now_us),
+            QuorumStatus::Impossible => self.count_those_without_vote(now_us),
         }
     }
 
@@ -260,7 +262,7 @@ impl Get {
     fn count_those_without_vote(&mut self, now_us: u64) {
         let needs = self.plan.needs;
         let at_best = self.candidates.with_those_without_vote(self.candidates.at_best(true));
-        if verdict(needs, Tally::default(), at_best) == Verdict::Impossible {
+        if quorum_status(needs, Tally::default(), at_best) == QuorumStatus::Impossible {
             return self.fail(now_us, false);
         }
         self.candidates.add_away();
@@ -269,8 +271,8 @@ impl Get {
             return;
         }
         self.relaxed = true;
-        match verdict(needs, self.have(), self.have()) {
-            Verdict::Reached => self.answer(now_us),
+        match quorum_status(needs, self.have(), self.have()) {
+            QuorumStatus::Reached => self.answer(now_us),
             _ => self.fail(now_us, false),
         }
     }

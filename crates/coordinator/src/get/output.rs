@@ -5,7 +5,7 @@ use jedlik_protocol::{Digest, EncodedRecord};
 
 use crate::tally::Shortfall;
 
-/// What a get of one owner set wants done; each is told in [`GetChainOutput`](crate::GetChainOutput).
+/// What a get of one owner set wants done; each is told in [`JointGetOutput`](crate::JointGetOutput).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GetOutput {
     ReadLocal,

@@ -6,8 +6,8 @@
 //! Invariants: a slot counts once and a node counts once; an acknowledgement counts as synced only if
 //! it was asked to sync; nothing is sent when the version's time is over.
 
-mod chain;
-mod party;
+mod attempt;
+mod joint;
 mod slots;
 
 use alloc::collections::VecDeque;
@@ -18,16 +18,16 @@ use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
 use jedlik_vclock::planted::{self, Bug};
 
-pub use self::chain::{PutChain, PutChainOutput};
-use self::slots::{Hopes, Slots};
+pub use self::joint::{JointPut, JointPutOutput};
+use self::slots::{Assumptions, Slots};
 use crate::plan::WritePlan;
-use crate::tally::{Needs, Shortfall, Verdict, verdict};
+use crate::tally::{Needs, QuorumStatus, Shortfall, quorum_status};
 
 /// So long before its time to send is over this node keeps the hints for all who have not been heard
 /// of; half of that time if it is shorter.
 const LAST_CALL_US: u64 = 500_000;
 
-/// What a put to one owner set wants done; each is told in [`PutChainOutput`].
+/// What a put to one owner set wants done; each is told in [`JointPutOutput`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PutOutput {
     Write { node: NodeId, durability: Durability },
@@ -194,17 +194,19 @@ impl Put {
             return;
         }
         let have = self.slots.have();
-        let mut hopes = Hopes { sending: !self.closed, last_resort: false };
-        match verdict(self.needs, have, self.slots.at_best(hopes)) {
-            Verdict::Reached => {
+        let mut assumptions = Assumptions { sending: !self.closed, last_resort: false };
+        match quorum_status(self.needs, have, self.slots.at_best(assumptions)) {
+            QuorumStatus::Reached => {
                 let by = self.slots.acknowledgements();
                 let success = PutSuccess { acknowledged: have.answers, synced: have.synced, by };
                 return self.answer(Ok(success));
             }
-            Verdict::Pending => return,
-            Verdict::Impossible => hopes.last_resort = true,
+            QuorumStatus::Pending => return,
+            QuorumStatus::Impossible => assumptions.last_resort = true,
         }
-        if verdict(self.needs, have, self.slots.at_best(hopes)) == Verdict::Impossible {
+        if quorum_status(self.needs, have, self.slots.at_best(assumptions))
+            == QuorumStatus::Impossible
+        {
             self.answer_short(false);
         } else {
             self.slots.revive(now_us);

@@ -11,14 +11,14 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
 use jedlik_protocol::client::Acknowledgement;
 
-use super::party::{Party, Progress, Slot};
+use super::attempt::{Attempt, Progress, Slot};
 use super::{Cause, PutOutput};
 use crate::plan::WritePlan;
 use crate::tally::Tally;
 
-/// What may still be hoped for.
+/// What is assumed of requests that have not been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hopes {
+pub(super) struct Assumptions {
     /// Requests can still be sent.
     pub(super) sending: bool,
     /// Those who are away or failed are asked again.
@@ -38,25 +38,25 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(plan: &WritePlan) -> Self {
         let count = plan.primaries.len();
-        let slots = plan.primaries.iter().enumerate().map(|(index, target)| {
+        let slots = plan.primaries.iter().enumerate().map(|(index, listed)| {
             let level = initial_level(plan, index, count);
-            let progress = if target.alive { Progress::Waiting } else { Progress::Failed };
-            let parties = alloc::vec![Party::new(target.node, level, progress)];
-            Slot { parties, away: !target.alive }
+            let progress = if listed.alive { Progress::Waiting } else { Progress::Failed };
+            let attempts = alloc::vec![Attempt::new(listed.node, level, progress)];
+            Slot { attempts, away: !listed.alive }
         });
-        let living = plan.fallbacks.iter().filter(|target| target.alive);
+        let living = plan.fallbacks.iter().filter(|listed| listed.alive);
         Self {
             me: plan.me,
-            me_is_primary: plan.primaries.iter().any(|target| target.node == plan.me),
+            me_is_primary: plan.primaries.iter().any(|listed| listed.node == plan.me),
             slots: slots.collect(),
-            fallbacks: living.map(|target| target.node).collect(),
+            fallbacks: living.map(|listed| listed.node).collect(),
         }
     }
 
     pub(super) fn acknowledge(&mut self, node: NodeId, durability: Durability) {
-        for party in self.slots.iter_mut().flat_map(|slot| &mut slot.parties) {
-            if is_asked(party, node) {
-                party.acknowledge(durability);
+        for attempt in self.slots.iter_mut().flat_map(|slot| &mut slot.attempts) {
+            if is_asked(attempt, node) {
+                attempt.acknowledge(durability);
             }
         }
     }
@@ -64,13 +64,14 @@ impl Slots {
     /// A primary that refused is asked again after a rest; one that was lost is away.
     pub(super) fn fail(&mut self, now_us: u64, node: NodeId, cause: Cause) {
         for slot in &mut self.slots {
-            let Some(index) = slot.parties.iter().position(|party| is_asked(party, node)) else {
+            let Some(index) = slot.attempts.iter().position(|attempt| is_asked(attempt, node))
+            else {
                 continue;
             };
-            let party = &mut slot.parties[index];
-            party.fail();
-            if index == 0 && cause == Cause::Refused && party.is_retriable() {
-                party.retry(now_us);
+            let attempt = &mut slot.attempts[index];
+            attempt.fail();
+            if index == 0 && cause == Cause::Refused && attempt.is_retriable() {
+                attempt.retry(now_us);
             } else if index == 0 {
                 slot.away = true;
             }
@@ -86,8 +87,9 @@ impl Slots {
         let mut counts_here = !self.me_is_primary;
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
-            let here = slot.stand_ins().any(|party| party.node == me && party.is_serving());
-            let elsewhere = slot.stand_ins().any(|party| party.node != me && party.is_serving());
+            let here = slot.stand_ins().any(|attempt| attempt.node == me && attempt.is_serving());
+            let elsewhere =
+                slot.stand_ins().any(|attempt| attempt.node != me && attempt.is_serving());
             let away = slot.away;
             if slot.primary().acknowledged.is_some() || elsewhere {
                 continue;
@@ -111,7 +113,7 @@ impl Slots {
     pub(super) fn hedge(&mut self) -> bool {
         let silent = (0..self.slots.len()).filter(|index| !self.slots[*index].is_settled());
         let mut silent: Vec<usize> = silent.collect();
-        silent.sort_by_key(|index| self.slots[*index].stand_ins().any(Party::is_serving));
+        silent.sort_by_key(|index| self.slots[*index].stand_ins().any(Attempt::is_serving));
         silent.into_iter().filter(|index| self.ask_fallback(*index)).count() > 0
     }
 
@@ -135,12 +137,12 @@ impl Slots {
     /// Frees a stand-in in whose slot another node has acknowledged too.
     fn release(&mut self) -> Option<NodeId> {
         let me = self.me;
-        let free = |party: &Party| party.node != me && party.progress == Progress::Answered;
+        let free = |attempt: &Attempt| attempt.node != me && attempt.progress == Progress::Answered;
         self.slots.iter_mut().find_map(|slot| {
-            let acknowledged = |party: &&Party| party.acknowledged.is_some();
+            let acknowledged = |attempt: &&Attempt| attempt.acknowledged.is_some();
             let enough = slot.counting(me).filter(acknowledged).count() > 1;
             let index = slot.stand_ins().position(free).filter(|_| enough)?;
-            Some(slot.parties.remove(index + 1).node)
+            Some(slot.attempts.remove(index + 1).node)
         })
     }
 
@@ -151,8 +153,8 @@ impl Slots {
         if slot.primary().node == me {
             return;
         }
-        match slot.parties.iter_mut().find(|party| party.node == me) {
-            Some(party) if party.is_retriable() => party.retry(now_us),
+        match slot.attempts.iter_mut().find(|attempt| attempt.node == me) {
+            Some(attempt) if attempt.is_retriable() => attempt.retry(now_us),
             Some(_) => {}
             None => self.add(index, me),
         }
@@ -161,37 +163,38 @@ impl Slots {
     fn add(&mut self, index: usize, node: NodeId) {
         let slot = &mut self.slots[index];
         let level = slot.primary().level;
-        slot.parties.push(Party::new(node, level, Progress::Waiting));
+        slot.attempts.push(Attempt::new(node, level, Progress::Waiting));
     }
 
     /// Asks everyone again who is away or failed and is not given up.
     pub(super) fn revive(&mut self, now_us: u64) {
-        for party in self.slots.iter_mut().flat_map(|slot| &mut slot.parties) {
-            if party.is_retriable() {
-                party.retry(now_us);
+        for attempt in self.slots.iter_mut().flat_map(|slot| &mut slot.attempts) {
+            if attempt.is_retriable() {
+                attempt.retry(now_us);
             }
         }
     }
 
     /// If too few of those asked to sync are left, asks others to.
     pub(super) fn replace_syncers(&mut self, needed: u8) {
-        while self.tally(|party| party.is_syncing().then_some(true)).synced < needed {
+        while self.tally(|attempt| attempt.is_syncing().then_some(true)).synced < needed {
             let (me, me_is_primary) = (self.me, self.me_is_primary);
-            let idle = self.slots.iter_mut().filter(|s| !s.parties.iter().any(Party::is_syncing));
-            let parties = idle.flat_map(|slot| slot.parties.iter_mut().enumerate());
-            let mut spare = parties.filter(|(index, party)| {
-                party.may_be_raised() && (*index == 0 || party.node != me || !me_is_primary)
+            let idle =
+                self.slots.iter_mut().filter(|s| !s.attempts.iter().any(Attempt::is_syncing));
+            let attempts = idle.flat_map(|slot| slot.attempts.iter_mut().enumerate());
+            let mut spare = attempts.filter(|(index, attempt)| {
+                attempt.may_be_raised() && (*index == 0 || attempt.node != me || !me_is_primary)
             });
-            let Some((_, party)) = spare.next() else { return };
-            party.raise_level();
+            let Some((_, attempt)) = spare.next() else { return };
+            attempt.raise_level();
         }
     }
 
     /// Those whose rest is over wait to be asked again.
     pub(super) fn wake(&mut self, now_us: u64) {
-        for party in self.slots.iter_mut().flat_map(|slot| &mut slot.parties) {
-            if matches!(party.progress, Progress::Resting { until_us } if until_us <= now_us) {
-                party.progress = Progress::Waiting;
+        for attempt in self.slots.iter_mut().flat_map(|slot| &mut slot.attempts) {
+            if matches!(attempt.progress, Progress::Resting { until_us } if until_us <= now_us) {
+                attempt.progress = Progress::Waiting;
             }
         }
     }
@@ -199,7 +202,7 @@ impl Slots {
     /// When the next rest is over of one that is still to be asked.
     pub(super) fn next_wake(&self, answered: bool) -> Option<u64> {
         let resting =
-            self.places().filter_map(|(slot, index)| match slot.parties[index].progress {
+            self.places().filter_map(|(slot, index)| match slot.attempts[index].progress {
                 Progress::Resting { until_us } => slot.wants(index, answered).then_some(until_us),
                 _ => None,
             });
@@ -210,7 +213,7 @@ impl Slots {
     pub(super) fn is_busy(&self) -> bool {
         self.slots
             .iter()
-            .any(|slot| !slot.is_settled() && slot.parties.iter().any(Party::is_active))
+            .any(|slot| !slot.is_settled() && slot.attempts.iter().any(Attempt::is_active))
     }
 
     /// The requests for all who wait and have nothing else under way.
@@ -224,19 +227,19 @@ impl Slots {
 
     /// Whom to ask next, and whether as a primary.
     fn next_to_ask(&self, answered: bool) -> Option<(NodeId, bool)> {
-        let is_free = |node| !self.places().any(|(slot, i)| is_asked(&slot.parties[i], node));
+        let is_free = |node| !self.places().any(|(slot, i)| is_asked(&slot.attempts[i], node));
         let waiting = self.places().filter(|(slot, index)| {
-            slot.parties[*index].progress == Progress::Waiting && slot.wants(*index, answered)
+            slot.attempts[*index].progress == Progress::Waiting && slot.wants(*index, answered)
         });
-        let mut nodes = waiting.map(|(slot, index)| (slot.parties[index].node, index == 0));
+        let mut nodes = waiting.map(|(slot, index)| (slot.attempts[index].node, index == 0));
         nodes.find(|(node, _)| is_free(*node))
     }
 
     fn write(&mut self, node: NodeId) -> PutOutput {
         let mut durability = Durability::Buffered;
         for slot in self.slots.iter_mut().filter(|slot| slot.primary().node == node) {
-            slot.parties[0].progress = Progress::Asked;
-            durability = slot.parties[0].level;
+            slot.attempts[0].progress = Progress::Asked;
+            durability = slot.attempts[0].level;
         }
         PutOutput::Write { node, durability }
     }
@@ -245,40 +248,43 @@ impl Slots {
     fn hint(&mut self, node: NodeId, answered: bool) -> PutOutput {
         let (mut targets, mut durability) = (Vec::new(), Durability::Buffered);
         for slot in &mut self.slots {
-            let waiting = |party: &Party| party.node == node && party.progress == Progress::Waiting;
-            let index = slot.parties.iter().skip(1).position(waiting).map(|index| index + 1);
+            let waiting =
+                |attempt: &Attempt| attempt.node == node && attempt.progress == Progress::Waiting;
+            let index = slot.attempts.iter().skip(1).position(waiting).map(|index| index + 1);
             let Some(index) = index.filter(|index| slot.wants(*index, answered)) else { continue };
             targets.push(slot.primary().node);
-            durability = durability.max(slot.parties[index].level);
-            slot.parties[index].progress = Progress::Asked;
+            durability = durability.max(slot.attempts[index].level);
+            slot.attempts[index].progress = Progress::Asked;
         }
         PutOutput::Hint { node, targets, durability }
     }
 
     /// What has been acknowledged.
     pub(super) fn have(&self) -> Tally {
-        self.tally(|party| party.acknowledged.map(|_| party.is_synced()))
+        self.tally(|attempt| attempt.acknowledged.map(|_| attempt.is_synced()))
     }
 
     /// What would be if everyone did who still may.
-    pub(super) fn at_best(&self, hopes: Hopes) -> Tally {
-        let hope = |party: &Party| {
-            let may = match party.progress {
+    pub(super) fn at_best(&self, assumptions: Assumptions) -> Tally {
+        let may_count = |attempt: &Attempt| {
+            let may = match attempt.progress {
                 Progress::Asked => true,
-                Progress::Waiting | Progress::Resting { .. } => hopes.sending,
-                Progress::Failed => hopes.sending && hopes.last_resort && party.is_retriable(),
+                Progress::Waiting | Progress::Resting { .. } => assumptions.sending,
+                Progress::Failed => {
+                    assumptions.sending && assumptions.last_resort && attempt.is_retriable()
+                }
                 Progress::Answered => false,
             };
             // Whoever can still be asked can be asked to sync.
-            let may_sync = may || (hopes.sending && party.progress == Progress::Answered);
-            (may || party.acknowledged.is_some()).then_some(party.is_synced() || may_sync)
+            let may_sync = may || (assumptions.sending && attempt.progress == Progress::Answered);
+            (may || attempt.acknowledged.is_some()).then_some(attempt.is_synced() || may_sync)
         };
-        let mut tally = self.tally(hope);
-        if hopes.sending {
+        let mut tally = self.tally(may_count);
+        if assumptions.sending {
             // Of two that acknowledge in one slot, a stand-in comes free.
-            let hopeful = |slot: &Slot| slot.counting(self.me).filter_map(hope).count();
+            let may_count_in = |slot: &Slot| slot.counting(self.me).filter_map(may_count).count();
             let spare =
-                self.slots.iter().map(|slot| hopeful(slot).saturating_sub(1)).sum::<usize>();
+                self.slots.iter().map(|slot| may_count_in(slot).saturating_sub(1)).sum::<usize>();
             let room = self.slots.len().saturating_sub(usize::from(tally.answers));
             for _ in 0..spare.min(room) {
                 tally.add(false, true);
@@ -287,23 +293,23 @@ impl Slots {
         tally
     }
 
-    /// Counts the slots for which a party counts, by whether it has synced. This node counts once
+    /// Counts the slots for which an attempt counts, by whether it has synced. This node counts once
     /// however many hints it keeps, and for none of them if it is a primary.
-    fn tally(&self, counts: impl Fn(&Party) -> Option<bool>) -> Tally {
+    fn tally(&self, counts: impl Fn(&Attempt) -> Option<bool>) -> Tally {
         let mut tally = Tally::default();
         let mut mine = Tally::default();
         for slot in &self.slots {
             let primary = counts(slot.primary());
-            let (here, others): (Vec<&Party>, Vec<&Party>) =
-                slot.stand_ins().partition(|party| party.node == self.me);
-            let standing = others.into_iter().filter_map(&counts).max();
+            let (here, others): (Vec<&Attempt>, Vec<&Attempt>) =
+                slot.stand_ins().partition(|attempt| attempt.node == self.me);
+            let stand_in = others.into_iter().filter_map(&counts).max();
             let here = here.into_iter().filter_map(&counts).max();
-            if let Some(synced) = primary.max(standing) {
+            if let Some(synced) = primary.max(stand_in) {
                 tally.add(primary.is_some(), synced);
             } else if here.is_some() {
                 mine.answers = 1;
             }
-            if here == Some(true) && primary.max(standing) != Some(true) {
+            if here == Some(true) && primary.max(stand_in) != Some(true) {
                 mine.synced = 1;
             }
         }
@@ -317,9 +323,9 @@ impl Slots {
     /// Who has acknowledged, and for whom.
     pub(super) fn acknowledgements(&self) -> Vec<Acknowledgement> {
         let acknowledged = |(slot, index): (&Slot, usize)| {
-            let party = &slot.parties[index];
-            party.acknowledged.map(|level| Acknowledgement {
-                node: party.node,
+            let attempt = &slot.attempts[index];
+            attempt.acknowledged.map(|level| Acknowledgement {
+                node: attempt.node,
                 stands_in_for: (index > 0).then(|| slot.primary().node),
                 synced: level == Durability::Synced,
             })
@@ -328,12 +334,12 @@ impl Slots {
     }
 
     fn places(&self) -> impl Iterator<Item = (&Slot, usize)> {
-        self.slots.iter().flat_map(|slot| (0..slot.parties.len()).map(move |index| (slot, index)))
+        self.slots.iter().flat_map(|slot| (0..slot.attempts.len()).map(move |index| (slot, index)))
     }
 }
 
-fn is_asked(party: &Party, node: NodeId) -> bool {
-    party.node == node && party.progress == Progress::Asked
+fn is_asked(attempt: &Attempt, node: NodeId) -> bool {
+    attempt.node == node && attempt.progress == Progress::Asked
 }
 
 /// The level asked of the slot at `index`: the bucket's, but DW of them sync. Where an

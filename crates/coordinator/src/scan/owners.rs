@@ -11,7 +11,7 @@ use jedlik_protocol::PlacedKey;
 use jedlik_protocol::peer::Doubt;
 
 use super::{ScanPage, State};
-use crate::plan::{ReadPlan, Target};
+use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::Needs;
 
 /// The most fallbacks that are heard for one page: all of them in clusters of up to N + 8 nodes.
@@ -32,12 +32,12 @@ pub(super) struct OwnerSet {
 
 impl OwnerSet {
     pub(super) fn new(primaries: Vec<usize>, plan: &ReadPlan) -> Self {
-        let living = plan.fallbacks.iter().filter(|target| target.alive);
+        let living = plan.fallbacks.iter().filter(|listed| listed.alive);
         Self {
             primaries,
             needs: plan.needs,
             stand_ins: Vec::new(),
-            fallbacks: living.map(|target| target.node).collect(),
+            fallbacks: living.map(|listed| listed.node).collect(),
             silent: Vec::new(),
         }
     }
@@ -47,7 +47,11 @@ impl OwnerSet {
     }
 
     /// The next fallback to hear, while an owner is away.
-    pub(super) fn next_stand_in(&mut self, nodes: &[Target], states: &[State]) -> Option<NodeId> {
+    pub(super) fn next_stand_in(
+        &mut self,
+        nodes: &[ListedNode],
+        states: &[State],
+    ) -> Option<NodeId> {
         let heard = self.stand_ins.iter().filter(|index| states[**index] != State::Failed).count();
         if heard >= STAND_INS_MAX || !self.is_any_away(nodes, states) {
             return None;
@@ -55,7 +59,7 @@ impl OwnerSet {
         self.fallbacks.pop_front()
     }
 
-    fn is_any_away(&self, nodes: &[Target], states: &[State]) -> bool {
+    fn is_any_away(&self, nodes: &[ListedNode], states: &[State]) -> bool {
         self.primaries.iter().any(|&index| match states[index] {
             State::Answered(_) => false,
             State::Failed => true,
@@ -74,7 +78,7 @@ impl OwnerSet {
     }
 
     /// Whether a fallback has yet to answer that may keep a hint for an owner that is away.
-    pub(super) fn waits_for_stand_in(&self, nodes: &[Target], states: &[State]) -> bool {
+    pub(super) fn waits_for_stand_in(&self, nodes: &[ListedNode], states: &[State]) -> bool {
         let waits = self.stand_ins.iter().any(|index| states[*index] == State::Asked);
         waits && self.is_any_away(nodes, states)
     }
@@ -106,7 +110,7 @@ impl OwnerSet {
     }
 
     /// Owners whose pages say nothing of some key, and why.
-    pub(super) fn in_doubt(&self, nodes: &[Target], states: &[State]) -> Vec<(NodeId, Doubt)> {
+    pub(super) fn in_doubt(&self, nodes: &[ListedNode], states: &[State]) -> Vec<(NodeId, Doubt)> {
         let doubt = |index: &usize| match &states[*index] {
             State::Answered(ScanPage { doubt: Some(doubt), .. }) => Some(*doubt),
             State::Answered(page) if !page.damaged.is_empty() => Some(Doubt::Damaged),

@@ -11,7 +11,7 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptes
 use super::{ME, encoded};
 use crate::get::{Get, GetOutput};
 use crate::put::{Put, PutOutput};
-use crate::{Cause, Home, Needs, PutSuccess, ReadPlan, Target, WritePlan};
+use crate::{Cause, CoordinatorCopy, ListedNode, Needs, PutSuccess, ReadPlan, WritePlan};
 
 pub(super) const NODES: usize = 6;
 pub(super) const HEDGE_US: u64 = 20_000;
@@ -49,18 +49,18 @@ pub(super) fn doubts() -> impl Strategy<Value = Doubt> {
 /// fallbacks, or not in it.
 #[derive(Debug, Clone)]
 pub(super) struct Lists {
-    pub(super) primaries: Vec<Target>,
-    pub(super) fallbacks: Vec<Target>,
+    pub(super) primaries: Vec<ListedNode>,
+    pub(super) fallbacks: Vec<ListedNode>,
 }
 
 pub(super) fn lists() -> impl Strategy<Value = Lists> {
     (1..=4usize, 0..3usize, proptest::collection::vec(any::<bool>(), NODES)).prop_map(
         |(n, place, alive)| {
-            let target = |index: usize| Target {
+            let target = |index: usize| ListedNode {
                 node: NodeId(index as u64 + 1),
                 alive: index == 0 || alive[index],
             };
-            let others: Vec<Target> = (1..NODES).map(target).collect();
+            let others: Vec<ListedNode> = (1..NODES).map(target).collect();
             let (mut primaries, mut fallbacks) = (others[..n].to_vec(), others[n..].to_vec());
             match place {
                 0 => {
@@ -157,7 +157,7 @@ impl Putting {
                     assert!(targets.iter().all(|target| self.lists.is_primary(*target)));
                     assert!(!targets.contains(&node), "a hint for itself");
                     assert!(node == ME || targets.len() == 1);
-                    let alive = |target: &Target| target.node == node && target.alive;
+                    let alive = |target: &ListedNode| target.node == node && target.alive;
                     assert!(node == ME || self.lists.fallbacks.iter().any(alive));
                     self.ask(node, targets, durability);
                 }
@@ -213,7 +213,8 @@ impl Putting {
     }
 
     fn is_settled(&self) -> bool {
-        let settled = |target: &Target| self.acknowledged.keys().any(|(_, t)| *t == target.node);
+        let settled =
+            |target: &ListedNode| self.acknowledged.keys().any(|(_, t)| *t == target.node);
         self.lists.primaries.iter().all(settled)
     }
 }
@@ -383,10 +384,10 @@ proptest! {
         let needs = Needs { answers: 1, ..Needs::default() };
         let putting = Putting::new(&lists, needs, durability);
         let here = putting.under_way.get(&ME).and_then(|asked| asked.targets.first().copied());
-        let expected = match lists.write_plan(needs, durability).home() {
-            Home::Record => Some(ME),
-            Home::Hint(primary) => Some(primary),
-            Home::Nowhere => None,
+        let expected = match lists.write_plan(needs, durability).coordinator_copy() {
+            CoordinatorCopy::Record => Some(ME),
+            CoordinatorCopy::Hint(primary) => Some(primary),
+            CoordinatorCopy::Nowhere => None,
         };
         assert_eq!(here, expected);
     }

@@ -1,15 +1,15 @@
 //! The machines driven by hand: tables for quorums, properties for any order of events.
 
-mod chain_laws;
-mod get_chains;
 mod gets;
+mod joint_gets;
+mod joint_laws;
+mod joint_puts;
 mod laws;
-mod put_chains;
 mod puts;
+mod quorum_status;
 mod requests;
 mod scans;
 mod sloppy;
-mod verdicts;
 
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::{Blob, EncodedRecord, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
-use crate::Target;
+use crate::ListedNode;
 
 pub(crate) const ME: NodeId = NodeId(1);
 
@@ -35,8 +35,8 @@ pub(crate) fn split(nodes: &str) -> (&str, &str) {
 }
 
 /// "abC": nodes 1, 2 and 3, the capital one believed to be down.
-pub(crate) fn targets(names: &str) -> Vec<Target> {
-    let target = |name: char| Target {
+pub(crate) fn targets(names: &str) -> Vec<ListedNode> {
+    let target = |name: char| ListedNode {
         node: node(name.to_ascii_lowercase()),
         alive: name.is_ascii_lowercase(),
     };

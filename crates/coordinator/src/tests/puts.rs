@@ -18,7 +18,7 @@ use jedlik_protocol::client::Acknowledgement;
 
 use super::{ME, name, node, split, targets};
 use crate::put::{Put, PutOutput};
-use crate::{Cause, Home, Needs, WritePlan};
+use crate::{Cause, CoordinatorCopy, Needs, WritePlan};
 
 const HEDGE_MS: u64 = 10;
 const SEND_UNTIL_MS: u64 = 8_000;
@@ -503,16 +503,16 @@ fn an_answer_tells_who_acknowledged_and_for_whom() {
 #[test]
 fn a_coordinator_knows_beforehand_where_it_keeps_the_version() {
     let table = [
-        ("abc|de", Home::Record),
-        ("aBC|DE", Home::Record),
-        ("bcd|ae", Home::Nowhere),
-        ("bCD|ae", Home::Hint(node('c'))),
+        ("abc|de", CoordinatorCopy::Record),
+        ("aBC|DE", CoordinatorCopy::Record),
+        ("bcd|ae", CoordinatorCopy::Nowhere),
+        ("bCD|ae", CoordinatorCopy::Hint(node('c'))),
         // Off the list: what is left over by the fallbacks.
-        ("bCD|e", Home::Hint(node('d'))),
-        ("bC|d", Home::Nowhere),
-        ("BC|D", Home::Hint(node('b'))),
+        ("bCD|e", CoordinatorCopy::Hint(node('d'))),
+        ("bC|d", CoordinatorCopy::Nowhere),
+        ("BC|D", CoordinatorCopy::Hint(node('b'))),
     ];
     for (nodes, expected) in table {
-        assert_eq!(plan(&format!("{nodes} w=1")).home(), expected, "{nodes}");
+        assert_eq!(plan(&format!("{nodes} w=1")).coordinator_copy(), expected, "{nodes}");
     }
 }

@@ -1,9 +1,9 @@
-//! What is shared between parts, and what is not.
+//! What is shared between legs, and what is not.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::chain::{Asked, Message, RequestId, Requests};
+use crate::joint::{Asked, Message, RequestId, Requests};
 
 /// A message to a node at a level: one serves another to the same node at its level or below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +20,12 @@ fn new(id: u32) -> Asked<Rc<str>> {
 }
 
 fn heard(requests: &mut Requests<Note, Rc<str>>, id: u32, answer: &str) -> Option<Vec<usize>> {
-    let (_, parts) = requests.answer(RequestId(id), &Rc::from(answer))?;
-    Some(parts.iter().collect())
+    let (_, legs) = requests.answer(RequestId(id), &Rc::from(answer))?;
+    Some(legs.iter().collect())
 }
 
 #[test]
-fn a_message_under_way_or_answered_serves_other_parts_and_a_failed_one_does_not() {
+fn a_message_under_way_or_answered_serves_other_legs_and_a_failed_one_does_not() {
     let mut requests = Requests::new(3);
     assert_eq!(requests.ask(0, &Note('b', 1)), new(0));
     assert_eq!(requests.ask(2, &Note('b', 1)), Asked::Joined);
@@ -34,8 +34,8 @@ fn a_message_under_way_or_answered_serves_other_parts_and_a_failed_one_does_not(
     assert_eq!(heard(&mut requests, 0, "yes"), Some([0, 2].to_vec()));
     assert_eq!(requests.ask(1, &Note('b', 0)), Asked::Answered(Rc::from("yes")));
 
-    let (note, parts) = requests.fail(RequestId(2)).expect("under way");
-    assert_eq!((*note, parts.iter().collect::<Vec<_>>()), (Note('c', 1), [1].to_vec()));
+    let (note, legs) = requests.fail(RequestId(2)).expect("under way");
+    assert_eq!((*note, legs.iter().collect::<Vec<_>>()), (Note('c', 1), [1].to_vec()));
     assert_eq!(requests.ask(0, &Note('c', 1)), new(3));
 }
 
@@ -49,7 +49,7 @@ fn what_was_answered_serves_sooner_than_what_is_under_way() {
 }
 
 #[test]
-fn a_part_that_asks_again_is_not_given_the_same_answer() {
+fn a_leg_that_asks_again_is_not_given_the_same_answer() {
     let mut requests = Requests::new(2);
     assert_eq!(requests.ask(0, &Note('b', 1)), new(0));
     assert_eq!(requests.ask(0, &Note('b', 1)), new(1));
@@ -70,9 +70,9 @@ fn a_request_is_answered_once() {
 }
 
 #[test]
-fn an_answer_is_kept_only_while_a_part_may_still_want_it() {
-    for (parts, holders) in [(1, 1), (2, 2)] {
-        let mut requests = Requests::new(parts);
+fn an_answer_is_kept_only_while_a_leg_may_still_want_it() {
+    for (legs, holders) in [(1, 1), (2, 2)] {
+        let mut requests = Requests::new(legs);
         requests.ask(0, &Note('b', 1));
         let answer: Rc<str> = Rc::from("yes");
         requests.answer(RequestId(0), &answer);

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::mem;
 
-use jedlik_coordinator::{Home, Needs, PutChain, WritePlan};
+use jedlik_coordinator::{CoordinatorCopy, JointPut, Needs, WritePlan};
 use jedlik_hashing::NodeId;
 use jedlik_protocol::client::ClientRequest;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -80,7 +80,7 @@ pub(super) struct Group {
     n: u8,
     needs: Needs,
     plans: Vec<WritePlan>,
-    home: Home,
+    coordinator_copy: CoordinatorCopy,
     members: Vec<Member>,
 }
 
@@ -172,7 +172,7 @@ impl Replica {
         let Some(line) = self.minting.get_mut(key) else { return };
         line.loading = false;
         let puts = line.take_up_to(last);
-        let mut places: Vec<(Home, Held)> = Vec::new();
+        let mut places: Vec<(CoordinatorCopy, Held)> = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut freed_bytes = 0;
         for id in puts {
@@ -188,7 +188,10 @@ impl Replica {
             line.bytes -= freed_bytes;
         }
         for group in groups {
-            let Some((_, held)) = places.iter().find(|(home, _)| *home == group.home) else {
+            let Some((_, held)) = places
+                .iter()
+                .find(|(coordinator_copy, _)| *coordinator_copy == group.coordinator_copy)
+            else {
                 continue;
             };
             let (stored, seen) = (held.stored(), held.record.clock().clone());
@@ -202,7 +205,7 @@ impl Replica {
         now: Now,
         mut put: WaitingPut,
         holding: &Holding,
-        (places, groups): (&mut Vec<(Home, Held)>, &mut Vec<Group>),
+        (places, groups): (&mut Vec<(CoordinatorCopy, Held)>, &mut Vec<Group>),
     ) {
         let Some(view) = self.view.clone() else { return };
         if put.started_us < now.mono_us {
@@ -210,11 +213,12 @@ impl Replica {
             let wants = (put.n, put.needs);
             put.plans = self.plans_of_put(now, &view, &put.key, wants, put.deadline_us);
         }
-        let home = PutChain::home(&put.plans);
-        let place = places.iter().position(|(other, _)| *other == home).unwrap_or_else(|| {
-            places.push((home, Held::of(holding, home)));
-            places.len() - 1
-        });
+        let coordinator_copy = JointPut::coordinator_copy(&put.plans);
+        let place =
+            places.iter().position(|(other, _)| *other == coordinator_copy).unwrap_or_else(|| {
+                places.push((coordinator_copy, Held::of(holding, coordinator_copy)));
+                places.len() - 1
+            });
         // Each is later than those before it, wherever they are kept.
         let follows_ms = places.iter().filter_map(|(_, held)| held.newest_ms()).max();
         let held = &mut places[place].1;
@@ -234,7 +238,7 @@ impl Replica {
         match mint(held, put.wish(stands_in, follows_ms), now, fresh) {
             Ok(minted) => {
                 self.note_minted(now, &put, held, minted);
-                self.join(groups, put, home, held);
+                self.join(groups, put, coordinator_copy, held);
             }
             Err(failure) => self.refuse_put(put.asker, failure, put.elsewhere),
         }
@@ -277,7 +281,13 @@ impl Replica {
     }
 
     /// Adds a minted put to those that want the same of the replicas.
-    fn join(&self, groups: &mut Vec<Group>, put: WaitingPut, home: Home, held: &Held) {
+    fn join(
+        &self,
+        groups: &mut Vec<Group>,
+        put: WaitingPut,
+        coordinator_copy: CoordinatorCopy,
+        held: &Held,
+    ) {
         let siblings = held.record.distinct().count();
         let member = Member {
             asker: put.asker,
@@ -290,7 +300,7 @@ impl Replica {
             request: put.request,
         };
         let (n, needs, plans) = (put.n, put.needs, put.plans);
-        Group::add(groups, Group { n, needs, plans, home, members: [member].into() });
+        Group::add(groups, Group { n, needs, plans, coordinator_copy, members: [member].into() });
     }
 
     /// Writes what was minted.
@@ -309,13 +319,13 @@ impl Replica {
         line.open.push(id);
         line.last.push(id);
         let operation = PutOperation {
-            machine: PutChain::new(now.mono_us, &group.plans),
+            machine: JointPut::new(now.mono_us, &group.plans),
             members: group.members,
             key: key.clone(),
             stored,
             seen,
             refusal: None,
-            home: group.home,
+            coordinator_copy: group.coordinator_copy,
             holds_until_us: now.mono_us + holds_us,
         };
         self.operations.insert(id, Operation::Put(Box::new(operation)));
@@ -346,8 +356,10 @@ impl Replica {
 impl Group {
     /// One more, which may want what another one does.
     pub(super) fn add(groups: &mut Vec<Self>, one: Self) {
-        let alike =
-            |group: &&mut Self| (group.n, group.needs, group.home) == (one.n, one.needs, one.home);
+        let alike = |group: &&mut Self| {
+            (group.n, group.needs, group.coordinator_copy)
+                == (one.n, one.needs, one.coordinator_copy)
+        };
         let Some(group) = groups.iter_mut().find(alike) else { return groups.push(one) };
         for (plan, other) in group.plans.iter_mut().zip(&one.plans) {
             plan.deadline_us = plan.deadline_us.max(other.deadline_us);
@@ -355,8 +367,8 @@ impl Group {
         group.members.extend(one.members);
     }
 
-    pub(super) fn of(put: WaitingPut, home: Home, member: Member) -> Self {
+    pub(super) fn of(put: WaitingPut, coordinator_copy: CoordinatorCopy, member: Member) -> Self {
         let WaitingPut { n, needs, plans, .. } = put;
-        Self { n, needs, plans, home, members: [member].into() }
+        Self { n, needs, plans, coordinator_copy, members: [member].into() }
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_coordinator::{
-    Cause, Home, Needs, PutChain, PutSuccess, RequestId, Shortfall, WritePlan,
+    Cause, CoordinatorCopy, JointPut, Needs, PutSuccess, RequestId, Shortfall, WritePlan,
 };
 use jedlik_hashing::NodeId;
 use jedlik_protocol::bucket::BucketProps;
@@ -77,7 +77,7 @@ pub(super) struct Member {
 /// Puts of one key that were minted on one another, on their way to the replicas as one record.
 #[derive(Debug)]
 pub(crate) struct PutOperation {
-    pub(crate) machine: PutChain,
+    pub(crate) machine: JointPut,
     /// Each wants the same of the replicas.
     pub(super) members: Vec<Member>,
     pub(super) key: PlacedKey,
@@ -87,7 +87,7 @@ pub(crate) struct PutOperation {
     /// What a replica that refused has said, for the answer of a put that fails.
     pub(super) refusal: Option<String>,
     /// Where the versions were minted: the actor is that record's or that hint's, and of no other.
-    pub(super) home: Home,
+    pub(super) coordinator_copy: CoordinatorCopy,
     /// A large record is given so long to reach all replicas before the key's next puts are minted.
     pub(super) holds_until_us: u64,
 }

@@ -39,7 +39,7 @@ impl Replica {
             match self.plan_put(now, member.asker, member.request.clone()) {
                 Ok(mut new) => {
                     new.plans.iter_mut().for_each(|plan| plan.deadline_us = member.deadline_us);
-                    Group::add(&mut groups, Group::of(new, put.home, member));
+                    Group::add(&mut groups, Group::of(new, put.coordinator_copy, member));
                 }
                 // It may be on some replicas.
                 Err(failure) => self.refuse_put(member.asker, failure, true),

@@ -1,8 +1,8 @@
-//! What the parts of a request have asked for, one part for each owner set that counts while a
+//! What the legs of a joint request have asked for, one leg for each owner set that counts while a
 //! partition moves: a message that several of them want is sent once, and its answer is for all.
 //!
-//! Invariants: a request is answered at most once; no part is given the answer to a request twice, so
-//! that one which asks again is heard, and a part alone shares nothing.
+//! Invariants: a request is answered at most once; no leg is given the answer to a request twice, so
+//! that one which asks again is heard, and a leg alone shares nothing.
 
 use alloc::vec::Vec;
 
@@ -19,15 +19,15 @@ pub(crate) trait Message: Clone {
     fn serves(&self, other: &Self) -> bool;
 }
 
-/// Parts by their numbers, each below [`OWNER_SETS_MAX`].
+/// Legs by their numbers, each below [`OWNER_SETS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts(u8);
+pub(crate) struct Legs(u8);
 
 const _: () = assert!(OWNER_SETS_MAX == u8::BITS as usize, "each part has a bit");
 
-impl Parts {
-    fn one(part: usize) -> Self {
-        Self(1 << part)
+impl Legs {
+    fn one(leg: usize) -> Self {
+        Self(1 << leg)
     }
 
     fn first(count: usize) -> Self {
@@ -38,32 +38,32 @@ impl Parts {
         Self(self.0 | other.0)
     }
 
-    fn has(self, part: usize) -> bool {
-        self.0 & Self::one(part).0 != 0
+    fn has(self, leg: usize) -> bool {
+        self.0 & Self::one(leg).0 != 0
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
-        (0..OWNER_SETS_MAX).filter(move |part| self.has(*part))
+        (0..OWNER_SETS_MAX).filter(move |leg| self.has(*leg))
     }
 }
 
-/// What becomes of a part's wish to send a message.
+/// What becomes of a leg's wish to send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked<A> {
     /// It is a request of its own, to be sent.
     New(RequestId),
-    /// One under way serves it: the answer to that is for this part too.
+    /// One under way serves it: the answer to that is for this leg too.
     Joined,
     /// One that was answered so serves it.
     Answered(A),
 }
 
 #[derive(Debug)]
-enum Course<A> {
+enum RequestState<A> {
     UnderWay,
-    /// Another part may still want the answer.
+    /// Another leg may still want the answer.
     Answered(A),
-    /// It failed, or every part has its answer.
+    /// It failed, or every leg has its answer.
     Over,
 }
 
@@ -71,68 +71,71 @@ enum Course<A> {
 struct Request<M, A> {
     message: M,
     /// Who waits for the answer, or has it.
-    parts: Parts,
-    course: Course<A>,
+    legs: Legs,
+    state: RequestState<A>,
 }
 
 /// The requests of one operation, in the order in which they were sent; a request's id is its place.
 #[derive(Debug)]
 pub(crate) struct Requests<M, A> {
-    all: Parts,
+    all: Legs,
     list: Vec<Request<M, A>>,
 }
 
 impl<M: Message, A: Clone> Requests<M, A> {
-    /// For `count` parts, at most [`OWNER_SETS_MAX`].
+    /// For `count` legs, at most [`OWNER_SETS_MAX`].
     pub(crate) fn new(count: usize) -> Self {
-        Self { all: Parts::first(count), list: Vec::new() }
+        Self { all: Legs::first(count), list: Vec::new() }
     }
 
-    /// `part` wants `message` sent. What was answered already serves it sooner than what is under way.
-    pub(crate) fn ask(&mut self, part: usize, message: &M) -> Asked<A> {
+    /// `leg` wants `message` sent. What was answered already serves it sooner than what is under way.
+    pub(crate) fn ask(&mut self, leg: usize, message: &M) -> Asked<A> {
         let mut under_way = None;
         for request in &mut self.list {
-            if request.parts.has(part) || !request.message.serves(message) {
+            if request.legs.has(leg) || !request.message.serves(message) {
                 continue;
             }
-            match &request.course {
-                Course::Answered(answer) => {
-                    request.parts = request.parts.and(Parts::one(part));
+            match &request.state {
+                RequestState::Answered(answer) => {
+                    request.legs = request.legs.and(Legs::one(leg));
                     return Asked::Answered(answer.clone());
                 }
-                Course::UnderWay => under_way = Some(request),
-                Course::Over => {}
+                RequestState::UnderWay => under_way = Some(request),
+                RequestState::Over => {}
             }
         }
         if let Some(request) = under_way {
-            request.parts = request.parts.and(Parts::one(part));
+            request.legs = request.legs.and(Legs::one(leg));
             return Asked::Joined;
         }
         let id = RequestId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
-        let parts = Parts::one(part);
-        self.list.push(Request { message: message.clone(), parts, course: Course::UnderWay });
+        let legs = Legs::one(leg);
+        self.list.push(Request { message: message.clone(), legs, state: RequestState::UnderWay });
         Asked::New(id)
     }
 
     /// A request was answered: says what it was and who waited for it, unless it was over.
-    pub(crate) fn answer(&mut self, id: RequestId, answer: &A) -> Option<(&M, Parts)> {
+    pub(crate) fn answer(&mut self, id: RequestId, answer: &A) -> Option<(&M, Legs)> {
         let everyone = self.all;
         let request = self.under_way(id)?;
-        request.course =
-            if request.parts == everyone { Course::Over } else { Course::Answered(answer.clone()) };
-        Some((&request.message, request.parts))
+        request.state = if request.legs == everyone {
+            RequestState::Over
+        } else {
+            RequestState::Answered(answer.clone())
+        };
+        Some((&request.message, request.legs))
     }
 
     /// A request failed: says what it was and who waited for it, unless it was over.
-    pub(crate) fn fail(&mut self, id: RequestId) -> Option<(&M, Parts)> {
+    pub(crate) fn fail(&mut self, id: RequestId) -> Option<(&M, Legs)> {
         let request = self.under_way(id)?;
-        request.course = Course::Over;
-        Some((&request.message, request.parts))
+        request.state = RequestState::Over;
+        Some((&request.message, request.legs))
     }
 
     fn under_way(&mut self, id: RequestId) -> Option<&mut Request<M, A>> {
         let request = self.list.get_mut(usize::try_from(id.0).ok()?)?;
-        matches!(request.course, Course::UnderWay).then_some(request)
+        matches!(request.state, RequestState::UnderWay).then_some(request)
     }
 }
 

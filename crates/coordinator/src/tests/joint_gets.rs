@@ -15,7 +15,7 @@ use jedlik_protocol::peer::Doubt;
 use super::sloppy::{actors, merge, plan};
 use super::{encoded, name};
 use crate::{
-    GetChain, GetChainOutput, Needs, OWNER_SETS_MAX, ReadPlan, RepairCause, RequestId, Shortfall,
+    JointGet, JointGetOutput, Needs, OWNER_SETS_MAX, ReadPlan, RepairCause, RequestId, Shortfall,
 };
 
 fn plans(line: &str) -> Vec<ReadPlan> {
@@ -23,14 +23,14 @@ fn plans(line: &str) -> Vec<ReadPlan> {
 }
 
 struct Player {
-    get: GetChain,
+    get: JointGet,
     now_us: u64,
     asked: BTreeMap<String, RequestId>,
 }
 
 impl Player {
     fn new(line: &str) -> Self {
-        Self { get: GetChain::new(0, &plans(line)), now_us: 0, asked: BTreeMap::new() }
+        Self { get: JointGet::new(0, &plans(line)), now_us: 0, asked: BTreeMap::new() }
     }
 
     fn happen(&mut self, event: &str) {
@@ -56,22 +56,22 @@ impl Player {
     }
 
     fn said(&mut self) -> String {
-        let outputs: Vec<GetChainOutput> = core::iter::from_fn(|| self.get.poll_output()).collect();
+        let outputs: Vec<JointGetOutput> = core::iter::from_fn(|| self.get.poll_output()).collect();
         let words: Vec<String> = outputs.into_iter().map(|output| self.word(output)).collect();
         words.join(" ")
     }
 
-    fn word(&mut self, output: GetChainOutput) -> String {
+    fn word(&mut self, output: JointGetOutput) -> String {
         match output {
-            GetChainOutput::ReadLocal { request } => self.ask("a".to_string(), request),
-            GetChainOutput::Read { request, node, known } => {
+            JointGetOutput::ReadLocal { request } => self.ask("a".to_string(), request),
+            JointGetOutput::Read { request, node, known } => {
                 self.ask(format!("{}{}", name(node), known.map_or("", |_| "~")), request)
             }
-            GetChainOutput::Answer(Ok(record)) => format!("ok {}", actors(record.as_ref())),
-            GetChainOutput::Answer(Err(short)) => {
+            JointGetOutput::Answer(Ok(record)) => format!("ok {}", actors(record.as_ref())),
+            JointGetOutput::Answer(Err(short)) => {
                 if short.timed_out { "timeout" } else { "short" }.to_string()
             }
-            GetChainOutput::Repair { node, stands_in_for, record, cause } => {
+            JointGetOutput::Repair { node, stands_in_for, record, cause } => {
                 let target = stands_in_for.map_or(String::new(), |t| format!("<{}", name(t)));
                 let cause = match cause {
                     RepairCause::Missing => "missing",
@@ -79,7 +79,7 @@ impl Player {
                 };
                 format!("{}{target}={cause}:{}", name(node), actors(Some(&record)))
             }
-            GetChainOutput::Hedged => "hedged".to_string(),
+            JointGetOutput::Hedged => "hedged".to_string(),
         }
     }
 
@@ -89,7 +89,7 @@ impl Player {
     }
 }
 
-fn play(script: &str) -> GetChain {
+fn play(script: &str) -> JointGet {
     let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut player = Player::new(lines.next().expect("the plans"));
     for line in lines {
@@ -357,8 +357,8 @@ fn a_get_tells_how_many_have_answered_in_the_newest_set() {
 
 #[test]
 fn an_answer_to_a_request_that_is_over_is_left_aside() {
-    let mut get = GetChain::new(0, &plans("bcd| r=2 + abc| r=2"));
-    let asked: Vec<GetChainOutput> = core::iter::from_fn(|| get.poll_output()).collect();
+    let mut get = JointGet::new(0, &plans("bcd| r=2 + abc| r=2"));
+    let asked: Vec<JointGetOutput> = core::iter::from_fn(|| get.poll_output()).collect();
     assert_eq!(asked.len(), 3);
     get.handle_record(0, RequestId(0), None);
     get.handle_record(0, RequestId(0), Some(encoded(1, "late")));
@@ -372,9 +372,9 @@ fn a_get_over_no_set_or_over_too_many_is_refused_unsent() {
     let too_many = alloc::vec![plan("abc| r=2"); OWNER_SETS_MAX + 1];
     let needs = Needs { answers: 2, ..Needs::default() };
     for (plans, needs) in [(&too_many[..], needs), (&[], Needs::default())] {
-        let mut get = GetChain::new(0, plans);
+        let mut get = JointGet::new(0, plans);
         let short = Shortfall { needs, ..Shortfall::default() };
-        assert_eq!(get.poll_output(), Some(GetChainOutput::Answer(Err(short))));
+        assert_eq!(get.poll_output(), Some(JointGetOutput::Answer(Err(short))));
         assert!(get.is_done() && get.poll_timeout().is_none());
     }
 }

@@ -1,6 +1,6 @@
-//! One primary's slot, and the part of each node that was asked to keep the version for it.
+//! One primary's slot, and the attempt of each node that was asked to keep the version for it.
 //!
-//! Invariant: a party's acknowledgement is kept whatever happens to later requests.
+//! Invariant: an attempt's acknowledgement is kept whatever happens to later requests.
 
 use alloc::vec::Vec;
 
@@ -26,9 +26,9 @@ pub(super) enum Progress {
     Failed,
 }
 
-/// One node's part in a slot.
+/// One node's attempt in a slot.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Party {
+pub(super) struct Attempt {
     pub(super) node: NodeId,
     /// When it is to acknowledge.
     pub(super) level: Durability,
@@ -37,7 +37,7 @@ pub(super) struct Party {
     failures: u8,
 }
 
-impl Party {
+impl Attempt {
     pub(super) fn new(node: NodeId, level: Durability, progress: Progress) -> Self {
         Self { node, level, acknowledged: None, progress, failures: 0 }
     }
@@ -103,39 +103,39 @@ impl Party {
 /// Whoever was asked to keep the version for one primary, the primary itself first.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) parties: Vec<Party>,
+    pub(super) attempts: Vec<Attempt>,
     /// The primary is taken to be away.
     pub(super) away: bool,
 }
 
 impl Slot {
-    pub(super) fn primary(&self) -> &Party {
-        &self.parties[0]
+    pub(super) fn primary(&self) -> &Attempt {
+        &self.attempts[0]
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.parties.iter().any(|party| party.acknowledged.is_some())
+        self.attempts.iter().any(|attempt| attempt.acknowledged.is_some())
     }
 
-    pub(super) fn stand_ins(&self) -> impl Iterator<Item = &Party> {
-        self.parties.iter().skip(1)
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().skip(1)
     }
 
     /// The primary and the stand-ins other than this node.
-    pub(super) fn counting(&self, me: NodeId) -> impl Iterator<Item = &Party> {
-        let stand_ins = self.stand_ins().filter(move |party| party.node != me);
+    pub(super) fn counting(&self, me: NodeId) -> impl Iterator<Item = &Attempt> {
+        let stand_ins = self.stand_ins().filter(move |attempt| attempt.node != me);
         core::iter::once(self.primary()).chain(stand_ins)
     }
 
-    /// Whether asking the party at `index` still serves something. Until the client is answered a hint
+    /// Whether asking the attempt at `index` still serves something. Until the client is answered a hint
     /// here is not enough (W), nor is a stand-in in a primary's place (PW), nor the first answer of one
     /// whose level was raised (DW).
     pub(super) fn wants(&self, index: usize, answered: bool) -> bool {
         if answered {
             return !self.is_settled();
         }
-        let party = &self.parties[index];
-        let again = party.acknowledged.is_some() || party.failures > 0;
+        let attempt = &self.attempts[index];
+        let again = attempt.acknowledged.is_some() || attempt.failures > 0;
         index == 0 || again || self.primary().acknowledged.is_none()
     }
 }

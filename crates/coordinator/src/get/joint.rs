@@ -18,14 +18,14 @@ use jedlik_protocol::{Digest, EncodedRecord};
 use jedlik_vclock::planted::{self, Bug};
 
 use super::{Elsewhere, Get, GetOutput, RepairCause};
-use crate::chain::{Asked, Message, RequestId, Requests, within_limit};
+use crate::joint::{Asked, Message, RequestId, Requests, within_limit};
 use crate::merged::Merged;
-use crate::plan::{ReadPlan, Target};
+use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::{Needs, Shortfall};
 
 /// What a get over several owner sets wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GetChainOutput {
+pub enum JointGetOutput {
     /// Read this node's own record.
     ReadLocal {
         /// For the answer.
@@ -88,7 +88,7 @@ impl Reply {
 }
 
 #[derive(Debug)]
-struct Part {
+struct Leg {
     get: Get,
     succeeded: bool,
 }
@@ -98,43 +98,43 @@ type Repaired = (NodeId, Option<NodeId>, EncodedRecord);
 
 /// One get over several owner sets.
 #[derive(Debug)]
-pub struct GetChain {
+pub struct JointGet {
     /// In the newest set.
     needs: Needs,
-    parts: Vec<Part>,
+    legs: Vec<Leg>,
     requests: Requests<GetMessage, Reply>,
     repaired: Vec<Repaired>,
-    /// What the parts have been told of one another.
+    /// What the legs have been told of one another.
     elsewhere: Elsewhere,
     answered: bool,
-    outputs: VecDeque<GetChainOutput>,
+    outputs: VecDeque<JointGetOutput>,
 }
 
-impl GetChain {
+impl JointGet {
     /// Starts a get over the owner sets of `plans`, newest first: at least one, at most
     /// [`OWNER_SETS_MAX`](crate::OWNER_SETS_MAX); otherwise it answers short at once.
     #[must_use]
     pub fn new(now_us: u64, plans: &[ReadPlan]) -> Self {
-        let counting = counting(plans);
-        let elsewhere = if counting.len() > 1 { Elsewhere::Open } else { Elsewhere::Nothing };
-        let part = |plan: &ReadPlan| {
-            let plan = ReadPlan { primaries: shared_first(plan, counting), ..plan.clone() };
-            Part { get: Get::beside(now_us, plan, elsewhere), succeeded: false }
+        let active = active(plans);
+        let elsewhere = if active.len() > 1 { Elsewhere::Open } else { Elsewhere::Nothing };
+        let leg = |plan: &ReadPlan| {
+            let plan = ReadPlan { primaries: shared_first(plan, active), ..plan.clone() };
+            Leg { get: Get::beside(now_us, plan, elsewhere), succeeded: false }
         };
-        let mut chain = Self {
+        let mut joint = Self {
             needs: plans.first().map(|plan| plan.needs).unwrap_or_default(),
-            parts: counting.iter().map(part).collect(),
-            requests: Requests::new(counting.len()),
+            legs: active.iter().map(leg).collect(),
+            requests: Requests::new(active.len()),
             repaired: Vec::new(),
             elsewhere,
             answered: false,
             outputs: VecDeque::new(),
         };
-        if chain.parts.is_empty() {
-            chain.answer(Err(chain.shortfall()));
+        if joint.legs.is_empty() {
+            joint.answer(Err(joint.shortfall()));
         }
-        chain.drain(now_us);
-        chain
+        joint.drain(now_us);
+        joint
     }
 
     /// A node, perhaps this one, sent its record, or has none.
@@ -165,17 +165,17 @@ impl GetChain {
 
     /// A node refused, or could not be reached.
     pub fn handle_failure(&mut self, now_us: u64, request: RequestId) {
-        let Some((message, parts)) = self.requests.fail(request) else { return };
-        for part in parts.iter() {
-            self.parts[part].get.handle_failure(now_us, message.node);
+        let Some((message, legs)) = self.requests.fail(request) else { return };
+        for leg in legs.iter() {
+            self.legs[leg].get.handle_failure(now_us, message.node);
         }
         self.drain(now_us);
     }
 
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now_us: u64) {
-        for part in &mut self.parts {
-            part.get.handle_timeout(now_us);
+        for leg in &mut self.legs {
+            leg.get.handle_timeout(now_us);
         }
         self.drain(now_us);
     }
@@ -183,84 +183,84 @@ impl GetChain {
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.parts.iter().filter_map(|part| part.get.poll_timeout()).min()
+        self.legs.iter().filter_map(|leg| leg.get.poll_timeout()).min()
     }
 
     /// The next thing to do.
-    pub fn poll_output(&mut self) -> Option<GetChainOutput> {
+    pub fn poll_output(&mut self) -> Option<JointGetOutput> {
         self.outputs.pop_front()
     }
 
     /// Nothing more will come of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.outputs.is_empty() && self.parts.iter().all(|part| part.get.is_done())
+        self.outputs.is_empty() && self.legs.iter().all(|leg| leg.get.is_done())
     }
 
     /// How many nodes have answered in the newest set.
     #[must_use]
     pub fn answered(&self) -> u8 {
-        self.parts.first().map_or(0, |part| part.get.answered())
+        self.legs.first().map_or(0, |leg| leg.get.answered())
     }
 
     /// How many of them are primaries.
     #[must_use]
     pub fn primaries(&self) -> u8 {
-        self.parts.first().map_or(0, |part| part.get.primaries())
+        self.legs.first().map_or(0, |leg| leg.get.primaries())
     }
 
     fn handle_reply(&mut self, now_us: u64, request: RequestId, reply: &Reply) {
-        let Some((message, parts)) = self.requests.answer(request, reply) else { return };
-        for part in parts.iter() {
-            reply.clone().tell(&mut self.parts[part].get, now_us, message.node);
+        let Some((message, legs)) = self.requests.answer(request, reply) else { return };
+        for leg in legs.iter() {
+            reply.clone().tell(&mut self.legs[leg].get, now_us, message.node);
         }
         self.drain(now_us);
     }
 
-    /// Takes what the parts want, until none wants anything or has anything to hear of the others.
+    /// Takes what the legs want, until none wants anything or has anything to hear of the others.
     fn drain(&mut self, now_us: u64) {
-        self.drain_parts(now_us);
+        self.drain_legs(now_us);
         while let Some(elsewhere) = self.news_of_others() {
             self.elsewhere = elsewhere;
-            for part in &mut self.parts {
-                part.get.handle_elsewhere(now_us, elsewhere);
+            for leg in &mut self.legs {
+                leg.get.handle_elsewhere(now_us, elsewhere);
             }
-            self.drain_parts(now_us);
+            self.drain_legs(now_us);
         }
     }
 
-    /// What the parts have come to together, if that is something else than they have been told. That one
+    /// What the legs have come to together, if that is something else than they have been told. That one
     /// has found a record makes the others' fallbacks count, which know of none.
     fn news_of_others(&self) -> Option<Elsewhere> {
-        let found = self.parts.iter().any(|part| part.get.has_found());
+        let found = self.legs.iter().any(|leg| leg.get.has_found());
         match self.elsewhere {
             Elsewhere::Open if found => Some(Elsewhere::Found),
             Elsewhere::Open => {
-                let stuck = self.parts.iter().any(|part| part.get.is_stuck());
-                let over = |part: &Part| part.get.is_stuck() || !part.get.is_gathering();
-                (stuck && self.parts.iter().all(over)).then_some(Elsewhere::Nothing)
+                let stuck = self.legs.iter().any(|leg| leg.get.is_stuck());
+                let over = |leg: &Leg| leg.get.is_stuck() || !leg.get.is_gathering();
+                (stuck && self.legs.iter().all(over)).then_some(Elsewhere::Nothing)
             }
-            Elsewhere::Nothing if found && self.parts.len() > 1 => Some(Elsewhere::Found),
+            Elsewhere::Nothing if found && self.legs.len() > 1 => Some(Elsewhere::Found),
             Elsewhere::Nothing | Elsewhere::Found => None,
         }
     }
 
-    fn drain_parts(&mut self, now_us: u64) {
+    fn drain_legs(&mut self, now_us: u64) {
         let mut hedged = false;
-        for part in 0..self.parts.len() {
-            while let Some(output) = self.parts[part].get.poll_output() {
+        for leg in 0..self.legs.len() {
+            while let Some(output) = self.legs[leg].get.poll_output() {
                 match output {
                     GetOutput::ReadLocal => {
                         self.ask(
                             now_us,
-                            part,
-                            GetMessage { node: self.parts[part].get.me(), known: None },
+                            leg,
+                            GetMessage { node: self.legs[leg].get.me(), known: None },
                         );
                     }
                     GetOutput::Read { node, known } => {
-                        self.ask(now_us, part, GetMessage { node, known });
+                        self.ask(now_us, leg, GetMessage { node, known });
                     }
-                    GetOutput::Answer(Ok(_)) => self.succeed(part),
+                    GetOutput::Answer(Ok(_)) => self.succeed(leg),
                     GetOutput::Answer(Err(short)) => self.answer(Err(short)),
                     GetOutput::Repair { node, stands_in_for, record, cause } => {
                         self.repair((node, stands_in_for, record), cause);
@@ -268,55 +268,55 @@ impl GetChain {
                     GetOutput::Hedged if hedged => {}
                     GetOutput::Hedged => {
                         hedged = true;
-                        self.outputs.push_back(GetChainOutput::Hedged);
+                        self.outputs.push_back(JointGetOutput::Hedged);
                     }
                 }
             }
         }
     }
 
-    fn ask(&mut self, now_us: u64, part: usize, message: GetMessage) {
+    fn ask(&mut self, now_us: u64, leg: usize, message: GetMessage) {
         let GetMessage { node, known } = message;
-        match self.requests.ask(part, &message) {
-            Asked::New(request) if node == self.parts[part].get.me() => {
-                self.outputs.push_back(GetChainOutput::ReadLocal { request });
+        match self.requests.ask(leg, &message) {
+            Asked::New(request) if node == self.legs[leg].get.me() => {
+                self.outputs.push_back(JointGetOutput::ReadLocal { request });
             }
             Asked::New(request) => {
-                self.outputs.push_back(GetChainOutput::Read { request, node, known });
+                self.outputs.push_back(JointGetOutput::Read { request, node, known });
             }
             Asked::Joined => {}
-            Asked::Answered(reply) => reply.tell(&mut self.parts[part].get, now_us, node),
+            Asked::Answered(reply) => reply.tell(&mut self.legs[leg].get, now_us, node),
         }
     }
 
-    fn succeed(&mut self, part: usize) {
-        self.parts[part].succeeded = true;
-        if self.parts.iter().all(|part| part.succeeded) {
+    fn succeed(&mut self, leg: usize) {
+        self.legs[leg].succeeded = true;
+        if self.legs.iter().all(|leg| leg.succeeded) {
             // A record that can't be read counts like a replica that can't.
             let found = self.found().ok_or_else(|| self.shortfall());
             self.answer(found);
         }
     }
 
-    /// The merge of what all parts have found, or `None` if it can't be read.
+    /// The merge of what all legs have found, or `None` if it can't be read.
     fn found(&self) -> Option<Option<EncodedRecord>> {
-        let (newest, older) = self.parts.split_first()?;
+        let (newest, older) = self.legs.split_first()?;
         let mut whole: Merged = newest.get.merged().clone();
-        for part in older {
-            whole.merge(part.get.merged()).ok()?;
+        for leg in older {
+            whole.merge(leg.get.merged()).ok()?;
         }
         Some(whole.record().cloned())
     }
 
     fn shortfall(&self) -> Shortfall {
         let none = || Shortfall { needs: self.needs, ..Shortfall::default() };
-        self.parts.first().map_or_else(none, |part| part.get.shortfall())
+        self.legs.first().map_or_else(none, |leg| leg.get.shortfall())
     }
 
     fn answer(&mut self, result: Result<Option<EncodedRecord>, Shortfall>) {
         if !self.answered {
             self.answered = true;
-            self.outputs.push_back(GetChainOutput::Answer(result));
+            self.outputs.push_back(JointGetOutput::Answer(result));
         }
     }
 
@@ -324,12 +324,12 @@ impl GetChain {
         if !self.repaired.contains(&repaired) {
             let (node, stands_in_for, record) = repaired.clone();
             self.repaired.push(repaired);
-            self.outputs.push_back(GetChainOutput::Repair { node, stands_in_for, record, cause });
+            self.outputs.push_back(JointGetOutput::Repair { node, stands_in_for, record, cause });
         }
     }
 }
 
-fn counting(plans: &[ReadPlan]) -> &[ReadPlan] {
+fn active(plans: &[ReadPlan]) -> &[ReadPlan] {
     let plans = within_limit(plans);
     if planted::on(Bug::OnlyNewestOwnersRead) {
         return plans.get(..1).unwrap_or_default();
@@ -339,15 +339,15 @@ fn counting(plans: &[ReadPlan]) -> &[ReadPlan] {
 
 /// The primaries of a plan: this node, then those living that are primaries of most of the sets, since
 /// their answers count in each. The others keep their places, by which stand-ins are found for them.
-fn shared_first(plan: &ReadPlan, plans: &[ReadPlan]) -> Vec<Target> {
-    let is_in = |target: &Target, plan: &ReadPlan| {
-        plan.primaries.iter().any(|other| other.node == target.node)
+fn shared_first(plan: &ReadPlan, plans: &[ReadPlan]) -> Vec<ListedNode> {
+    let is_in = |listed: &ListedNode, plan: &ReadPlan| {
+        plan.primaries.iter().any(|other| other.node == listed.node)
     };
-    let sets = |target: &Target| plans.iter().filter(|plan| is_in(target, plan)).count();
+    let sets = |listed: &ListedNode| plans.iter().filter(|plan| is_in(listed, plan)).count();
     let mut primaries = plan.primaries.clone();
-    primaries.sort_by_key(|target| {
-        let shared = if target.alive { sets(target) } else { 0 };
-        (target.node != plan.me, Reverse(shared))
+    primaries.sort_by_key(|listed| {
+        let shared = if listed.alive { sets(listed) } else { 0 };
+        (listed.node != plan.me, Reverse(shared))
     });
     primaries
 }

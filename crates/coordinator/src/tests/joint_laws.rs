@@ -17,8 +17,8 @@ use super::{ME, encoded};
 use crate::get::{Get, GetOutput};
 use crate::put::{Put, PutOutput};
 use crate::{
-    Cause, GetChain, GetChainOutput, Merged, Needs, PutChain, PutChainOutput, PutSuccess, ReadPlan,
-    RequestId, Target, WritePlan,
+    Cause, JointGet, JointGetOutput, JointPut, JointPutOutput, ListedNode, Merged, Needs,
+    PutSuccess, ReadPlan, RequestId, WritePlan,
 };
 
 fn named(index: usize) -> NodeId {
@@ -32,8 +32,8 @@ fn sets() -> impl Strategy<Value = Vec<Lists>> {
     (proptest::collection::vec(set, 1..=3), alive).prop_map(|(sets, alive)| {
         let set = |(n, place, turn): (usize, usize, usize)| {
             let target =
-                |index: usize| Target { node: named(index), alive: index == 0 || alive[index] };
-            let mut others: Vec<Target> = (1..NODES).map(target).collect();
+                |index: usize| ListedNode { node: named(index), alive: index == 0 || alive[index] };
+            let mut others: Vec<ListedNode> = (1..NODES).map(target).collect();
             others.rotate_left(turn);
             let (mut primaries, mut fallbacks) = (others[..n].to_vec(), others[n..].to_vec());
             match place {
@@ -61,7 +61,7 @@ struct Sent {
 
 /// A put over several owner sets with all that was asked and acknowledged.
 struct Putting {
-    put: PutChain,
+    put: JointPut,
     sets: Vec<Lists>,
     needs: Needs,
     now_us: u64,
@@ -75,7 +75,7 @@ impl Putting {
         let plans: Vec<WritePlan> =
             sets.iter().map(|set| set.write_plan(needs, durability)).collect();
         let mut putting = Self {
-            put: PutChain::new(0, &plans),
+            put: JointPut::new(0, &plans),
             sets: sets.to_vec(),
             needs,
             now_us: 0,
@@ -90,22 +90,22 @@ impl Putting {
     fn drain(&mut self) {
         while let Some(output) = self.put.poll_output() {
             match output {
-                PutChainOutput::Write { request, node, durability } => {
+                JointPutOutput::Write { request, node, durability } => {
                     assert!(self.sets.iter().any(|set| set.is_primary(node)));
                     self.send(request, Sent { node, targets: alloc::vec![node], durability });
                 }
-                PutChainOutput::Hint { request, node, targets, durability } => {
+                JointPutOutput::Hint { request, node, targets, durability } => {
                     let owned = |set: &Lists| targets.iter().all(|target| set.is_primary(*target));
                     assert!(self.sets.iter().any(owned) && !targets.contains(&node));
                     self.send(request, Sent { node, targets, durability });
                 }
-                PutChainOutput::Answer(result) => {
+                JointPutOutput::Answer(result) => {
                     if let Ok(success) = &result {
                         self.check(success);
                     }
                     self.answers.push(result.map_err(|short| short.timed_out));
                 }
-                PutChainOutput::Hedged => {}
+                JointPutOutput::Hedged => {}
             }
         }
     }
@@ -203,28 +203,28 @@ fn run(mut putting: Putting, manners: &[Manner]) -> Putting {
     panic!("the put does not end");
 }
 
-/// What the plain put would say in a chain's place, and the request to each node.
+/// What the plain put would say in a joint request's place, and the request to each node.
 fn without_ids(
-    output: PutChainOutput,
+    output: JointPutOutput,
     ids: &mut BTreeMap<NodeId, (RequestId, Durability)>,
 ) -> PutOutput {
     match output {
-        PutChainOutput::Write { request, node, durability } => {
+        JointPutOutput::Write { request, node, durability } => {
             ids.insert(node, (request, durability));
             PutOutput::Write { node, durability }
         }
-        PutChainOutput::Hint { request, node, targets, durability } => {
+        JointPutOutput::Hint { request, node, targets, durability } => {
             ids.insert(node, (request, durability));
             PutOutput::Hint { node, targets, durability }
         }
-        PutChainOutput::Answer(result) => PutOutput::Answer(result),
-        PutChainOutput::Hedged => PutOutput::Hedged,
+        JointPutOutput::Answer(result) => PutOutput::Answer(result),
+        JointPutOutput::Hedged => PutOutput::Hedged,
     }
 }
 
 /// What is asked of a get, and who has answered what.
 struct Getting {
-    get: GetChain,
+    get: JointGet,
     sets: Vec<Lists>,
     now_us: u64,
     under_way: BTreeMap<RequestId, (NodeId, Option<Digest>)>,
@@ -239,7 +239,7 @@ impl Getting {
     fn new(sets: &[Lists], needs: Needs) -> Self {
         let plans: Vec<ReadPlan> = sets.iter().map(|set| set.read_plan(needs)).collect();
         Self {
-            get: GetChain::new(0, &plans),
+            get: JointGet::new(0, &plans),
             sets: sets.to_vec(),
             now_us: 0,
             under_way: BTreeMap::new(),
@@ -254,19 +254,19 @@ impl Getting {
     fn drain(&mut self, needs: Needs) {
         while let Some(output) = self.get.poll_output() {
             match output {
-                GetChainOutput::ReadLocal { request } => self.ask(request, ME, None),
-                GetChainOutput::Read { request, node, known } => {
+                JointGetOutput::ReadLocal { request } => self.ask(request, ME, None),
+                JointGetOutput::Read { request, node, known } => {
                     assert_ne!(node, ME);
                     self.ask(request, node, known);
                 }
-                GetChainOutput::Answer(result) => {
+                JointGetOutput::Answer(result) => {
                     if let Ok(record) = &result {
                         assert_eq!(record.as_ref(), self.merged.record());
                         self.check(needs);
                     }
                     self.answers.push(result.is_ok());
                 }
-                GetChainOutput::Repair { node, stands_in_for, record, .. } => {
+                JointGetOutput::Repair { node, stands_in_for, record, .. } => {
                     assert!(self.answered.contains_key(&node) && self.now_us < SEND_UNTIL_US);
                     let target = stands_in_for.unwrap_or(node);
                     assert!(self.sets.iter().any(|set| set.is_primary(target)));
@@ -274,7 +274,7 @@ impl Getting {
                     assert!(!self.repaired.contains(&repaired), "{repaired:?} is repaired twice");
                     self.repaired.push(repaired);
                 }
-                GetChainOutput::Hedged => {}
+                JointGetOutput::Hedged => {}
             }
         }
     }
@@ -369,32 +369,32 @@ proptest! {
     ) {
         let plan = lists.write_plan(Needs { answers: w, primaries: pw, synced: dw }, durability);
         let mut plain = Put::new(0, &plan);
-        let mut chain = PutChain::new(0, core::slice::from_ref(&plan));
-        assert_eq!(PutChain::home(core::slice::from_ref(&plan)), plan.home());
+        let mut joint = JointPut::new(0, core::slice::from_ref(&plan));
+        assert_eq!(JointPut::coordinator_copy(core::slice::from_ref(&plan)), plan.coordinator_copy());
         let (mut now_us, mut ids) = (0, BTreeMap::new());
         for event in events.into_iter().chain(LAST_TICKS) {
-            while let Some(said) = chain.poll_output() {
+            while let Some(said) = joint.poll_output() {
                 assert_eq!(plain.poll_output(), Some(without_ids(said, &mut ids)));
             }
             assert_eq!(plain.poll_output(), None);
-            assert_eq!((plain.is_done(), plain.poll_timeout()), (chain.is_done(), chain.poll_timeout()));
+            assert_eq!((plain.is_done(), plain.poll_timeout()), (joint.is_done(), joint.poll_timeout()));
             match event {
                 Event::Answer(index, _) | Event::Unknown(index, ..) => if let Some((id, level)) = ids.remove(&named(index)) {
                     plain.handle_acknowledgement(now_us, named(index), level);
-                    chain.handle_acknowledgement(now_us, id, level);
+                    joint.handle_acknowledgement(now_us, id, level);
                 },
                 Event::Lose(index) => if let Some((id, _)) = ids.remove(&named(index)) {
                     plain.handle_failure(now_us, named(index), Cause::Lost);
-                    chain.handle_failure(now_us, id, Cause::Lost);
+                    joint.handle_failure(now_us, id, Cause::Lost);
                 },
                 Event::Refuse(index) => if let Some((id, _)) = ids.remove(&named(index)) {
                     plain.handle_failure(now_us, named(index), Cause::Refused);
-                    chain.handle_failure(now_us, id, Cause::Refused);
+                    joint.handle_failure(now_us, id, Cause::Refused);
                 },
                 Event::Tick(us) => {
                     now_us += us;
                     plain.handle_timeout(now_us);
-                    chain.handle_timeout(now_us);
+                    joint.handle_timeout(now_us);
                 }
             }
         }
@@ -405,57 +405,57 @@ proptest! {
         events in events(), lists in lists(), r in 1..=4u8, pr in 0..=4u8,
     ) {
         let plan = lists.read_plan(Needs { answers: r, primaries: pr, synced: 0 });
-        let mut chain = GetChain::new(0, core::slice::from_ref(&plan));
+        let mut joint = JointGet::new(0, core::slice::from_ref(&plan));
         let mut plain = Get::new(0, plan);
         let (mut now_us, mut ids) = (0, BTreeMap::new());
         for event in events.into_iter().chain(LAST_TICKS) {
-            while let Some(said) = chain.poll_output() {
+            while let Some(said) = joint.poll_output() {
                 let said = match said {
-                    GetChainOutput::ReadLocal { request } => {
+                    JointGetOutput::ReadLocal { request } => {
                         ids.insert(ME, (request, None));
                         GetOutput::ReadLocal
                     }
-                    GetChainOutput::Read { request, node, known } => {
+                    JointGetOutput::Read { request, node, known } => {
                         ids.insert(node, (request, known));
                         GetOutput::Read { node, known }
                     }
-                    GetChainOutput::Answer(result) => GetOutput::Answer(result),
-                    GetChainOutput::Repair { node, stands_in_for, record, cause } => {
+                    JointGetOutput::Answer(result) => GetOutput::Answer(result),
+                    JointGetOutput::Repair { node, stands_in_for, record, cause } => {
                         GetOutput::Repair { node, stands_in_for, record, cause }
                     }
-                    GetChainOutput::Hedged => GetOutput::Hedged,
+                    JointGetOutput::Hedged => GetOutput::Hedged,
                 };
                 assert_eq!(plain.poll_output(), Some(said));
             }
             assert_eq!(plain.poll_output(), None);
-            assert_eq!((plain.is_done(), plain.poll_timeout()), (chain.is_done(), chain.poll_timeout()));
-            assert_eq!((plain.answered(), plain.primaries()), (chain.answered(), chain.primaries()));
+            assert_eq!((plain.is_done(), plain.poll_timeout()), (joint.is_done(), joint.poll_timeout()));
+            assert_eq!((plain.answered(), plain.primaries()), (joint.answered(), joint.primaries()));
             match event {
                 Event::Answer(index, version) => if let Some((id, known)) = ids.remove(&named(index)) {
                     let record = (version > 0).then(|| encoded(version, "x"));
                     if known.is_some() && known == record.as_ref().map(EncodedRecord::digest) {
                         plain.handle_same(now_us, named(index));
-                        chain.handle_same(now_us, id);
+                        joint.handle_same(now_us, id);
                     } else {
                         plain.handle_record(now_us, named(index), record.clone());
-                        chain.handle_record(now_us, id, record);
+                        joint.handle_record(now_us, id, record);
                     }
                 },
                 Event::Unknown(index, version, why) => if let Some((id, _)) = ids.remove(&named(index)) {
                     let record = (version > 0).then(|| encoded(version, "x"));
                     plain.handle_unknown(now_us, named(index), record.clone(), why);
-                    chain.handle_unknown(now_us, id, record, why);
+                    joint.handle_unknown(now_us, id, record, why);
                 },
                 Event::Lose(index) | Event::Refuse(index) => {
                     if let Some((id, _)) = ids.remove(&named(index)) {
                         plain.handle_failure(now_us, named(index));
-                        chain.handle_failure(now_us, id);
+                        joint.handle_failure(now_us, id);
                     }
                 }
                 Event::Tick(us) => {
                     now_us += us;
                     plain.handle_timeout(now_us);
-                    chain.handle_timeout(now_us);
+                    joint.handle_timeout(now_us);
                 }
             }
         }

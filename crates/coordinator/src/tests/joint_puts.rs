@@ -16,7 +16,8 @@ use jedlik_protocol::client::Acknowledgement;
 use super::puts::plan;
 use super::{name, node};
 use crate::{
-    Cause, Home, Needs, OWNER_SETS_MAX, PutChain, PutChainOutput, RequestId, Shortfall, WritePlan,
+    Cause, CoordinatorCopy, JointPut, JointPutOutput, Needs, OWNER_SETS_MAX, RequestId, Shortfall,
+    WritePlan,
 };
 
 fn plans(line: &str) -> Vec<WritePlan> {
@@ -24,7 +25,7 @@ fn plans(line: &str) -> Vec<WritePlan> {
 }
 
 struct Player {
-    put: PutChain,
+    put: JointPut,
     now_us: u64,
     asked: BTreeMap<String, (RequestId, Durability)>,
     by: Vec<Acknowledgement>,
@@ -33,7 +34,7 @@ struct Player {
 
 impl Player {
     fn new(line: &str) -> Self {
-        let put = PutChain::new(0, &plans(line));
+        let put = JointPut::new(0, &plans(line));
         Self { put, now_us: 0, asked: BTreeMap::new(), by: Vec::new(), short: None }
     }
 
@@ -53,29 +54,29 @@ impl Player {
     }
 
     fn said(&mut self) -> String {
-        let outputs: Vec<PutChainOutput> = core::iter::from_fn(|| self.put.poll_output()).collect();
+        let outputs: Vec<JointPutOutput> = core::iter::from_fn(|| self.put.poll_output()).collect();
         let words: Vec<String> = outputs.into_iter().map(|output| self.word(output)).collect();
         words.join(" ")
     }
 
-    fn word(&mut self, output: PutChainOutput) -> String {
+    fn word(&mut self, output: JointPutOutput) -> String {
         match output {
-            PutChainOutput::Write { request, node, durability } => {
+            JointPutOutput::Write { request, node, durability } => {
                 self.ask(name(node).to_string(), request, durability)
             }
-            PutChainOutput::Hint { request, node, targets, durability } => {
+            JointPutOutput::Hint { request, node, targets, durability } => {
                 let targets: String = targets.into_iter().map(name).collect();
                 self.ask(format!("{}<{targets}", name(node)), request, durability)
             }
-            PutChainOutput::Answer(Ok(ok)) => {
+            JointPutOutput::Answer(Ok(ok)) => {
                 self.by = ok.by;
                 format!("ok:{}/{}", ok.acknowledged, ok.synced)
             }
-            PutChainOutput::Answer(Err(short)) => {
+            JointPutOutput::Answer(Err(short)) => {
                 self.short = Some(short.clone());
                 if short.timed_out { "timeout" } else { "short" }.to_string()
             }
-            PutChainOutput::Hedged => "hedged".to_string(),
+            JointPutOutput::Hedged => "hedged".to_string(),
         }
     }
 
@@ -340,16 +341,16 @@ fn a_shortfall_is_that_of_the_set_that_fell_short() {
 #[test]
 fn the_version_is_kept_in_the_record_of_a_primary_of_any_set() {
     let cases = [
-        ("abc|d + bcd|a", Home::Record),
-        ("bcd|a + abc|d", Home::Record),
-        ("bCd|a + abC|d", Home::Record),
-        ("bCd|a + bcd|e", Home::Hint(node('c'))),
-        ("bcd|e + bcE|a", Home::Hint(node('e'))),
-        ("bCd|a + Ecd|a", Home::Hint(node('c'))),
-        ("bcd|a + bce|a", Home::Nowhere),
+        ("abc|d + bcd|a", CoordinatorCopy::Record),
+        ("bcd|a + abc|d", CoordinatorCopy::Record),
+        ("bCd|a + abC|d", CoordinatorCopy::Record),
+        ("bCd|a + bcd|e", CoordinatorCopy::Hint(node('c'))),
+        ("bcd|e + bcE|a", CoordinatorCopy::Hint(node('e'))),
+        ("bCd|a + Ecd|a", CoordinatorCopy::Hint(node('c'))),
+        ("bcd|a + bce|a", CoordinatorCopy::Nowhere),
     ];
-    for (line, home) in cases {
-        assert_eq!(PutChain::home(&plans(line)), home, "{line}");
+    for (line, coordinator_copy) in cases {
+        assert_eq!(JointPut::coordinator_copy(&plans(line)), coordinator_copy, "{line}");
     }
 }
 
@@ -358,12 +359,12 @@ fn a_put_over_no_set_or_over_too_many_is_refused_unsent() {
     let too_many = alloc::vec![plan("abc| w=2"); OWNER_SETS_MAX + 1];
     let needs = Needs { answers: 2, ..Needs::default() };
     for (plans, needs) in [(&too_many[..], needs), (&[], Needs::default())] {
-        let mut put = PutChain::new(0, plans);
+        let mut put = JointPut::new(0, plans);
         let short = Shortfall { needs, ..Shortfall::default() };
-        assert_eq!(put.poll_output(), Some(PutChainOutput::Answer(Err(short))));
+        assert_eq!(put.poll_output(), Some(JointPutOutput::Answer(Err(short))));
         assert!(put.is_done() && put.poll_timeout().is_none());
     }
-    let mut put = PutChain::new(0, &too_many[1..]);
+    let mut put = JointPut::new(0, &too_many[1..]);
     let sent = core::iter::from_fn(|| put.poll_output());
-    assert_eq!(sent.filter(|output| matches!(output, PutChainOutput::Write { .. })).count(), 3);
+    assert_eq!(sent.filter(|output| matches!(output, JointPutOutput::Write { .. })).count(), 3);
 }

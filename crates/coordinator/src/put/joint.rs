@@ -14,13 +14,13 @@ use jedlik_protocol::client::Acknowledgement;
 use jedlik_vclock::planted::{self, Bug};
 
 use super::{Cause, Put, PutOutput, PutSuccess};
-use crate::chain::{Asked, Message, RequestId, Requests, within_limit};
-use crate::plan::{Home, WritePlan};
+use crate::joint::{Asked, Message, RequestId, Requests, within_limit};
+use crate::plan::{CoordinatorCopy, WritePlan};
 use crate::tally::Shortfall;
 
 /// What a put over several owner sets wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PutChainOutput {
+pub enum JointPutOutput {
     /// Let this primary, perhaps this node, merge the record and acknowledge at this level.
     Write {
         /// For the answer.
@@ -64,48 +64,52 @@ impl Message for PutMessage {
 }
 
 #[derive(Debug)]
-struct Part {
+struct Leg {
     put: Put,
     success: Option<PutSuccess>,
 }
 
 /// One put over several owner sets, after its version was minted.
 #[derive(Debug)]
-pub struct PutChain {
-    parts: Vec<Part>,
+pub struct JointPut {
+    legs: Vec<Leg>,
     requests: Requests<PutMessage, Durability>,
     answered: bool,
-    outputs: VecDeque<PutChainOutput>,
+    outputs: VecDeque<JointPutOutput>,
 }
 
-impl PutChain {
+impl JointPut {
     /// Starts a put over the owner sets of `plans`, newest first: at least one, at most
     /// [`OWNER_SETS_MAX`](crate::OWNER_SETS_MAX); otherwise it answers short at once.
     #[must_use]
     pub fn new(now_us: u64, plans: &[WritePlan]) -> Self {
-        let counting = counting(plans);
-        let part = |plan| Part { put: Put::new(now_us, plan), success: None };
-        let mut chain = Self {
-            parts: counting.iter().map(part).collect(),
-            requests: Requests::new(counting.len()),
+        let active = active(plans);
+        let leg = |plan| Leg { put: Put::new(now_us, plan), success: None };
+        let mut joint = Self {
+            legs: active.iter().map(leg).collect(),
+            requests: Requests::new(active.len()),
             answered: false,
             outputs: VecDeque::new(),
         };
-        if chain.parts.is_empty() {
+        if joint.legs.is_empty() {
             let needs = plans.first().map(|plan| plan.needs).unwrap_or_default();
-            chain.answer(Err(Shortfall { needs, ..Shortfall::default() }));
+            joint.answer(Err(Shortfall { needs, ..Shortfall::default() }));
         }
-        chain.drain(now_us);
-        chain
+        joint.drain(now_us);
+        joint
     }
 
     /// Where this node keeps the version from the start: in its own record if it is a primary in any of
     /// the sets, else in the first hint that it keeps for one of them, the newest first.
     #[must_use]
-    pub fn home(plans: &[WritePlan]) -> Home {
-        let homes = || counting(plans).iter().map(WritePlan::home);
-        let record = homes().find(|home| *home == Home::Record);
-        record.or_else(|| homes().find(|home| *home != Home::Nowhere)).unwrap_or(Home::Nowhere)
+    pub fn coordinator_copy(plans: &[WritePlan]) -> CoordinatorCopy {
+        let copies = || active(plans).iter().map(WritePlan::coordinator_copy);
+        let record = copies().find(|coordinator_copy| *coordinator_copy == CoordinatorCopy::Record);
+        record
+            .or_else(|| {
+                copies().find(|coordinator_copy| *coordinator_copy != CoordinatorCopy::Nowhere)
+            })
+            .unwrap_or(CoordinatorCopy::Nowhere)
     }
 
     /// A node has merged the record, or keeps it as a hint, as durably as `durability`, which is what
@@ -116,26 +120,26 @@ impl PutChain {
         request: RequestId,
         durability: Durability,
     ) {
-        let Some((message, parts)) = self.requests.answer(request, &durability) else { return };
-        for part in parts.iter() {
-            self.parts[part].put.handle_acknowledgement(now_us, message.node, durability);
+        let Some((message, legs)) = self.requests.answer(request, &durability) else { return };
+        for leg in legs.iter() {
+            self.legs[leg].put.handle_acknowledgement(now_us, message.node, durability);
         }
         self.drain(now_us);
     }
 
     /// A node refused, or could not be reached.
     pub fn handle_failure(&mut self, now_us: u64, request: RequestId, cause: Cause) {
-        let Some((message, parts)) = self.requests.fail(request) else { return };
-        for part in parts.iter() {
-            self.parts[part].put.handle_failure(now_us, message.node, cause);
+        let Some((message, legs)) = self.requests.fail(request) else { return };
+        for leg in legs.iter() {
+            self.legs[leg].put.handle_failure(now_us, message.node, cause);
         }
         self.drain(now_us);
     }
 
     /// The time of [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now_us: u64) {
-        for part in &mut self.parts {
-            part.put.handle_timeout(now_us);
+        for leg in &mut self.legs {
+            leg.put.handle_timeout(now_us);
         }
         self.drain(now_us);
     }
@@ -144,73 +148,73 @@ impl PutChain {
     /// put's is.
     #[must_use]
     pub fn so_far(&self) -> Shortfall {
-        let short = self.parts.iter().find(|part| part.success.is_none());
-        short.map(|part| part.put.so_far(true)).unwrap_or_default()
+        let short = self.legs.iter().find(|leg| leg.success.is_none());
+        short.map(|leg| leg.put.so_far(true)).unwrap_or_default()
     }
 
     /// When to call [`Self::handle_timeout`], on the monotonic clock.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.parts.iter().filter_map(|part| part.put.poll_timeout()).min()
+        self.legs.iter().filter_map(|leg| leg.put.poll_timeout()).min()
     }
 
     /// The next thing to do.
-    pub fn poll_output(&mut self) -> Option<PutChainOutput> {
+    pub fn poll_output(&mut self) -> Option<JointPutOutput> {
         self.outputs.pop_front()
     }
 
     /// Nothing more will come of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.outputs.is_empty() && self.parts.iter().all(|part| part.put.is_done())
+        self.outputs.is_empty() && self.legs.iter().all(|leg| leg.put.is_done())
     }
 
-    /// Takes what the parts want, until none wants anything.
+    /// Takes what the legs want, until none wants anything.
     fn drain(&mut self, now_us: u64) {
         let mut hedged = false;
-        for part in 0..self.parts.len() {
-            while let Some(output) = self.parts[part].put.poll_output() {
+        for leg in 0..self.legs.len() {
+            while let Some(output) = self.legs[leg].put.poll_output() {
                 match output {
                     PutOutput::Write { node, durability } => {
                         let message = PutMessage { node, targets: Vec::new(), durability };
-                        self.ask(now_us, part, message);
+                        self.ask(now_us, leg, message);
                     }
                     PutOutput::Hint { node, targets, durability } => {
-                        self.ask(now_us, part, PutMessage { node, targets, durability });
+                        self.ask(now_us, leg, PutMessage { node, targets, durability });
                     }
-                    PutOutput::Answer(Ok(success)) => self.succeed(part, success),
+                    PutOutput::Answer(Ok(success)) => self.succeed(leg, success),
                     PutOutput::Answer(Err(short)) => self.answer(Err(short)),
                     PutOutput::Hedged if hedged => {}
                     PutOutput::Hedged => {
                         hedged = true;
-                        self.outputs.push_back(PutChainOutput::Hedged);
+                        self.outputs.push_back(JointPutOutput::Hedged);
                     }
                 }
             }
         }
     }
 
-    fn ask(&mut self, now_us: u64, part: usize, message: PutMessage) {
-        let request = match self.requests.ask(part, &message) {
+    fn ask(&mut self, now_us: u64, leg: usize, message: PutMessage) {
+        let request = match self.requests.ask(leg, &message) {
             Asked::New(request) => request,
             Asked::Joined => return,
             Asked::Answered(durability) => {
-                let put = &mut self.parts[part].put;
+                let put = &mut self.legs[leg].put;
                 return put.handle_acknowledgement(now_us, message.node, durability);
             }
         };
         let PutMessage { node, targets, durability } = message;
         self.outputs.push_back(if targets.is_empty() {
-            PutChainOutput::Write { request, node, durability }
+            JointPutOutput::Write { request, node, durability }
         } else {
-            PutChainOutput::Hint { request, node, targets, durability }
+            JointPutOutput::Hint { request, node, targets, durability }
         });
     }
 
-    fn succeed(&mut self, part: usize, success: PutSuccess) {
-        self.parts[part].success = Some(success);
-        if self.parts.iter().all(|part| part.success.is_some()) {
-            let successes = self.parts.iter_mut().filter_map(|part| part.success.take());
+    fn succeed(&mut self, leg: usize, success: PutSuccess) {
+        self.legs[leg].success = Some(success);
+        if self.legs.iter().all(|leg| leg.success.is_some()) {
+            let successes = self.legs.iter_mut().filter_map(|leg| leg.success.take());
             if let Some(whole) = successes.reduce(both) {
                 self.answer(Ok(whole));
             }
@@ -220,12 +224,12 @@ impl PutChain {
     fn answer(&mut self, result: Result<PutSuccess, Shortfall>) {
         if !self.answered {
             self.answered = true;
-            self.outputs.push_back(PutChainOutput::Answer(result));
+            self.outputs.push_back(JointPutOutput::Answer(result));
         }
     }
 }
 
-fn counting(plans: &[WritePlan]) -> &[WritePlan] {
+fn active(plans: &[WritePlan]) -> &[WritePlan] {
     let plans = within_limit(plans);
     if planted::on(Bug::PendingOwnersNotWritten) {
         return plans.last().map_or(&[], core::slice::from_ref);
