@@ -1,4 +1,4 @@
-//! What the legs of a joint request have asked for, one leg for each owner set that counts while a
+//! What the legs of a joint request have asked for, one leg for each active owner set while a
 //! partition moves: a message that several of them want is sent once, and its answer is for all.
 //!
 //! Invariants: a request is answered at most once; no leg is given the answer to a request twice, so

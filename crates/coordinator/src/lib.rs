@@ -3,7 +3,7 @@
 //!
 //! Each machine is told what happened with `handle_*` and says what to do through `poll_output` and
 //! when to wake it through `poll_timeout`. Invariant: a machine answers exactly once, and success
-//! only when its [`Needs`] are met in every owner set that counts.
+//! only when its [`Needs`] are met in every active owner set.
 
 #![no_std]
 extern crate alloc;

@@ -1,4 +1,4 @@
-//! One page of a partition: the pages of R replicas that vote, in each owner set that counts, and of the
+//! One page of a partition: the pages of R replicas that vote, in each active owner set, and of the
 //! fallbacks that may keep hints for owners that are away, merged key by key.
 //!
 //! Invariants: the answer ends where the shortest page ends, so no replica's record is skipped; a node

@@ -24,7 +24,7 @@ pub struct OldOwner {
     pub given_up: bool,
 }
 
-/// An older owner set that still counts, for keys with N replicas.
+/// An older active owner set, for keys with N replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldSet {
     /// N.

@@ -8,7 +8,7 @@ use jedlik_hashing::{NODES_MAX, NodeId, RingError};
 use jedlik_protocol::bucket::{BucketEntry, check_name};
 use jedlik_protocol::error::{InvalidKey, InvalidProperty};
 use jedlik_protocol::gossip::MemberRecord;
-use jedlik_protocol::{Blob, LayoutVersion, PlacedLayout};
+use jedlik_protocol::{Blob, LayoutVersion, WireLayout};
 use thiserror::Error;
 
 /// The most buckets whose properties are set: what a summary lists stays small.
@@ -94,7 +94,7 @@ pub enum Unacceptable {
     LayoutVersion,
     /// A layout gives partitions to nobody that it says is gone.
     #[error("layout {version} gives partitions to node {node}, which it says is gone")]
-    Gone {
+    Departed {
         /// Which.
         version: LayoutVersion,
         /// Whom.
@@ -164,15 +164,17 @@ pub(crate) fn check_bucket(entry: &BucketEntry) -> Result<(), Unacceptable> {
 }
 
 /// To be asked before anything else: a digest or a walk of a ring that is none could go wrong.
-pub(crate) fn check_layout(placed: &PlacedLayout) -> Result<(), Unacceptable> {
+pub(crate) fn check_layout(placed: &WireLayout) -> Result<(), Unacceptable> {
     let version = placed.layout.version;
     if version == 0 {
         return Err(Unacceptable::LayoutVersion);
     }
     let ring = &placed.layout.ring;
     ring.check().map_err(|fault| Unacceptable::Layout { version, fault })?;
-    if let Some(gone) = placed.layout.gone.iter().find(|gone| ring.node(gone.node).is_some()) {
-        return Err(Unacceptable::Gone { version, node: gone.node });
+    if let Some(departed) =
+        placed.layout.departed.iter().find(|departed| ring.node(departed.node).is_some())
+    {
+        return Err(Unacceptable::Departed { version, node: departed.node });
     }
     let partitions = ring.partitions().get();
     if placed.flipped.is_well_formed(partitions) {

@@ -13,7 +13,7 @@ use jedlik_protocol::{Blob, Now};
 
 use crate::Membership;
 use crate::knowledge::Change;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 
 mod commit;
 mod stage;
@@ -35,7 +35,7 @@ impl Membership {
         let response = match request {
             AdminRequest::Status => AdminResponse::Status(self.status(now)),
             AdminRequest::Layouts => AdminResponse::Layouts(
-                self.known.line().layouts().iter().map(KnownLayout::placed).collect(),
+                self.known.history().layouts().iter().map(ActiveLayout::placed).collect(),
             ),
             AdminRequest::Stage { changes, dry_run } => {
                 AdminResponse::Staged(self.stage(now, changes, *dry_run)?)
@@ -106,7 +106,7 @@ impl Membership {
 
     /// More replicas than nodes could never all be written.
     fn check_n(&self, n: u8) -> Result<(), Failure> {
-        let layout = self.known.newest().map(KnownLayout::layout);
+        let layout = self.known.newest().map(ActiveLayout::layout);
         let nodes = layout.map_or(self.known.members().len(), |layout| layout.ring.nodes().len());
         if usize::from(n) > nodes {
             return Err(invalid(format!(

@@ -14,13 +14,13 @@ use crate::knowledge::{Knowledge, age};
 use crate::machine::Standing;
 
 /// How many members a node that stops tells so itself; gossip tells the others.
-const FAREWELLS: usize = 32;
+const DEPARTURES: usize = 32;
 
 impl Membership {
     /// Learns that this node holds, of these partitions, all that older owners do. Others hear of it
     /// within 50 ms, once the layout is on this node's disk. Counts only if it is said of the newest layout.
     pub fn handle_ready(&mut self, now: Now, layout: LayoutId, partitions: &[Partition]) {
-        if layout == self.known.line().newest_id() && self.standing == Standing::In {
+        if layout == self.known.history().newest_id() && self.standing == Standing::In {
             let told = Some(&self.config.me.ready).filter(|ready| ready.layout == layout);
             self.own.note_ready(now.mono_us, partitions, told.unwrap_or(&Ready::default()));
         }
@@ -47,7 +47,7 @@ impl Membership {
     }
 
     /// Learns that what this life has stored is on disk, with this tick in the data directory. Others hear of it within ten
-    /// seconds, or a third of the life of a message, or with a farewell.
+    /// seconds, or a third of the life of a message, or with a departure notice.
     pub fn handle_tick(&mut self, now: Now, tick: u32) {
         if self.standing == Standing::In && tick > self.config.me.life.tick {
             self.own.note_tick(now.mono_us, tick);
@@ -85,8 +85,8 @@ impl Membership {
 
     /// Tells some members this node's record at once; gossip tells the others.
     pub(crate) fn say_goodbye(&mut self) {
-        let farewell = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
-        self.send_to_some(FAREWELLS, None, &Gossip::Close(farewell));
+        let departure = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
+        self.send_to_some(DEPARTURES, None, &Gossip::Close(departure));
     }
 
     /// Writes into this node's record what was noted for it and is due.
@@ -128,7 +128,7 @@ impl Membership {
 /// it still is, if its disk remembers.
 pub(crate) fn own_record(me: &mut MemberRecord, known: &Knowledge) {
     me.status = Status::Up;
-    me.layout = known.line().newest_id();
+    me.layout = known.history().newest_id();
     me.ready = Ready { layout: me.layout, ..Ready::default() };
     let Some(former) = known.members().get(&me.node) else { return };
     if former.ready.layout == me.layout {

@@ -15,7 +15,7 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::Membership;
 use crate::acceptable::check_relayed;
 use crate::knowledge::{Change, Knowledge, age};
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 use crate::machine::Standing;
 use crate::output::{Destination, Event, Output};
 
@@ -37,7 +37,7 @@ impl Membership {
                 self.detector.stirred(now.mono_us, from);
             }
         } else if was_gone {
-            self.take_farewell(now, from, &gossip);
+            self.take_departure(now, from, &gossip);
         }
         // It may have said just now that it has left, and waits to hear that somebody knows. Each of two nodes may
         // take the other for the removed one, until one that stays tells them which layout counts.
@@ -47,10 +47,11 @@ impl Membership {
         self.settle();
     }
 
-    /// Whether the node has told who it is, or a layout that counts has it.
+    /// Whether the node has told who it is, or an active layout has it.
     fn is_known(&self, node: NodeId) -> bool {
-        let placed = |known: &KnownLayout| known.layout().ring.node(node).is_some();
-        self.known.members().contains_key(&node) || self.known.line().layouts().iter().any(placed)
+        let placed = |known: &ActiveLayout| known.layout().ring.node(node).is_some();
+        self.known.members().contains_key(&node)
+            || self.known.history().layouts().iter().any(placed)
     }
 
     /// Whether a node that nobody introduced says who it is, asks what is remembered of it, or tells a node
@@ -210,7 +211,7 @@ impl Membership {
                 self.meet(now, &members[&node]);
                 self.spread(now);
                 if members[&node].status == Status::Left {
-                    self.saving.note_farewell();
+                    self.saving.note_departure();
                 } else {
                     self.outputs.push_back(Output::Event(Event::Joined(node)));
                 }
@@ -227,7 +228,7 @@ impl Membership {
                     }
                 }
                 if members[&node].status == Status::Left {
-                    self.saving.note_farewell();
+                    self.saving.note_departure();
                 }
                 self.flip_what_is_ready(&members[&node]);
             }
@@ -242,13 +243,13 @@ impl Membership {
             }
             Change::Layout { rival } => self.place(now, rival),
             Change::Staged => self.spread(now),
-            Change::Line | Change::Refused(_) => {}
+            Change::Layouts | Change::Refused(_) => {}
         }
     }
 
     /// Another layout is in force.
     fn place(&mut self, now: Now, rival: Option<LayoutId>) {
-        let id = self.known.line().newest_id();
+        let id = self.known.history().newest_id();
         self.note_layout();
         self.outputs.push_back(Output::Event(Event::Layout { id, rival }));
         self.spread(now);
@@ -257,8 +258,8 @@ impl Membership {
             self.fence(id, true);
             return;
         }
-        let newest = self.known.newest().map(KnownLayout::layout);
-        let stays = newest.is_some_and(|newest| newest.gone(self.config.me.node).is_none());
+        let newest = self.known.newest().map(ActiveLayout::layout);
+        let stays = newest.is_some_and(|newest| newest.departed(self.config.me.node).is_none());
         // It was to leave, and was about to: an admin has taken that back.
         if stays && self.standing == Standing::Parting {
             self.stay();
@@ -268,14 +269,14 @@ impl Membership {
     }
 
     fn flip_what_is_ready(&mut self, record: &MemberRecord) {
-        if record.ready.layout == self.known.line().newest_id() {
+        if record.ready.layout == self.known.history().newest_id() {
             self.flip(record.ready.partitions.iter());
         }
     }
 
     /// Flips whatever may be flipped.
     pub(crate) fn flip_all(&mut self) {
-        let newest = self.known.newest().map(KnownLayout::layout);
+        let newest = self.known.newest().map(ActiveLayout::layout);
         let Some(partitions) = newest.map(|layout| layout.ring.partitions()) else { return };
         self.flip(partitions.partitions());
     }

@@ -1,8 +1,8 @@
 //! What gossip spreads: member records, bucket properties, layouts, and staged changes.
 //!
 //! Invariant: merging is commutative, associative and idempotent: whatever the order of arrival, the
-//! newest of everything stays, and every layout that counts. What is not acceptable is left out and
-//! leaves the rest as it was. A node that any layout that counts removes by force is in none that follows.
+//! newest of everything stays, and every active layout. What is not acceptable is left out and
+//! leaves the rest as it was. A node that any active layout removes by force is in none that follows.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NODES_MAX, NodeId, Partition};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, Life, MemberDigest, MemberRecord, Staging, Status, Summary};
-use jedlik_protocol::limits::GONE_MAX;
-use jedlik_protocol::{Blob, Digest, Incarnation, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::limits::DEPARTED_MAX;
+use jedlik_protocol::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{BUCKETS_MAX, Unacceptable, check_bucket, check_member, check_version};
-use crate::line::{Added, KnownLayout, Line};
+use crate::layout_history::{ActiveLayout, Added, LayoutHistory};
 use crate::placement::without_removed;
 use crate::summary;
 
@@ -37,7 +37,7 @@ pub(crate) enum Change {
     /// Another layout is in force; of those with the same version this one was.
     Layout { rival: Option<LayoutId> },
     /// An older layout, or partitions that flipped.
-    Line,
+    Layouts,
     /// Other changes are staged.
     Staged,
     /// Nothing: this was not taken over.
@@ -50,7 +50,7 @@ pub(crate) struct Knowledge {
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     /// In the order of their names.
     buckets: Arc<Vec<BucketEntry>>,
-    line: Line,
+    history: LayoutHistory,
     /// Based on the layout in force.
     staging: Option<Staging>,
 }
@@ -72,18 +72,18 @@ impl Knowledge {
         &self.buckets
     }
 
-    pub(crate) fn line(&self) -> &Line {
-        &self.line
+    pub(crate) fn history(&self) -> &LayoutHistory {
+        &self.history
     }
 
     /// The layout in force.
-    pub(crate) fn newest(&self) -> Option<&KnownLayout> {
-        self.line.newest()
+    pub(crate) fn newest(&self) -> Option<&ActiveLayout> {
+        self.history.newest()
     }
 
     /// The changes that the next plan is made of.
     pub(crate) fn staging(&self) -> Option<&Staging> {
-        self.staging.as_ref().filter(|staging| staging.base == self.line.newest_id())
+        self.staging.as_ref().filter(|staging| staging.base == self.history.newest_id())
     }
 
     /// The entry of a bucket whose properties were set.
@@ -99,14 +99,14 @@ impl Knowledge {
 
     /// Whether the layout in force says that the node was removed by force.
     pub(crate) fn is_removed(&self, node: NodeId) -> bool {
-        let gone = self.newest().and_then(|newest| newest.layout().gone(node));
-        gone.is_some_and(|gone| gone.forced) && !planted::on(Bug::RemovedNodeTakenBack)
+        let departed = self.newest().and_then(|newest| newest.layout().departed(node));
+        departed.is_some_and(|departed| departed.forced) && !planted::on(Bug::RemovedNodeTakenBack)
     }
 
     /// Whether the node went as the layout in force has it, and says itself that it is done.
     pub(crate) fn has_left(&self, node: NodeId) -> bool {
-        let gone = self.newest().and_then(|newest| newest.layout().gone(node));
-        gone.is_some_and(|gone| !gone.forced)
+        let departed = self.newest().and_then(|newest| newest.layout().departed(node));
+        departed.is_some_and(|departed| !departed.forced)
             && self.members.get(&node).is_some_and(|record| record.status == Status::Left)
     }
 
@@ -115,7 +115,7 @@ impl Knowledge {
         Delta {
             members: self.members.values().cloned().collect(),
             buckets: (*self.buckets).clone(),
-            layouts: self.line.layouts().iter().map(KnownLayout::placed).collect(),
+            layouts: self.history.layouts().iter().map(ActiveLayout::placed).collect(),
             flips: Vec::new(),
             staging: self.staging.clone(),
         }
@@ -130,12 +130,12 @@ impl Knowledge {
             incarnation: record.life.incarnation,
         };
         let bucket = |entry: &BucketEntry| (entry.name.clone(), entry.version, entry.digest());
-        let layout = |known: &KnownLayout| (known.id(), summary::of_partitions(known.flipped()));
+        let layout = |known: &ActiveLayout| (known.id(), summary::of_partitions(known.flipped()));
         let staging = |staging: &Staging| (staging.base, staging.revision, staging.digest());
         Summary {
             members: self.members.values().map(member).collect(),
             buckets: self.buckets.iter().map(bucket).collect(),
-            layouts: self.line.layouts().iter().map(layout).collect(),
+            layouts: self.history.layouts().iter().map(layout).collect(),
             staging: self.staging.as_ref().map(staging),
         }
     }
@@ -174,9 +174,9 @@ impl Knowledge {
     fn lacking_of_line(
         &self,
         theirs: &Summary,
-    ) -> (Vec<PlacedLayout>, Vec<(LayoutId, PartitionSet)>) {
+    ) -> (Vec<WireLayout>, Vec<(LayoutId, PartitionSet)>) {
         let (mut layouts, mut flips) = (Vec::new(), Vec::new());
-        for known in self.line.layouts().iter() {
+        for known in self.history.layouts().iter() {
             match theirs.layouts.iter().find(|(id, _)| *id == known.id()) {
                 None => layouts.push(known.placed()),
                 Some((_, digest)) if *digest != summary::of_partitions(known.flipped()) => {
@@ -195,24 +195,24 @@ impl Knowledge {
             changes.extend(self.merge_layout(placed));
         }
         for (id, flipped) in delta.flips {
-            let added = self.line.merge_flips(id, &flipped);
+            let added = self.history.merge_flips(id, &flipped);
             changes.extend(followed(added));
         }
         changes.extend(delta.buckets.into_iter().filter_map(|entry| self.merge_bucket(entry)));
         changes.extend(delta.members.into_iter().filter_map(|record| self.merge_member(record)));
         changes.extend(delta.staging.and_then(|staging| self.merge_staging(staging)));
         if !changes.is_empty() {
-            changes.extend(self.follow_farewells().then_some(Change::Line));
+            changes.extend(self.follow_departures().then_some(Change::Layouts));
         }
         changes
     }
 
     /// Whoever has left knew that all had moved under the layout that its record names. It may have heard the last of that
     /// from a node whose disk was lost since, and nobody could be compared with it any more.
-    fn follow_farewells(&mut self) -> bool {
+    fn follow_departures(&mut self) -> bool {
         let mut is_new = false;
         for record in self.members.values().filter(|record| record.status == Status::Left) {
-            is_new |= self.line.settle(record.layout, record.node);
+            is_new |= self.history.settle(record.layout, record.node);
         }
         is_new
     }
@@ -261,11 +261,11 @@ impl Knowledge {
     }
 
     /// Takes a layout into the line unless it is retired; if it is the newest, what it makes void goes.
-    pub(crate) fn merge_layout(&mut self, placed: PlacedLayout) -> Vec<Change> {
-        let added = self.line.add(placed);
+    pub(crate) fn merge_layout(&mut self, placed: WireLayout) -> Vec<Change> {
+        let added = self.history.add(placed);
         let mut changes: Vec<Change> = followed(added).into_iter().collect();
         if matches!(changes.first(), Some(Change::Layout { .. })) {
-            let base = self.line.newest_id();
+            let base = self.history.newest_id();
             self.staging.take_if(|staging| staging.base != base);
             let nodes = self.members.keys().copied();
             let removed: Vec<NodeId> = nodes.filter(|node| self.is_removed(*node)).collect();
@@ -275,7 +275,7 @@ impl Knowledge {
             }
         }
         // Planned anew after every change of the line, so that the order of arrival makes no difference.
-        let follower = changes.first().and_then(|_| without_removed(&self.line, self.n_max()));
+        let follower = changes.first().and_then(|_| without_removed(&self.history, self.n_max()));
         if let Some(follower) = follower {
             changes.extend(self.merge_layout(follower));
         }
@@ -287,7 +287,7 @@ impl Knowledge {
     /// others' changes out.
     pub(crate) fn merge_staging(&mut self, staging: Staging) -> Option<Change> {
         let held = self.staging();
-        let is_void = staging.base != self.line.newest_id();
+        let is_void = staging.base != self.history.newest_id();
         if is_void || held.is_some_and(|held| !staging.supersedes(held)) {
             return None;
         }
@@ -306,13 +306,13 @@ impl Knowledge {
         candidates: impl Iterator<Item = Partition>,
         counts: impl Fn(NodeId) -> bool,
     ) -> bool {
-        let (n, newest, members) = (self.n_max(), self.line.newest_id(), &self.members);
+        let (n, newest, members) = (self.n_max(), self.history.newest_id(), &self.members);
         let ready = |node: NodeId, partition| {
             let said = members.get(&node).map(|record| &record.ready);
             said.is_some_and(|said| said.layout == newest && said.partitions.contains(partition))
                 || !counts(node)
         };
-        self.line.flip_ready(usize::from(n), candidates, ready)
+        self.history.flip_ready(usize::from(n), candidates, ready)
     }
 
     /// Whether there is no room for another member. Nodes that left have room of their own.
@@ -320,7 +320,7 @@ impl Knowledge {
         let present = |record: &&MemberRecord| record.status != Status::Left;
         self.members.len() >= NODES_MAX
             && (self.members.values().filter(present).count() >= NODES_MAX
-                || self.members.len() >= NODES_MAX + GONE_MAX)
+                || self.members.len() >= NODES_MAX + DEPARTED_MAX)
     }
 
     fn place(&self, name: &Blob) -> Result<usize, usize> {
@@ -332,7 +332,7 @@ fn followed(added: Result<Added, Unacceptable>) -> Option<Change> {
     match added {
         Ok(Added::Nothing) => None,
         Ok(Added::Newest { rival }) => Some(Change::Layout { rival }),
-        Ok(Added::Other) => Some(Change::Line),
+        Ok(Added::Other) => Some(Change::Layouts),
         Err(fault) => Some(Change::Refused(fault)),
     }
 }

@@ -20,7 +20,7 @@ use crate::chance::Chance;
 use crate::detector::{Detector, Signal};
 use crate::founding::Founding;
 use crate::knowledge::Knowledge;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 use crate::lives::{Lineage, Lives};
 use crate::output::{Destination, Event, Output};
 use crate::own::Own;
@@ -153,7 +153,7 @@ impl Membership {
         }
         membership.flip_all();
         if has_left || membership.known.is_removed(node) {
-            membership.fence(membership.known.line().newest_id(), !has_left);
+            membership.fence(membership.known.history().newest_id(), !has_left);
         } else {
             membership.begin_life(now, former.as_ref());
         }
@@ -185,10 +185,10 @@ impl Membership {
         self.wait_for_layout(now);
         self.end_belief(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
-            // A farewell is asked for until enough have it on their disks.
+            // A departure notice is asked for until enough have it on their disks.
             let news =
                 core::mem::take(&mut self.pending.news) || self.standing == Standing::Parting;
-            self.offer_farewell(now);
+            self.offer_departure(now);
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
             if ask_a_seed || alone || self.waits_for_a_seed() {
                 self.offer_to_a_seed(now);
@@ -295,7 +295,7 @@ impl Membership {
         if core::mem::take(&mut self.pending.unseen) {
             let settled = |view: &View| {
                 let newest = view.layouts().first();
-                newest.filter(|newest| newest.is_settled()).map(KnownLayout::id)
+                newest.filter(|newest| newest.is_settled()).map(ActiveLayout::id)
             };
             let before = settled(&self.view);
             let view = self.view.next(&self.known, Arc::clone(self.detector.up()));

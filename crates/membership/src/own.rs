@@ -8,7 +8,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::PartitionSet;
 use jedlik_protocol::gossip::{Load, MemberRecord, Ready};
 
-use crate::farewell::Farewell;
+use crate::departure::Departure;
 
 /// Between two records that tell of more partitions that are ready.
 const READY_INTERVAL_US: u64 = 50_000;
@@ -64,7 +64,7 @@ pub(crate) struct Own {
     tick: Pending<u32>,
     /// When the next exchange may be opened, and how long after that the one after it, by node.
     behind: BTreeMap<NodeId, (u64, u64)>,
-    pub(crate) farewell: Farewell,
+    pub(crate) departure: Departure,
 }
 
 impl Own {
@@ -74,7 +74,7 @@ impl Own {
             load: Pending::new(),
             tick: Pending::new(),
             behind: BTreeMap::new(),
-            farewell: Farewell::default(),
+            departure: Departure::default(),
         }
     }
 

@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first, plan_next};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, StagedChange, Staging};
-use jedlik_protocol::limits::GONE_MAX;
-use jedlik_protocol::{Gone, Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::limits::DEPARTED_MAX;
+use jedlik_protocol::{Departed, Layout, LayoutId, PartitionSet, WireLayout};
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::line::{KnownLayout, Line};
+use crate::layout_history::{ActiveLayout, LayoutHistory};
 
 /// What a layout has to have room for.
 #[derive(Debug, Clone, Copy)]
@@ -49,52 +49,53 @@ pub(crate) fn first_layout(
         weight: record.weight,
     };
     let ring = plan_first(up.iter().map(node).collect(), partitions, n).map_err(invalid)?;
-    Ok(Layout { version: 1, parent: LayoutId::default(), ring, gone: Vec::new() })
+    Ok(Layout { version: 1, parent: LayoutId::default(), ring, departed: Vec::new() })
 }
 
 /// The layout that follows the `current` one when the staged changes are made.
 pub(crate) fn successor(
-    current: Option<&KnownLayout>,
+    current: Option<&ActiveLayout>,
     staging: &Staging,
     required: Required,
 ) -> Result<Layout, Failure> {
     let nodes = current.map_or(&[][..], |known| known.layout().ring.nodes());
     let former = nodes.len();
     let mut nodes = nodes.to_vec();
-    let mut gone = current.map_or(Vec::new(), |known| known.layout().gone.clone());
+    let mut departed = current.map_or(Vec::new(), |known| known.layout().departed.clone());
     for (node, change) in &staging.changes {
-        change_nodes(&mut nodes, &mut gone, *node, change);
+        change_nodes(&mut nodes, &mut departed, *node, change);
     }
     check_count(nodes.len(), former, required.least_nodes)?;
-    if gone.len() > GONE_MAX {
+    if departed.len() > DEPARTED_MAX {
         return Err(invalid(format!(
-            "a cluster remembers at most {GONE_MAX} nodes that are gone; make a new cluster"
+            "a cluster remembers at most {DEPARTED_MAX} nodes that are gone; make a new cluster"
         )));
     }
-    let parent = current.map_or(LayoutId::default(), KnownLayout::id);
+    let parent = current.map_or(LayoutId::default(), ActiveLayout::id);
     let ring = match current {
         Some(known) => plan_next(&known.layout().ring, nodes, required.n),
         None => plan_first(nodes, required.partitions, required.n),
     };
-    Ok(Layout { version: parent.version + 1, parent, ring: ring.map_err(invalid)?, gone })
+    Ok(Layout { version: parent.version + 1, parent, ring: ring.map_err(invalid)?, departed })
 }
 
-/// The layout that has to follow the one in force because a rival that still counts has removed nodes by
+/// The layout that has to follow the one in force because a rival that is still active has removed nodes by
 /// force that the one in force keeps, or has leave: the same without them. `None` if there is nothing to do.
 ///
 /// A removal by force is final, whichever rival wins. Until the winner was heard of, others have acted upon
 /// the removal: they have forgotten tombstones of which the removed node never heard, and would take from it
 /// what was deleted. Every node that knows both rivals plans the same follower, so nobody has to be asked.
-pub(crate) fn without_removed(line: &Line, n: u8) -> Option<PlacedLayout> {
-    let newest = line.newest()?;
+pub(crate) fn without_removed(history: &LayoutHistory, n: u8) -> Option<WireLayout> {
+    let newest = history.newest()?;
     let layout = newest.layout();
     // It has a place, or is to leave by itself, which it will not: whoever hears that it was removed ends.
-    let is_kept = |gone: &&Gone| {
-        let leaves = layout.gone(gone.node).is_some_and(|there| !there.forced);
-        gone.forced && (leaves || layout.ring.node(gone.node).is_some())
+    let is_kept = |departed: &&Departed| {
+        let leaves = layout.departed(departed.node).is_some_and(|there| !there.forced);
+        departed.forced && (leaves || layout.ring.node(departed.node).is_some())
     };
-    let gone = line.layouts().iter().flat_map(|known| &known.layout().gone).filter(is_kept);
-    let removed: BTreeSet<NodeId> = gone.map(|gone| gone.node).collect();
+    let departed =
+        history.layouts().iter().flat_map(|known| &known.layout().departed).filter(is_kept);
+    let removed: BTreeSet<NodeId> = departed.map(|departed| departed.node).collect();
     if removed.is_empty() || planted::on(Bug::RemovalUndoneByRival) {
         return None;
     }
@@ -103,12 +104,12 @@ pub(crate) fn without_removed(line: &Line, n: u8) -> Option<PlacedLayout> {
     // Fewer nodes than replicas are better than one that must not be heard; an admin adds others.
     let required = Required { partitions: newest.layout().ring.partitions(), least_nodes: 0, n };
     let follower = successor(Some(newest), &staging, required).ok()?;
-    Some(PlacedLayout { layout: follower, flipped: PartitionSet::default() })
+    Some(WireLayout { layout: follower, flipped: PartitionSet::default() })
 }
 
 fn change_nodes(
     nodes: &mut Vec<RingNode>,
-    gone: &mut Vec<Gone>,
+    departed: &mut Vec<Departed>,
     node: NodeId,
     change: &StagedChange,
 ) {
@@ -116,14 +117,14 @@ fn change_nodes(
     match change {
         StagedChange::Join { zone, weight } => {
             // One that was to leave, and has not yet, stays.
-            gone.retain(|gone| gone.node != node || gone.forced);
+            departed.retain(|departed| departed.node != node || departed.forced);
             if place.is_none() {
                 nodes.push(RingNode { node, zone: zone.clone(), weight: *weight });
             }
         }
         StagedChange::Leave | StagedChange::Remove => {
             nodes.retain(|placed| placed.node != node);
-            go(gone, node, *change == StagedChange::Remove);
+            go(departed, node, *change == StagedChange::Remove);
         }
         StagedChange::Replace { by, zone, forced } => {
             // Of the same zone and weight as the one that goes, it takes that one's tokens exactly.
@@ -131,7 +132,7 @@ fn change_nodes(
                 let weight = nodes[index].weight;
                 nodes[index] = RingNode { node: *by, zone: zone.clone(), weight };
             }
-            go(gone, node, *forced);
+            go(departed, node, *forced);
         }
         StagedChange::Set { zone, weight } => {
             if let Some(index) = place {
@@ -146,10 +147,10 @@ fn change_nodes(
 }
 
 /// One that dies while it leaves may still be removed.
-fn go(gone: &mut Vec<Gone>, node: NodeId, forced: bool) {
-    match gone.binary_search_by_key(&node, |gone| gone.node) {
-        Ok(index) => gone[index].forced |= forced,
-        Err(index) => gone.insert(index, Gone { node, forced }),
+fn go(departed: &mut Vec<Departed>, node: NodeId, forced: bool) {
+    match departed.binary_search_by_key(&node, |departed| departed.node) {
+        Ok(index) => departed[index].forced |= forced,
+        Err(index) => departed.insert(index, Departed { node, forced }),
     }
 }
 

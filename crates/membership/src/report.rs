@@ -13,7 +13,7 @@ use jedlik_protocol::admin::{CopiesAtRisk, PlanReport, PlannedNode};
 use jedlik_protocol::gossip::StagedChange;
 
 use crate::knowledge::Knowledge;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 
 mod endings;
 mod objections;
@@ -83,10 +83,16 @@ impl Facts<'_> {
 
     /// The nodes that the plan removes by force.
     fn forced(&self) -> BTreeSet<NodeId> {
-        let removed = self.after.gone.iter().filter(|gone| gone.forced).map(|gone| gone.node);
-        let before = self.known.newest().map(KnownLayout::layout);
-        let was_not =
-            |node: &NodeId| !before.and_then(|b| b.gone(*node)).is_some_and(|gone| gone.forced);
+        let removed = self
+            .after
+            .departed
+            .iter()
+            .filter(|departed| departed.forced)
+            .map(|departed| departed.node);
+        let before = self.known.newest().map(ActiveLayout::layout);
+        let was_not = |node: &NodeId| {
+            !before.and_then(|b| b.departed(*node)).is_some_and(|departed| departed.forced)
+        };
         removed.filter(was_not).collect()
     }
 
@@ -164,8 +170,8 @@ impl Facts<'_> {
     fn holders(&self, partition: Partition) -> Vec<NodeId> {
         let n = usize::from(self.n);
         let mut holders = Vec::new();
-        let layouts = self.known.line().layouts();
-        let newest = self.known.line().newest_id();
+        let layouts = self.known.history().layouts();
+        let newest = self.known.history().newest_id();
         for (index, known) in layouts.iter().enumerate() {
             let is_last = known.flipped().contains(partition) || index + 1 == layouts.len();
             for node in known.preference_list(partition).iter().take(n) {

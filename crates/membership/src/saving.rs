@@ -1,6 +1,6 @@
 //! What this node tells others only once its disk has it.
 //!
-//! Invariant: its record names a layout, and what is ready under it, and a farewell is answered, only after a
+//! Invariant: its record names a layout, and what is ready under it, and a departure notice is answered, only after a
 //! state that holds them was saved. Everything else is told at once: others have it from somebody who has it
 //! still, or it is about this process, and a node that forgets it is one that has not heard of it yet.
 
@@ -21,19 +21,19 @@ pub(crate) struct Saving {
     saved: u64,
     /// The first state that holds the layout in force, while that is not on disk.
     layout: Option<(u64, LayoutId)>,
-    /// The first state that holds the newest farewell of another node.
-    farewell: u64,
+    /// The first state that holds the newest departure notice of another node.
+    departure: u64,
 }
 
 impl Saving {
     /// A member has said that it has left, which is in no state yet.
-    pub(crate) fn note_farewell(&mut self) {
-        self.farewell = self.handed + 1;
+    pub(crate) fn note_departure(&mut self) {
+        self.departure = self.handed + 1;
     }
 
-    /// Whether every farewell that is known is on disk.
-    pub(crate) fn has_farewells(&self) -> bool {
-        self.saved >= self.farewell
+    /// Whether every departure notice that is known is on disk.
+    pub(crate) fn has_departures(&self) -> bool {
+        self.saved >= self.departure
     }
 }
 
@@ -42,7 +42,7 @@ impl Membership {
     pub fn handle_saved(&mut self, now: Now, state: u64) {
         let saving = &mut self.saving;
         saving.saved = saving.saved.max(state);
-        let newest = self.known.line().newest_id();
+        let newest = self.known.history().newest_id();
         let is_new = |(first, id): &mut (u64, LayoutId)| *first <= saving.saved && *id == newest;
         let has_layout = saving.layout.take_if(is_new).is_some();
         // The record of one that has left goes on naming the layout under which it knew that all had moved.
@@ -58,21 +58,21 @@ impl Membership {
         self.settle();
     }
 
-    /// Whether a node that has left waits for an answer until its farewell is on disk here.
+    /// Whether a node that has left waits for an answer until its departure notice is on disk here.
     #[must_use]
     pub fn owes_answers(&self) -> bool {
-        !self.saving.has_farewells()
+        !self.saving.has_departures()
     }
 
     /// Whether this node's record names the layout in force.
     pub(crate) fn has_stored_layout(&self) -> bool {
-        self.config.me.layout == self.known.line().newest_id()
+        self.config.me.layout == self.known.history().newest_id()
     }
 
     /// Has all that is known saved.
     pub(crate) fn hand_out(&mut self) {
         let has_stored = self.has_stored_layout();
-        let newest = self.known.line().newest_id();
+        let newest = self.known.history().newest_id();
         let saving = &mut self.saving;
         saving.handed += 1;
         let state = saving.handed;
@@ -86,7 +86,7 @@ impl Membership {
     /// All that is known; that this node has left is not, before others know it too.
     pub(crate) fn to_be_stored(&self) -> Delta {
         let mut whole = self.known.whole();
-        if self.is_farewell_owed() {
+        if self.is_departure_owed() {
             let mine = whole.members.iter_mut().filter(|record| record.node == self.config.me.node);
             mine.for_each(|record| record.status = Status::Away);
         }

@@ -11,12 +11,12 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{Endpoint, Topology};
 use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival, Status};
-use jedlik_protocol::{ClusterId, Digest, Gone, Layout, LayoutId, LayoutVersion};
+use jedlik_protocol::{ClusterId, Departed, Digest, Layout, LayoutId, LayoutVersion};
 use jedlik_vclock::planted::{self, Bug};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::knowledge::Knowledge;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 
 mod moves;
 
@@ -45,7 +45,7 @@ pub struct View {
     /// In force before the first layout says so itself.
     partitions: PartitionCount,
     /// Newest first.
-    layouts: Arc<Vec<KnownLayout>>,
+    layouts: Arc<Vec<ActiveLayout>>,
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     buckets: Arc<Vec<BucketEntry>>,
     defaults: BucketProps,
@@ -78,7 +78,7 @@ impl View {
             me,
             cluster,
             partitions,
-            layouts: Arc::clone(known.line().layouts()),
+            layouts: Arc::clone(known.history().layouts()),
             members: Arc::clone(known.members()),
             buckets: Arc::clone(known.buckets()),
             defaults: BucketProps::default(),
@@ -96,7 +96,7 @@ impl View {
     /// The view after a change.
     pub(crate) fn next(&self, known: &Knowledge, alive: Arc<BTreeSet<NodeId>>) -> Self {
         Self {
-            layouts: Arc::clone(known.line().layouts()),
+            layouts: Arc::clone(known.history().layouts()),
             members: Arc::clone(known.members()),
             buckets: Arc::clone(known.buckets()),
             alive,
@@ -122,23 +122,23 @@ impl View {
         self.cluster
     }
 
-    /// The layouts that count, newest first: the newest is in force. Rivals with one version are among
+    /// The active layouts, newest first: the newest is in force. Rivals with one version are among
     /// them.
     #[must_use]
-    pub fn layouts(&self) -> &[KnownLayout] {
+    pub fn layouts(&self) -> &[ActiveLayout] {
         &self.layouts
     }
 
     /// The layout in force; `None` before the first commit.
     #[must_use]
     pub fn layout(&self) -> Option<&Arc<Layout>> {
-        self.layouts.first().map(KnownLayout::layout)
+        self.layouts.first().map(ActiveLayout::layout)
     }
 
     /// The layout's name; the default before the first commit.
     #[must_use]
     pub fn layout_id(&self) -> LayoutId {
-        self.layouts.first().map_or(LayoutId::default(), KnownLayout::id)
+        self.layouts.first().map_or(LayoutId::default(), ActiveLayout::id)
     }
 
     /// The layout's version; 0 before the first commit.
@@ -163,7 +163,7 @@ impl View {
         self.layouts.first().map_or(&[], |newest| newest.preference_list(partition))
     }
 
-    /// The preference lists that count for the partition, newest first: back to the newest layout that
+    /// The active preference lists for the partition, newest first: back to the newest layout that
     /// is known to have flipped for it, that one included. One whose first `n` are those of a newer
     /// one is left out. A request has to reach its quorum among the first `n` of each. Empty before
     /// the first commit.
@@ -186,7 +186,7 @@ impl View {
         lists
     }
 
-    /// Every node among the first `n` of a list that counts for the partition, those of the newest
+    /// Every node among the first `n` of an active list for the partition, those of the newest
     /// first.
     ///
     /// # Panics
@@ -243,8 +243,8 @@ impl View {
     /// Whether the node has no place in the newest layout any more, and how it went. One that leaves
     /// is still a member until it says that it is done.
     #[must_use]
-    pub fn gone(&self, node: NodeId) -> Option<Gone> {
-        self.layout().and_then(|layout| layout.gone(node))
+    pub fn departed(&self, node: NodeId) -> Option<Departed> {
+        self.layout().and_then(|layout| layout.departed(node))
     }
 
     /// Whether the node was removed by force, or has left: nothing that it says is listened to.
@@ -253,11 +253,11 @@ impl View {
         !self.is_in(node)
     }
 
-    /// Whether requests of the node are listened to: it is a member, or a layout that still counts has it,
+    /// Whether requests of the node are listened to: it is a member, or an active layout has it,
     /// and it is not barred. A certificate of the cluster alone does not make a member.
     #[must_use]
     pub fn hears(&self, node: NodeId) -> bool {
-        let placed = |known: &KnownLayout| known.layout().ring.node(node).is_some();
+        let placed = |known: &ActiveLayout| known.layout().ring.node(node).is_some();
         let is_known = self.members.contains_key(&node) || self.layouts.iter().any(placed);
         is_known && self.is_in(node)
     }
@@ -348,13 +348,13 @@ impl View {
 
     /// Whether the node was not removed by force, and has not left.
     fn is_in(&self, node: NodeId) -> bool {
-        let forced = self.gone(node).is_some_and(|gone| gone.forced);
+        let forced = self.departed(node).is_some_and(|departed| departed.forced);
         !forced && self.members.get(&node).is_none_or(|record| self.is_member(record))
             || planted::on(Bug::RemovedNodeTakenBack)
     }
 
     fn is_member(&self, record: &MemberRecord) -> bool {
-        record.status != Status::Left || self.gone(record.node).is_none()
+        record.status != Status::Left || self.departed(record.node).is_none()
     }
 
     /// What a client needs to find coordinators by itself.

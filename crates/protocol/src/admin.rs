@@ -17,14 +17,14 @@ pub use self::moving::{CopiesAtRisk, DrainReport, Move, PlanReport, PlannedNode,
 use crate::bucket::BucketEntry;
 use crate::gossip::{MemberRecord, Rival, StagedChange, Staging};
 use crate::peer::{Inspection, RecordSummary};
-use crate::{Blob, ClusterId, Digest, Key, LayoutId, PlacedLayout};
+use crate::{Blob, ClusterId, Digest, Key, LayoutId, WireLayout};
 
 /// An admin's request to one node.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum AdminRequest {
     /// Who is in the cluster, as this node sees it.
     Status,
-    /// The layouts that count, and what has flipped under each.
+    /// The active layouts, and what has flipped under each.
     Layouts,
     /// Add changes to those that the next plan is made of; one for a node takes the place of the one
     /// before.
@@ -114,7 +114,7 @@ pub enum AdminResponse {
     /// Boxed on the wire, since every frame takes the room of the largest kind.
     Status(#[rkyv(with = rkyv::with::AsBox)] ClusterStatus),
     /// To `Layouts`, the newest first.
-    Layouts(Vec<PlacedLayout>),
+    Layouts(Vec<WireLayout>),
     /// To `Stage` and `Unstage`: all that is staged now, or would be.
     Staged(Staging),
     /// To `Plan`.

@@ -12,18 +12,18 @@ use crate::error::DecodeError;
 use crate::gossip::{Delta, Gossip, MemberRecord, StagedChange, Staging};
 use crate::key::check_bucket;
 use crate::limits::{
-    ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DIGEST_PAGE_RECORDS, GONE_MAX,
+    ADMIN_LIST_MAX, ADMIN_TEXT_BYTES, CLOCK_ENTRIES_MAX, DEPARTED_MAX, DIGEST_PAGE_RECORDS,
     HINT_TARGETS_MAX, RECORD_MAX_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
 use crate::peer::{
     DigestPage, Outline, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
 };
-use crate::{EncodedRecord, Key, Layout, PartitionSet, PlacedLayout};
+use crate::{EncodedRecord, Key, Layout, PartitionSet, WireLayout};
 
 /// The most partitions of any ring.
 const PARTITIONS_MAX: u32 = 65_536;
 
-/// The most layouts that count: rivals come on top of those that an admin may commit.
+/// The most active layouts: rivals come on top of those that an admin may commit.
 const COUNTING_LAYOUTS_MAX: usize = 1024;
 
 /// The most hints of one key at one node: one for each member that it may stand in for.
@@ -201,7 +201,7 @@ pub(crate) fn news(delta: &Delta) -> Checked {
     delta.staging.as_ref().map_or(Ok(()), staging)
 }
 
-fn placed(placed: &PlacedLayout) -> Checked {
+fn placed(placed: &WireLayout) -> Checked {
     layout(&placed.layout)?;
     partitions(&placed.flipped, placed.layout.ring.partitions().get())
 }
@@ -271,8 +271,8 @@ fn outline(key: &Key, outline: &Outline) -> Checked {
 
 /// A ring that is not well formed would break whoever walks it.
 fn layout(layout: &Layout) -> Checked {
-    let ordered = layout.gone.is_sorted_by(|a, b| a.node < b.node);
-    if !ordered || layout.gone.len() > GONE_MAX {
+    let ordered = layout.departed.is_sorted_by(|a, b| a.node < b.node);
+    if !ordered || layout.departed.len() > DEPARTED_MAX {
         return Err(DecodeError::Malformed { what: "layout" });
     }
     layout.ring.check().map_err(|_| DecodeError::Malformed { what: "layout" })

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::BucketEntry;
 use crate::codec;
-use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, PlacedLayout};
+use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
 
 /// Where a member stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
@@ -205,7 +205,7 @@ pub struct Summary {
     pub members: Vec<MemberDigest>,
     /// The buckets it knows, with versions and a digest of their properties.
     pub buckets: Vec<(Blob, u64, Digest)>,
-    /// The layouts that still count, with a digest of the partitions known to have flipped.
+    /// The active layouts, with a digest of the partitions known to have flipped.
     pub layouts: Vec<(LayoutId, Digest)>,
     /// The staged changes.
     pub staging: Option<(LayoutId, u64, Digest)>,
@@ -219,7 +219,7 @@ pub struct Delta {
     /// Newer bucket properties.
     pub buckets: Vec<BucketEntry>,
     /// Layouts, with what flipped.
-    pub layouts: Vec<PlacedLayout>,
+    pub layouts: Vec<WireLayout>,
     /// What flipped under layouts that the other side has.
     pub flips: Vec<(LayoutId, PartitionSet)>,
     /// Newer staged changes.
@@ -271,7 +271,7 @@ pub enum Gossip {
     /// does not know that it has left says so in a newer one.
     ///
     /// Boxed, since every frame takes the room of the largest kind.
-    Fenced(Box<PlacedLayout>, Option<Box<MemberRecord>>),
+    Fenced(Box<WireLayout>, Option<Box<MemberRecord>>),
     /// The sender has just started and asks what the receiver remembers of its earlier lives, before it tells
     /// anybody that it is there.
     Recall(Box<MemberRecord>),

@@ -30,7 +30,7 @@ pub type LayoutVersion = u64;
     Deserialize,
 )]
 pub struct LayoutId {
-    /// Its place in the line of layouts, from 1; 0 before the first.
+    /// Its place in the history of layouts, from 1; 0 before the first.
     pub version: LayoutVersion,
     /// Of the whole layout.
     pub digest: u64,
@@ -42,16 +42,16 @@ impl fmt::Display for LayoutId {
     }
 }
 
-/// The layouts that count for who sends a request.
+/// The active layouts for who sends a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct CountingLayouts {
+pub struct ActiveLayouts {
     /// In force there.
     pub newest: LayoutId,
     /// The others, newest first. There are any only while data moves.
     pub older: Vec<LayoutId>,
 }
 
-impl CountingLayouts {
+impl ActiveLayouts {
     /// The newest alone.
     #[must_use]
     pub fn only(newest: LayoutId) -> Self {
@@ -71,7 +71,7 @@ impl CountingLayouts {
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
-pub struct Gone {
+pub struct Departed {
     /// Who.
     pub node: NodeId,
     /// It was removed without handing on what it holds: nobody counts on it, and it is not let in.
@@ -82,7 +82,7 @@ pub struct Gone {
 /// One committed placement of the partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Layout {
-    /// Its place in the line of layouts, from 1.
+    /// Its place in the history of layouts, from 1.
     pub version: LayoutVersion,
     /// The one that it was made from; the default before the first.
     pub parent: LayoutId,
@@ -90,7 +90,7 @@ pub struct Layout {
     pub ring: Ring,
     /// Every node that was ever removed or left, in the order of their identities: an identity is never
     /// used again.
-    pub gone: Vec<Gone>,
+    pub departed: Vec<Departed>,
 }
 
 impl Layout {
@@ -109,15 +109,15 @@ impl Layout {
 
     /// Whether the node has left or was removed, and how.
     #[must_use]
-    pub fn gone(&self, node: NodeId) -> Option<Gone> {
-        let found = self.gone.binary_search_by_key(&node, |gone| gone.node);
-        found.ok().map(|index| self.gone[index])
+    pub fn departed(&self, node: NodeId) -> Option<Departed> {
+        let found = self.departed.binary_search_by_key(&node, |departed| departed.node);
+        found.ok().map(|index| self.departed[index])
     }
 }
 
 /// A layout and how far the data has moved to it.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct PlacedLayout {
+pub struct WireLayout {
     /// What was committed.
     pub layout: Layout,
     /// The partitions known to have flipped under it: all of its owners were ready, so older owners are
@@ -129,12 +129,12 @@ pub struct PlacedLayout {
 mod tests {
     use alloc::vec;
 
-    use super::{CountingLayouts, LayoutId};
+    use super::{ActiveLayouts, LayoutId};
 
     #[test]
     fn a_sender_reckons_with_what_counts_for_it_and_with_what_is_older_than_all_that_does() {
         let id = |version, digest| LayoutId { version, digest };
-        let theirs = CountingLayouts { newest: id(3, 9), older: vec![id(2, 5), id(1, 7)] };
+        let theirs = ActiveLayouts { newest: id(3, 9), older: vec![id(2, 5), id(1, 7)] };
         let cases = [
             (id(3, 9), true),
             (id(2, 5), true),
@@ -149,7 +149,7 @@ mod tests {
         for (layout, reckons) in cases {
             assert_eq!(theirs.reckons_with(layout), reckons, "{layout}");
         }
-        assert!(CountingLayouts::only(id(2, 2)).reckons_with(id(2, 1)), "data has left it");
-        assert!(!CountingLayouts::default().reckons_with(id(1, 1)), "it knows no layout");
+        assert!(ActiveLayouts::only(id(2, 2)).reckons_with(id(2, 1)), "data has left it");
+        assert!(!ActiveLayouts::default().reckons_with(id(1, 1)), "it knows no layout");
     }
 }

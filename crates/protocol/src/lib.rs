@@ -31,7 +31,7 @@ pub use blob::Blob;
 pub use context::Context;
 pub use jedlik_vclock::{Incarnation, LocalActor};
 pub use key::{ClusterId, Key, PlacedKey};
-pub use layout::{CountingLayouts, Gone, Layout, LayoutId, LayoutVersion, PlacedLayout};
+pub use layout::{ActiveLayouts, Departed, Layout, LayoutId, LayoutVersion, WireLayout};
 pub use partitions::PartitionSet;
 pub use quorum::Quorum;
 pub use record::{Digest, Durability, EncodedRecord, Record, Sibling, StoredRecord};

@@ -79,7 +79,7 @@ pub const FETCH_PAGE_RECORDS: u32 = 128;
 /// has moved. For one that gives up a dead node it is twice that.
 pub const LAYOUTS_MAX: usize = 8;
 /// The most nodes that a cluster remembers as removed.
-pub const GONE_MAX: usize = 10_000;
+pub const DEPARTED_MAX: usize = 10_000;
 /// The most digests in one page of a leaf.
 pub const DIGEST_PAGE_RECORDS: u32 = 1024;
 /// A page of digests ends with the key that takes it past this size.

@@ -4,15 +4,15 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::{CountingLayouts, Incarnation};
+use crate::{ActiveLayouts, Incarnation};
 
 /// What a request of one node to another is made under.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Terms {
     /// The life of the node whose process asks: a receiver that knows of another one takes nothing from it.
     pub life: Incarnation,
-    /// The layouts that count for the asker: a receiver that knows of another one refuses.
-    pub layouts: CountingLayouts,
+    /// The active layouts for the asker: a receiver that knows of another one refuses.
+    pub layouts: ActiveLayouts,
     /// The receiver's clock as the asker last heard it, from which the receiver counts the message's age; 0 if it
     /// never did.
     pub heard: u64,

@@ -123,7 +123,7 @@ impl Replica {
     }
 }
 
-/// Whoever may hold something of the key: the preference list, then older ones that still count.
+/// Whoever may hold something of the key: the preference list, then older active ones.
 fn holders(view: &View, key: &PlacedKey) -> Vec<NodeId> {
     let n = view.bucket(key.key.bucket()).n;
     let mut nodes: Vec<NodeId> = Vec::new();

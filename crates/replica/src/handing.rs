@@ -81,7 +81,7 @@ impl Replica {
     /// Hints for nodes that are no members any more are taken up at once; and so are all of them by a node
     /// that leaves.
     pub(crate) fn release_hints_for_others(&mut self, now: Now, view: &View) {
-        let leaves = view.gone(self.config.me).is_some();
+        let leaves = view.departed(self.config.me).is_some();
         let handoff = &mut self.background.handoff;
         for target in handoff.targets().collect::<Vec<_>>() {
             let is_member = view.members().any(|member| member.node == target);

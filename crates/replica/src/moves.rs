@@ -33,7 +33,7 @@ pub(crate) struct Moved {
 /// All that moves to and from one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    /// What the shard owns under the layouts that count.
+    /// What the shard owns under the active layouts.
     pub(crate) owned: BTreeSet<Partition>,
     /// What it is to own under the newest and is not ready for.
     pub(crate) takeovers: BTreeMap<Partition, Takeover>,

@@ -66,7 +66,7 @@ impl Replica {
         self.follow_surplus(view);
     }
 
-    /// The partitions of this shard that it owns for some N under a layout that counts.
+    /// The partitions of this shard that it owns for some N under an active layout.
     fn counted(&self, view: &View) -> BTreeSet<Partition> {
         let counts = view.replica_counts();
         let owns =

@@ -132,7 +132,7 @@ impl Replica {
         })
     }
 
-    /// What a put is to do in each owner set that counts, the newest first.
+    /// What a put is to do in each active owner set, the newest first.
     fn plans_of_put(
         &self,
         now: Now,

@@ -61,7 +61,7 @@ impl Replica {
         let owner = |node: &NodeId| OldOwner {
             node: *node,
             up: view.is_alive(*node),
-            given_up: view.gone(*node).is_some_and(|gone| gone.forced),
+            given_up: view.departed(*node).is_some_and(|departed| departed.forced),
         };
         let me = self.config.me;
         let mut sets = Vec::new();

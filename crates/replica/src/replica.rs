@@ -330,7 +330,7 @@ impl Replica {
             expires_us: now.mono_us + limit_us,
             again,
         });
-        let layouts = self.view.as_ref().map(|view| view.counting()).unwrap_or_default();
+        let layouts = self.view.as_ref().map(|view| view.active_layouts()).unwrap_or_default();
         let terms = Terms { life: self.life(), layouts, heard: self.ages.heard(node) };
         self.emit(Output::Request { to: node, id, terms, request });
     }
@@ -350,7 +350,7 @@ impl Replica {
         })
     }
 
-    /// The preference lists that count for a partition, as targets: the first `n` of each, and its
+    /// The active preference lists for a partition, as targets: the first `n` of each, and its
     /// fallbacks, the newest list first. This node stands first where it stands.
     pub(crate) fn owner_sets(
         &self,

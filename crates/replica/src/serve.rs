@@ -8,13 +8,13 @@ use alloc::sync::Arc;
 use core::slice;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_membership::{KnownLayout, View};
+use jedlik_membership::{ActiveLayout, View};
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{DIGEST_PAGE_RECORDS, SCAN_PAGE_RECORDS};
 use jedlik_protocol::peer::{DigestPage, PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    CountingLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, Stamp,
+    ActiveLayouts, Digest, Durability, EncodedRecord, Key, LayoutId, Now, PlacedKey, Stamp,
     StoredRecord,
 };
 use jedlik_vclock::planted::{self, Bug};
@@ -232,10 +232,10 @@ impl Replica {
         Ok(view)
     }
 
-    /// The newest layout that counts here and with which the sender does not reckon: partitions may have flipped under it,
+    /// The newest active layout here and with which the sender does not reckon: partitions may have flipped under it,
     /// also under one that a rival of the same version has overruled, and then its owners have to be asked.
-    fn unknown_to(&self, theirs: &CountingLayouts) -> Option<LayoutId> {
-        let mut ours = self.view.iter().flat_map(|view| view.layouts()).map(KnownLayout::id);
+    fn unknown_to(&self, theirs: &ActiveLayouts) -> Option<LayoutId> {
+        let mut ours = self.view.iter().flat_map(|view| view.layouts()).map(ActiveLayout::id);
         ours.find(|layout| !theirs.reckons_with(*layout))
     }
 

@@ -43,7 +43,7 @@ impl Replica {
         }
     }
 
-    /// The older owner sets of a partition that still count, for each N for which this node is to own it.
+    /// The older active owner sets of a partition, for each N for which this node is to own it.
     pub(crate) fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
         let mut sets = Vec::new();
         for n in view.replica_counts() {
@@ -63,7 +63,7 @@ impl Replica {
             let owner = |node: &NodeId| OldOwner {
                 node: *node,
                 up: view.is_alive(*node),
-                given_up: view.gone(*node).is_some_and(|gone| gone.forced),
+                given_up: view.departed(*node).is_some_and(|departed| departed.forced),
             };
             let least_quorum = view.least_quorum(n);
             let counts_me = self.votes.has(partition, n);

@@ -43,13 +43,13 @@ impl Replica {
         now: Now,
         sweep: Option<u64>,
         key: &PlacedKey,
-        gone: bool,
+        departed: bool,
     ) {
-        if gone {
+        if departed {
             self.background.trees.forget_damage(key);
         }
         if let Some(sweep) = sweep {
-            self.handle_thinned(now, sweep, gone);
+            self.handle_thinned(now, sweep, departed);
         }
     }
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use jedlik_handoff::Refill;
 use jedlik_hashing::Partition;
-use jedlik_membership::{KnownLayout, Past, View};
+use jedlik_membership::{ActiveLayout, Past, View};
 use jedlik_protocol::peer::{Doubt, PeerResponse, Vouching};
 use jedlik_protocol::{LayoutId, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
@@ -50,7 +50,7 @@ pub(crate) struct Votes {
     pub(crate) entries: BTreeMap<(Partition, u8), Entry>,
     /// N of each bucket that has another than the default, as of the last view; `None` before the first.
     counts: Option<BTreeMap<Vec<u8>, u8>>,
-    /// The layouts that counted by the last view; `None` before the first.
+    /// The layouts that were active by the last view; `None` before the first.
     layouts: Option<Layouts>,
     /// Whether this life knows what the cluster remembers of the lives before it.
     confirmed: bool,
@@ -368,13 +368,13 @@ impl Replica {
 }
 
 /// The newest layout that has flipped for the partition.
-pub(crate) fn flipped_for(view: &View, partition: Partition) -> Option<&KnownLayout> {
+pub(crate) fn flipped_for(view: &View, partition: Partition) -> Option<&ActiveLayout> {
     view.layouts().iter().find(|known| known.flipped().contains(partition))
 }
 
 /// The name of that layout; the default if none has flipped.
 pub(crate) fn flipped_id(view: &View, partition: Partition) -> LayoutId {
-    flipped_for(view, partition).map(KnownLayout::id).unwrap_or_default()
+    flipped_for(view, partition).map(ActiveLayout::id).unwrap_or_default()
 }
 
 #[cfg(test)]

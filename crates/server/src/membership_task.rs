@@ -311,7 +311,7 @@ impl MembershipTask {
     }
 }
 
-/// A member that has no place in any layout that counts holds nothing and is waited for by nobody: it may be gone for
+/// A member that has no place in any active layout holds nothing and is waited for by nobody: it may be gone for
 /// good, and is dialled the more seldom the longer it does not answer.
 fn member(view: &View, record: &MemberRecord) -> Member {
     let placed = view.layouts().iter().any(|known| known.layout().ring.node(record.node).is_some());

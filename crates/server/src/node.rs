@@ -27,7 +27,7 @@ use crate::start;
 use crate::ticks::Ticks;
 
 /// How long membership may take to tell the others that this node goes, or to end.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+const DEPARTURE_LIMIT: Duration = Duration::from_secs(2);
 /// How often a stopping node looks whether its requests are answered.
 const DRAIN_CHECK: Duration = Duration::from_millis(5);
 
@@ -194,7 +194,7 @@ impl Node {
     async fn leave(&self) {
         let (told, heard) = oneshot::channel();
         let ticks = self.ticks.clone();
-        let farewell = async {
+        let departure = async {
             // A copy that was taken while the node ran is older than its stop.
             if let Some(tick) = spawn_blocking(move || ticks.advance()).await.ok()? {
                 self.membership.send(Event::Tick(tick)).await.ok()?;
@@ -202,7 +202,7 @@ impl Node {
             self.membership.send(Event::Leave(told)).await.ok()?;
             heard.await.ok()
         };
-        if timeout(FAREWELL_LIMIT, farewell).await.is_err() {
+        if timeout(DEPARTURE_LIMIT, departure).await.is_err() {
             warn!("the others could not be told that this node stops");
         }
     }
@@ -237,7 +237,7 @@ async fn end_membership(
     events: &mpsc::Sender<Event>,
     mut task: JoinHandle<Result<Option<DataDir>, JoinError>>,
 ) -> Option<DataDir> {
-    let ended = timeout(FAREWELL_LIMIT, async {
+    let ended = timeout(DEPARTURE_LIMIT, async {
         events.send(Event::Stop).await.ok()?;
         (&mut task).await.ok()?.ok()?
     });

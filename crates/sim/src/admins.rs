@@ -135,7 +135,7 @@ impl World {
         }
         // Who came back before it was removed can hand on what it holds.
         let forced = !self.rest.is_quiet();
-        let is_gone = |node| view.as_ref().is_some_and(|view| view.gone(id(node)).is_some());
+        let is_gone = |node| view.as_ref().is_some_and(|view| view.departed(id(node)).is_some());
         let change = match *what {
             // A rival won that has no place for the one, and the other's removal holds nevertheless.
             Alteration::Replace { node, by, .. } if is_gone(node) => Alteration::Join(by, 1),
@@ -156,7 +156,7 @@ impl World {
     /// A layout came into force here: whoever it removes by force has lost its disk, for good, even if a rival
     /// that keeps the node wins; and whoever owns a key may hold acknowledged copies.
     pub(crate) fn note_layout(&mut self, view: &Arc<View>) {
-        let removes = |node: u8| view.gone(id(node)).is_some_and(|gone| gone.forced);
+        let removes = |node: u8| view.departed(id(node)).is_some_and(|departed| departed.forced);
         self.damage.destroyed |= (0..self.plan.setting.places()).any(removes);
         self.nodes.iter_mut().for_each(|place| place.removed |= removes(place.index));
         for key in 0..self.plan.setting.keys {
@@ -169,11 +169,11 @@ impl World {
         }
     }
 
-    /// Whoever a layout that still counts removes by force has no place in the newest (decision 26).
+    /// Whoever an active layout removes by force has no place in the newest (decision 26).
     pub(crate) fn check_removals(&mut self, view: &View) {
         let Some(newest) = view.layout() else { return };
-        let gone = view.layouts().iter().flat_map(|known| &known.layout().gone);
-        let removed = gone.filter(|gone| gone.forced).map(|gone| gone.node);
+        let departed = view.layouts().iter().flat_map(|known| &known.layout().departed);
+        let removed = departed.filter(|departed| departed.forced).map(|departed| departed.node);
         let kept = removed.into_iter().find(|node| newest.ring.node(*node).is_some());
         if let Some(node) = kept {
             let what =
@@ -222,13 +222,15 @@ impl World {
 /// Whether a layout has a change, or can't have it any more.
 fn is_in(layout: &Layout, what: &Alteration) -> bool {
     let placed = |node: &u8| layout.ring.node(id(*node));
-    let gone = |node: &u8| layout.gone(id(*node)).is_some();
+    let departed = |node: &u8| layout.departed(id(*node)).is_some();
     match what {
-        Alteration::Join(node, _) => placed(node).is_some() || gone(node),
-        Alteration::Leave(node) | Alteration::Remove(node) => gone(node),
-        Alteration::Replace { node, by, .. } => (placed(by).is_some() || gone(by)) && gone(node),
+        Alteration::Join(node, _) => placed(node).is_some() || departed(node),
+        Alteration::Leave(node) | Alteration::Remove(node) => departed(node),
+        Alteration::Replace { node, by, .. } => {
+            (placed(by).is_some() || departed(by)) && departed(node)
+        }
         Alteration::Weigh(node, weight) => {
-            gone(node) || placed(node).is_some_and(|placed| placed.weight == *weight)
+            departed(node) || placed(node).is_some_and(|placed| placed.weight == *weight)
         }
     }
 }

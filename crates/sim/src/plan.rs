@@ -151,7 +151,7 @@ pub struct Operation {
     pub r: Option<u8>,
     /// W of the write, if it is not the bucket's.
     pub w: Option<u8>,
-    /// Primaries alone have to answer, in each owner set that counts.
+    /// Primaries alone have to answer, in each active owner set.
     pub strict: bool,
     /// How long the version lives, if it is a put; `None` for ever.
     pub ttl_ms: Option<u32>,

@@ -353,7 +353,7 @@ impl World {
             let Some(layout) = &known.0 else {
                 return breach(Promise::OneLayout, format!("n{} has no layout", node + 1));
             };
-            if layout.gone(view.me()).is_some() {
+            if layout.departed(view.me()).is_some() {
                 return breach(Promise::GoneStayGone, format!("n{} is to leave", node + 1));
             }
             if *first.get_or_insert(known.clone()) != known {

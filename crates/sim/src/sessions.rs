@@ -319,7 +319,7 @@ impl World {
     }
 }
 
-/// How many primaries have to answer, in each owner set that counts.
+/// How many primaries have to answer, in each active owner set.
 fn strictly(operation: &Operation, count: u8) -> Quorum {
     if operation.strict { Quorum::Count(count) } else { Quorum::Default }
 }

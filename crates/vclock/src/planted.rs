@@ -33,11 +33,11 @@ pub enum Bug {
     HintDroppedBeforeSync,
     /// A get does not ask the fallback that keeps a hint for a primary that is away.
     FallbackNotAsked,
-    /// A put goes to the owners of the oldest layout that counts, not to those still to come.
+    /// A put goes to the owners of the oldest active layout, not to those still to come.
     PendingOwnersNotWritten,
     /// A get asks the owners of the newest layout alone.
     OnlyNewestOwnersRead,
-    /// Of the layouts that count only the newest two are asked.
+    /// Of the active layouts only the newest two are asked.
     OneLayoutLookedBack,
     /// A new owner is ready once it has compared with one old owner.
     OneOldOwnerCompared,

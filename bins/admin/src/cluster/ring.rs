@@ -1,6 +1,6 @@
-//! `cluster ring`: who holds what under the layouts that count.
+//! `cluster ring`: who holds what under the active layouts.
 //!
-//! Invariant: for a partition, the owner sets that count are those of the newest layout and of each
+//! Invariant: for a partition, the active owner sets are those of the newest layout and of each
 //! older one back to the newest one known to have flipped for it, that one included.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use jedlik_client::admin::Partition;
 use jedlik_client::{ClientError, NodeId};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus};
 use jedlik_protocol::bucket::BucketProps;
-use jedlik_protocol::{LayoutVersion, PlacedLayout};
+use jedlik_protocol::{LayoutVersion, WireLayout};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -25,7 +25,7 @@ use crate::table::{Align, Table};
 /// Show which node holds which partitions
 ///
 /// Of each node: the partitions whose token it holds, so that it stands first in their preference
-/// lists. Of one partition: its preference list, and which owner sets count while it moves.
+/// lists. Of one partition: its preference list, and which owner sets are active while it moves.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ Examples:
   jedlik-admin cluster ring --partition 17
   jedlik-admin cluster ring --node n3")]
 pub(crate) struct RingArgs {
-    /// Only this partition: its preference list and the owner sets that count
+    /// Only this partition: its preference list and the active owner sets
     #[arg(long, value_name = "NUMBER", conflicts_with = "node")]
     partition: Option<u32>,
     /// Only this node: the partitions that it owns, tokens or not
@@ -41,10 +41,10 @@ pub(crate) struct RingArgs {
     node: Option<String>,
 }
 
-/// The layouts that count, the newest first, with the names of the nodes in them.
+/// The active layouts, the newest first, with the names of the nodes in them.
 struct Rings {
     /// Each known to be well-formed.
-    layouts: Vec<PlacedLayout>,
+    layouts: Vec<WireLayout>,
     names: BTreeMap<NodeId, String>,
     /// The default N.
     n: usize,
@@ -59,7 +59,7 @@ pub(super) struct OwnerSet {
 }
 
 /// Of all sets, the newest first, those whose owners must be asked.
-pub(super) fn counting(sets: &[OwnerSet]) -> &[OwnerSet] {
+pub(super) fn active(sets: &[OwnerSet]) -> &[OwnerSet] {
     let last = sets.iter().position(|set| set.flipped);
     &sets[..last.map_or(sets.len(), |last| last + 1)]
 }
@@ -88,7 +88,7 @@ pub(super) async fn run(
 }
 
 impl Rings {
-    fn new(layouts: Vec<PlacedLayout>, status: &ClusterStatus) -> anyhow::Result<Self> {
+    fn new(layouts: Vec<WireLayout>, status: &ClusterStatus) -> anyhow::Result<Self> {
         let Some(newest) = layouts.first() else {
             return Err(ClientError::NoLayout.into());
         };
@@ -107,7 +107,7 @@ impl Rings {
         Ok(Self { layouts, names: names.collect(), n: BucketProps::default().n.into() })
     }
 
-    fn newest(&self) -> &PlacedLayout {
+    fn newest(&self) -> &WireLayout {
         self.layouts.first().expect("there is no ring without a layout")
     }
 
@@ -121,7 +121,7 @@ impl Rings {
 
     /// Under each layout, the newest first.
     fn owner_sets(&self, partition: Partition) -> Vec<OwnerSet> {
-        let set = |placed: &PlacedLayout| {
+        let set = |placed: &WireLayout| {
             let mut owners = placed.layout.ring.preference_list(partition);
             owners.truncate(self.n);
             let flipped = placed.flipped.contains(partition);
@@ -130,13 +130,13 @@ impl Rings {
         self.layouts.iter().map(set).collect()
     }
 
-    /// The partitions that a node owns under each layout, as far as that counts; the newest first.
+    /// The partitions that a node owns under each layout, as far as that is active; the newest first.
     fn owned(&self, node: NodeId) -> Vec<(LayoutVersion, Vec<Partition>)> {
         let mut owned: Vec<(LayoutVersion, Vec<Partition>)> =
             self.layouts.iter().map(|placed| (placed.layout.version, Vec::new())).collect();
         for partition in self.newest().layout.ring.partitions().partitions() {
             let sets = self.owner_sets(partition);
-            for (set, (_, owned)) in counting(&sets).iter().zip(&mut owned) {
+            for (set, (_, owned)) in active(&sets).iter().zip(&mut owned) {
                 if set.owners.contains(&node) {
                     owned.push(partition);
                 }
@@ -222,7 +222,7 @@ impl Rings {
         if !fallbacks.is_empty() {
             text += &format!("fallbacks: {}\n", self.list_text(fallbacks));
         }
-        text + &sets_text(counting(&self.owner_sets(partition)), |nodes| self.list_text(nodes))
+        text + &sets_text(active(&self.owner_sets(partition)), |nodes| self.list_text(nodes))
     }
 
     fn to_json(&self) -> Value {
@@ -273,7 +273,7 @@ impl Rings {
     fn partition_json(&self, partition: Partition) -> Value {
         let one = |node: &NodeId| json!({ "node": node.to_string(), "name": self.name(*node) });
         let list = self.newest().layout.ring.preference_list(partition);
-        let sets: Vec<Value> = counting(&self.owner_sets(partition))
+        let sets: Vec<Value> = active(&self.owner_sets(partition))
             .iter()
             .map(|set| {
                 json!({
@@ -292,10 +292,10 @@ impl Rings {
     }
 }
 
-/// The owner sets that count, a line each; a quorum is needed in every one that is not said to be as
+/// The active owner sets, a line each; a quorum is needed in every one that is not said to be as
 /// one above.
 pub(super) fn sets_text(sets: &[OwnerSet], list: impl Fn(&[NodeId]) -> String) -> String {
-    let mut text = "owner sets that count:\n".to_owned();
+    let mut text = "active owner sets:\n".to_owned();
     for (index, set) in sets.iter().enumerate() {
         let flipped = if set.flipped { ", flipped" } else { "" };
         let is_repeated = sets[..index].iter().any(|above| above.owners == set.owners);

@@ -14,7 +14,7 @@ use jedlik_protocol::gossip::{
 use jedlik_protocol::{ClusterId, Digest, Incarnation, LayoutId};
 
 use super::commit::{behind, overruled};
-use super::ring::{OwnerSet, counting, ranges, sets_text};
+use super::ring::{OwnerSet, active, ranges, sets_text};
 use super::stage::{JoinArgs, LeaveArgs, ReplaceArgs, joins, leaves, replacement, staged_nodes};
 use super::staged::{staged_json, staged_text};
 use super::wait::{Stall, stall_text};
@@ -402,13 +402,13 @@ fn sets_count_back_to_the_newest_that_flipped() {
     for (flipped, expected) in cases {
         let sets: Vec<OwnerSet> =
             flipped.iter().map(|flipped| set(1, *flipped, &[1, 2, 3])).collect();
-        assert_eq!(counting(&sets).len(), expected, "{flipped:?}");
+        assert_eq!(active(&sets).len(), expected, "{flipped:?}");
     }
     let sets = [set(3, false, &[1, 2]), set(2, false, &[2, 3]), set(1, true, &[1, 2])];
     let list =
         |nodes: &[NodeId]| format!("{:?}", nodes.iter().map(|node| node.0).collect::<Vec<_>>());
     insta::assert_snapshot!(sets_text(&sets, list), @r"
-    owner sets that count:
+    active owner sets:
       layout 3: [1, 2]
       layout 2: [2, 3]
       layout 1: [1, 2], flipped, as above

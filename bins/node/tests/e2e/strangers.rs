@@ -13,8 +13,8 @@ use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    CountingLayouts, Gone, Incarnation, Key, Layout, LayoutId, PartitionSet, PlacedLayout, Quorum,
-    Terms,
+    ActiveLayouts, Departed, Incarnation, Key, Layout, LayoutId, PartitionSet, Quorum, Terms,
+    WireLayout,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -82,7 +82,7 @@ impl Insider {
     /// Asks for the secret as a peer, under this layout; with what the refusal says.
     async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
         let request = PeerRequest::Read { key: secret(), known: None, n: 3 };
-        let layouts = CountingLayouts::only(layout);
+        let layouts = ActiveLayouts::only(layout);
         let terms = Terms { life: self.life, layouts, heard: 0 };
         let frame = Frame::PeerRequest { id: 7, terms, request };
         match self.ask(frame).await? {
@@ -184,11 +184,11 @@ async fn a_removed_nodes_certificate_and_one_that_never_joined_open_nothing() {
 async fn is_heard_no_more(cluster: &Cluster, address: SocketAddr, name: &str, known: &Layout) {
     for id in [LayoutId::default(), known.id()] {
         let tls = cluster.path(name).join("tls");
-        let mut gone = Insider::connect(address, &tls).await;
-        if let Some(answer) = gone.read_as_peer(id).await {
+        let mut departed = Insider::connect(address, &tls).await;
+        if let Some(answer) = departed.read_as_peer(id).await {
             tells_nothing(known, &answer);
         }
-        gone.wait_for_end().await;
+        departed.wait_for_end().await;
     }
 }
 
@@ -220,11 +220,12 @@ async fn no_frame_ends_a_node_but_a_layout_that_its_members_have() {
     let address = cluster.nodes[0].address.unwrap();
     let known = layout(&cluster).await;
     let fence = |version| {
-        let gone = known.ring.nodes().iter().map(|node| Gone { node: node.node, forced: true });
-        let mut gone: Vec<Gone> = gone.collect();
-        gone.sort();
-        let layout = Layout { version, parent: known.id(), gone, ..known.clone() };
-        let layout = PlacedLayout { layout, flipped: PartitionSet::default() };
+        let departed =
+            known.ring.nodes().iter().map(|node| Departed { node: node.node, forced: true });
+        let mut departed: Vec<Departed> = departed.collect();
+        departed.sort();
+        let layout = Layout { version, parent: known.id(), departed, ..known.clone() };
+        let layout = WireLayout { layout, flipped: PartitionSet::default() };
         Frame::Gossip(Gossip::Fenced(Box::new(layout), None))
     };
     cluster.issue("node", "stranger");

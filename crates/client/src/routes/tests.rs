@@ -25,7 +25,7 @@ fn topology(nodes: u64, version: u64) -> Topology {
         })
         .collect();
     let ring = plan_first(ring_nodes, PartitionCount::new(64).unwrap(), 3).unwrap();
-    let layout = Layout { version, parent: LayoutId::default(), ring, gone: Vec::new() };
+    let layout = Layout { version, parent: LayoutId::default(), ring, departed: Vec::new() };
     Topology { cluster: ClusterId(7), layout: Some(layout), members }
 }
 

@@ -151,7 +151,7 @@ impl Cluster {
             address: *address,
             alive: true,
         });
-        let layout = Layout { version, parent: LayoutId::default(), ring, gone: Vec::new() };
+        let layout = Layout { version, parent: LayoutId::default(), ring, departed: Vec::new() };
         Topology { cluster: ClusterId(7), layout: Some(layout), members: members.collect() }
     }
 

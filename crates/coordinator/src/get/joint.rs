@@ -1,4 +1,4 @@
-//! A get over every owner set that counts while a partition moves: one [`Get`] for each set, newest
+//! A get over every active owner set while a partition moves: one [`Get`] for each set, newest
 //! first, which share what they ask, and ask those first that most of them share.
 //!
 //! Invariants: it succeeds only when each set's needs are met, so that it meets every version that a

@@ -1,4 +1,4 @@
-//! A put over every owner set that counts while a partition moves: one [`Put`] for each set, newest
+//! A put over every active owner set while a partition moves: one [`Put`] for each set, newest
 //! first, which share what they send.
 //!
 //! Invariants: it succeeds only when each set's needs are met, so that a get which reaches any of these

@@ -11,11 +11,11 @@ use jedlik_protocol::admin::PlanReport;
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{MemberRecord, StagedChange};
 use jedlik_protocol::limits::LAYOUTS_MAX;
-use jedlik_protocol::{Digest, Layout, LayoutId, Now, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Digest, Layout, LayoutId, Now, PartitionSet, WireLayout};
 
 use super::invalid;
 use crate::Membership;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 use crate::placement::{Required, first_layout, successor};
 use crate::report::Facts;
 
@@ -87,16 +87,16 @@ impl Membership {
     /// Refuses one layout more than can count at a time. What gives up a dead node may come on top: data may
     /// have stopped moving because of that node.
     fn check_room(&self) -> Result<(), Failure> {
-        let counting = self.known.line().layouts().len();
+        let active = self.known.history().layouts().len();
         let relieves = self.staged().changes.iter().any(|(_, change)| gives_up(change));
         let most = if relieves { 2 * LAYOUTS_MAX } else { LAYOUTS_MAX };
-        if counting < most {
+        if active < most {
             return Ok(());
         }
         Err(Failure::new(
             ErrorCode::NotReady,
             format!(
-                "{counting} layouts still count, and more than {most} can't: wait until data has moved \
+                "{active} layouts are active, and more than {most} can't be: wait until data has moved \
                  (`jedlik-admin cluster wait`), then commit"
             ),
         ))
@@ -111,7 +111,7 @@ impl Membership {
         dry_run: bool,
     ) -> Result<LayoutId, Failure> {
         let changed = |message| Failure::new(ErrorCode::PlanChanged, message);
-        let newest = self.known.newest().map(KnownLayout::id);
+        let newest = self.known.newest().map(ActiveLayout::id);
         if let Some(id) = newest.filter(|id| id.digest == plan.0) {
             return Err(changed(format!(
                 "plan {:016x} is in force already, as layout {}",
@@ -142,7 +142,7 @@ impl Membership {
         }
         let id = layout.id();
         if !dry_run {
-            let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+            let placed = WireLayout { layout, flipped: PartitionSet::default() };
             for change in self.known.merge_layout(placed) {
                 self.changed(now, self.config.me.node, change);
             }

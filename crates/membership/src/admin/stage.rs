@@ -14,7 +14,7 @@ use jedlik_protocol::gossip::{MemberRecord, StagedChange, Staging};
 
 use super::invalid;
 use crate::Membership;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 use crate::placement::successor;
 
 /// The longest name of a zone.
@@ -114,11 +114,11 @@ impl Membership {
     }
 
     fn check_not_gone(&self, node: NodeId, change: &StagedChange) -> Result<(), Failure> {
-        let layout = self.known.newest().map(KnownLayout::layout);
-        let Some(gone) = layout.and_then(|layout| layout.gone(node)) else { return Ok(()) };
+        let layout = self.known.newest().map(ActiveLayout::layout);
+        let Some(departed) = layout.and_then(|layout| layout.departed(node)) else { return Ok(()) };
         let name = self.name(node);
-        if gone.forced || self.known.has_left(node) {
-            let went = if gone.forced { "was removed" } else { "has left" };
+        if departed.forced || self.known.has_left(node) {
+            let went = if departed.forced { "was removed" } else { "has left" };
             return Err(invalid(format!(
                 "{name} {went}, and its identity is not used again: give the node a new \
                  certificate and an empty data directory, and join it as a new one"
@@ -212,13 +212,13 @@ impl Membership {
 
     /// Whether all data has moved to the layout in force.
     fn is_settled(&self) -> bool {
-        self.known.newest().is_some_and(KnownLayout::is_settled)
+        self.known.newest().is_some_and(ActiveLayout::is_settled)
     }
 
     /// Whether the layout has it go, in its own time.
     fn is_leaving(&self, node: NodeId) -> bool {
-        let layout = self.known.newest().map(KnownLayout::layout);
-        layout.and_then(|layout| layout.gone(node)).is_some_and(|gone| !gone.forced)
+        let layout = self.known.newest().map(ActiveLayout::layout);
+        layout.and_then(|layout| layout.departed(node)).is_some_and(|departed| !departed.forced)
     }
 
     fn is_placed(&self, node: NodeId) -> bool {

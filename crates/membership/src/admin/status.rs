@@ -8,7 +8,7 @@ use jedlik_protocol::admin::{ClusterStatus, MemberState, MemberStatus};
 use jedlik_protocol::gossip::{MemberRecord, Staging, Status};
 
 use crate::Membership;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 
 impl Membership {
     pub(super) fn status(&self, now: Now) -> ClusterStatus {
@@ -33,7 +33,7 @@ impl Membership {
         ClusterStatus {
             cluster: self.config.cluster,
             node: self.config.me.node,
-            layout: self.known.line().newest_id(),
+            layout: self.known.history().newest_id(),
             partitions: layout.map_or(0, |known| known.layout().ring.partitions().get()),
             flipped: layout.map_or(0, |known| known.flipped().len()),
             staging: self.staged(),
@@ -45,11 +45,11 @@ impl Membership {
 
     /// Where a member stands in its life.
     fn state_of(&self, record: &MemberRecord) -> MemberState {
-        let layout = self.known.newest().map(KnownLayout::layout);
-        let gone = layout.and_then(|layout| layout.gone(record.node));
+        let layout = self.known.newest().map(ActiveLayout::layout);
+        let departed = layout.and_then(|layout| layout.departed(record.node));
         let placed = layout.is_some_and(|layout| layout.ring.node(record.node).is_some());
-        match (gone, record.status) {
-            (Some(gone), _) if gone.forced => MemberState::Removed,
+        match (departed, record.status) {
+            (Some(departed), _) if departed.forced => MemberState::Removed,
             (_, Status::Left) => MemberState::Left,
             (Some(_), _) => MemberState::Leaving,
             (None, Status::Away) => MemberState::Away,
@@ -60,7 +60,7 @@ impl Membership {
 
     /// Of the partitions that a member owns for the default N, those for which it is ready or that
     /// have flipped.
-    fn settled_of(&self, record: &MemberRecord, known: &KnownLayout) -> u32 {
+    fn settled_of(&self, record: &MemberRecord, known: &ActiveLayout) -> u32 {
         let ready = Some(&record.ready).filter(|ready| ready.layout == known.id());
         let settled = |partition: &Partition| {
             let list = known.preference_list(*partition);
@@ -73,7 +73,7 @@ impl Membership {
 
     /// The changes that the next plan is made of.
     pub(super) fn staged(&self) -> Staging {
-        let base = self.known.line().newest_id();
+        let base = self.known.history().newest_id();
         self.known.staging().cloned().unwrap_or(Staging { base, ..Staging::default() })
     }
 

@@ -614,7 +614,7 @@ fn a_leave_is_taken_back_by_a_join_and_the_dead_node_can_be_removed_then() {
     stage(&mut membership, 4, join()).unwrap();
     let back = plan(&mut membership).unwrap().plan;
     commit(&mut membership, back).unwrap();
-    assert_eq!(membership.view().gone(NodeId(4)), None);
+    assert_eq!(membership.view().departed(NodeId(4)), None);
     assert!(membership.view().layout().unwrap().ring.node(NodeId(4)).is_some());
     stage(&mut membership, 3, StagedChange::Remove).unwrap();
     let removal = plan(&mut membership).unwrap();
@@ -636,7 +636,7 @@ fn who_died_after_it_was_staged_goes_by_force_once_it_is_staged_again() {
         let report = plan(&mut membership).unwrap();
         assert_ne!(report.plan, refused);
         commit(&mut membership, report.plan).unwrap();
-        assert!(membership.view().gone(NodeId(4)).is_some_and(|gone| gone.forced));
+        assert!(membership.view().departed(NodeId(4)).is_some_and(|departed| departed.forced));
     }
 }
 
@@ -655,12 +655,12 @@ fn who_dies_while_it_leaves_can_be_removed_by_force() {
     stage(&mut membership, 5, join()).unwrap();
     let join = plan(&mut membership).unwrap().plan;
     commit(&mut membership, join).unwrap();
-    assert!(membership.view().gone(NodeId(4)).is_some_and(|gone| !gone.forced));
+    assert!(membership.view().departed(NodeId(4)).is_some_and(|departed| !departed.forced));
     stage(&mut membership, 4, StagedChange::Remove).unwrap();
     let removal = plan(&mut membership).unwrap();
     assert_eq!((removal.moves, removal.lost), (0, 0));
     commit(&mut membership, removal.plan).unwrap();
-    assert!(membership.view().gone(NodeId(4)).is_some_and(|gone| gone.forced));
+    assert!(membership.view().departed(NodeId(4)).is_some_and(|departed| departed.forced));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use alloc::vec;
 
 use jedlik_hashing::{PartitionCount, RingNode, plan_first};
 use jedlik_protocol::gossip::{Life, Ready, StagedChange};
-use jedlik_protocol::{Gone, Layout, LayoutVersion};
+use jedlik_protocol::{Departed, Layout, LayoutVersion};
 use proptest::collection::vec as vec_of;
 use proptest::prelude::{Just, Strategy, prop_assert_eq, prop_oneof, proptest};
 
@@ -13,24 +13,24 @@ use jedlik_protocol::limits::LAYOUTS_MAX;
 
 use super::*;
 use crate::acceptable::{COUNT_MAX, JUMP_MAX};
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 use crate::tests::record;
 
 fn layout(version: LayoutVersion, nodes: u64) -> Layout {
     let node = |node| RingNode { node: NodeId(node), zone: "z".to_string(), weight: 1 };
     let nodes = (1..=nodes).map(node).collect();
     let ring = plan_first(nodes, PartitionCount::new(8).unwrap(), 3).unwrap();
-    Layout { version, parent: LayoutId::default(), ring, gone: vec![] }
+    Layout { version, parent: LayoutId::default(), ring, departed: vec![] }
 }
 
 /// With the partitions that have a bit in `flipped` flipped.
-fn placed(version: LayoutVersion, nodes: u64, flipped: u8) -> PlacedLayout {
+fn placed(version: LayoutVersion, nodes: u64, flipped: u8) -> WireLayout {
     let flipped = (0..8).filter(|bit| flipped & (1 << bit) != 0).map(Partition).collect();
-    PlacedLayout { layout: layout(version, nodes), flipped }
+    WireLayout { layout: layout(version, nodes), flipped }
 }
 
 fn ids(known: &Knowledge) -> Vec<LayoutId> {
-    known.line().layouts().iter().map(KnownLayout::id).collect()
+    known.history().layouts().iter().map(ActiveLayout::id).collect()
 }
 
 fn staging(base: LayoutId, revision: u64, weight: u32) -> Staging {
@@ -125,7 +125,7 @@ fn rival_layouts_stay_in_line_and_the_greater_is_in_force() {
     assert_eq!(ids(&known), [greater_id, lesser_id]);
     let mut other = Knowledge::default();
     other.merge_layout(greater);
-    assert_eq!(other.merge_layout(lesser), [Change::Line]);
+    assert_eq!(other.merge_layout(lesser), [Change::Layouts]);
     assert_eq!(other, known);
 }
 
@@ -140,7 +140,7 @@ fn layouts_older_than_one_to_which_all_has_moved_are_dropped_for_good() {
     let rest: PartitionSet = (4..8).map(Partition).collect();
     let flips = vec![(second, rest.clone()), (first, rest)];
     let changes = known.merge(Delta { flips, ..Delta::default() });
-    assert_eq!(changes, [Change::Line], "what flipped under the dropped one counts for nothing");
+    assert_eq!(changes, [Change::Layouts], "what flipped under the dropped one counts for nothing");
     assert_eq!(ids(&known), [layout(3, 3).id(), second]);
     assert_eq!(known.merge_layout(placed(1, 3, 0)), []);
     assert_eq!(known.merge_layout(placed(1, 5, 0xff)), [], "its rivals neither");
@@ -206,9 +206,9 @@ fn a_partition_flips_once_every_owner_that_any_bucket_asks_for_is_ready() {
 fn who_was_removed_is_dropped_and_who_leaves_stays_until_it_has_left() {
     let mut known = Knowledge::default();
     (1..=3).for_each(|node| drop(known.merge_member(member(node, 1, 1))));
-    let gone = |node, forced| Gone { node: NodeId(node), forced };
+    let departed = |node, forced| Departed { node: NodeId(node), forced };
     let mut last = placed(1, 1, 0);
-    last.layout.gone = vec![gone(2, true), gone(3, false)];
+    last.layout.departed = vec![departed(2, true), departed(3, false)];
     let changes = known.merge_layout(last.clone());
     assert_eq!(changes, [Change::Layout { rival: None }, Change::Dropped(NodeId(2))]);
     assert_eq!(known.merge_member(member(2, 9, 9)), None);
@@ -277,12 +277,12 @@ fn versions_that_could_not_be_outdone_are_refused_and_what_was_held_stays() {
 #[test]
 fn nodes_that_left_fill_no_more_than_their_own_room() {
     let mut known = Knowledge::default();
-    for node in 0..(NODES_MAX + GONE_MAX) as u64 {
+    for node in 0..(NODES_MAX + DEPARTED_MAX) as u64 {
         known.merge_member(MemberRecord { status: Status::Left, ..member(node, 1, 1) });
     }
     let refused = Some(Change::Refused(Unacceptable::TooManyMembers));
     assert_eq!(known.merge_member(member(u64::MAX, 1, 1)), refused);
-    assert_eq!(known.members().len(), NODES_MAX + GONE_MAX);
+    assert_eq!(known.members().len(), NODES_MAX + DEPARTED_MAX);
 }
 
 fn deltas() -> impl Strategy<Value = Delta> {
@@ -355,19 +355,19 @@ proptest! {
 
 #[test]
 fn two_rivals_of_which_one_removes_a_node_have_one_follower_in_any_order() {
-    let base = PlacedLayout { layout: layout(1, 5), flipped: PartitionSet::default() };
+    let base = WireLayout { layout: layout(1, 5), flipped: PartitionSet::default() };
     let after = |nodes: Vec<u64>, weight| {
         let node = |node| RingNode { node: NodeId(node), zone: "z".to_string(), weight };
         let nodes = nodes.into_iter().map(node).collect();
         let ring = plan_first(nodes, PartitionCount::new(8).unwrap(), 3).unwrap();
-        Layout { version: 2, parent: base.layout.id(), ring, gone: vec![] }
+        Layout { version: 2, parent: base.layout.id(), ring, departed: vec![] }
     };
-    let gone = vec![Gone { node: NodeId(4), forced: true }];
-    let removal = Layout { gone, ..after(vec![1, 2, 3, 5], 1) };
+    let departed = vec![Departed { node: NodeId(4), forced: true }];
+    let removal = Layout { departed, ..after(vec![1, 2, 3, 5], 1) };
     let mut winners = 0;
     for weight in 2..12 {
         let rival = after(vec![1, 2, 3, 4, 5], weight);
-        let place = |layout: &Layout| PlacedLayout {
+        let place = |layout: &Layout| WireLayout {
             layout: layout.clone(),
             flipped: PartitionSet::default(),
         };

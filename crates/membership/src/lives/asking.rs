@@ -74,7 +74,7 @@ impl Membership {
         if record.node != from || record.life.incarnation == self.config.me.life.incarnation {
             return;
         }
-        let layout = self.known.line().newest_id();
+        let layout = self.known.history().newest_id();
         let asked = record.life.incarnation;
         let held = if from == self.config.me.node {
             // Another process of this node, which runs: it has just asked.
@@ -129,14 +129,14 @@ impl Membership {
         if self.lives.stage == Stage::Asking {
             self.lives.answered.insert(from);
             self.lives.first_answer_us.get_or_insert(now.mono_us);
-            self.lives.vouched |= layout >= self.known.line().newest_id();
+            self.lives.vouched |= layout >= self.known.history().newest_id();
             self.weigh_answers(now);
         }
     }
 
     /// Takes what one remembers of this node that knows that it has left. Says whether this is an answer to what was
     /// asked.
-    pub(crate) fn weigh_farewell(&mut self, now: Now, from: NodeId, left: &MemberRecord) -> bool {
+    pub(crate) fn weigh_departure(&mut self, now: Now, from: NodeId, left: &MemberRecord) -> bool {
         if !self.lives.is_asking() {
             return false;
         }

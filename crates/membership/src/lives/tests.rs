@@ -433,7 +433,7 @@ fn a_copy_of_the_same_life_learns_that_it_is_one_by_the_tick_that_others_remembe
 }
 
 #[test]
-fn a_tick_is_told_with_the_farewell_and_else_at_most_every_ten_seconds() {
+fn a_tick_is_told_with_the_departure_and_else_at_most_every_ten_seconds() {
     let mut cluster = settled(22);
     cluster.run_for(11 * SECOND);
     for tick in 1..=200 {

@@ -1,6 +1,6 @@
 //! Whether what a plan moves would ever have moved.
 //!
-//! Invariant: a new owner is ready once it was compared with N - Q + 1 of each old owner set that counts, Q being the
+//! Invariant: a new owner is ready once it was compared with N - Q + 1 of each older active owner set, Q being the
 //! smallest quorum of a put or a get. Where fewer of these are up, and are not given up, their partitions wait for those
 //! who are down.
 
@@ -79,9 +79,10 @@ impl Facts<'_> {
             list.iter().take(usize::from(n)).copied().collect()
         };
         let new = first(after);
-        let is_given_up = |node: &NodeId| self.after.gone(*node).is_some_and(|gone| gone.forced);
+        let is_given_up =
+            |node: &NodeId| self.after.departed(*node).is_some_and(|departed| departed.forced);
         let mut waits = Vec::new();
-        for known in self.known.line().layouts().iter() {
+        for known in self.known.history().layouts().iter() {
             let old = first(known.preference_list(partition));
             let left: Vec<NodeId> = old.iter().copied().filter(|node| !is_given_up(node)).collect();
             let (up, down): (Vec<NodeId>, Vec<NodeId>) =

@@ -12,7 +12,7 @@ use jedlik_hashing::Balance;
 use jedlik_protocol::admin::{CopiesAtRisk, PlannedNode};
 
 use super::Facts;
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 
 /// A node whose work is further above its share than this is worth a warning.
 const OVERLOAD_PERCENT: u64 = 25;
@@ -73,7 +73,7 @@ impl Facts<'_> {
     fn of_movement(&self) -> Option<String> {
         let newest = self.known.newest().filter(|newest| !newest.is_settled())?;
         // The first layout has nothing to move from.
-        self.known.line().layouts().get(1)?;
+        self.known.history().layouts().get(1)?;
         Some(moving(newest))
     }
 
@@ -122,7 +122,7 @@ impl Facts<'_> {
     }
 }
 
-fn moving(newest: &KnownLayout) -> String {
+fn moving(newest: &ActiveLayout) -> String {
     format!(
         "data still moves to layout {}: {} of {} partitions have arrived; requests have to reach their \
          quorums under one layout more",

@@ -14,7 +14,7 @@ use alloc::{format, vec};
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount, RingNode, plan_first};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, StagedChange, Staging};
-use jedlik_protocol::{Incarnation, Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Incarnation, Layout, LayoutId, PartitionSet, WireLayout};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{at, config, record};
@@ -91,7 +91,7 @@ enum Step {
 
 impl State {
     fn begin(scenario: &Scenario) -> Self {
-        let placed = PlacedLayout {
+        let placed = WireLayout {
             layout: scenario.first.clone(),
             flipped: (0..PARTITIONS).map(Partition).collect(),
         };
@@ -189,7 +189,7 @@ impl State {
     }
 
     fn newest(&self, node: u64) -> LayoutId {
-        self.machines[&node].known.line().newest_id()
+        self.machines[&node].known.history().newest_id()
     }
 
     fn deliver(&mut self, (from, to, gossip): (u64, u64, Gossip)) -> Vec<(u64, u64, Gossip)> {
@@ -236,7 +236,7 @@ impl State {
 
     fn may_leave(&self, node: u64) -> bool {
         let view = self.machines[&node].view();
-        let leaves = view.gone(NodeId(node)).is_some_and(|gone| !gone.forced);
+        let leaves = view.departed(NodeId(node)).is_some_and(|departed| !departed.forced);
         leaves
             && self.machines[&node].standing == Standing::In
             && view.flipped() == PARTITIONS
@@ -256,7 +256,7 @@ impl State {
                 }
                 state.made |= 1 << index;
                 let placed =
-                    PlacedLayout { layout: layout.clone(), flipped: PartitionSet::default() };
+                    WireLayout { layout: layout.clone(), flipped: PartitionSet::default() };
                 state.with(*by, *by, |machine| {
                     for change in machine.known.merge_layout(placed) {
                         machine.changed(now, NodeId(*by), change);
@@ -311,7 +311,7 @@ impl State {
                 number(record.ready.layout.digest);
                 number(summary::of_partitions(&record.ready.partitions).0);
             }
-            for known in machine.known.line().layouts().iter() {
+            for known in machine.known.history().layouts().iter() {
                 number(known.id().version);
                 number(known.id().digest);
                 number(summary::of_partitions(known.flipped()).0);
@@ -331,15 +331,15 @@ impl State {
     /// What must hold in every state.
     fn check(&self, scenario: &Scenario) -> Result<(), String> {
         let removes = |node: u64| {
-            let gone =
-                scenario.commits.iter().filter_map(|commit| commit.layout.gone(NodeId(node)));
-            gone.into_iter().any(|gone| gone.forced)
+            let departed =
+                scenario.commits.iter().filter_map(|commit| commit.layout.departed(NodeId(node)));
+            departed.into_iter().any(|departed| departed.forced)
         };
         if let Some(node) = self.removed.iter().find(|node| !removes(**node)) {
             return Err(format!("node {node} ended as removed, and no layout removes it"));
         }
         for (node, machine) in &self.machines {
-            for known in machine.known.line().layouts().iter() {
+            for known in machine.known.history().layouts().iter() {
                 if known.id() == scenario.first.id() {
                     continue;
                 }
@@ -399,17 +399,17 @@ impl State {
             if machine.known != first.known {
                 return Err(format!("node {node} knows something else"));
             }
-            if newest.layout().gone(NodeId(*node)).is_some() {
+            if newest.layout().departed(NodeId(*node)).is_some() {
                 return Err(format!("node {node} is gone by {} and runs on", newest.id()));
             }
         }
         let sacrificed = scenario.sacrificed.filter(|node| self.removed.contains(node));
         let unjust = |node: &&u64| {
-            newest.layout().gone(NodeId(**node)).is_none() && Some(**node) != sacrificed
+            newest.layout().departed(NodeId(**node)).is_none() && Some(**node) != sacrificed
         };
-        if let Some(gone) = self.removed.iter().find(unjust) {
+        if let Some(departed) = self.removed.iter().find(unjust) {
             return Err(format!(
-                "node {gone} ended as removed, and {} has a place for it",
+                "node {departed} ended as removed, and {} has a place for it",
                 newest.id()
             ));
         }
@@ -423,7 +423,7 @@ impl State {
         {
             return Err(format!("{} waits for node {}, which has ended", newest.id(), dead.node));
         }
-        if !newest.is_settled() || first.known.line().layouts().len() > 1 {
+        if !newest.is_settled() || first.known.history().layouts().len() > 1 {
             return Err(format!("data still moves to {}", newest.id()));
         }
         Ok(())
@@ -485,13 +485,13 @@ fn first_layout(nodes: u64) -> Layout {
     let node = |node| RingNode { node: NodeId(node), zone: "z".to_string(), weight: 1 };
     let count = PartitionCount::new(PARTITIONS).unwrap();
     let ring = plan_first((1..=nodes).map(node).collect(), count, 3).unwrap();
-    Layout { version: 1, parent: LayoutId::default(), ring, gone: vec![] }
+    Layout { version: 1, parent: LayoutId::default(), ring, departed: vec![] }
 }
 
 fn after(layout: &Layout, node: u64, change: StagedChange) -> Layout {
     let flipped = (0..PARTITIONS).map(Partition).collect();
     let mut known = crate::knowledge::Knowledge::default();
-    known.merge_layout(PlacedLayout { layout: layout.clone(), flipped });
+    known.merge_layout(WireLayout { layout: layout.clone(), flipped });
     let staging = Staging { base: layout.id(), revision: 1, changes: vec![(NodeId(node), change)] };
     let count = PartitionCount::new(PARTITIONS).unwrap();
     let required = Required { partitions: count, least_nodes: 2, n: 3 };

@@ -200,7 +200,7 @@ fn a_node_leaves_only_once_another_one_has_heard_it() {
 }
 
 #[test]
-fn a_farewell_that_one_node_alone_has_heard_is_not_enough() {
+fn a_departure_that_one_node_alone_has_heard_is_not_enough() {
     let mut cluster = settled(5, 5, 11);
     change(&mut cluster, 1, 5, StagedChange::Leave);
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
@@ -256,7 +256,7 @@ fn nobody_waits_for_it(cluster: &Cluster) -> bool {
 }
 
 #[test]
-fn a_life_that_is_told_of_its_farewell_says_it_again_before_it_ends() {
+fn a_life_that_is_told_of_its_departure_says_it_again_before_it_ends() {
     let mut cluster = returned_to_one_that_has_not_heard(41);
     cluster.cut.remove(&(1, 4));
     cluster.run_for(20 * SECOND);
@@ -274,7 +274,7 @@ fn a_life_that_is_told_of_its_farewell_says_it_again_before_it_ends() {
 }
 
 #[test]
-fn a_life_that_is_told_of_its_farewell_at_once_asks_all_whether_it_was_there_since() {
+fn a_life_that_is_told_of_its_departure_at_once_asks_all_whether_it_was_there_since() {
     let mut cluster = returned_to_one_that_has_not_heard(42);
     cluster.kill(4);
     cluster.wipe(4);
@@ -341,7 +341,7 @@ fn a_life_that_finds_by_itself_that_it_has_left_hears_first_what_others_remember
 }
 
 #[test]
-fn a_farewell_by_which_a_node_is_met_is_answered_once_it_is_on_disk() {
+fn a_departure_by_which_a_node_is_met_is_answered_once_it_is_on_disk() {
     let mut cluster = settled(4, 4, 45);
     change(&mut cluster, 1, 4, StagedChange::Leave);
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
@@ -365,7 +365,7 @@ fn a_farewell_by_which_a_node_is_met_is_answered_once_it_is_on_disk() {
 }
 
 #[test]
-fn who_hears_a_farewell_learns_that_all_has_moved() {
+fn who_hears_a_departure_learns_that_all_has_moved() {
     let mut cluster = settled(5, 5, 35);
     change(&mut cluster, 1, 5, StagedChange::Leave);
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
@@ -410,7 +410,7 @@ fn a_removed_node_that_comes_back_is_refused_and_told_why() {
     change(&mut cluster, 1, 4, by);
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
     let view = cluster.machine(2).view();
-    assert!(view.gone(NodeId(4)).is_some_and(|gone| gone.forced));
+    assert!(view.departed(NodeId(4)).is_some_and(|departed| departed.forced));
     assert_eq!(view.address(NodeId(4)), None);
     cluster.start(4);
     let offers = cluster.machine(4).view();

@@ -68,7 +68,10 @@ fn a_node_that_a_layout_removed_by_force_stays_out_whichever_rival_wins() {
         cluster.run_until("one layout", 60 * SECOND, |c| c.agrees() && c.all_up());
         for node in cluster.running() {
             let view = cluster.machine(node).view();
-            assert!(view.gone(NodeId(4)).is_some_and(|gone| gone.forced), "node {node}");
+            assert!(
+                view.departed(NodeId(4)).is_some_and(|departed| departed.forced),
+                "node {node}"
+            );
             assert_eq!(view.members().count(), 4, "node {node}");
             assert_eq!(view.layout_version(), if wins { 3 } else { 2 });
             let ring = &view.layout().expect("there is one").ring;
@@ -106,7 +109,7 @@ fn a_node_that_one_side_removed_by_force_and_the_other_has_leave_is_removed() {
     cluster.run_until("one layout", 60 * SECOND, |c| c.agrees() && c.all_up());
     for node in cluster.running() {
         let view = cluster.machine(node).view();
-        assert!(view.gone(NodeId(4)).is_some_and(|gone| gone.forced), "node {node}");
+        assert!(view.departed(NodeId(4)).is_some_and(|departed| departed.forced), "node {node}");
         assert!(view.is_known_by_all(), "node {node} waits for nobody");
     }
 }

@@ -47,7 +47,7 @@ fn a_node_whose_disk_is_full_goes_on_and_claims_no_layout_before_it_is_stored() 
 }
 
 #[test]
-fn a_farewell_is_answered_by_a_node_only_once_it_is_stored() {
+fn a_departure_is_answered_by_a_node_only_once_it_is_stored() {
     let mut cluster = settled(4, 4, 32);
     change(&mut cluster, 1, 4, StagedChange::Leave);
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);

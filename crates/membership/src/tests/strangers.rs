@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, plan_next};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Staging, Status};
-use jedlik_protocol::{Digest, Gone, Incarnation, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Departed, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
 
 use super::growth::{join, settled, stage};
 use super::{at, record};
@@ -22,14 +22,14 @@ fn hear(cluster: &mut Cluster, node: u64, from: u64, gossip: Gossip) {
 }
 
 /// The layout in force, made to say of `node` that it was removed, with so high a version.
-fn removing(cluster: &Cluster, node: u64, version: u64) -> PlacedLayout {
+fn removing(cluster: &Cluster, node: u64, version: u64) -> WireLayout {
     let view = cluster.machine(1).view();
     let mut layout = (**view.layout().unwrap()).clone();
     (layout.version, layout.parent) = (version, view.layout_id());
     let others = layout.ring.nodes().iter().filter(|placed| placed.node.0 != node).cloned();
     layout.ring = plan_next(&layout.ring, others.collect(), 3).unwrap();
-    layout.gone = vec![Gone { node: NodeId(node), forced: true }];
-    PlacedLayout { layout, flipped: PartitionSet::default() }
+    layout.departed = vec![Departed { node: NodeId(node), forced: true }];
+    WireLayout { layout, flipped: PartitionSet::default() }
 }
 
 fn fenced(cluster: &Cluster) -> usize {

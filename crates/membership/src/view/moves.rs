@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::bucket::BucketProps;
-use jedlik_protocol::{CountingLayouts, PartitionSet};
+use jedlik_protocol::{ActiveLayouts, PartitionSet};
 
 use super::{View, first};
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 
 impl View {
     /// What the member has said to be ready for, under the newest layout.
@@ -42,18 +42,18 @@ impl View {
         same && self.other_replica_counts() == other.other_replica_counts()
     }
 
-    /// The layouts that count, for those that are asked under them.
+    /// The active layouts, for those that are asked under them.
     #[must_use]
-    pub fn counting(&self) -> CountingLayouts {
-        let mut all = self.layouts.iter().map(KnownLayout::id);
-        CountingLayouts { newest: all.next().unwrap_or_default(), older: all.collect() }
+    pub fn active_layouts(&self) -> ActiveLayouts {
+        let mut all = self.layouts.iter().map(ActiveLayout::id);
+        ActiveLayouts { newest: all.next().unwrap_or_default(), older: all.collect() }
     }
 
-    /// Whether a layout counts in the other view that does not count in this one, be it the newest or one that a rival has
+    /// Whether a layout is active in the other view that is not in this one, be it the newest or one that a rival has
     /// overruled: what is under way knows nothing of its owners.
     #[must_use]
     pub fn lacks_layout_of(&self, other: &Self) -> bool {
-        let counts = |known: &KnownLayout| self.layouts.iter().any(|ours| ours.id() == known.id());
+        let counts = |known: &ActiveLayout| self.layouts.iter().any(|ours| ours.id() == known.id());
         !other.layouts.iter().all(counts)
     }
 

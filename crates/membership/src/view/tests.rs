@@ -4,15 +4,15 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use jedlik_hashing::{Ring, RingNode, plan_first};
-use jedlik_protocol::{Incarnation, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Incarnation, PartitionSet, WireLayout};
 
 use super::*;
 use crate::tests::{address, record};
 
-fn placed(version: u64, ring: Ring) -> PlacedLayout {
-    let (parent, gone) = (LayoutId::default(), vec![]);
-    PlacedLayout {
-        layout: Layout { version, parent, ring, gone },
+fn placed(version: u64, ring: Ring) -> WireLayout {
+    let (parent, departed) = (LayoutId::default(), vec![]);
+    WireLayout {
+        layout: Layout { version, parent, ring, departed },
         flipped: PartitionSet::default(),
     }
 }
@@ -180,8 +180,8 @@ fn who_takes_over_is_a_new_owner_that_was_none_before_and_is_not_ready() {
 fn a_layout_is_known_by_all_once_every_member_that_is_not_gone_says_so() {
     let mut stored = known(true);
     let mut newest = placed(5, stored.layouts[0].layout.ring.clone());
-    let gone = |node, forced| Gone { node: NodeId(node), forced };
-    newest.layout.gone = vec![gone(4, true), gone(5, false), gone(6, false)];
+    let departed = |node, forced| Departed { node: NodeId(node), forced };
+    newest.layout.departed = vec![departed(4, true), departed(5, false), departed(6, false)];
     let id = newest.layout.id();
     stored.layouts.push(newest);
     stored.members = (1..=6).map(|node| MemberRecord { layout: id, ..record(node) }).collect();
@@ -200,8 +200,8 @@ fn a_layout_is_known_by_all_once_every_member_that_is_not_gone_says_so() {
     assert!(view.is_known_by_all());
     assert_eq!(view.members().map(|member| member.node.0).collect::<Vec<_>>(), [1, 2, 3, 6]);
     assert_eq!([3, 4, 5, 6].map(|node| view.is_alive(NodeId(node))), [true, false, false, true]);
-    assert_eq!(view.gone(NodeId(4)), Some(gone(4, true)));
-    assert_eq!(view.gone(NodeId(1)), None);
+    assert_eq!(view.departed(NodeId(4)), Some(departed(4, true)));
+    assert_eq!(view.departed(NodeId(1)), None);
 }
 
 #[test]

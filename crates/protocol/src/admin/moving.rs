@@ -97,7 +97,7 @@ pub struct TransferReport {
     pub ready: u32,
     /// Of these, those that have flipped: older owners are not asked any more.
     pub flipped: u32,
-    /// Partitions that it owns under an older layout that still counts, and not under the newest.
+    /// Partitions that it owns under an older active layout, and not under the newest.
     pub leaving: u32,
     /// Partitions of which it holds records and that it owns no more: they are handed on, then dropped.
     pub orphaned: u32,

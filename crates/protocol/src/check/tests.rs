@@ -32,8 +32,8 @@ use crate::peer::{
     RecordSummary, ScannedPage, SiblingSummary,
 };
 use crate::{
-    Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
-    Layout, LayoutId, PartitionSet, PlacedLayout, ProtocolVersion, Quorum, Record, Stamp, Terms,
+    ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
+    Layout, LayoutId, PartitionSet, ProtocolVersion, Quorum, Record, Stamp, Terms, WireLayout,
 };
 
 const EMPTY_KEY: DecodeError = DecodeError::Key(InvalidKey::EmptyKey);
@@ -75,7 +75,7 @@ fn layout(tokens: Vec<u16>) -> Layout {
     let loose = LooseRing { partitions, nodes: vec![node], tokens };
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
     let ring: Ring = crate::codec::decode_unchecked(&bytes);
-    Layout { version: 1, parent: LayoutId::default(), ring, gone: vec![] }
+    Layout { version: 1, parent: LayoutId::default(), ring, departed: vec![] }
 }
 
 fn topology(layout: Layout) -> ClientResponse {
@@ -124,14 +124,15 @@ fn close(delta: Delta) -> Frame {
 }
 
 /// A layout that others have left, in this order.
-fn gone(nodes: &[u64]) -> Layout {
-    let gone = nodes.iter().map(|node| Gone { node: NodeId(*node), forced: false }).collect();
-    Layout { gone, ..layout(vec![0, 0]) }
+fn departed(nodes: &[u64]) -> Layout {
+    let departed =
+        nodes.iter().map(|node| Departed { node: NodeId(*node), forced: false }).collect();
+    Layout { departed, ..layout(vec![0, 0]) }
 }
 
 fn placed(layout: Layout, flipped: &[u32]) -> Frame {
     let flipped = flipped.iter().copied().map(Partition).collect();
-    close(Delta { layouts: vec![PlacedLayout { layout, flipped }], ..Delta::default() })
+    close(Delta { layouts: vec![WireLayout { layout, flipped }], ..Delta::default() })
 }
 
 fn flips(partition: u32) -> Frame {
@@ -157,7 +158,7 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    let terms = Terms { life: Incarnation(1), layouts: CountingLayouts::default(), heard: 0 };
+    let terms = Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), heard: 0 };
     Frame::PeerRequest { id: 1, terms, request }
 }
 
@@ -472,8 +473,8 @@ fn what_must_not_be_said_is_refused_wherever_it_is_said() {
         (client_response(topology(layout(vec![0, 1]))), malformed("layout")),
         (client_response(topology(layout(vec![0]))), malformed("layout")),
         (placed(layout(vec![0, 1]), &[]), malformed("layout")),
-        (placed(gone(&[2, 1]), &[]), malformed("layout")),
-        (placed(gone(&[1, 1]), &[]), malformed("layout")),
+        (placed(departed(&[2, 1]), &[]), malformed("layout")),
+        (placed(departed(&[1, 1]), &[]), malformed("layout")),
         (placed(layout(vec![0, 0]), &[2]), malformed("set of partitions")),
         (flips(65_536), malformed("set of partitions")),
         (ready(65_536), malformed("set of partitions")),
@@ -514,7 +515,7 @@ fn the_same_frames_pass_when_they_say_what_may_be_said() {
         Frame::ClientRequest { id: 1, request: explain(key()) },
         page(key(), record, None),
         client_response(topology(layout(vec![0, 0]))),
-        placed(gone(&[1, 2]), &[0, 1]),
+        placed(departed(&[1, 2]), &[0, 1]),
         flips(65_535),
         ready(65_535),
         staging(&[1, 2], &StagedChange::Leave),

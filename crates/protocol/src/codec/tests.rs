@@ -29,7 +29,7 @@ fn frames() -> Vec<Frame> {
     };
     let failed = crate::client::ClientResponse::Failed(Failure::new(ErrorCode::Timeout, "late"));
     let newest = crate::LayoutId { version: 1, digest: 2 };
-    let layouts = crate::CountingLayouts { newest, older: vec![newest] };
+    let layouts = crate::ActiveLayouts { newest, older: vec![newest] };
     let request = crate::peer::PeerRequest::Forward(ClientRequest::Topology);
     let life = crate::Incarnation(3);
     let (terms, stamp) = (crate::Terms { life, layouts, heard: 0 }, Stamp { life, clock: 2 });

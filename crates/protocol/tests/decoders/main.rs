@@ -10,7 +10,7 @@ use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::limits::FRAME_LIMIT_BYTES;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{
-    Blob, ClusterId, Context, CountingLayouts, Durability, EncodedRecord, Incarnation, Key,
+    ActiveLayouts, Blob, ClusterId, Context, Durability, EncodedRecord, Incarnation, Key,
     ProtocolVersion, Quorum, Record, Stamp, Terms,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
@@ -81,7 +81,7 @@ fn lies_within(part: &[u8], whole: &Bytes) -> bool {
 const STAMP: Stamp = Stamp { life: Incarnation(1), clock: 1 };
 
 fn terms() -> Terms {
-    Terms { life: Incarnation(1), layouts: CountingLayouts::default(), heard: 0 }
+    Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), heard: 0 }
 }
 
 proptest! {
@@ -235,7 +235,7 @@ fn a_kibibyte_costs_little_more_on_disk_and_on_the_wire() {
     let sent = frame - names - 1024;
     println!("overhead of a record: {stored} bytes, of its frame: {sent} bytes");
     assert!(stored <= 128, "{stored} bytes");
-    // Every frame has eight bytes for the older layouts that count, of which there are none while nothing moves, and eight
+    // Every frame has eight bytes for the older active layouts, of which there are none while nothing moves, and eight
     // for the life that sends it.
     assert!(sent <= 216, "{sent} bytes");
     let acknowledgement =

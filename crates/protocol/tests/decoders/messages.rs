@@ -24,8 +24,8 @@ use jedlik_protocol::peer::{
     RecordSummary, ScannedPage, SiblingSummary, Standing, Vouching,
 };
 use jedlik_protocol::{
-    Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
-    Layout, LayoutId, PartitionSet, PlacedLayout, Quorum, Record, Stamp, Terms,
+    ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
+    Layout, LayoutId, PartitionSet, Quorum, Record, Stamp, Terms, WireLayout,
 };
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 use proptest::collection::{btree_map, vec};
@@ -121,9 +121,9 @@ fn layout_id() -> impl Strategy<Value = LayoutId> {
     any::<(u64, u64)>().prop_map(|(version, digest)| LayoutId { version, digest })
 }
 
-fn counting_layouts() -> impl Strategy<Value = CountingLayouts> {
+fn active_layouts() -> impl Strategy<Value = ActiveLayouts> {
     (layout_id(), vec(layout_id(), 0..4))
-        .prop_map(|(newest, older)| CountingLayouts { newest, older })
+        .prop_map(|(newest, older)| ActiveLayouts { newest, older })
 }
 
 fn partitions() -> impl Strategy<Value = PartitionSet> {
@@ -131,8 +131,8 @@ fn partitions() -> impl Strategy<Value = PartitionSet> {
 }
 
 fn layout() -> impl Strategy<Value = Layout> {
-    let gone = btree_map(node(), any::<bool>(), 0..4).prop_map(|gone| {
-        gone.into_iter().map(|(node, forced)| Gone { node, forced }).collect::<Vec<_>>()
+    let departed = btree_map(node(), any::<bool>(), 0..4).prop_map(|departed| {
+        departed.into_iter().map(|(node, forced)| Departed { node, forced }).collect::<Vec<_>>()
     });
     let ring = (vec((text(), 1..9_u32), 1..5), 2..6_u32).prop_map(|(nodes, bits)| {
         let ring_node = |(index, (zone, weight))| RingNode { node: NodeId(index), zone, weight };
@@ -140,18 +140,14 @@ fn layout() -> impl Strategy<Value = Layout> {
         let partitions = PartitionCount::new(1 << bits).expect("it is a power of two");
         plan_first(nodes, partitions, 3).expect("there are fewer nodes than partitions")
     });
-    (any::<u64>(), layout_id(), ring, gone).prop_map(|(version, parent, ring, gone)| Layout {
-        version,
-        parent,
-        ring,
-        gone,
-    })
+    (any::<u64>(), layout_id(), ring, departed)
+        .prop_map(|(version, parent, ring, departed)| Layout { version, parent, ring, departed })
 }
 
-fn placed_layout() -> impl Strategy<Value = PlacedLayout> {
+fn placed_layout() -> impl Strategy<Value = WireLayout> {
     (layout(), vec(0..4_u32, 0..4)).prop_map(|(layout, flipped)| {
         let flipped = flipped.into_iter().map(Partition).collect();
-        PlacedLayout { layout, flipped }
+        WireLayout { layout, flipped }
     })
 }
 
@@ -874,7 +870,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(id, request)| Frame::ClientRequest { id, request }),
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
-        (any::<u64>(), counting_layouts(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
+        (any::<u64>(), active_layouts(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
             |(id, layouts, heard, life, request)| {
                 let terms = Terms { life: Incarnation(life), layouts, heard };
                 Frame::PeerRequest { id, terms, request }

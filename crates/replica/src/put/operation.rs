@@ -30,7 +30,7 @@ pub(crate) struct WaitingPut {
     pub(super) props: BucketProps,
     pub(super) n: u8,
     pub(super) needs: Needs,
-    /// One for each owner set that counts, the newest first; there is always one.
+    /// One for each active owner set, the newest first; there is always one.
     pub(super) plans: Vec<WritePlan>,
     pub(super) started_us: u64,
     pub(super) deadline_us: u64,

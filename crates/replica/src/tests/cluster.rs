@@ -9,15 +9,15 @@ use core::net::SocketAddr;
 use jedlik_hashing::{
     NodeId, Partition, PartitionCount, Position, RingNode, plan_first, plan_next,
 };
-use jedlik_membership::{KnownLayout, Membership, Output as MembershipOutput, View};
+use jedlik_membership::{ActiveLayout, Membership, Output as MembershipOutput, View};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, GetAnswer, GetRequest, PutRequest};
 use jedlik_protocol::error::Failure;
 use jedlik_protocol::gossip::{Delta, Gossip, Life, Load, MemberRecord, Ready, Speaks, Status};
 use jedlik_protocol::peer::PeerRequest;
 use jedlik_protocol::{
-    Blob, ClusterId, CountingLayouts, Digest, Durability, EncodedRecord, Gone, Incarnation, Key,
-    Layout, LayoutId, Now, PartitionSet, PlacedKey, PlacedLayout, Quorum, StoredRecord, Terms,
+    ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
+    Layout, LayoutId, Now, PartitionSet, PlacedKey, Quorum, StoredRecord, Terms, WireLayout,
 };
 use jedlik_vclock::{Content, WriteId};
 
@@ -236,20 +236,21 @@ impl Cluster {
         self.deliver();
     }
 
-    /// Makes the next layout of these nodes; those in `gone` are gone, by force if they are down. `known_to`
+    /// Makes the next layout of these nodes; those in `departed` are gone, by force if they are down. `known_to`
     /// learn of it, the others by and by.
-    pub(super) fn commit(&mut self, nodes: &[u64], gone: &[u64], known_to: &[NodeId]) {
+    pub(super) fn commit(&mut self, nodes: &[u64], departed: &[u64], known_to: &[NodeId]) {
         let view = self.view(known_to[0]);
         let present = view.layout().expect("a layout");
         let nodes = nodes.iter().copied().map(ring_node).collect();
         let ring = plan_next(&present.ring, nodes, 3).expect("a ring");
-        let gone = gone.iter().map(|node| {
+        let departed = departed.iter().map(|node| {
             let node = NodeId(*node);
-            Gone { node, forced: self.down.contains(&node) }
+            Departed { node, forced: self.down.contains(&node) }
         });
         let parent = view.layout_id();
-        let layout = Layout { version: parent.version + 1, parent, ring, gone: gone.collect() };
-        let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+        let layout =
+            Layout { version: parent.version + 1, parent, ring, departed: departed.collect() };
+        let placed = WireLayout { layout, flipped: PartitionSet::default() };
         for node in known_to {
             let news = Delta { layouts: [placed.clone()].into(), ..Delta::default() };
             self.tell(*node, known_to[0], news);
@@ -286,7 +287,7 @@ impl Cluster {
         for from in &up {
             let view = self.view(*from);
             let members = view.members().cloned().collect();
-            let layouts = view.layouts().iter().map(KnownLayout::placed).collect();
+            let layouts = view.layouts().iter().map(ActiveLayout::placed).collect();
             let news = Delta { members, layouts, ..Delta::default() };
             for to in up.iter().filter(|to| *to != from) {
                 self.tell(*to, *from, news.clone());
@@ -769,7 +770,7 @@ pub(super) fn member(id: u64) -> MemberRecord {
 }
 
 /// What a member of the test's cluster asks under.
-pub(super) fn terms(layouts: CountingLayouts, heard: u64) -> Terms {
+pub(super) fn terms(layouts: ActiveLayouts, heard: u64) -> Terms {
     Terms { life: Incarnation(1), layouts, heard }
 }
 
@@ -789,13 +790,13 @@ fn membership(
         version: 1,
         props: props.clone(),
     };
-    let layout = Layout { version: 1, parent: LayoutId::default(), ring, gone: Vec::new() };
+    let layout = Layout { version: 1, parent: LayoutId::default(), ring, departed: Vec::new() };
     let id = layout.id();
     let flipped = PartitionSet::full(partitions);
     let stored = Delta {
         members: (1..=count).map(|node| MemberRecord { layout: id, ..member(node) }).collect(),
         buckets: buckets.iter().map(entry).collect(),
-        layouts: [PlacedLayout { layout, flipped }].into(),
+        layouts: [WireLayout { layout, flipped }].into(),
         ..Delta::default()
     };
     let config = jedlik_membership::Config {

@@ -9,7 +9,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse, GetRequest, PutRequ
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::limits::{CLOCK_ENTRIES_LIMIT, RECORD_OVERHEAD_BYTES};
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
-use jedlik_protocol::{Blob, CountingLayouts, LayoutId, Quorum, Stamp};
+use jedlik_protocol::{ActiveLayouts, Blob, LayoutId, Quorum, Stamp};
 
 use super::cluster::{Cluster, after, blind, get_request, terms};
 use crate::{Counter, Input, Output};
@@ -103,7 +103,7 @@ fn a_request_made_under_an_older_layout_is_refused_and_one_under_a_newer_waits()
         let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
-        let layouts = CountingLayouts::only(layout);
+        let layouts = ActiveLayouts::only(layout);
         replica.handle(
             now,
             Input::Peer { from: NodeId(2), reply: 9, terms: terms(layouts, 0), request },
@@ -134,7 +134,7 @@ fn a_request_by_who_does_not_reckon_with_an_older_layout_that_counts_is_refused_
         (Vec::from([before]), Some(ErrorCode::StaleLayout)),
     ];
     for (rest, code) in cases {
-        let layouts = CountingLayouts { newest, older: rest.clone() };
+        let layouts = ActiveLayouts { newest, older: rest.clone() };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
         let key = super::cluster::key("alice");
@@ -163,7 +163,7 @@ fn a_node_that_is_no_member_is_refused_without_a_layout_or_a_clock() {
         let request = PeerRequest::Read { key: super::cluster::key("alice"), known: None, n: 3 };
         let now = cluster.now;
         let replica = &mut cluster.node(N1).replica;
-        let layouts = CountingLayouts::only(layout);
+        let layouts = ActiveLayouts::only(layout);
         replica.handle(
             now,
             Input::Peer { from: NodeId(9), reply: 9, terms: terms(layouts, 0), request },
@@ -192,7 +192,7 @@ fn a_forwarded_put_is_coordinated_where_it_arrives_and_never_forwarded_again() {
     let replica = &mut cluster.node(fallback).replica;
     replica.handle(now, Input::PeerLost { node: N1 });
     let request = PeerRequest::Forward(ClientRequest::Put(blind("alice", "tea")));
-    let layouts = CountingLayouts::default();
+    let layouts = ActiveLayouts::default();
     replica.handle(now, Input::Peer { from: N1, reply: 9, terms: terms(layouts, 0), request });
     let refused = core::iter::from_fn(|| replica.poll_output()).any(|output| {
         matches!(output, Output::AnswerPeer { response: PeerResponse::Refused(failure), .. }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition};
-use jedlik_membership::{KnownLayout, View};
+use jedlik_membership::{ActiveLayout, View};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutRequest};
 use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival};
@@ -36,7 +36,7 @@ fn disputed(node: NodeId) -> MemberRecord {
 fn refusal(cluster: &mut Cluster, request: PeerRequest) -> Option<ErrorCode> {
     let now = cluster.now;
     let heard = Cluster::config(N1, 1).clock_start + now.mono_us;
-    let terms = terms(cluster.view(N1).counting(), heard);
+    let terms = terms(cluster.view(N1).active_layouts(), heard);
     let replica = &mut cluster.node(N1).replica;
     replica.handle(now, Input::Peer { from: N2, reply: 9, terms, request });
     core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
@@ -87,7 +87,7 @@ fn shown(cluster: &mut Cluster, node: NodeId, see: impl Fn(MemberRecord) -> Opti
     let up = view.members().map(|member| member.node).collect();
     let known = Delta {
         members: view.members().cloned().filter_map(see).collect(),
-        layouts: view.layouts().iter().map(KnownLayout::placed).collect(),
+        layouts: view.layouts().iter().map(ActiveLayout::placed).collect(),
         ..Delta::default()
     };
     let view = View::new(node, view.cluster(), view.partitions(), known, up);

@@ -168,7 +168,7 @@ fn a_member_that_learns_a_layout_while_it_reads_does_not_say_how_it_stands_to_a_
     let mut cluster = Cluster::new(5, &[]);
     let (owners, now) = (cluster.owners("alice"), cluster.now);
     let (asker, member) = (owners[0], owners[4]);
-    let (layouts, lives) = (cluster.view(asker).counting(), cluster.view(asker).lives());
+    let (layouts, lives) = (cluster.view(asker).active_layouts(), cluster.view(asker).lives());
     let compare =
         PeerRequest::Compare { key: key("alice"), digest: Digest(1), n: 3, lives, durably: false };
     let input = Input::Peer { from: asker, reply: 9, terms: terms(layouts, 0), request: compare };

@@ -11,7 +11,7 @@ use jedlik_protocol::admin::BackgroundChange;
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::{Delta, Ready};
 use jedlik_protocol::peer::Vouching;
-use jedlik_protocol::{Blob, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Blob, LayoutId, PartitionSet, WireLayout};
 
 use super::cluster::{CLUSTER, Cluster, blind, member};
 use crate::votes::{Basis, Votes};
@@ -23,7 +23,7 @@ const BY_TWO_OF_THREE: Basis = Basis { n: 3, least_w: 2 };
 
 /// A layout in which these are the first owners of partition 0, this node one of the first two if it is named first and not
 /// otherwise: nodes have weights so that it is.
-fn layout(version: u32, first: &[u64], flipped: bool) -> PlacedLayout {
+fn layout(version: u32, first: &[u64], flipped: bool) -> WireLayout {
     let nodes = |seed: u64| -> Vec<RingNode> {
         let weight = |node: u64| 1 + ((seed >> (2 * node)) & 3) as u32;
         let node =
@@ -37,11 +37,11 @@ fn layout(version: u32, first: &[u64], flipped: bool) -> PlacedLayout {
             version: version.into(),
             parent: LayoutId::default(),
             ring,
-            gone: Vec::new(),
+            departed: Vec::new(),
         };
         let flipped =
             if flipped { PartitionSet::full(partitions) } else { PartitionSet::default() };
-        let placed = PlacedLayout { layout, flipped };
+        let placed = WireLayout { layout, flipped };
         let owners = owners(&placed);
         let are_first = first.iter().all(|node| owners[..first.len()].contains(&NodeId(*node)));
         if are_first && (first[0] == ME.0) == owners[..2].contains(&ME) {
@@ -51,13 +51,13 @@ fn layout(version: u32, first: &[u64], flipped: bool) -> PlacedLayout {
     panic!("no weights make {first:?} the first owners");
 }
 
-fn owners(placed: &PlacedLayout) -> Vec<NodeId> {
+fn owners(placed: &WireLayout) -> Vec<NodeId> {
     let view = view([placed.clone()].into(), 3, Past::Continuous, false);
     view.preference_list(P).to_vec()
 }
 
 /// What this node sees: these layouts, a bucket of so many replicas, and whether it has said that it is ready for all.
-fn view(layouts: Vec<PlacedLayout>, n: u8, past: Past, ready: bool) -> View {
+fn view(layouts: Vec<WireLayout>, n: u8, past: Past, ready: bool) -> View {
     let partitions = PartitionCount::new(8).expect("a power of two");
     let mut members: Vec<_> = (1..=5).map(member).collect();
     if ready {

@@ -11,11 +11,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition, RingNode, plan_next};
-use jedlik_membership::{KnownLayout, View};
+use jedlik_membership::{ActiveLayout, View};
 use jedlik_protocol::admin::{BackgroundChange, WorkKind};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::gossip::Delta;
-use jedlik_protocol::{Blob, Layout, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Blob, Layout, PartitionSet, WireLayout};
 
 use super::cluster::{Cluster, blind};
 use crate::votes::Basis;
@@ -95,7 +95,7 @@ impl Search {
             news.members = view.members().cloned().collect();
         }
         if layouts {
-            news.layouts = view.layouts().iter().map(KnownLayout::placed).collect();
+            news.layouts = view.layouts().iter().map(ActiveLayout::placed).collect();
         }
         if buckets {
             let known = self.known[&from].max(self.known[&to]);
@@ -123,10 +123,10 @@ impl Search {
         let nodes = (1..=NODES).map(|id| node(id, 1 + self.chances.below(4) as u32)).collect();
         let Ok(ring) = plan_next(&present.ring, nodes, 3) else { return };
         let parent = view.layout_id();
-        let layout = Layout { version: parent.version + 1, parent, ring, gone: Vec::new() };
+        let layout = Layout { version: parent.version + 1, parent, ring, departed: Vec::new() };
         self.commits += 1;
         self.say(format!("{by} commits {} {:x}", layout.version, layout.id().digest));
-        let placed = PlacedLayout { layout, flipped: PartitionSet::default() };
+        let placed = WireLayout { layout, flipped: PartitionSet::default() };
         let news = Delta { layouts: [placed].into(), ..Delta::default() };
         self.cluster.tell(by, by, news);
         self.cluster.deliver();

@@ -5,11 +5,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
-use jedlik_membership::{KnownLayout, Past, View};
+use jedlik_membership::{ActiveLayout, Past, View};
 use jedlik_protocol::client::{ClientRequest, ClientResponse, PutAnswer, PutRequest};
 use jedlik_protocol::gossip::Delta;
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{CountingLayouts, Durability, Quorum};
+use jedlik_protocol::{ActiveLayouts, Durability, Quorum};
 
 use super::cluster::{Cluster, after, blind, from_one, key, terms};
 use crate::{Counter, Input, Output};
@@ -87,7 +87,7 @@ fn a_life_that_does_not_know_yet_what_others_remember_of_it_hands_nothing_off() 
     let view = cluster.view(keeper);
     let known = Delta {
         members: view.members().cloned().collect(),
-        layouts: view.layouts().iter().map(KnownLayout::placed).collect(),
+        layouts: view.layouts().iter().map(ActiveLayout::placed).collect(),
         ..Delta::default()
     };
     let up = owners.iter().copied().collect();
@@ -278,7 +278,7 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
         durability: Durability::Synced,
     };
     let replica = &mut cluster.node(N2).replica;
-    let layouts = CountingLayouts::only(replica.layout());
+    let layouts = ActiveLayouts::only(replica.layout());
     replica.handle(now, Input::Peer { from: N1, reply: 9, terms: terms(layouts, heard), request });
     let (mut tickets, mut held) = (Vec::new(), Vec::new());
     while let Some(output) = replica.poll_output() {

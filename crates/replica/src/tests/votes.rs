@@ -12,7 +12,7 @@ use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::{Delta, Ready};
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{Now, PartitionSet, PlacedLayout, Quorum};
+use jedlik_protocol::{Now, PartitionSet, Quorum, WireLayout};
 
 use super::cluster::{Cluster, blind};
 use crate::patience::FETCH_LIMIT_US;
@@ -242,9 +242,9 @@ fn what_an_earlier_copy_holds_just_as_others_do_is_not_sent_and_nothing_else_of_
     let mut copy = cluster.node(lost).disk.clone();
     // Since the copy was taken one was written again, and one is gone: it was deleted and collected.
     cluster.put(NodeId(1), blind(&names[0], "milk")).expect("three take it");
-    let gone = cluster.placed(&names[1]);
+    let departed = cluster.placed(&names[1]);
     for node in 1..=3 {
-        assert!(cluster.node(NodeId(node)).disk.remove(&gone).is_some());
+        assert!(cluster.node(NodeId(node)).disk.remove(&departed).is_some());
     }
     // One of the copy can't be read.
     copy.remove(&cluster.placed(&names[2]));
@@ -263,7 +263,7 @@ fn what_an_earlier_copy_holds_just_as_others_do_is_not_sent_and_nothing_else_of_
     for name in &names {
         assert_eq!(cluster.held(lost, name), cluster.held(NodeId(1), name), "{name}");
     }
-    assert!(!cluster.node(lost).disk.contains_key(&gone), "what was deleted stays deleted");
+    assert!(!cluster.node(lost).disk.contains_key(&departed), "what was deleted stays deleted");
     let fetched = cluster.sent.iter().filter(|(from, _, request)| {
         *from == lost && matches!(request, PeerRequest::Read { .. } | PeerRequest::Fetch { .. })
     });
@@ -288,8 +288,9 @@ fn what_an_earlier_copy_gives_too_late_is_not_merged_for_it_may_be_deleted_by_th
     let asked = cluster.node(lost).copy_stands_still.take().expect("it stands still");
     assert!(!asked.is_empty(), "peers have listed what they hold");
     // What the copy is asked for is deleted and collected before its disk goes on.
-    let gone: Vec<_> = asked.iter().flat_map(|(_, wanted)| wanted).map(|(key, _)| key).collect();
-    for key in &gone {
+    let departed: Vec<_> =
+        asked.iter().flat_map(|(_, wanted)| wanted).map(|(key, _)| key).collect();
+    for key in &departed {
         (1..=3).for_each(|node| drop(cluster.node(NodeId(node)).disk.remove(*key)));
     }
     cluster.now.mono_us += FETCH_LIMIT_US;
@@ -303,13 +304,13 @@ fn what_an_earlier_copy_gives_too_late_is_not_merged_for_it_may_be_deleted_by_th
         }
     }
     assert_eq!(cluster.node(lost).replica.refilling(), 0);
-    for key in gone {
+    for key in departed {
         assert!(!cluster.node(lost).disk.contains_key(key), "{key:?} is back");
     }
 }
 
 /// A view of these layouts by a node that has lost its past and has said of `ready` that it holds what others did.
-fn lost_view(view: &View, layouts: Vec<PlacedLayout>, ready: &PartitionSet) -> Input {
+fn lost_view(view: &View, layouts: Vec<WireLayout>, ready: &PartitionSet) -> Input {
     let mut members: Vec<_> = view.members().cloned().collect();
     for record in members.iter_mut().filter(|record| record.node == view.me()) {
         record.ready = Ready { layout: view.layout_id(), partitions: ready.clone() };
@@ -329,7 +330,7 @@ fn a_life_that_has_lost_its_past_has_no_vote_on_what_an_earlier_one_was_ready_fo
     cluster.settle();
     let view = cluster.view(lost);
     let moved = view.layouts()[0].placed();
-    let unmoved = PlacedLayout { flipped: PartitionSet::default(), ..moved.clone() };
+    let unmoved = WireLayout { flipped: PartitionSet::default(), ..moved.clone() };
     let owned = |partition: &Partition| view.preference_list(*partition)[..3].contains(&lost);
     let owned: PartitionSet = view.partitions().partitions().filter(owned).collect();
     let nothing = PartitionSet::default();
@@ -384,7 +385,7 @@ fn what_a_life_found_that_it_lacks_the_next_one_finds_again_though_the_row_is_no
     let owned: PartitionSet = view.partitions().partitions().filter(owned).collect();
     // All of what it owns but one had flipped when it learned of the layout.
     let last = owned.iter().last().expect("it owns some");
-    let before_last = PlacedLayout {
+    let before_last = WireLayout {
         flipped: moved.flipped.iter().filter(|partition| *partition != last).collect(),
         ..moved.clone()
     };

@@ -14,7 +14,7 @@ use super::{Basis, Entry, Votes};
 pub(super) const VERSION: u8 = 4;
 
 impl Votes {
-    /// Version 4: whether a lost past is not refilled yet (1 byte), and if so the number of layouts that count (1), and for
+    /// Version 4: whether a lost past is not refilled yet (1 byte), and if so the number of active layouts (1), and for
     /// each its version and digest (8 each), whether it was learned of since (1), and the number (4) and the names (4 each)
     /// of the partitions that have flipped under it; the number of entries (4); for each its partition (4), N (1), whether
     /// something is lost (1), the number of its bases (1) and for each its N and quorum (1 each); then for each bucket the
@@ -98,7 +98,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
     rest.is_empty().then_some(Kept { entries, counts, catching_up, layouts })
 }
 
-/// The layouts, and what follows them. There is always one that counts: none says that they were not known.
+/// The layouts, and what follows them. There is always an active one: none says that they were not known.
 fn decode_layouts(bytes: &[u8]) -> Option<(Option<Layouts>, &[u8])> {
     let (count, mut rest) = bytes.split_first()?;
     let mut layouts = Layouts::new();

@@ -7,13 +7,13 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use jedlik_membership::{KnownLayout, View};
+use jedlik_membership::{ActiveLayout, View};
 use jedlik_protocol::{LayoutId, PartitionSet};
 
 use super::{Basis, flipped_for};
 use crate::replica::Replica;
 
-/// What was known of one layout that counts.
+/// What was known of one active layout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Followed {
     /// It was learned of later than in the first view: where a past was lost, since then.
@@ -22,7 +22,7 @@ pub(super) struct Followed {
     pub(super) flipped: PartitionSet,
 }
 
-/// The layouts that counted by the last view.
+/// The layouts that were active by the last view.
 pub(super) type Layouts = BTreeMap<LayoutId, Followed>;
 
 impl Replica {
@@ -38,7 +38,7 @@ impl Replica {
         let said = view.ready_of(self.config.me);
         let mut lost = Vec::new();
         for (partition, n) in self.owned_pairs(view) {
-            let Some(id) = flipped_for(view, partition).map(KnownLayout::id) else { continue };
+            let Some(id) = flipped_for(view, partition).map(ActiveLayout::id) else { continue };
             let known = before.get(&id);
             let is_learned = known.is_none_or(|known| known.learned);
             let was_flipped = known.is_some_and(|known| known.flipped.contains(partition));
@@ -62,7 +62,7 @@ impl Replica {
     /// Notes which layouts count, and what has flipped. Whether that is another row.
     pub(super) fn note_layouts(&mut self, view: &View) -> bool {
         let before = self.votes.layouts.as_ref();
-        let followed = |known: &KnownLayout| {
+        let followed = |known: &ActiveLayout| {
             let is_learned = |before: &Layouts| before.get(&known.id()).is_none_or(|f| f.learned);
             let learned = before.is_some_and(is_learned);
             let flipped =

@@ -3,7 +3,7 @@
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerRequest;
-use jedlik_protocol::{CountingLayouts, Terms};
+use jedlik_protocol::{ActiveLayouts, Terms};
 
 use super::{Event, World};
 use crate::Plan;
@@ -17,7 +17,7 @@ fn reads(world: &World) -> Frame {
     let request = PeerRequest::Read { key, known: None, n: 3 };
     let view = world.nodes[1].running.as_ref().unwrap().membership.view();
     let life = view.life(view.me()).unwrap().incarnation;
-    let terms = Terms { life, layouts: CountingLayouts::default(), heard: 0 };
+    let terms = Terms { life, layouts: ActiveLayouts::default(), heard: 0 };
     Frame::PeerRequest { id: 1, terms, request }
 }
 

@@ -1,4 +1,4 @@
-//! The line of layouts that still count, and what has flipped under each.
+//! The active layouts in order, and what has flipped under each.
 //!
 //! Invariant: layouts are only added and sets of flipped partitions only grow, and of both every order
 //! of arrival makes the same, rivals with one version included. What is older than a layout under which
@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, Partition, Preferences};
-use jedlik_protocol::{Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{Layout, LayoutId, PartitionSet, WireLayout};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{Unacceptable, check_layout, check_version};
@@ -17,17 +17,17 @@ use crate::acceptable::{Unacceptable, check_layout, check_version};
 /// and few enough that the lists of 65,536 partitions take 16 MiB.
 pub(crate) const PREFERENCES_MAX: usize = 32;
 
-/// A layout that still counts, with what follows from it.
+/// An active layout, with what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownLayout {
+pub struct ActiveLayout {
     layout: Arc<Layout>,
     id: LayoutId,
     flipped: PartitionSet,
     preferences: Arc<Preferences>,
 }
 
-impl KnownLayout {
-    fn of(placed: PlacedLayout, id: LayoutId) -> Self {
+impl ActiveLayout {
+    fn of(placed: WireLayout, id: LayoutId) -> Self {
         let preferences = Arc::new(Preferences::new(&placed.layout.ring, PREFERENCES_MAX));
         Self { layout: Arc::new(placed.layout), id, flipped: placed.flipped, preferences }
     }
@@ -67,8 +67,8 @@ impl KnownLayout {
 
     /// The layout and its flips as they travel.
     #[must_use]
-    pub fn placed(&self) -> PlacedLayout {
-        PlacedLayout { layout: (*self.layout).clone(), flipped: self.flipped.clone() }
+    pub fn placed(&self) -> WireLayout {
+        WireLayout { layout: (*self.layout).clone(), flipped: self.flipped.clone() }
     }
 }
 
@@ -83,28 +83,28 @@ pub(crate) enum Added {
     Nothing,
 }
 
-/// The layouts that count.
+/// The active layouts, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct LayoutHistory {
     /// Newest first; shared with the views.
-    layouts: Arc<Vec<KnownLayout>>,
+    layouts: Arc<Vec<ActiveLayout>>,
 }
 
-impl Line {
-    pub(crate) fn layouts(&self) -> &Arc<Vec<KnownLayout>> {
+impl LayoutHistory {
+    pub(crate) fn layouts(&self) -> &Arc<Vec<ActiveLayout>> {
         &self.layouts
     }
 
-    pub(crate) fn newest(&self) -> Option<&KnownLayout> {
+    pub(crate) fn newest(&self) -> Option<&ActiveLayout> {
         self.layouts.first()
     }
 
     /// The name of the newest; the default before the first.
     pub(crate) fn newest_id(&self) -> LayoutId {
-        self.newest().map_or(LayoutId::default(), KnownLayout::id)
+        self.newest().map_or(LayoutId::default(), ActiveLayout::id)
     }
 
-    pub(crate) fn find(&self, id: LayoutId) -> Option<&KnownLayout> {
+    pub(crate) fn find(&self, id: LayoutId) -> Option<&ActiveLayout> {
         self.place(id).ok().map(|index| &self.layouts[index])
     }
 
@@ -114,7 +114,7 @@ impl Line {
     }
 
     /// Takes in a layout, or what has flipped under one that is known.
-    pub(crate) fn add(&mut self, placed: PlacedLayout) -> Result<Added, Unacceptable> {
+    pub(crate) fn add(&mut self, placed: WireLayout) -> Result<Added, Unacceptable> {
         check_layout(&placed)?;
         let version = placed.layout.version;
         check_version("a layout", version, self.newest().map(|newest| newest.id.version))?;
@@ -131,7 +131,7 @@ impl Line {
             return Ok(self.flip(id, &placed.flipped));
         };
         let former = self.newest_id();
-        Arc::make_mut(&mut self.layouts).insert(index, KnownLayout::of(placed, id));
+        Arc::make_mut(&mut self.layouts).insert(index, ActiveLayout::of(placed, id));
         self.retire();
         let rival = (former.version == version).then_some(former);
         Ok(if index == 0 { Added::Newest { rival } } else { Added::Other })
@@ -153,7 +153,9 @@ impl Line {
 
     /// All data has moved to the owners of a layout, as `who` knew, whom it had leave. Says whether that is new.
     pub(crate) fn settle(&mut self, id: LayoutId, who: NodeId) -> bool {
-        let left = |known: &&KnownLayout| known.layout.gone(who).is_some_and(|gone| !gone.forced);
+        let left = |known: &&ActiveLayout| {
+            known.layout.departed(who).is_some_and(|departed| !departed.forced)
+        };
         let Some(known) = self.find(id).filter(left).filter(|known| !known.is_settled()) else {
             return false;
         };
@@ -197,7 +199,7 @@ impl Line {
 
     /// Drops what is older than the newest layout to which all data has moved.
     fn retire(&mut self) {
-        if let Some(settled) = self.layouts.iter().position(KnownLayout::is_settled)
+        if let Some(settled) = self.layouts.iter().position(ActiveLayout::is_settled)
             && settled + 1 < self.layouts.len()
         {
             Arc::make_mut(&mut self.layouts).truncate(settled + 1);

@@ -7,15 +7,17 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
 use jedlik_protocol::gossip::{Delta, Life, Load, MemberRecord, Ready, Speaks, Status};
-use jedlik_protocol::{ClusterId, Gone, Incarnation, Layout, LayoutId, PartitionSet, PlacedLayout};
+use jedlik_protocol::{
+    ClusterId, Departed, Incarnation, Layout, LayoutId, PartitionSet, WireLayout,
+};
 
 use super::*;
 
 const ME: NodeId = NodeId(4);
 
-/// Nodes 1 to 3 have all partitions, and this node is to go: all that its farewell depends on.
+/// Nodes 1 to 3 have all partitions, and this node is to go: all that its departure notice depends on.
 struct Situation {
-    gone: Vec<Gone>,
+    departed: Vec<Departed>,
     unflipped: usize,
     /// What one of the others has of the layout.
     known: fn(LayoutId) -> LayoutId,
@@ -28,7 +30,7 @@ impl Situation {
     /// Nothing keeps it.
     fn free() -> Self {
         Self {
-            gone: vec![Gone { node: ME, forced: false }],
+            departed: vec![Departed { node: ME, forced: false }],
             unflipped: 0,
             known: |newest| newest,
             held: TransferReport::default(),
@@ -41,11 +43,12 @@ impl Situation {
         let node = |node| RingNode { node: NodeId(node), zone: node.to_string(), weight: 1 };
         let ring = plan_first((1..=3).map(node).collect(), partitions, 3).unwrap();
         let flipped: PartitionSet = partitions.partitions().skip(self.unflipped).collect();
-        let layout = Layout { version: 2, parent: LayoutId::default(), ring, gone: self.gone };
+        let layout =
+            Layout { version: 2, parent: LayoutId::default(), ring, departed: self.departed };
         let newest = layout.id();
         let mut members: Vec<MemberRecord> = (1..=4).map(|node| record(node, newest)).collect();
         members[1].layout = (self.known)(newest);
-        let layouts = vec![PlacedLayout { layout, flipped }];
+        let layouts = vec![WireLayout { layout, flipped }];
         let known = Delta { members, layouts, ..Delta::default() };
         let alive: BTreeSet<NodeId> = (1..=3).map(NodeId).collect();
         let view = View::new(ME, ClusterId(1), partitions, known, alive);
@@ -79,9 +82,9 @@ type Case = (&'static str, fn(&mut Situation), bool);
 fn a_node_leaves_only_when_nothing_keeps_it() {
     let cases: [Case; 13] = [
         ("nothing keeps it", |_| {}, true),
-        ("it is a member still", |at| at.gone.clear(), false),
-        ("another leaves", |at| at.gone[0].node = NodeId(5), false),
-        ("it was removed by force", |at| at.gone[0].forced = true, false),
+        ("it is a member still", |at| at.departed.clear(), false),
+        ("another leaves", |at| at.departed[0].node = NodeId(5), false),
+        ("it was removed by force", |at| at.departed[0].forced = true, false),
         ("a partition has not flipped", |at| at.unflipped = 1, false),
         ("a member has an older layout", |at| at.known = |_| LayoutId::default(), false),
         ("its shards report of an older layout", |at| at.reported = |_| LayoutId::default(), false),

@@ -13,7 +13,7 @@ use jedlik_protocol::admin::TransferReport;
 /// One that was removed by force has nobody to hand anything to, and never leaves so.
 #[must_use]
 pub fn has_left(view: &View, held: &TransferReport) -> bool {
-    let leaves = view.gone(view.me()).is_some_and(|gone| !gone.forced);
+    let leaves = view.departed(view.me()).is_some_and(|departed| !departed.forced);
     let TransferReport { owned, leaving, orphaned, hints, .. } = held;
     leaves
         && held.layout == view.layout_id()

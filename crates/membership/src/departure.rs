@@ -9,11 +9,11 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::{NodeId, RingNode};
 use jedlik_protocol::gossip::{Delta, Gossip, MemberRecord, Ready, Status};
-use jedlik_protocol::{LayoutId, Now, PlacedLayout};
+use jedlik_protocol::{LayoutId, Now, WireLayout};
 
 use crate::Membership;
 use crate::knowledge::{Age, age};
-use crate::line::KnownLayout;
+use crate::layout_history::ActiveLayout;
 use crate::machine::Standing;
 use crate::output::{Destination, Event, Output};
 use crate::rounds::NEWS_FANOUT;
@@ -21,10 +21,10 @@ use crate::rounds::NEWS_FANOUT;
 /// How many others a node that has left is told of at once.
 const INTRODUCED: usize = 8;
 
-/// How far this node's farewell has come.
+/// How far this node's departure notice has come.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-pub(crate) struct Farewell {
+pub(crate) struct Departure {
     /// How new the first record of this life is that says so.
     since: Option<Age>,
     /// Who has such a record, or a newer one that says so, on its disk.
@@ -38,7 +38,7 @@ pub(crate) struct Farewell {
 impl Membership {
     /// Leaves for good, with all that it held on other nodes: peers are told, until more than half of the
     /// layout's nodes have heard it and have it on their disks. [`Event::Left`] says so; the process need not
-    /// go on then. Until that, a start makes a member of it again: others would wait for a farewell that
+    /// go on then. Until that, a start makes a member of it again: others would wait for a departure notice that
     /// nobody has heard, or that only nodes have heard which are lost.
     ///
     /// Its record tells that all has moved under the layout that it names. A life that has not heard yet what others
@@ -47,7 +47,7 @@ impl Membership {
     pub fn handle_left(&mut self, _now: Now) {
         // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
         let newest = self.known.newest().filter(|newest| newest.is_settled());
-        let newest = newest.map(KnownLayout::id).filter(|id| *id == self.config.me.layout);
+        let newest = newest.map(ActiveLayout::id).filter(|id| *id == self.config.me.layout);
         let may = self.standing == Standing::In && !self.lives.is_asking() && self.leaves();
         if let Some(layout) = newest.filter(|_| may) {
             self.part(layout);
@@ -57,8 +57,9 @@ impl Membership {
 
     /// Whether the layout in force has this node leave, or have left.
     fn leaves(&self) -> bool {
-        let gone = self.known.newest().and_then(|newest| newest.layout().gone(self.config.me.node));
-        gone.is_some_and(|gone| !gone.forced)
+        let departed =
+            self.known.newest().and_then(|newest| newest.layout().departed(self.config.me.node));
+        departed.is_some_and(|departed| !departed.forced)
     }
 
     fn part(&mut self, layout: LayoutId) {
@@ -69,33 +70,33 @@ impl Membership {
                 (me.layout, me.ready) = (layout, Ready { layout, ..Ready::default() });
             }
         });
-        let farewell = &mut self.own.farewell;
-        farewell.since = Some(age(&self.config.me));
-        farewell.heard.clear();
+        let departure = &mut self.own.departure;
+        departure.since = Some(age(&self.config.me));
+        departure.heard.clear();
         self.say_goodbye();
     }
 
     /// An admin has taken back that this node leaves.
     pub(crate) fn stay(&mut self) {
         self.standing = Standing::In;
-        self.own.farewell = Farewell::default();
+        self.own.departure = Departure::default();
         self.rewrite(|me| me.status = Status::Up);
     }
 
     /// Whether this node says that it has left, and not enough are known to have heard that.
-    pub(crate) fn is_farewell_owed(&self) -> bool {
-        self.config.me.status == Status::Left && !self.own.farewell.done
+    pub(crate) fn is_departure_owed(&self) -> bool {
+        self.config.me.status == Status::Left && !self.own.departure.done
     }
 
     /// Asks some of those who have to hear that this node has left, also those that don't seem to be up: who knows
-    /// of an earlier farewell answers nothing else.
-    pub(crate) fn offer_farewell(&mut self, now: Now) {
+    /// of an earlier departure notice answers nothing else.
+    pub(crate) fn offer_departure(&mut self, now: Now) {
         if self.standing != Standing::Parting {
             return;
         }
         let Some(newest) = self.known.newest() else { return };
         let nodes = newest.layout().ring.nodes().iter().map(|placed| placed.node);
-        let heard = &self.own.farewell.heard;
+        let heard = &self.own.departure.heard;
         let mut unheard: Vec<NodeId> = nodes.filter(|node| !heard.contains(node)).collect();
         let offer = self.offer(now);
         for _ in 0..NEWS_FANOUT {
@@ -107,21 +108,21 @@ impl Membership {
     /// A peer has it on its disk that this node has left. More than half have to; all of them, if this life does not
     /// know all that the lives before it have said: one of them may have been there again since it left, and one
     /// peer alone may know.
-    fn end_farewell(&mut self, peer: NodeId) {
-        let farewell = &mut self.own.farewell;
-        farewell.heard.insert(peer);
+    fn end_departure(&mut self, peer: NodeId) {
+        let departure = &mut self.own.departure;
+        departure.heard.insert(peer);
         let nodes = self.known.newest().map_or(&[][..], |newest| newest.layout().ring.nodes());
-        let heard = |placed: &&RingNode| farewell.heard.contains(&placed.node);
+        let heard = |placed: &&RingNode| departure.heard.contains(&placed.node);
         let count = nodes.iter().filter(heard).count();
-        let forgets = farewell.told.is_some() || self.lives.has_lost_its_past();
+        let forgets = departure.told.is_some() || self.lives.has_lost_its_past();
         let is_known = if forgets { count == nodes.len() } else { count > nodes.len() / 2 };
         if self.standing != Standing::Parting || !is_known {
             return;
         }
-        farewell.done = true;
+        departure.done = true;
         self.touch();
-        if self.own.farewell.told.is_some() {
-            self.fence(self.known.line().newest_id(), false);
+        if self.own.departure.told.is_some() {
+            self.fence(self.known.history().newest_id(), false);
         } else {
             self.standing = Standing::Stopping;
             self.outputs.push_back(Output::Event(Event::Left));
@@ -132,11 +133,11 @@ impl Membership {
     /// the layout by which it can see for itself.
     pub(crate) fn tell_that_it_is_fenced(&mut self, from: NodeId) {
         let is_removed = self.known.is_removed(from);
-        if !is_removed && !self.saving.has_farewells() {
+        if !is_removed && !self.saving.has_departures() {
             // It counts on this node never to forget; it asks again.
             return;
         }
-        let Some(layout) = self.known.newest().map(KnownLayout::placed) else { return };
+        let Some(layout) = self.known.newest().map(ActiveLayout::placed) else { return };
         let left = self.known.members().get(&from).filter(|_| !is_removed);
         let left = left.cloned().map(Box::new);
         let members = vec![self.config.me.clone()];
@@ -167,53 +168,53 @@ impl Membership {
     }
 
     /// Of a node that has left one thing is heard: a newer record that says so.
-    pub(crate) fn take_farewell(&mut self, now: Now, from: NodeId, gossip: &Gossip) {
+    pub(crate) fn take_departure(&mut self, now: Now, from: NodeId, gossip: &Gossip) {
         let said = match gossip {
             Gossip::Offer(record, _, _) => Some(&**record),
             Gossip::Close(delta) => delta.members.iter().find(|record| record.node == from),
             _ => None,
         };
-        let is_farewell = |record: &&MemberRecord| {
+        let is_departure = |record: &&MemberRecord| {
             record.node == from && record.status == Status::Left && from != self.config.me.node
         };
-        let Some(record) = said.filter(is_farewell) else { return };
+        let Some(record) = said.filter(is_departure) else { return };
         let members = vec![record.clone()];
         self.merge(now, from, Delta { members, ..Delta::default() });
     }
 
     /// A peer says that this node is gone, and what it remembers of it if it has left. For a node that has just left
-    /// it means that its farewell was heard; any other one believes no word, but the layout that is in force once it
+    /// it means that its departure notice was heard; any other one believes no word, but the layout that is in force once it
     /// has merged this one.
     pub(crate) fn take_fence(
         &mut self,
         now: Now,
         from: NodeId,
-        layout: PlacedLayout,
+        layout: WireLayout,
         left: Option<&MemberRecord>,
     ) {
         let me = self.config.me.node;
         self.merge(now, from, Delta { layouts: vec![layout], ..Delta::default() });
         let Some(newest) = self.known.newest() else { return };
-        let (id, gone) = (newest.id(), newest.layout().gone(me));
+        let (id, departed) = (newest.id(), newest.layout().departed(me));
         let stays = newest.layout().ring.node(from).is_some();
-        let Some(gone) = gone else { return };
-        if gone.forced {
+        let Some(departed) = departed else { return };
+        if departed.forced {
             return self.fence(id, true);
         }
         // Whether a node that was to leave has done so already is known to those who stay.
         let left = left.filter(|record| record.node == me && record.status == Status::Left);
         let Some(left) = left.filter(|_| stays) else { return };
         if self.config.me.status != Status::Left {
-            self.own.farewell.told = Some(left.layout);
-            if !self.weigh_farewell(now, from, left) {
+            self.own.departure.told = Some(left.layout);
+            if !self.weigh_departure(now, from, left) {
                 if age(left) > age(&self.config.me) {
                     let me = &mut self.config.me;
                     (me.generation, me.version) = (left.generation, left.version);
                 }
                 self.part_again();
             }
-        } else if Some(age(left)) >= self.own.farewell.since {
-            self.end_farewell(from);
+        } else if Some(age(left)) >= self.own.departure.since {
+            self.end_departure(from);
         } else {
             let members = vec![self.config.me.clone()];
             self.send(from, Gossip::Close(Delta { members, ..Delta::default() }));
@@ -224,7 +225,7 @@ impl Membership {
     /// itself, as one that leaves does: it has told others that it is there, or a life before it has. Says whether it
     /// does. Its record names the layout under which the earlier life knew that all had moved.
     pub(crate) fn part_again(&mut self) -> bool {
-        let told = self.own.farewell.told.filter(|_| self.leaves());
+        let told = self.own.departure.told.filter(|_| self.leaves());
         let Some(layout) = told.filter(|_| self.standing == Standing::In) else { return false };
         self.part(layout);
         true
