@@ -19,7 +19,7 @@ use jedlik_protocol::{Digest, Key};
 
 use crate::fetch::Fetches;
 use crate::output::{Direction, ExchangeOutput};
-use crate::records::{Records, Transfer};
+use crate::records::{RecordTransfer, Records};
 use crate::report::{ExchangeReport, Outcome};
 use crate::span::{Nonsense, Span};
 use crate::walk::Walk;
@@ -211,7 +211,7 @@ impl Exchange {
         match own {
             None => self.report.failed_records += 1,
             Some(own) if own != theirs => {
-                self.records.add_first(key.clone(), Transfer::Push { theirs: Some(theirs) });
+                self.records.add_first(key.clone(), RecordTransfer::Push { theirs: Some(theirs) });
             }
             Some(_) => {}
         }
@@ -222,10 +222,10 @@ impl Exchange {
     /// own one is pushed if there was one; or this node, when it was to be pushed.
     pub fn handle_gone(&mut self, key: &Key) {
         match self.records.end(key) {
-            Some(Transfer::Pull { known: Some(_), .. }) => {
-                self.records.add_first(key.clone(), Transfer::Push { theirs: None });
+            Some(RecordTransfer::Pull { known: Some(_), .. }) => {
+                self.records.add_first(key.clone(), RecordTransfer::Push { theirs: None });
             }
-            Some(Transfer::Pull { known: None, .. } | Transfer::Push { .. }) => {}
+            Some(RecordTransfer::Pull { known: None, .. } | RecordTransfer::Push { .. }) => {}
             None => return,
         }
         self.finish_if_settled();
@@ -266,8 +266,8 @@ impl Exchange {
     fn next_record(&mut self) -> Option<ExchangeOutput> {
         let (key, transfer) = self.records.begin()?;
         Some(match transfer {
-            Transfer::Pull { known, theirs } => ExchangeOutput::Pull { key, known, theirs },
-            Transfer::Push { theirs } => ExchangeOutput::Push { key, theirs },
+            RecordTransfer::Pull { known, theirs } => ExchangeOutput::Pull { key, known, theirs },
+            RecordTransfer::Push { theirs } => ExchangeOutput::Push { key, theirs },
         })
     }
 

@@ -15,7 +15,7 @@ use crate::walk::Run;
 pub const PAGES_AT_ONCE: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum FetchStage {
     /// The next page may be asked for.
     Due,
     /// It has been.
@@ -28,7 +28,7 @@ enum Stage {
 #[derive(Debug)]
 struct Fetch {
     last_leaf: u16,
-    stage: Stage,
+    stage: FetchStage,
     after: Option<ScanMark>,
     unmerged: usize,
 }
@@ -53,13 +53,13 @@ impl Fetches {
         if self.under_way() >= PAGES_AT_ONCE {
             return None;
         }
-        let due = self.open.iter_mut().find(|(_, fetch)| fetch.stage == Stage::Due);
+        let due = self.open.iter_mut().find(|(_, fetch)| fetch.stage == FetchStage::Due);
         if let Some((first_leaf, fetch)) = due {
-            fetch.stage = Stage::Asked;
+            fetch.stage = FetchStage::Asked;
             return Some(((*first_leaf, fetch.last_leaf), fetch.after.clone()));
         }
         let run = self.waiting.pop_front()?;
-        let fetch = Fetch { last_leaf: run.1, stage: Stage::Asked, after: None, unmerged: 0 };
+        let fetch = Fetch { last_leaf: run.1, stage: FetchStage::Asked, after: None, unmerged: 0 };
         self.open.insert(run.0, fetch);
         Some((run, None))
     }
@@ -70,12 +70,13 @@ impl Fetches {
         first_leaf: u16,
         until: Option<ScanMark>,
     ) -> Option<Result<(), Nonsense>> {
-        let fetch = self.open.get_mut(&first_leaf).filter(|fetch| fetch.stage == Stage::Asked)?;
+        let fetch =
+            self.open.get_mut(&first_leaf).filter(|fetch| fetch.stage == FetchStage::Asked)?;
         // A page that leads nowhere would be asked for without end.
         if until.is_some() && until <= fetch.after {
             return Some(Err(Nonsense));
         }
-        fetch.stage = if until.is_some() { Stage::Due } else { Stage::Ended };
+        fetch.stage = if until.is_some() { FetchStage::Due } else { FetchStage::Ended };
         fetch.after = until;
         fetch.unmerged += 1;
         Some(Ok(()))
@@ -87,7 +88,7 @@ impl Fetches {
             return false;
         };
         fetch.unmerged -= 1;
-        if fetch.unmerged == 0 && fetch.stage == Stage::Ended {
+        if fetch.unmerged == 0 && fetch.stage == FetchStage::Ended {
             self.open.remove(&first_leaf);
         }
         true
@@ -95,7 +96,7 @@ impl Fetches {
 
     /// How many pages are asked for or not yet merged.
     pub(crate) fn under_way(&self) -> usize {
-        let pages = |fetch: &Fetch| fetch.unmerged + usize::from(fetch.stage == Stage::Asked);
+        let pages = |fetch: &Fetch| fetch.unmerged + usize::from(fetch.stage == FetchStage::Asked);
         self.open.values().map(pages).sum()
     }
 

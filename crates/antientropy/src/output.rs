@@ -11,7 +11,7 @@ pub enum Direction {
     Both,
     /// Both sides too, while this node takes over what the peer owns: it holds what clients have written to it
     /// meanwhile, so that most of what it lacks is fetched across that.
-    TakeOver,
+    Inbound,
     /// The peer alone, as when this node hands over records that it owns no more: nothing is pulled or
     /// fetched, leaves in which it holds nothing are skipped, and so is a record of which the peer's has seen
     /// all, as the clocks tell. A complete exchange means that the peer has seen all that this node held when

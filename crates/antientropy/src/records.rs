@@ -11,7 +11,7 @@ pub const PIPELINE: usize = 16;
 
 /// What is done with one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transfer {
+pub(crate) enum RecordTransfer {
     /// Fetch it from the peer, unless it is the one that this node holds.
     Pull { known: Option<Digest>, theirs: Digest },
     /// Send it to the peer, which holds this one, as far as is known.
@@ -21,23 +21,23 @@ pub(crate) enum Transfer {
 /// The records that differ.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    waiting: VecDeque<(Key, Transfer)>,
-    under_way: BTreeMap<Key, Transfer>,
+    waiting: VecDeque<(Key, RecordTransfer)>,
+    under_way: BTreeMap<Key, RecordTransfer>,
 }
 
 impl Records {
     /// Something to do, after all else.
-    pub(crate) fn add(&mut self, key: Key, transfer: Transfer) {
+    pub(crate) fn add(&mut self, key: Key, transfer: RecordTransfer) {
         self.waiting.push_back((key, transfer));
     }
 
     /// Something to do before all else.
-    pub(crate) fn add_first(&mut self, key: Key, transfer: Transfer) {
+    pub(crate) fn add_first(&mut self, key: Key, transfer: RecordTransfer) {
         self.waiting.push_front((key, transfer));
     }
 
     /// The next to begin with, if there is room for it.
-    pub(crate) fn begin(&mut self) -> Option<(Key, Transfer)> {
+    pub(crate) fn begin(&mut self) -> Option<(Key, RecordTransfer)> {
         while self.under_way.len() < PIPELINE {
             let (key, transfer) = self.waiting.pop_front()?;
             // Only a peer that names a key twice brings this about.
@@ -51,13 +51,13 @@ impl Records {
     }
 
     /// What was under way with `key`, which is answered now.
-    pub(crate) fn end(&mut self, key: &Key) -> Option<Transfer> {
+    pub(crate) fn end(&mut self, key: &Key) -> Option<RecordTransfer> {
         self.under_way.remove(key)
     }
 
     /// As [`Self::end`], if it was fetched: what was said to be known.
     pub(crate) fn end_pull(&mut self, key: &Key) -> Option<Option<Digest>> {
-        let Some(Transfer::Pull { known, .. }) = self.under_way.get(key).copied() else {
+        let Some(RecordTransfer::Pull { known, .. }) = self.under_way.get(key).copied() else {
             return None;
         };
         self.under_way.remove(key);
@@ -66,7 +66,7 @@ impl Records {
 
     /// As [`Self::end`], if it was sent; says whether it was.
     pub(crate) fn end_push(&mut self, key: &Key) -> bool {
-        let is_push = matches!(self.under_way.get(key), Some(Transfer::Push { .. }));
+        let is_push = matches!(self.under_way.get(key), Some(RecordTransfer::Push { .. }));
         if is_push {
             self.under_way.remove(key);
         }

@@ -13,10 +13,10 @@ use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
 use jedlik_protocol::peer::{DigestPage, Outline};
 
 use crate::output::Direction;
-use crate::records::Transfer;
+use crate::records::RecordTransfer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum SpanStage {
     /// The own digests are being listed.
     Listing,
     /// The peer's next page may be asked for.
@@ -29,7 +29,7 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Span {
     last_leaf: u16,
-    stage: Stage,
+    stage: SpanStage,
     own: BTreeMap<Key, Outline>,
     after: Option<ScanMark>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Span {
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
     /// What to do.
-    pub(crate) transfers: Vec<(Key, Transfer)>,
+    pub(crate) transfers: Vec<(Key, RecordTransfer)>,
     /// How many keys were compared.
     pub(crate) keys: u64,
     /// It was the peer's last.
@@ -52,7 +52,7 @@ pub(crate) struct Nonsense;
 impl Span {
     /// Leaves up to this one, whose own digests are being listed.
     pub(crate) fn new(last_leaf: u16) -> Self {
-        Self { last_leaf, stage: Stage::Listing, own: BTreeMap::new(), after: None }
+        Self { last_leaf, stage: SpanStage::Listing, own: BTreeMap::new(), after: None }
     }
 
     /// The last of its leaves.
@@ -62,18 +62,18 @@ impl Span {
 
     /// The own digests, unless they were listed before.
     pub(crate) fn list(&mut self, own: Vec<(Key, Outline)>) {
-        if self.stage == Stage::Listing {
+        if self.stage == SpanStage::Listing {
             self.own = own.into_iter().collect();
-            self.stage = Stage::Due;
+            self.stage = SpanStage::Due;
         }
     }
 
     /// Past which key the next page is to be asked for, if that is due; it counts as asked for then.
     pub(crate) fn ask(&mut self) -> Option<Option<ScanMark>> {
-        if self.stage != Stage::Due {
+        if self.stage != SpanStage::Due {
             return None;
         }
-        self.stage = Stage::Asked;
+        self.stage = SpanStage::Asked;
         Some(self.after.clone())
     }
 
@@ -83,7 +83,7 @@ impl Span {
         page: DigestPage,
         direction: Direction,
     ) -> Option<Result<Compared, Nonsense>> {
-        if self.stage != Stage::Asked {
+        if self.stage != SpanStage::Asked {
             return None;
         }
         // A page that leads nowhere would be asked for without end.
@@ -99,9 +99,9 @@ impl Span {
                 (_, Some(own)) if own.digest == theirs.digest => continue,
                 (Direction::Push, Some(own)) if theirs.covers(&own) => continue,
                 (Direction::Push, None) => continue,
-                (Direction::Push, Some(_)) => Transfer::Push { theirs: Some(theirs.digest) },
-                (Direction::Both | Direction::TakeOver, own) => {
-                    Transfer::Pull { known: own.map(|own| own.digest), theirs: theirs.digest }
+                (Direction::Push, Some(_)) => RecordTransfer::Push { theirs: Some(theirs.digest) },
+                (Direction::Both | Direction::Inbound, own) => {
+                    RecordTransfer::Pull { known: own.map(|own| own.digest), theirs: theirs.digest }
                 }
             };
             compared.transfers.push((key, transfer));
@@ -109,10 +109,10 @@ impl Span {
         if compared.is_last {
             let own = mem::take(&mut self.own);
             compared.keys += own.len() as u64;
-            let push = Transfer::Push { theirs: None };
+            let push = RecordTransfer::Push { theirs: None };
             compared.transfers.extend(own.into_keys().map(|key| (key, push)));
         }
-        self.stage = Stage::Due;
+        self.stage = SpanStage::Due;
         self.after = page.until;
         Some(Ok(compared))
     }

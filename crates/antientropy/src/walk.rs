@@ -142,8 +142,8 @@ impl Walk {
         let first = *self.leaves.front()?;
         let gap = match self.direction {
             Direction::Push => limit / GAP_PARTS,
-            Direction::TakeOver if self.fetches_across => limit,
-            Direction::TakeOver | Direction::Both => 0,
+            Direction::Inbound if self.fetches_across => limit,
+            Direction::Inbound | Direction::Both => 0,
         };
         (!self.tree.leaf_is_empty(first)).then(|| self.take_run(limit, gap)).flatten()
     }
@@ -175,7 +175,7 @@ impl Walk {
         let held =
             |branch: &u8| leaves_of(*branch).filter(|leaf| !self.tree.leaf_is_empty(*leaf)).count();
         let held: Vec<usize> = differing.iter().map(held).collect();
-        self.direction == Direction::TakeOver
+        self.direction == Direction::Inbound
             && held.iter().filter(|held| **held > 0).count() >= SCATTERED_BRANCHES
             && held.iter().sum::<usize>() * LITTLE_PARTS <= differing.len() * LEAVES_PER_BRANCH
     }

@@ -4,7 +4,7 @@
 //! [`Handoff`] delivers one shard's hints, [`Budget`] says how fast the background may go. Neither
 //! knows of the other: the replica asks the budget for a step before it takes a delivery, a page of
 //! an exchange or a step of the reaper, and tells it how long the foreground's requests took.
-//! [`Takeover`] says when a new owner of a partition holds all that the older ones do, [`Refill`] when one that has
+//! [`InboundTransfer`] says when a new owner of a partition holds all that the older ones do, [`Refill`] when one that has
 //! lost its past does.
 //! Invariant: a hint leaves storage only after its target has synced exactly that record.
 
@@ -14,13 +14,13 @@ extern crate alloc;
 mod budget;
 mod handoff;
 mod hint;
+mod inbound;
 mod rate;
 mod refill;
-mod takeover;
 mod target;
 
 pub use budget::{Budget, BudgetReport, BudgetSettings, Foreground};
 pub use handoff::Handoff;
 pub use hint::{Delivery, HandoffOutput, HeldHint, HintMark, HintTotals};
-pub use refill::{Refill, RefillSet, RefillStanding};
-pub use takeover::{OldOwner, OldSet, Standing, Takeover};
+pub use inbound::{InboundStatus, InboundTransfer, OldOwner, OldSet};
+pub use refill::{Refill, RefillSet, RefillStatus};

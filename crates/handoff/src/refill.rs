@@ -14,14 +14,14 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::peer::Vouching;
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::takeover::OldOwner;
+use crate::inbound::OldOwner;
 
 #[cfg(test)]
 mod tests;
 
-/// How a refill stands.
+/// Where a refill stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefillStanding {
+pub enum RefillStatus {
     /// This node holds all that was acknowledged: it may vote.
     Whole,
     /// These are to be compared with.
@@ -80,7 +80,7 @@ impl Refill {
 
     /// How it stands, as seen by `me`: `sets` are the owner sets whose past it has to hold.
     #[must_use]
-    pub fn standing(&self, me: NodeId, sets: &[RefillSet]) -> RefillStanding {
+    pub fn status(&self, me: NodeId, sets: &[RefillSet]) -> RefillStatus {
         let (mut compare, mut missing) = (BTreeSet::new(), BTreeSet::new());
         for set in sets {
             let others = || set.owners.iter().filter(|owner| owner.node != me);
@@ -96,11 +96,11 @@ impl Refill {
             }
         }
         if !compare.is_empty() {
-            RefillStanding::Compare(compare.into_iter().collect())
+            RefillStatus::Compare(compare.into_iter().collect())
         } else if missing.is_empty() {
-            RefillStanding::Whole
+            RefillStatus::Whole
         } else {
-            RefillStanding::Blocked(missing.into_iter().collect())
+            RefillStatus::Blocked(missing.into_iter().collect())
         }
     }
 

@@ -11,7 +11,7 @@ use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
 use crate::knowledge::{Knowledge, age};
-use crate::machine::Standing;
+use crate::machine::NodePhase;
 
 /// How many members a node that stops tells so itself; gossip tells the others.
 const DEPARTURES: usize = 32;
@@ -20,7 +20,7 @@ impl Membership {
     /// Learns that this node holds, of these partitions, all that older owners do. Others hear of it
     /// within 50 ms, once the layout is on this node's disk. Counts only if it is said of the newest layout.
     pub fn handle_ready(&mut self, now: Now, layout: LayoutId, partitions: &[Partition]) {
-        if layout == self.known.history().newest_id() && self.standing == Standing::In {
+        if layout == self.known.history().newest_id() && self.phase == NodePhase::In {
             let told = Some(&self.config.me.ready).filter(|ready| ready.layout == layout);
             self.own.note_ready(now.mono_us, partitions, told.unwrap_or(&Ready::default()));
         }
@@ -30,7 +30,7 @@ impl Membership {
     /// at most every 20 ms, and less and less often while the node has nothing new to tell.
     pub fn handle_behind(&mut self, now: Now, node: NodeId) {
         let is_member = node != self.config.me.node && self.known.members().contains_key(&node);
-        let may = is_member && self.standing == Standing::In;
+        let may = is_member && self.phase == NodePhase::In;
         if may && self.own.take_behind(now.mono_us, node) {
             let offer = self.offer(now);
             self.send(node, offer);
@@ -41,7 +41,7 @@ impl Membership {
     /// Learns how much this node holds. Others hear of a change, at most every 10 s, and at once that it begins to be
     /// refilled or is whole, and which shards were set aside.
     pub fn handle_load(&mut self, now: Now, load: Load) {
-        if self.standing == Standing::In {
+        if self.phase == NodePhase::In {
             self.own.note_load(now.mono_us, load, &self.config.me);
         }
     }
@@ -49,7 +49,7 @@ impl Membership {
     /// Learns that what this life has stored is on disk, with this tick in the data directory. Others hear of it within ten
     /// seconds, or a third of the life of a message, or with a departure notice.
     pub fn handle_tick(&mut self, now: Now, tick: u32) {
-        if self.standing == Standing::In && tick > self.config.me.life.tick {
+        if self.phase == NodePhase::In && tick > self.config.me.life.tick {
             self.own.note_tick(now.mono_us, tick);
         }
     }
@@ -58,7 +58,7 @@ impl Membership {
     /// back. It goes on with gossip and answers probes.
     pub fn handle_drain(&mut self, now: Now, drained: bool) {
         let status = if drained { Status::Away } else { Status::Up };
-        if self.standing == Standing::In && self.config.me.status != status {
+        if self.phase == NodePhase::In && self.config.me.status != status {
             self.rewrite(|me| me.status = status);
             self.say_goodbye();
             self.spread(now);
@@ -68,7 +68,7 @@ impl Membership {
 
     /// Stops cleanly: peers are told, and nothing more is sent on this node's own account.
     pub fn handle_leaving(&mut self, now: Now) {
-        if self.standing != Standing::Fenced {
+        if self.phase != NodePhase::Fenced {
             let life_us = self.message_life_us();
             if let Some(tick) = self.own.take_tick(now.mono_us, life_us) {
                 self.rewrite(|me| me.life.tick = tick);
@@ -77,7 +77,7 @@ impl Membership {
             if self.config.me.status != Status::Left {
                 self.rewrite(|me| me.status = Status::Away);
             }
-            self.standing = Standing::Stopping;
+            self.phase = NodePhase::Stopping;
             self.say_goodbye();
         }
         self.settle();

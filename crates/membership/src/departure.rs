@@ -14,7 +14,7 @@ use jedlik_protocol::{LayoutId, Now, WireLayout};
 use crate::Membership;
 use crate::knowledge::{Age, age};
 use crate::layout_history::ActiveLayout;
-use crate::machine::Standing;
+use crate::machine::NodePhase;
 use crate::output::{Destination, Event, Output};
 use crate::rounds::NEWS_FANOUT;
 
@@ -48,7 +48,7 @@ impl Membership {
         // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
         let newest = self.known.newest().filter(|newest| newest.is_settled());
         let newest = newest.map(ActiveLayout::id).filter(|id| *id == self.config.me.layout);
-        let may = self.standing == Standing::In && !self.lives.is_asking() && self.leaves();
+        let may = self.phase == NodePhase::In && !self.lives.is_asking() && self.leaves();
         if let Some(layout) = newest.filter(|_| may) {
             self.part(layout);
         }
@@ -63,7 +63,7 @@ impl Membership {
     }
 
     fn part(&mut self, layout: LayoutId) {
-        self.standing = Standing::Parting;
+        self.phase = NodePhase::Departing;
         self.rewrite(|me| {
             me.status = Status::Left;
             if me.layout != layout {
@@ -78,7 +78,7 @@ impl Membership {
 
     /// An admin has taken back that this node leaves.
     pub(crate) fn stay(&mut self) {
-        self.standing = Standing::In;
+        self.phase = NodePhase::In;
         self.own.departure = Departure::default();
         self.rewrite(|me| me.status = Status::Up);
     }
@@ -91,7 +91,7 @@ impl Membership {
     /// Asks some of those who have to hear that this node has left, also those that don't seem to be up: who knows
     /// of an earlier departure notice answers nothing else.
     pub(crate) fn offer_departure(&mut self, now: Now) {
-        if self.standing != Standing::Parting {
+        if self.phase != NodePhase::Departing {
             return;
         }
         let Some(newest) = self.known.newest() else { return };
@@ -116,7 +116,7 @@ impl Membership {
         let count = nodes.iter().filter(heard).count();
         let forgets = departure.told.is_some() || self.lives.has_lost_its_past();
         let is_known = if forgets { count == nodes.len() } else { count > nodes.len() / 2 };
-        if self.standing != Standing::Parting || !is_known {
+        if self.phase != NodePhase::Departing || !is_known {
             return;
         }
         departure.done = true;
@@ -124,7 +124,7 @@ impl Membership {
         if self.own.departure.told.is_some() {
             self.fence(self.known.history().newest_id(), false);
         } else {
-            self.standing = Standing::Stopping;
+            self.phase = NodePhase::Stopping;
             self.outputs.push_back(Output::Event(Event::Left));
         }
     }
@@ -226,7 +226,7 @@ impl Membership {
     /// does. Its record names the layout under which the earlier life knew that all had moved.
     pub(crate) fn part_again(&mut self) -> bool {
         let told = self.own.departure.told.filter(|_| self.leaves());
-        let Some(layout) = told.filter(|_| self.standing == Standing::In) else { return false };
+        let Some(layout) = told.filter(|_| self.phase == NodePhase::In) else { return false };
         self.part(layout);
         true
     }

@@ -16,13 +16,13 @@ use crate::Membership;
 use crate::acceptable::check_relayed;
 use crate::knowledge::{Change, Knowledge, age};
 use crate::layout_history::ActiveLayout;
-use crate::machine::Standing;
+use crate::machine::NodePhase;
 use crate::output::{Destination, Event, Output};
 
 impl Membership {
     /// Takes a message from the node whose certificate the connection showed.
     pub fn handle_gossip(&mut self, now: Now, from: NodeId, gossip: Gossip) {
-        if self.standing == Standing::Fenced {
+        if self.phase == NodePhase::Fenced {
             return;
         }
         let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
@@ -261,7 +261,7 @@ impl Membership {
         let newest = self.known.newest().map(ActiveLayout::layout);
         let stays = newest.is_some_and(|newest| newest.departed(self.config.me.node).is_none());
         // It was to leave, and was about to: an admin has taken that back.
-        if stays && self.standing == Standing::Parting {
+        if stays && self.phase == NodePhase::Departing {
             self.stay();
         }
         // Its record names the layout once that is on disk.

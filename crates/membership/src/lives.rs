@@ -93,7 +93,7 @@ impl Lineage {
 
 /// How far a node has come in finding out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum LifeStage {
     /// Others are asked what they remember.
     Asking,
     /// An earlier life's address is asked whether it still runs there.
@@ -111,7 +111,7 @@ enum Stage {
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Lives {
     lineage: Lineage,
-    stage: Stage,
+    stage: LifeStage,
     /// The driver was told to serve.
     told: bool,
     /// It was told so while there was a layout, so that data may have been taken in.
@@ -137,7 +137,7 @@ pub(crate) struct Lives {
 
 impl Lives {
     pub(crate) fn new(now: Now, lineage: Lineage) -> Self {
-        let stage = if lineage.rival.is_some() { Stage::Disputed } else { Stage::Asking };
+        let stage = if lineage.rival.is_some() { LifeStage::Disputed } else { LifeStage::Asking };
         let absence = match lineage.rival {
             Some(_) => superseded::Absence::judged(lineage.outlived),
             None => superseded::Absence::default(),
@@ -148,7 +148,7 @@ impl Lives {
             stage,
             told: false,
             serves_data: false,
-            speaks: stage == Stage::Disputed,
+            speaks: stage == LifeStage::Disputed,
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
             asked_back: BTreeSet::new(),
@@ -166,11 +166,12 @@ impl Lives {
     /// What the view says.
     pub(crate) fn past(&self) -> Past {
         match self.stage {
-            Stage::Known if self.lineage.lost => Past::Lost,
-            Stage::Known => Past::Continuous,
-            Stage::Asking | Stage::Probing { .. } | Stage::Disputed | Stage::Over => {
-                Past::Unconfirmed
-            }
+            LifeStage::Known if self.lineage.lost => Past::Lost,
+            LifeStage::Known => Past::Continuous,
+            LifeStage::Asking
+            | LifeStage::Probing { .. }
+            | LifeStage::Disputed
+            | LifeStage::Over => Past::Unconfirmed,
         }
     }
 
@@ -181,7 +182,7 @@ impl Lives {
 
     /// Whether it is not known yet what others remember of this node.
     pub(crate) fn is_asking(&self) -> bool {
-        matches!(self.stage, Stage::Asking | Stage::Probing { .. })
+        matches!(self.stage, LifeStage::Asking | LifeStage::Probing { .. })
     }
 
     /// Whether a message may leave now.
@@ -201,14 +202,14 @@ impl Lives {
     pub(crate) fn due_us(&self) -> Option<u64> {
         let serve_us = (!self.told).then_some(self.deadline_us);
         match self.stage {
-            Stage::Asking => {
+            LifeStage::Asking => {
                 let grace_us = self.first_answer_us.map(|at_us| at_us + GRACE_US);
                 let grace_us = grace_us.filter(|_| self.vouched || !self.speaks);
                 [Some(self.next_ask_us), serve_us, grace_us].into_iter().flatten().min()
             }
-            Stage::Probing { until_us, .. } => Some(until_us.min(self.next_ask_us)),
-            Stage::Disputed => Some(self.next_ask_us),
-            Stage::Known | Stage::Over => None,
+            LifeStage::Probing { until_us, .. } => Some(until_us.min(self.next_ask_us)),
+            LifeStage::Disputed => Some(self.next_ask_us),
+            LifeStage::Known | LifeStage::Over => None,
         }
     }
 

@@ -76,7 +76,7 @@ pub struct Membership {
     pub(crate) chance: Chance,
     view: Arc<View>,
     pub(crate) pending: Pending,
-    pub(crate) standing: Standing,
+    pub(crate) phase: NodePhase,
     /// Behind what is to be stored and shown.
     sends: Vec<Output>,
     pub(crate) outputs: VecDeque<Output>,
@@ -96,21 +96,21 @@ pub(crate) struct Pending {
 
 /// What this node still does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum NodePhase {
     /// Everything.
     In,
     /// It says that it has left, as long as nobody is known to have heard that.
-    Parting,
+    Departing,
     /// It said that it stops: it answers, and begins nothing.
     Stopping,
     /// It has no place any more: nothing.
     Fenced,
 }
 
-impl Standing {
+impl NodePhase {
     /// Whether it still does things of its own accord.
     fn is_active(self) -> bool {
-        matches!(self, Self::In | Self::Parting)
+        matches!(self, Self::In | Self::Departing)
     }
 }
 
@@ -143,7 +143,7 @@ impl Membership {
             lives,
             founding: Founding::default(),
             pending: Pending { unstored: true, unseen: true, news: false },
-            standing: Standing::In,
+            phase: NodePhase::In,
             sends: Vec::new(),
             outputs: VecDeque::new(),
         };
@@ -163,7 +163,7 @@ impl Membership {
 
     /// Learns that a request to `node` was answered, or timed out, or that its connection broke.
     pub fn handle_outcome(&mut self, now: Now, node: NodeId, answered: bool) {
-        if self.standing == Standing::Fenced {
+        if self.phase == NodePhase::Fenced {
             return;
         }
         if answered {
@@ -176,7 +176,7 @@ impl Membership {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        if !self.standing.is_active() {
+        if !self.phase.is_active() {
             return;
         }
         self.detector.handle_timeout(now.mono_us, &mut self.chance);
@@ -187,7 +187,7 @@ impl Membership {
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
             // A departure notice is asked for until enough have it on their disks.
             let news =
-                core::mem::take(&mut self.pending.news) || self.standing == Standing::Parting;
+                core::mem::take(&mut self.pending.news) || self.phase == NodePhase::Departing;
             self.offer_departure(now);
             let alone = self.offer_to_some(now, if news { NEWS_FANOUT } else { 1 }) == 0;
             if ask_a_seed || alone || self.waits_for_a_seed() {
@@ -206,7 +206,7 @@ impl Membership {
     /// When [`Self::handle_timeout`] is to be called next, on the monotonic clock in microseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.standing.is_active() {
+        if !self.phase.is_active() {
             return None;
         }
         let own_us = self.own.due_us(self.has_stored_layout());
@@ -267,15 +267,15 @@ impl Membership {
 
     /// This node has no place any more: it says so, and does nothing from now on.
     pub(crate) fn fence(&mut self, layout: LayoutId, forced: bool) {
-        if self.standing != Standing::Fenced {
-            self.standing = Standing::Fenced;
+        if self.phase != NodePhase::Fenced {
+            self.phase = NodePhase::Fenced;
             self.outputs.push_back(Output::Event(Event::Fenced { layout, forced }));
         }
     }
 
     /// Does nothing from now on: the driver knows why.
     pub(crate) fn silence(&mut self) {
-        self.standing = Standing::Fenced;
+        self.phase = NodePhase::Fenced;
     }
 
     /// Of all that is known.
@@ -305,7 +305,7 @@ impl Membership {
             }
             self.outputs.push_back(Output::View(Arc::clone(&self.view)));
         }
-        if self.standing == Standing::Fenced {
+        if self.phase == NodePhase::Fenced {
             self.sends.clear();
         }
         let lives = &self.lives;

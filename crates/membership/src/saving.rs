@@ -8,7 +8,7 @@ use jedlik_protocol::gossip::{Delta, Ready, Status};
 use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
-use crate::machine::Standing;
+use crate::machine::NodePhase;
 use crate::output::Output;
 
 /// The states that were handed out to be saved.
@@ -46,7 +46,7 @@ impl Membership {
         let is_new = |(first, id): &mut (u64, LayoutId)| *first <= saving.saved && *id == newest;
         let has_layout = saving.layout.take_if(is_new).is_some();
         // The record of one that has left goes on naming the layout under which it knew that all had moved.
-        let speaks = self.standing != Standing::Fenced && self.config.me.status != Status::Left;
+        let speaks = self.phase != NodePhase::Fenced && self.config.me.status != Status::Left;
         if has_layout && speaks {
             self.rewrite(|me| {
                 me.layout = newest;

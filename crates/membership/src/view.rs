@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::knowledge::Knowledge;
 use crate::layout_history::ActiveLayout;
 
-mod moves;
+mod transfers;
 
 #[cfg(test)]
 mod tests;

@@ -46,7 +46,7 @@ pub struct Peer {
 
 struct Shared {
     address: SocketAddr,
-    stage: Mutex<Stage>,
+    stage: Mutex<LinkStage>,
     /// Nobody waits for it to come back.
     seldom: AtomicBool,
     /// Ends a pause between two attempts.
@@ -55,7 +55,7 @@ struct Shared {
     stop: Notify,
 }
 
-enum Stage {
+enum LinkStage {
     /// Frames wait as they are: how they are to be encoded is known once there is a connection.
     Connecting {
         queue: VecDeque<Frame>,
@@ -66,7 +66,7 @@ enum Stage {
     Closed,
 }
 
-impl Stage {
+impl LinkStage {
     fn connecting() -> Self {
         Self::Connecting { queue: VecDeque::new(), bytes: 0 }
     }
@@ -85,7 +85,7 @@ impl Peer {
         expected: Option<NodeId>,
         backoff: Backoff,
     ) -> Self {
-        let stage = Mutex::new(Stage::connecting());
+        let stage = Mutex::new(LinkStage::connecting());
         let (seldom, wake, stop) = (AtomicBool::new(false), Notify::new(), Notify::new());
         let shared = Arc::new(Shared { address, stage, seldom, wake, stop });
         tokio::spawn(shared.clone().keep(endpoint.clone(), expected, backoff));
@@ -102,9 +102,9 @@ impl Peer {
         let connection = {
             let mut stage = self.shared.stage();
             match &mut *stage {
-                Stage::Up(connection) => connection.clone(),
-                Stage::Connecting { queue, bytes } => return enqueue(queue, bytes, frame),
-                Stage::Down(_) | Stage::Closed => return Err(SendError::Closed),
+                LinkStage::Up(connection) => connection.clone(),
+                LinkStage::Connecting { queue, bytes } => return enqueue(queue, bytes, frame),
+                LinkStage::Down(_) | LinkStage::Closed => return Err(SendError::Closed),
             }
         };
         connection.send(frame)
@@ -114,10 +114,10 @@ impl Peer {
     #[must_use]
     pub fn state(&self) -> PeerState {
         match &*self.shared.stage() {
-            Stage::Connecting { .. } => PeerState::Connecting,
-            Stage::Up(_) => PeerState::Up,
-            Stage::Down(error) => PeerState::Down { error: error.clone() },
-            Stage::Closed => PeerState::Closed,
+            LinkStage::Connecting { .. } => PeerState::Connecting,
+            LinkStage::Up(_) => PeerState::Up,
+            LinkStage::Down(error) => PeerState::Down { error: error.clone() },
+            LinkStage::Closed => PeerState::Closed,
         }
     }
 
@@ -125,7 +125,7 @@ impl Peer {
     #[must_use]
     pub fn connection(&self) -> Option<Connection> {
         match &*self.shared.stage() {
-            Stage::Up(connection) => Some(connection.clone()),
+            LinkStage::Up(connection) => Some(connection.clone()),
             _ => None,
         }
     }
@@ -141,7 +141,7 @@ impl Peer {
     /// Has one that is dialled seldom, and is down, dialled at once: there is a sign that it is back.
     pub fn wake(&self) {
         let seldom = self.shared.seldom.load(Ordering::Relaxed);
-        if seldom && matches!(*self.shared.stage(), Stage::Down(_)) {
+        if seldom && matches!(*self.shared.stage(), LinkStage::Down(_)) {
             self.shared.wake.notify_one();
         }
     }
@@ -154,8 +154,8 @@ impl Peer {
 
     /// Ends the connection, and makes no other.
     pub fn close(&self) {
-        let before = std::mem::replace(&mut *self.shared.stage(), Stage::Closed);
-        if let Stage::Up(connection) = before {
+        let before = std::mem::replace(&mut *self.shared.stage(), LinkStage::Closed);
+        if let LinkStage::Up(connection) = before {
             connection.close(CloseCode::Done, "no longer needed");
         }
         self.shared.stop.notify_one();
@@ -195,7 +195,7 @@ impl Shared {
             };
             let error = match attempt {
                 Err(ConnectError::Closed) => {
-                    *self.stage() = Stage::Closed;
+                    *self.stage() = LinkStage::Closed;
                     return;
                 }
                 Err(error) => error,
@@ -210,7 +210,7 @@ impl Shared {
                     };
                     if since.elapsed() >= STABLE {
                         backoff = Backoff::default();
-                        if !self.enter(Stage::connecting()) {
+                        if !self.enter(LinkStage::connecting()) {
                             return;
                         }
                         continue;
@@ -219,7 +219,7 @@ impl Shared {
                 }
             };
             tracing::debug!(address = %self.address, %error, "a peer can't be reached");
-            if !self.enter(Stage::Down(error)) {
+            if !self.enter(LinkStage::Down(error)) {
                 return;
             }
             tokio::select! {
@@ -238,33 +238,33 @@ impl Shared {
     fn up(&self, connection: &Connection) -> bool {
         let mut stage = self.stage();
         match &mut *stage {
-            Stage::Closed => {
+            LinkStage::Closed => {
                 connection.close(CloseCode::Done, "no longer needed");
                 return false;
             }
-            Stage::Connecting { queue, .. } => {
+            LinkStage::Connecting { queue, .. } => {
                 for frame in queue.drain(..) {
                     // The connection's limits are wider than the queue's: only its end can refuse one.
                     let _ = connection.send(frame);
                 }
             }
-            Stage::Up(_) | Stage::Down(_) => {}
+            LinkStage::Up(_) | LinkStage::Down(_) => {}
         }
-        *stage = Stage::Up(connection.clone());
+        *stage = LinkStage::Up(connection.clone());
         true
     }
 
     /// Goes to another stage; `false` once closed.
-    fn enter(&self, next: Stage) -> bool {
+    fn enter(&self, next: LinkStage) -> bool {
         let mut stage = self.stage();
-        if matches!(*stage, Stage::Closed) {
+        if matches!(*stage, LinkStage::Closed) {
             return false;
         }
         *stage = next;
         true
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, LinkStage> {
         self.stage.lock().expect("nothing panics with the stage locked")
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
-mod moving;
+mod transfers;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -13,7 +13,9 @@ use core::net::SocketAddr;
 use jedlik_hashing::{NodeId, Partition, Position};
 use rkyv::{Archive, Deserialize, Serialize};
 
-pub use self::moving::{CopiesAtRisk, DrainReport, Move, PlanReport, PlannedNode, TransferReport};
+pub use self::transfers::{
+    CopiesAtRisk, DrainReport, PlanReport, PlannedNode, Transfer, TransferReport,
+};
 use crate::bucket::BucketEntry;
 use crate::gossip::{MemberRecord, Rival, StagedChange, Staging};
 use crate::peer::{Inspection, RecordSummary};

@@ -121,7 +121,7 @@ pub enum PeerRequest {
         /// Past which key.
         after: Option<ScanMark>,
     },
-    /// Do you hold this key exactly so, and no hint of it? See [`Standing`].
+    /// Do you hold this key exactly so, and no hint of it? See [`Comparison`].
     Compare {
         /// Which.
         key: Key,
@@ -208,7 +208,7 @@ pub enum PeerResponse {
     /// To digests.
     Digests(DigestPage),
     /// To a comparison.
-    Compared(Standing),
+    Compared(Comparison),
     /// To a revision: whether it was done, or had been done before.
     Revised(bool),
     /// To an inspection.
@@ -307,7 +307,7 @@ impl Outline {
 
 /// How a node stands to a record that another one asks about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub enum Standing {
+pub enum Comparison {
     /// It holds exactly that record, on disk if that was asked, and no hint of the key.
     Same,
     /// It holds nothing of the key.

@@ -22,12 +22,12 @@ use jedlik_protocol::{Incarnation, Now};
 use crate::Tuning;
 use crate::allowance::May;
 use crate::clashes::Clashes;
-use crate::lane::{Errand, Lane, Task, With};
-use crate::moves::Moves;
-use crate::reaper::Reaper;
+use crate::collector::Reaper;
+use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob, With};
+use crate::range_reads::Serving;
 use crate::repair::{Repairs, Turn};
 use crate::replica::Replica;
-use crate::serving::Serving;
+use crate::transfers::Transfers;
 use crate::trees::Trees;
 
 /// The most steps of one turn: between turns the foreground is served.
@@ -52,7 +52,7 @@ pub(crate) struct Background {
     pub(crate) handoff: Handoff,
     pub(crate) trees: Trees,
     pub(crate) repairs: Repairs,
-    pub(crate) moves: Moves,
+    pub(crate) transfers: Transfers,
     pub(crate) serving: Serving,
     pub(crate) clashes: Clashes,
     /// Counts exchanges, so that each has a number.
@@ -76,7 +76,7 @@ impl Background {
             handoff: Handoff::new(),
             trees: Trees::default(),
             repairs: Repairs::default(),
-            moves: Moves::default(),
+            transfers: Transfers::default(),
             serving: Serving::default(),
             clashes: Clashes::default(),
             exchanges: 0,
@@ -92,12 +92,12 @@ impl Background {
 
     /// When something is to be done without being asked.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        let rounds = (!self.moves.owned.is_empty()).then(|| self.repairs.due_us());
+        let rounds = (!self.transfers.owned.is_empty()).then(|| self.repairs.due_us());
         let due = [
             self.handoff.poll_timeout(),
             self.reaper.due_us().filter(|_| self.is_allowed(WorkKind::Reaping)),
             rounds,
-            self.moves.due_us().filter(|_| self.is_allowed(WorkKind::Transfer)),
+            self.transfers.due_us().filter(|_| self.is_allowed(WorkKind::Transfer)),
         ];
         let due = due.into_iter().flatten();
         // What is due waits for the budget like everything else.
@@ -137,64 +137,65 @@ impl Background {
             WorkKind::Repair => self.repairs.is_busy(),
             WorkKind::Reaping => self.reaper.is_busy() || due(self.reaper.due_us()),
             WorkKind::Transfer => {
-                self.serving.is_busy() || self.moves.is_busy() || due(self.moves.due_us())
+                self.serving.is_busy() || self.transfers.is_busy() || due(self.transfers.due_us())
             }
         };
         WORKS.into_iter().any(|(kind, _)| self.is_allowed(kind) && waits(kind))
     }
 
-    fn lanes(&mut self) -> impl Iterator<Item = &mut Lane> {
-        core::iter::once(&mut self.repairs.lane).chain(&mut self.moves.lanes)
+    fn workers(&mut self) -> impl Iterator<Item = &mut ExchangeWorker> {
+        core::iter::once(&mut self.repairs.worker).chain(&mut self.transfers.workers)
     }
 
-    /// The lane that has the exchange of this number under way.
-    pub(crate) fn lane(&mut self, exchange: u64) -> Option<&Lane> {
-        self.lanes().find(|lane| lane.runs(exchange)).map(|lane| &*lane)
+    /// The worker that has the exchange of this number under way.
+    pub(crate) fn worker(&mut self, exchange: u64) -> Option<&ExchangeWorker> {
+        self.workers().find(|worker| worker.runs(exchange)).map(|worker| &*worker)
     }
 
     /// The exchange of this number, while it is under way.
     pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
-        self.lanes().find_map(|lane| lane.exchange(wanted))
+        self.workers().find_map(|worker| worker.exchange(wanted))
     }
 
     /// Another node waits for a partition's tree. Who owns it under a layout in between alone takes nothing
     /// over, so that nothing but the next round would make it.
     pub(crate) fn read_soon(&mut self, partition: Partition) {
-        if self.trees.keeps(partition) && !self.lanes().any(|lane| lane.is_at(partition)) {
-            let task = Task::Compare { with: With::Later, scrub: false };
-            self.repairs.add(Turn::First, core::iter::once(Errand { partition, task }));
+        if self.trees.keeps(partition) && !self.workers().any(|worker| worker.is_at(partition)) {
+            let kind = JobKind::Compare { with: With::Later, scrub: false };
+            self.repairs.add(Turn::First, core::iter::once(PartitionJob { partition, kind }));
         }
     }
 
     /// The peer of an exchange has said whether it has a vote.
     pub(crate) fn vote(&mut self, exchange: u64, told: Option<(Incarnation, Vouching)>) {
-        self.lanes().for_each(|lane| lane.vote(exchange, told));
+        self.workers().for_each(|worker| worker.vote(exchange, told));
     }
 
     /// The peer of an exchange has to read its records first.
     pub(crate) fn put_off(&mut self, exchange: u64) {
-        self.lanes().for_each(|lane| lane.put_off(exchange));
+        self.workers().for_each(|worker| worker.put_off(exchange));
     }
 
     /// A page of a partition's records has been taken in.
     pub(crate) fn page_read(&mut self, partition: Partition) {
-        let reading = self.lanes().find(|lane| lane.reads(partition).is_some());
-        if let Some(lane) = reading {
-            lane.page_read();
+        let reading = self.workers().find(|worker| worker.reads(partition).is_some());
+        if let Some(worker) = reading {
+            worker.page_read();
         }
     }
 
-    /// A page could not be read: the errand comes again later.
+    /// A page could not be read: the job comes again later.
     pub(crate) fn page_failed(&mut self, now_us: u64, partition: Partition) {
-        if let Some(errand) = self.repairs.lane.reads(partition) {
-            return self.repairs.page_failed(now_us, errand);
+        if let Some(job) = self.repairs.worker.reads(partition) {
+            return self.repairs.page_failed(now_us, job);
         }
-        let lane = self.moves.lanes.iter_mut().find(|lane| lane.reads(partition).is_some());
-        if let Some(lane) = lane
-            && let Some(errand) = lane.errand()
+        let worker =
+            self.transfers.workers.iter_mut().find(|worker| worker.reads(partition).is_some());
+        if let Some(worker) = worker
+            && let Some(job) = worker.job()
         {
-            lane.clear();
-            self.moves.rest(now_us, errand);
+            worker.clear();
+            self.transfers.rest(now_us, job);
         }
     }
 }
@@ -207,8 +208,8 @@ impl Replica {
         self.background.handoff.handle_timeout(now_us);
         self.follow_handoff();
         if self.background.repairs.due_us() <= now_us {
-            let Background { repairs, moves, trees, tuning, .. } = &mut self.background;
-            repairs.plan(now_us, &moves.owned, trees, tuning);
+            let Background { repairs, transfers, trees, tuning, .. } = &mut self.background;
+            repairs.plan(now_us, &transfers.owned, trees, tuning);
         }
         for _ in 0..STEPS_A_TURN {
             self.background.granted_us = None;
@@ -240,7 +241,7 @@ impl Replica {
                 WorkKind::Handoff => self.deliver_next(now),
                 WorkKind::Repair => self.repair_next(now, view),
                 WorkKind::Reaping => self.reap_next(now),
-                WorkKind::Transfer => self.serve_next(now, view) || self.move_next(now, view),
+                WorkKind::Transfer => self.serve_next(now, view) || self.transfer_next(now, view),
             };
             if taken {
                 self.background.budget.take(now.mono_us, 1);
@@ -282,7 +283,7 @@ impl Replica {
         for node in back.collect::<Vec<_>>() {
             self.compare_with(node, view);
         }
-        self.background.moves.wake_all();
+        self.background.transfers.wake_all();
     }
 
     /// This shard owns other partitions now, or others own them with it.
@@ -306,20 +307,20 @@ impl Replica {
     fn compare_with(&mut self, node: NodeId, view: &View) {
         let most = view.replica_counts().last().copied().unwrap_or(0);
         let shared = |partition: &Partition| view.owners(*partition, most).contains(&node);
-        let task = Task::Compare { with: With::One(node), scrub: false };
-        let errand = |partition| Errand { partition, task };
-        let owned = self.background.moves.owned.iter().copied();
-        let owned: Vec<_> = owned.filter(shared).map(errand).collect();
+        let kind = JobKind::Compare { with: With::One(node), scrub: false };
+        let job = |partition| PartitionJob { partition, kind };
+        let owned = self.background.transfers.owned.iter().copied();
+        let owned: Vec<_> = owned.filter(shared).map(job).collect();
         self.background.repairs.add(Turn::First, owned.into_iter());
     }
 
     /// An admin wants partitions read and compared.
     pub(crate) fn handle_repair(&mut self, partition: Option<Partition>) {
         let wanted = |owned: &Partition| partition.is_none_or(|partition| partition == *owned);
-        let task = Task::Compare { with: With::All, scrub: true };
-        let errand = |partition| Errand { partition, task };
-        let owned = self.background.moves.owned.iter().copied();
-        let owned: Vec<_> = owned.filter(wanted).map(errand).collect();
+        let kind = JobKind::Compare { with: With::All, scrub: true };
+        let job = |partition| PartitionJob { partition, kind };
+        let owned = self.background.transfers.owned.iter().copied();
+        let owned: Vec<_> = owned.filter(wanted).map(job).collect();
         self.background.repairs.add(Turn::First, owned.into_iter());
     }
 

@@ -14,12 +14,12 @@ use jedlik_protocol::admin::TransferReport;
 #[must_use]
 pub fn has_left(view: &View, held: &TransferReport) -> bool {
     let leaves = view.departed(view.me()).is_some_and(|departed| !departed.forced);
-    let TransferReport { owned, leaving, orphaned, hints, .. } = held;
+    let TransferReport { owned, leaving, unowned, hints, .. } = held;
     leaves
         && held.layout == view.layout_id()
         && view.flipped() == view.partitions().get()
         && view.is_known_by_all()
-        && u64::from(*owned) + u64::from(*leaving) + u64::from(*orphaned) + hints == 0
+        && u64::from(*owned) + u64::from(*leaving) + u64::from(*unowned) + hints == 0
 }
 
 #[cfg(test)]

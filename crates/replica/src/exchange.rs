@@ -17,8 +17,8 @@ use jedlik_vclock::{ClockEntry, VectorClock};
 use crate::Counter;
 use crate::background::Background;
 use crate::clashes::Pair;
+use crate::exchange_worker::WorkerStep;
 use crate::io::{Footprint, Holding, Output, StorageFault};
-use crate::lane::LaneStep;
 use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
 use crate::range::{RangeRequest, RangeResult};
 use crate::replica::Replica;
@@ -47,20 +47,20 @@ pub(crate) struct Listing {
 impl Replica {
     /// Takes the next step of reading or comparing; false if there is none now.
     pub(crate) fn repair_next(&mut self, now: Now, view: &View) -> bool {
-        let Background { repairs, moves, trees, exchanges, .. } = &mut self.background;
-        let around = (moves.lanes.as_slice(), view);
+        let Background { repairs, transfers, trees, exchanges, .. } = &mut self.background;
+        let around = (transfers.workers.as_slice(), view);
         let Some(step) = repairs.step(now.mono_us, trees, exchanges, around) else { return false };
         match step {
-            LaneStep::ReadPage { partition, reading, after } => {
+            WorkerStep::ReadPage { partition, reading, after } => {
                 self.read_page(partition, reading, after);
             }
-            LaneStep::Exchange { id, peer, partition, n, output } => {
+            WorkerStep::Exchange { id, peer, partition, n, output } => {
                 self.exchange_step(now, (id, peer), (partition, n), output);
             }
-            LaneStep::AskVote { .. }
-            | LaneStep::Choose(_)
-            | LaneStep::Ended(_)
-            | LaneStep::Done { .. } => {}
+            WorkerStep::AskVote { .. }
+            | WorkerStep::Choose(_)
+            | WorkerStep::Ended(_)
+            | WorkerStep::Done { .. } => {}
         }
         true
     }
@@ -218,9 +218,9 @@ impl Replica {
         let Some(exchange) = self.background.exchange(id) else { return };
         let bytes = record.bytes().len() as u64;
         if exchange.direction() == Direction::Push {
-            let moved = &mut self.background.moves.moved;
-            moved.sent_records += 1;
-            moved.sent_bytes += bytes;
+            let transferred = &mut self.background.transfers.transferred;
+            transferred.sent_records += 1;
+            transferred.sent_bytes += bytes;
         }
         self.background.repairs.report_mut().bytes += bytes;
         let step = ExchangeStep::Push { key: key.clone(), pair };
@@ -325,11 +325,11 @@ impl Replica {
         let theirs = record.digest();
         let pair = Pair { mine: known, theirs: Some(theirs) };
         let ticket = self.pending.ticket(Ticket::Pulled { id, key, pair });
-        self.background.moves.count_received(placed.partition, 1, record.bytes().len());
+        self.background.transfers.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
         // Whoever says that it is ready has all of it on disk, whichever comparison brought it.
-        let taken_over = self.background.moves.takeovers.contains_key(&placed.partition);
-        let durability = if taken_over { Durability::Synced } else { Durability::Written };
+        let is_inbound = self.background.transfers.inbound.contains_key(&placed.partition);
+        let durability = if is_inbound { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
             Some(expected) => {
                 let by = Revision::Record(record);

@@ -18,8 +18,8 @@ use jedlik_protocol::{Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 
 use crate::Counter;
 use crate::answer::{deadline_us, got, resolve, resolve_n, shortfall};
-use crate::held::merged;
 use crate::io::{Holding, Output, StorageFault};
+use crate::local_copy::merged;
 use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
 use crate::reading::Held;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
@@ -113,7 +113,7 @@ impl Replica {
         let moves = sets.len() > 1;
         let filling = |primaries: &[ListedNode]| {
             let nodes = primaries.iter().map(|target| target.node).filter(|_| moves);
-            nodes.filter(|node| view.is_taking_over(*node, key.partition, n)).collect()
+            nodes.filter(|node| view.is_inbound(*node, key.partition, n)).collect()
         };
         let plan = |(primaries, fallbacks): (Vec<ListedNode>, _)| ReadPlan {
             me: self.config.me,

@@ -15,8 +15,8 @@ use jedlik_protocol::{EncodedRecord, Incarnation, LocalActor, Now, Record, Store
 use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, actor_for};
 
-use crate::held::merged_in_order;
 use crate::io::Holding;
+use crate::local_copy::merged_in_order;
 
 /// What a sibling takes in a record's encoded form beside its value, at most, its clock entry included.
 const SIBLING_MOST_BYTES: usize = 192;

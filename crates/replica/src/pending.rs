@@ -13,9 +13,9 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, LayoutId, PlacedKe
 
 use crate::StorageFault;
 use crate::clashes::Pair;
+use crate::collection::{Burial, Question};
 use crate::exchange::Listing;
 use crate::reading::ReadBytes;
-use crate::reaping::{Burial, Question};
 use crate::scan::Scanning;
 
 /// Names one machine of this replica.
@@ -146,7 +146,7 @@ pub(crate) enum Ticket {
     /// One of the records of a page that an exchange fetched is being merged.
     Fetched { group: u64 },
     /// All that was compared with for a partition that this node is to own under this layout is being synced.
-    TakenOver { layout: LayoutId, partition: Partition },
+    InboundSynced { layout: LayoutId, partition: Partition },
     /// A partition's records are being dropped.
     Dropped { partition: Partition },
     /// A page of records of which some are others' alone, in the sweep of this number.

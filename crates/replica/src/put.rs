@@ -1,8 +1,8 @@
 //! Puts: checked, forwarded to an owner or minted here, then run by the coordinator's machine.
 
 mod base;
-mod line;
 mod operation;
+mod queue;
 mod restarted;
 
 use alloc::boxed::Box;
@@ -24,8 +24,8 @@ use jedlik_protocol::{Context, Incarnation, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::Content;
 use rand_core::Rng;
 
-pub(crate) use self::line::Line;
 pub(crate) use self::operation::{PutOperation, WaitingPut};
+pub(crate) use self::queue::Line;
 use crate::Counter;
 use crate::answer::{deadline_us, resolve, resolve_n};
 use crate::io::{Output, StorageFault};
@@ -243,7 +243,7 @@ fn check_least(request: &PutRequest, answers: u8, props: &BucketProps) -> Result
     let of_n = request.n.map(|n| format!(" of n={n}")).unwrap_or_default();
     let message = format!(
         "w={answers}{of_n} is below the bucket's min_w={least_w}: a move between nodes could leave such a put \
-         behind; `jedlik-admin bucket set {bucket} min_w={answers}` allows it, and moves then wait for more of \
+         behind; `jedlik-admin bucket set {bucket} min_w={answers}` allows it, and transfers then wait for more of \
          the old owners"
     );
     Err(Failure::new(ErrorCode::InvalidRequest, message))

@@ -19,9 +19,9 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredR
 use crate::io::Output;
 use crate::patience::FETCH_LIMIT_US;
 use crate::pending::{HoldFor, Purpose, Ticket};
+use crate::range_reads::page_steps;
 use crate::replica::Replica;
 use crate::scan::mark;
-use crate::serving::page_steps;
 
 /// Records that the copy is asked for at a time: each is a place of the disk to read.
 const AT_ONCE: usize = 32;
@@ -173,17 +173,17 @@ impl Recall {
 impl Replica {
     /// An earlier copy of this shard can be read.
     pub(crate) fn handle_copy_at_hand(&mut self) {
-        self.background.moves.head_start.at_hand = true;
+        self.background.transfers.head_start.at_hand = true;
     }
 
     /// Begins to take from the copy what the first of those that a partition is to be compared with holds, unless that
     /// was done. Whether the comparison is to wait for it: it comes again then.
     pub(crate) fn recall_first(&mut self, view: &View, partition: Partition) -> bool {
-        if !self.background.moves.head_start.at_hand {
+        if !self.background.transfers.head_start.at_hand {
             return false;
         }
         let pairs = self.refill_pairs(view, partition);
-        let head_start = &mut self.background.moves.head_start;
+        let head_start = &mut self.background.transfers.head_start;
         if head_start.running.contains_key(&partition) {
             return true;
         }
@@ -199,7 +199,7 @@ impl Replica {
 
     /// Takes the next step with the copy; false if there is none now.
     pub(crate) fn recall_next(&mut self, now: Now) -> bool {
-        let Some((partition, step)) = self.background.moves.head_start.step(now.mono_us) else {
+        let Some((partition, step)) = self.background.transfers.head_start.step(now.mono_us) else {
             return false;
         };
         match step {
@@ -237,7 +237,7 @@ impl Replica {
             .into_iter()
             .map(|(key, outline)| (PlacedKey::new(cluster, partitions, key), outline.digest));
         let wanted: VecDeque<_> = placed.collect();
-        let head_start = &mut self.background.moves.head_start;
+        let head_start = &mut self.background.transfers.head_start;
         let Some(recall) = head_start.running.get_mut(&partition) else { return };
         // A record of another partition would be merged by a shard that does not own it.
         let is_inside = wanted.iter().all(|(key, _)| key.partition == partition);
@@ -256,7 +256,7 @@ impl Replica {
         else {
             return;
         };
-        let head_start = &mut self.background.moves.head_start;
+        let head_start = &mut self.background.transfers.head_start;
         // The copy was left meanwhile.
         let Some(recall) = head_start.running.get_mut(&partition) else { return };
         if !recall.is_fresh(now.mono_us) {
@@ -283,7 +283,7 @@ impl Replica {
 
     /// All that the copy had is on the disk, or could not be.
     pub(crate) fn handle_recall_merged(&mut self, partition: Partition, merged: bool) {
-        let head_start = &mut self.background.moves.head_start;
+        let head_start = &mut self.background.transfers.head_start;
         if !head_start.is_worth_it() {
             self.leave_copy();
         } else if merged {
@@ -296,18 +296,18 @@ impl Replica {
     /// The copy is of no use any more.
     pub(crate) fn leave_copy(&mut self) {
         let HeadStart { at_hand, asked, found, running, .. } =
-            mem::take(&mut self.background.moves.head_start);
+            mem::take(&mut self.background.transfers.head_start);
         if at_hand {
             self.emit(Output::LeaveCopy { asked, found });
         }
         for partition in running.into_keys() {
-            self.background.moves.refill_now(partition);
+            self.background.transfers.refill_now(partition);
         }
     }
 
     pub(crate) fn end_recall(&mut self, partition: Partition) {
-        self.background.moves.head_start.end(partition);
-        self.background.moves.refill_now(partition);
+        self.background.transfers.head_start.end(partition);
+        self.background.transfers.refill_now(partition);
     }
 }
 

@@ -4,14 +4,14 @@
 
 use alloc::vec::Vec;
 
-use jedlik_handoff::{OldOwner, RefillSet, RefillStanding};
+use jedlik_handoff::{OldOwner, RefillSet, RefillStatus};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse, Vouching};
 
+use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::lane::{Errand, Task};
 use crate::pending::{ExchangeStep, Purpose, Ticket};
 use crate::replica::Replica;
 use crate::votes::{Basis, Entry, counts_digest, flipped_for, flipped_id};
@@ -43,11 +43,11 @@ impl Replica {
     }
 
     /// Those that had no vote when they were compared with are compared with again: they may have one now.
-    pub(crate) fn ask_those_in_doubt_again(&mut self, errand: Errand) {
-        if errand.task == Task::Refill {
-            self.refill_again(errand.partition);
-        } else if let Some(takeover) = self.background.moves.takeovers.get_mut(&errand.partition) {
-            takeover.ask_again();
+    pub(crate) fn ask_those_in_doubt_again(&mut self, job: PartitionJob) {
+        if job.kind == JobKind::Refill {
+            self.refill_again(job.partition);
+        } else if let Some(inbound) = self.background.transfers.inbound.get_mut(&job.partition) {
+            inbound.ask_again();
         }
     }
 
@@ -97,31 +97,31 @@ impl Replica {
         sets
     }
 
-    fn refill_standings(&self, view: &View, partition: Partition) -> Vec<(u8, RefillStanding)> {
+    fn refill_statuses(&self, view: &View, partition: Partition) -> Vec<(u8, RefillStatus)> {
         let of_partition = self.votes.entries.range((partition, 0)..=(partition, u8::MAX));
-        let standing = |((_, n), entry): (&(Partition, u8), &Entry)| {
+        let status = |((_, n), entry): (&(Partition, u8), &Entry)| {
             let sets = self.refill_sets(view, (partition, *n), entry);
-            (*n, entry.refill.standing(self.config.me, &sets))
+            (*n, entry.refill.status(self.config.me, &sets))
         };
-        of_partition.filter(|(_, entry)| !entry.ending).map(standing).collect()
+        of_partition.filter(|(_, entry)| !entry.ending).map(status).collect()
     }
 
     /// With whom a partition that is refilled is to be compared, for each N.
     pub(crate) fn refill_pairs(&self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
-        let standings = self.refill_standings(view, partition).into_iter();
-        let pairs = standings.map(|(n, standing)| match standing {
-            RefillStanding::Compare(nodes) => nodes.into_iter().map(|node| (n, node)).collect(),
-            RefillStanding::Whole | RefillStanding::Blocked(_) => Vec::new(),
+        let statuses = self.refill_statuses(view, partition).into_iter();
+        let pairs = statuses.map(|(n, status)| match status {
+            RefillStatus::Compare(nodes) => nodes.into_iter().map(|node| (n, node)).collect(),
+            RefillStatus::Whole | RefillStatus::Blocked(_) => Vec::new(),
         });
         pairs.flat_map(|pairs: Vec<(u8, NodeId)>| pairs).collect()
     }
 
     /// Those that would have to be compared with, and can't be reached or have no vote themselves.
     pub(crate) fn refill_blockers(&self, view: &View, partition: Partition) -> Vec<NodeId> {
-        let standings = self.refill_standings(view, partition).into_iter();
-        let blocked = standings.filter_map(|(_, standing)| match standing {
-            RefillStanding::Blocked(nodes) => Some(nodes),
-            RefillStanding::Whole | RefillStanding::Compare(_) => None,
+        let statuses = self.refill_statuses(view, partition).into_iter();
+        let blocked = statuses.filter_map(|(_, status)| match status {
+            RefillStatus::Blocked(nodes) => Some(nodes),
+            RefillStatus::Whole | RefillStatus::Compare(_) => None,
         });
         blocked.flatten().collect()
     }
@@ -147,8 +147,8 @@ impl Replica {
 
     /// Where all was compared: once what was merged for it is synced, there is a vote.
     pub(crate) fn conclude_refill(&mut self, view: &View, partition: Partition) {
-        for (n, standing) in self.refill_standings(view, partition) {
-            if standing == RefillStanding::Whole
+        for (n, status) in self.refill_statuses(view, partition) {
+            if status == RefillStatus::Whole
                 && let Some(entry) = self.votes.entries.get_mut(&(partition, n))
             {
                 entry.ending = true;
@@ -170,15 +170,15 @@ impl Replica {
         };
         entry.ending = false;
         if result.is_err() {
-            let errand = Errand { partition: pair.0, task: Task::Refill };
-            return self.background.moves.rest(now.mono_us, errand);
+            let job = PartitionJob { partition: pair.0, kind: JobKind::Refill };
+            return self.background.transfers.rest(now.mono_us, job);
         }
         self.vote_again(now, pair);
     }
 
     /// This node has all of a partition on its disk that the older owners of it were given: what it lacked for having been
     /// given nothing is there too. What an earlier life acknowledged as one of the new owners need not be.
-    pub(crate) fn vote_where_taken_over(&mut self, now: Now, view: &View, partition: Partition) {
+    pub(crate) fn vote_where_inbound(&mut self, now: Now, view: &View, partition: Partition) {
         if self.votes.is_catching_up() {
             return;
         }
@@ -196,7 +196,7 @@ impl Replica {
     fn vote_again(&mut self, now: Now, pair: (Partition, u8)) {
         self.votes.entries.remove(&pair);
         if !self.votes.is_refilling(pair.0) {
-            self.background.moves.refilled(pair.0);
+            self.background.transfers.refilled(pair.0);
         }
         if self.votes.entries.is_empty() {
             self.votes.caught_up();

@@ -1,8 +1,8 @@
 //! Which partition is read or compared next, and with whom (paper 4.7; [design 5](../../../docs/design.md#5-anti-entropy)).
 //!
-//! One errand at a time: read the partition's records if its tree is not whole or they have not been
+//! One job at a time: read the partition's records if its tree is not whole or they have not been
 //! read for long, then compare with other owners, for each N that a bucket has. Invariant: every owned
-//! partition has an errand in each round, and one that could not be finished gets another.
+//! partition has a job in each round, and one that could not be finished gets another.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -12,13 +12,13 @@ use jedlik_membership::View;
 use jedlik_protocol::admin::RepairReport;
 
 use crate::Tuning;
-use crate::lane::{Ended, Errand, Lane, LaneStep, Task, With};
+use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, With, WorkerStep};
 use crate::trees::Trees;
 
 /// What could not be finished is tried again after this long, or with the next round if that comes first.
 const RETRY_AFTER_US: u64 = 2_000_000;
 
-/// When errands have their turn.
+/// When jobs have their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Before all that wait: an admin asked for them, or a node is back.
@@ -30,20 +30,20 @@ pub(crate) enum Turn {
 /// All comparisons between owners of one shard's partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
-    errands: VecDeque<Errand>,
+    jobs: VecDeque<PartitionJob>,
     /// The same, to tell which are waiting.
-    waiting: BTreeSet<Errand>,
-    pub(crate) lane: Lane,
+    waiting: BTreeSet<PartitionJob>,
+    pub(crate) worker: ExchangeWorker,
     next_round_us: u64,
     retry_us: Option<u64>,
-    failed: Vec<Errand>,
+    failed: Vec<PartitionJob>,
     report: RepairReport,
 }
 
 impl Repairs {
     /// What was done so far.
     pub(crate) fn report(&self, trees: &Trees) -> RepairReport {
-        let left = self.errands.len() + usize::from(!self.lane.is_idle());
+        let left = self.jobs.len() + usize::from(!self.worker.is_idle());
         let done = self.report.partitions.saturating_sub(left as u32);
         let (building, to_retry) = (trees.unread() as u32, self.failed.len() as u32);
         RepairReport { done, building, to_retry, ..self.report.clone() }
@@ -53,42 +53,42 @@ impl Repairs {
         &mut self.report
     }
 
-    /// Adds errands that are not waiting yet.
-    pub(crate) fn add(&mut self, turn: Turn, errands: impl Iterator<Item = Errand>) {
-        let idle = self.errands.is_empty() && self.lane.is_idle();
+    /// Adds jobs that are not waiting yet.
+    pub(crate) fn add(&mut self, turn: Turn, jobs: impl Iterator<Item = PartitionJob>) {
+        let idle = self.jobs.is_empty() && self.worker.is_idle();
         if idle {
             self.report.partitions = 0;
         }
-        for errand in errands {
-            if self.waiting.insert(errand) {
+        for job in jobs {
+            if self.waiting.insert(job) {
                 match turn {
-                    Turn::First => self.errands.push_front(errand),
-                    Turn::Last => self.errands.push_back(errand),
+                    Turn::First => self.jobs.push_front(job),
+                    Turn::Last => self.jobs.push_back(job),
                 }
                 self.report.partitions += 1;
             }
         }
     }
 
-    fn take(&mut self) -> Option<Errand> {
-        let errand = self.errands.pop_front()?;
-        self.waiting.remove(&errand);
-        Some(errand)
+    fn take(&mut self) -> Option<PartitionJob> {
+        let job = self.jobs.pop_front()?;
+        self.waiting.remove(&job);
+        Some(job)
     }
 
     /// Forgets what was planned and begins a first round: at the start, or since buckets have other numbers of
     /// replicas now.
     pub(crate) fn restart(&mut self) {
-        self.errands.clear();
+        self.jobs.clear();
         self.waiting.clear();
         self.failed.clear();
-        self.lane.clear();
+        self.worker.clear();
         self.next_round_us = 0;
     }
 
-    /// Whether there is an errand, so that a step may be possible.
+    /// Whether there is a job, so that a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.errands.is_empty() || !self.lane.is_idle()
+        !self.jobs.is_empty() || !self.worker.is_idle()
     }
 
     /// When a round is due.
@@ -123,7 +123,7 @@ impl Repairs {
             let due = scrub_before_us.is_some_and(|before_us| read_us.unwrap_or(0) <= before_us);
             // The tree has a damaged record as it was.
             let scrub = due || trees.has_damage(partition);
-            Errand { partition, task: Task::Compare { with, scrub } }
+            PartitionJob { partition, kind: JobKind::Compare { with, scrub } }
         });
         self.add(Turn::Last, round);
     }
@@ -134,32 +134,32 @@ impl Repairs {
         now_us: u64,
         trees: &mut Trees,
         exchanges: &mut u64,
-        (moving, view): (&[Lane], &View),
-    ) -> Option<LaneStep> {
-        // Each turn begins an errand or takes a step of one.
+        (moving, view): (&[ExchangeWorker], &View),
+    ) -> Option<WorkerStep> {
+        // Each turn begins a job or takes a step of one.
         loop {
-            if self.lane.is_idle() {
-                let errand = self.take()?;
-                if moving.iter().any(|lane| lane.is_at(errand.partition)) {
-                    self.again(now_us, errand);
-                } else if trees.keeps(errand.partition) {
-                    self.lane.begin(errand, trees);
+            if self.worker.is_idle() {
+                let job = self.take()?;
+                if moving.iter().any(|worker| worker.is_at(job.partition)) {
+                    self.again(now_us, job);
+                } else if trees.keeps(job.partition) {
+                    self.worker.begin(job, trees);
                 }
                 continue;
             }
-            match self.lane.step(trees, exchanges)? {
-                LaneStep::Choose(errand) => self.lane.compare(pairs(errand, view), trees),
-                LaneStep::Ended(ended) => self.end_exchange(now_us, &ended),
-                LaneStep::Done { .. } => {}
+            match self.worker.step(trees, exchanges)? {
+                WorkerStep::Choose(job) => self.worker.compare(pairs(job, view), trees),
+                WorkerStep::Ended(ended) => self.end_exchange(now_us, &ended),
+                WorkerStep::Done { .. } => {}
                 step => return Some(step),
             }
         }
     }
 
-    /// A page could not be read: this errand comes again later.
-    pub(crate) fn page_failed(&mut self, now_us: u64, errand: Errand) {
-        self.lane.clear();
-        self.again(now_us, errand);
+    /// A page could not be read: this job comes again later.
+    pub(crate) fn page_failed(&mut self, now_us: u64, job: PartitionJob) {
+        self.worker.clear();
+        self.again(now_us, job);
     }
 
     fn end_exchange(&mut self, now_us: u64, ended: &Ended) {
@@ -170,8 +170,8 @@ impl Repairs {
             if ended.finished && ended.report.clashes == ended.report.failed_records {
                 return;
             }
-            let task = Task::Compare { with: With::One(ended.peer), scrub: false };
-            self.again(now_us, Errand { task, ..ended.errand });
+            let kind = JobKind::Compare { with: With::One(ended.peer), scrub: false };
+            self.again(now_us, PartitionJob { kind, ..ended.job });
         }
     }
 
@@ -189,20 +189,20 @@ impl Repairs {
         }
     }
 
-    fn again(&mut self, now_us: u64, errand: Errand) {
-        if !self.failed.contains(&errand) {
-            self.failed.push(errand);
+    fn again(&mut self, now_us: u64, job: PartitionJob) {
+        if !self.failed.contains(&job) {
+            self.failed.push(job);
         }
         self.retry_us.get_or_insert(now_us + RETRY_AFTER_US);
     }
 }
 
-/// With whom an errand's partition is compared, for each N: those who are up.
-fn pairs(errand: Errand, view: &View) -> Vec<(u8, NodeId)> {
-    let Task::Compare { with, .. } = errand.task else { return Vec::new() };
+/// With whom a job's partition is compared, for each N: those who are up.
+fn pairs(job: PartitionJob, view: &View) -> Vec<(u8, NodeId)> {
+    let JobKind::Compare { with, .. } = job.kind else { return Vec::new() };
     let mut pairs = Vec::new();
     for n in view.replica_counts() {
-        let owners = view.owners(errand.partition, n);
+        let owners = view.owners(job.partition, n);
         let Some(me) = owners.iter().position(|node| *node == view.me()) else { continue };
         for (place, node) in owners.into_iter().enumerate() {
             let wanted = match with {

@@ -17,7 +17,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use crate::Counter;
-use crate::age::Ages;
 use crate::background::Background;
 use crate::config::Config;
 use crate::explain::ExplainOperation;
@@ -25,13 +24,14 @@ use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::{Input, Output};
 use crate::latency::UsualLatency;
+use crate::message_age::Ages;
 use crate::patience::answer_limit_us;
 use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
 use crate::put::{Line, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
+use crate::timers::Wakes;
 use crate::votes::Votes;
-use crate::wakes::Wakes;
 
 /// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
 /// far more than a healthy one takes, and little enough that a client hardly notices.
@@ -203,7 +203,7 @@ impl Replica {
             Purpose::Exchange { id, step } => {
                 return self.handle_exchange_answer(now, id, step, response);
             }
-            Purpose::Grave(key) => return self.handle_standing(now, from, &key, &response),
+            Purpose::Grave(key) => return self.handle_comparison(now, from, &key, &response),
             Purpose::Base(key) => return self.handle_base(from, &key, response),
             Purpose::Nobody => return,
         };

@@ -20,17 +20,17 @@ use jedlik_protocol::{
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
+use crate::collection::Question;
+use crate::collector::Terms;
 use crate::exchange::digests;
 use crate::explain::inspection;
-use crate::held::merged;
 use crate::io::{Holding, Output, StorageFault};
+use crate::local_copy::merged;
 use crate::pending::{HoldFor, Ticket};
 use crate::range::{RangeRequest, RangeResult};
-use crate::reaper::Terms;
-use crate::reaping::Question;
+use crate::range_reads::Wanted;
 use crate::replica::Replica;
 use crate::scan::{Scanning, mark};
-use crate::serving::Wanted;
 use crate::votes::counts_digest;
 
 /// A peer's request as it arrived.

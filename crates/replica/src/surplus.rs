@@ -14,13 +14,13 @@ use jedlik_protocol::{Now, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::exchange::READING_RECORDS;
+use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::lane::{Errand, Task};
-use crate::moving::Obstacle;
 use crate::pending::Ticket;
 use crate::range::{RangeRequest, RangeResult};
 use crate::replica::Replica;
 use crate::revision::Revision;
+use crate::transfer_jobs::Obstacle;
 
 /// What one shard holds beside what it owns, in partitions that it owns.
 #[derive(Debug, Default)]
@@ -93,30 +93,30 @@ impl Replica {
     /// Other owners, or other numbers of replicas: where there may be records of others is looked for anew.
     pub(crate) fn follow_surplus(&mut self, view: &View) {
         let (me, counts) = (self.config.me, view.replica_counts());
-        let moves = &mut self.background.moves;
+        let transfers = &mut self.background.transfers;
         let others_alone = |partition: &Partition| {
             let others = |n: &u8| !view.owners(*partition, *n).contains(&me);
             let others: BTreeSet<u8> = counts.iter().copied().filter(others).collect();
             (!others.is_empty()).then_some((*partition, others))
         };
         let others: BTreeMap<Partition, BTreeSet<u8>> =
-            moves.owned.iter().filter_map(others_alone).collect();
-        for partition in moves.surplus.waiting().collect::<Vec<_>>() {
+            transfers.owned.iter().filter_map(others_alone).collect();
+        for partition in transfers.surplus.waiting().collect::<Vec<_>>() {
             if !others.contains_key(&partition) {
-                moves.thinned(partition);
+                transfers.thinned(partition);
             }
         }
-        let before = core::mem::replace(&mut moves.surplus.others, others);
-        for (partition, counts) in moves.surplus.others.clone() {
-            if before.get(&partition) != Some(&counts) || !moves.surplus.contains(partition) {
-                moves.thin(partition);
+        let before = core::mem::replace(&mut transfers.surplus.others, others);
+        for (partition, counts) in transfers.surplus.others.clone() {
+            if before.get(&partition) != Some(&counts) || !transfers.surplus.contains(partition) {
+                transfers.thin(partition);
             }
         }
     }
 
     /// For which N the partition holds records that are for others alone, be they damaged.
     fn surplus_counts(&self, view: &View, partition: Partition) -> BTreeSet<u8> {
-        let (surplus, trees) = (&self.background.moves.surplus, &self.background.trees);
+        let (surplus, trees) = (&self.background.transfers.surplus, &self.background.trees);
         let others = surplus.others.get(&partition).into_iter().flatten().copied();
         let n_of = |key: &PlacedKey| view.bucket(key.key.bucket()).n;
         let damaged = |n: u8| trees.damaged(partition).any(|key| n_of(key) == n);
@@ -127,8 +127,8 @@ impl Replica {
     pub(crate) fn notice_damaged_surplus(&mut self, view: &View, damaged: &[PlacedKey]) {
         for key in damaged {
             let n = view.bucket(key.key.bucket()).n;
-            if self.background.moves.surplus.is_for_others(key.partition, n) {
-                self.background.moves.thin(key.partition);
+            if self.background.transfers.surplus.is_for_others(key.partition, n) {
+                self.background.transfers.thin(key.partition);
             }
         }
     }
@@ -136,7 +136,7 @@ impl Replica {
     /// With whom such records are compared, all of them with each owner.
     pub(crate) fn surplus_pairs(&mut self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
         let moment = self.background.trees.moment();
-        if let Some(since) = self.background.moves.surplus.partitions.get_mut(&partition) {
+        if let Some(since) = self.background.transfers.surplus.partitions.get_mut(&partition) {
             *since = moment;
         }
         if planted::on(Bug::DroppedUnverified) {
@@ -147,22 +147,22 @@ impl Replica {
         self.surplus_counts(view, partition).into_iter().flat_map(owners).collect()
     }
 
-    /// All owners were compared with, `whole` of it: what is theirs alone is removed from here. True if the errand is
+    /// All owners were compared with, `whole` of it: what is theirs alone is removed from here. True if the job is
     /// over for now.
     pub(crate) fn begin_sweep(&mut self, view: &View, partition: Partition, whole: bool) -> bool {
         let counts = self.surplus_counts(view, partition);
         let trees = &self.background.trees;
         if counts.is_empty() && trees.is_whole(partition) {
-            self.background.moves.thinned(partition);
+            self.background.transfers.thinned(partition);
             return true;
         }
-        let surplus = &self.background.moves.surplus;
+        let surplus = &self.background.transfers.surplus;
         let Some(since) = surplus.partitions.get(&partition).copied() else { return true };
         let added = counts.iter().any(|n| trees.added_since(partition, *n, since));
         if !whole || added || surplus.sweep.is_some() || !self.may_thin(view, partition) {
             return false;
         }
-        let surplus = &mut self.background.moves.surplus;
+        let surplus = &mut self.background.transfers.surplus;
         surplus.sweeps += 1;
         let (number, after) = (surplus.sweeps, None);
         let (asked, removing, ended) = (false, 0, false);
@@ -174,17 +174,17 @@ impl Replica {
     /// The partition of which records are being removed.
     #[cfg(test)]
     pub(crate) fn sweeping(&self) -> Option<Partition> {
-        self.background.moves.surplus.sweep.as_ref().map(|sweep| sweep.partition)
+        self.background.transfers.surplus.sweep.as_ref().map(|sweep| sweep.partition)
     }
 
     fn may_thin(&self, view: &View, partition: Partition) -> bool {
-        let errand = Errand { partition, task: Task::Thin };
-        matches!(self.obstacle(view, errand), Obstacle::None)
+        let job = PartitionJob { partition, kind: JobKind::Thin };
+        matches!(self.obstacle(view, job), Obstacle::None)
     }
 
     /// Reads the next page of what is removed; false if there is none now.
     pub(crate) fn sweep_next(&mut self) -> bool {
-        let surplus = &mut self.background.moves.surplus;
+        let surplus = &mut self.background.transfers.surplus;
         if !surplus.is_busy() {
             return false;
         }
@@ -206,7 +206,7 @@ impl Replica {
         result: Result<RangeResult, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
-        let Some(sweep) = self.background.moves.surplus.sweep.as_ref() else { return };
+        let Some(sweep) = self.background.transfers.surplus.sweep.as_ref() else { return };
         if sweep.number != number {
             return;
         }
@@ -217,7 +217,7 @@ impl Replica {
         let (false, true, Ok(page)) = (added, self.may_thin(&view, partition), result) else {
             return self.end_sweep(now);
         };
-        let Some(sweep) = self.background.moves.surplus.sweep.as_mut() else { return };
+        let Some(sweep) = self.background.transfers.surplus.sweep.as_mut() else { return };
         let counts = sweep.counts.clone();
         let of_others = |key: &PlacedKey| counts.contains(&view.bucket(key.key.bucket()).n);
         let records: Vec<_> = page.records.into_iter().filter(|(key, _)| of_others(key)).collect();
@@ -243,7 +243,7 @@ impl Replica {
 
     /// One of them is gone, or is not.
     pub(crate) fn handle_thinned(&mut self, now: Now, number: u64, removed: bool) {
-        let sweep = self.background.moves.surplus.sweep.as_mut();
+        let sweep = self.background.transfers.surplus.sweep.as_mut();
         let Some(sweep) = sweep.filter(|sweep| sweep.number == number) else { return };
         sweep.removing = sweep.removing.saturating_sub(1);
         if !removed || sweep.removing == 0 && sweep.ended {
@@ -253,14 +253,16 @@ impl Replica {
 
     /// The sweep has come to its end, or can't go on: what is left is compared anew.
     fn end_sweep(&mut self, now: Now) {
-        let Some(sweep) = self.background.moves.surplus.sweep.take() else { return };
+        let Some(sweep) = self.background.transfers.surplus.sweep.take() else { return };
         let partition = sweep.partition;
         let left = self.view.clone().map(|view| self.surplus_counts(&view, partition));
         let nothing = left.is_none_or(|counts| counts.is_empty());
         if nothing && self.background.trees.is_whole(partition) {
-            self.background.moves.thinned(partition);
+            self.background.transfers.thinned(partition);
         } else {
-            self.background.moves.rest(now.mono_us, Errand { partition, task: Task::Thin });
+            self.background
+                .transfers
+                .rest(now.mono_us, PartitionJob { partition, kind: JobKind::Thin });
         }
     }
 }

@@ -9,14 +9,14 @@ use jedlik_membership::View;
 use jedlik_protocol::Now;
 
 use crate::io::{Output, StorageFault};
-use crate::moves::Moves;
 use crate::pending::Ticket;
 use crate::replica::Replica;
+use crate::transfers::Transfers;
 
 /// The most partitions that are looked up in one turn of the shard: a millisecond or two. Tests have few partitions.
 pub(crate) const SURVEY_PARTITIONS: usize = if cfg!(test) { 3 } else { 256 };
 
-impl Moves {
+impl Transfers {
     /// Has all partitions looked at anew.
     pub(crate) fn begin_survey(&mut self, now_us: u64) {
         self.survey_due_us = Some(now_us);
@@ -27,15 +27,15 @@ impl Moves {
 impl Replica {
     /// Asks now and then which partitions hold records that should not.
     pub(crate) fn survey_if_due(&mut self, now: Now, view: &View) -> bool {
-        let moves = &mut self.background.moves;
-        if moves.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
+        let transfers = &mut self.background.transfers;
+        if transfers.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
             return false;
         }
-        moves.survey_due_us = None;
-        let after = moves.surveyed_until;
+        transfers.survey_due_us = None;
+        let after = transfers.surveyed_until;
         let is_left = |partition: &Partition| after.is_none_or(|after| *partition > after);
         let (partitions, until) = {
-            let owned = &self.background.moves.owned;
+            let owned = &self.background.transfers.owned;
             let left = self.of_this_shard(view).filter(is_left);
             let mut unowned = left.filter(|partition| !owned.contains(partition));
             let partitions: Vec<Partition> = unowned.by_ref().take(SURVEY_PARTITIONS).collect();
@@ -56,21 +56,22 @@ impl Replica {
     ) {
         let Some(Ticket::Survey { until }) = self.pending.take_ticket(ticket) else { return };
         let interval_us = self.background.tuning.exchange_interval_us;
-        let moves = &mut self.background.moves;
+        let transfers = &mut self.background.transfers;
         let Ok(occupied) = result else {
-            moves.survey_due_us = Some(now.mono_us + interval_us);
+            transfers.survey_due_us = Some(now.mono_us + interval_us);
             return;
         };
         // A new layout may have had it begin anew meanwhile.
-        if moves.survey_due_us.is_none() {
+        if transfers.survey_due_us.is_none() {
             let more = until.is_some();
-            moves.survey_due_us = Some(if more { now.mono_us } else { now.mono_us + interval_us });
-            moves.surveyed_until = until;
-            moves.surveyed |= !more;
+            transfers.survey_due_us =
+                Some(if more { now.mono_us } else { now.mono_us + interval_us });
+            transfers.surveyed_until = until;
+            transfers.surveyed |= !more;
         }
         for partition in occupied {
-            if !moves.owned.contains(&partition) {
-                moves.found(partition);
+            if !transfers.owned.contains(&partition) {
+                transfers.found(partition);
             }
         }
     }

@@ -264,7 +264,7 @@ impl Replica {
 
     fn queue_refills(&mut self) {
         for partition in self.votes.refilling() {
-            self.background.moves.refill(partition);
+            self.background.transfers.refill(partition);
         }
     }
 
@@ -343,16 +343,16 @@ impl Replica {
         // The tree has the damaged record as it was, so that it may agree with others' all the same; and so may what is
         // being compared.
         self.background.trees.read_anew(key.partition);
-        self.background.moves.refilled(key.partition);
-        self.background.moves.refill(key.partition);
-        self.background.moves.take_over_anew(key.partition);
+        self.background.transfers.refilled(key.partition);
+        self.background.transfers.refill(key.partition);
+        self.background.transfers.restart_inbound(key.partition);
         self.keep_votes(true);
     }
 
     /// An admin takes the copies of this node for all there is: whatever it lacks is lost.
     pub(crate) fn handle_believe(&mut self) {
         for partition in self.votes.refilling() {
-            self.background.moves.refilled(partition);
+            self.background.transfers.refilled(partition);
         }
         self.votes.entries.clear();
         self.votes.caught_up();

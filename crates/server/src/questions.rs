@@ -229,7 +229,7 @@ pub(crate) fn transfers(reports: &[ShardReport]) -> TransferReport {
         whole.ready += part.ready;
         whole.flipped += part.flipped;
         whole.leaving += part.leaving;
-        whole.orphaned += part.orphaned;
+        whole.unowned += part.unowned;
         whole.dropped += part.dropped;
         whole.received_records += part.received_records;
         whole.received_bytes += part.received_bytes;

@@ -22,7 +22,7 @@ pub enum Promise {
     /// At rest, every partition has moved to the owners of the newest layout.
     MovesEnd,
     /// At rest, no node has a record that it does not own.
-    NoOrphans,
+    NoUnowned,
     /// A range is dropped only once every member knows the layout and the present owners hold it.
     RangeKept,
     /// A request made under an older layout than the receiver's is refused.
@@ -72,7 +72,7 @@ impl fmt::Display for Promise {
             Self::OwnersAgree => "owners differ at rest",
             Self::OneLayout => "nodes differ about the cluster at rest",
             Self::MovesEnd => "data still moves at rest",
-            Self::NoOrphans => "records are left with a node that does not own them",
+            Self::NoUnowned => "records are left with a node that does not own them",
             Self::RangeKept => "a range is dropped too early",
             Self::Fenced => "a request under an older layout is carried out",
             Self::GoneStayGone => "a node that is gone still runs",

@@ -255,7 +255,7 @@ impl World {
             let record = stored.record.decode().unwrap_or_default();
             if !owners.contains(&node.index) {
                 let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
-                return Some(Breach::new(Promise::NoOrphans, key, what));
+                return Some(Breach::new(Promise::NoUnowned, key, what));
             }
             if record.is_dead(self.judged_ms(node)) {
                 let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));

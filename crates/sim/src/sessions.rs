@@ -30,7 +30,7 @@ const CLOCKS_APART_US: u64 = 3_000_000;
 const RETRY_US: u64 = 30_000;
 
 #[derive(Debug, Clone)]
-enum Stage {
+enum CallStage {
     Reading,
     Writing { write: usize, context: Option<Blob> },
     Scanning(Scanning),
@@ -41,7 +41,7 @@ struct Call {
     operation: Operation,
     number: u64,
     attempt: u8,
-    stage: Stage,
+    stage: CallStage,
     asked_us: u64,
     /// What had been acknowledged when it was asked.
     before: Bits,
@@ -81,9 +81,9 @@ impl World {
         session.todo.pop();
         let reads = matches!(operation.kind, Kind::Get | Kind::GetThenPut | Kind::GetThenDelete);
         let stage = if reads {
-            Stage::Reading
+            CallStage::Reading
         } else if operation.kind == Kind::Scan {
-            Stage::Scanning(self.begin_scan(operation.key))
+            CallStage::Scanning(self.begin_scan(operation.key))
         } else {
             let kept = matches!(operation.kind, Kind::PutKept | Kind::DeleteKept);
             let kept = session.kept.get(&operation.key).filter(|_| kept).cloned();
@@ -97,7 +97,7 @@ impl World {
         client: u8,
         operation: Operation,
         seen: Option<(Blob, Seen)>,
-    ) -> Stage {
+    ) -> CallStage {
         let tombstone =
             matches!(operation.kind, Kind::Delete | Kind::GetThenDelete | Kind::DeleteKept);
         let (context, seen) = seen.map_or((None, Seen::default()), |(c, seen)| (Some(c), seen));
@@ -110,10 +110,10 @@ impl World {
         self.log.say(self.now_us, None, Some(operation.key), || {
             format!("c{client} {what} w{write}, {how}")
         });
-        Stage::Writing { write, context }
+        CallStage::Writing { write, context }
     }
 
-    fn ask(&mut self, client: u8, operation: Operation, stage: Stage, attempt: u8) {
+    fn ask(&mut self, client: u8, operation: Operation, stage: CallStage, attempt: u8) {
         self.calls += 1;
         let number = self.calls;
         let via = if attempt == 0 {
@@ -124,9 +124,9 @@ impl World {
         let request = self.request(&operation, &stage);
         self.log.say(self.now_us, None, Some(operation.key), || {
             let what = match &stage {
-                Stage::Reading => "for a get".into(),
-                Stage::Scanning(_) => "for a page of its partition".into(),
-                Stage::Writing { write, .. } => format!("to store w{write}"),
+                CallStage::Reading => "for a get".into(),
+                CallStage::Scanning(_) => "for a page of its partition".into(),
+                CallStage::Writing { write, .. } => format!("to store w{write}"),
             };
             format!("c{client} asks n{} {what}, attempt {}", via + 1, attempt + 1)
         });
@@ -148,21 +148,21 @@ impl World {
         }
     }
 
-    fn request(&self, operation: &Operation, stage: &Stage) -> ClientRequest {
+    fn request(&self, operation: &Operation, stage: &CallStage) -> ClientRequest {
         let key = self.history.key(operation.key).clone();
         let (timeout_ms, quorums) = (operation.timeout_ms, self.quorums(operation.key));
         match stage {
-            Stage::Scanning(scanning) => {
+            CallStage::Scanning(scanning) => {
                 ClientRequest::Scan(self.scan_request(operation, scanning))
             }
-            Stage::Reading => ClientRequest::Get(GetRequest {
+            CallStage::Reading => ClientRequest::Get(GetRequest {
                 key,
                 n: None,
                 r: operation.r.map_or(Quorum::Default, Quorum::Count),
                 pr: strictly(operation, quorums.r),
                 timeout_ms,
             }),
-            Stage::Writing { write, context } => {
+            CallStage::Writing { write, context } => {
                 let deletes =
                     matches!(operation.kind, Kind::Delete | Kind::GetThenDelete | Kind::DeleteKept);
                 let value = || Content::Value(Blob::from(format!("w{write}").as_str()));
@@ -193,7 +193,7 @@ impl World {
         match response {
             ClientResponse::Got(answer) => self.got(client, call, &answer),
             ClientResponse::Put(answer) => {
-                let Stage::Writing { write, .. } = call.stage else { return };
+                let CallStage::Writing { write, .. } = call.stage else { return };
                 let key = call.operation.key;
                 self.counts.acknowledged += 1;
                 self.log.say(self.now_us, None, Some(key), || {
@@ -209,9 +209,9 @@ impl World {
                 self.after(0, Event::Session { client });
             }
             ClientResponse::Scanned(answer) => {
-                let Stage::Scanning(scanning) = call.stage else { return };
+                let CallStage::Scanning(scanning) = call.stage else { return };
                 match self.scanned(&call.operation, scanning, answer) {
-                    Some(next) => self.ask(client, call.operation, Stage::Scanning(next), 0),
+                    Some(next) => self.ask(client, call.operation, CallStage::Scanning(next), 0),
                     None => self.after(0, Event::Session { client }),
                 }
             }

@@ -75,7 +75,7 @@ impl Siege {
 /// Where a siege stands.
 #[derive(Debug, Default)]
 pub(crate) struct Assault {
-    stage: Stage,
+    stage: OutageStage,
     since_us: u64,
     away: Vec<u8>,
     /// The writes that were acknowledged in it.
@@ -83,7 +83,7 @@ pub(crate) struct Assault {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-enum Stage {
+enum OutageStage {
     /// All nodes find one another.
     #[default]
     Gathering,
@@ -103,7 +103,7 @@ impl World {
         let moving_us = if moves { MOVE_LIMIT_US } else { 0 };
         let late = self.now_us > self.rest.assault.since_us + NOTICE_LIMIT_US + moving_us;
         match self.rest.assault.stage {
-            Stage::Gathering => {
+            OutageStage::Gathering => {
                 if self.rest.assault.since_us == 0 {
                     self.rest.assault.since_us = self.now_us;
                 } else if let Some(what) = self.is_unprepared() {
@@ -114,17 +114,17 @@ impl World {
                     return self.strike(siege);
                 }
             }
-            Stage::Noticing => match self.blind() {
+            OutageStage::Noticing => match self.blind() {
                 None => return self.demand(siege, 0),
                 Some(what) if late => return self.fail_siege(siege, what),
                 Some(_) => {}
             },
-            Stage::Asking { .. } => {
+            OutageStage::Asking { .. } => {
                 if self.now_us > self.rest.assault.since_us + ANSWER_LIMIT_US {
                     return self.fail_siege(siege, "a request is not answered".into());
                 }
             }
-            Stage::Lifted => return,
+            OutageStage::Lifted => return,
         }
         self.after(LOOK_US, Event::Siege);
     }
@@ -218,7 +218,7 @@ impl World {
                 self.end(node, false, false);
             }
         }
-        self.rest.assault.stage = Stage::Noticing;
+        self.rest.assault.stage = OutageStage::Noticing;
         self.rest.assault.since_us = self.now_us;
         self.after(LOOK_US, Event::Siege);
     }
@@ -273,7 +273,7 @@ impl World {
             Bytes::from(Frame::ClientRequest { id: call, request }.encode(SPOKEN).into_vec());
         let client = self.plan.setting.clients;
         self.after(1_000, Event::Request { to, client, call, bytes });
-        self.rest.assault.stage = Stage::Asking { number, call, write };
+        self.rest.assault.stage = OutageStage::Asking { number, call, write };
         self.rest.assault.since_us = self.now_us;
         self.after(LOOK_US, Event::Siege);
     }
@@ -281,7 +281,9 @@ impl World {
     /// An answer to the one who asks in a siege and at rest; true if it is to the former.
     pub(crate) fn hear_siege(&mut self, heard: u64, response: &ClientResponse) -> bool {
         let Some(siege) = self.plan.siege else { return false };
-        let Stage::Asking { number, call, write } = self.rest.assault.stage else { return false };
+        let OutageStage::Asking { number, call, write } = self.rest.assault.stage else {
+            return false;
+        };
         if heard != call {
             return false;
         }
@@ -315,7 +317,7 @@ impl World {
 
     /// All come back, and the cluster comes to rest.
     fn lift(&mut self) {
-        self.rest.assault.stage = Stage::Lifted;
+        self.rest.assault.stage = OutageStage::Lifted;
         self.cease();
         self.settle();
     }

@@ -78,7 +78,7 @@ pub(crate) fn response(to: u8, response: &PeerResponse) -> String {
         PeerResponse::Delivered { window } => format!("synced, {window} more"),
         PeerResponse::Hashes(hashes) => format!("{} hashes", hashes.len()),
         PeerResponse::Digests(page) => format!("{} digests", page.digests.len()),
-        PeerResponse::Compared(standing) => format!("mine is: {standing:?}"),
+        PeerResponse::Compared(comparison) => format!("mine is: {comparison:?}"),
         PeerResponse::Revised(done) => format!("revised: {done}"),
         PeerResponse::Scanned(told) => {
             format!("a page of {}, {} damaged", told.page.records.len(), told.damaged.len())

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::chance::{Chance, Concern};
 use crate::cluster::Cluster;
-use crate::node::Standing;
+use crate::node::NodeCondition;
 use crate::plan::{Change, Number, Step};
 
 const POLL: Duration = Duration::from_millis(200);
@@ -101,8 +101,9 @@ impl Changes {
         self.rests.set(false);
         cluster.chronicle.say(change.to_string());
         if let Some(old) = change.goes() {
-            let standing = if change.destroys() { Standing::Dead } else { Standing::Leaving };
-            self.claim(old, standing).await?;
+            let condition =
+                if change.destroys() { NodeCondition::Dead } else { NodeCondition::Leaving };
+            self.claim(old, condition).await?;
         }
         if let Some(old) = change.goes().filter(|_| change.destroys()) {
             cluster.kill(old).await?;
@@ -125,7 +126,7 @@ impl Changes {
     /// while: gets have to show as much as ever.
     async fn destroy(&self, change: Change, node: Number) -> anyhow::Result<()> {
         let cluster = &self.cluster;
-        self.claim(node, Standing::Dead).await?;
+        self.claim(node, NodeCondition::Dead).await?;
         cluster.chronicle.say(change.to_string());
         match change {
             Change::Rot(_) => {
@@ -149,7 +150,7 @@ impl Changes {
         self.see_refilled(node).await?;
         cluster.chronicle.count(change.name());
         cluster.chronicle.say(format!("n{node} is refilled"));
-        cluster.set(node, Standing::Well).await
+        cluster.set(node, NodeCondition::Well).await
     }
 
     /// Waits until a member says that it has a vote in all that it owns, by its own account.
@@ -171,9 +172,9 @@ impl Changes {
         }
     }
 
-    async fn claim(&self, number: Number, standing: Standing) -> anyhow::Result<()> {
+    async fn claim(&self, number: Number, condition: NodeCondition) -> anyhow::Result<()> {
         let deadline = Instant::now() + CLAIM_LIMIT;
-        while !self.cluster.claim(number, standing).await {
+        while !self.cluster.claim(number, condition).await {
             if Instant::now() > deadline {
                 bail!("n{number} isn't free of trouble within {CLAIM_LIMIT:?}");
             }
@@ -288,7 +289,7 @@ impl Changes {
                 }
                 sleep(POLL).await;
             }
-            self.cluster.set(old, Standing::Gone).await?;
+            self.cluster.set(old, NodeCondition::Gone).await?;
             self.cluster.chronicle.say(format!("n{old} is gone"));
         }
         self.rests.set(true);

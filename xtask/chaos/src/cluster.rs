@@ -20,7 +20,7 @@ use crate::chronicle::{Chronicle, print};
 use crate::clock;
 use crate::command::{command, output};
 use crate::network::Network;
-use crate::node::{Node, Standing};
+use crate::node::{Node, NodeCondition};
 use crate::plan::{Number, troubled_limit};
 
 /// A start may have a long journal to replay.
@@ -111,7 +111,8 @@ impl Cluster {
         let program = self.network.program(number, &self.binaries.join("jedlik-node"))?;
         {
             let mut nodes = self.nodes.lock().await;
-            let others = |node: &&Node| node.number != number && node.standing != Standing::Gone;
+            let others =
+                |node: &&Node| node.number != number && node.condition != NodeCondition::Gone;
             let addresses = nodes.values().filter(others).map(|node| node.address);
             // Whoever hasn't served yet has no port.
             let seeds: Vec<SocketAddr> = addresses.filter(|seed| seed.port() != 0).collect();
@@ -171,7 +172,7 @@ impl Cluster {
     /// Whoever is a member, dead or alive, and where.
     pub(crate) async fn members(&self) -> BTreeMap<Number, SocketAddr> {
         let nodes = self.nodes.lock().await;
-        let members = nodes.values().filter(|node| node.standing != Standing::Gone);
+        let members = nodes.values().filter(|node| node.condition != NodeCondition::Gone);
         members.map(|node| (node.number, node.address)).collect()
     }
 
@@ -181,31 +182,32 @@ impl Cluster {
     /// One has ended by itself.
     pub(crate) async fn well(&self) -> anyhow::Result<Vec<Number>> {
         let mut nodes = self.nodes.lock().await;
-        let well = nodes.values_mut().filter(|node| node.standing == Standing::Well);
+        let well = nodes.values_mut().filter(|node| node.condition == NodeCondition::Well);
         well.map(|node| node.ensure_running().map(|()| node.number)).collect()
     }
 
     /// Takes a well node for something, if that leaves enough others; whether it did.
-    pub(crate) async fn claim(&self, number: Number, standing: Standing) -> bool {
+    pub(crate) async fn claim(&self, number: Number, condition: NodeCondition) -> bool {
         let mut nodes = self.nodes.lock().await;
-        let of = |wanted: Standing| nodes.values().filter(|node| node.standing == wanted).count();
-        let members = nodes.len() - of(Standing::Gone);
-        let amiss = of(Standing::Troubled) + of(Standing::Dead);
-        let harms = matches!(standing, Standing::Troubled | Standing::Dead);
+        let of =
+            |wanted: NodeCondition| nodes.values().filter(|node| node.condition == wanted).count();
+        let members = nodes.len() - of(NodeCondition::Gone);
+        let amiss = of(NodeCondition::Troubled) + of(NodeCondition::Dead);
+        let harms = matches!(condition, NodeCondition::Troubled | NodeCondition::Dead);
         if harms && amiss >= troubled_limit(members) {
             return false;
         }
         let Some(node) = nodes.get_mut(&number) else { return false };
-        let free = node.standing == Standing::Well && node.is_running();
+        let free = node.condition == NodeCondition::Well && node.is_running();
         if free {
-            node.standing = standing;
+            node.condition = condition;
         }
         free
     }
 
     /// Sets what a node is to the run.
-    pub(crate) async fn set(&self, number: Number, standing: Standing) -> anyhow::Result<()> {
-        find(&mut *self.nodes.lock().await, number)?.standing = standing;
+    pub(crate) async fn set(&self, number: Number, condition: NodeCondition) -> anyhow::Result<()> {
+        find(&mut *self.nodes.lock().await, number)?.condition = condition;
         self.write_profiles().await
     }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::cluster::Cluster;
 use crate::network::Delay;
-use crate::node::Standing;
+use crate::node::NodeCondition;
 use crate::plan::{Fault, Trouble};
 
 /// How long a stuttering process is stopped, and then runs.
@@ -31,7 +31,7 @@ pub(crate) async fn run(
         while let Some(done) = under_way.try_join_next() {
             done??;
         }
-        if cluster.claim(fault.node, Standing::Troubled).await {
+        if cluster.claim(fault.node, NodeCondition::Troubled).await {
             under_way.spawn(one(cluster.clone(), fault));
         } else {
             cluster.chronicle.count("fault left out");
@@ -95,7 +95,7 @@ async fn one(cluster: Arc<Cluster>, fault: Fault) -> anyhow::Result<()> {
         }
     }
     cluster.chronicle.say(format!("n{node} is well again"));
-    cluster.set(node, Standing::Well).await
+    cluster.set(node, NodeCondition::Well).await
 }
 
 async fn stutter(cluster: &Cluster, node: u16) -> anyhow::Result<()> {

@@ -36,7 +36,7 @@ const JOURNAL_BYTES: u32 = 4 << 20;
 
 /// What a node is to the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum NodeCondition {
     /// Nothing is wrong with it.
     Well,
     /// Something is wrong with it that will pass.
@@ -53,7 +53,7 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) number: Number,
-    pub(crate) standing: Standing,
+    pub(crate) condition: NodeCondition,
     /// Where it listens; port 0 until it has told which it was given.
     pub(crate) address: SocketAddr,
     folder: PathBuf,
@@ -67,9 +67,9 @@ pub(crate) struct Node {
 impl Node {
     /// Not started yet.
     pub(crate) fn new(number: Number, folder: PathBuf, address: SocketAddr) -> Self {
-        let standing = Standing::Well;
+        let condition = NodeCondition::Well;
         let (child, reader) = (None, None);
-        Self { number, standing, address, folder, child, reader, log_from_bytes: 0 }
+        Self { number, condition, address, folder, child, reader, log_from_bytes: 0 }
     }
 
     /// Its name in the cluster.

@@ -152,10 +152,10 @@ fn left_to_do(name: &str, state: Option<MemberState>, report: &TransferReport) -
     if report.leaving > 0 {
         left.push(format!("{name} still serves {} under an older layout", owned(report.leaving)));
     }
-    if report.orphaned > 0 {
+    if report.unowned > 0 {
         left.push(format!(
             "{name} still holds {} that it does not own any more",
-            owned(report.orphaned)
+            owned(report.unowned)
         ));
     }
     if state == Some(MemberState::Leaving) {

@@ -92,7 +92,7 @@ fn what_is_not_done_yet_is_named_with_its_member() {
         (|seen| report(seen, 1).ready = 12, &["n2 is ready for 12 of 256 partitions"]),
         (|seen| report(seen, 1).flipped = 12, &["n2 is ready, and 12 of 256 partitions have"]),
         (|seen| report(seen, 1).leaving = 1, &["n2 still serves 1 partition under an older"]),
-        (|seen| report(seen, 1).orphaned = 2, &["n2 still holds 2 partitions", "not own"]),
+        (|seen| report(seen, 1).unowned = 2, &["n2 still holds 2 partitions", "not own"]),
         (|seen| seen.status.flipped = 255, &["1 of 256 partitions have not flipped"]),
         (
             |seen| seen.status.members[1].state = MemberState::Leaving,

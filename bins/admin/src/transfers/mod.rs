@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jedlik_client::NodeId;
-use jedlik_protocol::admin::{Move, TransferReport};
+use jedlik_protocol::admin::{Transfer, TransferReport};
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count};
@@ -97,7 +97,7 @@ fn table(moving: &Moving, meters: &Meters) -> Table<11> {
         ("state", Align::Left),
         ("ready/owned", Align::Right),
         ("leaving", Align::Right),
-        ("orphaned", Align::Right),
+        ("unowned", Align::Right),
         ("dropped", Align::Right),
         ("received", Align::Right),
         ("per second", Align::Right),
@@ -123,7 +123,7 @@ fn table(moving: &Moving, meters: &Meters) -> Table<11> {
             state,
             format!("{}/{}", report.ready, report.owned),
             report.leaving.to_string(),
-            report.orphaned.to_string(),
+            report.unowned.to_string(),
             report.dropped.to_string(),
             bytes(report.received_bytes),
             bytes(meters.pace_of(told.member.node)),
@@ -138,7 +138,7 @@ fn table(moving: &Moving, meters: &Meters) -> Table<11> {
         String::new(),
         format!("{}/{}", totals.ready, totals.owned),
         totals.leaving.to_string(),
-        totals.orphaned.to_string(),
+        totals.unowned.to_string(),
         totals.dropped.to_string(),
         bytes(totals.received_bytes),
         bytes(meters.pace()),
@@ -148,7 +148,7 @@ fn table(moving: &Moving, meters: &Meters) -> Table<11> {
     table
 }
 
-fn move_text(node: &str, one: &Move, moving: &Moving) -> String {
+fn move_text(node: &str, one: &Transfer, moving: &Moving) -> String {
     let peer = name(one.peer, moving);
     let (from, to) = if one.outgoing { (node, &*peer) } else { (&*peer, node) };
     let role = if one.outgoing { "sends" } else { "takes over" };
@@ -195,7 +195,7 @@ fn to_json(moving: &Moving, meters: &Meters) -> Value {
             "owned": totals.owned,
             "ready": totals.ready,
             "leaving": totals.leaving,
-            "orphaned": totals.orphaned,
+            "unowned": totals.unowned,
             "dropped": totals.dropped,
             "received_records": totals.received_records,
             "received_bytes": totals.received_bytes,
@@ -225,7 +225,7 @@ fn report_json(report: &TransferReport, moving: &Moving) -> Value {
         "ready": report.ready,
         "flipped": report.flipped,
         "leaving": report.leaving,
-        "orphaned": report.orphaned,
+        "unowned": report.unowned,
         "dropped": report.dropped,
         "received_records": report.received_records,
         "received_bytes": report.received_bytes,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jedlik_client::admin::Partition;
 use jedlik_client::{ClientError, NodeId};
-use jedlik_protocol::admin::Move;
+use jedlik_protocol::admin::Transfer;
 
 use super::{to_json, to_text};
 use crate::moving::tests::moving;
@@ -17,7 +17,7 @@ fn under_way() -> (Moving, Meters) {
     let mut seen = moving(&[256, 85, 256]);
     seen.status.flipped = 80;
     seen.told[2].answer = Err(ClientError::NoLayout);
-    let one = |partition, peer, outgoing| Move {
+    let one = |partition, peer, outgoing| Transfer {
         partition: Partition(partition),
         peer: NodeId(peer),
         outgoing,
@@ -36,11 +36,11 @@ fn under_way() -> (Moving, Meters) {
 fn moves_paces_and_obstacles_are_shown_to_people() {
     let (seen, meters) = under_way();
     insta::assert_snapshot!(to_text(&seen, &meters), @r"
-    node  layout  state      ready/owned  leaving  orphaned  dropped  received  per second  sent  holds
-    n1         1  moving 1       256/256        0         0        0    1000 B         0 B   0 B    0 B
-    n2         1  moving 1        85/256        0         0        0   2.0 MiB     1.0 MiB   0 B    0 B
-    n3         -  no answer            -        -         -        -         -           -     -      -
-    all        1                 341/512        0         0        0   2.0 MiB     1.0 MiB   0 B
+    node  layout  state      ready/owned  leaving  unowned  dropped  received  per second  sent  holds
+    n1         1  moving 1       256/256        0        0        0    1000 B         0 B   0 B    0 B
+    n2         1  moving 1        85/256        0        0        0   2.0 MiB     1.0 MiB   0 B    0 B
+    n3         -  no answer            -        -        -        -         -           -     -      -
+    all        1                 341/512        0        0        0   2.0 MiB     1.0 MiB   0 B
     partition 17: n1 -> n2 (n1 sends), 70 records, 70.0 KiB
     partition 17: n1 -> n2 (n2 takes over), 70 records, 70.0 KiB
     80 of 256 partitions have flipped, 2 transfers under way, 1.0 MiB/s

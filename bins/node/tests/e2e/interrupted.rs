@@ -14,7 +14,7 @@ const SLOW: u32 = 20;
 const FAST: u32 = 20_000;
 
 #[test]
-fn a_move_ends_by_itself_when_a_party_of_it_is_killed_in_the_middle_and_started_again() {
+fn a_transfer_ends_by_itself_when_a_node_of_it_is_killed_in_the_middle_and_started_again() {
     let mut cluster = Cluster::start_with(ring);
     let observer = Observer::of(&cluster, 0);
     let traffic = Traffic::start(&cluster, &observer, Size::of(600));

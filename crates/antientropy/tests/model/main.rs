@@ -36,7 +36,7 @@ fn pair() -> impl Strategy<Value = Pair> {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let direction = select(vec![Direction::Both, Direction::TakeOver]);
+    let direction = select(vec![Direction::Both, Direction::Inbound]);
     (any::<u64>(), 1..6_usize, direction).prop_map(|(seed, page, direction)| World {
         page,
         direction,
@@ -215,7 +215,7 @@ fn who_takes_over_fetches_across_what_clients_have_written() {
             );
         }
         let mut pair = Pair::new(mine, theirs);
-        let world = World { direction: Direction::TakeOver, ..World::calm(7) };
+        let world = World { direction: Direction::Inbound, ..World::calm(7) };
         let report = pair.exchange(World { page: 128, ..world });
         assert!(report.complete);
         assert_eq!(pair.mine, pair.written);

@@ -9,8 +9,8 @@ use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 use jedlik_protocol::peer::Vouching;
 
-use super::{Refill, RefillSet, RefillStanding};
-use crate::takeover::OldOwner;
+use super::{Refill, RefillSet, RefillStatus};
+use crate::inbound::OldOwner;
 
 const ME: NodeId = NodeId(1);
 
@@ -25,23 +25,23 @@ fn set(states: &str, least_w: u8) -> RefillSet {
     RefillSet { owners: owners.collect(), voters, intact: None }
 }
 
-fn after(voters: &[u64], others: &[u64], sets: &[RefillSet]) -> RefillStanding {
+fn after(voters: &[u64], others: &[u64], sets: &[RefillSet]) -> RefillStatus {
     let mut refill = Refill::new();
     voters.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::Votes));
     others.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::Nothing));
-    refill.standing(ME, sets)
+    refill.status(ME, sets)
 }
 
 fn nodes(list: &[u64]) -> Vec<NodeId> {
     list.iter().copied().map(NodeId).collect()
 }
 
-fn compare(list: &[u64]) -> RefillStanding {
-    RefillStanding::Compare(nodes(list))
+fn compare(list: &[u64]) -> RefillStatus {
+    RefillStatus::Compare(nodes(list))
 }
 
-fn blocked(list: &[u64]) -> RefillStanding {
-    RefillStanding::Blocked(nodes(list))
+fn blocked(list: &[u64]) -> RefillStatus {
+    RefillStatus::Blocked(nodes(list))
 }
 
 #[test]
@@ -50,27 +50,27 @@ fn a_replica_votes_once_it_was_compared_with_enough_others_that_vote() {
     let cases = [
         ("uuu", 2, vec![], vec![], compare(&[2, 3])),
         ("uuu", 2, vec![2], vec![], compare(&[3])),
-        ("uuu", 2, vec![2, 3], vec![], RefillStanding::Whole),
+        ("uuu", 2, vec![2, 3], vec![], RefillStatus::Whole),
         // With W = 3 any one of the others has all.
-        ("uuu", 3, vec![2], vec![], RefillStanding::Whole),
-        ("uud", 3, vec![2], vec![], RefillStanding::Whole),
+        ("uuu", 3, vec![2], vec![], RefillStatus::Whole),
+        ("uud", 3, vec![2], vec![], RefillStatus::Whole),
         // With W = 1 there are never more than the others.
-        ("uuu", 1, vec![2, 3], vec![], RefillStanding::Whole),
+        ("uuu", 1, vec![2, 3], vec![], RefillStatus::Whole),
         ("uuuuu", 3, vec![2, 3], vec![], compare(&[4, 5])),
-        ("uuuuu", 3, vec![2, 3, 4], vec![], RefillStanding::Whole),
+        ("uuuuu", 3, vec![2, 3, 4], vec![], RefillStatus::Whole),
         // Those that have no vote themselves count for nothing, not even all of them.
         ("uuu", 3, vec![], vec![2], compare(&[3])),
         ("uuu", 3, vec![], vec![2, 3], blocked(&[2, 3])),
         ("uuu", 2, vec![2], vec![3], blocked(&[3])),
         ("udu", 2, vec![3], vec![], blocked(&[2])),
         // What was given up is not waited for.
-        ("uxu", 2, vec![3], vec![], RefillStanding::Whole),
-        ("uxx", 2, vec![], vec![], RefillStanding::Whole),
-        ("u", 1, vec![], vec![], RefillStanding::Whole),
+        ("uxu", 2, vec![3], vec![], RefillStatus::Whole),
+        ("uxx", 2, vec![], vec![], RefillStatus::Whole),
+        ("u", 1, vec![], vec![], RefillStatus::Whole),
     ];
     for (states, least_quorum, voters, others, expected) in cases {
-        let standing = after(&voters, &others, &[set(states, least_quorum)]);
-        assert_eq!(standing, expected, "{states} {least_quorum} {voters:?} {others:?}");
+        let status = after(&voters, &others, &[set(states, least_quorum)]);
+        assert_eq!(status, expected, "{states} {least_quorum} {voters:?} {others:?}");
     }
 }
 
@@ -80,14 +80,14 @@ fn who_gets_a_vote_later_is_compared_with_again() {
     let mut refill = Refill::new();
     refill.handle_compared(NodeId(2), Vouching::Nothing);
     refill.handle_compared(NodeId(3), Vouching::Nothing);
-    assert_eq!(refill.standing(ME, &sets), blocked(&[2, 3]));
+    assert_eq!(refill.status(ME, &sets), blocked(&[2, 3]));
     refill.ask_again();
-    assert_eq!(refill.standing(ME, &sets), compare(&[2, 3]));
+    assert_eq!(refill.status(ME, &sets), compare(&[2, 3]));
     refill.handle_compared(NodeId(3), Vouching::Votes);
-    assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
+    assert_eq!(refill.status(ME, &sets), RefillStatus::Whole);
     // It counts although it has lost its own vote since: what it held is here.
     refill.handle_compared(NodeId(3), Vouching::Nothing);
-    assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
+    assert_eq!(refill.status(ME, &sets), RefillStatus::Whole);
 }
 
 #[test]
@@ -97,21 +97,21 @@ fn so_many_that_have_lost_nothing_do_that_fewer_than_w_are_left_out() {
         |states: &str, intact| RefillSet { voters: 1, intact: Some(intact), ..set(states, 2) };
     // How many of the five it needs, which have lost nothing and which others it was compared with, how it stands.
     let cases = [
-        ("uuuuu", 3, vec![2, 3, 4], vec![5], RefillStanding::Whole),
+        ("uuuuu", 3, vec![2, 3, 4], vec![5], RefillStatus::Whole),
         ("uuuuu", 4, vec![2, 3, 4], vec![5], blocked(&[2, 3, 4, 5])),
         ("uuuuu", 3, vec![2, 3], vec![5], compare(&[4])),
-        ("uuuux", 3, vec![2, 3, 4], vec![], RefillStanding::Whole),
+        ("uuuux", 3, vec![2, 3, 4], vec![], RefillStatus::Whole),
         ("uuudx", 3, vec![2, 3], vec![], blocked(&[2, 3, 4])),
     ];
     for (states, needed, intact, others, expected) in cases {
         let mut refill = Refill::new();
         intact.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::LostNothing));
         others.iter().for_each(|node| refill.handle_compared(NodeId(*node), Vouching::Nothing));
-        let standing = refill.standing(ME, &[raised(states, needed)]);
-        assert_eq!(standing, expected, "{states} {needed} {intact:?} {others:?}");
+        let status = refill.status(ME, &[raised(states, needed)]);
+        assert_eq!(status, expected, "{states} {needed} {intact:?} {others:?}");
         // Where no number of them would do they count for nothing.
         let voted = RefillSet { intact: None, ..raised(states, needed) };
-        assert_ne!(refill.standing(ME, &[voted]), RefillStanding::Whole, "{states}");
+        assert_ne!(refill.status(ME, &[voted]), RefillStatus::Whole, "{states}");
     }
     // One that votes has lost nothing either, and one that is asked again may have lost its disk since.
     let mut refill = Refill::new();
@@ -119,10 +119,10 @@ fn so_many_that_have_lost_nothing_do_that_fewer_than_w_are_left_out() {
     refill.handle_compared(NodeId(2), Vouching::Votes);
     refill.handle_compared(NodeId(3), Vouching::LostNothing);
     refill.ask_again();
-    assert_eq!(refill.standing(ME, &sets), compare(&[3, 4, 5]));
+    assert_eq!(refill.status(ME, &sets), compare(&[3, 4, 5]));
     refill.handle_compared(NodeId(3), Vouching::Nothing);
     refill.handle_compared(NodeId(4), Vouching::LostNothing);
-    assert_eq!(refill.standing(ME, &sets), RefillStanding::Whole);
+    assert_eq!(refill.status(ME, &sets), RefillStatus::Whole);
 }
 
 #[test]
@@ -133,12 +133,12 @@ fn every_owner_set_has_to_be_met_also_one_that_this_node_is_not_in() {
     }
     let sets = [set("uuu", 3), other];
     assert_eq!(after(&[2], &[], &sets), compare(&[4, 5, 6]));
-    assert_eq!(after(&[2, 5], &[], &sets), RefillStanding::Whole);
+    assert_eq!(after(&[2, 5], &[], &sets), RefillStatus::Whole);
     // Of a set that it was not in, it needs what meets every quorum.
     let mut other = set("uuu", 2);
     other.owners.iter_mut().for_each(|owner| owner.node.0 += 3);
     assert_eq!(after(&[4], &[], core::slice::from_ref(&other)), compare(&[5, 6]));
-    assert_eq!(after(&[4, 6], &[], &[other]), RefillStanding::Whole);
+    assert_eq!(after(&[4, 6], &[], &[other]), RefillStatus::Whole);
 }
 
 /// What happens to the owners of one key.
@@ -190,7 +190,7 @@ proptest! {
                     }
                     if let Some(refill) = &mut refilling[one] {
                         refill.handle_compared(name(other), vouching);
-                        if refill.standing(name(one), core::slice::from_ref(&set)) == RefillStanding::Whole {
+                        if refill.status(name(one), core::slice::from_ref(&set)) == RefillStatus::Whole {
                             refilling[one] = None;
                         }
                     }
@@ -215,14 +215,14 @@ proptest! {
         let never = |node: usize| node >= given || forgets & (1 << node) != 0;
         let mut refilling: Vec<Option<(bool, Refill)>> =
             (0..n).map(|node| never(node).then(|| (false, Refill::new()))).collect();
-        let standing = |me: usize, lost: bool, refill: &Refill| {
+        let status = |me: usize, lost: bool, refill: &Refill| {
             let counts_me = usize::from(!lost);
             let raised = RefillSet {
                 voters: given + 1 - usize::from(w),
                 intact: Some((n + 1 - usize::from(w) - counts_me).max(1)),
                 ..set("uuuuu", w)
             };
-            refill.standing(name(me), &[raised])
+            refill.status(name(me), &[raised])
         };
         let all = (0..3 * n * n).map(|turn| Event::Compare(turn % n, turn / n % n));
         let events: Vec<Event> = events.into_iter().chain(all).collect();
@@ -247,7 +247,7 @@ proptest! {
                     }
                     if let Some((lost, refill)) = &mut refilling[one] {
                         refill.handle_compared(name(other), vouching);
-                        if standing(one, *lost, refill) == RefillStanding::Whole {
+                        if status(one, *lost, refill) == RefillStatus::Whole {
                             refilling[one] = None;
                         }
                     }

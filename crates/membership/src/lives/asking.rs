@@ -12,8 +12,8 @@ use jedlik_protocol::{Incarnation, LayoutId, Now};
 use jedlik_vclock::planted::{self, Bug};
 
 use super::{
-    ASKED_MEMBERS, ASKED_SEEDS, DISPUTED_INTERVAL_US, GRACE_US, LAST_INTERVAL_US,
-    NO_LAYOUT_LIMIT_US, PROBE_INTERVAL_US, PROBE_LIMIT_US, Stage,
+    ASKED_MEMBERS, ASKED_SEEDS, DISPUTED_INTERVAL_US, GRACE_US, LAST_INTERVAL_US, LifeStage,
+    NO_LAYOUT_LIMIT_US, PROBE_INTERVAL_US, PROBE_LIMIT_US,
 };
 use crate::Membership;
 use crate::output::{Destination, Event, Output};
@@ -25,7 +25,7 @@ impl Membership {
             self.lives.note(stored, self.config.me.life.incarnation);
         }
         match self.lives.stage {
-            Stage::Disputed => self.tell_to_serve(),
+            LifeStage::Disputed => self.tell_to_serve(),
             _ if self.others_to_ask().is_empty() => self.conclude(now),
             _ => {
                 if self.known.newest().is_none() {
@@ -40,21 +40,21 @@ impl Membership {
     /// Does what is due.
     pub(crate) fn look_back(&mut self, now: Now) {
         match self.lives.stage {
-            Stage::Asking => {
+            LifeStage::Asking => {
                 if self.lives.next_ask_us <= now.mono_us {
                     self.ask_what_is_remembered(now);
                 }
                 self.weigh_answers(now);
             }
-            Stage::Probing { until_us, .. } if until_us <= now.mono_us => self.conclude(now),
-            Stage::Probing { address, .. } => {
+            LifeStage::Probing { until_us, .. } if until_us <= now.mono_us => self.conclude(now),
+            LifeStage::Probing { address, .. } => {
                 if self.lives.next_ask_us <= now.mono_us {
                     self.lives.next_ask_us = now.mono_us + PROBE_INTERVAL_US;
                     let question = self.recall();
                     self.send_to(Destination::Seed(address), question);
                 }
             }
-            Stage::Disputed => {
+            LifeStage::Disputed => {
                 if self.lives.next_ask_us <= now.mono_us {
                     self.ask_what_is_remembered(now);
                     self.lives.next_ask_us = now.mono_us + DISPUTED_INTERVAL_US;
@@ -62,7 +62,7 @@ impl Membership {
                 }
                 return;
             }
-            Stage::Known | Stage::Over => return,
+            LifeStage::Known | LifeStage::Over => return,
         }
         if !self.lives.told && self.lives.deadline_us <= now.mono_us {
             self.tell_to_serve();
@@ -89,7 +89,7 @@ impl Membership {
             Destination::Caller(from),
             Gossip::Recalled { asked, record: held, layout, wall_ms, superseded_ms },
         );
-        let asks_back = self.lives.stage == Stage::Asking
+        let asks_back = self.lives.stage == LifeStage::Asking
             && from != self.config.me.node
             && !self.lives.answered.contains(&from)
             && self.lives.asked_back.insert(asked);
@@ -123,10 +123,10 @@ impl Membership {
         if let Some(record) = record {
             self.recollect(now, record);
         }
-        if self.lives.stage == Stage::Disputed {
+        if self.lives.stage == LifeStage::Disputed {
             self.hear_of_absence(superseded_ms);
         }
-        if self.lives.stage == Stage::Asking {
+        if self.lives.stage == LifeStage::Asking {
             self.lives.answered.insert(from);
             self.lives.first_answer_us.get_or_insert(now.mono_us);
             self.lives.vouched |= layout >= self.known.history().newest_id();
@@ -141,7 +141,7 @@ impl Membership {
             return false;
         }
         self.lives.note(left, self.config.me.life.incarnation);
-        if self.lives.stage == Stage::Asking {
+        if self.lives.stage == LifeStage::Asking {
             self.lives.answered.insert(from);
             self.lives.first_answer_us.get_or_insert(now.mono_us);
             self.lives.vouched = true;
@@ -195,7 +195,7 @@ impl Membership {
         match elsewhere.filter(|address| *address != mine) {
             Some(address) => {
                 let until_us = now.mono_us + PROBE_LIMIT_US;
-                lives.stage = Stage::Probing { address, until_us };
+                lives.stage = LifeStage::Probing { address, until_us };
                 lives.next_ask_us = now.mono_us;
                 self.look_back(now);
             }
@@ -219,7 +219,7 @@ impl Membership {
                 }
             }
             recalled => {
-                self.lives.stage = Stage::Known;
+                self.lives.stage = LifeStage::Known;
                 self.lives.speaks = true;
                 match recalled {
                     Some(recalled) if self.gives_up(&recalled) => self.give_up(&recalled),

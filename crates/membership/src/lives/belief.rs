@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use jedlik_protocol::Now;
 use jedlik_protocol::gossip::MemberRecord;
 
-use super::Stage;
+use super::LifeStage;
 use crate::Membership;
 use crate::output::{Event, Output};
 
@@ -55,7 +55,7 @@ impl Membership {
 
     /// Ends the belief once all members have been up together for long enough.
     pub(crate) fn end_belief(&mut self, now: Now) {
-        if !self.lives.lineage.believed || self.lives.stage != Stage::Known {
+        if !self.lives.lineage.believed || self.lives.stage != LifeStage::Known {
             return;
         }
         let others = self.others_known();

@@ -12,7 +12,7 @@ use jedlik_protocol::gossip::{MemberRecord, Rival};
 use jedlik_protocol::{Incarnation, Now};
 use jedlik_vclock::planted::{self, Bug};
 
-use super::Stage;
+use super::LifeStage;
 use crate::Membership;
 use crate::knowledge::age;
 use crate::output::{Destination, Event, Output};
@@ -28,27 +28,27 @@ impl Membership {
             return self.end_for(Event::Ousted { by: found.address });
         }
         match self.lives.stage {
-            Stage::Over => {}
+            LifeStage::Over => {}
             _ if is_aware => self.meet_rival(now, found),
-            Stage::Asking | Stage::Probing { .. } => self.lives.note(found, mine),
-            Stage::Disputed => self.outdo(found),
-            Stage::Known if is_newer && self.gives_up(found) => self.give_up(found),
+            LifeStage::Asking | LifeStage::Probing { .. } => self.lives.note(found, mine),
+            LifeStage::Disputed => self.outdo(found),
+            LifeStage::Known if is_newer && self.gives_up(found) => self.give_up(found),
             // It has taken in nothing, and those who confirmed its start knew nothing: it is as if it started now.
-            Stage::Known if is_newer && !self.lives.serves_data && !self.lives.lineage.lost => {
+            LifeStage::Known if is_newer && !self.lives.serves_data && !self.lives.lineage.lost => {
                 self.end_for(Event::Forgotten(Box::new(found.clone())));
             }
             // Nothing that this directory knows of could have outdone this life, but a process that runs.
-            Stage::Known if is_newer && self.lives.lineage.knows(found) => {
+            LifeStage::Known if is_newer && self.lives.lineage.knows(found) => {
                 self.meet_rival(now, found);
             }
-            Stage::Known if is_newer && self.lives.lineage.lost => {
+            LifeStage::Known if is_newer && self.lives.lineage.lost => {
                 self.outdo(found);
                 let address = found.address;
                 self.outputs.push_back(Output::Event(Event::Contested { address }));
                 self.ask_whether_it_runs(address);
             }
-            Stage::Known if is_newer => self.meet_rival(now, found),
-            Stage::Known => {}
+            LifeStage::Known if is_newer => self.meet_rival(now, found),
+            LifeStage::Known => {}
         }
     }
 
@@ -66,14 +66,14 @@ impl Membership {
             .life
             .rival
             .is_some_and(|rival| rival.incarnation == self.config.me.life.incarnation);
-        if self.lives.stage == Stage::Disputed && self.config.me.life.rival == Some(rival) {
+        if self.lives.stage == LifeStage::Disputed && self.config.me.life.rival == Some(rival) {
             // Once both know, neither needs to outdo the other any more.
             if !is_aware {
                 self.outdo(found);
             }
             return;
         }
-        self.lives.stage = Stage::Disputed;
+        self.lives.stage = LifeStage::Disputed;
         self.lives.speaks = true;
         if age(found) > age(&self.config.me) {
             let me = &mut self.config.me;
@@ -178,8 +178,8 @@ impl Membership {
     }
 
     pub(super) fn end_for(&mut self, event: Event) {
-        if self.lives.stage != Stage::Over {
-            self.lives.stage = Stage::Over;
+        if self.lives.stage != LifeStage::Over {
+            self.lives.stage = LifeStage::Over;
             self.silence();
             self.outputs.push_back(Output::Event(event));
         }

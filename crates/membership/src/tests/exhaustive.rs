@@ -18,7 +18,7 @@ use jedlik_protocol::{Incarnation, Layout, LayoutId, PartitionSet, WireLayout};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{at, config, record};
-use crate::machine::Standing;
+use crate::machine::NodePhase;
 use crate::placement::{Required, successor};
 use crate::summary;
 use crate::{Destination, Event, Membership, Output};
@@ -238,7 +238,7 @@ impl State {
         let view = self.machines[&node].view();
         let leaves = view.departed(NodeId(node)).is_some_and(|departed| !departed.forced);
         leaves
-            && self.machines[&node].standing == Standing::In
+            && self.machines[&node].phase == NodePhase::In
             && view.flipped() == PARTITIONS
             && view.is_known_by_all()
     }
@@ -300,7 +300,7 @@ impl State {
         let mut number = |value: u64| hasher.update(&value.to_le_bytes());
         for (node, machine) in &self.machines {
             number(*node);
-            number(machine.standing as u64);
+            number(machine.phase as u64);
             for record in machine.known.members().values() {
                 number(record.node.0);
                 number(record.generation);

@@ -157,22 +157,22 @@ fn a_list_with_the_same_owners_as_a_newer_one_is_not_asked_twice() {
 #[test]
 fn who_takes_over_is_a_new_owner_that_was_none_before_and_is_not_ready() {
     let line: [(u64, &[u64]); 3] = [(1, &[1, 2, 3]), (2, &[2, 3, 4]), (3, &[3, 4, 5])];
-    let taking_over = |view: &View| {
-        let nodes = (1..=6).filter(|node| view.is_taking_over(NodeId(*node), Partition(0), 3));
+    let inbound = |view: &View| {
+        let nodes = (1..=6).filter(|node| view.is_inbound(NodeId(*node), Partition(0), 3));
         nodes.collect::<Vec<_>>()
     };
-    assert_eq!(taking_over(&moved(&line[..1], &[])), [0; 0], "nothing moves");
-    assert_eq!(taking_over(&moved(&line[..2], &[])), [4]);
-    assert_eq!(taking_over(&moved(&line[..2], &[2])), [0; 0], "it has flipped");
-    assert_eq!(taking_over(&moved(&line, &[])), [5], "4 owns it under the layout in between");
-    assert_eq!(taking_over(&moved(&[], &[])), [0; 0]);
+    assert_eq!(inbound(&moved(&line[..1], &[])), [0; 0], "nothing moves");
+    assert_eq!(inbound(&moved(&line[..2], &[])), [4]);
+    assert_eq!(inbound(&moved(&line[..2], &[2])), [0; 0], "it has flipped");
+    assert_eq!(inbound(&moved(&line, &[])), [5], "4 owns it under the layout in between");
+    assert_eq!(inbound(&moved(&[], &[])), [0; 0]);
     let layout = moved(&line[..2], &[]).layout_id();
     for (partition, expected) in [(0, vec![]), (1, vec![4])] {
         let mut new = record(4);
         new.ready.layout = layout;
         new.ready.partitions.insert(Partition(partition));
         let view = moved_among(vec![new], &line[..2], &[]);
-        assert_eq!(taking_over(&view), expected, "ready for {partition}");
+        assert_eq!(inbound(&view), expected, "ready for {partition}");
     }
 }
 

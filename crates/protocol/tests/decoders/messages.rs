@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use jedlik_hashing::{NodeId, Partition, PartitionCount, Position, RingNode, plan_first};
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundChange, BackgroundReport, ClusterStatus, CopiesAtRisk,
-    DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, Move, NodeStats,
-    PlanReport, PlannedNode, RepairReport, ShardTrouble, TransferReport, TroubleKind, WorkKind,
+    DrainReport, Explanation, HintReport, Holder, MemberState, MemberStatus, NodeStats, PlanReport,
+    PlannedNode, RepairReport, ShardTrouble, Transfer, TransferReport, TroubleKind, WorkKind,
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
@@ -20,8 +20,8 @@ use jedlik_protocol::gossip::{
     Staging, Status, Summary,
 };
 use jedlik_protocol::peer::{
-    DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
-    RecordSummary, ScannedPage, SiblingSummary, Standing, Vouching,
+    Comparison, DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest,
+    PeerResponse, RecordSummary, ScannedPage, SiblingSummary, Vouching,
 };
 use jedlik_protocol::{
     ActiveLayouts, Blob, ClusterId, Departed, Digest, Durability, EncodedRecord, Incarnation, Key,
@@ -601,7 +601,7 @@ fn plan_report() -> impl Strategy<Value = PlanReport> {
 
 fn transfer_report() -> impl Strategy<Value = TransferReport> {
     let current = (any::<u32>(), node(), any::<bool>(), any::<[u64; 2]>()).prop_map(
-        |(partition, peer, outgoing, [records, bytes])| Move {
+        |(partition, peer, outgoing, [records, bytes])| Transfer {
             partition: Partition(partition),
             peer,
             outgoing,
@@ -612,7 +612,7 @@ fn transfer_report() -> impl Strategy<Value = TransferReport> {
     let now = (load(), any::<u64>(), vec(current, 0..3), vec(text(), 0..3));
     (layout_id(), any::<bool>(), any::<[u32; 6]>(), any::<[u64; 4]>(), now).prop_map(
         |(layout, paused, partitions, moved, (load, hints, current, blockers))| {
-            let [owned, ready, flipped, leaving, orphaned, dropped] = partitions;
+            let [owned, ready, flipped, leaving, unowned, dropped] = partitions;
             let [received_records, received_bytes, sent_records, sent_bytes] = moved;
             TransferReport {
                 layout,
@@ -621,7 +621,7 @@ fn transfer_report() -> impl Strategy<Value = TransferReport> {
                 ready,
                 flipped,
                 leaving,
-                orphaned,
+                unowned,
                 dropped,
                 received_records,
                 received_bytes,
@@ -791,7 +791,7 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
         any::<u16>().prop_map(|window| PeerResponse::Delivered { window }),
         vec(any::<u64>(), 0..40).prop_map(PeerResponse::Hashes),
         digests.prop_map(PeerResponse::Digests),
-        select(&[Standing::Same, Standing::Nothing, Standing::Other][..])
+        select(&[Comparison::Same, Comparison::Nothing, Comparison::Other][..])
             .prop_map(PeerResponse::Compared),
         any::<bool>().prop_map(PeerResponse::Revised),
         inspection().prop_map(|inspection| PeerResponse::Inspected(Box::new(inspection))),

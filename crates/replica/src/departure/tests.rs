@@ -90,7 +90,7 @@ fn a_node_leaves_only_when_nothing_keeps_it() {
         ("its shards report of an older layout", |at| at.reported = |_| LayoutId::default(), false),
         ("it owns something", |at| at.held.owned = 1, false),
         ("it serves something under an older layout", |at| at.held.leaving = 1, false),
-        ("it holds records", |at| at.held.orphaned = 1, false),
+        ("it holds records", |at| at.held.unowned = 1, false),
         ("it holds a hint", |at| at.held.hints = 1, false),
         ("counts of any size", |at| (at.held.owned, at.held.leaving) = (u32::MAX, 1), false),
         ("what it received is no matter", |at| at.held.received_records = 9, true),

@@ -11,8 +11,8 @@ use jedlik_protocol::bucket::Reconcile;
 use jedlik_protocol::peer::{PeerRequest, PeerResponse};
 use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
 
-use crate::held::merged_in_order;
 use crate::io::{Holding, Output};
+use crate::local_copy::merged_in_order;
 use crate::pending::{OperationId, Purpose, Ticket};
 use crate::put::Line;
 use crate::replica::Replica;

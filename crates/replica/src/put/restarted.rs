@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use jedlik_protocol::Now;
 use jedlik_protocol::error::{ErrorCode, Failure};
 
-use super::line::Group;
 use super::operation::{PutOperation, WaitingPut};
+use super::queue::Group;
 use crate::pending::OperationId;
 use crate::replica::{Operation, Replica};
 
@@ -52,7 +52,7 @@ impl Replica {
 
     /// Nothing of what was under way goes on as it was: the lines wait for none of it.
     pub(crate) fn forget_rounds(&mut self) {
-        self.minting.values_mut().for_each(super::line::Line::forget_round);
+        self.minting.values_mut().for_each(super::queue::Line::forget_round);
     }
 
     /// Lets the lines go on in which nothing is under way any more.

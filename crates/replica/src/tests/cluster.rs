@@ -312,7 +312,7 @@ impl Cluster {
         let is_settled = |cluster: &Self, node: &NodeId| {
             let report = cluster.nodes[node.0 as usize - 1].replica.transfer_report();
             let view = cluster.view(*node);
-            report.leaving + report.orphaned == 0 && view.flipped() == view.partitions().get()
+            report.leaving + report.unowned == 0 && view.flipped() == view.partitions().get()
         };
         for _ in 0..400 {
             self.gossip();

@@ -2,6 +2,7 @@
 
 mod clashes;
 mod cluster;
+mod collection;
 mod counts;
 mod disputes;
 mod explaining;
@@ -11,16 +12,15 @@ mod hot_keys;
 mod last_write;
 mod limits;
 mod messages;
-mod moving;
 mod pacing;
 mod passing;
 mod processes;
 mod reading;
-mod reaping;
 mod recounts;
 mod repairs;
 mod requests;
 mod rivals;
 mod scans;
 mod sloppy;
+mod transfers;
 mod votes;

@@ -192,12 +192,12 @@ fn who_has_taken_a_partition_over_lacks_no_keys_that_it_was_never_given() {
         see(&mut replica, &view);
         let pair = (P, 4);
         assert!(replica.votes.entries.contains_key(&pair), "{past:?}");
-        let takeover = replica.background.moves.takeovers.get_mut(&P).expect("it is new");
+        let inbound = replica.background.transfers.inbound.get_mut(&P).expect("it is new");
         for n in [3, 4] {
-            (2..=5).for_each(|node| takeover.handle_compared(n, NodeId(node), true));
+            (2..=5).for_each(|node| inbound.handle_compared(n, NodeId(node), true));
         }
-        replica.handle_taken_over(now, view.layout_id(), P, &Ok(()));
-        assert!(!replica.background.moves.takeovers.contains_key(&P), "it is ready");
+        replica.handle_inbound_synced(now, view.layout_id(), P, &Ok(()));
+        assert!(!replica.background.transfers.inbound.contains_key(&P), "it is ready");
         // An earlier life may have been ready, and have acknowledged what no older owner was given.
         let left = replica.votes.entries.contains_key(&pair);
         assert_eq!(left, past == Past::Lost, "{past:?}");

@@ -8,11 +8,11 @@ use jedlik_protocol::admin::WorkKind;
 use jedlik_protocol::peer::Page;
 use jedlik_protocol::{Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 
+use crate::exchange_worker::{ExchangeWorker, JobKind};
 use crate::io::Output;
-use crate::lane::{Lane, Task};
 use crate::pending::{HoldFor, Ticket};
+use crate::range_reads::page_steps;
 use crate::replica::Replica;
-use crate::serving::page_steps;
 
 impl Replica {
     /// A page of a range: its records are merged and synced together.
@@ -47,13 +47,13 @@ impl Replica {
 
     fn count_fetched(&mut self, now: Now, id: u64, records: usize, bytes: usize) {
         self.background.repairs.report_mut().bytes += bytes as u64;
-        let errand = self.background.lane(id).and_then(Lane::errand);
-        let kind = match errand.map(|errand| errand.task) {
-            Some(Task::TakeOver | Task::HandOver | Task::Thin) => WorkKind::Transfer,
-            Some(Task::Compare { .. } | Task::Refill) | None => WorkKind::Repair,
+        let job = self.background.worker(id).and_then(ExchangeWorker::job);
+        let kind = match job.map(|job| job.kind) {
+            Some(JobKind::Inbound | JobKind::Outbound | JobKind::Thin) => WorkKind::Transfer,
+            Some(JobKind::Compare { .. } | JobKind::Refill) | None => WorkKind::Repair,
         };
-        if let Some(errand) = errand {
-            self.background.moves.count_received(errand.partition, records, bytes);
+        if let Some(job) = job {
+            self.background.transfers.count_received(job.partition, records, bytes);
         }
         // The page was granted as one step; what it weighs is known only now.
         self.background.charge(now.mono_us, kind, page_steps(records, bytes));

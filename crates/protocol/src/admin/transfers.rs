@@ -100,7 +100,7 @@ pub struct TransferReport {
     /// Partitions that it owns under an older active layout, and not under the newest.
     pub leaving: u32,
     /// Partitions of which it holds records and that it owns no more: they are handed on, then dropped.
-    pub orphaned: u32,
+    pub unowned: u32,
     /// Partitions dropped since it started.
     pub dropped: u32,
     /// Records received for partitions that move to it, since it started.
@@ -116,14 +116,14 @@ pub struct TransferReport {
     /// Hints that it holds for others.
     pub hints: u64,
     /// What is under way now.
-    pub current: Vec<Move>,
+    pub current: Vec<Transfer>,
     /// Why something does not go on, if anything does not: a sentence each.
     pub blockers: Vec<String>,
 }
 
 /// One partition on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct Move {
+pub struct Transfer {
     /// Which.
     pub partition: Partition,
     /// The other side.

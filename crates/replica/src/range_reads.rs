@@ -108,9 +108,9 @@ impl Replica {
                     range.records.iter().map(|(_, stored)| stored.record.bytes().len()).sum();
                 let steps = page_steps(range.records.len(), bytes);
                 self.background.charge(now.mono_us, WorkKind::Transfer, steps);
-                let moved = &mut self.background.moves.moved;
-                moved.sent_records += range.records.len() as u64;
-                moved.sent_bytes += bytes as u64;
+                let transferred = &mut self.background.transfers.transferred;
+                transferred.sent_records += range.records.len() as u64;
+                transferred.sent_bytes += bytes as u64;
                 PeerResponse::Page(wire_page(range))
             }
             Err(fault) => PeerResponse::Refused(fault.failure()),

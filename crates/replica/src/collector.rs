@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
-use jedlik_protocol::peer::Standing;
+use jedlik_protocol::peer::Comparison;
 use jedlik_protocol::{Digest, EncodedRecord, LayoutId, PlacedKey, Record};
 use jedlik_vclock::ActorId;
 use jedlik_vclock::planted::{self, Bug};
@@ -72,11 +72,11 @@ struct Grave {
     due_us: u64,
     /// The record that the owners were found to hold, in which lives the members were then, and since when.
     settled: Option<(Digest, Digest, u64)>,
-    stage: Stage,
+    stage: CandidateStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum CandidateStage {
     /// Until it is due.
     Resting,
     /// The record is being read.
@@ -123,7 +123,7 @@ impl Reaper {
     pub(crate) fn notice(&mut self, key: &PlacedKey, due_us: u64) {
         if let Some(grave) = self.graves.get_mut(key) {
             let sooner = due_us < grave.due_us && grave.settled.is_none();
-            if sooner && matches!(grave.stage, Stage::Resting) {
+            if sooner && matches!(grave.stage, CandidateStage::Resting) {
                 self.due.remove(&(grave.due_us, key.clone()));
                 grave.due_us = due_us;
                 self.due.insert((due_us, key.clone()));
@@ -140,7 +140,7 @@ impl Reaper {
         }
         // Else the whole message would be kept that the key came in.
         let key = PlacedKey { key: key.key.detached(), ..key.clone() };
-        let grave = Grave { due_us, settled: None, stage: Stage::Resting };
+        let grave = Grave { due_us, settled: None, stage: CandidateStage::Resting };
         self.graves.insert(key.clone(), grave);
         self.due.insert((due_us, key));
     }
@@ -162,7 +162,7 @@ impl Reaper {
         }
         let (due_us, key) = self.due.first().filter(|(due_us, _)| *due_us <= now_us)?.clone();
         self.due.remove(&(due_us, key.clone()));
-        self.graves.get_mut(&key)?.stage = Stage::Reading;
+        self.graves.get_mut(&key)?.stage = CandidateStage::Reading;
         Some((key, Rite::Read))
     }
 
@@ -210,7 +210,8 @@ impl Reaper {
             return self.rest(now_us, key);
         }
         let (nodes, others) = (asked.iter().copied().collect(), others.collect());
-        grave.stage = Stage::Asking { terms, digest, remains, last, left: asked, owners: others };
+        grave.stage =
+            CandidateStage::Asking { terms, digest, remains, last, left: asked, owners: others };
         self.ready.push((key.clone(), Rite::Ask { terms, digest, nodes }));
         self.conclude(now_us, key);
     }
@@ -221,12 +222,12 @@ impl Reaper {
         now_us: u64,
         key: &PlacedKey,
         node: NodeId,
-        standing: Standing,
+        comparison: Comparison,
     ) {
         let Some(grave) = self.graves.get_mut(key) else { return };
-        let Stage::Asking { left, owners, .. } = &mut grave.stage else { return };
-        let wanted = if owners.contains(&node) { Standing::Same } else { Standing::Nothing };
-        if standing != wanted {
+        let CandidateStage::Asking { left, owners, .. } = &mut grave.stage else { return };
+        let wanted = if owners.contains(&node) { Comparison::Same } else { Comparison::Nothing };
+        if comparison != wanted {
             if owners.contains(&node) {
                 grave.settled = None;
             }
@@ -238,7 +239,8 @@ impl Reaper {
 
     /// A node that was asked did not answer, or the record could not be read.
     pub(crate) fn failed(&mut self, now_us: u64, key: &PlacedKey) {
-        if self.graves.get(key).is_some_and(|grave| !matches!(grave.stage, Stage::Resting)) {
+        if self.graves.get(key).is_some_and(|grave| !matches!(grave.stage, CandidateStage::Resting))
+        {
             self.rest(now_us, key);
         }
     }
@@ -246,7 +248,9 @@ impl Reaper {
     /// Draws the consequence once everyone has answered.
     fn conclude(&mut self, now_us: u64, key: &PlacedKey) {
         let Some(grave) = self.graves.get_mut(key) else { return };
-        let Stage::Asking { terms, digest, remains, last, left, owners } = &mut grave.stage else {
+        let CandidateStage::Asking { terms, digest, remains, last, left, owners } =
+            &mut grave.stage
+        else {
             return;
         };
         if !left.is_empty() {
@@ -273,7 +277,7 @@ impl Reaper {
 
     fn rest_until(&mut self, key: &PlacedKey, due_us: u64) {
         if let Some(grave) = self.graves.get_mut(key) {
-            grave.stage = Stage::Resting;
+            grave.stage = CandidateStage::Resting;
             grave.due_us = due_us;
             self.due.insert((due_us, key.clone()));
         }

@@ -1,7 +1,7 @@
 //! One partition at a time: its records are read if its tree is not whole, then it is compared with one
 //! peer after the other (paper 4.7).
 //!
-//! Invariant: an errand that was begun ends with [`LaneStep::Done`], unless the lane is cleared.
+//! Invariant: a job that was begun ends with [`WorkerStep::Done`], unless the worker is cleared.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub(crate) enum With {
 
 /// Why a partition is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Task {
+pub(crate) enum JobKind {
     /// To find what one of its owners lacks.
     Compare {
         with: With,
@@ -34,9 +34,9 @@ pub(crate) enum Task {
         scrub: bool,
     },
     /// This node is to own it: to get what the older owners hold.
-    TakeOver,
+    Inbound,
     /// This node owns it no more: to hand on what it still holds.
-    HandOver,
+    Outbound,
     /// This node has lost its past: to hold again all that it acknowledged.
     Refill,
     /// This node owns it for some N and not for others: to hand on what it holds for those.
@@ -45,33 +45,33 @@ pub(crate) enum Task {
 
 /// What is to be done about one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Errand {
+pub(crate) struct PartitionJob {
     pub(crate) partition: Partition,
-    pub(crate) task: Task,
+    pub(crate) kind: JobKind,
 }
 
-/// What a lane wants done, or has come to.
+/// What a worker wants done, or has come to.
 #[derive(Debug)]
-pub(crate) enum LaneStep {
+pub(crate) enum WorkerStep {
     /// Read a page of the partition, whose tree is being made.
     ReadPage { partition: Partition, reading: u64, after: Option<PlacedKey> },
-    /// Say with whom, for which N, by [`Lane::compare`].
-    Choose(Errand),
+    /// Say with whom, for which N, by [`ExchangeWorker::compare`].
+    Choose(PartitionJob),
     /// Ask the peer whether it has a vote: before an exchange that depends on it, and after.
     AskVote { id: u64, peer: NodeId, partition: Partition, n: u8 },
     /// A step of an exchange.
     Exchange { id: u64, peer: NodeId, partition: Partition, n: u8, output: ExchangeOutput },
     /// An exchange is over.
     Ended(Ended),
-    /// The errand is over. `whole`: every exchange came to its end. `changes`: the partition's count of
+    /// The job is over. `whole`: every exchange came to its end. `changes`: the partition's count of
     /// changes when they began.
-    Done { errand: Errand, whole: bool, changes: u64 },
+    Done { job: PartitionJob, whole: bool, changes: u64 },
 }
 
 /// What came of an exchange.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) errand: Errand,
+    pub(crate) job: PartitionJob,
     pub(crate) n: u8,
     pub(crate) peer: NodeId,
     pub(crate) report: ExchangeReport,
@@ -105,7 +105,7 @@ struct Running {
 
 #[derive(Debug)]
 struct Comparing {
-    errand: Errand,
+    job: PartitionJob,
     left: Vec<(u8, NodeId)>,
     running: Option<Box<Running>>,
     whole: bool,
@@ -113,85 +113,85 @@ struct Comparing {
 }
 
 #[derive(Debug, Default)]
-enum Stage {
+enum WorkerStage {
     #[default]
     Idle,
     /// Its records are being read.
-    Reading { errand: Errand, asked: bool },
+    Reading { job: PartitionJob, asked: bool },
     /// Its tree is whole.
-    Choosing(Errand),
+    Choosing(PartitionJob),
     /// It is being compared.
     Comparing(Comparing),
 }
 
-/// One errand under way, or none.
+/// One job under way, or none.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
-    stage: Stage,
+pub(crate) struct ExchangeWorker {
+    stage: WorkerStage,
 }
 
-impl Lane {
+impl ExchangeWorker {
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle)
+        matches!(self.stage, WorkerStage::Idle)
     }
 
     /// What is under way.
-    pub(crate) fn errand(&self) -> Option<Errand> {
+    pub(crate) fn job(&self) -> Option<PartitionJob> {
         match &self.stage {
-            Stage::Idle => None,
-            Stage::Reading { errand, .. } | Stage::Choosing(errand) => Some(*errand),
-            Stage::Comparing(comparing) => Some(comparing.errand),
+            WorkerStage::Idle => None,
+            WorkerStage::Reading { job, .. } | WorkerStage::Choosing(job) => Some(*job),
+            WorkerStage::Comparing(comparing) => Some(comparing.job),
         }
     }
 
-    /// Whether it is at work on the partition: one lane at a time may be.
+    /// Whether it is at work on the partition: one worker at a time may be.
     pub(crate) fn is_at(&self, partition: Partition) -> bool {
-        self.errand().is_some_and(|errand| errand.partition == partition)
+        self.job().is_some_and(|job| job.partition == partition)
     }
 
     /// Forgets what is under way.
     pub(crate) fn clear(&mut self) {
-        self.stage = Stage::Idle;
+        self.stage = WorkerStage::Idle;
     }
 
-    /// Begins an errand on a partition of which a tree is kept.
-    pub(crate) fn begin(&mut self, errand: Errand, trees: &mut Trees) {
-        let scrub = matches!(errand.task, Task::Compare { scrub: true, .. });
-        if scrub || !trees.is_whole(errand.partition) {
-            trees.begin_reading(errand.partition);
-            self.stage = Stage::Reading { errand, asked: false };
+    /// Begins a job on a partition of which a tree is kept.
+    pub(crate) fn begin(&mut self, job: PartitionJob, trees: &mut Trees) {
+        let scrub = matches!(job.kind, JobKind::Compare { scrub: true, .. });
+        if scrub || !trees.is_whole(job.partition) {
+            trees.begin_reading(job.partition);
+            self.stage = WorkerStage::Reading { job, asked: false };
         } else {
-            self.stage = Stage::Choosing(errand);
+            self.stage = WorkerStage::Choosing(job);
         }
     }
 
     /// With whom to compare, in reverse order.
     pub(crate) fn compare(&mut self, left: Vec<(u8, NodeId)>, trees: &Trees) {
-        if let Stage::Choosing(errand) = self.stage {
-            let changes = trees.changes(errand.partition);
+        if let WorkerStage::Choosing(job) = self.stage {
+            let changes = trees.changes(job.partition);
             let (running, whole) = (None, true);
-            self.stage = Stage::Comparing(Comparing { errand, left, running, whole, changes });
+            self.stage = WorkerStage::Comparing(Comparing { job, left, running, whole, changes });
         }
     }
 
     /// The next step, if one can be taken now. `exchanges` counts them for the whole shard.
-    pub(crate) fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<LaneStep> {
+    pub(crate) fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<WorkerStep> {
         match &mut self.stage {
-            Stage::Idle | Stage::Reading { asked: true, .. } => None,
-            Stage::Choosing(errand) => Some(LaneStep::Choose(*errand)),
-            Stage::Reading { errand, asked } => {
-                let errand = *errand;
-                let Some((reading, after)) = trees.reading(errand.partition) else {
-                    self.stage = Stage::Choosing(errand);
-                    return Some(LaneStep::Choose(errand));
+            WorkerStage::Idle | WorkerStage::Reading { asked: true, .. } => None,
+            WorkerStage::Choosing(job) => Some(WorkerStep::Choose(*job)),
+            WorkerStage::Reading { job, asked } => {
+                let job = *job;
+                let Some((reading, after)) = trees.reading(job.partition) else {
+                    self.stage = WorkerStage::Choosing(job);
+                    return Some(WorkerStep::Choose(job));
                 };
                 *asked = true;
-                Some(LaneStep::ReadPage { partition: errand.partition, reading, after })
+                Some(WorkerStep::ReadPage { partition: job.partition, reading, after })
             }
-            Stage::Comparing(comparing) => {
+            WorkerStage::Comparing(comparing) => {
                 let step = comparing.step(trees, exchanges);
-                if matches!(step, Some(LaneStep::Done { .. })) {
-                    self.stage = Stage::Idle;
+                if matches!(step, Some(WorkerStep::Done { .. })) {
+                    self.stage = WorkerStage::Idle;
                 }
                 step
             }
@@ -200,29 +200,31 @@ impl Lane {
 
     /// The page that was asked for has been taken in.
     pub(crate) fn page_read(&mut self) {
-        if let Stage::Reading { asked, .. } = &mut self.stage {
+        if let WorkerStage::Reading { asked, .. } = &mut self.stage {
             *asked = false;
         }
     }
 
-    /// The errand whose records are being read.
-    pub(crate) fn reads(&self, wanted: Partition) -> Option<Errand> {
+    /// The job whose records are being read.
+    pub(crate) fn reads(&self, wanted: Partition) -> Option<PartitionJob> {
         match self.stage {
-            Stage::Reading { errand, asked: true } if errand.partition == wanted => Some(errand),
+            WorkerStage::Reading { job, asked: true } if job.partition == wanted => Some(job),
             _ => None,
         }
     }
 
     /// Whether the exchange of this number is under way.
     pub(crate) fn runs(&self, wanted: u64) -> bool {
-        matches!(&self.stage, Stage::Comparing(Comparing { running: Some(running), .. })
+        matches!(&self.stage, WorkerStage::Comparing(Comparing { running: Some(running), .. })
             if running.id == wanted)
     }
 
     /// The exchange of this number, while it is under way.
     pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
         match &mut self.stage {
-            Stage::Comparing(Comparing { running: Some(running), .. }) if running.id == wanted => {
+            WorkerStage::Comparing(Comparing { running: Some(running), .. })
+                if running.id == wanted =>
+            {
                 Some(&mut running.exchange)
             }
             _ => None,
@@ -231,7 +233,7 @@ impl Lane {
 
     /// The peer of an exchange has to read its records first.
     pub(crate) fn put_off(&mut self, wanted: u64) {
-        if let Stage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
+        if let WorkerStage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
             && running.id == wanted
         {
             running.put_off = true;
@@ -241,7 +243,7 @@ impl Lane {
 
     /// A peer has said whether it has a vote.
     pub(crate) fn vote(&mut self, wanted: u64, told: Option<(Incarnation, Vouching)>) {
-        if let Stage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
+        if let WorkerStage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
             && running.id == wanted
         {
             match (running.before, running.after) {
@@ -253,11 +255,12 @@ impl Lane {
     }
 
     /// The peer that is being compared with, and how far that is.
-    pub(crate) fn progress(&self) -> Option<(Errand, NodeId, ExchangeReport)> {
-        let Stage::Comparing(Comparing { errand, running: Some(running), .. }) = &self.stage else {
+    pub(crate) fn progress(&self) -> Option<(PartitionJob, NodeId, ExchangeReport)> {
+        let WorkerStage::Comparing(Comparing { job, running: Some(running), .. }) = &self.stage
+        else {
             return None;
         };
-        Some((*errand, running.exchange.peer(), running.exchange.report()))
+        Some((*job, running.exchange.peer(), running.exchange.report()))
     }
 }
 
@@ -284,8 +287,8 @@ fn throughout(before: Vote, after: Vote) -> Vouching {
 }
 
 impl Comparing {
-    fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<LaneStep> {
-        let (errand, partition) = (self.errand, self.errand.partition);
+    fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<WorkerStep> {
+        let (job, partition) = (self.job, self.job.partition);
         if let Some(running) = self.running.as_mut() {
             if let Some(vote) = running.next_vote() {
                 if *vote == Vote::Asked {
@@ -293,11 +296,11 @@ impl Comparing {
                 }
                 *vote = Vote::Asked;
                 let (id, n, peer) = (running.id, running.n, running.exchange.peer());
-                return Some(LaneStep::AskVote { id, peer, partition, n });
+                return Some(WorkerStep::AskVote { id, peer, partition, n });
             }
             if let Some(output) = running.exchange.poll_output() {
                 let (id, n, peer) = (running.id, running.n, running.exchange.peer());
-                return Some(LaneStep::Exchange { id, peer, partition, n, output });
+                return Some(WorkerStep::Exchange { id, peer, partition, n, output });
             }
             if !running.exchange.is_done() {
                 return None;
@@ -307,8 +310,8 @@ impl Comparing {
             let (peer, report) = (exchange.peer(), exchange.report());
             self.whole &= report.complete;
             let finished = exchange.outcome() == Outcome::Finished;
-            let ended = Ended { errand, n, peer, report, finished, put_off, vouching };
-            return Some(LaneStep::Ended(ended));
+            let ended = Ended { job, n, peer, report, finished, put_off, vouching };
+            return Some(WorkerStep::Ended(ended));
         }
         while let Some((n, peer)) = self.left.pop() {
             let Some(tree) = trees.whole(partition, n) else {
@@ -316,12 +319,12 @@ impl Comparing {
                 continue;
             };
             *exchanges += 1;
-            let direction = match errand.task {
-                Task::TakeOver => Direction::TakeOver,
-                Task::HandOver | Task::Thin => Direction::Push,
-                Task::Compare { .. } | Task::Refill => Direction::Both,
+            let direction = match job.kind {
+                JobKind::Inbound => Direction::Inbound,
+                JobKind::Outbound | JobKind::Thin => Direction::Push,
+                JobKind::Compare { .. } | JobKind::Refill => Direction::Both,
             };
-            let counts = matches!(errand.task, Task::TakeOver | Task::Refill);
+            let counts = matches!(job.kind, JobKind::Inbound | JobKind::Refill);
             let vote = if counts { Vote::NotAsked } else { Vote::Told(None) };
             let exchange = Exchange::new(peer, partition, tree, direction);
             let (id, put_off) = (*exchanges, false);
@@ -329,6 +332,6 @@ impl Comparing {
             self.running = Some(Box::new(running));
             return self.step(trees, exchanges);
         }
-        Some(LaneStep::Done { errand, whole: self.whole, changes: self.changes })
+        Some(WorkerStep::Done { job, whole: self.whole, changes: self.changes })
     }
 }

@@ -6,22 +6,22 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use jedlik_handoff::{OldOwner, OldSet, Standing};
+use jedlik_handoff::{InboundStatus, OldOwner, OldSet};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::{LayoutId, Now};
 
+use crate::exchange_worker::{JobKind, PartitionJob};
 use crate::io::{Output, StorageFault};
-use crate::lane::{Errand, Task};
 use crate::pending::Ticket;
 use crate::replica::Replica;
 
 impl Replica {
     /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
-    pub(crate) fn begin_takeovers(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
+    pub(crate) fn begin_inbound(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
         let said = view.ready_of(self.config.me);
         let layout = view.layout_id();
-        let begun = &self.background.moves.takeovers;
+        let begun = &self.background.transfers.inbound;
         let open = to_own
             .iter()
             .copied()
@@ -39,7 +39,7 @@ impl Replica {
             }
         }
         for partition in first.into_iter().chain(later) {
-            self.background.moves.take_over(partition);
+            self.background.transfers.add_inbound(partition);
         }
     }
 
@@ -77,17 +77,21 @@ impl Replica {
         sets
     }
 
-    pub(crate) fn takeover_standing(&self, view: &View, partition: Partition) -> Option<Standing> {
-        let takeover = self.background.moves.takeovers.get(&partition)?;
-        Some(takeover.standing(self.config.me, &self.old_sets(view, partition)))
+    pub(crate) fn inbound_status(
+        &self,
+        view: &View,
+        partition: Partition,
+    ) -> Option<InboundStatus> {
+        let transfer = self.background.transfers.inbound.get(&partition)?;
+        Some(transfer.status(self.config.me, &self.old_sets(view, partition)))
     }
 
     /// If this node is ready for a partition, has it say so once all of that is on disk: what it compared as its own
     /// may have been in memory alone.
-    pub(crate) fn conclude_takeover(&mut self, view: &View, partition: Partition) -> bool {
-        let ready = self.takeover_standing(view, partition) == Some(Standing::Ready);
+    pub(crate) fn conclude_inbound(&mut self, view: &View, partition: Partition) -> bool {
+        let ready = self.inbound_status(view, partition) == Some(InboundStatus::Ready);
         if ready {
-            let ticket = Ticket::TakenOver { layout: view.layout_id(), partition };
+            let ticket = Ticket::InboundSynced { layout: view.layout_id(), partition };
             let ticket = self.pending.ticket(ticket);
             self.emit(Output::Sync { ticket });
         }
@@ -95,7 +99,7 @@ impl Replica {
     }
 
     /// It is, or is not.
-    pub(crate) fn handle_taken_over(
+    pub(crate) fn handle_inbound_synced(
         &mut self,
         now: Now,
         layout: LayoutId,
@@ -105,15 +109,15 @@ impl Replica {
         let Some(view) = self.view.clone().filter(|view| view.layout_id() == layout) else {
             return;
         };
-        let errand = Errand { partition, task: Task::TakeOver };
-        match self.takeover_standing(&view, partition) {
+        let job = PartitionJob { partition, kind: JobKind::Inbound };
+        match self.inbound_status(&view, partition) {
             None => {}
-            Some(Standing::Ready) if result.is_ok() => {
-                self.background.moves.taken_over(partition);
-                self.vote_where_taken_over(now, &view, partition);
+            Some(InboundStatus::Ready) if result.is_ok() => {
+                self.background.transfers.end_inbound(partition);
+                self.vote_where_inbound(now, &view, partition);
                 self.emit(Output::Ready { layout, partition });
             }
-            Some(_) => self.background.moves.rest(now.mono_us, errand),
+            Some(_) => self.background.transfers.rest(now.mono_us, job),
         }
     }
 }

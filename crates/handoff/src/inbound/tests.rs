@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use jedlik_hashing::NodeId;
 
-use super::{OldOwner, OldSet, Standing, Takeover};
+use super::{InboundStatus, InboundTransfer, OldOwner, OldSet};
 
 const ME: NodeId = NodeId(9);
 
@@ -19,20 +19,20 @@ fn set(states: &str, least_quorum: u8) -> OldSet {
     OldSet { n: 3, least_quorum, owners: owners.collect(), counts_me: true }
 }
 
-fn after(compared: &[u64], sets: &[OldSet]) -> Standing {
-    let mut takeover = Takeover::new();
+fn after(compared: &[u64], sets: &[OldSet]) -> InboundStatus {
+    let mut inbound = InboundTransfer::new();
     for node in compared {
-        takeover.handle_compared(3, NodeId(*node), true);
+        inbound.handle_compared(3, NodeId(*node), true);
     }
-    takeover.standing(ME, sets)
+    inbound.status(ME, sets)
 }
 
-fn compare(nodes: &[u64]) -> Standing {
-    Standing::Compare(nodes.iter().map(|node| (3, NodeId(*node))).collect())
+fn compare(nodes: &[u64]) -> InboundStatus {
+    InboundStatus::Compare(nodes.iter().map(|node| (3, NodeId(*node))).collect())
 }
 
-fn blocked(nodes: &[u64]) -> Standing {
-    Standing::Blocked(nodes.iter().copied().map(NodeId).collect::<Vec<_>>())
+fn blocked(nodes: &[u64]) -> InboundStatus {
+    InboundStatus::Blocked(nodes.iter().copied().map(NodeId).collect::<Vec<_>>())
 }
 
 #[test]
@@ -41,24 +41,24 @@ fn a_new_owner_is_ready_once_it_agrees_with_everyone_in_reach_and_with_enough() 
     let cases = [
         ("uuu", 2, vec![], compare(&[1, 2, 3])),
         ("uuu", 2, vec![1, 2], compare(&[3])),
-        ("uuu", 2, vec![1, 2, 3], Standing::Ready),
+        ("uuu", 2, vec![1, 2, 3], InboundStatus::Ready),
         // Two of three meet every quorum of two.
-        ("uud", 2, vec![1, 2], Standing::Ready),
+        ("uud", 2, vec![1, 2], InboundStatus::Ready),
         ("udd", 2, vec![], compare(&[1])),
         ("udd", 2, vec![1], blocked(&[2, 3])),
         // With a quorum of one a version may be with the one that is down alone.
         ("uud", 1, vec![1, 2], blocked(&[3])),
         // With a quorum of three any of them has it.
-        ("udd", 3, vec![1], Standing::Ready),
+        ("udd", 3, vec![1], InboundStatus::Ready),
         // What was given up is not waited for.
         ("uxx", 2, vec![], compare(&[1])),
-        ("uxx", 2, vec![1], Standing::Ready),
-        ("xxx", 2, vec![], Standing::Ready),
+        ("uxx", 2, vec![1], InboundStatus::Ready),
+        ("xxx", 2, vec![], InboundStatus::Ready),
         ("uxd", 2, vec![1], blocked(&[3])),
     ];
     for (states, least_quorum, compared, expected) in cases {
-        let standing = after(&compared, &[set(states, least_quorum)]);
-        assert_eq!(standing, expected, "{states} {least_quorum} {compared:?}");
+        let status = after(&compared, &[set(states, least_quorum)]);
+        assert_eq!(status, expected, "{states} {least_quorum} {compared:?}");
     }
 }
 
@@ -67,7 +67,7 @@ fn an_old_owner_counts_itself() {
     let mut old = set("ud", 2);
     old.owners.push(OldOwner { node: ME, up: true, given_up: false });
     assert_eq!(after(&[], core::slice::from_ref(&old)), compare(&[1]));
-    assert_eq!(after(&[1], &[old]), Standing::Ready);
+    assert_eq!(after(&[1], &[old]), InboundStatus::Ready);
 }
 
 #[test]
@@ -78,29 +78,29 @@ fn every_older_set_has_to_be_met() {
     }
     let sets = [set("uuu", 2), other];
     assert_eq!(after(&[1, 2, 3], &sets), compare(&[4, 5]));
-    assert_eq!(after(&[1, 2, 3, 4, 5], &sets), Standing::Ready);
+    assert_eq!(after(&[1, 2, 3, 4, 5], &sets), InboundStatus::Ready);
 }
 
 #[test]
 fn without_older_sets_there_is_nothing_to_wait_for() {
-    assert_eq!(after(&[], &[]), Standing::Ready);
+    assert_eq!(after(&[], &[]), InboundStatus::Ready);
 }
 
 #[test]
 fn who_has_lost_its_past_counts_for_nothing_and_this_node_neither() {
-    let mut takeover = Takeover::new();
+    let mut inbound = InboundTransfer::new();
     let old = set("uuu", 2);
     for node in 1..=2 {
-        takeover.handle_compared(3, NodeId(node), node == 1);
+        inbound.handle_compared(3, NodeId(node), node == 1);
     }
-    assert_eq!(takeover.standing(ME, core::slice::from_ref(&old)), compare(&[3]));
-    takeover.handle_compared(3, NodeId(3), false);
-    assert_eq!(takeover.standing(ME, core::slice::from_ref(&old)), blocked(&[2, 3]));
-    takeover.ask_again();
-    takeover.handle_compared(3, NodeId(3), true);
-    assert_eq!(takeover.standing(ME, core::slice::from_ref(&old)), compare(&[2]));
-    takeover.handle_compared(3, NodeId(2), false);
-    assert_eq!(takeover.standing(ME, &[old]), Standing::Ready);
+    assert_eq!(inbound.status(ME, core::slice::from_ref(&old)), compare(&[3]));
+    inbound.handle_compared(3, NodeId(3), false);
+    assert_eq!(inbound.status(ME, core::slice::from_ref(&old)), blocked(&[2, 3]));
+    inbound.ask_again();
+    inbound.handle_compared(3, NodeId(3), true);
+    assert_eq!(inbound.status(ME, core::slice::from_ref(&old)), compare(&[2]));
+    inbound.handle_compared(3, NodeId(2), false);
+    assert_eq!(inbound.status(ME, &[old]), InboundStatus::Ready);
 
     let mut old = set("ud", 2);
     old.owners.push(OldOwner { node: ME, up: true, given_up: false });

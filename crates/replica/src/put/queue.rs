@@ -22,10 +22,10 @@ use super::base::Base;
 use super::operation::{Member, PutOperation, WaitingPut};
 use crate::Counter;
 use crate::answer::context;
+use crate::collector::remains;
 use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
 use crate::pending::{OperationId, Ticket};
-use crate::reaper::remains;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// The most puts of one key that wait at its coordinator.

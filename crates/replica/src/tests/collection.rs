@@ -8,7 +8,7 @@ use jedlik_protocol::bucket::{BucketEntry, BucketProps};
 use jedlik_protocol::client::PutRequest;
 use jedlik_protocol::error::ErrorCode;
 use jedlik_protocol::gossip::Delta;
-use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
+use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Blob, Digest, EncodedRecord};
 use jedlik_vclock::Content;
 
@@ -194,7 +194,7 @@ fn a_member_that_learns_a_layout_while_it_reads_does_not_say_how_it_stands_to_a_
         replica.handle(now, Input::Loaded { ticket, result: Ok(Holding::default()) });
         match answer(replica) {
             Some(PeerResponse::Compared(standing)) if !learns => {
-                assert_eq!(standing, Standing::Nothing);
+                assert_eq!(standing, Comparison::Nothing);
             }
             Some(PeerResponse::Refused(failure)) if learns => {
                 assert_eq!(failure.code, ErrorCode::StaleLayout);

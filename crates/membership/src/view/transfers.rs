@@ -24,7 +24,7 @@ impl View {
     /// # Panics
     /// The partition is not below [`Self::partitions`].
     #[must_use]
-    pub fn is_taking_over(&self, node: NodeId, partition: Partition, n: u8) -> bool {
+    pub fn is_inbound(&self, node: NodeId, partition: Partition, n: u8) -> bool {
         let lists = self.owner_lists(partition, n);
         let owns = |list: &&[NodeId]| first(list, n).contains(&node);
         lists.split_first().is_some_and(|(newest, older)| {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every ticket is taken out by its last answer.
 
-use jedlik_protocol::peer::{PeerResponse, Standing};
+use jedlik_protocol::peer::{Comparison, PeerResponse};
 use jedlik_protocol::{Durability, Now, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
@@ -64,8 +64,9 @@ impl Replica {
             let n = view.bucket(key.key.bucket()).n;
             let change = Change::new(view.partitions(), key, n, before, after);
             self.note_stray(key.partition);
-            if after.is_some() && self.background.moves.surplus.is_for_others(key.partition, n) {
-                self.background.moves.thin(key.partition);
+            if after.is_some() && self.background.transfers.surplus.is_for_others(key.partition, n)
+            {
+                self.background.transfers.thin(key.partition);
             }
             self.background.trees.changed(key, change);
         }
@@ -105,7 +106,7 @@ impl Replica {
                 self.answer_peer(reply, response);
             }
             Some(Ticket::ServeSynced { reply }) => {
-                let response = refusal().unwrap_or(PeerResponse::Compared(Standing::Same));
+                let response = refusal().unwrap_or(PeerResponse::Compared(Comparison::Same));
                 self.answer_peer(reply, response);
             }
             Some(Ticket::ServeRested { reply, response }) => {
@@ -124,8 +125,8 @@ impl Replica {
             Some(Ticket::Refilled { partition, n }) => {
                 self.handle_refilled(now, (partition, n), &result);
             }
-            Some(Ticket::TakenOver { layout, partition }) => {
-                self.handle_taken_over(now, layout, partition, &result);
+            Some(Ticket::InboundSynced { layout, partition }) => {
+                self.handle_inbound_synced(now, layout, partition, &result);
             }
             Some(Ticket::Dropped { partition }) => self.handle_dropped(now, partition, &result),
             Some(Ticket::Thinned { sweep }) => self.handle_thinned(now, sweep, result.is_ok()),

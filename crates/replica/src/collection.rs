@@ -9,14 +9,14 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_membership::View;
 use jedlik_protocol::error::{ErrorCode, Failure};
-use jedlik_protocol::peer::{PeerRequest, PeerResponse, Standing};
+use jedlik_protocol::peer::{Comparison, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
+use crate::collector::{Remains, Rite, Terms, remains};
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{Purpose, Ticket};
-use crate::reaper::{Remains, Rite, Terms, remains};
 use crate::replica::Replica;
 use crate::revision::Revision;
 
@@ -150,7 +150,7 @@ impl Replica {
     }
 
     /// A node's answer to the reaper.
-    pub(crate) fn handle_standing(
+    pub(crate) fn handle_comparison(
         &mut self,
         now: Now,
         node: NodeId,
@@ -158,8 +158,8 @@ impl Replica {
         response: &PeerResponse,
     ) {
         match response {
-            PeerResponse::Compared(standing) => {
-                self.background.reaper.answered(now.mono_us, key, node, *standing);
+            PeerResponse::Compared(comparison) => {
+                self.background.reaper.answered(now.mono_us, key, node, *comparison);
             }
             _ => self.background.reaper.failed(now.mono_us, key),
         }
@@ -185,8 +185,8 @@ impl Replica {
             }
         };
         let hinted = self.is_hinted(&key, &holding) && !planted::on(Bug::ReapedDespiteHint);
-        let standing = match holding.record {
-            None if !hinted && !holding.damaged => Standing::Nothing,
+        let comparison = match holding.record {
+            None if !hinted && !holding.damaged => Comparison::Nothing,
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
                     // What is merged once more is synced with all that came before it.
@@ -195,12 +195,12 @@ impl Replica {
                     let durability = Durability::Synced;
                     return self.emit(Output::Apply { ticket, key, record, durability });
                 }
-                Standing::Same
+                Comparison::Same
             }
-            _ => Standing::Other,
+            _ => Comparison::Other,
         };
         // What was dropped a moment ago may still be on the disk.
-        self.answer_compared(reply, PeerResponse::Compared(standing), durably);
+        self.answer_compared(reply, PeerResponse::Compared(comparison), durably);
     }
 
     /// Another node's reaper says that all agree.

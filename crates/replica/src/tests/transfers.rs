@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
-use jedlik_handoff::Standing;
+use jedlik_handoff::InboundStatus;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::admin::{BackgroundChange, WorkKind};
 use jedlik_protocol::bucket::BucketProps;
@@ -78,7 +78,7 @@ fn data_moves_to_new_nodes_and_back_and_leaves_nothing_behind() {
     cluster.settle();
     assert_in_place(&mut cluster);
     let left = cluster.node(N1).replica.transfer_report();
-    assert_eq!((left.owned, left.leaving, left.orphaned, left.load.records), (0, 0, 0, 0));
+    assert_eq!((left.owned, left.leaving, left.unowned, left.load.records), (0, 0, 0, 0));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn overtaken() -> Cluster {
 }
 
 /// Lets the old owners give up what they hold; which keys they sent to whom.
-fn handed_over(cluster: &mut Cluster) -> BTreeSet<(NodeId, Key)> {
+fn end_outbound(cluster: &mut Cluster) -> BTreeSet<(NodeId, Key)> {
     cluster.notice_up(NodeId(7));
     cluster.settle();
     for node in [N1, N2, N3] {
@@ -241,7 +241,7 @@ fn handed_over(cluster: &mut Cluster) -> BTreeSet<(NodeId, Key)> {
 #[test]
 fn a_range_of_which_the_owners_have_newer_records_is_dropped_and_none_is_sent() {
     let mut cluster = overtaken();
-    assert_eq!(handed_over(&mut cluster), BTreeSet::new());
+    assert_eq!(end_outbound(&mut cluster), BTreeSet::new());
     let asks = cluster.sent.iter().filter(|(from, _, request)| {
         let asks = matches!(request, PeerRequest::Hashes { .. } | PeerRequest::Digests { .. });
         *from <= N3 && asks
@@ -271,7 +271,7 @@ fn a_range_is_kept_until_each_owner_has_on_its_disk_what_it_was_found_to_hold() 
             );
         }
         cluster.node(N4).disk_stands_still = false;
-        assert_eq!(handed_over(&mut cluster), BTreeSet::new());
+        assert_eq!(end_outbound(&mut cluster), BTreeSet::new());
     }
 }
 
@@ -312,20 +312,20 @@ fn a_new_owner_that_took_a_record_in_the_place_of_a_damaged_one_is_compared_agai
         cluster.run_for(500);
     }
     let (key, view) = (cluster.placed("k3"), cluster.view(N4));
-    let standing =
-        |cluster: &mut Cluster| cluster.node(N4).replica.takeover_standing(&view, key.partition);
-    assert_eq!(standing(&mut cluster), Some(Standing::Ready), "but for its disk");
+    let status =
+        |cluster: &mut Cluster| cluster.node(N4).replica.inbound_status(&view, key.partition);
+    assert_eq!(status(&mut cluster), Some(InboundStatus::Ready), "but for its disk");
     assert!(cluster.held(N4, "k3").is_some());
     cluster.node(N4).damaged.insert(key.clone());
     cluster.merge_at(N4, &key, salt);
-    assert_ne!(standing(&mut cluster), Some(Standing::Ready), "it lacks what was damaged");
+    assert_ne!(status(&mut cluster), Some(InboundStatus::Ready), "it lacks what was damaged");
     cluster.node(N4).sync_fault = None;
     for _ in 0..10 {
         cluster.run_for(500);
     }
     let held = cluster.held(N4, "k3").expect("it was put").decode().expect("it is whole");
     assert_eq!(held.siblings().len(), 2, "{held:?}");
-    assert_eq!(standing(&mut cluster), None, "it is ready");
+    assert_eq!(status(&mut cluster), None, "it is ready");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_range_of_which_all_that_is_left_is_damaged_is_dropped() {
     node.damaged.extend(damaged);
     // The tree is made from what can be read, which is nothing.
     cluster.restart(N1, 2);
-    assert_eq!(handed_over(&mut cluster), BTreeSet::new());
+    assert_eq!(end_outbound(&mut cluster), BTreeSet::new());
     assert_eq!(cluster.node(N1).damaged, BTreeSet::new());
 }
 
@@ -376,7 +376,7 @@ fn of_a_range_the_owners_are_sent_what_they_have_not_seen_and_nothing_else() {
     cluster.restart(N1, 2);
     let owners = [N4, NodeId(5), NodeId(6)];
     let lacking = |node| ["k3", "k5", "lone"].map(|name| (node, key(name)));
-    assert_eq!(handed_over(&mut cluster), owners.into_iter().flat_map(lacking).collect());
+    assert_eq!(end_outbound(&mut cluster), owners.into_iter().flat_map(lacking).collect());
     for (name, values) in
         [("k3", &["late", "w"][..]), ("k5", &["late"]), ("lone", &["late"]), ("k4", &["w"])]
     {

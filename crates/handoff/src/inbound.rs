@@ -37,9 +37,9 @@ pub struct OldSet {
     pub counts_me: bool,
 }
 
-/// How a takeover stands.
+/// Where an inbound transfer stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum InboundStatus {
     /// This node holds all that was acknowledged.
     Ready,
     /// These are to be compared with, each for keys with so many replicas.
@@ -50,13 +50,13 @@ pub enum Standing {
 
 /// One partition that this node is to own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Takeover {
+pub struct InboundTransfer {
     compared: BTreeSet<(u8, NodeId)>,
     /// Those compared with that have lost some of what they acknowledged: they count for nothing.
     in_doubt: BTreeSet<(u8, NodeId)>,
 }
 
-impl Takeover {
+impl InboundTransfer {
     /// Nothing has been compared yet.
     #[must_use]
     pub fn new() -> Self {
@@ -81,9 +81,9 @@ impl Takeover {
 
     /// How it stands, as seen by `me`, which counts where it is an old owner itself.
     #[must_use]
-    pub fn standing(&self, me: NodeId, sets: &[OldSet]) -> Standing {
+    pub fn status(&self, me: NodeId, sets: &[OldSet]) -> InboundStatus {
         if planted::on(Bug::OneOldOwnerCompared) && !self.compared.is_empty() {
-            return Standing::Ready;
+            return InboundStatus::Ready;
         }
         let (mut compare, mut missing) = (Vec::new(), Vec::new());
         for set in sets {
@@ -109,13 +109,13 @@ impl Takeover {
             }
         }
         if !compare.is_empty() {
-            Standing::Compare(compare)
+            InboundStatus::Compare(compare)
         } else if missing.is_empty() {
-            Standing::Ready
+            InboundStatus::Ready
         } else {
             missing.sort_unstable();
             missing.dedup();
-            Standing::Blocked(missing)
+            InboundStatus::Blocked(missing)
         }
     }
 }

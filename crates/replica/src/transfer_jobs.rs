@@ -8,7 +8,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jedlik_handoff::Standing;
+use jedlik_handoff::InboundStatus;
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_protocol::Now;
@@ -16,12 +16,12 @@ use jedlik_protocol::peer::Vouching;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::background::Background;
+use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, WorkerStep};
 use crate::io::{Output, StorageFault};
-use crate::lane::{Ended, Errand, Lane, LaneStep, Task};
 use crate::pending::Ticket;
 use crate::replica::Replica;
 
-/// What keeps an errand from going on.
+/// What keeps a job from going on.
 pub(crate) enum Obstacle {
     /// Nobody but this node is in the way: later.
     None,
@@ -35,34 +35,34 @@ impl Replica {
     /// The layouts, what has flipped, or how many replicas buckets have is another: so is what moves.
     pub(crate) fn follow_layouts(&mut self, now: Now, before: Option<&View>, view: &View) {
         let (owned, to_own) = (self.counted(view), self.newest(view));
-        let Background { moves, trees, .. } = &mut self.background;
+        let Background { transfers, trees, .. } = &mut self.background;
         // What is compared as the owners' is another with other numbers of replicas, too.
         let as_before = |before: &View| {
             before.layout_id() == view.layout_id()
                 && before.other_replica_counts() == view.other_replica_counts()
         };
         if !before.is_some_and(as_before) {
-            moves.restart();
-            moves.begin_survey(now.mono_us);
+            transfers.restart();
+            transfers.begin_survey(now.mono_us);
         }
-        let lost: Vec<Partition> = moves.owned.difference(&owned).copied().collect();
+        let lost: Vec<Partition> = transfers.owned.difference(&owned).copied().collect();
         for partition in &owned {
             trees.keep(*partition);
-            moves.handed_over(*partition);
+            transfers.end_outbound(*partition);
         }
-        moves.owned = owned;
+        transfers.owned = owned;
         for partition in lost {
-            moves.hand_over(partition);
+            transfers.add_outbound(partition);
         }
-        let open: Vec<Partition> = moves.takeovers.keys().copied().collect();
+        let open: Vec<Partition> = transfers.inbound.keys().copied().collect();
         for partition in open {
             if view.is_flipped(partition) || !to_own.contains(&partition) {
-                moves.taken_over(partition);
+                transfers.end_inbound(partition);
             }
         }
         // A bucket's number of replicas may have changed while a partition moves: whoever is to own it for that now
         // has it to take over, as under a new layout.
-        self.begin_takeovers(view, &to_own);
+        self.begin_inbound(view, &to_own);
         self.follow_surplus(view);
     }
 
@@ -89,93 +89,94 @@ impl Replica {
     }
 
     /// Takes the next step of moving; false if there is none now.
-    pub(crate) fn move_next(&mut self, now: Now, view: &View) -> bool {
-        self.background.moves.wake(now.mono_us);
+    pub(crate) fn transfer_next(&mut self, now: Now, view: &View) -> bool {
+        self.background.transfers.wake(now.mono_us);
         if self.survey_if_due(now, view) || self.sweep_next() || self.recall_next(now) {
             return true;
         }
-        (0..self.background.moves.lanes.len()).any(|lane| self.move_in_lane(now, view, lane))
+        (0..self.background.transfers.workers.len())
+            .any(|worker| self.step_worker(now, view, worker))
     }
 
-    fn move_in_lane(&mut self, now: Now, view: &View, lane: usize) -> bool {
-        // Each turn begins an errand, ends one, or takes a step.
+    fn step_worker(&mut self, now: Now, view: &View, worker: usize) -> bool {
+        // Each turn begins a job, ends one, or takes a step.
         loop {
-            if self.background.moves.lanes[lane].is_idle() {
-                let Some(errand) = self.background.moves.take() else { return false };
-                self.begin_move(now, view, lane, errand);
+            if self.background.transfers.workers[worker].is_idle() {
+                let Some(job) = self.background.transfers.take() else { return false };
+                self.begin_job(now, view, worker, job);
                 continue;
             }
-            let Background { moves, trees, exchanges, .. } = &mut self.background;
-            let Some(step) = moves.lanes[lane].step(trees, exchanges) else { return false };
+            let Background { transfers, trees, exchanges, .. } = &mut self.background;
+            let Some(step) = transfers.workers[worker].step(trees, exchanges) else { return false };
             match step {
-                LaneStep::ReadPage { partition, reading, after } => {
+                WorkerStep::ReadPage { partition, reading, after } => {
                     self.read_page(partition, reading, after);
                     return true;
                 }
-                LaneStep::AskVote { id, peer, partition, n } => {
+                WorkerStep::AskVote { id, peer, partition, n } => {
                     self.ask_vote(now, view, (id, peer), (partition, n));
                     return true;
                 }
-                LaneStep::Exchange { id, peer, partition, n, output } => {
+                WorkerStep::Exchange { id, peer, partition, n, output } => {
                     self.exchange_step(now, (id, peer), (partition, n), output);
                     return true;
                 }
-                LaneStep::Choose(errand) => self.choose(now, view, lane, errand),
-                LaneStep::Ended(ended) => self.end_move_exchange(&ended),
-                LaneStep::Done { errand, whole, changes } => {
-                    self.end_move(now, view, errand, whole, changes);
+                WorkerStep::Choose(job) => self.choose(now, view, worker, job),
+                WorkerStep::Ended(ended) => self.end_job_exchange(&ended),
+                WorkerStep::Done { job, whole, changes } => {
+                    self.end_job(now, view, job, whole, changes);
                 }
             }
         }
     }
 
-    fn begin_move(&mut self, now: Now, view: &View, lane: usize, errand: Errand) {
-        if !self.background.moves.is_wanted(errand) {
+    fn begin_job(&mut self, now: Now, view: &View, worker: usize, job: PartitionJob) {
+        if !self.background.transfers.is_wanted(job) {
             return;
         }
-        match errand.task {
-            Task::TakeOver if self.conclude_takeover(view, errand.partition) => return,
-            Task::Refill => self.conclude_refill(view, errand.partition),
+        match job.kind {
+            JobKind::Inbound if self.conclude_inbound(view, job.partition) => return,
+            JobKind::Refill => self.conclude_refill(view, job.partition),
             _ => {}
         }
-        if !matches!(self.obstacle(view, errand), Obstacle::None) {
-            self.ask_those_in_doubt_again(errand);
-            return self.background.moves.rest(now.mono_us, errand);
+        if !matches!(self.obstacle(view, job), Obstacle::None) {
+            self.ask_those_in_doubt_again(job);
+            return self.background.transfers.rest(now.mono_us, job);
         }
-        if errand.task == Task::Refill && self.recall_first(view, errand.partition) {
+        if job.kind == JobKind::Refill && self.recall_first(view, job.partition) {
             return;
         }
-        let Background { moves, repairs, trees, .. } = &mut self.background;
+        let Background { transfers, repairs, trees, .. } = &mut self.background;
         // Two readings of one partition would each wait for the other's pages.
-        let is_at = |lane: &Lane| lane.is_at(errand.partition);
-        if is_at(&repairs.lane) || moves.lanes.iter().any(is_at) {
-            return moves.rest(now.mono_us, errand);
+        let is_at = |worker: &ExchangeWorker| worker.is_at(job.partition);
+        if is_at(&repairs.worker) || transfers.workers.iter().any(is_at) {
+            return transfers.rest(now.mono_us, job);
         }
-        trees.keep(errand.partition);
-        moves.lanes[lane].begin(errand, trees);
+        trees.keep(job.partition);
+        transfers.workers[worker].begin(job, trees);
     }
 
-    /// What is in the way of an errand now.
-    pub(crate) fn obstacle(&self, view: &View, errand: Errand) -> Obstacle {
-        let partition = errand.partition;
-        match errand.task {
-            Task::Compare { .. } => Obstacle::None,
-            Task::TakeOver => match self.takeover_standing(view, partition) {
-                Some(Standing::Blocked(nodes)) => Obstacle::Nodes(nodes),
+    /// What is in the way of a job now.
+    pub(crate) fn obstacle(&self, view: &View, job: PartitionJob) -> Obstacle {
+        let partition = job.partition;
+        match job.kind {
+            JobKind::Compare { .. } => Obstacle::None,
+            JobKind::Inbound => match self.inbound_status(view, partition) {
+                Some(InboundStatus::Blocked(nodes)) => Obstacle::Nodes(nodes),
                 _ => Obstacle::None,
             },
             // Without anybody to compare with there is nobody to wait for either.
-            Task::Refill => match self.refill_pairs(view, partition).is_empty() {
+            JobKind::Refill => match self.refill_pairs(view, partition).is_empty() {
                 true => Obstacle::Nodes(self.refill_blockers(view, partition)),
                 false => Obstacle::None,
             },
-            Task::HandOver | Task::Thin if !view.is_flipped(partition) => {
+            JobKind::Outbound | JobKind::Thin if !view.is_flipped(partition) => {
                 Obstacle::Others(String::from("its new owners are not ready"))
             }
-            Task::HandOver | Task::Thin if !view.is_known_by_all() => {
+            JobKind::Outbound | JobKind::Thin if !view.is_known_by_all() => {
                 Obstacle::Others(String::from("a member does not know the layout yet"))
             }
-            Task::HandOver | Task::Thin => {
+            JobKind::Outbound | JobKind::Thin => {
                 let owners = self.present_owners(view, partition);
                 let down: BTreeSet<NodeId> = owners
                     .into_iter()
@@ -198,57 +199,57 @@ impl Replica {
     }
 
     /// With whom a partition on its way is compared, the last first.
-    fn choose(&mut self, now: Now, view: &View, lane: usize, errand: Errand) {
-        let mut pairs = match errand.task {
-            Task::TakeOver => match self.takeover_standing(view, errand.partition) {
-                Some(Standing::Compare(pairs)) => pairs,
+    fn choose(&mut self, now: Now, view: &View, worker: usize, job: PartitionJob) {
+        let mut pairs = match job.kind {
+            JobKind::Inbound => match self.inbound_status(view, job.partition) {
+                Some(InboundStatus::Compare(pairs)) => pairs,
                 _ => Vec::new(),
             },
-            Task::Refill => self.refill_pairs(view, errand.partition),
-            Task::Thin => self.surplus_pairs(view, errand.partition),
-            Task::HandOver if self.background.trees.is_empty(errand.partition) => Vec::new(),
-            Task::HandOver if planted::on(Bug::DroppedUnverified) => Vec::new(),
-            _ => self.present_owners(view, errand.partition),
+            JobKind::Refill => self.refill_pairs(view, job.partition),
+            JobKind::Thin => self.surplus_pairs(view, job.partition),
+            JobKind::Outbound if self.background.trees.is_empty(job.partition) => Vec::new(),
+            JobKind::Outbound if planted::on(Bug::DroppedUnverified) => Vec::new(),
+            _ => self.present_owners(view, job.partition),
         };
-        if !matches!(self.obstacle(view, errand), Obstacle::None) {
-            self.background.moves.lanes[lane].clear();
-            return self.background.moves.rest(now.mono_us, errand);
+        if !matches!(self.obstacle(view, job), Obstacle::None) {
+            self.background.transfers.workers[worker].clear();
+            return self.background.transfers.rest(now.mono_us, job);
         }
         pairs.reverse();
-        self.background.moves.lanes[lane].compare(pairs, &self.background.trees);
+        self.background.transfers.workers[worker].compare(pairs, &self.background.trees);
     }
 
-    fn end_move_exchange(&mut self, ended: &Ended) {
-        let Background { moves, repairs, .. } = &mut self.background;
+    fn end_job_exchange(&mut self, ended: &Ended) {
+        let Background { transfers, repairs, .. } = &mut self.background;
         repairs.count(ended);
         if !ended.report.complete {
             return;
         }
-        let (partition, vouching) = (ended.errand.partition, ended.vouching);
-        if ended.errand.task == Task::Refill {
+        let (partition, vouching) = (ended.job.partition, ended.vouching);
+        if ended.job.kind == JobKind::Refill {
             self.refill_compared((partition, ended.n), ended.peer, vouching);
-        } else if let Some(takeover) = moves.takeovers.get_mut(&partition) {
-            takeover.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
+        } else if let Some(inbound) = transfers.inbound.get_mut(&partition) {
+            inbound.handle_compared(ended.n, ended.peer, vouching == Vouching::Votes);
         }
     }
 
-    fn end_move(&mut self, now: Now, view: &View, errand: Errand, whole: bool, changes: u64) {
-        let partition = errand.partition;
-        let over = match errand.task {
-            Task::TakeOver => self.conclude_takeover(view, partition),
-            Task::Refill => {
+    fn end_job(&mut self, now: Now, view: &View, job: PartitionJob, whole: bool, changes: u64) {
+        let partition = job.partition;
+        let over = match job.kind {
+            JobKind::Inbound => self.conclude_inbound(view, partition),
+            JobKind::Refill => {
                 self.conclude_refill(view, partition);
                 false
             }
-            Task::Thin => self.begin_sweep(view, partition, whole),
+            JobKind::Thin => self.begin_sweep(view, partition, whole),
             _ => {
                 let unchanged = self.background.trees.changes(partition) == changes;
-                let may_drop = matches!(self.obstacle(view, errand), Obstacle::None);
+                let may_drop = matches!(self.obstacle(view, job), Obstacle::None);
                 let over = whole && unchanged && may_drop;
                 let nothing = self.background.trees.is_empty(partition)
-                    && !self.background.moves.is_occupied(partition);
+                    && !self.background.transfers.is_occupied(partition);
                 if over && nothing {
-                    self.background.moves.handed_over(partition);
+                    self.background.transfers.end_outbound(partition);
                     self.background.trees.drop(partition);
                 } else if over {
                     let ticket = self.pending.ticket(Ticket::Dropped { partition });
@@ -259,8 +260,8 @@ impl Replica {
                 over
             }
         };
-        if !over && self.background.moves.is_wanted(errand) {
-            self.background.moves.rest(now.mono_us, errand);
+        if !over && self.background.transfers.is_wanted(job) {
+            self.background.transfers.rest(now.mono_us, job);
         }
     }
 
@@ -271,20 +272,20 @@ impl Replica {
         partition: Partition,
         result: &Result<(), StorageFault>,
     ) {
-        let moves = &mut self.background.moves;
-        let errand = Errand { partition, task: Task::HandOver };
+        let transfers = &mut self.background.transfers;
+        let job = PartitionJob { partition, kind: JobKind::Outbound };
         if result.is_err() {
             self.background.trees.keep(partition);
-            return moves.rest(now.mono_us, errand);
+            return transfers.rest(now.mono_us, job);
         }
-        moves.moved.dropped += 1;
+        transfers.transferred.dropped += 1;
         if self.background.trees.keeps(partition) {
             // Something came meanwhile: it is handed on too, if the partition is not owned again.
-            if moves.orphans.contains(&partition) {
-                moves.rest(now.mono_us, errand);
+            if transfers.unowned.contains(&partition) {
+                transfers.rest(now.mono_us, job);
             }
         } else {
-            moves.handed_over(partition);
+            transfers.end_outbound(partition);
         }
     }
 
@@ -292,7 +293,7 @@ impl Replica {
     pub(crate) fn note_stray(&mut self, partition: Partition) {
         if !self.background.trees.keeps(partition) {
             self.background.trees.keep(partition);
-            self.background.moves.hand_over(partition);
+            self.background.transfers.add_outbound(partition);
         }
     }
 }

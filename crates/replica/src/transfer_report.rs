@@ -1,0 +1,84 @@
+//! What an admin is told of partitions on their way.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jedlik_membership::View;
+use jedlik_protocol::admin::{Transfer, TransferReport};
+
+use crate::background::Background;
+use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob};
+use crate::replica::Replica;
+use crate::transfer_jobs::Obstacle;
+
+impl Replica {
+    /// How far this shard has come with what moves.
+    #[must_use]
+    pub fn transfer_report(&self) -> TransferReport {
+        let Some(view) = self.view.as_ref().filter(|view| view.layout_version() > 0) else {
+            return TransferReport::default();
+        };
+        let Background { transfers, trees, handoff, .. } = &self.background;
+        let to_own = self.newest(view);
+        let flipped = to_own.iter().filter(|p| view.is_flipped(**p)).count();
+        let unready = transfers.inbound.len();
+        let leaving = transfers.owned.difference(&to_own).count();
+        // Before the first survey nobody knows what is left.
+        let unknown = usize::from(!transfers.surveyed);
+        let current = transfers.workers.iter().filter_map(ExchangeWorker::progress);
+        let current = current.map(|(job, peer, report)| {
+            let outgoing = matches!(job.kind, JobKind::Outbound | JobKind::Thin);
+            let records = if outgoing { report.pushed } else { report.pulled + report.fetched };
+            Transfer { partition: job.partition, peer, outgoing, records, bytes: 0 }
+        });
+        TransferReport {
+            layout: view.layout_id(),
+            paused: self.background.is_paused(),
+            owned: to_own.len() as u32,
+            ready: to_own.len().saturating_sub(unready) as u32,
+            flipped: flipped as u32,
+            leaving: leaving as u32,
+            unowned: (transfers.unowned.len() + transfers.surplus.partitions() + unknown) as u32,
+            dropped: transfers.transferred.dropped,
+            received_records: transfers.transferred.received_records,
+            received_bytes: transfers.transferred.received_bytes,
+            sent_records: transfers.transferred.sent_records,
+            sent_bytes: transfers.transferred.sent_bytes,
+            load: trees.load(),
+            hints: handoff.progress().map(|report| report.count).sum(),
+            current: current.collect(),
+            blockers: self.blockers(view),
+        }
+    }
+
+    /// Why partitions don't go on, a sentence for each cause.
+    fn blockers(&self, view: &View) -> Vec<String> {
+        let mut nodes = BTreeSet::new();
+        let mut others = BTreeSet::new();
+        let transfers = &self.background.transfers;
+        let inbound = transfers.inbound.keys().map(|p| (*p, JobKind::Inbound));
+        let unowned = transfers.unowned.iter().map(|p| (*p, JobKind::Outbound));
+        let surplus = transfers.surplus.waiting().map(|p| (p, JobKind::Thin));
+        for (partition, kind) in inbound.chain(unowned).chain(surplus) {
+            match self.obstacle(view, PartitionJob { partition, kind }) {
+                Obstacle::None => {}
+                Obstacle::Nodes(down) => nodes.extend(down),
+                Obstacle::Others(why) => {
+                    others.insert(why);
+                }
+            }
+        }
+        let down = nodes.into_iter().map(|node| {
+            let name = view.members().find(|member| member.node == node);
+            let name = name.map_or_else(|| format!("{node}"), |member| member.name.clone());
+            format!(
+                "{name} is down, and holds or has to hold partitions that move: start it, or if it is lost \
+                 `jedlik-admin cluster remove {name}`"
+            )
+        });
+        let waits = others.into_iter().map(|why| format!("a range waits to be dropped: {why}"));
+        down.chain(waits).collect()
+    }
+}
