@@ -20,7 +20,7 @@ const CI: [&str; 4] = ["--seeds", "100", "--limit-s", "90"];
 /// Planted bugs that CI looks for, each within seconds: one that loses a write, undoes a deletion, acknowledges early, drops
 /// a range early, and says "absent" without knowing.
 const PLANTED_SAMPLE: &str =
-    "OneActorPerNode,ReapedDespiteHint,AcknowledgedBeforeSync,DroppedBeforeAllKnow,VoteAtOnce";
+    "OneActorPerNode,CollectedDespiteHint,AcknowledgedBeforeSync,DroppedBeforeAllKnow,VoteAtOnce";
 
 /// What to simulate.
 #[derive(Debug, clap::Args)]

@@ -65,7 +65,7 @@ enum Subject {
     Explain(explain::ExplainArgs),
     Hints(hints::HintsArgs),
     Repair(repair::RepairArgs),
-    /// Hints, anti-entropy, reaping and moves: how fast, and whether at all
+    /// Hints, anti-entropy, tombstone collection and transfers: how fast, and whether at all
     #[command(subcommand)]
     Background(background::BackgroundCommand),
     Doctor(doctor::DoctorArgs),
@@ -166,7 +166,7 @@ mod tests {
             "task list --json",
             "task pause",
             "task pause hints:n1",
-            "task resume move",
+            "task resume transfers",
             "bucket list",
             "bucket show carts --profile p.toml",
             "bucket set carts r=3 ttl_ms=none",

@@ -3,7 +3,7 @@
 //!
 //! [`Handoff`] delivers one shard's hints, [`Budget`] says how fast the background may go. Neither
 //! knows of the other: the replica asks the budget for a step before it takes a delivery, a page of
-//! an exchange or a step of the reaper, and tells it how long the foreground's requests took.
+//! an exchange or a step of the collector, and tells it how long the foreground's requests took.
 //! [`InboundTransfer`] says when a new owner of a partition holds all that the older ones do, [`Refill`] when one that has
 //! lost its past does.
 //! Invariant: a hint leaves storage only after its target has synced exactly that record.

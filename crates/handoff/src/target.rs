@@ -102,7 +102,7 @@ impl Target {
     pub(crate) fn set_totals(&mut self, totals: HintTotals) {
         self.totals = totals;
         if totals.count == 0 {
-            // What storage no longer holds must not be sent: it may be settled and reaped by now.
+            // What storage no longer holds must not be sent: it may be settled and collected by now.
             self.begin_anew();
             self.rate = Rate::default();
             self.failure = None;

@@ -264,7 +264,7 @@ pub enum WorkKind {
     /// Comparing replicas.
     Repair,
     /// Forgetting tombstones.
-    Reaping,
+    Collection,
     /// Moving partitions.
     Transfer,
 }

@@ -142,7 +142,7 @@ pub enum PeerRequest {
         key: Key,
         /// What you hold.
         expected: Digest,
-        /// The same with clock entries pruned; `None` to reap it.
+        /// The same with clock entries pruned; `None` to collect it.
         record: Option<EncodedRecord>,
     },
     /// Tell me all that you hold of a key.

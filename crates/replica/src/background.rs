@@ -22,7 +22,7 @@ use jedlik_protocol::{Incarnation, Now};
 use crate::Tuning;
 use crate::allowance::May;
 use crate::clashes::Clashes;
-use crate::collector::Reaper;
+use crate::collector::Collector;
 use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob, With};
 use crate::range_reads::Serving;
 use crate::repair::{Repairs, Turn};
@@ -41,7 +41,7 @@ const PACE_PER_PLACE: u32 = 50;
 const WORKS: [(WorkKind, &str); 4] = [
     (WorkKind::Handoff, "handoff"),
     (WorkKind::Repair, "repair"),
-    (WorkKind::Reaping, "reaping"),
+    (WorkKind::Collection, "collection"),
     (WorkKind::Transfer, "transfer"),
 ];
 
@@ -57,7 +57,7 @@ pub(crate) struct Background {
     pub(crate) clashes: Clashes,
     /// Counts exchanges, so that each has a number.
     pub(crate) exchanges: u64,
-    pub(crate) reaper: Reaper,
+    pub(crate) collector: Collector,
     pub(crate) tuning: Tuning,
     /// Kinds of work that an admin holds up.
     paused: BTreeSet<WorkKind>,
@@ -80,7 +80,7 @@ impl Background {
             serving: Serving::default(),
             clashes: Clashes::default(),
             exchanges: 0,
-            reaper: Reaper::new(tuning.reap_after_us()),
+            collector: Collector::new(tuning.collect_after_us()),
             tuning,
             paused: BTreeSet::new(),
             may: May::Everything,
@@ -95,7 +95,7 @@ impl Background {
         let rounds = (!self.transfers.owned.is_empty()).then(|| self.repairs.due_us());
         let due = [
             self.handoff.poll_timeout(),
-            self.reaper.due_us().filter(|_| self.is_allowed(WorkKind::Reaping)),
+            self.collector.due_us().filter(|_| self.is_allowed(WorkKind::Collection)),
             rounds,
             self.transfers.due_us().filter(|_| self.is_allowed(WorkKind::Transfer)),
         ];
@@ -135,7 +135,7 @@ impl Background {
         let waits = |kind| match kind {
             WorkKind::Handoff => self.handoff.has_delivery(),
             WorkKind::Repair => self.repairs.is_busy(),
-            WorkKind::Reaping => self.reaper.is_busy() || due(self.reaper.due_us()),
+            WorkKind::Collection => self.collector.is_busy() || due(self.collector.due_us()),
             WorkKind::Transfer => {
                 self.serving.is_busy() || self.transfers.is_busy() || due(self.transfers.due_us())
             }
@@ -240,7 +240,7 @@ impl Replica {
             let taken = match WORKS[turn].0 {
                 WorkKind::Handoff => self.deliver_next(now),
                 WorkKind::Repair => self.repair_next(now, view),
-                WorkKind::Reaping => self.reap_next(now),
+                WorkKind::Collection => self.collect_next(now),
                 WorkKind::Transfer => self.serve_next(now, view) || self.transfer_next(now, view),
             };
             if taken {

@@ -1,4 +1,4 @@
-//! The reaper's questions and their answers, on both sides.
+//! The collector's questions and their answers, on both sides.
 //!
 //! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it or may
 //! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk. It says so only while it
@@ -14,7 +14,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Now, PlacedKey, StoredR
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
-use crate::collector::{Remains, Rite, Terms, remains};
+use crate::collector::{CollectionStep, Residue, Terms, residue};
 use crate::io::{Holding, Output, StorageFault};
 use crate::pending::{Purpose, Ticket};
 use crate::replica::Replica;
@@ -23,7 +23,7 @@ use crate::revision::Revision;
 /// A record that is to be forgotten, first here and then by the other owners: what is on this node's disk
 /// may be older until then, and would come back after a crash.
 #[derive(Debug, Clone)]
-pub(crate) struct Burial {
+pub(crate) struct Collection {
     key: PlacedKey,
     /// Under which everyone was asked.
     terms: Terms,
@@ -35,7 +35,7 @@ pub(crate) struct Burial {
     owners: Vec<NodeId>,
 }
 
-/// What another node's reaper asks of a record.
+/// What another node's collector asks of a record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question {
     /// Under which it asks. They have to be this node's own when it answers, too.
@@ -47,24 +47,24 @@ pub(crate) struct Question {
 }
 
 impl Replica {
-    /// Takes the next step of the reaper; false if there is none now.
-    pub(crate) fn reap_next(&mut self, now: Now) -> bool {
-        let Some((key, rite)) = self.background.reaper.step(now.mono_us) else { return false };
-        match rite {
-            Rite::Read => {
-                let ticket = self.pending.ticket(Ticket::Grave(key.clone()));
+    /// Takes the next step of the collector; false if there is none now.
+    pub(crate) fn collect_next(&mut self, now: Now) -> bool {
+        let Some((key, step)) = self.background.collector.step(now.mono_us) else { return false };
+        match step {
+            CollectionStep::Read => {
+                let ticket = self.pending.ticket(Ticket::Candidate(key.clone()));
                 self.emit(Output::Load { ticket, key });
             }
-            Rite::Ask { terms: Terms { n, lives, .. }, digest, nodes } => {
+            CollectionStep::Ask { terms: Terms { n, lives, .. }, digest, nodes } => {
                 for node in nodes {
                     let (key_of, durably) = (key.key.clone(), true);
                     let request = PeerRequest::Compare { key: key_of, digest, n, lives, durably };
-                    self.call(now, node, Purpose::Grave(key.clone()), request);
+                    self.call(now, node, Purpose::Candidate(key.clone()), request);
                 }
             }
-            Rite::Bury { terms, digest: expected, remains: left, owners } => {
-                let burial = Burial { key: key.clone(), terms, expected, left, owners };
-                let ticket = self.pending.ticket(Ticket::Bury(burial));
+            CollectionStep::Collect { terms, digest: expected, residue: left, owners } => {
+                let collection = Collection { key: key.clone(), terms, expected, left, owners };
+                let ticket = self.pending.ticket(Ticket::Collect(collection));
                 self.emit(Output::Load { ticket, key });
             }
         }
@@ -72,17 +72,22 @@ impl Replica {
     }
 
     /// All agree: what is left of the record takes its place here.
-    pub(crate) fn bury(&mut self, now: Now, burial: Burial, result: Result<Holding, StorageFault>) {
-        let Burial { key, terms, expected, left, .. } = &burial;
+    pub(crate) fn collect(
+        &mut self,
+        now: Now,
+        collection: Collection,
+        result: Result<Holding, StorageFault>,
+    ) {
+        let Collection { key, terms, expected, left, .. } = &collection;
         if !self.is_under(*terms, key) {
             // Other owners: all are asked again.
-            return self.background.reaper.notice(key, now.mono_us);
+            return self.background.collector.notice(key, now.mono_us);
         }
         let revised =
             result.ok().and_then(|holding| revised(now, &holding, *expected, left.clone()));
         if let Some(by) = revised {
             let (key, expected) = (key.clone(), *expected);
-            let ticket = self.pending.ticket(Ticket::Buried(burial));
+            let ticket = self.pending.ticket(Ticket::Collected(collection));
             self.emit(Output::Revise { ticket, key, expected, by });
         }
     }
@@ -94,16 +99,16 @@ impl Replica {
 
     /// It has, on disk: the other owners are told. One that misses it brings the record back by an
     /// exchange, and it is found again.
-    pub(crate) fn tell_buried(&mut self, now: Now, burial: Burial) {
-        let Burial { key, expected, left, owners, .. } = burial;
-        self.count(if left.is_some() { Counter::Pruned } else { Counter::Reaped });
+    pub(crate) fn tell_collected(&mut self, now: Now, collection: Collection) {
+        let Collection { key, expected, left, owners, .. } = collection;
+        self.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
         for node in owners {
             let (key, record) = (key.key.clone(), left.clone());
             self.call(now, node, Purpose::Nobody, PeerRequest::Revise { key, expected, record });
         }
     }
 
-    /// A record that may have nothing live is remembered for the reaper.
+    /// A record that may have nothing live is remembered for the collector.
     pub(crate) fn notice_dead(
         &mut self,
         now: Now,
@@ -111,36 +116,36 @@ impl Replica {
         record: &EncodedRecord,
         view: &View,
     ) {
-        // One owner's reaper is enough: the first of those who are up.
+        // One owner's collector is enough: the first of those who are up.
         let n = usize::from(view.bucket(key.key.bucket()).n);
         let owners = view.preference_list(key.partition).iter().take(n);
         let first = owners.into_iter().find(|node| view.is_alive(**node));
         if first == Some(&self.config.me)
-            && record.decode().is_ok_and(|record| remains(&record, now.judged_ms()).is_some())
+            && record.decode().is_ok_and(|record| residue(&record, now.judged_ms()).is_some())
         {
-            self.background.reaper.notice(key, now.mono_us);
+            self.background.collector.notice(key, now.mono_us);
         }
     }
 
-    /// The reaper's record has been read.
-    pub(crate) fn handle_grave(
+    /// The collector's record has been read.
+    pub(crate) fn handle_candidate(
         &mut self,
         now: Now,
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
         let Some(view) = self.view.clone() else { return };
-        let Ok(holding) = result else { return self.background.reaper.failed(now.mono_us, key) };
+        let Ok(holding) = result else { return self.background.collector.failed(now.mono_us, key) };
         let hinted = self.is_hinted(key, &holding);
         let found = holding.record.and_then(|stored| {
-            let left = remains(&stored.record.decode().ok()?, now.judged_ms())?;
+            let left = residue(&stored.record.decode().ok()?, now.judged_ms())?;
             let left = match left {
-                Remains::Nothing => None,
-                Remains::Pruned(record) => Some(EncodedRecord::encode(&record)),
+                Residue::Nothing => None,
+                Residue::Pruned(record) => Some(EncodedRecord::encode(&record)),
             };
             Some((stored.record.digest(), left))
         });
-        self.background.reaper.read(now.mono_us, key, found, hinted, &view);
+        self.background.collector.read(now.mono_us, key, found, hinted, &view);
     }
 
     /// Whether a hint of the key is here, or may come back: its removal is not on disk yet, or it can't be read now.
@@ -149,7 +154,7 @@ impl Replica {
         damaged || !holding.hints.is_empty() || self.background.handoff.is_releasing(key)
     }
 
-    /// A node's answer to the reaper.
+    /// A node's answer to the collector.
     pub(crate) fn handle_comparison(
         &mut self,
         now: Now,
@@ -159,13 +164,13 @@ impl Replica {
     ) {
         match response {
             PeerResponse::Compared(comparison) => {
-                self.background.reaper.answered(now.mono_us, key, node, *comparison);
+                self.background.collector.answered(now.mono_us, key, node, *comparison);
             }
-            _ => self.background.reaper.failed(now.mono_us, key),
+            _ => self.background.collector.failed(now.mono_us, key),
         }
     }
 
-    /// Another node's reaper asks how this one stands to a record.
+    /// Another node's collector asks how this one stands to a record.
     pub(crate) fn serve_comparison(
         &mut self,
         reply: u64,
@@ -184,7 +189,7 @@ impl Replica {
                 return self.answer_peer(reply, PeerResponse::Refused(fault.failure()));
             }
         };
-        let hinted = self.is_hinted(&key, &holding) && !planted::on(Bug::ReapedDespiteHint);
+        let hinted = self.is_hinted(&key, &holding) && !planted::on(Bug::CollectedDespiteHint);
         let comparison = match holding.record {
             None if !hinted && !holding.damaged => Comparison::Nothing,
             Some(stored) if !hinted && stored.record.digest() == digest => {
@@ -203,7 +208,7 @@ impl Replica {
         self.answer_compared(reply, PeerResponse::Compared(comparison), durably);
     }
 
-    /// Another node's reaper says that all agree.
+    /// Another node's collector says that all agree.
     pub(crate) fn serve_revision(
         &mut self,
         now: Now,

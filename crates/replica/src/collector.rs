@@ -1,6 +1,6 @@
 //! When a tombstone, an expired record or a clock entry may be forgotten ([design 2](../../../docs/design.md#2-data)).
 //!
-//! Invariant: a record is reaped or pruned only after every owner held exactly it for ten times as long
+//! Invariant: a record is collected or pruned only after every owner held exactly it for ten times as long
 //! as a message lives, and then every owner still holds it on disk and no member holds a hint of it, all under one
 //! layout and one number of replicas, and both times in the same lives. So nothing older is left that could bring back what it covers.
 //!
@@ -17,15 +17,15 @@ use jedlik_protocol::{Digest, EncodedRecord, LayoutId, PlacedKey, Record};
 use jedlik_vclock::ActorId;
 use jedlik_vclock::planted::{self, Bug};
 
-/// The most records that wait to be reaped; others are found again by the next reading.
-const GRAVES_MAX: usize = 8_192;
+/// The most records that wait to be collected; others are found again by the next reading.
+const CANDIDATES_MAX: usize = 8_192;
 /// A clock is pruned when this many of its entries have no version: usual ones are left alone, since
 /// a coordinator that loses its entry begins a new one.
 const PRUNE_FROM: usize = 8;
 
 /// What may be forgotten of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Remains {
+pub(crate) enum Residue {
     /// All of it.
     Nothing,
     /// Clock entries: this is left.
@@ -33,18 +33,18 @@ pub(crate) enum Remains {
 }
 
 /// What could be forgotten of `record` at this time, if its replicas agree.
-pub(crate) fn remains(record: &Record, wall_ms: u64) -> Option<Remains> {
+pub(crate) fn residue(record: &Record, wall_ms: u64) -> Option<Residue> {
     if record.is_empty() {
         return None;
     }
     if record.is_dead(wall_ms) {
-        return Some(Remains::Nothing);
+        return Some(Residue::Nothing);
     }
     let prunable: Vec<ActorId> = record.prunable().map(|entry| entry.actor).collect();
     (prunable.len() >= PRUNE_FROM).then(|| {
         let mut pruned = record.clone();
         pruned.prune(&prunable);
-        Remains::Pruned(pruned)
+        Residue::Pruned(pruned)
     })
 }
 
@@ -68,7 +68,7 @@ impl Terms {
 
 /// One record that may be forgotten some day.
 #[derive(Debug)]
-struct Grave {
+struct Candidate {
     due_us: u64,
     /// The record that the owners were found to hold, in which lives the members were then, and since when.
     settled: Option<(Digest, Digest, u64)>,
@@ -85,63 +85,68 @@ enum CandidateStage {
     Asking {
         terms: Terms,
         digest: Digest,
-        remains: Option<EncodedRecord>,
+        residue: Option<EncodedRecord>,
         last: bool,
         left: BTreeSet<NodeId>,
         owners: Vec<NodeId>,
     },
 }
 
-/// What the reaper wants done about one record.
+/// What the collector wants done about one record.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Rite {
+pub(crate) enum CollectionStep {
     /// Read it.
     Read,
     /// Ask these nodes how they stand to it.
     Ask { terms: Terms, digest: Digest, nodes: Vec<NodeId> },
     /// Put what is left of it in its place, here and at these owners, by the terms under which all were asked.
-    Bury { terms: Terms, digest: Digest, remains: Option<EncodedRecord>, owners: Vec<NodeId> },
+    Collect { terms: Terms, digest: Digest, residue: Option<EncodedRecord>, owners: Vec<NodeId> },
 }
 
 /// The records of one shard that may be forgotten some day.
 #[derive(Debug)]
-pub(crate) struct Reaper {
-    reap_after_us: u64,
-    graves: BTreeMap<PlacedKey, Grave>,
+pub(crate) struct Collector {
+    collect_after_us: u64,
+    candidates: BTreeMap<PlacedKey, Candidate>,
     due: BTreeSet<(u64, PlacedKey)>,
-    ready: Vec<(PlacedKey, Rite)>,
+    ready: Vec<(PlacedKey, CollectionStep)>,
 }
 
-impl Reaper {
-    pub(crate) fn new(reap_after_us: u64) -> Self {
-        Self { reap_after_us, graves: BTreeMap::new(), due: BTreeSet::new(), ready: Vec::new() }
+impl Collector {
+    pub(crate) fn new(collect_after_us: u64) -> Self {
+        Self {
+            collect_after_us,
+            candidates: BTreeMap::new(),
+            due: BTreeSet::new(),
+            ready: Vec::new(),
+        }
     }
 
     /// A record that may be forgotten, from `due_us` on; sooner than was noticed before where what was to expire has
     /// been deleted since. If there is no room the one that is due last makes way: what expires in a month must not
     /// keep tombstones waiting.
     pub(crate) fn notice(&mut self, key: &PlacedKey, due_us: u64) {
-        if let Some(grave) = self.graves.get_mut(key) {
-            let sooner = due_us < grave.due_us && grave.settled.is_none();
-            if sooner && matches!(grave.stage, CandidateStage::Resting) {
-                self.due.remove(&(grave.due_us, key.clone()));
-                grave.due_us = due_us;
+        if let Some(candidate) = self.candidates.get_mut(key) {
+            let sooner = due_us < candidate.due_us && candidate.settled.is_none();
+            if sooner && matches!(candidate.stage, CandidateStage::Resting) {
+                self.due.remove(&(candidate.due_us, key.clone()));
+                candidate.due_us = due_us;
                 self.due.insert((due_us, key.clone()));
             }
             return;
         }
-        if self.graves.len() >= GRAVES_MAX {
+        if self.candidates.len() >= CANDIDATES_MAX {
             let Some(last) = self.due.last().filter(|(last_us, _)| *last_us > due_us).cloned()
             else {
                 return;
             };
             self.due.remove(&last);
-            self.graves.remove(&last.1);
+            self.candidates.remove(&last.1);
         }
         // Else the whole message would be kept that the key came in.
         let key = PlacedKey { key: key.key.detached(), ..key.clone() };
-        let grave = Grave { due_us, settled: None, stage: CandidateStage::Resting };
-        self.graves.insert(key.clone(), grave);
+        let candidate = Candidate { due_us, settled: None, stage: CandidateStage::Resting };
+        self.candidates.insert(key.clone(), candidate);
         self.due.insert((due_us, key));
     }
 
@@ -156,14 +161,14 @@ impl Reaper {
     }
 
     /// The next thing to do, if there is one.
-    pub(crate) fn step(&mut self, now_us: u64) -> Option<(PlacedKey, Rite)> {
+    pub(crate) fn step(&mut self, now_us: u64) -> Option<(PlacedKey, CollectionStep)> {
         if let Some(ready) = self.ready.pop() {
             return Some(ready);
         }
         let (due_us, key) = self.due.first().filter(|(due_us, _)| *due_us <= now_us)?.clone();
         self.due.remove(&(due_us, key.clone()));
-        self.graves.get_mut(&key)?.stage = CandidateStage::Reading;
-        Some((key, Rite::Read))
+        self.candidates.get_mut(&key)?.stage = CandidateStage::Reading;
+        Some((key, CollectionStep::Read))
     }
 
     /// The record was read: its digest, and what would be left of it, if something of it may be forgotten.
@@ -176,24 +181,24 @@ impl Reaper {
         hinted: bool,
         view: &View,
     ) {
-        let Some(grave) = self.graves.get_mut(key) else { return };
-        let Some((digest, remains)) = found else {
-            self.graves.remove(key);
+        let Some(candidate) = self.candidates.get_mut(key) else { return };
+        let Some((digest, residue)) = found else {
+            self.candidates.remove(key);
             return;
         };
         let terms = Terms::of(view, key);
         let found = (digest, terms.lives);
-        if grave.settled.is_some_and(|(settled, lives, _)| (settled, lives) != found) {
-            grave.settled = None;
+        if candidate.settled.is_some_and(|(settled, lives, _)| (settled, lives) != found) {
+            candidate.settled = None;
         }
-        let last = grave
-            .settled
-            .is_some_and(|(_, _, since_us)| now_us.saturating_sub(since_us) >= self.reap_after_us);
+        let last = candidate.settled.is_some_and(|(_, _, since_us)| {
+            now_us.saturating_sub(since_us) >= self.collect_after_us
+        });
         let n = usize::from(terms.n);
         let owners: Vec<NodeId> =
             view.preference_list(key.partition).iter().take(n).copied().collect();
         let others = owners.iter().copied().filter(|node| *node != view.me());
-        let asked: BTreeSet<NodeId> = if last && !planted::on(Bug::ReapedDespiteHint) {
+        let asked: BTreeSet<NodeId> = if last && !planted::on(Bug::CollectedDespiteHint) {
             view.members().map(|member| member.node).filter(|node| *node != view.me()).collect()
         } else {
             others.clone().collect()
@@ -204,15 +209,15 @@ impl Reaper {
             || moving
             || !view.agrees_on_message_life()
             || view.has_rivals()
-            || (hinted && !planted::on(Bug::ReapedDespiteHint))
+            || (hinted && !planted::on(Bug::CollectedDespiteHint))
             || !owners.contains(&view.me())
         {
             return self.rest(now_us, key);
         }
         let (nodes, others) = (asked.iter().copied().collect(), others.collect());
-        grave.stage =
-            CandidateStage::Asking { terms, digest, remains, last, left: asked, owners: others };
-        self.ready.push((key.clone(), Rite::Ask { terms, digest, nodes }));
+        candidate.stage =
+            CandidateStage::Asking { terms, digest, residue, last, left: asked, owners: others };
+        self.ready.push((key.clone(), CollectionStep::Ask { terms, digest, nodes }));
         self.conclude(now_us, key);
     }
 
@@ -224,12 +229,12 @@ impl Reaper {
         node: NodeId,
         comparison: Comparison,
     ) {
-        let Some(grave) = self.graves.get_mut(key) else { return };
-        let CandidateStage::Asking { left, owners, .. } = &mut grave.stage else { return };
+        let Some(candidate) = self.candidates.get_mut(key) else { return };
+        let CandidateStage::Asking { left, owners, .. } = &mut candidate.stage else { return };
         let wanted = if owners.contains(&node) { Comparison::Same } else { Comparison::Nothing };
         if comparison != wanted {
             if owners.contains(&node) {
-                grave.settled = None;
+                candidate.settled = None;
             }
             return self.rest(now_us, key);
         }
@@ -239,7 +244,10 @@ impl Reaper {
 
     /// A node that was asked did not answer, or the record could not be read.
     pub(crate) fn failed(&mut self, now_us: u64, key: &PlacedKey) {
-        if self.graves.get(key).is_some_and(|grave| !matches!(grave.stage, CandidateStage::Resting))
+        if self
+            .candidates
+            .get(key)
+            .is_some_and(|candidate| !matches!(candidate.stage, CandidateStage::Resting))
         {
             self.rest(now_us, key);
         }
@@ -247,9 +255,9 @@ impl Reaper {
 
     /// Draws the consequence once everyone has answered.
     fn conclude(&mut self, now_us: u64, key: &PlacedKey) {
-        let Some(grave) = self.graves.get_mut(key) else { return };
-        let CandidateStage::Asking { terms, digest, remains, last, left, owners } =
-            &mut grave.stage
+        let Some(candidate) = self.candidates.get_mut(key) else { return };
+        let CandidateStage::Asking { terms, digest, residue, last, left, owners } =
+            &mut candidate.stage
         else {
             return;
         };
@@ -257,28 +265,28 @@ impl Reaper {
             return;
         }
         if *last {
-            let (remains, owners) = (remains.take(), core::mem::take(owners));
-            let rite = Rite::Bury { terms: *terms, digest: *digest, remains, owners };
-            self.ready.push((key.clone(), rite));
-            self.graves.remove(key);
+            let (residue, owners) = (residue.take(), core::mem::take(owners));
+            let step = CollectionStep::Collect { terms: *terms, digest: *digest, residue, owners };
+            self.ready.push((key.clone(), step));
+            self.candidates.remove(key);
             return;
         }
-        if grave.settled.is_none() {
-            grave.settled = Some((*digest, terms.lives, now_us));
+        if candidate.settled.is_none() {
+            candidate.settled = Some((*digest, terms.lives, now_us));
         }
-        let since_us = grave.settled.map_or(now_us, |(_, _, since_us)| since_us);
-        let due_us = (since_us + self.reap_after_us).max(now_us + 1);
+        let since_us = candidate.settled.map_or(now_us, |(_, _, since_us)| since_us);
+        let due_us = (since_us + self.collect_after_us).max(now_us + 1);
         self.rest_until(key, due_us);
     }
 
     fn rest(&mut self, now_us: u64, key: &PlacedKey) {
-        self.rest_until(key, now_us + self.reap_after_us / 2);
+        self.rest_until(key, now_us + self.collect_after_us / 2);
     }
 
     fn rest_until(&mut self, key: &PlacedKey, due_us: u64) {
-        if let Some(grave) = self.graves.get_mut(key) {
-            grave.stage = CandidateStage::Resting;
-            grave.due_us = due_us;
+        if let Some(candidate) = self.candidates.get_mut(key) {
+            candidate.stage = CandidateStage::Resting;
+            candidate.due_us = due_us;
             self.due.insert((due_us, key.clone()));
         }
     }

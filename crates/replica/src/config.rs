@@ -55,10 +55,10 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// How long a tombstone has to have settled before it is reaped: nothing that was sent before is
+    /// How long a tombstone has to have settled before it is collected: nothing that was sent before is
     /// under way any more then, several times over.
     #[must_use]
-    pub fn reap_after_us(&self) -> u64 {
+    pub fn collect_after_us(&self) -> u64 {
         10 * self.message_life_us
     }
 }

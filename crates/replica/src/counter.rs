@@ -37,8 +37,8 @@ pub enum Counter {
     Deliveries,
     /// Messages dropped because they were too old.
     TooOldMessages,
-    /// Tombstones and expired records reaped.
-    Reaped,
-    /// Clocks pruned under the reaper's conditions.
+    /// Tombstones and expired records collected.
+    Collected,
+    /// Clocks pruned under the collector's conditions.
     Pruned,
 }

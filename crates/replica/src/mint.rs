@@ -73,7 +73,7 @@ const STAND_IN_PART: u16 = 4;
 impl Held {
     /// What a put is minted on: all that this node holds of the key. The local actor is that of the
     /// place where the version will be kept: an actor's every dot lies in one place, so that what is
-    /// handed off or reaped takes its actor with it.
+    /// handed off or collected takes its actor with it.
     pub(crate) fn of(holding: &Holding, coordinator_copy: CoordinatorCopy) -> Self {
         let local = match coordinator_copy {
             CoordinatorCopy::Record => holding.record.as_ref().and_then(|stored| stored.local),

@@ -13,7 +13,7 @@ use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, LayoutId, PlacedKe
 
 use crate::StorageFault;
 use crate::clashes::Pair;
-use crate::collection::{Burial, Question};
+use crate::collection::{Collection, Question};
 use crate::exchange::Listing;
 use crate::reading::ReadBytes;
 use crate::scan::Scanning;
@@ -59,8 +59,8 @@ pub(crate) enum Purpose {
     Recall(Partition),
     /// An exchange waits for the answer.
     Exchange { id: u64, step: ExchangeStep },
-    /// The reaper waits for the answer.
-    Grave(PlacedKey),
+    /// The collector waits for the answer.
+    Candidate(PlacedKey),
     /// Puts of the key wait for what others hold of it.
     Base(PlacedKey),
 }
@@ -165,12 +165,12 @@ pub(crate) enum Ticket {
     HintPage { target: NodeId },
     /// A hint that was delivered is being dropped.
     Release { target: NodeId, key: PlacedKey },
-    /// The reaper reads a record.
-    Grave(PlacedKey),
-    /// A record that is to be reaped or pruned is read once more.
-    Bury(Burial),
-    /// It is being reaped or pruned here.
-    Buried(Burial),
+    /// The collector reads a record.
+    Candidate(PlacedKey),
+    /// A record that is to be collected or pruned is read once more.
+    Collect(Collection),
+    /// It is being collected or pruned here.
+    Collected(Collection),
     /// What a refill has merged is on its way to the disk.
     Refilled { partition: Partition, n: u8 },
     /// Nobody waits.

@@ -203,7 +203,7 @@ impl Replica {
             Purpose::Exchange { id, step } => {
                 return self.handle_exchange_answer(now, id, step, response);
             }
-            Purpose::Grave(key) => return self.handle_comparison(now, from, &key, &response),
+            Purpose::Candidate(key) => return self.handle_comparison(now, from, &key, &response),
             Purpose::Base(key) => return self.handle_base(from, &key, response),
             Purpose::Nobody => return,
         };
@@ -226,7 +226,7 @@ impl Replica {
             Purpose::Delivery { key, .. } => return self.handle_delivery_lost(now, call.node, key),
             Purpose::Recall(partition) => return self.end_recall(*partition),
             Purpose::Exchange { id, .. } => return self.handle_exchange_lost(*id, call),
-            Purpose::Grave(key) => return self.background.reaper.failed(now.mono_us, key),
+            Purpose::Candidate(key) => return self.background.collector.failed(now.mono_us, key),
             Purpose::Base(key) => return self.handle_base_lost(call.node, key),
             Purpose::Nobody => return,
         };

@@ -41,8 +41,8 @@ impl Replica {
             Some(Ticket::Pushing { id, peer, key, theirs }) => {
                 self.handle_pushing(now, (id, peer), (key, theirs), result);
             }
-            Some(Ticket::Grave(key)) => self.handle_grave(now, &key, result),
-            Some(Ticket::Bury(burial)) => self.bury(now, burial, result),
+            Some(Ticket::Candidate(key)) => self.handle_candidate(now, &key, result),
+            Some(Ticket::Collect(collection)) => self.collect(now, collection, result),
             _ => {}
         }
     }
@@ -78,7 +78,7 @@ impl Replica {
                 self.handle_merged(id, &key, after, pair);
             }
             // It was another record by then, and stays.
-            Some(Ticket::Buried(burial)) if before != Some(burial.expected) => {
+            Some(Ticket::Collected(collection)) if before != Some(collection.expected) => {
                 self.pending.take_ticket(ticket);
             }
             _ => {}
@@ -116,7 +116,9 @@ impl Replica {
                 let response = refusal().unwrap_or(PeerResponse::Revised(true));
                 self.answer_peer(reply, response);
             }
-            Some(Ticket::Buried(burial)) if result.is_ok() => self.tell_buried(now, burial),
+            Some(Ticket::Collected(collection)) if result.is_ok() => {
+                self.tell_collected(now, collection);
+            }
             Some(Ticket::Hold { group }) => self.handle_held(now, group, result),
             Some(Ticket::Local { caller, durability }) => {
                 self.handle_own_write(now, caller, durability, &result);

@@ -35,7 +35,7 @@ const COUNTERS: [(Counter, &str); 19] = [
     (Counter::HintsKept, "hints_kept"),
     (Counter::HintsDelivered, "hints_delivered"),
     (Counter::Deliveries, "deliveries"),
-    (Counter::Reaped, "reaped"),
+    (Counter::Collected, "collected"),
     (Counter::Pruned, "pruned"),
 ];
 

@@ -79,7 +79,7 @@ impl World {
             let disk = &self.nodes[usize::from(*node)].disk;
             let held =
                 disk.synced(key).and_then(|held| held.record.decode().ok()).unwrap_or_default();
-            let lost = |dot| !held.clock().covers(dot) && !self.history.was_reaped(about, dot);
+            let lost = |dot| !held.clock().covers(dot) && !self.history.was_collected(about, dot);
             dropped.siblings().iter().any(|sibling| lost(sibling.dot))
         };
         let owner = owners.find(lacks)?;

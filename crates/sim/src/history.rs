@@ -90,9 +90,9 @@ pub struct History {
     /// By key.
     told: Vec<Told>,
     tombstones: Vec<Vec<usize>>,
-    /// By key: what the records had seen that were reaped. It may be absent from then on.
-    reaped: Vec<Bits>,
-    /// Of each key that shows the version written last alone: the latest version that was reaped.
+    /// By key: what the records had seen that were collected. It may be absent from then on.
+    collected: Vec<Bits>,
+    /// Of each key that shows the version written last alone: the latest version that was collected.
     latest: BTreeMap<u8, Order>,
 }
 
@@ -113,7 +113,7 @@ impl History {
             truncated: vec![false; count],
             told: vec![Told::default(); count],
             tombstones: vec![Vec::new(); count],
-            reaped: vec![Bits::default(); count],
+            collected: vec![Bits::default(); count],
             latest: BTreeMap::new(),
         }
     }
@@ -166,17 +166,17 @@ impl History {
     }
 
     /// A node forgets a dead record, which is what it may do if all others do.
-    pub(crate) fn reap(&mut self, key: u8, record: &Record) {
+    pub(crate) fn collect(&mut self, key: u8, record: &Record) {
         let seen = self.seen_in(key, record);
-        self.reaped[usize::from(key)].extend(&seen.writes);
-        self.reap_latest(key, record);
+        self.collected[usize::from(key)].extend(&seen.writes);
+        self.collect_latest(key, record);
     }
 
-    /// Whether a version is in, or was seen by, what was reaped.
-    pub(crate) fn was_reaped(&self, key: u8, dot: Dot) -> bool {
+    /// Whether a version is in, or was seen by, what was collected.
+    pub(crate) fn was_collected(&self, key: u8, dot: Dot) -> bool {
         let version = self.by_dot.get(&(key, dot));
         version.is_some_and(|version| {
-            self.reaped[usize::from(key)].contains(self.versions[*version].write)
+            self.collected[usize::from(key)].contains(self.versions[*version].write)
         })
     }
 

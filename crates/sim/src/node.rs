@@ -25,7 +25,7 @@ pub(crate) const PARTITIONS: u32 = 16;
 pub(crate) const SPOKEN: ProtocolVersion = ProtocolVersion::OLDEST;
 /// When the world begins, on the calendar.
 const EPOCH_MS: u64 = 1_790_000_000_000;
-/// The longest that a message lives: short, so that tombstones are reaped within a run.
+/// The longest that a message lives: short, so that tombstones are collected within a run.
 const MESSAGE_LIFE_US: u64 = 500_000;
 const EXCHANGE_INTERVAL_US: u64 = 5_000_000;
 const SCRUB_INTERVAL_US: u64 = 15_000_000;

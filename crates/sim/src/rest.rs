@@ -209,7 +209,7 @@ impl World {
         self.after(LOOK_US, Event::Audit);
     }
 
-    /// What hints, anti-entropy and the reaper have yet to do, if anything.
+    /// What hints, anti-entropy and the collector have yet to do, if anything.
     fn unsettled(&self) -> Option<Breach> {
         for node in self.remaining() {
             if let Some((target, key)) = node.disk.held().next() {

@@ -133,19 +133,19 @@ impl World {
                 self.observe(node, key, left, "prunes to");
             }
             (Revision::Forgotten, Some(record)) => {
-                self.reap(node, key, &record);
+                self.collect(node, key, &record);
             }
             (Revision::GivenUp, Some(record)) => self.thins(node, key, &record),
             (Revision::Forgotten | Revision::GivenUp, None) => {}
         }
     }
 
-    fn reap(&mut self, node: u8, key: &PlacedKey, record: &Record) {
+    fn collect(&mut self, node: u8, key: &PlacedKey, record: &Record) {
         let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
-            format!("reaps its record {}", story::record(record))
+            format!("collects its record {}", story::record(record))
         });
-        self.history.reap(about, record);
+        self.history.collect(about, record);
         let older =
             (0..self.plan.setting.places()).find_map(|of| self.older(of, node, key, record));
         if let Some(what) = older {

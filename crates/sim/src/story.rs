@@ -47,7 +47,7 @@ pub(crate) fn request(to: NodeId, request: &PeerRequest) -> String {
         PeerRequest::Deliver { record, .. } => format!("here is {}", encoded(record)),
         PeerRequest::Compare { digest, .. } => format!("do you hold {:04x}?", digest.0 >> 48),
         PeerRequest::Revise { record: Some(record), .. } => format!("prune to {}", encoded(record)),
-        PeerRequest::Revise { record: None, .. } => "reap your record".into(),
+        PeerRequest::Revise { record: None, .. } => "collect your record".into(),
         PeerRequest::Hashes { partition, branch, .. } => {
             format!("hashes of {partition} below {branch:?}")
         }

@@ -21,8 +21,8 @@ pub enum Bug {
     DotReusedAfterLostWrite,
     /// A coordinator goes on under the actor of a hint that was handed off.
     ActorKeptAfterHandoff,
-    /// A tombstone is reaped although a hint of its key waits somewhere.
-    ReapedDespiteHint,
+    /// A tombstone is collected although a hint of its key waits somewhere.
+    CollectedDespiteHint,
     /// A clock is pruned whenever it has something to prune.
     PrunedAtAnyTime,
     /// A tree is not told of a merge.
@@ -97,7 +97,7 @@ pub const BUGS: &[Bug] = &[
     Bug::AcknowledgedBeforeSync,
     Bug::DotReusedAfterLostWrite,
     Bug::ActorKeptAfterHandoff,
-    Bug::ReapedDespiteHint,
+    Bug::CollectedDespiteHint,
     Bug::PrunedAtAnyTime,
     Bug::TreeNotUpdatedOnMerge,
     Bug::RepairOverwrites,

@@ -200,7 +200,7 @@ impl<V> Record<V> {
 
     /// Forgets the entries of `actors`, except those under which a sibling stands.
     ///
-    /// Only for entries that meet the reaper's conditions; elsewhere an overwritten or deleted version
+    /// Only for entries that meet the collector's conditions; elsewhere an overwritten or deleted version
     /// could come back from a replica that lags. Ask [`crate::LocalActor::kept_by`] afterwards.
     pub fn prune(&mut self, actors: &[ActorId]) {
         let siblings = &self.siblings;

@@ -119,7 +119,7 @@ impl Case<'_> {
                 let delete = self.history.begin(true, saw(self), None);
                 self.writes.insert(write, delete);
                 if !undone {
-                    self.history.bury(KEY, delete);
+                    self.history.collect_delete(KEY, delete);
                 }
             }
         }

@@ -22,7 +22,7 @@ use crate::table::{Align, Table};
 pub(crate) enum BackgroundCommand {
     /// Show what members do in the background, and how fast
     Show(WhichArgs),
-    /// Hold background work up: hints, anti-entropy, reaping, moves
+    /// Hold background work up: hints, anti-entropy, tombstone collection, transfers
     ///
     /// Reads and writes go on, and reads repair what they see. Nothing else catches up until it is
     /// resumed. `jedlik-admin task pause` holds up one kind of work alone.
@@ -134,8 +134,8 @@ pub(crate) fn work_name(kind: WorkKind) -> &'static str {
     match kind {
         WorkKind::Handoff => "hints",
         WorkKind::Repair => "repair",
-        WorkKind::Reaping => "reaping",
-        WorkKind::Transfer => "move",
+        WorkKind::Collection => "collection",
+        WorkKind::Transfer => "transfers",
     }
 }
 

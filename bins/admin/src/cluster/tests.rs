@@ -373,7 +373,7 @@ fn a_stall_report_names_what_is_waited_for() {
     moving.told[0].answer.as_mut().unwrap().paused = true;
     insta::assert_snapshot!(stall_text(Duration::from_secs(15), &moving.obstacles()), @r"
     nothing has changed for 15 s; it waits for this:
-      moves are paused on n1; to do: jedlik-admin task resume move:n1
+      transfers are paused on n1; to do: jedlik-admin task resume transfers:n1
       n1 is ready for 85 of 256 partitions
     ");
 }

@@ -102,7 +102,8 @@ pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {
 /// A disk that does not take what the member knows of the cluster.
 fn unsaved(member: &ObservedMember) -> Option<Finding> {
     let for_s = member.counter("state_unsaved_s");
-    (for_s > 0).then(|| Finding {
+    (for_s > 0).then(|| {
+        Finding {
         severity: Severity::Error,
         what: format!(
             "{} has been unable to save what it knows of the cluster for {}",
@@ -110,10 +111,11 @@ fn unsaved(member: &ObservedMember) -> Option<Finding> {
             span(for_s)
         ),
         blocks: Some(
-            "changes that an admin makes through it, and moves under layouts that it can't save"
+            "changes that an admin makes through it, and transfers under layouts that it can't save"
                 .into(),
         ),
         remedy: "look at its disk and its log; free some room if the disk is full".into(),
+    }
     })
 }
 
@@ -129,7 +131,7 @@ fn clashing(member: &ObservedMember) -> Option<Finding> {
         ),
         blocks: Some(
             "nothing is lost: both keep what they hold, and gets show the versions of both in parts; but tombstones \
-             of the partition stay, and a move of it does not end"
+             of the partition stay, and a transfer of it does not end"
                 .into(),
         ),
         remedy: "its log names keys: get each and put what is to stay, with the context, until a get shows all"

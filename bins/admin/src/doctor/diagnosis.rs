@@ -8,7 +8,7 @@ use crate::amounts::{age_s, bytes, count, span};
 use crate::background::work_name;
 use crate::cluster::status::leaver_remedy;
 use crate::doctor::observed::{Observed, ObservedMember};
-use crate::doctor::{counters, moves, settings, storage};
+use crate::doctor::{counters, settings, storage, transfers};
 
 /// Past this much in hints on one member somebody should know.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
@@ -65,7 +65,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
         findings.extend(large_hints(member));
         findings.extend(paused(member));
         findings.extend(repairs(member));
-        findings.extend(moves::held_up(observed, member));
+        findings.extend(transfers::held_up(observed, member));
         findings.extend(counters::refilling(member));
         findings.extend(counters::findings(member));
         findings.extend(storage::findings(member, observed.now_ms));
@@ -79,7 +79,8 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     let node = absent.member.node;
     let (name, address) = (absent.name(), absent.member.address);
     let why = absent.failures.first().map(|why| format!(" ({why})")).unwrap_or_default();
-    let mut blocks = "tombstones are not reaped and clocks not pruned while it is away".to_owned();
+    let mut blocks =
+        "tombstones are not collected and clocks not pruned while it is away".to_owned();
     let (mut keys, mut size) = (0, 0);
     for (_, hint) in observed.hints_for(node) {
         (keys, size) = (keys + hint.count, size + hint.bytes);
@@ -167,7 +168,7 @@ fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
     (!viewers.is_empty()).then(|| Finding {
         severity: Severity::Warning,
         what: format!("{name} answers here, but {} can't reach it", viewers.join(", ")),
-        blocks: Some("they write hints instead of copies on it, and reap nothing".into()),
+        blocks: Some("they write hints instead of copies on it, and collect nothing".into()),
         remedy: format!(
             "see whether packets pass both ways between them on UDP port {}; a member that has just \
              started is trusted after a few seconds",
@@ -251,7 +252,8 @@ fn stuck_hint(observed: &Observed, holder: &ObservedMember, hint: &HintReport) -
     let (keys, size) = (count(hint.count, "key"), bytes(hint.bytes));
     let age = hint.oldest_ms.map(|since| span(age_s(observed.now_ms, since)));
     let age = age.map(|age| format!(", the oldest for {age}")).unwrap_or_default();
-    let blocks = Some(format!("{target} lacks these writes until then; tombstones are not reaped"));
+    let blocks =
+        Some(format!("{target} lacks these writes until then; tombstones are not collected"));
     if let Some(failure) = &hint.failure {
         return Finding {
             severity: Severity::Warning,
@@ -299,7 +301,7 @@ fn paused(member: &ObservedMember) -> Vec<Finding> {
     };
     if report.paused {
         let blocks = "hints are not delivered, differences between replicas not repaired, tombstones \
-                      not reaped, partitions not moved";
+                      not collected, partitions not moved";
         let remedy = format!("jedlik-admin background resume --node {name}");
         return vec![finding("background work is", blocks, remedy)];
     }
@@ -309,8 +311,8 @@ fn paused(member: &ObservedMember) -> Vec<Finding> {
             WorkKind::Repair => {
                 ("repair is", "differences between replicas stay until they are read")
             }
-            WorkKind::Reaping => ("reaping is", "tombstones stay"),
-            WorkKind::Transfer => ("moves are", "a change of the cluster does not end"),
+            WorkKind::Collection => ("collection is", "tombstones stay"),
+            WorkKind::Transfer => ("transfers are", "a change of the cluster does not end"),
         };
         finding(what, blocks, format!("jedlik-admin task resume {}:{name}", work_name(*kind)))
     });

@@ -3,12 +3,12 @@
 
 mod counters;
 mod diagnosis;
-mod moves;
 mod observed;
 mod settings;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ use crate::output::Output;
 
 /// Say what is wrong with the cluster, what that holds up, and what to do
 ///
-/// Asks every member for its view of the cluster, its hints, counters, repairs, moves and background work.
+/// Asks every member for its view of the cluster, its hints, counters, repairs, transfers and background work.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 0 if nothing is wrong, notes aside, and 1 if there are errors or warnings.

@@ -29,7 +29,7 @@ pub(crate) fn message_life(observed: &Observed) -> Option<Finding> {
             "limits.message_life_ms is not the same on all members: {}",
             said.collect::<Vec<String>>().join(", ")
         ),
-        blocks: Some("tombstones are not reaped and clocks not pruned anywhere".into()),
+        blocks: Some("tombstones are not collected and clocks not pruned anywhere".into()),
         remedy: "give them the same value and start those that had another one again".into(),
     })
 }

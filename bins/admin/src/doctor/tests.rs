@@ -89,7 +89,7 @@ fn check(cases: &[Case]) {
 #[test]
 fn members_that_are_missing_or_disagree_are_found() {
     check(&[
-        (|seen| silence(seen, 2), Error, &["n3", "127.0.0.1:7403", "too slow", "not reaped"]),
+        (|seen| silence(seen, 2), Error, &["n3", "127.0.0.1:7403", "too slow", "not collected"]),
         (
             |seen| {
                 silence(seen, 2);
@@ -113,7 +113,12 @@ fn members_that_are_missing_or_disagree_are_found() {
                 status(seen, 1).members[1].record.message_life_ms = 60_000;
             },
             Error,
-            &["limits.message_life_ms", "n1 30000, n2 60000, n3 30000", "not reaped", "same value"],
+            &[
+                "limits.message_life_ms",
+                "n1 30000, n2 60000, n3 30000",
+                "not collected",
+                "same value",
+            ],
         ),
         (|seen| status(seen, 0).members[1].alive = false, Warning, &["n2", "n1 can't reach it"]),
         (
@@ -179,7 +184,7 @@ fn faults_of_single_members_are_found() {
                 background.paused_kinds.push(WorkKind::Transfer);
             },
             Warning,
-            &["moves are paused on n2", "task resume move:n2"],
+            &["transfers are paused on n2", "task resume transfers:n2"],
         ),
         (
             |seen| {
@@ -257,15 +262,15 @@ fn the_worst_comes_first() {
     assert!(severities.is_sorted() && severities.len() == 4, "{severities:?}");
     insta::assert_snapshot!(to_text(&findings, 3), @r"
     error: n3 (127.0.0.1:7403) does not answer (too slow)
-      holds up: tombstones are not reaped and clocks not pruned while it is away
+      holds up: tombstones are not collected and clocks not pruned while it is away
       to do: start it, or see in its log why it does not run; its hints reach it then (`jedlik-admin hints --wait`). If its disk is lost, start it on an empty data directory with `--new`: n3 is filled from the others
 
     warning: n1 can't deliver hints to n2, which is up: its disk refused (10 keys of 9.8 KiB, the oldest for 1 min 0 s)
-      holds up: n2 lacks these writes until then; tombstones are not reaped
+      holds up: n2 lacks these writes until then; tombstones are not collected
       to do: put right what n2 says, or see whether n1 can reach it
 
     warning: background work is paused on n1
-      holds up: hints are not delivered, differences between replicas not repaired, tombstones not reaped, partitions not moved
+      holds up: hints are not delivered, differences between replicas not repaired, tombstones not collected, partitions not moved
       to do: jedlik-admin background resume --node n1
 
     note: n2 is building the trees of 1 partition from its records

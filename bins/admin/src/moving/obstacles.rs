@@ -60,8 +60,12 @@ impl Moving {
             }
             unfinished.extend(left_to_do(name, state, report));
             if report.paused {
-                let remedy = format!("jedlik-admin task resume move:{name}");
-                paused.push(obstacle(name, format!("moves are paused on {name}"), Some(remedy)));
+                let remedy = format!("jedlik-admin task resume transfers:{name}");
+                paused.push(obstacle(
+                    name,
+                    format!("transfers are paused on {name}"),
+                    Some(remedy),
+                ));
             }
         }
         if self.status.flipped < self.status.partitions {

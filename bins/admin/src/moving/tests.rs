@@ -120,7 +120,7 @@ fn a_pause_is_an_obstacle_only_where_something_is_to_do() {
     report(&mut seen, 0).ready = 0;
     let texts: Vec<String> = seen.obstacles().iter().map(ToString::to_string).collect();
     assert!(
-        texts[0].contains("paused on n2; to do: jedlik-admin task resume move:n2"),
+        texts[0].contains("paused on n2; to do: jedlik-admin task resume transfers:n2"),
         "{texts:?}"
     );
     assert!(texts[1].contains("n1 is ready for 0 of 256"), "{texts:?}");

@@ -1,7 +1,7 @@
 //! `jedlik-admin task`: long work as tasks that can be listed, held up and let go on.
 //!
 //! A task is named by its kind of work, and by the member that does it where members do it each for
-//! itself: `move`, `hints:n1`, `repair:n1`, `reaping`.
+//! itself: `transfers`, `hints:n1`, `repair:n1`, `collection`.
 
 mod observed;
 #[cfg(test)]
@@ -27,7 +27,7 @@ use crate::table::{Align, Table};
 use crate::task::observed::{Observed, Task};
 
 const KINDS: [WorkKind; 4] =
-    [WorkKind::Transfer, WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping];
+    [WorkKind::Transfer, WorkKind::Handoff, WorkKind::Repair, WorkKind::Collection];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
@@ -36,7 +36,7 @@ pub(crate) enum TaskCommand {
     List,
     /// Hold a task up, or all of them
     ///
-    /// Reads and writes go on. What a paused move has moved stays where it is.
+    /// Reads and writes go on. What was transferred before a pause stays where it is.
     #[command(after_help = TASK_HELP)]
     Pause(TaskArgs),
     /// Let a task go on, or all of them
@@ -45,12 +45,12 @@ pub(crate) enum TaskCommand {
 }
 
 const TASK_HELP: &str = "\
-A task is move, hints, repair or reaping, on all members, or on one, as in hints:n1. Resuming one kind
+A task is transfers, hints, repair or collection, on all members, or on one, as in hints:n1. Resuming one kind
 of work does not undo a pause of everything.
 
 Examples:
-  jedlik-admin task pause move
-  jedlik-admin task resume move:n3
+  jedlik-admin task pause transfers
+  jedlik-admin task resume transfers:n3
   jedlik-admin task resume";
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! What members say of their long work, as tasks.
 //!
-//! Invariant: a task is listed while it has something to do or is held up; reaping always has.
+//! Invariant: a task is listed while it has something to do or is held up; collection always has.
 
 use jedlik_client::ClientError;
 use jedlik_protocol::admin::{
@@ -91,13 +91,13 @@ impl Observed {
         Ok(Self { moving, members: observed })
     }
 
-    /// The move, then each member's own, then reaping.
+    /// Transfers, then each member's own, then collection.
     pub(super) fn tasks(&self) -> Vec<Task> {
         let own = self.members.iter().flat_map(|member| {
             let tasks = [member.delivery(), member.repairing()];
             tasks.into_iter().flatten()
         });
-        self.moving_data().into_iter().chain(own).chain(self.reaping()).collect()
+        self.moving_data().into_iter().chain(own).chain(self.collection()).collect()
     }
 
     fn moving_data(&self) -> Option<Task> {
@@ -118,16 +118,16 @@ impl Observed {
         Some(self.shared(WorkKind::Transfer, paused_on, progress, done, of))
     }
 
-    fn reaping(&self) -> Option<Task> {
+    fn collection(&self) -> Option<Task> {
         let steps = |member: &ObservedMember| -> u64 {
             let steps = member.background.steps.iter();
-            steps.filter(|(what, _)| what == "reaping").map(|(_, steps)| steps).sum()
+            steps.filter(|(what, _)| what == "collection").map(|(_, steps)| steps).sum()
         };
         let done: u64 = self.members.iter().map(steps).sum();
         let progress = format!("{} so far", count(done, "step"));
-        let paused_on = self.paused_on(WorkKind::Reaping);
+        let paused_on = self.paused_on(WorkKind::Collection);
         let any = !self.members.is_empty();
-        any.then(|| self.shared(WorkKind::Reaping, paused_on, progress, done, None))
+        any.then(|| self.shared(WorkKind::Collection, paused_on, progress, done, None))
     }
 
     /// A task of all members.

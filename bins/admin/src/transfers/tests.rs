@@ -1,4 +1,4 @@
-//! Moves as they are shown.
+//! Transfers as they are shown.
 
 use std::time::{Duration, Instant};
 

@@ -39,7 +39,7 @@ fn n_raised_while_moves_are_paused_keeps_no_partition_from_cutting_over_and_hide
     cluster.add_nodes(1, ring);
     cluster.wait_until_all_are_up(0);
 
-    cluster.ask(0, "task pause move").ok();
+    cluster.ask(0, "task pause transfers").ok();
     commit(&cluster, 0, &stage(&cluster, 0, "join n6"));
     cluster.ask(0, &format!("bucket set wide n={RAISED} r=3 w=3")).ok();
     wait_until("all know of it", || {
@@ -68,7 +68,7 @@ fn n_raised_while_moves_are_paused_keeps_no_partition_from_cutting_over_and_hide
     let status = cluster.status(0);
     assert!(status["flipped"].as_u64() < status["partitions"].as_u64(), "{status:#}");
 
-    cluster.ask(0, "task resume move").ok();
+    cluster.ask(0, "task resume transfers").ok();
     wait_until_still(&cluster, 0);
     wait_until("all partitions have cut over and every owner votes", || {
         let refilling = observer.counter("refilling_partitions");

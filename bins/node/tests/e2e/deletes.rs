@@ -40,13 +40,13 @@ fn deleted_keys_stay_deleted_though_a_node_comes_back_with_old_values_and_old_hi
     cluster.restart(OTHER);
 
     observer.runtime.block_on(delete(&client, &all));
-    let reapable = Instant::now() + Duration::from_millis(3 * 10 * LIFE_MS);
-    wait_until("tombstones could have been reaped", || {
+    let collectable = Instant::now() + Duration::from_millis(3 * 10 * LIFE_MS);
+    wait_until("tombstones could have been collected", || {
         let explained = observer.explain(&all);
         assert!(explained.values().all(|found| found.merged.is_some()), "none has gone");
-        Instant::now() >= reapable
+        Instant::now() >= collectable
     });
-    assert_eq!(observer.counter("reaped").values().sum::<u64>(), 0, "one node is away");
+    assert_eq!(observer.counter("collected").values().sum::<u64>(), 0, "one node is away");
 
     cluster.restart(AWAY);
     let back = Instant::now();

@@ -27,18 +27,18 @@ fn while_members_have_different_message_life_ms_doctor_says_so_and_no_tombstone_
     for index in 0..3 {
         wait_until("doctor names who has which", || {
             let said = cluster.ask(index, "doctor").stdout;
-            let words = ["message_life_ms", "n1 2000", "n2 2500", "n3 2000", "not reaped"];
+            let words = ["message_life_ms", "n1 2000", "n2 2500", "n3 2000", "not collected"];
             words.iter().all(|word| said.contains(word))
         });
     }
     let deleted_at = observer.counter("uptime_s");
     // Twice as long as the longer one keeps tombstones.
-    let reapable_s = 2 * 10 * OTHER_LIFE_MS / 1_000;
+    let collectable_s = 2 * 10 * OTHER_LIFE_MS / 1_000;
     wait_until("tombstones could have been collected", || {
         let now = observer.counter("uptime_s");
-        now.len() == 3 && now.iter().all(|(node, up_s)| *up_s >= deleted_at[node] + reapable_s)
+        now.len() == 3 && now.iter().all(|(node, up_s)| *up_s >= deleted_at[node] + collectable_s)
     });
-    assert_eq!(observer.counter("reaped").values().sum::<u64>(), 0, "none is collected");
+    assert_eq!(observer.counter("collected").values().sum::<u64>(), 0, "none is collected");
     let explained = observer.explain(&keys);
     assert!(explained.values().all(|found| found.merged.is_some()), "all tombstones are there");
 

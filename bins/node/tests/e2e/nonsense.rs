@@ -43,7 +43,7 @@ const CASES: &[Case] = &[
     ("cluster wait --stall 0", &["0", "1.."]),
     ("bucket set carts n=5", &["n can't be 5", "3 nodes", "add nodes first"]),
     ("task pause tea", &["tea", "move"]),
-    ("task pause move:nobody", &["no member is called \"nobody\""]),
+    ("task pause transfers:nobody", &["no member is called \"nobody\""]),
 ];
 
 #[test]

@@ -20,7 +20,7 @@ fn a_leave_that_could_never_end_is_refused_and_one_that_no_longer_can_is_taken_b
 
     cluster.restart(2);
     wait_until_seen(&cluster, "n3", true);
-    cluster.ask(0, "task pause move").ok();
+    cluster.ask(0, "task pause transfers").ok();
     commit(&cluster, 0, &stage(&cluster, 0, "plan"));
     cluster.kill(2);
     wait_until_seen(&cluster, "n3", false);
@@ -28,7 +28,7 @@ fn a_leave_that_could_never_end_is_refused_and_one_that_no_longer_can_is_taken_b
     commit(&cluster, 0, &stage(&cluster, 0, "join n4"));
     commit(&cluster, 0, &stage(&cluster, 0, "remove n3"));
     wait_until_gone(&cluster, "n3");
-    cluster.ask(0, "task resume move").ok();
+    cluster.ask(0, "task resume transfers").ok();
     wait_until_still(&cluster, 0);
     wait_until_seen(&cluster, "n4", true);
     assert!(cluster.nodes[3].is_running(), "it stays");

@@ -10,7 +10,7 @@
 //! merged, and others are asked in its place. Only when nobody is left to ask who would know is a record that
 //! it does hold an answer, too.
 //!
-//! A fallback is repaired with a hint, so only with what a primary's record went into. The reaper relies
+//! A fallback is repaired with a hint, so only with what a primary's record went into. The collector relies
 //! on that: a hint made after a tombstone has settled on all primaries carries that tombstone's clock. A
 //! merge of fallbacks alone could pass an older hint on under a new date.
 

@@ -248,7 +248,7 @@ fn replicas_that_were_behind_are_repaired_and_fallbacks_only_with_a_primarys_rec
          +d 2:
          +b 0: ok 12 a=stale b=missing d<c=stale
          done",
-        // The hint might be older than a tombstone that was reaped.
+        // The hint might be older than a tombstone that was collected.
         "aBC|de r=3
          start: a
          +a 0: d e

@@ -36,7 +36,7 @@ use proptest::sample::select;
 const QUORUMS: [Quorum; 5] =
     [Quorum::Default, Quorum::One, Quorum::Majority, Quorum::All, Quorum::Count(7)];
 const WORK: [WorkKind; 4] =
-    [WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping, WorkKind::Transfer];
+    [WorkKind::Handoff, WorkKind::Repair, WorkKind::Collection, WorkKind::Transfer];
 const LEVELS: [Durability; 3] = [Durability::Buffered, Durability::Written, Durability::Synced];
 const CODES: [ErrorCode; 19] = [
     ErrorCode::InvalidRequest,

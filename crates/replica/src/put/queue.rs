@@ -22,7 +22,7 @@ use super::base::Base;
 use super::operation::{Member, PutOperation, WaitingPut};
 use crate::Counter;
 use crate::answer::context;
-use crate::collector::remains;
+use crate::collector::residue;
 use crate::io::{Holding, Output, StorageFault};
 use crate::mint::{Held, Minted, mint};
 use crate::pending::{OperationId, Ticket};
@@ -270,13 +270,13 @@ impl Replica {
         let soon_us = now.mono_us + self.config.tuning.message_life_us;
         let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms);
         // From when on something of the record may be forgotten.
-        let due_us = if remains(&held.record, now.judged_ms()).is_some() {
+        let due_us = if residue(&held.record, now.judged_ms()).is_some() {
             Some(soon_us)
         } else {
             ttl_ms.map(|ttl_ms| soon_us.saturating_add(ttl_ms.saturating_mul(1_000)))
         };
         if let Some(due_us) = due_us {
-            self.background.reaper.notice(&put.key, due_us);
+            self.background.collector.notice(&put.key, due_us);
         }
     }
 

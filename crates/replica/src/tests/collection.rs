@@ -50,7 +50,7 @@ fn a_tombstone_goes_everywhere_after_ten_lives_of_a_message() {
     assert_eq!(holders(&cluster, "alice").len(), 3, "not yet");
     cluster.run_for(REAPED_MS - 10 * LIFE_MS);
     assert_eq!(holders(&cluster, "alice"), []);
-    assert_eq!(cluster.count(Counter::Reaped), 1);
+    assert_eq!(cluster.count(Counter::Collected), 1);
     cluster.run_for(3 * LONG_MS);
     assert_eq!(holders(&cluster, "alice"), [], "no exchange brings it back");
     assert_eq!(cluster.values(cluster.owners("alice")[4], "alice", 3), [""; 0]);
@@ -353,7 +353,7 @@ fn what_has_expired_goes_everywhere() {
     assert_eq!(holders(&cluster, "short/bob").len(), 3, "it has only begun to expire");
     cluster.run_for(25 * LIFE_MS);
     assert_eq!(holders(&cluster, "short/bob"), []);
-    assert_eq!(cluster.count(Counter::Reaped), 2);
+    assert_eq!(cluster.count(Counter::Collected), 2);
 }
 
 /// A key whose clock has an entry for each of so many lives of its first owner, and one of the second's.

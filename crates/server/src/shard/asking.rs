@@ -12,7 +12,7 @@ use jedlik_replica::Input;
 
 use super::ShardDriver;
 
-/// Whether a request is the reaper's: what it leads to may never come back.
+/// Whether a request is the collector's: what it leads to may never come back.
 pub(super) fn collects(request: &PeerRequest) -> bool {
     matches!(request, PeerRequest::Compare { durably: true, .. })
 }

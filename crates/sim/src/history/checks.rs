@@ -91,7 +91,7 @@ impl History {
         promise: Promise,
     ) -> Result<(), Breach> {
         let mut there = seen.writes.clone();
-        there.extend(&self.reaped[usize::from(key)]);
+        there.extend(&self.collected[usize::from(key)]);
         there.extend(won);
         let Some(lost) = before.first_beyond(&there) else { return Ok(()) };
         let by = self.versions.iter().filter(|version| version.write == lost);

@@ -64,8 +64,9 @@ impl History {
     /// The writes that the latest of these versions has won over. None where all are shown.
     pub(super) fn won_over<'a>(&self, key: u8, versions: impl Iterator<Item = &'a usize>) -> Bits {
         let mut seen = Seen::default();
-        let Some(reaped) = self.latest.get(&key) else { return seen.writes };
-        let latest = versions.map(|version| self.versions[*version].order).max().max(Some(*reaped));
+        let Some(collected) = self.latest.get(&key) else { return seen.writes };
+        let latest =
+            versions.map(|version| self.versions[*version].order).max().max(Some(*collected));
         let older = |version: &usize| Some(self.versions[*version].order) <= latest;
         let of_key = self.dots_of(key).map(|(_, version)| version);
         // What one had seen goes with it: that may be a write which was minted and replaced before it was sent.
@@ -96,7 +97,7 @@ impl History {
         }
     }
 
-    pub(super) fn reap_latest(&mut self, key: u8, record: &Record) {
+    pub(super) fn collect_latest(&mut self, key: u8, record: &Record) {
         if let Some(latest) = self.latest.get_mut(&key) {
             let newest = record.newest().map(|sibling| (sibling.written_at_ms, sibling.dot));
             *latest = (*latest).max(newest);

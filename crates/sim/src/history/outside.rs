@@ -26,10 +26,10 @@ impl History {
 
     /// A delete may have been done, and then been forgotten with all that it had
     /// seen. Neither has to be there from now on.
-    pub fn bury(&mut self, key: u8, delete: usize) {
-        let reaped = &mut self.reaped[usize::from(key)];
-        reaped.insert(delete);
-        reaped.extend(&self.writes[delete].seen.writes);
+    pub fn collect_delete(&mut self, key: u8, delete: usize) {
+        let collected = &mut self.collected[usize::from(key)];
+        collected.insert(delete);
+        collected.extend(&self.writes[delete].seen.writes);
     }
 
     /// A clock was as long as it may get.

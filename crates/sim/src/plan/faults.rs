@@ -140,7 +140,7 @@ const LOSSES: [u64; 3] = [8, 8, 9];
 
 /// The kinds of background work that an admin may hold up.
 const WORKS: [WorkKind; 4] =
-    [WorkKind::Handoff, WorkKind::Repair, WorkKind::Reaping, WorkKind::Transfer];
+    [WorkKind::Handoff, WorkKind::Repair, WorkKind::Collection, WorkKind::Transfer];
 
 /// One fault within the bound: copies that were acknowledged are destroyed on the victim alone.
 pub(super) fn what(setting: &Setting, node: u8, kind: u64, chance: &mut Chance) -> What {

@@ -25,7 +25,7 @@ impl Shard {
         expected: Digest,
         new: Option<StoredRecord>,
     ) -> Result<Change, StoreError> {
-        // Reaping and pruning, both of which make room.
+        // Collection and pruning, both of which make room.
         self.admit_smaller()?;
         let current = self.layers.current(&key)?;
         let before = current.as_ref().map(Footprint::of);

@@ -67,7 +67,7 @@ pub(crate) enum Step {
     Settle {
         pruning: u8,
     },
-    /// These nodes forget what can be forgotten, if all the reaper's conditions hold.
+    /// These nodes forget what can be forgotten, if all the collector's conditions hold.
     Prune {
         at: u8,
     },

@@ -79,11 +79,11 @@ fn a_version_is_later_than_what_its_coordinator_holds_as_it_stores_it() {
 }
 
 #[test]
-fn what_was_reaped_has_won_over_what_was_written_before() {
+fn what_was_collected_has_won_over_what_was_written_before() {
     let mut history = latest();
     put(&mut history, 1, 10, Seen::default());
     let (_, late) = put(&mut history, 2, 20, Seen::default());
-    history.reap(0, &late);
+    history.collect(0, &late);
     assert_eq!(judged(&history, &Record::new()), Ok(()));
     put(&mut history, 3, 30, Seen::default());
     assert_eq!(judged(&history, &Record::new()), Err(Promise::NothingLost));

@@ -46,7 +46,7 @@ fn what_a_version_has_seen_follows_it_from_answer_to_answer() {
 }
 
 #[test]
-fn a_buried_delete_takes_along_what_it_had_seen_and_nothing_else() {
+fn a_collected_delete_takes_along_what_it_had_seen_and_nothing_else() {
     let mut history = empty();
     for tag in [11, 22] {
         let write = history.begin(false, Seen::default(), None);
@@ -58,7 +58,7 @@ fn a_buried_delete_takes_along_what_it_had_seen_and_nothing_else() {
     let delete = history.begin(true, shown, None);
     history.acknowledge(0, delete, TOLD);
     assert_eq!(check(&history, &[22]), Err(Promise::NextGet));
-    history.bury(0, delete);
+    history.collect_delete(0, delete);
     check(&history, &[22]).unwrap();
     assert_eq!(check(&history, &[]), Err(Promise::NextGet));
     assert_eq!(check(&history, &[11, 22]), Err(Promise::DeletedStaysDeleted));

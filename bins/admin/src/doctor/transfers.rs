@@ -3,7 +3,7 @@
 use crate::doctor::diagnosis::{Finding, Severity};
 use crate::doctor::observed::{Observed, ObservedMember};
 
-/// Moves that wait. While every member answers, that passes; for one that is down they may wait for ever.
+/// Transfers that wait. While every member answers, that passes; for one that is down they may wait for ever.
 pub(crate) fn held_up(observed: &Observed, member: &ObservedMember) -> Vec<Finding> {
     let passes = observed.absent().next().is_none();
     let severity = if passes { Severity::Note } else { Severity::Warning };
