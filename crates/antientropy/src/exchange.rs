@@ -14,7 +14,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_merkle::{LEAVES, Tree};
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
-use jedlik_protocol::peer::{DigestPage, Outline};
+use jedlik_protocol::peer::{DigestEntry, DigestPage};
 use jedlik_protocol::{Digest, Key};
 
 use crate::fetch::Fetches;
@@ -148,7 +148,7 @@ impl Exchange {
 
     /// This node's own digests in the leaves from this one on that were asked for, in any order, with clocks
     /// if that was asked.
-    pub fn handle_own_digests(&mut self, first_leaf: u16, digests: Vec<(Key, Outline)>) {
+    pub fn handle_own_digests(&mut self, first_leaf: u16, digests: Vec<(Key, DigestEntry)>) {
         if let Some(span) = self.open.get_mut(&first_leaf) {
             span.list(digests);
         }

@@ -10,7 +10,7 @@ use core::mem;
 use jedlik_protocol::Key;
 use jedlik_protocol::client::ScanMark;
 use jedlik_protocol::limits::DIGEST_PAGE_RECORDS;
-use jedlik_protocol::peer::{DigestPage, Outline};
+use jedlik_protocol::peer::{DigestEntry, DigestPage};
 
 use crate::output::Direction;
 use crate::records::RecordTransfer;
@@ -30,7 +30,7 @@ enum SpanStage {
 pub(crate) struct Span {
     last_leaf: u16,
     stage: SpanStage,
-    own: BTreeMap<Key, Outline>,
+    own: BTreeMap<Key, DigestEntry>,
     after: Option<ScanMark>,
 }
 
@@ -61,7 +61,7 @@ impl Span {
     }
 
     /// The own digests, unless they were listed before.
-    pub(crate) fn list(&mut self, own: Vec<(Key, Outline)>) {
+    pub(crate) fn list(&mut self, own: Vec<(Key, DigestEntry)>) {
         if self.stage == SpanStage::Listing {
             self.own = own.into_iter().collect();
             self.stage = SpanStage::Due;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, NodeStats};
 use jedlik_protocol::bucket::BucketEntry;
-use jedlik_protocol::client::{ClientRequest, ClientResponse, Endpoint as Member, Topology};
+use jedlik_protocol::client::{ClientRequest, ClientResponse, MemberAddress as Member, Topology};
 
 pub use jedlik_hashing::Partition;
 pub use jedlik_vclock::WriteId;

@@ -17,7 +17,7 @@ use jedlik_protocol::{Digest, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::hint::{Delivery, HandoffOutput, HeldHint, HintTotals};
-use crate::target::{PAGE_RECORDS, Target};
+use crate::hint_queue::{HintQueue, PAGE_RECORDS};
 
 /// The size at which a page ends.
 const PAGE_BYTES: u32 = 256 * 1024;
@@ -33,7 +33,7 @@ const PAGE_BYTES: u32 = 256 * 1024;
 /// answer to an old delivery could pass for one to a later, larger record of the same key.
 #[derive(Debug, Default)]
 pub struct Handoff {
-    targets: BTreeMap<NodeId, Target>,
+    targets: BTreeMap<NodeId, HintQueue>,
     /// Those with a hint that may be sent now.
     ready: BTreeSet<NodeId>,
     /// Those at rest, and until when.
@@ -57,12 +57,12 @@ impl Handoff {
 
     /// The target can be reached. Says nothing new if it could be before.
     pub fn handle_up(&mut self, now_us: u64, target: NodeId) {
-        self.change(now_us, target, Target::set_up);
+        self.change(now_us, target, HintQueue::set_up);
     }
 
     /// The target can't be reached: its page is dropped.
     pub fn handle_down(&mut self, now_us: u64, target: NodeId) {
-        self.change(now_us, target, Target::set_down);
+        self.change(now_us, target, HintQueue::set_down);
     }
 
     /// Storage answers [`HandoffOutput::LoadPage`]: hints in order, and whether there are none past
@@ -193,8 +193,8 @@ impl Handoff {
     }
 
     /// Changes one target and draws the consequences.
-    fn change(&mut self, now_us: u64, target: NodeId, event: impl FnOnce(&mut Target)) {
-        let held = self.targets.entry(target).or_insert_with(Target::new);
+    fn change(&mut self, now_us: u64, target: NodeId, event: impl FnOnce(&mut HintQueue)) {
+        let held = self.targets.entry(target).or_insert_with(HintQueue::new);
         event(held);
         for (key, digest) in held.release_again() {
             self.outputs.push_back(HandoffOutput::Release { target, key, digest });

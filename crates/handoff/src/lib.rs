@@ -14,10 +14,10 @@ extern crate alloc;
 mod budget;
 mod handoff;
 mod hint;
+mod hint_queue;
 mod inbound;
 mod rate;
 mod refill;
-mod target;
 
 pub use budget::{Budget, BudgetReport, BudgetSettings, Foreground};
 pub use handoff::Handoff;

@@ -12,7 +12,7 @@ use jedlik_protocol::error::{ErrorCode, Failure};
 use jedlik_protocol::{Blob, Now};
 
 use crate::Membership;
-use crate::knowledge::Change;
+use crate::knowledge::KnowledgeChange;
 use crate::layout_history::ActiveLayout;
 
 mod commit;
@@ -95,7 +95,7 @@ impl Membership {
         }
         entry.version += 1;
         match self.known.merge_bucket(entry.clone()) {
-            Some(Change::Refused(fault)) => Err(invalid(fault)),
+            Some(KnowledgeChange::Refused(fault)) => Err(invalid(fault)),
             Some(change) => {
                 self.changed(now, self.config.me.node, change);
                 Ok(entry)

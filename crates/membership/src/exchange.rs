@@ -14,7 +14,7 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::Membership;
 use crate::acceptable::check_relayed;
-use crate::knowledge::{Change, Knowledge, age};
+use crate::knowledge::{Knowledge, KnowledgeChange, age};
 use crate::layout_history::ActiveLayout;
 use crate::machine::NodePhase;
 use crate::output::{Destination, Event, Output};
@@ -196,17 +196,17 @@ impl Membership {
     }
 
     /// Follows up on one thing that became known.
-    pub(crate) fn changed(&mut self, now: Now, from: NodeId, change: Change) {
+    pub(crate) fn changed(&mut self, now: Now, from: NodeId, change: KnowledgeChange) {
         match change {
-            Change::Refused(fault) => {
+            KnowledgeChange::Refused(fault) => {
                 self.outputs.push_back(Output::Event(Event::Refused { from, fault }));
                 return;
             }
-            Change::Updated { matters: false, .. } => return self.touch_lightly(),
+            KnowledgeChange::Updated { matters: false, .. } => return self.touch_lightly(),
             _ => self.touch(),
         }
         match change {
-            Change::Joined(node) => {
+            KnowledgeChange::Joined(node) => {
                 let members = Arc::clone(self.known.members());
                 self.meet(now, &members[&node]);
                 self.spread(now);
@@ -217,7 +217,7 @@ impl Membership {
                 }
                 self.flip_what_is_ready(&members[&node]);
             }
-            Change::Updated { node, .. } => {
+            KnowledgeChange::Updated { node, .. } => {
                 let members = Arc::clone(self.known.members());
                 if members[&node].status == Status::Up {
                     self.detector.returned(now.mono_us, node);
@@ -232,18 +232,18 @@ impl Membership {
                 }
                 self.flip_what_is_ready(&members[&node]);
             }
-            Change::Dropped(node) => {
+            KnowledgeChange::Dropped(node) => {
                 self.detector.forget(node);
                 self.clocks.forget(node);
             }
-            Change::Bucket { name, version } => {
+            KnowledgeChange::Bucket { name, version } => {
                 self.spread(now);
                 self.outputs.push_back(Output::Event(Event::Bucket { name, version }));
                 self.flip_all();
             }
-            Change::Layout { rival } => self.place(now, rival),
-            Change::Staged => self.spread(now),
-            Change::Layouts | Change::Refused(_) => {}
+            KnowledgeChange::Layout { rival } => self.place(now, rival),
+            KnowledgeChange::Staged => self.spread(now),
+            KnowledgeChange::Layouts | KnowledgeChange::Refused(_) => {}
         }
     }
 

@@ -25,7 +25,7 @@ mod tests;
 
 /// One thing that a merge changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum KnowledgeChange {
     /// A record of a node that was not known.
     Joined(NodeId),
     /// A newer record, which differs in more than the load, or only in that.
@@ -189,7 +189,7 @@ impl Knowledge {
     }
 
     /// Takes over what is newer and acceptable. Layouts first, since they decide about the rest.
-    pub(crate) fn merge(&mut self, delta: Delta) -> Vec<Change> {
+    pub(crate) fn merge(&mut self, delta: Delta) -> Vec<KnowledgeChange> {
         let mut changes = Vec::new();
         for placed in delta.layouts {
             changes.extend(self.merge_layout(placed));
@@ -202,7 +202,7 @@ impl Knowledge {
         changes.extend(delta.members.into_iter().filter_map(|record| self.merge_member(record)));
         changes.extend(delta.staging.and_then(|staging| self.merge_staging(staging)));
         if !changes.is_empty() {
-            changes.extend(self.follow_departures().then_some(Change::Layouts));
+            changes.extend(self.follow_departures().then_some(KnowledgeChange::Layouts));
         }
         changes
     }
@@ -218,28 +218,30 @@ impl Knowledge {
     }
 
     /// Takes over a record if it is newer than the one held.
-    pub(crate) fn merge_member(&mut self, record: MemberRecord) -> Option<Change> {
+    pub(crate) fn merge_member(&mut self, record: MemberRecord) -> Option<KnowledgeChange> {
         let node = record.node;
         let held = self.members.get(&node);
         if held.is_some_and(|held| age(held) >= age(&record)) || self.is_removed(node) {
             return None;
         }
         if let Err(fault) = check_member(&record) {
-            return Some(Change::Refused(fault));
+            return Some(KnowledgeChange::Refused(fault));
         }
         let change = match held {
-            Some(held) => Change::Updated { node, matters: !differ_in_load_alone(held, &record) },
-            None if self.is_full() => {
-                return Some(Change::Refused(Unacceptable::TooManyMembers));
+            Some(held) => {
+                KnowledgeChange::Updated { node, matters: !differ_in_load_alone(held, &record) }
             }
-            None => Change::Joined(node),
+            None if self.is_full() => {
+                return Some(KnowledgeChange::Refused(Unacceptable::TooManyMembers));
+            }
+            None => KnowledgeChange::Joined(node),
         };
         Arc::make_mut(&mut self.members).insert(node, record);
         Some(change)
     }
 
     /// Takes over a setting of a bucket if it supersedes the one held.
-    pub(crate) fn merge_bucket(&mut self, entry: BucketEntry) -> Option<Change> {
+    pub(crate) fn merge_bucket(&mut self, entry: BucketEntry) -> Option<KnowledgeChange> {
         let place = self.place(&entry.name);
         if place.is_ok_and(|index| !entry.supersedes(&self.buckets[index])) {
             return None;
@@ -247,12 +249,12 @@ impl Knowledge {
         let held = place.ok().map(|index| self.buckets[index].version);
         let counted = check_version("a bucket's entry", entry.version, held);
         if let Err(fault) = counted.and_then(|()| check_bucket(&entry)) {
-            return Some(Change::Refused(fault));
+            return Some(KnowledgeChange::Refused(fault));
         }
-        let change = Change::Bucket { name: entry.name.clone(), version: entry.version };
+        let change = KnowledgeChange::Bucket { name: entry.name.clone(), version: entry.version };
         match place {
             Err(_) if self.buckets.len() >= BUCKETS_MAX => {
-                return Some(Change::Refused(Unacceptable::TooManyBuckets));
+                return Some(KnowledgeChange::Refused(Unacceptable::TooManyBuckets));
             }
             Ok(index) => Arc::make_mut(&mut self.buckets)[index] = entry,
             Err(index) => Arc::make_mut(&mut self.buckets).insert(index, entry),
@@ -261,17 +263,17 @@ impl Knowledge {
     }
 
     /// Takes a layout into the line unless it is retired; if it is the newest, what it makes void goes.
-    pub(crate) fn merge_layout(&mut self, placed: WireLayout) -> Vec<Change> {
+    pub(crate) fn merge_layout(&mut self, placed: WireLayout) -> Vec<KnowledgeChange> {
         let added = self.history.add(placed);
-        let mut changes: Vec<Change> = followed(added).into_iter().collect();
-        if matches!(changes.first(), Some(Change::Layout { .. })) {
+        let mut changes: Vec<KnowledgeChange> = followed(added).into_iter().collect();
+        if matches!(changes.first(), Some(KnowledgeChange::Layout { .. })) {
             let base = self.history.newest_id();
             self.staging.take_if(|staging| staging.base != base);
             let nodes = self.members.keys().copied();
             let removed: Vec<NodeId> = nodes.filter(|node| self.is_removed(*node)).collect();
             for node in removed {
                 Arc::make_mut(&mut self.members).remove(&node);
-                changes.push(Change::Dropped(node));
+                changes.push(KnowledgeChange::Dropped(node));
             }
         }
         // Planned anew after every change of the line, so that the order of arrival makes no difference.
@@ -285,7 +287,7 @@ impl Knowledge {
     /// Takes over staged changes that supersede those held. Changes to a layout that is not in force here
     /// are void: whoever has a newer layout sends it along with them, and one that nobody has must not keep
     /// others' changes out.
-    pub(crate) fn merge_staging(&mut self, staging: Staging) -> Option<Change> {
+    pub(crate) fn merge_staging(&mut self, staging: Staging) -> Option<KnowledgeChange> {
         let held = self.staging();
         let is_void = staging.base != self.history.newest_id();
         if is_void || held.is_some_and(|held| !staging.supersedes(held)) {
@@ -293,10 +295,10 @@ impl Knowledge {
         }
         let known = held.map_or(0, |held| held.revision);
         if let Err(fault) = check_version("a staging", staging.revision, Some(known)) {
-            return Some(Change::Refused(fault));
+            return Some(KnowledgeChange::Refused(fault));
         }
         self.staging = Some(staging);
-        Some(Change::Staged)
+        Some(KnowledgeChange::Staged)
     }
 
     /// Flips those of `candidates` whose first owners are all ready under the newest layout, as far as
@@ -328,12 +330,12 @@ impl Knowledge {
     }
 }
 
-fn followed(added: Result<Added, Unacceptable>) -> Option<Change> {
+fn followed(added: Result<Added, Unacceptable>) -> Option<KnowledgeChange> {
     match added {
         Ok(Added::Nothing) => None,
-        Ok(Added::Newest { rival }) => Some(Change::Layout { rival }),
-        Ok(Added::Other) => Some(Change::Layouts),
-        Err(fault) => Some(Change::Refused(fault)),
+        Ok(Added::Newest { rival }) => Some(KnowledgeChange::Layout { rival }),
+        Ok(Added::Other) => Some(KnowledgeChange::Layouts),
+        Err(fault) => Some(KnowledgeChange::Refused(fault)),
     }
 }
 

@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, Partition, PartitionCount};
 use jedlik_protocol::bucket::{BucketEntry, BucketProps};
-use jedlik_protocol::client::{Endpoint, Topology};
+use jedlik_protocol::client::{MemberAddress, Topology};
 use jedlik_protocol::gossip::{Delta, Life, MemberRecord, Rival, Status};
 use jedlik_protocol::{ClusterId, Departed, Digest, Layout, LayoutId, LayoutVersion};
 use jedlik_vclock::planted::{self, Bug};
@@ -360,7 +360,7 @@ impl View {
     /// What a client needs to find coordinators by itself.
     #[must_use]
     pub fn topology(&self) -> Topology {
-        let endpoint = |record: &MemberRecord| Endpoint {
+        let endpoint = |record: &MemberRecord| MemberAddress {
             node: record.node,
             name: record.name.clone(),
             address: record.address,

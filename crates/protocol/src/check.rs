@@ -16,7 +16,7 @@ use crate::limits::{
     HINT_TARGETS_MAX, RECORD_MAX_BYTES, SCAN_PAGE_RECORDS, SIBLINGS_MAX,
 };
 use crate::peer::{
-    DigestPage, Outline, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
+    DigestEntry, DigestPage, Page, PeerRequest, PeerResponse, RecordSummary, ScannedPage,
 };
 use crate::{EncodedRecord, Key, Layout, PartitionSet, WireLayout};
 
@@ -174,7 +174,7 @@ fn peer_response(response: &PeerResponse) -> Checked {
         PeerResponse::Forwarded(response) => client_response(response),
         PeerResponse::Digests(DigestPage { digests, until }) => {
             at_most("digests in a page", digests.len(), DIGEST_PAGE_RECORDS as usize)?;
-            digests.iter().try_for_each(|(key, told)| outline(key, told))?;
+            digests.iter().try_for_each(|(key, told)| entry(key, told))?;
             mark(until.as_ref())
         }
         PeerResponse::Inspected(inspection) => {
@@ -261,9 +261,9 @@ fn encoded(record: &EncodedRecord) -> Checked {
 }
 
 /// Whoever compares clocks takes their order for granted.
-fn outline(key: &Key, outline: &Outline) -> Checked {
+fn entry(key: &Key, entry: &DigestEntry) -> Checked {
     key.check()?;
-    let Some(clock) = &outline.clock else { return Ok(()) };
+    let Some(clock) = &entry.clock else { return Ok(()) };
     at_most("clock entries", clock.len(), CLOCK_ENTRIES_MAX)?;
     let malformed = DecodeError::Malformed { what: "clock" };
     if clock.is_well_formed() { Ok(()) } else { Err(malformed) }

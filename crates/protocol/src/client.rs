@@ -208,12 +208,12 @@ pub struct Topology {
     /// `None` before the first commit.
     pub layout: Option<Layout>,
     /// Every member and where it listens.
-    pub members: Vec<Endpoint>,
+    pub members: Vec<MemberAddress>,
 }
 
 /// Where a member listens.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct Endpoint {
+pub struct MemberAddress {
     /// Who.
     pub node: NodeId,
     /// Its name for people.

@@ -280,21 +280,21 @@ pub struct Page {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DigestPage {
     /// In the order of position, then key.
-    pub digests: Vec<(Key, Outline)>,
+    pub digests: Vec<(Key, DigestEntry)>,
     /// How far the page reaches: `None` if to the span's end.
     pub until: Option<ScanMark>,
 }
 
 /// What a page of digests tells of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct Outline {
+pub struct DigestEntry {
     /// Of the whole record.
     pub digest: Digest,
     /// What it has seen, if that was asked.
     pub clock: Option<VectorClock>,
 }
 
-impl Outline {
+impl DigestEntry {
     /// Whether a merge of the other record into this one is known to bring nothing: they are the same, or
     /// this one has seen all that the other has.
     #[must_use]

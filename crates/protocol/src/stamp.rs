@@ -15,7 +15,7 @@ pub struct Terms {
     pub layouts: ActiveLayouts,
     /// The receiver's clock as the asker last heard it, from which the receiver counts the message's age; 0 if it
     /// never did.
-    pub heard: u64,
+    pub receiver_clock: u64,
 }
 
 /// What an answer to another node tells of the one that answers.

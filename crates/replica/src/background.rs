@@ -24,7 +24,7 @@ use crate::allowance::May;
 use crate::clashes::Clashes;
 use crate::collector::Collector;
 use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob, With};
-use crate::range_reads::Serving;
+use crate::range_reads::RangeReads;
 use crate::repair::{Repairs, Turn};
 use crate::replica::Replica;
 use crate::transfers::Transfers;
@@ -53,7 +53,7 @@ pub(crate) struct Background {
     pub(crate) trees: Trees,
     pub(crate) repairs: Repairs,
     pub(crate) transfers: Transfers,
-    pub(crate) serving: Serving,
+    pub(crate) range_reads: RangeReads,
     pub(crate) clashes: Clashes,
     /// Counts exchanges, so that each has a number.
     pub(crate) exchanges: u64,
@@ -77,7 +77,7 @@ impl Background {
             trees: Trees::default(),
             repairs: Repairs::default(),
             transfers: Transfers::default(),
-            serving: Serving::default(),
+            range_reads: RangeReads::default(),
             clashes: Clashes::default(),
             exchanges: 0,
             collector: Collector::new(tuning.collect_after_us()),
@@ -137,7 +137,9 @@ impl Background {
             WorkKind::Repair => self.repairs.is_busy(),
             WorkKind::Collection => self.collector.is_busy() || due(self.collector.due_us()),
             WorkKind::Transfer => {
-                self.serving.is_busy() || self.transfers.is_busy() || due(self.transfers.due_us())
+                self.range_reads.is_busy()
+                    || self.transfers.is_busy()
+                    || due(self.transfers.due_us())
             }
         };
         WORKS.into_iter().any(|(kind, _)| self.is_allowed(kind) && waits(kind))

@@ -9,7 +9,7 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_membership::View;
 use jedlik_merkle::LEAF_BITS;
 use jedlik_protocol::error::ErrorCode;
-use jedlik_protocol::peer::{Doubt, Outline, PeerRequest, PeerResponse};
+use jedlik_protocol::peer::{DigestEntry, Doubt, PeerRequest, PeerResponse};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, Key, Now, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
 use jedlik_vclock::{ClockEntry, VectorClock};
@@ -18,12 +18,12 @@ use crate::Counter;
 use crate::background::Background;
 use crate::clashes::Pair;
 use crate::exchange_worker::WorkerStep;
-use crate::io::{Footprint, Holding, Output, StorageFault};
+use crate::io::{Holding, Output, RecordMeta, StorageFault};
 use crate::pending::{ExchangeStep, PeerCall, Purpose, Ticket};
 use crate::range::{RangeRequest, RangeResult};
 use crate::replica::Replica;
 use crate::revision::Revision;
-use crate::trees::Change;
+use crate::trees::TreeChange;
 
 /// What one hash or digest takes in a message; each question for hashes names one.
 const HASH_BYTES: usize = 8;
@@ -41,7 +41,7 @@ pub(crate) struct Listing {
     n: u8,
     clocks: bool,
     range: RangeRequest,
-    digests: Vec<(Key, Outline)>,
+    digests: Vec<(Key, DigestEntry)>,
 }
 
 impl Replica {
@@ -153,7 +153,7 @@ impl Replica {
         }
         let changes = page.records.iter().map(|(key, stored)| {
             let n = view.bucket(key.key.bucket()).n;
-            Change::new(view.partitions(), key, n, None, Some(footprint(&stored.record)))
+            TreeChange::new(view.partitions(), key, n, None, Some(meta(&stored.record)))
         });
         let ended = page.until.is_none();
         let trees = &mut self.background.trees;
@@ -350,23 +350,28 @@ fn held(response: PeerResponse) -> PeerResponse {
 }
 
 /// What a tree is told of a record.
-fn footprint(record: &EncodedRecord) -> Footprint {
-    Footprint { digest: record.digest(), bytes: record.bytes().len() as u32 }
+fn meta(record: &EncodedRecord) -> RecordMeta {
+    RecordMeta { digest: record.digest(), bytes: record.bytes().len() as u32 }
 }
 
-/// What an outline takes in a message.
-fn told_bytes(told: &Outline) -> usize {
+/// What an entry of a page of digests takes in a message.
+fn told_bytes(told: &DigestEntry) -> usize {
     HASH_BYTES + size_of::<ClockEntry>() * told.clock.as_ref().map_or(0, VectorClock::len)
 }
 
 /// The digests, and the clocks if wanted, of those records of a page whose buckets have this N.
-pub(crate) fn digests(page: RangeResult, view: &View, n: u8, clocks: bool) -> Vec<(Key, Outline)> {
+pub(crate) fn digests(
+    page: RangeResult,
+    view: &View,
+    n: u8,
+    clocks: bool,
+) -> Vec<(Key, DigestEntry)> {
     let of_n = |(key, _): &(PlacedKey, StoredRecord)| view.bucket(key.key.bucket()).n == n;
-    let outline = |(key, stored): (PlacedKey, StoredRecord)| {
+    let entry = |(key, stored): (PlacedKey, StoredRecord)| {
         // What is not a record did not come through the codec or past a checksum.
         let record = clocks.then(|| stored.record.decode().ok()).flatten();
         let clock = record.map(|record| record.clock().clone());
-        (key.key, Outline { digest: stored.record.digest(), clock })
+        (key.key, DigestEntry { digest: stored.record.digest(), clock })
     };
-    page.records.into_iter().filter(of_n).map(outline).collect()
+    page.records.into_iter().filter(of_n).map(entry).collect()
 }

@@ -123,9 +123,9 @@ impl Replica {
             primaries,
             fallbacks,
             needs,
-            hedge_after_us: self.usual_read.get_us(),
-            silent_after_us: SILENT_AFTER_US.max(2 * self.usual_read.get_us()),
-            repair_until_us: self.ages.until_us(now),
+            hedge_after_us: self.read_latency.get_us(),
+            silent_after_us: SILENT_AFTER_US.max(2 * self.read_latency.get_us()),
+            repair_until_us: self.message_age.until_us(now),
             deadline_us,
         };
         let plans = sets.into_iter().map(plan).collect();

@@ -86,9 +86,9 @@ pub enum Input {
         /// Which.
         key: PlacedKey,
         /// The record before; `None` if there was none that could be read.
-        before: Option<Footprint>,
+        before: Option<RecordMeta>,
         /// The record now; `None` if there is none.
-        after: Option<Footprint>,
+        after: Option<RecordMeta>,
     },
     /// An earlier copy of this shard can be read, for [`Output::Recall`].
     CopyAtHand,
@@ -138,7 +138,7 @@ pub enum Input {
 
 /// What a record is known by in a hash tree, and what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footprint {
+pub struct RecordMeta {
     /// Of the whole record.
     pub digest: Digest,
     /// The length of its encoding.

@@ -11,12 +11,12 @@ const MOST_US: u64 = 250_000;
 
 /// An estimate of the 99th percentile of a stream of latencies, in microseconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UsualLatency {
+pub(crate) struct LatencyEstimate {
     /// In thousandths of a microsecond, so that small steps add up.
     estimate_ns: u64,
 }
 
-impl UsualLatency {
+impl LatencyEstimate {
     pub(crate) fn new() -> Self {
         Self { estimate_ns: START_US * 1_000 }
     }

@@ -52,13 +52,13 @@ impl Replica {
             return Some(call);
         }
         let id = self.pending.operation();
-        self.put_aside.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
+        self.deferred.insert((now.mono_us + ASK_AGAIN_AFTER_US, id), call);
         None
     }
 
     /// Asks once more those who did not know the layout, as long as somebody waits for the answer.
     pub(crate) fn ask_again(&mut self, now: Now) {
-        while let Some(due) = self.put_aside.first_entry()
+        while let Some(due) = self.deferred.first_entry()
             && due.key().0 <= now.mono_us
         {
             let mut call = due.remove();

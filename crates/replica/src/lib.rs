@@ -61,7 +61,7 @@ pub use config::{Config, ShardPast, Tuning};
 pub use counter::Counter;
 pub use departure::has_left;
 pub use disputes::{dispute_over, dispute_with_peer};
-pub use io::{Footprint, Hint, HintPage, Holding, Input, Output, StorageFault};
+pub use io::{Hint, HintPage, Holding, Input, Output, RecordMeta, StorageFault};
 pub use jedlik_handoff::{BudgetSettings, HeldHint, HintMark, HintTotals};
 pub use range::{RangeRequest, RangeResult};
 pub use recalling::Recalled;

@@ -11,15 +11,15 @@ use jedlik_protocol::Now;
 
 /// This node's clock for messages, and the readings of others that it has heard.
 #[derive(Debug)]
-pub(crate) struct Ages {
+pub(crate) struct MessageAge {
     start: u64,
     life_us: u64,
-    heard: BTreeMap<NodeId, u64>,
+    clocks: BTreeMap<NodeId, u64>,
 }
 
-impl Ages {
+impl MessageAge {
     pub(crate) fn new(start: u64, life_us: u64) -> Self {
-        Self { start, life_us, heard: BTreeMap::new() }
+        Self { start, life_us, clocks: BTreeMap::new() }
     }
 
     /// What this node tells others.
@@ -28,21 +28,21 @@ impl Ages {
     }
 
     /// A peer told its clock.
-    pub(crate) fn hear(&mut self, node: NodeId, clock: u64) {
+    pub(crate) fn note_clock(&mut self, node: NodeId, clock: u64) {
         if clock != 0 {
-            self.heard.insert(node, clock);
+            self.clocks.insert(node, clock);
         }
     }
 
     /// What a request to `node` names.
-    pub(crate) fn heard(&self, node: NodeId) -> u64 {
-        self.heard.get(&node).copied().unwrap_or(0)
+    pub(crate) fn clock_of(&self, node: NodeId) -> u64 {
+        self.clocks.get(&node).copied().unwrap_or(0)
     }
 
     /// Whether a request that names this reading has outlived its time. A reading of an earlier life of
     /// this process lies nowhere near the present.
-    pub(crate) fn is_too_old(&self, now: Now, heard: u64) -> bool {
-        heard == 0 || self.clock(now).wrapping_sub(heard) > self.life_us
+    pub(crate) fn is_too_old(&self, now: Now, receiver_clock: u64) -> bool {
+        receiver_clock == 0 || self.clock(now).wrapping_sub(receiver_clock) > self.life_us
     }
 
     /// When something that begins now is to be sent no more.
@@ -56,7 +56,7 @@ mod tests {
     use jedlik_hashing::NodeId;
     use jedlik_protocol::Now;
 
-    use super::Ages;
+    use super::MessageAge;
 
     const PEER: NodeId = NodeId(2);
 
@@ -66,16 +66,16 @@ mod tests {
 
     #[test]
     fn a_message_is_as_old_as_the_reading_that_it_names() {
-        let mut sender = Ages::new(77, 1_000);
-        let receiver = Ages::new(u64::MAX - 10, 1_000);
-        assert!(receiver.is_too_old(at(0), sender.heard(PEER)), "nothing was heard yet");
-        sender.hear(PEER, receiver.clock(at(20)));
-        sender.hear(PEER, 0);
-        let named = sender.heard(PEER);
+        let mut sender = MessageAge::new(77, 1_000);
+        let receiver = MessageAge::new(u64::MAX - 10, 1_000);
+        assert!(receiver.is_too_old(at(0), sender.clock_of(PEER)), "nothing was heard yet");
+        sender.note_clock(PEER, receiver.clock(at(20)));
+        sender.note_clock(PEER, 0);
+        let named = sender.clock_of(PEER);
         for (at_us, too_old) in [(20, false), (1_020, false), (1_021, true), (9_999, true)] {
             assert_eq!(receiver.is_too_old(at(at_us), named), too_old, "at {at_us}");
         }
-        let next_life = Ages::new(1 << 40, 1_000);
+        let next_life = MessageAge::new(1 << 40, 1_000);
         assert!(next_life.is_too_old(at(60), named), "its clock begins elsewhere");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Held {
 
 /// One put, and what limits it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct MintRequest<'a> {
     pub(crate) put: &'a PutRequest,
     pub(crate) context: &'a VectorClock,
     pub(crate) props: &'a BucketProps,
@@ -50,7 +50,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) follows_ms: Option<u64>,
 }
 
-impl Wish<'_> {
+impl MintRequest<'_> {
     /// Whether the put leaves a version of `record` beside its own.
     pub(crate) fn adds_to(&self, record: &Record) -> bool {
         if self.props.reconcile == Reconcile::LastWriteWins || record.holds_write(self.put.write_id)
@@ -139,11 +139,11 @@ pub(crate) struct Minted {
 /// A limit of the bucket is passed, or the value is to expire and this node can't say when; `held` is unchanged.
 pub(crate) fn mint(
     held: &mut Held,
-    wish: Wish<'_>,
+    mint_request: MintRequest<'_>,
     now: Now,
     (incarnation, fresh): (Incarnation, ActorId),
 ) -> Result<Minted, Failure> {
-    let Wish { put, context, props, .. } = wish;
+    let MintRequest { put, context, props, .. } = mint_request;
     if held.record.holds_write(put.write_id) {
         return Ok(Minted { truncated: 0, retried: true });
     }
@@ -152,7 +152,7 @@ pub(crate) fn mint(
     let mut written_at_ms = now.wall_ms;
     if last_write_wins {
         seen.merge(held.record.clock());
-        let after_ms = after_ms(wish.follows_ms.max(held.newest_ms()), &seen, now);
+        let after_ms = after_ms(mint_request.follows_ms.max(held.newest_ms()), &seen, now);
         written_at_ms = now.wall_ms.max(after_ms);
     }
     let actor = actor_for(held.local, incarnation, held.record.clock(), &seen, fresh);
@@ -173,8 +173,8 @@ pub(crate) fn mint(
         record.prune(&prunable);
     }
     let truncated = record.truncate_after(held.record.siblings(), CLOCK_ENTRIES_LIMIT);
-    check_siblings(held, &record, wish)?;
-    let (most_bytes, exact) = check_bytes(held, &record, wish)?;
+    check_siblings(held, &record, mint_request)?;
+    let (most_bytes, exact) = check_bytes(held, &record, mint_request)?;
     let local = Some(LocalActor { actor, incarnation });
     *held = Held { local, record, most_bytes, exact };
     Ok(Minted { truncated, retried: false })
@@ -202,10 +202,14 @@ const REMEDY: &str =
     "get the key, reconcile its siblings and put the result with the get's context";
 
 /// A put that makes things worse past a limit is refused; one that reconciles never is.
-fn check_siblings(held: &Held, record: &Record, wish: Wish<'_>) -> Result<(), Failure> {
+fn check_siblings(
+    held: &Held,
+    record: &Record,
+    mint_request: MintRequest<'_>,
+) -> Result<(), Failure> {
     // Retries of one put are one sibling to whoever reads, so they are one here.
     let siblings = record.distinct().count();
-    let (limit, room) = (wish.props.sibling_limit, wish.sibling_limit());
+    let (limit, room) = (mint_request.props.sibling_limit, mint_request.sibling_limit());
     if siblings <= usize::from(room) || siblings <= held.record.distinct().count() {
         return Ok(());
     }
@@ -222,13 +226,17 @@ fn check_siblings(held: &Held, record: &Record, wish: Wish<'_>) -> Result<(), Fa
 }
 
 /// The same for the record's length; says what it is at most, and whether it is exactly that.
-fn check_bytes(held: &mut Held, record: &Record, wish: Wish<'_>) -> Result<(usize, bool), Failure> {
-    let limit = wish.props.record_limit_bytes as usize;
-    let value_bytes = match &wish.put.content {
+fn check_bytes(
+    held: &mut Held,
+    record: &Record,
+    mint_request: MintRequest<'_>,
+) -> Result<(usize, bool), Failure> {
+    let limit = mint_request.props.record_limit_bytes as usize;
+    let value_bytes = match &mint_request.put.content {
         Content::Value(value) => value.len(),
         Content::Tombstone => 0,
     };
-    let entries_bytes = (wish.context.len() + record.clock().len()) * ENTRY_MOST_BYTES;
+    let entries_bytes = (mint_request.context.len() + record.clock().len()) * ENTRY_MOST_BYTES;
     let most_bytes = held.most_bytes + value_bytes + SIBLING_MOST_BYTES + entries_bytes;
     let counts_fit =
         record.clock().len() <= CLOCK_ENTRIES_MAX && record.siblings().len() <= SIBLINGS_MAX;

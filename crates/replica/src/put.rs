@@ -25,7 +25,7 @@ use jedlik_vclock::Content;
 use rand_core::Rng;
 
 pub(crate) use self::operation::{PutOperation, WaitingPut};
-pub(crate) use self::queue::Line;
+pub(crate) use self::queue::KeyQueue;
 use crate::Counter;
 use crate::answer::{deadline_us, resolve, resolve_n};
 use crate::io::{Output, StorageFault};
@@ -148,8 +148,8 @@ impl Replica {
             fallbacks,
             needs,
             durability,
-            hedge_after_us: SILENT_AFTER_US.max(2 * self.usual_write.get_us()),
-            send_until_us: self.ages.until_us(now),
+            hedge_after_us: SILENT_AFTER_US.max(2 * self.write_latency.get_us()),
+            send_until_us: self.message_age.until_us(now),
             deadline_us,
         };
         self.owner_sets(view, key.partition, n).into_iter().map(plan).collect()

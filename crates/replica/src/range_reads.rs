@@ -37,7 +37,7 @@ pub(crate) fn page_steps(records: usize, bytes: usize) -> u32 {
 
 /// A page that a peer asks for.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct RangeRead {
     pub(crate) reply: u64,
     /// Of buckets with this N.
     pub(crate) n: u8,
@@ -48,8 +48,8 @@ pub(crate) struct Wanted {
 
 /// Pages that wait for the budget, each with when nobody waits for it any more.
 #[derive(Debug, Default)]
-pub(crate) struct Serving {
-    waiting: VecDeque<(u64, Wanted)>,
+pub(crate) struct RangeReads {
+    waiting: VecDeque<(u64, RangeRead)>,
 }
 
 /// A page as it goes to a peer.
@@ -58,7 +58,7 @@ fn wire_page(result: RangeResult) -> Page {
     Page { records: records.collect(), until: result.until.map(mark) }
 }
 
-impl Serving {
+impl RangeReads {
     /// Whether a step is possible.
     pub(crate) fn is_busy(&self) -> bool {
         !self.waiting.is_empty()
@@ -67,8 +67,8 @@ impl Serving {
 
 impl Replica {
     /// Has a page wait for its turn.
-    pub(crate) fn wait_to_serve(&mut self, now: Now, wanted: Wanted) {
-        let waiting = &mut self.background.serving.waiting;
+    pub(crate) fn wait_to_serve(&mut self, now: Now, wanted: RangeRead) {
+        let waiting = &mut self.background.range_reads.waiting;
         while waiting.front().is_some_and(|(until_us, _)| *until_us <= now.mono_us) {
             waiting.pop_front();
         }
@@ -82,9 +82,9 @@ impl Replica {
 
     /// Reads the next page that somebody waits for; false if nobody does.
     pub(crate) fn serve_next(&mut self, now: Now, view: &View) -> bool {
-        while let Some((until_us, wanted)) = self.background.serving.waiting.pop_front() {
+        while let Some((until_us, wanted)) = self.background.range_reads.waiting.pop_front() {
             if until_us > now.mono_us {
-                let Wanted { reply, n, leaves, after } = wanted;
+                let RangeRead { reply, n, leaves, after } = wanted;
                 let ticket = Ticket::ServeFetch { reply, n };
                 self.serve_leaves(view, ticket, leaves, after, FETCH_PAGE_RECORDS);
                 return true;

@@ -235,7 +235,7 @@ impl Replica {
         };
         let placed = digests
             .into_iter()
-            .map(|(key, outline)| (PlacedKey::new(cluster, partitions, key), outline.digest));
+            .map(|(key, entry)| (PlacedKey::new(cluster, partitions, key), entry.digest));
         let wanted: VecDeque<_> = placed.collect();
         let head_start = &mut self.background.transfers.head_start;
         let Some(recall) = head_start.running.get_mut(&partition) else { return };

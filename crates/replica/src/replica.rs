@@ -23,14 +23,14 @@ use crate::explain::ExplainOperation;
 use crate::forward::ForwardOperation;
 use crate::get::GetOperation;
 use crate::io::{Input, Output};
-use crate::latency::UsualLatency;
-use crate::message_age::Ages;
+use crate::latency::LatencyEstimate;
+use crate::message_age::MessageAge;
 use crate::patience::answer_limit_us;
 use crate::pending::{Asker, Caller, ExchangeStep, OperationId, PeerCall, Pending, Purpose};
-use crate::put::{Line, PutOperation, WaitingPut};
+use crate::put::{KeyQueue, PutOperation, WaitingPut};
 use crate::scan::ScanOperation;
 use crate::serve::Arrival;
-use crate::timers::Wakes;
+use crate::timers::Timers;
 use crate::votes::Votes;
 
 /// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
@@ -57,16 +57,16 @@ pub struct Replica {
     pub(crate) pending: Pending,
     pub(crate) operations: BTreeMap<OperationId, Operation>,
     /// The puts of each key that wait, and those that are under way.
-    pub(crate) minting: BTreeMap<PlacedKey, Line>,
-    pub(crate) usual_read: UsualLatency,
-    pub(crate) usual_write: UsualLatency,
-    pub(crate) ages: Ages,
+    pub(crate) minting: BTreeMap<PlacedKey, KeyQueue>,
+    pub(crate) read_latency: LatencyEstimate,
+    pub(crate) write_latency: LatencyEstimate,
+    pub(crate) message_age: MessageAge,
     pub(crate) background: Background,
     /// This node's clock at the present input, for the answers to peers.
     pub(crate) clock: u64,
     /// Calls to nodes that did not know the layout, by when they are made again.
-    pub(crate) put_aside: BTreeMap<(u64, OperationId), PeerCall>,
-    wakes: Wakes,
+    pub(crate) deferred: BTreeMap<(u64, OperationId), PeerCall>,
+    timers: Timers,
     /// Of what this shard can't say that it is absent.
     pub(crate) votes: Votes,
     outputs: VecDeque<Output>,
@@ -79,25 +79,25 @@ impl Replica {
         Self {
             random: ChaCha8Rng::from_seed(config.random_seed),
             pending: Pending::new(config.shard),
-            ages: Ages::new(config.clock_start, config.tuning.message_life_us),
+            message_age: MessageAge::new(config.clock_start, config.tuning.message_life_us),
             background: Background::new(config.tuning),
             votes: Votes::restored(config.votes.as_deref()),
             config,
             view: None,
             operations: BTreeMap::new(),
             minting: BTreeMap::new(),
-            usual_read: UsualLatency::new(),
-            usual_write: UsualLatency::new(),
+            read_latency: LatencyEstimate::new(),
+            write_latency: LatencyEstimate::new(),
             clock: 0,
-            put_aside: BTreeMap::new(),
-            wakes: Wakes::default(),
+            deferred: BTreeMap::new(),
+            timers: Timers::default(),
             outputs: VecDeque::new(),
         }
     }
 
     /// Takes one event.
     pub fn handle(&mut self, now: Now, input: Input) {
-        self.clock = self.ages.clock(now);
+        self.clock = self.message_age.clock(now);
         match input {
             Input::View(view) => self.handle_view(now, &view),
             Input::Client { reply, request } => self.start(now, Asker::Client(reply), request),
@@ -106,7 +106,7 @@ impl Replica {
                 self.serve(now, &Arrival { from, reply, terms }, request);
             }
             Input::PeerAnswer { from, id, stamp, response } => {
-                self.ages.hear(from, stamp.clock);
+                self.message_age.note_clock(from, stamp.clock);
                 let response = self.heeded(from, stamp.life, response);
                 self.handle_answer(now, from, id, response);
             }
@@ -151,8 +151,8 @@ impl Replica {
         // Without a layout the background does nothing.
         let has_layout = self.view.as_ref().is_some_and(|view| view.layout_version() > 0);
         let own = self.background.poll_timeout().filter(|_| has_layout);
-        let again = self.put_aside.first_key_value().map(|((due_us, _), _)| *due_us);
-        [self.wakes.next(), self.pending.next_expiry(), again, own].into_iter().flatten().min()
+        let again = self.deferred.first_key_value().map(|((due_us, _), _)| *due_us);
+        [self.timers.next(), self.pending.next_expiry(), again, own].into_iter().flatten().min()
     }
 
     /// How many requests are under way.
@@ -186,9 +186,9 @@ impl Replica {
         let took_us = now.mono_us.saturating_sub(call.sent_us);
         match response {
             PeerResponse::Read(_) | PeerResponse::Same | PeerResponse::Unknown { .. } => {
-                self.usual_read.add(took_us);
+                self.read_latency.add(took_us);
             }
-            PeerResponse::Written => self.usual_write.add(took_us),
+            PeerResponse::Written => self.write_latency.add(took_us),
             _ => {}
         }
         let Caller { operation: id, request: to } = match call.purpose {
@@ -248,7 +248,7 @@ impl Replica {
         while let Some(call) = self.pending.take_expired(now.mono_us) {
             self.handle_lost(now, &call);
         }
-        while let Some(id) = self.wakes.pop_due(now.mono_us) {
+        while let Some(id) = self.timers.pop_due(now.mono_us) {
             match self.operations.get_mut(&id) {
                 Some(Operation::Waiting(_)) => self.give_up_waiting(id),
                 Some(Operation::Put(put)) => put.machine.handle_timeout(now.mono_us),
@@ -271,7 +271,7 @@ impl Replica {
 
     /// Takes away a machine's wake.
     pub(crate) fn sleep(&mut self, id: OperationId) {
-        self.wakes.set(id, None);
+        self.timers.set(id, None);
     }
 
     /// Executes what a machine wants done, and keeps or drops it.
@@ -288,7 +288,7 @@ impl Replica {
                 (Some(Operation::Waiting(put)), Some(wake_us))
             }
         };
-        self.wakes.set(id, wake_us.filter(|_| operation.is_some()));
+        self.timers.set(id, wake_us.filter(|_| operation.is_some()));
         if let Some(operation) = operation {
             self.operations.insert(id, operation);
         }
@@ -331,7 +331,8 @@ impl Replica {
             again,
         });
         let layouts = self.view.as_ref().map(|view| view.active_layouts()).unwrap_or_default();
-        let terms = Terms { life: self.life(), layouts, heard: self.ages.heard(node) };
+        let terms =
+            Terms { life: self.life(), layouts, receiver_clock: self.message_age.clock_of(node) };
         self.emit(Output::Request { to: node, id, terms, request });
     }
 

@@ -178,7 +178,7 @@ impl Replica {
             fallbacks,
             filling: Vec::new(),
             needs,
-            hedge_after_us: 10 * self.usual_read.get_us(),
+            hedge_after_us: 10 * self.read_latency.get_us(),
             silent_after_us: u64::from(request.timeout_ms) * 1_000,
             repair_until_us: now.mono_us,
             deadline_us,

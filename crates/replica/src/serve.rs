@@ -28,7 +28,7 @@ use crate::io::{Holding, Output, StorageFault};
 use crate::local_copy::merged;
 use crate::pending::{HoldFor, Ticket};
 use crate::range::{RangeRequest, RangeResult};
-use crate::range_reads::Wanted;
+use crate::range_reads::RangeRead;
 use crate::replica::Replica;
 use crate::scan::{Scanning, mark};
 use crate::votes::counts_digest;
@@ -95,7 +95,7 @@ impl Replica {
             PeerRequest::Fetch { partition, n, first_leaf, last_leaf, after } => {
                 let leaves = (partition, first_leaf, last_leaf);
                 let after = after.map(|mark| placed(mark.key));
-                self.wait_to_serve(now, Wanted { reply, n, leaves, after });
+                self.wait_to_serve(now, RangeRead { reply, n, leaves, after });
             }
             PeerRequest::Vote { partition, n, counts, flipped } => {
                 self.serve_vote(reply, (partition, n), counts, flipped);
@@ -155,7 +155,8 @@ impl Replica {
     ) -> Result<Arc<View>, Failure> {
         self.unheeded(arrival, request).map_or(Ok(()), Err)?;
         let view = self.fence(arrival, request)?;
-        if request.changes_state() && self.ages.is_too_old(now, arrival.terms.heard) {
+        if request.changes_state() && self.message_age.is_too_old(now, arrival.terms.receiver_clock)
+        {
             self.count(Counter::TooOldMessages);
             let life_ms = self.config.tuning.message_life_us / 1_000;
             let message =

@@ -7,11 +7,11 @@ use jedlik_protocol::{Durability, Now, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::Counter;
-use crate::io::{Footprint, Holding, StorageFault};
+use crate::io::{Holding, RecordMeta, StorageFault};
 use crate::pending::{Caller, HoldFor, Ticket};
 use crate::range::RangeResult;
 use crate::replica::{Operation, Replica};
-use crate::trees::Change;
+use crate::trees::TreeChange;
 
 impl Replica {
     pub(crate) fn handle_loaded(
@@ -52,8 +52,8 @@ impl Replica {
         &mut self,
         ticket: u64,
         key: &PlacedKey,
-        before: Option<Footprint>,
-        after: Option<Footprint>,
+        before: Option<RecordMeta>,
+        after: Option<RecordMeta>,
     ) {
         if before != after {
             self.background.clashes.forget(&key.key);
@@ -62,7 +62,7 @@ impl Replica {
             && let Some(view) = self.view.clone()
         {
             let n = view.bucket(key.key.bucket()).n;
-            let change = Change::new(view.partitions(), key, n, before, after);
+            let change = TreeChange::new(view.partitions(), key, n, before, after);
             self.note_stray(key.partition);
             if after.is_some() && self.background.transfers.surplus.is_for_others(key.partition, n)
             {
@@ -70,7 +70,7 @@ impl Replica {
             }
             self.background.trees.changed(key, change);
         }
-        let digest = |footprint: Option<Footprint>| footprint.map(|held| held.digest);
+        let digest = |meta: Option<RecordMeta>| meta.map(|held| held.digest);
         let (before, after) = (digest(before), digest(after));
         match self.pending.ticket_of(ticket) {
             Some(Ticket::Pulled { id, key, pair }) => {

@@ -11,7 +11,7 @@ impl Replica {
     pub fn successor(self, config: Config) -> Self {
         let mut next = Self::new(config);
         next.pending.continue_after(&self.pending);
-        next.ages = self.ages;
+        next.message_age = self.message_age;
         next
     }
 }

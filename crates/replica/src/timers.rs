@@ -1,19 +1,19 @@
-//! When which machine wants to be woken.
+//! When each machine is to be woken.
 //!
-//! Invariant: at most one wake a machine, so that a finished request leaves nothing behind.
+//! Invariant: at most one timer a machine, so that a finished request leaves nothing behind.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::pending::OperationId;
 
-/// The machines' wakes, in the order of their times.
+/// The machines' timers, in the order of their times.
 #[derive(Debug, Default)]
-pub(crate) struct Wakes {
+pub(crate) struct Timers {
     by_time: BTreeSet<(u64, OperationId)>,
     by_machine: BTreeMap<OperationId, u64>,
 }
 
-impl Wakes {
+impl Timers {
     /// Sets a machine's wake, or takes it away.
     pub(crate) fn set(&mut self, id: OperationId, at_us: Option<u64>) {
         if self.by_machine.get(&id).copied() == at_us {

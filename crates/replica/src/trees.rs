@@ -14,17 +14,17 @@ use jedlik_protocol::gossip::Load;
 use jedlik_protocol::{Key, PlacedKey};
 use jedlik_vclock::planted::{self, Bug};
 
-use crate::io::Footprint;
+use crate::io::RecordMeta;
 
 /// The most records of a partition that are remembered as damaged: one is enough to say that there is damage.
 const DAMAGED_MAX: usize = 1_024;
 
 /// The trees of one partition, by N.
-type Forest = BTreeMap<u8, Tree>;
+type TreesByN = BTreeMap<u8, Tree>;
 
 /// One record's change: which tree and leaf, and what stood and stands there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Change {
+pub(crate) struct TreeChange {
     n: u8,
     leaf: u16,
     before: Option<u64>,
@@ -33,16 +33,16 @@ pub(crate) struct Change {
     after_bytes: u64,
 }
 
-impl Change {
+impl TreeChange {
     pub(crate) fn new(
         partitions: PartitionCount,
         key: &PlacedKey,
         n: u8,
-        before: Option<Footprint>,
-        after: Option<Footprint>,
+        before: Option<RecordMeta>,
+        after: Option<RecordMeta>,
     ) -> Self {
-        let item = |footprint: Footprint| item(key.position.0, footprint.digest.0);
-        let bytes = |footprint: Option<Footprint>| footprint.map_or(0, |held| held.bytes.into());
+        let item = |meta: RecordMeta| item(key.position.0, meta.digest.0);
+        let bytes = |meta: Option<RecordMeta>| meta.map_or(0, |held| held.bytes.into());
         Self {
             n,
             leaf: partitions.leaf(key.position, LEAF_BITS) as u16,
@@ -53,8 +53,8 @@ impl Change {
         }
     }
 
-    fn make(self, forest: &mut Forest, load: &mut Load) {
-        forest.entry(self.n).or_default().change(self.leaf, self.before, self.after);
+    fn make(self, by_n: &mut TreesByN, load: &mut Load) {
+        by_n.entry(self.n).or_default().change(self.leaf, self.before, self.after);
         let records = load.records + u64::from(self.after.is_some());
         load.records = records.saturating_sub(self.before.is_some().into());
         load.bytes = (load.bytes + self.after_bytes).saturating_sub(self.before_bytes);
@@ -63,8 +63,8 @@ impl Change {
 
 /// What is known of one partition.
 #[derive(Debug, Default)]
-struct Grove {
-    forest: Forest,
+struct PartitionTrees {
+    by_n: TreesByN,
     load: Load,
     whole: bool,
     reading: Option<Reading>,
@@ -85,7 +85,7 @@ struct Grove {
 #[derive(Debug, Default)]
 struct Reading {
     number: u64,
-    forest: Forest,
+    by_n: TreesByN,
     load: Load,
     until: Option<PlacedKey>,
     damaged: BTreeSet<PlacedKey>,
@@ -94,7 +94,7 @@ struct Reading {
 /// The trees of all partitions that are owned, or of which records are left.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
-    groves: BTreeMap<Partition, Grove>,
+    by_partition: BTreeMap<Partition, PartitionTrees>,
     readings: u64,
     /// Counts what happens to them, so that of two moments it is known which was first.
     moment: u64,
@@ -105,21 +105,23 @@ impl Trees {
     pub(crate) fn keep(&mut self, partition: Partition) {
         if !self.keeps(partition) {
             self.moment += 1;
-            let grove = Grove { born: self.moment, ..Grove::default() };
-            self.groves.insert(partition, grove);
+            let trees = PartitionTrees { born: self.moment, ..PartitionTrees::default() };
+            self.by_partition.insert(partition, trees);
         }
     }
 
     /// Keeps none of it any more.
     pub(crate) fn drop(&mut self, partition: Partition) {
-        self.groves.remove(&partition);
+        self.by_partition.remove(&partition);
     }
 
     /// What the trees say is no more to be relied on: they are to be read anew.
     pub(crate) fn distrust(&mut self) {
         self.moment += 1;
         let born = self.moment;
-        self.groves.values_mut().for_each(|grove| *grove = Grove { born, ..Grove::default() });
+        self.by_partition
+            .values_mut()
+            .for_each(|trees| *trees = PartitionTrees { born, ..PartitionTrees::default() });
     }
 
     /// Now, for [`Self::added_since`].
@@ -129,65 +131,65 @@ impl Trees {
 
     /// Whether a record of this N was added to the partition or altered since then, as far as is known.
     pub(crate) fn added_since(&self, partition: Partition, n: u8, moment: u64) -> bool {
-        self.groves.get(&partition).is_none_or(|grove| {
-            grove.born > moment || grove.added.get(&n).is_some_and(|added| *added > moment)
+        self.by_partition.get(&partition).is_none_or(|trees| {
+            trees.born > moment || trees.added.get(&n).is_some_and(|added| *added > moment)
         })
     }
 
     pub(crate) fn keeps(&self, partition: Partition) -> bool {
-        self.groves.contains_key(&partition)
+        self.by_partition.contains_key(&partition)
     }
 
     /// Whether the partition is known to hold no record.
     pub(crate) fn is_empty(&self, partition: Partition) -> bool {
-        self.groves.get(&partition).is_none_or(|grove| grove.whole && grove.load.records == 0)
+        self.by_partition.get(&partition).is_none_or(|trees| trees.whole && trees.load.records == 0)
     }
 
     /// Counts the changes of a partition's records.
     pub(crate) fn changes(&self, partition: Partition) -> u64 {
-        self.groves.get(&partition).map_or(0, |grove| grove.changes)
+        self.by_partition.get(&partition).map_or(0, |trees| trees.changes)
     }
 
     /// What all records take, as far as they have been read.
     pub(crate) fn load(&self) -> Load {
         let mut total = Load::default();
-        for grove in self.groves.values() {
-            total.records += grove.load.records;
-            total.bytes += grove.load.bytes;
+        for trees in self.by_partition.values() {
+            total.records += trees.load.records;
+            total.bytes += trees.load.bytes;
         }
         total
     }
 
     /// A record changed. During a reading it counts there only if the reading has come past it.
-    pub(crate) fn changed(&mut self, key: &PlacedKey, change: Change) {
-        let Some(grove) = self.groves.get_mut(&key.partition) else { return };
-        grove.changes += 1;
+    pub(crate) fn changed(&mut self, key: &PlacedKey, change: TreeChange) {
+        let Some(trees) = self.by_partition.get_mut(&key.partition) else { return };
+        trees.changes += 1;
         if change.after.is_some() {
             self.moment += 1;
-            grove.added.insert(change.n, self.moment);
+            trees.added.insert(change.n, self.moment);
         }
-        grove.damaged.remove(key);
-        grove.unread.remove(key);
-        if let Some(reading) = &mut grove.reading {
+        trees.damaged.remove(key);
+        trees.unread.remove(key);
+        if let Some(reading) = &mut trees.reading {
             reading.damaged.remove(key);
         }
         if planted::on(Bug::TreeNotUpdatedOnMerge) && change.before.is_some() {
             return;
         }
-        change.make(&mut grove.forest, &mut grove.load);
-        if let Some(reading) = &mut grove.reading
+        change.make(&mut trees.by_n, &mut trees.load);
+        if let Some(reading) = &mut trees.reading
             && reading.until.as_ref().is_some_and(|until| key <= until)
         {
-            change.make(&mut reading.forest, &mut reading.load);
+            change.make(&mut reading.by_n, &mut reading.load);
         }
     }
 
     /// These records can't be read.
     pub(crate) fn note_damage(&mut self, keys: &[PlacedKey]) {
         for key in keys {
-            let Some(grove) = self.groves.get_mut(&key.partition) else { continue };
-            let reading = grove.reading.as_mut().map(|reading| &mut reading.damaged);
-            for damaged in reading.into_iter().chain([&mut grove.damaged]) {
+            let Some(trees) = self.by_partition.get_mut(&key.partition) else { continue };
+            let reading = trees.reading.as_mut().map(|reading| &mut reading.damaged);
+            for damaged in reading.into_iter().chain([&mut trees.damaged]) {
                 if damaged.len() < DAMAGED_MAX {
                     damaged.insert(key.clone());
                 }
@@ -197,20 +199,20 @@ impl Trees {
 
     /// A record that can't be read is gone.
     pub(crate) fn forget_damage(&mut self, key: &PlacedKey) {
-        if let Some(grove) = self.groves.get_mut(&key.partition) {
-            grove.damaged.remove(key);
+        if let Some(trees) = self.by_partition.get_mut(&key.partition) {
+            trees.damaged.remove(key);
         }
     }
 
     /// The records of a partition that are known not to be readable.
     pub(crate) fn damaged(&self, partition: Partition) -> impl Iterator<Item = &PlacedKey> {
-        self.groves.get(&partition).into_iter().flat_map(|grove| &grove.damaged)
+        self.by_partition.get(&partition).into_iter().flat_map(|trees| &trees.damaged)
     }
 
     /// The tree does not say what the records do: they are read before it is compared.
     pub(crate) fn read_anew(&mut self, partition: Partition) {
-        if let Some(grove) = self.groves.get_mut(&partition) {
-            grove.whole = false;
+        if let Some(trees) = self.by_partition.get_mut(&partition) {
+            trees.whole = false;
         }
     }
 
@@ -222,55 +224,55 @@ impl Trees {
     /// Records of a partition that two whole readings in a row could not read, as the last one has just found. What
     /// the other owners hold of them has taken their place meanwhile, if there is any.
     pub(crate) fn take_unmended(&mut self, partition: Partition) -> Vec<PlacedKey> {
-        let Some(grove) = self.groves.get_mut(&partition) else { return Vec::new() };
-        let before = core::mem::replace(&mut grove.unread, grove.damaged.clone());
-        before.intersection(&grove.damaged).cloned().collect()
+        let Some(trees) = self.by_partition.get_mut(&partition) else { return Vec::new() };
+        let before = core::mem::replace(&mut trees.unread, trees.damaged.clone());
+        before.intersection(&trees.damaged).cloned().collect()
     }
 
     /// Whether a record of the partition is known that can't be read.
     pub(crate) fn has_damage(&self, partition: Partition) -> bool {
-        self.groves.get(&partition).is_some_and(|grove| !grove.damaged.is_empty())
+        self.by_partition.get(&partition).is_some_and(|trees| !trees.damaged.is_empty())
     }
 
     /// Whether a record that is damaged has a key of this kind, as far as can be told.
     pub(crate) fn has_damage_of(&self, partition: Partition, is_of: impl Fn(&Key) -> bool) -> bool {
-        self.groves.get(&partition).is_some_and(|grove| {
-            let all_are_known = grove.damaged.len() < DAMAGED_MAX;
-            !all_are_known || grove.damaged.iter().any(|key| is_of(&key.key))
+        self.by_partition.get(&partition).is_some_and(|trees| {
+            let all_are_known = trees.damaged.len() < DAMAGED_MAX;
+            !all_are_known || trees.damaged.iter().any(|key| is_of(&key.key))
         })
     }
 
     /// The tree of one N; `None` while it has yet to be read.
     pub(crate) fn whole(&self, partition: Partition, n: u8) -> Option<Tree> {
-        let grove = self.groves.get(&partition).filter(|grove| grove.whole)?;
-        Some(grove.forest.get(&n).cloned().unwrap_or_default())
+        let trees = self.by_partition.get(&partition).filter(|trees| trees.whole)?;
+        Some(trees.by_n.get(&n).cloned().unwrap_or_default())
     }
 
     pub(crate) fn is_whole(&self, partition: Partition) -> bool {
-        self.groves.get(&partition).is_some_and(|grove| grove.whole)
+        self.by_partition.get(&partition).is_some_and(|trees| trees.whole)
     }
 
     /// How many have yet to be read.
     pub(crate) fn unread(&self) -> usize {
-        self.groves.values().filter(|grove| !grove.whole).count()
+        self.by_partition.values().filter(|trees| !trees.whole).count()
     }
 
     /// When all records of a partition were last read, in this life of the process.
     pub(crate) fn read_us(&self, partition: Partition) -> Option<u64> {
-        self.groves.get(&partition)?.read_us
+        self.by_partition.get(&partition)?.read_us
     }
 
     /// Begins to read all records of a partition.
     pub(crate) fn begin_reading(&mut self, partition: Partition) {
         self.readings += 1;
-        if let Some(grove) = self.groves.get_mut(&partition) {
-            grove.reading = Some(Reading { number: self.readings, ..Reading::default() });
+        if let Some(trees) = self.by_partition.get_mut(&partition) {
+            trees.reading = Some(Reading { number: self.readings, ..Reading::default() });
         }
     }
 
     /// The reading's number and how far it has come, if there is one.
     pub(crate) fn reading(&self, partition: Partition) -> Option<(u64, Option<PlacedKey>)> {
-        let reading = self.groves.get(&partition)?.reading.as_ref()?;
+        let reading = self.by_partition.get(&partition)?.reading.as_ref()?;
         Some((reading.number, reading.until.clone()))
     }
 
@@ -280,23 +282,23 @@ impl Trees {
         &mut self,
         now_us: u64,
         partition: Partition,
-        page: impl Iterator<Item = Change>,
+        page: impl Iterator<Item = TreeChange>,
         until: Option<PlacedKey>,
     ) -> bool {
-        let Some(grove) = self.groves.get_mut(&partition) else { return false };
-        let Some(mut reading) = grove.reading.take() else { return false };
-        page.for_each(|change| change.make(&mut reading.forest, &mut reading.load));
+        let Some(trees) = self.by_partition.get_mut(&partition) else { return false };
+        let Some(mut reading) = trees.reading.take() else { return false };
+        page.for_each(|change| change.make(&mut reading.by_n, &mut reading.load));
         if until.is_some() {
             reading.until = until;
-            grove.reading = Some(reading);
+            trees.reading = Some(reading);
             return false;
         }
-        let corrected = grove.whole && !same(&grove.forest, &reading.forest);
-        grove.forest = reading.forest;
-        grove.load = reading.load;
-        grove.damaged = reading.damaged;
-        grove.whole = true;
-        grove.read_us = Some(now_us);
+        let corrected = trees.whole && !same(&trees.by_n, &reading.by_n);
+        trees.by_n = reading.by_n;
+        trees.load = reading.load;
+        trees.damaged = reading.damaged;
+        trees.whole = true;
+        trees.read_us = Some(now_us);
         corrected
     }
 
@@ -305,16 +307,16 @@ impl Trees {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         // Where something can't be read, that is to be met again at the next start.
-        let sound = |grove: &Grove| grove.whole && grove.damaged.is_empty();
-        for (partition, grove) in self.groves.iter().filter(|(_, grove)| sound(grove)) {
+        let sound = |trees: &PartitionTrees| trees.whole && trees.damaged.is_empty();
+        for (partition, trees) in self.by_partition.iter().filter(|(_, trees)| sound(trees)) {
             // An empty tree is kept too: that it is whole is worth knowing.
             let empty = (0, Tree::new());
-            let none = grove.forest.is_empty().then_some((&empty.0, &empty.1));
-            for (n, tree) in grove.forest.iter().chain(none) {
+            let none = trees.by_n.is_empty().then_some((&empty.0, &empty.1));
+            for (n, tree) in trees.by_n.iter().chain(none) {
                 let bytes = tree.encode();
                 out.extend_from_slice(&partition.0.to_le_bytes());
-                out.extend_from_slice(&grove.load.records.to_le_bytes());
-                out.extend_from_slice(&grove.load.bytes.to_le_bytes());
+                out.extend_from_slice(&trees.load.records.to_le_bytes());
+                out.extend_from_slice(&trees.load.bytes.to_le_bytes());
                 out.push(*n);
                 out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
                 out.extend_from_slice(&bytes);
@@ -327,19 +329,19 @@ impl Trees {
     pub(crate) fn decode(mut bytes: &[u8]) -> Self {
         let mut trees = Self::default();
         while let Some((partition, load, (n, tree), rest)) = next_tree(bytes) {
-            let grove = trees.groves.entry(partition).or_default();
-            grove.whole = true;
-            grove.load = load;
-            grove.forest.insert(n, tree);
+            let trees = trees.by_partition.entry(partition).or_default();
+            trees.whole = true;
+            trees.load = load;
+            trees.by_n.insert(n, tree);
             bytes = rest;
         }
         if bytes.is_empty() { trees } else { Self::default() }
     }
 }
 
-/// Whether two forests say the same; a tree that is not there is an empty one.
-fn same(a: &Forest, b: &Forest) -> bool {
-    let root = |forest: &Forest, n: &u8| forest.get(n).map_or(0, Tree::root);
+/// Whether two sets of trees say the same; a tree that is not there is an empty one.
+fn same(a: &TreesByN, b: &TreesByN) -> bool {
+    let root = |by_n: &TreesByN, n: &u8| by_n.get(n).map_or(0, Tree::root);
     a.keys().chain(b.keys()).all(|n| root(a, n) == root(b, n))
 }
 

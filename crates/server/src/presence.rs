@@ -27,17 +27,17 @@ pub(crate) struct Presence(Arc<Mutex<BTreeMap<u16, Watched>>>);
 struct Watched {
     folder: ShardFolder,
     files: OpenFiles,
-    gone: Option<Gone>,
+    gone: Option<MissingFile>,
 }
 
 /// A file that a shard has open and that is not in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Gone {
+pub(crate) struct MissingFile {
     since_ms: u64,
     path: String,
 }
 
-impl Gone {
+impl MissingFile {
     /// What admins are told.
     pub(crate) fn trouble(&self, shard: u16) -> ShardTrouble {
         let (since_ms, what) = (self.since_ms, self.path.clone());
@@ -67,7 +67,7 @@ impl Presence {
     }
 
     /// The file of a shard that is not in its place.
-    pub(crate) fn gone(&self, shard: u16) -> Option<Gone> {
+    pub(crate) fn gone(&self, shard: u16) -> Option<MissingFile> {
         self.all().get(&shard)?.gone.clone()
     }
 
@@ -84,7 +84,7 @@ impl Presence {
                         "a file that the node has open was removed or replaced: what it holds is lost when the node \
                          stops. Writes of the shard are refused; restart the node, and the others refill it"
                     );
-                    Some(Gone { since_ms: now_ms, path })
+                    Some(MissingFile { since_ms: now_ms, path })
                 }
                 (None, Some(gone)) => {
                     info!(shard, path = gone.path, "the file is in its place again");

@@ -116,9 +116,9 @@ fn of_peer_response(response: &PeerResponse) -> usize {
         }
         PeerResponse::Digests(DigestPage { digests, until }) => {
             let clock = |clock: &Option<VectorClock>| clock.as_ref().map_or(0, VectorClock::len);
-            let digests = digests.iter().map(|(key, outline)| {
-                of_key(key) + ENTRY_BYTES + clock(&outline.clock) * ENTRY_BYTES
-            });
+            let digests = digests
+                .iter()
+                .map(|(key, entry)| of_key(key) + ENTRY_BYTES + clock(&entry.clock) * ENTRY_BYTES);
             digests.sum::<usize>() + of_mark(until.as_ref())
         }
         PeerResponse::Hashes(hashes) => hashes.len() * size_of::<u64>(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{EncodedRecord, PlacedKey, StoredRecord};
-use jedlik_replica::{Footprint, HeldHint, Hint, HintMark, HintTotals, RangeRequest, RangeResult};
+use jedlik_replica::{HeldHint, Hint, HintMark, HintTotals, RangeRequest, RangeResult, RecordMeta};
 
 /// For whom hints are kept, and of which keys.
 pub(crate) type HintNames = BTreeSet<(NodeId, PlacedKey)>;
@@ -116,8 +116,8 @@ impl Contents {
         }
     }
 
-    pub(crate) fn footprint(&self, key: &PlacedKey) -> Option<Footprint> {
-        let of = |record: &EncodedRecord| Footprint {
+    pub(crate) fn meta(&self, key: &PlacedKey) -> Option<RecordMeta> {
+        let of = |record: &EncodedRecord| RecordMeta {
             digest: record.digest(),
             bytes: record.bytes().len() as u32,
         };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::{Digest, Durability, EncodedRecord, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{
-    Footprint, Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult,
+    Hint, HintMark, HintPage, HintTotals, Holding, RangeRequest, RangeResult, RecordMeta,
     StorageFault,
 };
 use jedlik_vclock::LocalActor;
@@ -27,7 +27,7 @@ mod rot;
 pub(crate) type Completion = (u64, Result<(), StorageFault>);
 
 /// A record before and after a change.
-pub(crate) type Change = (Option<Footprint>, Option<Footprint>);
+pub(crate) type RecordChange = (Option<RecordMeta>, Option<RecordMeta>);
 
 #[derive(Debug)]
 struct Entry {
@@ -181,12 +181,12 @@ impl Disk {
         key: &PlacedKey,
         record: StoredRecord,
         level: Durability,
-    ) -> Result<Change, StorageFault> {
+    ) -> Result<RecordChange, StorageFault> {
         self.admit_more()?;
         self.damaged.remove(key);
-        let before = self.memory.footprint(key);
+        let before = self.memory.meta(key);
         self.stage(key, Edit::Merge(record), ticket, level);
-        Ok((before, self.memory.footprint(key)))
+        Ok((before, self.memory.meta(key)))
     }
 
     /// Puts a record in place of the expected one, or nothing.
@@ -196,13 +196,13 @@ impl Disk {
         key: &PlacedKey,
         expected: Digest,
         record: Option<StoredRecord>,
-    ) -> Result<Change, StorageFault> {
+    ) -> Result<RecordChange, StorageFault> {
         self.admit()?;
-        let before = self.memory.footprint(key);
+        let before = self.memory.meta(key);
         let found = before.map(|held| held.digest);
         let edit = if found == Some(expected) { Edit::Set(record) } else { Edit::Wait };
         self.stage(key, edit, ticket, Durability::Synced);
-        Ok((before, self.memory.footprint(key)))
+        Ok((before, self.memory.meta(key)))
     }
 
     /// Merges a record into the hint for another node.

@@ -45,8 +45,8 @@ pub use breach::{Breach, Promise};
 pub use history::{Acknowledged, History, Seen};
 pub use log::Line;
 pub use plan::{
-    Alteration, BucketPlan, Change, Fault, Kind, Operation, Plan, Quorums, SPAN_US, Setting, Side,
-    WARM_UP_US, What,
+    Alteration, BucketPlan, Fault, Kind, Operation, Plan, PlannedChange, Quorums, SPAN_US, Setting,
+    Side, WARM_UP_US, What,
 };
 pub use shrink::shrunk;
 pub use siege::{Besieged, Siege};

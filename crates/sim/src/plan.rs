@@ -24,7 +24,7 @@ use hints::rotten_hints;
 use lives::{beliefs, lives, standstills};
 
 pub use buckets::{BucketPlan, Quorums};
-pub use change::{Alteration, Change, Side};
+pub use change::{Alteration, PlannedChange, Side};
 pub use fault::{Fault, What};
 
 /// Before this, nodes meet, a layout is committed and the bucket is set; no fault, no client.
@@ -173,7 +173,7 @@ pub struct Plan {
     /// In the order of time.
     pub faults: Vec<Fault>,
     /// Of the layout, in the order of time.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PlannedChange>,
     /// What happens once both have ended.
     pub siege: Option<Siege>,
 }

@@ -9,7 +9,7 @@ use jedlik_protocol::{Digest, Durability, Now, PlacedKey, Record, StoredRecord};
 use jedlik_replica::{Input, Output, Recalled, Revision, StorageFault};
 
 use crate::breach::{Breach, Promise};
-use crate::disk::Change;
+use crate::disk::RecordChange;
 use crate::node::index;
 use crate::story;
 use crate::world::{World, key_index};
@@ -202,7 +202,7 @@ impl World {
         node: u8,
         now: Now,
         (ticket, key): (u64, PlacedKey),
-        result: Result<Change, StorageFault>,
+        result: Result<RecordChange, StorageFault>,
     ) {
         match result {
             Ok((before, after)) => {

@@ -72,7 +72,7 @@ pub use open_files::OpenFiles;
 pub use options::{ShardIdentity, ShardOptions};
 pub use progress::{ProgressFile, ProgressWatch, ShardProgress};
 pub use redb_store::{RedbOptions, RedbStore, open_redb_file};
-pub use shard::{Change, Completed, Completion, Footprint, Shard};
+pub use shard::{Completed, Completion, RecordChange, RecordMeta, Shard};
 pub use stats::{EngineStats, HintStats, ShardStats};
 pub use store::{RangePage, RangeQuery, Store, Writes};
 

@@ -36,7 +36,7 @@ mod revise;
 mod scan;
 mod threads;
 
-pub use change::{Change, Footprint};
+pub use change::{RecordChange, RecordMeta};
 use queue::Unsent;
 use threads::Threads;
 
@@ -214,19 +214,19 @@ impl Shard {
         key: PlacedKey,
         record: StoredRecord,
         level: Durability,
-    ) -> Result<Change, StoreError> {
+    ) -> Result<RecordChange, StoreError> {
         self.admit()?;
         let (current, mended) = match self.layers.load(&key) {
             Err(StoreError::Damaged { .. }) => (None, true),
             loaded => (loaded?, false),
         };
         let stored = merged(current.as_ref(), record)?;
-        let before = current.as_ref().map(Footprint::of);
-        let after = Some(Footprint::of(&stored));
+        let before = current.as_ref().map(RecordMeta::of);
+        let after = Some(RecordMeta::of(&stored));
         let frame_bytes = self.stage(ticket, &key, &Edit::Merge(stored.clone()), level)?;
         self.layers.active.put(key, Some(stored), frame_bytes);
         self.tally.applies += 1;
-        Ok(Change { before, after, mended })
+        Ok(RecordChange { before, after, mended })
     }
 
     /// A page of records, buffer and engine together.

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use jedlik_client::{Client, ClientError, ErrorKind, NodeId};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, ClusterStatus, PlanReport};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 
 use crate::connection::ConnectionArgs;
 use crate::members::resolve;
@@ -81,7 +81,7 @@ impl Cluster {
 
 /// Members in the order in which they are asked: those that are up first, and of these the seeds in the order in which
 /// they were given. Seeds that members know under other addresses leave it to the lowest identity.
-fn order(mut members: Vec<Endpoint>, seeds: &[SocketAddr]) -> Vec<NodeId> {
+fn order(mut members: Vec<MemberAddress>, seeds: &[SocketAddr]) -> Vec<NodeId> {
     let place = |address| seeds.iter().position(|seed| *seed == address).unwrap_or(seeds.len());
     members.sort_unstable_by_key(|member| (!member.alive, place(member.address), member.node));
     members.into_iter().map(|member| member.node).collect()
@@ -90,13 +90,13 @@ fn order(mut members: Vec<Endpoint>, seeds: &[SocketAddr]) -> Vec<NodeId> {
 #[cfg(test)]
 mod tests {
     use jedlik_client::NodeId;
-    use jedlik_protocol::client::Endpoint;
+    use jedlik_protocol::client::MemberAddress;
 
     use super::order;
 
-    fn member(node: u64, alive: bool) -> Endpoint {
+    fn member(node: u64, alive: bool) -> MemberAddress {
         let address = format!("127.0.0.1:{}", 7400 + node).parse().unwrap();
-        Endpoint { node: NodeId(node), name: format!("n{node}"), address, alive }
+        MemberAddress { node: NodeId(node), name: format!("n{node}"), address, alive }
     }
 
     #[test]

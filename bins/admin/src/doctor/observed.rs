@@ -8,7 +8,7 @@ use jedlik_protocol::admin::{
     AdminResponse, BackgroundReport, ClusterStatus, HintReport, MemberState, MemberStatus,
     RepairReport, ShardTrouble, TransferReport,
 };
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use jedlik_protocol::gossip::Status;
 
 use crate::cluster::status::is_gone;
@@ -27,7 +27,7 @@ pub(crate) struct Observed {
 /// One member's answers; what it did not answer is `None`.
 #[derive(Debug, Clone)]
 pub(crate) struct ObservedMember {
-    pub(crate) member: Endpoint,
+    pub(crate) member: MemberAddress,
     pub(crate) status: Option<ClusterStatus>,
     pub(crate) hints: Option<Vec<HintReport>>,
     pub(crate) counters: Option<BTreeMap<String, u64>>,
@@ -43,7 +43,7 @@ pub(crate) struct ObservedMember {
 
 impl ObservedMember {
     /// One that has said nothing yet.
-    pub(crate) fn silent(member: Endpoint) -> Self {
+    pub(crate) fn silent(member: MemberAddress) -> Self {
         Self {
             member,
             status: None,

@@ -15,7 +15,7 @@ use jedlik_client::ClientError;
 use jedlik_console::rfc3339_ms;
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, Explanation, Holder};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use jedlik_protocol::escape::Escaped;
 use jedlik_protocol::peer::{HintSummary, RecordSummary, SiblingSummary};
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ fn role(holder: &Holder, n: u8) -> String {
     }
 }
 
-fn to_text(title: &str, explained: &Explanation, members: &[Endpoint]) -> String {
+fn to_text(title: &str, explained: &Explanation, members: &[MemberAddress]) -> String {
     let mut text = format!(
         "{title} is at position {:032x} in partition {}, n = {}\n",
         explained.position.0, explained.partition, explained.n
@@ -147,7 +147,12 @@ fn to_text(title: &str, explained: &Explanation, members: &[Endpoint]) -> String
     text + &summary(explained, members)
 }
 
-fn put_hint(text: &mut String, hint: &HintSummary, explained: &Explanation, members: &[Endpoint]) {
+fn put_hint(
+    text: &mut String,
+    hint: &HintSummary,
+    explained: &Explanation,
+    members: &[MemberAddress],
+) {
     let (target, since) = (name(hint.target, members), rfc3339_ms(hint.since_ms));
     let same = explained.merged.as_ref().is_some_and(|merged| merged.digest == hint.record.digest);
     if same {
@@ -194,7 +199,7 @@ fn line(text: &mut String, indent: usize, rest: &str) {
 }
 
 /// One line that says whether there is anything to do.
-fn summary(explained: &Explanation, members: &[Endpoint]) -> String {
+fn summary(explained: &Explanation, members: &[MemberAddress]) -> String {
     let who = |wanted: Verdict| -> Vec<String> {
         let of = |holder: &&Holder| Verdict::of(holder, explained) == wanted;
         explained.holders.iter().filter(of).map(|holder| name(holder.node, members)).collect()
@@ -212,7 +217,7 @@ fn summary(explained: &Explanation, members: &[Endpoint]) -> String {
     if said.is_empty() { "every primary agrees\n".into() } else { said.join("; ") + "\n" }
 }
 
-fn to_json(explained: &Explanation, members: &[Endpoint]) -> Value {
+fn to_json(explained: &Explanation, members: &[MemberAddress]) -> Value {
     let holders: Vec<Value> =
         explained.holders.iter().map(|holder| holder_json(holder, explained, members)).collect();
     json!({
@@ -224,7 +229,7 @@ fn to_json(explained: &Explanation, members: &[Endpoint]) -> Value {
     })
 }
 
-fn holder_json(holder: &Holder, explained: &Explanation, members: &[Endpoint]) -> Value {
+fn holder_json(holder: &Holder, explained: &Explanation, members: &[MemberAddress]) -> Value {
     let hints = holder.holds.as_ref().map(|holds| {
         let hints = holds.hints.iter().map(|hint| {
             json!({

@@ -10,7 +10,7 @@ use clap::Args;
 use jedlik_client::Client;
 use jedlik_console::rfc3339_ms;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, HintReport};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
 use crate::amounts::{age_s, bytes, count, now_ms, span};
@@ -101,7 +101,7 @@ pub(crate) fn state(report: &HintReport) -> &'static str {
     }
 }
 
-fn to_text(told: &Reports, members: &[Endpoint], now_ms: u64) -> String {
+fn to_text(told: &Reports, members: &[MemberAddress], now_ms: u64) -> String {
     let mut table = Table::new([
         ("holder", Align::Left),
         ("target", Align::Left),
@@ -155,7 +155,7 @@ fn all(told: &Reports) -> impl Iterator<Item = &HintReport> {
     told.iter().filter_map(|one| one.answer.as_ref().ok()).flatten()
 }
 
-fn to_json(told: &Reports, members: &[Endpoint]) -> Value {
+fn to_json(told: &Reports, members: &[MemberAddress]) -> Value {
     let holders: Vec<Value> = told
         .iter()
         .map(|one| {
@@ -178,7 +178,7 @@ fn to_json(told: &Reports, members: &[Endpoint]) -> Value {
     })
 }
 
-fn report_json(report: &HintReport, members: &[Endpoint]) -> Value {
+fn report_json(report: &HintReport, members: &[MemberAddress]) -> Value {
     json!({
         "target": node_json(report.target, members),
         "keys": report.count,

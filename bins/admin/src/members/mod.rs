@@ -12,7 +12,7 @@ use clap::Args;
 use jedlik_client::{Client, ClientError, NodeId};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::bucket::BucketProps;
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
 pub(crate) use self::naming::{resolve, short};
@@ -24,7 +24,7 @@ pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// What one member said, or why it said nothing.
 pub(crate) struct Told<T> {
-    pub(crate) member: Endpoint,
+    pub(crate) member: MemberAddress,
     pub(crate) answer: Result<T, ClientError>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct WhichArgs {
 
 impl WhichArgs {
     /// The members that are meant.
-    pub(crate) fn of(&self, members: Vec<Endpoint>) -> Result<Vec<Endpoint>, Usage> {
+    pub(crate) fn of(&self, members: Vec<MemberAddress>) -> Result<Vec<MemberAddress>, Usage> {
         let Some(wanted) = &self.node else { return Ok(members) };
         let known = members.iter().map(|member| (member.node, member.name.as_str()));
         let node = resolve(wanted, known)?;
@@ -49,7 +49,7 @@ impl WhichArgs {
 /// Asks each of `members` the same at once, and takes from its answer what `expected` finds in it.
 pub(crate) async fn ask<T>(
     client: &Client,
-    members: &[Endpoint],
+    members: &[MemberAddress],
     request: &AdminRequest,
     expected: impl Fn(AdminResponse) -> Option<T>,
 ) -> Vec<Told<T>> {
@@ -84,13 +84,13 @@ pub(crate) fn report_silent<T>(told: &[Told<T>]) -> bool {
 }
 
 /// A node's name, or its identity if no member has it.
-pub(crate) fn name(node: NodeId, members: &[Endpoint]) -> String {
+pub(crate) fn name(node: NodeId, members: &[MemberAddress]) -> String {
     let member = members.iter().find(|member| member.node == node);
     member.map_or_else(|| node.to_string(), |member| member.name.clone())
 }
 
 /// A node in JSON.
-pub(crate) fn node_json(node: NodeId, members: &[Endpoint]) -> Value {
+pub(crate) fn node_json(node: NodeId, members: &[MemberAddress]) -> Value {
     let member = members.iter().find(|member| member.node == node);
     json!({ "node": node.to_string(), "name": member.map(|member| &member.name) })
 }

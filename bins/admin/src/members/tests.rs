@@ -1,13 +1,13 @@
 //! Which members are meant by a name.
 
 use jedlik_client::NodeId;
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 
 use super::{WhichArgs, name, node_json, resolve, short};
 
 /// A member with the name `n<node>`.
-pub(crate) fn member(node: u64) -> Endpoint {
-    Endpoint {
+pub(crate) fn member(node: u64) -> MemberAddress {
+    MemberAddress {
         node: NodeId(node),
         name: format!("n{node}"),
         address: format!("127.0.0.1:{}", 7400 + node).parse().unwrap(),

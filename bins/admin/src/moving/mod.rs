@@ -13,7 +13,7 @@ use jedlik_protocol::LayoutId;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, ClusterStatus, MemberState, TransferReport,
 };
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 
 pub(crate) use self::meter::Meters;
 pub(crate) use self::obstacles::Obstacle;
@@ -58,11 +58,11 @@ impl Moving {
     /// Asks every member that is not gone.
     pub(crate) async fn observe(cluster: &Cluster) -> Result<Self, ClientError> {
         let status = cluster.status().await?;
-        let wanted: Vec<Endpoint> = status
+        let wanted: Vec<MemberAddress> = status
             .members
             .iter()
             .filter(|member| !is_gone(member))
-            .map(|member| Endpoint {
+            .map(|member| MemberAddress {
                 node: member.record.node,
                 name: member.record.name.clone(),
                 address: member.record.address,

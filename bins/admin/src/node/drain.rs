@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jedlik_client::{Client, ClientError};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, DrainReport};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::Value;
 
 use crate::amounts::count;
@@ -69,7 +69,11 @@ pub(super) async fn run(
 }
 
 /// Asking again changes nothing, so it also tells how far the node has come.
-async fn drain(client: &Client, member: &Endpoint, drained: bool) -> anyhow::Result<DrainReport> {
+async fn drain(
+    client: &Client,
+    member: &MemberAddress,
+    drained: bool,
+) -> anyhow::Result<DrainReport> {
     let request = AdminRequest::Drain { drained };
     let answer = client.admin().ask(request, Some(member.node)).await;
     match answer.with_context(|| format!("{} was not told", member.name))? {
@@ -98,7 +102,7 @@ fn to_text(name: &str, report: DrainReport, waited: bool) -> String {
     format!("{name} takes no new requests; {requests} and {hints} are left on it; {next}\n")
 }
 
-fn to_json(member: &Endpoint, report: DrainReport) -> Value {
+fn to_json(member: &MemberAddress, report: DrainReport) -> Value {
     let mut json = node_json(member.node, std::slice::from_ref(member));
     json["drained"] = report.drained.into();
     json["requests"] = report.requests.into();

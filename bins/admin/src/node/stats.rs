@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jedlik_client::ClientError;
 use jedlik_protocol::admin::{NodeStats, ShardTrouble, TroubleKind};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Map, Value, json};
 
 use crate::connection::ConnectionArgs;
@@ -16,7 +16,7 @@ use crate::output::{self, Output};
 
 const STATS_TIMEOUT: Duration = Duration::from_secs(3);
 
-type Told = (Endpoint, Result<NodeStats, ClientError>);
+type Told = (MemberAddress, Result<NodeStats, ClientError>);
 
 pub(super) async fn run(connection: &ConnectionArgs, output: Output) -> anyhow::Result<ExitCode> {
     let told = connection.connect().await?.admin().stats(STATS_TIMEOUT).await;
@@ -112,12 +112,12 @@ fn text(told: &[Told]) -> String {
 mod tests {
     use jedlik_client::{ClientError, NodeId};
     use jedlik_protocol::admin::NodeStats;
-    use jedlik_protocol::client::Endpoint;
+    use jedlik_protocol::client::MemberAddress;
 
     use super::{Told, json, text};
 
     fn told(node: u64, counters: Option<&[(&str, u64)]>) -> Told {
-        let member = Endpoint {
+        let member = MemberAddress {
             node: NodeId(node),
             name: format!("n{node}"),
             address: "127.0.0.1:1".parse().unwrap(),

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jedlik_client::admin::Partition;
 use jedlik_client::{Client, ClientError};
 use jedlik_protocol::admin::{AdminRequest, AdminResponse, RepairReport};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
 use crate::amounts::bytes;
@@ -119,8 +119,8 @@ pub(crate) async fn run(
 async fn owners(
     client: &Client,
     partition: Partition,
-    members: Vec<Endpoint>,
-) -> anyhow::Result<Vec<Endpoint>> {
+    members: Vec<MemberAddress>,
+) -> anyhow::Result<Vec<MemberAddress>> {
     let layout = client.admin().topology().layout.ok_or(ClientError::NoLayout)?;
     let partitions = layout.ring.partitions().get();
     if partition.0 >= partitions {
@@ -131,7 +131,7 @@ async fn owners(
     let mut owners = layout.ring.preference_list(partition);
     owners.truncate(largest_n(client).await?.into());
     let names = members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join(", ");
-    let members: Vec<Endpoint> =
+    let members: Vec<MemberAddress> =
         members.into_iter().filter(|member| owners.contains(&member.node)).collect();
     if members.is_empty() {
         return Err(Usage(format!("{names} does not own partition {partition}")).into());
@@ -159,7 +159,7 @@ async fn watch(client: &Client, parts: &mut Parts) {
             total.pulled + total.pushed,
             bytes(total.bytes)
         ));
-        let working: Vec<Endpoint> = parts
+        let working: Vec<MemberAddress> = parts
             .iter()
             .filter(|part| part.answer.as_ref().is_ok_and(|part| !part.is_done()))
             .map(|part| part.member.clone())
@@ -271,7 +271,7 @@ fn row(node: String, report: Option<&RepairReport>) -> [String; 10] {
 }
 
 fn to_json(parts: &Parts) -> Value {
-    let members: Vec<Endpoint> = parts.iter().map(|part| part.member.clone()).collect();
+    let members: Vec<MemberAddress> = parts.iter().map(|part| part.member.clone()).collect();
     let nodes: Vec<Value> = parts
         .iter()
         .map(|part| {

@@ -6,7 +6,7 @@ use jedlik_client::ClientError;
 use jedlik_protocol::admin::{
     AdminRequest, AdminResponse, BackgroundReport, HintReport, RepairReport, WorkKind,
 };
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
 use crate::amounts::{bytes, count, span};
@@ -70,14 +70,16 @@ impl Task {
 impl Observed {
     pub(super) async fn ask(cluster: &Cluster) -> Result<Self, ClientError> {
         let moving = Moving::observe(cluster).await?;
-        let present: Vec<Endpoint> = moving
+        let present: Vec<MemberAddress> = moving
             .told
             .iter()
             .filter(|told| told.answer.is_ok())
             .map(|told| told.member.clone())
             .collect();
-        let silent =
-            |member: &Endpoint| ObservedMember { name: member.name.clone(), ..Default::default() };
+        let silent = |member: &MemberAddress| ObservedMember {
+            name: member.name.clone(),
+            ..Default::default()
+        };
         let mut observed: Vec<ObservedMember> = present.iter().map(silent).collect();
         for request in [AdminRequest::Hints, AdminRequest::RepairProgress, AdminRequest::Background]
         {

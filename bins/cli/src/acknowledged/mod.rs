@@ -4,13 +4,13 @@
 mod tests;
 
 use jedlik_client::{NodeId, Stored};
-use jedlik_protocol::client::Endpoint;
+use jedlik_protocol::client::MemberAddress;
 use serde_json::{Value, json};
 
 use crate::parse::context_text;
 
 /// A write's answer as one line of JSON.
-pub(crate) fn json(answer: &Stored, members: &[Endpoint]) -> Value {
+pub(crate) fn json(answer: &Stored, members: &[MemberAddress]) -> Value {
     let by: Vec<Value> = answer
         .acknowledgements()
         .iter()
@@ -37,7 +37,7 @@ pub(crate) fn json(answer: &Stored, members: &[Endpoint]) -> Value {
 }
 
 /// The same for people.
-pub(crate) fn text(answer: &Stored, members: &[Endpoint]) -> String {
+pub(crate) fn text(answer: &Stored, members: &[MemberAddress]) -> String {
     let mut text =
         format!("acknowledged by {}, synced on {}\n", answer.acknowledged(), answer.synced());
     let called = |node| name(node, members).map_or_else(|| format!("node {node}"), str::to_owned);
@@ -52,6 +52,6 @@ pub(crate) fn text(answer: &Stored, members: &[Endpoint]) -> String {
     text
 }
 
-fn name(node: NodeId, members: &[Endpoint]) -> Option<&str> {
+fn name(node: NodeId, members: &[MemberAddress]) -> Option<&str> {
     members.iter().find(|member| member.node == node).map(|member| member.name.as_str())
 }

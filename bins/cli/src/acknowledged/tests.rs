@@ -2,12 +2,12 @@
 
 use jedlik_client::{NodeId, Stored};
 use jedlik_protocol::Blob;
-use jedlik_protocol::client::{Acknowledgement, Endpoint, PutAnswer};
+use jedlik_protocol::client::{Acknowledgement, MemberAddress, PutAnswer};
 
 use super::{json, text};
 
-fn members() -> Vec<Endpoint> {
-    let member = |node: u64| Endpoint {
+fn members() -> Vec<MemberAddress> {
+    let member = |node: u64| MemberAddress {
         node: NodeId(node),
         name: format!("n{node}"),
         address: "127.0.0.1:1".parse().unwrap(),

@@ -15,7 +15,7 @@ const WAIT_S: u64 = 600;
 
 /// A change that is done.
 #[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct LayoutChange {
     /// As `cluster plan --json` said.
     pub(crate) plan: Value,
     /// By all nodes that are left.
@@ -23,7 +23,7 @@ pub(crate) struct Change {
     pub(crate) took: Duration,
 }
 
-impl Change {
+impl LayoutChange {
     /// Stages what the words say, such as `join n4`, through the node at `index`, commits it, and waits
     /// until nothing moves any more.
     pub(crate) fn make(cluster: &Cluster, index: usize, words: &str) -> Self {

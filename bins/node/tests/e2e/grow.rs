@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::change::{Change, check_shares, ring, wait_until_loads_are_known};
+use crate::change::{LayoutChange, check_shares, ring, wait_until_loads_are_known};
 use crate::cluster::Cluster;
 use crate::observer::Observer;
 use crate::requests::size;
@@ -24,7 +24,7 @@ fn three_nodes_grow_to_six_and_shrink_to_three_again_and_no_request_fails() {
     cluster.wait_until_all_are_up(0);
     traffic.end_phase().demand("three started");
     let started = quiet(&traffic, "six processes");
-    let grown = Change::make(&cluster, 0, "join n4 n5 n6");
+    let grown = LayoutChange::make(&cluster, 0, "join n4 n5 n6");
     let growing = traffic.end_phase().demand("growing");
     grown.demand("growing moved");
     traffic.check_all();
@@ -33,7 +33,7 @@ fn three_nodes_grow_to_six_and_shrink_to_three_again_and_no_request_fails() {
     traffic.end_phase().demand("checked");
     let six = quiet(&traffic, "six nodes");
 
-    let shrunk = Change::make(&cluster, 0, "leave n4 n5 n6");
+    let shrunk = LayoutChange::make(&cluster, 0, "leave n4 n5 n6");
     for node in &mut cluster.nodes[3..] {
         let status = node.wait_for_end();
         assert_eq!(status.code(), Some(0), "{} has left: {status}", node.name);
@@ -67,7 +67,7 @@ fn what_nobody_is_disturbed_by_moves_at_full_pace() {
     cluster.wait_until_all_are_up(0);
     wait_until_loads_are_known(&cluster, 0, 3 * load.records as u64);
     cluster.ask(0, "background set --limit 1000000 --slowdown 10000").ok();
-    let grown = Change::make(&cluster, 0, "join n4 n5 n6");
+    let grown = LayoutChange::make(&cluster, 0, "join n4 n5 n6");
     grown.demand("at full pace");
     check_shares(&cluster, 0, load.records as u64);
     let per_s = grown.received_bytes as f64 / 1e6 / grown.took.as_secs_f64();

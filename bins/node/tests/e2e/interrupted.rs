@@ -1,4 +1,4 @@
-//! Moves whose parties are killed in the middle and started again: they end by themselves, with nothing
+//! Transfers whose nodes are killed in the middle and started again: they end by themselves, with nothing
 //! lost.
 
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::change::{Change, check_shares, commit, held, ring, stage, wait_until_still};
+use crate::change::{LayoutChange, check_shares, commit, held, ring, stage, wait_until_still};
 use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::observer::Observer;
@@ -19,7 +19,7 @@ fn a_node_of_double_weight_holds_double() {
         node.options.push("--weight=2".into());
     });
     cluster.wait_until_all_are_up(0);
-    Change::make(&cluster, 0, "join n6");
+    LayoutChange::make(&cluster, 0, "join n6");
     traffic.end_phase().demand("n6 has weight 2");
     check_shares(&cluster, 0, size.records as u64);
 

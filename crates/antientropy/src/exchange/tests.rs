@@ -27,13 +27,13 @@ fn mark(position: u128) -> ScanMark {
 }
 
 fn page(digests: &[(u8, Digest)], until: Option<ScanMark>) -> DigestPage {
-    let told = |(name, digest): &(u8, Digest)| (key(*name), outline(*digest));
+    let told = |(name, digest): &(u8, Digest)| (key(*name), entry(*digest));
     DigestPage { digests: digests.iter().map(told).collect(), until }
 }
 
 /// Of a record whose clock was not asked for.
-fn outline(digest: Digest) -> Outline {
-    Outline { digest, clock: None }
+fn entry(digest: Digest) -> DigestEntry {
+    DigestEntry { digest, clock: None }
 }
 
 /// One that holds something in these leaves.
@@ -234,7 +234,7 @@ fn an_answer_of_the_wrong_kind_is_none() {
     exchange.handle_record_failure(&key(8));
     exchange.handle_same(None);
     exchange.handle_hashes(Some(0), vec![]);
-    exchange.handle_own_digests(0, vec![(key(1), outline(MINE))]);
+    exchange.handle_own_digests(0, vec![(key(1), entry(MINE))]);
     exchange.handle_digests(0, page(&[(1, MINE)], None));
     assert_eq!(exchange.report(), pulling().report());
     assert_eq!(exchange.outcome(), Outcome::Running);
@@ -452,7 +452,7 @@ fn a_push_is_of_what_the_peers_clock_does_not_cover() {
             }
             clock
         });
-        vec![(key(7), Outline { digest, clock })]
+        vec![(key(7), DigestEntry { digest, clock })]
     };
     let cases: [(&str, Clock<'_>, Clock<'_>, bool); 8] = [
         ("it is a newer one", Some(&[(1, 1)]), Some(&[(1, 2)]), false),
@@ -546,7 +546,7 @@ enum Input {
     Poll,
     Same(Option<u8>),
     Hashes(Option<u8>, Vec<u64>),
-    Own(u16, Vec<(Key, Outline)>),
+    Own(u16, Vec<(Key, DigestEntry)>),
     Digests(u16, DigestPage),
     Page(u16, Option<ScanMark>),
     PageMerged(u16),
@@ -561,7 +561,7 @@ fn input() -> impl Strategy<Value = Input> {
     let branch = || of(0..3_u8);
     let digest = || (0..3_u64).prop_map(Digest);
     let key = || (0..24_u8).prop_map(key);
-    let digests = move || vec_of((key(), digest().prop_map(outline)), 0..24);
+    let digests = move || vec_of((key(), digest().prop_map(entry)), 0..24);
     let until = || of((0..4_u128).prop_map(mark));
     let leaf = || 0..3_u16;
     let hashes = prop_oneof![8 => vec_of(0..2_u64, BRANCHES), 1 => vec_of(0..2_u64, 0..40)];

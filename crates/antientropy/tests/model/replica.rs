@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use jedlik_hashing::PartitionCount;
 use jedlik_merkle::{LEAF_BITS, LEAVES, Tree, item};
 use jedlik_protocol::client::ScanMark;
-use jedlik_protocol::peer::{DigestPage, Outline, Page};
+use jedlik_protocol::peer::{DigestEntry, DigestPage, Page};
 use jedlik_protocol::{Blob, ClusterId, Digest, EncodedRecord, Key, PlacedKey, Record};
 use jedlik_vclock::{ActorId, Content, VectorClock, Write, WriteId};
 
@@ -147,11 +147,11 @@ impl Replica {
         clocks: bool,
     ) -> DigestPage {
         let Page { records, until } = self.page(leaves, after, limit);
-        let outline = |record: &EncodedRecord| Outline {
+        let entry = |record: &EncodedRecord| DigestEntry {
             digest: record.digest(),
             clock: clocks.then(|| decoded(record).clock().clone()),
         };
-        let digests = records.into_iter().map(|(key, record)| (key, outline(&record))).collect();
+        let digests = records.into_iter().map(|(key, record)| (key, entry(&record))).collect();
         DigestPage { digests, until }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use jedlik_hashing::{NodeId, PartitionCount, RingNode, plan_first};
-use jedlik_protocol::client::{Endpoint, Topology};
+use jedlik_protocol::client::{MemberAddress, Topology};
 use jedlik_protocol::{ClusterId, Key, Layout, LayoutId};
 
 use super::{Route, Routes};
@@ -17,7 +17,7 @@ fn topology(nodes: u64, version: u64) -> Topology {
         .map(|node| RingNode { node: NodeId(node), zone: format!("z{node}"), weight: 1 })
         .collect();
     let members = (1..=nodes)
-        .map(|node| Endpoint {
+        .map(|node| MemberAddress {
             node: NodeId(node),
             name: format!("n{node}"),
             address: address(node),

@@ -9,7 +9,7 @@ use jedlik_hashing::{PartitionCount, RingNode, plan_first};
 use jedlik_net::authority::{Authority, Subject};
 use jedlik_net::{CloseCode, Connection, Credentials, Endpoint, Handler};
 use jedlik_protocol::client::{
-    ClientRequest, ClientResponse, Endpoint as Member, GetAnswer, PutAnswer, Topology,
+    ClientRequest, ClientResponse, GetAnswer, MemberAddress as Member, PutAnswer, Topology,
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::{Blob, ClusterId, Key, Layout, LayoutId, LayoutVersion};

@@ -17,7 +17,7 @@ const LOOKED_MAX: u64 = 1 << 22;
 
 /// What putting a node on a place does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct ChangeEffect {
     /// Copies that get a new owner by it, less those that no longer do.
     pub(crate) moved: i64,
     /// Those of `moved` that do not go to the node itself.
@@ -27,7 +27,7 @@ pub(crate) struct Change {
 }
 
 /// What a draft is made of.
-pub(crate) struct Outline {
+pub(crate) struct DraftInput {
     /// The seat on each place; a power of two of them.
     pub(crate) holders: Vec<u16>,
     /// Each seat's zone, ghosts included.
@@ -44,7 +44,7 @@ pub(crate) struct Outline {
 
 /// The holders, with the lists that follow from them kept up to date.
 pub(crate) struct Draft {
-    outline: Outline,
+    input: DraftInput,
     reach: usize,
     lists: Vec<Vec<u16>>,
     /// How many places each list's walk looked at.
@@ -71,22 +71,22 @@ fn strain(copies: i64, goal: u64) -> i64 {
 }
 
 impl Draft {
-    pub(crate) fn new(outline: Outline) -> Self {
-        let places = outline.holders.len();
-        let room = ((1 << 16) / places).min(REACH_MAX).max(8 * outline.limit);
+    pub(crate) fn new(input: DraftInput) -> Self {
+        let places = input.holders.len();
+        let room = ((1 << 16) / places).min(REACH_MAX).max(8 * input.limit);
         let mut draft = Self {
             reach: room.min(places),
             lists: vec![Vec::new(); places],
             spans: vec![0; places],
             gained: vec![0; places],
-            copies: vec![0; outline.zones.len()],
+            copies: vec![0; input.zones.len()],
             looked: 0,
             others: Vec::new(),
             spare: (Vec::new(), Vec::new()),
-            outline,
+            input,
         };
         for place in 0..places {
-            let mut list = Vec::with_capacity(draft.outline.limit);
+            let mut list = Vec::with_capacity(draft.input.limit);
             draft.spans[place] = draft.walk(place, &mut list);
             draft.gained[place] = draft.count_gained(place, &list);
             list.iter().for_each(|seat| draft.copies[usize::from(*seat)] += 1);
@@ -96,19 +96,19 @@ impl Draft {
     }
 
     pub(crate) fn places(&self) -> usize {
-        self.outline.holders.len()
+        self.input.holders.len()
     }
 
     pub(crate) fn holder(&self, place: usize) -> u16 {
-        self.outline.holders[place]
+        self.input.holders[place]
     }
 
     pub(crate) fn zone(&self, seat: u16) -> u16 {
-        self.outline.zones[usize::from(seat)]
+        self.input.zones[usize::from(seat)]
     }
 
     pub(crate) fn limit(&self) -> usize {
-        self.outline.limit
+        self.input.limit
     }
 
     /// Whether weighing changes has taken so long that the plan has to be ended simply: the weights
@@ -128,18 +128,18 @@ impl Draft {
     }
 
     pub(crate) fn goal(&self, seat: u16) -> i64 {
-        self.outline.goals[usize::from(seat)] as i64
+        self.input.goals[usize::from(seat)] as i64
     }
 
     pub(crate) fn into_holders(self) -> Vec<u16> {
-        self.outline.holders
+        self.input.holders
     }
 
     /// Whether a walk that meets `seat` on `place` may have met it, or its zone, just before or may
     /// do so just after.
     pub(crate) fn clashes(&self, place: usize, seat: u16) -> bool {
-        let apart = self.outline.limit.min(self.places());
-        let by_zone = self.outline.spread == self.outline.limit;
+        let apart = self.input.limit.min(self.places());
+        let by_zone = self.input.spread == self.input.limit;
         let alike = |other: usize| {
             let other = self.holder(other % self.places());
             other == seat || by_zone && self.zone(other) == self.zone(seat)
@@ -148,16 +148,16 @@ impl Draft {
     }
 
     /// What [`Self::put`] would do.
-    pub(crate) fn weigh(&mut self, place: usize, seat: u16) -> Change {
-        let before = core::mem::replace(&mut self.outline.holders[place], seat);
+    pub(crate) fn weigh(&mut self, place: usize, seat: u16) -> ChangeEffect {
+        let before = core::mem::replace(&mut self.input.holders[place], seat);
         let change = self.follow(place, seat, |_, _, _, _| ());
-        self.outline.holders[place] = before;
+        self.input.holders[place] = before;
         change
     }
 
     /// Puts a node on a place.
-    pub(crate) fn put(&mut self, place: usize, seat: u16) -> Change {
-        self.outline.holders[place] = seat;
+    pub(crate) fn put(&mut self, place: usize, seat: u16) -> ChangeEffect {
+        self.input.holders[place] = seat;
         self.follow(place, seat, |draft, at, span, list| {
             draft.spans[at] = span;
             draft.gained[at] = draft.count_gained(at, list);
@@ -174,10 +174,10 @@ impl Draft {
         place: usize,
         seat: u16,
         mut keep: impl FnMut(&mut Self, usize, usize, &mut Vec<u16>),
-    ) -> Change {
+    ) -> ChangeEffect {
         let (mut list, mut shifts) = core::mem::take(&mut self.spare);
         shifts.clear();
-        let mut change = Change::default();
+        let mut change = ChangeEffect::default();
         for back in 0..self.places() {
             let at = (place + self.places() - back) % self.places();
             list.clear();
@@ -186,7 +186,7 @@ impl Draft {
                 break;
             }
             let own = |list: &[u16]| {
-                i64::from(list.contains(&seat) && !self.outline.owners[at].contains(&seat))
+                i64::from(list.contains(&seat) && !self.input.owners[at].contains(&seat))
             };
             let moved = self.count_gained(at, &list) as i64 - self.gained[at] as i64;
             change.moved += moved;
@@ -196,7 +196,7 @@ impl Draft {
             keep(self, at, span, &mut list);
         }
         for (seat, before, by) in &shifts {
-            let goal = self.outline.goals[usize::from(*seat)];
+            let goal = self.input.goals[usize::from(*seat)];
             change.strain += strain(before + by, goal) - strain(*before, goal);
         }
         self.spare = (list, shifts);
@@ -214,12 +214,12 @@ impl Draft {
     }
 
     fn count_gained(&self, place: usize, list: &[u16]) -> usize {
-        list.iter().filter(|seat| !self.outline.owners[place].contains(seat)).count()
+        list.iter().filter(|seat| !self.input.owners[place].contains(seat)).count()
     }
 
     /// The rule of [`crate::Preferences`], within reach; tells how many places it looked at.
     fn walk(&mut self, from: usize, list: &mut Vec<u16>) -> usize {
-        let Outline { holders, zones, limit, spread, .. } = &self.outline;
+        let DraftInput { holders, zones, limit, spread, .. } = &self.input;
         let zone = |seat: &u16| zones[usize::from(*seat)];
         self.others.clear();
         let mut span = 0;

@@ -7,7 +7,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::draft::{Draft, Outline};
+use super::draft::{Draft, DraftInput};
 use super::even::even;
 use super::heirs::seats;
 use super::shift::shift;
@@ -43,7 +43,7 @@ pub fn plan_next(current: &Ring, mut nodes: Vec<RingNode>, n: u8) -> Result<Ring
     let holders: Vec<u16> = current.tokens.iter().map(|token| seats[usize::from(*token)]).collect();
     let targets = targets(current, &nodes, &holders);
     let ghosts_from = nodes.len() as u16;
-    let mut draft = Draft::new(outline(current, &nodes, &seats, holders, &targets, n));
+    let mut draft = Draft::new(input(current, &nodes, &seats, holders, &targets, n));
     let moved = shift(&mut draft, &targets, ghosts_from);
     even(&mut draft, &moved);
     Ok(Ring { partitions: current.partitions, nodes, tokens: draft.into_holders() })
@@ -62,14 +62,14 @@ fn targets(current: &Ring, nodes: &[RingNode], holders: &[u16]) -> Vec<u64> {
     targets
 }
 
-fn outline(
+fn input(
     current: &Ring,
     nodes: &[RingNode],
     seats: &[u16],
     holders: Vec<u16>,
     targets: &[u64],
     n: u8,
-) -> Outline {
+) -> DraftInput {
     let mut numbers: BTreeMap<&str, u16> = BTreeMap::new();
     let mut zones = vec![0; targets.len()];
     let ghosts =
@@ -96,5 +96,5 @@ fn outline(
         .collect();
     let mut goals = goals(nodes, holders.len() as u64, limit as u64);
     goals.resize(targets.len(), 0);
-    Outline { holders, zones, owners, goals, limit, spread: limit.min(in_use.len()) }
+    DraftInput { holders, zones, owners, goals, limit, spread: limit.min(in_use.len()) }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::draft::{Change, Draft};
+use super::draft::{ChangeEffect, Draft};
 
 /// How many takers are looked at for a place: those that are due first, and as many of its zone.
 const TAKERS_MAX: usize = 16;
@@ -110,7 +110,7 @@ impl Shift<'_> {
         let takers_max = if self.draft.is_laborious() { 1 } else { TAKERS_MAX };
         let first = self.due.iter().take(takers_max).copied();
         let takers: Vec<(u64, u16)> = first.chain(self.in_zone(zone).take(takers_max)).collect();
-        let mut best: Option<(Change, (u64, u16))> = None;
+        let mut best: Option<(ChangeEffect, (u64, u16))> = None;
         for taker in takers {
             if pass.apart && self.draft.clashes(place, taker.1) {
                 continue;
@@ -122,7 +122,7 @@ impl Shift<'_> {
             if pass.apart {
                 return Some(taker);
             }
-            let cost = |change: &Change| (change.wasted, change.strain);
+            let cost = |change: &ChangeEffect| (change.wasted, change.strain);
             if best.as_ref().is_none_or(|(least, _)| cost(&change) < cost(least)) {
                 best = Some((change, taker));
             }

@@ -92,7 +92,8 @@ fn what_is_not_acceptable_is_refused_and_the_rest_is_taken() {
         layouts: vec![placed(0, 3, 0)],
         ..Delta::default()
     });
-    let refused = changes.iter().filter(|change| matches!(change, Change::Refused(_))).count();
+    let refused =
+        changes.iter().filter(|change| matches!(change, KnowledgeChange::Refused(_))).count();
     assert_eq!(refused, 5);
     assert_eq!(known.members().keys().collect::<Vec<_>>(), [&NodeId(3)]);
     assert_eq!(known.buckets().len(), 1);
@@ -105,9 +106,9 @@ fn members_past_the_limit_are_refused_and_known_ones_still_change() {
     for node in 0..NODES_MAX as u64 {
         known.merge_member(member(node, 1, 1));
     }
-    let refused = Some(Change::Refused(Unacceptable::TooManyMembers));
+    let refused = Some(KnowledgeChange::Refused(Unacceptable::TooManyMembers));
     assert_eq!(known.merge_member(member(5000, 1, 1)), refused);
-    assert!(matches!(known.merge_member(member(7, 1, 2)), Some(Change::Updated { .. })));
+    assert!(matches!(known.merge_member(member(7, 1, 2)), Some(KnowledgeChange::Updated { .. })));
 }
 
 #[test]
@@ -118,14 +119,14 @@ fn rival_layouts_stay_in_line_and_the_greater_is_in_force() {
     }
     let (lesser_id, greater_id) = (lesser.layout.id(), greater.layout.id());
     let mut known = Knowledge::default();
-    assert_eq!(known.merge_layout(lesser.clone()), [Change::Layout { rival: None }]);
+    assert_eq!(known.merge_layout(lesser.clone()), [KnowledgeChange::Layout { rival: None }]);
     let rival = Some(lesser_id);
-    assert_eq!(known.merge_layout(greater.clone()), [Change::Layout { rival }]);
+    assert_eq!(known.merge_layout(greater.clone()), [KnowledgeChange::Layout { rival }]);
     assert_eq!(known.merge_layout(lesser.clone()), []);
     assert_eq!(ids(&known), [greater_id, lesser_id]);
     let mut other = Knowledge::default();
     other.merge_layout(greater);
-    assert_eq!(other.merge_layout(lesser), [Change::Layouts]);
+    assert_eq!(other.merge_layout(lesser), [KnowledgeChange::Layouts]);
     assert_eq!(other, known);
 }
 
@@ -140,7 +141,11 @@ fn layouts_older_than_one_to_which_all_has_moved_are_dropped_for_good() {
     let rest: PartitionSet = (4..8).map(Partition).collect();
     let flips = vec![(second, rest.clone()), (first, rest)];
     let changes = known.merge(Delta { flips, ..Delta::default() });
-    assert_eq!(changes, [Change::Layouts], "what flipped under the dropped one counts for nothing");
+    assert_eq!(
+        changes,
+        [KnowledgeChange::Layouts],
+        "what flipped under the dropped one counts for nothing"
+    );
     assert_eq!(ids(&known), [layout(3, 3).id(), second]);
     assert_eq!(known.merge_layout(placed(1, 3, 0)), []);
     assert_eq!(known.merge_layout(placed(1, 5, 0xff)), [], "its rivals neither");
@@ -166,11 +171,11 @@ fn a_layout_of_another_cluster_or_with_partitions_that_are_none_is_refused() {
     let mut beyond = placed(2, 3, 0);
     beyond.flipped.insert(Partition(8));
     for refused in [other, beyond] {
-        assert!(matches!(known.merge_layout(refused)[..], [Change::Refused(_)]));
+        assert!(matches!(known.merge_layout(refused)[..], [KnowledgeChange::Refused(_)]));
     }
     let flips = vec![(layout(1, 3).id(), [Partition(8)].into_iter().collect())];
     let changes = known.merge(Delta { flips, ..Delta::default() });
-    assert!(matches!(changes[..], [Change::Refused(_)]));
+    assert!(matches!(changes[..], [KnowledgeChange::Refused(_)]));
     assert_eq!(ids(&known).len(), 1);
 }
 
@@ -210,7 +215,10 @@ fn who_was_removed_is_dropped_and_who_leaves_stays_until_it_has_left() {
     let mut last = placed(1, 1, 0);
     last.layout.departed = vec![departed(2, true), departed(3, false)];
     let changes = known.merge_layout(last.clone());
-    assert_eq!(changes, [Change::Layout { rival: None }, Change::Dropped(NodeId(2))]);
+    assert_eq!(
+        changes,
+        [KnowledgeChange::Layout { rival: None }, KnowledgeChange::Dropped(NodeId(2))]
+    );
     assert_eq!(known.merge_member(member(2, 9, 9)), None);
     assert!(known.is_removed(NodeId(2)) && !known.is_removed(NodeId(3)));
     assert!(!known.has_left(NodeId(3)));
@@ -226,9 +234,9 @@ fn of_two_stagings_the_newer_stays_until_another_layout_makes_it_void() {
     let base = layout(1, 3).id();
     let none = LayoutId::default();
     assert_eq!(known.merge_staging(staging(none, 9, 1)), None, "its layout is not in force");
-    assert_eq!(known.merge_staging(staging(base, 1, 1)), Some(Change::Staged));
+    assert_eq!(known.merge_staging(staging(base, 1, 1)), Some(KnowledgeChange::Staged));
     assert_eq!(known.merge_staging(staging(base, 1, 1)), None);
-    assert_eq!(known.merge_staging(staging(base, 2, 2)), Some(Change::Staged));
+    assert_eq!(known.merge_staging(staging(base, 2, 2)), Some(KnowledgeChange::Staged));
     assert_eq!(known.merge_staging(staging(base, 1, 3)), None);
     assert_eq!(known.staging(), Some(&staging(base, 2, 2)));
     let next = layout(2, 3).id();
@@ -264,14 +272,26 @@ fn versions_that_could_not_be_outdone_are_refused_and_what_was_held_stays() {
             ..Delta::default()
         });
         assert_eq!(changes.len(), 7);
-        assert!(changes.iter().all(|change| matches!(change, Change::Refused(_))), "{changes:?}");
+        assert!(
+            changes.iter().all(|change| matches!(change, KnowledgeChange::Refused(_))),
+            "{changes:?}"
+        );
         assert_eq!(known, before);
     }
     let steps = [1 + JUMP_MAX, 2 + JUMP_MAX];
-    assert!(matches!(known.merge_layout(placed(steps[1], 3, 0))[..], [Change::Refused(_)]));
-    assert!(matches!(known.merge_layout(placed(steps[0], 3, 0))[..], [Change::Layout { .. }]));
+    assert!(matches!(
+        known.merge_layout(placed(steps[1], 3, 0))[..],
+        [KnowledgeChange::Refused(_)]
+    ));
+    assert!(matches!(
+        known.merge_layout(placed(steps[0], 3, 0))[..],
+        [KnowledgeChange::Layout { .. }]
+    ));
     let mut blank = Knowledge::default();
-    assert!(matches!(blank.merge_layout(placed(COUNT_MAX, 3, 0))[..], [Change::Layout { .. }]));
+    assert!(matches!(
+        blank.merge_layout(placed(COUNT_MAX, 3, 0))[..],
+        [KnowledgeChange::Layout { .. }]
+    ));
 }
 
 #[test]
@@ -280,7 +300,7 @@ fn nodes_that_left_fill_no_more_than_their_own_room() {
     for node in 0..(NODES_MAX + DEPARTED_MAX) as u64 {
         known.merge_member(MemberRecord { status: Status::Left, ..member(node, 1, 1) });
     }
-    let refused = Some(Change::Refused(Unacceptable::TooManyMembers));
+    let refused = Some(KnowledgeChange::Refused(Unacceptable::TooManyMembers));
     assert_eq!(known.merge_member(member(u64::MAX, 1, 1)), refused);
     assert_eq!(known.members().len(), NODES_MAX + DEPARTED_MAX);
 }

@@ -28,7 +28,7 @@ use crate::limits::{
     VALUE_LIMIT_MAX_BYTES,
 };
 use crate::peer::{
-    DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest, PeerResponse,
+    DigestEntry, DigestPage, Doubt, HintSummary, Inspection, Page, PeerRequest, PeerResponse,
     RecordSummary, ScannedPage, SiblingSummary,
 };
 use crate::{
@@ -158,7 +158,8 @@ fn bucket(name: &str, n: u8) -> Frame {
 }
 
 fn request(request: PeerRequest) -> Frame {
-    let terms = Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), heard: 0 };
+    let terms =
+        Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), receiver_clock: 0 };
     Frame::PeerRequest { id: 1, terms, request }
 }
 
@@ -224,8 +225,8 @@ fn digests(after: Option<ScanMark>) -> Frame {
 }
 
 fn digest_page(key: Key, until: Option<ScanMark>) -> Frame {
-    let outline = Outline { digest: Digest(1), clock: None };
-    response(PeerResponse::Digests(DigestPage { digests: vec![(key, outline)], until }))
+    let entry = DigestEntry { digest: Digest(1), clock: None };
+    response(PeerResponse::Digests(DigestPage { digests: vec![(key, entry)], until }))
 }
 
 /// Laid out as a clock is, with nothing checked.
@@ -244,8 +245,8 @@ fn clock_page(entries: &[(u64, u64)]) -> Frame {
     let loose = LooseClock { entries: entries.iter().map(entry).collect() };
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&loose).unwrap().into_vec());
     let clock: VectorClock = crate::codec::decode_unchecked(&bytes);
-    let outline = Outline { digest: Digest(1), clock: Some(clock) };
-    response(PeerResponse::Digests(DigestPage { digests: vec![(key(), outline)], until: None }))
+    let entry = DigestEntry { digest: Digest(1), clock: Some(clock) };
+    response(PeerResponse::Digests(DigestPage { digests: vec![(key(), entry)], until: None }))
 }
 
 fn explain(key: Key) -> ClientRequest {
@@ -308,8 +309,8 @@ fn records(count: usize) -> Frame {
 }
 
 fn many_digests(count: usize) -> Frame {
-    let outline = Outline { digest: Digest(1), clock: None };
-    let digests = vec![(key(), outline); count];
+    let entry = DigestEntry { digest: Digest(1), clock: None };
+    let digests = vec![(key(), entry); count];
     response(PeerResponse::Digests(DigestPage { digests, until: None }))
 }
 

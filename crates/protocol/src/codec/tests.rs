@@ -32,7 +32,8 @@ fn frames() -> Vec<Frame> {
     let layouts = crate::ActiveLayouts { newest, older: vec![newest] };
     let request = crate::peer::PeerRequest::Forward(ClientRequest::Topology);
     let life = crate::Incarnation(3);
-    let (terms, stamp) = (crate::Terms { life, layouts, heard: 0 }, Stamp { life, clock: 2 });
+    let (terms, stamp) =
+        (crate::Terms { life, layouts, receiver_clock: 0 }, Stamp { life, clock: 2 });
     vec![
         Frame::ClientRequest { id: 1, request: ClientRequest::Topology },
         Frame::ClientResponse { id: 1, layout: 3, response: failed },

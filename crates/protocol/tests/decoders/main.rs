@@ -81,7 +81,7 @@ fn lies_within(part: &[u8], whole: &Bytes) -> bool {
 const STAMP: Stamp = Stamp { life: Incarnation(1), clock: 1 };
 
 fn terms() -> Terms {
-    Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), heard: 0 }
+    Terms { life: Incarnation(1), layouts: ActiveLayouts::default(), receiver_clock: 0 }
 }
 
 proptest! {

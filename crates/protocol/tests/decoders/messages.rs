@@ -10,8 +10,8 @@ use jedlik_protocol::admin::{
 };
 use jedlik_protocol::bucket::{BucketEntry, BucketProps, Reconcile};
 use jedlik_protocol::client::{
-    Acknowledgement, ClientRequest, ClientResponse, Endpoint, GetAnswer, GetRequest, PutAnswer,
-    PutRequest, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest, Topology, Version,
+    Acknowledgement, ClientRequest, ClientResponse, GetAnswer, GetRequest, MemberAddress,
+    PutAnswer, PutRequest, ScanAnswer, ScanItem, ScanMark, ScanOf, ScanRequest, Topology, Version,
 };
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::error::{ErrorCode, Failure};
@@ -20,7 +20,7 @@ use jedlik_protocol::gossip::{
     Staging, Status, Summary,
 };
 use jedlik_protocol::peer::{
-    Comparison, DigestPage, Doubt, HintSummary, Inspection, Outline, Page, PeerRequest,
+    Comparison, DigestEntry, DigestPage, Doubt, HintSummary, Inspection, Page, PeerRequest,
     PeerResponse, RecordSummary, ScannedPage, SiblingSummary, Vouching,
 };
 use jedlik_protocol::{
@@ -112,9 +112,9 @@ fn encoded() -> impl Strategy<Value = EncodedRecord> {
     record().prop_map(|record| EncodedRecord::encode(&record))
 }
 
-fn outline() -> impl Strategy<Value = Outline> {
+fn entry() -> impl Strategy<Value = DigestEntry> {
     let clock = record().prop_map(|record| record.clock().clone());
-    (digest(), of(clock)).prop_map(|(digest, clock)| Outline { digest, clock })
+    (digest(), of(clock)).prop_map(|(digest, clock)| DigestEntry { digest, clock })
 }
 
 fn layout_id() -> impl Strategy<Value = LayoutId> {
@@ -326,7 +326,7 @@ fn scan_answer() -> impl Strategy<Value = ScanAnswer> {
 
 fn topology() -> impl Strategy<Value = Topology> {
     let endpoint = (node(), text(), any::<SocketAddr>(), any::<bool>())
-        .prop_map(|(node, name, address, alive)| Endpoint { node, name, address, alive });
+        .prop_map(|(node, name, address, alive)| MemberAddress { node, name, address, alive });
     (any::<u64>(), of(layout()), vec(endpoint, 0..4)).prop_map(|(cluster, layout, members)| {
         Topology { cluster: ClusterId(cluster), layout, members }
     })
@@ -780,7 +780,7 @@ fn peer_response() -> impl Strategy<Value = PeerResponse> {
     let doubt = || select(&[Doubt::Damaged, Doubt::Refilling][..]);
     let scanned = (page(), vec(key(), 0..3), of(doubt()))
         .prop_map(|(page, damaged, doubt)| ScannedPage { page, damaged, doubt });
-    let digests = (vec((key(), outline()), 0..4), of(mark()))
+    let digests = (vec((key(), entry()), 0..4), of(mark()))
         .prop_map(|(digests, until)| DigestPage { digests, until });
     prop_oneof![
         Just(PeerResponse::Written),
@@ -871,8 +871,8 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         (any::<u64>(), any::<u64>(), client_response())
             .prop_map(|(id, layout, response)| { Frame::ClientResponse { id, layout, response } }),
         (any::<u64>(), active_layouts(), any::<u64>(), any::<u64>(), peer_request()).prop_map(
-            |(id, layouts, heard, life, request)| {
-                let terms = Terms { life: Incarnation(life), layouts, heard };
+            |(id, layouts, receiver_clock, life, request)| {
+                let terms = Terms { life: Incarnation(life), layouts, receiver_clock };
                 Frame::PeerRequest { id, terms, request }
             }
         ),

@@ -14,7 +14,7 @@ use jedlik_protocol::{EncodedRecord, Now, PlacedKey, StoredRecord};
 use crate::io::{Holding, Output};
 use crate::local_copy::merged_in_order;
 use crate::pending::{OperationId, Purpose, Ticket};
-use crate::put::Line;
+use crate::put::KeyQueue;
 use crate::replica::Replica;
 
 /// What the other owners hold of a key, while they are asked for it.
@@ -58,14 +58,14 @@ impl Replica {
         let props = view.bucket(key.key.bucket());
         let mut left = view.owners(key.partition, props.n);
         left.retain(|node| *node != self.config.me && view.is_alive(*node));
-        let last = self.minting.get(key).and_then(Line::last);
+        let last = self.minting.get(key).and_then(KeyQueue::last);
         let Some(last) = last.filter(|_| !left.is_empty()) else {
             return self.mint_on(now, key, &Ok(own), None);
         };
         let one_set = view.owner_lists(key.partition, props.n).len() == 1;
         let voters_left = one_set.then(|| usize::from(props.n + 1 - props.least_w().min(props.n)));
-        if let Some(line) = self.minting.get_mut(key) {
-            line.base = Some(Base { theirs: None, left: left.clone(), voters_left, last });
+        if let Some(queue) = self.minting.get_mut(key) {
+            queue.base = Some(Base { theirs: None, left: left.clone(), voters_left, last });
         }
         for node in left {
             let request = PeerRequest::Read { key: key.key.clone(), known: None, n: props.n };
@@ -94,8 +94,8 @@ impl Replica {
         record: Option<EncodedRecord>,
         votes: bool,
     ) {
-        let Some(line) = self.minting.get_mut(key) else { return };
-        let Some(base) = line.base.as_mut().filter(|base| base.left.contains(&from)) else {
+        let Some(queue) = self.minting.get_mut(key) else { return };
+        let Some(base) = queue.base.as_mut().filter(|base| base.left.contains(&from)) else {
             return;
         };
         base.left.retain(|node| *node != from);

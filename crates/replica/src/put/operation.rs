@@ -17,7 +17,7 @@ use jedlik_vclock::{Content, VectorClock};
 
 use crate::answer::shortfall;
 use crate::io::StorageFault;
-use crate::mint::Wish;
+use crate::mint::MintRequest;
 use crate::pending::Asker;
 
 /// A put that waits for its turn, and then for the stored record of its key.
@@ -45,9 +45,9 @@ impl WaitingPut {
         self.deadline_us
     }
 
-    pub(super) fn wish(&self, stands_in: bool, follows_ms: Option<u64>) -> Wish<'_> {
+    pub(super) fn mint_request(&self, stands_in: bool, follows_ms: Option<u64>) -> MintRequest<'_> {
         let (put, context, props) = (&self.request, &self.context, &self.props);
-        Wish { put, context, props, stands_in, follows_ms }
+        MintRequest { put, context, props, stands_in, follows_ms }
     }
 
     /// What it takes while it waits.

@@ -1,4 +1,4 @@
-//! The line of one key's puts: those that wait, and those that are under way as one record.
+//! The queue of one key's puts: those that wait, and those that are under way as one record.
 //!
 //! Invariant: of one key a coordinator has one round under way, in which all that waited before it are minted on one
 //! another and sent as one record. So what a key's writers cost is their values and a record a round, however many
@@ -29,16 +29,16 @@ use crate::pending::{OperationId, Ticket};
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
 /// The most puts of one key that wait at its coordinator.
-const LINE_PUTS: usize = 512;
+const QUEUE_PUTS: usize = 512;
 /// No more of them wait once they take so many bytes.
-const LINE_BYTES: usize = 8 << 20;
+const QUEUE_BYTES: usize = 8 << 20;
 /// From this size on a record is given time to reach all replicas before the next one is sent after it, so that
 /// what waits for a slow one does not pile up.
 const LARGE_RECORD_BYTES: usize = 256 << 10;
 
 /// What a coordinator does for one key.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct KeyQueue {
     /// Those that wait, in the order in which they came.
     puts: Vec<OperationId>,
     /// What they take.
@@ -52,7 +52,7 @@ pub(crate) struct Line {
     last: Vec<OperationId>,
 }
 
-impl Line {
+impl KeyQueue {
     pub(super) fn forget_round(&mut self) {
         self.open.clear();
         self.last.clear();
@@ -88,11 +88,11 @@ impl Replica {
     /// Puts it into its key's line, unless that is full.
     pub(super) fn coordinate_put(&mut self, now: Now, put: WaitingPut) {
         let (key, bytes) = (put.key.clone(), put.bytes());
-        let line = self.minting.entry(key.clone()).or_default();
-        if !line.puts.is_empty()
-            && (line.puts.len() >= LINE_PUTS || line.bytes + bytes > LINE_BYTES)
+        let queue = self.minting.entry(key.clone()).or_default();
+        if !queue.puts.is_empty()
+            && (queue.puts.len() >= QUEUE_PUTS || queue.bytes + bytes > QUEUE_BYTES)
         {
-            let (waiting, held) = (line.puts.len(), line.bytes);
+            let (waiting, held) = (queue.puts.len(), queue.bytes);
             let message = format!(
                 "{waiting} puts of this key with {held} bytes wait at the node that coordinates them, which is all \
                  that may; nothing was done, try again in a moment, or write to more keys than one"
@@ -101,8 +101,8 @@ impl Replica {
             return self.refuse_put(put.asker, busy, put.elsewhere);
         }
         let id = self.pending.operation();
-        line.puts.push(id);
-        line.bytes += bytes;
+        queue.puts.push(id);
+        queue.bytes += bytes;
         self.count(Counter::Puts);
         self.operations.insert(id, Operation::Waiting(Box::new(put)));
         self.drive(now, id);
@@ -111,22 +111,22 @@ impl Replica {
 
     /// A put no longer waits.
     pub(super) fn leave_line(&mut self, id: OperationId, put: &WaitingPut) {
-        if let Some(line) = self.minting.get_mut(&put.key)
-            && line.puts.contains(&id)
+        if let Some(queue) = self.minting.get_mut(&put.key)
+            && queue.puts.contains(&id)
         {
-            line.puts.retain(|other| *other != id);
-            line.bytes -= put.bytes();
+            queue.puts.retain(|other| *other != id);
+            queue.bytes -= put.bytes();
             self.begin_round(&put.key);
         }
     }
 
     /// The turn of those that wait has come, if nothing is under way that they wait for.
     pub(super) fn begin_round(&mut self, key: &PlacedKey) {
-        let Some(line) = self.minting.get_mut(key) else { return };
-        if line.is_idle() {
+        let Some(queue) = self.minting.get_mut(key) else { return };
+        if queue.is_idle() {
             self.minting.remove(key);
-        } else if !line.puts.is_empty() && !line.loading && line.open.is_empty() {
-            line.loading = true;
+        } else if !queue.puts.is_empty() && !queue.loading && queue.open.is_empty() {
+            queue.loading = true;
             let ticket = self.pending.ticket(Ticket::Mint(key.clone()));
             self.emit(Output::Load { ticket, key: key.clone() });
         }
@@ -134,10 +134,10 @@ impl Replica {
 
     /// Those that wait need not wait for this one any longer; `is_over` if nothing more comes of it.
     pub(super) fn pass_turn(&mut self, id: OperationId, key: &PlacedKey, is_over: bool) {
-        let Some(line) = self.minting.get_mut(key) else { return };
-        line.open.retain(|open| *open != id);
+        let Some(queue) = self.minting.get_mut(key) else { return };
+        queue.open.retain(|open| *open != id);
         if is_over {
-            line.last.retain(|last| *last != id);
+            queue.last.retain(|last| *last != id);
         }
         self.begin_round(key);
     }
@@ -150,7 +150,7 @@ impl Replica {
         key: &PlacedKey,
         result: Result<Holding, StorageFault>,
     ) {
-        let base = self.minting.get_mut(key).and_then(|line| line.base.take());
+        let base = self.minting.get_mut(key).and_then(|queue| queue.base.take());
         match (self.noticed(key, result), base) {
             (Ok(own), Some(base)) => {
                 let (holding, last) = base.under(own);
@@ -169,9 +169,9 @@ impl Replica {
         holding: &Result<Holding, StorageFault>,
         last: Option<OperationId>,
     ) {
-        let Some(line) = self.minting.get_mut(key) else { return };
-        line.loading = false;
-        let puts = line.take_up_to(last);
+        let Some(queue) = self.minting.get_mut(key) else { return };
+        queue.loading = false;
+        let puts = queue.take_up_to(last);
         let mut places: Vec<(CoordinatorCopy, Held)> = Vec::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut freed_bytes = 0;
@@ -184,8 +184,8 @@ impl Replica {
                 Err(fault) => self.refuse_put(put.asker, fault.clone().failure(), put.elsewhere),
             }
         }
-        if let Some(line) = self.minting.get_mut(key) {
-            line.bytes -= freed_bytes;
+        if let Some(queue) = self.minting.get_mut(key) {
+            queue.bytes -= freed_bytes;
         }
         for group in groups {
             let Some((_, held)) = places
@@ -223,7 +223,7 @@ impl Replica {
         let follows_ms = places.iter().filter_map(|(_, held)| held.newest_ms()).max();
         let held = &mut places[place].1;
         let mut stands_in = false;
-        if put.wish(false, None).adds_to(&held.record)
+        if put.mint_request(false, None).adds_to(&held.record)
             && let Some(first) = self.first_up(&put)
         {
             stands_in = true;
@@ -235,7 +235,7 @@ impl Replica {
         let actor =
             if planted::on(Bug::OneActorPerNode) { ActorId(self.config.me.0) } else { drawn };
         let fresh = (self.config.incarnation, actor);
-        match mint(held, put.wish(stands_in, follows_ms), now, fresh) {
+        match mint(held, put.mint_request(stands_in, follows_ms), now, fresh) {
             Ok(minted) => {
                 self.note_minted(now, &put, held, minted);
                 self.join(groups, put, coordinator_copy, held);
@@ -315,9 +315,9 @@ impl Replica {
         let holds_us = if is_large { SILENT_AFTER_US } else { 0 };
         self.retire(key, &seen);
         let id = self.pending.operation();
-        let line = self.minting.entry(key.clone()).or_default();
-        line.open.push(id);
-        line.last.push(id);
+        let queue = self.minting.entry(key.clone()).or_default();
+        queue.open.push(id);
+        queue.last.push(id);
         let operation = PutOperation {
             machine: JointPut::new(now.mono_us, &group.plans),
             members: group.members,
@@ -335,16 +335,16 @@ impl Replica {
     /// Ends what is answered and goes on only for replicas that are behind: the record that is about to be sent has
     /// seen theirs, and goes to the same owners.
     fn retire(&mut self, key: &PlacedKey, seen: &VectorClock) {
-        let Some(line) = self.minting.get_mut(key) else { return };
+        let Some(queue) = self.minting.get_mut(key) else { return };
         let operations = &self.operations;
         let is_outdone = |id: &OperationId| match operations.get(id) {
             Some(Operation::Put(put)) => put.is_answered() && seen.descends(&put.seen),
             _ => false,
         };
         let outdone: Vec<OperationId> =
-            line.last.iter().copied().filter(|id| is_outdone(id)).collect();
-        line.last.retain(|id| !outdone.contains(id));
-        line.open.retain(|id| !outdone.contains(id));
+            queue.last.iter().copied().filter(|id| is_outdone(id)).collect();
+        queue.last.retain(|id| !outdone.contains(id));
+        queue.open.retain(|id| !outdone.contains(id));
         for id in outdone {
             self.operations.remove(&id);
             self.sleep(id);

@@ -52,7 +52,7 @@ impl Replica {
 
     /// Nothing of what was under way goes on as it was: the lines wait for none of it.
     pub(crate) fn forget_rounds(&mut self) {
-        self.minting.values_mut().for_each(super::queue::Line::forget_round);
+        self.minting.values_mut().for_each(super::queue::KeyQueue::forget_round);
     }
 
     /// Lets the lines go on in which nothing is under way any more.

@@ -23,9 +23,9 @@ use jedlik_vclock::{Content, WriteId};
 
 use crate::votes::Votes;
 use crate::{
-    BudgetSettings, Config, Counter, Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals,
-    Holding, Input, Output, RangeRequest, RangeResult, Recalled, Replica, ShardPast, StorageFault,
-    Tuning,
+    BudgetSettings, Config, Counter, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding,
+    Input, Output, RangeRequest, RangeResult, Recalled, RecordMeta, Replica, ShardPast,
+    StorageFault, Tuning,
 };
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
@@ -577,19 +577,19 @@ impl Cluster {
                         node.disk.remove(&key);
                         node.replica.handle(now, Input::Mended { key: key.clone() });
                     }
-                    let before = node.disk.get(&key).map(footprint);
+                    let before = node.disk.get(&key).map(meta);
                     merge(&mut node.disk, key.clone(), record);
-                    let after = node.disk.get(&key).map(footprint);
+                    let after = node.disk.get(&key).map(meta);
                     node.replica.handle(now, Input::Changed { ticket, key, before, after });
                 }
                 self.applied(id, ticket, result);
             }
             Output::Revise { ticket, key, expected, by } => {
                 let (record, node) = (by.record(), self.node(id));
-                let before = node.disk.get(&key).map(footprint);
+                let before = node.disk.get(&key).map(meta);
                 let mut after = before;
                 if before.is_some_and(|before| before.digest == expected) {
-                    after = record.as_ref().map(footprint);
+                    after = record.as_ref().map(meta);
                     match record {
                         Some(record) => node.disk.insert(key.clone(), record),
                         None => node.disk.remove(&key),
@@ -730,9 +730,9 @@ impl Cluster {
     }
 }
 
-fn footprint(stored: &StoredRecord) -> Footprint {
+fn meta(stored: &StoredRecord) -> RecordMeta {
     let bytes = stored.record.bytes().len() as u32;
-    Footprint { digest: stored.record.digest(), bytes }
+    RecordMeta { digest: stored.record.digest(), bytes }
 }
 
 fn merge(disk: &mut BTreeMap<PlacedKey, StoredRecord>, key: PlacedKey, new: StoredRecord) {
@@ -770,8 +770,8 @@ pub(super) fn member(id: u64) -> MemberRecord {
 }
 
 /// What a member of the test's cluster asks under.
-pub(super) fn terms(layouts: ActiveLayouts, heard: u64) -> Terms {
-    Terms { life: Incarnation(1), layouts, heard }
+pub(super) fn terms(layouts: ActiveLayouts, receiver_clock: u64) -> Terms {
+    Terms { life: Incarnation(1), layouts, receiver_clock }
 }
 
 fn ring_node(id: u64) -> RingNode {

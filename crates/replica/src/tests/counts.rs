@@ -99,10 +99,10 @@ fn a_surplus_copy_that_can_not_be_read_takes_no_vote_on_what_the_node_owns() {
     let replica = &mut cluster.node(owners[4]).replica;
     for (n, has_vote) in [(5, true), (3, false)] {
         let request = PeerRequest::Vote { partition, n, counts, flipped: LayoutId::default() };
-        let (reply, heard, layouts) = (9, 0, view.active_layouts());
+        let (reply, receiver_clock, layouts) = (9, 0, view.active_layouts());
         replica.handle(
             now,
-            Input::Peer { from: owners[1], reply, terms: terms(layouts, heard), request },
+            Input::Peer { from: owners[1], reply, terms: terms(layouts, receiver_clock), request },
         );
         let votes = core::iter::from_fn(|| replica.poll_output()).find_map(|output| match output {
             Output::AnswerPeer { response: PeerResponse::Vote { vouching, .. }, .. } => {

@@ -14,7 +14,7 @@ use proptest::strategy::Strategy;
 use proptest::{option, prop_assert_eq, proptest};
 
 use super::cluster::{CLUSTER, Cluster, after, blind, from_one, key};
-use crate::mint::{Held, Wish, mint};
+use crate::mint::{Held, MintRequest, mint};
 
 const NAME: &str = "counters/hits";
 
@@ -183,7 +183,7 @@ proptest! {
             let value = alloc::format!("value {number}");
             let put = blind(NAME, &value);
             let (put_ref, context) = (&put, &context);
-            let wish = Wish { put: put_ref, context, props: &props, stands_in: false, follows_ms: None };
+            let wish = MintRequest { put: put_ref, context, props: &props, stands_in: false, follows_ms: None };
             let fresh = (Incarnation(1), ActorId(100 + number as u64));
             mint(&mut nodes[node], wish, Now::new(0, wall_ms), fresh).expect("within all limits");
             let minted = nodes[node].record.siblings().iter().find(|s| s.write_id == put.write_id);

@@ -270,7 +270,7 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
         cluster.held(N1, "alice").expect("a record")
     };
     let now = cluster.now;
-    let heard = Cluster::config(N2, 1).clock_start + now.mono_us;
+    let receiver_clock = Cluster::config(N2, 1).clock_start + now.mono_us;
     let request = PeerRequest::Hint {
         key: key("alice"),
         record,
@@ -279,7 +279,10 @@ fn a_node_that_is_to_keep_a_record_for_itself_too_takes_it_over() {
     };
     let replica = &mut cluster.node(N2).replica;
     let layouts = ActiveLayouts::only(replica.layout());
-    replica.handle(now, Input::Peer { from: N1, reply: 9, terms: terms(layouts, heard), request });
+    replica.handle(
+        now,
+        Input::Peer { from: N1, reply: 9, terms: terms(layouts, receiver_clock), request },
+    );
     let (mut tickets, mut held) = (Vec::new(), Vec::new());
     while let Some(output) = replica.poll_output() {
         match output {

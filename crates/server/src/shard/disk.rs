@@ -12,7 +12,7 @@ use jedlik_protocol::{Key, Now};
 use jedlik_storage::{Completion, Refused, StoreError};
 use tracing::{error, info, warn};
 
-use crate::presence::Gone;
+use crate::presence::MissingFile;
 use crate::trouble::{Report, Trouble};
 
 use super::ShardDriver;
@@ -34,7 +34,7 @@ pub(super) struct DiskWatch {
     /// What the replica has no vote for, on its way to the engine.
     pub(super) keeping: Keeping,
     /// A file of the shard is not in its place.
-    gone: Option<Gone>,
+    gone: Option<MissingFile>,
 }
 
 impl DiskWatch {

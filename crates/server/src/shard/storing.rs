@@ -6,10 +6,10 @@ use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::limits::SCAN_PAGE_BYTES;
 use jedlik_protocol::{Digest, Durability, Now, PlacedKey, StoredRecord};
 use jedlik_replica::{
-    Footprint, HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest,
-    RangeResult, Recalled, StorageFault,
+    HeldHint, Hint, HintMark, HintPage, HintTotals, Holding, Input, RangeRequest, RangeResult,
+    Recalled, RecordMeta, StorageFault,
 };
-use jedlik_storage::{Change, RangePage, RangeQuery, StoreError};
+use jedlik_storage::{RangePage, RangeQuery, RecordChange, StoreError};
 use tracing::warn;
 
 use super::ShardDriver;
@@ -74,16 +74,16 @@ impl ShardDriver {
         now: Now,
         ticket: u64,
         key: PlacedKey,
-        taken: Result<Change, StoreError>,
+        taken: Result<RecordChange, StoreError>,
     ) {
         match taken {
-            Ok(Change { before, after, mended }) => {
+            Ok(RecordChange { before, after, mended }) => {
                 if mended {
                     self.disk.keeping.is_mending = true;
                     self.hold_back(now);
                     self.replica.handle(now, Input::Mended { key: key.clone() });
                 }
-                let (before, after) = (before.map(footprint), after.map(footprint));
+                let (before, after) = (before.map(meta), after.map(meta));
                 self.replica.handle(now, Input::Changed { ticket, key, before, after });
             }
             Err(error) => {
@@ -220,8 +220,8 @@ fn page(page: RangePage) -> RangeResult {
     RangeResult { records: page.records, until: page.until, damaged: page.damaged }
 }
 
-fn footprint(footprint: jedlik_storage::Footprint) -> Footprint {
-    Footprint { digest: footprint.digest, bytes: footprint.size_bytes }
+fn meta(meta: jedlik_storage::RecordMeta) -> RecordMeta {
+    RecordMeta { digest: meta.digest, bytes: meta.size_bytes }
 }
 
 pub(super) fn fault(error: StoreError) -> StorageFault {

@@ -6,7 +6,7 @@ use std::fmt;
 
 /// One admin's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct PlannedChange {
     /// From when on it is tried.
     pub at_us: u64,
     /// Which nodes the admin reaches at first; none for all.

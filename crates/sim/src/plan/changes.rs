@@ -6,7 +6,7 @@ use jedlik_protocol::Durability;
 
 use super::faults::what;
 use super::{
-    Alteration, BucketPlan, Change, Fault, Quorums, SPAN_US, Setting, Side, WARM_UP_US, What,
+    Alteration, BucketPlan, Fault, PlannedChange, Quorums, SPAN_US, Setting, Side, WARM_UP_US, What,
 };
 use crate::chance::Chance;
 
@@ -27,7 +27,10 @@ struct Cast {
 }
 
 /// Changes in half of the plans, with faults around them.
-pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change>, Vec<Fault>) {
+pub(super) fn changes(
+    setting: &mut Setting,
+    chance: &mut Chance,
+) -> (Vec<PlannedChange>, Vec<Fault>) {
     if chance.permille(500) {
         return (Vec::new(), Vec::new());
     }
@@ -68,11 +71,16 @@ pub(super) fn changes(setting: &mut Setting, chance: &mut Chance) -> (Vec<Change
     if setting.zones == 3 && chance.permille(600) {
         faults.push(zone_outage(setting, chance));
     }
-    changes.sort_by_key(|change: &Change| change.at_us);
+    changes.sort_by_key(|change: &PlannedChange| change.at_us);
     (changes, faults)
 }
 
-fn change(setting: &Setting, cast: &mut Cast, at_us: u64, chance: &mut Chance) -> Option<Change> {
+fn change(
+    setting: &Setting,
+    cast: &mut Cast,
+    at_us: u64,
+    chance: &mut Chance,
+) -> Option<PlannedChange> {
     let some = chance.pick(&cast.members);
     let weight = chance.between(1, 3) as u32;
     let most = setting.buckets.iter().map(BucketPlan::most_n).max();
@@ -92,7 +100,7 @@ fn change(setting: &Setting, cast: &mut Cast, at_us: u64, chance: &mut Chance) -
         _ => Alteration::Weigh(some, weight + 1),
     };
     cast.follow(&what);
-    Some(Change { at_us, side: None, what })
+    Some(PlannedChange { at_us, side: None, what })
 }
 
 impl Cast {
@@ -119,7 +127,7 @@ impl Cast {
 }
 
 /// A node that is to be removed is out before, for good or for a time: then it comes back.
-fn death(setting: &Setting, change: &Change, chance: &mut Chance) -> Option<Fault> {
+fn death(setting: &Setting, change: &PlannedChange, chance: &mut Chance) -> Option<Fault> {
     let (Alteration::Remove(node) | Alteration::Replace { node, forced: true, .. }) = change.what
     else {
         return None;
@@ -139,8 +147,12 @@ fn death(setting: &Setting, change: &Change, chance: &mut Chance) -> Option<Faul
 
 /// A disk is slow from about a change on until long after it, often a newcomer's: what its node is given meanwhile is in
 /// memory alone for seconds, also while others give up what they do not own any more.
-pub(super) fn slow_disks(setting: &Setting, changes: &[Change], chance: &mut Chance) -> Vec<Fault> {
-    let slow = |change: &Change| {
+pub(super) fn slow_disks(
+    setting: &Setting,
+    changes: &[PlannedChange],
+    chance: &mut Chance,
+) -> Vec<Fault> {
+    let slow = |change: &PlannedChange| {
         let newcomer = change.what.newcomer().filter(|_| chance.permille(600));
         let any = chance.below(setting.places().into()) as u8;
         let at_us = change.at_us + chance.below(6_000_000);
@@ -183,7 +195,7 @@ fn rivals(
     cast: &mut Cast,
     at_us: u64,
     chance: &mut Chance,
-    (changes, faults): (&mut Vec<Change>, &mut Vec<Fault>),
+    (changes, faults): (&mut Vec<PlannedChange>, &mut Vec<Fault>),
 ) {
     let set = chance.between(1, (1_u64 << setting.nodes) - 2) as u8;
     let spares = chance.below(256) as u8 & !((1_u16 << setting.nodes) - 1) as u8;

@@ -23,17 +23,17 @@ struct BackendState {
     live: Vec<u8>,
     synced: Vec<u8>,
     /// Since the last sync, in order.
-    unsynced: Vec<Change>,
+    unsynced: Vec<FileChange>,
     read_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Change {
+enum FileChange {
     Length(usize),
     Bytes(usize, Vec<u8>),
 }
 
-impl Change {
+impl FileChange {
     fn make(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Length(length) => bytes.resize(*length, 0),
@@ -88,7 +88,7 @@ impl FaultyBackend {
         self.state.lock().unwrap().read_bytes
     }
 
-    fn change(&self, change: Change) {
+    fn change(&self, change: FileChange) {
         let mut state = self.state.lock().unwrap();
         change.make(&mut state.live);
         state.unsynced.push(change);
@@ -111,7 +111,7 @@ impl StorageBackend for FaultyBackend {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.machine.tick()?;
-        self.change(Change::Length(len as usize));
+        self.change(FileChange::Length(len as usize));
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl StorageBackend for FaultyBackend {
         if self.machine.take_room(data.len()) < data.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.change(Change::Bytes(offset as usize, data.to_vec()));
+        self.change(FileChange::Bytes(offset as usize, data.to_vec()));
         Ok(())
     }
 }

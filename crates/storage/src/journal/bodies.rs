@@ -1,6 +1,6 @@
 //! The body of the fuzz target for the journal's frames, run by tests here and by a fuzzer.
 
-use super::frame::{Change, FRAME_HEADER_BYTES, MAGIC, parse, push, push_drop, seal};
+use super::frame::{FRAME_HEADER_BYTES, FrameChange, MAGIC, parse, push, push_drop, seal};
 
 const SALT: u32 = 7;
 
@@ -17,10 +17,10 @@ pub(crate) fn frame(bytes: &[u8]) {
         assert_eq!((read.lsn, read.synced_through, read.length_bytes), (3, 2, framed.len()));
         let mut again = Vec::new();
         match read.change {
-            Change::Edit(key, edit) => {
+            FrameChange::Edit(key, edit) => {
                 push(&mut again, &key, &edit).expect("it was read from a frame within the limit");
             }
-            Change::Drop(partition) => drop(push_drop(&mut again, partition)),
+            FrameChange::Drop(partition) => drop(push_drop(&mut again, partition)),
         }
         assert_eq!(again[FRAME_HEADER_BYTES..], framed[FRAME_HEADER_BYTES..]);
     }

@@ -137,14 +137,14 @@ pub(super) fn seal(frames: &mut [u8], salt: u32, lsn: u64, synced_through: u64) 
 pub(super) struct Frame {
     pub(super) lsn: u64,
     pub(super) synced_through: u64,
-    pub(super) change: Change,
+    pub(super) change: FrameChange,
     /// In the file.
     pub(super) length_bytes: usize,
 }
 
 /// What a frame does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum FrameChange {
     /// Something to one key.
     Edit(PlacedKey, Edit),
     /// Removes every record of a partition.
@@ -178,13 +178,13 @@ pub(super) fn parse(bytes: &[u8], salt: u32) -> Option<Frame> {
     })
 }
 
-fn parse_change(kind: u8, payload: &[u8]) -> Option<Change> {
+fn parse_change(kind: u8, payload: &[u8]) -> Option<FrameChange> {
     if kind == DROP {
-        return Some(Change::Drop(Partition(u32::from_le_bytes(payload.try_into().ok()?))));
+        return Some(FrameChange::Drop(Partition(u32::from_le_bytes(payload.try_into().ok()?))));
     }
     let (key_length, rest) = payload.split_first_chunk::<2>()?;
     let (key, body) = rest.split_at_checked(u16::from_le_bytes(*key_length).into())?;
-    Some(Change::Edit(format::parse_key(key)?, parse_edit(kind, body)?))
+    Some(FrameChange::Edit(format::parse_key(key)?, parse_edit(kind, body)?))
 }
 
 fn parse_edit(kind: u8, body: &[u8]) -> Option<Edit> {

@@ -18,7 +18,7 @@ use crate::merge::{merged, merged_hint};
 use crate::progress::ShardProgress;
 use crate::{OpenError, ShardIdentity, Store, StoreError};
 
-use super::frame::{self, Change, Edit, FORMAT, Frame, MAGIC};
+use super::frame::{self, Edit, FORMAT, Frame, FrameChange, MAGIC};
 use super::required::Required;
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 
@@ -219,8 +219,8 @@ impl Batch {
         let Frame { change, length_bytes, .. } = frame;
         let layers = &mut self.layers;
         let (key, edit) = match change {
-            Change::Edit(key, edit) => (key, edit),
-            Change::Drop(partition) => {
+            FrameChange::Edit(key, edit) => (key, edit),
+            FrameChange::Drop(partition) => {
                 layers.active.drop_partition(partition, length_bytes);
                 return Ok(());
             }

@@ -219,7 +219,7 @@ fn the_frame_of_a_drop_has_its_partition_and_nothing_else() {
         assert_eq!(push_drop(&mut frame, Partition(partition)), frame.len());
         assert_eq!(frame::seal(&mut frame, 5, 8, 7), 1);
         let read = frame::parse(&frame, 5).unwrap();
-        assert_eq!(read.change, frame::Change::Drop(Partition(partition)));
+        assert_eq!(read.change, frame::FrameChange::Drop(Partition(partition)));
         assert_eq!((read.lsn, read.synced_through, read.length_bytes), (8, 7, frame.len()));
         for at in 0..frame.len() {
             let mut damaged = frame.clone();
@@ -345,7 +345,7 @@ proptest! {
         let edit = edit.of(stored);
         let mut frame = Vec::new();
         push_frame(&mut frame, &key("name"), &edit).unwrap();
-        let expected = Some(frame::Change::Edit(key("name"), edit));
+        let expected = Some(frame::FrameChange::Edit(key("name"), edit));
         frame::seal(&mut frame, 5, 8, 7);
         let read = frame::parse(&frame, 5);
         assert_eq!(read.map(|frame| frame.change), expected);

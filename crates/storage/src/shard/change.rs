@@ -8,40 +8,40 @@ use jedlik_protocol::{Digest, StoredRecord};
 
 /// What a change did to a record; nothing if both are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct RecordChange {
     /// Of the record that was there; `None` also if that was damaged.
-    pub before: Option<Footprint>,
+    pub before: Option<RecordMeta>,
     /// Of the record that is there now.
-    pub after: Option<Footprint>,
+    pub after: Option<RecordMeta>,
     /// The record that was there was damaged, and may have held more.
     pub mended: bool,
 }
 
 /// What a record adds to the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footprint {
+pub struct RecordMeta {
     /// Of the record.
     pub digest: Digest,
     /// The length of the encoded record, without its key.
     pub size_bytes: u32,
 }
 
-impl Change {
+impl RecordChange {
     /// One that has not mended anything.
     #[must_use]
-    pub fn sound(before: Option<Footprint>, after: Option<Footprint>) -> Self {
+    pub fn sound(before: Option<RecordMeta>, after: Option<RecordMeta>) -> Self {
         Self { before, after, mended: false }
     }
 
     /// The digests alone, before and after.
     #[must_use]
     pub fn digests(&self) -> (Option<Digest>, Option<Digest>) {
-        let digest = |footprint: Footprint| footprint.digest;
+        let digest = |meta: RecordMeta| meta.digest;
         (self.before.map(digest), self.after.map(digest))
     }
 }
 
-impl Footprint {
+impl RecordMeta {
     /// That of `stored`; the local actor counts for nothing.
     #[must_use]
     pub fn of(stored: &StoredRecord) -> Self {

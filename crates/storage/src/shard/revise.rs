@@ -9,7 +9,7 @@ use jedlik_protocol::{Digest, Durability, PlacedKey, StoredRecord};
 use crate::StoreError;
 use crate::journal::Edit;
 
-use super::{Change, Footprint, Shard};
+use super::{RecordChange, RecordMeta, Shard};
 
 impl Shard {
     /// Puts `new` in the place of the record of `key`, or removes it, if its digest is `expected`;
@@ -24,23 +24,23 @@ impl Shard {
         key: PlacedKey,
         expected: Digest,
         new: Option<StoredRecord>,
-    ) -> Result<Change, StoreError> {
+    ) -> Result<RecordChange, StoreError> {
         // Collection and pruning, both of which make room.
         self.admit_smaller()?;
         let current = self.layers.current(&key)?;
-        let before = current.as_ref().map(Footprint::of);
+        let before = current.as_ref().map(RecordMeta::of);
         if before.map(|before| before.digest) != Some(expected) {
             self.affirm(ticket, key, current)?;
-            return Ok(Change::sound(before, before));
+            return Ok(RecordChange::sound(before, before));
         }
         let new = new.map(|StoredRecord { local, record }| {
             // Else the buffer would keep the whole message in memory that the record came in.
             StoredRecord { local, record: record.detached() }
         });
-        let after = new.as_ref().map(Footprint::of);
+        let after = new.as_ref().map(RecordMeta::of);
         self.put_in_place(ticket, key, new)?;
         self.tally.revisions += 1;
-        Ok(Change::sound(before, after))
+        Ok(RecordChange::sound(before, after))
     }
 
     /// Removes the record of `key` if it can't be read; otherwise nothing changes. A

@@ -206,8 +206,8 @@ impl StorageBackend for Held {
 
 #[test]
 fn who_reads_waits_for_no_change_of_the_file() {
-    type Change = fn(&Pages<Held>) -> io::Result<()>;
-    let changes: [Change; 4] = [
+    type PageChange = fn(&Pages<Held>) -> io::Result<()>;
+    let changes: [PageChange; 4] = [
         |over| over.write(2 * PAGE, &page_of(99)),
         |over| over.set_len(6 * PAGE),
         |over| over.set_len(3 * PAGE),

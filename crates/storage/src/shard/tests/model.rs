@@ -13,7 +13,7 @@ use super::{Bench, Running};
 use crate::fixtures::{everything_of, record};
 use crate::merge::merged;
 use crate::tests::Engine;
-use crate::{Change, Footprint, Hint, HintMark, HintTotals, RangeQuery, Shard, Store};
+use crate::{Hint, HintMark, HintTotals, RangeQuery, RecordChange, RecordMeta, Shard, Store};
 
 const KEYS: u8 = 6;
 const PARTITIONS: u32 = 4;
@@ -70,22 +70,23 @@ fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
         Step::Apply { key } => {
             let before = model.records.get(&name(key));
             let after = merged(before, written.clone()).unwrap();
-            let expected = Change::sound(before.map(Footprint::of), Some(Footprint::of(&after)));
+            let expected =
+                RecordChange::sound(before.map(RecordMeta::of), Some(RecordMeta::of(&after)));
             let change = shard.apply(actor, name(key), written, Durability::Synced).unwrap();
             assert_eq!(change, expected);
             model.records.insert(name(key), after);
         }
         Step::Revise { key, removes, knows } => {
-            let before = model.records.get(&name(key)).map(Footprint::of);
+            let before = model.records.get(&name(key)).map(RecordMeta::of);
             let new = (!removes).then_some(written);
             let expected = before.filter(|_| knows).map(|before| before.digest);
             let change =
                 shard.revise(actor, name(key), expected.unwrap_or(NO_DIGEST), new.clone()).unwrap();
             let after = match expected {
-                Some(_) => new.as_ref().map(Footprint::of),
+                Some(_) => new.as_ref().map(RecordMeta::of),
                 None => before,
             };
-            assert_eq!(change, Change::sound(before, after));
+            assert_eq!(change, RecordChange::sound(before, after));
             match (expected, new) {
                 (None, _) => {}
                 (Some(_), Some(new)) => drop(model.records.insert(name(key), new)),

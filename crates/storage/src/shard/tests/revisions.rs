@@ -7,19 +7,19 @@ use jedlik_protocol::{Digest, Durability, StoredRecord};
 use super::{Bench, PATIENCE, Running};
 use crate::fixtures::{covers, dot, key, put, record, with_local};
 use crate::tests::Engine;
-use crate::{Change, Footprint};
+use crate::{RecordChange, RecordMeta};
 
 fn digest(stored: &StoredRecord) -> Digest {
     stored.record.digest()
 }
 
 /// From one record to another.
-fn change(before: Option<&StoredRecord>, after: Option<&StoredRecord>) -> Change {
-    Change::sound(before.map(Footprint::of), after.map(Footprint::of))
+fn change(before: Option<&StoredRecord>, after: Option<&StoredRecord>) -> RecordChange {
+    RecordChange::sound(before.map(RecordMeta::of), after.map(RecordMeta::of))
 }
 
 impl Running {
-    fn revise(&mut self, name: &str, expected: Digest, new: Option<StoredRecord>) -> Change {
+    fn revise(&mut self, name: &str, expected: Digest, new: Option<StoredRecord>) -> RecordChange {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let change = self.shard.revise(ticket, key(name), expected, new).unwrap();
@@ -42,7 +42,7 @@ fn an_apply_tells_what_was_there_and_what_is_there_now() {
     let same = change(Some(&second), Some(&second));
     assert_eq!(apply(&first), same, "it was seen already");
     assert_eq!(both.digests(), (Some(digest(&first)), Some(digest(&second))));
-    let sizes = [both.before, both.after].map(|footprint| footprint.unwrap().size_bytes as usize);
+    let sizes = [both.before, both.after].map(|meta| meta.unwrap().size_bytes as usize);
     assert_eq!(sizes, [&first, &second].map(|stored| stored.record.bytes().len()));
 }
 

@@ -58,7 +58,7 @@ struct Underway {
 
 /// One target.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct HintQueue {
     totals: HintTotals,
     up: bool,
     pass: Pass,
@@ -79,7 +79,7 @@ pub(crate) struct Target {
     failure: Option<String>,
 }
 
-impl Target {
+impl HintQueue {
     pub(crate) fn new() -> Self {
         Self {
             totals: HintTotals::default(),
