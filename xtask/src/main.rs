@@ -55,7 +55,7 @@ enum Task {
         #[arg(long, value_enum)]
         only: Option<ci::Part>,
     },
-    /// Run simulated clusters with faults, from seeds: `--seeds 100`, or `--seed 7` for one with its story.
+    /// Run simulated clusters with faults, from seeds: `--seeds 100`, or `--seed 7` for one with its trace.
     Sim(Simulation),
     /// Run real nodes with load, faults and changes of the membership: `--minutes 3 --seed 7`; --help says more.
     Chaos(Chaos),

@@ -1,4 +1,4 @@
-//! The simulator: seeds over the cores, one seed's story, and the table of planted bugs.
+//! The simulator: seeds over the cores, one seed's trace, and the table of planted bugs.
 //!
 //! Invariant: bugs are planted in a build of their own, in a target folder of its own.
 
@@ -26,7 +26,7 @@ const PLANTED_SAMPLE: &str =
 #[derive(Debug, clap::Args)]
 pub(crate) struct Simulation {
     /// Look for every planted bug, and write how many seeds each took into docs/correctness.md. With a
-    /// name: look for that one, and tell the story of the seed that shows it.
+    /// name: look for that one, and print the trace of the seed that shows it.
     #[arg(long, num_args = 0..=1, default_missing_value = "all")]
     planted: Option<String>,
     /// For the simulator itself: --seed S, --seeds N, --start K (drawn anew each time unless it is set),
@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, simulation: &Simulation) -> anyhow::Res
 pub(crate) fn ci(workspace: &Workspace, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let program = workspace.binaries(Profile::Release).join("jedlik-sim");
     step::noted(Command::new(program).args(CI), notes, |line| {
-        ["seed ", "the whole story: ", "thread '"].iter().any(|begin| line.starts_with(begin))
+        ["seed ", "the whole trace: ", "thread '"].iter().any(|begin| line.starts_with(begin))
     })
 }
 

@@ -77,7 +77,7 @@ impl World {
     /// One try.
     pub(crate) fn try_change(&mut self, index: usize) {
         let change = self.plan.changes[index];
-        let quiet_us = self.rest.quiet_us().unwrap_or(self.now_us);
+        let quiet_us = self.convergence.quiet_us().unwrap_or(self.now_us);
         // An admin who is refused since data has yet to move is told to wait, and waits.
         let newest = self.newest_view();
         if newest.is_some_and(|view| view.layouts().len() >= LAYOUTS_MAX) {
@@ -102,11 +102,12 @@ impl World {
         if !reached.is_empty() {
             let node = self.chances.admins.pick(&reached);
             let result = self.commit(node, &change.what);
-            if !matches!(result, Ok(true)) || self.rest.is_quiet() {
+            if !matches!(result, Ok(true)) || self.convergence.is_quiet() {
                 self.tell_change(node, &change.what, &result);
             }
             // Until the end a rival may come into force instead. Of two weights the later may stay.
-            let may_end = self.rest.is_quiet() || matches!(change.what, Alteration::Weigh(..));
+            let may_end =
+                self.convergence.is_quiet() || matches!(change.what, Alteration::Weigh(..));
             if matches!(result, Ok(true)) && may_end {
                 self.admins.done[index] = true;
                 return;
@@ -134,7 +135,7 @@ impl World {
             return Ok(true);
         }
         // Who came back before it was removed can hand on what it holds.
-        let forced = !self.rest.is_quiet();
+        let forced = !self.convergence.is_quiet();
         let is_gone = |node| view.as_ref().is_some_and(|view| view.departed(id(node)).is_some());
         let change = match *what {
             // A rival won that has no place for the one, and the other's removal holds nevertheless.

@@ -16,7 +16,7 @@ pub(crate) enum Concern {
     Clocks,
     Clients,
     Lives,
-    Siege,
+    Outage,
     Changes,
     Admins,
     Saves,

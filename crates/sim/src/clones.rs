@@ -18,12 +18,12 @@ const AGAIN_US: u64 = 1_000_000;
 
 impl World {
     /// Which node the process at this place is.
-    pub(crate) fn who(&self, seat: u8) -> NodeId {
-        id(self.nodes[usize::from(seat)].identity)
+    pub(crate) fn who(&self, slot: u8) -> NodeId {
+        id(self.nodes[usize::from(slot)].identity)
     }
 
     /// Where a node's requests for another one go: to where that one's record says it listens.
-    pub(crate) fn seat_known_to(&self, node: u8, to: NodeId) -> u8 {
+    pub(crate) fn slot_known_to(&self, node: u8, to: NodeId) -> u8 {
         let running = self.nodes[usize::from(node)].running.as_ref();
         let view = running.map(|running| running.membership.view());
         let record = view.as_ref().and_then(|view| view.member(to));
@@ -39,10 +39,10 @@ impl World {
     }
 
     /// The other process of a node, if one has ever run.
-    fn other_of(&self, seat: u8) -> Option<u8> {
-        let identity = self.nodes[usize::from(seat)].identity;
+    fn other_of(&self, slot: u8) -> Option<u8> {
+        let identity = self.nodes[usize::from(slot)].identity;
         let other = |place: &&crate::node::Node| {
-            place.index != seat && place.identity == identity && place.begun && !place.over
+            place.index != slot && place.identity == identity && place.begun && !place.over
         };
         self.nodes.iter().find(other).map(|place| place.index)
     }
@@ -58,15 +58,15 @@ impl World {
     /// A copy of a node's directory is started at another address. Whichever of the two ends, what it has
     /// acknowledged is lost.
     pub(crate) fn begin_clone(&mut self, node: u8) {
-        let seat = self.plan.setting.places();
+        let slot = self.plan.setting.places();
         let original = &self.nodes[usize::from(node)];
-        if original.over || original.removed || self.nodes[usize::from(seat)].begun {
+        if original.over || original.removed || self.nodes[usize::from(slot)].begun {
             return;
         }
         self.damage.destroyed = true;
         let copy = original.copied();
-        self.nodes[usize::from(seat)].become_copy(copy);
-        self.start(seat);
+        self.nodes[usize::from(slot)].become_copy(copy);
+        self.start(slot);
     }
 
     /// Whether a process that has yet to hear of the other one may have answered by itself what it holds, though that was
@@ -116,8 +116,8 @@ impl World {
 
     /// Whether an admin who is for this process stays so: it was told, or can be. One whose disk was lost before that knows of no
     /// rival any more, and an admin who asks it is refused.
-    fn may_stay(&self, seat: u8) -> bool {
-        self.admins.has_kept || self.nodes[usize::from(seat)].papers.is_disputed()
+    fn may_stay(&self, slot: u8) -> bool {
+        self.admins.has_kept || self.nodes[usize::from(slot)].papers.is_disputed()
     }
 
     /// An admin decides for this process, if there is still something to be decided, and not for the other.
@@ -130,11 +130,11 @@ impl World {
         let up = place.running.as_ref().is_some_and(|running| !running.stopping);
         let reached = up && place.pauses == 0;
         let stays = match (self.other_of(node), self.admins.kept) {
-            (Some(_), Some((of, seat))) if of == mine && self.may_stay(seat) => seat,
+            (Some(_), Some((of, slot))) if of == mine && self.may_stay(slot) => slot,
             (Some(other), _) => {
-                let seat = self.chances.admins.pick(&[node, other]);
-                self.admins.kept = Some((mine, seat));
-                seat
+                let slot = self.chances.admins.pick(&[node, other]);
+                self.admins.kept = Some((mine, slot));
+                slot
             }
             (None, _) => node,
         };

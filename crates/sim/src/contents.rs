@@ -21,7 +21,7 @@ pub(crate) struct Kept {
 
 /// One change, in the order of the journal.
 #[derive(Debug, Clone)]
-pub(crate) enum Deed {
+pub(crate) enum DiskOperation {
     /// Of a key.
     Edit(PlacedKey, Edit),
     /// All records of a partition go; hints are none.
@@ -32,7 +32,7 @@ pub(crate) enum Deed {
     All(Contents),
 }
 
-impl Deed {
+impl DiskOperation {
     /// Whether it is about the key's record.
     pub(crate) fn is_about(&self, key: &PlacedKey) -> bool {
         match self {
@@ -74,12 +74,14 @@ pub(crate) struct Contents {
 
 impl Contents {
     /// Does one thing after the other.
-    pub(crate) fn carry_out(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Edit(key, edit) => self.make(key, edit),
-            Deed::Drop(partition) => self.records.retain(|key, _| key.partition != *partition),
-            Deed::Nothing => {}
-            Deed::All(all) => *self = all.clone(),
+    pub(crate) fn carry_out(&mut self, operation: &DiskOperation) {
+        match operation {
+            DiskOperation::Edit(key, edit) => self.make(key, edit),
+            DiskOperation::Drop(partition) => {
+                self.records.retain(|key, _| key.partition != *partition);
+            }
+            DiskOperation::Nothing => {}
+            DiskOperation::All(all) => *self = all.clone(),
         }
     }
 

@@ -15,7 +15,7 @@ use jedlik_vclock::LocalActor;
 use jedlik_vclock::planted::{self, Bug};
 
 use crate::chance::Chance;
-use crate::contents::{Contents, Deed, Edit, HintNames};
+use crate::contents::{Contents, DiskOperation, Edit, HintNames};
 
 use self::keeping::Keeping;
 
@@ -31,7 +31,7 @@ pub(crate) type RecordChange = (Option<RecordMeta>, Option<RecordMeta>);
 
 #[derive(Debug)]
 struct Entry {
-    deed: Deed,
+    operation: DiskOperation,
     waiting: Option<(u64, Durability)>,
 }
 
@@ -138,8 +138,8 @@ impl Disk {
         self.memory.make(key, &edit);
         // The journal has what loads see, as the storage crate's.
         let edit = self.memory.whole(key, edit);
-        let deed = Deed::Edit(key.clone(), edit);
-        self.unsent.push(Entry { deed, waiting: Some((ticket, level)) });
+        let operation = DiskOperation::Edit(key.clone(), edit);
+        self.unsent.push(Entry { operation, waiting: Some((ticket, level)) });
     }
 
     /// Whether the key's record can't be read.
@@ -149,8 +149,12 @@ impl Disk {
 
     /// Answers once all that loads see is synced, also what the disk was too full for when it came.
     pub(crate) fn sync(&mut self, ticket: u64) {
-        let deed = if self.behind { Deed::All(self.memory.clone()) } else { Deed::Nothing };
-        self.unsent.push(Entry { deed, waiting: Some((ticket, Durability::Synced)) });
+        let operation = if self.behind {
+            DiskOperation::All(self.memory.clone())
+        } else {
+            DiskOperation::Nothing
+        };
+        self.unsent.push(Entry { operation, waiting: Some((ticket, Durability::Synced)) });
     }
 
     /// Drops all records of a partition; loads see none at once.
@@ -160,10 +164,10 @@ impl Disk {
         partition: Partition,
     ) -> Result<(), StorageFault> {
         self.admit()?;
-        let deed = Deed::Drop(partition);
-        self.memory.carry_out(&deed);
+        let operation = DiskOperation::Drop(partition);
+        self.memory.carry_out(&operation);
         self.damaged.retain(|key| key.partition != partition);
-        self.unsent.push(Entry { deed, waiting: Some((ticket, Durability::Synced)) });
+        self.unsent.push(Entry { operation, waiting: Some((ticket, Durability::Synced)) });
         Ok(())
     }
 
@@ -368,7 +372,7 @@ impl Disk {
         }
         while let Some(mut entry) = self.written.pop_front() {
             done.extend(answer(&mut entry, Durability::Synced, &Ok(())));
-            self.synced.carry_out(&entry.deed);
+            self.synced.carry_out(&entry.operation);
         }
         self.busy = false;
         (done, self.begin(chance).map(|us| (Step::Written, us)))

@@ -15,7 +15,7 @@ use crate::breach::{Breach, Promise};
 use crate::disk::{Completion, Step};
 use crate::network::IDLE_LIMIT_US;
 use crate::node::{Mail, News, Origin, Running, SPOKEN};
-use crate::story;
+use crate::trace;
 use crate::world::{Event, World};
 
 impl World {
@@ -266,8 +266,8 @@ impl World {
             Output::Request { to, id: call, terms, request } => {
                 self.tell_request(node, to, &request);
                 let frame = Frame::PeerRequest { id: call, terms, request };
-                let seat = self.seat_known_to(node, to);
-                if !self.send(node, seat, &frame) {
+                let slot = self.slot_known_to(node, to);
+                if !self.send(node, slot, &frame) {
                     self.give(node, now, Input::PeerLost { node: to });
                 }
             }
@@ -311,7 +311,7 @@ impl World {
             // They go on all the time; what comes of them is told.
             return;
         }
-        let (key, text) = (story::key_of(request), || story::request(to, request));
+        let (key, text) = (trace::key_of(request), || trace::request(to, request));
         self.log.say(self.now_us, Some(node), key, text);
     }
 
@@ -334,7 +334,7 @@ impl World {
             self.check_page(node, (to, call), &response);
         }
         if !matches!(response, PeerResponse::Hashes(_)) {
-            self.say(node, || story::response(to, &response));
+            self.say(node, || trace::response(to, &response));
         }
         if stands {
             self.send(node, to, &Frame::PeerResponse { id: call, stamp, response });
@@ -346,7 +346,7 @@ impl World {
             let response = PeerResponse::Forwarded(response);
             return self.answer_peer(node, origin, (Stamp::UNTOLD, response));
         };
-        self.say(node, || format!("answers c{client}: {}", story::answer(&response)));
+        self.say(node, || format!("answers c{client}: {}", trace::answer(&response)));
         let frame = Frame::ClientResponse { id: call, layout: 0, response };
         if let Some(delay_us) = self.network.client_delay() {
             let bytes = frame.encode(SPOKEN).into_vec().into();

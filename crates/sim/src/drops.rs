@@ -8,7 +8,7 @@ use jedlik_protocol::{PlacedKey, Record};
 
 use crate::breach::{Breach, Promise};
 use crate::node::index;
-use crate::story;
+use crate::trace;
 use crate::world::{World, key_index};
 
 impl World {
@@ -29,7 +29,7 @@ impl World {
                 let about = key_index(&key.key).unwrap_or_default();
                 let record = stored.record.decode().unwrap_or_default();
                 let lacks = self.lacks(&view, about, &key, &record)?;
-                let what = format!("n{} drops {}, {lacks}", node + 1, story::record(&record));
+                let what = format!("n{} drops {}, {lacks}", node + 1, trace::record(&record));
                 Some(Breach::new(Promise::RangeKept, about, what))
             })
         });
@@ -40,12 +40,12 @@ impl World {
     pub(crate) fn thins(&mut self, node: u8, key: &PlacedKey, record: &Record) {
         let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
-            format!("gives up its record {}", story::record(record))
+            format!("gives up its record {}", trace::record(record))
         });
         let Some(running) = self.running(node) else { return };
         let view = running.membership.view();
         let what = self.behind(&view).or_else(|| self.lacks(&view, about, key, record));
-        let gives_up = |what| format!("n{} gives up {}, {what}", node + 1, story::record(record));
+        let gives_up = |what| format!("n{} gives up {}, {what}", node + 1, trace::record(record));
         let breach = what.map(|what| Breach::new(Promise::RangeKept, about, gives_up(what)));
         self.breach = self.breach.take().or(breach);
     }

@@ -36,7 +36,7 @@ impl World {
     }
 
     pub(crate) fn begin_fault(&mut self, index: usize) {
-        if self.rest.is_quiet() {
+        if self.convergence.is_quiet() {
             return;
         }
         let Fault { for_us, what, .. } = self.plan.faults[index];
@@ -49,7 +49,7 @@ impl World {
             What::Kill(node) => self.end_at(node, level < Durability::Written, false),
             What::PowerCut(node) => self.end_at(node, level < Durability::Synced, true),
             What::Blackout => {
-                (0..self.plan.setting.seats()).for_each(|node| self.end(node, false, true));
+                (0..self.plan.setting.slots()).for_each(|node| self.end(node, false, true));
             }
             What::ZoneCut(zone) => {
                 for node in self.nodes_of(zone) {
@@ -98,7 +98,7 @@ impl World {
     }
 
     pub(crate) fn end_fault(&mut self, index: usize) {
-        if self.rest.is_quiet() {
+        if self.convergence.is_quiet() {
             return;
         }
         let what = self.plan.faults[index].what;
@@ -114,7 +114,7 @@ impl World {
             | What::PutBack(node) => {
                 self.restart(node);
             }
-            What::Blackout => (0..self.plan.setting.seats()).for_each(|node| self.restart(node)),
+            What::Blackout => (0..self.plan.setting.slots()).for_each(|node| self.restart(node)),
             What::ZoneCut(zone) => {
                 for node in self.nodes_of(zone) {
                     self.restart(node);
@@ -175,7 +175,7 @@ impl World {
 
     fn cuts(&self, what: What) -> Vec<(u8, u8)> {
         let setting = &self.plan.setting;
-        let nodes = 0..setting.seats();
+        let nodes = 0..setting.slots();
         let pairs = nodes.clone().flat_map(|a| nodes.clone().map(move |b| (a, b)));
         let apart = |(a, b): &(u8, u8)| match what {
             What::Cut(from, to) => (*a, *b) == (from, to),
@@ -189,7 +189,7 @@ impl World {
 
     fn nodes_of(&self, zone: u8) -> Vec<u8> {
         let setting = &self.plan.setting;
-        (0..setting.seats()).filter(|node| setting.zone(*node) == zone).collect()
+        (0..setting.slots()).filter(|node| setting.zone(*node) == zone).collect()
     }
 
     fn cut(&mut self, from: u8, to: u8) {
@@ -241,7 +241,7 @@ impl World {
     pub(crate) fn hang_up(&mut self, node: u8, within_us: u64) {
         let missed_us = self.chances.faults.below(within_us);
         self.nodes[usize::from(node)].missed_us = self.now_us + missed_us;
-        for peer in (0..self.plan.setting.seats()).filter(|peer| *peer != node) {
+        for peer in (0..self.plan.setting.slots()).filter(|peer| *peer != node) {
             let epoch = self.network.disconnect(node, peer);
             self.after(missed_us, Event::Lost { node: peer, peer: node, epoch });
         }
@@ -250,7 +250,7 @@ impl World {
     /// Faults cease: every way is free, every disk in order, every node up.
     pub(crate) fn cease(&mut self) {
         self.network.heal();
-        for node in 0..self.plan.setting.seats() {
+        for node in 0..self.plan.setting.slots() {
             let place = &mut self.nodes[usize::from(node)];
             place.disk.condition = crate::disk::Condition::default();
             place.stops = 0;

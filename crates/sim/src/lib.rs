@@ -17,6 +17,7 @@ mod breach;
 mod chance;
 mod clones;
 mod contents;
+mod convergence;
 mod directory;
 mod disk;
 mod driver;
@@ -27,29 +28,28 @@ mod log;
 mod members;
 mod network;
 mod node;
+mod outage;
 mod plan;
 mod recounts;
-mod rest;
 mod saving;
 mod scans;
 mod sessions;
 mod shrink;
-mod siege;
 mod stopping;
 mod storing;
-mod story;
+mod trace;
 mod world;
 
 pub use bits::Bits;
 pub use breach::{Breach, Promise};
 pub use history::{Acknowledged, History, Seen};
 pub use log::Line;
+pub use outage::{Outage, OutageScope};
 pub use plan::{
     Alteration, BucketPlan, Fault, Kind, Operation, Plan, PlannedChange, Quorums, SPAN_US, Setting,
     Side, WARM_UP_US, What,
 };
 pub use shrink::shrunk;
-pub use siege::{Besieged, Siege};
 pub use world::{Counts, Run, run};
 
 #[cfg(test)]

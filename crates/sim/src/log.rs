@@ -1,4 +1,4 @@
-//! The story of a run: one line an event.
+//! The trace of a run: one line an event.
 //!
 //! Invariant: telling it changes nothing of what happens.
 

@@ -1,4 +1,4 @@
-//! `jedlik-sim`: runs seeds, tells their stories, and tries planted bugs. Started by `cargo xtask sim`.
+//! `jedlik-sim`: runs seeds, prints their traces, and tries planted bugs. Started by `cargo xtask sim`.
 
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZero;
@@ -36,10 +36,10 @@ struct Arguments {
     /// Stop after so long, however many seeds are left.
     #[arg(long)]
     limit_s: Option<u64>,
-    /// Run them all, naming those that fail, and tell no story.
+    /// Run them all, naming those that fail, and print no trace.
     #[arg(long)]
     through: bool,
-    /// With --seed: make the failing run smaller before its story is told.
+    /// With --seed: make the failing run smaller before its trace is printed.
     #[arg(long)]
     shrink: bool,
     /// The bug to plant, by name; `all`, or several with commas between them, makes the table. In a build
@@ -75,7 +75,7 @@ fn sound(arguments: &Arguments) -> ExitCode {
             println!("seed {seed} fails: {breach}\nmaking it smaller");
             let plan = shrunk(&Plan::of(seed, arguments.nodes), &breach);
             tell(&plan, false);
-            println!("the whole story: cargo xtask sim --seed {seed} --nodes {}", arguments.nodes);
+            println!("the whole trace: cargo xtask sim --seed {seed} --nodes {}", arguments.nodes);
             ExitCode::FAILURE
         }
     }
@@ -173,7 +173,7 @@ fn report(seeds: u64, counts: Counts, begun: Instant, threads: usize) {
     );
 }
 
-/// Looks for planted bugs: one by name, telling its story, or all, making the table.
+/// Looks for planted bugs: one by name, printing its trace, or all, making the table.
 #[cfg(jedlik_planted)]
 fn planted(arguments: &Arguments, name: &str) -> ExitCode {
     use jedlik_vclock::planted::{BUGS, Bug, plant};

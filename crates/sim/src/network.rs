@@ -33,7 +33,7 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(seed: u64, setting: &Setting) -> Self {
-        let nodes = usize::from(setting.seats());
+        let nodes = usize::from(setting.slots());
         Self {
             nodes,
             ways: vec![Way::default(); nodes * nodes],

@@ -15,7 +15,7 @@ mod lives;
 use jedlik_protocol::Durability;
 
 use crate::chance::{Chance, Concern};
-use crate::siege::Siege;
+use crate::outage::Outage;
 use buckets::{buckets, reconcile, recounts};
 use changes::{changes, slow_disks};
 use faults::{faults, shortages};
@@ -90,20 +90,20 @@ impl Setting {
 
     /// All processes that may run beside one another: a clone has a place of its own.
     #[must_use]
-    pub fn seats(&self) -> u8 {
+    pub fn slots(&self) -> u8 {
         self.places() + u8::from(self.cloned)
     }
 
     /// Which node the process at this place is.
     #[must_use]
-    pub fn identity(&self, seat: u8) -> u8 {
-        if seat == self.places() { self.victim } else { seat }
+    pub fn identity(&self, slot: u8) -> u8 {
+        if slot == self.places() { self.victim } else { slot }
     }
 
     /// The failure domain of a process.
     #[must_use]
-    pub fn zone(&self, seat: u8) -> u8 {
-        self.identity(seat) % self.zones
+    pub fn zone(&self, slot: u8) -> u8 {
+        self.identity(slot) % self.zones
     }
 
     /// What acknowledged writes survive: all that a machine's end leaves, or a process's end.
@@ -175,7 +175,7 @@ pub struct Plan {
     /// Of the layout, in the order of time.
     pub changes: Vec<PlannedChange>,
     /// What happens once both have ended.
-    pub siege: Option<Siege>,
+    pub outage: Option<Outage>,
 }
 
 impl Plan {
@@ -212,8 +212,8 @@ impl Plan {
         standstills(&setting, &mut faults, &mut operations, &mut chance);
         faults.extend(beliefs(&setting, &faults, &mut Chance::new(seed, Concern::Beliefs)));
         faults.sort_by_key(|fault| fault.at_us);
-        let siege = Siege::of(&setting, &mut Chance::new(seed, Concern::Siege));
-        Self { seed, end_us, setting, operations, faults, changes, siege }
+        let outage = Outage::of(&setting, &mut Chance::new(seed, Concern::Outage));
+        Self { seed, end_us, setting, operations, faults, changes, outage }
     }
 }
 

@@ -40,7 +40,7 @@ impl World {
     pub(crate) fn try_recount(&mut self, bucket: u8) {
         let place = usize::from(bucket);
         let Some((_, quorums)) = self.plan.setting.buckets[place].later else { return };
-        let quiet_us = self.rest.quiet_us().unwrap_or(self.now_us);
+        let quiet_us = self.convergence.quiet_us().unwrap_or(self.now_us);
         if self.now_us > quiet_us + PATIENCE_US {
             self.admins.recounts.done[place] = true;
             return;
@@ -56,7 +56,7 @@ impl World {
             let name = BucketPlan::name(bucket);
             let view = self.running(node).map(|running| running.membership.view());
             if view.is_some_and(|view| view.bucket(name.as_bytes()).n == quorums.n) {
-                if self.rest.is_quiet() {
+                if self.convergence.is_quiet() {
                     self.admins.recounts.done[place] = true;
                     return;
                 }

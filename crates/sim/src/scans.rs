@@ -10,7 +10,7 @@ use jedlik_protocol::{PlacedKey, Quorum, StoredRecord};
 use crate::bits::Bits;
 use crate::breach::{Breach, Promise};
 use crate::plan::Operation;
-use crate::story;
+use crate::trace;
 use crate::world::{World, key_index};
 
 /// A client's scan under way.
@@ -122,7 +122,7 @@ impl World {
                 "a page of n{} lacks {} of {}",
                 node + 1,
                 crate::history::dot_name(lost.dot),
-                story::record(&held)
+                trace::record(&held)
             );
             Some(Breach::new(Promise::ScanWhole, key_index(&key.key)?, what))
         };

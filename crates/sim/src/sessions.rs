@@ -69,7 +69,7 @@ impl World {
 
     /// The next thing that a client does, once it is time.
     pub(crate) fn go_on(&mut self, client: u8) {
-        let (now_us, quiet) = (self.now_us, self.rest.is_quiet());
+        let (now_us, quiet) = (self.now_us, self.convergence.is_quiet());
         let Some(session) = self.session(client) else { return };
         if session.current.is_some() || quiet {
             return;
@@ -119,7 +119,7 @@ impl World {
         let via = if attempt == 0 {
             operation.via
         } else {
-            self.chances.clients.below(self.plan.setting.seats().into()) as u8
+            self.chances.clients.below(self.plan.setting.slots().into()) as u8
         };
         let request = self.request(&operation, &stage);
         self.log.say(self.now_us, None, Some(operation.key), || {
@@ -249,7 +249,7 @@ impl World {
         self.log.say(self.now_us, None, Some(key), || {
             format!(
                 "c{client} hears {}",
-                crate::story::answer(&ClientResponse::Got(answer.clone()))
+                crate::trace::answer(&ClientResponse::Got(answer.clone()))
             )
         });
         self.check_absent(&operation, answer);
@@ -307,7 +307,7 @@ impl World {
 
     /// Nothing has come of a call: it is made again elsewhere, or given up.
     pub(crate) fn lose_patience(&mut self, client: u8, number: u64) {
-        let quiet = self.rest.is_quiet();
+        let quiet = self.convergence.is_quiet();
         let Some(session) = self.session(client) else { return };
         let Some(call) = session.current.take_if(|call| call.number == number) else { return };
         if call.attempt + 1 < ATTEMPTS && !quiet {

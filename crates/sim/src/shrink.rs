@@ -20,7 +20,7 @@ pub fn shrunk(plan: &Plan, breach: &Breach) -> Plan {
     if let Some(key) = breach.key {
         shrinking.try_plan(|plan| plan.operations.retain(|operation| operation.key == key));
     }
-    shrinking.try_plan(|plan| plan.siege = None);
+    shrinking.try_plan(|plan| plan.outage = None);
     shrinking.try_plan(|plan| {
         plan.setting.buckets.iter_mut().for_each(|bucket| bucket.later = None);
     });

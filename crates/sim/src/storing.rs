@@ -11,7 +11,7 @@ use jedlik_replica::{Input, Output, Recalled, Revision, StorageFault};
 use crate::breach::{Breach, Promise};
 use crate::disk::RecordChange;
 use crate::node::index;
-use crate::story;
+use crate::trace;
 use crate::world::{World, key_index};
 
 impl World {
@@ -116,7 +116,7 @@ impl World {
         let record = stored.record.decode().expect("a replica encoded it");
         self.log.say(self.now_us, Some(node), Some(about), || {
             let whose = if stored.local.is_some() { "its own" } else { "a" };
-            format!("{what} {whose} record {}", story::record(&record))
+            format!("{what} {whose} record {}", trace::record(&record))
         });
         let observed = self.history.observe(about, node, &record);
         self.note(observed);
@@ -143,7 +143,7 @@ impl World {
     fn collect(&mut self, node: u8, key: &PlacedKey, record: &Record) {
         let about = key_index(&key.key).unwrap_or_default();
         self.log.say(self.now_us, Some(node), Some(about), || {
-            format!("collects its record {}", story::record(record))
+            format!("collects its record {}", trace::record(record))
         });
         self.history.collect(about, record);
         let older =
@@ -182,7 +182,7 @@ impl World {
                 .iter()
                 .any(|sibling| sibling.is_live(judged_ms) && covered(sibling.dot))
         })?;
-        Some(format!("n{} has {} on its disk", of + 1, story::record(&older)))
+        Some(format!("n{} has {} on its disk", of + 1, trace::record(&older)))
     }
 
     /// Whether every other owner of the key has the dead record on its disk.
@@ -252,7 +252,7 @@ impl World {
         let adopted = others_own && (!lacks(&held_by(node)) || !owns);
         let held = held_by(of);
         if lacks(&held) && !adopted {
-            let (hint, held) = (story::record(&hint), story::record(&held));
+            let (hint, held) = (trace::record(&hint), trace::record(&held));
             let what = format!("n{} drops {hint} for n{}, which has {held}", node + 1, target.0);
             self.breach.get_or_insert(Breach::new(Promise::HintKept, about, what));
         }

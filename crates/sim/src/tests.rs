@@ -25,7 +25,7 @@ fn another_seed_gives_another_run() {
 }
 
 #[test]
-fn telling_the_story_changes_nothing_of_it() {
+fn keeping_a_trace_changes_nothing_of_it() {
     let plan = short(4);
     assert_eq!(run(&plan, true).counts, run(&plan, false).counts);
 }

@@ -14,13 +14,13 @@ use jedlik_protocol::{Blob, Key, PlacedKey};
 use crate::admins::Admins;
 use crate::breach::{Breach, Promise};
 use crate::chance::{Chance, Concern};
+use crate::convergence::Convergence;
 use crate::disk::Step;
 use crate::history::History;
 use crate::log::{Line, Log};
 use crate::network::Network;
 use crate::node::{CLUSTER, Mail, Node, PARTITIONS};
 use crate::plan::{BucketPlan, Plan, WARM_UP_US};
-use crate::rest::Rest;
 use crate::scans::AskedPage;
 use crate::sessions::Session;
 
@@ -70,8 +70,8 @@ pub(crate) enum Event {
     Decide { node: u8 },
     /// Faults and clients end.
     Quiet,
-    /// A step of the siege.
-    Siege,
+    /// A step of the outage.
+    Outage,
     /// The cluster at rest is looked at.
     Audit,
 }
@@ -163,19 +163,19 @@ pub(crate) struct World {
     pub(crate) history: History,
     pub(crate) log: Log,
     pub(crate) chances: Chances,
-    pub(crate) rest: Rest,
+    pub(crate) convergence: Convergence,
     pub(crate) breach: Option<Breach>,
     pub(crate) damage: Damage,
     pub(crate) admins: Admins,
     pub(crate) counts: Counts,
 }
 
-/// Runs a plan to its end or to the first breach; tells the story if asked to.
+/// Runs a plan to its end or to the first breach; keeps a trace if asked to.
 #[must_use]
 pub fn run(plan: &Plan, told: bool) -> Run {
     let mut world = World::new(plan.clone(), told);
     world.begin();
-    while world.breach.is_none() && !world.rest.is_over() {
+    while world.breach.is_none() && !world.convergence.is_over() {
         let Some(((at_us, _), event)) = world.queue.pop_first() else { break };
         world.now_us = at_us;
         world.counts.events += 1;
@@ -198,7 +198,7 @@ impl World {
         let setting = &plan.setting;
         let mut clocks = Chance::new(plan.seed, Concern::Clocks);
         let node = |index| Node::new(index, setting, &mut clocks);
-        let nodes = (0..setting.seats()).map(node).collect();
+        let nodes = (0..setting.slots()).map(node).collect();
         let key = |index| {
             let bucket = BucketPlan::name(setting.bucket(index));
             Key::new(&bucket[..], Blob::from(&[b'0' + index][..])).expect("a short key")
@@ -226,7 +226,7 @@ impl World {
                 admins: chance(Concern::Admins),
                 saves: chance(Concern::Saves),
             },
-            rest: Rest::default(),
+            convergence: Convergence::default(),
             breach: None,
             damage: Damage::default(),
             admins: Admins::new(&plan),
@@ -310,7 +310,7 @@ impl World {
             Event::Recount(bucket) => self.try_recount(bucket),
             Event::Decide { node } => self.decide(node),
             Event::Quiet => self.quiet(),
-            Event::Siege => self.besiege(),
+            Event::Outage => self.step_outage(),
             Event::Audit => self.audit(),
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::chance::{Chance, Concern};
 use crate::cluster::Cluster;
 use crate::node::NodeCondition;
-use crate::plan::{Change, Number, Step};
+use crate::plan::{MemberChange, Number, Step};
 
 const POLL: Duration = Duration::from_millis(200);
 /// While nodes are in trouble, commands may have to be given again.
@@ -52,7 +52,7 @@ pub(crate) struct Changes {
     rests: Arc<Rests>,
     seed: u64,
     /// Committed, and not at rest yet.
-    open: Vec<Change>,
+    open: Vec<MemberChange>,
     /// Why the last wait was in vain.
     held_up: String,
 }
@@ -88,7 +88,7 @@ impl Changes {
         self.settle_until(end).await
     }
 
-    async fn make(&mut self, change: Change) -> anyhow::Result<()> {
+    async fn make(&mut self, change: MemberChange) -> anyhow::Result<()> {
         let cluster = self.cluster.clone();
         let members = cluster.members().await;
         if change.goes().is_some_and(|old| !members.contains_key(&old)) {
@@ -124,15 +124,15 @@ impl Changes {
 
     /// Destroys what a member holds, and waits until the others have refilled it. The membership rests all the
     /// while: gets have to show as much as ever.
-    async fn destroy(&self, change: Change, node: Number) -> anyhow::Result<()> {
+    async fn destroy(&self, change: MemberChange, node: Number) -> anyhow::Result<()> {
         let cluster = &self.cluster;
         self.claim(node, NodeCondition::Dead).await?;
         cluster.chronicle.say(change.to_string());
         match change {
-            Change::Rot(_) => {
+            MemberChange::Rot(_) => {
                 cluster.rot(node, &mut Chance::new(self.seed, Concern::Rot(node))).await?;
             }
-            Change::PutBack(_) => {
+            MemberChange::PutBack(_) => {
                 cluster.kill(node).await?;
                 cluster.copy_disk(node).await?;
                 cluster.start(node).await?;
@@ -211,7 +211,7 @@ impl Changes {
 
     /// Stages a change and commits it, again and again until it is done: whoever is asked may be in trouble,
     /// or think of a member what is not so any more. Staged again, a change takes its own former place.
-    async fn carry_out(&self, change: Change) -> anyhow::Result<()> {
+    async fn carry_out(&self, change: MemberChange) -> anyhow::Result<()> {
         let deadline = Instant::now() + COMMAND_LIMIT;
         loop {
             match self.try_change(change).await {
@@ -222,17 +222,19 @@ impl Changes {
         }
     }
 
-    async fn try_change(&self, change: Change) -> anyhow::Result<()> {
+    async fn try_change(&self, change: MemberChange) -> anyhow::Result<()> {
         // Of a commit whose answer was lost the members tell.
         let status = self.cluster.admin(&["cluster", "status"]).await?;
         if is_done(change, &status) {
             return Ok(());
         }
         let names: Vec<String> = match change {
-            Change::Join(new) => vec![name(new)],
-            Change::Leave(old) | Change::Remove(old) => vec![name(old)],
-            Change::Replace(old, new) => vec![name(old), name(new)],
-            Change::LoseDisk(_) | Change::PutBack(_) | Change::Rot(_) => return Ok(()),
+            MemberChange::Join(new) => vec![name(new)],
+            MemberChange::Leave(old) | MemberChange::Remove(old) => vec![name(old)],
+            MemberChange::Replace(old, new) => vec![name(old), name(new)],
+            MemberChange::LoseDisk(_) | MemberChange::PutBack(_) | MemberChange::Rot(_) => {
+                return Ok(());
+            }
         };
         let mut words = vec!["cluster", change.name()];
         words.extend(names.iter().map(String::as_str));
@@ -318,7 +320,7 @@ fn shows(status: &Value, number: Number, field: &str, wanted: &[Value]) -> bool 
 }
 
 /// Whether a change is committed, as a node sees it.
-fn is_done(change: Change, status: &Value) -> bool {
+fn is_done(change: MemberChange, status: &Value) -> bool {
     let gone: &[Value] =
         if change.destroys() { &["removed".into()] } else { &["leaving".into(), "left".into()] };
     change.comes().is_none_or(|new| shows(status, new, "placed", &[true.into()]))

@@ -1,4 +1,4 @@
-//! What was done to the cluster, and when: said at once, and kept for the stories of keys.
+//! What was done to the cluster, and when: said at once, and kept for the traces of keys.
 
 use std::collections::BTreeMap;
 use std::io::{Write as _, stdout};

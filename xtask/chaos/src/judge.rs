@@ -189,7 +189,7 @@ fn answer(shown: &Shown) -> GetAnswer {
     GetAnswer { versions: versions.collect(), context: None, answered, primaries, partial: false }
 }
 
-/// The numbers that a history gives to a key's writes, for its story.
+/// The numbers that a history gives to a key's writes, for its trace.
 pub(crate) fn numbers(events: &[Event]) -> BTreeMap<u64, usize> {
     let mut begun: Vec<(u64, usize, u64)> = Vec::new();
     for (index, event) in events.iter().enumerate() {

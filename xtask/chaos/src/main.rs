@@ -18,7 +18,7 @@ mod record;
 mod report;
 mod rest;
 mod run;
-mod story;
+mod trace;
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,8 +37,8 @@ use crate::report::Report;
 /// The run could not be made, or did not come to its end.
 const FAILED: u8 = 2;
 const INTERRUPTED: u8 = 130;
-/// The end of a story is enough for a terminal; the file has all.
-const STORY_LINES: usize = 120;
+/// The end of a trace is enough for a terminal; the file has all.
+const TRACE_LINES: usize = 120;
 
 /// Runs real nodes with load and faults, and checks that nothing is lost.
 #[derive(Debug, Parser)]
@@ -153,11 +153,11 @@ async fn guarded(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn tell(report: &Report, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for broken in &report.broken {
         print(&format!("\nBROKEN {}{}", broken.key.as_deref().unwrap_or_default(), broken.what));
-        let first = broken.story.len().saturating_sub(STORY_LINES);
+        let first = broken.trace.len().saturating_sub(TRACE_LINES);
         if first > 0 {
             print(&format!("  ({first} earlier lines are in the file of --json)"));
         }
-        broken.story[first..].iter().for_each(|line| print(&format!("  {line}")));
+        broken.trace[first..].iter().for_each(|line| print(&format!("  {line}")));
     }
     print(&format!("\n{report}"));
     if let Some(path) = &arguments.json {

@@ -67,7 +67,7 @@ pub(crate) struct Fault {
 
 /// One change of the membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum MemberChange {
     /// An empty node comes.
     Join(Number),
     /// A node hands on what it has, and goes.
@@ -88,7 +88,7 @@ pub(crate) enum Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) at_ms: u64,
-    pub(crate) change: Change,
+    pub(crate) change: MemberChange,
 }
 
 /// All that happens to a cluster.
@@ -121,15 +121,15 @@ fn steps(setting: &Setting) -> Vec<Step> {
     while at_ms + LAST_MS < setting.span_ms {
         let victim = chance.pick(&members);
         let change = match chance.below(11) {
-            0..=2 if members.len() < most => Change::Join(next),
-            3 | 4 if members.len() > least => Change::Leave(victim),
-            5 | 6 if members.len() >= least => Change::Replace(victim, next),
-            7 if members.len() > least => Change::Remove(victim),
-            8 => Change::LoseDisk(victim),
-            9 => Change::PutBack(victim),
-            10 => Change::Rot(victim),
-            _ if members.len() < most => Change::Join(next),
-            _ => Change::Leave(victim),
+            0..=2 if members.len() < most => MemberChange::Join(next),
+            3 | 4 if members.len() > least => MemberChange::Leave(victim),
+            5 | 6 if members.len() >= least => MemberChange::Replace(victim, next),
+            7 if members.len() > least => MemberChange::Remove(victim),
+            8 => MemberChange::LoseDisk(victim),
+            9 => MemberChange::PutBack(victim),
+            10 => MemberChange::Rot(victim),
+            _ if members.len() < most => MemberChange::Join(next),
+            _ => MemberChange::Leave(victim),
         };
         members.retain(|member| Some(*member) != change.goes());
         members.extend(change.comes());
@@ -192,7 +192,7 @@ impl Step {
     }
 }
 
-impl Change {
+impl MemberChange {
     /// Who is new.
     pub(crate) fn comes(self) -> Option<Number> {
         match self {
@@ -236,7 +236,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for MemberChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Join(node) => write!(f, "n{node} joins"),

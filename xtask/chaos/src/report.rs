@@ -9,7 +9,7 @@ use crate::judge::Checked;
 use crate::load::{Sizes, writes};
 use crate::record::{Event, Outcome};
 
-/// The story of one broken promise.
+/// The trace of one broken promise.
 #[derive(Debug, Serialize)]
 pub(crate) struct Broken {
     /// About which key, if it is about one.
@@ -17,7 +17,7 @@ pub(crate) struct Broken {
     /// Which promise, and how.
     pub(crate) what: String,
     /// The key's operations in order.
-    pub(crate) story: Vec<String>,
+    pub(crate) trace: Vec<String>,
 }
 
 /// Requests of one kind of session.

@@ -18,7 +18,7 @@ use crate::load::{self, Common, Sizes, key};
 use crate::plan::{Number, Plan, Setting};
 use crate::record::Event;
 use crate::report::{Broken, Report, Requests};
-use crate::story::{in_words, story};
+use crate::trace::{in_words, trace};
 use crate::{Arguments, faults, rest};
 
 /// Sessions share so many clients, each with connections of its own.
@@ -103,7 +103,7 @@ pub(crate) async fn run(cluster: &Arc<Cluster>, planned: &Planned) -> anyhow::Re
     let Disturbed { sessions, end_us, failed_change } = disturbed;
     let found = rest::look(cluster, sizes.keys, setting.changes && failed_change.is_none()).await?;
     let (checked, mut broken) = verdict(cluster, &clients, &sessions, *sizes, &found)?;
-    broken.extend(failed_change.map(|what| Broken { key: None, what, story: Vec::new() }));
+    broken.extend(failed_change.map(|what| Broken { key: None, what, trace: Vec::new() }));
     Ok(Report {
         seed: setting.seed,
         minutes: setting.span_ms as f64 / 60_000.0,
@@ -210,13 +210,13 @@ fn verdict(
     for (count, (number, breach)) in breaches.into_iter().enumerate() {
         let what = format!("{}: {}", breach.promise, breach.what);
         let Some(number) = number else {
-            broken.push(Broken { key: None, what, story: Vec::new() });
+            broken.push(Broken { key: None, what, trace: Vec::new() });
             continue;
         };
         let events = by_key.get(&number).map_or(&[][..], Vec::as_slice);
         let mut told = Vec::new();
         if count < TOLD_KEYS {
-            told = story(events, &lines, sizes);
+            told = trace(events, &lines, sizes);
             let numbers = crate::judge::numbers(events);
             told.extend(
                 found.last.get(&number).map(|last| {
@@ -224,7 +224,7 @@ fn verdict(
                 }),
             );
         }
-        broken.push(Broken { key: Some(format!("k{number}: ")), what, story: told });
+        broken.push(Broken { key: Some(format!("k{number}: ")), what, trace: told });
     }
     Ok((checked, broken))
 }

@@ -42,7 +42,7 @@ impl Disk {
     /// The process starts: the journal is replayed into the engine.
     pub(crate) fn open(&mut self) {
         for entry in std::mem::take(&mut self.written) {
-            self.synced.carry_out(&entry.deed);
+            self.synced.carry_out(&entry.operation);
         }
         self.memory = self.synced.clone();
         self.behind = false;
@@ -52,7 +52,7 @@ impl Disk {
     /// What an end of the machine, at its best, leaves of it.
     pub(crate) fn copied(&self) -> Self {
         let mut synced = self.synced.clone();
-        self.written.iter().for_each(|entry| synced.carry_out(&entry.deed));
+        self.written.iter().for_each(|entry| synced.carry_out(&entry.operation));
         let (damaged, votes) = (self.damaged.clone(), self.votes.clone());
         Self { synced, damaged, votes, lost_past: self.lost_past, ..Self::new(self.sync_us) }
     }

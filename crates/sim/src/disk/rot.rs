@@ -7,7 +7,7 @@ use jedlik_protocol::{Durability, PlacedKey};
 use jedlik_replica::{Hint, StorageFault};
 
 use super::{Disk, Entry};
-use crate::contents::{Deed, Edit};
+use crate::contents::{DiskOperation, Edit};
 
 impl Disk {
     /// Damages a record, if it is in the engine alone; whether it is.
@@ -61,8 +61,8 @@ impl Disk {
         self.discarded.insert(name);
         self.changed.insert(target);
         self.memory.make(key, &Edit::Release(target));
-        let deed = Deed::Edit(key.clone(), Edit::Release(target));
-        self.unsent.push(Entry { deed, waiting: None });
+        let operation = DiskOperation::Edit(key.clone(), Edit::Release(target));
+        self.unsent.push(Entry { operation, waiting: None });
     }
 
     /// Whether a hint was removed because it could not be read. The journal has that before all that follows.
@@ -72,6 +72,6 @@ impl Disk {
 
     fn is_journalled(&self, key: &PlacedKey) -> bool {
         let mut journalled = self.written.iter().chain(&self.group).chain(&self.unsent);
-        journalled.any(|entry| entry.deed.is_about(key))
+        journalled.any(|entry| entry.operation.is_about(key))
     }
 }

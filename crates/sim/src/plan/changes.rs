@@ -20,7 +20,7 @@ const MARGIN_US: u64 = 10_000_000;
 const MET_WITH: [u64; 11] = [0, 2, 4, 4, 5, 7, 12, 13, 14, 15, 16];
 
 /// Who is in the cluster once all changes so far are in force.
-struct Cast {
+struct Roles {
     members: Vec<u8>,
     spares: Vec<u8>,
     removed: bool,
@@ -44,7 +44,7 @@ pub(super) fn changes(
         // Slow enough that much happens while partitions move.
         setting.steps_per_s = chance.magnitude(15, 250) as u32;
     }
-    let mut cast = Cast {
+    let mut roles = Roles {
         members: (0..setting.nodes).collect(),
         spares: (setting.nodes..setting.places()).rev().collect(),
         removed: false,
@@ -54,8 +54,8 @@ pub(super) fn changes(
     let mut at_us = WARM_UP_US + chance.below(SPAN_US / 2);
     for _ in 0..chance.between(1, 4) {
         if chance.permille(250) {
-            rivals(setting, &mut cast, at_us, chance, (&mut changes, &mut faults));
-        } else if let Some(change) = change(setting, &mut cast, at_us, chance) {
+            rivals(setting, &mut roles, at_us, chance, (&mut changes, &mut faults));
+        } else if let Some(change) = change(setting, &mut roles, at_us, chance) {
             faults.extend(death(setting, &change, chance));
             changes.push(change);
         }
@@ -77,33 +77,33 @@ pub(super) fn changes(
 
 fn change(
     setting: &Setting,
-    cast: &mut Cast,
+    roles: &mut Roles,
     at_us: u64,
     chance: &mut Chance,
 ) -> Option<PlannedChange> {
-    let some = chance.pick(&cast.members);
+    let some = chance.pick(&roles.members);
     let weight = chance.between(1, 3) as u32;
     let most = setting.buckets.iter().map(BucketPlan::most_n).max();
     let stay = usize::from(most.unwrap_or_default().max(STAY_MIN));
     let what = match chance.below(12) {
-        0..4 => Alteration::Join(cast.spares.pop()?, weight),
-        4..6 if cast.members.len() > stay => Alteration::Leave(some),
-        6..8 if cast.members.len() > stay && cast.may_remove(setting) => {
+        0..4 => Alteration::Join(roles.spares.pop()?, weight),
+        4..6 if roles.members.len() > stay => Alteration::Leave(some),
+        6..8 if roles.members.len() > stay && roles.may_remove(setting) => {
             Alteration::Remove(setting.victim)
         }
         8..10 => {
-            let by = cast.spares.pop()?;
-            let forced = cast.may_remove(setting) && chance.permille(500);
+            let by = roles.spares.pop()?;
+            let forced = roles.may_remove(setting) && chance.permille(500);
             let node = if forced { setting.victim } else { some };
             Alteration::Replace { node, by, forced }
         }
         _ => Alteration::Weigh(some, weight + 1),
     };
-    cast.follow(&what);
+    roles.follow(&what);
     Some(PlannedChange { at_us, side: None, what })
 }
 
-impl Cast {
+impl Roles {
     fn may_remove(&self, setting: &Setting) -> bool {
         !self.removed && self.members.contains(&setting.victim)
     }
@@ -192,7 +192,7 @@ fn missed(setting: &Setting, at_us: u64, chance: &mut Chance) -> Option<Fault> {
 /// A split, and on each of its sides an admin who commits a change.
 fn rivals(
     setting: &Setting,
-    cast: &mut Cast,
+    roles: &mut Roles,
     at_us: u64,
     chance: &mut Chance,
     (changes, faults): (&mut Vec<PlannedChange>, &mut Vec<Fault>),
@@ -206,7 +206,7 @@ fn rivals(
     faults.push(Fault { at_us: split_us, for_us, what: What::Split(set) });
     for nodes in [set, !set] {
         let after_us = chance.magnitude(1_000, 1_500_000);
-        if let Some(mut change) = change(setting, cast, split_us + after_us, chance) {
+        if let Some(mut change) = change(setting, roles, split_us + after_us, chance) {
             change.side = Some(Side { nodes, until_us: split_us + for_us });
             changes.push(change);
         }

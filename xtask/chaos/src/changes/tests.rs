@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Changes, Rests};
 use crate::cluster::Cluster;
 use crate::network::Network;
-use crate::plan::{Change, Step};
+use crate::plan::{MemberChange, Step};
 
 /// Says that it serves, notes its process, and has a disk.
 const NODE: &str = r#"#!/bin/sh
@@ -83,7 +83,12 @@ async fn members_come_and_go_as_an_admin_would_have_them() {
     let rests = Arc::new(Rests::default());
     let mut changes = Changes::new(cluster.clone(), rests.clone(), 7);
     let before = rests.spell();
-    let steps = [Change::Join(5), Change::Leave(2), Change::Replace(3, 6), Change::Remove(4)];
+    let steps = [
+        MemberChange::Join(5),
+        MemberChange::Leave(2),
+        MemberChange::Replace(3, 6),
+        MemberChange::Remove(4),
+    ];
     let steps = steps.map(|change| Step { at_ms: 0, change });
     let start = Instant::now();
     changes.run(&steps, start, start + Duration::from_secs(60)).await.unwrap();

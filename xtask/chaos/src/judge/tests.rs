@@ -121,7 +121,7 @@ fn where_clocks_were_cut_short_old_versions_may_come_back() {
 }
 
 #[test]
-fn a_story_calls_writes_what_the_history_does() {
+fn a_trace_calls_writes_what_the_history_does() {
     let events = [put(4, 9, false), put(0, 5, false), get(1, &[5])];
     assert_eq!(Vec::from_iter(numbers(&events)), [(5, 0), (9, 1)]);
 }

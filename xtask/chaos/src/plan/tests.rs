@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, MEMBERS_MIN, Number, Plan, Setting, members_at, troubled_limit};
+use super::{MEMBERS_MIN, MemberChange, Number, Plan, Setting, members_at, troubled_limit};
 
 fn setting(seed: u64, nodes: Number) -> Setting {
     Setting { seed, span_ms: 600_000, nodes, changes: true }
@@ -52,8 +52,8 @@ fn members_come_and_go_and_enough_are_left() {
                 assert!(members.insert(new), "seed {seed}: {}", step.change);
             }
             let least = match step.change {
-                Change::Leave(_) | Change::Remove(_) => MEMBERS_MIN,
-                Change::Join(_) => 4,
+                MemberChange::Leave(_) | MemberChange::Remove(_) => MEMBERS_MIN,
+                MemberChange::Join(_) => 4,
                 _ => 3,
             };
             assert!(members.len() >= least, "seed {seed}: {members:?}");

@@ -8,7 +8,7 @@ use crate::load::{Sizes, writes};
 use crate::record::{Asked, Event, Held, Outcome, Shown};
 
 /// A line for each request that is about the key, at the time of its start, and for each of `lines`.
-pub(crate) fn story(events: &[Event], lines: &[(u64, String)], sizes: Sizes) -> Vec<String> {
+pub(crate) fn trace(events: &[Event], lines: &[(u64, String)], sizes: Sizes) -> Vec<String> {
     let numbers = numbers(events);
     let mut told: Vec<(u64, String)> =
         events.iter().map(|event| (event.start_us, line(event, &numbers, sizes))).collect();

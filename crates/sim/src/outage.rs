@@ -1,4 +1,4 @@
-//! A siege: once faults have ceased, nodes are taken away until hardly enough are left, and every
+//! An outage: once faults have ceased, nodes are taken away until hardly enough are left, and every
 //! request through those must still succeed (paper 4.6: always writeable).
 //!
 //! Invariant: nothing but the missing nodes is wrong, and those that are left know that they are missing.
@@ -33,7 +33,7 @@ const REQUESTS: u8 = 6;
 
 /// Who is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Besieged {
+pub enum OutageScope {
     /// Two of the first three of the key's preference list: all but the one at this place.
     TwoPrimaries(u8),
     /// All nodes but this one.
@@ -42,39 +42,39 @@ pub enum Besieged {
     Zone(u8),
 }
 
-/// One siege.
+/// One outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Siege {
+pub struct Outage {
     /// The key that is asked for.
     pub key: u8,
     /// Who is away.
-    pub away: Besieged,
+    pub away: OutageScope,
     /// They stand still; otherwise their processes have ended.
     pub still: bool,
 }
 
-impl Siege {
+impl Outage {
     /// In part of the seeds, for clusters that are large enough.
     pub(crate) fn of(setting: &Setting, chance: &mut Chance) -> Option<Self> {
         let key = chance.below(setting.keys.into()) as u8;
         let few = setting.of_key(key).most_n() <= 3;
-        let siege = chance.permille(500) && setting.nodes >= 5 && few;
+        let outage = chance.permille(500) && setting.nodes >= 5 && few;
         let away = if setting.zones == 3 && chance.permille(500) {
-            Besieged::Zone(chance.below(3) as u8)
+            OutageScope::Zone(chance.below(3) as u8)
         } else if chance.permille(300) {
-            Besieged::AllBut(chance.below(setting.nodes.into()) as u8)
+            OutageScope::AllBut(chance.below(setting.nodes.into()) as u8)
         } else {
-            Besieged::TwoPrimaries(chance.below(3) as u8)
+            OutageScope::TwoPrimaries(chance.below(3) as u8)
         };
         // An end of the process must destroy nothing that was acknowledged.
         let still = setting.level() == Durability::Buffered || chance.permille(400);
-        siege.then_some(Self { key, away, still })
+        outage.then_some(Self { key, away, still })
     }
 }
 
-/// Where a siege stands.
+/// Where an outage stands.
 #[derive(Debug, Default)]
-pub(crate) struct Assault {
+pub(crate) struct OutageState {
     stage: OutageStage,
     since_us: u64,
     away: Vec<u8>,
@@ -97,40 +97,40 @@ enum OutageStage {
 
 impl World {
     /// One look.
-    pub(crate) fn besiege(&mut self) {
-        let Some(siege) = self.plan.siege else { return self.lift() };
+    pub(crate) fn step_outage(&mut self) {
+        let Some(outage) = self.plan.outage else { return self.lift() };
         let moves = !self.plan.changes.is_empty() || self.damage.destroyed;
         let moving_us = if moves { MOVE_LIMIT_US } else { 0 };
-        let late = self.now_us > self.rest.assault.since_us + NOTICE_LIMIT_US + moving_us;
-        match self.rest.assault.stage {
+        let late = self.now_us > self.convergence.outage.since_us + NOTICE_LIMIT_US + moving_us;
+        match self.convergence.outage.stage {
             OutageStage::Gathering => {
-                if self.rest.assault.since_us == 0 {
-                    self.rest.assault.since_us = self.now_us;
+                if self.convergence.outage.since_us == 0 {
+                    self.convergence.outage.since_us = self.now_us;
                 } else if let Some(what) = self.is_unprepared() {
                     if late {
-                        return self.fail_siege(siege, what);
+                        return self.fail_outage(outage, what);
                     }
                 } else {
-                    return self.strike(siege);
+                    return self.strike(outage);
                 }
             }
             OutageStage::Noticing => match self.blind() {
-                None => return self.demand(siege, 0),
-                Some(what) if late => return self.fail_siege(siege, what),
+                None => return self.demand(outage, 0),
+                Some(what) if late => return self.fail_outage(outage, what),
                 Some(_) => {}
             },
             OutageStage::Asking { .. } => {
-                if self.now_us > self.rest.assault.since_us + ANSWER_LIMIT_US {
-                    return self.fail_siege(siege, "a request is not answered".into());
+                if self.now_us > self.convergence.outage.since_us + ANSWER_LIMIT_US {
+                    return self.fail_outage(outage, "a request is not answered".into());
                 }
             }
             OutageStage::Lifted => return,
         }
-        self.after(LOOK_US, Event::Siege);
+        self.after(LOOK_US, Event::Outage);
     }
 
-    fn fail_siege(&mut self, siege: Siege, what: String) {
-        self.breach.get_or_insert(Breach::new(Promise::AlwaysWriteable, siege.key, what));
+    fn fail_outage(&mut self, outage: Outage, what: String) {
+        self.breach.get_or_insert(Breach::new(Promise::AlwaysWriteable, outage.key, what));
     }
 
     /// What is not yet as it is when nothing is wrong, if anything. A disk that was slow still finishes what
@@ -160,7 +160,7 @@ impl World {
     /// Which node that is left takes another one wrongly for up or away, if one does.
     fn blind(&mut self) -> Option<String> {
         let nodes = self.present().into_iter();
-        let away = self.rest.assault.away.clone();
+        let away = self.convergence.outage.away.clone();
         let setting = self.plan.setting.clone();
         for node in nodes.clone().filter(|node| !away.contains(node)) {
             let Some(running) = self.running(node).filter(|running| !running.stopping) else {
@@ -179,20 +179,20 @@ impl World {
     }
 
     /// The nodes go away.
-    fn strike(&mut self, siege: Siege) {
+    fn strike(&mut self, outage: Outage) {
         self.find_owners();
         let present = self.present();
-        let away: Vec<u8> = match siege.away {
-            Besieged::TwoPrimaries(place) => {
-                let mut primaries = self.rest.owners(siege.key).to_vec();
+        let away: Vec<u8> = match outage.away {
+            OutageScope::TwoPrimaries(place) => {
+                let mut primaries = self.convergence.owners(outage.key).to_vec();
                 primaries.remove(usize::from(place) % primaries.len());
                 primaries
             }
-            Besieged::AllBut(node) => {
+            OutageScope::AllBut(node) => {
                 let spared = if present.contains(&node) { node } else { present[0] };
                 present.iter().copied().filter(|other| *other != spared).collect()
             }
-            Besieged::Zone(zone) => {
+            OutageScope::Zone(zone) => {
                 let setting = &self.plan.setting;
                 present.iter().copied().filter(|node| setting.zone(*node) == zone).collect()
             }
@@ -201,46 +201,46 @@ impl World {
         let Some(view) = self.newest_view() else { return self.lift() };
         let is_placed = |node: &u8| view.layout().is_some_and(|l| l.ring.node(id(*node)).is_some());
         let left = present.iter().filter(|node| !away.contains(node) && is_placed(node)).count();
-        if left < 3 && !matches!(siege.away, Besieged::AllBut(_)) {
+        if left < 3 && !matches!(outage.away, OutageScope::AllBut(_)) {
             // Too few have stayed in the cluster.
             return self.lift();
         }
-        self.rest.assault.away = away;
-        let away = self.rest.assault.away.clone();
-        self.log.say(self.now_us, None, Some(siege.key), || {
+        self.convergence.outage.away = away;
+        let away = self.convergence.outage.away.clone();
+        self.log.say(self.now_us, None, Some(outage.key), || {
             let away: Vec<String> = away.iter().map(|node| format!("n{}", node + 1)).collect();
             format!("SIEGE: {} are away, {left} others are not", away.join(" "))
         });
         for node in away {
-            if siege.still {
+            if outage.still {
                 self.nodes[usize::from(node)].pauses += 1;
             } else {
                 self.end(node, false, false);
             }
         }
-        self.rest.assault.stage = OutageStage::Noticing;
-        self.rest.assault.since_us = self.now_us;
-        self.after(LOOK_US, Event::Siege);
+        self.convergence.outage.stage = OutageStage::Noticing;
+        self.convergence.outage.since_us = self.now_us;
+        self.after(LOOK_US, Event::Outage);
     }
 
     /// The next request goes to one of those that are left.
-    fn demand(&mut self, siege: Siege, number: u8) {
+    fn demand(&mut self, outage: Outage, number: u8) {
         // One node alone can't give a put the two acknowledgements that its bucket's `min_w` wants, and need not
         // hold what it is asked for.
-        let alone = matches!(siege.away, Besieged::AllBut(_));
+        let alone = matches!(outage.away, OutageScope::AllBut(_));
         if number == REQUESTS || alone {
             return self.lift();
         }
-        let away = &self.rest.assault.away;
+        let away = &self.convergence.outage.away;
         let left: Vec<u8> =
             self.present().into_iter().filter(|node| !away.contains(node)).collect();
-        let to = left[(usize::from(siege.key) + usize::from(number)) % left.len()];
-        let n = self.quorums(siege.key).n;
+        let to = left[(usize::from(outage.key) + usize::from(number)) % left.len()];
+        let n = self.quorums(outage.key).n;
         let w = (2 + number / 2 % 2).min(n);
         let dw = if self.plan.setting.all_sync { Quorum::Count(w) } else { Quorum::Default };
         let write =
             number.is_multiple_of(2).then(|| self.history.begin(false, Seen::default(), None));
-        let key = self.history.key(siege.key).clone();
+        let key = self.history.key(outage.key).clone();
         let request = match write {
             Some(write) => ClientRequest::Put(PutRequest {
                 key,
@@ -265,59 +265,59 @@ impl World {
         };
         self.calls += 1;
         let call = self.calls;
-        self.log.say(self.now_us, None, Some(siege.key), || match write {
-            Some(write) => format!("the besieged n{} is asked to store w{write}", to + 1),
-            None => format!("the besieged n{} is asked for a get", to + 1),
+        self.log.say(self.now_us, None, Some(outage.key), || match write {
+            Some(write) => format!("in the outage n{} is asked to store w{write}", to + 1),
+            None => format!("in the outage n{} is asked for a get", to + 1),
         });
         let bytes =
             Bytes::from(Frame::ClientRequest { id: call, request }.encode(SPOKEN).into_vec());
         let client = self.plan.setting.clients;
         self.after(1_000, Event::Request { to, client, call, bytes });
-        self.rest.assault.stage = OutageStage::Asking { number, call, write };
-        self.rest.assault.since_us = self.now_us;
-        self.after(LOOK_US, Event::Siege);
+        self.convergence.outage.stage = OutageStage::Asking { number, call, write };
+        self.convergence.outage.since_us = self.now_us;
+        self.after(LOOK_US, Event::Outage);
     }
 
-    /// An answer to the one who asks in a siege and at rest; true if it is to the former.
-    pub(crate) fn hear_siege(&mut self, heard: u64, response: &ClientResponse) -> bool {
-        let Some(siege) = self.plan.siege else { return false };
-        let OutageStage::Asking { number, call, write } = self.rest.assault.stage else {
+    /// An answer to the one who asks in an outage and at rest; true if it is to the former.
+    pub(crate) fn hear_outage(&mut self, heard: u64, response: &ClientResponse) -> bool {
+        let Some(outage) = self.plan.outage else { return false };
+        let OutageStage::Asking { number, call, write } = self.convergence.outage.stage else {
             return false;
         };
         if heard != call {
             return false;
         }
-        self.log.say(self.now_us, None, Some(siege.key), || {
-            format!("the answer: {}", crate::story::answer(response))
+        self.log.say(self.now_us, None, Some(outage.key), || {
+            format!("the answer: {}", crate::trace::answer(response))
         });
         match (response, write) {
             (ClientResponse::Put(_), Some(write)) => {
                 let how = Acknowledged { by_primaries: false, frail: false };
-                self.history.acknowledge(siege.key, write, how);
-                self.rest.assault.writes.insert(write);
+                self.history.acknowledge(outage.key, write, how);
+                self.convergence.outage.writes.insert(write);
             }
             (ClientResponse::Got(answer), None) => {
-                let before = self.rest.assault.writes.clone();
+                let before = self.convergence.outage.writes.clone();
                 let how = (true, self.now_us);
-                let checked = self.history.check_answer(siege.key, answer, &before, how);
+                let checked = self.history.check_answer(outage.key, answer, &before, how);
                 self.note(checked);
             }
             // A limit that clients met before is no want of nodes.
             (ClientResponse::Failed(failure), Some(_))
                 if failure.code == ErrorCode::TooManySiblings => {}
             (other, _) => {
-                let what = crate::story::answer(other);
-                self.fail_siege(siege, what);
+                let what = crate::trace::answer(other);
+                self.fail_outage(outage, what);
                 return true;
             }
         }
-        self.demand(siege, number + 1);
+        self.demand(outage, number + 1);
         true
     }
 
     /// All come back, and the cluster comes to rest.
     fn lift(&mut self) {
-        self.rest.assault.stage = OutageStage::Lifted;
+        self.convergence.outage.stage = OutageStage::Lifted;
         self.cease();
         self.settle();
     }

@@ -14,8 +14,8 @@ use jedlik_replica::Holding;
 
 use crate::breach::{Breach, Promise};
 use crate::node::{Node, SPOKEN, calendar_ms};
+use crate::outage::OutageState;
 use crate::plan::{BucketPlan, Quorums};
-use crate::siege::Assault;
 use crate::world::{Event, World, key_index};
 
 /// How long after the last fault before anything is looked at.
@@ -28,11 +28,11 @@ const GETS_US: u64 = 6_000_000;
 
 /// Where a run stands with respect to its end.
 #[derive(Debug, Default)]
-pub(crate) struct Rest {
+pub(crate) struct Convergence {
     owners: Vec<Vec<u8>>,
     /// Since when there are no faults.
     quiet_us: Option<u64>,
-    pub(crate) assault: Assault,
+    pub(crate) outage: OutageState,
     /// Since when nothing happens from outside.
     settling_us: u64,
     /// The gets by call, once everything else was well.
@@ -42,7 +42,7 @@ pub(crate) struct Rest {
     over: bool,
 }
 
-impl Rest {
+impl Convergence {
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet_us.is_some()
     }
@@ -99,7 +99,8 @@ impl World {
                     self.note_layout(&view);
                 }
                 for key in 0..setting.keys {
-                    let owners = self.rest.owners(key).iter().map(|node| format!("n{}", node + 1));
+                    let owners =
+                        self.convergence.owners(key).iter().map(|node| format!("n{}", node + 1));
                     let owners = owners.collect::<Vec<_>>().join(" ");
                     self.log.say(self.now_us, None, Some(key), || format!("owners: {owners}"));
                 }
@@ -135,7 +136,7 @@ impl World {
     pub(crate) fn find_owners(&mut self) {
         let Some(view) = self.newest_view() else { return };
         let keys = 0..self.plan.setting.keys;
-        self.rest.owners = keys.map(|key| self.owners_under(&view, key)).collect();
+        self.convergence.owners = keys.map(|key| self.owners_under(&view, key)).collect();
     }
 
     /// Has a node that runs answer an admin.
@@ -154,11 +155,11 @@ impl World {
     }
 
     pub(crate) fn quiet(&mut self) {
-        self.rest.quiet_us = Some(self.now_us);
+        self.convergence.quiet_us = Some(self.now_us);
         self.log.say(self.now_us, None, None, || "FAULTS CEASE".into());
         self.cease();
-        if self.plan.siege.is_some() {
-            self.after(LOOK_US, Event::Siege);
+        if self.plan.outage.is_some() {
+            self.after(LOOK_US, Event::Outage);
         } else {
             self.settle();
         }
@@ -166,41 +167,41 @@ impl World {
 
     /// Nothing happens from outside any more.
     pub(crate) fn settle(&mut self) {
-        self.rest.settling_us = self.now_us;
+        self.convergence.settling_us = self.now_us;
         self.after(SETTLE_US, Event::Audit);
     }
 
     /// One look at the cluster at rest: once it has come together by itself it is judged, and every key
     /// is read once.
     pub(crate) fn audit(&mut self) {
-        if let Some(asked_us) = self.rest.asked_us {
+        if let Some(asked_us) = self.convergence.asked_us {
             return self.audit_gets(asked_us);
         }
         self.find_owners();
         let unsettled = self.disagreement().or_else(|| self.unsettled());
         if let Some(breach) = unsettled {
-            if self.now_us > self.rest.settling_us + LIMIT_US {
+            if self.now_us > self.convergence.settling_us + LIMIT_US {
                 self.breach.get_or_insert(breach);
             }
             return self.after(LOOK_US, Event::Audit);
         }
-        let settled_us = self.now_us - self.rest.settling_us;
+        let settled_us = self.now_us - self.convergence.settling_us;
         self.log
             .say(self.now_us, None, None, || format!("AT REST after {} ms", settled_us / 1_000));
         self.counts.settling_us += settled_us;
         (0..self.plan.setting.places()).for_each(|node| self.check_trees(node));
         let keys = self.plan.setting.keys;
         (0..keys).for_each(|key| self.judge(key));
-        self.rest.asked_us = Some(self.now_us);
+        self.convergence.asked_us = Some(self.now_us);
         (0..keys).for_each(|key| self.read_all(key));
         self.after(LOOK_US, Event::Audit);
     }
 
     fn audit_gets(&mut self, asked_us: u64) {
         let keys = self.plan.setting.keys;
-        let unanswered = (0..keys).find(|key| !self.rest.answers.contains_key(key));
+        let unanswered = (0..keys).find(|key| !self.convergence.answers.contains_key(key));
         if unanswered.is_none() {
-            self.rest.over = true;
+            self.convergence.over = true;
         } else if self.now_us > asked_us + GETS_US {
             let what = "a get with r = n is not answered".into();
             let breach = Breach { promise: Promise::Available, key: unanswered, what };
@@ -236,7 +237,7 @@ impl World {
     fn unlike(&self, key: u8) -> Option<Breach> {
         let placed = self.placed(key);
         let held = |node: &u8| self.nodes[usize::from(*node)].disk.holding(&placed);
-        let owners = self.rest.owners(key);
+        let owners = self.convergence.owners(key);
         let records: Vec<_> = owners.iter().map(held).collect();
         let first = records.first()?.record.as_ref().map(|stored| &stored.record);
         let same = |holding: &Holding| {
@@ -245,7 +246,7 @@ impl World {
         if !records.iter().all(same) {
             let names = records.iter().zip(owners).map(|(holding, node)| {
                 let held = holding.record.as_ref().and_then(|held| held.record.decode().ok());
-                format!("n{} {}", node + 1, crate::story::record(&held.unwrap_or_default()))
+                format!("n{} {}", node + 1, crate::trace::record(&held.unwrap_or_default()))
             });
             let what = names.collect::<Vec<_>>().join(", ");
             return Some(Breach::new(Promise::OwnersAgree, key, what));
@@ -254,11 +255,11 @@ impl World {
             let Some(stored) = node.disk.holding(&placed).record else { continue };
             let record = stored.record.decode().unwrap_or_default();
             if !owners.contains(&node.index) {
-                let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
+                let what = format!("n{} has {}", node.index + 1, crate::trace::record(&record));
                 return Some(Breach::new(Promise::NoUnowned, key, what));
             }
             if record.is_dead(self.judged_ms(node)) {
-                let what = format!("n{} has {}", node.index + 1, crate::story::record(&record));
+                let what = format!("n{} has {}", node.index + 1, crate::trace::record(&record));
                 return Some(Breach::new(Promise::DeadAreForgotten, key, what));
             }
         }
@@ -295,7 +296,7 @@ impl World {
     fn read_all(&mut self, key: u8) {
         self.calls += 1;
         let call = self.calls;
-        self.rest.asked.insert(call, key);
+        self.convergence.asked.insert(call, key);
         let request = ClientRequest::Get(GetRequest {
             key: self.history.key(key).clone(),
             n: None,
@@ -312,22 +313,22 @@ impl World {
     }
 
     pub(crate) fn hear_audit(&mut self, call: u64, response: &ClientResponse) {
-        if self.hear_siege(call, response) {
+        if self.hear_outage(call, response) {
             return;
         }
-        let Some(key) = self.rest.asked.remove(&call) else { return };
+        let Some(key) = self.convergence.asked.remove(&call) else { return };
         if let ClientResponse::Got(answer) = response {
             let before = self.history.acknowledged(key, self.damage.destroyed);
             let result = self.history.check_answer(key, answer, &before, (true, self.now_us));
             self.note(result);
-            self.rest.answers.insert(key, answer.clone());
+            self.convergence.answers.insert(key, answer.clone());
         }
     }
 
     /// The owners of a key hold the same: what is that worth?
     fn judge(&mut self, key: u8) {
         let placed = self.placed(key);
-        let owner = self.rest.owners(key).first().copied().unwrap_or_default();
+        let owner = self.convergence.owners(key).first().copied().unwrap_or_default();
         let stored = self.nodes[usize::from(owner)].disk.holding(&placed).record;
         let record = stored.and_then(|stored| stored.record.decode().ok()).unwrap_or_default();
         let before = self.history.acknowledged(key, self.damage.destroyed);
@@ -377,7 +378,7 @@ impl World {
             let what = format!("n{} was removed by force", place.index + 1);
             return breach(Promise::GoneStayGone, what);
         }
-        let changing = self.rest.is_quiet() && !self.admins.are_done();
+        let changing = self.convergence.is_quiet() && !self.admins.are_done();
         changing.then(|| Breach {
             promise: Promise::MovesEnd,
             key: None,
