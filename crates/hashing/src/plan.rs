@@ -15,9 +15,9 @@ use crate::{NODES_MAX, NodeId, PartitionCount, Ring, RingNode};
 
 mod draft;
 mod even;
-mod heirs;
 mod next;
 mod shift;
+mod successors;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! A ring in the making: who sits on each place, and what a change of one place does to the lists.
 //!
-//! Invariant: `lists`, `spans` and `gained` describe the present holders. A seat is a node's index in
-//! the new ring; seats past its nodes are ghosts, which are to give up all they hold.
+//! Invariant: `lists`, `spans` and `gained` describe the present holders. A placement is a node's index in
+//! the new ring; placements past its nodes are vacant, which are to give up all they hold.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -28,13 +28,13 @@ pub(crate) struct ChangeEffect {
 
 /// What a draft is made of.
 pub(crate) struct DraftInput {
-    /// The seat on each place; a power of two of them.
+    /// The placement on each place; a power of two of them.
     pub(crate) holders: Vec<u16>,
-    /// Each seat's zone, ghosts included.
+    /// Each placement's zone, vacant ones included.
     pub(crate) zones: Vec<u16>,
     /// Each place's owners under the ring that is in force.
     pub(crate) owners: Vec<Vec<u16>>,
-    /// How many copies each seat should hold.
+    /// How many copies each placement should hold.
     pub(crate) goals: Vec<u64>,
     /// How many nodes a list holds.
     pub(crate) limit: usize,
@@ -51,7 +51,7 @@ pub(crate) struct Draft {
     spans: Vec<usize>,
     /// How many of each list were not among the owners.
     gained: Vec<usize>,
-    /// How many copies each seat holds.
+    /// How many copies each placement holds.
     copies: Vec<i64>,
     /// How many places all walks looked at.
     looked: u64,
@@ -60,11 +60,11 @@ pub(crate) struct Draft {
     spare: (Vec<u16>, Vec<CopyShift>),
 }
 
-/// A seat, what it held before a change, and how much more it holds after it.
+/// A placement, what it held before a change, and how much more it holds after it.
 type CopyShift = (u16, i64, i64);
 
-/// How far a seat is from its goal, such that a copy counts for more the further it is and the less
-/// the seat should hold.
+/// How far a placement is from its goal, such that a copy counts for more the further it is and the less
+/// the placement should hold.
 fn strain(copies: i64, goal: u64) -> i64 {
     let goal = goal as i64;
     (copies - goal).pow(2) * 1024 / goal.max(1)
@@ -89,7 +89,7 @@ impl Draft {
             let mut list = Vec::with_capacity(draft.input.limit);
             draft.spans[place] = draft.walk(place, &mut list);
             draft.gained[place] = draft.count_gained(place, &list);
-            list.iter().for_each(|seat| draft.copies[usize::from(*seat)] += 1);
+            list.iter().for_each(|placement| draft.copies[usize::from(*placement)] += 1);
             draft.lists[place] = list;
         }
         draft
@@ -103,8 +103,8 @@ impl Draft {
         self.input.holders[place]
     }
 
-    pub(crate) fn zone(&self, seat: u16) -> u16 {
-        self.input.zones[usize::from(seat)]
+    pub(crate) fn zone(&self, placement: u16) -> u16 {
+        self.input.zones[usize::from(placement)]
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -122,48 +122,48 @@ impl Draft {
         self.gained.iter().sum()
     }
 
-    /// How many copies the seat holds beyond its goal.
-    pub(crate) fn excess(&self, seat: u16) -> i64 {
-        self.copies[usize::from(seat)] - self.goal(seat)
+    /// How many copies the placement holds beyond its goal.
+    pub(crate) fn excess(&self, placement: u16) -> i64 {
+        self.copies[usize::from(placement)] - self.goal(placement)
     }
 
-    pub(crate) fn goal(&self, seat: u16) -> i64 {
-        self.input.goals[usize::from(seat)] as i64
+    pub(crate) fn goal(&self, placement: u16) -> i64 {
+        self.input.goals[usize::from(placement)] as i64
     }
 
     pub(crate) fn into_holders(self) -> Vec<u16> {
         self.input.holders
     }
 
-    /// Whether a walk that meets `seat` on `place` may have met it, or its zone, just before or may
+    /// Whether a walk that meets `placement` on `place` may have met it, or its zone, just before or may
     /// do so just after.
-    pub(crate) fn clashes(&self, place: usize, seat: u16) -> bool {
+    pub(crate) fn clashes(&self, place: usize, placement: u16) -> bool {
         let apart = self.input.limit.min(self.places());
         let by_zone = self.input.spread == self.input.limit;
         let alike = |other: usize| {
             let other = self.holder(other % self.places());
-            other == seat || by_zone && self.zone(other) == self.zone(seat)
+            other == placement || by_zone && self.zone(other) == self.zone(placement)
         };
         (1..apart).any(|step| alike(place + step) || alike(place + self.places() - step))
     }
 
     /// What [`Self::put`] would do.
-    pub(crate) fn weigh(&mut self, place: usize, seat: u16) -> ChangeEffect {
-        let before = core::mem::replace(&mut self.input.holders[place], seat);
-        let change = self.follow(place, seat, |_, _, _, _| ());
+    pub(crate) fn weigh(&mut self, place: usize, placement: u16) -> ChangeEffect {
+        let before = core::mem::replace(&mut self.input.holders[place], placement);
+        let change = self.follow(place, placement, |_, _, _, _| ());
         self.input.holders[place] = before;
         change
     }
 
     /// Puts a node on a place.
-    pub(crate) fn put(&mut self, place: usize, seat: u16) -> ChangeEffect {
-        self.input.holders[place] = seat;
-        self.follow(place, seat, |draft, at, span, list| {
+    pub(crate) fn put(&mut self, place: usize, placement: u16) -> ChangeEffect {
+        self.input.holders[place] = placement;
+        self.follow(place, placement, |draft, at, span, list| {
             draft.spans[at] = span;
             draft.gained[at] = draft.count_gained(at, list);
             core::mem::swap(&mut draft.lists[at], list);
-            list.iter().for_each(|seat| draft.copies[usize::from(*seat)] -= 1);
-            draft.lists[at].iter().for_each(|seat| draft.copies[usize::from(*seat)] += 1);
+            list.iter().for_each(|placement| draft.copies[usize::from(*placement)] -= 1);
+            draft.lists[at].iter().for_each(|placement| draft.copies[usize::from(*placement)] += 1);
         })
     }
 
@@ -172,7 +172,7 @@ impl Draft {
     fn follow(
         &mut self,
         place: usize,
-        seat: u16,
+        placement: u16,
         mut keep: impl FnMut(&mut Self, usize, usize, &mut Vec<u16>),
     ) -> ChangeEffect {
         let (mut list, mut shifts) = core::mem::take(&mut self.spare);
@@ -186,7 +186,7 @@ impl Draft {
                 break;
             }
             let own = |list: &[u16]| {
-                i64::from(list.contains(&seat) && !self.input.owners[at].contains(&seat))
+                i64::from(list.contains(&placement) && !self.input.owners[at].contains(&placement))
             };
             let moved = self.count_gained(at, &list) as i64 - self.gained[at] as i64;
             change.moved += moved;
@@ -195,45 +195,45 @@ impl Draft {
             self.note(&mut shifts, &list, 1);
             keep(self, at, span, &mut list);
         }
-        for (seat, before, by) in &shifts {
-            let goal = self.input.goals[usize::from(*seat)];
+        for (placement, before, by) in &shifts {
+            let goal = self.input.goals[usize::from(*placement)];
             change.strain += strain(before + by, goal) - strain(*before, goal);
         }
         self.spare = (list, shifts);
         change
     }
 
-    /// Adds a list's members to the copies that change hands: a seat, what it held, and the sum.
+    /// Adds a list's members to the copies that change hands: a placement, what it held, and the sum.
     fn note(&self, shifts: &mut Vec<CopyShift>, list: &[u16], by: i64) {
-        for seat in list {
-            match shifts.iter_mut().find(|(noted, ..)| noted == seat) {
+        for placement in list {
+            match shifts.iter_mut().find(|(noted, ..)| noted == placement) {
                 Some((_, _, sum)) => *sum += by,
-                None => shifts.push((*seat, self.copies[usize::from(*seat)], by)),
+                None => shifts.push((*placement, self.copies[usize::from(*placement)], by)),
             }
         }
     }
 
     fn count_gained(&self, place: usize, list: &[u16]) -> usize {
-        list.iter().filter(|seat| !self.input.owners[place].contains(seat)).count()
+        list.iter().filter(|placement| !self.input.owners[place].contains(placement)).count()
     }
 
     /// The rule of [`crate::Preferences`], within reach; tells how many places it looked at.
     fn walk(&mut self, from: usize, list: &mut Vec<u16>) -> usize {
         let DraftInput { holders, zones, limit, spread, .. } = &self.input;
-        let zone = |seat: &u16| zones[usize::from(*seat)];
+        let zone = |placement: &u16| zones[usize::from(*placement)];
         self.others.clear();
         let mut span = 0;
         while span < self.reach && (list.len() < *spread || list.len() + self.others.len() < *limit)
         {
-            let seat = holders[(from + span) % holders.len()];
+            let placement = holders[(from + span) % holders.len()];
             span += 1;
-            if list.contains(&seat) || self.others.contains(&seat) {
+            if list.contains(&placement) || self.others.contains(&placement) {
                 continue;
             }
-            if list.iter().all(|listed| zone(listed) != zone(&seat)) {
-                list.push(seat);
+            if list.iter().all(|listed| zone(listed) != zone(&placement)) {
+                list.push(placement);
             } else if self.others.len() < *limit {
-                self.others.push(seat);
+                self.others.push(placement);
             }
         }
         self.looked += span as u64;

@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use super::draft::{Draft, DraftInput};
 use super::even::even;
-use super::heirs::seats;
 use super::shift::shift;
+use super::successors::placements;
 use super::{PlanError, by_zone, check, token_counts};
 use crate::goals::goals;
 use crate::{Preferences, Ring, RingNode};
@@ -39,23 +39,24 @@ mod tests;
 pub fn plan_next(current: &Ring, mut nodes: Vec<RingNode>, n: u8) -> Result<Ring, PlanError> {
     check(&nodes, current.partitions)?;
     nodes.sort_by_key(|node| node.node);
-    let seats = seats(current, &nodes);
-    let holders: Vec<u16> = current.tokens.iter().map(|token| seats[usize::from(*token)]).collect();
+    let placements = placements(current, &nodes);
+    let holders: Vec<u16> =
+        current.tokens.iter().map(|token| placements[usize::from(*token)]).collect();
     let targets = targets(current, &nodes, &holders);
-    let ghosts_from = nodes.len() as u16;
-    let mut draft = Draft::new(input(current, &nodes, &seats, holders, &targets, n));
-    let moved = shift(&mut draft, &targets, ghosts_from);
+    let vacant_from = nodes.len() as u16;
+    let mut draft = Draft::new(input(current, &nodes, &placements, holders, &targets, n));
+    let moved = shift(&mut draft, &targets, vacant_from);
     even(&mut draft, &moved);
     Ok(Ring { partitions: current.partitions, nodes, tokens: draft.into_holders() })
 }
 
 fn targets(current: &Ring, nodes: &[RingNode], holders: &[u16]) -> Vec<u64> {
-    let ghosts = current.nodes.len();
-    let mut held = vec![0; nodes.len() + ghosts];
-    holders.iter().for_each(|seat| held[usize::from(*seat)] += 1);
+    let vacant = current.nodes.len();
+    let mut held = vec![0; nodes.len() + vacant];
+    holders.iter().for_each(|placement| held[usize::from(*placement)] += 1);
     let zones = by_zone(nodes);
     let counts = token_counts(nodes, &zones, current.partitions, &held);
-    let mut targets = vec![0; nodes.len() + ghosts];
+    let mut targets = vec![0; nodes.len() + vacant];
     for (index, count) in zones.iter().flatten().zip(counts.iter().flatten()) {
         targets[*index] = *count;
     }
@@ -65,22 +66,29 @@ fn targets(current: &Ring, nodes: &[RingNode], holders: &[u16]) -> Vec<u64> {
 fn input(
     current: &Ring,
     nodes: &[RingNode],
-    seats: &[u16],
+    placements: &[u16],
     holders: Vec<u16>,
     targets: &[u64],
     n: u8,
 ) -> DraftInput {
     let mut numbers: BTreeMap<&str, u16> = BTreeMap::new();
     let mut zones = vec![0; targets.len()];
-    let ghosts =
-        current.nodes.iter().zip(seats).filter(|(_, seat)| usize::from(**seat) >= nodes.len());
-    let ghosts = ghosts.map(|(node, seat)| (usize::from(*seat), node));
-    for (seat, node) in nodes.iter().enumerate().chain(ghosts) {
+    let vacant = current
+        .nodes
+        .iter()
+        .zip(placements)
+        .filter(|(_, placement)| usize::from(**placement) >= nodes.len());
+    let vacant = vacant.map(|(node, placement)| (usize::from(*placement), node));
+    for (placement, node) in nodes.iter().enumerate().chain(vacant) {
         let next = numbers.len() as u16;
-        zones[seat] = *numbers.entry(&node.zone).or_insert(next);
+        zones[placement] = *numbers.entry(&node.zone).or_insert(next);
     }
-    let seat_of: BTreeMap<_, _> =
-        current.nodes.iter().zip(seats).map(|(node, seat)| (node.node, *seat)).collect();
+    let seat_of: BTreeMap<_, _> = current
+        .nodes
+        .iter()
+        .zip(placements)
+        .map(|(node, placement)| (node.node, *placement))
+        .collect();
     let preferences = Preferences::new(current, usize::from(n));
     let owners = current
         .partitions

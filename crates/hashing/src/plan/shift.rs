@@ -1,6 +1,6 @@
 //! Tokens go from those who hold too many to those who hold too few, at the places that suit best.
 //!
-//! Invariant: a token moves only from a seat with too many to one with too few, so every pass brings
+//! Invariant: a token moves only from a placement with too many to one with too few, so every pass brings
 //! the counts nearer to the targets and none is moved twice.
 
 use alloc::collections::BTreeSet;
@@ -16,9 +16,9 @@ const TAKERS_MAX: usize = 16;
 /// What one pass around the ring may do.
 #[derive(Debug, Clone, Copy)]
 struct Pass {
-    /// From ghosts only, which have to give up every place they hold.
-    ghosts: bool,
-    /// From each seat at even distances around the ring.
+    /// From vacant placements only, which have to give up every place they hold.
+    vacant: bool,
+    /// From each placement at even distances around the ring.
     paced: bool,
     /// Only where walks meet neither node nor zone twice.
     apart: bool,
@@ -29,13 +29,13 @@ struct Pass {
 /// The tokens still to be given and taken.
 pub(crate) struct Shift<'a> {
     draft: &'a mut Draft,
-    /// Seats below this one are nodes of the new ring.
-    ghosts_from: u16,
-    /// What each seat holds beyond its target.
+    /// Placements below this one are nodes of the new ring.
+    vacant_from: u16,
+    /// What each placement holds beyond its target.
     excess: Vec<i64>,
-    /// What each seat lacked when the shift began.
+    /// What each placement lacked when the shift began.
     lacked: Vec<u64>,
-    /// The seats that lack tokens, those first whose turn is next.
+    /// The placements that lack tokens, those first whose turn is next.
     due: BTreeSet<(u64, u16)>,
     /// The same by zone.
     due_in_zone: BTreeSet<(u16, u64, u16)>,
@@ -43,22 +43,22 @@ pub(crate) struct Shift<'a> {
     moved: Vec<usize>,
 }
 
-/// Moves tokens until every seat holds its target; returns the places that changed hands.
+/// Moves tokens until every placement holds its target; returns the places that changed hands.
 ///
-/// `targets` are for all seats, 0 for ghosts, and add up to the places.
-pub(crate) fn shift(draft: &mut Draft, targets: &[u64], ghosts_from: u16) -> Vec<usize> {
+/// `targets` are for all placements, 0 for vacant placements, and add up to the places.
+pub(crate) fn shift(draft: &mut Draft, targets: &[u64], vacant_from: u16) -> Vec<usize> {
     let mut excess: Vec<i64> = targets.iter().map(|target| -(*target as i64)).collect();
     (0..draft.places()).for_each(|place| excess[usize::from(draft.holder(place))] += 1);
     let n = draft.limit() as i64;
     let lacked = excess.iter().map(|excess| excess.min(&0).unsigned_abs()).collect();
     let (due, due_in_zone, moved) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-    let mut shift = Shift { draft, ghosts_from, excess, lacked, due, due_in_zone, moved };
-    (0..targets.len()).for_each(|seat| shift.queue(seat as u16));
-    let strict = Pass { ghosts: false, paced: false, apart: true, wasted_max: 0 };
+    let mut shift = Shift { draft, vacant_from, excess, lacked, due, due_in_zone, moved };
+    (0..targets.len()).for_each(|placement| shift.queue(placement as u16));
+    let strict = Pass { vacant: false, paced: false, apart: true, wasted_max: 0 };
     let loose = Pass { apart: false, ..strict };
     shift.space_out();
     for pass in [
-        Pass { ghosts: true, ..strict },
+        Pass { vacant: true, ..strict },
         Pass { paced: true, ..strict },
         strict,
         Pass { paced: true, ..loose },
@@ -77,18 +77,18 @@ pub(crate) fn shift(draft: &mut Draft, targets: &[u64], ghosts_from: u16) -> Vec
 impl Shift<'_> {
     /// Once around the ring.
     fn pass(&mut self, pass: Pass) {
-        let seats = self.excess.len();
-        let mut holds = alloc::vec![0_u64; seats];
+        let placements = self.excess.len();
+        let mut holds = alloc::vec![0_u64; placements];
         (0..self.draft.places()).for_each(|at| holds[usize::from(self.draft.holder(at))] += 1);
         let gives: Vec<u64> = self.excess.iter().map(|excess| (*excess).max(0) as u64).collect();
-        let (mut met, mut given) = (alloc::vec![0_u64; seats], alloc::vec![0_u64; seats]);
+        let (mut met, mut given) = (alloc::vec![0_u64; placements], alloc::vec![0_u64; placements]);
         for place in 0..self.draft.places() {
             if self.due.is_empty() {
                 return;
             }
             let holder = usize::from(self.draft.holder(place));
-            let is_ghost = holder >= usize::from(self.ghosts_from);
-            if self.excess[holder] <= 0 || pass.ghosts && !is_ghost {
+            let is_ghost = holder >= usize::from(self.vacant_from);
+            if self.excess[holder] <= 0 || pass.vacant && !is_ghost {
                 continue;
             }
             met[holder] += 1;
@@ -132,7 +132,7 @@ impl Shift<'_> {
 
     fn in_zone(&self, zone: u16) -> impl Iterator<Item = (u64, u16)> {
         let of_zone = self.due_in_zone.range((zone, 0, 0)..=(zone, u64::MAX, u16::MAX));
-        of_zone.map(|(_, turn, seat)| (*turn, *seat))
+        of_zone.map(|(_, turn, placement)| (*turn, *placement))
     }
 
     /// Gives zones that lack so much that they need a place in almost every list their places at
@@ -140,8 +140,8 @@ impl Shift<'_> {
     fn space_out(&mut self) {
         let places = self.draft.places();
         let mut lack = alloc::vec![0; self.excess.len()];
-        for (seat, lacked) in self.lacked.iter().enumerate() {
-            lack[usize::from(self.draft.zone(seat as u16))] += *lacked as usize;
+        for (placement, lacked) in self.lacked.iter().enumerate() {
+            lack[usize::from(self.draft.zone(placement as u16))] += *lacked as usize;
         }
         let needs_room = |zone: &usize| 10 * lack[*zone] * self.draft.limit() > 9 * places;
         let zones: Vec<usize> = (0..lack.len()).filter(needs_room).collect();
@@ -155,7 +155,7 @@ impl Shift<'_> {
                     continue;
                 }
                 let mut takers = self.in_zone(*zone as u16).take(TAKERS_MAX);
-                let taker = takers.find(|(_, seat)| !self.draft.clashes(place, *seat));
+                let taker = takers.find(|(_, placement)| !self.draft.clashes(place, *placement));
                 drop(takers);
                 if let Some(taker) = taker {
                     given[*zone] += 1;
@@ -175,15 +175,15 @@ impl Shift<'_> {
         self.queue(taker);
     }
 
-    /// A seat that lacks c tokens has its turns a c-th of the whole from one another, so that takers
+    /// A placement that lacks c tokens has its turns a c-th of the whole from one another, so that takers
     /// alternate.
-    fn queue(&mut self, seat: u16) {
-        let index = usize::from(seat);
+    fn queue(&mut self, placement: u16) {
+        let index = usize::from(placement);
         if self.excess[index] < 0 {
             let got = self.lacked[index] - self.excess[index].unsigned_abs();
             let turn = ((2 * got + 1) << 32) / self.lacked[index];
-            self.due.insert((turn, seat));
-            self.due_in_zone.insert((self.draft.zone(seat), turn, seat));
+            self.due.insert((turn, placement));
+            self.due_in_zone.insert((self.draft.zone(placement), turn, placement));
         }
     }
 }

@@ -396,8 +396,8 @@ fn a_replacement_of_the_same_zone_takes_the_tokens_of_the_other() {
     assert_eq!(after.ring.tokens_of(NodeId(5)), moved);
     for partition in after.ring.partitions().partitions() {
         let former = before.ring.token_holder(partition);
-        let heir = if former == NodeId(4) { NodeId(5) } else { former };
-        assert_eq!(after.ring.token_holder(partition), heir);
+        let successor = if former == NodeId(4) { NodeId(5) } else { former };
+        assert_eq!(after.ring.token_holder(partition), successor);
     }
     let refused = stage(&mut membership, 4, join()).unwrap_err();
     assert!(refused.message.contains("n4") || refused.message.contains("was removed"), "{refused}");
