@@ -1,4 +1,4 @@
-//! From records and shortfalls to what a client is told.
+//! Answers to clients, made from records and shortfalls.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -17,10 +17,10 @@ use jedlik_protocol::{Blob, ClusterId, Context, Key, Quorum, Record, Sibling};
 use jedlik_vclock::{Content, Dot, VectorClock};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// What a bucket's client sees of a record at this time.
+/// Returns the versions of a record that a client of the bucket sees at this time.
 ///
-/// Retries of one put show as one, expired versions not at all, and a tombstone only where it stands
-/// beside a value or alone.
+/// Retries of one put show as one and expired versions not at all. Tombstones show as they are beside a
+/// value, and as one where there is nothing else.
 pub(crate) fn versions(record: &Record, props: &BucketProps, wall_ms: u64) -> Vec<Version> {
     if props.reconcile == Reconcile::LastWriteWins {
         let newest = record.newest().filter(|sibling| !sibling.has_expired(wall_ms));
@@ -34,7 +34,7 @@ pub(crate) fn versions(record: &Record, props: &BucketProps, wall_ms: u64) -> Ve
     versions
 }
 
-/// The answer to a get.
+/// Returns the answer to a get: versions within the size limit, and the context for the next put.
 pub(crate) fn got(
     record: Option<&Record>,
     props: &BucketProps,
@@ -54,10 +54,11 @@ pub(crate) fn got(
     }
 }
 
-/// As much of a record as `limit_bytes` of values allow, at least one sibling, and whether that is not all.
+/// Returns as much of a record as `limit_bytes` of values allow, at least one sibling, and whether siblings
+/// were left out.
 ///
-/// The clock of a part has seen of an actor only what came before its first sibling that is left out, so a put
-/// that follows the part replaces nothing that its client was not shown.
+/// The clock of a part covers of each actor only what came before its first sibling that is left out. So a
+/// put that follows the part replaces nothing that its client was not shown.
 fn part_within(record: &Record, limit_bytes: usize) -> (Cow<'_, Record>, bool) {
     let length = |sibling: &Sibling| match &sibling.content {
         Content::Value(value) => value.len(),
@@ -86,8 +87,8 @@ fn part_within(record: &Record, limit_bytes: usize) -> (Cow<'_, Record>, bool) {
     (Cow::Owned(record.seen_by(clock)), true)
 }
 
-/// The token for everything that `record` has seen. Of a clock that is longer than a context may be, the entries
-/// go that truncation would forget: a put with the token then replaces no more than its client has seen.
+/// Returns the token for everything that `record` has seen. A clock that is too long for a context loses the
+/// entries that truncation would forget; a put with the token then replaces no more than its client has seen.
 pub(crate) fn context(record: &Record, cluster: ClusterId, key: &Key) -> Blob {
     if record.clock().len() <= CLOCK_ENTRIES_MAX {
         return Context(record.clock().clone()).encode(cluster, key);
@@ -97,7 +98,7 @@ pub(crate) fn context(record: &Record, cluster: ClusterId, key: &Key) -> Blob {
     Context(shorter.clock().clone()).encode(cluster, key)
 }
 
-/// What tells a client one version of a key from every other.
+/// Returns the tag of the version with this dot: opaque to clients, and unique among a key's versions.
 #[must_use]
 pub fn version_tag(dot: Dot) -> u64 {
     xxh3_64_with_seed(&dot.counter.to_le_bytes(), dot.actor.0)
@@ -112,7 +113,8 @@ fn version(sibling: &Sibling) -> Version {
     }
 }
 
-/// Why too few replicas answered, in numbers, and who could not say; `name` is what people call a node.
+/// Returns the failure for a request that too few replicas answered: how many did, and which nodes could not
+/// say what is absent. `name` gives a node's name for people.
 pub(crate) fn shortfall(
     what: &str,
     shortfall: &Shortfall,
@@ -160,7 +162,7 @@ pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     Failure::new(ErrorCode::InvalidRequest, message)
 }
 
-/// N for one request: the bucket's, or fewer.
+/// Returns N for one request: the wanted one, between 1 and the bucket's, or the bucket's own.
 pub(crate) fn resolve_n(wanted: Option<u8>, bucket: u8) -> Result<u8, Failure> {
     match wanted {
         None => Ok(bucket),
@@ -169,7 +171,7 @@ pub(crate) fn resolve_n(wanted: Option<u8>, bucket: u8) -> Result<u8, Failure> {
     }
 }
 
-/// One of the quorums of a request. `least` is 1 for r and w, 0 for the others.
+/// Returns one of the quorums of a request as a number. `least` is 1 for r and w, 0 for the others.
 pub(crate) fn resolve(
     name: &str,
     wanted: Quorum,
@@ -190,7 +192,7 @@ pub(crate) fn resolve(
     }
 }
 
-/// When a request that came now has to be answered, on the monotonic clock.
+/// Returns the deadline of a request that came now, in microseconds on the monotonic clock.
 pub(crate) fn deadline_us(mono_us: u64, timeout_ms: u32) -> Result<u64, Failure> {
     if (1..=TIMEOUT_MAX_MS).contains(&timeout_ms) {
         Ok(mono_us + u64::from(timeout_ms) * 1_000)

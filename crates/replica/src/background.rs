@@ -1,5 +1,4 @@
-//! What a replica does of its own accord, one step after the other, at the pace that its budget allows
-//! (paper 6.5).
+//! A replica's background work, one step after the other, at the pace that its budget allows (paper 6.5).
 //!
 //! Invariant: whatever is sent or read in pages here was granted by the budget first; each kind of work
 //! has its turn.
@@ -30,14 +29,14 @@ use crate::replica::Replica;
 use crate::transfers::Transfers;
 use crate::trees::Trees;
 
-/// The most steps of one turn: between turns the foreground is served.
+/// Most steps of one turn; between turns the foreground is served.
 const STEPS_A_TURN: usize = 16;
-/// The most deliveries that a receiver wants under way from one sender.
+/// Most deliveries that a receiver wants under way from one sender.
 const WINDOW_MAX: u32 = 64;
-/// Steps a second that make one place in the window.
+/// Steps a second for which the window has one place.
 const PACE_PER_PLACE: u32 = 50;
 
-/// The kinds of background work.
+/// Kinds of background work and their names in reports, in the order of their turns.
 const WORKS: [(WorkKind, &str); 4] = [
     (WorkKind::Handoff, "handoff"),
     (WorkKind::Repair, "repair"),
@@ -45,7 +44,7 @@ const WORKS: [(WorkKind, &str); 4] = [
     (WorkKind::Transfer, "transfer"),
 ];
 
-/// All background work of one shard.
+/// Background work of one shard: its machines, its budget and its turns.
 #[derive(Debug)]
 pub(crate) struct Background {
     pub(crate) budget: Budget,
@@ -55,17 +54,17 @@ pub(crate) struct Background {
     pub(crate) transfers: Transfers,
     pub(crate) range_reads: RangeReads,
     pub(crate) clashes: Clashes,
-    /// Counts exchanges, so that each has a number.
+    /// Number of exchanges begun so far; each is named by its number.
     pub(crate) exchanges: u64,
     pub(crate) collector: Collector,
     pub(crate) tuning: Tuning,
-    /// Kinds of work that an admin holds up.
+    /// Kinds of work that an admin has paused.
     paused: BTreeSet<WorkKind>,
     may: May,
-    /// Whose turn it is.
+    /// Index in [`WORKS`] of the kind whose turn is next, modulo their number.
     turn: usize,
     steps: [u64; WORKS.len()],
-    /// When the budget grants the next step, if one waits for it.
+    /// Time at which the budget grants the next step, in microseconds; `None` if no work waits.
     granted_us: Option<u64>,
 }
 
@@ -90,7 +89,7 @@ impl Background {
         }
     }
 
-    /// When something is to be done without being asked.
+    /// Returns when background work is due, in microseconds; `None` if none is.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         let rounds = (!self.transfers.owned.is_empty()).then(|| self.repairs.due_us());
         let due = [
@@ -105,14 +104,14 @@ impl Background {
         due.chain(self.granted_us).min().filter(|at_us| *at_us < u64::MAX)
     }
 
-    /// How many deliveries this node wants under way from one sender.
+    /// Returns how many deliveries this node wants under way from one sender; 0 while paused.
     pub(crate) fn window(&self) -> u16 {
         self.budget
             .pace_per_s()
             .map_or(0, |pace_per_s| (pace_per_s / PACE_PER_PLACE).clamp(1, WINDOW_MAX) as u16)
     }
 
-    /// A page weighs more than the step that it was granted as.
+    /// Charges a page for what it weighs beyond the step that it was granted as.
     pub(crate) fn charge(&mut self, now_us: u64, kind: WorkKind, steps: u32) {
         self.budget.charge(now_us, steps);
         if let Some(turn) = WORKS.iter().position(|(work, _)| *work == kind) {
@@ -120,12 +119,12 @@ impl Background {
         }
     }
 
-    /// Whether neither an admin, nor the disk, nor what others may remember holds it up.
+    /// Returns whether neither an admin, nor the disk, nor what others may remember holds up this kind of work.
     fn is_allowed(&self, kind: WorkKind) -> bool {
         self.may.includes(kind) && !self.paused.contains(&kind)
     }
 
-    /// Whether moving is held up.
+    /// Returns whether an admin has paused transfers.
     pub(crate) fn is_paused(&self) -> bool {
         self.budget.report().paused || self.paused.contains(&WorkKind::Transfer)
     }
@@ -149,18 +148,18 @@ impl Background {
         core::iter::once(&mut self.repairs.worker).chain(&mut self.transfers.workers)
     }
 
-    /// The worker that has the exchange of this number under way.
+    /// Returns the worker that runs the exchange of this number.
     pub(crate) fn worker(&mut self, exchange: u64) -> Option<&ExchangeWorker> {
         self.workers().find(|worker| worker.runs(exchange)).map(|worker| &*worker)
     }
 
-    /// The exchange of this number, while it is under way.
+    /// Returns the exchange of this number while it is under way.
     pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
         self.workers().find_map(|worker| worker.exchange(wanted))
     }
 
-    /// Another node waits for a partition's tree. Who owns it under a layout in between alone takes nothing
-    /// over, so that nothing but the next round would make it.
+    /// Plans to read a partition's tree soon, since another node waits for it. A node that owns the partition
+    /// only under a layout in between takes nothing over, so that only the next round would read it.
     pub(crate) fn read_soon(&mut self, partition: Partition) {
         if self.trees.keeps(partition) && !self.workers().any(|worker| worker.is_at(partition)) {
             let kind = JobKind::Compare { with: With::Later, scrub: false };
@@ -168,17 +167,17 @@ impl Background {
         }
     }
 
-    /// The peer of an exchange has said whether it has a vote.
+    /// Notes whether the peer of an exchange has a vote.
     pub(crate) fn vote(&mut self, exchange: u64, told: Option<(Incarnation, Vouching)>) {
         self.workers().for_each(|worker| worker.vote(exchange, told));
     }
 
-    /// The peer of an exchange has to read its records first.
+    /// Ends an exchange whose peer has to read its records first.
     pub(crate) fn put_off(&mut self, exchange: u64) {
         self.workers().for_each(|worker| worker.put_off(exchange));
     }
 
-    /// A page of a partition's records has been taken in.
+    /// Notes that a page of a partition's records has been taken in.
     pub(crate) fn page_read(&mut self, partition: Partition) {
         let reading = self.workers().find(|worker| worker.reads(partition).is_some());
         if let Some(worker) = reading {
@@ -186,7 +185,7 @@ impl Background {
         }
     }
 
-    /// A page could not be read: the job comes again later.
+    /// Notes that a page could not be read: the job is repeated later.
     pub(crate) fn page_failed(&mut self, now_us: u64, partition: Partition) {
         if let Some(job) = self.repairs.worker.reads(partition) {
             return self.repairs.page_failed(now_us, job);
@@ -203,7 +202,7 @@ impl Background {
 }
 
 impl Replica {
-    /// Does what the budget allows.
+    /// Takes as many steps of background work as the budget and the turn allow.
     pub(crate) fn run_background(&mut self, now: Now) {
         let Some(view) = self.view.clone().filter(|view| view.layout_version() > 0) else { return };
         let now_us = now.mono_us;
@@ -220,7 +219,7 @@ impl Replica {
             }
             let granted_us = self.background.budget.next_us(now_us);
             if granted_us.is_none_or(|granted_us| granted_us > now_us) {
-                // While paused it is never; whoever ends the pause comes through here again.
+                // While paused it is never granted; the end of the pause comes through here again.
                 self.background.granted_us = Some(granted_us.unwrap_or(u64::MAX));
                 return;
             }
@@ -231,7 +230,7 @@ impl Replica {
         self.background.granted_us = Some(now_us);
     }
 
-    /// Takes a step of the first kind of work that has one; false if none has.
+    /// Takes a step of the first kind of work that has one; returns false if none has.
     fn take_step(&mut self, now: Now, view: &Arc<View>) -> bool {
         let first = self.background.turn;
         for offset in 0..WORKS.len() {
@@ -255,7 +254,7 @@ impl Replica {
         false
     }
 
-    /// The cluster looks different: who is back, and what this shard owns.
+    /// Takes over a new view: which nodes are back, and what this shard owns.
     pub(crate) fn handle_view(&mut self, now: Now, view: &Arc<View>) {
         let before = self.view.replace(Arc::clone(view));
         self.background.may = May::under(view);
@@ -288,7 +287,7 @@ impl Replica {
         self.background.transfers.wake_all();
     }
 
-    /// This shard owns other partitions now, or others own them with it.
+    /// Follows a change of the owners of this shard's partitions.
     fn follow_owners(&mut self, now: Now, before: Option<&View>, view: &View) {
         let counts = |view: &View| -> Vec<(Vec<u8>, u8)> {
             let other = view.other_replica_counts();
@@ -299,13 +298,13 @@ impl Replica {
             self.background.trees.distrust();
         }
         self.follow_layouts(now, before, view);
-        // What moves is compared on its way; what stays has its turn in the rounds.
+        // Partitions that move are compared on their way; the others have their turn in the rounds.
         if before.is_none() || recounted {
             self.background.repairs.restart();
         }
     }
 
-    /// A node is back: what it may have missed is found soon.
+    /// Plans comparisons with a node that is back, to find soon what it missed.
     fn compare_with(&mut self, node: NodeId, view: &View) {
         let most = view.replica_counts().last().copied().unwrap_or(0);
         let shared = |partition: &Partition| view.owners(*partition, most).contains(&node);
@@ -316,7 +315,7 @@ impl Replica {
         self.background.repairs.add(Turn::First, owned.into_iter());
     }
 
-    /// An admin wants partitions read and compared.
+    /// Plans to read and compare partitions, as an admin asks.
     pub(crate) fn handle_repair(&mut self, partition: Option<Partition>) {
         let wanted = |owned: &Partition| partition.is_none_or(|partition| partition == *owned);
         let kind = JobKind::Compare { with: With::All, scrub: true };
@@ -348,25 +347,25 @@ impl Replica {
         budget.set(now.mono_us, *settings);
     }
 
-    /// A foreground request was answered: the background makes way if it took long.
+    /// Notes the latency of an answered foreground request: the background makes way if requests are slow.
     pub(crate) fn observe(&mut self, now: Now, kind: Foreground, started_us: u64) {
         let took_us = now.mono_us.saturating_sub(started_us);
         self.background.budget.observe(now.mono_us, kind, took_us);
     }
 
-    /// What this shard holds for other nodes.
+    /// Returns the hints that this shard holds, one report for each target.
     #[must_use]
     pub fn hint_reports(&self) -> Vec<HintReport> {
         self.background.handoff.progress().collect()
     }
 
-    /// How far this shard's repairs have come.
+    /// Returns the progress of this shard's repairs.
     #[must_use]
     pub fn repair_report(&self) -> RepairReport {
         self.background.repairs.report(&self.background.trees)
     }
 
-    /// What this shard does in the background.
+    /// Returns the limits, the pace and the steps so far of this shard's background work.
     #[must_use]
     pub fn background_report(&self) -> BackgroundReport {
         let budget = self.background.budget.report();
@@ -383,14 +382,14 @@ impl Replica {
         }
     }
 
-    /// The hash trees, to be kept over a clean stop and given to the next [`Replica`] of this shard.
+    /// Returns the encoded hash trees, to be kept over a clean stop for the next [`Replica`] of this shard.
     #[must_use]
     pub fn trees(&self) -> Vec<u8> {
         self.background.trees.encode()
     }
 
-    /// Takes the trees that were kept over a clean stop; to be called before anything else. Bytes that
-    /// are no trees are ignored: the records are read instead.
+    /// Restores the trees that were kept over a clean stop; to be called before anything else. Bytes that
+    /// can't be decoded are ignored, and the records are read instead.
     pub fn restore_trees(&mut self, bytes: &[u8]) {
         self.background.trees = Trees::decode(bytes);
     }

@@ -1,8 +1,8 @@
 //! The collector's questions and their answers, on both sides.
 //!
 //! Invariant: a node says that it holds a record "exactly so" only if no hint of the key is with it or may
-//! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk. It says so only while it
-//! knows no other owners of the key, and no other process as a member, than the asker does.
+//! still be on its disk; and durably that it holds it, or nothing, only once that is on its disk. It says so
+//! only while it knows no other owners of the key, and no other process as a member, than the asker does.
 
 use alloc::vec::Vec;
 
@@ -20,34 +20,34 @@ use crate::pending::{Purpose, Ticket};
 use crate::replica::Replica;
 use crate::revision::Revision;
 
-/// A record that is to be forgotten, first here and then by the other owners: what is on this node's disk
-/// may be older until then, and would come back after a crash.
+/// Record that is to be forgotten, first here and then by the other owners. Until it is forgotten on this
+/// node's disk, an older record there would come back after a crash.
 #[derive(Debug, Clone)]
 pub(crate) struct Collection {
     key: PlacedKey,
-    /// Under which everyone was asked.
+    /// Terms under which all owners and members were asked.
     terms: Terms,
-    /// What everyone holds.
+    /// Digest of the record that all owners hold.
     pub(crate) expected: Digest,
-    /// What takes its place, if anything.
+    /// Record with fewer clock entries that takes its place; `None` if nothing is left.
     left: Option<EncodedRecord>,
-    /// The other owners.
+    /// Owners of the key but this node.
     owners: Vec<NodeId>,
 }
 
-/// What another node's collector asks of a record.
+/// Question of another node's collector about a record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question {
-    /// Under which it asks. They have to be this node's own when it answers, too.
+    /// Terms under which the collector asks. They have to be this node's own when it answers, too.
     pub(crate) terms: Terms,
-    /// What the asker holds.
+    /// Digest of the asker's record.
     pub(crate) digest: Digest,
-    /// Whether the answer waits for the disk.
+    /// Whether the answer waits until the record is on disk.
     pub(crate) durably: bool,
 }
 
 impl Replica {
-    /// Takes the next step of the collector; false if there is none now.
+    /// Takes the next step of the collector; returns false if there is none now.
     pub(crate) fn collect_next(&mut self, now: Now) -> bool {
         let Some((key, step)) = self.background.collector.step(now.mono_us) else { return false };
         match step {
@@ -71,7 +71,7 @@ impl Replica {
         true
     }
 
-    /// All agree: what is left of the record takes its place here.
+    /// Replaces the record here by what is left of it, now that all agree.
     pub(crate) fn collect(
         &mut self,
         now: Now,
@@ -80,7 +80,7 @@ impl Replica {
     ) {
         let Collection { key, terms, expected, left, .. } = &collection;
         if !self.is_under(*terms, key) {
-            // Other owners: all are asked again.
+            // The owners have changed: all are asked again.
             return self.background.collector.notice(key, now.mono_us);
         }
         let revised =
@@ -92,13 +92,13 @@ impl Replica {
         }
     }
 
-    /// Whether a layout, a number of replicas and the members' lives are those that this node knows.
+    /// Returns whether these terms are those that this node knows for the key.
     fn is_under(&self, terms: Terms, key: &PlacedKey) -> bool {
         self.view.as_ref().is_some_and(|view| Terms::of(view, key) == terms)
     }
 
-    /// It has, on disk: the other owners are told. One that misses it brings the record back by an
-    /// exchange, and it is found again.
+    /// Tells the other owners to forget a record that this node has forgotten on disk. If one of them misses
+    /// it, an exchange brings the record back, and it is found again.
     pub(crate) fn tell_collected(&mut self, now: Now, collection: Collection) {
         let Collection { key, expected, left, owners, .. } = collection;
         self.count(if left.is_some() { Counter::Pruned } else { Counter::Collected });
@@ -108,7 +108,7 @@ impl Replica {
         }
     }
 
-    /// A record that may have nothing live is remembered for the collector.
+    /// Notes a record that may have nothing live for the collector of its first living owner.
     pub(crate) fn notice_dead(
         &mut self,
         now: Now,
@@ -116,7 +116,7 @@ impl Replica {
         record: &EncodedRecord,
         view: &View,
     ) {
-        // One owner's collector is enough: the first of those who are up.
+        // One owner's collector is enough: that of the first owner that is up.
         let n = usize::from(view.bucket(key.key.bucket()).n);
         let owners = view.preference_list(key.partition).iter().take(n);
         let first = owners.into_iter().find(|node| view.is_alive(**node));
@@ -127,7 +127,7 @@ impl Replica {
         }
     }
 
-    /// The collector's record has been read.
+    /// Gives the collector the record that it wanted read.
     pub(crate) fn handle_candidate(
         &mut self,
         now: Now,
@@ -148,13 +148,14 @@ impl Replica {
         self.background.collector.read(now.mono_us, key, found, hinted, &view);
     }
 
-    /// Whether a hint of the key is here, or may come back: its removal is not on disk yet, or it can't be read now.
+    /// Returns whether a hint of the key is here or may come back: its removal is not on disk yet, or it
+    /// can't be read now.
     fn is_hinted(&self, key: &PlacedKey, holding: &Holding) -> bool {
         let damaged = holding.damaged_hints && !planted::on(Bug::DamagedHintIsNone);
         damaged || !holding.hints.is_empty() || self.background.handoff.is_releasing(key)
     }
 
-    /// A node's answer to the collector.
+    /// Gives the collector a node's answer.
     pub(crate) fn handle_comparison(
         &mut self,
         now: Now,
@@ -170,7 +171,7 @@ impl Replica {
         }
     }
 
-    /// Another node's collector asks how this one stands to a record.
+    /// Answers another node's collector whether this node holds the record exactly so.
     pub(crate) fn serve_comparison(
         &mut self,
         reply: u64,
@@ -194,7 +195,7 @@ impl Replica {
             None if !hinted && !holding.damaged => Comparison::Nothing,
             Some(stored) if !hinted && stored.record.digest() == digest => {
                 if durably {
-                    // What is merged once more is synced with all that came before it.
+                    // A record that is merged once more is synced with all that came before it.
                     let ticket = self.pending.ticket(Ticket::ServeSynced { reply });
                     let record = StoredRecord { local: None, record: stored.record };
                     let durability = Durability::Synced;
@@ -204,11 +205,11 @@ impl Replica {
             }
             _ => Comparison::Other,
         };
-        // What was dropped a moment ago may still be on the disk.
+        // A record dropped a moment ago may still be on the disk.
         self.answer_compared(reply, PeerResponse::Compared(comparison), durably);
     }
 
-    /// Another node's collector says that all agree.
+    /// Forgets a record, as another node's collector asks once all owners agree.
     pub(crate) fn serve_revision(
         &mut self,
         now: Now,
@@ -231,8 +232,8 @@ impl Replica {
     }
 }
 
-/// What is to stand in place of what is held, if that is the expected record and, where it is to go
-/// altogether, is dead by this node's clock too.
+/// Returns the replacement for the stored record, if that is the expected one. A record that is to go
+/// altogether must be dead by this node's clock too.
 fn revised(
     now: Now,
     holding: &Holding,

@@ -1,11 +1,11 @@
 //! When a tombstone, an expired record or a clock entry may be forgotten ([design 2](../../../docs/design.md#2-data)).
 //!
-//! Invariant: a record is collected or pruned only after every owner held exactly it for ten times as long
-//! as a message lives, and then every owner still holds it on disk and no member holds a hint of it, all under one
-//! layout and one number of replicas, and both times in the same lives. So nothing older is left that could bring back what it covers.
+//! Invariant: a record is collected or pruned only after every owner held exactly it for ten times as long as a message
+//! lives, and then every owner still holds it on disk and no member holds a hint of it, all under one layout and one
+//! number of replicas, and both times in the same lives. So nothing older is left that could bring back what it covers.
 //!
-//! The members are asked themselves instead of being believed by their gossip: an answer that was made
-//! after the record had settled needs no two clocks to be compared.
+//! The members are asked themselves instead of being believed by their gossip: an answer that was made after the record
+//! had settled needs no two clocks to be compared.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -17,22 +17,22 @@ use jedlik_protocol::{Digest, EncodedRecord, LayoutId, PlacedKey, Record};
 use jedlik_vclock::ActorId;
 use jedlik_vclock::planted::{self, Bug};
 
-/// The most records that wait to be collected; others are found again by the next reading.
+/// Most records that wait to be collected; others are found again by the next reading.
 const CANDIDATES_MAX: usize = 8_192;
-/// A clock is pruned when this many of its entries have no version: usual ones are left alone, since
-/// a coordinator that loses its entry begins a new one.
+/// Number of clock entries without a version from which on a clock is pruned. Fewer are left alone, since a
+/// coordinator that loses its entry begins a new one.
 const PRUNE_FROM: usize = 8;
 
-/// What may be forgotten of a record.
+/// Remainder of a record once all that may be forgotten is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Residue {
-    /// All of it.
+    /// Nothing: the whole record may be forgotten.
     Nothing,
-    /// Clock entries: this is left.
+    /// The record without the clock entries that may be forgotten.
     Pruned(Record),
 }
 
-/// What could be forgotten of `record` at this time, if its replicas agree.
+/// Returns what would be left of `record` at this time if its replicas agree; `None` if nothing may be forgotten.
 pub(crate) fn residue(record: &Record, wall_ms: u64) -> Option<Residue> {
     if record.is_empty() {
         return None;
@@ -48,14 +48,15 @@ pub(crate) fn residue(record: &Record, wall_ms: u64) -> Option<Residue> {
     })
 }
 
-/// What says who owns a key, and which processes are members. What is asked of a record and what follows from the answers rests on one of them: else
-/// somebody might hand an older record to a new owner that has said to hold nothing, and say the same then.
+/// Identity of the key's owners and of the members' processes. A question about a record and the conclusion
+/// from its answers rest on the same terms: else somebody might hand an older record to a new owner that has
+/// said to hold nothing, and say the same then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) layout: LayoutId,
-    /// Of the key's bucket.
+    /// Number of replicas in the key's bucket.
     pub(crate) n: u8,
-    /// Of all members: of two processes of a node one alone is asked.
+    /// Digest of all members' lives, so that of two processes of a node only one is asked.
     pub(crate) lives: Digest,
 }
 
@@ -66,22 +67,23 @@ impl Terms {
     }
 }
 
-/// One record that may be forgotten some day.
+/// Record that may be forgotten some day.
 #[derive(Debug)]
 struct Candidate {
     due_us: u64,
-    /// The record that the owners were found to hold, in which lives the members were then, and since when.
+    /// Digest of the record that all owners were found to hold, the members' lives at that time, and since
+    /// when, in microseconds.
     settled: Option<(Digest, Digest, u64)>,
     stage: CandidateStage,
 }
 
 #[derive(Debug)]
 enum CandidateStage {
-    /// Until it is due.
+    /// The record rests until it is due.
     Resting,
     /// The record is being read.
     Reading,
-    /// Nodes are being asked how they stand to it.
+    /// Nodes are being asked whether they hold the record.
     Asking {
         terms: Terms,
         digest: Digest,
@@ -92,18 +94,18 @@ enum CandidateStage {
     },
 }
 
-/// What the collector wants done about one record.
+/// Effect that the collector wants for one record.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CollectionStep {
-    /// Read it.
+    /// Read the record from storage.
     Read,
-    /// Ask these nodes how they stand to it.
+    /// Ask these nodes whether they hold the record, or nothing of the key.
     Ask { terms: Terms, digest: Digest, nodes: Vec<NodeId> },
-    /// Put what is left of it in its place, here and at these owners, by the terms under which all were asked.
+    /// Replace the record by its residue, here and at these owners, under the terms by which all were asked.
     Collect { terms: Terms, digest: Digest, residue: Option<EncodedRecord>, owners: Vec<NodeId> },
 }
 
-/// The records of one shard that may be forgotten some day.
+/// Records of one shard that may be forgotten some day.
 #[derive(Debug)]
 pub(crate) struct Collector {
     collect_after_us: u64,
@@ -122,9 +124,9 @@ impl Collector {
         }
     }
 
-    /// A record that may be forgotten, from `due_us` on; sooner than was noticed before where what was to expire has
-    /// been deleted since. If there is no room the one that is due last makes way: what expires in a month must not
-    /// keep tombstones waiting.
+    /// Notes a record that may be forgotten from `due_us` on. A time before the one noted so far counts,
+    /// since what was to expire may have been deleted since. A full collector drops the record that is due
+    /// last: what expires in a month must not keep tombstones waiting.
     pub(crate) fn notice(&mut self, key: &PlacedKey, due_us: u64) {
         if let Some(candidate) = self.candidates.get_mut(key) {
             let sooner = due_us < candidate.due_us && candidate.settled.is_none();
@@ -143,24 +145,24 @@ impl Collector {
             self.due.remove(&last);
             self.candidates.remove(&last.1);
         }
-        // Else the whole message would be kept that the key came in.
+        // Otherwise the whole message that the key came in would be kept.
         let key = PlacedKey { key: key.key.detached(), ..key.clone() };
         let candidate = Candidate { due_us, settled: None, stage: CandidateStage::Resting };
         self.candidates.insert(key.clone(), candidate);
         self.due.insert((due_us, key));
     }
 
-    /// Whether something can be done now.
+    /// Returns whether a step can be taken before the next record is due.
     pub(crate) fn is_busy(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// When a record is due.
+    /// Returns when the next record is due, in microseconds.
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.due.first().map(|(due_us, _)| *due_us)
     }
 
-    /// The next thing to do, if there is one.
+    /// Returns the next step and its key, if there is one.
     pub(crate) fn step(&mut self, now_us: u64) -> Option<(PlacedKey, CollectionStep)> {
         if let Some(ready) = self.ready.pop() {
             return Some(ready);
@@ -171,8 +173,8 @@ impl Collector {
         Some((key, CollectionStep::Read))
     }
 
-    /// The record was read: its digest, and what would be left of it, if something of it may be forgotten.
-    /// `hinted`: this node holds a hint of it.
+    /// Takes the record that was read: its digest and its residue, or `None` if nothing may be forgotten any
+    /// more. `hinted`: this node holds a hint of the key.
     pub(crate) fn read(
         &mut self,
         now_us: u64,
@@ -221,7 +223,7 @@ impl Collector {
         self.conclude(now_us, key);
     }
 
-    /// A node says how it stands to the record.
+    /// Takes a node's answer whether it holds the record.
     pub(crate) fn answered(
         &mut self,
         now_us: u64,
@@ -242,7 +244,7 @@ impl Collector {
         self.conclude(now_us, key);
     }
 
-    /// A node that was asked did not answer, or the record could not be read.
+    /// Puts a record off after a node did not answer or the record could not be read.
     pub(crate) fn failed(&mut self, now_us: u64, key: &PlacedKey) {
         if self
             .candidates
@@ -253,7 +255,7 @@ impl Collector {
         }
     }
 
-    /// Draws the consequence once everyone has answered.
+    /// Concludes once every node has answered: the record has settled, or is collected.
     fn conclude(&mut self, now_us: u64, key: &PlacedKey) {
         let Some(candidate) = self.candidates.get_mut(key) else { return };
         let CandidateStage::Asking { terms, digest, residue, last, left, owners } =

@@ -1,4 +1,4 @@
-//! What a replica is told when it begins.
+//! The configuration of a replica: its identity, its past and the limits of its background work.
 
 use alloc::vec::Vec;
 
@@ -6,57 +6,59 @@ use jedlik_handoff::BudgetSettings;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{ClusterId, Incarnation};
 
-/// What a replica is told once.
+/// Configuration of a replica, fixed for its life but for the limits that
+/// [`Input::SetBackground`](crate::Input::SetBackground) changes.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// This node.
+    /// Id of this node.
     pub me: NodeId,
-    /// Its cluster: the seed of positions.
+    /// Cluster that the node belongs to; the seed of its keys' positions.
     pub cluster: ClusterId,
-    /// This life of the node, for the actor rule.
+    /// Random name of this life of the node, for the actor rule.
     pub incarnation: Incarnation,
-    /// Entropy for actors: never the same twice.
+    /// Entropy for actors. It must never be used twice.
     pub random_seed: [u8; 32],
-    /// Which of the node's shards this is: the top 16 bits of its request ids.
+    /// Index of this shard among the node's shards; the top 16 bits of its request ids.
     pub shard: u16,
-    /// How many shards the node has: this one owns the partitions `p` with `p % shards == shard`.
+    /// Number of shards of the node. This one owns the partitions `p` with `p % shards == shard`.
     pub shards: u16,
-    /// Where the clock begins by which messages to this node are aged: drawn anew in each life of the
-    /// process, at least 1, the same for all of its shards.
+    /// Start of the clock by which messages to this node are aged, in microseconds. Drawn anew in each life
+    /// of the process, at least 1, and the same for all of its shards.
     pub clock_start: u64,
-    /// How it looks after its data.
+    /// Intervals and limits of background work.
     pub tuning: Tuning,
-    /// What this shard is known to have lost.
+    /// Whether this shard's storage is known to have lost something that it acknowledged.
     pub past: ShardPast,
-    /// What the shard last kept by [`Output::KeepVotes`](crate::Output::KeepVotes); `None` if it never did, or has lost it.
+    /// Bytes of the last [`Output::KeepVotes`](crate::Output::KeepVotes) of this shard; `None` if there never
+    /// was one, or it is lost.
     pub votes: Option<Vec<u8>>,
 }
 
 /// Whether a shard's storage holds all that it ever acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardPast {
-    /// As far as this node knows.
+    /// Storage holds everything, as far as this node knows.
     Continuous,
-    /// It was set aside, or is older than the rest of its directory: it begins anew.
+    /// Storage was set aside, or is older than the rest of its directory. The shard begins anew, without a vote.
     Lost,
 }
 
-/// The times and bounds of what a replica does of its own accord.
+/// Intervals and limits of what a replica does of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
-    /// The longest that a message, or what it carries, may live: later it is dropped.
+    /// Longest life of a message or of what it carries, in microseconds. Older messages are dropped.
     pub message_life_us: u64,
-    /// Between two rounds of comparisons with the other owners.
+    /// Interval between two rounds of comparisons with the other owners, in microseconds.
     pub exchange_interval_us: u64,
-    /// Between two readings of all records, which find what rots.
+    /// Interval between two readings of all records, in microseconds. The readings find damaged records.
     pub scrub_interval_us: u64,
-    /// The bounds of all background work.
+    /// Limits of all background work together: steps a second, and the slowdown of the foreground.
     pub budget: BudgetSettings,
 }
 
 impl Tuning {
-    /// How long a tombstone has to have settled before it is collected: nothing that was sent before is
-    /// under way any more then, several times over.
+    /// Returns how long all owners must have held a tombstone before it is collected, in microseconds:
+    /// several times longer than any message that was sent before can be under way.
     #[must_use]
     pub fn collect_after_us(&self) -> u64 {
         10 * self.message_life_us

@@ -1,44 +1,44 @@
-//! What a replica counts, for whoever looks after the node.
+//! Events that a replica counts, for the operator of the node.
 
-/// What a replica counts.
+/// Event that a replica counts by [`Output::Count`](crate::Output::Count).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
-    /// Gets coordinated here.
+    /// Gets that this node coordinated.
     Gets,
-    /// Puts coordinated here.
+    /// Puts that this node coordinated, retries and refusals while minting included.
     Puts,
-    /// Scans coordinated here.
+    /// Pages of scans that this node coordinated.
     Scans,
-    /// Requests passed on to an owner.
+    /// Puts passed on to an owner of their key.
     Forwards,
-    /// Replicas found without a record after a get and sent the merge.
+    /// Read repairs of replicas that had no record, each of which was sent the merge.
     ReadRepairsMissing,
-    /// Replicas found behind after a get and sent the merge.
+    /// Read repairs of replicas that were behind, each of which was sent the merge.
     ReadRepairsStale,
-    /// Read repairs of either kind that went to a fallback.
+    /// Read repairs of either kind that went to a fallback, as a hint.
     ReadRepairsFallback,
-    /// Reads that asked more replicas because the first were slow.
+    /// Gets that asked more replicas because the first were slow.
     Hedges,
     /// Puts recognised as a retry of one that is held already.
     RetriedPuts,
     /// Clock entries dropped by the last-resort truncation.
     TruncatedEntries,
-    /// Records that failed their checksum.
+    /// Records that failed their checksums, counted each time that one was read.
     DamagedRecords,
-    /// Requests refused because of a stale layout.
+    /// Peers' requests refused because they were made under a stale layout.
     StaleLayouts,
-    /// Puts that asked fallbacks because primaries were silent.
+    /// Puts that asked fallbacks because primaries did not answer in time.
     PutHedges,
-    /// Hints kept for other nodes, each time that one was written to.
+    /// Writes of hints for other nodes.
     HintsKept,
-    /// Hints handed to their targets.
+    /// Hints that their targets have synced.
     HintsDelivered,
-    /// Records taken over from peers in the background.
+    /// Records that peers delivered in the background and that were synced here.
     Deliveries,
-    /// Messages dropped because they were too old.
+    /// Peers' requests refused because they may have outlived a message's life.
     TooOldMessages,
-    /// Tombstones and expired records collected.
+    /// Records removed by the collector: tombstones and expired values.
     Collected,
-    /// Clocks pruned under the collector's conditions.
+    /// Records whose clocks the collector pruned.
     Pruned,
 }

@@ -1,16 +1,16 @@
-//! When a node that an admin has leave may stop for good.
+//! The condition under which a node that is to leave may stop for good.
 //!
-//! Invariant: as long as it holds anything that others may lack, or another member may still send it
+//! Invariant: as long as the node holds anything that others may lack, or another member may still send it
 //! something under an older layout, it stays.
 
 use jedlik_membership::View;
 use jedlik_protocol::admin::TransferReport;
 
-/// Whether others hold all that the node of this view ever held, and it is to leave: every partition has
-/// flipped, every member knows the layout, and `held`, the sum of its shards' reports under that layout, has
-/// nothing that it owns, no records and no hints.
+/// Returns whether the node of this view is to leave and others hold all that it ever held: every partition
+/// has flipped, every member knows the layout, and `held`, the sum of its shards' reports under that layout,
+/// names no partition, record or hint.
 ///
-/// One that was removed by force has nobody to hand anything to, and never leaves so.
+/// A node that was removed by force has nobody to hand anything to, and never leaves so.
 #[must_use]
 pub fn has_left(view: &View, held: &TransferReport) -> bool {
     let leaves = view.departed(view.me()).is_some_and(|departed| !departed.forced);

@@ -1,8 +1,8 @@
-//! What is taken from a node of which two processes run, and what such a node does not do.
+//! Two processes of one node: what others take from them, and what the node itself does not do.
 //!
-//! Invariant: neither of the two carries out what clients ask, or vouches for what the other one may hold; what others
-//! write is merged by both. Nothing is taken from either by who knows of both, nor from one in whose place another one is known: what
-//! it holds may have been deleted, and the delete been forgotten.
+//! Invariant: neither of the two carries out what clients ask, or vouches for what the other one may hold; both merge
+//! what others write. A node that knows of both takes nothing from either, and nothing from a process in whose place
+//! another one is known: what it holds may have been deleted, and the tombstone been forgotten.
 
 use alloc::format;
 
@@ -18,8 +18,8 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::replica::Replica;
 use crate::serve::Arrival;
 
-/// The other process, if there is one that keeps this node from carrying out a client's request: it goes to
-/// another node.
+/// Returns the other process that runs as this node, if that keeps this one from carrying out the client's
+/// request. The client then goes to another node.
 #[must_use]
 pub fn dispute_over(view: &View, request: &ClientRequest) -> Option<Rival> {
     let of_data = match request {
@@ -30,8 +30,8 @@ pub fn dispute_over(view: &View, request: &ClientRequest) -> Option<Rival> {
     view.rival(view.me()).filter(|_| of_data)
 }
 
-/// The same for a peer's request. One of two processes can't say what both hold, so that nothing is collected
-/// meanwhile.
+/// Returns the other process that runs as this node, if that keeps this one from carrying out the peer's
+/// request. Neither process can say what both hold, so that nothing is collected meanwhile.
 #[must_use]
 pub fn dispute_with_peer(view: &View, request: &PeerRequest) -> Option<Rival> {
     match request {
@@ -41,7 +41,7 @@ pub fn dispute_with_peer(view: &View, request: &PeerRequest) -> Option<Rival> {
     }
 }
 
-/// Why nothing is taken from the process of `node` that is in this life.
+/// Returns why nothing is taken from the process of `node` that is in this life; `None` if it is the known one.
 fn doubt(view: &View, node: NodeId, life: Incarnation) -> Option<Failure> {
     if planted::on(Bug::EveryLifeHeeded) {
         return None;
@@ -68,24 +68,24 @@ fn doubt(view: &View, node: NodeId, life: Incarnation) -> Option<Failure> {
 }
 
 impl Replica {
-    /// The life in which this process is.
+    /// Returns the life of this process: as the view knows it, or as it was configured before.
     pub(crate) fn life(&self) -> Incarnation {
         let mine = self.view.as_ref().and_then(|view| view.life(self.config.me));
         mine.map_or(self.config.incarnation, |life| life.incarnation)
     }
 
-    /// Whether another process is known to run as this node.
+    /// Returns whether another process is known to run as this node.
     pub(crate) fn is_disputed(&self) -> bool {
         self.view.as_ref().is_some_and(|view| view.rival(self.config.me).is_some())
     }
 
-    /// What an answer tells of this process.
+    /// Returns the life and the clock that an answer to a peer carries.
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp { life: self.life(), clock: self.clock }
     }
 
-    /// Why a member's request is refused for the process that sends it. What only passes a client's request on, or
-    /// looks, is taken from any.
+    /// Returns why a member's request is refused on account of the process that sends it. Requests that only
+    /// pass a client's request on, or inspect, are taken from any process.
     pub(crate) fn unheeded(&self, arrival: &Arrival, request: &PeerRequest) -> Option<Failure> {
         if matches!(request, PeerRequest::Forward(_) | PeerRequest::Inspect { .. }) {
             return None;
@@ -94,8 +94,8 @@ impl Replica {
         doubt(view, arrival.from, arrival.terms.life)
     }
 
-    /// A member's answer, or a refusal in its place, made for the process that gives it. What it has stored it has
-    /// stored, though another one runs that may stay.
+    /// Returns a member's answer, or a refusal in its place if another process is known as the member. An answer that
+    /// says that something is stored counts even if two processes dispute the identity, since either may stay.
     pub(crate) fn heeded(
         &mut self,
         from: NodeId,

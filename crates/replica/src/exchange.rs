@@ -25,15 +25,15 @@ use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::trees::TreeChange;
 
-/// What one hash or digest takes in a message; each question for hashes names one.
+/// Size of one hash or digest in a message, in bytes; each question for hashes names one.
 const HASH_BYTES: usize = 8;
-/// Records in one page of a reading.
+/// Most records in one page of a reading.
 pub(crate) const READING_RECORDS: u32 = 64;
-/// Records in one page of a listing.
+/// Most records in one page of a listing.
 const LISTING_RECORDS: u32 = 1_024;
 
-/// This node's digests in some neighbouring leaves of an exchange, listed page by page: storage ends a
-/// page early where values are large.
+/// Listing of this node's digests in neighbouring leaves for an exchange, page by page: storage ends a page
+/// early where values are large.
 #[derive(Debug, Clone)]
 pub(crate) struct Listing {
     id: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Listing {
 }
 
 impl Replica {
-    /// Takes the next step of reading or comparing; false if there is none now.
+    /// Takes the next step of reading or comparing; returns false if there is none now.
     pub(crate) fn repair_next(&mut self, now: Now, view: &View) -> bool {
         let Background { repairs, transfers, trees, exchanges, .. } = &mut self.background;
         let around = (transfers.workers.as_slice(), view);
@@ -85,7 +85,7 @@ impl Replica {
         (partition, n): (Partition, u8),
         output: ExchangeOutput,
     ) {
-        // Whoever only pushes does so to drop what it holds, once the peer holds all of it on disk.
+        // A node that only pushes does so to drop what it holds, once the peer holds all of it on disk.
         let exchange = self.background.exchange(id);
         let synced = exchange.is_some_and(|exchange| exchange.direction() == Direction::Push);
         let (step, request) = match output {
@@ -129,7 +129,7 @@ impl Replica {
         self.call(now, peer, Purpose::Exchange { id, step }, request);
     }
 
-    /// A page of a reading: its digests go into the tree, and what may be forgotten is noticed.
+    /// Takes a page of a reading: its digests go into the tree, and records that may be forgotten are noticed.
     pub(crate) fn handle_reading(
         &mut self,
         now: Now,
@@ -172,7 +172,7 @@ impl Replica {
         self.emit(Output::Range { ticket, range });
     }
 
-    /// A page of this node's digests of some neighbouring leaves.
+    /// Takes a page of a listing, and gives the exchange the digests once they are complete.
     pub(crate) fn handle_own_digests(
         &mut self,
         mut listing: Listing,
@@ -193,7 +193,7 @@ impl Replica {
         exchange.handle_own_digests(listing.first_leaf, listing.digests);
     }
 
-    /// The record that a push is to send has been read.
+    /// Sends a peer the record that was read for a push.
     pub(crate) fn handle_pushing(
         &mut self,
         now: Now,
@@ -228,7 +228,7 @@ impl Replica {
         self.call(now, peer, Purpose::Exchange { id, step }, request);
     }
 
-    /// A peer's answer to a step of an exchange.
+    /// Gives an exchange the peer's answer to a step.
     pub(crate) fn handle_exchange_answer(
         &mut self,
         now: Now,
@@ -297,7 +297,7 @@ impl Replica {
         self.background.repairs.report_mut().bytes += bytes as u64;
     }
 
-    /// A call of an exchange that will not be answered.
+    /// Handles a call of an exchange that will not be answered.
     pub(crate) fn handle_exchange_lost(&mut self, id: u64, call: &PeerCall) {
         if matches!(call.purpose, Purpose::Exchange { step: ExchangeStep::Vote, .. }) {
             return self.background.vote(id, None);
@@ -327,7 +327,7 @@ impl Replica {
         let ticket = self.pending.ticket(Ticket::Pulled { id, key, pair });
         self.background.transfers.count_received(placed.partition, 1, record.bytes().len());
         let record = StoredRecord { local: None, record };
-        // Whoever says that it is ready has all of it on disk, whichever comparison brought it.
+        // A node that says that it is ready has all of the partition on disk, whichever comparison brought it.
         let is_inbound = self.background.transfers.inbound.contains_key(&placed.partition);
         let durability = if is_inbound { Durability::Synced } else { Durability::Written };
         match known.filter(|_| planted::on(Bug::RepairOverwrites)) {
@@ -340,8 +340,8 @@ impl Replica {
     }
 }
 
-/// The answer of a peer that has lost its past is as good as another's here: what it holds is asked for, and
-/// whether it votes is asked apart. A damaged record is not to be had.
+/// Returns the answer with a refilling peer's record in place of its doubt: here it is as good as another's,
+/// and the peer's vote is asked for apart. A damaged record stays unknown.
 fn held(response: PeerResponse) -> PeerResponse {
     match response {
         PeerResponse::Unknown { why: Doubt::Refilling, record } => PeerResponse::Read(record),
@@ -349,17 +349,17 @@ fn held(response: PeerResponse) -> PeerResponse {
     }
 }
 
-/// What a tree is told of a record.
+/// Returns a record's entry in a tree: its digest and its size.
 fn meta(record: &EncodedRecord) -> RecordMeta {
     RecordMeta { digest: record.digest(), bytes: record.bytes().len() as u32 }
 }
 
-/// What an entry of a page of digests takes in a message.
+/// Returns the size of an entry of a page of digests in a message, in bytes.
 fn told_bytes(told: &DigestEntry) -> usize {
     HASH_BYTES + size_of::<ClockEntry>() * told.clock.as_ref().map_or(0, VectorClock::len)
 }
 
-/// The digests, and the clocks if wanted, of those records of a page whose buckets have this N.
+/// Returns the digests, and the clocks if wanted, of those records of a page whose buckets have this N.
 pub(crate) fn digests(
     page: RangeResult,
     view: &View,
@@ -368,7 +368,7 @@ pub(crate) fn digests(
 ) -> Vec<(Key, DigestEntry)> {
     let of_n = |(key, _): &(PlacedKey, StoredRecord)| view.bucket(key.key.bucket()).n == n;
     let entry = |(key, stored): (PlacedKey, StoredRecord)| {
-        // What is not a record did not come through the codec or past a checksum.
+        // Bytes that are no record would not have come through the codec or past a checksum.
         let record = clocks.then(|| stored.record.decode().ok()).flatten();
         let clock = record.map(|record| record.clock().clone());
         (key.key, DigestEntry { digest: stored.record.digest(), clock })

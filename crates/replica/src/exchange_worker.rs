@@ -1,5 +1,5 @@
-//! One partition at a time: its records are read if its tree is not whole, then it is compared with one
-//! peer after the other (paper 4.7).
+//! Work on one partition at a time: its records are read if its tree is not whole, then it is compared with
+//! one peer after the other (paper 4.7).
 //!
 //! Invariant: a job that was begun ends with [`WorkerStep::Done`], unless the worker is cleared.
 
@@ -13,77 +13,77 @@ use jedlik_protocol::{Incarnation, PlacedKey};
 
 use crate::trees::Trees;
 
-/// Whom to compare a partition with.
+/// Peers that a partition is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum With {
-    /// Every other owner.
+    /// All other owners of the partition.
     All,
-    /// The owners after this node in the preference list: the others begin with this one.
+    /// Owners after this node in the preference list; those before it begin the comparison with this one.
     Later,
-    /// One of them.
+    /// One of the other owners, if it is still one.
     One(NodeId),
 }
 
-/// Why a partition is compared.
+/// Reason for comparing a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum JobKind {
-    /// To find what one of its owners lacks.
+    /// The partition's owners are compared to find what one of them lacks.
     Compare {
         with: With,
-        /// Read all its records first, even if its tree is whole.
+        /// Whether all records are read first, even if the tree is whole.
         scrub: bool,
     },
-    /// This node is to own it: to get what the older owners hold.
+    /// This node is to own the partition, and gets what the older owners hold.
     Inbound,
-    /// This node owns it no more: to hand on what it still holds.
+    /// This node no longer owns the partition, and hands on what it still holds.
     Outbound,
-    /// This node has lost its past: to hold again all that it acknowledged.
+    /// This node has lost its past, and compares until it holds again all that it acknowledged.
     Refill,
-    /// This node owns it for some N and not for others: to hand on what it holds for those.
+    /// This node owns the partition for some N and not for others, and hands on what it holds for those.
     Thin,
 }
 
-/// What is to be done about one partition.
+/// Work to be done on one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PartitionJob {
     pub(crate) partition: Partition,
     pub(crate) kind: JobKind,
 }
 
-/// What a worker wants done, or has come to.
+/// Step that a worker wants done, or the end of an exchange or of a job.
 #[derive(Debug)]
 pub(crate) enum WorkerStep {
-    /// Read a page of the partition, whose tree is being made.
+    /// Read the next page of a partition whose tree is being made.
     ReadPage { partition: Partition, reading: u64, after: Option<PlacedKey> },
-    /// Say with whom, for which N, by [`ExchangeWorker::compare`].
+    /// Choose the peers to compare with, for each N, by [`ExchangeWorker::compare`].
     Choose(PartitionJob),
     /// Ask the peer whether it has a vote: before an exchange that depends on it, and after.
     AskVote { id: u64, peer: NodeId, partition: Partition, n: u8 },
-    /// A step of an exchange.
+    /// Carry out one step of an exchange.
     Exchange { id: u64, peer: NodeId, partition: Partition, n: u8, output: ExchangeOutput },
-    /// An exchange is over.
+    /// One exchange of the job is over.
     Ended(Ended),
-    /// The job is over. `whole`: every exchange came to its end. `changes`: the partition's count of
-    /// changes when they began.
+    /// The whole job is over. `whole`: every exchange came to its end. `changes`: the partition's count of
+    /// changes when the exchanges began.
     Done { job: PartitionJob, whole: bool, changes: u64 },
 }
 
-/// What came of an exchange.
+/// Result of one exchange.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) job: PartitionJob,
     pub(crate) n: u8,
     pub(crate) peer: NodeId,
     pub(crate) report: ExchangeReport,
-    /// It came to its end, though perhaps not with every record.
+    /// Whether the exchange came to its end, though perhaps not with every record.
     pub(crate) finished: bool,
-    /// The peer has to read its records first.
+    /// Whether the peer has to read its records first.
     pub(crate) put_off: bool,
-    /// What the peer could say of it, before the exchange and after it, in one life.
+    /// Lesser of the peer's vouchings before the exchange and after it; `Nothing` if it was asked in two lives.
     pub(crate) vouching: Vouching,
 }
 
-/// What a peer has said of its vote, and in which life.
+/// State of the question whether the peer has a vote; the answer names its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Vote {
     NotAsked,
@@ -91,13 +91,13 @@ enum Vote {
     Told(Option<(Incarnation, Vouching)>),
 }
 
-/// An exchange under way.
+/// Exchange under way, and the peer's votes around it.
 #[derive(Debug)]
 struct Running {
     id: u64,
     n: u8,
     exchange: Exchange,
-    /// The peer's tree is not whole yet: that is no failure.
+    /// Whether the peer's tree is not whole yet, which is no failure.
     put_off: bool,
     before: Vote,
     after: Vote,
@@ -116,15 +116,15 @@ struct Comparing {
 enum WorkerStage {
     #[default]
     Idle,
-    /// Its records are being read.
+    /// The partition's records are being read, a page at a time.
     Reading { job: PartitionJob, asked: bool },
-    /// Its tree is whole.
+    /// The partition's tree is whole; the peers are to be chosen.
     Choosing(PartitionJob),
-    /// It is being compared.
+    /// The partition is being compared with the peers that are left.
     Comparing(Comparing),
 }
 
-/// One job under way, or none.
+/// Worker for one job at a time; idle without one.
 #[derive(Debug, Default)]
 pub(crate) struct ExchangeWorker {
     stage: WorkerStage,
@@ -135,7 +135,7 @@ impl ExchangeWorker {
         matches!(self.stage, WorkerStage::Idle)
     }
 
-    /// What is under way.
+    /// Returns the job under way.
     pub(crate) fn job(&self) -> Option<PartitionJob> {
         match &self.stage {
             WorkerStage::Idle => None,
@@ -144,17 +144,17 @@ impl ExchangeWorker {
         }
     }
 
-    /// Whether it is at work on the partition: one worker at a time may be.
+    /// Returns whether the worker is at work on the partition: only one worker at a time may be.
     pub(crate) fn is_at(&self, partition: Partition) -> bool {
         self.job().is_some_and(|job| job.partition == partition)
     }
 
-    /// Forgets what is under way.
+    /// Forgets the job under way.
     pub(crate) fn clear(&mut self) {
         self.stage = WorkerStage::Idle;
     }
 
-    /// Begins a job on a partition of which a tree is kept.
+    /// Begins a job on a partition whose tree is kept; reads its records first if need be.
     pub(crate) fn begin(&mut self, job: PartitionJob, trees: &mut Trees) {
         let scrub = matches!(job.kind, JobKind::Compare { scrub: true, .. });
         if scrub || !trees.is_whole(job.partition) {
@@ -165,7 +165,7 @@ impl ExchangeWorker {
         }
     }
 
-    /// With whom to compare, in reverse order.
+    /// Begins to compare with these peers, the last of them first.
     pub(crate) fn compare(&mut self, left: Vec<(u8, NodeId)>, trees: &Trees) {
         if let WorkerStage::Choosing(job) = self.stage {
             let changes = trees.changes(job.partition);
@@ -174,7 +174,7 @@ impl ExchangeWorker {
         }
     }
 
-    /// The next step, if one can be taken now. `exchanges` counts them for the whole shard.
+    /// Returns the next step if one can be taken now. `exchanges` counts the exchanges of the whole shard.
     pub(crate) fn step(&mut self, trees: &Trees, exchanges: &mut u64) -> Option<WorkerStep> {
         match &mut self.stage {
             WorkerStage::Idle | WorkerStage::Reading { asked: true, .. } => None,
@@ -198,14 +198,14 @@ impl ExchangeWorker {
         }
     }
 
-    /// The page that was asked for has been taken in.
+    /// Notes that the page that was asked for has been taken in.
     pub(crate) fn page_read(&mut self) {
         if let WorkerStage::Reading { asked, .. } = &mut self.stage {
             *asked = false;
         }
     }
 
-    /// The job whose records are being read.
+    /// Returns the job if it waits for a page of this partition.
     pub(crate) fn reads(&self, wanted: Partition) -> Option<PartitionJob> {
         match self.stage {
             WorkerStage::Reading { job, asked: true } if job.partition == wanted => Some(job),
@@ -213,13 +213,13 @@ impl ExchangeWorker {
         }
     }
 
-    /// Whether the exchange of this number is under way.
+    /// Returns whether the exchange of this number is under way.
     pub(crate) fn runs(&self, wanted: u64) -> bool {
         matches!(&self.stage, WorkerStage::Comparing(Comparing { running: Some(running), .. })
             if running.id == wanted)
     }
 
-    /// The exchange of this number, while it is under way.
+    /// Returns the exchange of this number while it is under way.
     pub(crate) fn exchange(&mut self, wanted: u64) -> Option<&mut Exchange> {
         match &mut self.stage {
             WorkerStage::Comparing(Comparing { running: Some(running), .. })
@@ -231,7 +231,7 @@ impl ExchangeWorker {
         }
     }
 
-    /// The peer of an exchange has to read its records first.
+    /// Ends an exchange whose peer has to read its records first.
     pub(crate) fn put_off(&mut self, wanted: u64) {
         if let WorkerStage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
             && running.id == wanted
@@ -241,7 +241,7 @@ impl ExchangeWorker {
         }
     }
 
-    /// A peer has said whether it has a vote.
+    /// Takes a peer's answer about its vote; `None` if it gave none.
     pub(crate) fn vote(&mut self, wanted: u64, told: Option<(Incarnation, Vouching)>) {
         if let WorkerStage::Comparing(Comparing { running: Some(running), .. }) = &mut self.stage
             && running.id == wanted
@@ -254,7 +254,7 @@ impl ExchangeWorker {
         }
     }
 
-    /// The peer that is being compared with, and how far that is.
+    /// Returns the job, the peer that is being compared with, and how far the exchange has come.
     pub(crate) fn progress(&self) -> Option<(PartitionJob, NodeId, ExchangeReport)> {
         let WorkerStage::Comparing(Comparing { job, running: Some(running), .. }) = &self.stage
         else {
@@ -265,7 +265,7 @@ impl ExchangeWorker {
 }
 
 impl Running {
-    /// What is to be heard of the peer's vote before anything else is done.
+    /// Returns the vote that has to be heard before anything else is done.
     fn next_vote(&mut self) -> Option<&mut Vote> {
         let heard = |vote: Vote| matches!(vote, Vote::Told(_));
         if !heard(self.before) {
@@ -276,7 +276,7 @@ impl Running {
     }
 }
 
-/// What a peer could say before an exchange and after it.
+/// Returns the lesser of two vouchings of a peer in one life.
 fn throughout(before: Vote, after: Vote) -> Vouching {
     match (before, after) {
         (Vote::Told(Some((life, then))), Vote::Told(Some((same, now)))) if life == same => {

@@ -19,7 +19,7 @@ use crate::patience::CALL_LIMIT_US;
 use crate::pending::{Asker, Caller, OperationId, Purpose, Ticket};
 use crate::replica::{Operation, Replica};
 
-/// An explanation that is being gathered.
+/// Explanation of a key while it is being gathered from its holders.
 #[derive(Debug)]
 pub(crate) struct ExplainOperation {
     asker: Asker,
@@ -123,7 +123,7 @@ impl Replica {
     }
 }
 
-/// Whoever may hold something of the key: the preference list, then older active ones.
+/// Returns all nodes that may hold something of the key: its preference list, then older active ones.
 fn holders(view: &View, key: &PlacedKey) -> Vec<NodeId> {
     let n = view.bucket(key.key.bucket()).n;
     let mut nodes: Vec<NodeId> = Vec::new();
@@ -135,7 +135,7 @@ fn holders(view: &View, key: &PlacedKey) -> Vec<NodeId> {
     nodes
 }
 
-/// All that is held of a key, without values.
+/// Returns all that is held of a key, without values.
 pub(crate) fn inspection(holding: &Holding, refilling: bool) -> Inspection {
     let record = holding.record.as_ref().and_then(|stored| summary(&stored.record));
     let hints = holding.hints.iter().filter_map(|hint| {
@@ -145,8 +145,8 @@ pub(crate) fn inspection(holding: &Holding, refilling: bool) -> Inspection {
     Inspection { record, damaged: holding.damaged, hints: hints.collect(), refilling }
 }
 
-/// The merge of all records found, by their clocks and dots alone. Its digest is that of whoever has
-/// seen all of it; 0 if nobody has.
+/// Returns the merge of all records found, by their clocks and dots alone. Its digest is that of a record
+/// that has seen all of it, or 0 if none has.
 fn merged<'a>(found: impl Iterator<Item = &'a Inspection>) -> Option<RecordSummary> {
     let records: Vec<&RecordSummary> = found
         .flat_map(|inspection| {

@@ -1,5 +1,5 @@
-//! Forwarding in one hop: a put goes to a node of its key's preference list, and to the next one if that
-//! one can't, or is silent for long.
+//! Forwarding in one hop: a put goes to a node of its key's preference list, and to the next one if that one
+//! can't take it, or is silent for long.
 //!
 //! A put that was sent twice carries the same write id, so it is safe to try again.
 
@@ -16,35 +16,35 @@ use crate::Counter;
 use crate::pending::{Asker, Caller, OperationId, Purpose};
 use crate::replica::{Operation, Replica};
 
-/// How long a node may be silent before the next one is asked as well. Far more than a busy disk takes,
-/// since two coordinators give one put two versions, and who has seen one of them leaves the other beside
-/// its own next write; yet a client hardly notices a node that stands still.
+/// Time after which the next node is asked beside a silent one, in microseconds. Far more than a busy disk
+/// takes, since two coordinators give one put two versions, and a client that has seen one of them leaves the
+/// other beside its own next write; yet a client hardly notices a node that stands still.
 const HEDGE_AFTER_US: u64 = 250_000;
 
-/// A request on its way to a coordinator.
+/// Put on its way to a coordinator.
 #[derive(Debug)]
 pub(crate) struct ForwardOperation {
     asker: Asker,
     request: ClientRequest,
-    /// Those not asked yet.
+    /// Nodes that have not been asked yet.
     owners: VecDeque<NodeId>,
     under_way: u32,
-    /// One that was asked was lost: it may do it all the same.
+    /// Whether a node that was asked was lost: it may carry out the put all the same.
     unsure: bool,
     hedge_at_us: u64,
     deadline_us: u64,
-    /// The last refusal.
+    /// Last refusal of a node that was asked.
     failure: Option<Failure>,
     step: Step,
 }
 
 #[derive(Debug)]
 enum Step {
-    /// The next one is to be asked.
+    /// The next node is to be asked.
     Ask,
-    /// One or more are being asked.
+    /// One or more nodes are being asked.
     Asked,
-    /// This is what came of it.
+    /// The client gets this answer.
     Answer(ClientResponse),
 }
 
@@ -55,7 +55,7 @@ impl ForwardOperation {
                 self.refused(Some(failure));
             }
             PeerResponse::Refused(failure) => self.refused(Some(as_the_client_s(failure))),
-            // What one refuses another one that was asked may do.
+            // One node's refusal does not keep another that was asked from carrying out the put.
             PeerResponse::Forwarded(ClientResponse::Failed(failure)) => {
                 let maybe_applied = failure.maybe_applied || self.unsure || self.under_way > 1;
                 self.step =
@@ -86,7 +86,7 @@ impl ForwardOperation {
         }
     }
 
-    /// One that was asked can't, or is lost: the next one is asked, or those under way are waited for.
+    /// Notes that a node refused or is lost: the next one is asked, or those under way are waited for.
     fn refused(&mut self, failure: Option<Failure>) {
         self.failure = failure.or(self.failure.take());
         self.under_way = self.under_way.saturating_sub(1);
@@ -106,12 +106,12 @@ impl ForwardOperation {
     }
 }
 
-/// Whether another node may do better.
+/// Returns whether another node may carry out a put that this one refused.
 fn passes_on(failure: &Failure) -> bool {
     !failure.maybe_applied && failure.code.retryable() && failure.code != ErrorCode::KeyBusy
 }
 
-/// A refusal of this node is none of its client, which another node serves.
+/// Returns the refusal as the client gets it: a node that was barred itself sends its client to another one.
 fn as_the_client_s(refusal: Failure) -> Failure {
     if refusal.code != ErrorCode::Forbidden {
         return refusal;

@@ -1,4 +1,4 @@
-//! Gets: any node coordinates one, with what it holds itself where it is among those to be asked.
+//! Gets: any node coordinates one, and reads its own storage where it is among the nodes to be asked.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -24,7 +24,7 @@ use crate::pending::{Asker, Caller, HoldFor, OperationId, Purpose, Ticket};
 use crate::reading::Held;
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
-/// A get under way.
+/// Get under way, until all repairs are sent.
 #[derive(Debug)]
 pub(crate) struct GetOperation {
     pub(crate) machine: JointGet,
@@ -34,12 +34,12 @@ pub(crate) struct GetOperation {
     props: BucketProps,
     started_us: u64,
     answered: bool,
-    /// Kept for as long as the get is.
+    /// Large record that the get holds in memory, counted until the get is over.
     pub(crate) held: Option<Held>,
 }
 
 impl GetOperation {
-    /// Whether it has not answered this one yet.
+    /// Returns whether the get has yet to answer this asker.
     pub(crate) fn waits(&self, asker: Asker) -> bool {
         self.asker == asker && !self.answered
     }
@@ -82,7 +82,7 @@ impl Replica {
         Ok(())
     }
 
-    /// The layout is another: what was not answered begins anew under it, with the time that is left.
+    /// Begins an unanswered get anew under another layout, with the time that is left.
     pub(crate) fn restart_get(&mut self, now: Now, get: GetOperation) {
         if get.answered {
             return;
@@ -117,7 +117,7 @@ impl Replica {
         };
         let plan = |(primaries, fallbacks): (Vec<ListedNode>, _)| ReadPlan {
             me: self.config.me,
-            // The range is on its way there: to send it record by record, too, would cost clients as
+            // The range is on its way to these nodes: sending it record by record, too, would cost clients as
             // much again as their own puts do.
             filling: filling(&primaries),
             primaries,
@@ -199,14 +199,14 @@ impl Replica {
         }
     }
 
-    /// What people call a node.
+    /// Returns a node's name for people; its id if it is no member.
     pub(crate) fn name_of(&self, node: NodeId) -> String {
         let member = self.view.as_ref().and_then(|view| view.member(node));
         member.map_or_else(|| node.to_string(), |member| member.name.clone())
     }
 
-    /// Sends a replica that was behind the merge of all. At the bucket's own durability it would
-    /// be waited for by nobody, so `Written` does.
+    /// Sends the merge of all records to a replica that was behind. Nobody waits for its acknowledgement, so
+    /// `Written` does in place of the bucket's durability.
     fn repair(
         &mut self,
         now: Now,
@@ -216,7 +216,7 @@ impl Replica {
     ) {
         let durability = Durability::Written;
         let within = record.decode().map(|record| EncodedRecord::encode_within_limits(&record));
-        // What no replica may store together stays apart until a client has reconciled siblings.
+        // A merge that no replica may store stays apart until a client has reconciled siblings.
         if !matches!(within, Ok(Ok(_))) {
             return;
         }
@@ -247,7 +247,7 @@ impl Replica {
         }
     }
 
-    /// This node's own record and hints of the key, for a get.
+    /// Gives a get this node's own record and hints of the key.
     pub(crate) fn get_own(
         &mut self,
         now: Now,

@@ -1,7 +1,7 @@
-//! Hints on their way to the nodes that they are for (paper 4.6).
+//! Delivery of hints to the nodes that they are for (paper 4.6).
 //!
-//! The handoff machine decides; here its wishes become requests and storage's work, and their answers
-//! its inputs. Invariant: every delivery and every release is answered once.
+//! The handoff machine decides. Here its outputs become requests to peers and effects of storage, and their
+//! answers its inputs. Invariant: every delivery and every release is answered once.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -19,12 +19,12 @@ use crate::io::{HintPage, Output, StorageFault};
 use crate::pending::{Purpose, Ticket};
 use crate::replica::Replica;
 
-/// Why a hint is not sent that was refused before.
+/// Reason for not sending a hint that was refused before.
 const UNMERGEABLE: &str = "its record of a key and the hint are over the largest size together; a client has to \
                           get the key and put what is to stay";
 
 impl Replica {
-    /// Sends the next hint; false if none is ready.
+    /// Sends the next hint; returns false if none is ready.
     pub(crate) fn deliver_next(&mut self, now: Now) -> bool {
         let Some(delivery) = self.background.handoff.poll_delivery(now.mono_us) else {
             return false;
@@ -46,15 +46,15 @@ impl Replica {
         true
     }
 
-    /// Whether a hint's target still owns its key; a node that is to leave counts on nobody's return.
+    /// Returns whether a hint's target is up and still owns its key.
     fn is_for_its_owner(&self, target: NodeId, key: &PlacedKey) -> bool {
         let Some(view) = &self.view else { return true };
         let n = view.bucket(key.key.bucket()).n;
         view.owners(key.partition, n).contains(&target) && view.is_alive(target)
     }
 
-    /// A hint whose target owns its key no more becomes a record of this node, which is handed on to the
-    /// present owners as every record is that its holder does not own.
+    /// Makes a hint a record of this node, since its target no longer owns the key. It is handed on to the
+    /// present owners like every record that this node does not own.
     fn adopt(&mut self, target: NodeId, key: PlacedKey, record: EncodedRecord) {
         let ticket = self.pending.ticket(Ticket::Adopted { target, key: key.clone() });
         let record = StoredRecord { local: None, record };
@@ -78,8 +78,7 @@ impl Replica {
         }
     }
 
-    /// Hints for nodes that are no members any more are taken up at once; and so are all of them by a node
-    /// that leaves.
+    /// Takes up at once the hints for nodes that are no longer members, and all hints if this node leaves.
     pub(crate) fn release_hints_for_others(&mut self, now: Now, view: &View) {
         let leaves = view.departed(self.config.me).is_some();
         let handoff = &mut self.background.handoff;
@@ -91,7 +90,7 @@ impl Replica {
         }
     }
 
-    /// Has storage do what the machine wants of it.
+    /// Has storage carry out the handoff machine's outputs.
     pub(crate) fn follow_handoff(&mut self) {
         while let Some(output) = self.background.handoff.poll_output() {
             match output {
@@ -130,7 +129,7 @@ impl Replica {
         self.follow_handoff();
     }
 
-    /// The target's answer to a delivery.
+    /// Gives the handoff machine the target's answer to a delivery.
     pub(crate) fn handle_delivery_answer(
         &mut self,
         now: Now,
@@ -155,7 +154,7 @@ impl Replica {
         self.fail_delivery(now, target, key, why);
     }
 
-    /// A delivery that will not be answered.
+    /// Handles a delivery that will not be answered.
     pub(crate) fn handle_delivery_lost(&mut self, now: Now, target: NodeId, key: &PlacedKey) {
         self.fail_delivery(now, target, key, "it did not answer".to_string());
     }

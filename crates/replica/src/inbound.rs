@@ -1,7 +1,8 @@
-//! Partitions that this node is to own: what it compares with whom until it is ready (paper 4.9; [design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! Inbound partitions: which nodes this one compares them with until it is ready (paper 4.9;
+//! [design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
-//! Invariant: it says that it is ready for a partition only once all that its old owners were found to hold is on its
-//! disk.
+//! Invariant: it says that it is ready for a partition only once all that its old owners were found to hold
+//! is on its disk.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -17,7 +18,7 @@ use crate::pending::Ticket;
 use crate::replica::Replica;
 
 impl Replica {
-    /// Takes over what is to be owned. Where nothing moves, this node is ready at once.
+    /// Begins to take over the partitions that are to be owned. Where nothing moves, this node is ready at once.
     pub(crate) fn begin_inbound(&mut self, view: &View, to_own: &BTreeSet<Partition>) {
         let said = view.ready_of(self.config.me);
         let layout = view.layout_id();
@@ -26,7 +27,7 @@ impl Replica {
             .iter()
             .copied()
             .filter(|p| !view.is_flipped(*p) && !said.contains(*p) && !begun.contains_key(p));
-        // Nodes begin at different places, so that not all ask the same one first.
+        // Nodes begin at different partitions, so that not all ask the same one first.
         let (mut first, mut later) = (Vec::new(), Vec::new());
         let start = (self.config.me.0 % u64::from(view.partitions().get().max(1))) as u32;
         for partition in open.collect::<Vec<_>>() {
@@ -43,13 +44,13 @@ impl Replica {
         }
     }
 
-    /// The older active owner sets of a partition, for each N for which this node is to own it.
+    /// Returns the older active owner sets of a partition, for each N for which this node is to own it.
     pub(crate) fn old_sets(&self, view: &View, partition: Partition) -> Vec<OldSet> {
         let mut sets = Vec::new();
         for n in view.replica_counts() {
             let mut lists = view.owner_lists(partition, n);
-            // Where its owners stay the same, one of them that was never given the keys is not ready before it was: by a lower
-            // `n` later they are owned by fewer, of which it may be one.
+            // Where its owners stay the same, one of them that was never given the keys is not ready before
+            // it was: by a lower `n` later they are owned by fewer, of which it may be one.
             let is_given = self.votes.entries.get(&(partition, n)).is_none_or(|entry| entry.lost);
             if let [only] = lists[..]
                 && !is_given
@@ -86,8 +87,8 @@ impl Replica {
         Some(transfer.status(self.config.me, &self.old_sets(view, partition)))
     }
 
-    /// If this node is ready for a partition, has it say so once all of that is on disk: what it compared as its own
-    /// may have been in memory alone.
+    /// Returns whether this node is ready for a partition; if so, has it say so once all of the partition is
+    /// on disk, since records that it compared as its own may have been in memory alone.
     pub(crate) fn conclude_inbound(&mut self, view: &View, partition: Partition) -> bool {
         let ready = self.inbound_status(view, partition) == Some(InboundStatus::Ready);
         if ready {
@@ -98,7 +99,7 @@ impl Replica {
         ready
     }
 
-    /// It is, or is not.
+    /// Ends an inbound transfer once the partition is on disk, and says that this node is ready; retries if it is not.
     pub(crate) fn handle_inbound_synced(
         &mut self,
         now: Now,

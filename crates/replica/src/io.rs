@@ -1,4 +1,4 @@
-//! What goes into a replica and what comes out.
+//! A replica's inputs and outputs.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,353 +14,365 @@ use jedlik_protocol::{Digest, Durability, LayoutId, PlacedKey, Stamp, StoredReco
 
 use crate::{Counter, RangeRequest, RangeResult, Recalled, Revision};
 
-/// One event.
+/// Event that a driver gives a replica by [`Replica::handle`](crate::Replica::handle).
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The cluster looks different now.
+    /// New view of the cluster: members, layouts and buckets. Until the first one with a layout, requests are refused.
     View(Arc<View>),
-    /// A client asks for a get, a put or a scan.
+    /// Client's get, put, scan or explanation; answered by one [`Output::AnswerClient`].
     Client {
-        /// The driver's name for whoever waits for the answer.
+        /// Driver's handle of the request, which the answer carries back.
         reply: u64,
-        /// What is asked.
+        /// Client's request. [`Topology`](ClientRequest::Topology) and admin requests other than explanations
+        /// are refused.
         request: ClientRequest,
     },
-    /// Nobody waits for that answer to a client any more: what was only to be read need not be. There is none then.
+    /// Nobody waits for the answer to a client's request any more. A get or a scan that is not answered yet
+    /// ends without an answer; a put goes on, since replicas may hold it already.
     Withdrawn {
-        /// From [`Input::Client`].
+        /// Handle of the request, from [`Input::Client`].
         reply: u64,
     },
-    /// A peer asks.
+    /// Request of another node, answered by one [`Output::AnswerPeer`].
     Peer {
-        /// Who.
+        /// Node that sent the request.
         from: NodeId,
-        /// The driver's name for whoever waits for the answer.
+        /// Driver's handle of the request, which the answer carries back.
         reply: u64,
-        /// Under which it was sent.
+        /// Sender's life and active layouts, and this node's clock as the sender last heard it: what the
+        /// layout fence and the age limit are checked against.
         terms: Terms,
-        /// What is asked.
+        /// Request as the peer sent it, decoded and within its limits.
         request: PeerRequest,
     },
-    /// A peer answered a request of ours.
+    /// Peer's answer to an [`Output::Request`].
     PeerAnswer {
-        /// Who.
+        /// Node that answered. An answer from a node that was not asked is dropped.
         from: NodeId,
-        /// From [`Output::Request`].
+        /// Id of the answered request, from [`Output::Request`].
         id: u64,
-        /// Which of its processes answered, and when.
+        /// Life of the process that answered, and its clock for the ages of messages.
         stamp: Stamp,
-        /// The answer.
+        /// Peer's answer. It counts as a refusal if it comes from another process than the one known as the node.
         response: PeerResponse,
     },
-    /// The connection to a peer is gone, or could not be made: nothing asked of it will be answered.
+    /// The connection to a peer is lost, or could not be made. Every request to it that is still open fails.
     PeerLost {
-        /// Which.
+        /// Node that can't be reached.
         node: NodeId,
     },
-    /// Storage answers [`Output::Load`].
+    /// Storage's answer to [`Output::Load`].
     Loaded {
-        /// From the output.
+        /// Ticket of the answered [`Output::Load`].
         ticket: u64,
-        /// What is stored.
+        /// Record and hints of the key; a key that storage does not hold is an empty [`Holding`].
         result: Result<Holding, StorageFault>,
     },
-    /// What storage is about to tell by [`Input::Changed`] takes the place of a record that could not be read.
+    /// Storage is replacing a record that could not be read. The key's [`Input::Changed`] follows at once.
     Mended {
-        /// Whose.
+        /// Key of the damaged record.
         key: PlacedKey,
     },
-    /// Whether what [`Output::KeepVotes`] was to keep is on the disk, where votes were lost. Not told is as if it were, since
-    /// what follows waits for it: only a disk that refuses is told of, and then that it takes it again.
+    /// The disk refuses the row of an [`Output::KeepVotes`] that loses votes, or takes it again after a
+    /// refusal. Without this input the row counts as kept, since later writes wait for it.
     VotesKept {
-        /// It is.
+        /// Whether the row is on disk. While it is not, this shard votes on nothing.
         kept: bool,
     },
-    /// An admin takes what this node holds for all there is, though it is refilling.
+    /// An admin declares this node's copies complete while it is refilling. Its partitions vote at once, and
+    /// whatever they lack is lost.
     Believe,
-    /// Storage has taken [`Output::Apply`] or [`Output::Revise`], and loads see it: the record was this
-    /// and is that. Comes at once, before anything else is done for this replica.
+    /// Storage has taken [`Output::Apply`] or [`Output::Revise`], and loads see the new record. Comes before
+    /// any other input of this replica.
     Changed {
-        /// From the output.
+        /// Ticket of the [`Output::Apply`] or [`Output::Revise`].
         ticket: u64,
-        /// Which.
+        /// Key of the changed record.
         key: PlacedKey,
-        /// The record before; `None` if there was none that could be read.
+        /// Record before the change; `None` if there was none that could be read.
         before: Option<RecordMeta>,
-        /// The record now; `None` if there is none.
+        /// Record after the change; `None` if there is none.
         after: Option<RecordMeta>,
     },
-    /// An earlier copy of this shard can be read, for [`Output::Recall`].
+    /// An earlier copy of this shard can be read by [`Output::Recall`].
     CopyAtHand,
-    /// The copy answers [`Output::Recall`].
+    /// The earlier copy's answer to [`Output::Recall`].
     Recalled(Recalled),
-    /// Storage answers [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`], [`Output::Discard`],
-    /// [`Output::Sync`] or [`Output::Drop`], once it is as durable as was asked.
+    /// Storage's answer to [`Output::Apply`], [`Output::Hold`], [`Output::Release`], [`Output::Revise`],
+    /// [`Output::Discard`], [`Output::Sync`] or [`Output::Drop`], once the effect is as durable as was asked.
     Applied {
-        /// From the output.
+        /// Ticket of the answered output.
         ticket: u64,
-        /// Whether it is.
+        /// Success once the effect is durable; a fault if it was not done, or may be lost.
         result: Result<(), StorageFault>,
     },
-    /// Storage answers [`Output::Range`].
+    /// Storage's answer to [`Output::Range`].
     Ranged {
-        /// From the output.
+        /// Ticket of the answered [`Output::Range`].
         ticket: u64,
-        /// The page.
+        /// Page of records in key order; a full page names the key up to which it reaches.
         result: Result<RangeResult, StorageFault>,
     },
-    /// Storage answers [`Output::Survey`].
+    /// Storage's answer to [`Output::Survey`].
     Surveyed {
-        /// From the output.
+        /// Ticket of the answered [`Output::Survey`].
         ticket: u64,
-        /// Those that hold a record.
+        /// Partitions, among those asked for, that hold a record.
         result: Result<Vec<Partition>, StorageFault>,
     },
-    /// Storage answers [`Output::Hints`].
+    /// Storage's answer to [`Output::Hints`].
     HintPage {
-        /// From the output.
+        /// Ticket of the answered [`Output::Hints`].
         ticket: u64,
-        /// The page.
+        /// Page of hints, the oldest first.
         result: Result<HintPage, StorageFault>,
     },
-    /// What storage holds for other nodes; told at the start and after hints were held or released.
+    /// Hints that storage holds, by target. Given at the start, and after hints were held or released.
     HintTotals(Vec<(NodeId, HintTotals)>),
-    /// An admin wants the replicas of a partition compared, or of all that this shard owns.
+    /// An admin asks to read and compare one partition, or all that this shard owns.
     Repair {
-        /// Which; `None` for all.
+        /// Partition to compare; `None` for all. One that this shard does not own is ignored.
         partition: Option<Partition>,
     },
-    /// An admin changes the bounds of background work.
+    /// An admin changes the limits of background work, or pauses and resumes it.
     SetBackground(BackgroundChange),
-    /// The time of `poll_timeout` has come.
+    /// The time that [`Replica::poll_timeout`](crate::Replica::poll_timeout) named has come.
     Timeout,
 }
 
-/// What a record is known by in a hash tree, and what it takes.
+/// Digest and size of a record: its entry in a hash tree, and its share of the shard's load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordMeta {
-    /// Of the whole record.
+    /// Digest of the whole encoded record: clock, siblings and values.
     pub digest: Digest,
-    /// The length of its encoding.
+    /// Length of the encoded record, in bytes.
     pub bytes: u32,
 }
 
-/// All that storage holds of one key.
+/// All that storage holds of one key: this node's record and the hints for other nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holding {
-    /// This node's own record.
+    /// This node's own record; `None` if there is none, or none that can be read.
     pub record: Option<StoredRecord>,
-    /// There is one, and it fails its checksum: as good as missing.
+    /// Whether this node has a record that fails its checksum. Such a record counts as missing, not as absent.
     pub damaged: bool,
-    /// The hints of the key that can be read.
+    /// Readable hints of the key, at most one for each target.
     pub hints: Vec<Hint>,
-    /// There are others, which fail their checksums now and may not the next time.
+    /// Whether the key has further hints, which fail their checksums now and may be readable the next time.
     pub damaged_hints: bool,
 }
 
-/// A record that is kept for another node.
+/// Record that this node keeps for another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
-    /// For whom.
+    /// Node that the hint is for.
     pub target: NodeId,
-    /// Since when there is one, in milliseconds since the Unix epoch.
+    /// Time of the oldest write to the hint, in milliseconds since the Unix epoch, by this node's clock.
     pub since_ms: u64,
-    /// What is kept.
+    /// Merge of all records of the key that were hinted for the target. Its local actor is the hint's own.
     pub record: StoredRecord,
 }
 
-/// Some hints for one node, the oldest first.
+/// Page of the hints for one node, the oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HintPage {
-    /// In the order of (`since_ms`, key).
+    /// Hints in the order of (`since_ms`, key).
     pub hints: Vec<HeldHint>,
-    /// There are none after these.
+    /// Whether the target has no hints after these.
     pub end: bool,
 }
 
-/// Why storage could not do it.
+/// Reason why storage did not do what an output asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageFault {
-    /// The write buffer is full; nothing was done.
+    /// The write buffer is full. Nothing was done; the request may be tried again.
     Overloaded,
-    /// The engine or the disk refused.
+    /// The engine or the disk failed, for the reason given. A write may or may not be on disk.
     Failed(String),
-    /// The merge would be over what any record may be; nothing was done, and only a client can mend it.
+    /// The merged record would exceed the largest size of any record. Nothing was done; only a client that
+    /// replaces siblings can mend it.
     TooLarge(String),
 }
 
-/// One effect.
+/// Effect that a replica asks its driver for. Outputs are carried out in the order in which they are polled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Read a key's record and hints.
+    /// Read a key's record and hints; answered by [`Input::Loaded`].
     Load {
-        /// For the answer.
+        /// Ticket that [`Input::Loaded`] carries back.
         ticket: u64,
-        /// Which.
+        /// Key whose record and hints are read.
         key: PlacedKey,
     },
-    /// Read from the earlier copy those of these records that it holds just so.
+    /// Read from the earlier copy those of the listed records that it holds with the same digest; answered by
+    /// [`Input::Recalled`].
     Recall {
-        /// For the answer.
+        /// Ticket that [`Input::Recalled`] carries back.
         ticket: u64,
-        /// Keys, and the digests of the records that a peer holds now.
+        /// Wanted records: their keys, and the digests of the records that a peer holds now.
         wanted: Vec<(PlacedKey, Digest)>,
     },
-    /// The earlier copy is not asked any more.
+    /// The earlier copy is not needed any more and may be closed.
     LeaveCopy {
-        /// For how many records it was.
+        /// Number of records that the copy was asked for.
         asked: u64,
-        /// How many of them it had.
+        /// Number of those records that the copy held.
         found: u64,
     },
-    /// Merge a record into what is stored.
+    /// Merge a record into the stored one; reported by [`Input::Changed`] and answered by [`Input::Applied`].
     Apply {
-        /// For the answer.
+        /// Ticket that [`Input::Changed`] and [`Input::Applied`] carry back.
         ticket: u64,
-        /// Which.
+        /// Key whose record is written.
         key: PlacedKey,
-        /// What to merge.
+        /// Record to merge. Its local actor, if any, takes the place of the stored one.
         record: StoredRecord,
-        /// When to answer.
+        /// Durability that [`Input::Applied`] waits for.
         durability: Durability,
     },
-    /// Keep a record for another node: merge it into the hint that is there.
+    /// Keep a record for another node: merge it into the hint for that node. Answered by [`Input::Applied`].
     Hold {
-        /// For the answer.
+        /// Ticket that [`Input::Applied`] carries back.
         ticket: u64,
-        /// For whom.
+        /// Node that the hint is for.
         target: NodeId,
-        /// Which.
+        /// Key of the hint.
         key: PlacedKey,
-        /// What to merge.
+        /// Record to merge into the hint.
         record: StoredRecord,
-        /// Now; stays with the hint if there is none yet.
+        /// Present wall time in milliseconds since the Unix epoch; the earlier time stays if the target has a
+        /// hint already.
         since_ms: u64,
-        /// When to answer.
+        /// Durability that [`Input::Applied`] waits for.
         durability: Durability,
     },
-    /// Drop a hint if it is still this one, and answer when that is on disk.
+    /// Drop a hint if its record still has this digest; answered by [`Input::Applied`] once that is on disk.
     Release {
-        /// For the answer.
+        /// Ticket that [`Input::Applied`] carries back.
         ticket: u64,
-        /// For whom it was.
+        /// Node that the hint was for.
         target: NodeId,
-        /// Which.
+        /// Key of the hint.
         key: PlacedKey,
-        /// What its target has.
+        /// Digest of the record that the target has synced. A hint that grew meanwhile has another, and stays.
         digest: Digest,
     },
-    /// If the record is still this one, put the other in its place, or nothing; answer when that is on
-    /// disk.
+    /// Replace a record, or remove it, if it still has the expected digest. Reported by [`Input::Changed`],
+    /// and answered by [`Input::Applied`] once that is on disk.
     Revise {
-        /// For the answer.
+        /// Ticket that [`Input::Changed`] and [`Input::Applied`] carry back.
         ticket: u64,
-        /// Which.
+        /// Key of the record.
         key: PlacedKey,
-        /// What is there.
+        /// Digest that the stored record must have; otherwise nothing changes.
         expected: Digest,
-        /// What is to be there.
+        /// Record that takes its place, or the reason for removing it.
         by: Revision,
     },
-    /// Remove a record if it can't be read, and answer when that is on disk.
+    /// Remove a record if it can't be read; answered by [`Input::Applied`] once that is on disk.
     Discard {
-        /// For the answer.
+        /// Ticket that [`Input::Applied`] carries back.
         ticket: u64,
-        /// Which.
+        /// Key of the damaged record.
         key: PlacedKey,
     },
-    /// Answer once all that was applied before is on disk.
+    /// Sync all that was written before; answered by [`Input::Applied`] once it is on disk.
     Sync {
-        /// For the answer.
+        /// Ticket that [`Input::Applied`] carries back.
         ticket: u64,
     },
-    /// Keep this on disk, as [`Config::votes`](crate::Config::votes) of the next start. What needs no disk goes on meanwhile.
+    /// Write these bytes to disk as [`Config::votes`](crate::Config::votes) of the next start. What needs no
+    /// disk goes on meanwhile.
     KeepVotes {
-        /// What to keep.
+        /// Encoded row of the partitions without a vote, opaque to the driver. It replaces the row before.
         votes: Vec<u8>,
-        /// Votes were lost: what is applied in this turn and later reaches the disk, and is answered for, after this.
+        /// Whether votes were lost. If so, what is applied in this turn and later reaches the disk, and is
+        /// answered for, only after this row.
         loses: bool,
     },
-    /// Drop every record of a partition, and answer when that is on disk. Loads show none at once; what is applied later stays.
+    /// Drop every record of a partition; answered by [`Input::Applied`] once that is on disk. Loads show none
+    /// at once, and records applied later stay.
     Drop {
-        /// For the answer.
+        /// Ticket that [`Input::Applied`] carries back.
         ticket: u64,
-        /// Which.
+        /// Partition whose records are dropped.
         partition: Partition,
     },
-    /// Tell which of these partitions hold a record.
+    /// Tell which of these partitions hold a record; answered by [`Input::Surveyed`].
     Survey {
-        /// For the answer.
+        /// Ticket that [`Input::Surveyed`] carries back.
         ticket: u64,
-        /// Which.
+        /// Partitions to look up: few at a time, since each costs a look-up while clients wait.
         partitions: Vec<Partition>,
     },
-    /// Read some of the hints for a node, the oldest first.
+    /// Read a page of the hints for a node, the oldest first; answered by [`Input::HintPage`].
     Hints {
-        /// For the answer.
+        /// Ticket that [`Input::HintPage`] carries back.
         ticket: u64,
-        /// For whom.
+        /// Node whose hints are read.
         target: NodeId,
-        /// Past which.
+        /// Hint after which the page begins; `None` for the oldest.
         after: Option<HintMark>,
-        /// The most hints.
+        /// Most hints on the page.
         limit_records: u32,
-        /// The page ends with the hint that takes it past this size.
+        /// Size in bytes at which the page ends, with the hint that reaches it.
         limit_bytes: u32,
     },
-    /// Read a page of a partition.
+    /// Read a page of a partition's records; answered by [`Input::Ranged`].
     Range {
-        /// For the answer.
+        /// Ticket that [`Input::Ranged`] carries back.
         ticket: u64,
-        /// Which records.
+        /// Partition, bucket and keys that the page covers, and its limit.
         range: RangeRequest,
     },
-    /// Ask a peer.
+    /// Send a request to a peer. Its answer comes as [`Input::PeerAnswer`]; [`Input::PeerLost`] says that
+    /// none will come.
     Request {
-        /// Whom.
+        /// Node that the request goes to.
         to: NodeId,
-        /// For the answer.
+        /// Id that [`Input::PeerAnswer`] carries back, unique among the shards of this node.
         id: u64,
-        /// Under which it is sent.
+        /// This node's life and active layouts, and the peer's clock as last heard.
         terms: Terms,
-        /// What is asked.
+        /// Request for the peer. It is tried again, or counts as lost, if no answer comes within its time limit.
         request: PeerRequest,
     },
-    /// Answer a client.
+    /// Answer to a client's request; there is at most one for each.
     AnswerClient {
-        /// From [`Input::Client`].
+        /// Handle of the request, from [`Input::Client`].
         reply: u64,
-        /// The answer.
+        /// Result or refusal for the client.
         response: ClientResponse,
     },
-    /// Answer a peer.
+    /// Answer to a peer's request.
     AnswerPeer {
-        /// From [`Input::Peer`].
+        /// Handle of the request, from [`Input::Peer`].
         reply: u64,
-        /// Which process answers, and when.
+        /// Life of this process and its clock; [`Stamp::UNTOLD`] for a node that has no place in the cluster.
         stamp: Stamp,
-        /// The answer.
+        /// Result or refusal for the peer.
         response: PeerResponse,
     },
-    /// A peer answered, or let a request run out: food for the failure detector.
+    /// Evidence for the failure detector: a peer has answered a request, or let one run out.
     Outcome {
-        /// Who.
+        /// Node that was asked.
         node: NodeId,
-        /// Whether it answered.
+        /// Whether the node answered, be it with a refusal.
         answered: bool,
     },
-    /// Under this layout this node holds all of a partition that older owners do: to be gossiped.
+    /// This node holds, on disk, all that the older owners of a partition hold. The membership gossips that
+    /// it is ready.
     Ready {
-        /// Which.
+        /// Layout under which the node is ready.
         layout: LayoutId,
-        /// What.
+        /// Partition that the node is ready to own.
         partition: Partition,
     },
-    /// Of this node and a peer one knows a newer layout: have them gossip, now.
+    /// This node or the peer knows a newer layout than the other. The two should gossip at once.
     Behind {
-        /// With whom.
+        /// Peer to gossip with.
         node: NodeId,
     },
-    /// Something happened that is worth counting.
+    /// An event to add to the counter of its kind.
     Count(Counter),
 }

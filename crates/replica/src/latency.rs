@@ -3,16 +3,16 @@
 //! Invariant: needs no history: each sample moves the estimate by a step that balances at the
 //! quantile (a frugal stream estimate).
 
-/// About one read in a hundred is slower than the estimate.
+/// Share of reads that are faster than the estimate, in thousandths: about one in a hundred is slower.
 const BELOW_PERMILLE: u64 = 990;
 const START_US: u64 = 20_000;
 const LEAST_US: u64 = 1_000;
 const MOST_US: u64 = 250_000;
 
-/// An estimate of the 99th percentile of a stream of latencies, in microseconds.
+/// Estimate of the 99th percentile of a stream of latencies, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LatencyEstimate {
-    /// In thousandths of a microsecond, so that small steps add up.
+    /// Estimate in nanoseconds, so that small steps add up.
     estimate_ns: u64,
 }
 

@@ -1,4 +1,5 @@
-//! What becomes of requests when a node meets another layout than its own ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! Requests that meet another layout than the node's own
+//! ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariant: no client's request fails for it. One whose coordinator is behind begins anew under the next
 //! view; one whose receiver is behind is sent again in a moment.
@@ -10,12 +11,12 @@ use crate::io::Output;
 use crate::pending::{PeerCall, Purpose};
 use crate::replica::{Operation, Replica};
 
-/// A node that does not know the layout yet is asked again after this long: it learns it by gossip, which
-/// its own refusal has set going.
+/// Time after which a node that did not know the layout is asked again, in microseconds. It learns the layout
+/// by gossip, which its own refusal has set going.
 const ASK_AGAIN_AFTER_US: u64 = 20_000;
 
 impl Replica {
-    /// Deals with a refusal that is no failure of the node's; gives the call back if it is one.
+    /// Deals with a refusal that is no failure of the node; gives the call back if it is one.
     pub(crate) fn handle_refused(
         &mut self,
         now: Now,
@@ -32,10 +33,10 @@ impl Replica {
             }
             ErrorCode::StaleLayout => {
                 self.emit(Output::Behind { node: call.node });
-                // Its machine begins anew with the next view.
+                // The operation begins anew with the next view.
                 (!waits).then_some(call)
             }
-            // One that has just started tells the peer so; one that runs twice hears of the other.
+            // A node that has just started tells the peer so; a node that runs twice hears of the other process.
             ErrorCode::OtherLife if !self.is_disputed() => {
                 self.emit(Output::Behind { node: call.node });
                 self.ask_later(now, call)
@@ -45,7 +46,7 @@ impl Replica {
         }
     }
 
-    /// Has a call that somebody waits for made again in a moment; gives back any other.
+    /// Repeats a call that an operation waits for in a moment; gives back any other.
     fn ask_later(&mut self, now: Now, call: PeerCall) -> Option<PeerCall> {
         let waits = matches!(call.purpose, Purpose::Operation(_));
         if !waits || call.again.is_none() {
@@ -56,7 +57,7 @@ impl Replica {
         None
     }
 
-    /// Asks once more those who did not know the layout, as long as somebody waits for the answer.
+    /// Repeats the calls to nodes that did not know the layout, as long as their operations wait for the answer.
     pub(crate) fn ask_again(&mut self, now: Now) {
         while let Some(due) = self.deferred.first_entry()
             && due.key().0 <= now.mono_us
@@ -75,7 +76,7 @@ impl Replica {
         }
     }
 
-    /// The layout is another: what is under way begins anew under it, so that no request fails for that.
+    /// Begins operations anew under another layout, so that no request fails for the change.
     pub(crate) fn restart_operations(&mut self, now: Now) {
         self.forget_rounds();
         for (id, operation) in core::mem::take(&mut self.operations) {

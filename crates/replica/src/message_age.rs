@@ -1,8 +1,8 @@
-//! How old a message is, without comparing two nodes' clocks.
+//! The age of messages, without comparing two nodes' clocks.
 //!
-//! Every answer tells the answering node's clock, and every request names what its sender heard last:
-//! the receiver counts from there, by the clock that it has told itself. Invariant: what was sent before
-//! a reading was heard is never taken for younger than that reading.
+//! Every answer tells the answering node's clock, and every request names the reading that its sender heard
+//! last. The receiver counts from there, by the clock that it has told itself. Invariant: a message sent
+//! before a reading was heard is never taken for younger than that reading.
 
 use alloc::collections::BTreeMap;
 
@@ -22,30 +22,30 @@ impl MessageAge {
         Self { start, life_us, clocks: BTreeMap::new() }
     }
 
-    /// What this node tells others.
+    /// Returns the reading of this node's clock that its answers carry, in microseconds, at least 1.
     pub(crate) fn clock(&self, now: Now) -> u64 {
         self.start.wrapping_add(now.mono_us).max(1)
     }
 
-    /// A peer told its clock.
+    /// Notes the clock that a peer's answer carried; 0 is none.
     pub(crate) fn note_clock(&mut self, node: NodeId, clock: u64) {
         if clock != 0 {
             self.clocks.insert(node, clock);
         }
     }
 
-    /// What a request to `node` names.
+    /// Returns the clock of `node` as last heard, for a request to it; 0 if it was never heard.
     pub(crate) fn clock_of(&self, node: NodeId) -> u64 {
         self.clocks.get(&node).copied().unwrap_or(0)
     }
 
-    /// Whether a request that names this reading has outlived its time. A reading of an earlier life of
-    /// this process lies nowhere near the present.
+    /// Returns whether a request that names this reading of this node's clock has outlived its time. A
+    /// reading of an earlier life of this process lies nowhere near the present.
     pub(crate) fn is_too_old(&self, now: Now, receiver_clock: u64) -> bool {
         receiver_clock == 0 || self.clock(now).wrapping_sub(receiver_clock) > self.life_us
     }
 
-    /// When something that begins now is to be sent no more.
+    /// Returns the time after which something that begins now must not be sent any more, in microseconds.
     pub(crate) fn until_us(&self, now: Now) -> u64 {
         now.mono_us + self.life_us
     }

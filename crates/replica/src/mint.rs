@@ -18,40 +18,40 @@ use jedlik_vclock::{ActorId, Content, VectorClock, Write, actor_for};
 use crate::io::Holding;
 use crate::local_copy::merged_in_order;
 
-/// What a sibling takes in a record's encoded form beside its value, at most, its clock entry included.
+/// Most bytes of an encoded sibling beside its value, its clock entry included.
 const SIBLING_MOST_BYTES: usize = 192;
-/// What a clock entry takes there, at most.
+/// Most bytes of a clock entry in an encoded record.
 const ENTRY_MOST_BYTES: usize = 32;
-/// What a clock says of times further ahead than this is not believed: a client could have made it up, and would
-/// have its key hold on to that time for ever.
+/// Furthest time ahead of now that a clock's entry is believed, in milliseconds. A client could have made up
+/// a later one, and the key would hold on to that time for ever.
 const TOUCHED_AHEAD_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// What a key's coordinator holds while puts of it are minted one after the other.
+/// Record and actor of a key while puts of it are minted one after the other.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
     pub(crate) local: Option<LocalActor>,
     pub(crate) record: Record,
-    /// The length of its encoding is at most this: a record is encoded once for all the puts of a round.
+    /// Upper bound of the encoded record's length, in bytes: a record is encoded once for all the puts of a round.
     most_bytes: usize,
-    /// It is exactly this.
+    /// Whether `most_bytes` is the exact length.
     exact: bool,
 }
 
-/// One put, and what limits it.
+/// Put to be minted, and the limits that apply to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MintRequest<'a> {
     pub(crate) put: &'a PutRequest,
     pub(crate) context: &'a VectorClock,
     pub(crate) props: &'a BucketProps,
-    /// Another node coordinates the key's puts when it can be reached: what that one has under way is not seen
-    /// here, and has room left to it.
+    /// Whether another node coordinates the key's puts when it can be reached. Siblings that it has under way
+    /// are not seen here, and have room left to them.
     pub(crate) stands_in: bool,
     /// Time of the latest version that this node holds in any place, where the last write wins.
     pub(crate) follows_ms: Option<u64>,
 }
 
 impl MintRequest<'_> {
-    /// Whether the put leaves a version of `record` beside its own.
+    /// Returns whether the put leaves a version of `record` beside its own.
     pub(crate) fn adds_to(&self, record: &Record) -> bool {
         if self.props.reconcile == Reconcile::LastWriteWins || record.holds_write(self.put.write_id)
         {
@@ -60,20 +60,20 @@ impl MintRequest<'_> {
         record.siblings().iter().any(|sibling| !self.context.covers(sibling.dot))
     }
 
-    /// How many siblings this node lets the key have.
+    /// Returns how many siblings this node lets the key have.
     fn sibling_limit(&self) -> u16 {
         let limit = self.props.sibling_limit;
         if self.stands_in { limit - limit / STAND_IN_PART } else { limit }
     }
 }
 
-/// Of a sibling limit, what is left to puts that a stand-in does not see.
+/// Divisor of a sibling limit for the part that is left to puts that a stand-in does not see.
 const STAND_IN_PART: u16 = 4;
 
 impl Held {
-    /// What a put is minted on: all that this node holds of the key. The local actor is that of the
-    /// place where the version will be kept: an actor's every dot lies in one place, so that what is
-    /// handed off or collected takes its actor with it.
+    /// Returns the base of a put: all that this node holds of the key. The local actor is that of the record
+    /// or hint that will keep the version. So an actor's every dot lies in one place, and is handed off or
+    /// collected together with its actor.
     pub(crate) fn of(holding: &Holding, coordinator_copy: CoordinatorCopy) -> Self {
         let local = match coordinator_copy {
             CoordinatorCopy::Record => holding.record.as_ref().and_then(|stored| stored.local),
@@ -83,7 +83,7 @@ impl Held {
             }
             CoordinatorCopy::Nowhere => None,
         };
-        // What the actor has issued comes first: it has to be among what is minted on.
+        // The record with the actor's dots comes first: it has to be part of the base.
         let own = holding.record.iter().map(|stored| &stored.record);
         let hints = holding.hints.iter();
         let is_own = |target| coordinator_copy == CoordinatorCopy::Hint(target);
@@ -93,25 +93,25 @@ impl Held {
         let encoded = merged_in_order(all.cloned());
         let record = encoded.as_ref().and_then(|encoded| encoded.decode().ok());
         let encoded_bytes = encoded.map_or(0, |encoded| encoded.bytes().len());
-        // Without a record that can be read there is nothing under which to go on.
+        // Without a readable record there is no actor to go on under.
         let local = local.filter(|_| record.is_some());
         let record = record.unwrap_or_default();
         Self { local, record, most_bytes: encoded_bytes, exact: true }
     }
 
-    /// Time of the latest version.
+    /// Returns the time of the latest version.
     pub(crate) fn newest_ms(&self) -> Option<u64> {
         self.record.newest().map(|sibling| sibling.written_at_ms)
     }
 
-    /// The record as it is written, with all that was minted.
+    /// Returns the record as it is written, with all that was minted.
     pub(crate) fn stored(&self) -> StoredRecord {
         let record = EncodedRecord::encode(&self.record);
         debug_assert!(record.bytes().len() <= self.most_bytes.max(self.record_floor()));
         StoredRecord { local: self.local, record }
     }
 
-    /// What a record without siblings may take.
+    /// Returns an upper bound of the length of a record without siblings, in bytes.
     fn record_floor(&self) -> usize {
         SIBLING_MOST_BYTES + self.record.clock().len() * ENTRY_MOST_BYTES
     }
@@ -125,15 +125,15 @@ impl Held {
     }
 }
 
-/// A minted put.
+/// Result of minting a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Minted {
     pub(crate) truncated: usize,
-    /// The write was held already: this is a retry, and nothing new was minted.
+    /// Whether the write was held already: the put is a retry, and nothing new was minted.
     pub(crate) retried: bool,
 }
 
-/// Mints a put on top of `held`, which becomes what the next put of the key is minted on.
+/// Mints a put on top of `held`, which becomes the base of the key's next put.
 ///
 /// # Errors
 /// A limit of the bucket is passed, or the value is to expire and this node can't say when; `held` is unchanged.
@@ -180,8 +180,9 @@ pub(crate) fn mint(
     Ok(Minted { truncated, retried: false })
 }
 
-/// From when on a version is later than all that it has seen, be it held here or not: its client may have met a version
-/// that this node lacks. An older one, which that had won over, would be the latest again.
+/// Returns the earliest time at which a version is later than all that it has seen, whether that is held here
+/// or not: its client may have met a version that this node lacks. With an earlier time a version that it had
+/// won over would be the latest again.
 fn after_ms(newest_ms: Option<u64>, seen: &VectorClock, now: Now) -> u64 {
     if planted::on(Bug::LastWriteByOwnClock) {
         return 0;
@@ -191,7 +192,8 @@ fn after_ms(newest_ms: Option<u64>, seen: &VectorClock, now: Now) -> u64 {
     touched_ms.chain(newest_ms).max().map_or(0, |latest_ms| latest_ms.saturating_add(1))
 }
 
-/// A wrong clock of this node's own must not give the value an early end: others have heard one another's.
+/// Returns the refusal of a put with an expiry by a node that has heard no other's clock: its own may be
+/// wrong and give the value an early end.
 fn unheard() -> Failure {
     let why = "this node has just started and has heard no other member's clock, so it can't say when a \
                value expires: another node takes the put, or this one in a moment";
@@ -201,13 +203,13 @@ fn unheard() -> Failure {
 const REMEDY: &str =
     "get the key, reconcile its siblings and put the result with the get's context";
 
-/// A put that makes things worse past a limit is refused; one that reconciles never is.
+/// Refuses a put that raises the number of siblings above the limit; one that reconciles is never refused.
 fn check_siblings(
     held: &Held,
     record: &Record,
     mint_request: MintRequest<'_>,
 ) -> Result<(), Failure> {
-    // Retries of one put are one sibling to whoever reads, so they are one here.
+    // Retries of one put are one sibling to readers, so they are one here.
     let siblings = record.distinct().count();
     let (limit, room) = (mint_request.props.sibling_limit, mint_request.sibling_limit());
     if siblings <= usize::from(room) || siblings <= held.record.distinct().count() {
@@ -225,7 +227,8 @@ fn check_siblings(
     Err(Failure::new(ErrorCode::TooManySiblings, message))
 }
 
-/// The same for the record's length; says what it is at most, and whether it is exactly that.
+/// Refuses a put that raises the record's length above the limit. Returns an upper bound of the length in
+/// bytes, and whether it is exact.
 fn check_bytes(
     held: &mut Held,
     record: &Record,

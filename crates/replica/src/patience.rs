@@ -1,4 +1,4 @@
-//! How long a peer may take to answer one call.
+//! Time limits for peers' answers to calls.
 //!
 //! Invariant: a record of the largest size, either way, has the time that a slow network and a slow disk need for
 //! it, so that it is not sent again and again and never arrives.
@@ -8,18 +8,19 @@ use jedlik_protocol::peer::PeerRequest;
 
 use crate::pending::Purpose;
 
-/// The longest a peer may take to answer a small call before it is tried again or elsewhere.
+/// Time that a peer has to answer a small call before it is tried again or elsewhere, in microseconds.
 pub(crate) const CALL_LIMIT_US: u64 = 2_000_000;
 
-/// The longest that a page of a range may wait for its turn at whoever has it: about what all that may
-/// wait there before it take at the slowest pace.
+/// Time that a page of a range may wait for its turn at the node that has it, in microseconds: about what all
+/// that may wait there before it takes at the slowest pace.
 pub(crate) const FETCH_LIMIT_US: u64 = 20_000_000;
 
-/// What travels and is synced in a microsecond, at the slowest: the largest record has 18 s, less than a
-/// message lives.
+/// Bytes that travel and are synced in a microsecond, at the slowest. The largest record has 18 s, less than
+/// a message lives.
 const BYTES_PER_US: u64 = 4;
 
-/// How long the answer to a request may take, where the key's bucket lets records grow to so many bytes.
+/// Returns the time limit for the answer to a request, in microseconds. `record_limit_bytes` gives the limit
+/// of a key's bucket.
 pub(crate) fn answer_limit_us(
     purpose: &Purpose,
     request: &PeerRequest,
@@ -32,8 +33,8 @@ pub(crate) fn answer_limit_us(
         | PeerRequest::Deliver { record, .. } => {
             CALL_LIMIT_US + record.bytes().len() as u64 / BYTES_PER_US
         }
-        // How large the record is that the answer brings is not known yet. A client's request is not to be kept
-        // for longer than its bucket's records need, nor puts that wait for what they are to follow.
+        // The size of the record in the answer is not known yet. A client's request is not to be kept for
+        // longer than its bucket's records need, nor puts that wait for the records that they are to follow.
         PeerRequest::Read { key, .. } => match purpose {
             Purpose::Operation(_) | Purpose::Base(_) => {
                 CALL_LIMIT_US.max(u64::from(record_limit_bytes(key)) / BYTES_PER_US)

@@ -1,4 +1,4 @@
-//! What the replica waits for: requests at peers, tickets at storage, machines with their deadlines.
+//! Open work of a replica: requests at peers, tickets at storage, operations with their deadlines.
 //!
 //! Invariant: every id is given out once, and whatever it stands for is taken out once.
 
@@ -18,44 +18,44 @@ use crate::exchange::Listing;
 use crate::reading::ReadBytes;
 use crate::scan::Scanning;
 
-/// Names one machine of this replica.
+/// Id of one operation of this replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OperationId(pub(crate) u64);
 
-/// Who waits for an answer.
+/// Receiver of the answer to a client's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// A client on this node's own connection.
+    /// Client on a connection of this node, by the handle of its request.
     Client(u64),
-    /// A peer that forwarded its client's request.
+    /// Peer that forwarded its client's request, by the handle of its own.
     Peer(u64),
 }
 
-/// A machine that waits for an answer, and which of its requests it is to.
+/// Operation that waits for an answer, and which of its requests is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) operation: OperationId,
-    /// The first for a machine that can tell by the node.
+    /// Request within the operation; 0 where the operation can tell answers apart by the node.
     pub(crate) request: RequestId,
 }
 
 impl Caller {
-    /// A machine that can tell by the node what was answered.
+    /// Creates the caller for an operation that can tell answers apart by the node.
     pub(crate) fn of(operation: OperationId) -> Self {
         Self { operation, request: RequestId(0) }
     }
 }
 
-/// What a request to a peer is for.
+/// Reason for a request to a peer; it says where the answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A machine waits for the answer.
+    /// An operation waits for the answer.
     Operation(Caller),
-    /// Nobody does.
+    /// Nobody waits for the answer.
     Nobody,
-    /// A hint is being delivered.
+    /// The request delivers a hint.
     Delivery { key: PlacedKey, pair: Pair },
-    /// The peer lists a partition, of which an earlier copy may hold something.
+    /// The peer lists a partition of which an earlier copy may hold records.
     Recall(Partition),
     /// An exchange waits for the answer.
     Exchange { id: u64, step: ExchangeStep },
@@ -65,7 +65,7 @@ pub(crate) enum Purpose {
     Base(PlacedKey),
 }
 
-/// Which step of an exchange.
+/// Step of an exchange that a request carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExchangeStep {
     Hashes {
@@ -85,11 +85,11 @@ pub(crate) enum ExchangeStep {
         key: Key,
         pair: Pair,
     },
-    /// Whether the peer has a vote.
+    /// Question whether the peer has a vote.
     Vote,
 }
 
-/// A request that a peer has not answered yet.
+/// Request that a peer has not answered yet.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerCall {
     pub(crate) node: NodeId,
@@ -97,87 +97,87 @@ pub(crate) struct PeerCall {
     pub(crate) durability: Durability,
     pub(crate) sent_us: u64,
     pub(crate) expires_us: u64,
-    /// The request, to be sent once more if it is refused for its age (the refusal tells the peer's clock),
-    /// or because the peer does not know the layout yet.
+    /// Request to be sent once more if it is refused for its age (the refusal tells the peer's clock), or
+    /// because the peer does not know the layout yet.
     pub(crate) again: Option<PeerRequest>,
 }
 
-/// What storage's answer to a ticket is for.
+/// Meaning of storage's answer to a ticket.
 #[derive(Debug, Clone)]
 pub(crate) enum Ticket {
-    /// The record that puts of a key wait for.
+    /// Record that puts of the key wait for.
     Mint(PlacedKey),
-    /// This node's own record, page or acknowledgement for a machine.
+    /// This node's own record, page or acknowledgement for an operation.
     Local { caller: Caller, durability: Durability },
-    /// One of several hints that are kept together.
+    /// Write of one of several hints, which are acknowledged together.
     Hold { group: u64 },
-    /// A peer's write.
+    /// Write for a peer, acknowledged to it.
     ServeWrite { reply: u64 },
-    /// A peer's delivery.
+    /// Synced write of a record that a peer delivered in the background.
     ServeDelivery { reply: u64 },
-    /// A peer's read.
+    /// Read of a key for a peer.
     ServeRead { reply: u64, key: PlacedKey, n: u8, known: Option<Digest> },
-    /// A peer's scan.
+    /// Page of a scan that a peer coordinates.
     ServeScan { reply: u64, scanning: Scanning },
-    /// A peer's question for digests, and clocks if wanted, of the records of buckets with this N.
+    /// Page of digests for a peer, and of clocks if wanted, of records in buckets with this N.
     ServeDigests { reply: u64, n: u8, clocks: bool, synced: bool },
-    /// An answer to a peer that rests on what is being synced.
+    /// Answer to a peer that waits until all that it says is synced.
     ServeRested { reply: u64, response: PeerResponse },
-    /// A peer's comparison; the record is still to be read.
+    /// Read of the record that a peer's collector asks about.
     ServeComparison { reply: u64, key: PlacedKey, question: Question },
-    /// A peer's comparison; the record is being synced.
+    /// Sync of the record that a peer's collector asks about.
     ServeSynced { reply: u64 },
-    /// A peer's revision; the record is still to be read.
+    /// Read of the record that a peer's collector has this node forget.
     ServeRevision { reply: u64, key: PlacedKey, expected: Digest, record: Option<EncodedRecord> },
-    /// A peer's revision, under way to the disk.
+    /// Removal or pruning of that record, under way to the disk.
     ServeRevised { reply: u64 },
-    /// A peer's inspection.
+    /// Read of all that is held of a key, for a peer's explanation.
     ServeInspection { reply: u64, key: PlacedKey },
-    /// A peer's question for records of buckets with this N.
+    /// Page of records of buckets with this N, for a peer that fetches a range.
     ServeFetch { reply: u64, n: u8 },
-    /// A page of a partition that is being read, in the reading of this number.
+    /// Page of a partition that is being read, in the reading of this number.
     Reading { partition: Partition, reading: u64 },
-    /// This node's side of some leaves of an exchange.
+    /// Page of this node's digests of some leaves, for an exchange.
     OwnDigests(Listing),
-    /// Records of a partition are looked for in the earlier copy.
+    /// Look-up of records of a partition in the earlier copy.
     Recalled(Partition),
-    /// A record fetched for an exchange is being merged.
+    /// Merge of a record that an exchange pulled.
     Pulled { id: u64, key: Key, pair: Pair },
-    /// One of the records of a page that an exchange fetched is being merged.
+    /// Merge of one record of a page that an exchange fetched or the earlier copy gave.
     Fetched { group: u64 },
-    /// All that was compared with for a partition that this node is to own under this layout is being synced.
+    /// Sync of all that was merged for a partition that this node is to own under this layout.
     InboundSynced { layout: LayoutId, partition: Partition },
-    /// A partition's records are being dropped.
+    /// Removal of all records of a partition.
     Dropped { partition: Partition },
-    /// A page of records of which some are others' alone, in the sweep of this number.
+    /// Page of records of which some are others' alone, in the sweep of this number.
     Surplus { sweep: u64 },
-    /// One of them is gone, in the sweep of this number.
+    /// Removal of one such record, in the sweep of this number.
     Thinned { sweep: u64 },
-    /// A record that can't be read is to be gone: in a sweep, since others alone own it, or since nobody can mend it.
+    /// Removal of a record that can't be read: in a sweep, since others alone own it, or since nobody can mend it.
     Discarded { sweep: Option<u64>, key: PlacedKey },
-    /// Which partitions hold records.
+    /// Look-up of the partitions that hold records; `until` is the last one if more are to be looked up.
     Survey { until: Option<Partition> },
-    /// A hint for a node that owns its key no more is being merged into this node's own record.
+    /// Merge of a hint into this node's own record, since its target no longer owns the key.
     Adopted { target: NodeId, key: PlacedKey },
-    /// A record that an exchange wants sent is being read.
+    /// Read of a record that an exchange is to push.
     Pushing { id: u64, peer: NodeId, key: Key, theirs: Option<Digest> },
-    /// A page of hints.
+    /// Page of the hints for a node.
     HintPage { target: NodeId },
-    /// A hint that was delivered is being dropped.
+    /// Removal of a hint that was delivered.
     Release { target: NodeId, key: PlacedKey },
-    /// The collector reads a record.
+    /// Read of a record for the collector.
     Candidate(PlacedKey),
-    /// A record that is to be collected or pruned is read once more.
+    /// Second read of a record that is to be collected or pruned.
     Collect(Collection),
-    /// It is being collected or pruned here.
+    /// Removal or pruning of that record on this node.
     Collected(Collection),
-    /// What a refill has merged is on its way to the disk.
+    /// Sync of all that a refill has merged.
     Refilled { partition: Partition, n: u8 },
-    /// Nobody waits.
+    /// Write that nobody waits for.
     Nobody,
 }
 
-/// Several hints of one record, or several records of one page, acknowledged together.
+/// Writes that are acknowledged together: hints of one record, or records of one page.
 #[derive(Debug, Clone)]
 pub(crate) struct HoldGroup {
     pub(crate) left: usize,
@@ -185,7 +185,7 @@ pub(crate) struct HoldGroup {
     pub(crate) whose: HoldFor,
 }
 
-/// Who waits for several writes.
+/// Receiver of the common acknowledgement of several writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HoldFor {
     Peer {
@@ -195,22 +195,22 @@ pub(crate) enum HoldFor {
         caller: Caller,
         durability: Durability,
     },
-    /// The records of a page that an exchange fetched, in the leaves from this one on.
+    /// Exchange whose page of records was merged, in the leaves from this one on.
     Page {
         exchange: u64,
         first_leaf: u16,
     },
-    /// What the earlier copy held of the partition.
+    /// Partition whose records were taken from the earlier copy.
     Recall(Partition),
     Nobody,
 }
 
-/// Ids and what they stand for.
+/// Ids given out, and what they stand for.
 #[derive(Debug)]
 pub(crate) struct Pending {
     shard: u16,
     next: u64,
-    /// Boxed, like tickets, since a map moves what it holds.
+    /// Open requests by id; boxed, like tickets, since a map moves what it holds.
     calls: BTreeMap<u64, Box<PeerCall>>,
     expiries: BTreeSet<(u64, u64)>,
     tickets: BTreeMap<u64, Box<Ticket>>,
@@ -231,7 +231,7 @@ impl Pending {
         }
     }
 
-    /// Gives out no id that `other` has given out.
+    /// Makes later ids differ from all that `other` has given out.
     pub(crate) fn continue_after(&mut self, other: &Self) {
         self.next = self.next.max(other.next);
     }
@@ -256,21 +256,21 @@ impl Pending {
         Some(*call)
     }
 
-    /// Takes out every call to `node`.
+    /// Takes out every open call to `node`.
     pub(crate) fn take_calls_to(&mut self, node: NodeId) -> Vec<PeerCall> {
         let ids: Vec<u64> =
             self.calls.iter().filter(|(_, call)| call.node == node).map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| self.take_call(id, node)).collect()
     }
 
-    /// Keeps nothing to send again for a machine that wants no answers any more.
+    /// Keeps no request to send again for an operation that wants no answers any more.
     pub(crate) fn give_up_calls(&mut self, operation: OperationId) {
         let is_its = |purpose: &Purpose| matches!(purpose, Purpose::Operation(caller) if caller.operation == operation);
         let its = self.calls.values_mut().filter(|call| is_its(&call.purpose));
         its.for_each(|call| call.again = None);
     }
 
-    /// Takes out a call that has run out of time, if there is one.
+    /// Takes out a call whose time has run out, if there is one.
     pub(crate) fn take_expired(&mut self, now_us: u64) -> Option<PeerCall> {
         let (expires_us, id) = *self.expiries.first()?;
         if expires_us > now_us {
@@ -290,7 +290,7 @@ impl Pending {
         id
     }
 
-    /// What a ticket is for; it stays.
+    /// Returns the meaning of a ticket, which stays open.
     pub(crate) fn ticket_of(&self, id: u64) -> Option<&Ticket> {
         self.tickets.get(&id).map(Box::as_ref)
     }
@@ -302,7 +302,7 @@ impl Pending {
         id
     }
 
-    /// One of a group is kept or is not; the group, once all of it is.
+    /// Counts a write of a group as done or failed; returns the group once it was the last.
     pub(crate) fn held(
         &mut self,
         group: u64,

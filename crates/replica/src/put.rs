@@ -44,8 +44,8 @@ impl Replica {
         let is_in = |listed: &[ListedNode]| listed.iter().any(|one| one.node == me);
         let is_primary = put.plans.iter().any(|plan| is_in(&plan.primaries));
         let is_fallback = put.plans.iter().any(|plan| is_in(&plan.fallbacks));
-        // A fallback coordinates what it was asked to by a node that found no better one, and what
-        // nobody else can.
+        // A fallback coordinates a put that a node which found no better one passed to it, and a put that no
+        // primary can.
         let asked_to = matches!(asker, Asker::Peer(_)) || !living(primaries);
         if is_primary || (is_fallback && asked_to) {
             return self.coordinate_put(now, put);
@@ -62,8 +62,8 @@ impl Replica {
         self.forward(now, asker, ClientRequest::Put(put.request), owners, deadline_us);
     }
 
-    /// Coordinates here what was to be forwarded: this node's turn among those to be asked has come.
-    /// `elsewhere`: one that was asked before may do it all the same.
+    /// Coordinates here a put that was to be forwarded, since this node's turn among those to be asked has
+    /// come. `elsewhere`: a node that was asked before may carry it out all the same.
     pub(crate) fn start_put_here(
         &mut self,
         now: Now,
@@ -126,13 +126,13 @@ impl Replica {
             plans,
             started_us: now.mono_us,
             deadline_us,
-            // Whoever passed it on took this node for the one to coordinate it.
+            // The node that passed the put on took this one for its coordinator.
             passes_on: matches!(asker, Asker::Client(_)),
             elsewhere: false,
         })
     }
 
-    /// What a put is to do in each active owner set, the newest first.
+    /// Returns the plan of a put for each active owner set, the newest first.
     fn plans_of_put(
         &self,
         now: Now,
@@ -227,13 +227,14 @@ impl Replica {
         }
     }
 
-    /// A local write that failed may have lost a dot: under the actor rule a new life begins.
+    /// Begins a new life under the actor rule, since a local write that failed may have lost a dot.
     pub(crate) fn renew_incarnation(&mut self) {
         self.config.incarnation = Incarnation(self.random.next_u64());
     }
 }
 
-/// Refuses a put with fewer acknowledgements than owners are compared for where partitions move.
+/// Refuses a put that wants fewer acknowledgements than the bucket's `min_w`: transfers compare too few
+/// owners to be sure to find it.
 fn check_least(request: &PutRequest, answers: u8, props: &BucketProps) -> Result<(), Failure> {
     let least_w = props.least_w();
     if answers >= least_w {
@@ -250,7 +251,7 @@ fn check_least(request: &PutRequest, answers: u8, props: &BucketProps) -> Result
 }
 
 impl StorageFault {
-    /// How a request that met it is refused.
+    /// Returns the refusal of a request that met this fault.
     pub(crate) fn failure(self) -> Failure {
         match self {
             Self::Overloaded => Failure::new(

@@ -1,7 +1,7 @@
-//! What is asked of storage a page at a time.
+//! Pages of records that storage is asked for.
 //!
-//! Invariant: of each kind of page it is said here, once, what its records are: whole, or with lengths in place of values; as
-//! they are stored, or merged with hints.
+//! Invariant: the constructors alone say, for each kind of page, what its records are: whole, or with lengths
+//! in place of values; as they are stored, or merged with hints.
 
 use alloc::vec::Vec;
 
@@ -9,39 +9,39 @@ use jedlik_hashing::{Partition, Position};
 use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
 use jedlik_vclock::planted::{self, Bug};
 
-/// A page of stored records.
+/// Page of records, in answer to a [`RangeRequest`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RangeResult {
-    /// In key order.
+    /// Records in the order of their keys: position first, then bucket and key.
     pub records: Vec<(PlacedKey, StoredRecord)>,
-    /// How far it reaches; `None` if to the range's end.
+    /// Last key that the page covers; `None` if it reaches the end of the range.
     pub until: Option<PlacedKey>,
-    /// Keys up to there whose records fail their checksums.
+    /// Keys on the page whose records fail their checksums; they are not among `records`.
     pub damaged: Vec<PlacedKey>,
 }
 
-/// Which records a page should hold.
+/// Range of records that a page is read from, and the limits of the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RangeRequest {
-    /// Of which partition.
+    /// Partition that holds the records.
     pub partition: Partition,
-    /// Only this bucket's.
+    /// Bucket that the records are in; `None` for all buckets.
     pub bucket: Option<Blob>,
     /// Whether values are wanted; otherwise their lengths stand for them, as in
     /// [`EncodedRecord::with_lengths`](jedlik_protocol::EncodedRecord::with_lengths).
     pub values: bool,
-    /// Only from the first of these positions to the last.
+    /// First and last position of the range; `None` for the whole partition.
     pub span: Option<(Position, Position)>,
-    /// Only past this key.
+    /// Key after which the page begins; `None` for the beginning of the range.
     pub after: Option<PlacedKey>,
-    /// The most records.
+    /// Most records on the page.
     pub limit: u32,
-    /// Each record merged with the hints of its key, and the hints of keys without a record too.
+    /// Whether each record is merged with the hints of its key, and keys that have hints alone are included.
     pub hints: bool,
 }
 
 impl RangeRequest {
-    /// Of records as they are stored, of every bucket: for comparisons, and to read them through.
+    /// Creates a request for records as they are stored, in every bucket: for comparisons and readings.
     pub(crate) fn stored(
         partition: Partition,
         span: Option<(Position, Position)>,
@@ -51,7 +51,7 @@ impl RangeRequest {
         Self { partition, bucket: None, values: true, span, after, limit, hints: false }
     }
 
-    /// Of what reads see of a bucket, or of every bucket, with values or their lengths.
+    /// Creates a request for what reads see of a bucket, or of every bucket, with values or their lengths.
     pub(crate) fn seen(
         partition: Partition,
         (bucket, values): (Option<Blob>, bool),

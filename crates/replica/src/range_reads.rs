@@ -1,8 +1,8 @@
 //! Pages of ranges that move to other owners, served at this node's own pace (paper 4.9, 6.5).
 //!
-//! Who fetches knows how its own clients fare, not how ours do: so each page that is asked for waits until
-//! the budget grants it here as well. Invariant: at most [`WAITING_MAX`] wait, and whoever has given up
-//! waiting is not served.
+//! The node that fetches knows how its own clients fare, not how this node's do. So each page that is asked
+//! for waits until the budget grants it here as well. Invariant: at most [`WAITING_MAX`] pages wait, and none
+//! is served whose asker has given up.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -22,51 +22,51 @@ use crate::range::RangeResult;
 use crate::replica::Replica;
 use crate::scan::mark;
 
-/// More askers than that have to come again.
+/// Most pages that wait; further askers are refused and come again.
 const WAITING_MAX: usize = 16;
-/// Records of a range that count as one step of the budget: each costs its reading here, and there its
-/// merging, its index and its share of a sync.
+/// Records of a range that count as one step of the budget: each costs its reading here, and at the receiver
+/// its merging, its index and its share of a sync.
 const STEP_RECORDS: usize = 4;
 /// Bytes of a range that count as one step, where records are large.
 const STEP_BYTES: usize = 16 << 10;
 
-/// What a page of a range weighs, in steps of the budget beyond the one that it was granted as.
+/// Returns the weight of a page of a range, in steps of the budget beyond the one that it was granted as.
 pub(crate) fn page_steps(records: usize, bytes: usize) -> u32 {
     (records / STEP_RECORDS).max(bytes / STEP_BYTES) as u32
 }
 
-/// A page that a peer asks for.
+/// Page of a range that a peer has asked for.
 #[derive(Debug)]
 pub(crate) struct RangeRead {
     pub(crate) reply: u64,
-    /// Of buckets with this N.
+    /// N of the buckets whose records are wanted.
     pub(crate) n: u8,
-    /// The partition, and its first and last leaf.
+    /// Partition, and its first and last leaf.
     pub(crate) leaves: (Partition, u16, u16),
     pub(crate) after: Option<PlacedKey>,
 }
 
-/// Pages that wait for the budget, each with when nobody waits for it any more.
+/// Pages that wait for the budget, each with the time at which its asker gives up, in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct RangeReads {
     waiting: VecDeque<(u64, RangeRead)>,
 }
 
-/// A page as it goes to a peer.
+/// Returns a page as it goes to a peer.
 fn wire_page(result: RangeResult) -> Page {
     let records = result.records.into_iter().map(|(key, stored)| (key.key, stored.record));
     Page { records: records.collect(), until: result.until.map(mark) }
 }
 
 impl RangeReads {
-    /// Whether a step is possible.
+    /// Returns whether a page waits.
     pub(crate) fn is_busy(&self) -> bool {
         !self.waiting.is_empty()
     }
 }
 
 impl Replica {
-    /// Has a page wait for its turn.
+    /// Has a page wait for its turn, or refuses it if too many wait.
     pub(crate) fn wait_to_serve(&mut self, now: Now, wanted: RangeRead) {
         let waiting = &mut self.background.range_reads.waiting;
         while waiting.front().is_some_and(|(until_us, _)| *until_us <= now.mono_us) {
@@ -80,7 +80,7 @@ impl Replica {
         self.answer_peer(wanted.reply, PeerResponse::Refused(failure));
     }
 
-    /// Reads the next page that somebody waits for; false if nobody does.
+    /// Reads the next page whose asker still waits; returns false if there is none.
     pub(crate) fn serve_next(&mut self, now: Now, view: &View) -> bool {
         while let Some((until_us, wanted)) = self.background.range_reads.waiting.pop_front() {
             if until_us > now.mono_us {
@@ -93,7 +93,7 @@ impl Replica {
         false
     }
 
-    /// The page has been read.
+    /// Answers a peer with the page that was read, and charges its weight.
     pub(crate) fn serve_fetch(
         &mut self,
         now: Now,

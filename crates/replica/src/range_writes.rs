@@ -1,6 +1,6 @@
-//! Pages of ranges that came: their records are merged and synced together, and charged to the budget.
+//! Pages of ranges that were fetched: their records are merged and synced together, and charged to the budget.
 //!
-//! Invariant: what is not of the exchange's partition is not merged.
+//! Invariant: a record of another partition than the exchange's is not merged.
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ use crate::range_reads::page_steps;
 use crate::replica::Replica;
 
 impl Replica {
-    /// A page of a range: its records are merged and synced together.
+    /// Merges the records of a fetched page and has them synced together.
     pub(crate) fn merge_page(&mut self, now: Now, (id, first_leaf): (u64, u16), page: Page) {
         let Some(view) = self.view.clone() else { return };
         let (cluster, partitions) = (self.config.cluster, view.partitions());
@@ -59,7 +59,7 @@ impl Replica {
         self.background.charge(now.mono_us, kind, page_steps(records, bytes));
     }
 
-    /// All records of a page are on disk, or one of them could not be.
+    /// Tells an exchange whether all records of a page are on disk.
     pub(crate) fn handle_page_merged(&mut self, id: u64, first_leaf: u16, merged: bool) {
         let Some(exchange) = self.background.exchange(id) else { return };
         if merged {

@@ -1,4 +1,4 @@
-//! What gets under way hold in memory, and those that nobody waits for any more.
+//! Memory that gets under way hold, and gets that nobody waits for any more.
 //!
 //! Invariant: what a get holds counts from its first record until it is over, however it ends.
 
@@ -12,14 +12,15 @@ use jedlik_protocol::limits::{LARGE_AT_ONCE_BYTES, SMALL_FRAME_BYTES};
 use crate::pending::{Asker, OperationId};
 use crate::replica::{Operation, Replica};
 
-/// What one shard's gets hold of large records at most: past it further large ones are refused, and small ones go on.
+/// Most bytes of large records that one shard's gets hold: past it further large ones are refused, and small
+/// ones go on.
 const READ_LIMIT_BYTES: usize = LARGE_AT_ONCE_BYTES;
 
-/// What all gets hold of large records, in bytes.
+/// Total of the large records that all gets hold, in bytes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReadBytes(Arc<AtomicUsize>);
 
-/// What one get holds.
+/// Large record that one get holds; dropping it takes it off the total.
 #[derive(Debug)]
 pub(crate) struct Held {
     all: ReadBytes,
@@ -27,13 +28,14 @@ pub(crate) struct Held {
 }
 
 impl ReadBytes {
-    /// Counts a get's record, unless it is one too many; small ones are bounded by the number of requests.
+    /// Counts a get's record, or refuses it if it is one too many. Small records are bounded by the number of
+    /// requests and not counted.
     pub(crate) fn hold(&self, bytes: usize) -> Result<Option<Held>, Failure> {
         let others = self.0.load(Ordering::Relaxed);
         if bytes <= SMALL_FRAME_BYTES {
             return Ok(None);
         }
-        // One is always read, however large.
+        // One large record is always read, however large.
         if others > 0 && others + bytes > READ_LIMIT_BYTES {
             let message = format!(
                 "the gets under way hold {others} bytes of large records, and one of {bytes} more is over the limit of \
@@ -53,13 +55,13 @@ impl Drop for Held {
 }
 
 impl Replica {
-    /// What the gets under way have read of large records and hold.
+    /// Returns the bytes of large records that the gets under way hold.
     #[cfg(test)]
     pub(crate) fn read_bytes(&self) -> usize {
         self.pending.read_bytes.0.load(Ordering::Relaxed)
     }
 
-    /// Ends the get or the scan that would have been answered so. A put goes on: replicas may have it.
+    /// Ends the get or the scan that would have answered this handle. A put goes on, since replicas may have it.
     pub(crate) fn handle_withdrawn(&mut self, reply: u64) {
         let asker = Asker::Client(reply);
         let of_it = |operation: &Operation| match operation {
@@ -78,7 +80,7 @@ impl Replica {
         self.sleep(id);
     }
 
-    /// Counts what a get has read here; if it is too much, refuses the get and says so.
+    /// Counts what a get has read here. Returns false if that is too much and the get is refused, or if it is over.
     pub(crate) fn hold_read(&mut self, id: OperationId, bytes: usize) -> bool {
         let Some(Operation::Get(get)) = self.operations.get_mut(&id) else { return false };
         match self.pending.read_bytes.hold(bytes) {

@@ -1,5 +1,5 @@
-//! The head start of a refill: what an earlier copy of the shard holds of what a peer holds now need not be sent
-//! (decision 17).
+//! The head start of a refill: records that a peer holds now and an earlier copy of the shard holds too need not be
+//! sent (decision 17).
 //!
 //! Invariant: a record of the copy is merged only while a peer's word that it holds this very record is as young as an
 //! answer on its way may be, as if the peer had sent it. So nothing comes back that was deleted and collected.
@@ -23,66 +23,67 @@ use crate::range_reads::page_steps;
 use crate::replica::Replica;
 use crate::scan::mark;
 
-/// Records that the copy is asked for at a time: each is a place of the disk to read.
+/// Most records that the copy is asked for at a time: each is a place of the disk to read.
 const AT_ONCE: usize = 32;
-/// Partitions that are listed at a time.
+/// Most partitions that are listed at a time.
 const PARTITIONS_AT_ONCE: usize = 2;
-/// The copy is left when of so many records or more it has had fewer than one in [`WORTH`]: pages of records bring them
-/// sooner.
+/// Number of records from which on the copy is left if it has had fewer than one in [`WORTH`] of them: pages
+/// of records bring them sooner.
 const TRIAL: u64 = 256;
 const WORTH: u64 = 4;
 
-/// What an earlier copy holds of what it was asked for.
+/// Earlier copy's answer to [`Output::Recall`].
 #[derive(Debug, Clone)]
 pub struct Recalled {
-    /// From the output.
+    /// Ticket of the answered [`Output::Recall`].
     pub ticket: u64,
-    /// It was looked for so many, from the first on; what does not fit into one answer is asked for again.
+    /// Number of wanted records that were looked for, from the first on. Those that did not fit into the
+    /// answer are asked for again.
     pub looked: usize,
-    /// Those that it holds and could read.
+    /// Wanted records, among those looked for, that the copy holds and could read.
     pub records: Vec<(PlacedKey, EncodedRecord)>,
 }
 
-/// The earlier copy, and how far it was used.
+/// Earlier copy of the shard, and how far it was used.
 #[derive(Debug, Default)]
 pub(crate) struct HeadStart {
     at_hand: bool,
     asked: u64,
     found: u64,
-    /// What was listed from a peer, whatever came of it.
+    /// Partitions and N that a peer has listed, whatever came of it.
     listed: BTreeSet<(Partition, u8)>,
     running: BTreeMap<Partition, Recall>,
 }
 
-/// One partition's records for one N, as a peer lists them.
+/// Recall of one partition's records for one N, as a peer lists them.
 #[derive(Debug)]
 struct Recall {
     n: u8,
     peer: NodeId,
-    /// An answer is on its way, or what it brought on its way to the disk.
+    /// Whether an answer is on its way, or its records are on their way to the disk.
     waits: bool,
-    /// Listed, and not looked for in the copy yet.
+    /// Records that are listed and not looked for in the copy yet.
     wanted: VecDeque<(PlacedKey, Digest)>,
-    /// Being looked for.
+    /// Records that the copy is being asked for.
     looking: Vec<(PlacedKey, Digest)>,
-    /// How far the peer's list was looked at.
+    /// Place in the peer's list up to which records were looked for.
     from: Option<ScanMark>,
-    /// How far the page at hand reaches.
+    /// Place in the peer's list that the page at hand reaches.
     page: Page,
-    /// When it was asked for.
+    /// Time at which the page was asked for, in microseconds.
     asked_us: u64,
 }
 
-/// How far a page of a list reaches.
+/// Place in a list that a page of it reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Page {
-    /// None was asked for yet.
+    /// No page was asked for yet.
     None,
     To(ScanMark),
     ToTheEnd,
 }
 
-/// What is to be done for a partition.
+/// Next step of the recall of a partition.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     List { n: u8, peer: NodeId, after: Option<ScanMark> },
@@ -91,7 +92,7 @@ enum Step {
 }
 
 impl HeadStart {
-    /// Whether a step can be taken now.
+    /// Returns whether a step can be taken now.
     pub(crate) fn is_ready(&self) -> bool {
         self.running.values().any(|recall| !recall.waits)
     }
@@ -106,7 +107,7 @@ impl HeadStart {
         Some((*partition, recall.step(now_us)))
     }
 
-    /// Nothing is on its way for the partition any more: its next step can be taken.
+    /// Lets the next step of a partition be taken, since nothing is on its way for it any more.
     fn go_on(&mut self, partition: Partition) {
         if let Some(recall) = self.running.get_mut(&partition) {
             recall.waits = false;
@@ -127,7 +128,7 @@ impl Recall {
         Self { n, peer, waits, wanted, looking, from, page, asked_us }
     }
 
-    /// Whether the peer's word still counts.
+    /// Returns whether the peer's word still counts.
     fn is_fresh(&self, now_us: u64) -> bool {
         now_us < self.asked_us + FETCH_LIMIT_US
     }
@@ -150,7 +151,7 @@ impl Recall {
         Step::List { n: self.n, peer: self.peer, after: self.from.clone() }
     }
 
-    /// The copy was asked for so many of what was to be looked for, and the rest is to be asked for again.
+    /// Notes that the copy looked for the first `count` records; the rest is asked for again.
     fn looked(&mut self, count: usize) {
         let mut looking = mem::take(&mut self.looking);
         for rest in looking.drain(count.min(looking.len())..).rev() {
@@ -161,7 +162,7 @@ impl Recall {
         }
     }
 
-    /// Takes a page; false of one that leads nowhere, which would be asked for without end.
+    /// Takes a page of the peer's list. Returns false for one that leads nowhere, which would be asked for without end.
     fn take(&mut self, wanted: VecDeque<(PlacedKey, Digest)>, until: Option<ScanMark>) -> bool {
         let leads_on = until.is_none() || until > self.from;
         self.page = until.map_or(Page::ToTheEnd, Page::To);
@@ -171,13 +172,13 @@ impl Recall {
 }
 
 impl Replica {
-    /// An earlier copy of this shard can be read.
+    /// Notes that an earlier copy of this shard can be read.
     pub(crate) fn handle_copy_at_hand(&mut self) {
         self.background.transfers.head_start.at_hand = true;
     }
 
-    /// Begins to take from the copy what the first of those that a partition is to be compared with holds, unless that
-    /// was done. Whether the comparison is to wait for it: it comes again then.
+    /// Begins to take from the copy what the first peer of a partition's comparison holds, unless that was
+    /// done. Returns whether the comparison is to wait: it is repeated once the recall is over.
     pub(crate) fn recall_first(&mut self, view: &View, partition: Partition) -> bool {
         if !self.background.transfers.head_start.at_hand {
             return false;
@@ -197,7 +198,7 @@ impl Replica {
         true
     }
 
-    /// Takes the next step with the copy; false if there is none now.
+    /// Takes the next step with the copy; returns false if there is none now.
     pub(crate) fn recall_next(&mut self, now: Now) -> bool {
         let Some((partition, step)) = self.background.transfers.head_start.step(now.mono_us) else {
             return false;
@@ -226,7 +227,7 @@ impl Replica {
         true
     }
 
-    /// A peer has listed a page of what it holds of a partition, or has not.
+    /// Takes a page of a peer's list of a partition; ends the recall if there is none.
     pub(crate) fn handle_recall_list(&mut self, partition: Partition, response: PeerResponse) {
         let Some(view) = &self.view else { return };
         let (cluster, partitions) = (self.config.cluster, view.partitions());
@@ -248,7 +249,7 @@ impl Replica {
         }
     }
 
-    /// What the copy holds of the first so many that it was asked for.
+    /// Merges the records that the copy holds of those that it was asked for.
     pub(crate) fn handle_recalled(&mut self, now: Now, recalled: Recalled) {
         let Recalled { ticket, looked, records } = recalled;
         let (Some(Ticket::Recalled(partition)), Some(view)) =
@@ -281,7 +282,7 @@ impl Replica {
         }
     }
 
-    /// All that the copy had is on the disk, or could not be.
+    /// Goes on once the records of the copy are on disk, or ends the recall if they could not be merged.
     pub(crate) fn handle_recall_merged(&mut self, partition: Partition, merged: bool) {
         let head_start = &mut self.background.transfers.head_start;
         if !head_start.is_worth_it() {
@@ -293,7 +294,7 @@ impl Replica {
         }
     }
 
-    /// The copy is of no use any more.
+    /// Leaves the copy and begins the comparisons that waited for it.
     pub(crate) fn leave_copy(&mut self) {
         let HeadStart { at_hand, asked, found, running, .. } =
             mem::take(&mut self.background.transfers.head_start);

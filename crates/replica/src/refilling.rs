@@ -1,4 +1,5 @@
-//! Partitions of which this shard can't say what is absent, on their way to a vote ([design 8](../../../docs/design.md#8-what-a-replica-knows), decision 16).
+//! Partitions for whose absent keys this shard can't vouch, on their way to a vote
+//! ([design 8](../../../docs/design.md#8-what-a-replica-knows), decision 16).
 //!
 //! Invariant: there is a vote only once all that was merged before is on disk.
 
@@ -16,11 +17,11 @@ use crate::pending::{ExchangeStep, Purpose, Ticket};
 use crate::replica::Replica;
 use crate::votes::{Basis, Entry, counts_digest, flipped_for, flipped_id};
 
-/// Between two writes of what has no vote any more.
+/// Least interval between two writes of a row that only shrinks, in microseconds.
 const KEEP_INTERVAL_US: u64 = 1_000_000;
 
 impl Replica {
-    /// A peer that is compared with has said whether it has a vote.
+    /// Gives an exchange the peer's answer whether it has a vote.
     pub(crate) fn hear_vote(&mut self, exchange: u64, response: &PeerResponse) {
         let told = match response {
             PeerResponse::Vote { life, vouching } => Some((*life, *vouching)),
@@ -29,7 +30,7 @@ impl Replica {
         self.background.vote(exchange, told);
     }
 
-    /// Asks whether a peer has a vote on what it is compared for.
+    /// Asks a peer whether it has a vote on the keys that are compared.
     pub(crate) fn ask_vote(
         &mut self,
         now: Now,
@@ -42,7 +43,7 @@ impl Replica {
         self.call(now, peer, Purpose::Exchange { id, step: ExchangeStep::Vote }, request);
     }
 
-    /// Those that had no vote when they were compared with are compared with again: they may have one now.
+    /// Has the nodes that had no vote compared with again, since they may have one now.
     pub(crate) fn ask_those_in_doubt_again(&mut self, job: PartitionJob) {
         if job.kind == JobKind::Refill {
             self.refill_again(job.partition);
@@ -51,7 +52,7 @@ impl Replica {
         }
     }
 
-    /// The owner sets whose past an entry for keys of `of` replicas stands for.
+    /// Returns the owner sets whose past an entry for keys of `of` replicas stands for.
     fn refill_sets(
         &self,
         view: &View,
@@ -66,23 +67,24 @@ impl Replica {
         let me = self.config.me;
         let mut sets = Vec::new();
         for Basis { n: given, least_w } in entry.bases.iter().copied() {
-            // Of those that own the keys now, whoever votes was given them by the number before or has been compared with
-            // enough that were, so that as many as would do among the owners before do among these. Under a layout that
-            // has not flipped that is not so yet.
+            // Every present owner with a vote was given the keys by the number before, or has been compared
+            // with enough nodes that were. So as many as would do among the owners before do among these.
+            // Under a layout that has not flipped that is not so yet.
             let lists: Vec<&[NodeId]> = if given < of {
                 Vec::from([oldest_owners(view, partition, of)])
             } else {
                 let lists = view.owner_lists(partition, of).into_iter();
                 lists.map(|list| first(list, of)).collect()
             };
-            // Where it is in none of them, it needs what any of them was given.
+            // Where this node is in none of the lists, it needs what any of them was given.
             let in_any = lists.iter().any(|list| list.contains(&me));
             for list in lists.into_iter().filter(|list| !in_any || list.contains(&me)) {
-                // N - W + 1 of the number before; of those that were removed by force nobody is waited for.
+                // N - W + 1 of the number before; nodes that were removed by force are not waited for.
                 let others = first(list, given).iter().filter(|node| **node != me);
                 let left = others.filter(|node| !owner(node).given_up).count();
                 let wanted = usize::from((given + 1).saturating_sub(least_w)).min(left);
-                // Or so many that have lost nothing, this node among them, that fewer than W of the list are left out.
+                // Or so many nodes that have lost nothing, this one among them, that fewer than W of the list
+                // are left out.
                 let counts_me = usize::from(list.contains(&me) && !entry.lost);
                 let intact = (list.len() + 1).saturating_sub(usize::from(least_w) + counts_me);
                 if wanted > 0 {
@@ -106,7 +108,7 @@ impl Replica {
         of_partition.filter(|(_, entry)| !entry.ending).map(status).collect()
     }
 
-    /// With whom a partition that is refilled is to be compared, for each N.
+    /// Returns the nodes, for each N, that a partition to be refilled is to be compared with.
     pub(crate) fn refill_pairs(&self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
         let statuses = self.refill_statuses(view, partition).into_iter();
         let pairs = statuses.map(|(n, status)| match status {
@@ -116,7 +118,7 @@ impl Replica {
         pairs.flat_map(|pairs: Vec<(u8, NodeId)>| pairs).collect()
     }
 
-    /// Those that would have to be compared with, and can't be reached or have no vote themselves.
+    /// Returns the nodes that would have to be compared with, and can't be reached or have no vote themselves.
     pub(crate) fn refill_blockers(&self, view: &View, partition: Partition) -> Vec<NodeId> {
         let statuses = self.refill_statuses(view, partition).into_iter();
         let blocked = statuses.filter_map(|(_, status)| match status {
@@ -126,7 +128,7 @@ impl Replica {
         blocked.flatten().collect()
     }
 
-    /// An exchange for a refill came to its end, with one who could say so much throughout.
+    /// Counts a finished exchange of a refill with a peer that could say so much throughout.
     pub(crate) fn refill_compared(
         &mut self,
         (partition, n): (Partition, u8),
@@ -138,14 +140,14 @@ impl Replica {
         }
     }
 
-    /// Lets those be asked again that had no vote.
+    /// Has the nodes that had no vote asked again.
     pub(crate) fn refill_again(&mut self, partition: Partition) {
         for (_, entry) in self.votes.entries.range_mut((partition, 0)..=(partition, u8::MAX)) {
             entry.refill.ask_again();
         }
     }
 
-    /// Where all was compared: once what was merged for it is synced, there is a vote.
+    /// Begins to sync what was merged where all was compared; once it is on disk there is a vote.
     pub(crate) fn conclude_refill(&mut self, view: &View, partition: Partition) {
         for (n, status) in self.refill_statuses(view, partition) {
             if status == RefillStatus::Whole
@@ -158,7 +160,7 @@ impl Replica {
         }
     }
 
-    /// All that was merged for a refill is on disk, or is not.
+    /// Restores the vote once all that was merged for a refill is on disk; retries if it is not.
     pub(crate) fn handle_refilled(
         &mut self,
         now: Now,
@@ -176,8 +178,8 @@ impl Replica {
         self.vote_again(now, pair);
     }
 
-    /// This node has all of a partition on its disk that the older owners of it were given: what it lacked for having been
-    /// given nothing is there too. What an earlier life acknowledged as one of the new owners need not be.
+    /// Restores votes that this node lacked for having been given nothing, now that all that older owners were given is
+    /// on its disk. What an earlier life acknowledged as one of the new owners need not be there.
     pub(crate) fn vote_where_inbound(&mut self, now: Now, view: &View, partition: Partition) {
         if self.votes.is_catching_up() {
             return;
@@ -202,7 +204,7 @@ impl Replica {
             self.votes.caught_up();
             self.leave_copy();
         }
-        // One that is on disk for longer than it counts is refilled once more after a stop, and does no harm.
+        // An entry that stays on disk for too long is refilled once more after a stop, and does no harm.
         let soon_us = now.mono_us + KEEP_INTERVAL_US;
         if self.votes.entries.is_empty() || self.votes.keep_again_us <= now.mono_us {
             self.votes.keep_again_us = soon_us;
@@ -211,8 +213,8 @@ impl Replica {
     }
 }
 
-/// The first `n` of the preference list under the newest layout that has flipped for the partition, or under the oldest
-/// there is.
+/// Returns the first `n` of the preference list under the newest layout that has flipped for the partition,
+/// or under the oldest there is.
 pub(crate) fn oldest_owners(view: &View, partition: Partition, n: u8) -> &[NodeId] {
     let oldest = flipped_for(view, partition).or(view.layouts().last());
     first(oldest.map_or(&[], |known| known.preference_list(partition)), n)

@@ -1,8 +1,9 @@
-//! Which partition is read or compared next, and with whom (paper 4.7; [design 5](../../../docs/design.md#5-anti-entropy)).
+//! The order in which partitions are read and compared, and the peers (paper 4.7;
+//! [design 5](../../../docs/design.md#5-anti-entropy)).
 //!
-//! One job at a time: read the partition's records if its tree is not whole or they have not been
-//! read for long, then compare with other owners, for each N that a bucket has. Invariant: every owned
-//! partition has a job in each round, and one that could not be finished gets another.
+//! One job at a time: read the partition's records if its tree is not whole or they have not been read for
+//! long, then compare with other owners, for each N that a bucket has. Invariant: every owned partition has a
+//! job in each round, and one that could not be finished gets another.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -15,23 +16,23 @@ use crate::Tuning;
 use crate::exchange_worker::{Ended, ExchangeWorker, JobKind, PartitionJob, With, WorkerStep};
 use crate::trees::Trees;
 
-/// What could not be finished is tried again after this long, or with the next round if that comes first.
+/// Time after which an unfinished job is tried again, in microseconds; the next round may come first.
 const RETRY_AFTER_US: u64 = 2_000_000;
 
-/// When jobs have their turn.
+/// Place of new jobs among those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Before all that wait: an admin asked for them, or a node is back.
+    /// Before all that wait: an admin asked for the jobs, or a node is back.
     First,
-    /// After all that wait.
+    /// After all jobs that wait.
     Last,
 }
 
-/// All comparisons between owners of one shard's partitions.
+/// Comparisons with the other owners of one shard's partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
     jobs: VecDeque<PartitionJob>,
-    /// The same, to tell which are waiting.
+    /// Jobs in `jobs`, to tell quickly which ones wait.
     waiting: BTreeSet<PartitionJob>,
     pub(crate) worker: ExchangeWorker,
     next_round_us: u64,
@@ -41,7 +42,7 @@ pub(crate) struct Repairs {
 }
 
 impl Repairs {
-    /// What was done so far.
+    /// Returns the counts of all that was done since the start, and the jobs left of this round.
     pub(crate) fn report(&self, trees: &Trees) -> RepairReport {
         let left = self.jobs.len() + usize::from(!self.worker.is_idle());
         let done = self.report.partitions.saturating_sub(left as u32);
@@ -76,8 +77,8 @@ impl Repairs {
         Some(job)
     }
 
-    /// Forgets what was planned and begins a first round: at the start, or since buckets have other numbers of
-    /// replicas now.
+    /// Forgets what was planned and begins a first round: at the start, or since buckets have other numbers
+    /// of replicas now.
     pub(crate) fn restart(&mut self) {
         self.jobs.clear();
         self.waiting.clear();
@@ -86,17 +87,17 @@ impl Repairs {
         self.next_round_us = 0;
     }
 
-    /// Whether there is a job, so that a step may be possible.
+    /// Returns whether there is a job, so that a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
         !self.jobs.is_empty() || !self.worker.is_idle()
     }
 
-    /// When a round is due.
+    /// Returns when a round or a retry is due, in microseconds.
     pub(crate) fn due_us(&self) -> u64 {
         self.retry_us.map_or(self.next_round_us, |retry_us| retry_us.min(self.next_round_us))
     }
 
-    /// Plans what is due: a round over all `owned` partitions, or what failed once more.
+    /// Plans what is due: a round over all `owned` partitions, or another try of what failed.
     pub(crate) fn plan(
         &mut self,
         now_us: u64,
@@ -121,14 +122,14 @@ impl Repairs {
             let read_us = trees.read_us(partition);
             // A tree kept over a clean stop counts as read at the start.
             let due = scrub_before_us.is_some_and(|before_us| read_us.unwrap_or(0) <= before_us);
-            // The tree has a damaged record as it was.
+            // The tree still counts a damaged record as it was before the damage.
             let scrub = due || trees.has_damage(partition);
             PartitionJob { partition, kind: JobKind::Compare { with, scrub } }
         });
         self.add(Turn::Last, round);
     }
 
-    /// The next step, if one can be taken now.
+    /// Returns the next step if one can be taken now.
     pub(crate) fn step(
         &mut self,
         now_us: u64,
@@ -156,7 +157,7 @@ impl Repairs {
         }
     }
 
-    /// A page could not be read: this job comes again later.
+    /// Drops the job under way, since a page could not be read; it is repeated later.
     pub(crate) fn page_failed(&mut self, now_us: u64, job: PartitionJob) {
         self.worker.clear();
         self.again(now_us, job);
@@ -166,7 +167,7 @@ impl Repairs {
         self.count(ended);
         if !ended.report.complete {
             self.report.failed += u64::from(!ended.put_off);
-            // Nothing but records that can't be merged is left: until one of them changes there is nothing to try.
+            // Only records that can't be merged are left: until one of them changes there is nothing to try.
             if ended.finished && ended.report.clashes == ended.report.failed_records {
                 return;
             }
@@ -175,7 +176,7 @@ impl Repairs {
         }
     }
 
-    /// Adds what an exchange has done to the report.
+    /// Adds the counts of an exchange to the report.
     pub(crate) fn count(&mut self, ended: &Ended) {
         let (total, report) = (&mut self.report, &ended.report);
         total.hash_requests += report.hash_requests;
@@ -197,7 +198,7 @@ impl Repairs {
     }
 }
 
-/// With whom a job's partition is compared, for each N: those who are up.
+/// Returns the living nodes, for each N, that a job's partition is compared with.
 fn pairs(job: PartitionJob, view: &View) -> Vec<(u8, NodeId)> {
     let JobKind::Compare { with, .. } = job.kind else { return Vec::new() };
     let mut pairs = Vec::new();

@@ -33,11 +33,11 @@ use crate::serve::Arrival;
 use crate::timers::Timers;
 use crate::votes::Votes;
 
-/// A primary that has not answered for so long is taken to be silent, and a fallback stands in for it:
-/// far more than a healthy one takes, and little enough that a client hardly notices.
+/// Time after which a primary without an answer counts as silent and a fallback stands in for it, in
+/// microseconds: far more than a healthy one takes, and hardly noticed by a client.
 pub(crate) const SILENT_AFTER_US: u64 = 200_000;
 
-/// One machine and what the replica knows about it.
+/// Operation under way: its machine, and what the replica knows about it.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Waiting(Box<WaitingPut>),
@@ -48,7 +48,7 @@ pub(crate) enum Operation {
     Explain(Box<ExplainOperation>),
 }
 
-/// One shard's protocol logic. See the crate's documentation.
+/// Protocol logic of one shard: inputs in, outputs out, without clock, disk or network.
 #[derive(Debug)]
 pub struct Replica {
     pub(crate) config: Config,
@@ -56,24 +56,24 @@ pub struct Replica {
     pub(crate) random: ChaCha8Rng,
     pub(crate) pending: Pending,
     pub(crate) operations: BTreeMap<OperationId, Operation>,
-    /// The puts of each key that wait, and those that are under way.
+    /// Queues of puts by key: those that wait, and those under way.
     pub(crate) minting: BTreeMap<PlacedKey, KeyQueue>,
     pub(crate) read_latency: LatencyEstimate,
     pub(crate) write_latency: LatencyEstimate,
     pub(crate) message_age: MessageAge,
     pub(crate) background: Background,
-    /// This node's clock at the present input, for the answers to peers.
+    /// This node's clock for messages at the present input; answers to peers carry it.
     pub(crate) clock: u64,
-    /// Calls to nodes that did not know the layout, by when they are made again.
+    /// Calls to nodes that did not know the layout, in the order in which they are repeated.
     pub(crate) deferred: BTreeMap<(u64, OperationId), PeerCall>,
     timers: Timers,
-    /// Of what this shard can't say that it is absent.
+    /// Partitions for whose absent keys this shard can't vouch.
     pub(crate) votes: Votes,
     outputs: VecDeque<Output>,
 }
 
 impl Replica {
-    /// A replica that has seen nothing yet: it refuses requests until it is given a view with a layout.
+    /// Creates a replica without a view. It refuses requests until it is given a view with a layout.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Replica {
         }
     }
 
-    /// Takes one event.
+    /// Handles one input at the time `now`; its effects are then polled by [`Self::poll_output`].
     pub fn handle(&mut self, now: Now, input: Input) {
         self.clock = self.message_age.clock(now);
         match input {
@@ -140,12 +140,12 @@ impl Replica {
         self.run_background(now);
     }
 
-    /// The next effect.
+    /// Returns the next effect, in the order in which effects have to be carried out; `None` if there are no more.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When to give [`Input::Timeout`], in microseconds on the monotonic clock.
+    /// Returns the time to give [`Input::Timeout`] at, in microseconds on the monotonic clock; `None` if nothing waits.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         // Without a layout the background does nothing.
@@ -155,7 +155,7 @@ impl Replica {
         [self.timers.next(), self.pending.next_expiry(), again, own].into_iter().flatten().min()
     }
 
-    /// How many requests are under way.
+    /// Returns the number of requests under way, those included that are answered and still repair replicas.
     #[must_use]
     pub fn operations(&self) -> usize {
         self.operations.len()
@@ -218,7 +218,7 @@ impl Replica {
         self.drive(now, id);
     }
 
-    /// A call that will not be answered.
+    /// Handles a call that will not be answered: the peer is lost or the time is up.
     pub(crate) fn handle_lost(&mut self, now: Now, call: &PeerCall) {
         self.emit(Output::Outcome { node: call.node, answered: false });
         let Caller { operation: id, request } = match &call.purpose {
@@ -262,19 +262,19 @@ impl Replica {
         }
     }
 
-    /// Registers a machine and lets it speak.
+    /// Registers an operation and carries out its first effects.
     pub(crate) fn run(&mut self, now: Now, operation: Operation) {
         let id = self.pending.operation();
         self.operations.insert(id, operation);
         self.drive(now, id);
     }
 
-    /// Takes away a machine's wake.
+    /// Cancels an operation's timer.
     pub(crate) fn sleep(&mut self, id: OperationId) {
         self.timers.set(id, None);
     }
 
-    /// Executes what a machine wants done, and keeps or drops it.
+    /// Carries out an operation's effects, and keeps it unless it is done.
     pub(crate) fn drive(&mut self, now: Now, id: OperationId) {
         let Some(operation) = self.operations.remove(&id) else { return };
         let (operation, wake_us) = match operation {
@@ -294,7 +294,7 @@ impl Replica {
         }
     }
 
-    /// Asks a peer.
+    /// Sends a request to a peer, and keeps a copy to send again where an answer is awaited or state changes.
     pub(crate) fn call(&mut self, now: Now, node: NodeId, purpose: Purpose, request: PeerRequest) {
         // The peer may have begun a new life since it was heard, or was not heard for long; or it may not
         // know the layout yet.
@@ -336,12 +336,12 @@ impl Replica {
         self.emit(Output::Request { to: node, id, terms, request });
     }
 
-    /// The newest layout that this node knows.
+    /// Returns the newest layout that this node knows; the default before the first view.
     pub(crate) fn layout(&self) -> LayoutId {
         self.view.as_ref().map_or(LayoutId::default(), |view| view.layout_id())
     }
 
-    /// The view, if it has a layout to work under.
+    /// Returns the view if it has a layout, and otherwise the refusal for requests.
     pub(crate) fn ready(&self) -> Result<Arc<View>, Failure> {
         let view = self.view.as_ref().filter(|view| view.layout_version() > 0);
         view.cloned().ok_or_else(|| {
@@ -351,8 +351,8 @@ impl Replica {
         })
     }
 
-    /// The active preference lists for a partition, as targets: the first `n` of each, and its
-    /// fallbacks, the newest list first. This node stands first where it stands.
+    /// Returns the active preference lists of a partition, the newest first, each split into its first `n`
+    /// nodes and its fallbacks. This node comes first in either part that it is in.
     pub(crate) fn owner_sets(
         &self,
         view: &View,

@@ -1,4 +1,4 @@
-//! Scans: a page of one partition, merged from R owners and from those that stand in for owners.
+//! Scans: a page of one partition, merged from R owners and from nodes that stand in for owners.
 //!
 //! Invariant: a page shows of each key what a read of it would show at this node.
 
@@ -28,16 +28,16 @@ use crate::range::{RangeRequest, RangeResult};
 use crate::replica::{Operation, Replica};
 use crate::votes::counts_digest;
 
-/// What positions follow from.
+/// Cluster and number of partitions, from which a key's position and partition follow.
 type Place = (ClusterId, PartitionCount);
 
-/// A scan under way.
+/// Scan of one page under way.
 #[derive(Debug)]
 pub(crate) struct ScanOperation {
     pub(crate) machine: Scan,
     pub(crate) asker: Asker,
     request: ScanRequest,
-    /// Of the buckets that are read.
+    /// N of the buckets that are read.
     n: u8,
     place: Place,
     deadline_us: u64,
@@ -84,7 +84,7 @@ impl ScanOperation {
         ScanAnswer { items: items.collect(), next: page.until.map(mark) }
     }
 
-    /// The length of a value, which is taken away where lengths alone were asked for.
+    /// Returns the length of a value, in bytes. The value itself is taken away where lengths alone were asked for.
     fn take_length(&self, value: &mut Blob) -> u64 {
         if self.request.values {
             return value.len() as u64;
@@ -94,7 +94,7 @@ impl ScanOperation {
     }
 }
 
-/// The bucket, if there is one.
+/// Returns the bucket of the scan; `None` if it reads every bucket.
 fn bucket_of(of: &ScanOf) -> Option<Blob> {
     match of {
         ScanOf::Bucket(bucket) => Some(bucket.clone()),
@@ -102,13 +102,13 @@ fn bucket_of(of: &ScanOf) -> Option<Blob> {
     }
 }
 
-/// What a page is asked for with.
+/// Partition and N of a page, and whether this node had a vote on them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scanning {
     pub(crate) partition: Partition,
-    /// Of the bucket, as this node knows it.
+    /// N of the bucket, as this node knows it.
     pub(crate) n: u8,
-    /// Whether this node could say that a key is absent when it was asked.
+    /// Whether this node could say that a key is absent when it was asked for the page.
     pub(crate) votes: bool,
 }
 
@@ -141,7 +141,7 @@ impl Replica {
         Ok(())
     }
 
-    /// The layout is another: the page is asked for anew under it, with the time that is left.
+    /// Asks for the page anew under another layout, with the time that is left.
     pub(crate) fn restart_scan(&mut self, now: Now, scan: ScanOperation) {
         let ScanOperation { asker, request, deadline_us, .. } = scan;
         if let Err(failure) = self.begin_scan(now, asker, request, deadline_us) {
@@ -225,7 +225,7 @@ impl Replica {
         ((!scan.machine.is_done()).then_some(Operation::Scan(scan)), wake_us)
     }
 
-    /// Where a mark lies. The position is computed anew: a client's is not to be trusted.
+    /// Returns the placed key of a mark. The position is computed anew, since a client's is not to be trusted.
     fn placed(&self, mark: ScanMark, (cluster, partitions): Place) -> PlacedKey {
         PlacedKey::new(cluster, partitions, mark.key)
     }
@@ -239,7 +239,7 @@ impl Replica {
         failure
     }
 
-    /// This node's page for a scan of its own.
+    /// Gives a scan that this node coordinates its own page.
     pub(crate) fn handle_local_page(
         &mut self,
         now: Now,
@@ -260,7 +260,7 @@ impl Replica {
         }
     }
 
-    /// This node's page for a peer's scan.
+    /// Answers a peer's scan with this node's page.
     pub(crate) fn serve_scan(
         &mut self,
         reply: u64,
@@ -279,7 +279,7 @@ impl Replica {
         self.answer_peer(reply, response);
     }
 
-    /// What this node shows of a bucket.
+    /// Returns this node's page of a scan, with a doubt where it has no vote.
     fn scanned(
         &self,
         scanning: Scanning,
@@ -290,7 +290,7 @@ impl Replica {
         if planted::on(Bug::DamageIsAbsence) {
             damaged.clear();
         }
-        // What is on the page was read between the two.
+        // The page was read between the two.
         let votes = scanning.votes && self.votes.has(scanning.partition, scanning.n);
         let doubt = (!votes).then_some(Doubt::Refilling);
         Ok(ScanPage { records: shown, until, damaged, doubt })

@@ -1,7 +1,8 @@
-//! What a replica does for its peers.
+//! Requests of peers and their answers.
 //!
-//! Invariants: nobody but members is answered, and of a member the process alone that is taken for it; the layout fence, a request made under an older layout than
-//! this replica's is refused; and what would change something is refused if it has been under way for longer than a message lives.
+//! Invariants: only members are answered, and of a member only the process that is taken for it. The layout
+//! fence: a request made under an older layout than this replica's is refused. A request that would change
+//! something is refused if it has been under way for longer than a message lives.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -33,7 +34,7 @@ use crate::replica::Replica;
 use crate::scan::{Scanning, mark};
 use crate::votes::counts_digest;
 
-/// A peer's request as it arrived.
+/// Peer's request as it arrived: its handle, its sender and its terms.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) reply: u64,
@@ -104,7 +105,7 @@ impl Replica {
         }
     }
 
-    /// What needs all that this node holds of one key.
+    /// Serves a request that needs all that this node holds of one key.
     fn serve_key(&mut self, reply: u64, view: &View, request: PeerRequest) {
         let placed = |key: Key| PlacedKey::new(self.config.cluster, view.partitions(), key);
         let (ticket, key) = match request {
@@ -131,7 +132,7 @@ impl Replica {
         self.emit(Output::Load { ticket, key });
     }
 
-    /// Reads a page of the records in some neighbouring leaves.
+    /// Reads a page of the records in neighbouring leaves.
     pub(crate) fn serve_leaves(
         &mut self,
         view: &View,
@@ -189,8 +190,8 @@ impl Replica {
         self.emit(Output::AnswerPeer { reply, stamp: Stamp::UNTOLD, response });
     }
 
-    /// Why a node is not answered, if it has no place in the cluster. One that is not known yet may be known
-    /// in a moment, and asks again.
+    /// Returns why a node is not answered, if it has no place in the cluster. A node that is not known yet
+    /// may be known in a moment, and asks again.
     fn stranger(&self, from: NodeId) -> Option<Failure> {
         let view = self.view.as_ref().filter(|view| !view.hears(from))?;
         if planted::on(Bug::RemovedNodeTakenBack) {
@@ -205,8 +206,8 @@ impl Replica {
         })
     }
 
-    /// A request under another layout is refused, and whoever is behind is told the newer one. What only
-    /// passes a client's request on, or looks, is taken under any.
+    /// Refuses a request under another layout, and has the node that is behind told the newer one. Requests
+    /// that only pass a client's request on, or inspect, are taken under any layout.
     fn fence(&mut self, arrival: &Arrival, request: &PeerRequest) -> Result<Arc<View>, Failure> {
         let layouts = &arrival.terms.layouts;
         let (theirs, ours) = (layouts.newest, self.layout());
@@ -233,8 +234,8 @@ impl Replica {
         Ok(view)
     }
 
-    /// The newest active layout here and with which the sender does not reckon: partitions may have flipped under it,
-    /// also under one that a rival of the same version has overruled, and then its owners have to be asked.
+    /// Returns the newest active layout here that the sender does not reckon with. Partitions may have flipped under
+    /// it, also under one that a rival of the same version has overruled, and then its owners have to be asked.
     fn unknown_to(&self, theirs: &ActiveLayouts) -> Option<LayoutId> {
         let mut ours = self.view.iter().flat_map(|view| view.layouts()).map(ActiveLayout::id);
         ours.find(|layout| !theirs.reckons_with(*layout))
@@ -252,8 +253,8 @@ impl Replica {
         self.emit(Output::Apply { ticket, key, record, durability });
     }
 
-    /// Keeps a record for others; a hint for this node itself is its record. What the first target's hint
-    /// is given as local actor is that hint's alone: the actor rule holds for it as for a record.
+    /// Keeps a record for others; a hint for this node itself is merged into its record. The local actor goes
+    /// to the first target's hint alone: the actor rule holds for a hint as for a record.
     pub(crate) fn hold(
         &mut self,
         now: Now,
@@ -305,7 +306,7 @@ impl Replica {
         self.answer_compared(reply, response, synced);
     }
 
-    /// Says what this node holds; if the asker drops or forgets something by that, only once this is on disk.
+    /// Answers what this node holds. If the asker drops or forgets something by the answer, it waits for a sync.
     pub(crate) fn answer_compared(&mut self, reply: u64, response: PeerResponse, synced: bool) {
         if !synced || planted::on(Bug::DroppedBeforeSync) {
             return self.answer_peer(reply, response);
@@ -364,7 +365,7 @@ impl Replica {
         self.answer_peer(reply, response);
     }
 
-    /// Counts a damaged record. The next round compares it with the others'.
+    /// Counts a damaged record and notes it for the next round of comparisons.
     pub(crate) fn noticed(
         &mut self,
         key: &PlacedKey,
@@ -383,9 +384,9 @@ fn no_such_partition(partition: Partition) -> Failure {
     Failure::new(ErrorCode::InvalidRequest, message)
 }
 
-/// Whether the sender concludes something that lasts from the answer: that it holds all that this node does, or
-/// that a tombstone may go. That needs a node which goes on refusing what is asked under older layouts, after
-/// a crash, too.
+/// Returns whether the sender concludes something lasting from the answer: that it holds all that this node
+/// does, or that a tombstone may go. That takes a node which goes on refusing what is asked under older
+/// layouts, after a crash, too.
 fn concludes(request: &PeerRequest) -> bool {
     matches!(
         request,

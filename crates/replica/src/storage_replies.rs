@@ -1,4 +1,4 @@
-//! What the replica makes of storage's answers.
+//! Storage's answers, and where each of them goes.
 //!
 //! Invariant: every ticket is taken out by its last answer.
 
@@ -47,7 +47,7 @@ impl Replica {
         }
     }
 
-    /// A record is another now: the tree says so, and an exchange that waits for it goes on.
+    /// Takes a record's change into the tree, and lets an exchange that waits for it go on.
     pub(crate) fn handle_changed(
         &mut self,
         ticket: u64,
@@ -77,7 +77,7 @@ impl Replica {
                 let (id, key, pair) = (*id, key.clone(), *pair);
                 self.handle_merged(id, &key, after, pair);
             }
-            // It was another record by then, and stays.
+            // The record had changed by then, and stays.
             Some(Ticket::Collected(collection)) if before != Some(collection.expected) => {
                 self.pending.take_ticket(ticket);
             }
@@ -150,7 +150,7 @@ impl Replica {
         }
     }
 
-    /// One of several writes that are waited for together is done, or is not.
+    /// Counts one of several writes that are waited for together, and answers for the last.
     fn handle_held(&mut self, now: Now, group: u64, result: Result<(), StorageFault>) {
         let Some(held) = self.pending.held(group, result) else { return };
         let result = held.failure.map_or(Ok(()), Err);

@@ -1,12 +1,12 @@
 //! A replica in the place of one whose storage has ended, within the same process.
 //!
-//! Invariant: nothing that was asked of peers or of storage before is taken for an answer to what is asked now.
+//! Invariant: no answer to what was asked of peers or of storage before is taken for an answer to what is asked now.
 
 use crate::{Config, Replica};
 
 impl Replica {
-    /// A replica in the place of this one. It knows nothing that this one knew of records; its ids go on where
-    /// these end, and so do the clocks that it has heard of peers.
+    /// Creates a replica in the place of this one. It knows nothing that this one knew of records; its ids go
+    /// on where these end, and it keeps the clocks that this one has heard of peers.
     #[must_use]
     pub fn successor(self, config: Config) -> Self {
         let mut next = Self::new(config);

@@ -1,4 +1,4 @@
-//! Records of partitions that this node owns for some N, and not for theirs: a bucket's `n` was lowered, or the
+//! Records of partitions that this node owns for some N, and not for the records' N: a bucket's `n` was lowered, or the
 //! partition's owners are others ([design 4](../../../docs/design.md#4-membership-and-moving-data), decision 31).
 //!
 //! Invariant: such a record is removed only if each present owner was compared with it, and holds it or has seen it,
@@ -22,29 +22,29 @@ use crate::replica::Replica;
 use crate::revision::Revision;
 use crate::transfer_jobs::Obstacle;
 
-/// What one shard holds beside what it owns, in partitions that it owns.
+/// Records of others in partitions that one shard owns, and their removal.
 #[derive(Debug, Default)]
 pub(crate) struct Surplus {
-    /// For which N others alone own a partition that this node owns for another.
+    /// N for which others alone own a partition that this node owns for another.
     others: BTreeMap<Partition, BTreeSet<u8>>,
-    /// Where there may be such records, and when the last comparison of them began.
+    /// Partitions that may hold such records, and the moment at which the last comparison of them began.
     partitions: BTreeMap<Partition, u64>,
     sweep: Option<Sweep>,
     sweeps: u64,
 }
 
-/// Compared records on their way off the disk, page by page.
+/// Removal of compared records from the disk, page by page.
 #[derive(Debug)]
 struct Sweep {
     number: u64,
     partition: Partition,
     counts: BTreeSet<u8>,
-    /// When the comparison began.
+    /// Moment at which the comparison began.
     since: u64,
     after: Option<PlacedKey>,
-    /// A page is being read.
+    /// Whether a page is being read.
     asked: bool,
-    /// So many are being removed.
+    /// Number of records that are being removed.
     removing: usize,
     ended: bool,
 }
@@ -68,29 +68,29 @@ impl Surplus {
         self.partitions.contains_key(&partition)
     }
 
-    /// In how many partitions there may be such records.
+    /// Returns the number of partitions that may hold such records.
     pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
-    /// Which.
+    /// Returns the partitions that may hold such records.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Partition> {
         self.partitions.keys().copied()
     }
 
-    /// Whether others alone own the keys of this partition and N, while this node owns some of it.
+    /// Returns whether others alone own the keys of this partition and N, while this node owns it for another N.
     pub(crate) fn is_for_others(&self, partition: Partition, n: u8) -> bool {
         self.others.get(&partition).is_some_and(|counts| counts.contains(&n))
     }
 
-    /// Whether a step can be taken.
+    /// Returns whether the sweep can read its next page.
     pub(crate) fn is_busy(&self) -> bool {
         self.sweep.as_ref().is_some_and(|sweep| !sweep.asked && sweep.removing == 0)
     }
 }
 
 impl Replica {
-    /// Other owners, or other numbers of replicas: where there may be records of others is looked for anew.
+    /// Looks anew where there may be records of others, since owners or numbers of replicas have changed.
     pub(crate) fn follow_surplus(&mut self, view: &View) {
         let (me, counts) = (self.config.me, view.replica_counts());
         let transfers = &mut self.background.transfers;
@@ -114,7 +114,7 @@ impl Replica {
         }
     }
 
-    /// For which N the partition holds records that are for others alone, be they damaged.
+    /// Returns the N for which the partition holds records that are for others alone, damaged ones included.
     fn surplus_counts(&self, view: &View, partition: Partition) -> BTreeSet<u8> {
         let (surplus, trees) = (&self.background.transfers.surplus, &self.background.trees);
         let others = surplus.others.get(&partition).into_iter().flatten().copied();
@@ -123,7 +123,7 @@ impl Replica {
         others.filter(|n| trees.holds(partition, *n) || damaged(*n)).collect()
     }
 
-    /// Records that can't be read: those that others alone own have to go. No exchange would mend them.
+    /// Has damaged records removed that others alone own, since no exchange would mend them.
     pub(crate) fn notice_damaged_surplus(&mut self, view: &View, damaged: &[PlacedKey]) {
         for key in damaged {
             let n = view.bucket(key.key.bucket()).n;
@@ -133,7 +133,7 @@ impl Replica {
         }
     }
 
-    /// With whom such records are compared, all of them with each owner.
+    /// Returns the owners, for each N, that such records are compared with: all of them. Notes the moment.
     pub(crate) fn surplus_pairs(&mut self, view: &View, partition: Partition) -> Vec<(u8, NodeId)> {
         let moment = self.background.trees.moment();
         if let Some(since) = self.background.transfers.surplus.partitions.get_mut(&partition) {
@@ -147,8 +147,8 @@ impl Replica {
         self.surplus_counts(view, partition).into_iter().flat_map(owners).collect()
     }
 
-    /// All owners were compared with, `whole` of it: what is theirs alone is removed from here. True if the job is
-    /// over for now.
+    /// Begins to remove the records that are others' alone, if all owners were compared with (`whole`) and
+    /// nothing was added since. Returns true if the job is over for now.
     pub(crate) fn begin_sweep(&mut self, view: &View, partition: Partition, whole: bool) -> bool {
         let counts = self.surplus_counts(view, partition);
         let trees = &self.background.trees;
@@ -171,7 +171,7 @@ impl Replica {
         true
     }
 
-    /// The partition of which records are being removed.
+    /// Returns the partition whose records are being removed.
     #[cfg(test)]
     pub(crate) fn sweeping(&self) -> Option<Partition> {
         self.background.transfers.surplus.sweep.as_ref().map(|sweep| sweep.partition)
@@ -182,7 +182,7 @@ impl Replica {
         matches!(self.obstacle(view, job), Obstacle::None)
     }
 
-    /// Reads the next page of what is removed; false if there is none now.
+    /// Reads the next page of the sweep; returns false if there is none now.
     pub(crate) fn sweep_next(&mut self) -> bool {
         let surplus = &mut self.background.transfers.surplus;
         if !surplus.is_busy() {
@@ -198,7 +198,7 @@ impl Replica {
         true
     }
 
-    /// A page of the partition: what was compared of it is removed.
+    /// Removes the compared records of a page of the sweep.
     pub(crate) fn handle_surplus_page(
         &mut self,
         now: Now,
@@ -212,7 +212,7 @@ impl Replica {
         }
         let (partition, since) = (sweep.partition, sweep.since);
         let trees = &self.background.trees;
-        // What was added since was compared with nobody, and the page may show it.
+        // Records added since were compared with nobody, and the page may show them.
         let added = sweep.counts.iter().any(|n| trees.added_since(partition, *n, since));
         let (false, true, Ok(page)) = (added, self.may_thin(&view, partition), result) else {
             return self.end_sweep(now);
@@ -241,7 +241,7 @@ impl Replica {
         }
     }
 
-    /// One of them is gone, or is not.
+    /// Counts one record of the sweep as removed; ends the sweep if it is not.
     pub(crate) fn handle_thinned(&mut self, now: Now, number: u64, removed: bool) {
         let sweep = self.background.transfers.surplus.sweep.as_mut();
         let Some(sweep) = sweep.filter(|sweep| sweep.number == number) else { return };
@@ -251,7 +251,7 @@ impl Replica {
         }
     }
 
-    /// The sweep has come to its end, or can't go on: what is left is compared anew.
+    /// Ends the sweep; what is left of the partition's surplus is compared anew.
     fn end_sweep(&mut self, now: Now) {
         let Some(sweep) = self.background.transfers.surplus.sweep.take() else { return };
         let partition = sweep.partition;

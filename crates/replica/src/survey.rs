@@ -1,6 +1,7 @@
-//! Which partitions hold records that should not be here: those that this node does not own ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! The search for partitions whose records this node does not own
+//! ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
-//! Invariant: storage is asked of a few partitions at a time, since it looks each of them up while clients wait.
+//! Invariant: storage is asked for a few partitions at a time, since it looks each of them up while clients wait.
 
 use alloc::vec::Vec;
 
@@ -13,11 +14,11 @@ use crate::pending::Ticket;
 use crate::replica::Replica;
 use crate::transfers::Transfers;
 
-/// The most partitions that are looked up in one turn of the shard: a millisecond or two. Tests have few partitions.
+/// Most partitions that are looked up in one turn of the shard: a millisecond or two. Tests have few partitions.
 pub(crate) const SURVEY_PARTITIONS: usize = if cfg!(test) { 3 } else { 256 };
 
 impl Transfers {
-    /// Has all partitions looked at anew.
+    /// Begins to look up all partitions anew.
     pub(crate) fn begin_survey(&mut self, now_us: u64) {
         self.survey_due_us = Some(now_us);
         self.surveyed_until = None;
@@ -25,7 +26,7 @@ impl Transfers {
 }
 
 impl Replica {
-    /// Asks now and then which partitions hold records that should not.
+    /// Asks, if that is due, which partitions that this node does not own hold records. Returns whether it did.
     pub(crate) fn survey_if_due(&mut self, now: Now, view: &View) -> bool {
         let transfers = &mut self.background.transfers;
         if transfers.survey_due_us.is_none_or(|due_us| due_us > now.mono_us) {
@@ -47,7 +48,7 @@ impl Replica {
         true
     }
 
-    /// Storage says which of these partitions hold records.
+    /// Takes storage's answer which of the partitions hold records.
     pub(crate) fn handle_surveyed(
         &mut self,
         now: Now,

@@ -1,12 +1,12 @@
-//! When each machine is to be woken.
+//! The operations' timers.
 //!
-//! Invariant: at most one timer a machine, so that a finished request leaves nothing behind.
+//! Invariant: at most one timer an operation, so that a finished request leaves nothing behind.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::pending::OperationId;
 
-/// The machines' timers, in the order of their times.
+/// Operations' timers, in the order of their times.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(u64, OperationId)>,
@@ -14,7 +14,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Sets a machine's wake, or takes it away.
+    /// Sets an operation's timer, or cancels it.
     pub(crate) fn set(&mut self, id: OperationId, at_us: Option<u64>) {
         if self.by_machine.get(&id).copied() == at_us {
             return;
@@ -28,14 +28,14 @@ impl Timers {
         }
     }
 
-    /// Takes out the earliest wake that is due.
+    /// Takes out the earliest timer that is due.
     pub(crate) fn pop_due(&mut self, now_us: u64) -> Option<OperationId> {
         let (_, id) = self.by_time.first().copied().filter(|(at_us, _)| *at_us <= now_us)?;
         self.set(id, None);
         Some(id)
     }
 
-    /// The time of the earliest wake.
+    /// Returns the time of the earliest timer, in microseconds.
     pub(crate) fn next(&self) -> Option<u64> {
         self.by_time.first().map(|(at_us, _)| *at_us)
     }

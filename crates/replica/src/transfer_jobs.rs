@@ -1,7 +1,8 @@
-//! Partitions on their way to this node and away from it (paper 4.9; [design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! Jobs for partitions on their way to this node and away from it (paper 4.9;
+//! [design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
-//! What moves follows from the view alone. A new owner compares with the older owners until it holds all
-//! that they do, and says so; a node that holds what it owns no more hands it on and drops it.
+//! What moves follows from the view alone. A new owner compares with the older owners until it holds all that
+//! they do, and says so; a node that holds records which it no longer owns hands them on and drops them.
 //! Invariant: a range is dropped only when its partition has flipped and every member knows the layout.
 
 use alloc::collections::BTreeSet;
@@ -21,22 +22,23 @@ use crate::io::{Output, StorageFault};
 use crate::pending::Ticket;
 use crate::replica::Replica;
 
-/// What keeps a job from going on.
+/// Reason why a job can't go on.
 pub(crate) enum Obstacle {
-    /// Nobody but this node is in the way: later.
+    /// No other node is in the way.
     None,
-    /// These are down or unknown.
+    /// These nodes are down or unknown, or have no vote.
     Nodes(Vec<NodeId>),
-    /// The partition has not flipped, or a member does not know the layout.
+    /// Other nodes are not ready, or don't know the layout; the text says which, for an admin.
     Others(String),
 }
 
 impl Replica {
-    /// The layouts, what has flipped, or how many replicas buckets have is another: so is what moves.
+    /// Follows a change of the layouts, of what has flipped, or of buckets' numbers of replicas: other
+    /// partitions move now.
     pub(crate) fn follow_layouts(&mut self, now: Now, before: Option<&View>, view: &View) {
         let (owned, to_own) = (self.counted(view), self.newest(view));
         let Background { transfers, trees, .. } = &mut self.background;
-        // What is compared as the owners' is another with other numbers of replicas, too.
+        // With other numbers of replicas the owners' comparisons cover other keys, too.
         let as_before = |before: &View| {
             before.layout_id() == view.layout_id()
                 && before.other_replica_counts() == view.other_replica_counts()
@@ -60,13 +62,13 @@ impl Replica {
                 transfers.end_inbound(partition);
             }
         }
-        // A bucket's number of replicas may have changed while a partition moves: whoever is to own it for that now
-        // has it to take over, as under a new layout.
+        // A bucket's number of replicas may have changed while a partition moves: a node that is to own it
+        // for that number now has to take it over, as under a new layout.
         self.begin_inbound(view, &to_own);
         self.follow_surplus(view);
     }
 
-    /// The partitions of this shard that it owns for some N under an active layout.
+    /// Returns the partitions of this shard that it owns for some N under an active layout.
     fn counted(&self, view: &View) -> BTreeSet<Partition> {
         let counts = view.replica_counts();
         let owns =
@@ -74,7 +76,7 @@ impl Replica {
         self.of_this_shard(view).filter(owns).collect()
     }
 
-    /// Those that it owns under the newest.
+    /// Returns the partitions of this shard that it owns under the newest layout.
     pub(crate) fn newest(&self, view: &View) -> BTreeSet<Partition> {
         let most = usize::from(view.replica_counts().last().copied().unwrap_or(0));
         let owns = |p: &Partition| {
@@ -88,7 +90,7 @@ impl Replica {
         view.partitions().partitions().filter(move |partition| partition.0 % shards == shard)
     }
 
-    /// Takes the next step of moving; false if there is none now.
+    /// Takes the next step of a transfer; returns false if there is none now.
     pub(crate) fn transfer_next(&mut self, now: Now, view: &View) -> bool {
         self.background.transfers.wake(now.mono_us);
         if self.survey_if_due(now, view) || self.sweep_next() || self.recall_next(now) {
@@ -156,7 +158,7 @@ impl Replica {
         transfers.workers[worker].begin(job, trees);
     }
 
-    /// What is in the way of a job now.
+    /// Returns the reason why a job can't go on now.
     pub(crate) fn obstacle(&self, view: &View, job: PartitionJob) -> Obstacle {
         let partition = job.partition;
         match job.kind {
@@ -198,7 +200,7 @@ impl Replica {
         view.replica_counts().into_iter().flat_map(of_n).collect()
     }
 
-    /// With whom a partition on its way is compared, the last first.
+    /// Chooses the nodes that a partition on its way is compared with, and has the worker begin.
     fn choose(&mut self, now: Now, view: &View, worker: usize, job: PartitionJob) {
         let mut pairs = match job.kind {
             JobKind::Inbound => match self.inbound_status(view, job.partition) {
@@ -254,7 +256,7 @@ impl Replica {
                 } else if over {
                     let ticket = self.pending.ticket(Ticket::Dropped { partition });
                     self.emit(Output::Drop { ticket, partition });
-                    // Whatever comes from now on is no part of what is dropped.
+                    // Records that come from now on are not part of what is dropped.
                     self.background.trees.drop(partition);
                 }
                 over
@@ -265,7 +267,7 @@ impl Replica {
         }
     }
 
-    /// A range is gone from the disk, or is not.
+    /// Ends an outbound transfer whose range is gone from the disk; retries if it is not.
     pub(crate) fn handle_dropped(
         &mut self,
         now: Now,
@@ -289,7 +291,7 @@ impl Replica {
         }
     }
 
-    /// A record of a partition that this node keeps no tree of: it is handed on.
+    /// Has a partition handed on of which a record came though this node keeps no tree of it.
     pub(crate) fn note_stray(&mut self, partition: Partition) {
         if !self.background.trees.keeps(partition) {
             self.background.trees.keep(partition);

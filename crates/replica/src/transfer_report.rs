@@ -1,4 +1,4 @@
-//! What an admin is told of partitions on their way.
+//! The report on partitions on their way, for an admin.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -14,7 +14,7 @@ use crate::replica::Replica;
 use crate::transfer_jobs::Obstacle;
 
 impl Replica {
-    /// How far this shard has come with what moves.
+    /// Returns the progress of this shard's transfers, and what keeps them from going on; empty without a layout.
     #[must_use]
     pub fn transfer_report(&self) -> TransferReport {
         let Some(view) = self.view.as_ref().filter(|view| view.layout_version() > 0) else {
@@ -53,7 +53,7 @@ impl Replica {
         }
     }
 
-    /// Why partitions don't go on, a sentence for each cause.
+    /// Returns why partitions don't go on, a sentence for each cause.
     fn blockers(&self, view: &View) -> Vec<String> {
         let mut nodes = BTreeSet::new();
         let mut others = BTreeSet::new();

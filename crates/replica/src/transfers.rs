@@ -1,4 +1,5 @@
-//! Which partitions come to this node and which go, and which of them is next (paper 4.9, 6.2; [design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! Partitions that come to this node and that go, and which of them is next (paper 4.9, 6.2;
+//! [design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
 //! Invariants: a partition that is to be owned is worked on until this node is ready for it; a range is
 //! dropped only after every present owner has been compared with it and while nothing was added to it.
@@ -13,14 +14,14 @@ use crate::exchange_worker::{ExchangeWorker, JobKind, PartitionJob};
 use crate::recalling::HeadStart;
 use crate::surplus::Surplus;
 
-/// How many partitions are moved at a time: while one waits for an answer another is worked on.
+/// Number of partitions that are moved at a time: while one waits for an answer another is worked on.
 pub(crate) const WORKERS: usize = 2;
-/// What could not be finished is tried again after this long.
+/// Time after which an unfinished job is tried again, in microseconds.
 const RETRY_AFTER_US: u64 = 250_000;
-/// Who had no vote, or could not be reached, when a partition was to be refilled is asked again after this long.
+/// Time after which a refill is tried again whose nodes had no vote or could not be reached, in microseconds.
 const REFILL_AGAIN_US: u64 = 1_000_000;
 
-/// What has been moved since the start.
+/// Counts of what was transferred since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Transferred {
     pub(crate) received_records: u64,
@@ -30,39 +31,39 @@ pub(crate) struct Transferred {
     pub(crate) dropped: u32,
 }
 
-/// All that moves to and from one shard.
+/// Transfers to and from one shard, its refills included.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
-    /// What the shard owns under the active layouts.
+    /// Partitions that the shard owns under the active layouts.
     pub(crate) owned: BTreeSet<Partition>,
-    /// What it is to own under the newest and is not ready for.
+    /// Partitions that the shard is to own under the newest layout and is not ready for.
     pub(crate) inbound: BTreeMap<Partition, InboundTransfer>,
-    /// What it owns no more, and may hold records of.
+    /// Partitions that the shard no longer owns and may hold records of.
     pub(crate) unowned: BTreeSet<Partition>,
-    /// Those of them in which storage found something, be it a damaged record.
+    /// Unowned partitions in which storage found something, be it a damaged record.
     occupied: BTreeSet<Partition>,
-    /// What it holds of partitions that it owns, for an N for which it does not.
+    /// Records of owned partitions for an N for which others alone own them.
     pub(crate) surplus: Surplus,
-    /// Partitions of which it can't say what is absent.
+    /// Partitions for whose absent keys the shard can't vouch.
     refilling: BTreeSet<Partition>,
     pub(crate) workers: [ExchangeWorker; WORKERS],
     pub(crate) transferred: Transferred,
-    /// What an earlier copy of the shard holds of what is refilled.
+    /// Earlier copy of the shard, as a head start of refills.
     pub(crate) head_start: HeadStart,
-    /// It was asked which partitions hold records, and that was answered.
+    /// Whether a whole survey of the partitions that hold records has been answered.
     pub(crate) surveyed: bool,
-    /// When the shard is next asked which partitions hold records; `None` while it is being asked.
+    /// Time of the next question to storage which partitions hold records, in microseconds; `None` while one is open.
     pub(crate) survey_due_us: Option<u64>,
-    /// The last partition that was looked at, while there are more to be.
+    /// Last partition that the survey has looked up, while there are more.
     pub(crate) surveyed_until: Option<Partition>,
     waiting: VecDeque<PartitionJob>,
-    /// The same, to tell which are waiting.
+    /// Jobs in `waiting`, to tell quickly which ones wait.
     queued: BTreeSet<PartitionJob>,
     resting: BTreeMap<PartitionJob, u64>,
 }
 
 impl Transfers {
-    /// Forgets what is under way: other partitions move now.
+    /// Forgets what is under way, since other partitions move now.
     pub(crate) fn restart(&mut self) {
         self.inbound.clear();
         self.waiting.clear();
@@ -78,55 +79,56 @@ impl Transfers {
         }
     }
 
-    /// A partition that this node is to own from now on.
+    /// Adds a partition that this node is to own from now on.
     pub(crate) fn add_inbound(&mut self, partition: Partition) {
         self.inbound.insert(partition, InboundTransfer::new());
         self.queue(PartitionJob { partition, kind: JobKind::Inbound });
     }
 
-    /// A partition that this node owns, and of which it may hold records of others.
+    /// Adds an owned partition that may hold records of others.
     pub(crate) fn thin(&mut self, partition: Partition) {
         if self.surplus.add(partition) {
             self.queue(PartitionJob { partition, kind: JobKind::Thin });
         }
     }
 
-    /// Nothing is left of them, or it is no business of this node any more.
+    /// Ends the thinning of a partition: nothing of others is left in it, or it is no business of this node any more.
     pub(crate) fn thinned(&mut self, partition: Partition) {
         if self.surplus.remove(partition) {
             self.forget(PartitionJob { partition, kind: JobKind::Thin });
         }
     }
 
-    /// A partition of which this node can't say what is absent.
+    /// Adds a partition for whose absent keys this node can't vouch.
     pub(crate) fn refill(&mut self, partition: Partition) {
         if self.refilling.insert(partition) {
             self.queue(PartitionJob { partition, kind: JobKind::Refill });
         }
     }
 
-    /// Nothing is in the way of its comparison any more.
+    /// Begins the comparison of a partition that is refilled: nothing is in its way any more.
     pub(crate) fn refill_now(&mut self, partition: Partition) {
         if self.refilling.contains(&partition) {
             self.queue(PartitionJob { partition, kind: JobKind::Refill });
         }
     }
 
-    /// It has a vote for all of it again, or it is no business of this node any more.
+    /// Ends the refill of a partition: this node has a vote on all of it again, or it is no business of this
+    /// node any more.
     pub(crate) fn refilled(&mut self, partition: Partition) {
         if self.refilling.remove(&partition) {
             self.forget(PartitionJob { partition, kind: JobKind::Refill });
         }
     }
 
-    /// This node is ready for it, or it is no business of this node any more.
+    /// Ends an inbound transfer: this node is ready for the partition, or it is no business of this node any more.
     pub(crate) fn end_inbound(&mut self, partition: Partition) {
         if self.inbound.remove(&partition).is_some() {
             self.forget(PartitionJob { partition, kind: JobKind::Inbound });
         }
     }
 
-    /// What it was compared with while it is being taken over does not count any more.
+    /// Begins an inbound transfer anew, since its comparisons so far do not count any more.
     pub(crate) fn restart_inbound(&mut self, partition: Partition) {
         if self.inbound.contains_key(&partition) {
             self.end_inbound(partition);
@@ -134,8 +136,8 @@ impl Transfers {
         }
     }
 
-    /// Counts records that have come for a partition that is being taken over. The rounds of repair bring
-    /// some of them: a new owner's first one is with everyone.
+    /// Counts records that have come for an inbound partition. The rounds of repair bring some of them: a new
+    /// owner's first one is with everyone.
     pub(crate) fn count_received(&mut self, partition: Partition, records: usize, bytes: usize) {
         if self.inbound.contains_key(&partition) {
             self.transferred.received_records += records as u64;
@@ -143,25 +145,25 @@ impl Transfers {
         }
     }
 
-    /// A partition that this node owns no more, and of which it may hold records.
+    /// Adds a partition that this node no longer owns and may hold records of.
     pub(crate) fn add_outbound(&mut self, partition: Partition) {
         if self.unowned.insert(partition) {
             self.queue(PartitionJob { partition, kind: JobKind::Outbound });
         }
     }
 
-    /// Storage has found something in a partition that this node owns no more.
+    /// Notes that storage has found something in a partition that this node does not own.
     pub(crate) fn found(&mut self, partition: Partition) {
         self.occupied.insert(partition);
         self.add_outbound(partition);
     }
 
-    /// Whether storage has found something in an unowned partition; what is damaged is in no tree.
+    /// Returns whether storage has found something in an unowned partition; damaged records are in no tree.
     pub(crate) fn is_occupied(&self, unowned: Partition) -> bool {
         self.occupied.contains(&unowned)
     }
 
-    /// It is owned again, or nothing of it is left.
+    /// Ends an outbound transfer: the partition is owned again, or nothing of it is left.
     pub(crate) fn end_outbound(&mut self, partition: Partition) {
         self.occupied.remove(&partition);
         if self.unowned.remove(&partition) {
@@ -169,7 +171,7 @@ impl Transfers {
         }
     }
 
-    /// Whether a job is still to be done.
+    /// Returns whether a job is still to be done.
     pub(crate) fn is_wanted(&self, job: PartitionJob) -> bool {
         match job.kind {
             JobKind::Inbound => self.inbound.contains_key(&job.partition),
@@ -180,20 +182,20 @@ impl Transfers {
         }
     }
 
-    /// The next job that waits.
+    /// Takes out the next job that waits.
     pub(crate) fn take(&mut self) -> Option<PartitionJob> {
         let job = self.waiting.pop_front()?;
         self.queued.remove(&job);
         Some(job)
     }
 
-    /// Tries a job again after a rest.
+    /// Has a job tried again after a rest.
     pub(crate) fn rest(&mut self, now_us: u64, job: PartitionJob) {
         let rest_us = if job.kind == JobKind::Refill { REFILL_AGAIN_US } else { RETRY_AFTER_US };
         self.resting.insert(job, now_us + rest_us);
     }
 
-    /// Lets those whose rest is over wait for their turn.
+    /// Lets the jobs whose rest is over wait for their turn.
     pub(crate) fn wake(&mut self, now_us: u64) {
         let due = self.resting.iter().filter(|(_, due_us)| **due_us <= now_us);
         for job in due.map(|(job, _)| *job).collect::<Vec<_>>() {
@@ -202,21 +204,21 @@ impl Transfers {
         }
     }
 
-    /// Something may go on that could not before.
+    /// Lets all resting jobs wait for their turn, since something may go on that could not before.
     pub(crate) fn wake_all(&mut self) {
         for job in core::mem::take(&mut self.resting).into_keys() {
             self.queue(job);
         }
     }
 
-    /// Whether a step may be possible.
+    /// Returns whether a step may be possible.
     pub(crate) fn is_busy(&self) -> bool {
         let under_way = self.workers.iter().any(|worker| !worker.is_idle());
         let recalls = self.head_start.is_ready();
         !self.waiting.is_empty() || under_way || recalls || self.surplus.is_busy()
     }
 
-    /// When something is due.
+    /// Returns when a job or the survey is due, in microseconds.
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.resting.values().copied().chain(self.survey_due_us).min()
     }

@@ -1,7 +1,7 @@
-//! The hash trees of the partitions that this shard keeps, and what their records take (paper 4.7).
+//! The hash trees of the partitions that this shard keeps, and the size of their records (paper 4.7).
 //!
-//! Invariant: a tree that is whole says what loads would show, but for what has changed on disk behind
-//! the shard's back; a reading of all records, page by page, makes it say that too.
+//! Invariant: a tree that is whole says what loads would show, but for what has changed on disk behind the
+//! shard's back; a reading of all records, page by page, makes it say that too.
 //!
 //! Buckets with another N have other owners, so each N has a tree of its own.
 
@@ -16,13 +16,13 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::io::RecordMeta;
 
-/// The most records of a partition that are remembered as damaged: one is enough to say that there is damage.
+/// Most damaged records of a partition that are remembered: one is enough to say that there is damage.
 const DAMAGED_MAX: usize = 1_024;
 
-/// The trees of one partition, by N.
+/// Trees of one partition, by N.
 type TreesByN = BTreeMap<u8, Tree>;
 
-/// One record's change: which tree and leaf, and what stood and stands there.
+/// Change of one record: its tree and leaf, and what stood and stands there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TreeChange {
     n: u8,
@@ -61,7 +61,7 @@ impl TreeChange {
     }
 }
 
-/// What is known of one partition.
+/// State of one partition: its trees, their reading, and the damage found.
 #[derive(Debug, Default)]
 struct PartitionTrees {
     by_n: TreesByN,
@@ -69,19 +69,19 @@ struct PartitionTrees {
     whole: bool,
     reading: Option<Reading>,
     read_us: Option<u64>,
-    /// Counts the changes of records, to tell whether there was one.
+    /// Number of changes of records, to tell whether there was one.
     changes: u64,
-    /// Since when it is kept.
+    /// Moment since which the partition's trees are kept.
     born: u64,
-    /// When a record of each N was last added or altered, so that one that is only removed does not count.
+    /// Moments at which a record of each N was last added or altered; a removal does not count.
     added: BTreeMap<u8, u64>,
-    /// Records that were met and can't be read.
+    /// Keys of records that were met and can't be read.
     damaged: BTreeSet<PlacedKey>,
-    /// Those of them that the last whole reading could not read.
+    /// Keys of damaged records that the last whole reading could not read.
     unread: BTreeSet<PlacedKey>,
 }
 
-/// A reading of all records under way: the trees that it makes, and how far it has come.
+/// Reading of all records under way: the trees that it makes, and how far it has come.
 #[derive(Debug, Default)]
 struct Reading {
     number: u64,
@@ -91,17 +91,17 @@ struct Reading {
     damaged: BTreeSet<PlacedKey>,
 }
 
-/// The trees of all partitions that are owned, or of which records are left.
+/// Trees of all partitions that are owned, or of which records are left.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
     by_partition: BTreeMap<Partition, PartitionTrees>,
     readings: u64,
-    /// Counts what happens to them, so that of two moments it is known which was first.
+    /// Number of events so far, by which two moments are ordered.
     moment: u64,
 }
 
 impl Trees {
-    /// Keeps a tree of this partition from now on; it has yet to be read if it is new.
+    /// Keeps trees of this partition from now on; new ones have yet to be read.
     pub(crate) fn keep(&mut self, partition: Partition) {
         if !self.keeps(partition) {
             self.moment += 1;
@@ -110,12 +110,12 @@ impl Trees {
         }
     }
 
-    /// Keeps none of it any more.
+    /// Keeps no trees of this partition any more.
     pub(crate) fn drop(&mut self, partition: Partition) {
         self.by_partition.remove(&partition);
     }
 
-    /// What the trees say is no more to be relied on: they are to be read anew.
+    /// Distrusts all trees: each is to be read anew.
     pub(crate) fn distrust(&mut self) {
         self.moment += 1;
         let born = self.moment;
@@ -124,12 +124,12 @@ impl Trees {
             .for_each(|trees| *trees = PartitionTrees { born, ..PartitionTrees::default() });
     }
 
-    /// Now, for [`Self::added_since`].
+    /// Returns the present moment, for [`Self::added_since`].
     pub(crate) fn moment(&self) -> u64 {
         self.moment
     }
 
-    /// Whether a record of this N was added to the partition or altered since then, as far as is known.
+    /// Returns whether a record of this N was added to the partition or altered since a moment, as far as is known.
     pub(crate) fn added_since(&self, partition: Partition, n: u8, moment: u64) -> bool {
         self.by_partition.get(&partition).is_none_or(|trees| {
             trees.born > moment || trees.added.get(&n).is_some_and(|added| *added > moment)
@@ -140,17 +140,17 @@ impl Trees {
         self.by_partition.contains_key(&partition)
     }
 
-    /// Whether the partition is known to hold no record.
+    /// Returns whether the partition is known to hold no record.
     pub(crate) fn is_empty(&self, partition: Partition) -> bool {
         self.by_partition.get(&partition).is_none_or(|trees| trees.whole && trees.load.records == 0)
     }
 
-    /// Counts the changes of a partition's records.
+    /// Returns the number of changes of a partition's records so far.
     pub(crate) fn changes(&self, partition: Partition) -> u64 {
         self.by_partition.get(&partition).map_or(0, |trees| trees.changes)
     }
 
-    /// What all records take, as far as they have been read.
+    /// Returns the number and size of all records, as far as they have been read.
     pub(crate) fn load(&self) -> Load {
         let mut total = Load::default();
         for trees in self.by_partition.values() {
@@ -160,7 +160,7 @@ impl Trees {
         total
     }
 
-    /// A record changed. During a reading it counts there only if the reading has come past it.
+    /// Takes a record's change into its tree. During a reading it counts there only if the reading has come past it.
     pub(crate) fn changed(&mut self, key: &PlacedKey, change: TreeChange) {
         let Some(trees) = self.by_partition.get_mut(&key.partition) else { return };
         trees.changes += 1;
@@ -184,7 +184,7 @@ impl Trees {
         }
     }
 
-    /// These records can't be read.
+    /// Notes that these records can't be read.
     pub(crate) fn note_damage(&mut self, keys: &[PlacedKey]) {
         for key in keys {
             let Some(trees) = self.by_partition.get_mut(&key.partition) else { continue };
@@ -197,44 +197,44 @@ impl Trees {
         }
     }
 
-    /// A record that can't be read is gone.
+    /// Forgets a damaged record that is gone.
     pub(crate) fn forget_damage(&mut self, key: &PlacedKey) {
         if let Some(trees) = self.by_partition.get_mut(&key.partition) {
             trees.damaged.remove(key);
         }
     }
 
-    /// The records of a partition that are known not to be readable.
+    /// Returns the keys of a partition's damaged records, as far as they are known.
     pub(crate) fn damaged(&self, partition: Partition) -> impl Iterator<Item = &PlacedKey> {
         self.by_partition.get(&partition).into_iter().flat_map(|trees| &trees.damaged)
     }
 
-    /// The tree does not say what the records do: they are read before it is compared.
+    /// Has a partition's records read before its tree is compared, since the tree may be wrong.
     pub(crate) fn read_anew(&mut self, partition: Partition) {
         if let Some(trees) = self.by_partition.get_mut(&partition) {
             trees.whole = false;
         }
     }
 
-    /// Whether the partition is known to hold a record of this N.
+    /// Returns whether the partition is known to hold a record of this N.
     pub(crate) fn holds(&self, partition: Partition, n: u8) -> bool {
         self.whole(partition, n).is_some_and(|tree| tree.root() != 0)
     }
 
-    /// Records of a partition that two whole readings in a row could not read, as the last one has just found. What
-    /// the other owners hold of them has taken their place meanwhile, if there is any.
+    /// Returns the records of a partition that two whole readings in a row could not read, as the last one
+    /// has just found. Where other owners held them, theirs have taken their place meanwhile.
     pub(crate) fn take_unmended(&mut self, partition: Partition) -> Vec<PlacedKey> {
         let Some(trees) = self.by_partition.get_mut(&partition) else { return Vec::new() };
         let before = core::mem::replace(&mut trees.unread, trees.damaged.clone());
         before.intersection(&trees.damaged).cloned().collect()
     }
 
-    /// Whether a record of the partition is known that can't be read.
+    /// Returns whether a damaged record of the partition is known.
     pub(crate) fn has_damage(&self, partition: Partition) -> bool {
         self.by_partition.get(&partition).is_some_and(|trees| !trees.damaged.is_empty())
     }
 
-    /// Whether a record that is damaged has a key of this kind, as far as can be told.
+    /// Returns whether a damaged record may have a key of this kind; true if not all damaged records are known.
     pub(crate) fn has_damage_of(&self, partition: Partition, is_of: impl Fn(&Key) -> bool) -> bool {
         self.by_partition.get(&partition).is_some_and(|trees| {
             let all_are_known = trees.damaged.len() < DAMAGED_MAX;
@@ -242,7 +242,7 @@ impl Trees {
         })
     }
 
-    /// The tree of one N; `None` while it has yet to be read.
+    /// Returns the tree of one N; `None` while it has yet to be read.
     pub(crate) fn whole(&self, partition: Partition, n: u8) -> Option<Tree> {
         let trees = self.by_partition.get(&partition).filter(|trees| trees.whole)?;
         Some(trees.by_n.get(&n).cloned().unwrap_or_default())
@@ -252,12 +252,12 @@ impl Trees {
         self.by_partition.get(&partition).is_some_and(|trees| trees.whole)
     }
 
-    /// How many have yet to be read.
+    /// Returns the number of partitions whose records have yet to be read.
     pub(crate) fn unread(&self) -> usize {
         self.by_partition.values().filter(|trees| !trees.whole).count()
     }
 
-    /// When all records of a partition were last read, in this life of the process.
+    /// Returns when all records of a partition were last read in this life of the process, in microseconds.
     pub(crate) fn read_us(&self, partition: Partition) -> Option<u64> {
         self.by_partition.get(&partition)?.read_us
     }
@@ -270,14 +270,14 @@ impl Trees {
         }
     }
 
-    /// The reading's number and how far it has come, if there is one.
+    /// Returns the number of a partition's reading and how far it has come, if there is one.
     pub(crate) fn reading(&self, partition: Partition) -> Option<(u64, Option<PlacedKey>)> {
         let reading = self.by_partition.get(&partition)?.reading.as_ref()?;
         Some((reading.number, reading.until.clone()))
     }
 
-    /// A page was read, up to `until` (`None`: to the end). True if this was the last one and the tree
-    /// that was kept did not say what the records do.
+    /// Takes a page of a reading, up to `until` (`None`: to the end). Returns true if it was the last one and
+    /// the tree that was kept did not say what the records do.
     pub(crate) fn read(
         &mut self,
         now_us: u64,
@@ -302,11 +302,11 @@ impl Trees {
         corrected
     }
 
-    /// The whole trees, to be kept over a clean stop: for each a partition (4 bytes), its records (8) and
-    /// their bytes (8), an N (1), the length of the tree's bytes (4), and these. Numbers are little endian.
+    /// Encodes the whole trees, to be kept over a clean stop: for each a partition (4 bytes), its records (8) and their
+    /// bytes (8), an N (1), the length of the tree's bytes (4), and these. Numbers are little endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        // Where something can't be read, that is to be met again at the next start.
+        // Damaged records are to be met again at the next start.
         let sound = |trees: &PartitionTrees| trees.whole && trees.damaged.is_empty();
         for (partition, trees) in self.by_partition.iter().filter(|(_, trees)| sound(trees)) {
             // An empty tree is kept too: that it is whole is worth knowing.
@@ -325,7 +325,8 @@ impl Trees {
         out
     }
 
-    /// Takes back what [`Self::encode`] made. What can't be read is left to be read from the records.
+    /// Decodes what [`Self::encode`] made. Bytes that can't be decoded leave no trees, and the records are
+    /// read instead.
     pub(crate) fn decode(mut bytes: &[u8]) -> Self {
         let mut trees = Self::default();
         while let Some((partition, load, (n, tree), rest)) = next_tree(bytes) {
@@ -339,7 +340,7 @@ impl Trees {
     }
 }
 
-/// Whether two sets of trees say the same; a tree that is not there is an empty one.
+/// Returns whether two sets of trees say the same; a missing tree is an empty one.
 fn same(a: &TreesByN, b: &TreesByN) -> bool {
     let root = |by_n: &TreesByN, n: &u8| by_n.get(n).map_or(0, Tree::root);
     a.keys().chain(b.keys()).all(|n| root(a, n) == root(b, n))

@@ -1,9 +1,9 @@
-//! Records that can't be read and that no other owner can mend: all of them have forgotten the key since, or never had it.
+//! Damaged records that no other owner can mend: all of them have forgotten the key since, or never had it.
 //!
-//! Invariant: such a record goes only while every other owner of its key is up, once two whole readings in a row could not read
-//! it; as a rule a round of exchanges lies between them. Nothing rests on that round: this node says nothing of what is absent
-//! there until it has been compared with as many owners as one that has lost its past (decision 16), and what the
-//! record held was destroyed when it rotted.
+//! Invariant: such a record goes only while every other owner of its key is up, once two whole readings in a
+//! row could not read it; as a rule a round of exchanges lies between them. Nothing rests on that round: this
+//! node says nothing of what is absent there until it has been compared with as many owners as one that has
+//! lost its past (decision 16), and what the record held was destroyed when it rotted.
 
 use jedlik_hashing::Partition;
 use jedlik_membership::View;
@@ -14,11 +14,11 @@ use crate::pending::Ticket;
 use crate::replica::Replica;
 
 impl Replica {
-    /// Takes the place of damaged records that two readings in a row have found, with nothing. Else the partition would
-    /// never vote again: a tombstone rots while it is being collected, and nobody holds anything that could mend it.
+    /// Removes damaged records that two readings in a row have found. Otherwise the partition would never vote again: a
+    /// tombstone rots while it is being collected, and nobody holds anything that could mend it.
     pub(crate) fn discard_unmended(&mut self, view: &View, partition: Partition) {
         let unmended = self.background.trees.take_unmended(partition);
-        // While it moves, others may hold what this node has yet to be sent.
+        // While the partition moves, others may hold records that this node has yet to be sent.
         if view.layouts().len() > 1 {
             return;
         }
@@ -37,7 +37,7 @@ impl Replica {
         }
     }
 
-    /// A record that can't be read is gone, or is not.
+    /// Forgets a damaged record that is gone, and counts it for the sweep that removed it.
     pub(crate) fn handle_discarded(
         &mut self,
         now: Now,

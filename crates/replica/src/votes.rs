@@ -1,9 +1,9 @@
-//! For which keys this shard may say that they are absent, and with whom it is still to be compared before
+//! The keys that this shard may call absent, and the nodes that it must be compared with before that
 //! ([design 8](../../../docs/design.md#8-what-a-replica-knows), decision 16).
 //!
-//! Invariants: what has no vote is on disk before anything is acknowledged or stored under the view that says so, and
-//! comes off it only once all that was merged since is synced; what is lost of that row is lost with the shard, and
-//! a shard without one that is an owner of what has flipped has lost its past.
+//! Invariants: what has no vote is on disk before anything is acknowledged or stored under the view that says
+//! so, and comes off it only once all that was merged since is synced; what is lost of that row is lost with
+//! the shard, and a shard without one that is an owner of what has flipped has lost its past.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -26,47 +26,48 @@ use crate::replica::Replica;
 mod kept;
 mod layouts;
 
-/// The owners whose past is to be held, N of them, and the least number of them that made a put succeed.
+/// Number of owners whose past is to be held, and the fewest of them that made a put succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Basis {
     pub(crate) n: u8,
     pub(crate) least_w: u8,
 }
 
-/// The keys of one partition with one N, for which there is no vote.
+/// State of the keys of one partition with one N for which there is no vote.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) bases: BTreeSet<Basis>,
-    /// Some of what it acknowledged may be lost; otherwise it was never given what there was before `n` was raised.
+    /// Whether acknowledged records may be lost; otherwise this node was never given what there was before
+    /// `n` was raised.
     pub(crate) lost: bool,
     pub(crate) refill: Refill,
-    /// All was compared; what was merged is on its way to the disk.
+    /// Whether all was compared and what was merged is on its way to the disk.
     pub(crate) ending: bool,
 }
 
-/// What has no vote.
+/// Keys without a vote, and what decides when others join them.
 #[derive(Debug, Default)]
 pub(crate) struct Votes {
     pub(crate) entries: BTreeMap<(Partition, u8), Entry>,
-    /// N of each bucket that has another than the default, as of the last view; `None` before the first.
+    /// N of each bucket that does not have the default, as of the last view; `None` before the first.
     counts: Option<BTreeMap<Vec<u8>, u8>>,
-    /// The layouts that were active by the last view; `None` before the first.
+    /// Layouts that were active by the last view; `None` before the first.
     layouts: Option<Layouts>,
     /// Whether this life knows what the cluster remembers of the lives before it.
     confirmed: bool,
-    /// The loss of this life's past has been written down.
+    /// Whether the loss of this life's past has been written down.
     loss_noted: bool,
-    /// A past was lost, and not all that was lost with it is refilled: an earlier life may have known newer layouts and
+    /// Whether a past was lost and is not all refilled: an earlier life may have known newer layouts and
     /// numbers of replicas than this one does, and have acknowledged writes under them.
     catching_up: bool,
-    /// What has no vote is not on the disk: a stop would forget it, so that nothing has a vote meanwhile.
+    /// Whether the disk refuses the row. A stop would forget the row, so that nothing has a vote meanwhile.
     unkept: bool,
-    /// When they may be kept again for being fewer.
+    /// Time from which on a row that only shrank may be written again, in microseconds.
     pub(crate) keep_again_us: u64,
 }
 
 impl Votes {
-    /// From what was kept; `None` if this shard never kept anything.
+    /// Restores the votes from what was kept; `None` if this shard never kept anything.
     pub(crate) fn restored(kept: Option<&[u8]>) -> Self {
         let decoded = kept.and_then(decode);
         let Some(Kept { entries, counts, catching_up, layouts }) = decoded else {
@@ -75,14 +76,14 @@ impl Votes {
         Self { entries, counts: Some(counts), catching_up, layouts, ..Self::default() }
     }
 
-    /// Whether this shard may say that keys of this partition and N are absent.
+    /// Returns whether this shard may say that keys of this partition and N are absent.
     pub(crate) fn has(&self, partition: Partition, n: u8) -> bool {
         let refilling = self.entries.contains_key(&(partition, n));
         self.confirmed && !self.unkept && !refilling || planted::on(Bug::VoteAtOnce)
     }
 
-    /// Whether this shard has no vote on these keys, and has lost nothing that it acknowledged: it is to own them only
-    /// since `n` was raised.
+    /// Returns whether this shard has no vote on these keys, and has lost nothing that it acknowledged: it is
+    /// to own them only since `n` was raised.
     pub(crate) fn has_lost_nothing(&self, partition: Partition, n: u8) -> bool {
         let never_given =
             |entry: &Entry| !entry.lost && entry.bases.iter().all(|basis| basis.n < n);
@@ -94,12 +95,13 @@ impl Votes {
         self.entries.range((partition, 0)..=(partition, u8::MAX)).next().is_some()
     }
 
-    /// The partitions of which some keys have no vote.
+    /// Returns the partitions of which some keys have no vote.
     pub(crate) fn refilling(&self) -> BTreeSet<Partition> {
         self.entries.keys().map(|(partition, _)| *partition).collect()
     }
 
-    /// There is no vote on these keys until it was compared with those that `basis` names. Whether that is new.
+    /// Takes the vote on these keys away until they are compared with the owners of `basis`. Returns whether
+    /// that is new.
     pub(crate) fn add(&mut self, partition: Partition, n: u8, basis: Basis, lost: bool) -> bool {
         let entry = self.entries.entry((partition, n)).or_default();
         let is_new = entry.bases.insert(basis) | (lost && !entry.lost);
@@ -114,7 +116,7 @@ impl Votes {
         self.catching_up
     }
 
-    /// Nothing is left to be refilled.
+    /// Notes that nothing is left to be refilled.
     pub(crate) fn caught_up(&mut self) {
         self.catching_up = false;
     }
@@ -124,7 +126,7 @@ fn counts_of(view: &View) -> BTreeMap<Vec<u8>, u8> {
     view.other_replica_counts().into_iter().map(|(bucket, n)| (bucket.to_vec(), n)).collect()
 }
 
-/// Of how many replicas buckets have: two nodes that agree on it keep trees of the same keys.
+/// Returns the digest of all buckets' numbers of replicas: two nodes that agree on it keep trees of the same keys.
 pub(crate) fn counts_digest(view: &View) -> u64 {
     let all = view.other_replica_counts().into_iter().flat_map(|(bucket, n)| {
         let length = (bucket.len() as u16).to_le_bytes().into_iter();
@@ -134,8 +136,8 @@ pub(crate) fn counts_digest(view: &View) -> u64 {
 }
 
 impl Replica {
-    /// The first view, another past, other owners or other numbers of replicas: what has no vote for it is written
-    /// down before anything is done under that view.
+    /// Follows a view with another past, other owners or other numbers of replicas: what has no vote for it
+    /// is written down before anything is done under that view.
     pub(crate) fn follow_votes(&mut self, before: Option<&View>, view: &View) {
         let past = view.past();
         self.votes.confirmed = past != Past::Unconfirmed;
@@ -171,9 +173,9 @@ impl Replica {
         }
     }
 
-    /// Buckets have other numbers of replicas: of keys that this node was never given it has no vote, and where it had
-    /// none for a bucket's keys it has none under the new number. While it does not hold again what a lost past had, an
-    /// earlier life may have been given such keys under the new number already.
+    /// Follows other numbers of replicas: this node has no vote on keys that it was never given, and none
+    /// under the new number where it had none under the old. While it does not hold again what a lost past
+    /// had, an earlier life may have been given such keys under the new number already.
     fn follow_counts(&mut self, before: Option<&View>, view: &View) -> bool {
         let now = counts_of(view);
         let Some(then) = self.votes.counts.replace(now.clone()) else { return false };
@@ -210,8 +212,8 @@ impl Replica {
                     bases.insert(Basis { n: to, least_w: view.least_w(to) });
                     lost = true;
                 } else if !oldest_owners(view, partition, to).contains(&self.config.me) {
-                    // A new owner that was given nothing by the number before this one: what it lacks of that, older
-                    // owners vouch for.
+                    // A new owner that was given nothing by the number before: older owners vouch for what it
+                    // lacks of that.
                     bases.retain(|basis| basis.n < to || basis.n >= from);
                 }
                 for basis in bases {
@@ -222,7 +224,7 @@ impl Replica {
         true
     }
 
-    /// The partitions of this shard that this node owns, with each N.
+    /// Returns the partitions of this shard that this node owns, with each N.
     fn owned_pairs<'a>(
         &'a self,
         view: &'a View,
@@ -235,7 +237,7 @@ impl Replica {
         })
     }
 
-    /// Whether it was given what there was of these keys: a new owner is once it is ready.
+    /// Returns whether this node was given what there was of these keys: a new owner is once it is ready.
     fn was_given(&self, view: &View, partition: Partition, n: u8) -> bool {
         let me = self.config.me;
         let is_ready = view.ready_of(me).contains(partition);
@@ -243,7 +245,7 @@ impl Replica {
             || is_ready && first(view.preference_list(partition), n).contains(&me)
     }
 
-    /// Whether it is an owner under a layout that has flipped, and so once held all of the partition.
+    /// Returns whether this node is an owner under a layout that has flipped, and so once held all of the partition.
     fn has_flipped_to_me(&self, view: &View, partition: Partition, n: u8) -> bool {
         flipped_for(view, partition).is_some_and(|known| {
             let list = known.preference_list(partition);
@@ -251,13 +253,13 @@ impl Replica {
         })
     }
 
-    /// `loses`: some of it has no vote for the first time.
+    /// Has the row written to disk. `loses`: some keys have no vote for the first time.
     pub(crate) fn keep_votes(&mut self, loses: bool) {
         let votes = self.votes.encode();
         self.emit(Output::KeepVotes { votes, loses });
     }
 
-    /// The disk has taken what has no vote, or refuses it.
+    /// Notes whether the disk has the row of what has no vote.
     pub(crate) fn handle_votes_kept(&mut self, kept: bool) {
         self.votes.unkept = !kept;
     }
@@ -268,8 +270,8 @@ impl Replica {
         }
     }
 
-    /// What keeps this node from saying that it holds all it should of a key, or that the key is absent. `n`: the
-    /// number of replicas by which it was asked.
+    /// Returns what keeps this node from saying that it holds all it should of a key, or that the key is
+    /// absent. `n`: the asker's number of replicas.
     pub(crate) fn doubt(&self, key: &PlacedKey, n: u8, holding: &Holding) -> Option<Doubt> {
         if holding.damaged && !planted::on(Bug::DamageIsAbsence) {
             return Some(Doubt::Damaged);
@@ -279,17 +281,17 @@ impl Replica {
         is_refilling.then_some(Doubt::Refilling)
     }
 
-    /// Whether this node can say which keys of the bucket are absent. `n`: the number of replicas by which it was
-    /// asked.
+    /// Returns whether this node can say which keys of the bucket are absent. `n`: the asker's number of
+    /// replicas.
     pub(crate) fn votes_for(&self, bucket: &[u8], partition: Partition, n: u8) -> bool {
         let Some(view) = &self.view else { return false };
         let known = view.bucket(bucket).n;
-        // It has not heard yet that the bucket has more replicas, this one among them.
+        // This node has not heard yet that the bucket has more replicas, itself among them.
         let unheard = n > known && !view.owners(partition, known).contains(&self.config.me);
         self.votes.has(partition, known) && !unheard
     }
 
-    /// Whether this node is an owner of the key and can't say what is absent.
+    /// Returns whether this node is an owner of the key and can't say what is absent.
     pub(crate) fn is_refilling_key(&self, key: &PlacedKey) -> bool {
         let Some(view) = self.view.as_ref() else { return false };
         let n = view.bucket(key.key.bucket()).n;
@@ -297,7 +299,7 @@ impl Replica {
         owns && !self.votes.has(key.partition, n)
     }
 
-    /// A peer asks what this node can say of keys with this N, as both know them.
+    /// Answers a peer what this node can say of keys with this N, as both know them.
     pub(crate) fn serve_vote(
         &mut self,
         reply: u64,
@@ -326,7 +328,7 @@ impl Replica {
         self.answer_peer(reply, PeerResponse::Vote { life, vouching });
     }
 
-    /// A record was merged in the place of a damaged one, which may have held more: the partition is refilled.
+    /// Refills a partition in which a record took the place of a damaged one, which may have held more.
     pub(crate) fn handle_mended(&mut self, key: &PlacedKey) {
         let Some(view) = self.view.clone() else { return };
         let n = view.bucket(key.key.bucket()).n;
@@ -335,13 +337,13 @@ impl Replica {
             return;
         }
         let basis = Basis { n, least_w: view.least_w(n) };
-        // What it was compared with before may be what is lost.
+        // The records that it was compared with before may be the lost ones.
         let former = self.votes.entries.remove(&(key.partition, n));
         for basis in former.into_iter().flat_map(|former| former.bases).chain([basis]) {
             self.votes.add(key.partition, n, basis, true);
         }
-        // The tree has the damaged record as it was, so that it may agree with others' all the same; and so may what is
-        // being compared.
+        // The tree still counts the damaged record, so that it may agree with others' all the same; and so
+        // may a comparison under way.
         self.background.trees.read_anew(key.partition);
         self.background.transfers.refilled(key.partition);
         self.background.transfers.refill(key.partition);
@@ -349,7 +351,7 @@ impl Replica {
         self.keep_votes(true);
     }
 
-    /// An admin takes the copies of this node for all there is: whatever it lacks is lost.
+    /// Votes on everything again, since an admin takes this node's copies for all there is: whatever it lacks is lost.
     pub(crate) fn handle_believe(&mut self) {
         for partition in self.votes.refilling() {
             self.background.transfers.refilled(partition);
@@ -360,19 +362,19 @@ impl Replica {
         self.keep_votes(false);
     }
 
-    /// Of how many partitions this shard can't say what is absent.
+    /// Returns the number of partitions for whose absent keys this shard can't vouch.
     #[must_use]
     pub fn refilling(&self) -> u32 {
         self.votes.refilling().len() as u32
     }
 }
 
-/// The newest layout that has flipped for the partition.
+/// Returns the newest layout that has flipped for the partition.
 pub(crate) fn flipped_for(view: &View, partition: Partition) -> Option<&ActiveLayout> {
     view.layouts().iter().find(|known| known.flipped().contains(partition))
 }
 
-/// The name of that layout; the default if none has flipped.
+/// Returns the id of the newest layout that has flipped for the partition; the default if none has.
 pub(crate) fn flipped_id(view: &View, partition: Partition) -> LayoutId {
     flipped_for(view, partition).map(ActiveLayout::id).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What the collector remembers.
+//! The records that the collector remembers.
 
 use alloc::format;
 

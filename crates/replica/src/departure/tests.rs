@@ -15,19 +15,19 @@ use super::*;
 
 const ME: NodeId = NodeId(4);
 
-/// Nodes 1 to 3 have all partitions, and this node is to go: all that its departure notice depends on.
+/// Cluster in which nodes 1 to 3 have all partitions and this node is to go: all that its departure depends on.
 struct Situation {
     departed: Vec<Departed>,
     unflipped: usize,
-    /// What one of the others has of the layout.
+    /// Layout that another member knows, from the newest one.
     known: fn(LayoutId) -> LayoutId,
     held: TransferReport,
-    /// What the report was made under.
+    /// Layout that the shards report under, from the newest one.
     reported: fn(LayoutId) -> LayoutId,
 }
 
 impl Situation {
-    /// Nothing keeps it.
+    /// Returns the situation in which nothing keeps the node.
     fn free() -> Self {
         Self {
             departed: vec![Departed { node: ME, forced: false }],
@@ -75,7 +75,7 @@ fn record(node: u64, layout: LayoutId) -> MemberRecord {
     }
 }
 
-/// What is the case, how that differs from nothing keeping it, and whether it leaves.
+/// Name of a case, its change to [`Situation::free`], and whether the node then leaves.
 type Case = (&'static str, fn(&mut Situation), bool);
 
 #[test]

@@ -1,8 +1,8 @@
-//! What a put is minted on where this node's own record is not all that it should be.
+//! The base of a put where this node's own record is not all that it should be.
 //!
-//! Invariant: in a bucket where the last write wins, a put follows what was acknowledged before it: a coordinator that
-//! can't say what that is asks the other owners once the put has come, and reads its own record after they have
-//! answered. Where nobody answers it is taken all the same.
+//! Invariant: in a bucket where the last write wins, a put follows what was acknowledged before it: a
+//! coordinator that can't say what that is asks the other owners once the put has come, and reads its own
+//! record after they have answered. Where nobody answers, the put is taken all the same.
 
 use alloc::vec::Vec;
 
@@ -17,15 +17,15 @@ use crate::pending::{OperationId, Purpose, Ticket};
 use crate::put::KeyQueue;
 use crate::replica::Replica;
 
-/// What the other owners hold of a key, while they are asked for it.
+/// Other owners' records of a key, while they are asked for.
 #[derive(Debug)]
 pub(super) struct Base {
     theirs: Option<EncodedRecord>,
     left: Vec<NodeId>,
-    /// So many more answers of replicas that vote show all that was acknowledged; `None` while the key has several
-    /// owner sets, which are all asked.
+    /// Number of further answers by replicas with a vote that show all that was acknowledged; `None` while
+    /// the key has several owner sets, which are all asked.
     voters_left: Option<usize>,
-    /// The last of the puts that it is for. What others acknowledge before a later one comes need not be in it.
+    /// Last of the puts that the base is for. What others acknowledge before a later put comes need not be in it.
     last: OperationId,
 }
 
@@ -34,8 +34,8 @@ impl Base {
         self.left.is_empty() || self.voters_left == Some(0)
     }
 
-    /// What puts are minted on that came before the others were asked, and the last of these puts. This node's own
-    /// record is as it is now: while others were asked it has taken what was acknowledged meanwhile.
+    /// Returns the base of the puts that came before the others were asked, and the last of these puts. This
+    /// node's own record is as it is now: it has taken what was acknowledged while others were asked.
     pub(super) fn under(self, mut own: Holding) -> (Holding, OperationId) {
         let local = own.record.as_ref().and_then(|stored| stored.local);
         let records = own.record.take().map(|stored| stored.record).into_iter().chain(self.theirs);
@@ -45,14 +45,14 @@ impl Base {
 }
 
 impl Replica {
-    /// Whether a put of the key might be minted as if what others acknowledged had never been.
+    /// Returns whether a put of the key might be minted as if what others acknowledged had never been.
     pub(super) fn lacks_base(&self, key: &PlacedKey, holding: &Holding) -> bool {
         let Some(view) = &self.view else { return false };
         let by_time = view.bucket(key.key.bucket()).reconcile == Reconcile::LastWriteWins;
         by_time && (holding.damaged || self.is_refilling_key(key))
     }
 
-    /// Asks the other owners what they hold of the key, for the puts that wait; `own` is what this node holds.
+    /// Asks the other owners for their records of the key, for the puts that wait; `own` is what this node holds.
     pub(super) fn ask_for_base(&mut self, now: Now, key: &PlacedKey, own: Holding) {
         let Some(view) = self.view.clone() else { return };
         let props = view.bucket(key.key.bucket());
@@ -73,7 +73,7 @@ impl Replica {
         }
     }
 
-    /// Another owner has answered.
+    /// Takes another owner's answer into the base.
     pub(crate) fn handle_base(&mut self, from: NodeId, key: &PlacedKey, response: PeerResponse) {
         match response {
             PeerResponse::Read(record) => self.take_base(from, key, record, true),
@@ -82,7 +82,7 @@ impl Replica {
         }
     }
 
-    /// Another owner will not answer.
+    /// Goes on without another owner, which will not answer.
     pub(crate) fn handle_base_lost(&mut self, from: NodeId, key: &PlacedKey) {
         self.take_base(from, key, None, false);
     }

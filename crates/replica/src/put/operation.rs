@@ -20,7 +20,7 @@ use crate::io::StorageFault;
 use crate::mint::MintRequest;
 use crate::pending::Asker;
 
-/// A put that waits for its turn, and then for the stored record of its key.
+/// Put that waits for its turn, and then for the stored record of its key.
 #[derive(Debug)]
 pub(crate) struct WaitingPut {
     pub(super) asker: Asker,
@@ -30,13 +30,13 @@ pub(crate) struct WaitingPut {
     pub(super) props: BucketProps,
     pub(super) n: u8,
     pub(super) needs: Needs,
-    /// One for each active owner set, the newest first; there is always one.
+    /// Plans by active owner set, the newest first; there is always one.
     pub(super) plans: Vec<WritePlan>,
     pub(super) started_us: u64,
     pub(super) deadline_us: u64,
-    /// It has not been passed on yet.
+    /// Whether the put may still be passed on to another coordinator.
     pub(super) passes_on: bool,
-    /// Another node was asked first, and may do it all the same.
+    /// Whether another node was asked first, which may carry the put out all the same.
     pub(super) elsewhere: bool,
 }
 
@@ -50,7 +50,7 @@ impl WaitingPut {
         MintRequest { put, context, props, stands_in, follows_ms }
     }
 
-    /// What it takes while it waits.
+    /// Returns the bytes that the put holds while it waits: its value and its context.
     pub(super) fn bytes(&self) -> usize {
         let value_bytes = match &self.request.content {
             Content::Value(value) => value.len(),
@@ -60,12 +60,12 @@ impl WaitingPut {
     }
 }
 
-/// One of the puts that are written together.
+/// Put that is written together with others.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) asker: Asker,
     pub(super) request: PutRequest,
-    /// For its answer: all that there was as it was minted.
+    /// Context for the answer: the key's clock as the put was minted.
     pub(super) context: Blob,
     pub(super) siblings: u16,
     pub(super) warning: bool,
@@ -78,17 +78,17 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(crate) struct PutOperation {
     pub(crate) machine: JointPut,
-    /// Each wants the same of the replicas.
+    /// Puts of the round, which all want the same of the replicas.
     pub(super) members: Vec<Member>,
     pub(super) key: PlacedKey,
     pub(super) stored: StoredRecord,
-    /// All that the record has seen.
+    /// Clock of the record: all that it has seen.
     pub(super) seen: VectorClock,
-    /// What a replica that refused has said, for the answer of a put that fails.
+    /// Message of the last replica that refused, for the answer of a put that fails.
     pub(super) refusal: Option<String>,
-    /// Where the versions were minted: the actor is that record's or that hint's, and of no other.
+    /// Record or hint that the versions were minted in; the actor belongs to that one alone.
     pub(super) coordinator_copy: CoordinatorCopy,
-    /// A large record is given so long to reach all replicas before the key's next puts are minted.
+    /// Time until which the key's next puts wait for a large record to reach all replicas, in microseconds.
     pub(super) holds_until_us: u64,
 }
 
@@ -97,17 +97,17 @@ impl PutOperation {
         self.members.iter().all(|member| member.answered)
     }
 
-    /// Whether the time of one that is not answered is up.
+    /// Returns whether the time of a put that is not answered is up.
     pub(super) fn is_due(&self, now_us: u64) -> bool {
         self.members.iter().any(|member| !member.answered && member.deadline_us <= now_us)
     }
 
-    /// Whether the key's next puts wait for this one.
+    /// Returns whether the key's next puts wait for this round.
     pub(super) fn holds_up(&self, now_us: u64) -> bool {
         !self.machine.is_done() && (!self.is_answered() || now_us < self.holds_until_us)
     }
 
-    /// When it wants to be driven.
+    /// Returns when the operation is to be driven next, in microseconds.
     pub(super) fn wake_us(&self, now_us: u64) -> Option<u64> {
         let open = self.members.iter().filter(|member| !member.answered);
         let holds = Some(self.holds_until_us).filter(|until_us| *until_us > now_us);
@@ -131,13 +131,13 @@ impl PutOperation {
         }
     }
 
-    /// This node's own storage did not take it.
+    /// Notes that this node's own storage refused the record.
     pub(crate) fn handle_fault(&mut self, now: Now, to: RequestId, fault: &StorageFault) {
         self.refusal = Some(fault.clone().failure().message);
         self.machine.handle_failure(now.mono_us, to, Cause::Refused);
     }
 
-    /// What the other replicas get: the whole merged record (see the actor rule).
+    /// Returns the record for the other replicas: the whole merged one (see the actor rule).
     pub(super) fn sent(&self) -> EncodedRecord {
         if planted::on(Bug::NewVersionSentAlone)
             && let Ok(record) = self.stored.record.decode()
@@ -148,8 +148,8 @@ impl PutOperation {
         self.stored.record.clone()
     }
 
-    /// Tells the puts that are still open what has become of them, those whose time is up alone if `until_us` is
-    /// given: to whom, since when each was under way, and what.
+    /// Returns the answers for the puts that are still open; with `until_us`, only for those whose time is
+    /// up. Each names the asker and when the put came.
     pub(super) fn answers(
         &mut self,
         until_us: Option<u64>,

@@ -28,27 +28,27 @@ use crate::mint::{Held, Minted, mint};
 use crate::pending::{OperationId, Ticket};
 use crate::replica::{Operation, Replica, SILENT_AFTER_US};
 
-/// The most puts of one key that wait at its coordinator.
+/// Most puts of one key that wait at its coordinator.
 const QUEUE_PUTS: usize = 512;
-/// No more of them wait once they take so many bytes.
+/// Bytes of waiting puts of one key past which no more are taken.
 const QUEUE_BYTES: usize = 8 << 20;
-/// From this size on a record is given time to reach all replicas before the next one is sent after it, so that
-/// what waits for a slow one does not pile up.
+/// Size in bytes from which on a record is given time to reach all replicas before the next one is sent. So
+/// copies that wait for a slow replica do not pile up.
 const LARGE_RECORD_BYTES: usize = 256 << 10;
 
-/// What a coordinator does for one key.
+/// Queue of one key's puts at its coordinator.
 #[derive(Debug, Default)]
 pub(crate) struct KeyQueue {
-    /// Those that wait, in the order in which they came.
+    /// Waiting puts, in the order in which they came.
     puts: Vec<OperationId>,
-    /// What they take.
+    /// Bytes that the waiting puts hold.
     bytes: usize,
-    /// What is held of the key is being read for the next round.
+    /// Whether the key is being read for the next round.
     loading: bool,
     pub(super) base: Option<Base>,
-    /// Those of the last round that the next one waits for.
+    /// Operations of the last round that the next round waits for.
     open: Vec<OperationId>,
-    /// Those of the last round that still go on.
+    /// Operations of the last round that still go on.
     last: Vec<OperationId>,
 }
 
@@ -58,12 +58,12 @@ impl KeyQueue {
         self.last.clear();
     }
 
-    /// The put that came last.
+    /// Returns the waiting put that came last.
     pub(super) fn last(&self) -> Option<OperationId> {
         self.puts.last().copied()
     }
 
-    /// Those up to this one, or all; the others wait on.
+    /// Takes out the waiting puts up to this one, or all; the others wait on.
     fn take_up_to(&mut self, last: Option<OperationId>) -> Vec<OperationId> {
         let later = self.puts.partition_point(|id| last.is_none_or(|last| *id <= last));
         let later = self.puts.split_off(later);
@@ -85,7 +85,7 @@ pub(super) struct Group {
 }
 
 impl Replica {
-    /// Puts it into its key's line, unless that is full.
+    /// Adds a put to its key's queue; refuses it if the queue is full.
     pub(super) fn coordinate_put(&mut self, now: Now, put: WaitingPut) {
         let (key, bytes) = (put.key.clone(), put.bytes());
         let queue = self.minting.entry(key.clone()).or_default();
@@ -109,7 +109,7 @@ impl Replica {
         self.begin_round(&key);
     }
 
-    /// A put no longer waits.
+    /// Removes a put that no longer waits from its queue.
     pub(super) fn leave_line(&mut self, id: OperationId, put: &WaitingPut) {
         if let Some(queue) = self.minting.get_mut(&put.key)
             && queue.puts.contains(&id)
@@ -120,7 +120,7 @@ impl Replica {
         }
     }
 
-    /// The turn of those that wait has come, if nothing is under way that they wait for.
+    /// Begins the next round of a key if puts wait and nothing is under way that they wait for.
     pub(super) fn begin_round(&mut self, key: &PlacedKey) {
         let Some(queue) = self.minting.get_mut(key) else { return };
         if queue.is_idle() {
@@ -132,7 +132,7 @@ impl Replica {
         }
     }
 
-    /// Those that wait need not wait for this one any longer; `is_over` if nothing more comes of it.
+    /// Ends the wait for an operation of the last round; `is_over` if nothing more comes of it.
     pub(super) fn pass_turn(&mut self, id: OperationId, key: &PlacedKey, is_over: bool) {
         let Some(queue) = self.minting.get_mut(key) else { return };
         queue.open.retain(|open| *open != id);
@@ -142,8 +142,8 @@ impl Replica {
         self.begin_round(key);
     }
 
-    /// What is held of a key is there: mints every put that waited for it, in order, each on top of
-    /// those before it that are kept in the same place.
+    /// Mints every put that waited for the key's record, in order, each on top of those before it that are kept in the
+    /// same place. Asks the other owners first where the record lacks what they may have acknowledged.
     pub(crate) fn mint_waiting(
         &mut self,
         now: Now,
@@ -161,7 +161,7 @@ impl Replica {
         }
     }
 
-    /// Mints the puts that wait, up to the last of those that this is a base for.
+    /// Mints the waiting puts, up to the last one that `holding` is a base for.
     pub(super) fn mint_on(
         &mut self,
         now: Now,
@@ -209,7 +209,7 @@ impl Replica {
     ) {
         let Some(view) = self.view.clone() else { return };
         if put.started_us < now.mono_us {
-            // Others may be up than when it came, and the version is only made now.
+            // Other nodes may be up than when the put came, and the version is only made now.
             let wants = (put.n, put.needs);
             put.plans = self.plans_of_put(now, &view, &put.key, wants, put.deadline_us);
         }
@@ -244,8 +244,8 @@ impl Replica {
         }
     }
 
-    /// The first of the key's owners that is up, if it is another node. Puts that leave siblings are coordinated
-    /// there, so that they wait in one line and one node counts the siblings.
+    /// Returns the first of the key's owners that is up, if that is another node. Puts that leave siblings
+    /// are coordinated there, so that they wait in one queue and one node counts the siblings.
     fn first_up(&self, put: &WaitingPut) -> Option<NodeId> {
         let view = self.view.as_ref()?;
         let lists = view.owner_lists(put.key.partition, put.n);
@@ -269,7 +269,7 @@ impl Replica {
         }
         let soon_us = now.mono_us + self.config.tuning.message_life_us;
         let ttl_ms = put.request.ttl_ms.or(put.props.ttl_ms);
-        // From when on something of the record may be forgotten.
+        // Time from which on something of the record may be forgotten.
         let due_us = if residue(&held.record, now.judged_ms()).is_some() {
             Some(soon_us)
         } else {
@@ -280,7 +280,7 @@ impl Replica {
         }
     }
 
-    /// Adds a minted put to those that want the same of the replicas.
+    /// Adds a minted put to the group that wants the same of the replicas.
     fn join(
         &self,
         groups: &mut Vec<Group>,
@@ -303,7 +303,7 @@ impl Replica {
         Group::add(groups, Group { n, needs, plans, coordinator_copy, members: [member].into() });
     }
 
-    /// Writes what was minted.
+    /// Sends the minted record of a group to its replicas.
     pub(super) fn send_round(
         &mut self,
         now: Now,
@@ -332,8 +332,8 @@ impl Replica {
         self.drive(now, id);
     }
 
-    /// Ends what is answered and goes on only for replicas that are behind: the record that is about to be sent has
-    /// seen theirs, and goes to the same owners.
+    /// Ends rounds that are answered and go on only for replicas that are behind: the record that is about to
+    /// be sent has seen theirs, and goes to the same owners.
     fn retire(&mut self, key: &PlacedKey, seen: &VectorClock) {
         let Some(queue) = self.minting.get_mut(key) else { return };
         let operations = &self.operations;
@@ -354,7 +354,7 @@ impl Replica {
 }
 
 impl Group {
-    /// One more, which may want what another one does.
+    /// Adds a group, or its puts to the group that wants the same.
     pub(super) fn add(groups: &mut Vec<Self>, one: Self) {
         let alike = |group: &&mut Self| {
             (group.n, group.needs, group.coordinator_copy)

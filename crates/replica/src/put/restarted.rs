@@ -1,4 +1,4 @@
-//! What becomes of puts when the layout is another, and of those whose time is up while they wait.
+//! Puts under a new layout, and puts whose time is up while they wait.
 //!
 //! Invariant: what was minted is written under the new layout, with the time that is left; what was not waits on.
 
@@ -14,7 +14,7 @@ use crate::pending::OperationId;
 use crate::replica::{Operation, Replica};
 
 impl Replica {
-    /// The layout is another: a put that waits goes on under it.
+    /// Has a waiting put go on under another layout.
     pub(crate) fn replan_waiting(&mut self, now: Now, id: OperationId, put: &WaitingPut) {
         match self.plan_put(now, put.asker, put.request.clone()) {
             Ok(mut new) => {
@@ -31,8 +31,7 @@ impl Replica {
         }
     }
 
-    /// The layout is another: what was minted and not answered is written under it, with the time that
-    /// is left.
+    /// Writes a minted and unanswered round anew under another layout, with the time that is left.
     pub(crate) fn restart_put(&mut self, now: Now, put: PutOperation) {
         let mut groups: Vec<Group> = Vec::new();
         for member in put.members.into_iter().filter(|member| !member.answered) {
@@ -41,7 +40,7 @@ impl Replica {
                     new.plans.iter_mut().for_each(|plan| plan.deadline_us = member.deadline_us);
                     Group::add(&mut groups, Group::of(new, put.coordinator_copy, member));
                 }
-                // It may be on some replicas.
+                // The put may be on some replicas.
                 Err(failure) => self.refuse_put(member.asker, failure, true),
             }
         }
@@ -50,18 +49,18 @@ impl Replica {
         }
     }
 
-    /// Nothing of what was under way goes on as it was: the lines wait for none of it.
+    /// Ends the queues' wait for rounds that were under way, since none of them goes on as it was.
     pub(crate) fn forget_rounds(&mut self) {
         self.minting.values_mut().for_each(super::queue::KeyQueue::forget_round);
     }
 
-    /// Lets the lines go on in which nothing is under way any more.
+    /// Begins the next round of each key of which nothing is under way any more.
     pub(crate) fn begin_rounds(&mut self) {
         let keys: Vec<_> = self.minting.keys().cloned().collect();
         keys.iter().for_each(|key| self.begin_round(key));
     }
 
-    /// The turn of a put did not come in time, or storage did not answer: nothing was minted.
+    /// Refuses a put whose turn did not come in time, or for which storage did not answer: nothing was minted.
     pub(crate) fn give_up_waiting(&mut self, id: OperationId) {
         if let Some(Operation::Waiting(put)) = self.operations.remove(&id) {
             let message = "put: its turn among the puts of its key did not come before the timeout, or the \

@@ -1,4 +1,4 @@
-//! How a partition is listed and looked for, and when a copy is left.
+//! The listing and look-up of a partition in an earlier copy, and the point at which a copy is left.
 
 use alloc::collections::VecDeque;
 use alloc::vec;

@@ -1,4 +1,4 @@
-//! Which job comes first.
+//! The order of repair jobs.
 
 use alloc::vec::Vec;
 

@@ -30,43 +30,43 @@ use crate::{
 
 pub(super) const CLUSTER: ClusterId = ClusterId(42);
 
-/// A ticket, and the records that an earlier copy was asked for.
+/// Ticket, and the records that an earlier copy was asked for.
 type AskedOfCopy = (u64, Vec<(PlacedKey, Digest)>);
 
 pub(super) struct Node {
     pub(super) replica: Replica,
     pub(super) disk: BTreeMap<PlacedKey, StoredRecord>,
     pub(super) hints: BTreeMap<(NodeId, PlacedKey), Kept>,
-    /// Of which records the checksum fails.
+    /// Keys of records whose checksums fail.
     pub(super) damaged: BTreeSet<PlacedKey>,
-    /// The hints of these keys fail their checksums.
+    /// Keys of hints whose checksums fail.
     pub(super) damaged_hints: BTreeSet<PlacedKey>,
-    /// What the replica kept of votes; `None` once the disk is lost.
+    /// Row of votes that the replica last kept; `None` once the disk is lost.
     pub(super) votes: Option<Vec<u8>>,
-    /// Of each time that they were kept, whether votes were lost.
+    /// Whether votes were lost, for each row that was kept.
     pub(super) rows: Vec<bool>,
-    /// What an earlier copy of the disk holds, while there is one.
+    /// Records of an earlier copy of the disk, while there is one.
     pub(super) copy: Option<BTreeMap<PlacedKey, StoredRecord>>,
-    /// The copy is on a disk that stands still: what it was asked for meanwhile.
+    /// Questions to a copy whose disk stands still; `None` while it answers.
     pub(super) copy_stands_still: Option<Vec<AskedOfCopy>>,
-    /// A page of a partition ends with the record that takes it past this size.
+    /// Size in bytes at which a page of a partition ends, with the record that passes it.
     pub(super) page_bytes: usize,
-    /// Writes are taken and never answered.
+    /// Whether writes are taken and never answered.
     pub(super) disk_stands_still: bool,
-    /// What the next syncs of all that was written come to; `None` means that they succeed.
+    /// Fault of the next syncs; `None` means that they succeed.
     pub(super) sync_fault: Option<StorageFault>,
-    /// What the next local writes come to; `None` means that they succeed.
+    /// Fault of the next local writes; `None` means that they succeed.
     pub(super) write_fault: Option<StorageFault>,
 }
 
-/// A hint on a node's disk.
+/// Hint on a node's disk.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) since_ms: u64,
     pub(super) record: StoredRecord,
 }
 
-/// The longest that a message lives here.
+/// Longest life of a message in the tests, in microseconds.
 pub(super) const LIFE_US: u64 = 1_000_000;
 
 const TUNING: Tuning = Tuning {
@@ -85,18 +85,18 @@ pub(super) struct Cluster {
     pub(super) down: BTreeSet<NodeId>,
     /// Nodes that take messages and never answer.
     pub(super) mute: BTreeSet<NodeId>,
-    /// Nodes that stand still: what is sent to them lies in their inboxes.
+    /// Nodes that stand still, and the inputs that pile up in their inboxes.
     pub(super) frozen: BTreeMap<NodeId, Vec<Input>>,
-    /// Every request to a peer that could be reached: from whom, to whom, and what.
+    /// Requests to peers that could be reached: the sender, the receiver and the request.
     pub(super) sent: Vec<(NodeId, NodeId, PeerRequest)>,
     pub(super) queue: VecDeque<(NodeId, Input)>,
-    /// Whom a peer's request came from, by the reply handle that was made for it.
+    /// Sender of each open peer's request and its id there, by the reply handle that was made for it.
     peer_replies: BTreeMap<u64, (NodeId, u64)>,
     next_reply: u64,
-    /// How often a node came or went.
+    /// Number of times that a node came or went.
     notices: u64,
     membership: Vec<Membership>,
-    /// Who was to gossip with whom.
+    /// Nodes that a replica wanted to gossip, each with its peer.
     pub(super) behind: BTreeSet<(NodeId, NodeId)>,
 }
 
@@ -105,7 +105,7 @@ impl Cluster {
         Self::with_ring(count, count, buckets)
     }
 
-    /// So many nodes, of which the first `placed` are in the layout.
+    /// Creates so many nodes, of which the first `placed` are in the layout.
     pub(super) fn with_ring(count: u64, placed: u64, buckets: &[(&str, BucketProps)]) -> Self {
         let membership = |id| membership(NodeId(id), (count, placed), buckets);
         let membership = (1..=count).map(membership).collect();
@@ -150,7 +150,7 @@ impl Cluster {
         cluster
     }
 
-    /// What a node is told in one of its lives.
+    /// Returns the configuration of a node in one of its lives.
     pub(super) fn config(me: NodeId, life: u64) -> Config {
         let mut random_seed = [0; 32];
         random_seed[..8].copy_from_slice(&me.0.to_le_bytes());
@@ -179,24 +179,24 @@ impl Cluster {
         self.membership[node.0 as usize - 1].view()
     }
 
-    /// Every node learns that `node` is down, as its failure detector would find.
+    /// Tells every node that `node` is down, as its failure detector would find.
     pub(super) fn notice_down(&mut self, node: NodeId) {
         self.down.insert(node);
         self.notice(node, Status::Away);
     }
 
-    /// Every node learns that `node` is back.
+    /// Tells every node that `node` is back.
     pub(super) fn notice_up(&mut self, node: NodeId) {
         self.down.remove(&node);
         self.notice(node, Status::Up);
     }
 
-    /// Every node learns that messages live for another time on `node`.
+    /// Tells every node that messages live for another time on `node`.
     pub(super) fn notice_message_life(&mut self, node: NodeId, message_life_ms: u32) {
         self.notice_record(MemberRecord { message_life_ms, ..member(node.0) });
     }
 
-    /// The node says so itself: a record that it did not write would be another process'.
+    /// Spreads a node's own status: a record that the node did not write would be another process's.
     fn notice(&mut self, node: NodeId, status: Status) {
         let membership = &mut self.membership[node.0 as usize - 1];
         membership.handle_drain(self.now, status == Status::Away);
@@ -205,7 +205,7 @@ impl Cluster {
         self.spread_record(&record);
     }
 
-    /// Every other node learns of a node's record.
+    /// Tells every other node of a node's record.
     pub(super) fn notice_record(&mut self, record: MemberRecord) {
         self.notices += 1;
         let view = self.view(record.node);
@@ -236,8 +236,8 @@ impl Cluster {
         self.deliver();
     }
 
-    /// Makes the next layout of these nodes; those in `departed` are gone, by force if they are down. `known_to`
-    /// learn of it, the others by and by.
+    /// Commits the next layout, of these nodes. Those in `departed` are gone, by force if they are down.
+    /// `known_to` learn of it at once, the others by and by.
     pub(super) fn commit(&mut self, nodes: &[u64], departed: &[u64], known_to: &[NodeId]) {
         let view = self.view(known_to[0]);
         let present = view.layout().expect("a layout");
@@ -268,7 +268,7 @@ impl Cluster {
         self.queue.push_back((node, Input::View(view)));
     }
 
-    /// Everyone learns that a bucket has other properties.
+    /// Tells every node that a bucket has other properties.
     pub(super) fn set_bucket(&mut self, name: &str, version: u64, props: &BucketProps) {
         for node in 1..=self.nodes.len() as u64 {
             let entry = BucketEntry { name: Blob::from(name), version, props: props.clone() };
@@ -278,7 +278,7 @@ impl Cluster {
         self.deliver();
     }
 
-    /// Everyone who is up learns all that the others who are up know.
+    /// Tells every node that is up all that the others that are up know.
     pub(super) fn gossip(&mut self) {
         self.advance(60);
         let nodes: Vec<NodeId> = (1..=self.nodes.len() as u64).map(NodeId).collect();
@@ -296,7 +296,7 @@ impl Cluster {
         self.deliver();
     }
 
-    /// Has a node's membership do what is due, where these are up.
+    /// Has a node's membership do what is due, while the nodes `up` answer.
     pub(super) fn tend(&mut self, node: NodeId, up: &[NodeId]) {
         let membership = &mut self.membership[node.0 as usize - 1];
         membership.handle_timeout(self.now);
@@ -358,7 +358,7 @@ impl Cluster {
         PlacedKey::new(CLUSTER, self.view(NodeId(1)).partitions(), key(name))
     }
 
-    /// The preference list of a key.
+    /// Returns the preference list of a key.
     pub(super) fn owners(&self, name: &str) -> Vec<NodeId> {
         self.view(NodeId(1)).preference_list(self.placed(name).partition).to_vec()
     }
@@ -368,7 +368,7 @@ impl Cluster {
         disk.get(&self.placed(name)).map(|stored| stored.record.clone())
     }
 
-    /// For whom a node keeps hints of a key.
+    /// Returns the targets of a node's hints of a key.
     pub(super) fn hinted(&self, node: NodeId, name: &str) -> Vec<NodeId> {
         let key = self.placed(name);
         let hints = self.nodes[node.0 as usize - 1].hints.keys();
@@ -413,7 +413,7 @@ impl Cluster {
         }
     }
 
-    /// The values of a key, sorted.
+    /// Returns the values of a key, sorted.
     pub(super) fn values(&mut self, node: NodeId, name: &str, r: u8) -> Vec<alloc::string::String> {
         values(&self.get(node, name, r).expect("a get"))
     }
@@ -427,7 +427,7 @@ impl Cluster {
         self.deliver();
     }
 
-    /// Delivers what clients have asked, and nothing that comes of it.
+    /// Delivers clients' requests, and nothing that follows from them.
     pub(super) fn step_requests(&mut self) {
         for _ in 0..self.queue.len() {
             let Some((node, input)) = self.queue.pop_front() else { break };
@@ -540,7 +540,7 @@ impl Cluster {
         }
     }
 
-    /// A node's storage is given a record of which nobody waits to hear.
+    /// Merges a record at a node whose storage nobody waits for.
     pub(super) fn merge_at(&mut self, id: NodeId, key: &PlacedKey, record: EncodedRecord) {
         let (key, ticket, durability) = (key.clone(), u64::MAX, Durability::Synced);
         let record = StoredRecord { local: None, record };
@@ -769,7 +769,7 @@ pub(super) fn member(id: u64) -> MemberRecord {
     }
 }
 
-/// What a member of the test's cluster asks under.
+/// Returns the terms of a request by a member in its first life.
 pub(super) fn terms(layouts: ActiveLayouts, receiver_clock: u64) -> Terms {
     Terms { life: Incarnation(1), layouts, receiver_clock }
 }
@@ -836,7 +836,7 @@ fn save(membership: &mut Membership, now: Now) {
     }
 }
 
-/// A bucket whose puts may ask for one acknowledgement.
+/// Returns the properties of a bucket whose puts may ask for one acknowledgement.
 pub(super) fn from_one() -> BucketProps {
     BucketProps { min_w: 1, ..BucketProps::default() }
 }
@@ -856,7 +856,7 @@ pub(super) fn get_request(name: &str) -> GetRequest {
     }
 }
 
-/// A put without a context; the value doubles as the write id.
+/// Returns a put without a context; the value doubles as the write id.
 pub(super) fn blind(name: &str, value: &str) -> PutRequest {
     let write_id = value.bytes().fold(7, |id: u128, byte| id.wrapping_mul(257) + u128::from(byte));
     PutRequest {

@@ -1,4 +1,4 @@
-//! What may be forgotten, and when not yet ([design 2](../../../../docs/design.md#2-data)).
+//! Records that may be forgotten, and those that may not yet ([design 2](../../../../docs/design.md#2-data)).
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -16,9 +16,10 @@ use super::cluster::{Cluster, Kept, LIFE_US, after, blind, key, terms};
 use crate::{Counter, Holding, Input, Output, Replica};
 
 const LIFE_MS: u64 = LIFE_US / 1_000;
-/// Ten lives after it was found settled, and a little for the questions.
+/// Time until a settled tombstone is collected, in milliseconds: ten lives of a message, and a little for the
+/// questions.
 const REAPED_MS: u64 = 13 * LIFE_MS;
-/// So long that only a condition that is not met can have kept it.
+/// Time after which only an unmet condition can have kept a tombstone, in milliseconds.
 const LONG_MS: u64 = 60 * LIFE_MS;
 
 fn delete(cluster: &mut Cluster, name: &str) {
@@ -29,7 +30,7 @@ fn delete(cluster: &mut Cluster, name: &str) {
     cluster.put(node, request).expect("a delete");
 }
 
-/// Who holds a record of the key.
+/// Returns the nodes that hold a record of the key.
 fn holders(cluster: &Cluster, name: &str) -> Vec<NodeId> {
     let ids = (1..=cluster.nodes.len() as u64).map(NodeId);
     ids.filter(|node| cluster.held(*node, name).is_some()).collect()
@@ -356,7 +357,8 @@ fn what_has_expired_goes_everywhere() {
     assert_eq!(cluster.count(Counter::Collected), 2);
 }
 
-/// A key whose clock has an entry for each of so many lives of its first owner, and one of the second's.
+/// Returns a cluster and a key whose clock has an entry for each of so many lives of its first owner, and one
+/// of the second's.
 fn worn(lives: u64) -> (Cluster, Vec<NodeId>, Blob) {
     let mut cluster = Cluster::new(4, &[]);
     let owners = cluster.owners("alice");

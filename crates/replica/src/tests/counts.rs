@@ -23,7 +23,7 @@ fn props(n: u8) -> BucketProps {
     BucketProps { n, r: n / 2 + 1, w: n / 2 + 1, ..BucketProps::default() }
 }
 
-/// Five nodes with keys in a bucket with five replicas, beside another bucket with five.
+/// Returns five nodes with keys in a bucket with five replicas, beside another bucket with five.
 fn five() -> Cluster {
     let mut cluster = Cluster::new(5, &[("wide", props(5)), ("other", props(5))]);
     for number in 0..KEYS {

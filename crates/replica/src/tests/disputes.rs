@@ -1,4 +1,4 @@
-//! What a node refuses while another process runs under its identity.
+//! Requests that a node refuses while another process runs under its identity.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;

@@ -1,4 +1,4 @@
-//! What is told of a key.
+//! The explanation of a key.
 
 use alloc::boxed::Box;
 

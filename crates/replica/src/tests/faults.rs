@@ -1,4 +1,4 @@
-//! What clients see when nodes and disks fail.
+//! Clients' requests when nodes and disks fail.
 
 use alloc::vec::Vec;
 

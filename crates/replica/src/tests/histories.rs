@@ -46,13 +46,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..40)
 }
 
-/// An acknowledged write of a key, and the acknowledged writes that it replaced.
+/// Acknowledged write of a key, and the acknowledged writes that it replaced.
 struct Write {
     key: usize,
     value: alloc::string::String,
     replaced: Vec<alloc::string::String>,
-    /// A forward that took long was tried elsewhere as well, so the value has two dots: whoever replaces one
-    /// without having seen the other leaves that beside its own, and nothing is lost by it.
+    /// Number of coordinators of the write. A forward that took long was tried elsewhere as well, so the
+    /// value has two dots: a write that replaces one without having seen the other leaves that beside its
+    /// own, and nothing is lost by it.
     coordinators: u32,
 }
 

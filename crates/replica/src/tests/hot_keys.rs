@@ -16,7 +16,7 @@ use crate::Counter;
 
 const KEY: &str = "alice";
 
-/// The key's owners in the order of its preference list.
+/// Returns the key's owners in the order of its preference list.
 fn owners(cluster: &Cluster) -> [NodeId; 3] {
     cluster.owners(KEY)[..3].try_into().expect("three owners")
 }

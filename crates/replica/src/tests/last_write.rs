@@ -18,7 +18,7 @@ use crate::mint::{Held, MintRequest, mint};
 
 const NAME: &str = "counters/hits";
 
-/// Three nodes, the key's preference list in front.
+/// Returns three nodes, and the key's preference list.
 fn by_time() -> (Cluster, Vec<NodeId>) {
     let props = BucketProps { reconcile: Reconcile::LastWriteWins, ..BucketProps::default() };
     let cluster = Cluster::new(3, &[("counters", props)]);
@@ -26,7 +26,7 @@ fn by_time() -> (Cluster, Vec<NodeId>) {
     (cluster, owners)
 }
 
-/// When the latest version that a node holds was written.
+/// Returns when the latest version that a node holds was written.
 fn written_at_ms(cluster: &Cluster, node: NodeId) -> u64 {
     let held = cluster.held(node, NAME).expect("it holds the key");
     held.decode().unwrap().newest().expect("a version").written_at_ms
@@ -75,8 +75,8 @@ fn what_a_context_says_of_a_far_future_is_not_believed() {
     assert_eq!(cluster.values(owners[1], NAME, 3), ["salt"]);
 }
 
-/// A coordinator that is being refilled asks what its puts follow, and one of the others stands still; it takes the second
-/// put while it waits.
+/// Runs a put at a refilling coordinator that asks what the put follows while one of the others stands still;
+/// a second put comes meanwhile.
 fn asked_while_another_put_comes(between: impl FnOnce(&mut Cluster, &[NodeId])) {
     let (mut cluster, owners) = by_time();
     cluster.put(owners[0], blind(NAME, "0")).expect("a put");
@@ -113,7 +113,7 @@ fn asked_while_another_put_comes(between: impl FnOnce(&mut Cluster, &[NodeId])) 
     }
 }
 
-/// Another node, whose clock is ahead, takes a put that two acknowledge.
+/// Puts at another node, whose clock is ahead; two acknowledge.
 fn put_elsewhere(cluster: &mut Cluster, owners: &[NodeId]) {
     clock_set_by(cluster, 60_000);
     let meanwhile = PutRequest { w: Quorum::Count(2), ..blind(NAME, "meanwhile") };
@@ -160,8 +160,8 @@ fn puts_of_one_round_follow_one_another_wherever_they_are_kept() {
     assert_eq!(times.filter(|written_ms| *written_ms < latest_ms).count(), 1, "{hint:?}");
 }
 
-/// Of each put: on which node, what that one's clock shows, what the client has seen (a get of one node), and whose record
-/// the node hears of before it.
+/// Put of a case: its node, that node's clock, the node of the get whose context it has, and the node whose
+/// record is heard of before it.
 type Step = (usize, u64, Option<usize>, Option<usize>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

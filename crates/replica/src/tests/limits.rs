@@ -1,4 +1,4 @@
-//! What is refused, with which words, and that nothing was done.
+//! Refusals: the limits, the words of the message, and that nothing was done.
 
 use alloc::format;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! How time passes: from one wake to the next, and for some nodes not at all.
+//! The passing of time: from one wake to the next, and for some nodes not at all.
 
 use alloc::vec::Vec;
 
@@ -9,7 +9,7 @@ use jedlik_protocol::peer::PeerRequest;
 use super::cluster::Cluster;
 use crate::{Counter, Input};
 
-/// More wakes at one moment than any node has work for: it would spin.
+/// Number of wakes at one moment past which a node spins: more than it has work for.
 const WAKES_MAX: u32 = 2_000;
 
 impl Cluster {
@@ -45,12 +45,12 @@ impl Cluster {
         self.now.wall_ms += mono_us / 1_000 - before_ms;
     }
 
-    /// A node stands still from now on, while what is sent to it piles up.
+    /// Has a node stand still from now on, while messages to it pile up.
     pub(super) fn freeze(&mut self, node: NodeId) {
         self.frozen.insert(node, Vec::new());
     }
 
-    /// It goes on, first with what has piled up.
+    /// Has a node go on, first with the messages that have piled up.
     pub(super) fn thaw(&mut self, node: NodeId) {
         for input in self.frozen.remove(&node).unwrap_or_default() {
             self.step(node, input);
@@ -61,7 +61,7 @@ impl Cluster {
         self.counts.get(&counter).copied().unwrap_or(0)
     }
 
-    /// How many of the requests that were sent are such.
+    /// Returns how many of the requests that were sent are such.
     pub(super) fn sent_such(&self, such: impl Fn(&PeerRequest) -> bool) -> usize {
         self.sent.iter().filter(|(_, _, request)| such(request)).count()
     }
@@ -79,7 +79,7 @@ impl Cluster {
         self.deliver();
     }
 
-    /// An admin has a node read and compare all it owns.
+    /// Has a node read and compare all it owns, as an admin would.
     pub(super) fn repair(&mut self, node: NodeId) {
         self.step(node, Input::Repair { partition: None });
         self.deliver();

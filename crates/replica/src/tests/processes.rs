@@ -1,4 +1,4 @@
-//! Which process of a node is listened to, and what is taken from one beside which another one runs.
+//! Two processes of one node: the one that others listen to, and what they take from either.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,21 +18,21 @@ use crate::{Input, Output};
 
 const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
-/// A tombstone is collected within this, if nothing holds it up.
+/// Time within which a tombstone is collected if nothing holds it up, in milliseconds.
 const COLLECTED_MS: u64 = 13 * LIFE_US / 1_000;
 
-/// What others know of a node of which another process was started, in a later life.
+/// Returns the record of a node of which another process was started, in a later life.
 fn superseded(node: NodeId) -> MemberRecord {
     MemberRecord { life: Life::new(Incarnation(2)), ..member(node.0) }
 }
 
-/// What others know of a node of which two processes know that they both run.
+/// Returns the record of a node of which two processes know that they both run.
 fn disputed(node: NodeId) -> MemberRecord {
     let rival = Rival { incarnation: Incarnation(2), address: member(9).address };
     MemberRecord { life: Life { rival: Some(rival), ..member(node.0).life }, ..member(node.0) }
 }
 
-/// Why N1 refuses a request of N2's process in its first life, if it does.
+/// Returns why N1 refuses a request of N2's process in its first life, if it does.
 fn refusal(cluster: &mut Cluster, request: PeerRequest) -> Option<ErrorCode> {
     let now = cluster.now;
     let heard = Cluster::config(N1, 1).clock_start + now.mono_us;
@@ -81,7 +81,7 @@ fn a_process_that_is_not_the_one_known_or_has_a_rival_gives_and_asks_for_nothing
     }
 }
 
-/// Has the process of a node see others of these members than its membership does.
+/// Has a node's replica see these members changed by `see`, unlike its membership.
 fn shown(cluster: &mut Cluster, node: NodeId, see: impl Fn(MemberRecord) -> Option<MemberRecord>) {
     let view = cluster.view(node);
     let up = view.members().map(|member| member.node).collect();

@@ -15,7 +15,7 @@ const N2: NodeId = NodeId(2);
 const N3: NodeId = NodeId(3);
 const LARGE_BYTES: usize = 100_000;
 
-/// Three nodes with a large value of which N1 alone says anything.
+/// Returns three nodes with a large value, of which only N1 answers.
 fn mute() -> Cluster {
     let mut cluster = Cluster::new(3, &[]);
     cluster.put(N1, blind("large", &"x".repeat(LARGE_BYTES))).expect("a put");

@@ -21,8 +21,8 @@ const ME: NodeId = NodeId(1);
 const P: Partition = Partition(0);
 const BY_TWO_OF_THREE: Basis = Basis { n: 3, least_w: 2 };
 
-/// A layout in which these are the first owners of partition 0, this node one of the first two if it is named first and not
-/// otherwise: nodes have weights so that it is.
+/// Layout in which these are the first owners of partition 0. This node is one of the first two only if it is
+/// named first: the nodes' weights are chosen so.
 fn layout(version: u32, first: &[u64], flipped: bool) -> WireLayout {
     let nodes = |seed: u64| -> Vec<RingNode> {
         let weight = |node: u64| 1 + ((seed >> (2 * node)) & 3) as u32;
@@ -56,7 +56,7 @@ fn owners(placed: &WireLayout) -> Vec<NodeId> {
     view.preference_list(P).to_vec()
 }
 
-/// What this node sees: these layouts, a bucket of so many replicas, and whether it has said that it is ready for all.
+/// Returns a view of these layouts and a bucket of `n` replicas. `ready`: this node has said that it is ready for all.
 fn view(layouts: Vec<WireLayout>, n: u8, past: Past, ready: bool) -> View {
     let partitions = PartitionCount::new(8).expect("a power of two");
     let mut members: Vec<_> = (1..=5).map(member).collect();
@@ -80,7 +80,7 @@ fn see(replica: &mut Replica, view: &View) {
     replica.handle(now, Input::View(Arc::new(view.clone())));
 }
 
-/// What the vote for keys of partition 0 with five replicas waits for.
+/// Returns the bases that the vote on keys of partition 0 with five replicas waits for.
 fn bases(replica: &Replica) -> Vec<Basis> {
     let entry = replica.votes.entries.get(&(P, 5));
     entry.map(|entry| entry.bases.iter().copied().collect()).unwrap_or_default()

@@ -17,9 +17,9 @@ const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 const N3: NodeId = NodeId(3);
 
-/// A round of exchanges, here.
+/// Interval of rounds of exchanges in the tests, in milliseconds.
 const ROUND_MS: u64 = 60_000;
-/// Time enough for a repair of what these tests hold.
+/// Time enough to repair all that these tests hold, in milliseconds.
 const REPAIR_MS: u64 = 10_000;
 
 fn is_hashes(request: &PeerRequest) -> bool {

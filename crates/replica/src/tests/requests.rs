@@ -1,4 +1,4 @@
-//! What clients see when nothing fails.
+//! Clients' requests when nothing fails.
 
 use alloc::vec::Vec;
 
@@ -112,7 +112,7 @@ fn retries_that_two_coordinators_minted_show_as_one_version() {
     assert_eq!(cluster.values(N3, "alice", 3), ["tea"]);
 }
 
-/// Three coordinators that don't hear one another each mint an attempt of one put.
+/// Has three coordinators that don't hear one another each mint an attempt of one put.
 fn tried_thrice(cluster: &mut Cluster, put: &PutRequest) -> Vec<Blob> {
     let put = PutRequest { w: Quorum::One, ..put.clone() };
     let contexts = [N1, N2, N3].map(|node| {

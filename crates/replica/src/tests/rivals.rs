@@ -33,7 +33,7 @@ fn props(n: u8) -> BucketProps {
     BucketProps { n, r, w, ..BucketProps::default() }
 }
 
-/// What happens, one thing after the other, by chance.
+/// Random generator that chooses what happens next; its state is the seed.
 struct Chances(u64);
 
 impl Chances {
@@ -51,7 +51,7 @@ impl Chances {
 struct Search {
     cluster: Cluster,
     chances: Chances,
-    /// Which of the bucket's entries each node knows; there is one of each version.
+    /// Entries of the bucket, one of each version; `known` names the newest that each node knows.
     entries: Vec<BucketEntry>,
     known: BTreeMap<NodeId, usize>,
     commits: u64,
@@ -84,7 +84,7 @@ impl Search {
         self.told.push(what);
     }
 
-    /// One node tells another what it knows: all, or what a message carries that overtakes others.
+    /// Has one node tell another what it knows: all, or what a message carries that overtakes others.
     fn tell(&mut self, from: NodeId, to: NodeId, (members, layouts, buckets): (bool, bool, bool)) {
         if from == to {
             return;
@@ -106,7 +106,7 @@ impl Search {
         self.cluster.deliver();
     }
 
-    /// A node's membership says what it is ready for, and its replica sees what follows.
+    /// Has a node's membership say what it is ready for, and its replica see what follows.
     fn tend(&mut self, node: NodeId) {
         let all: Vec<NodeId> = (1..=NODES).map(NodeId).collect();
         self.cluster.tend(node, &all);
@@ -114,7 +114,7 @@ impl Search {
         self.cluster.deliver();
     }
 
-    /// A node commits another layout, of which it alone knows at first.
+    /// Commits another layout at a node, which alone knows of it at first.
     fn commit(&mut self, by: NodeId) {
         let view = self.cluster.view(by);
         let present = view.layout().expect("a layout");
@@ -196,7 +196,7 @@ impl Search {
         }
     }
 
-    /// The one disk is lost, if it is not lost yet.
+    /// Loses the victim's disk, if it is not lost yet.
     fn lose_disk(&mut self) {
         let Some(victim) = self.victim.take() else { return };
         self.say(format!("{victim} loses its disk"));
@@ -205,7 +205,7 @@ impl Search {
         self.cluster.deliver();
     }
 
-    /// A node is slow to compare what it is to own.
+    /// Holds up a node's transfers, or lets them go on.
     fn hold_up(&mut self, node: NodeId, held_up: bool) {
         let change = BackgroundChange {
             work: Some(WorkKind::Transfer),
@@ -216,7 +216,7 @@ impl Search {
         self.cluster.deliver();
     }
 
-    /// All is heard, and time passes; what then is not as it should be.
+    /// Lets all be heard and time pass; returns what is not as it should be then.
     fn rest(&mut self) -> Option<String> {
         let mut left = Vec::new();
         if self.chances.below(2) == 0 {
@@ -243,7 +243,7 @@ impl Search {
     }
 }
 
-/// Five owners of which four were given keys by no N before, as far as they know, and these have lost their disks.
+/// Returns five owners of which four were given keys by no N before, as far as they know; the disks of `lost` are lost.
 fn never_given(lost: &[u64]) -> Cluster {
     let mut cluster = Cluster::new(NODES, &[("whole", props(5))]);
     for number in 0..10 {
@@ -284,8 +284,8 @@ fn owners_that_were_never_given_keys_vote_once_all_but_the_one_that_lost_its_dis
     assert_eq!(refilling(&mut cluster), [16; 5]);
 }
 
-/// A partition of which one owner by n = 2 is another under the newest layout, and the first three are the same; and the one
-/// that was, the one that stays, and the one that is to come.
+/// Partition whose first three owners are the same under both layouts and of whose first two one is another:
+/// and the nodes that go, stay and come.
 fn changed_hands(view: &View) -> Option<(Partition, [NodeId; 3])> {
     let [newest, former] = view.layouts() else { return None };
     view.partitions().partitions().find_map(|partition| {
@@ -307,8 +307,8 @@ fn begin_changing_hands(seed: u64) -> Option<(Search, Partition, [NodeId; 3])> {
 }
 
 impl Search {
-    /// The partition changes hands while `n` is raised: who comes, an owner as before by the raised one, could be taken for
-    /// ready by the one before. What `happens` says no of does not happen.
+    /// Moves the partition while `n` is raised. The node that comes was an owner by the raised number before,
+    /// so that it could be taken for ready by the lower one. Events that `happens` denies are left out.
     fn change_hands(
         &mut self,
         [goes, stays, comes]: [NodeId; 3],

@@ -13,7 +13,7 @@ use jedlik_vclock::Content;
 
 use super::cluster::{Cluster, blind};
 
-/// The partition of a key of the bucket `carts`, as `node` scans it.
+/// Scans the partition of a key of the bucket `carts` at `node`.
 fn scan(
     cluster: &mut Cluster,
     node: NodeId,

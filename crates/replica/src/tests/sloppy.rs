@@ -18,7 +18,7 @@ const N1: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 const N3: NodeId = NodeId(3);
 
-/// Long enough for a node that is back to be given what it missed.
+/// Time in which a node that is back is given what it missed, in milliseconds.
 const HANDOFF_MS: u64 = 2_000;
 
 fn put_answer(cluster: &mut Cluster, node: NodeId, put: PutRequest) -> PutAnswer {

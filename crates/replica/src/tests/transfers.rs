@@ -45,7 +45,7 @@ fn fill(cluster: &mut Cluster) {
     }
 }
 
-/// Every key is on its three owners' disks, on nobody else's, and found.
+/// Asserts that every key is on its three owners' disks, on nobody else's, and found.
 fn assert_in_place(cluster: &mut Cluster) {
     let asked = (1..=cluster.nodes.len() as u64)
         .map(NodeId)
@@ -192,8 +192,8 @@ fn nothing_is_dropped_while_a_member_does_not_know_the_layout() {
     assert_eq!(cluster.node(N1).disk.len(), 0);
 }
 
-/// Six nodes of which the last three own everything, and the first three still hold it: a seventh, which is down, does
-/// not know the layout.
+/// Returns a cluster in which nodes 4 to 6 own everything and 1 to 3 still hold it: a seventh, which is down,
+/// does not know the layout.
 fn moved_but_for_one() -> Cluster {
     let mut cluster = Cluster::with_ring(7, 3, &[]);
     fill(&mut cluster);
@@ -208,7 +208,7 @@ fn moved_but_for_one() -> Cluster {
     cluster
 }
 
-/// The same, but that the last three hold what was put last, and the first three what was put first.
+/// Returns the cluster of [`moved_but_for_one`] after later puts, which only the new owners hold.
 fn overtaken() -> Cluster {
     let mut cluster = moved_but_for_one();
     for number in 0..KEYS {
@@ -220,7 +220,7 @@ fn overtaken() -> Cluster {
     cluster
 }
 
-/// Lets the old owners give up what they hold; which keys they sent to whom.
+/// Lets the old owners give up what they hold; returns the keys that they sent, by receiver.
 fn end_outbound(cluster: &mut Cluster) -> BTreeSet<(NodeId, Key)> {
     cluster.notice_up(NodeId(7));
     cluster.settle();

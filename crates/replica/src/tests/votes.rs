@@ -1,4 +1,4 @@
-//! Who may say that a key is absent: not a damaged record, not a fallback, not a replica that has lost its past.
+//! Votes that a key is absent: none by a damaged record, a fallback, or a replica that has lost its past.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -18,7 +18,7 @@ use super::cluster::{Cluster, blind};
 use crate::patience::FETCH_LIMIT_US;
 use crate::{Config, Input, Output, Replica};
 
-/// A bucket in which one replica is asked, since every put is with all three.
+/// Returns the properties of a bucket in which gets ask one replica, since every put is with all three.
 fn read_one() -> BucketProps {
     BucketProps { r: 1, w: 3, ..BucketProps::default() }
 }
@@ -309,7 +309,8 @@ fn what_an_earlier_copy_gives_too_late_is_not_merged_for_it_may_be_deleted_by_th
     }
 }
 
-/// A view of these layouts by a node that has lost its past and has said of `ready` that it holds what others did.
+/// Returns a view of these layouts by a node that has lost its past and has said of `ready` that it holds
+/// what others did.
 fn lost_view(view: &View, layouts: Vec<WireLayout>, ready: &PartitionSet) -> Input {
     let mut members: Vec<_> = view.members().cloned().collect();
     for record in members.iter_mut().filter(|record| record.node == view.me()) {
@@ -352,8 +353,8 @@ fn a_life_that_has_lost_its_past_has_no_vote_on_what_an_earlier_one_was_ready_fo
     }
 }
 
-/// What a replica of this row comes to under these views, one after the other: of how many partitions it has no vote, and the
-/// row of each time that it was kept.
+/// Gives a replica with this row the views, one after the other. Returns the number of partitions without a
+/// vote at the end, and each row that it kept.
 fn after_views(
     votes: Option<Vec<u8>>,
     now: Now,

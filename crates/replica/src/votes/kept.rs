@@ -1,4 +1,4 @@
-//! What a shard writes down of its votes.
+//! The row that a shard writes down of its votes.
 //!
 //! Invariant: bytes that can't be read as a whole count for nothing; then all that flipped to this shard is refilled.
 
@@ -14,12 +14,12 @@ use super::{Basis, Entry, Votes};
 pub(super) const VERSION: u8 = 4;
 
 impl Votes {
-    /// Version 4: whether a lost past is not refilled yet (1 byte), and if so the number of active layouts (1), and for
-    /// each its version and digest (8 each), whether it was learned of since (1), and the number (4) and the names (4 each)
-    /// of the partitions that have flipped under it; the number of entries (4); for each its partition (4), N (1), whether
-    /// something is lost (1), the number of its bases (1) and for each its N and quorum (1 each); then for each bucket the
-    /// length of its name (2), the name, and N (1). Version 3 does not say whether something is lost, version 2 lacks the
-    /// layouts too, and version 1 the first byte as well.
+    /// Encodes the row, version 4: whether a lost past is not refilled yet (1 byte), and if so the number of active
+    /// layouts (1), and for each its version and digest (8 each), whether it was learned of since (1), and the number
+    /// (4) and the names (4 each) of the partitions that have flipped under it; the number of entries (4); for each its
+    /// partition (4), N (1), whether something is lost (1), the number of its bases (1) and for each its N and quorum
+    /// (1 each); then for each bucket the length of its name (2), the name, and N (1). Version 3 does not say whether
+    /// something is lost, version 2 lacks the layouts too, and version 1 the first byte as well.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = [VERSION, u8::from(self.catching_up)].to_vec();
         if self.catching_up {
@@ -48,16 +48,16 @@ impl Votes {
     }
 }
 
-/// What a shard has written down of its votes.
+/// Row that a shard has written down of its votes.
 pub(super) struct Kept {
     pub(super) entries: BTreeMap<(Partition, u8), Entry>,
     pub(super) counts: BTreeMap<Vec<u8>, u8>,
     pub(super) catching_up: bool,
-    /// As of the last view; `None` where they were not written down.
+    /// Active layouts as of the last view; `None` where they were not written down.
     pub(super) layouts: Option<Layouts>,
 }
 
-/// What was kept; `None` if these bytes are nothing of the kind.
+/// Decodes a row; `None` if these bytes are none.
 pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
     let (catching_up, layouts, rest) = match bytes {
         [1, rest @ ..] => (false, None, rest),
@@ -98,7 +98,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Kept> {
     rest.is_empty().then_some(Kept { entries, counts, catching_up, layouts })
 }
 
-/// The layouts, and what follows them. There is always an active one: none says that they were not known.
+/// Decodes the layouts and returns the bytes after them. There is always an active layout: none says that
+/// they were not known.
 fn decode_layouts(bytes: &[u8]) -> Option<(Option<Layouts>, &[u8])> {
     let (count, mut rest) = bytes.split_first()?;
     let mut layouts = Layouts::new();

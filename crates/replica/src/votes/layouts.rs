@@ -1,8 +1,8 @@
-//! What flips while a lost past is not refilled yet (decision 16).
+//! Flips of partitions while a lost past is not refilled yet (decision 16).
 //!
-//! Invariant: of a layout that was learned of since the past was lost, what has flipped to this node counts as held only
-//! where a life since then has said that it is ready for it; a later life of the process finds the same, whatever of
-//! the row did not reach the disk.
+//! Invariant: of a layout that was learned of since the past was lost, what has flipped to this node counts
+//! as held only where a life since then has said that it is ready for it; a later life of the process finds
+//! the same, whatever of the row did not reach the disk.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,24 +13,25 @@ use jedlik_protocol::{LayoutId, PartitionSet};
 use super::{Basis, flipped_for};
 use crate::replica::Replica;
 
-/// What was known of one active layout.
+/// State of one active layout as this shard last knew it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Followed {
-    /// It was learned of later than in the first view: where a past was lost, since then.
+    /// Whether the layout was learned of later than in the first view: where a past was lost, since then.
     pub(super) learned: bool,
-    /// What of this shard had flipped under it, where it was learned of.
+    /// Partitions of this shard that had flipped under a layout that was learned of so.
     pub(super) flipped: PartitionSet,
 }
 
-/// The layouts that were active by the last view.
+/// Layouts that were active by the last view.
 pub(super) type Layouts = BTreeMap<LayoutId, Followed>;
 
 impl Replica {
-    /// What has flipped to this node under a layout that was learned of since the past was lost, without its having said
-    /// since then that it is ready, an earlier life was ready for: of that nothing is known here. Where no past is lost,
-    /// such a partition is this node's by an `n` that was raised since ([`Self::follow_counts`]).
+    /// Takes away votes on what has flipped to this node under a layout that was learned of since the past
+    /// was lost, unless it has said since then that it is ready: an earlier life was ready for it, and of
+    /// that nothing is known here. Where no past is lost, such a partition is this node's by an `n` that was
+    /// raised since ([`Self::follow_counts`]).
     ///
-    /// Whether something has no vote for that.
+    /// Returns whether something has no vote for that.
     pub(super) fn follow_flips(&mut self, view: &View) -> bool {
         let Some(before) = self.votes.layouts.as_ref().filter(|_| self.votes.catching_up) else {
             return false;
@@ -59,7 +60,7 @@ impl Replica {
         !lost.is_empty()
     }
 
-    /// Notes which layouts count, and what has flipped. Whether that is another row.
+    /// Notes which layouts are active, and what has flipped. Returns whether the row has changed by that.
     pub(super) fn note_layouts(&mut self, view: &View) -> bool {
         let before = self.votes.layouts.as_ref();
         let followed = |known: &ActiveLayout| {

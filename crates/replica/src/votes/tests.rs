@@ -1,4 +1,4 @@
-//! What is kept of votes.
+//! The row that is kept of votes.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
