@@ -1,25 +1,25 @@
-//! What the legs of a joint request have asked for, one leg for each active owner set while a
-//! partition moves: a message that several of them want is sent once, and its answer is for all.
+//! Requests of a joint operation, which has one leg for each active owner set while a partition moves. A
+//! message that several legs want is sent once, and its answer is for all of them.
 //!
-//! Invariants: a request is answered at most once; no leg is given the answer to a request twice, so
-//! that one which asks again is heard, and a leg alone shares nothing.
+//! Invariants: a request is answered at most once; no leg is given the answer to a request twice, so that a
+//! leg which asks again is heard, and a leg alone shares nothing.
 
 use alloc::vec::Vec;
 
-/// The most owner sets a request may span. One that spans more is answered short at once.
+/// Most owner sets that a request may span. One that spans more fails at once.
 pub const OWNER_SETS_MAX: usize = 8;
 
-/// Names one request that a machine has asked for, for its answer.
+/// Id of one request of a machine; the answer to the request names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u32);
 
-/// A message to one node.
+/// Message to one node, which several legs may want sent.
 pub(crate) trait Message: Clone {
-    /// Whether the answer to this one says what the answer to `other` would.
+    /// Returns whether the answer to this message says what the answer to `other` would.
     fn serves(&self, other: &Self) -> bool;
 }
 
-/// Legs by their numbers, each below [`OWNER_SETS_MAX`].
+/// Set of legs by their numbers, each below [`OWNER_SETS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Legs(u8);
 
@@ -47,35 +47,35 @@ impl Legs {
     }
 }
 
-/// What becomes of a leg's wish to send a message.
+/// Result of a leg's wish to send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked<A> {
-    /// It is a request of its own, to be sent.
+    /// The message is a new request, to be sent.
     New(RequestId),
-    /// One under way serves it: the answer to that is for this leg too.
+    /// A request under way serves the message: its answer is for this leg too.
     Joined,
-    /// One that was answered so serves it.
+    /// A request that was answered so serves the message.
     Answered(A),
 }
 
 #[derive(Debug)]
 enum RequestState<A> {
     UnderWay,
-    /// Another leg may still want the answer.
+    /// Answered; another leg may still want the answer.
     Answered(A),
-    /// It failed, or every leg has its answer.
+    /// Failed, or every leg has the answer.
     Over,
 }
 
 #[derive(Debug)]
 struct Request<M, A> {
     message: M,
-    /// Who waits for the answer, or has it.
+    /// Legs that wait for the answer, or have it.
     legs: Legs,
     state: RequestState<A>,
 }
 
-/// The requests of one operation, in the order in which they were sent; a request's id is its place.
+/// Requests of one operation, in the order in which they were sent; a request's id is its place.
 #[derive(Debug)]
 pub(crate) struct Requests<M, A> {
     all: Legs,
@@ -83,12 +83,12 @@ pub(crate) struct Requests<M, A> {
 }
 
 impl<M: Message, A: Clone> Requests<M, A> {
-    /// For `count` legs, at most [`OWNER_SETS_MAX`].
+    /// Creates the requests of `count` legs, at most [`OWNER_SETS_MAX`].
     pub(crate) fn new(count: usize) -> Self {
         Self { all: Legs::first(count), list: Vec::new() }
     }
 
-    /// `leg` wants `message` sent. What was answered already serves it sooner than what is under way.
+    /// Asks for `message` to be sent for `leg`. An answered request that serves it comes before one under way.
     pub(crate) fn ask(&mut self, leg: usize, message: &M) -> Asked<A> {
         let mut under_way = None;
         for request in &mut self.list {
@@ -114,7 +114,7 @@ impl<M: Message, A: Clone> Requests<M, A> {
         Asked::New(id)
     }
 
-    /// A request was answered: says what it was and who waited for it, unless it was over.
+    /// Notes that a request was answered. Returns its message and the legs that waited for it, unless it was over.
     pub(crate) fn answer(&mut self, id: RequestId, answer: &A) -> Option<(&M, Legs)> {
         let everyone = self.all;
         let request = self.under_way(id)?;
@@ -126,7 +126,7 @@ impl<M: Message, A: Clone> Requests<M, A> {
         Some((&request.message, request.legs))
     }
 
-    /// A request failed: says what it was and who waited for it, unless it was over.
+    /// Notes that a request failed. Returns its message and the legs that waited for it, unless it was over.
     pub(crate) fn fail(&mut self, id: RequestId) -> Option<(&M, Legs)> {
         let request = self.under_way(id)?;
         request.state = RequestState::Over;
@@ -139,8 +139,8 @@ impl<M: Message, A: Clone> Requests<M, A> {
     }
 }
 
-/// The plans in effect, newest owner set first: none if there are too many, so that no set is left out
-/// unseen.
+/// Returns the plans in effect, newest owner set first: none if there are too many, so that no set is left
+/// out unseen.
 pub(crate) fn within_limit<P>(plans: &[P]) -> &[P] {
     if plans.len() > OWNER_SETS_MAX { &[] } else { plans }
 }

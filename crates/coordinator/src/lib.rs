@@ -1,9 +1,8 @@
-//! One request as a state machine: a put, a get or a scan over the replicas of a key
-//! (paper 4.5, 5, 6.1).
+//! One request as a state machine: a put, a get or a scan over the replicas of a key (paper 4.5, 5, 6.1).
 //!
-//! Each machine is told what happened with `handle_*` and says what to do through `poll_output` and
-//! when to wake it through `poll_timeout`. Invariant: a machine answers exactly once, and success
-//! only when its [`Needs`] are met in every active owner set.
+//! Each machine is told of events through `handle_*`, and tells through `poll_output` what to do and through
+//! `poll_timeout` when to wake it. Invariant: a machine answers exactly once, and with success only when its
+//! [`Needs`] are met in every active owner set.
 
 #![no_std]
 extern crate alloc;

@@ -1,12 +1,11 @@
-//! The merge of what the replicas have answered so far.
+//! The merge of the replicas' answers so far.
 //!
-//! Invariant: bytes are decoded and encoded again only when two answers differ, which is rare
-//! (paper 6.3).
+//! Invariant: bytes are decoded and encoded again only when two answers differ, which is rare (paper 6.3).
 
 use jedlik_protocol::error::DecodeError;
 use jedlik_protocol::{Digest, EncodedRecord};
 
-/// A record that grows by merging.
+/// Record that grows by merging; empty until the first is added.
 #[derive(Debug, Clone, Default)]
 pub struct Merged {
     encoded: Option<EncodedRecord>,
@@ -17,13 +16,13 @@ impl Merged {
     /// Merges one replica's record.
     ///
     /// # Errors
-    /// Either record is not one; what was merged before stays.
+    /// The bytes of either record can't be decoded; what was merged before stays.
     pub fn add(&mut self, record: EncodedRecord) -> Result<(), DecodeError> {
         let digest = record.digest();
         self.take_in(record, digest)
     }
 
-    /// Merges one replica's record, and says what its digest is.
+    /// Merges one replica's record, and returns that record's digest.
     ///
     /// # Errors
     /// As for [`Self::add`].
@@ -32,10 +31,10 @@ impl Merged {
         self.take_in(record, digest).map(|()| digest)
     }
 
-    /// Merges what was merged elsewhere.
+    /// Merges the merge of other replicas' records.
     ///
     /// # Errors
-    /// Either record is not one; what was merged before stays.
+    /// The bytes of either record can't be decoded; what was merged before stays.
     pub fn merge(&mut self, other: &Self) -> Result<(), DecodeError> {
         match (&other.encoded, other.digest) {
             (Some(record), Some(digest)) => self.take_in(record.clone(), digest),
@@ -63,13 +62,13 @@ impl Merged {
         self.digest = Some(digest);
     }
 
-    /// The merge, or `None` while no replica had a record.
+    /// Returns the merge, or `None` while no replica had a record.
     #[must_use]
     pub fn record(&self) -> Option<&EncodedRecord> {
         self.encoded.as_ref()
     }
 
-    /// Its digest.
+    /// Returns the digest of the merge, or `None` while no replica had a record.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.digest

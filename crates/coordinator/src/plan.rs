@@ -1,7 +1,7 @@
-//! What a request is to do: the preference list as this node sees it, and its limits in time.
+//! Plans of requests: the preference list as this node sees it, and limits in time.
 //!
-//! The first N of the list are primaries, the rest are fallbacks: each may stand in for one primary
-//! that is away, so that requests go to the first N healthy nodes (paper 4.6).
+//! The first N of the list are primaries, the rest are fallbacks: each may stand in for one primary that is
+//! away, so that requests go to the first N healthy nodes (paper 4.6).
 
 use alloc::vec::Vec;
 
@@ -10,40 +10,40 @@ use jedlik_protocol::Durability;
 
 use crate::tally::Needs;
 
-/// A node of the preference list.
+/// Node of the preference list, as this node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedNode {
-    /// Who.
+    /// Id of the listed node.
     pub node: NodeId,
-    /// Believed to be up; of the others only primaries are asked, and only as a last resort.
+    /// Whether the node is believed to be up. Of those that are not, only primaries are asked, and only as a
+    /// last resort.
     pub alive: bool,
 }
 
-/// What a put is to do.
+/// Plan of a put in one owner set.
 #[derive(Debug, Clone)]
 pub struct WritePlan {
-    /// This node.
+    /// Id of the coordinator: this node.
     pub me: NodeId,
-    /// The first N of the preference list, in its order, except that this node comes first if it is
-    /// one.
+    /// First N of the preference list, in its order, except that this node comes first if it is among them.
     pub primaries: Vec<ListedNode>,
-    /// The rest of the list in order; this node first if it is one.
+    /// Rest of the preference list, in its order, except that this node comes first if it is in it.
     pub fallbacks: Vec<ListedNode>,
-    /// When it may answer.
+    /// Acknowledgements without which the put does not succeed.
     pub needs: Needs,
-    /// What an acknowledgement means in this bucket.
+    /// Durability that an acknowledgement stands for in this bucket.
     pub durability: Durability,
-    /// How long a primary may be silent before a fallback is asked as well, in microseconds.
+    /// Time without an answer from a primary after which a fallback is asked as well, in microseconds.
     pub hedge_after_us: u64,
-    /// Nothing is sent from then on (the longest that a version may be under way), though answers
-    /// still count. On the monotonic clock.
+    /// Time from which on nothing is sent any more, in microseconds on the monotonic clock: the longest that
+    /// a version may be under way. Answers still count.
     pub send_until_us: u64,
-    /// When to give up, on the monotonic clock.
+    /// Time at which the put fails if it has not succeeded, in microseconds on the monotonic clock.
     pub deadline_us: u64,
 }
 
 impl WritePlan {
-    /// Where this node keeps the version from the start.
+    /// Returns where this node keeps the version from the start.
     #[must_use]
     pub fn coordinator_copy(&self) -> CoordinatorCopy {
         if self.primaries.iter().any(|listed| listed.node == self.me) {
@@ -56,39 +56,38 @@ impl WritePlan {
     }
 }
 
-/// Where a put's coordinator keeps the version from the start.
+/// Place where a put's coordinator keeps the version from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CoordinatorCopy {
-    /// It is a primary: in its own record.
+    /// Coordinator's own record: it is a primary.
     Record,
-    /// It stands in for this primary: in that hint.
+    /// Hint for this primary: the coordinator stands in for it.
     Hint(NodeId),
-    /// It keeps nothing at first.
+    /// No place: the coordinator keeps nothing at first.
     Nowhere,
 }
 
-/// What a get or scan is to do.
+/// Plan of a get or a scan in one owner set.
 #[derive(Debug, Clone)]
 pub struct ReadPlan {
-    /// This node.
+    /// Id of the coordinator: this node.
     pub me: NodeId,
-    /// The first N of the preference list, in its order, except that this node comes first if it is
-    /// one.
+    /// First N of the preference list, in its order, except that this node comes first if it is among them.
     pub primaries: Vec<ListedNode>,
-    /// The rest of the list in order. A scan hears the first of them that are up while a primary is away.
+    /// Rest of the preference list, in its order. A scan asks the first of them that are up while a primary is away.
     pub fallbacks: Vec<ListedNode>,
-    /// Primaries that are being sent all that their partition holds: their answers count as every
-    /// other's, but a get does not repair them, nor ask them for nothing else.
+    /// Primaries that are being sent all that their partition holds. Their answers count like any other's,
+    /// but a get does not repair them, and does not ask them for the sake of repairs.
     pub filling: Vec<NodeId>,
-    /// When it may answer.
+    /// Answers without which the request does not succeed.
     pub needs: Needs,
-    /// How long to wait before asking more of the healthy nodes than needed, in microseconds.
+    /// Time after which more of the healthy nodes than needed are asked, in microseconds.
     pub hedge_after_us: u64,
-    /// How long a primary may be silent before a fallback is asked in its place, in microseconds.
+    /// Time without an answer from a primary after which a fallback is asked in its place, in microseconds.
     pub silent_after_us: u64,
-    /// No repair is sent from then on (the longest that a version may be under way), on the monotonic
-    /// clock.
+    /// Time from which on no repair is sent any more, in microseconds on the monotonic clock: the longest
+    /// that a version may be under way.
     pub repair_until_us: u64,
-    /// When to give up, on the monotonic clock.
+    /// Time at which the request fails if it has not succeeded, in microseconds on the monotonic clock.
     pub deadline_us: u64,
 }

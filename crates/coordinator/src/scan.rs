@@ -1,10 +1,10 @@
-//! One page of a partition: the pages of R replicas that vote, in each active owner set, and of the
-//! fallbacks that may keep hints for owners that are away, merged key by key.
+//! One page of a partition: the pages of R replicas that vote, in each active owner set, and of the fallbacks
+//! that may keep hints for owners that are away, merged key by key.
 //!
-//! Invariants: the answer ends where the shortest page ends, so no replica's record is skipped; a node
-//! of several owner sets is asked once and counts in each; a key whose record is damaged at a replica is one of
-//! which that replica has said nothing; a stand-in adds what it holds and counts for nothing, since that a key is
-//! absent only those can say who would have it.
+//! Invariants: the answer ends where the shortest page ends, so no replica's record is skipped; a node of
+//! several owner sets is asked once and counts in each; a replica with a damaged record has said nothing of
+//! that key; a stand-in adds what it holds and counts for nothing, since only nodes that would have a key can
+//! say that it is absent.
 
 mod owners;
 
@@ -21,37 +21,37 @@ use crate::merged::Merged;
 use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::{QuorumStatus, Shortfall, Tally, quorum_status};
 
-/// A page of records in key order.
+/// Page of records of one replica, or of the merge of several.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScanPage {
-    /// In order.
+    /// Records in the order of their keys.
     pub records: Vec<(PlacedKey, EncodedRecord)>,
-    /// How far it reaches; `None` if to the partition's end.
+    /// Last key that the page covers; `None` if it reaches the end of the partition.
     pub until: Option<PlacedKey>,
-    /// Keys up to there whose records can't be read.
+    /// Keys on the page whose records can't be read.
     pub damaged: Vec<PlacedKey>,
-    /// Why what is not in the page says nothing; `None` if it does.
+    /// Reason why a key that is missing on the page may exist all the same; `None` if such a key is absent.
     pub doubt: Option<Doubt>,
 }
 
-/// Why a page can't be had.
+/// Reason why a scan has no page to answer with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ScanShortfall {
-    /// In numbers, of the owner set that was missed.
+    /// Shortfall of the owner set that was missed.
     pub quorum: Shortfall,
-    /// A key that too few can read, where that is why.
+    /// Key that too few replicas can read, if that is the reason.
     pub damaged: Option<PlacedKey>,
 }
 
-/// What a scan wants done.
+/// Effect that a scan asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScanOutput {
-    /// Ask this replica, perhaps this node, for its page.
+    /// Ask a replica, perhaps this node, for its page.
     Read {
-        /// Whom.
+        /// Replica that is asked.
         node: NodeId,
     },
-    /// Answer the client.
+    /// Answer the client. Comes exactly once; nothing follows.
     Answer(Result<ScanPage, ScanShortfall>),
 }
 
@@ -63,12 +63,12 @@ pub(crate) enum State {
     Failed,
 }
 
-/// One scan.
+/// State machine of one page of a scan, over every active owner set.
 #[derive(Debug)]
 pub struct Scan {
-    /// Of all owner sets, each once, stand-ins included.
+    /// Nodes of all owner sets, each once, stand-ins included.
     nodes: Vec<ListedNode>,
-    /// Of each node.
+    /// State of each node, in the order of `nodes`.
     states: Vec<State>,
     sets: Vec<OwnerSet>,
     hedge_at_us: u64,
@@ -78,15 +78,15 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Starts a scan over one owner set.
+    /// Starts a scan over a single owner set.
     #[must_use]
     pub fn new(now_us: u64, plan: ReadPlan) -> Self {
         Self::over(now_us, &[plan])
     }
 
     /// Starts a scan over the owner sets of `plans`, newest first: at least one, at most
-    /// [`OWNER_SETS_MAX`](crate::OWNER_SETS_MAX); otherwise it answers short at once. The newest one's
-    /// times are the scan's.
+    /// [`OWNER_SETS_MAX`](crate::OWNER_SETS_MAX); otherwise it answers short at once. The times of the newest
+    /// plan are the scan's.
     #[must_use]
     pub fn over(now_us: u64, plans: &[ReadPlan]) -> Self {
         let newest = plans.first();
@@ -112,7 +112,7 @@ impl Scan {
         scan
     }
 
-    /// Where a node stands among all.
+    /// Returns a node's place among all nodes, adding it if it is new.
     fn place(&mut self, listed: ListedNode) -> usize {
         let known = self.nodes.iter().position(|known| known.node == listed.node);
         known.unwrap_or_else(|| {
@@ -122,17 +122,17 @@ impl Scan {
         })
     }
 
-    /// A replica, perhaps this node, sent its page.
+    /// Handles the page of a replica, perhaps this node.
     pub fn handle_page(&mut self, node: NodeId, page: ScanPage) {
         self.note(node, State::Answered(page));
     }
 
-    /// A replica refused, or could not be reached.
+    /// Handles a replica that refused, or could not be reached.
     pub fn handle_failure(&mut self, node: NodeId) {
         self.note(node, State::Failed);
     }
 
-    /// The time of [`Self::poll_timeout`] has come.
+    /// Handles the time that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now_us: u64) {
         if now_us >= self.deadline_us {
             self.fail(true);
@@ -150,18 +150,19 @@ impl Scan {
         }
     }
 
-    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    /// Returns when to call [`Self::handle_timeout`], in microseconds on the monotonic clock; `None` once the
+    /// scan has answered.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         (!self.answered).then(|| self.hedge_at_us.min(self.deadline_us))
     }
 
-    /// The next thing to do.
+    /// Returns the next effect, `None` if there are no more.
     pub fn poll_output(&mut self) -> Option<ScanOutput> {
         self.outputs.pop_front()
     }
 
-    /// Nothing more will come of it.
+    /// Returns whether the scan has answered and all its effects are taken.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.answered && self.outputs.is_empty()
@@ -176,7 +177,7 @@ impl Scan {
         if statuses.clone().any(|status| status == QuorumStatus::Impossible) {
             self.fail(false);
         } else if statuses.clone().all(|status| status == QuorumStatus::Reached) {
-            // What waits at a stand-in as a hint is in the page, so all of them have to be heard.
+            // Hints at stand-ins belong on the page, so all stand-ins have to be heard.
             if self.sets.iter().any(|set| set.waits_for_stand_in(&self.nodes, &self.states)) {
                 return;
             }
@@ -191,7 +192,7 @@ impl Scan {
         }
     }
 
-    /// Asks living fallbacks, where an owner is away or has failed.
+    /// Asks living fallbacks where an owner is away or has failed.
     fn ask_stand_ins(&mut self) {
         for set in 0..self.sets.len() {
             while let Some(node) = self.sets[set].next_stand_in(&self.nodes, &self.states) {
@@ -233,7 +234,7 @@ impl Scan {
         Some(ScanPage { records, until, ..ScanPage::default() })
     }
 
-    /// How far all pages reach together; `None` if to the partition's end.
+    /// Returns the key that all pages reach; `None` if they reach the end of the partition.
     fn reach(&self) -> Option<PlacedKey> {
         let pages = self.states.iter().filter_map(|state| match state {
             State::Answered(page) => page.until.as_ref(),
@@ -242,7 +243,7 @@ impl Scan {
         pages.min().cloned()
     }
 
-    /// Answers with the first owner set that can't be reached any more, or was not.
+    /// Answers with the shortfall of the first owner set that can't be reached any more, or was not in time.
     fn fail(&mut self, timed_out: bool) {
         let missed = |set: &&OwnerSet| match self.quorum_status(set) {
             QuorumStatus::Impossible => true,
@@ -271,13 +272,13 @@ impl Scan {
         self.outputs.push_back(ScanOutput::Read { node: self.nodes[index].node });
     }
 
-    /// How many of the owners are asked, or have answered and count for every key.
+    /// Returns how many owners are asked, or have answered and count for every key.
     fn in_use(&self, set: &OwnerSet) -> usize {
         let asked = set.states(&self.states).filter(|state| **state == State::Asked).count();
         asked + usize::from(self.tally(set, false).0.answers)
     }
 
-    /// The living first.
+    /// Returns the place of an owner that was not asked yet, a living one first.
     fn next_idle(&self, set: &OwnerSet) -> Option<usize> {
         let members = set.primaries.iter().copied();
         let mut idle = members.filter(|index| self.states[*index] == State::Idle);
@@ -288,8 +289,8 @@ impl Scan {
         quorum_status(set.needs, self.tally(set, false).0, self.tally(set, true).0)
     }
 
-    /// How many owners have said something of every key, and the key of which the fewest have, if that is
-    /// for damage; `at_best` with all that may still answer.
+    /// Returns how many owners have said something of every key, and the key of which the fewest have, if
+    /// damage is the reason. `at_best`: with all that may still answer.
     fn tally(&self, set: &OwnerSet, at_best: bool) -> (Tally, Option<PlacedKey>) {
         let (count, damaged) = set.count(&self.states, self.reach().as_ref(), at_best);
         let mut tally = Tally::default();

@@ -5,30 +5,30 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::peer::Doubt;
 
-/// What must be reached before the request succeeds.
+/// Counts that a request must reach to succeed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Answers in all: R or W.
     pub answers: u8,
     /// Answers from primaries: PR or PW.
     pub primaries: u8,
-    /// Answers that say "on disk": DW.
+    /// Acknowledgements that the version is on disk: DW.
     pub synced: u8,
 }
 
-/// What a request has reached, or may still reach.
+/// Counts that a request has reached, or may still reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Answers in all.
+    /// Answers that count, of primaries and stand-ins.
     pub answers: u8,
-    /// Answers from primaries.
+    /// Answers that count, of primaries alone.
     pub primaries: u8,
-    /// Answers that say "on disk".
+    /// Acknowledgements that the version is on disk.
     pub synced: u8,
 }
 
 impl Tally {
-    /// Counts one answer.
+    /// Counts one answer: `primary` if it is a primary's, `synced` if it says that the version is on disk.
     pub fn add(&mut self, primary: bool, synced: bool) {
         self.answers += 1;
         self.primaries += u8::from(primary);
@@ -42,19 +42,19 @@ impl Tally {
     }
 }
 
-/// Where a request stands.
+/// State of a request's quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QuorumStatus {
     /// The needs are met.
     Reached,
-    /// They may still be met.
+    /// The needs may still be met.
     Pending,
-    /// They can't be met any more.
+    /// The needs can't be met any more.
     Impossible,
 }
 
-/// Judges a request by what it has (`have`) and by what it would have if every replica that may
-/// still answer did (`at_best`).
+/// Judges a request by what it has (`have`) and by what it would have if every replica that may still answer
+/// did (`at_best`).
 #[must_use]
 pub(crate) fn quorum_status(needs: Needs, have: Tally, at_best: Tally) -> QuorumStatus {
     if have.meets(needs) {
@@ -66,17 +66,17 @@ pub(crate) fn quorum_status(needs: Needs, have: Tally, at_best: Tally) -> Quorum
     }
 }
 
-/// Why a request did not reach its needs.
+/// Reason why a request did not reach its needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shortfall {
-    /// What it needed.
+    /// Counts that the request needed.
     pub needs: Needs,
-    /// What it had.
+    /// Counts that the request had reached when it failed.
     pub had: Tally,
-    /// Time ran out; otherwise too few replicas could be reached.
+    /// Whether time ran out; otherwise too few replicas could be reached.
     pub timed_out: bool,
-    /// Replicas that answered a get without being able to say whether the key is absent, and why.
+    /// Replicas that answered a get or a scan without being able to say what is absent, and why.
     pub in_doubt: Vec<(NodeId, Doubt)>,
-    /// Fallbacks that hold nothing: they do not count, since nobody who does holds anything either.
+    /// Number of fallbacks that hold nothing. They do not count, since no node that counts holds anything either.
     pub nothing_at_fallbacks: u8,
 }

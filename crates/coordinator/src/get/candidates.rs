@@ -1,5 +1,5 @@
-//! Whom a get may ask: the first N healthy nodes of the preference list, who takes the place of one that
-//! fails or can't say, and whose answers count.
+//! Candidates of a get: the first N healthy nodes of the preference list, the nodes that take the place of
+//! one that fails or can't say, and which answers count.
 //!
 //! Invariants: a node is a candidate once, so that each answer counts once; that a key is absent is counted
 //! from primaries that vote, and from nobody else.
@@ -24,7 +24,7 @@ pub(super) enum State {
     Answered {
         digest: Option<Digest>,
     },
-    /// It holds this, and what it does not hold says nothing.
+    /// The node holds this record, and its silence about others says nothing.
     Unsure {
         held: Option<Digest>,
         why: Doubt,
@@ -32,14 +32,14 @@ pub(super) enum State {
     Failed,
 }
 
-/// A node that is asked, or may be.
+/// Node that is asked, or may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
     pub(super) node: NodeId,
-    /// The primary in whose place it is asked; `None` if it is one itself.
+    /// Primary in whose place the node is asked; `None` if it is one itself.
     pub(super) stands_in_for: Option<NodeId>,
     pub(super) state: State,
-    /// It is being sent all that it lacks.
+    /// Whether the node is being sent all that it lacks.
     filling: bool,
 }
 
@@ -56,32 +56,32 @@ impl Candidate {
         matches!(self.state, State::Idle | State::Asked { .. })
     }
 
-    /// Whether its answer counts. A fallback that holds nothing counts only where something was `found`: a
-    /// sloppy quorum asks who is up, but that a key is absent only those can say who would have it.
+    /// Returns whether the answer counts. A fallback that holds nothing counts only where something was `found`: a
+    /// sloppy quorum asks the nodes that are up, but only those that would have a key can say that it is absent.
     fn counts(&self, found: bool) -> bool {
         let State::Answered { digest } = self.state else { return false };
         let says_something = digest.is_some() || self.stands_in_for.is_none();
         says_something || found || planted::on(Bug::FallbackVotesAbsent)
     }
 
-    /// Whether it holds a record of its own without having a vote. A damaged record is none.
+    /// Returns whether the node holds a record without having a vote. A damaged record is none.
     fn holds_without_vote(&self) -> bool {
         matches!(self.state, State::Unsure { held: Some(_), why: Doubt::Refilling })
     }
 }
 
-/// All candidates of one get, in the order in which they are asked.
+/// Candidates of one get, in the order in which they are asked.
 #[derive(Debug)]
 pub(super) struct Candidates {
     list: Vec<Candidate>,
-    /// Primaries that are believed away.
+    /// Primaries that are believed to be down.
     away: Vec<NodeId>,
-    /// Alive and not candidates yet, in order.
+    /// Living fallbacks that are not candidates yet, in order.
     fallbacks: VecDeque<NodeId>,
 }
 
 impl Candidates {
-    /// The living primaries, then a fallback for each of the others.
+    /// Creates the candidates of a plan: the living primaries, then a fallback for each of the others.
     pub(super) fn new(plan: &ReadPlan) -> Self {
         let asked = plan.fallbacks.iter().filter(|_| !planted::on(Bug::FallbackNotAsked));
         let living = asked.filter(|listed| listed.alive);
@@ -115,7 +115,7 @@ impl Candidates {
         true
     }
 
-    /// Sets the state of one that was asked; whoever was not is left alone.
+    /// Sets the state of a node that was asked; any other is left alone.
     pub(super) fn note(&mut self, node: NodeId, state: State) {
         let asked = |candidate: &&mut Candidate| candidate.node == node && candidate.is_asked();
         if let Some(candidate) = self.list.iter_mut().find(asked) {
@@ -123,7 +123,7 @@ impl Candidates {
         }
     }
 
-    /// Finds a stand-in for each that has failed or can't say, if one is left. It comes after all primaries.
+    /// Finds a stand-in for each candidate that has failed or can't say, if one is left. It comes after all primaries.
     pub(super) fn replace_failed(&mut self) {
         let failed = self.list.iter().filter(|candidate| candidate.is_of_no_use());
         let primaries: Vec<NodeId> = failed.map(place).collect();
@@ -136,7 +136,7 @@ impl Candidates {
         }
     }
 
-    /// Finds one further fallback for each that was asked and is silent.
+    /// Finds one further fallback for each candidate that was asked and is silent.
     pub(super) fn replace_silent(&mut self) {
         let silent: Vec<NodeId> =
             self.list.iter().filter(|candidate| candidate.is_asked()).map(place).collect();
@@ -145,7 +145,7 @@ impl Candidates {
         }
     }
 
-    /// Makes candidates of the primaries that are believed away.
+    /// Makes candidates of the primaries that are believed to be down.
     pub(super) fn add_away(&mut self) {
         for index in 0..self.away.len() {
             let primary = self.away[index];
@@ -155,15 +155,15 @@ impl Candidates {
         }
     }
 
-    /// Marks one as asked; says which.
+    /// Marks a candidate as asked and returns its node.
     pub(super) fn ask(&mut self, index: usize, known: Option<Digest>) -> NodeId {
         let candidate = &mut self.list[index];
         candidate.state = State::Asked { known };
         candidate.node
     }
 
-    /// From now on the question is who is behind: who is being sent everything need not be asked, nor a
-    /// stand-in for a primary that is up.
+    /// Drops candidates that need not be asked, now that only repairs are left: nodes that are being sent
+    /// everything, and stand-ins for primaries that are up.
     pub(super) fn leave_unneeded(&mut self) {
         let unsure = |primary: NodeId| matches!(self.state(primary), Some(State::Unsure { .. }));
         let needed = |candidate: &Candidate| {
@@ -179,7 +179,7 @@ impl Candidates {
         self.list.iter().position(|candidate| candidate.state == State::Idle)
     }
 
-    /// How many are asked, or have answered and count.
+    /// Returns how many candidates are asked, or have answered and count.
     pub(super) fn in_use(&self, found: bool) -> usize {
         let in_use = |candidate: &&Candidate| candidate.is_asked() || candidate.counts(found);
         self.list.iter().filter(in_use).count()
@@ -197,7 +197,7 @@ impl Candidates {
         self.list.iter().find(|candidate| candidate.node == node)
     }
 
-    /// Whether one whose answer counts holds a record; with `relaxed` those count that have no vote.
+    /// Returns whether a node whose answer counts holds a record; with `relaxed` also a node without a vote.
     pub(super) fn have_found(&self, relaxed: bool) -> bool {
         let found = |candidate: &Candidate| {
             matches!(candidate.state, State::Answered { digest: Some(_) })
@@ -206,13 +206,13 @@ impl Candidates {
         self.list.iter().any(found)
     }
 
-    /// What was reached, if something was `found` or nothing.
+    /// Returns the tally reached so far. `found`: a record was found, so that fallbacks without one count too.
     pub(super) fn have(&self, found: bool) -> Tally {
         self.tally(|candidate| candidate.counts(found))
     }
 
-    /// What would be reached if everyone answered who still may, and had a record; with `last_resort` those
-    /// believed away too.
+    /// Returns the tally if every node that may still answer did, with a record. `last_resort`: nodes that
+    /// are believed to be down count too.
     pub(super) fn at_best(&self, last_resort: bool) -> Tally {
         let mut tally = self.tally(|candidate| candidate.may_answer() || candidate.counts(true));
         if last_resort {
@@ -225,8 +225,8 @@ impl Candidates {
         tally
     }
 
-    /// Adds those that hold a record without having a vote: answers, and none of them a primary's, which is
-    /// asked for where only those count who would know.
+    /// Adds the nodes that hold a record without having a vote. They add answers, but none of a primary:
+    /// those are wanted where only nodes count that would know.
     pub(super) fn with_those_without_vote(&self, mut tally: Tally) -> Tally {
         for _ in self.list.iter().filter(|candidate| candidate.holds_without_vote()) {
             tally.add(false, false);
@@ -234,14 +234,13 @@ impl Candidates {
         tally
     }
 
-    /// Whether one that was not asked yet, or has not answered, may be an answer still; with `last_resort`
-    /// those believed away too.
+    /// Returns whether a node may still answer; with `last_resort` also one that is believed to be down.
     pub(super) fn may_hear(&self, last_resort: bool) -> bool {
         let away = |primary: &NodeId| self.get(*primary).is_none();
         self.list.iter().any(Candidate::may_answer) || last_resort && self.away.iter().any(away)
     }
 
-    /// Who could not say, and why.
+    /// Returns the nodes that could not say, and why.
     pub(super) fn in_doubt(&self) -> Vec<(NodeId, Doubt)> {
         let unsure = |candidate: &Candidate| match candidate.state {
             State::Unsure { why, .. } => Some((candidate.node, why)),
@@ -250,7 +249,7 @@ impl Candidates {
         self.list.iter().filter_map(unsure).collect()
     }
 
-    /// How many answers do not count as long as nothing is found.
+    /// Returns how many answers do not count as long as nothing is found.
     pub(super) fn nothing_at_fallbacks(&self) -> u8 {
         self.have(true).answers - self.have(false).answers
     }
@@ -263,10 +262,10 @@ impl Candidates {
         tally
     }
 
-    /// Whoever answered with something else than `merged`, and what, but for those that are being sent
-    /// everything; and primaries with a damaged record, which hold nothing. A fallback is behind only while
-    /// the primary in whose place it was asked is away, and only if a primary's record is in the merge, one
-    /// that votes: another may have lost the tombstone that a hint would bring to life again.
+    /// Returns the candidates that answered with something else than `merged`, and their records' digests. Primaries
+    /// with a damaged record count as holding none; nodes that are being sent everything are left out. A fallback is
+    /// behind only while the primary in whose place it was asked is away, and only if the record of a primary with a
+    /// vote is in the merge: another may have lost the tombstone that a hint would bring to life again.
     pub(super) fn behind(
         &self,
         merged: Option<Digest>,
@@ -290,7 +289,7 @@ impl Candidates {
         })
     }
 
-    /// It failed, or was believed away and has not answered.
+    /// Returns whether a primary failed, or was believed to be down and has not answered.
     fn is_away(&self, primary: NodeId) -> bool {
         match self.state(primary) {
             Some(State::Failed) => true,
@@ -300,7 +299,7 @@ impl Candidates {
     }
 }
 
-/// The primary in whose place a candidate is asked, perhaps itself.
+/// Returns the primary in whose place a candidate is asked, perhaps itself.
 fn place(candidate: &Candidate) -> NodeId {
     candidate.stands_in_for.unwrap_or(candidate.node)
 }

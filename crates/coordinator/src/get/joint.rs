@@ -1,12 +1,12 @@
-//! A get over every active owner set while a partition moves: one [`Get`] for each set, newest
-//! first, which share what they ask, and ask those first that most of them share.
+//! A get over every active owner set while a partition moves: one [`Get`] for each set, newest first. They
+//! share requests, and ask first the nodes that most of them share.
 //!
-//! Invariants: it succeeds only when each set's needs are met, so that it meets every version that a
-//! put has left in one of these sets; the answer is the merge of all that any set has answered; with
-//! one set it does what that set's get does.
+//! Invariants: it succeeds only when each set's needs are met, so that it meets every version that a put has
+//! left in one of these sets; the answer is the merge of all that any set has answered; with one set it does
+//! what that set's get does.
 //!
-//! Each set repairs with what it found itself: the rule that keeps old hints from being passed on under
-//! a new date speaks of the primaries of one set.
+//! Each set repairs with what it found itself: the rule that keeps old hints from being passed on under a new
+//! date speaks of the primaries of one set.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -23,37 +23,38 @@ use crate::merged::Merged;
 use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::{Needs, Shortfall};
 
-/// What a get over several owner sets wants done.
+/// Effect that a get over several owner sets asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JointGetOutput {
-    /// Read this node's own record.
+    /// Read this node's own record and hints of the key.
     ReadLocal {
-        /// For the answer.
+        /// Id that the answer names.
         request: RequestId,
     },
-    /// Ask a peer for its record, unless it is the known one.
+    /// Ask a peer for its record; it need not send the known one.
     Read {
-        /// For the answer.
+        /// Id that the answer names.
         request: RequestId,
-        /// Whom.
+        /// Peer that is asked.
         node: NodeId,
-        /// What the peer need not send again.
+        /// Digest of the merge so far, which the peer need not send again; `None` while there is none.
         known: Option<Digest>,
     },
-    /// Answer the client: the merged record, or why there is none.
+    /// Answer the client with the merged record, `None` if the key is absent, or with the reason why there is
+    /// no answer. Comes exactly once.
     Answer(Result<Option<EncodedRecord>, Shortfall>),
-    /// This replica (perhaps this node) is behind: let it merge the record, or keep it as a hint.
+    /// Send a replica that is behind, perhaps this node, the merge: as a write to a primary, as a hint to a stand-in.
     Repair {
-        /// Whom.
+        /// Replica that is behind.
         node: NodeId,
-        /// The primary for which it keeps the hint; `None` if it is one itself.
+        /// Primary for which the replica keeps a hint; `None` if it is one itself.
         stands_in_for: Option<NodeId>,
-        /// The merge of all answers in one owner set.
+        /// Merge of all answers in one owner set.
         record: EncodedRecord,
-        /// How it was behind.
+        /// Whether the replica had no record or another one.
         cause: RepairCause,
     },
-    /// More nodes were asked because the first were slow.
+    /// Note that more nodes were asked because the first were slow. Nothing is to be done.
     Hedged,
 }
 
@@ -64,7 +65,7 @@ struct GetMessage {
 }
 
 impl Message for GetMessage {
-    /// A whole record answers those who know one as well.
+    /// Returns whether the answer serves a leg with another known record: a whole record always does.
     fn serves(&self, other: &Self) -> bool {
         self.node == other.node && (self.known.is_none() || self.known == other.known)
     }
@@ -93,18 +94,18 @@ struct Leg {
     succeeded: bool,
 }
 
-/// Who was repaired for whom, and with what.
+/// Replica that was repaired, the primary that it stands in for, and the record.
 type Repaired = (NodeId, Option<NodeId>, EncodedRecord);
 
-/// One get over several owner sets.
+/// State machine of one get over several owner sets.
 #[derive(Debug)]
 pub struct JointGet {
-    /// In the newest set.
+    /// Needs in the newest owner set.
     needs: Needs,
     legs: Vec<Leg>,
     requests: Requests<GetMessage, Reply>,
     repaired: Vec<Repaired>,
-    /// What the legs have been told of one another.
+    /// Result of the other legs that each leg has been told.
     elsewhere: Elsewhere,
     answered: bool,
     outputs: VecDeque<JointGetOutput>,
@@ -137,7 +138,7 @@ impl JointGet {
         joint
     }
 
-    /// A node, perhaps this one, sent its record, or has none.
+    /// Handles the record that a node, perhaps this one, holds; `None` if it holds none.
     pub fn handle_record(
         &mut self,
         now_us: u64,
@@ -147,12 +148,13 @@ impl JointGet {
         self.handle_reply(now_us, request, &Reply::Record(record));
     }
 
-    /// A node has the record that it was told to be known.
+    /// Handles a node's answer that its record is the known one.
     pub fn handle_same(&mut self, now_us: u64, request: RequestId) {
         self.handle_reply(now_us, request, &Reply::Same);
     }
 
-    /// A node, perhaps this one, can't say what it should hold; this is what it does hold.
+    /// Handles the answer of a node, perhaps this one, that can't say what it should hold, and the record
+    /// that it does hold.
     pub fn handle_unknown(
         &mut self,
         now_us: u64,
@@ -163,7 +165,7 @@ impl JointGet {
         self.handle_reply(now_us, request, &Reply::Unknown(record, why));
     }
 
-    /// A node refused, or could not be reached.
+    /// Handles a request that a node refused, or for which it could not be reached.
     pub fn handle_failure(&mut self, now_us: u64, request: RequestId) {
         let Some((message, legs)) = self.requests.fail(request) else { return };
         for leg in legs.iter() {
@@ -172,7 +174,7 @@ impl JointGet {
         self.drain(now_us);
     }
 
-    /// The time of [`Self::poll_timeout`] has come.
+    /// Handles the time that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now_us: u64) {
         for leg in &mut self.legs {
             leg.get.handle_timeout(now_us);
@@ -180,30 +182,31 @@ impl JointGet {
         self.drain(now_us);
     }
 
-    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    /// Returns when to call [`Self::handle_timeout`], in microseconds on the monotonic clock; `None` if
+    /// nothing is waited for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         self.legs.iter().filter_map(|leg| leg.get.poll_timeout()).min()
     }
 
-    /// The next thing to do.
+    /// Returns the next effect, `None` if there are no more.
     pub fn poll_output(&mut self) -> Option<JointGetOutput> {
         self.outputs.pop_front()
     }
 
-    /// Nothing more will come of it.
+    /// Returns whether the get is over: it has answered, and all repairs are sent and all effects taken.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.outputs.is_empty() && self.legs.iter().all(|leg| leg.get.is_done())
     }
 
-    /// How many nodes have answered in the newest set.
+    /// Returns how many nodes have answered in the newest owner set.
     #[must_use]
     pub fn answered(&self) -> u8 {
         self.legs.first().map_or(0, |leg| leg.get.answered())
     }
 
-    /// How many of them are primaries.
+    /// Returns how many primaries have answered in the newest owner set.
     #[must_use]
     pub fn primaries(&self) -> u8 {
         self.legs.first().map_or(0, |leg| leg.get.primaries())
@@ -217,7 +220,7 @@ impl JointGet {
         self.drain(now_us);
     }
 
-    /// Takes what the legs want, until none wants anything or has anything to hear of the others.
+    /// Takes the legs' outputs, until none has any and none has news to hear of the others.
     fn drain(&mut self, now_us: u64) {
         self.drain_legs(now_us);
         while let Some(elsewhere) = self.news_of_others() {
@@ -229,8 +232,8 @@ impl JointGet {
         }
     }
 
-    /// What the legs have come to together, if that is something else than they have been told. That one
-    /// has found a record makes the others' fallbacks count, which know of none.
+    /// Returns the legs' common result, if it differs from what they have been told. A leg that has found a
+    /// record makes the fallbacks of the others count, which hold none.
     fn news_of_others(&self) -> Option<Elsewhere> {
         let found = self.legs.iter().any(|leg| leg.get.has_found());
         match self.elsewhere {
@@ -298,7 +301,7 @@ impl JointGet {
         }
     }
 
-    /// The merge of what all legs have found, or `None` if it can't be read.
+    /// Returns the merge of what all legs have found, or `None` if it can't be read.
     fn found(&self) -> Option<Option<EncodedRecord>> {
         let (newest, older) = self.legs.split_first()?;
         let mut whole: Merged = newest.get.merged().clone();
@@ -337,8 +340,8 @@ fn active(plans: &[ReadPlan]) -> &[ReadPlan] {
     plans
 }
 
-/// The primaries of a plan: this node, then those living that are primaries of most of the sets, since
-/// their answers count in each. The others keep their places, by which stand-ins are found for them.
+/// Returns the primaries of a plan: this node, then the living ones that are primaries of most of the sets,
+/// since their answers count in each. The others keep their places, by which stand-ins are found for them.
 fn shared_first(plan: &ReadPlan, plans: &[ReadPlan]) -> Vec<ListedNode> {
     let is_in = |listed: &ListedNode, plan: &ReadPlan| {
         plan.primaries.iter().any(|other| other.node == listed.node)

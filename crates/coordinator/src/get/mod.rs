@@ -1,18 +1,18 @@
-//! One get: R answers merged, a hedge when the usual latency has passed, repair after answering
-//! (paper 4.5, 4.6, 5).
+//! One get: R answers merged, a hedge when the usual latency has passed, repair after answering (paper 4.5,
+//! 4.6, 5).
 //!
 //! It asks the first N healthy nodes: living primaries, then a fallback for each that is away. The local
 //! record is read first where there is one, so that the others need only say that theirs is the same.
-//! Invariants: repairs carry the merge of every answer that came before they were sent; none is sent
-//! when the version's time is over; an answer that the key is absent is R primaries' that vote on it.
+//! Invariants: repairs carry the merge of every answer that came before they were sent; none is sent when the
+//! version's time is over; an answer that the key is absent rests on R primaries that vote on it.
 //!
-//! A replica may answer that it can't say: its record is damaged, or it has lost its past. What it holds is
-//! merged, and others are asked in its place. Only when nobody is left to ask who would know is a record that
-//! it does hold an answer, too.
+//! A replica may answer that it can't say: its record is damaged, or it has lost its past. The record that it
+//! holds is merged, and others are asked in its place. Only when nobody is left to ask who would know does
+//! such a record count as an answer, too.
 //!
-//! A fallback is repaired with a hint, so only with what a primary's record went into. The collector relies
-//! on that: a hint made after a tombstone has settled on all primaries carries that tombstone's clock. A
-//! merge of fallbacks alone could pass an older hint on under a new date.
+//! A fallback is repaired with a hint, so only with a merge that includes a primary's record. The collector
+//! relies on that: a hint made after a tombstone has settled on all primaries carries that tombstone's clock.
+//! A merge of fallbacks alone could pass an older hint on under a new date.
 
 mod candidates;
 mod joint;
@@ -32,7 +32,7 @@ use crate::merged::Merged;
 use crate::plan::ReadPlan;
 use crate::tally::{QuorumStatus, Shortfall, Tally, quorum_status};
 
-/// How long a get goes on listening after it has answered.
+/// Time for which a get goes on listening after it has answered, in microseconds.
 const SETTLE_US: u64 = 500_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +42,21 @@ enum Phase {
     Done,
 }
 
-/// One get.
+/// State machine of a get in one owner set.
 #[derive(Debug)]
 pub(crate) struct Get {
     plan: ReadPlan,
     candidates: Candidates,
     merged: Merged,
     elsewhere: Elsewhere,
-    /// Those count too that hold a record without having a vote.
+    /// Whether nodes count too that hold a record without having a vote.
     relaxed: bool,
     phase: Phase,
     outputs: VecDeque<GetOutput>,
 }
 
 impl Get {
-    /// Starts a get of the only owner set there is.
+    /// Starts a get in the only owner set there is.
     #[cfg(test)]
     #[must_use]
     pub(crate) fn new(now_us: u64, plan: ReadPlan) -> Self {
@@ -82,7 +82,7 @@ impl Get {
         get
     }
 
-    /// A node, perhaps this one, sent its record, or has none.
+    /// Handles the record that a node, perhaps this one, holds; `None` if it holds none.
     pub(crate) fn handle_record(
         &mut self,
         now_us: u64,
@@ -95,7 +95,7 @@ impl Get {
         self.advance(now_us);
     }
 
-    /// A node has the record that it was told to be known.
+    /// Handles a node's answer that its record is the known one.
     pub(crate) fn handle_same(&mut self, now_us: u64, node: NodeId) {
         if let Some(State::Asked { known }) = self.candidates.state(node) {
             self.candidates.note(node, State::Answered { digest: known });
@@ -103,7 +103,8 @@ impl Get {
         self.advance(now_us);
     }
 
-    /// A node, perhaps this one, can't say what it should hold; this is what it does hold.
+    /// Handles the answer of a node, perhaps this one, that can't say what it should hold, and the record
+    /// that it does hold.
     pub(crate) fn handle_unknown(
         &mut self,
         now_us: u64,
@@ -117,25 +118,25 @@ impl Get {
         self.advance(now_us);
     }
 
-    /// The gets of other owner sets have come to this.
+    /// Handles the result of the gets in other owner sets.
     pub(crate) fn handle_elsewhere(&mut self, now_us: u64, elsewhere: Elsewhere) {
         self.elsewhere = elsewhere;
         self.advance(now_us);
     }
 
-    /// A node refused, or could not be reached.
+    /// Handles a request that a node refused, or for which it could not be reached.
     pub(crate) fn handle_failure(&mut self, now_us: u64, node: NodeId) {
         self.candidates.note(node, State::Failed);
         self.advance(now_us);
     }
 
-    /// The time of [`Self::poll_timeout`] has come.
+    /// Handles the time that [`Self::poll_timeout`] named.
     pub(crate) fn handle_timeout(&mut self, now_us: u64) {
         match self.phase {
             Phase::Gathering { .. } if now_us >= self.plan.deadline_us => self.fail(now_us, true),
             Phase::Gathering { hedge_at_us, mut silent_at_us } => {
-                // A slow primary is no silent one: a fallback in its place, which may know nothing,
-                // would cost the next get what it is promised.
+                // A slow primary is not silent: a fallback in its place, which may know nothing, would cost
+                // the next get what it is promised.
                 if now_us >= silent_at_us {
                     silent_at_us = u64::MAX;
                     self.candidates.replace_silent();
@@ -152,7 +153,7 @@ impl Get {
         }
     }
 
-    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    /// Returns when to call [`Self::handle_timeout`], in microseconds on the monotonic clock.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         match self.phase {
@@ -164,40 +165,40 @@ impl Get {
         }
     }
 
-    /// The next thing to do.
+    /// Returns the next effect, `None` if there are no more.
     pub(crate) fn poll_output(&mut self) -> Option<GetOutput> {
         self.outputs.pop_front()
     }
 
-    /// Nothing more will come of it.
+    /// Returns whether the get is over: it has answered, and all repairs are sent and all effects taken.
     #[must_use]
     pub(crate) fn is_done(&self) -> bool {
         self.phase == Phase::Done && self.outputs.is_empty()
     }
 
-    /// How many nodes have answered.
+    /// Returns how many nodes have answered and count.
     #[must_use]
     pub(crate) fn answered(&self) -> u8 {
         self.have().answers
     }
 
-    /// How many of them are primaries that vote.
+    /// Returns how many primaries that vote have answered.
     #[must_use]
     pub(crate) fn primaries(&self) -> u8 {
         self.have().primaries
     }
 
-    /// Whether one whose answer counts holds a record.
+    /// Returns whether a node whose answer counts holds a record.
     pub(crate) fn has_found(&self) -> bool {
         self.candidates.have_found(self.relaxed)
     }
 
-    /// Whether it waits for what other owner sets come to, and for nothing else.
+    /// Returns whether the get waits only for the result in other owner sets.
     pub(crate) fn is_stuck(&self) -> bool {
         matches!(self.phase, Phase::Gathering { .. }) && !self.candidates.may_hear(false)
     }
 
-    /// Whether it has not answered yet.
+    /// Returns whether the get has yet to answer.
     pub(crate) fn is_gathering(&self) -> bool {
         matches!(self.phase, Phase::Gathering { .. })
     }
@@ -206,18 +207,18 @@ impl Get {
         self.has_found() || self.elsewhere == Elsewhere::Found
     }
 
-    /// What it has reached.
+    /// Returns the tally reached so far.
     fn have(&self) -> Tally {
         let have = self.candidates.have(self.found());
         if self.relaxed { self.candidates.with_those_without_vote(have) } else { have }
     }
 
-    /// This node.
+    /// Returns the id of this node.
     pub(crate) fn me(&self) -> NodeId {
         self.plan.me
     }
 
-    /// What was found so far.
+    /// Returns the merge of all answers so far.
     pub(crate) fn merged(&self) -> &Merged {
         &self.merged
     }
@@ -235,7 +236,7 @@ impl Get {
 
     fn judge(&mut self, now_us: u64) {
         let (needs, have) = (self.plan.needs, self.have());
-        // Where nobody is left to speak, nothing may be found any more.
+        // Where no node is left to answer, nothing can be found any more.
         let open = |last_resort| {
             self.elsewhere == Elsewhere::Open || self.candidates.may_hear(last_resort)
         };
@@ -256,9 +257,9 @@ impl Get {
         }
     }
 
-    /// Those who would know are too few. Once nobody is left to ask, who holds a record without having a vote
-    /// counts too: not sooner, for of two records the older may be here, and with another that was not
-    /// asked the one that was acknowledged.
+    /// Lets records of nodes without a vote count, since too few nodes are left that would know; but only
+    /// once nobody is left to ask. Sooner, the older of two records could be here, and the acknowledged one
+    /// at a node that was not asked.
     fn count_those_without_vote(&mut self, now_us: u64) {
         let needs = self.plan.needs;
         let at_best = self.candidates.with_those_without_vote(self.candidates.at_best(true));
@@ -282,7 +283,7 @@ impl Get {
         self.settle(now_us);
     }
 
-    /// It has answered: goes on listening for a while, to repair whoever is behind.
+    /// Goes on listening for a while after the answer, to repair the nodes that are behind.
     fn settle(&mut self, now_us: u64) {
         let until_us = self.plan.repair_until_us.min(now_us + SETTLE_US);
         if until_us <= now_us {
@@ -296,13 +297,13 @@ impl Get {
 
     fn fail(&mut self, now_us: u64, timed_out: bool) {
         let shortfall = Shortfall { timed_out, ..self.shortfall() };
-        // Who can't say may be able to once it is repaired: the next get finds more than this one.
+        // A node that can't say may be able to once it is repaired: the next get finds more than this one.
         let heals = !timed_out && !shortfall.in_doubt.is_empty();
         self.outputs.push_back(GetOutput::Answer(Err(shortfall)));
         if heals { self.settle(now_us) } else { self.finish(now_us) }
     }
 
-    /// How far it has come.
+    /// Returns what the get needs and has, and who could not say.
     pub(crate) fn shortfall(&self) -> Shortfall {
         let found = self.found();
         Shortfall {
@@ -336,7 +337,7 @@ impl Get {
         }
     }
 
-    /// Keeps as many nodes asked as are needed; the local one alone first, for its digest.
+    /// Keeps as many nodes asked as are needed; this node alone first, for its record's digest.
     fn ask_enough(&mut self) {
         let wanted = usize::from(self.plan.needs.answers.max(self.plan.needs.primaries));
         let found = self.found();
@@ -346,7 +347,7 @@ impl Get {
         }
     }
 
-    /// Asks every candidate that was not asked yet; says how many.
+    /// Asks every candidate that was not asked yet; returns how many these were.
     fn ask_all(&mut self) -> usize {
         let mut asked = 0;
         while let Some(next) = self.candidates.next_idle() {

@@ -1,11 +1,11 @@
-//! What a get of one owner set says, and what it is told of the others.
+//! Outputs of a get in one owner set, and its input from the others.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord};
 
 use crate::tally::Shortfall;
 
-/// What a get of one owner set wants done; each is told in [`JointGetOutput`](crate::JointGetOutput).
+/// Effect that a get in one owner set asks for, as in [`JointGetOutput`](crate::JointGetOutput).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GetOutput {
     ReadLocal,
@@ -17,29 +17,29 @@ pub(crate) enum GetOutput {
     Repair {
         node: NodeId,
         stands_in_for: Option<NodeId>,
-        /// The merge of all answers to this get.
+        /// Merge of all answers to this get.
         record: EncodedRecord,
         cause: RepairCause,
     },
     Hedged,
 }
 
-/// How a replica was behind.
+/// Way in which a replica was behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RepairCause {
-    /// It had nothing of the key.
+    /// The replica had no record of the key.
     Missing,
-    /// It had another record than the merge.
+    /// The replica had another record than the merge.
     Stale,
 }
 
-/// What gets of the same key over other owner sets have come to.
+/// Result of the gets of the same key in other owner sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Elsewhere {
-    /// They may still find a record.
+    /// The others may still find a record.
     Open,
-    /// One has found a record.
+    /// One of the others has found a record.
     Found,
-    /// There are none, or they have not found any.
+    /// There are no other owner sets, or no record was found in them.
     Nothing,
 }

@@ -7,30 +7,30 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Durability;
 
-/// A request that failed is sent again after this long, doubled each time.
+/// Time after which a request that failed is sent again, in microseconds; doubled each time.
 const RESEND_AFTER_US: u64 = 50_000;
-/// A node is given up after this many failures.
+/// Number of failures after which a node is given up.
 const FAILURES_LIMIT: u8 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// To be asked as soon as nothing else is under way to the node.
+    /// The node is to be asked as soon as nothing else is under way to it.
     Waiting,
-    /// A request is under way.
+    /// A request to the node is under way.
     Asked,
-    /// To be asked again then.
+    /// The node is to be asked again at that time.
     Resting { until_us: u64 },
-    /// It has acknowledged at its level.
+    /// The node has acknowledged at its level.
     Answered,
-    /// Believed away, or it failed: asked again as a last resort only.
+    /// The node is believed to be down, or failed: it is asked again as a last resort only.
     Failed,
 }
 
-/// One node's attempt in a slot.
+/// Attempt of one node to keep the version in a slot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
     pub(super) node: NodeId,
-    /// When it is to acknowledge.
+    /// Durability at which the node is to acknowledge.
     pub(super) level: Durability,
     pub(super) acknowledged: Option<Durability>,
     pub(super) progress: Progress,
@@ -44,7 +44,7 @@ impl Attempt {
 
     pub(super) fn acknowledge(&mut self, durability: Durability) {
         self.acknowledged = self.acknowledged.max(Some(durability));
-        // If its level was raised meanwhile, it is asked once more.
+        // If the level was raised meanwhile, the node is asked once more.
         let enough = durability >= self.level;
         self.progress = if enough { Progress::Answered } else { Progress::Waiting };
     }
@@ -54,7 +54,7 @@ impl Attempt {
         self.progress = Progress::Failed;
     }
 
-    /// Asks again: after a rest, unless it was never asked.
+    /// Has the node asked again: after a rest, unless it was never asked.
     pub(super) fn retry(&mut self, now_us: u64) {
         self.progress = match self.failures.checked_sub(1) {
             None => Progress::Waiting,
@@ -73,12 +73,12 @@ impl Attempt {
         matches!(self.progress, Progress::Waiting | Progress::Asked | Progress::Resting { .. })
     }
 
-    /// It has acknowledged, or still may.
+    /// Returns whether the node has acknowledged, or still may.
     pub(super) fn is_serving(&self) -> bool {
         self.acknowledged.is_some() || self.is_active()
     }
 
-    /// It failed, but not so often that it is given up.
+    /// Returns whether the node failed, but not so often that it is given up.
     pub(super) fn is_retriable(&self) -> bool {
         self.progress == Progress::Failed && self.failures < FAILURES_LIMIT
     }
@@ -87,7 +87,7 @@ impl Attempt {
         self.acknowledged == Some(Durability::Synced)
     }
 
-    /// It has synced, or will have if nothing goes wrong.
+    /// Returns whether the node has synced, or will have if nothing goes wrong.
     pub(super) fn is_syncing(&self) -> bool {
         let under_way = matches!(self.progress, Progress::Waiting | Progress::Asked);
         self.is_synced() || (under_way && self.level == Durability::Synced)
@@ -100,11 +100,11 @@ impl Attempt {
     }
 }
 
-/// Whoever was asked to keep the version for one primary, the primary itself first.
+/// Attempts to keep the version for one primary, the primary's own first.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) attempts: Vec<Attempt>,
-    /// The primary is taken to be away.
+    /// Whether the primary is taken to be away.
     pub(super) away: bool,
 }
 
@@ -121,15 +121,15 @@ impl Slot {
         self.attempts.iter().skip(1)
     }
 
-    /// The primary and the stand-ins other than this node.
+    /// Returns the attempts of the primary and of the stand-ins other than this node.
     pub(super) fn counting(&self, me: NodeId) -> impl Iterator<Item = &Attempt> {
         let stand_ins = self.stand_ins().filter(move |attempt| attempt.node != me);
         core::iter::once(self.primary()).chain(stand_ins)
     }
 
-    /// Whether asking the attempt at `index` still serves something. Until the client is answered a hint
-    /// here is not enough (W), nor is a stand-in in a primary's place (PW), nor the first answer of one
-    /// whose level was raised (DW).
+    /// Returns whether asking the attempt at `index` still serves something. Until the client is answered a
+    /// hint here is not enough (W), nor is a stand-in in a primary's place (PW), nor the first answer of a
+    /// node whose level was raised (DW).
     pub(super) fn wants(&self, index: usize, answered: bool) -> bool {
         if answered {
             return !self.is_settled();

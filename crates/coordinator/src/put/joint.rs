@@ -1,9 +1,9 @@
-//! A put over every active owner set while a partition moves: one [`Put`] for each set, newest
-//! first, which share what they send.
+//! A put over every active owner set while a partition moves: one [`Put`] for each set, newest first. They
+//! share what they send.
 //!
-//! Invariants: it succeeds only when each set's needs are met, so that a get which reaches any of these
-//! sets meets the version; a node of several sets is sent the record once at a level; with one set it
-//! does what that set's put does.
+//! Invariants: it succeeds only when each set's needs are met, so that a get which reaches any of these sets
+//! meets the version; a node of several sets is sent the record once at a level; with one set it does what
+//! that set's put does.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -18,39 +18,39 @@ use crate::joint::{Asked, Message, RequestId, Requests, within_limit};
 use crate::plan::{CoordinatorCopy, WritePlan};
 use crate::tally::Shortfall;
 
-/// What a put over several owner sets wants done.
+/// Effect that a put over several owner sets asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JointPutOutput {
-    /// Let this primary, perhaps this node, merge the record and acknowledge at this level.
+    /// Have a primary, perhaps this node, merge the record and acknowledge at this level.
     Write {
-        /// For the answer.
+        /// Id that the acknowledgement names.
         request: RequestId,
-        /// Whom.
+        /// Primary that merges the record.
         node: NodeId,
-        /// When it acknowledges.
+        /// Durability that the acknowledgement waits for.
         durability: Durability,
     },
-    /// Let this node, perhaps this one, keep the record for primaries until they are back.
+    /// Have a node, perhaps this one, keep the record for primaries until they are back.
     Hint {
-        /// For the answer.
+        /// Id that the acknowledgement names.
         request: RequestId,
-        /// Whom.
+        /// Node that keeps the hints.
         node: NodeId,
-        /// For whom; the first is the one that it stands in for.
+        /// Primaries that the hints are for; the node stands in for the first of them.
         targets: Vec<NodeId>,
-        /// When it acknowledges.
+        /// Durability that the acknowledgement waits for.
         durability: Durability,
     },
-    /// Answer the client.
+    /// Answer the client. Comes exactly once; the put may go on for replicas that are behind.
     Answer(Result<PutSuccess, Shortfall>),
-    /// Fallbacks were asked because primaries were silent.
+    /// Note that fallbacks were asked because primaries were silent. Nothing is to be done.
     Hedged,
 }
 
 #[derive(Debug, Clone)]
 struct PutMessage {
     node: NodeId,
-    /// The primaries for which it keeps a hint; none if it is to merge the record itself.
+    /// Primaries for which the node keeps a hint; none if it is to merge the record itself.
     targets: Vec<NodeId>,
     durability: Durability,
 }
@@ -69,7 +69,7 @@ struct Leg {
     success: Option<PutSuccess>,
 }
 
-/// One put over several owner sets, after its version was minted.
+/// State machine of one put over several owner sets, after its version was minted.
 #[derive(Debug)]
 pub struct JointPut {
     legs: Vec<Leg>,
@@ -99,8 +99,8 @@ impl JointPut {
         joint
     }
 
-    /// Where this node keeps the version from the start: in its own record if it is a primary in any of
-    /// the sets, else in the first hint that it keeps for one of them, the newest first.
+    /// Returns where this node keeps the version from the start: in its own record if it is a primary in any
+    /// of the sets, else in the first hint that it keeps for one of them, the newest first.
     #[must_use]
     pub fn coordinator_copy(plans: &[WritePlan]) -> CoordinatorCopy {
         let copies = || active(plans).iter().map(WritePlan::coordinator_copy);
@@ -112,8 +112,8 @@ impl JointPut {
             .unwrap_or(CoordinatorCopy::Nowhere)
     }
 
-    /// A node has merged the record, or keeps it as a hint, as durably as `durability`, which is what
-    /// it was asked.
+    /// Handles the acknowledgement of a node that has merged the record, or keeps it as a hint. `durability`
+    /// is what the request asked for.
     pub fn handle_acknowledgement(
         &mut self,
         now_us: u64,
@@ -127,7 +127,7 @@ impl JointPut {
         self.drain(now_us);
     }
 
-    /// A node refused, or could not be reached.
+    /// Handles a request that a node refused, or for which it could not be reached.
     pub fn handle_failure(&mut self, now_us: u64, request: RequestId, cause: Cause) {
         let Some((message, legs)) = self.requests.fail(request) else { return };
         for leg in legs.iter() {
@@ -136,7 +136,7 @@ impl JointPut {
         self.drain(now_us);
     }
 
-    /// The time of [`Self::poll_timeout`] has come.
+    /// Handles the time that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now_us: u64) {
         for leg in &mut self.legs {
             leg.put.handle_timeout(now_us);
@@ -144,32 +144,33 @@ impl JointPut {
         self.drain(now_us);
     }
 
-    /// What the first owner set that has not succeeded lacks so far, for a client whose own time is up before the
-    /// put's is.
+    /// Returns the shortfall so far of the first owner set that has not succeeded, for a client whose own
+    /// time is up before the put's.
     #[must_use]
     pub fn so_far(&self) -> Shortfall {
         let short = self.legs.iter().find(|leg| leg.success.is_none());
         short.map(|leg| leg.put.so_far(true)).unwrap_or_default()
     }
 
-    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    /// Returns when to call [`Self::handle_timeout`], in microseconds on the monotonic clock; `None` if
+    /// nothing is waited for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         self.legs.iter().filter_map(|leg| leg.put.poll_timeout()).min()
     }
 
-    /// The next thing to do.
+    /// Returns the next effect, `None` if there are no more.
     pub fn poll_output(&mut self) -> Option<JointPutOutput> {
         self.outputs.pop_front()
     }
 
-    /// Nothing more will come of it.
+    /// Returns whether the put is over: it has answered, nothing is left to send, and all effects are taken.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.outputs.is_empty() && self.legs.iter().all(|leg| leg.put.is_done())
     }
 
-    /// Takes what the legs want, until none wants anything.
+    /// Takes the legs' outputs, until none has any.
     fn drain(&mut self, now_us: u64) {
         let mut hedged = false;
         for leg in 0..self.legs.len() {
@@ -237,7 +238,7 @@ fn active(plans: &[WritePlan]) -> &[WritePlan] {
     plans
 }
 
-/// What was reached in both sets, and all who acknowledged in either.
+/// Returns the counts reached in both sets, and all acknowledgements from either.
 fn both(mut newer: PutSuccess, older: PutSuccess) -> PutSuccess {
     newer.acknowledged = newer.acknowledged.min(older.acknowledged);
     newer.synced = newer.synced.min(older.synced);

@@ -1,10 +1,10 @@
-//! One put: the merged record to the first N healthy nodes at once, an answer when W have acknowledged
-//! (paper 4.5, 4.6).
+//! One put: the merged record to the first N healthy nodes at once, an answer when W have acknowledged (paper
+//! 4.5, 4.6).
 //!
-//! A primary that is away, lost or silent gets a stand-in, which keeps a hint for it. After the answer
-//! the put goes on until each primary or a stand-in has acknowledged, or none of them can any more.
-//! Invariants: a slot counts once and a node counts once; an acknowledgement counts as synced only if
-//! it was asked to sync; nothing is sent when the version's time is over.
+//! A primary that is away, lost or silent gets a stand-in, which keeps a hint for it. After the answer the
+//! put goes on until each primary or a stand-in has acknowledged, or none of them can any more. Invariants: a
+//! slot counts once and a node counts once; an acknowledgement counts as synced only if it was asked to sync;
+//! nothing is sent when the version's time is over.
 
 mod attempt;
 mod joint;
@@ -23,11 +23,11 @@ use self::slots::{Assumptions, Slots};
 use crate::plan::WritePlan;
 use crate::tally::{Needs, QuorumStatus, Shortfall, quorum_status};
 
-/// So long before its time to send is over this node keeps the hints for all who have not been heard
-/// of; half of that time if it is shorter.
+/// Time before the end of sending at which this node keeps the hints for all primaries that have not been
+/// heard of, in microseconds; half of the sending time if that is shorter.
 const LAST_CALL_US: u64 = 500_000;
 
-/// What a put to one owner set wants done; each is told in [`JointPutOutput`].
+/// Effect that a put in one owner set asks for, as in [`JointPutOutput`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PutOutput {
     Write { node: NodeId, durability: Durability },
@@ -36,47 +36,46 @@ pub(crate) enum PutOutput {
     Hedged,
 }
 
-/// Who has acknowledged when the client is answered.
+/// Acknowledgements of a put at the time of its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutSuccess {
-    /// How many nodes, each for a primary of its own.
+    /// Number of nodes that have acknowledged, each for a primary of its own.
     pub acknowledged: u8,
-    /// Those that have synced.
+    /// Number of those nodes that have synced.
     pub synced: u8,
-    /// Every acknowledgement; a node that keeps hints for several primaries has one for each.
+    /// All acknowledgements; a node that keeps hints for several primaries has one for each.
     pub by: Vec<Acknowledgement>,
 }
 
-/// Why a request to a node came to nothing.
+/// Reason why a request to a node failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It can't be reached, or did not answer in time.
+    /// The node can't be reached, or did not answer in time.
     Lost,
-    /// It answered that it can't now.
+    /// The node answered that it can't now; it is asked again.
     Refused,
 }
 
-/// One put, after its version was minted.
+/// State machine of a put in one owner set, after its version was minted.
 #[derive(Debug)]
 pub(crate) struct Put {
     needs: Needs,
     slots: Slots,
-    /// `None` once it has hedged.
+    /// Time to hedge, in microseconds; `None` once it has hedged.
     hedge_at_us: Option<u64>,
     last_call_us: u64,
     send_until_us: u64,
     deadline_us: u64,
-    /// Its time to send is over.
+    /// Whether the time to send is over.
     closed: bool,
     answered: bool,
-    /// Every slot is acknowledged, or can't be any more.
+    /// Whether every slot is acknowledged, or can't be any more.
     over: bool,
     outputs: VecDeque<PutOutput>,
 }
 
 impl Put {
-    /// Starts a put: every primary that is up is written to at once, and so is a stand-in for every
-    /// other one.
+    /// Starts a put: writes at once to every primary that is up, and to a stand-in for every other one.
     #[must_use]
     pub(crate) fn new(now_us: u64, plan: &WritePlan) -> Self {
         let missing = u8::from(planted::on(Bug::AcknowledgementMissing));
@@ -97,8 +96,8 @@ impl Put {
         put
     }
 
-    /// A node has merged the record, or keeps it as a hint, as durably as `durability`, which is what
-    /// it was asked.
+    /// Handles the acknowledgement of a node that has merged the record, or keeps it as a hint. `durability`
+    /// is what the request asked for.
     pub(crate) fn handle_acknowledgement(
         &mut self,
         now_us: u64,
@@ -109,13 +108,13 @@ impl Put {
         self.advance(now_us);
     }
 
-    /// A node refused, or could not be reached.
+    /// Handles a request that a node refused, or for which it could not be reached.
     pub(crate) fn handle_failure(&mut self, now_us: u64, node: NodeId, cause: Cause) {
         self.slots.fail(now_us, node, cause);
         self.advance(now_us);
     }
 
-    /// The time of [`Self::poll_timeout`] has come.
+    /// Handles the time that [`Self::poll_timeout`] named.
     pub(crate) fn handle_timeout(&mut self, now_us: u64) {
         if now_us >= self.deadline_us {
             self.answer_short(true);
@@ -124,7 +123,7 @@ impl Put {
         self.advance(now_us);
     }
 
-    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    /// Returns when to call [`Self::handle_timeout`], in microseconds on the monotonic clock.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         if self.over {
@@ -141,12 +140,12 @@ impl Put {
         sending.chain(answer_by).min()
     }
 
-    /// The next thing to do.
+    /// Returns the next effect, `None` if there are no more.
     pub(crate) fn poll_output(&mut self) -> Option<PutOutput> {
         self.outputs.pop_front()
     }
 
-    /// Nothing more will come of it.
+    /// Returns whether the put is over and all its effects are taken.
     #[must_use]
     pub(crate) fn is_done(&self) -> bool {
         self.over && self.outputs.is_empty()
@@ -214,7 +213,7 @@ impl Put {
         }
     }
 
-    /// What it still lacks, as of now.
+    /// Returns the put's needs and what it has so far.
     pub(crate) fn so_far(&self, timed_out: bool) -> Shortfall {
         let (needs, had) = (self.needs, self.slots.have());
         Shortfall { needs, had, timed_out, ..Shortfall::default() }

@@ -1,8 +1,7 @@
-//! The slots of a put, one for each primary: who is asked next, and how many count.
+//! The slots of a put, one for each primary: which node is asked next, and how many count.
 //!
-//! Invariants: no node has more than one request of a put under way, so that its answer is to that one;
-//! a node other than the coordinator counts in a single slot, so that slots are acknowledged by distinct
-//! nodes.
+//! Invariants: no node has more than one request of a put under way, so that its answer is to that one; a
+//! node other than the coordinator counts in a single slot, so that slots are acknowledged by distinct nodes.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -16,22 +15,22 @@ use super::{Cause, PutOutput};
 use crate::plan::WritePlan;
 use crate::tally::Tally;
 
-/// What is assumed of requests that have not been answered.
+/// Assumptions about requests that have not been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Assumptions {
-    /// Requests can still be sent.
+    /// Whether requests can still be sent.
     pub(super) sending: bool,
-    /// Those who are away or failed are asked again.
+    /// Whether nodes that are away or failed are asked again.
     pub(super) last_resort: bool,
 }
 
-/// All slots of one put.
+/// Slots of one put, in the order of the primaries.
 #[derive(Debug)]
 pub(super) struct Slots {
     me: NodeId,
     me_is_primary: bool,
     slots: Vec<Slot>,
-    /// Alive and not asked yet, in order.
+    /// Living fallbacks that have not been asked yet, in order.
     fallbacks: VecDeque<NodeId>,
 }
 
@@ -61,7 +60,7 @@ impl Slots {
         }
     }
 
-    /// A primary that refused is asked again after a rest; one that was lost is away.
+    /// Notes that a node failed: a primary that refused is asked again after a rest, one that was lost is away.
     pub(super) fn fail(&mut self, now_us: u64, node: NodeId, cause: Cause) {
         for slot in &mut self.slots {
             let Some(index) = slot.attempts.iter().position(|attempt| is_asked(attempt, node))
@@ -78,8 +77,8 @@ impl Slots {
         }
     }
 
-    /// Finds a stand-in for every primary that is away, and with `hedged` for every one that is silent.
-    /// Where no fallback is left, this node keeps the hint for one that is away.
+    /// Finds a stand-in for every primary that is away, and with `hedged` for every one that is silent. Where
+    /// no fallback is left, this node keeps the hint for a primary that is away.
     ///
     /// Until the client is answered such a hint is no reason not to ask a fallback that comes free.
     pub(super) fn enlist(&mut self, now_us: u64, hedged: bool, answered: bool) {
@@ -108,7 +107,7 @@ impl Slots {
         }
     }
 
-    /// Gives each slot that nobody has acknowledged one more stand-in, those without one first; says
+    /// Gives each slot that nobody has acknowledged one more stand-in, those without one first; returns
     /// whether any was left.
     pub(super) fn hedge(&mut self) -> bool {
         let silent = (0..self.slots.len()).filter(|index| !self.slots[*index].is_settled());
@@ -117,7 +116,7 @@ impl Slots {
         silent.into_iter().filter(|index| self.ask_fallback(*index)).count() > 0
     }
 
-    /// Lets this node keep a hint for each slot that nobody has acknowledged.
+    /// Has this node keep a hint for each slot that nobody has acknowledged.
     pub(super) fn keep_rest_here(&mut self, now_us: u64) {
         for index in 0..self.slots.len() {
             if !self.slots[index].is_settled() {
@@ -134,7 +133,7 @@ impl Slots {
         true
     }
 
-    /// Frees a stand-in in whose slot another node has acknowledged too.
+    /// Frees a stand-in in whose slot another node has acknowledged too, and returns it.
     fn release(&mut self) -> Option<NodeId> {
         let me = self.me;
         let free = |attempt: &Attempt| attempt.node != me && attempt.progress == Progress::Answered;
@@ -146,7 +145,7 @@ impl Slots {
         })
     }
 
-    /// Never a hint for this node at this node.
+    /// Has this node keep the hint of a slot, unless it is the primary itself.
     fn keep_here(&mut self, now_us: u64, index: usize) {
         let me = self.me;
         let slot = &mut self.slots[index];
@@ -166,7 +165,7 @@ impl Slots {
         slot.attempts.push(Attempt::new(node, level, Progress::Waiting));
     }
 
-    /// Asks everyone again who is away or failed and is not given up.
+    /// Has all nodes asked again that are away or failed and are not given up.
     pub(super) fn revive(&mut self, now_us: u64) {
         for attempt in self.slots.iter_mut().flat_map(|slot| &mut slot.attempts) {
             if attempt.is_retriable() {
@@ -175,7 +174,7 @@ impl Slots {
         }
     }
 
-    /// If too few of those asked to sync are left, asks others to.
+    /// Asks further nodes to sync if too few of those that were asked to are left.
     pub(super) fn replace_syncers(&mut self, needed: u8) {
         while self.tally(|attempt| attempt.is_syncing().then_some(true)).synced < needed {
             let (me, me_is_primary) = (self.me, self.me_is_primary);
@@ -190,7 +189,7 @@ impl Slots {
         }
     }
 
-    /// Those whose rest is over wait to be asked again.
+    /// Has the nodes whose rest is over wait to be asked again.
     pub(super) fn wake(&mut self, now_us: u64) {
         for attempt in self.slots.iter_mut().flat_map(|slot| &mut slot.attempts) {
             if matches!(attempt.progress, Progress::Resting { until_us } if until_us <= now_us) {
@@ -199,7 +198,7 @@ impl Slots {
         }
     }
 
-    /// When the next rest is over of one that is still to be asked.
+    /// Returns when the next rest ends of a node that is still to be asked, in microseconds.
     pub(super) fn next_wake(&self, answered: bool) -> Option<u64> {
         let resting =
             self.places().filter_map(|(slot, index)| match slot.attempts[index].progress {
@@ -209,14 +208,14 @@ impl Slots {
         resting.min()
     }
 
-    /// Whether a slot that nobody has acknowledged may still be.
+    /// Returns whether a slot that nobody has acknowledged may still be.
     pub(super) fn is_busy(&self) -> bool {
         self.slots
             .iter()
             .any(|slot| !slot.is_settled() && slot.attempts.iter().any(Attempt::is_active))
     }
 
-    /// The requests for all who wait and have nothing else under way.
+    /// Returns the requests to all nodes that wait and have nothing else under way.
     pub(super) fn requests(&mut self, answered: bool) -> Vec<PutOutput> {
         let mut requests = Vec::new();
         while let Some((node, as_primary)) = self.next_to_ask(answered) {
@@ -225,7 +224,7 @@ impl Slots {
         requests
     }
 
-    /// Whom to ask next, and whether as a primary.
+    /// Returns the next node to ask, and whether it is asked as a primary.
     fn next_to_ask(&self, answered: bool) -> Option<(NodeId, bool)> {
         let is_free = |node| !self.places().any(|(slot, i)| is_asked(&slot.attempts[i], node));
         let waiting = self.places().filter(|(slot, index)| {
@@ -244,7 +243,7 @@ impl Slots {
         PutOutput::Write { node, durability }
     }
 
-    /// One hint for every slot in which the node waits, so that the record travels once.
+    /// Returns one hint for every slot in which the node waits, so that the record travels once.
     fn hint(&mut self, node: NodeId, answered: bool) -> PutOutput {
         let (mut targets, mut durability) = (Vec::new(), Durability::Buffered);
         for slot in &mut self.slots {
@@ -259,12 +258,12 @@ impl Slots {
         PutOutput::Hint { node, targets, durability }
     }
 
-    /// What has been acknowledged.
+    /// Returns the tally of acknowledgements so far.
     pub(super) fn have(&self) -> Tally {
         self.tally(|attempt| attempt.acknowledged.map(|_| attempt.is_synced()))
     }
 
-    /// What would be if everyone did who still may.
+    /// Returns the tally if every node acknowledged that still may, under these assumptions.
     pub(super) fn at_best(&self, assumptions: Assumptions) -> Tally {
         let may_count = |attempt: &Attempt| {
             let may = match attempt.progress {
@@ -275,7 +274,7 @@ impl Slots {
                 }
                 Progress::Answered => false,
             };
-            // Whoever can still be asked can be asked to sync.
+            // A node that can still be asked can be asked to sync.
             let may_sync = may || (assumptions.sending && attempt.progress == Progress::Answered);
             (may || attempt.acknowledged.is_some()).then_some(attempt.is_synced() || may_sync)
         };
@@ -293,8 +292,8 @@ impl Slots {
         tally
     }
 
-    /// Counts the slots for which an attempt counts, by whether it has synced. This node counts once
-    /// however many hints it keeps, and for none of them if it is a primary.
+    /// Counts the slots for which an attempt counts, by whether it has synced. This node counts once however
+    /// many hints it keeps, and for none of them if it is a primary.
     fn tally(&self, counts: impl Fn(&Attempt) -> Option<bool>) -> Tally {
         let mut tally = Tally::default();
         let mut mine = Tally::default();
@@ -320,7 +319,7 @@ impl Slots {
         tally
     }
 
-    /// Who has acknowledged, and for whom.
+    /// Returns all acknowledgements: the node, and the primary that it stands in for.
     pub(super) fn acknowledgements(&self) -> Vec<Acknowledgement> {
         let acknowledged = |(slot, index): (&Slot, usize)| {
             let attempt = &slot.attempts[index];
@@ -342,9 +341,9 @@ fn is_asked(attempt: &Attempt, node: NodeId) -> bool {
     attempt.node == node && attempt.progress == Progress::Asked
 }
 
-/// The level asked of the slot at `index`: the bucket's, but DW of them sync. Where an
-/// acknowledgement means memory only, one more syncs without being waited for (paper 6.1): the last,
-/// so that the nearest answers soonest.
+/// Returns the level asked of the slot at `index`: the bucket's, but DW of the slots sync. Where an
+/// acknowledgement means memory only, one more syncs without being waited for (paper 6.1): the last, so that
+/// the nearest answers soonest.
 fn initial_level(plan: &WritePlan, index: usize, count: usize) -> Durability {
     let must_sync = index < usize::from(plan.needs.synced);
     let should_sync = plan.durability == Durability::Buffered && index + 1 == count;

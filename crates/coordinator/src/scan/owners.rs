@@ -1,7 +1,8 @@
-//! One owner set of a scan: whose pages count, and who may keep hints for owners that are away.
+//! One owner set of a scan: the owners whose pages count, and the fallbacks that may keep hints for owners
+//! that are away.
 //!
-//! A hint lies with whichever fallback was the first to be up when it was kept, and who is up changes. So while an
-//! owner is away not one fallback is asked in its place, as by a get, but the first few that are up.
+//! A hint lies with the fallback that was the first to be up when it was kept, and that changes. So while an
+//! owner is away a scan asks the first few fallbacks that are up, and not one in its place, as a get does.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,19 +15,19 @@ use super::{ScanPage, State};
 use crate::plan::{ListedNode, ReadPlan};
 use crate::tally::Needs;
 
-/// The most fallbacks that are heard for one page: all of them in clusters of up to N + 8 nodes.
+/// Most fallbacks that are asked for one page: all of them in clusters of up to N + 8 nodes.
 const STAND_INS_MAX: usize = 8;
 
-/// The owners by their places among all nodes of the scan, and what is needed of them.
+/// Owners by their places among all nodes of the scan, and what is needed of them.
 #[derive(Debug)]
 pub(super) struct OwnerSet {
     pub(super) primaries: Vec<usize>,
     pub(super) needs: Needs,
     /// Fallbacks that were asked, by their places.
     stand_ins: Vec<usize>,
-    /// Alive, in order, and not asked yet.
+    /// Living fallbacks that have not been asked yet, in order.
     fallbacks: VecDeque<NodeId>,
-    /// Owners that have been silent for long.
+    /// Places of owners that have been silent for long.
     silent: Vec<usize>,
 }
 
@@ -46,7 +47,7 @@ impl OwnerSet {
         self.primaries.iter().map(|index| &states[*index])
     }
 
-    /// The next fallback to hear, while an owner is away.
+    /// Returns the next fallback to ask, while an owner is away.
     pub(super) fn next_stand_in(
         &mut self,
         nodes: &[ListedNode],
@@ -71,20 +72,20 @@ impl OwnerSet {
         self.stand_ins.push(index);
     }
 
-    /// Owners that were asked and have not answered are taken to be away.
+    /// Takes owners that were asked and have not answered to be away.
     pub(super) fn stand_in_for_silent(&mut self, states: &[State]) {
         let asked = self.primaries.iter().copied().filter(|index| states[*index] == State::Asked);
         self.silent = asked.collect();
     }
 
-    /// Whether a fallback has yet to answer that may keep a hint for an owner that is away.
+    /// Returns whether a fallback has yet to answer that may keep a hint for an owner that is away.
     pub(super) fn waits_for_stand_in(&self, nodes: &[ListedNode], states: &[State]) -> bool {
         let waits = self.stand_ins.iter().any(|index| states[*index] == State::Asked);
         waits && self.is_any_away(nodes, states)
     }
 
-    /// How many owners have said something of every key up to `until`, or with `at_best` may: of the key of
-    /// which the fewest have. That key, if damage is why.
+    /// Returns how many owners have said something of every key up to `until`, or with `at_best` may: the
+    /// number for the key of which the fewest have. Names that key if damage is the reason.
     pub(super) fn count(
         &self,
         states: &[State],
@@ -109,7 +110,7 @@ impl OwnerSet {
         }
     }
 
-    /// Owners whose pages say nothing of some key, and why.
+    /// Returns the owners whose pages say nothing of some key, and why.
     pub(super) fn in_doubt(&self, nodes: &[ListedNode], states: &[State]) -> Vec<(NodeId, Doubt)> {
         let doubt = |index: &usize| match &states[*index] {
             State::Answered(ScanPage { doubt: Some(doubt), .. }) => Some(*doubt),
@@ -121,7 +122,7 @@ impl OwnerSet {
     }
 }
 
-/// Whether what is not in the page says something.
+/// Returns whether a key that is missing on the page is absent at the replica.
 fn votes(page: &ScanPage) -> bool {
     page.doubt.is_none()
 }

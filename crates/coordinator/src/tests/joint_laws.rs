@@ -1,5 +1,5 @@
-//! What holds for requests over several owner sets, in any order of events; and that over a single one
-//! they are what the plain machines are.
+//! Laws of requests over several owner sets, in any order of events; over a single set they are what the
+//! plain machines are.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -25,7 +25,7 @@ fn named(index: usize) -> NodeId {
     NodeId(index as u64 + 1)
 }
 
-/// The owner sets of one to three layouts, in which each node is alive or not alike.
+/// Owner sets of one to three layouts; a node is alive in all of them or in none.
 fn sets() -> impl Strategy<Value = Vec<Lists>> {
     let set = (1..=4usize, 0..3usize, 0..NODES - 1);
     let alive = proptest::collection::vec(any::<bool>(), NODES);
@@ -50,16 +50,16 @@ fn sets() -> impl Strategy<Value = Vec<Lists>> {
     })
 }
 
-/// What is asked of a node, and how.
+/// Request to a node, and its durability.
 #[derive(Debug, Clone)]
 struct Sent {
     node: NodeId,
-    /// The node itself if it is to merge the record.
+    /// Primaries that the node keeps hints for; the node itself if it is to merge the record.
     targets: Vec<NodeId>,
     durability: Durability,
 }
 
-/// A put over several owner sets with all that was asked and acknowledged.
+/// Put over several owner sets, with all that was asked and acknowledged.
 struct Putting {
     put: JointPut,
     sets: Vec<Lists>,
@@ -140,7 +140,7 @@ impl Putting {
         self.done.iter().any(|sent| sent.node == node && sent.targets.contains(&target))
     }
 
-    /// The most primaries of `set` that can be paired with distinct nodes that hold it for them.
+    /// Returns how many primaries of `set` can be paired with distinct nodes that hold the version for them.
     fn distinct(&self, set: &Lists, level: Durability) -> usize {
         let held = self.done.iter().filter(|sent| sent.durability >= level);
         let pair = |sent: &Sent| -> Vec<(NodeId, NodeId)> {
@@ -170,7 +170,7 @@ impl Putting {
     }
 }
 
-/// Lets a put run to its end among nodes that behave so.
+/// Lets a put run to its end among nodes that behave as given.
 fn run(mut putting: Putting, manners: &[Manner]) -> Putting {
     let mut due: BTreeSet<(u64, RequestId)> = BTreeSet::new();
     for _ in 0..10_000 {
@@ -203,7 +203,7 @@ fn run(mut putting: Putting, manners: &[Manner]) -> Putting {
     panic!("the put does not end");
 }
 
-/// What the plain put would say in a joint request's place, and the request to each node.
+/// Returns the output that a plain put would give in place of a joint one's, and notes the request to each node.
 fn without_ids(
     output: JointPutOutput,
     ids: &mut BTreeMap<NodeId, (RequestId, Durability)>,
@@ -222,7 +222,7 @@ fn without_ids(
     }
 }
 
-/// What is asked of a get, and who has answered what.
+/// Get over several owner sets, with all that was asked and answered.
 struct Getting {
     get: JointGet,
     sets: Vec<Lists>,
@@ -284,8 +284,8 @@ impl Getting {
         assert!(self.under_way.insert(request, (node, known)).is_none());
     }
 
-    /// In each set its primaries that vote, and where something was found its fallbacks as well; where nobody
-    /// is left to ask, those too that hold a record without having a vote.
+    /// Returns whether R and PR are met in each set: by primaries that vote, and where something was found by fallbacks
+    /// as well; where nobody is left to ask, also by nodes that hold a record without having a vote.
     fn check(&self, needs: Needs) {
         let needs = (usize::from(needs.answers), usize::from(needs.primaries));
         let found = self.answered.values().any(|heard| heard.held);
@@ -338,7 +338,7 @@ impl Getting {
     }
 }
 
-/// Events that name a request by its place among those under way.
+/// Generates events, each of which names a request by its place among those under way.
 fn requests() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         5 => (0..12usize, 0..4u64).prop_map(|(index, version)| Event::Answer(index, version)),
@@ -352,7 +352,7 @@ fn requests() -> impl Strategy<Value = Vec<Event>> {
     proptest::collection::vec(event, 0..60)
 }
 
-/// The one under way at `index`, or one that never was.
+/// Returns the request under way at `index`, or one that never was.
 fn pick<V>(under_way: &BTreeMap<RequestId, V>, index: usize) -> RequestId {
     under_way.keys().nth(index % under_way.len().max(1)).copied().unwrap_or(RequestId(1_000))
 }

@@ -1,4 +1,4 @@
-//! What holds whoever is up, believed up, slow or silent, and in any order of events.
+//! Laws of puts and gets, whichever nodes are up, believed up, slow or silent, and in any order of events.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ pub(super) const SEND_UNTIL_US: u64 = 8_000_000;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     Answer(usize, u64),
-    /// Holds that version, or nothing, and can't say more.
+    /// The node holds that version, or nothing, and can't say more.
     Unknown(usize, u64, Doubt),
     Lose(usize),
     Refuse(usize),
@@ -45,8 +45,8 @@ pub(super) fn doubts() -> impl Strategy<Value = Doubt> {
     prop_oneof![Just(Doubt::Damaged), Just(Doubt::Refilling)]
 }
 
-/// A preference list of five or six nodes; this node is the first of the primaries, the first of the
-/// fallbacks, or not in it.
+/// Preference list of five or six nodes; this node is the first of the primaries, the first of the fallbacks,
+/// or not in it.
 #[derive(Debug, Clone)]
 pub(super) struct Lists {
     pub(super) primaries: Vec<ListedNode>,
@@ -112,21 +112,21 @@ pub(super) fn levels() -> impl Strategy<Value = Durability> {
     prop_oneof![Just(Durability::Buffered), Just(Durability::Written), Just(Durability::Synced)]
 }
 
-/// What a node has been asked and not answered yet.
+/// Request that a node has not answered yet.
 #[derive(Debug, Clone)]
 struct Asked {
     targets: Vec<NodeId>,
     durability: Durability,
 }
 
-/// A put with all that was asked and acknowledged.
+/// Put with all that was asked and acknowledged.
 struct Putting {
     put: Put,
     lists: Lists,
     needs: Needs,
     now_us: u64,
     under_way: BTreeMap<NodeId, Asked>,
-    /// Who has acknowledged for which primary, and whether it was synced.
+    /// Whether an acknowledgement was synced, by the node and the primary that it is for.
     acknowledged: BTreeMap<(NodeId, NodeId), bool>,
     answers: Vec<Result<PutSuccess, bool>>,
 }
@@ -188,7 +188,7 @@ impl Putting {
         self.answers.push(answer);
     }
 
-    /// The most primaries that can be paired with distinct nodes that acknowledged for them.
+    /// Returns how many primaries can be paired with distinct nodes that acknowledged for them.
     fn distinct(&self, synced: bool) -> usize {
         let pairs = self.acknowledged.iter().filter(|(_, is_synced)| **is_synced || !synced);
         let pairs: Vec<(NodeId, NodeId)> = pairs.map(|(pair, _)| *pair).collect();
@@ -235,7 +235,7 @@ pub(super) fn pairing(
     most
 }
 
-/// How a node behaves all the time.
+/// Behaviour of a node throughout a test.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Manner {
     Up { after_us: u64 },
@@ -243,7 +243,7 @@ pub(super) enum Manner {
     Refusing { after_us: u64 },
 }
 
-/// Nodes that are up, and nodes that are lost or, with `refusing`, refuse; this one is up.
+/// Generates nodes that are up, and nodes that are lost or, with `refusing`, refuse; this one is up.
 pub(super) fn manners(refusing: bool) -> impl Strategy<Value = Vec<Manner>> {
     let manner = (0..3u8, 0..400_000u64).prop_map(move |(kind, after_us)| match kind {
         0 => Manner::Up { after_us },
@@ -257,7 +257,7 @@ pub(super) fn manners(refusing: bool) -> impl Strategy<Value = Vec<Manner>> {
     })
 }
 
-/// Lets a put run to its end among nodes that behave so.
+/// Lets a put run to its end among nodes that behave as given.
 fn run(lists: &Lists, needs: Needs, durability: Durability, manners: &[Manner]) -> Putting {
     let mut putting = Putting::new(lists, needs, durability);
     let mut due: BTreeSet<(u64, NodeId)> = BTreeSet::new();
@@ -296,15 +296,15 @@ fn run(lists: &Lists, needs: Needs, durability: Durability, manners: &[Manner]) 
     panic!("the put does not end");
 }
 
-/// What was heard of a node.
+/// Answer that was heard of a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heard {
     pub(super) held: bool,
     pub(super) doubt: Option<Doubt>,
 }
 
-/// Whether R and PR are met by what was heard; with `relaxed` those count too that hold a record without
-/// having a vote.
+/// Returns whether R and PR are met by what was heard; with `relaxed` nodes count too that hold a record
+/// without having a vote.
 pub(super) fn is_met(
     heard: &BTreeMap<NodeId, Heard>,
     lists: &Lists,

@@ -29,12 +29,12 @@ pub(crate) fn name(node: NodeId) -> char {
     u8::try_from(node.0).map_or('?', |number| char::from(b'a' + number - 1))
 }
 
-/// "abc|de": primaries, and fallbacks if there are any.
+/// Splits "abc|de" into primaries and fallbacks, if there are any.
 pub(crate) fn split(nodes: &str) -> (&str, &str) {
     nodes.split_once('|').unwrap_or((nodes, ""))
 }
 
-/// "abC": nodes 1, 2 and 3, the capital one believed to be down.
+/// Returns the nodes of "abC": 1, 2 and 3, the capital one believed to be down.
 pub(crate) fn targets(names: &str) -> Vec<ListedNode> {
     let target = |name: char| ListedNode {
         node: node(name.to_ascii_lowercase()),
@@ -43,7 +43,7 @@ pub(crate) fn targets(names: &str) -> Vec<ListedNode> {
     names.chars().map(target).collect()
 }
 
-/// A record that one blind put under `actor` made.
+/// Returns a record that one blind put under `actor` made.
 pub(crate) fn record(actor: u64, value: &str) -> Record {
     let mut record = Record::new();
     let write = Write {

@@ -1,11 +1,11 @@
-//! What is shared between legs, and what is not.
+//! Requests that legs share, and those that they don't.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use crate::joint::{Asked, Message, RequestId, Requests};
 
-/// A message to a node at a level: one serves another to the same node at its level or below.
+/// Message to a node at a level; it serves another to the same node at its level or below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Note(char, u8);
 

@@ -15,7 +15,7 @@ fn placed(name: &str) -> PlacedKey {
     PlacedKey::new(ClusterId(7), PartitionCount::new(1).expect("a power of two"), key)
 }
 
-/// The names in the order in which a partition holds them.
+/// Returns the names in the order in which a partition holds them.
 fn in_order(names: &[&str]) -> Vec<PlacedKey> {
     let mut keys: Vec<PlacedKey> = names.iter().map(|name| placed(name)).collect();
     keys.sort();
@@ -50,7 +50,7 @@ fn over(sets: &[(&str, u8)]) -> Scan {
     Scan::over(0, &plans)
 }
 
-/// Whom it asks.
+/// Returns the names of the nodes that the scan asks now.
 fn asked(scan: &mut Scan) -> String {
     let outputs = core::iter::from_fn(|| scan.poll_output());
     let name = |output| match output {
@@ -177,7 +177,7 @@ fn a_scan_falls_short_with_the_owner_set_that_does() {
     }
 }
 
-/// A plan with fallbacks, of which those in capitals are away.
+/// Returns a plan with fallbacks, of which those in capitals are away.
 fn sloppy(primaries: &str, fallbacks: &str, r: u8) -> ReadPlan {
     ReadPlan { fallbacks: targets(fallbacks), ..plan(primaries, r) }
 }
@@ -272,7 +272,7 @@ fn a_damaged_key_is_covered_by_the_others_or_the_page_fails_with_its_name() {
     assert!(scan.is_done());
 }
 
-/// Takes what comes; a failure has to name the damaged key and who has it.
+/// Takes all outputs; a failure has to name the damaged key and the node that holds it.
 fn asked_or_answered(scan: &mut Scan) {
     while let Some(output) = scan.poll_output() {
         let ScanOutput::Answer(result) = output else { continue };
