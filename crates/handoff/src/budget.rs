@@ -23,34 +23,34 @@ use bucket::TokenBucket;
 use foreground::{Judgement, Watch};
 use look::Look;
 
-/// How often the pace is judged.
+/// Interval between two judgements of the pace, in microseconds.
 const REVIEW_US: u64 = 500_000;
-/// Of the limit, where work begins and to what an unused pace falls: few enough that clients don't notice,
-/// and since a pace doubles where there are none and grows by an eighth beside them, a good one is near.
+/// Part of the limit at which work begins and to which an unused pace falls: a hundredth. So few steps go unnoticed by
+/// clients, and since a pace doubles where there are none and grows by an eighth beside them, a good one is near.
 const CAUTIOUS_PARTS: u32 = 100;
-/// Below this slowdown, the foreground's own noise would hold everything up.
+/// Least slowdown that can be set, in hundredths; below it the foreground's own noise would hold everything up.
 const SLOWDOWN_LEAST_PERCENT: u32 = 101;
 
-/// Bounds of the pace.
+/// Limits of the pace of background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetSettings {
-    /// The most steps a second; at least 1. The caller divides a node's limit among its shards.
+    /// Most steps a second; at least 1. The caller divides a node's limit among its shards.
     pub limit_per_s: u32,
-    /// How slow the foreground may become, in hundredths of its quiet 99th percentile; at least 101.
+    /// Slowdown that the foreground may suffer, in hundredths of its quiet 99th percentile; at least 101.
     pub slowdown_percent: u32,
-    /// The least steps a second, however slow the foreground; from 1 to the limit.
+    /// Least steps a second, however slow the foreground; from 1 to the limit.
     pub floor_per_s: u32,
 }
 
 impl BudgetSettings {
-    /// 20,000 steps a second: more than a node of two cores can do, so that the latency decides, and
-    /// still a bound for one without clients. 150 %: the pace overshoots by an eighth before it is cut,
-    /// so clients stay below twice the quiet latency. 15 a second: quorums in two owner sets alone cost
-    /// clients half as much again while a partition moves, so where processors are short the floor is
+    /// Default limits. 20,000 steps a second: more than a node of two cores can do, so that the latency
+    /// decides, and still a bound for one without clients. 150 %: the pace overshoots by an eighth before it
+    /// is cut, so clients stay below twice the quiet latency. 15 a second: quorums in two owner sets alone
+    /// cost clients half as much again while a partition moves, so where processors are short the floor is
     /// the pace; it still moves some 200,000 records an hour and shard.
     pub const DEFAULT: Self = Self { limit_per_s: 20_000, slowdown_percent: 150, floor_per_s: 15 };
 
-    /// The nearest that are within their ranges.
+    /// Returns the nearest settings that are within their ranges.
     fn clamped(self) -> Self {
         let limit_per_s = self.limit_per_s.max(1);
         Self {
@@ -61,35 +61,36 @@ impl BudgetSettings {
     }
 }
 
-/// Kinds of client requests, each judged by itself: in a mixture the slower kind would hide what
-/// happens to the other.
+/// Kind of client request. Each is judged by itself: in a mixture the slower kind would hide what happens to
+/// the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreground {
-    /// A get.
+    /// Get: its time is mostly the network's and memory's.
     Get,
-    /// A put, which waits for disks.
+    /// Put: it waits for disks, too.
     Put,
 }
 
-/// What the budget allows and why.
+/// Present pace of a budget, and the limits and latencies that explain it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BudgetReport {
-    /// Nothing is allowed until [`Budget::resume`].
+    /// Whether nothing is allowed until [`Budget::resume`].
     pub paused: bool,
-    /// The bound that was set, in steps a second.
+    /// Most steps a second, as set.
     pub limit_per_s: u32,
-    /// How slow the foreground may become, in hundredths of its quiet 99th percentile.
+    /// Slowdown that the foreground may suffer, in hundredths of its quiet 99th percentile, as set.
     pub slowdown_percent: u32,
-    /// The pace now, in steps a second; it holds again after a pause.
+    /// Present pace in steps a second; it holds again after a pause.
     pub pace_per_s: u32,
-    /// The 99th percentile over the last two seconds, or since the pace was last cut, in microseconds,
-    /// of the kind of request that suffers most; 0 if there were too few.
+    /// 99th percentile of the kind of request that suffers most, in microseconds, over the last two seconds
+    /// or since the pace was last cut; 0 if there were too few.
     pub foreground_p99_us: u64,
-    /// The same kind's while next to nothing runs in the background; 0 until it is known.
+    /// 99th percentile of the same kind while next to nothing runs in the background, in microseconds; 0
+    /// until it is known.
     pub quiet_p99_us: u64,
 }
 
-/// The pace of one shard's background work.
+/// Pace of one shard's background work, as a bucket of steps.
 #[derive(Debug)]
 pub struct Budget {
     settings: BudgetSettings,
@@ -98,14 +99,14 @@ pub struct Budget {
     puts: Watch,
     look: Look,
     paused: bool,
-    /// `None` before the first call that tells the time.
+    /// Time of the last review, in microseconds; `None` before the first call that tells the time.
     reviewed_at_us: Option<u64>,
-    /// Since the last review.
+    /// Steps taken since the last review.
     steps: u64,
 }
 
 impl Budget {
-    /// Starts at a cautious pace. Settings out of their ranges are moved to the nearest end.
+    /// Creates a budget that starts at a cautious pace. Settings out of their ranges are moved to the nearest end.
     #[must_use]
     pub fn new(settings: BudgetSettings) -> Self {
         let settings = settings.clamped();
@@ -121,7 +122,7 @@ impl Budget {
         }
     }
 
-    /// A client's request was answered after so long.
+    /// Notes that a client's request was answered after `latency_us`.
     pub fn observe(&mut self, now_us: u64, kind: Foreground, latency_us: u64) {
         self.review(now_us);
         match kind {
@@ -130,9 +131,8 @@ impl Budget {
         }
     }
 
-    /// Whether so many steps may be taken now; they count as taken then. At least one must be left; a
-    /// cost above what is left is granted and paid for before the next, so that dear work is not
-    /// starved by cheap.
+    /// Takes `cost` steps if at least one is left, and returns whether it did. A cost above what is left is
+    /// granted and paid for before the next, so that dear work is not starved by cheap.
     pub fn take(&mut self, now_us: u64, cost: u32) -> bool {
         self.review(now_us);
         let granted = !self.paused && self.bucket.take(now_us, cost);
@@ -142,14 +142,15 @@ impl Budget {
         granted
     }
 
-    /// A step that was granted turned out to weigh so much more: that is paid for before the next one.
+    /// Charges for a granted step that turned out to weigh `cost` more: that is paid for before the next one.
     pub fn charge(&mut self, now_us: u64, cost: u32) {
         self.review(now_us);
         self.bucket.charge(cost);
         self.steps += u64::from(cost);
     }
 
-    /// When a refused [`Self::take`] is worth another try, on the monotonic clock; `None` while paused.
+    /// Returns when a refused [`Self::take`] is worth another try, in microseconds on the monotonic clock;
+    /// `None` while paused.
     #[must_use]
     pub fn next_us(&self, now_us: u64) -> Option<u64> {
         (!self.paused).then(|| self.bucket.next_us(now_us))
@@ -160,13 +161,13 @@ impl Budget {
         self.paused = true;
     }
 
-    /// Ends a pause.
+    /// Ends a pause; the pace is the one before it.
     pub fn resume(&mut self) {
         self.paused = false;
     }
 
-    /// Sets other bounds; what was learnt stays, but under a higher limit work begins anew, at that
-    /// one's cautious pace. See [`Self::new`].
+    /// Sets other limits. What was learnt stays, but under a higher limit work begins anew at that limit's
+    /// cautious pace. Settings out of their ranges are moved to the nearest end.
     pub fn set(&mut self, now_us: u64, settings: BudgetSettings) {
         let settings = settings.clamped();
         let raised = settings.limit_per_s > self.settings.limit_per_s;
@@ -175,13 +176,13 @@ impl Budget {
         self.set_pace(now_us, self.bucket.rate_per_s().max(least_per_s));
     }
 
-    /// The pace now, in steps a second; `None` while paused. Costs nothing, unlike [`Self::report`].
+    /// Returns the present pace in steps a second; `None` while paused. Costs nothing, unlike [`Self::report`].
     #[must_use]
     pub fn pace_per_s(&self) -> Option<u32> {
         (!self.paused).then(|| self.bucket.rate_per_s())
     }
 
-    /// What it allows and why.
+    /// Returns the present pace, and the limits and latencies that explain it.
     #[must_use]
     pub fn report(&self) -> BudgetReport {
         let watch = if self.puts.strain() > self.gets.strain() { &self.puts } else { &self.gets };
@@ -243,7 +244,7 @@ impl Budget {
         }
     }
 
-    /// Within the bounds.
+    /// Sets the pace to the nearest one within the limits.
     fn set_pace(&mut self, now_us: u64, pace_per_s: u32) {
         let BudgetSettings { floor_per_s, limit_per_s, .. } = self.settings;
         self.bucket.set_rate(now_us, pace_per_s.clamp(floor_per_s, limit_per_s));

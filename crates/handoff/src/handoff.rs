@@ -19,65 +19,65 @@ use jedlik_vclock::planted::{self, Bug};
 use crate::hint::{Delivery, HandoffOutput, HeldHint, HintTotals};
 use crate::hint_queue::{HintQueue, PAGE_RECORDS};
 
-/// The size at which a page ends.
+/// Size in bytes at which a page of hints ends.
 const PAGE_BYTES: u32 = 256 * 1024;
 
-/// The hints of one shard.
+/// State machine that delivers the hints of one shard.
 ///
-/// It says what it wants in two ways. [`Self::poll_output`] tells what storage should do, until it
-/// has nothing more to say. [`Self::poll_delivery`] tells what to send and is asked only as often as
-/// the background budget allows: what is not taken waits, bounded by a page for each target.
+/// Its effects come in two ways. [`Self::poll_output`] tells what storage should do, and is polled until it
+/// has no more. [`Self::poll_delivery`] tells what to send, and is polled only as often as the background
+/// budget allows: what is not taken waits, bounded by a page for each target.
 ///
-/// Every page, release and delivery is answered exactly once, also after [`Self::handle_down`];
-/// whoever sends a delivery sets its deadline and tells a failure when it has passed. Otherwise an
-/// answer to an old delivery could pass for one to a later, larger record of the same key.
+/// Every page, release and delivery is answered exactly once, also after [`Self::handle_down`]. The sender of
+/// a delivery sets its deadline and reports a failure when it has passed. Otherwise an answer to an old
+/// delivery could pass for one to a later, larger record of the same key.
 #[derive(Debug, Default)]
 pub struct Handoff {
     targets: BTreeMap<NodeId, HintQueue>,
-    /// Those with a hint that may be sent now.
+    /// Targets with a hint that may be sent now.
     ready: BTreeSet<NodeId>,
-    /// Those at rest, and until when.
+    /// Targets at rest, and until when, in microseconds.
     resting: BTreeMap<NodeId, u64>,
-    /// Who was sent the last delivery: the next one in order has its turn.
+    /// Target of the last delivery; the next one in order has its turn.
     served: Option<NodeId>,
     outputs: VecDeque<HandoffOutput>,
 }
 
 impl Handoff {
-    /// Without hints and with every target away.
+    /// Creates a machine without hints and with every target away.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What storage holds for `target` now: at the start, and whenever a hint was stored or released.
+    /// Takes the totals that storage holds for `target`: at the start, and whenever a hint was stored or released.
     pub fn handle_totals(&mut self, now_us: u64, target: NodeId, totals: HintTotals) {
         self.change(now_us, target, |hints| hints.set_totals(totals));
     }
 
-    /// The target can be reached. Says nothing new if it could be before.
+    /// Notes that the target can be reached; changes nothing if it could be before.
     pub fn handle_up(&mut self, now_us: u64, target: NodeId) {
         self.change(now_us, target, HintQueue::set_up);
     }
 
-    /// The target can't be reached: its page is dropped.
+    /// Notes that the target can't be reached; its page is dropped.
     pub fn handle_down(&mut self, now_us: u64, target: NodeId) {
         self.change(now_us, target, HintQueue::set_down);
     }
 
-    /// Storage answers [`HandoffOutput::LoadPage`]: hints in order, and whether there are none past
+    /// Takes storage's answer to [`HandoffOutput::LoadPage`]: hints in order, and whether there are none past
     /// them. Damaged ones are left out.
     pub fn handle_page(&mut self, now_us: u64, target: NodeId, hints: Vec<HeldHint>, end: bool) {
         self.change(now_us, target, |held| held.take_page(now_us, Some((hints, end))));
     }
 
-    /// Storage could not read the page; it is asked again after a rest.
+    /// Notes that storage could not read the page; it is asked again after a rest.
     pub fn handle_page_failed(&mut self, now_us: u64, target: NodeId) {
         self.change(now_us, target, |held| held.take_page(now_us, None));
     }
 
-    /// The target has synced what it was sent and wants at most `window` under way from here. 0 means
-    /// a pause: after a rest it is sent one again.
+    /// Notes that the target has synced a hint, and wants at most `window` under way from here. 0 means a
+    /// pause: after a rest it is sent one again.
     pub fn handle_delivered(&mut self, now_us: u64, target: NodeId, key: &PlacedKey, window: u16) {
         let mut synced = None;
         self.change(now_us, target, |held| {
@@ -95,8 +95,8 @@ impl Handoff {
         }
     }
 
-    /// The target refused, or did not answer in time: the whole target is given a rest, from 100 ms
-    /// doubling to 10 s, and the hint stays for the next pass.
+    /// Notes that the target refused, or did not answer in time. The whole target is given a rest, from 100
+    /// ms doubling to 10 s, and the hint stays for the next pass.
     pub fn handle_delivery_failed(
         &mut self,
         now_us: u64,
@@ -107,13 +107,13 @@ impl Handoff {
         self.change(now_us, target, |held| held.fail(now_us, key, why));
     }
 
-    /// Storage has carried a release out, whether the hint went or had grown. The totals that it left
-    /// are told before, so that no page is asked for in vain.
+    /// Notes that storage has carried out a release, whether the hint went or had grown. The totals that it
+    /// left are given before, so that no page is asked for in vain.
     pub fn handle_released(&mut self, now_us: u64, target: NodeId, key: &PlacedKey) {
         self.change(now_us, target, |held| held.end_release(key));
     }
 
-    /// Storage could not release a hint; that is asked once more after a rest.
+    /// Notes that storage could not release a hint; it is asked once more after a rest.
     pub fn handle_release_failed(
         &mut self,
         now_us: u64,
@@ -124,7 +124,7 @@ impl Handoff {
         self.change(now_us, target, |held| held.fail_release(now_us, key, why));
     }
 
-    /// The time of [`Self::poll_timeout`] has come.
+    /// Handles the time that [`Self::poll_timeout`] named.
     pub fn handle_timeout(&mut self, now_us: u64) {
         let due = self.resting.iter().filter(|(_, until_us)| **until_us <= now_us);
         for target in due.map(|(target, _)| *target).collect::<Vec<_>>() {
@@ -132,31 +132,32 @@ impl Handoff {
         }
     }
 
-    /// When to call [`Self::handle_timeout`], on the monotonic clock.
+    /// Returns when to call [`Self::handle_timeout`], in microseconds on the monotonic clock; `None` if no
+    /// target rests.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         self.resting.values().copied().min()
     }
 
-    /// The next thing that storage should do.
+    /// Returns the next effect for storage, `None` if there are no more.
     pub fn poll_output(&mut self) -> Option<HandoffOutput> {
         self.outputs.pop_front()
     }
 
-    /// Whether a hint of the key is being released, or could not be yet: loads may show it no more, and an
-    /// end of the machine may bring it back.
+    /// Returns whether a hint of the key is being released, or could not be yet. Loads may not show it any
+    /// more, and an end of the process may bring it back.
     #[must_use]
     pub fn is_releasing(&self, key: &PlacedKey) -> bool {
         self.targets.values().any(|held| held.is_releasing(key))
     }
 
-    /// Whether [`Self::poll_delivery`] has something: so that no step of the budget is taken in vain.
+    /// Returns whether [`Self::poll_delivery`] has something, so that no step of the budget is taken in vain.
     #[must_use]
     pub fn has_delivery(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// The next record to send, from one target after the other.
+    /// Returns the next record to send, from one target after the other.
     pub fn poll_delivery(&mut self, now_us: u64) -> Option<Delivery> {
         let past = self.served.map_or(Unbounded, Excluded);
         let next = self.ready.range((past, Unbounded)).next();
@@ -178,12 +179,12 @@ impl Handoff {
         Some(Delivery { target, key, record })
     }
 
-    /// The nodes for which hints are kept, or were.
+    /// Returns the nodes for which hints are kept, or were since the start.
     pub fn targets(&self) -> impl Iterator<Item = NodeId> {
         self.targets.keys().copied()
     }
 
-    /// How far each target's hints have come: those that have some, or had since the start.
+    /// Returns the progress of each target that has hints, or had some delivered since the start.
     pub fn progress(&self) -> impl Iterator<Item = HintReport> {
         self.targets.iter().filter_map(|(node, held)| held.progress(*node))
     }
@@ -192,7 +193,7 @@ impl Handoff {
         self.outputs.push_back(HandoffOutput::Release { target, key, digest });
     }
 
-    /// Changes one target and draws the consequences.
+    /// Changes one target and draws the consequences: effects for storage, and its turn.
     fn change(&mut self, now_us: u64, target: NodeId, event: impl FnOnce(&mut HintQueue)) {
         let held = self.targets.entry(target).or_insert_with(HintQueue::new);
         event(held);

@@ -1,76 +1,77 @@
-//! What goes into the handoff machine and what comes out.
+//! The handoff machine's inputs and outputs.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
 
-/// What storage holds for one target.
+/// Totals of the hints that storage holds for one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HintTotals {
-    /// Keys.
+    /// Number of hints, one for each key.
     pub count: u64,
-    /// Their records' size.
+    /// Size of the hints' records, in bytes.
     pub bytes: u64,
-    /// Since when the oldest waits, in milliseconds since the Unix epoch, by this node's clock.
+    /// Time since which the oldest hint waits, in milliseconds since the Unix epoch, by this node's clock;
+    /// `None` without hints.
     pub oldest_ms: Option<u64>,
 }
 
-/// One hint as storage holds it.
+/// Hint as storage holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldHint {
-    /// Of which key.
+    /// Key that the hint is of.
     pub key: PlacedKey,
-    /// Since when there is a hint of it, in milliseconds since the Unix epoch; a hint that grows
+    /// Time since which there is a hint of the key, in milliseconds since the Unix epoch; a hint that grows
     /// keeps it.
     pub since_ms: u64,
-    /// All that was hinted of the key, merged.
+    /// Merge of all records of the key that were hinted.
     pub record: EncodedRecord,
 }
 
-/// A hint's place among those of its target: oldest first, keys in order where times are equal.
+/// Place of a hint among those of its target: the oldest first, in the order of keys where times are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HintMark {
-    /// See [`HeldHint::since_ms`].
+    /// Time since which there is a hint, as in [`HeldHint::since_ms`].
     pub since_ms: u64,
-    /// The hint's key.
+    /// Key that the hint is of.
     pub key: PlacedKey,
 }
 
-/// What the machine wants of storage. None of it waits for the budget.
+/// Effect that the machine wants of storage. None of them waits for the budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandoffOutput {
     /// Read a page of a target's hints, in the order of [`HintMark`]; answered once, by
     /// [`handle_page`](crate::Handoff::handle_page) or
     /// [`handle_page_failed`](crate::Handoff::handle_page_failed).
     LoadPage {
-        /// For whom.
+        /// Node that the hints are for.
         target: NodeId,
-        /// Past which hint; `None` for the oldest.
+        /// Hint after which the page begins; `None` for the oldest.
         after: Option<HintMark>,
-        /// The most hints.
+        /// Most hints on the page.
         limit_records: u32,
-        /// The page ends with the hint that takes it past this size.
+        /// Size in bytes at which the page ends, with the hint that reaches it.
         limit_bytes: u32,
     },
     /// Remove a hint if its record still has this digest; answered once, by
     /// [`handle_released`](crate::Handoff::handle_released) or
     /// [`handle_release_failed`](crate::Handoff::handle_release_failed).
     Release {
-        /// For whom it was.
+        /// Node that the hint was for.
         target: NodeId,
-        /// Of which key.
+        /// Key that the hint is of.
         key: PlacedKey,
-        /// Of the record that the target has synced; one that grew meanwhile has another, and stays.
+        /// Digest of the record that the target has synced. A hint that grew meanwhile has another, and stays.
         digest: Digest,
     },
 }
 
-/// A record to be sent to its target, who answers once it has synced it.
+/// Record to be sent to its target, which answers once it has synced the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// To whom.
+    /// Node that the record is sent to.
     pub target: NodeId,
-    /// Which key.
+    /// Key that the hint is of.
     pub key: PlacedKey,
-    /// The hint's record.
+    /// Merge of all records of the key that were hinted, when the hint was read.
     pub record: EncodedRecord,
 }

@@ -1,9 +1,9 @@
 //! The hints of one target: which page comes next, which hints are under way, when to rest.
 //!
-//! A pass reads the hints from the oldest to the newest. A hint whose delivery failed is left for the
-//! next pass, so that one which the target refuses can't hold up the rest.
-//! Invariants: at most one page of records in memory; a hint under way or being released is not sent
-//! a second time; nothing is asked of storage or of the target during a rest.
+//! A pass reads the hints from the oldest to the newest. A hint whose delivery failed is left for the next
+//! pass, so that a hint which the target refuses can't hold up the rest. Invariants: at most one page of
+//! records in memory; a hint under way or being released is not sent a second time; nothing is asked of
+//! storage or of the target during a rest.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -16,47 +16,48 @@ use jedlik_protocol::{Digest, EncodedRecord, PlacedKey};
 use crate::hint::{HeldHint, HintMark, HintTotals};
 use crate::rate::Rate;
 
-/// The most hints in a page, under way, or being released.
+/// Most hints in a page, under way, or being released.
 pub(crate) const PAGE_RECORDS: u32 = 64;
-/// Large ones go one after the other: more would share the time in which each has to be answered.
+/// Bytes under way from which on no more hints are sent. Large ones go one after the other: more would share
+/// the time in which each has to be answered.
 const UNDERWAY_BYTES: usize = 4 << 20;
-/// How many may be under way before the target has said how many it wants.
+/// Number of hints that may be under way before the target has said how many it wants.
 const WINDOW_START: u16 = 8;
-/// After a rest one is tried alone.
+/// Number of hints that may be under way after a rest: one is tried alone.
 const WINDOW_TRIAL: u16 = 1;
-/// The first rest; each one without a success in between doubles it.
+/// Length of the first rest, in microseconds; each one without a success in between doubles it.
 const REST_LEAST_US: u64 = 100_000;
 const REST_MOST_US: u64 = 10_000_000;
 
-/// Whether a page is being read.
+/// State of the page that is being read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Loading {
     #[default]
     Nothing,
     Page,
-    /// A page that was asked for before the target went away: it is dropped when it comes.
+    /// A page was asked for before the target went away, and is dropped when it comes.
     Outdated,
 }
 
-/// How far one walk over the target's hints has come.
+/// Place of one walk over the target's hints.
 #[derive(Debug, Default)]
 struct Pass {
-    /// The last hint that was read.
+    /// Last hint that was read.
     mark: Option<HintMark>,
-    /// There was no further page.
+    /// Whether the last page was read.
     at_end: bool,
-    /// The target answered, whatever it was.
+    /// Whether the target has answered in this pass, whatever it was.
     answered: bool,
 }
 
-/// A hint that its target has not answered for.
+/// Hint that its target has not answered for.
 #[derive(Debug)]
 struct Underway {
     digest: Digest,
     bytes: usize,
 }
 
-/// One target.
+/// Hints of one target, and their state.
 #[derive(Debug)]
 pub(crate) struct HintQueue {
     totals: HintTotals,
@@ -65,14 +66,14 @@ pub(crate) struct HintQueue {
     loading: Loading,
     waiting: VecDeque<HeldHint>,
     underway: BTreeMap<PlacedKey, Underway>,
-    /// Those whose removal is under way to the disk.
+    /// Hints whose removal is under way to the disk.
     releasing: BTreeMap<PlacedKey, Digest>,
-    /// Those whose removal has failed, to be said again: loads may show them no more, while the disk
-    /// still has them.
+    /// Hints whose removal has failed and is to be asked for again: loads may not show them any more, while
+    /// the disk still has them.
     unreleased: BTreeMap<PlacedKey, Digest>,
     window: u16,
     rest_until_us: Option<u64>,
-    /// Since the last success.
+    /// Number of rests since the last success.
     rests: u32,
     rate: Rate,
     delivered: u64,
@@ -102,7 +103,7 @@ impl HintQueue {
     pub(crate) fn set_totals(&mut self, totals: HintTotals) {
         self.totals = totals;
         if totals.count == 0 {
-            // What storage no longer holds must not be sent: it may be settled and collected by now.
+            // Hints that storage no longer holds must not be sent: they may be settled and collected by now.
             self.begin_anew();
             self.rate = Rate::default();
             self.failure = None;
@@ -118,7 +119,7 @@ impl HintQueue {
         }
     }
 
-    /// Stops and forgets the page. What is under way stays so until it is answered.
+    /// Stops and forgets the page. Hints under way stay so until they are answered.
     pub(crate) fn set_down(&mut self) {
         self.up = false;
         self.rest_until_us = None;
@@ -135,7 +136,7 @@ impl HintQueue {
             self.note_failure(now_us, "a page of hints could not be read".into());
             return;
         };
-        // A page without a hint says no mark past which to go on.
+        // A page without a hint gives no mark to go on from.
         self.pass.at_end = end || hints.is_empty();
         if let Some(last) = hints.last() {
             self.pass.mark = Some(HintMark { since_ms: last.since_ms, key: last.key.clone() });
@@ -144,7 +145,7 @@ impl HintQueue {
         self.skip_busy();
     }
 
-    /// Past which hint to read a page, if it is time to.
+    /// Returns the hint after which to read a page, if it is time to.
     pub(crate) fn next_page(&mut self, now_us: u64) -> Option<Option<HintMark>> {
         let idle = self.loading == Loading::Nothing && self.waiting.is_empty();
         let rested = self.up && self.rest_until_us.is_none();
@@ -171,14 +172,14 @@ impl HintQueue {
         Some(self.pass.mark.clone())
     }
 
-    /// Whether [`Self::send`] would give one.
+    /// Returns whether [`Self::send`] would give a hint.
     pub(crate) fn may_send(&self) -> bool {
         let bytes: usize = self.underway.values().map(|hint| hint.bytes).sum();
         let room = self.underway.len() < usize::from(self.window) && bytes < UNDERWAY_BYTES;
         self.up && self.rest_until_us.is_none() && room && !self.waiting.is_empty()
     }
 
-    /// The oldest hint that waits; it is under way from now on.
+    /// Returns the oldest hint that waits; it is under way from now on.
     pub(crate) fn send(&mut self) -> Option<(PlacedKey, EncodedRecord, Digest)> {
         let hint = self.may_send().then(|| self.waiting.pop_front())??;
         let digest = hint.record.digest();
@@ -188,7 +189,7 @@ impl HintQueue {
         Some((hint.key, hint.record, digest))
     }
 
-    /// The target has synced a hint: the digest of the record that it was sent.
+    /// Notes that the target has synced a hint; returns the digest of the record that it was sent.
     pub(crate) fn settle(&mut self, now_us: u64, key: &PlacedKey, window: u16) -> Option<Digest> {
         let digest = self.underway.remove(key)?.digest;
         self.delivered += 1;
@@ -224,7 +225,7 @@ impl HintQueue {
         self.releasing.remove(key);
     }
 
-    /// The removal did not reach the disk.
+    /// Notes that a removal did not reach the disk.
     pub(crate) fn fail_release(&mut self, now_us: u64, key: &PlacedKey, why: String) {
         if let Some(digest) = self.releasing.remove(key) {
             self.unreleased.insert(key.clone(), digest);
@@ -232,7 +233,8 @@ impl HintQueue {
         self.note_failure(now_us, why);
     }
 
-    /// What is to be removed once more, if it is time to: it is being released from now on.
+    /// Returns the hints whose removal is to be asked for once more, if it is time to. They are being
+    /// released from now on.
     pub(crate) fn release_again(&mut self) -> Vec<(PlacedKey, Digest)> {
         if !self.up || self.rest_until_us.is_some() {
             return Vec::new();
@@ -242,7 +244,7 @@ impl HintQueue {
         again
     }
 
-    /// Whether the disk may hold a hint that loads show no more.
+    /// Returns whether the disk may hold a hint that loads don't show any more.
     pub(crate) fn is_releasing(&self, key: &PlacedKey) -> bool {
         self.releasing.contains_key(key) || self.unreleased.contains_key(key)
     }
@@ -258,7 +260,7 @@ impl HintQueue {
         }
     }
 
-    /// `None` if there is nothing to tell of it.
+    /// Returns the progress of the target's hints; `None` if there are none and none were delivered.
     pub(crate) fn progress(&self, target: NodeId) -> Option<HintReport> {
         let HintTotals { count, bytes, oldest_ms } = self.totals;
         let delivering = self.up && count > 0 && self.rest_until_us.is_none();

@@ -1,8 +1,9 @@
-//! When a new owner of a partition holds all that the older owners do ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
+//! When a new owner of a partition holds all that the older owners do
+//! ([design 4](../../../docs/design.md#4-membership-and-moving-data)).
 //!
-//! Invariant: whatever was acknowledged by a quorum of an older owner set is with a node that has been
-//! compared and holds all that it acknowledged, because N - Q + 1 of the set's nodes meet every quorum of it, Q being
-//! the smallest with which a put or a get succeeds; and nobody who can be reached is left out.
+//! Invariant: all that was acknowledged by a quorum of an older owner set is at a node that has been compared
+//! with and holds all that it acknowledged, because N - Q + 1 of the set's nodes meet every quorum of it, Q
+//! being the smallest with which a put or a get succeeds; and no node that can be reached is left out.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -13,58 +14,58 @@ use jedlik_vclock::planted::{self, Bug};
 #[cfg(test)]
 mod tests;
 
-/// A node of an older owner set.
+/// Node of an older owner set, as this node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldOwner {
-    /// Who.
+    /// Id of the old owner.
     pub node: NodeId,
-    /// It is taken to be up.
+    /// Whether the node is taken to be up.
     pub up: bool,
-    /// It was removed by force: what it holds is given up.
+    /// Whether the node was removed by force: what it holds is given up.
     pub given_up: bool,
 }
 
-/// An older active owner set, for keys with N replicas.
+/// Older active owner set, for keys with N replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldSet {
-    /// N.
+    /// Number of replicas, N.
     pub n: u8,
-    /// The smallest quorum that has to be met: of puts, and where partitions move of gets too.
+    /// Smallest quorum that has to be met: of puts, and where partitions move of gets too.
     pub least_quorum: u8,
-    /// The first N of its preference list.
+    /// First N nodes of the set's preference list.
     pub owners: Vec<OldOwner>,
-    /// Whether this node holds all that it acknowledged, so that it counts where it is one of them.
+    /// Whether this node holds all that it acknowledged, so that it counts where it is an owner of the set.
     pub counts_me: bool,
 }
 
-/// Where an inbound transfer stands.
+/// State of an inbound transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboundStatus {
     /// This node holds all that was acknowledged.
     Ready,
-    /// These are to be compared with, each for keys with so many replicas.
+    /// These nodes are to be compared with, each for keys with so many replicas.
     Compare(Vec<(u8, NodeId)>),
-    /// Too few can be reached: these would do.
+    /// Too few nodes can be reached, or hold all that they acknowledged: these would do.
     Blocked(Vec<NodeId>),
 }
 
-/// One partition that this node is to own.
+/// Transfer of one partition to this node, which is to own it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InboundTransfer {
     compared: BTreeSet<(u8, NodeId)>,
-    /// Those compared with that have lost some of what they acknowledged: they count for nothing.
+    /// Nodes compared with that have lost some of what they acknowledged: they count for nothing.
     in_doubt: BTreeSet<(u8, NodeId)>,
 }
 
 impl InboundTransfer {
-    /// Nothing has been compared yet.
+    /// Creates a transfer for which nothing has been compared yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A comparison under the newest layout came to its end, and each side has what the other had. `votes`: the
-    /// other one held all that it acknowledged, throughout.
+    /// Notes a finished comparison under the newest layout, after which each side has what the other had.
+    /// `votes`: the other node held all that it acknowledged, throughout.
     pub fn handle_compared(&mut self, n: u8, node: NodeId, votes: bool) {
         if votes || planted::on(Bug::ComparedWithNonVoter) {
             self.in_doubt.remove(&(n, node));
@@ -74,12 +75,12 @@ impl InboundTransfer {
         }
     }
 
-    /// Those that did not count are compared with once more.
+    /// Has the nodes that did not count compared with once more.
     pub fn ask_again(&mut self) {
         self.in_doubt.clear();
     }
 
-    /// How it stands, as seen by `me`, which counts where it is an old owner itself.
+    /// Returns the state as seen by `me`, which counts where it is an old owner itself.
     #[must_use]
     pub fn status(&self, me: NodeId, sets: &[OldSet]) -> InboundStatus {
         if planted::on(Bug::OneOldOwnerCompared) && !self.compared.is_empty() {
@@ -121,13 +122,13 @@ impl InboundTransfer {
 }
 
 impl OldSet {
-    /// How many of the set have to be compared: fewer only where nodes were given up.
+    /// Returns how many of the set have to be compared with: fewer only where nodes were given up.
     fn needed(&self) -> usize {
         let left = self.owners.iter().filter(|owner| !owner.given_up).count();
         self.meets_every_quorum().min(left)
     }
 
-    /// N - Q + 1: so many of the set meet every quorum of Q of it.
+    /// Returns N - Q + 1: so many of the set meet every quorum of Q of it.
     fn meets_every_quorum(&self) -> usize {
         let count = self.owners.len();
         count + 1 - usize::from(self.least_quorum).clamp(1, count.max(1))

@@ -1,20 +1,20 @@
-//! How fast hints go, smoothed over a few seconds.
+//! The rate at which hints are delivered, smoothed over a few seconds.
 
-/// One sample of the rate.
+/// Length of one sample of the rate, in microseconds.
 const SAMPLE_US: u64 = 1_000_000;
 
-/// Hints a second.
+/// Smoothed rate of deliveries, in hints a second.
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
-    /// When the present sample began.
+    /// Time at which the present sample began, in microseconds.
     since_us: Option<u64>,
     count: u64,
-    /// In thousandths of a hint a second.
+    /// Smoothed rate in thousandths of a hint a second; `None` before the first sample.
     smoothed_milli: Option<u64>,
 }
 
 impl Rate {
-    /// One more was delivered. The first only starts the clock.
+    /// Counts one delivery. The first only starts the clock.
     pub(crate) fn count(&mut self, now_us: u64) {
         let Some(since_us) = self.since_us else {
             self.since_us = Some(now_us);
@@ -30,7 +30,7 @@ impl Rate {
         }
     }
 
-    /// How long `count` more will take; `None` before the first sample.
+    /// Returns how long `count` more deliveries will take, in seconds; `None` before the first sample.
     pub(crate) fn left_s(&self, count: u64) -> Option<u64> {
         Some(count.saturating_mul(1_000).div_ceil(self.smoothed_milli?))
     }

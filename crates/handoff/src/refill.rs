@@ -1,11 +1,12 @@
-//! When a replica that has lost its past may say again that a key is absent ([design 8](../../../docs/design.md#8-what-a-replica-knows)).
+//! When a replica that has lost its past may say again that a key is absent
+//! ([design 8](../../../docs/design.md#8-what-a-replica-knows)).
 //!
-//! Invariant: while fewer copies are destroyed than the least W of a put, a replica that is refilled holds every
-//! write that was acknowledged by a quorum of its owner set before. Of the W that held it, d < W have lost it, this
-//! one among them; W - d are left among the N - d who vote, so that N - W + 1 of those always include one. Whoever has
-//! no vote itself may be one of the d, and counts for nothing, unless it says that it has lost nothing: that it was not
-//! given all before `n` was raised is no loss. Of a write there are W copies among the owners by the N of now; so many of
-//! these that fewer than W are left out include one.
+//! Invariant: while fewer copies are destroyed than the least W of a put, a replica that is refilled holds
+//! every write that was acknowledged by a quorum of its owner set before. Of the W that held it, d < W have
+//! lost it, this one among them; W - d are left among the N - d that vote, so that N - W + 1 of those always
+//! include one. A node without a vote may be one of the d, and counts for nothing, unless it says that it has
+//! lost nothing: that it was not given all before `n` was raised is no loss. Of a write there are W copies
+//! among the owners by the N of now; so many of these that fewer than W are left out include one.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -19,48 +20,49 @@ use crate::inbound::OldOwner;
 #[cfg(test)]
 mod tests;
 
-/// Where a refill stands.
+/// State of a refill.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefillStatus {
     /// This node holds all that was acknowledged: it may vote.
     Whole,
-    /// These are to be compared with.
+    /// These nodes are to be compared with.
     Compare(Vec<NodeId>),
-    /// Too few that vote can be reached: these would do, or would once they vote themselves.
+    /// Too few nodes that vote can be reached: these would do, or would once they vote themselves.
     Blocked(Vec<NodeId>),
 }
 
-/// Owners whose past is to be held.
+/// Owner set whose past is to be held again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefillSet {
-    /// The nodes.
+    /// Nodes of the set, this one perhaps among them.
     pub owners: Vec<OldOwner>,
-    /// So many of the others that vote are to be compared with: fewer only where there are fewer that are not given up.
+    /// Number of other nodes with a vote that have to be compared with: fewer only where fewer are left that
+    /// were not given up.
     pub voters: usize,
-    /// So many of the others do as well that vote or have lost nothing; `None` if no number of those does.
+    /// Number of other nodes that vote or have lost nothing, which does as well; `None` if no number of those does.
     pub intact: Option<usize>,
 }
 
-/// What has been compared for the keys of one partition with one N.
+/// Comparisons so far for the keys of one partition with one N.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refill {
-    /// Those that voted before the comparison and after it.
+    /// Nodes that voted before the comparison and after it.
     voters: BTreeSet<NodeId>,
-    /// Those that did not, and are not asked again for now.
+    /// Nodes that did not vote, and are not asked again for now.
     others: BTreeSet<NodeId>,
-    /// Those that had lost nothing before the comparison and after it.
+    /// Nodes that had lost nothing before the comparison and after it.
     intact: BTreeSet<NodeId>,
 }
 
 impl Refill {
-    /// Nothing has been compared yet.
+    /// Creates a refill for which nothing has been compared yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A comparison came to its end, and this node holds all that the other one did. `vouching`: what that one could say
-    /// throughout.
+    /// Notes a finished comparison, after which this node holds all that the other one did. `vouching`: the
+    /// lesser of what that node could say before and after.
     pub fn handle_compared(&mut self, node: NodeId, vouching: Vouching) {
         if vouching == Vouching::Votes || planted::on(Bug::ComparedWithNonVoter) {
             self.others.remove(&node);
@@ -73,12 +75,12 @@ impl Refill {
         }
     }
 
-    /// Those that had no vote are asked once more.
+    /// Has the nodes that had no vote asked once more.
     pub fn ask_again(&mut self) {
         self.others.clear();
     }
 
-    /// How it stands, as seen by `me`: `sets` are the owner sets whose past it has to hold.
+    /// Returns the state as seen by `me`. `sets` are the owner sets whose past it has to hold.
     #[must_use]
     pub fn status(&self, me: NodeId, sets: &[RefillSet]) -> RefillStatus {
         let (mut compare, mut missing) = (BTreeSet::new(), BTreeSet::new());
@@ -104,7 +106,7 @@ impl Refill {
         }
     }
 
-    /// Whether it was compared with enough of the set.
+    /// Returns whether enough of the set was compared with.
     fn is_met(&self, set: &RefillSet, me: NodeId) -> bool {
         let others = || set.owners.iter().filter(|owner| owner.node != me);
         let left = others().filter(|owner| !owner.given_up).count();

@@ -3,24 +3,24 @@
 //! Invariant: over any span it grants at most the rate times its length, a burst, and what was
 //! charged for the last grants.
 
-/// A token in the unit of the level: a rate in tokens a second times microseconds needs no division.
+/// One token in the unit of the level: a rate in tokens a second times microseconds needs no division.
 const TOKEN: i64 = 1_000_000;
-/// A burst is what accrues in this time, at least one token: one turn of a shard's thread, so that a
-/// pace is kept by a thread that does other things in between.
+/// Time whose tokens make a burst, at least one token, in microseconds: one turn of a shard's thread, so that
+/// a pace is kept by a thread that does other things in between.
 const BURST_US: i64 = 20_000;
 
-/// Tokens that accrue at a rate.
+/// Bucket of tokens that accrue at a rate.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     rate_per_s: u32,
-    /// In millionths of a token; below zero after more was charged than there was.
+    /// Tokens left, in millionths; below zero after more was charged than there was.
     level: i64,
-    /// Up to when tokens have accrued; `None` before the first use.
+    /// Time up to which tokens have accrued, in microseconds; `None` before the first use.
     filled_at_us: Option<u64>,
 }
 
 impl TokenBucket {
-    /// Full; the rate is at least 1.
+    /// Creates a full bucket; the rate is at least 1.
     pub(crate) fn new(rate_per_s: u32) -> Self {
         Self { rate_per_s, level: capacity(rate_per_s), filled_at_us: None }
     }
@@ -29,7 +29,7 @@ impl TokenBucket {
         self.rate_per_s
     }
 
-    /// What has accrued so far did so at the old rate.
+    /// Sets the rate from now on; the tokens up to now accrue at the old one.
     pub(crate) fn set_rate(&mut self, now_us: u64, rate_per_s: u32) {
         self.fill(now_us);
         self.rate_per_s = rate_per_s;
@@ -45,12 +45,12 @@ impl TokenBucket {
         granted
     }
 
-    /// What was granted costs so much more, whatever is left.
+    /// Charges for what was granted already, whatever is left.
     pub(crate) fn charge(&mut self, cost: u32) {
         self.level = self.level.saturating_sub(i64::from(cost) * TOKEN);
     }
 
-    /// When there is a token.
+    /// Returns when there is a token, in microseconds.
     pub(crate) fn next_us(&self, now_us: u64) -> u64 {
         let missing = u64::try_from(TOKEN - self.level).unwrap_or(0);
         let since_us = self.filled_at_us.unwrap_or(now_us);

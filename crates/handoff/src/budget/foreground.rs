@@ -1,53 +1,53 @@
-//! How one kind of client request fares, against how it fares undisturbed.
+//! The latency of one kind of client request, against its latency undisturbed.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::latencies::Latencies;
 
-/// Fewer in two seconds have no tail to speak of, and hardly anyone waits for them.
+/// Fewest requests in two seconds that are judged: fewer have no tail to speak of, and hardly anyone waits for them.
 const REQUESTS_LEAST: u64 = 20;
-/// Below this nothing counts as slow: it may as well be the system's timer or scheduler.
+/// Latency below which nothing counts as slow, in microseconds: it may as well be the system's timer or scheduler.
 const SLOW_LEAST_US: u64 = 2_000;
-/// Calm times that quiet is the median of: few enough that a foreground which changed by itself is the
+/// Number of calm times whose median is the quiet latency: few enough that a foreground which changed by itself is the
 /// measure after three looks, and enough that a disk's or a scheduler's hiccup in two of them is not.
 const CALM_TIMES: usize = 5;
-/// What a faster foreground adds while the background works: it can't be quieter than quiet, so the
-/// quiet was too slow. An eighth, since what is seen then is a little noisier.
+/// Divisor of the step by which a faster foreground lowers the quiet latency while the background works: it can't be
+/// quieter than quiet, so the quiet was too slow. An eighth, since what is seen then is a little noisier.
 const FASTER_PARTS: u64 = 8;
 
-/// What the requests say about the pace, the gravest last.
+/// Judgement of the pace by one kind of request, the gravest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Judgement {
-    /// There are hardly any.
+    /// There are hardly any requests.
     Absent,
-    /// There were too few since the pace was cut.
+    /// There were too few requests since the pace was cut.
     TooEarly,
-    /// Not slower than allowed.
+    /// Requests are not slower than allowed.
     Fine,
-    /// Slower than allowed.
+    /// Requests are slower than allowed.
     Slow,
-    /// They were never seen undisturbed.
+    /// Requests were never seen undisturbed.
     Unlearnt,
 }
 
-/// One kind of request.
+/// Latencies of one kind of request, and its quiet latency.
 #[derive(Debug)]
 pub(crate) struct Watch {
     latencies: Latencies,
-    /// At the last review; 0 if there were too few.
+    /// 99th percentile at the last review, in microseconds; 0 if there were too few.
     recent_p99_us: u64,
     quiet: Quiet,
-    /// How many reviews in a row found the background calm.
+    /// Number of reviews in a row that found the background calm.
     calm_reviews: usize,
-    /// How many reviews ago the last calm time was noted.
+    /// Number of reviews since the last calm time was noted.
     noted_before: usize,
 }
 
-/// The 99th percentile of the last calm times, none of which is part of another.
+/// 99th percentiles of the last calm times, which don't overlap.
 #[derive(Debug, Default)]
 struct Quiet {
-    /// The oldest first.
+    /// 99th percentiles in microseconds, the oldest first.
     noted_us: VecDeque<u64>,
 }
 
@@ -64,7 +64,7 @@ impl Watch {
         self.latencies.add(latency_us);
     }
 
-    /// Learns and judges; `calm` says that the background did next to nothing since the last time.
+    /// Learns from the latencies and judges the pace; `calm`: the background did next to nothing since the last time.
     pub(crate) fn judge(&mut self, calm: bool, slowdown_percent: u32) -> Judgement {
         self.calm_reviews = if calm { self.calm_reviews.saturating_add(1) } else { 0 };
         self.noted_before = self.noted_before.saturating_add(1);
@@ -89,7 +89,7 @@ impl Watch {
         }
     }
 
-    /// Starts to look anew: the pace is another.
+    /// Forgets all latencies, since the pace is another.
     pub(crate) fn forget(&mut self) {
         self.latencies.forget();
     }
@@ -98,20 +98,20 @@ impl Watch {
         self.recent_p99_us
     }
 
-    /// 0 until it is known.
+    /// Returns the quiet 99th percentile in microseconds; 0 until it is known.
     pub(crate) fn quiet_p99_us(&self) -> u64 {
         self.quiet.median_us().unwrap_or(0)
     }
 
-    /// How much slower than quiet, in hundredths.
+    /// Returns the slowdown against quiet, in hundredths.
     pub(crate) fn strain(&self) -> u64 {
         self.recent_p99_us.saturating_mul(100) / self.quiet_p99_us().max(1)
     }
 
-    /// The quiet latency by what was seen: all of it undisturbed, or at least faster than known.
+    /// Learns the quiet latency from what was seen undisturbed, or at least faster than known, and returns it.
     fn learn(&mut self, p99_us: u64) -> Option<u64> {
         let looked_at = self.latencies.begun();
-        // One more than was looked at: what was begun before comes to its end in the first.
+        // One more than was looked at: requests begun before end in the first.
         if self.calm_reviews > looked_at && self.noted_before >= looked_at {
             self.noted_before = 0;
             self.quiet.note(p99_us);
@@ -132,12 +132,12 @@ impl Quiet {
         self.noted_us.push_back(p99_us);
     }
 
-    /// None of them was slower than this, as is known now.
+    /// Caps the noted percentiles, since none can have been slower than this.
     fn cap(&mut self, most_us: u64) {
         self.noted_us.iter_mut().for_each(|noted_us| *noted_us = most_us.min(*noted_us));
     }
 
-    /// Of an even number the lower one; `None` before the first.
+    /// Returns the median, of an even number the lower one; `None` before the first.
     fn median_us(&self) -> Option<u64> {
         let mut sorted: Vec<u64> = self.noted_us.iter().copied().collect();
         sorted.sort_unstable();

@@ -4,10 +4,10 @@
 
 use alloc::boxed::Box;
 
-/// Each power of two is cut into so many equal parts.
+/// Number of equal parts that each power of two is cut into.
 const PARTS: usize = 16;
 const PART_BITS: u32 = PARTS.trailing_zeros();
-/// Latencies from 2^27 microseconds, some two minutes, count as the longest below it.
+/// Longest latency that is told apart, in microseconds: longer ones, from some two minutes on, count as this.
 const LONGEST_US: u64 = (1 << 27) - 1;
 const BUCKETS: usize = bucket(LONGEST_US) + 1;
 const SLICES: usize = 4;
@@ -16,14 +16,14 @@ const SLICES: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Latencies {
     slices: Box<[[u32; BUCKETS]; SLICES]>,
-    /// How many slices were looked at: all, unless they were forgotten not long ago.
+    /// Number of slices that were looked at: all, unless they were forgotten not long ago.
     begun: usize,
-    /// Which one counts now.
+    /// Index of the slice that counts now.
     current: usize,
 }
 
 impl Latencies {
-    /// Full of time without requests.
+    /// Creates slices full of time without requests.
     pub(crate) fn new() -> Self {
         Self { slices: Box::new([[0; BUCKETS]; SLICES]), begun: SLICES, current: 0 }
     }
@@ -45,12 +45,12 @@ impl Latencies {
         self.begun = 1;
     }
 
-    /// How many slices the latencies are from, the present one included.
+    /// Returns how many slices the latencies are from, the present one included.
     pub(crate) fn begun(&self) -> usize {
         self.begun
     }
 
-    /// Whether they are from as long a time as there is room for.
+    /// Returns whether the latencies are from as long a time as there is room for.
     pub(crate) fn is_full(&self) -> bool {
         self.begun == SLICES
     }
@@ -59,7 +59,8 @@ impl Latencies {
         self.slices.iter().flatten().copied().map(u64::from).sum()
     }
 
-    /// What one in a hundred exceeds, and at least one: a lone outlier is no tail. 0 if there is none.
+    /// Returns the latency that one request in a hundred exceeds, and at least one, in microseconds: a lone
+    /// outlier is no tail. 0 if there is none.
     pub(crate) fn p99_us(&self) -> u64 {
         let count = self.count();
         let mut above = (count / 100).max(1);
@@ -74,7 +75,7 @@ impl Latencies {
     }
 }
 
-/// Where a latency is counted: below 16 µs exactly, then by its highest five bits.
+/// Returns the bucket in which a latency is counted: below 16 µs exactly, then by its highest five bits.
 const fn bucket(latency_us: u64) -> usize {
     if latency_us < PARTS as u64 {
         return latency_us as usize;
@@ -83,7 +84,7 @@ const fn bucket(latency_us: u64) -> usize {
     shift as usize * PARTS + (latency_us >> shift) as usize
 }
 
-/// The longest latency that is counted there.
+/// Returns the longest latency that is counted in a bucket, in microseconds.
 fn highest_us(bucket: usize) -> u64 {
     let shift = (bucket / PARTS).saturating_sub(1);
     let part = (bucket - shift * PARTS) as u64;

@@ -4,35 +4,35 @@
 
 use super::foreground::Judgement;
 
-/// Reviews beside clients without a calm one, after which it looks.
+/// Number of reviews beside clients without a calm one after which it looks.
 const REVIEWS_MOST: u32 = 60;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
     Working,
-    /// What was begun at the old pace comes to its end. Then goes on at this pace, in steps a second.
+    /// Work begun at the old pace comes to its end. Afterwards the pace is this one, in steps a second.
     Settling(u32),
-    /// What is seen now is undisturbed. Then goes on at this pace, in steps a second.
+    /// Requests are seen undisturbed. Afterwards the pace is this one, in steps a second.
     Looking(u32),
 }
 
-/// Whether it looks now, and when it did last.
+/// State of the looks at an undisturbed foreground.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
     phase: Phase,
     turned: bool,
-    /// Since the last calm one.
+    /// Number of reviews since the last calm one.
     reviews: u32,
 }
 
 impl Look {
-    /// Whether the last review began or ended something: latencies from before tell nothing then.
+    /// Returns whether the last review began or ended something: latencies from before tell nothing then.
     pub(crate) fn has_turned(&self) -> bool {
         self.turned
     }
 
-    /// The pace from now on, `wanted_per_s` if there is no reason to look; `None` for the floor.
+    /// Returns the pace from now on: `wanted_per_s` if there is no reason to look, `None` for the floor.
     pub(crate) fn review(
         &mut self,
         judgement: Judgement,

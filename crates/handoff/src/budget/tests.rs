@@ -2,32 +2,32 @@
 
 use super::{Budget, BudgetSettings, Foreground};
 
-/// A service for clients whose tail grows with the background's steps.
+/// Service for clients whose tail grows with the background's steps.
 #[derive(Debug, Clone, Copy)]
 struct Service {
     requests_per_s: u64,
-    /// Its 99th percentile with nothing in the background.
+    /// 99th percentile of its latency with nothing in the background.
     quiet_us: u64,
-    /// Steps a second that double it; it grows with the square, as queues do.
+    /// Steps a second that double the latency; it grows with the square, as queues do.
     doubled_at_per_s: u64,
 }
 
 const GETS: Service = Service { requests_per_s: 2_000, quiet_us: 4_000, doubled_at_per_s: 5_000 };
 
-/// Time goes in milliseconds.
+/// Length of a tick, in microseconds: time goes in milliseconds.
 const TICK_US: u64 = 1_000;
 
 struct Run {
     budget: Budget,
     now_us: u64,
     noise: u64,
-    /// Thousandths of a step a second, over the last hundred milliseconds or so.
+    /// Steps a second over the last hundred milliseconds or so, in thousandths.
     load_milli: u64,
-    /// Requests owed, in thousandths.
+    /// Requests that are still to be made, in thousandths.
     owed_milli: u64,
 }
 
-/// What a span of time was like.
+/// Measurements of a span of time.
 #[derive(Debug)]
 struct Span {
     steps_per_s: u64,
@@ -45,7 +45,7 @@ impl Run {
         (self.noise >> 33) % below
     }
 
-    /// A second is `service` beside work that takes up to `wanted_per_s` steps.
+    /// Runs the service for so many seconds, beside work that takes up to `wanted_per_s` steps.
     fn run(&mut self, seconds: u64, service: Option<Service>, wanted_per_s: u64) -> Span {
         let (mut steps, mut latencies) = (0, alloc::vec![]);
         for _ in 0..seconds * 1_000_000 / TICK_US {
@@ -64,7 +64,7 @@ impl Run {
         Span { steps_per_s: steps / seconds, p99_us }
     }
 
-    /// One tick of the background, and how many steps it took.
+    /// Runs one tick of the background, and returns how many steps it took.
     fn tick(&mut self, wanted_per_s: u64) -> u64 {
         self.now_us += TICK_US;
         let mut taken = 0;
@@ -75,7 +75,7 @@ impl Run {
         taken
     }
 
-    /// Up to the 99th percentile evenly, a little more for one in fifty.
+    /// Returns a latency: evenly up to the 99th percentile, a little more for one in fifty.
     fn latency_us(&mut self, service: Service) -> u64 {
         let strain_percent = self.load_milli / 10 / service.doubled_at_per_s;
         let p99_us = service.quiet_us + service.quiet_us * strain_percent * strain_percent / 10_000;

@@ -17,7 +17,7 @@ const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(2);
 const C: NodeId = NodeId(3);
 
-/// So many hints for each of these targets, none of them up.
+/// Returns a world with so many hints for each of these targets, none of them up.
 fn holding(targets: &[NodeId], count: u32) -> World {
     let mut world = World::default();
     for target in targets {

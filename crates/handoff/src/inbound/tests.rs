@@ -1,4 +1,4 @@
-//! Who has to be compared with, as tables.
+//! The old owners that have to be compared with, as tables.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use super::{InboundStatus, InboundTransfer, OldOwner, OldSet};
 
 const ME: NodeId = NodeId(9);
 
-/// `u` is up, `d` down, `x` given up; nodes are numbered from 1.
+/// Returns a set of owners: `u` is up, `d` down, `x` given up; nodes are numbered from 1.
 fn set(states: &str, least_quorum: u8) -> OldSet {
     let owners = states.chars().zip(1..).map(|(state, node)| OldOwner {
         node: NodeId(node),

@@ -1,4 +1,4 @@
-//! With whom a replica is compared before it votes, as tables; and that it then misses nothing, as a law.
+//! The nodes that a replica is compared with before it votes, as tables; and that it then misses nothing, as a law.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;
@@ -14,7 +14,7 @@ use crate::inbound::OldOwner;
 
 const ME: NodeId = NodeId(1);
 
-/// `u` is up, `d` down, `x` given up; nodes are numbered from 1, and 1 is this one.
+/// Returns a set of owners: `u` is up, `d` down, `x` given up; nodes are numbered from 1, and 1 is this one.
 fn set(states: &str, least_w: u8) -> RefillSet {
     let owners = states.chars().zip(1..).map(|(state, node)| OldOwner {
         node: NodeId(node),
@@ -141,7 +141,7 @@ fn every_owner_set_has_to_be_met_also_one_that_this_node_is_not_in() {
     assert_eq!(after(&[4, 6], &[], &[other]), RefillStatus::Whole);
 }
 
-/// What happens to the owners of one key.
+/// Event that happens to the owners of one key.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     /// A node's disk is replaced by an empty one.
@@ -209,7 +209,7 @@ proptest! {
     ) {
         let (n, w) = (5, w.min(given as u8));
         let name = |index: usize| NodeId(index as u64 + 1);
-        // The write is acknowledged by w of the first of five. Of these some don't know any more that they were given it.
+        // The write is acknowledged by w of the first of five. Some of these no longer know that they were given it.
         let acknowledged = (0..usize::from(w)).map(|k| (first + k) % given);
         let mut holders: BTreeSet<usize> = acknowledged.collect();
         let never = |node: usize| node >= given || forgets & (1 << node) != 0;

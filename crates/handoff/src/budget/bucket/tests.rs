@@ -1,4 +1,4 @@
-//! What a bucket grants, and when it says that it will.
+//! The grants of a bucket, and the times that it names for the next.
 
 use alloc::vec::Vec;
 

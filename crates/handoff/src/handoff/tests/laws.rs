@@ -1,4 +1,4 @@
-//! What holds in any order of events, through restarts and failures of storage and targets.
+//! Laws that hold in any order of events, through restarts and failures of storage and targets.
 
 use alloc::vec::Vec;
 

@@ -15,7 +15,7 @@ pub(crate) fn placed(number: u32) -> PlacedKey {
     PlacedKey::new(ClusterId(7), PartitionCount::new(1).expect("a power of two"), key)
 }
 
-/// The record of a key after so many writes to it.
+/// Returns the record of a key after so many writes to it.
 pub(crate) fn record(version: u64, value_bytes: usize) -> EncodedRecord {
     let mut record = Record::new();
     let content = Content::Value(Blob::from(alloc::vec![7_u8; value_bytes]));
@@ -29,7 +29,7 @@ pub(crate) fn record(version: u64, value_bytes: usize) -> EncodedRecord {
     EncodedRecord::encode(&record)
 }
 
-/// The machine with what surrounds it.
+/// Machine under test, with storage, targets and time.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) now_us: u64,
@@ -99,7 +99,7 @@ impl World {
         core::iter::from_fn(|| self.send()).collect()
     }
 
-    /// The target syncs one of those under way and answers.
+    /// Has the target sync a delivery under way and answer.
     pub(crate) fn deliver(&mut self, index: usize, window: u16) {
         let Delivery { target, key, record } = self.underway.remove(index);
         self.synced.insert((target, key.clone(), record.digest()));
@@ -107,7 +107,7 @@ impl World {
         self.collect();
     }
 
-    /// One under way fails; the target may have synced it all the same.
+    /// Fails a delivery under way; the target may have synced it all the same.
     pub(crate) fn lose(&mut self, index: usize, synced: bool) {
         let Delivery { target, key, record } = self.underway.remove(index);
         if synced {
@@ -117,7 +117,7 @@ impl World {
         self.collect();
     }
 
-    /// Storage does one thing, or fails.
+    /// Has storage carry out one effect, or fail.
     pub(crate) fn store(&mut self, index: usize, ok: bool) {
         match self.outputs.remove(index) {
             HandoffOutput::LoadPage { target, .. } if !ok => {
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// The process starts anew: only storage is left.
+    /// Starts the process anew: only storage is left.
     pub(crate) fn restart(&mut self) {
         self.handoff = Handoff::new();
         self.outputs.clear();
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Everything works from now on, and hints go until none is left.
+    /// Lets everything work from now on, until no hint is left.
     pub(crate) fn drain(&mut self) {
         let limit = 10_000;
         for _ in 0..limit {
