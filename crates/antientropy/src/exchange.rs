@@ -24,32 +24,32 @@ use crate::report::{ExchangeReport, Outcome};
 use crate::span::{Nonsense, Span};
 use crate::walk::Walk;
 
-/// The most requests for hashes or digests under way, and spans whose own digests are kept, at any time.
+/// Most requests for hashes or digests that are under way, and spans whose own digests are kept, at any time.
 pub const REQUESTS_AT_ONCE: usize = 4;
-/// Neighbouring leaves are read together while they are likely to hold no more keys than this: half a
-/// page, so that one request does.
+/// Most keys that neighbouring leaves read together are likely to hold: half a page, so that one request
+/// does.
 const SPAN_KEYS: u64 = DIGEST_PAGE_RECORDS as u64 / 2;
 
-/// One comparison of one partition with one peer.
+/// State machine of one comparison of one partition with one peer.
 ///
-/// It compares the tree as it was at the start, and digests as they were when their leaf was listed,
-/// while writes go on. Nothing goes wrong by that: a difference that is none any more costs a request
-/// whose answer changes nothing, since merging is idempotent, and a difference that came later is the
-/// next exchange's. It keeps no time: whoever sends its requests says when one has failed.
+/// It compares the tree as it was at the start, and digests as they were when their leaf was listed, while
+/// writes go on. Nothing goes wrong by that: a difference that has gone since costs a request whose answer
+/// changes nothing, since merging is idempotent, and a difference that came later is the next exchange's. It
+/// keeps no time: the sender of its requests says when one has failed.
 ///
 /// Leaves that differ and in which this node holds nothing are streamed, all records of neighbouring ones
-/// page by page; a node that holds nothing of the partition asks for the root's hashes alone. So a
-/// partition that was received in part, before a crash of either side, resumes by itself: leaves that
-/// agree are skipped, those that are partly there are compared record by record, the empty ones streamed.
+/// page by page; a node that holds nothing of the partition asks for the root's hashes alone. So a partition
+/// that was received in part, before a crash of either side, resumes by itself: leaves that agree are
+/// skipped, those that are partly there are compared record by record, the empty ones streamed.
 #[derive(Debug)]
 pub struct Exchange {
     peer: NodeId,
     partition: Partition,
     direction: Direction,
     walk: Walk,
-    /// Leaves being compared, by the first of neighbours.
+    /// Spans of leaves being compared, by their first leaf.
     open: BTreeMap<u16, Span>,
-    /// How many have been.
+    /// Number of leaves compared so far.
     leaves_compared: u64,
     fetches: Fetches,
     records: Records,
@@ -58,7 +58,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Starts to compare `partition` with `peer`; `tree` is the own one as it is now.
+    /// Starts to compare `partition` with `peer`; `tree` is this node's as it is now.
     ///
     /// With nothing to push it is over at once.
     #[must_use]
@@ -79,48 +79,48 @@ impl Exchange {
         exchange
     }
 
-    /// With whom.
+    /// Returns the peer that the partition is compared with.
     #[must_use]
     pub fn peer(&self) -> NodeId {
         self.peer
     }
 
-    /// Of which partition.
+    /// Returns the partition that is compared.
     #[must_use]
     pub fn partition(&self) -> Partition {
         self.partition
     }
 
-    /// Which side gets what it lacks.
+    /// Returns the direction: which side gets what it lacks.
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// How it stands.
+    /// Returns whether the exchange runs, has finished or has failed.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether nothing more will come of it.
+    /// Returns whether the exchange has finished or failed.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.outcome != Outcome::Running
     }
 
-    /// What it found and did, so far.
+    /// Returns the counts of what the exchange found and did so far.
     #[must_use]
     pub fn report(&self) -> ExchangeReport {
         let complete = self.outcome == Outcome::Finished && self.report.failed_records == 0;
         ExchangeReport { complete, ..self.report }
     }
 
-    /// The next thing to do, if there is room for more under way. It counts as under way from now on,
-    /// so it is to be asked for only when it can be done.
+    /// Returns the next effect, if there is room for more under way. It counts as under way from now on, so
+    /// it is to be polled only when it can be carried out.
     ///
-    /// Records come first, then pages of them, then leaves, then branches: what is known to differ is
-    /// settled before more is looked for, which bounds what has to be remembered.
+    /// Records come first, then pages of them, then leaves, then branches: known differences are settled
+    /// before more are looked for, which bounds what has to be remembered.
     pub fn poll_output(&mut self) -> Option<ExchangeOutput> {
         if self.is_done() {
             return None;
@@ -128,7 +128,7 @@ impl Exchange {
         self.next_record().or_else(|| self.next_page()).or_else(|| self.next_request())
     }
 
-    /// The peer's hash of a node is the own one.
+    /// Notes that the peer's hash of a node equals this node's.
     pub fn handle_same(&mut self, branch: Option<u8>) {
         if self.walk.end_same(branch) {
             self.report.agreed |= branch.is_none();
@@ -136,7 +136,7 @@ impl Exchange {
         }
     }
 
-    /// The peer's hashes below a node. Another number of them than a node has fails the exchange.
+    /// Takes the peer's hashes below a node. Another number of them than a node has fails the exchange.
     #[expect(clippy::needless_pass_by_value, reason = "as all answers are")]
     pub fn handle_hashes(&mut self, branch: Option<u8>, hashes: Vec<u64>) {
         match self.walk.compare(branch, &hashes) {
@@ -146,19 +146,19 @@ impl Exchange {
         }
     }
 
-    /// This node's own digests in the leaves from this one on that were asked for, in any order, with clocks
-    /// if that was asked.
+    /// Takes this node's own digests in the leaves from `first_leaf` on, in any order, with clocks if these
+    /// were asked for.
     pub fn handle_own_digests(&mut self, first_leaf: u16, digests: Vec<(Key, DigestEntry)>) {
         if let Some(span) = self.open.get_mut(&first_leaf) {
             span.list(digests);
         }
     }
 
-    /// A page of the peer's digests in the leaves from this one on that were asked for. One that does
-    /// not lead past the page before, or is longer than pages are, fails the exchange.
+    /// Takes a page of the peer's digests in the leaves from `first_leaf` on. A page that does not lead past
+    /// the one before, or is longer than pages are, fails the exchange.
     ///
-    /// The caller has seen to it that the keys lie in this exchange's partition: a key that does not
-    /// would be pulled all the same.
+    /// The caller has seen to it that the keys lie in this exchange's partition: a key that does not would be
+    /// pulled all the same.
     pub fn handle_digests(&mut self, first_leaf: u16, page: DigestPage) {
         let Some(span) = self.open.get_mut(&first_leaf) else { return };
         let leaves = u64::from(span.last_leaf() - first_leaf) + 1;
@@ -179,9 +179,9 @@ impl Exchange {
         }
     }
 
-    /// A page of the peer's records in the leaves from this one on has come, of so many records, and is
-    /// being merged; the next is asked for meanwhile. `until` is how far it reaches, `None` if to the
-    /// end of the leaves; one that does not lead past the page before fails the exchange.
+    /// Notes that a page of the peer's records in the leaves from `first_leaf` on has come and is being
+    /// merged; the next is asked for meanwhile. `until` is the last key that it covers, `None` for the end of
+    /// the leaves; a page that does not lead past the one before fails the exchange.
     ///
     /// The caller has seen to it that the records lie in this exchange's partition.
     pub fn handle_page(&mut self, first_leaf: u16, records: u32, until: Option<ScanMark>) {
@@ -192,17 +192,17 @@ impl Exchange {
         }
     }
 
-    /// All records of one page of these leaves are merged into the own and synced: once for each page
-    /// that came, in any order, and for one without records too. If one of them could not be, the
-    /// exchange has to fail: [`Self::handle_failure`].
+    /// Notes that all records of one page of these leaves are merged into this node's and synced: once for
+    /// each page that came, in any order, and for one without records too. If one of them could not be, the
+    /// exchange has to fail by [`Self::handle_failure`].
     pub fn handle_page_merged(&mut self, first_leaf: u16) {
         if self.fetches.end_page(first_leaf) {
             self.finish_if_settled();
         }
     }
 
-    /// The peer's record was merged into the own, or is the known one: the digests of the own one
-    /// after that, `None` if there is none even so, and of the peer's.
+    /// Notes that the peer's record was merged into this node's, or is the known one. `own` is the digest of
+    /// this node's record after that, `None` if there is none even so, and `theirs` the peer's.
     ///
     /// If they differ, the peer lacks something that this node has, so the merge is pushed back.
     pub fn handle_pulled(&mut self, key: &Key, own: Option<Digest>, theirs: Digest) {
@@ -218,8 +218,8 @@ impl Exchange {
         self.finish_if_settled();
     }
 
-    /// Whose record was to be moved holds it no more: the peer, when it was to be pulled, so that the
-    /// own one is pushed if there was one; or this node, when it was to be pushed.
+    /// Notes that a record to be moved is not there any more: at the peer, when it was to be pulled, so that
+    /// this node's is pushed if there was one; or at this node, when it was to be pushed.
     pub fn handle_gone(&mut self, key: &Key) {
         match self.records.end(key) {
             Some(RecordTransfer::Pull { known: Some(_), .. }) => {
@@ -231,7 +231,7 @@ impl Exchange {
         self.finish_if_settled();
     }
 
-    /// The peer has merged the record and holds it safely.
+    /// Notes that the peer has merged the record and synced it.
     pub fn handle_pushed(&mut self, key: &Key) {
         if self.records.end_push(key) {
             self.report.pushed += 1;
@@ -239,7 +239,7 @@ impl Exchange {
         }
     }
 
-    /// One record could not be fetched, stored or sent; the others go on.
+    /// Notes that one record could not be fetched, stored or sent; the others go on.
     pub fn handle_record_failure(&mut self, key: &Key) {
         if self.records.end(key).is_some() {
             self.report.failed_records += 1;
@@ -247,7 +247,8 @@ impl Exchange {
         }
     }
 
-    /// The records of both sides are over the largest size together: neither takes the other's, and the others go on.
+    /// Notes that the records of both sides exceed the largest size together: neither takes the other's, and
+    /// the others go on.
     pub fn handle_clash(&mut self, key: &Key) {
         if self.records.end(key).is_some() {
             self.report.failed_records += 1;
@@ -256,7 +257,7 @@ impl Exchange {
         }
     }
 
-    /// The peer was lost or refused, or the own digests could not be listed: the exchange ends here.
+    /// Ends the exchange, since the peer was lost or refused, or this node's digests could not be listed.
     pub fn handle_failure(&mut self) {
         if !self.is_done() {
             self.outcome = Outcome::Failed;

@@ -1,4 +1,4 @@
-//! Neighbouring leaves in which this node held nothing: the peer's records of them, page by page.
+//! Runs of neighbouring leaves in which this node held nothing: the peer's records of them, page by page.
 //!
 //! Invariant: at most [`PAGES_AT_ONCE`] pages of all runs are asked for or not yet merged, the pages of a
 //! run are asked for in order, and a run ends only when all its pages are merged.
@@ -10,7 +10,7 @@ use jedlik_protocol::client::ScanMark;
 use crate::span::Nonsense;
 use crate::walk::Run;
 
-/// The most pages of records asked for or not yet merged, at any time: while one is merged and synced
+/// Most pages of records that are asked for or not yet merged, at any time: while one is merged and synced
 /// the next is on its way, and no more than two have to be kept in memory.
 pub const PAGES_AT_ONCE: usize = 2;
 
@@ -18,13 +18,13 @@ pub const PAGES_AT_ONCE: usize = 2;
 enum FetchStage {
     /// The next page may be asked for.
     Due,
-    /// It has been.
+    /// The next page has been asked for.
     Asked,
     /// The last page has come.
     Ended,
 }
 
-/// Some neighbouring leaves being fetched.
+/// Run of neighbouring leaves that is being fetched.
 #[derive(Debug)]
 struct Fetch {
     last_leaf: u16,
@@ -33,22 +33,22 @@ struct Fetch {
     unmerged: usize,
 }
 
-/// All runs of leaves that are fetched.
+/// Runs of leaves that are fetched, or wait to be.
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
     waiting: VecDeque<Run>,
-    /// Those begun, by their first leaf.
+    /// Runs that were begun, by their first leaf.
     open: BTreeMap<u16, Fetch>,
 }
 
 impl Fetches {
-    /// A run to be fetched after those before it.
+    /// Adds a run, to be fetched after those before it.
     pub(crate) fn add(&mut self, run: Run) {
         self.waiting.push_back(run);
     }
 
-    /// The next page to be asked for, of which leaves and past which key, if there is room for it; it
-    /// counts as asked for then. Runs begun go before those that are not, so that few are open.
+    /// Returns the run of the next page and the key after which it begins, if there is room for it; it counts
+    /// as asked for then. Runs that were begun go first, so that few are open.
     pub(crate) fn ask(&mut self) -> Option<(Run, Option<ScanMark>)> {
         if self.under_way() >= PAGES_AT_ONCE {
             return None;
@@ -64,7 +64,7 @@ impl Fetches {
         Some((run, None))
     }
 
-    /// A page has come that reaches so far, if one was asked for.
+    /// Takes a page that was asked for, which reaches `until`; `None` for the end of the run.
     pub(crate) fn take(
         &mut self,
         first_leaf: u16,
@@ -82,7 +82,7 @@ impl Fetches {
         Some(Ok(()))
     }
 
-    /// One of the pages that came is merged; false if all were.
+    /// Notes that one of a run's pages is merged; returns false if all were.
     pub(crate) fn end_page(&mut self, first_leaf: u16) -> bool {
         let Some(fetch) = self.open.get_mut(&first_leaf).filter(|fetch| fetch.unmerged > 0) else {
             return false;
@@ -94,13 +94,13 @@ impl Fetches {
         true
     }
 
-    /// How many pages are asked for or not yet merged.
+    /// Returns how many pages are asked for or not yet merged.
     pub(crate) fn under_way(&self) -> usize {
         let pages = |fetch: &Fetch| fetch.unmerged + usize::from(fetch.stage == FetchStage::Asked);
         self.open.values().map(pages).sum()
     }
 
-    /// Whether no run waits and none is open.
+    /// Returns whether no run waits and none is open.
     pub(crate) fn all_ended(&self) -> bool {
         self.waiting.is_empty() && self.open.is_empty()
     }

@@ -1,8 +1,8 @@
 //! One Merkle exchange between two replicas as a state machine (paper 4.7).
 //!
-//! Invariant: if both replicas hold still, both hold the merge of both once it is complete, and the
-//! peer alone does if the exchange only pushes. If they do not, nothing is lost by it: all that an
-//! exchange does is merge, and what it missed the next one finds.
+//! Invariant: if both replicas hold still, both hold the merge of both once the exchange is complete, or the
+//! peer alone does if the exchange only pushes. If they do not, nothing is lost by it: all that an exchange
+//! does is merge, and what it missed the next one finds.
 
 #![no_std]
 extern crate alloc;

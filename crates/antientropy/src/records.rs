@@ -6,19 +6,19 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use jedlik_protocol::{Digest, Key};
 
-/// The most records under way at any time.
+/// Most single records that are under way at any time.
 pub const PIPELINE: usize = 16;
 
-/// What is done with one record.
+/// Transfer of one record that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecordTransfer {
-    /// Fetch it from the peer, unless it is the one that this node holds.
+    /// Fetch the record from the peer, which need not send the known one.
     Pull { known: Option<Digest>, theirs: Digest },
-    /// Send it to the peer, which holds this one, as far as is known.
+    /// Send the record to the peer, which holds this one, as far as is known.
     Push { theirs: Option<Digest> },
 }
 
-/// The records that differ.
+/// Records that differ: those that wait and those under way.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     waiting: VecDeque<(Key, RecordTransfer)>,
@@ -26,17 +26,17 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Something to do, after all else.
+    /// Adds a transfer after all that wait.
     pub(crate) fn add(&mut self, key: Key, transfer: RecordTransfer) {
         self.waiting.push_back((key, transfer));
     }
 
-    /// Something to do before all else.
+    /// Adds a transfer before all that wait.
     pub(crate) fn add_first(&mut self, key: Key, transfer: RecordTransfer) {
         self.waiting.push_front((key, transfer));
     }
 
-    /// The next to begin with, if there is room for it.
+    /// Begins the next transfer, if there is room for it.
     pub(crate) fn begin(&mut self) -> Option<(Key, RecordTransfer)> {
         while self.under_way.len() < PIPELINE {
             let (key, transfer) = self.waiting.pop_front()?;
@@ -50,12 +50,12 @@ impl Records {
         None
     }
 
-    /// What was under way with `key`, which is answered now.
+    /// Ends the transfer of `key` and returns it, if it was under way.
     pub(crate) fn end(&mut self, key: &Key) -> Option<RecordTransfer> {
         self.under_way.remove(key)
     }
 
-    /// As [`Self::end`], if it was fetched: what was said to be known.
+    /// Ends the transfer of `key` if it is a pull, and returns the digest that was known.
     pub(crate) fn end_pull(&mut self, key: &Key) -> Option<Option<Digest>> {
         let Some(RecordTransfer::Pull { known, .. }) = self.under_way.get(key).copied() else {
             return None;
@@ -64,7 +64,7 @@ impl Records {
         Some(known)
     }
 
-    /// As [`Self::end`], if it was sent; says whether it was.
+    /// Ends the transfer of `key` if it is a push; returns whether it was.
     pub(crate) fn end_push(&mut self, key: &Key) -> bool {
         let is_push = matches!(self.under_way.get(key), Some(RecordTransfer::Push { .. }));
         if is_push {
@@ -73,12 +73,12 @@ impl Records {
         is_push
     }
 
-    /// Whether none waits to begin.
+    /// Returns whether no transfer waits to begin.
     pub(crate) fn all_begun(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Whether none waits and none is under way.
+    /// Returns whether no transfer waits and none is under way.
     pub(crate) fn all_ended(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
     }

@@ -1,21 +1,21 @@
-//! What came of an exchange.
+//! The outcome and the counts of an exchange.
 
-/// How an exchange stands.
+/// Outcome of an exchange, or that there is none yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is more to do.
+    /// The exchange goes on: there is more to do.
     #[default]
     Running,
-    /// It came to its end.
+    /// The exchange came to its end, though perhaps not with every record.
     Finished,
-    /// The peer was lost, refused, or answered what no replica answers; another exchange has to be run.
+    /// The peer was lost, refused, or answered what no replica answers. Another exchange has to be run.
     Failed,
 }
 
-/// What an exchange found and did, so far.
+/// Counts of what an exchange found and did so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExchangeReport {
-    /// The roots were equal: there was nothing to do.
+    /// Whether the roots were equal, so that there was nothing to do.
     pub agreed: bool,
     /// Requests for hashes sent to the peer.
     pub hash_requests: u64,
@@ -29,13 +29,13 @@ pub struct ExchangeReport {
     pub fetched: u64,
     /// Records that the peer sent one by one.
     pub pulled: u64,
-    /// Records that the peer was sent.
+    /// Records that the peer was sent and has synced.
     pub pushed: u64,
     /// Records that could not be fetched or sent.
     pub failed_records: u64,
-    /// Of those the ones that both sides hold and that are over the largest size together: trying again changes
+    /// Failed records that both sides hold and that exceed the largest size together. Trying again changes
     /// nothing before one of them changes.
     pub clashes: u64,
-    /// It came to its end, and no record failed on the way.
+    /// Whether the exchange came to its end and no record failed on the way.
     pub complete: bool,
 }

@@ -1,7 +1,7 @@
-//! Leaves of which the two trees differ, and some between: the own digests against the peer's, page by page.
+//! Leaves in which the two trees differ, and some between: this node's digests against the peer's, page by page.
 //!
-//! The own ones are listed first and kept by key; every digest of the peer's takes its own away, so no
-//! order has to be agreed on, and what is left at the end only this node has.
+//! This node's are listed first and kept by key. Every digest of the peer's takes away this node's of the same key, so
+//! no order has to be agreed on, and what is left at the end only this node has.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -17,15 +17,15 @@ use crate::records::RecordTransfer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SpanStage {
-    /// The own digests are being listed.
+    /// This node's digests are being listed.
     Listing,
     /// The peer's next page may be asked for.
     Due,
-    /// It has been.
+    /// The peer's next page has been asked for.
     Asked,
 }
 
-/// Some neighbouring leaves under comparison.
+/// Span of neighbouring leaves under comparison.
 #[derive(Debug)]
 pub(crate) struct Span {
     last_leaf: u16,
@@ -34,33 +34,33 @@ pub(crate) struct Span {
     after: Option<ScanMark>,
 }
 
-/// What a page came to.
+/// Result of comparing one page of the peer's digests.
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
-    /// What to do.
+    /// Transfers that follow from the page.
     pub(crate) transfers: Vec<(Key, RecordTransfer)>,
-    /// How many keys were compared.
+    /// Number of keys that were compared.
     pub(crate) keys: u64,
-    /// It was the peer's last.
+    /// Whether the page was the peer's last.
     pub(crate) is_last: bool,
 }
 
-/// No replica answers so.
+/// Error for an answer that no replica gives.
 #[derive(Debug)]
 pub(crate) struct Nonsense;
 
 impl Span {
-    /// Leaves up to this one, whose own digests are being listed.
+    /// Creates a span up to `last_leaf`, whose digests this node is listing.
     pub(crate) fn new(last_leaf: u16) -> Self {
         Self { last_leaf, stage: SpanStage::Listing, own: BTreeMap::new(), after: None }
     }
 
-    /// The last of its leaves.
+    /// Returns the last leaf of the span.
     pub(crate) fn last_leaf(&self) -> u16 {
         self.last_leaf
     }
 
-    /// The own digests, unless they were listed before.
+    /// Takes this node's digests, unless they were listed before.
     pub(crate) fn list(&mut self, own: Vec<(Key, DigestEntry)>) {
         if self.stage == SpanStage::Listing {
             self.own = own.into_iter().collect();
@@ -68,7 +68,7 @@ impl Span {
         }
     }
 
-    /// Past which key the next page is to be asked for, if that is due; it counts as asked for then.
+    /// Returns the key after which the next page is to be asked for, if that is due; it counts as asked for then.
     pub(crate) fn ask(&mut self) -> Option<Option<ScanMark>> {
         if self.stage != SpanStage::Due {
             return None;
@@ -77,7 +77,7 @@ impl Span {
         Some(self.after.clone())
     }
 
-    /// Compares a page of the peer's, if one was asked for.
+    /// Compares a page of the peer's digests, if one was asked for.
     pub(crate) fn compare(
         &mut self,
         page: DigestPage,

@@ -1,10 +1,10 @@
-//! The walk down two trees: which leaves differ, and whether the own tree holds anything in them.
+//! The walk down two trees: which leaves differ, and whether this node's tree holds anything in them.
 //!
-//! Invariant: hashes are asked for only below a node that differs and in which the own tree holds
-//! something. Below one in which it holds nothing they would tell nothing: each leaf is either empty on
-//! both sides, or only the peer holds something in it. When only pushing, nothing is taken from there.
-//! Who takes over and holds little of what differs, here and there, does not ask for hashes either: all that
-//! differs is fetched, and what was held there is compared after that.
+//! Invariant: hashes are asked for only below a node that differs and in which this node's tree holds
+//! something. Elsewhere they would tell nothing: each leaf is either empty on both sides, or only the peer
+//! holds something in it. When only pushing, nothing is taken from there. A node that takes over and holds
+//! little of what differs, here and there, does not ask for hashes either: all that differs is fetched, and
+//! what was held there is compared after that.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -15,50 +15,50 @@ use jedlik_merkle::{LEAVES, LEAVES_PER_BRANCH, Tree};
 use crate::output::Direction;
 use crate::span::Nonsense;
 
-/// When only pushing to a peer that holds much the same: below a branch of which no more leaves hold something,
-/// a listing takes the place of hashes. With three leaves of four held there are about 45 keys below, so it
-/// weighs little more.
+/// Most held leaves of a branch for which, when only pushing to a peer that holds much the same, a listing
+/// takes the place of hashes. With three leaves of four held there are about 45 keys below, so it weighs
+/// little more.
 const SPARSE_LEAVES: usize = LEAVES_PER_BRANCH * 3 / 4;
-/// When only pushing: leaves that lie between two that differ are read with them if they are likely to hold no
-/// more than this part of what is read together. A request costs as much as reading some keys in vain, and
-/// owners' writes leave differences everywhere.
+/// Divisor of the keys read together, for the gap between two leaves that differ that is read with them when
+/// only pushing. A request costs as much as reading some keys in vain, and owners' writes leave differences
+/// everywhere.
 const GAP_PARTS: u64 = 32;
 
-/// When taking over: of so many branches that differ at least, something is held ...
+/// Fewest branches that differ and hold something for which, when taking over, all that differs is fetched ...
 const SCATTERED_BRANCHES: usize = 4;
-/// ... and in all of those that differ, in no more than one of so many leaves. So it is where clients have
+/// ... if in all that differ no more than one leaf in so many holds something. So it is where clients have
 /// written meanwhile: each of their records would cost a branch's hashes and part a run in two. What is held
 /// is fetched in vain, but that is some hundred records at most, as more would leave few leaves empty. A
 /// stream that broke off leaves branches that agree, and one that is there in part.
 const LITTLE_PARTS: usize = 4;
 
-/// Leaves from a first one to a last one.
+/// First and last of some neighbouring leaves.
 pub(crate) type Run = (u16, u16);
 
-/// How far the walk is.
+/// Walk down the two trees, and how far it has come.
 #[derive(Debug)]
 pub(crate) struct Walk {
     tree: Tree,
     direction: Direction,
     /// Nodes whose hashes are to be asked for.
     branches: VecDeque<Option<u8>>,
-    /// Nodes whose hashes have been.
+    /// Nodes whose hashes have been asked for.
     asked: BTreeSet<Option<u8>>,
-    /// Bit i is set if branch i differs.
+    /// Bits of the branches: bit i is set if branch i differs.
     differing: u32,
-    /// Leaves that differ, or may. When only pushing, those in which something is held.
+    /// Leaves that differ, or may; when only pushing, those in which something is held.
     leaves: VecDeque<u16>,
-    /// When only pushing: the peer holds little where nothing is held, so that the own tree tells how many
-    /// keys it may have. Not so if this node holds a few strays of a full partition.
+    /// Whether, when only pushing, the peer holds little where nothing is held here, so that this node's tree
+    /// tells how many keys it may have. Not so if this node holds a few strays of a full partition.
     alike: bool,
-    /// All that differs is fetched, and the leaves that wait are those in which something was held.
+    /// Whether all that differs is fetched, and the leaves that wait are those in which something was held.
     fetches_across: bool,
-    /// What of that is still to be fetched.
+    /// Runs of leaves that differ and are still to be fetched, if all that differs is.
     across: VecDeque<Run>,
 }
 
 impl Walk {
-    /// Begins at the root, unless there is nothing to be pushed.
+    /// Creates a walk that begins at the root, unless there is nothing to be pushed.
     pub(crate) fn new(tree: Tree, direction: Direction) -> Self {
         let is_idle = direction == Direction::Push && tree.is_empty();
         Self {
@@ -74,19 +74,19 @@ impl Walk {
         }
     }
 
-    /// The next node whose hashes are to be asked for, and its own hash; it counts as asked for then.
+    /// Returns the next node whose hashes are to be asked for, and this node's hash of it; it counts as asked for then.
     pub(crate) fn ask(&mut self) -> Option<(Option<u8>, u64)> {
         let branch = self.branches.pop_front()?;
         self.asked.insert(branch);
         Some((branch, branch.map_or_else(|| self.tree.root(), |branch| self.tree.branch(branch))))
     }
 
-    /// For how many nodes' hashes the peer has been asked and has not answered.
+    /// Returns the number of nodes for whose hashes the peer has been asked and has not answered.
     pub(crate) fn under_way(&self) -> usize {
         self.asked.len()
     }
 
-    /// The peer's hash of a node is the own one; false if that was not asked.
+    /// Notes that the peer's hash of a node equals this node's; returns false if it was not asked for.
     pub(crate) fn end_same(&mut self, branch: Option<u8>) -> bool {
         self.asked.remove(&branch)
     }
@@ -126,8 +126,8 @@ impl Walk {
         Some(Ok(()))
     }
 
-    /// The next leaves that differ and in which nothing is held, as many as there are side by side;
-    /// none while others come first. If all that differs is fetched, whatever is held there.
+    /// Returns the next leaves that differ and in which nothing is held, as many as there are side by side;
+    /// none while others come first. If all that differs is fetched, it is returned whatever is held there.
     pub(crate) fn next_empty(&mut self) -> Option<Run> {
         if let Some(run) = self.across.pop_front() {
             return Some(run);
@@ -136,7 +136,7 @@ impl Walk {
         self.tree.leaf_is_empty(first).then(|| self.take_run(u64::MAX, 0)).flatten()
     }
 
-    /// The next leaves that differ and in which something is held, at most so many side by side but
+    /// Returns the next leaves that differ and in which something is held, at most `limit` side by side but
     /// at least one; none while others come first. When only pushing, small gaps between them are taken too.
     pub(crate) fn next_held(&mut self, limit: u64) -> Option<Run> {
         let first = *self.leaves.front()?;
@@ -148,13 +148,13 @@ impl Walk {
         (!self.tree.leaf_is_empty(first)).then(|| self.take_run(limit, gap)).flatten()
     }
 
-    /// Whether all that differs is fetched, so that what was held is to be compared once that is merged.
+    /// Returns whether all that differs is fetched, so that what was held is to be compared once that is merged.
     pub(crate) fn fetches_across(&self) -> bool {
         self.fetches_across
     }
 
-    /// How many leaves are likely to hold so many keys, by how many hold none: where half of them do, there
-    /// is about one key for each. None if there is no telling, for no leaf is empty or the peer is unlike.
+    /// Returns how many leaves are likely to hold so many keys, judged by how many hold none: where half of them do,
+    /// there is about one key for each. 0 if there is no telling, since no leaf is empty or the peer is unlike.
     pub(crate) fn fitting(&self, keys: u64) -> u64 {
         if !self.alike {
             return 0;
@@ -163,7 +163,7 @@ impl Walk {
         keys * empty / (LEAVES as u64 - empty).max(1)
     }
 
-    /// Whether all nodes were compared and all leaves taken.
+    /// Returns whether all nodes were compared and all leaves taken.
     pub(crate) fn is_over(&self) -> bool {
         self.branches.is_empty()
             && self.asked.is_empty()
@@ -205,14 +205,14 @@ impl Walk {
         }
     }
 
-    /// A leaf that differs, or may, unless only the peer can hold something in it and that is no concern.
+    /// Adds a leaf that differs, or may, unless only the peer can hold something in it and nothing is taken from there.
     fn add(&mut self, leaf: u16) {
         if self.direction != Direction::Push || !self.tree.leaf_is_empty(leaf) {
             self.leaves.push_back(leaf);
         }
     }
 
-    /// The leaves that wait first and are alike in whether something is held, with gaps of so many leaves.
+    /// Takes the first leaves that wait and are alike in whether something is held, with gaps of up to `gap` leaves.
     fn take_run(&mut self, limit: u64, gap: u64) -> Option<Run> {
         let first = self.leaves.pop_front()?;
         let mut last = first;
@@ -228,10 +228,10 @@ impl Walk {
         Some((first, last))
     }
 
-    /// Whether nothing lies between two leaves that wait one after the other, or so few leaves that they are
-    /// read in vain. Those between in their own branches agree, and so does a branch between that is not
-    /// known to differ: what is empty on this side is empty on both. When only pushing there may be some that
-    /// only the peer holds, so that emptiness tells something only if it holds much the same.
+    /// Returns whether nothing lies between two leaves that wait one after the other, or so few leaves that
+    /// they are read in vain. Leaves between them in their own branches agree, and so does a branch between
+    /// that is not known to differ: what is empty on this side is empty on both. When only pushing there may
+    /// be some that only the peer holds, so that emptiness tells something only if it holds much the same.
     fn are_neighbours(&self, leaf: u16, next: u16, gap: u64) -> bool {
         let branch = |leaf: u16| usize::from(leaf) / LEAVES_PER_BRANCH;
         let tells = self.alike || self.direction != Direction::Push;

@@ -31,12 +31,12 @@ fn page(digests: &[(u8, Digest)], until: Option<ScanMark>) -> DigestPage {
     DigestPage { digests: digests.iter().map(told).collect(), until }
 }
 
-/// Of a record whose clock was not asked for.
+/// Returns the entry of a record whose clock was not asked for.
 fn entry(digest: Digest) -> DigestEntry {
     DigestEntry { digest, clock: None }
 }
 
-/// One that holds something in these leaves.
+/// Returns a tree that holds something in these leaves.
 fn holding(leaves: impl IntoIterator<Item = u16>) -> Tree {
     let mut tree = Tree::new();
     for leaf in leaves {
@@ -45,7 +45,7 @@ fn holding(leaves: impl IntoIterator<Item = u16>) -> Tree {
     tree
 }
 
-/// One that holds something everywhere.
+/// Returns a tree that holds something everywhere.
 fn whole() -> Tree {
     holding(0..LEAVES as u16)
 }
@@ -62,7 +62,7 @@ fn outputs(exchange: &mut Exchange) -> Vec<ExchangeOutput> {
     core::iter::from_fn(|| exchange.poll_output()).collect()
 }
 
-/// The hashes below a node, of which these differ from those of a tree.
+/// Returns the hashes below a node of a tree, with these changed.
 fn differing_from(tree: &Tree, branch: Option<u8>, indexes: &[usize]) -> Vec<u64> {
     let mut hashes = tree.children(branch);
     for index in indexes {
@@ -71,7 +71,7 @@ fn differing_from(tree: &Tree, branch: Option<u8>, indexes: &[usize]) -> Vec<u64
     hashes
 }
 
-/// As above, from a tree that holds something everywhere.
+/// Returns the hashes below a node of a tree that holds something everywhere, with these changed.
 fn differing(branch: Option<u8>, indexes: &[usize]) -> Vec<u64> {
     differing_from(&whole(), branch, indexes)
 }
@@ -88,7 +88,7 @@ fn ask_digests(after: Option<ScanMark>) -> ExchangeOutput {
     ExchangeOutput::AskDigests { first_leaf: 0, last_leaf: 0, after, clocks: false }
 }
 
-/// One that has found leaf 0 to differ, and listed these of its own in it.
+/// Returns an exchange that has found leaf 0 to differ, and listed these digests of its own in it.
 fn at_leaf(own: &[(u8, Digest)]) -> Exchange {
     let mut exchange = listing_leaf(started());
     exchange.handle_own_digests(0, page(own, None).digests);
@@ -96,7 +96,7 @@ fn at_leaf(own: &[(u8, Digest)]) -> Exchange {
     exchange
 }
 
-/// One that has found leaf 0 to differ, and is to list its own in it.
+/// Returns an exchange that has found leaf 0 to differ, and is to list its own digests in it.
 fn listing_leaf(mut exchange: Exchange) -> Exchange {
     outputs(&mut exchange);
     exchange.handle_hashes(None, differing(None, &[0]));
@@ -108,7 +108,7 @@ fn listing_leaf(mut exchange: Exchange) -> Exchange {
     exchange
 }
 
-/// One that is pulling the peer's record of key 7, of which it has its own.
+/// Returns an exchange that is pulling the peer's record of key 7, of which it has its own.
 fn pulling() -> Exchange {
     let mut exchange = at_leaf(&[(7, MINE)]);
     exchange.handle_digests(0, page(&[(7, THEIRS)], None));
@@ -117,7 +117,7 @@ fn pulling() -> Exchange {
     exchange
 }
 
-/// One that is pushing its record of key 7.
+/// Returns an exchange that is pushing its record of key 7.
 fn pushing() -> Exchange {
     let mut exchange = at_leaf(&[(7, MINE)]);
     exchange.handle_digests(0, page(&[], None));
@@ -311,7 +311,7 @@ fn the_next_page_waits_until_the_last_ones_records_have_begun() {
     assert_eq!(outputs(&mut exchange), [pull, ask_digests(Some(mark(1)))]);
 }
 
-/// One with all leaves of a branch to compare, of which the first four held so many keys each.
+/// Returns an exchange with all leaves of a branch to compare, of which the first four held so many keys each.
 fn with_leaves_of(keys: u8) -> Exchange {
     let mut exchange = started();
     outputs(&mut exchange);
@@ -556,7 +556,7 @@ enum Input {
     RecordFailure(Key),
 }
 
-/// Anything, in terms of few enough nodes and keys that some of it was asked for.
+/// Generates any input, with few enough nodes and keys that some of it was asked for.
 fn input() -> impl Strategy<Value = Input> {
     let branch = || of(0..3_u8);
     let digest = || (0..3_u64).prop_map(Digest);

@@ -1,4 +1,4 @@
-//! Which leaves are taken together.
+//! The leaves that are taken together.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use jedlik_merkle::BRANCHES;
 
 use super::*;
 
-/// One whose tree holds something in `held` and that waits with `differing` leaves.
+/// Returns a walk whose tree holds something in `held` and that waits with `differing` leaves.
 fn waiting(held: &[u16], differing: &[u16], direction: Direction) -> Walk {
     let mut tree = Tree::new();
     for leaf in held {
@@ -19,7 +19,7 @@ fn waiting(held: &[u16], differing: &[u16], direction: Direction) -> Walk {
     walk
 }
 
-/// All runs in turn: those in which something is held, and those in which nothing is.
+/// Takes all runs in turn: those in which something is held, and those in which nothing is.
 fn runs(walk: &mut Walk, limit: u64) -> (Vec<Run>, Vec<Run>) {
     let (mut held, mut empty) = (vec![], vec![]);
     loop {

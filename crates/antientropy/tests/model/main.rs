@@ -15,7 +15,7 @@ use proptest::sample::select;
 use replica::{Replica, crowded, key, leaf, put};
 use run::{Pair, World};
 
-/// Two replicas that heard of some of the same puts and of others each alone.
+/// Generates two replicas that heard of some of the same puts and of others each alone.
 fn pair() -> impl Strategy<Value = Pair> {
     let step = (select(crowded()), 0..3_u8, any::<bool>());
     vec(step, 0..120).prop_map(|steps| {
@@ -194,7 +194,7 @@ proptest! {
     }
 }
 
-/// The report of two that held the same.
+/// Returns the report of an exchange between two that held the same.
 fn agreed() -> ExchangeReport {
     ExchangeReport { agreed: true, hash_requests: 1, complete: true, ..ExchangeReport::default() }
 }

@@ -17,17 +17,17 @@ fn one_partition() -> PartitionCount {
     PartitionCount::new(1).expect("1 is a power of two")
 }
 
-/// The key of this number.
+/// Returns the key of this number.
 pub(crate) fn key(number: u32) -> Key {
     Key::new("bucket", &number.to_be_bytes()[..]).expect("it is within the limits")
 }
 
-/// The leaf in which `key` lies.
+/// Returns the leaf in which `key` lies.
 pub(crate) fn leaf(key: &Key) -> u16 {
     one_partition().leaf(key.position(CLUSTER), LEAF_BITS) as u16
 }
 
-/// Numbers of keys: some that crowd two leaves, and as many from anywhere.
+/// Returns numbers of keys: some that crowd two leaves, and as many from anywhere.
 pub(crate) fn crowded() -> &'static [u32] {
     static NUMBERS: LazyLock<Vec<u32>> = LazyLock::new(|| {
         let crowd = (16..).filter(|number| [3, LEAVES as u16 - 1].contains(&leaf(&key(*number))));
@@ -36,7 +36,7 @@ pub(crate) fn crowded() -> &'static [u32] {
     &NUMBERS
 }
 
-/// A record of one version by `actor`, beside those of `record` or in place of them.
+/// Returns a record of one version by `actor`, beside those of `record` or in place of them.
 pub(crate) fn put(record: Option<&EncodedRecord>, actor: u64, replaces: bool) -> EncodedRecord {
     let mut record = record.map_or_else(Record::new, decoded);
     let context = if replaces { record.clock().clone() } else { VectorClock::new() };
@@ -50,7 +50,7 @@ pub(crate) fn put(record: Option<&EncodedRecord>, actor: u64, replaces: bool) ->
     EncodedRecord::encode(&record)
 }
 
-/// One replica of the partition.
+/// Replica of the partition: its records and its tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Replica {
     records: BTreeMap<PlacedKey, EncodedRecord>,
@@ -58,7 +58,7 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// One with a record for each of so many keys.
+    /// Creates a replica with a record for each of so many keys.
     pub(crate) fn of(keys: u32) -> Self {
         let mut replica = Self::default();
         for number in 0..keys {
@@ -108,19 +108,19 @@ impl Replica {
         };
     }
 
-    /// Whether it holds nothing in the leaf of `key`.
+    /// Returns whether the replica holds nothing in the leaf of `key`.
     pub(crate) fn lacks_leaf_of(&self, key: &Key) -> bool {
         self.tree.leaf_is_empty(leaf(key))
     }
 
-    /// Whether it has merged all that another one holds.
+    /// Returns whether the replica has merged all that another one holds.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         let mut merged = self.clone();
         merged.merge_all(other);
         merged == *self
     }
 
-    /// Of how many records of another one it has not seen all.
+    /// Returns how many records of another replica this one has not seen all of.
     pub(crate) fn lacking(&self, other: &Self) -> usize {
         let has_seen = |placed: &PlacedKey, record: &EncodedRecord| {
             let held = self.records.get(placed).map(decoded).unwrap_or_default();
@@ -129,7 +129,7 @@ impl Replica {
         other.records.iter().filter(|(placed, record)| !has_seen(placed, record)).count()
     }
 
-    /// The first so many of its records: what a stream that broke off has brought.
+    /// Returns a replica with the first so many of the records: what a stream that broke off has brought.
     pub(crate) fn begun(&self, records: usize) -> Self {
         let mut begun = Self::default();
         for (placed, record) in self.records.iter().take(records) {
@@ -138,7 +138,7 @@ impl Replica {
         begun
     }
 
-    /// A page of the digests in these leaves, with clocks if wanted; all of them if `limit` allows.
+    /// Returns a page of the digests in these leaves, with clocks if wanted; all of them if `limit` allows.
     pub(crate) fn digests(
         &self,
         leaves: (u16, u16),
@@ -155,7 +155,7 @@ impl Replica {
         DigestPage { digests, until }
     }
 
-    /// A page of the records in these leaves; all of them if `limit` allows.
+    /// Returns a page of the records in these leaves; all of them if `limit` allows.
     pub(crate) fn page(&self, leaves: (u16, u16), after: Option<ScanMark>, limit: usize) -> Page {
         let partitions = one_partition();
         let partition = partitions.partitions().next().expect("there is one");

@@ -9,25 +9,25 @@ use jedlik_protocol::peer::Page;
 
 use crate::replica::{Replica, put};
 
-/// How the world treats an exchange.
+/// Conditions that an exchange meets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct World {
-    /// Which side gets what it lacks.
+    /// Direction of the exchange: which side gets what it lacks.
     pub(crate) direction: Direction,
-    /// Decides on every order and loss.
+    /// Seed that decides on every order and loss.
     pub(crate) seed: u64,
-    /// How many digests or records the peer sends in a page.
+    /// Number of digests or records that the peer sends in a page.
     pub(crate) page: usize,
-    /// How many of 256 answers are lost, after what they answer has happened or before.
+    /// Number of answers in 256 that are lost, after what they answer has happened or before.
     pub(crate) lost: u64,
-    /// Every answer of the peer's is given a second time.
+    /// Whether every answer of the peer's is given a second time.
     pub(crate) twice: bool,
-    /// How many of 256 steps bring a write to one of the replicas.
+    /// Number of steps in 256 that bring a write to one of the replicas.
     pub(crate) writes: u64,
 }
 
 impl World {
-    /// Nothing goes wrong.
+    /// Returns conditions under which nothing goes wrong.
     pub(crate) fn calm(seed: u64) -> Self {
         Self { direction: Direction::Both, seed, page: 1024, lost: 0, twice: false, writes: 0 }
     }
@@ -42,16 +42,16 @@ impl World {
     }
 }
 
-/// What is under way.
+/// Work under way for the exchange.
 #[derive(Debug)]
 enum Task {
-    /// The peer, or the own store, is to answer.
+    /// The peer, or this node's store, is to answer.
     Answer(ExchangeOutput),
     /// A page that has come is to be merged.
     Merge { first_leaf: u16, page: Page },
 }
 
-/// Both sides, and all that was ever written to either.
+/// Both replicas, and all that was ever written to either.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pair {
     pub(crate) mine: Replica,
@@ -188,7 +188,7 @@ impl Pair {
         }
     }
 
-    /// Merges a record to one side or the other; the exchange hears of it unless `silently`.
+    /// Moves a record to one side or the other; the exchange hears of it unless `silently`.
     fn move_record(&mut self, exchange: &mut Exchange, output: &ExchangeOutput, silently: bool) {
         let (from, to, key) = match output {
             ExchangeOutput::Pull { key, .. } => (&self.theirs, &mut self.mine, key),
