@@ -8,47 +8,47 @@ use core::mem;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// One line of writes by one coordinator under the actor rule; random, never reused.
+/// Name of one line of writes by one coordinator under the actor rule; random, never reused.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
 pub struct ActorId(pub u64);
 
-/// One write event.
+/// Name of one write: an actor and its counter.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
 pub struct Dot {
-    /// Under which actor.
+    /// Actor under which the write was made.
     pub actor: ActorId,
-    /// Its place in that actor's line, from 1.
+    /// Place of the write in that actor's line, from 1.
     pub counter: u64,
 }
 
-/// How far a clock has seen one actor.
+/// Entry of a clock: how far it has seen one actor.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
 pub struct ClockEntry {
-    /// Whose entry.
+    /// Actor that the entry is of.
     pub actor: ActorId,
-    /// The last counter seen; all before it are seen too.
+    /// Last counter seen; all before it are seen too.
     pub counter: u64,
-    /// When the entry was last extended, in milliseconds since the Unix epoch, by its coordinator's
-    /// clock. Truncation drops what was touched longest ago, and where the last write wins a version is later than what
-    /// it has seen was touched.
+    /// Time at which the entry was last extended, in milliseconds since the Unix epoch, by its coordinator's
+    /// clock. Truncation drops the entries touched longest ago. Where the last write wins, a version is
+    /// written later than every touch of what it has seen.
     pub touched_ms: u64,
 }
 
-/// The set of write events that a record has seen.
+/// Set of writes that a record has seen, as one counter for each actor.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 pub struct VectorClock {
     pub(crate) entries: Vec<ClockEntry>,
 }
 
 impl ClockEntry {
-    /// The entry that has seen more. Of equal counters the later touch stands: with that the order
-    /// is total, and taking the greater of two is a lawful join.
+    /// Returns the entry that has seen more. Of equal counters the later touch stands: with that the order is
+    /// total, and taking the greater of two is a lawful join.
     fn join(self, other: Self) -> Self {
         if (other.counter, other.touched_ms) > (self.counter, self.touched_ms) {
             other
@@ -59,31 +59,31 @@ impl ClockEntry {
 }
 
 impl VectorClock {
-    /// A clock that has seen nothing.
+    /// Creates a clock that has seen nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self { entries: Vec::new() }
     }
 
-    /// The entries, sorted by actor.
+    /// Returns the entries, sorted by actor.
     #[must_use]
     pub fn entries(&self) -> &[ClockEntry] {
         &self.entries
     }
 
-    /// How many actors it has seen.
+    /// Returns the number of actors that the clock has seen.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it has seen nothing.
+    /// Returns whether the clock has seen nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether bytes that became this clock kept its invariant.
+    /// Returns whether bytes that became this clock kept its invariant.
     ///
     /// The last counter that fits is refused too: no coordinator gets that far, and none could go on.
     #[must_use]
@@ -92,26 +92,26 @@ impl VectorClock {
             && self.entries.is_sorted_by(|a, b| a.actor < b.actor)
     }
 
-    /// Whether this clock has seen `dot`.
+    /// Returns whether this clock has seen `dot`.
     #[must_use]
     pub fn covers(&self, dot: Dot) -> bool {
         self.counter(dot.actor) >= dot.counter
     }
 
-    /// The last counter seen of `actor`; 0 for none.
+    /// Returns the last counter seen of `actor`; 0 for none.
     #[must_use]
     pub fn counter(&self, actor: ActorId) -> u64 {
         self.find(actor).map_or(0, |index| self.entries[index].counter)
     }
 
-    /// Whether this clock has seen all that `other` has, and perhaps more.
+    /// Returns whether this clock has seen all that `other` has, and perhaps more.
     #[must_use]
     pub fn descends(&self, other: &Self) -> bool {
         other.len() <= self.len()
             && other.entries.iter().all(|entry| self.counter(entry.actor) >= entry.counter)
     }
 
-    /// How the two stand in causal order, whenever they were touched; `None` if they are concurrent.
+    /// Compares two clocks in causal order, whenever they were touched; `None` if they are concurrent.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self.descends(other), other.descends(self)) {
@@ -122,7 +122,7 @@ impl VectorClock {
         }
     }
 
-    /// Sees all that `other` has seen: the least upper bound, in one walk over both.
+    /// Adds all that `other` has seen: the least upper bound, in one walk over both.
     pub fn merge(&mut self, other: &Self) {
         if other.is_empty() || self == other {
             return;
@@ -150,7 +150,7 @@ impl VectorClock {
         self.entries = merged;
     }
 
-    /// Sees `dot`, and with it all of its actor's line before it.
+    /// Adds `dot`, and with it all of its actor's line before it.
     pub fn extend(&mut self, dot: Dot, touched_ms: u64) {
         let entry = ClockEntry { actor: dot.actor, counter: dot.counter, touched_ms };
         match self.entries.binary_search_by_key(&dot.actor, |entry| entry.actor) {

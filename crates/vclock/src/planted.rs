@@ -1,11 +1,11 @@
-//! Faults on purpose, for the simulator: each is a known way to get a Dynamo wrong.
+//! Faults planted on purpose, for the simulator: each is a known way to get a Dynamo wrong.
 //!
 //! Invariant: without `--cfg jedlik_planted` there are none, and the compiler drops every switch.
 
-/// One fault that the simulator must notice.
+/// Fault that the simulator must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// A put succeeds with an acknowledgement less than asked for.
+    /// A put succeeds with one acknowledgement less than asked for.
     AcknowledgementMissing,
     /// An actor is extended in a life that did not draw it.
     ActorKeptAcrossUncleanStart,
@@ -53,11 +53,11 @@ pub enum Bug {
     NoLayoutFence,
     /// A removed node comes back with its data and is taken in.
     RemovedNodeTakenBack,
-    /// Each node judges by itself, from who is up, which owners have to be ready for a flip.
+    /// Each node judges by itself, from the nodes that it believes to be up, which owners have to be ready for a flip.
     FlipByOwnView,
     /// A node that was removed by force is a member again once a rival layout wins that keeps it.
     RemovalUndoneByRival,
-    /// A fallback that holds nothing of a key counts as one who knows that it is absent.
+    /// A fallback that holds nothing of a key counts as a node that knows that it is absent.
     FallbackVotesAbsent,
     /// A record that fails its checksum is answered for as if the key were absent.
     DamageIsAbsence,
@@ -73,21 +73,22 @@ pub enum Bug {
     ActorKeptAcrossStart,
     /// Two processes of one node go on coordinating puts when they know of one another.
     CloneCoordinates,
-    /// A page of a scan shows records alone, not what waits as a hint.
+    /// A page of a scan shows records alone, without the hints of their keys.
     ScanSkipsHints,
-    /// Of several versions a last-write-wins bucket shows the one that a merge has put last, whenever it was written.
+    /// A last-write-wins bucket shows the version that a merge has put last, whenever it was written.
     LastWriteByArrival,
-    /// In a last-write-wins bucket a version is as late as its coordinator's clock, whatever it has seen.
+    /// A version in a last-write-wins bucket is as late as its coordinator's clock, whatever it has seen.
     LastWriteByOwnClock,
     /// The collector of tombstones takes a hint that can't be read for no hint.
     DamagedHintIsNone,
-    /// A node is taken at its word whichever of its processes speaks.
+    /// A node's word is taken whichever of its processes speaks.
     EveryLifeHeeded,
-    /// Of two processes one that others have done without for long goes on with what it holds if an admin stays with it.
+    /// A process that others have done without for long goes on with what it holds if an admin keeps it in
+    /// place of its rival.
     OutlivedKeepsItsData,
 }
 
-/// Every bug, in the order in which they are tried.
+/// Bugs in the order in which the simulator tries them.
 pub const BUGS: &[Bug] = &[
     Bug::AcknowledgementMissing,
     Bug::ActorKeptAcrossUncleanStart,
@@ -131,7 +132,7 @@ pub const BUGS: &[Bug] = &[
     Bug::OutlivedKeepsItsData,
 ];
 
-/// Whether `bug` is in effect: never.
+/// Returns whether `bug` is in effect: never in this build.
 #[cfg(not(jedlik_planted))]
 #[must_use]
 pub const fn on(_bug: Bug) -> bool {
@@ -149,10 +150,10 @@ mod switched {
 
     const NONE: u8 = u8::MAX;
 
-    /// For all threads at once: the simulator tries one bug after the other.
+    /// Bug in effect, for all threads at once: the simulator tries one after the other.
     static PLANTED: AtomicU8 = AtomicU8::new(NONE);
 
-    /// Whether `bug` is in effect.
+    /// Returns whether `bug` is in effect.
     #[must_use]
     pub fn on(bug: Bug) -> bool {
         PLANTED.load(Ordering::Relaxed) == bug as u8

@@ -12,65 +12,67 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::planted::{self, Bug};
 use crate::{ActorId, ClockEntry, Dot, VectorClock};
 
-/// A client's name for one put, kept over its retries.
+/// Client's name for one put, kept over its retries.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
 pub struct WriteId(pub u128);
 
-/// What a version holds.
+/// Content of a version: a value, or the fact that the key was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Content<V> {
-    /// The value that was put.
+    /// Value that was put.
     Value(V),
-    /// The key was deleted.
+    /// Mark that the key was deleted.
     Tombstone,
 }
 
-/// One version that no other version of the record descends from.
+/// Version that no other version of the record descends from.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Sibling<V> {
-    /// The write event that made it.
+    /// Dot of the write that made the version.
     pub dot: Dot,
-    /// The client's name for that write.
+    /// Client's name for that write.
     pub write_id: WriteId,
-    /// When it was written, in milliseconds since the Unix epoch, by the coordinator's clock.
+    /// Time of the write, in milliseconds since the Unix epoch, by the coordinator's clock.
     pub written_at_ms: u64,
-    /// From when on it counts as absent, in the same unit; part of the version, so that every
-    /// replica decides alike.
+    /// Time from which on the version counts as absent, in milliseconds since the Unix epoch; `None` if it
+    /// never expires. Part of the version, so that every replica decides alike.
     pub expires_at_ms: Option<u64>,
-    /// Value or tombstone.
+    /// Value that was put, or a tombstone.
     pub content: Content<V>,
 }
 
-/// A version that has yet to be given its dot.
+/// Version that has yet to be given its dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write<V> {
-    /// The client's name for it.
+    /// Client's name for the write.
     pub write_id: WriteId,
-    /// Now, in milliseconds since the Unix epoch, by the coordinator's clock.
+    /// Present time, in milliseconds since the Unix epoch, by the coordinator's clock.
     pub written_at_ms: u64,
-    /// From when on it counts as absent, in the same unit.
+    /// Time from which on the version counts as absent, in milliseconds since the Unix epoch; `None` if it
+    /// never expires.
     pub expires_at_ms: Option<u64>,
-    /// Value or tombstone.
+    /// Value to put, or a tombstone.
     pub content: Content<V>,
 }
 
 impl<V> Sibling<V> {
-    /// Whether it counts as absent at `wall_ms`, in milliseconds since the Unix epoch.
+    /// Returns whether the version counts as absent at `wall_ms`, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn has_expired(&self, wall_ms: u64) -> bool {
         self.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= wall_ms)
     }
 
-    /// Whether it holds a value that has not expired at `wall_ms`.
+    /// Returns whether the version holds a value that has not expired at `wall_ms`, in milliseconds since the
+    /// Unix epoch.
     #[must_use]
     pub fn is_live(&self, wall_ms: u64) -> bool {
         matches!(self.content, Content::Value(_)) && !self.has_expired(wall_ms)
     }
 }
 
-/// Everything a replica knows of one key.
+/// Record of one key: its versions, and the clock of all writes that it has seen.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Record<V> {
     pub(crate) clock: VectorClock,
@@ -84,31 +86,31 @@ impl<V> Default for Record<V> {
 }
 
 impl<V> Record<V> {
-    /// The record of a key that was never written.
+    /// Creates the record of a key that was never written.
     #[must_use]
     pub const fn new() -> Self {
         Self { clock: VectorClock::new(), siblings: Vec::new() }
     }
 
-    /// Whether nothing is known of the key. A deleted key's record is not empty.
+    /// Returns whether nothing is known of the key. A deleted key's record is not empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.clock.is_empty()
     }
 
-    /// Every write event that the record has seen; as a context, what a get of it has seen.
+    /// Returns the clock of every write that the record has seen; as a context, all that a get of the record has seen.
     #[must_use]
     pub fn clock(&self) -> &VectorClock {
         &self.clock
     }
 
-    /// Every version, tombstones, expired ones and repeats by retries included, sorted by dot.
+    /// Returns every version, sorted by dot: tombstones, expired ones and repeats by retries included.
     #[must_use]
     pub fn siblings(&self) -> &[Sibling<V>] {
         &self.siblings
     }
 
-    /// Whether bytes that became this record kept its invariant.
+    /// Returns whether bytes that became this record kept its invariant.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         self.clock.is_well_formed()
@@ -116,7 +118,7 @@ impl<V> Record<V> {
             && self.siblings.iter().all(|s| s.dot.counter > 0 && self.clock.covers(s.dot))
     }
 
-    /// The same record with other values: everything that a merge goes by stays.
+    /// Returns the record with its values replaced: everything that a merge goes by stays.
     #[must_use]
     pub fn map_values<U>(self, mut f: impl FnMut(V) -> U) -> Record<U> {
         let siblings = self.siblings.into_iter().map(|sibling| {
@@ -130,23 +132,23 @@ impl<V> Record<V> {
         Record { siblings: siblings.collect(), clock: self.clock }
     }
 
-    /// Whether the put with this id is among the siblings: a retry of it needs no second dot.
+    /// Returns whether the put with this id is among the siblings: a retry of it needs no second dot.
     #[must_use]
     pub fn holds_write(&self, write_id: WriteId) -> bool {
         self.siblings.iter().any(|sibling| sibling.write_id == write_id)
     }
 
-    /// The versions with a put's retries collapsed: of equal write ids the least dot stands.
+    /// Returns the versions with a put's retries collapsed: of equal write ids the least dot stands.
     ///
-    /// A view, because collapsing within a merge is not associative (decision 0001).
+    /// This is a view, because collapsing within a merge is not associative (decision 0001).
     pub fn distinct(&self) -> impl Iterator<Item = &Sibling<V>> {
         let mut repeats = self.repeats().into_iter().map(|(repeat, _)| repeat).peekable();
         let numbered = self.siblings.iter().enumerate();
         numbered.filter(move |(index, _)| repeats.next_if_eq(index).is_none()).map(|(_, s)| s)
     }
 
-    /// The indices, in order, of the siblings that repeat the write of an earlier one, each with the index of
-    /// the first sibling of that write.
+    /// Returns the indices, in order, of the siblings that repeat the write of an earlier one, each with the
+    /// index of the first sibling of that write.
     #[must_use]
     pub fn repeats(&self) -> Vec<(usize, usize)> {
         if self.siblings.len() < 2 {
@@ -162,29 +164,29 @@ impl<V> Record<V> {
         repeats
     }
 
-    /// The content of the sibling at `index`, for an encoding that leaves out what it can tell. A replica never
-    /// changes it: equal dots mean equal siblings.
+    /// Returns the content of the sibling at `index`, for an encoding that leaves out what it can tell. A
+    /// replica never changes it: equal dots mean equal siblings.
     pub fn content_mut(&mut self, index: usize) -> Option<&mut Content<V>> {
         self.siblings.get_mut(index).map(|sibling| &mut sibling.content)
     }
 
-    /// The versions that hold a value at `wall_ms`, in milliseconds since the Unix epoch, with
-    /// retries collapsed. None: the key is absent.
+    /// Returns the versions that hold a value at `wall_ms`, in milliseconds since the Unix epoch, with
+    /// retries collapsed. If there are none the key is absent.
     pub fn live(&self, wall_ms: u64) -> impl Iterator<Item = &Sibling<V>> {
         self.distinct().filter(move |sibling| sibling.is_live(wall_ms))
     }
 
-    /// Whether no version is or will be live any more: all are tombstones or have expired at `wall_ms`.
-    /// True of a record that knows nothing.
+    /// Returns whether no version is or will be live any more: all are tombstones or have expired at
+    /// `wall_ms`. True of a record that knows nothing.
     #[must_use]
     pub fn is_dead(&self, wall_ms: u64) -> bool {
         !self.siblings.iter().any(|sibling| sibling.is_live(wall_ms))
     }
 
-    /// The version written last, by (`written_at_ms`, dot): all that a last-write-wins bucket shows.
+    /// Returns the version written last, by (`written_at_ms`, dot): all that a last-write-wins bucket shows.
     ///
-    /// It may be a tombstone or have expired: then the key is absent, and what it won over stays
-    /// hidden. A view, because keeping only the newest within a merge loses data (decision 0002).
+    /// It may be a tombstone or have expired: then the key is absent, and versions that it won over stay
+    /// hidden. This is a view, because keeping only the newest within a merge loses data (decision 0002).
     #[must_use]
     pub fn newest(&self) -> Option<&Sibling<V>> {
         if planted::on(Bug::LastWriteByArrival) {
@@ -193,15 +195,15 @@ impl<V> Record<V> {
         self.siblings.iter().max_by_key(|sibling| (sibling.written_at_ms, sibling.dot))
     }
 
-    /// The clock entries under which no sibling stands, sorted by actor.
+    /// Returns the clock entries whose actors made none of the siblings, sorted by actor.
     pub fn prunable(&self) -> impl Iterator<Item = &ClockEntry> {
         self.clock.entries().iter().filter(|entry| !any_of(&self.siblings, entry.actor))
     }
 
-    /// Forgets the entries of `actors`, except those under which a sibling stands.
+    /// Forgets the entries of `actors`, except those of actors that made a sibling.
     ///
     /// Only for entries that meet the collector's conditions; elsewhere an overwritten or deleted version
-    /// could come back from a replica that lags. Ask [`crate::LocalActor::kept_by`] afterwards.
+    /// could come back from a replica that lags. Call [`crate::LocalActor::kept_by`] afterwards.
     pub fn prune(&mut self, actors: &[ActorId]) {
         let siblings = &self.siblings;
         let mut actors = actors.to_vec();
@@ -210,18 +212,18 @@ impl<V> Record<V> {
         self.clock.retain(|entry| !pruned(entry.actor) || any_of(siblings, entry.actor));
     }
 
-    /// The last resort against a clock without bound: forgets the entries that were touched longest
-    /// ago, among those without a sibling, until at most `limit` are left or none is left to forget.
-    /// Returns how many went, to be counted where an admin sees it.
+    /// Forgets the entries that were touched longest ago, among those without a sibling, until at most
+    /// `limit` are left or none is left to forget: the last resort against a clock without bound. Returns how
+    /// many went, to be counted where an admin sees it.
     ///
-    /// A lagging replica may bring an overwritten version back as a sibling; nothing is lost by it.
-    /// Ask [`crate::LocalActor::kept_by`] afterwards.
+    /// A lagging replica may bring an overwritten version back as a sibling; nothing is lost by it. Call
+    /// [`crate::LocalActor::kept_by`] afterwards.
     pub fn truncate(&mut self, limit: usize) -> usize {
         self.truncate_after(&[], limit)
     }
 
-    /// As [`Self::truncate`], for a record that was just put: an entry under which a sibling stood
-    /// `before` is not forgotten, however long ago its coordinator's clock says that it was touched. Whoever
+    /// Truncates as [`Self::truncate`] does, for a record that was just put: an entry whose actor made a sibling in
+    /// `before` is not forgotten, however long ago its coordinator's clock says that it was touched. A replica that
     /// still holds that sibling would bring it back beside the version that replaced it.
     ///
     /// The clock may be as long as a context that a client made up, so the cost is that of a sort.
@@ -244,8 +246,8 @@ impl<V> Record<V> {
         ages.len()
     }
 
-    /// The part of this record that `clock` has seen, for a reader who can't be shown all. It is no state of a
-    /// replica: merged into one, it could drop what a sibling that is left out has replaced.
+    /// Returns the part of this record that `clock` has seen, for a reader that can't be shown all. It is no
+    /// state of a replica: merged into one, it could drop a version whose replacement is left out.
     #[must_use]
     pub fn seen_by(&self, clock: VectorClock) -> Self
     where
@@ -258,7 +260,8 @@ impl<V> Record<V> {
     /// Writes a new version and returns its dot.
     ///
     /// The siblings that `context` covers are replaced, and so are retries of the same puts, whose value the
-    /// client has seen; the others stay beside the new one. `actor` comes from [`crate::actor_for`] with the same record and context.
+    /// client has seen; the others stay beside the new one. `actor` comes from [`crate::actor_for`] with the
+    /// same record and context.
     pub fn put(&mut self, context: &VectorClock, actor: ActorId, write: Write<V>) -> Dot {
         let covered = self.siblings.iter().filter(|sibling| context.covers(sibling.dot));
         let mut seen: Vec<WriteId> = covered.map(|sibling| sibling.write_id).collect();
@@ -280,8 +283,8 @@ impl<V> Record<V> {
 impl<V: Clone> Record<V> {
     /// Learns all that `other` knows, in one walk over both.
     ///
-    /// A sibling is dropped only if the other side's clock covers it and the other side does not hold
-    /// it: it was replaced there. Commutative, associative and idempotent.
+    /// A sibling is dropped only if the other side's clock covers it and the other side does not hold it: it
+    /// was replaced there. Commutative, associative and idempotent.
     pub fn merge(&mut self, other: &Self) {
         if other.is_empty() {
             return;
@@ -324,7 +327,7 @@ impl<V: Clone> Record<V> {
         }
     }
 
-    /// The record with one of its versions alone, as [`Bug::NewVersionSentAlone`] sends it.
+    /// Returns the record with one of its versions alone, as [`Bug::NewVersionSentAlone`] sends it.
     #[must_use]
     pub fn alone(&self, write_id: WriteId) -> Self {
         let siblings = self.siblings.iter().filter(|sibling| sibling.write_id == write_id);
@@ -336,7 +339,7 @@ impl<V: Clone> Record<V> {
     }
 }
 
-/// When a clock entry was last touched: the order in which truncation forgets entries.
+/// Age of a clock entry: the order in which truncation forgets entries.
 #[derive(Debug, Clone, Copy)]
 struct Age {
     touched_ms: u64,
@@ -371,7 +374,7 @@ impl PartialEq for Age {
 
 impl Eq for Age {}
 
-/// Whether one of `siblings`, sorted by dot, stands under `actor`.
+/// Returns whether one of `siblings`, sorted by dot, was made by `actor`.
 fn any_of<V>(siblings: &[Sibling<V>], actor: ActorId) -> bool {
     siblings.binary_search_by_key(&actor, |sibling| sibling.dot.actor).is_ok()
 }

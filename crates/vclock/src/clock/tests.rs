@@ -16,7 +16,7 @@ fn clock(entries: &[(u64, u64)]) -> VectorClock {
     clock
 }
 
-/// Any well-formed clock over a few actors.
+/// Generates any well-formed clock over a few actors.
 pub(crate) fn any_clock() -> impl Strategy<Value = VectorClock> {
     btree_map(0..5_u64, (1..5_u64, 0..4_u64), 0..5).prop_map(|entries| VectorClock {
         entries: entries

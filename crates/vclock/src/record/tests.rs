@@ -266,7 +266,7 @@ fn truncating_a_clock_that_a_client_made_up_compares_no_more_than_a_sort_does() 
     assert!(comparisons < 20_000 * 40, "{comparisons} comparisons of 20,000 entries");
 }
 
-/// Any well-formed record. Equal dots mean equal siblings, and few write ids mean many retries.
+/// Generates any well-formed record. Equal dots mean equal siblings, and few write ids mean many retries.
 fn any_record() -> impl Strategy<Value = Record<u64>> {
     (any_clock(), vec(any::<Index>(), 0..6)).prop_map(|(clock, picks)| {
         let covered: Vec<Dot> = clock.entries().iter().flat_map(dots_of).collect();

@@ -1,9 +1,10 @@
-//! Records against causal histories kept in full, over random histories of one key ([design 2](../../../../docs/design.md#2-data)).
+//! Records against causal histories kept in full, over random histories of one key
+//! ([design 2](../../../../docs/design.md#2-data)).
 //!
 //! Beside each record the model keeps the set of all writes that the record ever learnt of, and for each
 //! write the set of those its client had seen. Then a record's siblings must be exactly the writes that no
-//! other write of its set has seen: nothing is lost, and nothing that was replaced comes back. The rules
-//! can be broken one by one, to show that the model notices.
+//! other write of its set has seen: nothing is lost, and nothing that was replaced comes back. The rules can
+//! be broken one by one, to show that the model notices.
 
 mod world;
 
@@ -50,7 +51,7 @@ fn run(rule: Rule, steps: &[Step]) -> Result<(), String> {
     world.check_merged_survivors()
 }
 
-/// Of so many histories, the number that the model objects to.
+/// Returns how many of so many histories the model objects to.
 fn objections(rule: Rule, histories: usize) -> usize {
     let mut runner = TestRunner::deterministic();
     let strategy = history(false);

@@ -7,10 +7,10 @@ use jedlik_vclock::{
 pub(crate) const NODES: usize = 4;
 pub(crate) const CLIENTS: usize = 3;
 
-/// A set of writes, by number; no history has more than 128.
+/// Set of writes, by number; no history has more than 128.
 type Writes = u128;
 
-/// Which of the rules is broken, if any.
+/// Rule that is broken in a history, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     Kept,
@@ -21,7 +21,7 @@ pub(crate) enum Rule {
     PrunedAtAnyTime,
 }
 
-/// What may happen next. A bit set names several nodes.
+/// Step that may happen next. A bit set names several nodes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Put {
@@ -63,7 +63,7 @@ pub(crate) enum Step {
         from: usize,
         to: usize,
     },
-    /// Everyone hears everything and syncs, and then some prune.
+    /// All nodes hear everything and sync, and then some prune.
     Settle {
         pruning: u8,
     },
@@ -77,7 +77,7 @@ pub(crate) enum Step {
     },
 }
 
-/// A record and the writes it ever learnt of.
+/// Record, and the writes that it ever learnt of.
 #[derive(Debug, Clone, Default)]
 struct Known {
     record: Record<usize>,
@@ -123,7 +123,7 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     clients: Vec<Client>,
     messages: Vec<(usize, Known)>,
-    /// For each write what its client had seen.
+    /// Writes that each write's client had seen.
     pasts: Vec<Writes>,
     drawn: u64,
     truncated: bool,
@@ -304,7 +304,7 @@ impl World {
         (0..NODES).filter(move |node| nodes & 1 << node != 0)
     }
 
-    /// The writes of a set that no other of it has seen.
+    /// Returns the writes of a set that no other write of it has seen.
     fn newest_of(&self, writes: Writes) -> Writes {
         let in_set = |number: &usize| writes & 1 << number != 0;
         let seen =
@@ -326,15 +326,15 @@ impl World {
         }
     }
 
-    /// Every replica and every message must hold just what its history says.
+    /// Checks that every replica and every message holds just what its history says.
     pub(crate) fn check(&self) -> Result<(), String> {
         let replicas = self.nodes.iter().map(|node| &node.memory.known);
         let messages = self.messages.iter().map(|(_, known)| known);
         replicas.chain(messages).try_for_each(|known| self.check_known(known))
     }
 
-    /// In whatever order the replicas that are left are merged, the outcome is one, and every write
-    /// that one of them has learnt of is in it or has been seen by one that is.
+    /// Checks that the surviving replicas merge to one outcome in any order, and that it holds every write
+    /// that one of them has learnt of, or a write that has seen it.
     pub(crate) fn check_merged_survivors(&self) -> Result<(), String> {
         let mut merged = Known::default();
         let mut backwards = Known::default();
