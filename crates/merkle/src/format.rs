@@ -23,7 +23,7 @@ const FORMAT: u8 = 1;
 const CHECKSUM_SEED: u64 = 0x6a65_646c_696b_0003;
 
 impl Tree {
-    /// The tree's bytes: 13 for an empty one, at most 8,333.
+    /// Encodes the tree: 13 bytes for an empty one, at most 8,333.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = alloc::vec![FORMAT];
@@ -41,7 +41,7 @@ impl Tree {
         out
     }
 
-    /// The tree that [`Self::encode`] wrote; `None` for any other bytes: build it from the records then.
+    /// Decodes the bytes of [`Self::encode`]; `None` for any others: build the tree from the records then.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, checksum) = bytes.split_last_chunk::<8>()?;
@@ -64,7 +64,7 @@ impl Tree {
     }
 }
 
-/// Bit i is the i-th of `flags`, of which there are at most 32.
+/// Returns a number whose bit i is the i-th of `flags`, of which there are at most 32.
 fn bits(flags: impl Iterator<Item = bool>) -> u32 {
     flags.enumerate().fold(0, |bits, (index, flag)| bits | (u32::from(flag) << index))
 }
@@ -75,7 +75,7 @@ fn take_bits(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*bits))
 }
 
-/// The leaves of a branch that is not empty.
+/// Takes the leaves of a branch that is not empty off the front of `rest`.
 fn take_leaves(rest: &mut &[u8]) -> Option<Box<Leaves>> {
     let present = take_bits(rest).filter(|present| *present != 0)?;
     let mut leaves = Box::new([0; LEAVES_PER_BRANCH]);

@@ -9,22 +9,22 @@ use alloc::vec::Vec;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// How many bits of a position, after its partition's, name its leaf.
+/// Number of bits of a position, after its partition's, that name its leaf.
 pub const LEAF_BITS: u32 = 10;
-/// How many leaves a tree has.
+/// Number of leaves of a tree.
 pub const LEAVES: usize = 1 << LEAF_BITS;
-/// How many branches stand below the root.
+/// Number of branches below the root.
 pub const BRANCHES: usize = 32;
-/// How many leaves stand below each branch: leaf `i` below branch `i / LEAVES_PER_BRANCH`.
+/// Number of leaves below each branch: leaf `i` is below branch `i / LEAVES_PER_BRANCH`.
 pub const LEAVES_PER_BRANCH: usize = LEAVES / BRANCHES;
 
-/// Seeds differ, so that no item is a node's hash.
+/// Seed of items' hashes. Seeds differ, so that no item is a node's hash.
 const ITEM_SEED: u64 = 0x6a65_646c_696b_0001;
 const NODE_SEED: u64 = 0x6a65_646c_696b_0002;
 
 pub(crate) type Leaves = [u64; LEAVES_PER_BRANCH];
 
-/// What stands for one record in its leaf: a hash of where its key lies and of the record's digest.
+/// Returns the item that stands for one record in its leaf: a hash of its key's position and of the record's digest.
 #[must_use]
 pub fn item(position: u128, digest: u64) -> u64 {
     let mut bytes = [0; 24];
@@ -33,25 +33,25 @@ pub fn item(position: u128, digest: u64) -> u64 {
     xxh3_64_with_seed(&bytes, ITEM_SEED)
 }
 
-/// A hash tree over one partition: about 8 KiB, nothing while it is empty.
+/// Hash tree over one partition: about 8 KiB, nothing while it is empty.
 ///
-/// A leaf is the wrapping sum of its records' items, so that one is added or taken away without
-/// knowing the others. A sum rather than an exclusive or, in which an item counted twice by mistake
-/// would vanish and the mistake with it; here it stands out, and the next exchange finds it.
+/// A leaf is the wrapping sum of its records' items, so that an item is added or taken away without knowing
+/// the others. It is a sum rather than an exclusive or: in that an item counted twice by mistake would vanish
+/// and the mistake with it, while in a sum it stands out, and the next exchange finds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     pub(crate) branches: Vec<Option<Box<Leaves>>>,
 }
 
 impl Tree {
-    /// The tree of a partition without records.
+    /// Creates the tree of a partition without records.
     #[must_use]
     pub const fn new() -> Self {
         Self { branches: Vec::new() }
     }
 
-    /// A record in `leaf` changed: the items from [`item`] that stood for it before and stand for it
-    /// now, `None` where there is no record.
+    /// Changes a record in `leaf`. `before` and `after` are its items from [`item`], `None` where there is no
+    /// record.
     ///
     /// # Panics
     /// There is no such leaf: a position's leaf of [`LEAF_BITS`] bits is always below [`LEAVES`].
@@ -77,28 +77,27 @@ impl Tree {
         }
     }
 
-    /// Whether it is the tree of a partition without records.
+    /// Returns whether this is the tree of a partition without records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.branches.is_empty()
     }
 
-    /// The hash of all branches; 0 for an empty tree.
+    /// Returns the hash of all branches; 0 for an empty tree.
     #[must_use]
     pub fn root(&self) -> u64 {
         if self.is_empty() { 0 } else { node(&self.branch_hashes()) }
     }
 
-    /// The hash of a branch's leaves; 0 if they are empty, or if there is no such branch.
+    /// Returns the hash of a branch's leaves; 0 if they are empty, or if there is no such branch.
     #[must_use]
     pub fn branch(&self, branch: u8) -> u64 {
         self.leaves(branch).map_or(0, node)
     }
 
-    /// The sum of one leaf's items; 0 if it is empty, or if there is no such leaf.
+    /// Returns the sum of one leaf's items; 0 if it is empty, or if there is no such leaf.
     ///
-    /// One that is not the sum of what is stored is put right by
-    /// `change(leaf, Some(wrong), Some(right))`.
+    /// A sum that does not match what is stored is put right by `change(leaf, Some(wrong), Some(right))`.
     #[must_use]
     pub fn leaf(&self, leaf: u16) -> u64 {
         let leaf = usize::from(leaf);
@@ -106,23 +105,23 @@ impl Tree {
         branch.map_or(0, |leaves| leaves[leaf % LEAVES_PER_BRANCH])
     }
 
-    /// Whether a branch holds no record; a branch that no tree has holds none.
+    /// Returns whether a branch holds no record; a branch that no tree has holds none.
     #[must_use]
     pub fn branch_is_empty(&self, branch: u8) -> bool {
         self.leaves(branch).is_none()
     }
 
-    /// Whether a leaf holds no record; a leaf that no tree has holds none.
+    /// Returns whether a leaf holds no record; a leaf that no tree has holds none.
     ///
-    /// The tree keeps sums and no counts: one leaf in 2^64 sums to 0 although it holds records, and is
-    /// taken for empty here as it is by every hash above it.
+    /// The tree keeps sums and no counts: one leaf in 2^64 sums to 0 although it holds records, and is taken
+    /// for empty here as it is by every hash above it.
     #[must_use]
     pub fn leaf_is_empty(&self, leaf: u16) -> bool {
         self.leaf(leaf) == 0
     }
 
-    /// The 32 hashes below one node, in order: the branches' for `None`, else the branch's leaves.
-    /// Nothing for a branch that no tree has, which a peer may ask for.
+    /// Returns the 32 hashes below one node, in order: the branches' for `None`, else the branch's leaves.
+    /// Empty for a branch that no tree has, which a peer may ask for.
     #[must_use]
     pub fn children(&self, branch: Option<u8>) -> Vec<u64> {
         match branch {
@@ -141,7 +140,7 @@ impl Tree {
     }
 }
 
-/// The hash of a node that is not empty: never 0, which is kept for those that are.
+/// Returns the hash of a node that is not empty: never 0, which is kept for empty ones.
 fn node(children: &[u64; 32]) -> u64 {
     let mut bytes = [0; 32 * 8];
     for (slot, child) in bytes.chunks_exact_mut(8).zip(children) {

@@ -21,7 +21,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// A body with the checksum that belongs to it.
+/// Returns a body with the checksum that belongs to it.
 fn sealed(mut body: Vec<u8>) -> Vec<u8> {
     let checksum = xxh3_64_with_seed(&body, CHECKSUM_SEED);
     body.extend_from_slice(&checksum.to_le_bytes());

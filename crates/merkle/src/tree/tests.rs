@@ -16,7 +16,7 @@ fn leaf_of(position: u128) -> u16 {
     (position % LEAVES as u128) as u16
 }
 
-/// Few positions and few digests, so that records meet.
+/// Generates records with few positions and few digests, so that they meet.
 fn contents() -> impl Strategy<Value = Contents> {
     vec_of((0..4000_u128, 0..3_u64), 0..60).prop_map(|records| records.into_iter().collect())
 }
