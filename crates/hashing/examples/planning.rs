@@ -1,8 +1,8 @@
-//! How many copies a change of the members moves, how evenly they lie then, and how long it takes
-//! to plan: `cargo run --release -p jedlik-hashing --example planning`.
+//! The number of copies that a change of the members moves, how evenly they lie then, and how long planning
+//! takes: `cargo run --release -p jedlik-hashing --example planning`.
 //!
-//! Each line is one change of a sequence. "Low" and "high" are the least and the most copies of a node,
-//! in percent of its fair number, beside what a first plan for the same nodes would give.
+//! Each line is one change of a sequence. "Low" and "high" are the least and the most copies of a node, in
+//! percent of its fair number, beside what a first plan for the same nodes would give.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use jedlik_hashing::{
 
 const N: u8 = 3;
 
-/// Nodes in zones of the given sizes, all of weight 1; the same zone and place give the same node.
+/// Returns nodes in zones of the given sizes, all of weight 1; the same zone and place give the same node.
 fn zoned(sizes: &[usize]) -> Vec<RingNode> {
     let sizes = sizes.iter().enumerate();
     sizes.flat_map(|(zone, size)| (0..*size).map(move |place| node(zone, place, 1))).collect()
@@ -33,7 +33,7 @@ fn without(mut nodes: Vec<RingNode>, gone: usize) -> Vec<RingNode> {
     nodes
 }
 
-/// The least and the most that a node holds, in percent of its fair number of copies.
+/// Returns the least and the most that a node holds, in percent of its fair number of copies.
 fn load_percent(ring: &Ring) -> (u32, u32) {
     let load = |node: &NodeBalance| 100 * node.primaries / node.fair_primaries;
     let loads: Vec<u32> = Balance::of(ring, N).nodes.iter().map(load).collect();
@@ -90,7 +90,7 @@ fn small_clusters() -> Result<(), PlanError> {
     run("10 zones of 10 to 11 and back", 4096, &zones(&[&[10; 10], &[11; 10], &[10; 10]]))
 }
 
-/// Weights or zones that keep replicas from lying evenly, before the change or after it.
+/// Runs cases in which weights or zones keep replicas from lying evenly, before the change or after it.
 fn uneven_clusters() -> Result<(), PlanError> {
     let one_by_one: [&[usize]; 7] =
         [&[1; 3], &[2, 1, 1], &[2, 2, 1], &[2; 3], &[2, 2, 1], &[2, 1, 1], &[1; 3]];

@@ -14,8 +14,8 @@ mod tests;
 
 /// Arranges item `i` `counts[i]` times on a circle with `apart` neighbours distinct.
 ///
-/// Mixed where there are plenty of items. Else evenly where that does it, and where nothing can: then
-/// a walk that skips repeated items meets each of the others about equally often.
+/// With plenty of items their order is mixed. Otherwise they are spread evenly where that keeps neighbours distinct,
+/// and where nothing can: then a walk that skips repeated items meets each of the others about equally often.
 pub(crate) fn arrange(counts: &[u64], apart: usize) -> Vec<usize> {
     if let Some(mixed) = mixed(counts, apart) {
         return mixed;
@@ -28,9 +28,9 @@ pub(crate) fn arrange(counts: &[u64], apart: usize) -> Vec<usize> {
     in_blocks(counts, apart)
 }
 
-/// Lets the items change places in each round as far as neighbours stay distinct: so every item meets
-/// every other at every distance, and a later plan finds room for one more of a kind in the place
-/// of any other. `None` with few items, or if the end does not fit the start.
+/// Returns an order in which the items change places in each round as far as neighbours stay distinct. So
+/// every item meets every other at every distance, and a later plan finds room for one more of a kind in the
+/// place of any other. `None` with few items, or if the end does not fit the start.
 fn mixed(counts: &[u64], apart: usize) -> Option<Vec<usize>> {
     let items = counts.iter().filter(|count| **count > 0).count();
     if apart < 2 || items < 2 * apart {
@@ -46,7 +46,7 @@ fn mixed(counts: &[u64], apart: usize) -> Option<Vec<usize>> {
     (faults(&circle, apart) == 0).then_some(circle)
 }
 
-/// How many places see an item again among the `apart - 1` that follow them.
+/// Returns how many places see an item again among the `apart - 1` that follow them.
 pub(crate) fn faults(circle: &[usize], apart: usize) -> usize {
     let apart = apart.min(circle.len());
     let repeats = |place: usize| {
@@ -57,8 +57,8 @@ pub(crate) fn faults(circle: &[usize], apart: usize) -> usize {
 
 /// Gives an item with count c a place in each c-th of the circle.
 ///
-/// Where neighbours must differ, the items keep their turn; otherwise they change places in each
-/// round, so that a node meets many neighbours and its work, if it fails, falls to many.
+/// Where neighbours must differ, the items keep their turn. Otherwise they change places in each round, so
+/// that a node meets many neighbours and its work, if it fails, falls to many.
 fn spread(counts: &[u64], apart: usize) -> Vec<usize> {
     let by_count = most_first(counts);
     let items = counts.len() as u64;
@@ -78,7 +78,7 @@ fn spread(counts: &[u64], apart: usize) -> Vec<usize> {
     places.into_iter().map(|(_, _, item)| item).collect()
 }
 
-/// A fraction of 2^32 that looks random and is the same everywhere.
+/// Returns a fraction of 2^32 that looks random and is the same everywhere.
 fn shuffled(item: u64, round: u64) -> u64 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&item.to_le_bytes());

@@ -1,4 +1,4 @@
-//! How good a ring is: what each node holds, what it should hold, and where replicas share a fate.
+//! The quality of a ring: what each node holds, what it should hold, and where replicas share a fate.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -6,35 +6,35 @@ use alloc::vec::Vec;
 use crate::goals::fair_copies;
 use crate::{NodeId, Preferences, Ring};
 
-/// One node's part of a ring.
+/// Figures of one node on a ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeBalance {
-    /// Who.
+    /// Id of the node.
     pub node: NodeId,
-    /// The tokens it holds.
+    /// Number of tokens that the node holds.
     pub tokens: u32,
-    /// The tokens that its weight would give it, in thousandths.
+    /// Tokens that the node's weight would give it, in thousandths of a token.
     pub fair_share_milli: u64,
-    /// The partitions of which it is one of the N primaries.
+    /// Number of partitions of which the node is one of the N primaries.
     pub primaries: u32,
-    /// Of how many it would be by its weight, given that it holds a partition once and that a zone
-    /// does so too if there are N zones.
+    /// Number of partitions of which the node would be a primary by its weight, given that it holds a
+    /// partition once and that a zone does so too if there are N zones.
     pub fair_primaries: u32,
 }
 
-/// A ring's figures for keys with N replicas.
+/// Figures of a ring for keys with N replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance {
-    /// In the order of the ring's nodes.
+    /// Figures of each node, in the order of the ring's nodes.
     pub nodes: Vec<NodeBalance>,
-    /// Partitions with fewer than N primaries: the ring has fewer nodes.
+    /// Number of partitions with fewer than N primaries: the ring has fewer nodes.
     pub node_faults: u32,
-    /// Partitions with two primaries in one zone.
+    /// Number of partitions with two primaries in one zone.
     pub zone_faults: u32,
 }
 
 impl Balance {
-    /// Walks a well-formed ring and counts.
+    /// Computes the figures of a well-formed ring, for keys with `n` replicas.
     #[must_use]
     pub fn of(ring: &Ring, n: u8) -> Self {
         let n = usize::from(n);

@@ -1,8 +1,8 @@
-//! For comparison only: how evenly the placements lie that Jedlik does not use (paper 6.2, figure 8).
+//! For comparison only: the balance of the placements that Jedlik does not use (paper 6.2, figure 8).
 //!
-//! Strategies 1 and 2 give each node T random tokens; 1 partitions the keys by those tokens, 2 cuts
-//! them into Q equal partitions. No node runs this: [`crate::plan_first`] and [`crate::plan_next`]
-//! are strategy 3. Invariant: every key lies on N distinct nodes, or on all if they are fewer.
+//! Strategies 1 and 2 give each node T random tokens; 1 partitions the keys by those tokens, 2 cuts them into
+//! Q equal partitions. No node runs this: [`crate::plan_first`] and [`crate::plan_next`] are strategy 3.
+//! Invariant: every key lies on N distinct nodes, or on all if there are fewer.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,12 +14,12 @@ use crate::{Balance, PartitionCount, Ring};
 #[cfg(test)]
 mod tests;
 
-/// What a token takes in strategies 1 and 2: its position and its node's number.
+/// Bytes of a token in strategies 1 and 2: its position and its node's number.
 const TOKEN_BYTES: usize = 18;
-/// What a partition takes in strategy 3: its node's number.
+/// Bytes of a partition in strategy 3: its node's number.
 const PARTITION_BYTES: usize = 2;
 
-/// T random tokens for each of a number of alike nodes, on a ring of 2^64 positions.
+/// Random tokens, T for each of a number of alike nodes, on a ring of 2^64 positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RandomTokens {
     nodes: u16,
@@ -40,7 +40,7 @@ impl RandomTokens {
         Self { nodes, tokens }
     }
 
-    /// Strategy 1: a partition reaches from one token to the next. Mean load over greatest load.
+    /// Returns mean load over greatest load under strategy 1, in which a partition reaches from one token to the next.
     #[must_use]
     pub fn efficiency_by_token(&self, n: u8) -> f64 {
         let mut loads = vec![0; usize::from(self.nodes)];
@@ -54,7 +54,8 @@ impl RandomTokens {
         efficiency(&loads)
     }
 
-    /// Strategy 2: equal partitions, each on the nodes met from its end. Mean load over greatest.
+    /// Returns mean load over greatest load under strategy 2, in which partitions are equal, and each lies on
+    /// the nodes met from its end.
     #[must_use]
     pub fn efficiency_by_partition(&self, partitions: PartitionCount, n: u8) -> f64 {
         let mut loads = vec![0; usize::from(self.nodes)];
@@ -66,7 +67,7 @@ impl RandomTokens {
         efficiency(&loads)
     }
 
-    /// What a node has to know of them.
+    /// Returns the size of the tokens that each node has to know, in bytes.
     #[must_use]
     pub fn metadata_bytes(&self) -> usize {
         self.tokens.len() * TOKEN_BYTES
@@ -89,7 +90,7 @@ impl RandomTokens {
     }
 }
 
-/// Strategy 3, for nodes of equal weight: mean over greatest number of partitions held.
+/// Returns mean over greatest number of partitions held under strategy 3, for nodes of equal weight.
 #[must_use]
 pub fn efficiency_of_ring(ring: &Ring, n: u8) -> f64 {
     let nodes = Balance::of(ring, n).nodes;
@@ -97,13 +98,13 @@ pub fn efficiency_of_ring(ring: &Ring, n: u8) -> f64 {
     efficiency(&loads)
 }
 
-/// What a node has to know of a ring's tokens.
+/// Returns the size of a ring's tokens, which each node has to know, in bytes.
 #[must_use]
 pub fn metadata_bytes_of_ring(ring: &Ring) -> usize {
     ring.tokens.len() * PARTITION_BYTES
 }
 
-/// Mean over greatest load; 1 if there is none.
+/// Returns mean over greatest load; 1 if there is none.
 fn efficiency(loads: &[u128]) -> f64 {
     let sum: u128 = loads.iter().sum();
     match loads.iter().max() {

@@ -1,7 +1,7 @@
-//! How many copies each node should hold, given that it holds at most one of each partition.
+//! The number of copies that each node should hold, given that it holds at most one of each partition.
 //!
-//! Invariant: goals are by weight, except that no zone, where lists hold distinct zones, and no node
-//! gets more copies than there are partitions; what it can't take is shared by the others.
+//! Invariant: goals are by weight, except that no zone, where lists hold distinct zones, and no node gets
+//! more copies than there are partitions; what it can't take is shared by the others.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,13 +10,13 @@ use core::cmp::Reverse;
 use crate::plan::by_zone;
 use crate::{Ring, RingNode};
 
-/// The goals of a ring's nodes for keys with `n` replicas.
+/// Returns the goals of a ring's nodes for keys with `n` replicas.
 pub(crate) fn fair_copies(ring: &Ring, n: usize) -> Vec<u64> {
     let copies = n.min(ring.nodes.len()) as u64;
     goals(&ring.nodes, u64::from(ring.partitions.get()), copies)
 }
 
-/// The goal of each node, rounded down. `copies` of each partition are on distinct nodes, and in
+/// Returns the goal of each node, rounded down. `copies` of each partition are on distinct nodes, and in
 /// distinct zones if there are as many of them.
 pub(crate) fn goals(nodes: &[RingNode], partitions: u64, copies: u64) -> Vec<u64> {
     let zones = by_zone(nodes);
@@ -37,8 +37,8 @@ pub(crate) fn goals(nodes: &[RingNode], partitions: u64, copies: u64) -> Vec<u64
     goals
 }
 
-/// Shares of `total` by weight, none above `cap`: the heaviest are cut first, so that what they leave
-/// is shared by all who have room.
+/// Returns shares of `total` by weight, none above `cap`. The heaviest are cut first, so that what they leave
+/// is shared by all that have room.
 fn capped_shares(weights: &[u64], mut total: u64, cap: u64) -> Vec<u64> {
     let mut heaviest_first: Vec<usize> = (0..weights.len()).collect();
     heaviest_first.sort_by_key(|index| Reverse(weights[*index]));

@@ -1,7 +1,7 @@
-//! What one ring moves compared to another: copies gained and lost by each node (paper 4.9).
+//! The moves from one ring to another: copies gained and lost by each node (paper 4.9).
 //!
-//! Invariant: the copies gained, less those lost, are the difference between what a node has to hold
-//! under either ring.
+//! Invariant: the copies gained, less those lost, are the difference between what a node has to hold under
+//! either ring.
 
 use alloc::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use crate::{NodeId, Partition, Preferences, Ring};
 #[cfg(test)]
 mod tests;
 
-/// One node's part of a change. A copy is one partition on one of its N primaries.
+/// Copies that one node gains and loses. A copy is one partition on one of its N primaries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeMoves {
-    /// The partitions of which it becomes a primary.
+    /// Number of partitions of which the node becomes a primary.
     pub gained: u32,
-    /// The partitions of which it is a primary no more.
+    /// Number of partitions of which the node ceases to be a primary.
     pub lost: u32,
 }
 
-/// The difference between two rings of one cluster, for keys with N replicas.
+/// Difference between two rings of one cluster, for keys with N replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moves {
     partitions: u32,
     before: Preferences,
     after: Preferences,
     nodes: BTreeMap<NodeId, NodeMoves>,
-    /// The copies that have to move until the earlier ring is fair to the later one's nodes.
+    /// Number of copies that have to move until the earlier ring is fair to the later one's nodes.
     unfair: u32,
 }
 
 impl Moves {
-    /// Walks each of two well-formed rings once.
+    /// Computes the moves between two well-formed rings, for keys with `n` replicas.
     ///
     /// # Panics
     /// The rings differ in their number of partitions, so they are not of one cluster.
@@ -61,48 +61,48 @@ impl Moves {
         Self { nodes, ..moves }
     }
 
-    /// Every node of either ring, in the order of identities.
+    /// Returns the moves of every node of either ring, in the order of identities.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeId, NodeMoves)> {
         self.nodes.iter().map(|(node, moves)| (*node, *moves))
     }
 
-    /// The copies that a node has to receive; 0 for one that is on neither ring.
+    /// Returns the number of copies that a node has to receive; 0 for one that is on neither ring.
     #[must_use]
     pub fn gained(&self, node: NodeId) -> u32 {
         self.nodes.get(&node).map_or(0, |moves| moves.gained)
     }
 
-    /// The copies that a node need not hold any more; 0 for one that is on neither ring.
+    /// Returns the number of copies that a node need not hold any more; 0 for one that is on neither ring.
     #[must_use]
     pub fn lost(&self, node: NodeId) -> u32 {
         self.nodes.get(&node).map_or(0, |moves| moves.lost)
     }
 
-    /// The copies that get a new owner.
+    /// Returns the number of copies that get a new owner.
     #[must_use]
     pub fn total(&self) -> u32 {
         self.nodes.values().map(|moves| moves.gained).sum()
     }
 
-    /// The copies that have to move at the least, for what the later ring gives.
+    /// Returns the least number of copies that have to move, for what the later ring gives.
     ///
-    /// The greatest of three sums over the nodes: of what each gains beyond what it loses; of what
-    /// each lacked of the least that is fair; and of what each had beyond the most that is fair.
-    /// Fair is N times its share of the tokens, rounded either way, or
-    /// [`crate::NodeBalance::fair_primaries`] where that is less, or more. A later ring that leaves a
-    /// node short of it may move less than the last two, and then its own moves are the least.
+    /// It is the greatest of three sums over the nodes: of what each gains beyond what it loses; of what each
+    /// lacked of the least that is fair; and of what each had beyond the most that is fair. Fair is N times
+    /// its share of the tokens, rounded either way, or [`crate::NodeBalance::fair_primaries`] where that is
+    /// less, or more. A later ring that leaves a node short of it may move less than the last two, and then
+    /// its own moves are the least.
     #[must_use]
     pub fn least(&self) -> u32 {
         let net = self.nodes.values().map(|moves| moves.gained.saturating_sub(moves.lost)).sum();
         self.unfair.min(self.total()).max(net)
     }
 
-    /// Each copy that gets a new owner: the partition and who is to receive it, in ring order.
+    /// Returns each copy that gets a new owner: the partition and the node that is to receive it, in ring order.
     pub fn additions(&self) -> impl Iterator<Item = (Partition, NodeId)> {
         self.only_in(&self.after, &self.before)
     }
 
-    /// Each copy that is no longer to be held, and who holds it, in ring order.
+    /// Returns each copy that is no longer to be held, and the node that holds it, in ring order.
     pub fn removals(&self) -> impl Iterator<Item = (Partition, NodeId)> {
         self.only_in(&self.before, &self.after)
     }
@@ -120,7 +120,7 @@ impl Moves {
     }
 }
 
-/// The copies that the nodes of `ring` lack of the least that is fair, or those that nodes have
+/// Returns the number of copies that the nodes of `ring` lack of the least that is fair, or that nodes have
 /// beyond the most, if these are more.
 fn unfair(before: &Preferences, ring: &Ring, n: u8) -> u32 {
     let n = usize::from(n);

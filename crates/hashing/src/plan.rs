@@ -23,49 +23,49 @@ mod tests;
 
 pub use next::plan_next;
 
-/// Members that no ring can be planned for.
+/// Reason why no ring can be planned for a set of members. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanError {
-    /// Start a node first.
+    /// There are no nodes. Start at least one.
     #[error("there are no nodes to place partitions on; start at least one")]
     NoNodes,
-    /// Use fewer, larger nodes.
+    /// There are more nodes than a ring takes. Use fewer, larger ones.
     #[error(
         "{nodes} nodes are more than the {NODES_MAX} that a ring takes; use fewer, larger ones"
     )]
     TooManyNodes {
-        /// How many.
+        /// Number of nodes that were given.
         nodes: usize,
     },
-    /// The cluster was made with too few partitions.
+    /// There are more nodes than partitions: the cluster was made with too few. Make it with more, or use fewer nodes.
     #[error(
         "{nodes} nodes are more than the {partitions} partitions; make the cluster with more \
          partitions or use fewer nodes"
     )]
     MoreNodesThanPartitions {
-        /// How many nodes.
+        /// Number of nodes that were given.
         nodes: usize,
-        /// How many partitions.
+        /// Number of partitions of the cluster, which is fixed.
         partitions: u32,
     },
-    /// Set a weight in the node's configuration.
+    /// A node has weight 0. Set a weight of 1 or more in its configuration.
     #[error("node {node} has weight 0; give it a weight of 1 or more")]
     ZeroWeight {
-        /// Whose.
+        /// Node that has weight 0.
         node: NodeId,
     },
-    /// Two nodes run with one certificate.
+    /// A node appears twice, since two run with one certificate. Issue each a certificate of its own.
     #[error("node {node} appears twice; issue each node a certificate of its own")]
     Duplicate {
-        /// Which.
+        /// Node that appears twice.
         node: NodeId,
     },
 }
 
-/// Places all partitions on `nodes`, for keys with up to `n` replicas.
+/// Plans a ring that places all partitions on `nodes`, for keys with up to `n` replicas.
 ///
-/// Any `n` neighbouring partitions lie on distinct nodes, and in distinct zones if there are `n` of
-/// them, unless one node or zone has more than an `n`-th of the weight.
+/// Any `n` neighbouring partitions lie on distinct nodes, and in distinct zones if there are `n` of them,
+/// unless one node or zone has more than an `n`-th of the weight.
 ///
 /// # Errors
 /// There are no nodes, too many, two with one identity, or one without weight.
@@ -105,7 +105,7 @@ fn check(nodes: &[RingNode], partitions: PartitionCount) -> Result<(), PlanError
     Ok(())
 }
 
-/// The indexes of each zone's nodes, zones in the order of their names.
+/// Returns the indexes of each zone's nodes, zones in the order of their names.
 pub(crate) fn by_zone(nodes: &[RingNode]) -> Vec<Vec<usize>> {
     let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, node) in nodes.iter().enumerate() {
@@ -114,8 +114,8 @@ pub(crate) fn by_zone(nodes: &[RingNode]) -> Vec<Vec<usize>> {
     zones.into_values().collect()
 }
 
-/// Rounds first between zones, then between the nodes of each, so that zones come out even too.
-/// `held` is what each node has already.
+/// Returns the number of tokens of each node, rounded first between zones, then between the nodes of each, so
+/// that zones come out even too. `held` are the tokens that each node has already.
 fn token_counts(
     nodes: &[RingNode],
     zones: &[Vec<usize>],
@@ -136,7 +136,7 @@ fn token_counts(
     zones.iter().zip(zone_totals).map(in_zone).collect()
 }
 
-/// Zones take turns around the ring; in each zone, its nodes do.
+/// Orders the tokens: zones take turns around the ring, and in each zone its nodes do.
 fn interleave(zones: &[Vec<usize>], counts: &[Vec<u64>], n: usize) -> Vec<u16> {
     let zone_totals: Vec<u64> = counts.iter().map(|counts| counts.iter().sum()).collect();
     let zone_order = arrange(&zone_totals, n.min(zones.len()));

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 #[cfg(test)]
 mod tests;
 
-/// Where a key lies on the ring: a 128-bit hash of bucket and key, seeded by the cluster.
+/// Place of a key on the ring: a 128-bit hash of bucket and key, seeded by the cluster.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
@@ -30,7 +30,7 @@ impl Position {
     }
 }
 
-/// One of the Q equal ranges of positions.
+/// Number of one of the Q equal ranges of positions, in ring order from 0.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
@@ -42,34 +42,34 @@ impl fmt::Display for Partition {
     }
 }
 
-/// Q: how many partitions a cluster has; a power of two from 1 to 65,536, fixed for its life.
+/// Number Q of a cluster's partitions: a power of two from 1 to 65,536, fixed for the cluster's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PartitionCount {
     bits: u8,
 }
 
 impl PartitionCount {
-    /// The default of a new cluster.
+    /// Number of partitions of a new cluster by default: 256.
     pub const DEFAULT: Self = Self { bits: 8 };
 
-    /// The count for `q` partitions, or `None` unless `q` is a power of two up to 65,536.
+    /// Creates the count for `q` partitions; `None` unless `q` is a power of two up to 65,536.
     #[must_use]
     pub fn new(q: u32) -> Option<Self> {
         (q.is_power_of_two() && q <= 1 << 16).then(|| Self { bits: q.trailing_zeros() as u8 })
     }
 
-    /// Whether it is one that [`Self::new`] gives; one that came from a peer may not be.
+    /// Returns whether [`Self::new`] gives this count; one that came from a peer may be another.
     pub(crate) fn is_well_formed(self) -> bool {
         self.bits <= 16
     }
 
-    /// Q itself.
+    /// Returns Q as a number.
     #[must_use]
     pub fn get(self) -> u32 {
         1 << self.bits
     }
 
-    /// The partition in which `position` lies: its top bits.
+    /// Returns the partition in which `position` lies: its top bits.
     #[must_use]
     pub fn partition(self, position: Position) -> Partition {
         if self.bits == 0 {
@@ -78,15 +78,15 @@ impl PartitionCount {
         Partition((position.0 >> (128 - u32::from(self.bits))) as u32)
     }
 
-    /// Which of the `2^leaf_bits` equal ranges of its partition holds `position`: the bits after the
-    /// partition's.
+    /// Returns the leaf in which `position` lies: one of `2^leaf_bits` equal ranges of its partition, named
+    /// by the bits after the partition's.
     #[must_use]
     pub fn leaf(self, position: Position, leaf_bits: u32) -> u32 {
         let below_partition = position.0 << u32::from(self.bits);
         (below_partition >> (128 - leaf_bits)) as u32
     }
 
-    /// The first and the last position of one of a partition's `2^leaf_bits` equal ranges.
+    /// Returns the first and the last position of one of a partition's `2^leaf_bits` equal ranges.
     #[must_use]
     pub fn leaf_range(
         self,
@@ -100,7 +100,7 @@ impl PartitionCount {
         (Position(first), Position(first | ((1 << size_bits) - 1)))
     }
 
-    /// Every partition, in ring order.
+    /// Returns every partition, in ring order.
     pub fn partitions(self) -> impl Iterator<Item = Partition> {
         (0..self.get()).map(Partition)
     }

@@ -1,7 +1,7 @@
-//! Preference lists: who is asked to hold a partition, and in which order (paper 4.3, 4.6).
+//! Preference lists: the nodes that are asked to hold a partition, in order (paper 4.3, 4.6).
 //!
-//! Invariant: a list names a node once, and the list for a smaller limit is a prefix of the one for a
-//! larger, so the first N are the primaries for every N.
+//! Invariant: a list names a node once, and the list for a smaller limit is a prefix of the one for a larger,
+//! so the first N are the primaries for every N.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
@@ -12,7 +12,7 @@ use crate::{NodeId, Partition, Ring, RingNode};
 #[cfg(test)]
 mod tests;
 
-/// The preference lists of all of a ring's partitions, each cut to the same length.
+/// Preference lists of all of a ring's partitions, each cut to the same length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
     width: usize,
@@ -20,7 +20,7 @@ pub struct Preferences {
 }
 
 impl Preferences {
-    /// Walks a well-formed ring once from each partition; lists hold at most `limit` nodes.
+    /// Computes the lists of a well-formed ring, with at most `limit` nodes each.
     #[must_use]
     pub fn new(ring: &Ring, limit: usize) -> Self {
         let walk = Self::walk(ring, limit);
@@ -28,7 +28,7 @@ impl Preferences {
         Self { width: walk.limit, nodes: nodes.collect() }
     }
 
-    /// One partition's list.
+    /// Returns the preference list of one partition.
     ///
     /// # Panics
     /// The partition is not one of the ring's.
@@ -38,7 +38,7 @@ impl Preferences {
         &self.nodes[start..start + self.width]
     }
 
-    /// How many nodes are in each list.
+    /// Returns the number of nodes in each list.
     pub(crate) fn width(&self) -> usize {
         self.width
     }
@@ -69,23 +69,23 @@ impl Preferences {
     }
 }
 
-/// What the walks over one ring share. Nodes are indexes into the ring's.
+/// State that all walks over one ring share. Nodes are indexes into the ring's.
 pub(crate) struct Walk<'a> {
     ring: &'a Ring,
-    /// Each node's zone, numbered.
+    /// Number of each node's zone.
     zone_of: Vec<usize>,
-    /// How many zones hold tokens.
+    /// Number of zones that hold tokens.
     zones: usize,
-    /// How many nodes hold tokens.
+    /// Number of nodes that hold tokens.
     holders: usize,
-    /// Nodes that a walk never meets.
+    /// Nodes without tokens, which a walk never meets.
     tokenless: Vec<usize>,
     limit: usize,
 }
 
 impl Walk<'_> {
-    /// Distinct zones first while zones last, then the other nodes as they were met, then those
-    /// that hold no token.
+    /// Returns a partition's list: nodes of distinct zones first while zones last, then the other nodes as
+    /// they were met, then those that hold no token.
     pub(crate) fn list(&self, partition: Partition) -> Vec<NodeId> {
         let (before, from) = self.ring.tokens.split_at(partition.0 as usize);
         let mut met = vec![false; self.ring.nodes.len()];

@@ -13,10 +13,10 @@ use crate::{Partition, PartitionCount, Preferences};
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// The most nodes on one ring.
+/// Most nodes on one ring.
 pub const NODES_MAX: usize = 1000;
 
-/// A node's identity for its whole life, drawn at random when its certificate is issued.
+/// Identity of a node for its whole life, drawn at random when its certificate is issued.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
@@ -28,90 +28,90 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// A node as placement sees it.
+/// Node as placement sees it: its identity, zone and weight.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct RingNode {
-    /// Who.
+    /// Identity of the node.
     pub node: NodeId,
-    /// The failure domain it stands in, such as a rack or a data centre.
+    /// Failure domain of the node, such as a rack or a data centre.
     pub zone: String,
-    /// Its share of the partitions relative to the other nodes; at least 1.
+    /// Share of the partitions relative to the other nodes; at least 1.
     pub weight: u32,
 }
 
-/// Equal partitions, each with the node that holds its token (strategy 3).
+/// Ring of equal partitions, each with the node that holds its token (strategy 3).
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Ring {
     pub(crate) partitions: PartitionCount,
     pub(crate) nodes: Vec<RingNode>,
-    /// For each partition the index into `nodes` of its token's holder.
+    /// Holder of each partition's token, as an index into `nodes`.
     pub(crate) tokens: Vec<u16>,
 }
 
-/// A ring that is none: it came from a peer or a disk and would break whoever used it. Drop it.
+/// Fault of a ring that came from a peer or a disk. Drop such a ring: code that used it would break.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RingError {
-    /// No power of two in its range.
+    /// The number of partitions is not a power of two up to 65,536.
     #[error("the ring's number of partitions is not a power of two up to 65536")]
     Partitions,
-    /// None, or too many.
+    /// The ring has no nodes, or too many.
     #[error("the ring has {count} nodes; it takes 1 to {NODES_MAX}")]
     Nodes {
-        /// How many.
+        /// Number of nodes of the ring.
         count: usize,
     },
-    /// One node stands on it twice.
+    /// One node stands on the ring twice.
     #[error("node {node} stands on the ring twice")]
     Duplicate {
-        /// Which.
+        /// Node that stands on the ring twice.
         node: NodeId,
     },
-    /// A weight of zero.
+    /// A node has weight 0; the least is 1.
     #[error("node {node} has weight 0; the least is 1")]
     ZeroWeight {
-        /// Whose.
+        /// Node that has weight 0.
         node: NodeId,
     },
-    /// Not one token for each partition.
+    /// The ring does not have one token for each partition.
     #[error("the ring has {tokens} tokens for {partitions} partitions")]
     TokenCount {
-        /// How many tokens.
+        /// Number of tokens of the ring.
         tokens: usize,
-        /// How many partitions.
+        /// Number of partitions of the ring.
         partitions: u32,
     },
-    /// A token of nobody.
+    /// A token is held by no node of the ring.
     #[error("partition {partition} is held by node number {index} of {nodes}")]
     TokenOfNobody {
-        /// Which.
+        /// Partition whose token has no holder.
         partition: Partition,
-        /// Past the last node.
+        /// Index of the holder, past the last node.
         index: u16,
-        /// How many nodes there are.
+        /// Number of nodes of the ring.
         nodes: usize,
     },
 }
 
 impl Ring {
-    /// How many partitions it places.
+    /// Returns the number of partitions that the ring places.
     #[must_use]
     pub fn partitions(&self) -> PartitionCount {
         self.partitions
     }
 
-    /// Its nodes; [`crate::plan_first`] leaves them in the order of their identities.
+    /// Returns the ring's nodes; [`crate::plan_first`] leaves them in the order of their identities.
     #[must_use]
     pub fn nodes(&self) -> &[RingNode] {
         &self.nodes
     }
 
-    /// One of its nodes; `None` if it has no such node.
+    /// Returns one of the ring's nodes; `None` if it has no such node.
     #[must_use]
     pub fn node(&self, node: NodeId) -> Option<&RingNode> {
         self.nodes.iter().find(|candidate| candidate.node == node)
     }
 
-    /// The node that holds the partition's token: the first of its preference list.
+    /// Returns the node that holds the partition's token: the first of its preference list.
     ///
     /// # Panics
     /// The partition is not one of this ring's.
@@ -120,7 +120,7 @@ impl Ring {
         self.nodes[usize::from(self.tokens[partition.0 as usize])].node
     }
 
-    /// How many tokens the node holds; 0 for one that is not on the ring.
+    /// Returns the number of tokens that the node holds; 0 for one that is not on the ring.
     #[must_use]
     pub fn tokens_of(&self, node: NodeId) -> u32 {
         self.nodes.iter().position(|candidate| candidate.node == node).map_or(0, |index| {
@@ -128,8 +128,8 @@ impl Ring {
         })
     }
 
-    /// Every node once, in the order in which it is asked to hold the partition: the first N are
-    /// its primaries, the rest its fallbacks. [`Preferences`] gives the lists of all partitions.
+    /// Returns every node once, in the order in which it is asked to hold the partition: the first N are its
+    /// primaries, the rest its fallbacks. [`Preferences`] gives the lists of all partitions.
     ///
     /// # Panics
     /// The partition is not one of this ring's.
@@ -138,7 +138,7 @@ impl Ring {
         Preferences::walk(self, self.nodes.len()).list(partition)
     }
 
-    /// Whether the ring is one: to be asked of every ring that was not planned here.
+    /// Checks that the ring is well formed; to be called on every ring that was not planned here.
     ///
     /// # Errors
     /// Names the first fault.

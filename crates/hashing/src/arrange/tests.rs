@@ -28,7 +28,7 @@ fn faults_are_counted_around_the_end() {
     }
 }
 
-/// Counts of which none is above the length divided by `apart`.
+/// Generates counts of which none is above the length divided by `apart`.
 fn feasible() -> impl Strategy<Value = (Vec<u64>, usize)> {
     (2..6_usize).prop_flat_map(|apart| {
         proptest::collection::vec(0..40_u64, apart..12).prop_map(move |mut counts| {

@@ -5,7 +5,7 @@ use alloc::format;
 use super::*;
 use crate::{NodeId, RingNode, plan_first};
 
-/// Two nodes; node 0 holds the quarter that ends at 1/4 and node 1 the rest.
+/// Returns the tokens of two nodes; node 0 holds the quarter that ends at 1/4 and node 1 the rest.
 fn quarter() -> RandomTokens {
     RandomTokens { nodes: 2, tokens: vec![(0, 1), (1 << 62, 0)] }
 }

@@ -1,70 +1,70 @@
-//! A ring in the making: who sits on each place, and what a change of one place does to the lists.
+//! A ring in the making: the holder of each place, and what a change of one place does to the lists.
 //!
 //! Invariant: `lists`, `spans` and `gained` describe the present holders. A placement is a node's index in
-//! the new ring; placements past its nodes are vacant, which are to give up all they hold.
+//! the new ring; placements past its nodes are vacant, and are to give up all they hold.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The most places that a walk looks at where the weights leave a zone so few that it would look at
-/// more: lists end there, and what lies beyond is not weighed.
+/// Most places that a walk looks at where the weights leave a zone so few that it would look at more: lists
+/// end there, and what lies beyond is not weighed.
 const REACH_MAX: usize = 256;
 
-/// How many places are looked at before a plan is ended simply: so many for each place, and in all a
-/// fraction of a second's work.
+/// Number of places that are looked at for each place before a plan is ended simply. In all, [`LOOKED_MAX`]
+/// are a fraction of a second's work.
 const LOOKED_PER_PLACE: u64 = 1 << 10;
 const LOOKED_MAX: u64 = 1 << 22;
 
-/// What putting a node on a place does.
+/// Effect of putting a node on a place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ChangeEffect {
-    /// Copies that get a new owner by it, less those that no longer do.
+    /// Number of copies that get a new owner by the change, less those that no longer do.
     pub(crate) moved: i64,
-    /// Those of `moved` that do not go to the node itself.
+    /// Number of `moved` copies that do not go to the node itself.
     pub(crate) wasted: i64,
-    /// By how much the copies get less even, in the unit of [`strain`].
+    /// Loss of evenness of the copies, in the unit of [`strain`].
     pub(crate) strain: i64,
 }
 
-/// What a draft is made of.
+/// Ring in force and goals that a draft starts from.
 pub(crate) struct DraftInput {
-    /// The placement on each place; a power of two of them.
+    /// Placement on each place; the number of places is a power of two.
     pub(crate) holders: Vec<u16>,
-    /// Each placement's zone, vacant ones included.
+    /// Zone of each placement, vacant ones included.
     pub(crate) zones: Vec<u16>,
-    /// Each place's owners under the ring that is in force.
+    /// Owners of each place under the ring in force.
     pub(crate) owners: Vec<Vec<u16>>,
-    /// How many copies each placement should hold.
+    /// Number of copies that each placement should hold.
     pub(crate) goals: Vec<u64>,
-    /// How many nodes a list holds.
+    /// Number of nodes in a list.
     pub(crate) limit: usize,
-    /// How many of them, the first ones, are in distinct zones.
+    /// Number of nodes at the head of a list that are in distinct zones.
     pub(crate) spread: usize,
 }
 
-/// The holders, with the lists that follow from them kept up to date.
+/// Holders of all places, with the lists that follow from them kept up to date.
 pub(crate) struct Draft {
     input: DraftInput,
     reach: usize,
     lists: Vec<Vec<u16>>,
-    /// How many places each list's walk looked at.
+    /// Number of places that each list's walk looked at.
     spans: Vec<usize>,
-    /// How many of each list were not among the owners.
+    /// Number of nodes in each list that were not among the owners.
     gained: Vec<usize>,
-    /// How many copies each placement holds.
+    /// Number of copies that each placement holds.
     copies: Vec<i64>,
-    /// How many places all walks looked at.
+    /// Number of places that all walks looked at.
     looked: u64,
     others: Vec<u16>,
-    /// Kept for the next change, so that weighing one allocates nothing.
+    /// Buffers kept for the next change, so that weighing one allocates nothing.
     spare: (Vec<u16>, Vec<CopyShift>),
 }
 
-/// A placement, what it held before a change, and how much more it holds after it.
+/// Placement, the copies it held before a change, and how many more it holds after it.
 type CopyShift = (u16, i64, i64);
 
-/// How far a placement is from its goal, such that a copy counts for more the further it is and the less
-/// the placement should hold.
+/// Returns how far a placement is from its goal. A copy counts for more the further it is and the less the
+/// placement should hold.
 fn strain(copies: i64, goal: u64) -> i64 {
     let goal = goal as i64;
     (copies - goal).pow(2) * 1024 / goal.max(1)
@@ -111,18 +111,18 @@ impl Draft {
         self.input.limit
     }
 
-    /// Whether weighing changes has taken so long that the plan has to be ended simply: the weights
+    /// Returns whether weighing changes has taken so long that the plan has to be ended simply: the weights
     /// leave so little choice that lists reach far, and much is tried in vain.
     pub(crate) fn is_laborious(&self) -> bool {
         self.looked > LOOKED_MAX.min(LOOKED_PER_PLACE * self.places() as u64)
     }
 
-    /// The copies that have a new owner.
+    /// Returns the number of copies that have a new owner.
     pub(crate) fn moved(&self) -> usize {
         self.gained.iter().sum()
     }
 
-    /// How many copies the placement holds beyond its goal.
+    /// Returns how many copies the placement holds beyond its goal.
     pub(crate) fn excess(&self, placement: u16) -> i64 {
         self.copies[usize::from(placement)] - self.goal(placement)
     }
@@ -135,8 +135,8 @@ impl Draft {
         self.input.holders
     }
 
-    /// Whether a walk that meets `placement` on `place` may have met it, or its zone, just before or may
-    /// do so just after.
+    /// Returns whether a walk that meets `placement` on `place` may have met it, or its zone, just before or
+    /// may do so just after.
     pub(crate) fn clashes(&self, place: usize, placement: u16) -> bool {
         let apart = self.input.limit.min(self.places());
         let by_zone = self.input.spread == self.input.limit;
@@ -147,7 +147,7 @@ impl Draft {
         (1..apart).any(|step| alike(place + step) || alike(place + self.places() - step))
     }
 
-    /// What [`Self::put`] would do.
+    /// Returns the effect that [`Self::put`] would have, without changing anything.
     pub(crate) fn weigh(&mut self, place: usize, placement: u16) -> ChangeEffect {
         let before = core::mem::replace(&mut self.input.holders[place], placement);
         let change = self.follow(place, placement, |_, _, _, _| ());
@@ -155,7 +155,7 @@ impl Draft {
         change
     }
 
-    /// Puts a node on a place.
+    /// Puts a node on a place and returns the effect.
     pub(crate) fn put(&mut self, place: usize, placement: u16) -> ChangeEffect {
         self.input.holders[place] = placement;
         self.follow(place, placement, |draft, at, span, list| {
@@ -167,8 +167,8 @@ impl Draft {
         })
     }
 
-    /// Walks anew from every place whose walk meets `place`, before the change or after it. Those
-    /// are neighbours: a walk that begins earlier ends no later.
+    /// Walks anew from every place whose walk meets `place`, before the change or after it. These are
+    /// neighbours: a walk that begins earlier ends no later.
     fn follow(
         &mut self,
         place: usize,
@@ -217,7 +217,7 @@ impl Draft {
         list.iter().filter(|placement| !self.input.owners[place].contains(placement)).count()
     }
 
-    /// The rule of [`crate::Preferences`], within reach; tells how many places it looked at.
+    /// Walks by the rule of [`crate::Preferences`], within reach; returns how many places it looked at.
     fn walk(&mut self, from: usize, list: &mut Vec<u16>) -> usize {
         let DraftInput { holders, zones, limit, spread, .. } = &self.input;
         let zone = |placement: &u16| zones[usize::from(*placement)];

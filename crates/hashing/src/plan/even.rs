@@ -1,23 +1,23 @@
-//! Nodes change places where lists give one too many copies and another too few.
+//! Exchanges of nodes between places where lists give one too many copies and another too few.
 //!
-//! Invariant: places are only exchanged, so the tokens of each node stay what they are; and the more
-//! even copies cost no more moves than a fixed part of those that the plan needs anyway.
+//! Invariant: places are only exchanged, so the tokens of each node stay what they are; and the more even
+//! copies cost no more moves than a fixed part of those that the plan needs anyway.
 
 use alloc::vec::Vec;
 
 use super::draft::Draft;
 
-/// How many more copies may move for evenness, in percent of those that move without it.
+/// Most copies that may move for evenness, in percent of those that move without it.
 const BUDGET_PERCENT: usize = 5;
-/// A node is off when it holds this much more or less than its goal, in percent.
+/// Share of its goal by which a node is off if it holds more or less than that, in percent.
 const OFF_PERCENT: i64 = 2;
-/// How many exchanges are tried for one place.
+/// Number of exchanges that are tried for one place.
 const TRIES_MAX: usize = 64;
-/// How often the places are gone through.
+/// Most rounds over the places.
 const ROUNDS_MAX: usize = 8;
 
-/// Exchanges nodes between places until no node is off or nothing helps; `moved` are the places
-/// that have a new holder already, and are tried first since that costs least.
+/// Exchanges nodes between places until no node is off or nothing helps. Places in `moved` have a new holder
+/// already, and are tried first since that costs least.
 pub(crate) fn even(draft: &mut Draft, moved: &[usize]) {
     if moved.is_empty() {
         return;
@@ -36,12 +36,12 @@ pub(crate) fn even(draft: &mut Draft, moved: &[usize]) {
 
 struct Even<'a> {
     draft: &'a mut Draft,
-    /// How many more copies may move.
+    /// Number of copies that may still move for evenness.
     budget: i64,
 }
 
 impl Even<'_> {
-    /// Tries to find each place of a node that holds too much a better holder; whether it did.
+    /// Tries to find a better holder for each place of a node that holds too much; returns whether it found any.
     fn round(&mut self, places: &[usize]) -> bool {
         let short: Vec<usize> =
             places.iter().copied().filter(|place| self.is_off(*place, -1)).collect();
@@ -57,7 +57,7 @@ impl Even<'_> {
         found
     }
 
-    /// Whether the place's holder has too much, by `sign` 1, or too little, by -1: more than a
+    /// Returns whether the place's holder has too much, by `sign` 1, or too little, by -1: more than a
     /// token's copies.
     fn is_off(&self, place: usize, sign: i64) -> bool {
         let holder = self.draft.holder(place);
@@ -72,7 +72,7 @@ impl Even<'_> {
         })
     }
 
-    /// Exchanges two places' holders if that is more even and within the budget.
+    /// Exchanges two places' holders if that is more even and within the budget; returns whether it did.
     fn exchange(&mut self, place: usize, other: usize) -> bool {
         let (here, there) = (self.draft.holder(place), self.draft.holder(other));
         let first = self.draft.put(place, there);

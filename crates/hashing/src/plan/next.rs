@@ -18,21 +18,21 @@ use crate::{Preferences, Ring, RingNode};
 #[cfg(test)]
 mod tests;
 
-/// Places the partitions of `current`, a well-formed ring, on another set of nodes, or on the same
-/// with other weights or zones, for keys with up to `n` replicas.
+/// Plans a ring that places the partitions of `current`, a well-formed ring, on another set of nodes, or on
+/// the same with other weights or zones, for keys with up to `n` replicas.
 ///
-/// A new node of a zone that lost one inherits that one's tokens; if their weights are equal, nothing
-/// else moves on its account. Otherwise a token moves only from a node with too many to one with too
-/// few, to a place where `n` neighbours stay on distinct nodes and in distinct zones if there is one.
-/// Then about as many copies move as [`crate::Moves::least`] says, at most a tenth more. That is not
-/// to be had where a zone or node has, or had, close to an `n`-th of the weight or more: its tokens
-/// have no room to stay apart, so lists reach past some of them, and what they reach changes
-/// with every neighbour. There a node may hold fewer copies than its tokens stand for, since to even
-/// it out is allowed to cost only a few more moves; [`crate::Balance`] tells.
+/// A new node of a zone that lost one inherits that one's tokens; if their weights are equal, nothing else
+/// moves on its account. Otherwise a token moves only from a node with too many to one with too few, to a
+/// place where `n` neighbours stay on distinct nodes and in distinct zones if there is one. Then about as
+/// many copies move as [`crate::Moves::least`] says, at most a tenth more. That is not to be had where a zone
+/// or node has, or had, close to an `n`-th of the weight or more: its tokens have no room to stay apart, so
+/// lists reach past some of them, and what they reach changes with every neighbour. There a node may hold
+/// fewer copies than its tokens stand for, since evening it out may cost only a few more moves;
+/// [`crate::Balance`] tells.
 ///
-/// Lists never have more faults than those of a first plan for the same nodes: these depend on
-/// who holds tokens at all, and both plans give a token to whoever would be left without, zones
-/// first. So there is no case in which a first plan would have to be taken instead.
+/// Lists never have more faults than those of a first plan for the same nodes: these depend on which nodes
+/// hold tokens at all, and both plans give a token to each node that would be left without, zones first. So
+/// there is no case in which a first plan would have to be taken instead.
 ///
 /// # Errors
 /// Those of [`crate::plan_first`].

@@ -1,7 +1,7 @@
-//! Tokens go from those who hold too many to those who hold too few, at the places that suit best.
+//! The shift of tokens from nodes that hold too many to nodes that hold too few, at the places that suit best.
 //!
-//! Invariant: a token moves only from a placement with too many to one with too few, so every pass brings
-//! the counts nearer to the targets and none is moved twice.
+//! Invariant: a token moves only from a placement with too many to one with too few, so every pass brings the counts
+//! nearer to the targets and none is moved twice.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -10,36 +10,36 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::draft::{ChangeEffect, Draft};
 
-/// How many takers are looked at for a place: those that are due first, and as many of its zone.
+/// Number of takers that are looked at for a place: those that are due first, and as many of its zone.
 const TAKERS_MAX: usize = 16;
 
-/// What one pass around the ring may do.
+/// Rules of one pass around the ring.
 #[derive(Debug, Clone, Copy)]
 struct Pass {
-    /// From vacant placements only, which have to give up every place they hold.
+    /// Whether only vacant placements give, which have to give up every place they hold.
     vacant: bool,
-    /// From each placement at even distances around the ring.
+    /// Whether each placement gives at even distances around the ring.
     paced: bool,
-    /// Only where walks meet neither node nor zone twice.
+    /// Whether tokens move only where walks meet neither node nor zone twice.
     apart: bool,
-    /// How many copies may move to others than the taker, for each token.
+    /// Most copies that may move to others than the taker, for each token.
     wasted_max: i64,
 }
 
-/// The tokens still to be given and taken.
+/// Tokens still to be given and taken.
 pub(crate) struct Shift<'a> {
     draft: &'a mut Draft,
-    /// Placements below this one are nodes of the new ring.
+    /// Number of nodes of the new ring: placements from this one on are vacant.
     vacant_from: u16,
-    /// What each placement holds beyond its target.
+    /// Number of tokens that each placement holds beyond its target.
     excess: Vec<i64>,
-    /// What each placement lacked when the shift began.
+    /// Number of tokens that each placement lacked when the shift began.
     lacked: Vec<u64>,
-    /// The placements that lack tokens, those first whose turn is next.
+    /// Placements that lack tokens, those first whose turn is next.
     due: BTreeSet<(u64, u16)>,
-    /// The same by zone.
+    /// Placements that lack tokens, by zone and turn.
     due_in_zone: BTreeSet<(u16, u64, u16)>,
-    /// The places that changed hands.
+    /// Places that changed hands.
     moved: Vec<usize>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn shift(draft: &mut Draft, targets: &[u64], vacant_from: u16) -> Vec
 }
 
 impl Shift<'_> {
-    /// Once around the ring.
+    /// Goes once around the ring, and moves tokens by the rules of the pass.
     fn pass(&mut self, pass: Pass) {
         let placements = self.excess.len();
         let mut holds = alloc::vec![0_u64; placements];
@@ -104,7 +104,7 @@ impl Shift<'_> {
         }
     }
 
-    /// Who takes the place: the first in turn where nodes stay apart, else the one that moves least.
+    /// Returns the taker of the place: the first in turn where nodes stay apart, else the one that moves least.
     fn taker(&mut self, place: usize, pass: Pass) -> Option<(u64, u16)> {
         let zone = self.draft.zone(self.draft.holder(place));
         let takers_max = if self.draft.is_laborious() { 1 } else { TAKERS_MAX };
@@ -135,8 +135,8 @@ impl Shift<'_> {
         of_zone.map(|(_, turn, placement)| (*turn, *placement))
     }
 
-    /// Gives zones that lack so much that they need a place in almost every list their places at
-    /// even distances: taken as it comes, the last ones would find no list without their zone.
+    /// Gives zones that lack so much that they need a place in almost every list their places at even
+    /// distances: taken as it comes, the last ones would find no list without their zone.
     fn space_out(&mut self) {
         let places = self.draft.places();
         let mut lack = alloc::vec![0; self.excess.len()];
@@ -175,8 +175,8 @@ impl Shift<'_> {
         self.queue(taker);
     }
 
-    /// A placement that lacks c tokens has its turns a c-th of the whole from one another, so that takers
-    /// alternate.
+    /// Queues a placement that lacks tokens. If it lacks c, its turns are a c-th of the whole apart, so that
+    /// takers alternate.
     fn queue(&mut self, placement: u16) {
         let index = usize::from(placement);
         if self.excess[index] < 0 {

@@ -1,18 +1,18 @@
-//! Who holds each token when a plan begins: its holder, the holder's successor, or a vacant placement.
+//! The holder of each token when a plan begins: its holder so far, that one's successor, or a vacant placement.
 //!
-//! Invariant: a node that stays is its own successor; a new node inherits from at most one that is gone,
-//! and from one of its own zone, so that a replacement is a change of names.
+//! Invariant: a node that stays is its own successor; a new node inherits from at most one that is gone, and from one
+//! of its own zone, so that a replacement is a change of names.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::{NodeId, Ring, RingNode};
 
-/// For each node of `current`, its placement: the index in `nodes` of itself or of its successor; the placements
-/// from `nodes.len()` on are vacant, nodes that left without a successor.
+/// Returns the placement of each node of `current`: the index in `nodes` of itself or of its successor.
+/// Placements from `nodes.len()` on are vacant: nodes that left without a successor.
 ///
-/// New nodes inherit from gone ones of their zone and weight, then from any other of their zone.
-/// `nodes` are in the order of their identities.
+/// New nodes inherit from gone ones of their zone and weight, then from any other of their zone. `nodes` are
+/// in the order of their identities.
 pub(crate) fn placements(current: &Ring, nodes: &[RingNode]) -> Vec<u16> {
     let index_of =
         |node: NodeId| nodes.binary_search_by_key(&node, |candidate| candidate.node).ok();
@@ -30,7 +30,7 @@ pub(crate) fn placements(current: &Ring, nodes: &[RingNode]) -> Vec<u16> {
     placements.into_iter().filter_map(placement).collect()
 }
 
-/// Gives the gone nodes of each kind to the new ones of that kind: by identity on both sides, so
+/// Makes the new nodes of each kind successors of the gone ones of that kind: by identity on both sides, so
 /// that the order of either ring's nodes does not matter.
 fn inherit<Kind: Ord>(
     placements: &mut [Option<usize>],

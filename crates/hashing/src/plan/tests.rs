@@ -15,7 +15,7 @@ fn node(node: u64, zone: &str, weight: u32) -> RingNode {
     RingNode { node: NodeId(node), zone: zone.to_string(), weight }
 }
 
-/// `per_zone[z]` nodes in zone z, each with weight 1.
+/// Returns `per_zone[z]` nodes in zone z, each with weight 1.
 fn zoned(per_zone: &[usize]) -> Vec<RingNode> {
     let zones = per_zone.iter().enumerate();
     let zones = zones.flat_map(|(zone, nodes)| (0..*nodes).map(move |_| format!("z{zone}")));
@@ -86,7 +86,7 @@ fn one_zone_without_room_for_distinct_neighbours_still_gives_three_distinct_prim
     }
 }
 
-/// Three to seven zones of the same size, or with one node more or less.
+/// Generates three to seven zones of the same size, or with one node more or less.
 fn alike_zones() -> impl Strategy<Value = Vec<RingNode>> {
     (3..8_usize, 1..15_usize).prop_flat_map(|(zones, size)| {
         proptest::collection::vec(size..=size + 1, zones).prop_map(|sizes| zoned(&sizes))
@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// The most that a node's work as a primary is above its share of all of it, in percent.
+/// Returns the most that a node's work as a primary is above its share of all of it, in percent.
 fn worst_overload(nodes: Vec<RingNode>, q: u32) -> u64 {
     let balance = Balance::of(&plan_first(nodes, count(q), 3).unwrap(), 3);
     let overload =

@@ -1,11 +1,11 @@
-//! Who holds what, and rings that are refused.
+//! Holders of tokens and lists, and rings that are refused.
 
 use alloc::string::ToString;
 use alloc::vec;
 
 use super::*;
 
-/// Nodes 0, 1, ... in the given zones, with the given tokens.
+/// Returns a ring of nodes 0, 1, ... in the given zones, with the given tokens.
 pub(crate) fn ring(zones: &[&str], tokens: &[u16]) -> Ring {
     let node = |(index, zone): (usize, &&str)| RingNode {
         node: NodeId(index as u64),

@@ -14,7 +14,7 @@ fn node(node: u64, zone: &str, weight: u32) -> RingNode {
     RingNode { node: NodeId(node), zone: zone.to_string(), weight }
 }
 
-/// Nodes 1, 2, ... in the given zones, each with weight 1.
+/// Returns nodes 1, 2, ... in the given zones, each with weight 1.
 fn alike(zones: &[&str]) -> Vec<RingNode> {
     zones.iter().zip(1..).map(|(zone, id)| node(id, zone, 1)).collect()
 }
@@ -109,7 +109,7 @@ fn a_great_cluster_loses_a_node_and_moves_only_its_copies() {
     assert!(10 * moves.total() <= 11 * moves.least(), "{} {}", moves.total(), moves.least());
 }
 
-/// What an admin may do to the members; an index picks the node.
+/// Step that an admin may take with the members; an index picks the node.
 #[derive(Debug, Clone)]
 enum Step {
     Join(u8, u32),
