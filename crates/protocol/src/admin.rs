@@ -1,4 +1,4 @@
-//! What the admin tool asks of a node, and the answers.
+//! Requests of the admin tool to a node, and the answers.
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
@@ -21,89 +21,88 @@ use crate::gossip::{MemberRecord, Rival, StagedChange, Staging};
 use crate::peer::{Inspection, RecordSummary};
 use crate::{Blob, ClusterId, Digest, Key, LayoutId, WireLayout};
 
-/// An admin's request to one node.
+/// A request of an admin to one node.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum AdminRequest {
-    /// Who is in the cluster, as this node sees it.
+    /// Asks for the members of the cluster and their states, as the node sees them.
     Status,
-    /// The active layouts, and what has flipped under each.
+    /// Asks for the active layouts with the partitions that have flipped under each.
     Layouts,
-    /// Add changes to those that the next plan is made of; one for a node takes the place of the one
-    /// before.
+    /// Adds changes to those that the next plan is made of. A change replaces one that was staged for the same node.
     Stage {
-        /// By node.
+        /// Staged changes with the node that each is for.
         changes: Vec<(NodeId, StagedChange)>,
-        /// Only say what would be staged.
+        /// Whether to say only what would be staged.
         dry_run: bool,
     },
-    /// Forget staged changes: of these nodes, or all.
+    /// Drops staged changes: those of some nodes, or all.
     Unstage {
-        /// Whose; none for all.
+        /// Nodes whose changes are dropped; empty for all.
         nodes: Vec<NodeId>,
     },
-    /// What a commit would do now.
+    /// Asks for the plan that a commit would carry out now.
     Plan,
-    /// Make the plan with this digest the next layout.
+    /// Makes the plan with this digest the next layout.
     Commit {
-        /// As the plan said.
+        /// Digest of the plan, from [`PlanReport::plan`]; another plan is refused.
         plan: Digest,
-        /// How many partitions the admin knows to be lost by it: as many as the plan says.
+        /// Number of partitions that the admin expects to lose, from [`PlanReport::lost`]; another number is refused.
         lost: u32,
-        /// Only say whether it would be done.
+        /// Whether to say only if the commit would succeed.
         dry_run: bool,
     },
-    /// How far the node has come with what moves to it and from it.
+    /// Asks how far the node has come with the partitions that move to it and from it.
     Transfers,
-    /// Have the node make itself ready to be stopped, or take it back: it tells the others that it is
-    /// away and delivers its hints.
+    /// Makes the node ready to be stopped, or takes it back into service. A drained node tells the others that it is
+    /// away, and delivers its hints.
     Drain {
-        /// Or take it back.
+        /// Whether to drain the node; `false` takes it back.
         drained: bool,
     },
-    /// The buckets whose properties were set.
+    /// Asks for all buckets whose properties were set.
     BucketList,
-    /// One bucket's properties, set or default.
+    /// Asks for the properties of one bucket, set or default.
     BucketShow {
-        /// Which.
+        /// Name of the bucket.
         name: Blob,
     },
-    /// Change some of a bucket's properties.
+    /// Changes some properties of a bucket.
     BucketSet {
-        /// Which.
+        /// Name of the bucket.
         name: Blob,
-        /// Names and values as text.
+        /// Names and values of properties, as text.
         changes: Vec<(String, String)>,
     },
-    /// The node's own counters.
+    /// Asks for the node's counters.
     Stats,
-    /// Where a key belongs and what each node holds of it.
+    /// Asks where a key belongs and what each node holds of it.
     Explain {
-        /// Which.
+        /// Key that is to be explained.
         key: Key,
     },
-    /// The hints that the node holds for others.
+    /// Asks for the hints that the node holds for others.
     Hints,
-    /// Compare with the other owners, now: one partition that the node owns, or all of them.
+    /// Starts a repair now: the node compares one partition that it owns, or all of them, with the other owners.
     Repair {
-        /// Which; `None` for all.
+        /// Partition to compare; `None` for all.
         partition: Option<Partition>,
     },
-    /// How far the node's repairs have come.
+    /// Asks how far the node's repairs have come.
     RepairProgress,
-    /// What the node does in the background, and how fast it may.
+    /// Asks for the state and the bounds of the node's background work.
     Background,
-    /// Hold background work up, let it go on, or set its bounds.
+    /// Pauses background work, resumes it, or sets its bounds.
     SetBackground(BackgroundChange),
-    /// Take what the node holds for all there is: from now on it may say what is absent, though it was not compared
-    /// with enough of those who know. What it lacks is lost.
+    /// Declares the node's data complete: from now on it may say what is absent although it was not compared with
+    /// enough owners that vote. Data that it lacks is lost.
     Believe {
-        /// The partitions that it is refilling now, so that nobody says it of more than they have seen.
+        /// Number of partitions that the node is refilling now, so that nobody declares more than they have seen.
         partitions: u32,
     },
-    /// Two processes run or have run under the answering node's identity: the answering one stays, and the
-    /// other one ends.
+    /// Decides between two processes that run or have run under the answering node's identity: the answering one
+    /// stays, and the other ends.
     Keep {
-        /// Where the one listens that stays, so that nobody decides for the wrong one.
+        /// Address of the process that stays, so that nobody decides for the wrong one.
         address: SocketAddr,
     },
 }
@@ -111,273 +110,278 @@ pub enum AdminRequest {
 /// The answer to one admin request.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum AdminResponse {
-    /// To `Status`.
+    /// Answers [`AdminRequest::Status`] with the cluster as the node sees it.
     ///
     /// Boxed on the wire, since every frame takes the room of the largest kind.
     Status(#[rkyv(with = rkyv::with::AsBox)] ClusterStatus),
-    /// To `Layouts`, the newest first.
+    /// Answers [`AdminRequest::Layouts`] with the active layouts, the newest first.
     Layouts(Vec<WireLayout>),
-    /// To `Stage` and `Unstage`: all that is staged now, or would be.
+    /// Answers `Stage` and `Unstage` with all that is staged now, or would be.
     Staged(Staging),
-    /// To `Plan`.
+    /// Answers [`AdminRequest::Plan`] with what a commit would do.
     Plan(Box<PlanReport>),
-    /// To `Commit`: stored by the answering node and spreading.
+    /// Answers [`AdminRequest::Commit`]: the answering node has stored the layout, and it spreads.
     Committed {
-        /// The new layout.
+        /// Identity of the new layout.
         layout: LayoutId,
     },
-    /// To `Transfers`.
+    /// Answers [`AdminRequest::Transfers`] with the node's progress.
     Transfers(Box<TransferReport>),
-    /// To `Drain`.
+    /// Answers [`AdminRequest::Drain`] with whether the node can be stopped, and what it still has to do.
     Drained(DrainReport),
-    /// To `BucketList`.
+    /// Answers [`AdminRequest::BucketList`] with all buckets whose properties were set.
     Buckets(Vec<BucketEntry>),
-    /// To `BucketShow` and `BucketSet`; version 0 for one that was never set.
+    /// Answers `BucketShow` and `BucketSet`; the version is 0 for a bucket that was never set.
     Bucket(BucketEntry),
-    /// To `Stats`.
+    /// Answers [`AdminRequest::Stats`] with the node's counters.
     Stats(NodeStats),
-    /// To `Explain`.
+    /// Answers [`AdminRequest::Explain`] with what was found of the key.
     Explained(Box<Explanation>),
-    /// To `Hints`: one for each node that the answering one holds hints for, or has delivered some to
-    /// since it started.
+    /// Answers [`AdminRequest::Hints`] with a report for each node that the answering one holds hints for, or has
+    /// delivered some to since it started.
     Hints(Vec<HintReport>),
-    /// To `Repair` and `RepairProgress`.
+    /// Answers `Repair` and `RepairProgress` with the progress.
     Repair(Box<RepairReport>),
-    /// To `Background` and `SetBackground`.
+    /// Answers `Background` and `SetBackground` with state and bounds.
     Background(Box<BackgroundReport>),
-    /// To `Believe`: the partitions that it was refilling.
+    /// Answers [`AdminRequest::Believe`] with the number of partitions that the node was refilling.
     Believed(u32),
-    /// To `Keep`: the process that ends.
+    /// Answers [`AdminRequest::Keep`] with the process that ends.
     Kept(Rival),
 }
 
-/// Where a key belongs and what each node holds of it.
+/// A key's place in the cluster and what each node holds of it.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The key's hash.
+    /// Position of the key on the ring.
     pub position: Position,
-    /// The range that holds it.
+    /// Partition that contains the position.
     pub partition: Partition,
-    /// How many of the preference list are primaries.
+    /// Number of primaries, which are the first of the preference list.
     pub n: u8,
-    /// The merge of all that was found; `None` if nothing was. Whose digest differs is behind.
+    /// Merge of all records and hints that were found; `None` if there were none. A holder with another digest is
+    /// behind.
     pub merged: Option<RecordSummary>,
-    /// The preference list, and whoever else was found to hold something.
+    /// Nodes of the preference list, and any other node that holds something of the key.
     pub holders: Vec<Holder>,
 }
 
-/// One node's part in an explanation.
+/// A node's place in an explanation.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Holder {
-    /// Who.
+    /// Node that was asked for what it holds.
     pub node: NodeId,
-    /// Its place in the preference list, from 0: below n a primary, else a fallback.
+    /// Place in the preference list, from 0: a primary below N, otherwise a fallback.
     pub rank: u16,
-    /// Whether the answering node takes it to be up.
+    /// Whether the answering node takes the holder to be up.
     pub alive: bool,
-    /// What it holds; `None` if it did not answer.
+    /// Records and hints that the node holds; `None` if it did not answer.
     pub holds: Option<Inspection>,
 }
 
-/// The hints that one node holds for another.
+/// Hints that one node holds for another.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct HintReport {
-    /// For whom.
+    /// Node that the hints are for.
     pub target: NodeId,
-    /// Keys.
+    /// Number of keys with a hint for the target.
     pub count: u64,
-    /// Their records' size.
+    /// Encoded size of the records in the hints, in bytes.
     pub bytes: u64,
-    /// Since when the oldest waits, in milliseconds since the Unix epoch, by the holder's clock.
+    /// When the oldest hint was made, in milliseconds since the Unix epoch, by the holder's clock; `None` if there is
+    /// none.
     pub oldest_ms: Option<u64>,
-    /// Whether they are being delivered now.
+    /// Whether hints are being delivered to the target now.
     pub delivering: bool,
-    /// Delivered since the node started.
+    /// Number of hints delivered since the node started.
     pub delivered: u64,
-    /// About how long the rest will take at the present pace.
+    /// Estimate of the seconds that the remaining hints take at the present pace; `None` while none is being
+    /// delivered.
     pub left_s: Option<u64>,
-    /// What kept the last delivery from succeeding, if it failed.
+    /// Cause of the last delivery's failure; `None` if it succeeded.
     pub failure: Option<String>,
 }
 
-/// How far a node's repairs have come. Counts are since the node started; a node's shards are summed.
+/// Progress of a node's repairs. Counts are since the node started; its shards are summed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct RepairReport {
-    /// Partitions of the repair that was asked for, or of the node's own round.
+    /// Number of partitions in the repair that was asked for, or in the node's own round.
     pub partitions: u32,
-    /// Of these, how many are done.
+    /// Number of the repair's partitions that are done.
     pub done: u32,
-    /// Partitions whose tree is being built from their records.
+    /// Number of partitions whose hash tree is being built from their records.
     pub building: u32,
-    /// Comparisons with one owner of one partition, finished.
+    /// Number of finished comparisons, each of one partition with one owner.
     pub exchanges: u64,
-    /// Of these, how many found no difference at the root.
+    /// Number of finished comparisons that found no difference at the root.
     pub agreed: u64,
-    /// Comparisons that could not be finished; they are tried again.
+    /// Number of comparisons that could not be finished; they are tried again.
     pub failed: u64,
-    /// Comparisons that wait for another attempt now.
+    /// Number of comparisons that wait for another attempt now.
     pub to_retry: u32,
-    /// Requests sent for hashes.
+    /// Number of requests sent for hashes.
     pub hash_requests: u64,
-    /// Requests sent for digests.
+    /// Number of requests sent for digests.
     pub digest_requests: u64,
-    /// Keys whose digests were compared.
+    /// Number of keys whose digests were compared.
     pub keys_compared: u64,
-    /// Records fetched from other owners.
+    /// Number of records fetched from other owners.
     pub pulled: u64,
-    /// Records sent to other owners.
+    /// Number of records sent to other owners.
     pub pushed: u64,
     /// Bytes of hashes, digests and records, both ways.
     pub bytes: u64,
-    /// Records found that fail their checksum.
+    /// Number of records found that fail their checksum.
     pub damaged: u64,
-    /// Trees that did not say what the records did.
+    /// Number of hash trees that did not agree with their records.
     pub trees_corrected: u64,
 }
 
-/// What a node does in the background.
+/// State and bounds of a node's background work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BackgroundReport {
-    /// All of it is held up by an admin.
+    /// Whether an admin has paused all background work.
     pub paused: bool,
-    /// Kinds of work that are held up by an admin.
+    /// Kinds of work that an admin has paused.
     pub paused_kinds: Vec<WorkKind>,
-    /// The bound that an admin set, in steps a second; a step is a message or a page of records.
+    /// Bound that an admin has set, in steps a second; a step is a message or a page of records.
     pub limit_per_s: u32,
-    /// How slow the foreground may become, in hundredths of its quiet 99th percentile.
+    /// Latency up to which background work may slow the foreground, in percent of its quiet 99th percentile.
     pub slowdown_percent: u32,
-    /// The pace now, in steps a second.
+    /// Present pace in steps a second.
     pub pace_per_s: u32,
-    /// The foreground's 99th percentile lately, in microseconds.
+    /// Recent 99th percentile of the foreground's latency, in microseconds.
     pub foreground_p99_us: u64,
-    /// The same while nothing runs in the background.
+    /// 99th percentile of the foreground's latency while nothing runs in the background, in microseconds.
     pub quiet_p99_us: u64,
-    /// Steps taken since the node started, by what they were for.
+    /// Number of steps taken since the node started, by kind of work.
     pub steps: Vec<(String, u64)>,
 }
 
 /// A kind of background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 pub enum WorkKind {
-    /// Delivering hints.
+    /// Delivery of hints to their targets.
     Handoff,
-    /// Comparing replicas.
+    /// Comparison of replicas, and repair of what differs.
     Repair,
-    /// Forgetting tombstones.
+    /// Collection of tombstones, expired records and clock entries.
     Collection,
-    /// Moving partitions.
+    /// Transfer of partitions to their new owners.
     Transfer,
 }
 
-/// A change to background work; what is `None` stays.
+/// A change to background work; a field that is `None` leaves its setting as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BackgroundChange {
-    /// Which `paused` is about; `None` for all.
+    /// Kind of work that `paused` applies to; `None` for all.
     pub work: Option<WorkKind>,
-    /// Hold it up, or let it go on.
+    /// Whether the work is paused; `false` resumes it.
     pub paused: Option<bool>,
-    /// See [`BackgroundReport::limit_per_s`]; at least 1.
+    /// Bound in steps a second, at least 1; see [`BackgroundReport::limit_per_s`].
     pub limit_per_s: Option<u32>,
-    /// See [`BackgroundReport::slowdown_percent`]; at least 101.
+    /// Bound in percent, at least 101; see [`BackgroundReport::slowdown_percent`].
     pub slowdown_percent: Option<u32>,
 }
 
 /// The cluster as one node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ClusterStatus {
-    /// Which cluster.
+    /// Identity of the cluster.
     pub cluster: ClusterId,
-    /// Who answers.
+    /// Node whose view this is.
     pub node: NodeId,
-    /// The layout in force; the default before the first commit.
+    /// Layout in force; the default before the first commit.
     pub layout: LayoutId,
-    /// How many partitions the layout has; 0 before the first commit.
+    /// Number of partitions of the layout; 0 before the first commit.
     pub partitions: u32,
-    /// Of these, those that have flipped: nothing moves any more.
+    /// Number of partitions that have flipped under the layout.
     pub flipped: u32,
-    /// Changes that are staged.
+    /// Changes that are staged for the next plan.
     pub staging: Staging,
-    /// What the answering node's calendar clock shows, in milliseconds since the Unix epoch.
+    /// Calendar clock of the answering node, in milliseconds since the Unix epoch.
     pub clock_ms: u64,
-    /// What the members' clocks agree on, as the answering node has heard: in the same unit.
+    /// Time that the members' clocks agree on, as far as the answering node knows, in milliseconds since the Unix
+    /// epoch.
     pub agreed_ms: u64,
-    /// Every member.
+    /// All members that the answering node knows.
     pub members: Vec<MemberStatus>,
 }
 
 /// One member as the answering node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct MemberStatus {
-    /// As it describes itself.
+    /// Record in which the member describes itself.
     pub record: MemberRecord,
-    /// Whether the answering node takes it to be up.
+    /// Whether the answering node takes the member to be up.
     pub alive: bool,
-    /// Where it stands in its life.
+    /// Phase of the member's membership.
     pub state: MemberState,
-    /// How many partitions' tokens it holds.
+    /// Number of tokens that the layout gives the member.
     pub tokens: u32,
-    /// The partitions that it owns for the default N.
+    /// Number of partitions that the member owns for the default N.
     pub owned: u32,
-    /// Of these, those for which it is ready or that have flipped.
+    /// Number of owned partitions that the member is ready for or that have flipped.
     pub ready: u32,
-    /// Its share as the layout has it: weight and zone may differ from those it was started with.
+    /// Zone and weight in the layout, which may differ from those that the member was started with; `None` if it is
+    /// not in the layout.
     pub placed: Option<(String, u32)>,
 }
 
-/// Where a member stands in its life.
+/// Phase of a member's membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum MemberState {
-    /// Started, and not in the layout yet.
+    /// The member has started and is not in the layout yet.
     Joining,
-    /// In the layout.
+    /// The member is in the layout.
     Up,
-    /// In the layout, and stopped or drained by its admin.
+    /// The member is in the layout and was stopped or drained by its admin.
     Away,
-    /// Out of the layout; hands on what it holds.
+    /// The member is out of the layout and hands on its data.
     Leaving,
-    /// It has handed on all and stopped for good.
+    /// The member has handed on all of its data and stopped for good.
     Left,
-    /// Taken out by force.
+    /// The member was removed by force.
     Removed,
 }
 
-/// One node's counters, by name, in a fixed order.
+/// Counters of one node, and the troubles of its storage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct NodeStats {
-    /// Names carry their units.
+    /// Names and values in a fixed order; a name ends with its unit.
     pub counters: Vec<(String, u64)>,
-    /// What is wrong with its shards' storage, in no order.
+    /// Troubles of the storage of the node's shards, in no order.
     pub troubles: Vec<ShardTrouble>,
 }
 
-/// Something that is wrong with the storage of one shard, or was until an admin has looked at it.
+/// A trouble of one shard's storage, present or not yet acknowledged by an admin.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ShardTrouble {
-    /// The shard's index in its node.
+    /// Index of the shard in its node.
     pub shard: u16,
-    /// What.
+    /// Kind of the trouble.
     pub kind: TroubleKind,
-    /// Since when, in milliseconds since the Unix epoch, by the node's clock.
+    /// When the trouble began, in milliseconds since the Unix epoch, by the node's clock.
     pub since_ms: u64,
-    /// For people: the error, or where something lies.
+    /// Description for people: the error, or the path of what was set aside.
     pub what: String,
 }
 
-/// What can be wrong with the storage of a shard.
+/// Kind of trouble with a shard's storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum TroubleKind {
-    /// It is being opened anew, and takes no request meanwhile.
+    /// The shard's storage is being opened again and takes no request meanwhile.
     Reopening,
-    /// Its damaged files were set aside, and lie there.
+    /// The shard's damaged files were set aside and still exist.
     SetAside,
-    /// Its disk does not finish what it is asked for.
+    /// The shard's disk does not finish what it is asked for.
     Stalled,
-    /// Its disk has no room left.
+    /// The shard's disk has no room left.
     Full,
-    /// Its disk is read-only.
+    /// The shard's disk is read-only.
     ReadOnly,
-    /// Its files were an earlier copy, were set aside, and lie there.
+    /// The shard's files were an earlier copy; they were set aside and still exist.
     EarlierCopy,
-    /// A file of it was removed, or replaced, while it is open.
+    /// A file of the shard was removed or replaced while it was open.
     FilesGone,
 }

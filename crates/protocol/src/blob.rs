@@ -11,18 +11,18 @@ use rkyv::{Archive, Deserialize, Place, Serialize};
 
 /// Immutable bytes that share one allocation between their holders: a bucket's name, a key, a value.
 ///
-/// Reading one out of a received message gives a slice of the receive buffer.
+/// A blob that is read out of a received message is a slice of the receive buffer.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Blob(Bytes);
 
 impl Blob {
-    /// The bytes, to be shared.
+    /// Returns the shared bytes, to be cloned or sliced without a copy.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
 
-    /// Gives up the wrapper.
+    /// Returns the bytes without the wrapper.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -72,12 +72,12 @@ impl From<alloc::vec::Vec<u8>> for Blob {
     }
 }
 
-/// What a deserializer must carry for blobs: the buffer that the archive lies in.
+/// Deserializer that knows the buffer in which the archive lies, so that a blob becomes a slice of it.
 pub(crate) trait Source {
     fn buffer(&self) -> &Bytes;
 }
 
-/// The buffer of one received message.
+/// Buffer of one received message.
 pub(crate) struct Buffer(pub(crate) Bytes);
 
 impl Source for Buffer {

@@ -1,4 +1,4 @@
-//! Buckets: their properties, how they are set by name, and how rival settings are settled.
+//! Buckets: their properties, how these are set by name, and which of two rival settings wins.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -15,47 +15,48 @@ use crate::limits::{
 };
 use crate::{Blob, Digest, Durability, codec};
 
-/// What a bucket does with concurrent versions.
+/// Treatment of concurrent versions in a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Reconcile {
-    /// Clients see all of them and write the reconciled one with their context.
+    /// Clients see all concurrent versions and write the reconciled one with their context.
     Siblings,
-    /// Clients see the one written last; a put counts as having seen what its coordinator holds.
+    /// Clients see the version written last. A put counts as having seen all that its coordinator holds.
     LastWriteWins,
 }
 
-/// How a bucket's keys are kept.
+/// Properties of a bucket: replication, quorums, durability and limits for all of its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BucketProps {
-    /// Replicas of each key.
+    /// Number of replicas of each key (N).
     pub n: u8,
-    /// Replicas that must answer a get.
+    /// Number of replicas that must answer a get (R).
     pub r: u8,
-    /// Replicas that must acknowledge a put.
+    /// Number of replicas that must acknowledge a put (W).
     pub w: u8,
-    /// The least W that a put may ask for: what moves and what is refilled is compared with so many owners that
-    /// every put with this many acknowledgements is met. Counts as W where that is less.
+    /// Least W that a put may ask for. Transfers and refills compare with enough owners to meet every put that has
+    /// this many acknowledgements. Where W is less, W counts instead.
     pub min_w: u8,
-    /// Of those that answer a get, how many must be primaries.
+    /// Number of primaries among the replicas that must answer a get.
     pub pr: u8,
-    /// Of those that acknowledge a put, how many must be primaries.
+    /// Number of primaries among the replicas that must acknowledge a put.
     pub pw: u8,
-    /// Of those that acknowledge a put, how many must have synced it, where `durability` asks for less.
+    /// Number of replicas that must have synced a put among those that acknowledge it, where `durability` asks for
+    /// less.
     pub dw: u8,
-    /// What an acknowledgement means.
+    /// Durability that a replica's acknowledgement promises.
     pub durability: Durability,
-    /// What becomes of concurrent versions.
+    /// Treatment of concurrent versions.
     pub reconcile: Reconcile,
-    /// The largest value.
+    /// Largest value that a put may have.
     pub value_limit_bytes: u32,
-    /// The largest record that a put may leave, all siblings together. What several coordinators let it grow to
-    /// may meet: up to N times as much is still stored, sent and shown.
+    /// Largest record that a put may leave, all siblings together. Records that several coordinators let grow to it
+    /// may be merged: up to N times as much is still stored, sent and shown.
     pub record_limit_bytes: u32,
-    /// Siblings from which on a put is answered with a warning.
+    /// Number of siblings from which on a put is answered with a warning.
     pub sibling_warning: u16,
-    /// Siblings past which a put is refused.
+    /// Number of siblings past which a put is refused.
     pub sibling_limit: u16,
-    /// How long a version lives, unless its put says otherwise.
+    /// Time to live of a version, unless its put sets another; `None` if versions don't expire.
     pub ttl_ms: Option<u64>,
 }
 
@@ -80,7 +81,7 @@ impl Default for BucketProps {
     }
 }
 
-/// The names that [`BucketProps::set`] knows, in the order in which they are shown.
+/// Names that [`BucketProps::set`] takes, in the order in which they are shown.
 pub const PROPERTY_NAMES: [&str; 14] = [
     "n",
     "r",
@@ -99,29 +100,29 @@ pub const PROPERTY_NAMES: [&str; 14] = [
 ];
 
 impl BucketProps {
-    /// The least number of acknowledgements with which a put succeeds.
+    /// Returns the least number of acknowledgements with which a put succeeds.
     #[must_use]
     pub fn least_w(&self) -> u8 {
         self.min_w.min(self.w)
     }
 
-    /// The smallest quorum with which a put or a get of the bucket succeeds.
+    /// Returns the smallest quorum with which a put or a get of the bucket succeeds.
     #[must_use]
     pub fn least_quorum(&self) -> u8 {
         self.least_w().min(self.r)
     }
 
-    /// Sets one property from text; [`Self::check`] the whole afterwards.
+    /// Sets one property from text. Call [`Self::check`] once all are set.
     ///
     /// # Errors
-    /// The name is unknown or the value is not one it takes; nothing is changed.
+    /// The name is unknown or the property doesn't take the value; nothing is changed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidProperty> {
         match name {
             "n" => self.n = number(name, value)?,
             "r" => self.r = number(name, value)?,
             "w" => {
                 self.w = number(name, value)?;
-                // Raised again later it would leave out what was put meanwhile.
+                // Were it raised again later, it would leave out what was put meanwhile.
                 self.min_w = self.least_w();
             }
             "min_w" => self.min_w = number(name, value)?,
@@ -141,7 +142,7 @@ impl BucketProps {
         Ok(())
     }
 
-    /// The value of one property as [`Self::set`] takes it; `None` for an unknown name.
+    /// Returns the value of one property as [`Self::set`] takes it; `None` for an unknown name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<String> {
         Some(match name {
@@ -163,7 +164,8 @@ impl BucketProps {
         })
     }
 
-    /// What is allowed and rarely meant, each with what comes of it and what would do.
+    /// Returns warnings about settings that are allowed and rarely intended, each with its consequence and an
+    /// alternative.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let Self { n, r, w, .. } = *self;
@@ -179,10 +181,10 @@ impl BucketProps {
         warnings
     }
 
-    /// Whether the properties go together.
+    /// Checks that each property is in the range that the others leave it.
     ///
     /// # Errors
-    /// Names the first property that is out of its range, with the range.
+    /// The first property that is out of its range, with the range.
     pub fn check(&self) -> Result<(), InvalidProperty> {
         let n = u64::from(self.n);
         let record_most = record_limit_max_bytes(self.n);
@@ -220,27 +222,27 @@ impl BucketProps {
     }
 }
 
-/// A bucket whose properties were set, as gossip carries it.
+/// Properties that an admin has set for a bucket, as gossip carries them.
 ///
-/// Of two entries the higher version wins, then the greater properties by their bytes.
+/// Of two entries the one with the higher version wins, then the one with the greater properties by their bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BucketEntry {
-    /// Its name.
+    /// Name of the bucket.
     pub name: Blob,
-    /// Counts the settings.
+    /// Number of times that the properties were set; 0 if never.
     pub version: u64,
-    /// As last set.
+    /// Properties as last set.
     pub props: BucketProps,
 }
 
 impl BucketEntry {
-    /// What stands for its properties in a summary.
+    /// Computes the digest of the properties, by which gossip summaries compare them.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest(xxh3_64(&codec::encode_props(&self.props)))
     }
 
-    /// The rule by which every node chooses between two settings of one bucket.
+    /// Whether this entry wins over another one for the same bucket; every node applies this rule.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
         self.version > other.version
@@ -249,16 +251,16 @@ impl BucketEntry {
     }
 }
 
-/// Checks a bucket's name.
+/// Checks a bucket's name against its limits.
 ///
 /// # Errors
-/// It is empty or over its limit.
+/// The name is empty or over its limit.
 pub fn check_name(name: &[u8]) -> Result<(), InvalidKey> {
     check_bucket(name)
 }
 
 impl Durability {
-    /// Its name in commands and configuration.
+    /// Returns the name of the level in commands and configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -270,7 +272,7 @@ impl Durability {
 }
 
 impl Reconcile {
-    /// Its name in commands and configuration.
+    /// Returns the name of the rule in commands and configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What validation of the layout of bytes can't see in a frame: limits, records, rings, properties.
+//! Checks that a frame's layout can't make: limits, records, rings, properties.
 //!
 //! Invariant: every key, mark, record, layout and gossiped setting in a frame that passed is within the
 //! limits and well formed. What a client may get wrong by mistake (quorums, timeouts, the names that an
@@ -73,7 +73,7 @@ fn client_request(request: &ClientRequest) -> Checked {
     }
 }
 
-/// What an admin types wrong is answered by the node; what no tool sends ends the connection.
+/// Checks only what no tool sends, which ends the connection. What an admin can mistype is answered by the node.
 fn admin_request(request: &AdminRequest) -> Checked {
     match request {
         AdminRequest::Explain { key } => Ok(key.check()?),
@@ -104,7 +104,7 @@ fn zone(change: &StagedChange) -> Checked {
     }
 }
 
-/// A text that an admin may have typed: within reason, whatever it says.
+/// Limits a text that an admin may have typed in length alone, whatever it says.
 fn text(text: &[u8]) -> Checked {
     at_most("bytes of text", text.len(), ADMIN_TEXT_BYTES)
 }
@@ -225,7 +225,7 @@ fn partitions(set: &PartitionSet, count: u32) -> Checked {
     if set.is_well_formed(count) { Ok(()) } else { Err(malformed) }
 }
 
-/// No ring takes a weight of 0, so one such member would keep everyone from planning.
+/// Refuses a weight of 0: no ring takes it, so one such member would keep every node from planning.
 fn member(record: &MemberRecord) -> Checked {
     if record.weight == 0 {
         return Err(DecodeError::Malformed { what: "member" });
@@ -243,7 +243,8 @@ fn summary(summary: &RecordSummary) -> Checked {
     at_most("siblings", summary.siblings.len(), SIBLINGS_MAX)
 }
 
-/// The time that a shard takes to merge, mint and show a record grows with what is counted here.
+/// Limits the records of a page and what each of them holds: the time that a shard takes to merge and show them grows
+/// with both.
 fn page(Page { records, until }: &Page) -> Checked {
     at_most("records in a page", records.len(), SCAN_PAGE_RECORDS as usize)?;
     for (key, record) in records {
@@ -260,7 +261,7 @@ fn encoded(record: &EncodedRecord) -> Checked {
     at_most("siblings", record.siblings().len(), SIBLINGS_MAX)
 }
 
-/// Whoever compares clocks takes their order for granted.
+/// Refuses clocks whose entries are out of order, since comparisons of clocks rely on the order.
 fn entry(key: &Key, entry: &DigestEntry) -> Checked {
     key.check()?;
     let Some(clock) = &entry.clock else { return Ok(()) };
@@ -269,7 +270,7 @@ fn entry(key: &Key, entry: &DigestEntry) -> Checked {
     if clock.is_well_formed() { Ok(()) } else { Err(malformed) }
 }
 
-/// A ring that is not well formed would break whoever walks it.
+/// Refuses a ring that is not well formed, since it would break the code that walks it.
 fn layout(layout: &Layout) -> Checked {
     let ordered = layout.departed.is_sorted_by(|a, b| a.node < b.node);
     if !ordered || layout.departed.len() > DEPARTED_MAX {

@@ -1,4 +1,4 @@
-//! What a client asks of a node, and the answers.
+//! Requests of a client to a node, and the answers.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,217 +12,219 @@ use crate::admin::{AdminRequest, AdminResponse};
 use crate::error::Failure;
 use crate::{Blob, ClusterId, Key, Layout, LayoutVersion, Quorum};
 
-/// One request.
+/// A request that a client sends to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum ClientRequest {
-    /// Read a key.
+    /// Reads one key, with its siblings.
     Get(GetRequest),
-    /// Write a key, or delete it by writing a tombstone.
+    /// Writes a key, or deletes it by writing a tombstone.
     Put(PutRequest),
-    /// Read a page of one partition of a bucket.
+    /// Reads a page of one partition of a bucket.
     Scan(ScanRequest),
-    /// Learn the layout and the members' addresses.
+    /// Asks for the layout and the members' addresses.
     Topology,
-    /// Something that needs the admin role, or is only of interest to admins.
+    /// Asks for something that needs the admin role or is of interest to admins only.
     Admin(AdminRequest),
 }
 
-/// The answer to one request.
+/// The answer to one client request.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum ClientResponse {
-    /// To a get.
+    /// Answers [`ClientRequest::Get`] with the versions found.
     Got(GetAnswer),
-    /// To a put.
+    /// Answers [`ClientRequest::Put`] once the quorum has acknowledged it.
     Put(PutAnswer),
-    /// To a scan.
+    /// Answers [`ClientRequest::Scan`] with a page of keys.
     Scanned(ScanAnswer),
-    /// To a topology request.
+    /// Answers [`ClientRequest::Topology`] with layout and addresses.
     Topology(Topology),
-    /// To an admin's request.
+    /// Answers [`ClientRequest::Admin`] with the answer to the admin's request.
     Admin(AdminResponse),
-    /// To any.
+    /// Refuses a request of any kind.
     Failed(Failure),
 }
 
-/// Read a key.
+/// Read of one key from a quorum of its replicas.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct GetRequest {
-    /// Which.
+    /// Bucket and key to read.
     pub key: Key,
-    /// How many replicas to use, at most the bucket's N; `None` for the bucket's.
+    /// Number of replicas to use, at most the bucket's N; `None` for the bucket's N.
     pub n: Option<u8>,
-    /// How many must answer.
+    /// Number of replicas that must answer.
     pub r: Quorum,
-    /// How many of those must be primaries.
+    /// Number of primaries among the replicas that must answer.
     pub pr: Quorum,
-    /// How long it may take.
+    /// Time that the request may take, from 1 to [`crate::limits::TIMEOUT_MAX_MS`].
     pub timeout_ms: u32,
 }
 
-/// Write a key.
+/// Write of one key to a quorum of its replicas.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PutRequest {
-    /// Which.
+    /// Bucket and key to write.
     pub key: Key,
-    /// The value, or a tombstone to delete.
+    /// Value to store, or a tombstone to delete the key.
     pub content: Content<Blob>,
-    /// The context of the get that this put follows.
+    /// Context from the get that this put follows; `None` if the client has read nothing.
     pub context: Option<Blob>,
-    /// The client's name for this put; the same in every retry.
+    /// Identifier that the client gives this put; the same in every retry.
     pub write_id: WriteId,
-    /// How long the version lives, instead of the bucket's `ttl_ms`.
+    /// Time to live of the version, at least 1; `None` for the bucket's `ttl_ms`.
     pub ttl_ms: Option<u64>,
-    /// How many replicas to use, at most the bucket's N; `None` for the bucket's.
+    /// Number of replicas to use, at most the bucket's N; `None` for the bucket's N.
     pub n: Option<u8>,
-    /// How many must acknowledge.
+    /// Number of replicas that must acknowledge the put.
     pub w: Quorum,
-    /// How many of those must be primaries.
+    /// Number of primaries among the replicas that must acknowledge the put.
     pub pw: Quorum,
-    /// How many of those must have synced.
+    /// Number of replicas that must have synced the put.
     pub dw: Quorum,
-    /// How long it may take.
+    /// Time that the request may take, from 1 to [`crate::limits::TIMEOUT_MAX_MS`].
     pub timeout_ms: u32,
 }
 
-/// Where a scan goes on: just past this key.
+/// Position in a scan: it continues just past this key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 pub struct ScanMark {
-    /// Records lie in the order of position, then key.
+    /// Position of the key on the ring; records are in the order of position, then key.
     pub position: Position,
-    /// The last key that was seen.
+    /// Last key that was seen.
     pub key: Key,
 }
 
-/// Which buckets a scan reads.
+/// Buckets that a scan reads.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum ScanOf {
-    /// The one of this name.
+    /// The bucket with this name.
     Bucket(Blob),
-    /// All that have so many replicas: each N has its own owners.
+    /// All buckets with this many replicas; each N has its own owners.
     EveryBucket(u8),
 }
 
-/// Read a page of one partition.
+/// Read of a page of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ScanRequest {
-    /// Whose keys.
+    /// Bucket, or all buckets with one N, whose keys are read.
     pub of: ScanOf,
-    /// Which of the Q ranges.
+    /// Partition to read, one of the Q ranges.
     pub partition: Partition,
-    /// Where to go on, from the answer before.
+    /// Mark from the preceding answer, past which the page begins; `None` for the partition's start.
     pub after: Option<ScanMark>,
-    /// The most keys in the answer, up to [`crate::limits::SCAN_PAGE_RECORDS`].
+    /// Most keys in the answer, up to [`crate::limits::SCAN_PAGE_RECORDS`].
     pub limit: u32,
-    /// Whether values are wanted, or keys alone.
+    /// Whether the answer carries values; otherwise it carries keys alone.
     pub values: bool,
-    /// How many replicas must answer.
+    /// Number of replicas that must answer.
     pub r: Quorum,
-    /// How long it may take.
+    /// Time that the request may take, from 1 to [`crate::limits::TIMEOUT_MAX_MS`].
     pub timeout_ms: u32,
 }
 
-/// One version of a key, as a client sees it.
+/// A version of a key as a client sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Version {
-    /// The value, or a tombstone that is concurrent with other versions.
+    /// Value, or a tombstone that is concurrent with other versions.
     pub content: Content<Blob>,
-    /// Tells this version from every other of the key.
+    /// Opaque tag, unique among a key's versions.
     pub tag: u64,
-    /// In milliseconds since the Unix epoch, by the coordinator's clock.
+    /// When the version was written, in milliseconds since the Unix epoch, by the coordinator's clock.
     pub written_at_ms: u64,
-    /// In the same unit.
+    /// When the version expires, in milliseconds since the Unix epoch; `None` if it doesn't.
     pub expires_at_ms: Option<u64>,
 }
 
-/// What a get found. No value among the versions means that the key is absent.
+/// Versions that a get found. The key is absent if none of them is a value.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct GetAnswer {
-    /// More than one: siblings. One tombstone: deleted. None: never written, or expired.
+    /// Versions that no other one descends from. Several are siblings; one tombstone means deleted; none means never
+    /// written, or expired.
     pub versions: Vec<Version>,
-    /// To be sent with the put that follows; `None` if the key was never written.
+    /// Context to be sent with the put that follows; `None` if the key was never written.
     pub context: Option<Blob>,
-    /// How many replicas had answered.
+    /// Number of replicas that had answered.
     pub answered: u8,
-    /// Of those, how many were primaries.
+    /// Number of primaries among the replicas that had answered.
     pub primaries: u8,
-    /// There are more siblings than one answer carries. The context covers those that are here: a put with it
-    /// replaces them and leaves the others, which the next get shows.
+    /// Whether there are more siblings than one answer carries. The context covers only the siblings in the answer: a
+    /// put with it replaces them and leaves the others, which the next get shows.
     pub partial: bool,
 }
 
-/// A put that was acknowledged.
+/// Answer to a put that was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PutAnswer {
-    /// Covers what the coordinator holds, this put included: a put with it replaces all of that.
+    /// Context that covers all that the coordinator holds, this put included: a put with it replaces all of that.
     pub context: Blob,
-    /// How many siblings the key has now at the coordinator.
+    /// Number of siblings that the key now has at the coordinator.
     pub siblings: u16,
-    /// The bucket's sibling warning is reached.
+    /// Whether the key has reached the bucket's sibling warning.
     pub warning: bool,
-    /// How many replicas had acknowledged, and how many of these had synced.
+    /// Number of replicas that had acknowledged the put.
     pub acknowledged: u8,
-    /// Of those, how many had synced it.
+    /// Number of replicas that had synced the put, among those that had acknowledged it.
     pub synced: u8,
-    /// Which they were.
+    /// Replicas that had acknowledged the put.
     pub by: Vec<Acknowledgement>,
 }
 
-/// One node's part in a put.
+/// A node's acknowledgement of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Acknowledgement {
-    /// Who.
+    /// Node that acknowledged the put.
     pub node: NodeId,
-    /// The primary that it keeps the version for; `None` if it is one itself.
+    /// Primary for which the node keeps the version as a hint; `None` if the node is a primary itself.
     pub stands_in_for: Option<NodeId>,
-    /// Whether it was on disk.
+    /// Whether the node had synced the version.
     pub synced: bool,
 }
 
-/// One key of a scan.
+/// A key that a scan found.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ScanItem {
-    /// The key's bucket.
+    /// Bucket that the key is in.
     pub bucket: Blob,
-    /// Which.
+    /// Key within its bucket.
     pub key: Blob,
-    /// The lengths of its values together, whether they are here or not.
+    /// Total length of the key's values, whether they are sent or not.
     pub value_bytes: u64,
-    /// Its live versions; without their values where only keys were asked for.
+    /// Versions that have not expired; without their values where only keys were asked for.
     pub versions: Vec<Version>,
 }
 
-/// A page of one partition.
+/// Answer to a scan: a page of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ScanAnswer {
-    /// In the order of position, then key. Deleted and expired keys are left out.
+    /// Keys in the order of position, then key. Deleted and expired keys are left out.
     pub items: Vec<ScanItem>,
-    /// Where to go on; `None` at the partition's end.
+    /// Mark past which the next page begins; `None` at the partition's end.
     pub next: Option<ScanMark>,
 }
 
-/// What a client needs to find coordinators by itself.
+/// Layout and addresses by which a client finds coordinators by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Topology {
-    /// The seed of positions.
+    /// Identity of the cluster, which seeds the positions of keys.
     pub cluster: ClusterId,
-    /// `None` before the first commit.
+    /// Layout in force; `None` before the first commit.
     pub layout: Option<Layout>,
-    /// Every member and where it listens.
+    /// All members with their addresses.
     pub members: Vec<MemberAddress>,
 }
 
-/// Where a member listens.
+/// Address of a member, for peers and clients.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct MemberAddress {
-    /// Who.
+    /// Member that listens at the address.
     pub node: NodeId,
-    /// Its name for people.
+    /// Name of the member for people, from its certificate.
     pub name: String,
-    /// For peers and clients alike.
+    /// Address on which the member serves peers and clients alike.
     pub address: SocketAddr,
-    /// Whether the node that answers takes it to be up.
+    /// Whether the answering node takes the member to be up.
     pub alive: bool,
 }
 
-/// Rides on every response: a client with an older layout fetches the topology again.
+/// Version of the answering node's layout, sent with every response: a client with an older layout fetches the
+/// topology again.
 pub type Freshness = LayoutVersion;

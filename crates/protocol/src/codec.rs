@@ -1,7 +1,8 @@
-//! The one place where bytes become values: validated, within limits, without copying what is large.
+//! The only place where bytes become values: validated, within limits, without copying what is large.
 //!
-//! Only frames differ from one version of the protocol to another. What they carry in encoded form, such
-//! as records and clocks, is compared byte by byte between nodes, so it looks the same in all of them.
+//! Only the layout of frames differs from one version of the protocol to another. What a frame carries in encoded
+//! form, such as records and clocks, is compared byte by byte between nodes, so its bytes are the same in all
+//! versions.
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
@@ -33,64 +34,64 @@ use crate::{Blob, Layout, LayoutVersion, ProtocolVersion, Stamp, Terms, check};
 
 /// The oldest version of the protocol that this build speaks.
 pub const PROTOCOL_MIN: u16 = ProtocolVersion::OLDEST.number();
-/// The newest.
+/// The newest version of the protocol that this build speaks.
 pub const PROTOCOL_MAX: u16 = ProtocolVersion::NEWEST.number();
 
-/// Everything that crosses a connection.
+/// Unit of transmission: everything that crosses a connection is a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Frame {
-    /// From a client or an admin.
+    /// Request of a client or an admin to a node.
     ClientRequest {
-        /// The client's, for the answer.
+        /// Identifier that the client gives the request; its answer carries it, too.
         id: u64,
-        /// What is asked.
+        /// Request to the node.
         request: ClientRequest,
     },
-    /// To a client or an admin.
+    /// Answer of a node to a client or an admin.
     ClientResponse {
-        /// From the request.
+        /// Identifier of the request that is answered.
         id: u64,
-        /// The node's layout, so that a client learns that its own is stale.
+        /// Version of the answering node's layout, by which a client learns that its own is stale.
         layout: LayoutVersion,
-        /// The answer.
+        /// Answer to the request.
         response: ClientResponse,
     },
-    /// From a coordinator to a replica.
+    /// Request of one node to another, such as a coordinator's to a replica.
     PeerRequest {
-        /// The coordinator's, for the answer.
+        /// Identifier that the asking node gives the request; its answer carries it, too.
         id: u64,
-        /// Who asks, and under what.
+        /// Terms of the request: the asker's life and layouts, and the receiver's clock.
         terms: Terms,
-        /// What is asked.
+        /// Request to the other node.
         request: PeerRequest,
     },
-    /// From a replica to a coordinator.
+    /// Answer of one node to another, such as a replica's to a coordinator.
     PeerResponse {
-        /// From the request.
+        /// Identifier of the request that is answered.
         id: u64,
-        /// Whose answer it is, and when it was given.
+        /// Life and clock of the answering node.
         stamp: Stamp,
-        /// The answer.
+        /// Answer to the request.
         response: PeerResponse,
     },
-    /// Between members.
+    /// Message between members, of gossip or of the failure detector.
     Gossip(Gossip),
-    /// To a client: the answer is ready and on its way, behind others. It is announced because it is large.
+    /// Announcement to a client that a large answer is ready and on its way, behind others.
     Coming {
-        /// From the request.
+        /// Identifier of the request that is being answered.
         id: u64,
-        /// How long the frame with the answer is.
+        /// Length of the frame with the answer, in bytes.
         bytes: u64,
     },
-    /// From a client: nobody waits any more for the answer to what it has asked for.
+    /// Notice from a client that it no longer waits for an answer.
     Withdraw {
-        /// From the request.
+        /// Identifier of the request whose answer is not wanted.
         id: u64,
     },
 }
 
 impl Frame {
-    /// The frame's bytes for a connection of that version, without a length prefix.
+    /// Encodes the frame for a connection of that version, without a length prefix.
     #[must_use]
     pub fn encode(&self, version: ProtocolVersion) -> AlignedVec {
         let mut bytes = to_bytes(self);
@@ -101,7 +102,7 @@ impl Frame {
         bytes
     }
 
-    /// How many bytes [`Self::encode`] gives, for less than they cost.
+    /// Returns the length of what [`Self::encode`] makes, without making it.
     #[must_use]
     pub fn encoded_length(&self, version: ProtocolVersion) -> usize {
         let length = to_bytes_in::<_, Error>(self, Length::default()).expect("counting can't fail");
@@ -111,11 +112,11 @@ impl Frame {
         }
     }
 
-    /// Reads a frame that a peer sent over a connection of that version. Keys, values and records are
-    /// slices of `bytes`, not copies.
+    /// Decodes a frame that a peer sent over a connection of that version. Keys, values and records are slices of
+    /// `bytes`, not copies.
     ///
     /// # Errors
-    /// The bytes are too many or not a frame of that version, or what they say is outside the limits.
+    /// The bytes are too many or not a frame of that version, or their contents are outside the limits.
     pub fn decode(bytes: &Bytes, version: ProtocolVersion) -> Result<Self, DecodeError> {
         if bytes.len() > FRAME_LIMIT_BYTES {
             return Err(DecodeError::TooLong { length: bytes.len(), limit: FRAME_LIMIT_BYTES });
@@ -138,17 +139,17 @@ impl Frame {
     }
 }
 
-/// What a node knows of the cluster, as it keeps it on disk. Its layout is that of [`Delta`] alone, so
-/// that it doesn't change with the messages.
+/// Encodes a node's knowledge of the cluster for its disk. The layout is that of [`Delta`] alone, so that it doesn't
+/// change with the messages.
 #[must_use]
 pub fn encode_knowledge(delta: &Delta) -> Vec<u8> {
     to_bytes(delta).into_vec()
 }
 
-/// Reads [`encode_knowledge`] back.
+/// Decodes the output of [`encode_knowledge`].
 ///
 /// # Errors
-/// The bytes are not what it makes, or what they say is outside the limits.
+/// The bytes are not such an output, or their contents are outside the limits.
 pub fn decode_knowledge(bytes: &Bytes) -> Result<Delta, DecodeError> {
     let malformed = |_: Error| DecodeError::Malformed { what: "knowledge of the cluster" };
     let archived = rkyv::access::<rkyv::Archived<Delta>, Error>(bytes).map_err(malformed)?;
@@ -197,7 +198,7 @@ pub(crate) fn encode_props(props: &BucketProps) -> Vec<u8> {
     to_bytes(props).into_vec()
 }
 
-/// Reads what a test laid out by hand, past every check but that of the layout itself.
+/// Decodes what a test has laid out by hand, without any check but that of the layout.
 #[cfg(test)]
 pub(crate) fn decode_unchecked<T>(bytes: &Bytes) -> T
 where

@@ -1,7 +1,7 @@
 //! The opaque token that carries a clock to a client and back (paper 4.4).
 //!
-//! Invariant: a token is accepted only whole and only for the key it was given out for, and its length is
-//! looked at before anything else: whoever knows the format can make one up.
+//! Invariant: a token is accepted only whole and only for the key it was given out for. Its length is checked
+//! before anything else, since anybody who knows the format can make one up.
 
 use alloc::vec::Vec;
 
@@ -15,13 +15,13 @@ use crate::{Blob, ClusterId, Key, codec};
 const FORMAT: u8 = 1;
 const CHECKSUM_BYTES: usize = 8;
 
-/// What a client has seen of a key: a clock.
+/// Causal context of a key: the clock of all that a client has seen of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context(pub VectorClock);
 
 impl Context {
-    /// The token for `key`: format, clock, checksum seeded by the key's position. Of a clock with up to
-    /// [`CLOCK_ENTRIES_MAX`](crate::limits::CLOCK_ENTRIES_MAX) entries it is within the limit.
+    /// Encodes the token for `key`: format, clock, checksum seeded by the key's position. With up to
+    /// [`CLOCK_ENTRIES_MAX`](crate::limits::CLOCK_ENTRIES_MAX) clock entries the token is within its limit.
     #[must_use]
     pub fn encode(&self, cluster: ClusterId, key: &Key) -> Blob {
         let mut bytes: Vec<u8> = alloc::vec![FORMAT];
@@ -31,10 +31,10 @@ impl Context {
         bytes.into()
     }
 
-    /// Reads a token that a client sent with a put of `key`.
+    /// Decodes a token that a client sent with a put of `key`.
     ///
     /// # Errors
-    /// It is over its limit, cut short, of an unknown format, damaged, or was given out for another key.
+    /// The token is over its limit, cut short, of an unknown format, damaged, or was given out for another key.
     pub fn decode(token: &Blob, cluster: ClusterId, key: &Key) -> Result<Self, InvalidContext> {
         if token.len() > CONTEXT_LIMIT_BYTES {
             return Err(InvalidContext::TooLong { length: token.len() });

@@ -1,4 +1,4 @@
-//! What can be wrong with what was said, and how a node refuses.
+//! Errors in what was sent, and the refusals of a node.
 
 use alloc::string::String;
 use core::fmt;
@@ -9,41 +9,41 @@ use thiserror::Error;
 use crate::bucket::PROPERTY_NAMES;
 use crate::limits::{BUCKET_LIMIT_BYTES, CONTEXT_LIMIT_BYTES, KEY_LIMIT_BYTES};
 
-/// A bucket or key outside its limits.
+/// A bucket's name or a key that is empty or over its limit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidKey {
-    /// A bucket needs a name.
+    /// The bucket's name is empty; it needs at least one byte.
     #[error("the bucket name is empty")]
     EmptyBucket,
-    /// Shorten the name.
+    /// The bucket's name is over its limit; shorten it.
     #[error("the bucket name has {length} bytes, over the limit of {BUCKET_LIMIT_BYTES}")]
     BucketTooLong {
-        /// In bytes.
+        /// Length of the name in bytes.
         length: usize,
     },
-    /// A key needs at least one byte.
+    /// The key is empty; it needs at least one byte.
     #[error("the key is empty")]
     EmptyKey,
-    /// Shorten the key, or hash it.
+    /// The key is over its limit; shorten or hash it.
     #[error("the key has {length} bytes, over the limit of {KEY_LIMIT_BYTES}")]
     KeyTooLong {
-        /// In bytes.
+        /// Length of the key in bytes.
         length: usize,
     },
 }
 
-/// A quorum that cannot be.
+/// A quorum that no request can reach.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidQuorum {
-    /// Ask for at most N.
+    /// The quorum is above N; ask for at most N.
     #[error("a quorum of {count} is above the {n} replicas")]
     AboveN {
-        /// What was asked.
+        /// Number of replicas that was asked for.
         count: u8,
-        /// How many replicas there are.
+        /// Number of replicas that there are.
         n: u8,
     },
-    /// Neither a name nor a number.
+    /// The text is neither the name of a quorum nor a number.
     #[error("a quorum is a number or one of: one, quorum, all, default")]
     NotAQuorum,
 }
@@ -51,28 +51,28 @@ pub enum InvalidQuorum {
 /// A context that was not given out by this cluster for this key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidContext {
-    /// Cut short.
+    /// The context is cut short: it has no room for a checksum.
     #[error("the context is cut short at {length} bytes")]
     TooShort {
-        /// In bytes.
+        /// Length of the context in bytes.
         length: usize,
     },
-    /// From a newer version, or not a context.
+    /// The context is from a newer version, or not a context at all.
     #[error("the context has format {format}, which this version does not know")]
     UnknownFormat {
-        /// Its first byte.
+        /// First byte of the context, which names its format.
         format: u8,
     },
-    /// No get gives out one so long. Get the key again.
+    /// The context is longer than any that a get returns. Get the key again.
     #[error(
         "the context has {length} bytes, over the limit of {CONTEXT_LIMIT_BYTES}: no get gave it out; get \
          the key again"
     )]
     TooLong {
-        /// In bytes.
+        /// Length of the context in bytes.
         length: usize,
     },
-    /// Damaged, or another key's.
+    /// The context is damaged, or was given out for another key.
     #[error("the context is damaged or belongs to another key; get the key again")]
     Checksum,
 }
@@ -83,34 +83,34 @@ pub enum InvalidProperty {
     /// No property has this name.
     #[error("unknown bucket property {name:?}; known are {}", PROPERTY_NAMES.join(", "))]
     Unknown {
-        /// As given.
+        /// Name as it was given.
         name: String,
     },
-    /// Not a value of its kind.
+    /// The value is not of the property's kind.
     #[error("bucket property {name} can't be {value:?}: it takes {takes}")]
     BadValue {
-        /// Which.
+        /// Name of the property.
         name: String,
-        /// As given.
+        /// Value as it was given.
         value: String,
-        /// What would do.
+        /// Description of the values that the property takes.
         takes: &'static str,
     },
-    /// Outside what the other properties allow.
+    /// The value is outside the range that the other properties leave.
     #[error("bucket property {name} can't be {value}: it goes from {least} to {most} here")]
     OutOfRange {
-        /// Which.
+        /// Name of the property.
         name: &'static str,
-        /// As given.
+        /// Value as it was given.
         value: u64,
-        /// The least it may be.
+        /// Least value that the property may have.
         least: u64,
-        /// The most it may be.
+        /// Greatest value that the property may have.
         most: u64,
     },
 }
 
-/// A record that no node stores or sends, since it is larger than any message or frame of a journal is made for.
+/// A record that no node stores or sends, since it is larger than any message or journal frame may be.
 ///
 /// Get the key, reconcile some of its siblings and put the result with the get's context.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -119,94 +119,93 @@ pub enum InvalidProperty {
      its siblings and put the result with the get's context"
 )]
 pub struct RecordOverLimit {
-    /// What there is too much of.
+    /// Unit of what there is too much of: clock entries, siblings or bytes.
     pub what: &'static str,
-    /// How much of it there is.
+    /// Amount that the record would have, in that unit.
     pub count: usize,
-    /// How much of it there may be.
+    /// Most that a record may have, in that unit.
     pub limit: usize,
 }
 
-/// Bytes that are not what they should be. The connection that sent them ends; nothing else does.
+/// Bytes that are not a valid message. The connection that sent them ends; nothing else happens.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DecodeError {
-    /// Over the limit of its kind.
+    /// The frame is over the limit for its sender.
     #[error("a frame of {length} bytes is over the limit of {limit}")]
     TooLong {
-        /// In bytes.
+        /// Length of the frame in bytes.
         length: usize,
-        /// In bytes.
+        /// Limit that the frame exceeds, in bytes.
         limit: usize,
     },
-    /// Validation failed.
+    /// The bytes don't have the layout of what was expected, or break its invariants.
     #[error("the bytes are not a valid {what}")]
     Malformed {
-        /// What was expected.
+        /// Kind of value that was expected.
         what: &'static str,
     },
-    /// More of something than any message may hold.
+    /// The message has more of something than any message may hold.
     #[error("a message with {count} {what} is over the limit of {limit}")]
     TooMany {
-        /// What there is too much of.
+        /// Kind of item that there are too many of.
         what: &'static str,
-        /// How much of it there is.
+        /// Number of the items in the message.
         count: usize,
-        /// How much of it there may be.
+        /// Most items of the kind that a message may have.
         limit: usize,
     },
-    /// A key outside its limits.
+    /// The message contains a key outside its limits.
     #[error(transparent)]
     Key(#[from] InvalidKey),
 }
 
-/// Why a request failed.
+/// Cause of a failed request, as programs tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum ErrorCode {
-    /// An argument is out of its range; the message names it.
+    /// An argument is out of its range; the message names it. Nothing was done.
     InvalidRequest,
-    /// The context is damaged or another key's.
+    /// The context is damaged or belongs to another key.
     InvalidContext,
     /// The value is over the bucket's limit.
     ValueTooLarge,
-    /// The record would grow over the bucket's limit; get, reconcile and put with the context.
+    /// The record would grow over the bucket's limit; get the key, reconcile and put with the context.
     RecordTooLarge,
-    /// The bucket's sibling limit is reached; get, reconcile and put with the context.
+    /// The bucket's sibling limit is reached; get the key, reconcile and put with the context.
     TooManySiblings,
-    /// Time ran out before the quorum was reached. A put may still survive.
+    /// Time ran out before the quorum was reached. A put may still take effect.
     Timeout,
-    /// Too few replicas can be reached. A put may still survive.
+    /// Too few replicas can be reached. A put may still take effect.
     Unavailable,
     /// A queue is full; nothing was done.
     Overloaded,
-    /// The node is starting, stopping, or the cluster has no layout yet; nothing was done.
+    /// The node is starting or stopping, or the cluster has no layout yet; nothing was done.
     NotReady,
     /// The sender's layout is older than the receiver's; nothing was done.
     StaleLayout,
-    /// The sender's layout is newer than the receiver's, who will have it in a moment; nothing was done.
+    /// The sender's layout is newer than the receiver's, which will learn it in a moment; nothing was done.
     UnknownLayout,
     /// The receiver does not own the partition; nothing was done.
     NotOwner,
-    /// The message outlived the time that a message may: it was under way, or waiting, for too long.
-    /// Nothing was done.
+    /// The message is older than a message may be: it was under way, or waiting, for too long. Nothing was done.
     TooOld,
-    /// The certificate's role does not allow it.
+    /// The certificate's role does not allow the request; nothing was done.
     Forbidden,
-    /// The disk refused.
+    /// The storage failed: an error of the disk, or too little room on it.
     Storage,
-    /// A plan's hash is not that of the plan that would be committed now.
+    /// The digest that a commit names is not that of the plan that would be committed now.
     PlanChanged,
-    /// A fault of the program.
+    /// A fault of the program, not of the request.
     Internal,
-    /// So many puts of the key wait at its coordinator that no more are taken; nothing was done. No other node does
-    /// better: they pass puts of the key on to that one.
+    /// Too many puts of the key wait at its coordinator; nothing was done. Another node doesn't help: all pass puts
+    /// of the key on to that coordinator.
     KeyBusy,
-    /// The receiver takes another process for the node that asks, which has just started or runs twice, or differs from
-    /// it about who is in which life; nothing was done.
+    /// The receiver knows the asking node in another life, since it has just started or runs twice, or the two differ
+    /// about the lives of the members; nothing was done.
     OtherLife,
 }
 
 impl ErrorCode {
-    /// Whether the same request may succeed when sent again, here or to another node.
+    /// Whether the same request may succeed when it is sent again, to this node or to another.
     #[must_use]
     pub fn retryable(self) -> bool {
         matches!(
@@ -226,19 +225,19 @@ impl ErrorCode {
     }
 }
 
-/// A refusal, as it travels to the one who asked.
+/// A refusal, as it travels to the sender of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Failure {
-    /// For programs.
+    /// Cause of the refusal, for programs.
     pub code: ErrorCode,
-    /// For people: what is wrong, with the numbers in it, and what to do.
+    /// Description for people: what is wrong, with the numbers in it, and what to do.
     pub message: String,
-    /// A put may have taken effect all the same.
+    /// Whether a put may have taken effect all the same.
     pub maybe_applied: bool,
 }
 
 impl Failure {
-    /// A refusal before anything was done.
+    /// Makes a refusal of a request of which nothing was done.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), maybe_applied: false }

@@ -11,23 +11,23 @@ use core::fmt::{self, Write as _};
 
 use thiserror::Error;
 
-/// Bytes on one line: text as it is, with `\\`, `\n`, `\r`, `\t` and `\xHH` for a backslash, for control
+/// Bytes shown on one line: text as it is, with `\\`, `\n`, `\r`, `\t` and `\xHH` for a backslash, for control
 /// characters and for what is not UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
-/// A text of several lines whose control characters, line feeds excepted, are shown as escapes: nothing in
-/// it can steer a terminal.
+/// Text of several lines whose control characters, except line feeds, are shown as escapes, so that it can't steer
+/// a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'a>(pub &'a str);
 
-/// A text with a backslash that begins no escape.
+/// A backslash in a text that begins no escape.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "the backslash at byte {at} begins none of \\\\, \\n, \\r, \\t and \\xHH with two hex digits"
 )]
 pub struct InvalidEscape {
-    /// Where the backslash stands.
+    /// Index of the backslash in the text, in bytes.
     pub at: usize,
 }
 
@@ -66,10 +66,10 @@ fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// The bytes that a text with escapes stands for.
+/// Decodes the bytes that a text with escapes stands for.
 ///
 /// # Errors
-/// A backslash begins no escape; a backslash itself is written as two.
+/// A backslash begins no escape; a literal backslash is written as two.
 pub fn unescape(text: &[u8]) -> Result<Vec<u8>, InvalidEscape> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -85,7 +85,7 @@ pub fn unescape(text: &[u8]) -> Result<Vec<u8>, InvalidEscape> {
     Ok(bytes)
 }
 
-/// What an escape stands for, given what follows its backslash, and how long it is with that.
+/// Decodes one escape from the bytes after its backslash. Returns the byte and the length, backslash included.
 fn escape(rest: &[u8]) -> Option<(u8, usize)> {
     match *rest.first()? {
         b'\\' => Some((b'\\', 2)),

@@ -1,4 +1,4 @@
-//! What nodes tell one another about the cluster (paper 4.8).
+//! Messages of gossip and of the failure detector, and the knowledge of the cluster that they spread (paper 4.8).
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
@@ -15,102 +15,102 @@ use crate::bucket::BucketEntry;
 use crate::codec;
 use crate::{Blob, Digest, Incarnation, LayoutId, PartitionSet, WireLayout};
 
-/// Where a member stands in its life.
+/// Membership status that a member declares for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 pub enum Status {
-    /// In the cluster; owns what the layout gives it.
+    /// The member is in the cluster and owns what the layout gives it.
     Up,
-    /// Stopped cleanly, or drained; comes back.
+    /// The member has stopped cleanly or is drained, and will be back.
     Away,
-    /// Handed on all that it held and stopped for good.
+    /// The member has handed on all of its data and stopped for good.
     Left,
 }
 
-/// How much a member holds, hints not included.
+/// Amount of data that a member holds, hints not included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Load {
-    /// Records, tombstones included.
+    /// Number of records, tombstones included.
     pub records: u64,
-    /// Their encoded size.
+    /// Encoded size of the records, in bytes.
     pub bytes: u64,
-    /// Partitions of which it can't say what is absent: it is refilled with them.
+    /// Number of partitions that are being refilled: the member can't say what is absent in them.
     pub refilling: u32,
-    /// Shards whose former files lie aside, a bit for each; the last bit stands for the 64th and all later ones.
+    /// Shards whose former files were set aside, a bit for each; the last bit stands for the 64th and all later ones.
     pub set_aside: u64,
 }
 
-/// What a member's build speaks and writes.
+/// Versions of protocol and storage that a member's build knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Speaks {
-    /// The oldest version of the wire protocol.
+    /// The oldest version of the wire protocol that the build speaks.
     pub protocol_min: u16,
-    /// The newest.
+    /// The newest version of the wire protocol that the build speaks.
     pub protocol_max: u16,
-    /// The format of the records' files.
+    /// Format in which the build writes the files of records.
     pub storage: u16,
 }
 
-/// Of the partitions that a member owns under a layout, those for which it holds all that older owners do.
+/// Partitions that a member owns under a layout and is ready for: it holds all that their older owners do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Ready {
-    /// Which layout; what is said of another counts for nothing.
+    /// Layout under which the member is ready; it counts for no other.
     pub layout: LayoutId,
-    /// Only grows under one layout.
+    /// Partitions that the member is ready for; the set only grows under one layout.
     pub partitions: PartitionSet,
 }
 
-/// A change that an admin has asked for and not yet committed.
+/// A change to the layout that an admin has staged and not yet committed.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum StagedChange {
-    /// Give it partitions.
+    /// Gives partitions to a node that has none.
     Join {
-        /// The failure domain it stands in.
+        /// Failure domain of the node; empty in a request to stage for the one that the node was started with.
         zone: String,
-        /// Its share relative to others.
+        /// Weight of the node, which sets its share of the partitions; 0 in a request to stage for its own.
         weight: u32,
     },
-    /// Take its partitions away; it stops once others hold all that it does.
+    /// Takes the node's partitions away; the node stops once others hold all of its data.
     Leave,
-    /// Do without it at once: it is dead, and what it holds is given up.
+    /// Gives a dead node up at once, with the data that it holds.
     Remove,
-    /// Give all that it has to another node, which has none.
+    /// Gives all partitions of the node to another one, which has none.
     Replace {
-        /// Whom.
+        /// Node that takes the place.
         by: NodeId,
-        /// Where the other stands.
+        /// Failure domain of the node that takes the place; empty in a request to stage for its own.
         zone: String,
-        /// The node that goes is dead: do without it at once.
+        /// Whether the replaced node is dead and given up at once.
         forced: bool,
     },
-    /// Change its share or its place; what is `None` stays.
+    /// Changes a node's zone or weight; a field that is `None` stays as it is.
     Set {
-        /// The failure domain it stands in.
+        /// New failure domain of the node.
         zone: Option<String>,
-        /// Its share relative to others.
+        /// New weight of the node; at least 1.
         weight: Option<u32>,
     },
 }
 
-/// The changes that the next plan is made of. Of two the newer (`base`, `revision`, then digest) wins;
-/// with a base that is not in force it is void.
+/// Changes that the next plan is made of. Of two stagings the one with the greater (`base`, `revision`, digest) wins;
+/// one whose base is not in force is void.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Staging {
-    /// The layout that is to be changed.
+    /// Layout that the changes apply to.
     pub base: LayoutId,
-    /// Counts the changes to the staging itself.
+    /// Number of times that the staging was changed.
     pub revision: u64,
-    /// At most one for each node, in the order of their identities.
+    /// Staged changes, at most one for each node, in the order of the nodes' identities.
     pub changes: Vec<(NodeId, StagedChange)>,
 }
 
 impl Staging {
-    /// Of all of it.
+    /// Computes the digest of the whole staging, which breaks ties between rivals.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest(xxh3_64(&codec::encode_staging(self)))
     }
 
-    /// The rule by which every node chooses between two.
+    /// Whether this staging wins over another one; every node applies this rule.
     #[must_use]
     pub fn supersedes(&self, other: &Self) -> bool {
         let rank = |staging: &Self| (staging.base, staging.revision, staging.digest());
@@ -121,173 +121,174 @@ impl Staging {
 /// Another life of the same node that runs at the same time, or that the node can't account for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Rival {
-    /// Which life.
+    /// Random name of the other life.
     pub incarnation: Incarnation,
-    /// Where it says that it listens.
+    /// Address on which the other life says that it listens.
     pub address: SocketAddr,
 }
 
-/// Which life of a node a member is in, and what it knows of others.
+/// Life that a member is in, with what it knows of its other lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Life {
-    /// Drawn at random at the start of the process.
+    /// Random name of the life, drawn when the process starts.
     pub incarnation: Incarnation,
-    /// While there is one the member coordinates nothing: an admin has to say which of the two stays.
+    /// Rival of this life. While there is one the member coordinates nothing: an admin has to decide which of the two
+    /// stays.
     pub rival: Option<Rival>,
-    /// The life that has to end, since an admin has decided for this one.
+    /// Life that has to end, since an admin has decided for this one.
     pub ousts: Option<Incarnation>,
-    /// How far it has come: what it had stored by this tick is on its disk, with the tick. A directory that says less of
-    /// this life is an earlier copy.
+    /// Progress of the life: all that it had stored by this tick is on its disk, as is the tick. A data directory
+    /// with a lower tick of this life is an earlier copy.
     pub tick: u32,
 }
 
 impl Life {
-    /// A life without a rival, at its begin.
+    /// Makes a life that has no rival and has just begun.
     #[must_use]
     pub const fn new(incarnation: Incarnation) -> Self {
         Self { incarnation, rival: None, ousts: None, tick: 0 }
     }
 }
 
-/// One member, as it describes itself. Only that member writes it; the higher
+/// Record in which a member describes itself. Only that member writes it; of two records the one with the higher
 /// (`generation`, `version`, incarnation) wins.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct MemberRecord {
-    /// Who.
+    /// Node that the record describes.
     pub node: NodeId,
-    /// Its name for people, from its certificate.
+    /// Name of the node for people, from its certificate.
     pub name: String,
-    /// Where peers and clients reach it.
+    /// Address on which peers and clients reach the node.
     pub address: SocketAddr,
-    /// The failure domain it stands in.
+    /// Failure domain that the node was started with.
     pub zone: String,
-    /// Its share relative to others.
+    /// Weight that the node was started with, relative to others; never 0.
     pub weight: u32,
-    /// Which life of the node this is.
+    /// Life of the node that wrote the record.
     pub life: Life,
-    /// Counts starts of the node, so that a later life's record wins over an earlier one's.
+    /// Number of starts of the node, so that a later life's record wins over an earlier one's.
     pub generation: u64,
-    /// Counts the changes within a generation.
+    /// Number of changes to the record within its generation.
     pub version: u64,
-    /// Its own word on itself.
+    /// Status that the node declares for itself.
     pub status: Status,
-    /// The newest layout it has stored.
+    /// Newest layout that the node has stored.
     pub layout: LayoutId,
-    /// What it is ready to own.
+    /// Partitions that the node is ready to own.
     pub ready: Ready,
-    /// How much it holds, as of some seconds ago.
+    /// Amount of data that the node holds, as of some seconds ago.
     pub load: Load,
-    /// What its build speaks.
+    /// Versions that the node's build knows.
     pub speaks: Speaks,
-    /// How old a message may be there that changes something, in milliseconds. It has to be the same everywhere:
-    /// while members differ nothing is collected, since a message that one still takes may be older than what
-    /// another has forgotten.
+    /// Greatest age, in milliseconds, of a message that the node lets change something. While members differ in it
+    /// nothing is collected: a message that one member still takes may be older than what another has forgotten.
     pub message_life_ms: u32,
 }
 
-/// How new a member's record is.
+/// Version of a member's record, without the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct MemberDigest {
-    /// Whose.
+    /// Node that the record describes.
     pub node: NodeId,
-    /// See [`MemberRecord::generation`].
+    /// Number of starts of the node, see [`MemberRecord::generation`].
     pub generation: u64,
-    /// See [`MemberRecord::version`].
+    /// Number of changes within the generation, see [`MemberRecord::version`].
     pub version: u64,
-    /// See [`Life::incarnation`]: two lives may have counted alike.
+    /// Life that wrote the record, see [`Life::incarnation`]; two lives may have reached the same numbers.
     pub incarnation: Incarnation,
 }
 
-/// What a node knows, in short.
+/// Digest of all that a node knows of the cluster, from which another one finds what it lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Summary {
-    /// How new its member records are.
+    /// Versions of the member records that the node has.
     pub members: Vec<MemberDigest>,
-    /// The buckets it knows, with versions and a digest of their properties.
+    /// Buckets that the node knows, with the version and the digest of their properties.
     pub buckets: Vec<(Blob, u64, Digest)>,
-    /// The active layouts, with a digest of the partitions known to have flipped.
+    /// Active layouts, each with a digest of the partitions that are known to have flipped.
     pub layouts: Vec<(LayoutId, Digest)>,
-    /// The staged changes.
+    /// Identity of the staged changes: their base, revision and digest; `None` if nothing is staged.
     pub staging: Option<(LayoutId, u64, Digest)>,
 }
 
-/// What the other side lacks.
+/// Knowledge of the cluster that the receiver lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Delta {
-    /// Newer member records.
+    /// Member records that are newer than the receiver's.
     pub members: Vec<MemberRecord>,
-    /// Newer bucket properties.
+    /// Bucket properties that are newer than the receiver's.
     pub buckets: Vec<BucketEntry>,
-    /// Layouts, with what flipped.
+    /// Layouts that the receiver lacks, with the partitions that have flipped.
     pub layouts: Vec<WireLayout>,
-    /// What flipped under layouts that the other side has.
+    /// Partitions that have flipped under layouts that the receiver has.
     pub flips: Vec<(LayoutId, PartitionSet)>,
-    /// Newer staged changes.
+    /// Staged changes that are newer than the receiver's.
     pub staging: Option<Staging>,
 }
 
-/// One message of the gossip or of the failure detector.
+/// A message of gossip or of the failure detector.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Gossip {
-    /// Opens an exchange: this is who I am, so that you can answer, the digest of what I know, so that
-    /// little is said while nothing changes, and what my calendar clock shows, in milliseconds since the
-    /// Unix epoch.
+    /// Opens an exchange: the sender's own record, to which the answer goes; the digest of all that the sender knows,
+    /// so that little is sent while nothing changes; and the sender's calendar clock, in milliseconds since the Unix
+    /// epoch.
     ///
     /// Boxed, since every frame takes the room of the largest kind.
     Offer(Box<MemberRecord>, Digest, u64),
-    /// Ends an exchange: I know the same.
+    /// Ends an exchange: the sender knows the same as the receiver.
     Same,
-    /// I know something else; this is it, in short.
+    /// Answers an offer: the sender knows something else, summarised here.
     Differ(Summary),
-    /// Here is what you lack, and what I know in short, so that you can tell me what I lack.
+    /// Answers [`Gossip::Differ`] with what the receiver lacks, and a summary from which it finds what the sender
+    /// lacks.
     ///
-    /// Boxed on the wire, for the same reason.
+    /// Boxed on the wire, since every frame takes the room of the largest kind.
     Exchange(#[rkyv(with = rkyv::with::AsBox)] Delta, #[rkyv(with = rkyv::with::AsBox)] Summary),
-    /// Ends an exchange: here is what you lack.
+    /// Ends an exchange with what the receiver lacks.
     Close(Delta),
-    /// Are you there?
+    /// Asks whether the receiver is alive.
     Probe {
-        /// To match the answer.
+        /// Number that the answer repeats.
         nonce: u64,
     },
-    /// I am.
+    /// Answers a probe: the sender is alive.
     Alive {
-        /// From the probe.
+        /// Number from the probe.
         nonce: u64,
-        /// What my calendar clock shows, in milliseconds since the Unix epoch.
+        /// Sender's calendar clock, in milliseconds since the Unix epoch.
         wall_ms: u64,
     },
-    /// Is `target` there? Ask it for me.
+    /// Asks the receiver to probe another member for the sender.
     ProbeFor {
-        /// Whom.
+        /// Member to be probed.
         target: NodeId,
-        /// To match the answer.
+        /// Number that the answer repeats.
         nonce: u64,
     },
-    /// You have no place here any more, as this layout says: you left, or were removed. The receiver
-    /// merges the layout as any other and judges by what is in force then.
+    /// Tells the receiver that it has no place in the cluster, as this layout says: it has left or was removed. The
+    /// receiver merges the layout as any other and judges by the one that is then in force.
     ///
-    /// Of a node that has left besides the newest record that the sender has of it, on its disk: a later life that
-    /// does not know that it has left says so in a newer one.
+    /// For a node that has left the message also carries the newest record that the sender has of it on its disk: a
+    /// later life that does not know that the node has left says so in a newer record.
     ///
     /// Boxed, since every frame takes the room of the largest kind.
     Fenced(Box<WireLayout>, Option<Box<MemberRecord>>),
-    /// The sender has just started and asks what the receiver remembers of its earlier lives, before it tells
-    /// anybody that it is there.
+    /// Asks what the receiver remembers of the sender's earlier lives. A node that has just started sends it before
+    /// it tells anybody that it is up.
     Recall(Box<MemberRecord>),
-    /// Answers [`Gossip::Recall`].
+    /// Answers a [`Gossip::Recall`] with what the sender remembers.
     Recalled {
-        /// The life that asked.
+        /// Life that has asked.
         asked: Incarnation,
-        /// The newest record of the asking node that the sender of this knows; its own, if it is another
-        /// process of the same node.
+        /// Newest record of the asking node that the sender knows; the sender's own, if it is another process of the
+        /// same node.
         record: Option<Box<MemberRecord>>,
-        /// The newest layout that the sender knows.
+        /// Newest layout that the sender knows.
         layout: LayoutId,
-        /// What the sender's calendar clock shows.
+        /// Sender's calendar clock, in milliseconds since the Unix epoch.
         wall_ms: u64,
-        /// For how long the sender has known of another life in place of the one that asks; `None` if it has not, or
-        /// may have before its own start.
+        /// Milliseconds for which the sender has known of another life in place of the one that asks; `None` if it
+        /// has not, or may have before its own start.
         superseded_ms: Option<u64>,
     },
 }

@@ -1,4 +1,4 @@
-//! What a record is found by.
+//! Keys of records: a bucket and a key in it, and their place on the ring.
 
 use core::fmt;
 
@@ -9,7 +9,7 @@ use crate::Blob;
 use crate::error::InvalidKey;
 use crate::limits::{BUCKET_LIMIT_BYTES, KEY_LIMIT_BYTES};
 
-/// A cluster's identity, drawn at random with its authority; also the seed of its positions.
+/// Identity of a cluster, drawn at random with its authority; also the seed of its keys' positions.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
@@ -29,10 +29,10 @@ pub struct Key {
 }
 
 impl Key {
-    /// Joins a bucket and a key.
+    /// Joins a bucket's name and a key.
     ///
     /// # Errors
-    /// Either is empty or over its limit; the error names which, its length and the limit.
+    /// Either is empty or over its limit; the error says which, with its length and the limit.
     pub fn new(bucket: impl Into<Blob>, key: impl Into<Blob>) -> Result<Self, InvalidKey> {
         let key = Self { bucket: bucket.into(), key: key.into() };
         key.check()?;
@@ -48,7 +48,7 @@ impl Key {
         }
     }
 
-    /// The bucket's name.
+    /// Returns the name of the bucket that the key is in.
     #[must_use]
     pub fn bucket(&self) -> &Blob {
         &self.bucket
@@ -60,32 +60,32 @@ impl Key {
         &self.key
     }
 
-    /// A copy that shares no allocation, for keeping: a slice of a receive buffer keeps all of it.
+    /// Returns a copy with an allocation of its own, for keeping: a slice of a receive buffer keeps the whole buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { bucket: Blob::from(&self.bucket[..]), key: Blob::from(&self.key[..]) }
     }
 
-    /// Where it lies on the cluster's ring.
+    /// Returns the key's position on the cluster's ring, a hash seeded with the cluster's identity.
     #[must_use]
     pub fn position(&self, cluster: ClusterId) -> Position {
         Position::of(cluster.0, &self.bucket, &self.key)
     }
 }
 
-/// A key with its place: the order of these is the order in which records are stored.
+/// A key with its partition and position. Their order is the order in which records are stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlacedKey {
-    /// The range that holds the position.
+    /// Partition that contains the position.
     pub partition: Partition,
-    /// The key's hash.
+    /// Position of the key on the ring: its hash, seeded with the cluster's identity.
     pub position: Position,
     /// The key itself, since two keys may share a position.
     pub key: Key,
 }
 
 impl PlacedKey {
-    /// Places `key` in a cluster of so many partitions.
+    /// Computes the place of `key` in a cluster with that number of partitions.
     #[must_use]
     pub fn new(cluster: ClusterId, partitions: PartitionCount, key: Key) -> Self {
         let position = key.position(cluster);

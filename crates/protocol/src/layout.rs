@@ -1,4 +1,4 @@
-//! Layouts: which ring was committed, after which one, and which partitions have moved under it.
+//! Layouts: committed rings with their versions, and the partitions that have flipped under each.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,12 +9,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Digest, PartitionSet, codec};
 
-/// Counts layouts: 0 before the first commit.
+/// Number of a layout in the cluster's history, from 1; 0 before the first commit.
 pub type LayoutVersion = u64;
 
-/// Names a layout, and tells which of two is in force: the greater.
+/// Identity of a layout. Of two layouts the one with the greater identity is in force.
 ///
-/// Two commits at once make rivals with the same version; then the digest decides, everywhere alike.
+/// Two commits at once make rivals with the same version; the digest then decides, on every node alike.
 #[derive(
     Debug,
     Clone,
@@ -30,9 +30,9 @@ pub type LayoutVersion = u64;
     Deserialize,
 )]
 pub struct LayoutId {
-    /// Its place in the history of layouts, from 1; 0 before the first.
+    /// Number of the layout in the cluster's history, from 1; 0 before the first commit.
     pub version: LayoutVersion,
-    /// Of the whole layout.
+    /// Digest of the whole layout; 0 before the first commit.
     pub digest: u64,
 }
 
@@ -42,24 +42,24 @@ impl fmt::Display for LayoutId {
     }
 }
 
-/// The active layouts for who sends a request.
+/// The active layouts as the sender of a request knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ActiveLayouts {
-    /// In force there.
+    /// Layout in force at the sender.
     pub newest: LayoutId,
-    /// The others, newest first. There are any only while data moves.
+    /// Older active layouts, newest first; empty unless data is moving.
     pub older: Vec<LayoutId>,
 }
 
 impl ActiveLayouts {
-    /// The newest alone.
+    /// Returns active layouts without older ones, as they are once all data has moved.
     #[must_use]
     pub fn only(newest: LayoutId) -> Self {
         Self { newest, older: Vec::new() }
     }
 
-    /// Whether the sender reckons with that layout, or knows that all data has left it: of those that don't count any
-    /// more each is older than any that does.
+    /// Whether `layout` is active for the sender, or the sender knows that all data has left it: a layout that is no
+    /// longer active is older than every active one.
     #[must_use]
     pub fn reckons_with(&self, layout: LayoutId) -> bool {
         let oldest = self.older.last().unwrap_or(&self.newest);
@@ -67,47 +67,46 @@ impl ActiveLayouts {
     }
 }
 
-/// A node that has no place in the cluster any more.
+/// A node that has left the cluster or was removed from it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
 pub struct Departed {
-    /// Who.
+    /// Identity of the node, which is never used again.
     pub node: NodeId,
-    /// It was removed without handing on what it holds: nobody counts on it, and it is not let in.
-    /// Otherwise it serves until others hold all that it does, and then stops.
+    /// Whether the node was removed without handing on its data: it does not count for anything and is not let in.
+    /// Otherwise it serves until others hold all of its data, and then stops.
     pub forced: bool,
 }
 
-/// One committed placement of the partitions.
+/// A committed placement of the partitions on nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Layout {
-    /// Its place in the history of layouts, from 1.
+    /// Number of the layout in the cluster's history, from 1.
     pub version: LayoutVersion,
-    /// The one that it was made from; the default before the first.
+    /// Layout that this one was made from; the default for the first.
     pub parent: LayoutId,
-    /// Who holds what.
+    /// Placement of the partitions: the nodes, their weights and zones, and the owner of each token.
     pub ring: Ring,
-    /// Every node that was ever removed or left, in the order of their identities: an identity is never
-    /// used again.
+    /// Every node that has left or was removed, in the order of their identities: an identity is never used again.
     pub departed: Vec<Departed>,
 }
 
 impl Layout {
-    /// What an admin names a plan by, and what breaks ties between rival commits.
+    /// Computes the digest by which an admin names a plan, and which breaks ties between rival commits.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let bytes: Vec<u8> = codec::encode_layout(self);
         Digest(xxh3_64(&bytes))
     }
 
-    /// Its name; encodes all of it, so keep it where it is asked for often.
+    /// Computes the layout's identity. It encodes the whole layout, so keep the result where it is needed often.
     #[must_use]
     pub fn id(&self) -> LayoutId {
         LayoutId { version: self.version, digest: self.digest().0 }
     }
 
-    /// Whether the node has left or was removed, and how.
+    /// Returns how the node has left or was removed; `None` if it is not among the departed.
     #[must_use]
     pub fn departed(&self, node: NodeId) -> Option<Departed> {
         let found = self.departed.binary_search_by_key(&node, |departed| departed.node);
@@ -115,13 +114,13 @@ impl Layout {
     }
 }
 
-/// A layout and how far the data has moved to it.
+/// A layout with the partitions that have flipped under it, as nodes send it.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct WireLayout {
-    /// What was committed.
+    /// Layout as it was committed.
     pub layout: Layout,
-    /// The partitions known to have flipped under it: all of its owners were ready, so older owners are
-    /// not asked any more. Only grows.
+    /// Partitions known to have flipped under the layout: all of their owners were ready, so that older owners are
+    /// not asked any more. The set only grows.
     pub flipped: PartitionSet,
 }
 

@@ -1,4 +1,4 @@
-//! What nodes, clients and admins say to one another: the only wire format.
+//! The only wire format: every message between nodes, clients and admins.
 //!
 //! Invariant: bytes become values in [`codec`] alone, validated there; a frame that exists is well
 //! formed and within [`limits`].

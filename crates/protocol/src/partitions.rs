@@ -1,4 +1,4 @@
-//! Sets of partitions, as small as they travel.
+//! Sets of partitions, in the compact form in which they travel.
 
 use alloc::vec::Vec;
 
@@ -8,27 +8,27 @@ use rkyv::{Archive, Deserialize, Serialize};
 #[cfg(test)]
 mod tests;
 
-/// A set of partitions: a bit for each, without trailing zeros, so equal sets are equal values.
+/// A set of partitions: a bit for each, without trailing zero words, so that equal sets are equal values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
 pub struct PartitionSet {
     words: Vec<u64>,
 }
 
 impl PartitionSet {
-    /// All of them.
+    /// Returns the set of all partitions of a ring with `count` of them.
     #[must_use]
     pub fn full(count: PartitionCount) -> Self {
         count.partitions().collect()
     }
 
-    /// Whether the partition is in it.
+    /// Whether the set contains the partition.
     #[must_use]
     pub fn contains(&self, partition: Partition) -> bool {
         let (word, bit) = place(partition);
         self.words.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
-    /// Adds one; says whether it is new.
+    /// Adds a partition and returns whether it was not in the set before.
     pub fn insert(&mut self, partition: Partition) -> bool {
         let (word, bit) = place(partition);
         if word >= self.words.len() {
@@ -39,7 +39,7 @@ impl PartitionSet {
         is_new
     }
 
-    /// Adds all of another; says whether any is new.
+    /// Adds all partitions of another set and returns whether any was not in this one before.
     pub fn union(&mut self, other: &Self) -> bool {
         if other.words.len() > self.words.len() {
             self.words.resize(other.words.len(), 0);
@@ -52,25 +52,25 @@ impl PartitionSet {
         grew
     }
 
-    /// How many there are.
+    /// Returns the number of partitions in the set.
     #[must_use]
     pub fn len(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// Whether there is none.
+    /// Whether the set has no partition.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// Whether every partition of so many is in it.
+    /// Whether the set contains all `count` partitions.
     #[must_use]
     pub fn is_full(&self, count: PartitionCount) -> bool {
         self.len() == count.get()
     }
 
-    /// Its partitions in order.
+    /// Iterates over the partitions in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Partition> {
         let bits = self.words.iter().enumerate().flat_map(|(index, word)| {
             (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| (index, bit))
@@ -78,8 +78,8 @@ impl PartitionSet {
         bits.map(|(index, bit)| Partition((index * 64 + bit) as u32))
     }
 
-    /// Whether it came from [`Self::insert`]s of partitions below `count`: to be asked of what a peer
-    /// sent.
+    /// Whether the set is one that [`Self::insert`]s of partitions below `count` can make; to be checked on a set
+    /// that a peer sent.
     #[must_use]
     pub fn is_well_formed(&self, count: u32) -> bool {
         let last = self.words.last();

@@ -1,4 +1,4 @@
-//! What a coordinator asks of the other replicas, and the answers.
+//! Requests between nodes, mostly of a coordinator to other replicas, and the answers.
 
 #![expect(missing_docs, reason = "the derived resolvers of enums with fields have none")]
 
@@ -13,158 +13,160 @@ use crate::client::{ClientRequest, ClientResponse, ScanMark};
 use crate::error::Failure;
 use crate::{Blob, Digest, Durability, EncodedRecord, Incarnation, Key, LayoutId};
 
-/// One request between nodes.
+/// A request of one node to another.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum PeerRequest {
-    /// Merge this record into yours.
+    /// Asks the receiver to merge a record into its own.
     Write {
-        /// Which.
+        /// Key of the record.
         key: Key,
-        /// The coordinator's whole merged record.
+        /// Whole merged record of the coordinator.
         record: EncodedRecord,
-        /// What must have happened to it before the acknowledgement.
+        /// Durability that the record must have before the acknowledgement.
         durability: Durability,
     },
-    /// Keep this record for nodes that can't be reached, and hand it to each when it is back (paper 4.6).
+    /// Asks the receiver to keep a record for nodes that can't be reached, and to hand it to each when it is back
+    /// (paper 4.6).
     Hint {
-        /// Which.
+        /// Key of the record.
         key: Key,
-        /// The coordinator's whole merged record.
+        /// Whole merged record of the coordinator.
         record: EncodedRecord,
-        /// For whom; the first is the one that the receiver stands in for.
+        /// Nodes that the hint is for; the receiver stands in for the first.
         targets: Vec<NodeId>,
-        /// What must have happened to it before the acknowledgement.
+        /// Durability that the hint must have before the acknowledgement.
         durability: Durability,
     },
-    /// Tell me your record, merged with every hint of it that you hold.
+    /// Asks for the receiver's record, merged with every hint of the key that it holds.
     Read {
-        /// Which.
+        /// Key that is read.
         key: Key,
-        /// The record that the coordinator has already: answer [`PeerResponse::Same`] if it is yours.
+        /// Digest of the record that the coordinator has: a receiver with the same one answers
+        /// [`PeerResponse::Same`].
         known: Option<Digest>,
-        /// How many replicas the bucket has, as far as the coordinator knows.
+        /// Number of replicas that the bucket has, as far as the coordinator knows.
         n: u8,
     },
-    /// Tell me a page of your records, merged with every hint of them that you hold, in the order of position,
-    /// then key: [`PeerResponse::Scanned`].
+    /// Asks for a page of the receiver's records, merged with every hint of them that it holds, in the order of
+    /// position, then key. The answer is [`PeerResponse::Scanned`].
     Scan {
-        /// Whose keys; `None` for every bucket's.
+        /// Bucket whose keys are wanted; `None` for those of every bucket.
         bucket: Option<Blob>,
-        /// The N of whose owners the receiver is asked as one.
+        /// Number of replicas (N) for which the receiver is asked as an owner.
         n: u8,
-        /// Of which range.
+        /// Partition that is scanned.
         partition: Partition,
-        /// Past which key.
+        /// Mark past which the page begins; `None` for the partition's start.
         after: Option<ScanMark>,
-        /// The most records.
+        /// Most records in the page.
         limit: u32,
-        /// Whether values are wanted; otherwise their lengths stand for them, as in
-        /// [`EncodedRecord::with_lengths`].
+        /// Whether values are wanted; otherwise their lengths stand for them, as in [`EncodedRecord::with_lengths`].
         values: bool,
-        /// Digest of the numbers of replicas that buckets have, as the sender knows them: a receiver that knows
-        /// others has no say in what every bucket lacks.
+        /// Digest of the numbers of replicas that buckets have, as the sender knows them. A receiver that knows other
+        /// numbers can't say what is absent from every bucket.
         counts: u64,
     },
-    /// Coordinate this for a client of mine; it is never forwarded again.
+    /// Asks the receiver to coordinate a request of the sender's client; it is never forwarded again.
     ///
     /// Boxed on the wire, since every frame takes the room of the largest kind.
     Forward(#[rkyv(with = rkyv::with::AsBox)] ClientRequest),
-    /// Background work: merge this record into yours and sync it.
+    /// Asks the receiver to merge a record into its own and to sync it, as background work.
     Deliver {
-        /// Which.
+        /// Key of the record.
         key: Key,
-        /// A hint's record, or one that you were found to lack.
+        /// Record of a hint for the receiver, or one that the receiver was found to lack.
         record: EncodedRecord,
     },
-    /// Tell me the hashes below one node of your tree (paper 4.7).
+    /// Asks for the hashes below one branch of the receiver's hash tree (paper 4.7).
     Hashes {
-        /// Whose tree.
+        /// Partition of the tree.
         partition: Partition,
-        /// Of the records of buckets with so many replicas: each N has its own owners, so its own tree.
+        /// Number of replicas of the tree's buckets: each N has its own owners, and so its own tree.
         n: u8,
-        /// Below which branch; `None` for the root.
+        /// Branch whose children are wanted; `None` for the root.
         branch: Option<u8>,
-        /// The hash that my tree has there: answer [`PeerResponse::Same`] if it is yours.
+        /// Hash of the branch in the asker's tree: a receiver with the same one answers [`PeerResponse::Same`].
         known: u64,
-        /// Answer only once all that the answer rests on is on disk: the asker drops what you hold, too.
+        /// Whether to answer only once all that the answer rests on is on disk, since the asker drops what the
+        /// receiver holds.
         synced: bool,
     },
-    /// Tell me the digests of your records in some neighbouring leaves, in the order of position, then
-    /// key.
+    /// Asks for the digests of the receiver's records in a span of leaves, in the order of position, then key.
     Digests {
-        /// Whose tree.
+        /// Partition of the tree.
         partition: Partition,
-        /// As in `Hashes`.
+        /// Number of replicas of the tree's buckets.
         n: u8,
-        /// The first of the leaves.
+        /// First leaf of the span.
         first_leaf: u16,
-        /// The last of them.
+        /// Last leaf of the span, included.
         last_leaf: u16,
-        /// Past which key.
+        /// Mark past which the page begins; `None` for the span's start.
         after: Option<ScanMark>,
-        /// The clock of each record too.
+        /// Whether the clock of each record is wanted, too.
         clocks: bool,
-        /// As in `Hashes`.
+        /// Whether to answer only once all that the answer rests on is on disk.
         synced: bool,
     },
-    /// Tell me a page of your records in some neighbouring leaves, in the order of position, then key:
-    /// [`PeerResponse::Page`].
+    /// Asks for a page of the receiver's records in a span of leaves, in the order of position, then key. The answer
+    /// is [`PeerResponse::Page`].
     Fetch {
-        /// Whose records.
+        /// Partition of the records.
         partition: Partition,
-        /// As in `Hashes`.
+        /// Number of replicas of the records' buckets.
         n: u8,
-        /// The first of the leaves.
+        /// First leaf of the span.
         first_leaf: u16,
-        /// The last of them.
+        /// Last leaf of the span, included.
         last_leaf: u16,
-        /// Past which key.
+        /// Mark past which the page begins; `None` for the span's start.
         after: Option<ScanMark>,
     },
-    /// Do you hold this key exactly so, and no hint of it? See [`Comparison`].
+    /// Asks whether the receiver holds exactly this record of a key, and no hint of it. See [`Comparison`].
     Compare {
-        /// Which.
+        /// Key of the records to compare.
         key: Key,
-        /// The asker's record.
+        /// Digest of the asker's record.
         digest: Digest,
-        /// How many replicas the key's bucket has, as the asker knows it: answer only if you know no other number, and
-        /// no other layout than the one under which you are asked.
+        /// Number of replicas of the key's bucket, as the asker knows it. The receiver answers only if it knows no
+        /// other number, and no other layout than the one under which it is asked.
         n: u8,
-        /// In which life each member is, as the asker knows it: of two processes of a node one alone is asked, so that
-        /// nothing is forgotten while members differ about which one.
+        /// Digest of the lives that members are in, as the asker knows them. Of two processes of a node only one is
+        /// asked, so nothing is forgotten while members differ about which one.
         lives: Digest,
-        /// Answer only once your record is on disk.
+        /// Whether to answer only once the receiver's record is on disk.
         durably: bool,
     },
-    /// If this is your record, put the other in its place, or nothing.
+    /// Asks the receiver to replace its record if it is the expected one, or to collect it.
     Revise {
-        /// Which.
+        /// Key of the record.
         key: Key,
-        /// What you hold.
+        /// Digest of the record that the receiver is expected to hold.
         expected: Digest,
-        /// The same with clock entries pruned; `None` to collect it.
+        /// Expected record with clock entries pruned; `None` to collect it.
         record: Option<EncodedRecord>,
     },
-    /// Tell me all that you hold of a key.
+    /// Asks for all that the receiver holds of a key.
     Inspect {
-        /// Which.
+        /// Key that is asked about.
         key: Key,
     },
-    /// Do you hold all that you ever acknowledged of this partition? [`PeerResponse::Vote`].
+    /// Asks whether the receiver holds all that it ever acknowledged of a partition. The answer is
+    /// [`PeerResponse::Vote`].
     Vote {
-        /// Which.
+        /// Partition that is asked about.
         partition: Partition,
-        /// Of the records of buckets with so many replicas.
+        /// Number of replicas of the buckets that are asked about.
         n: u8,
-        /// How many replicas buckets have, as the asker knows it, in short.
+        /// Digest of the numbers of replicas that buckets have, as the asker knows them.
         counts: u64,
-        /// The newest layout that has flipped for the partition, as the asker knows it; the default if none has.
+        /// Newest layout that has flipped for the partition, as the asker knows it; the default if none has.
         flipped: LayoutId,
     },
 }
 
 impl PeerRequest {
-    /// Whether it may change what the receiver holds: then it must not come too late.
+    /// Whether the request may change what the receiver holds, so that it must not come too late.
     #[must_use]
     pub fn changes_state(&self) -> bool {
         match self {
@@ -185,118 +187,118 @@ impl PeerRequest {
     }
 }
 
-/// The answer to one peer request.
+/// The answer to one request of another node.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum PeerResponse {
-    /// To a write or a hint, once it is as durable as was asked.
+    /// Acknowledges a write or a hint that is as durable as was asked.
     Written,
-    /// To a read: the record, or `None` if there is none.
+    /// Answers a read with the record, or `None` if there is none.
     Read(Option<EncodedRecord>),
-    /// To a read or to hashes: mine is the one you know.
+    /// Answers a read or a request for hashes: the receiver has what the asker named as known.
     Same,
-    /// To a fetch.
+    /// Answers [`PeerRequest::Fetch`] with a page of records.
     Page(Page),
-    /// To a forwarded request.
+    /// Answers a forwarded request of a client.
     Forwarded(ClientResponse),
-    /// To a delivery, once it is on disk.
+    /// Acknowledges a delivery that is on disk.
     Delivered {
-        /// How many more deliveries the receiver wants under way from this sender, at most.
+        /// Most deliveries that the receiver now wants under way from this sender; at 0 the sender pauses.
         window: u16,
     },
-    /// To hashes: those of the children, in order.
+    /// Answers [`PeerRequest::Hashes`] with the hashes of the children, in order.
     Hashes(Vec<u64>),
-    /// To digests.
+    /// Answers [`PeerRequest::Digests`] with a page of digests.
     Digests(DigestPage),
-    /// To a comparison.
+    /// Answers [`PeerRequest::Compare`] with the outcome.
     Compared(Comparison),
-    /// To a revision: whether it was done, or had been done before.
+    /// Answers a revision: whether it was done, or had been done before.
     Revised(bool),
-    /// To an inspection.
+    /// Answers [`PeerRequest::Inspect`] with all that is held of the key.
     Inspected(Box<Inspection>),
-    /// To any.
+    /// Refuses a request of any kind.
     Refused(Failure),
-    /// To a read, in place of [`PeerResponse::Read`] and [`PeerResponse::Same`]: do not count me. What I hold is
-    /// true, and what I do not hold says nothing.
+    /// Answers a read in place of [`PeerResponse::Read`] and [`PeerResponse::Same`]: the replica does not count for
+    /// the quorum. What it holds is valid; what it does not hold proves nothing.
     Unknown {
-        /// Why what the receiver lacks means nothing.
+        /// Reason for which absence at the replica proves nothing.
         why: Doubt,
-        /// The receiver's record and hints, as far as it can read them.
+        /// Record of the replica merged with its hints, as far as it can read them.
         record: Option<EncodedRecord>,
     },
-    /// To a scan.
+    /// Answers [`PeerRequest::Scan`] with a page of records.
     Scanned(ScannedPage),
-    /// To the question for a vote.
+    /// Answers [`PeerRequest::Vote`] with what the replica can vouch for.
     Vote {
-        /// The life of the node that answers.
+        /// Life of the answering node.
         life: Incarnation,
-        /// What it can say.
+        /// Claim that the replica can make about its records.
         vouching: Vouching,
     },
 }
 
-/// What a replica can say of the records of one partition and number of replicas, to one that is to vote on them.
+/// A replica's claim about its records of one partition and N, to a node that is to vote on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 pub enum Vouching {
-    /// It may lack what it acknowledged, or knows other numbers of replicas.
+    /// The replica may lack what it acknowledged, or knows other numbers of replicas.
     Nothing,
-    /// It has lost nothing that it was given, and was not given all: it is to own the records only since the number of
-    /// replicas was raised. It knows the same numbers of replicas, and the same layout that has flipped.
+    /// The replica has lost nothing that it was given, but was not given all: it owns the records only since N was
+    /// raised. It knows the same numbers of replicas, and the same layout that has flipped.
     LostNothing,
-    /// It holds all that it ever acknowledged or was to be given, and knows the same numbers of replicas.
+    /// The replica holds all that it ever acknowledged or was to be given, and knows the same numbers of replicas.
     Votes,
 }
 
-/// Why a replica can't say that a key is absent.
+/// Reason for which a replica can't say that a key is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 pub enum Doubt {
-    /// Its record of the key fails its checksum.
+    /// The replica's record of the key fails its checksum.
     Damaged,
-    /// It has lost what it once acknowledged for the partition, or was never given it, and has not been
-    /// compared with enough of those who vote.
+    /// The replica has lost what it once acknowledged for the partition, or was never given it, and has not yet been
+    /// compared with enough of the owners that vote.
     Refilling,
 }
 
-/// A page of what one replica shows of a bucket.
+/// A page that a replica answers to a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct ScannedPage {
-    /// What is held.
+    /// Records that the replica holds.
     pub page: Page,
-    /// Keys of the page whose records are there and fail their checksums: nothing is said of them.
+    /// Keys of the page whose records fail their checksums: the replica says nothing of them.
     pub damaged: Vec<Key>,
-    /// Why what is not in the page says nothing; `None` if the replica would know.
+    /// Reason for which absence from the page proves nothing; `None` if the replica would know.
     pub doubt: Option<Doubt>,
 }
 
-/// A page of one replica's records.
+/// A page of a replica's records.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Page {
-    /// In order.
+    /// Keys and records in the order of position, then key.
     pub records: Vec<(Key, EncodedRecord)>,
-    /// How far the page reaches: `None` if to the partition's end.
+    /// Mark up to which the page is complete; `None` if it is to the end of the partition or span.
     pub until: Option<ScanMark>,
 }
 
 /// A page of the digests in a span of leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DigestPage {
-    /// In the order of position, then key.
+    /// Keys and digests in the order of position, then key.
     pub digests: Vec<(Key, DigestEntry)>,
-    /// How far the page reaches: `None` if to the span's end.
+    /// Mark up to which the page is complete; `None` if it is to the span's end.
     pub until: Option<ScanMark>,
 }
 
-/// What a page of digests tells of a record.
+/// Digest and clock of a record, to be compared without the record.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DigestEntry {
-    /// Of the whole record.
+    /// Digest of the whole record.
     pub digest: Digest,
-    /// What it has seen, if that was asked.
+    /// Clock of all that the record has seen; `None` unless clocks were asked for.
     pub clock: Option<VectorClock>,
 }
 
 impl DigestEntry {
-    /// Whether a merge of the other record into this one is known to bring nothing: they are the same, or
-    /// this one has seen all that the other has.
+    /// Whether a merge of the other record into this one is known to bring nothing: they are the same, or this one
+    /// has seen all that the other has.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         let has_seen =
@@ -305,66 +307,66 @@ impl DigestEntry {
     }
 }
 
-/// How a node stands to a record that another one asks about.
+/// Outcome of the comparison of a node's record with that of the node that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Comparison {
-    /// It holds exactly that record, on disk if that was asked, and no hint of the key.
+    /// The node holds exactly that record, on disk if that was asked, and no hint of the key.
     Same,
-    /// It holds nothing of the key.
+    /// The node holds no record and no hint of the key.
     Nothing,
-    /// It holds another record, a hint, or what it holds can't be read.
+    /// The node holds another record or a hint, or what it holds can't be read.
     Other,
 }
 
 /// All that one node holds of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Inspection {
-    /// Its own record, without values.
+    /// Record of the node, without values; `None` if it has none or can't read it.
     pub record: Option<RecordSummary>,
-    /// Its own record fails its checksum.
+    /// Whether the node's record fails its checksum.
     pub damaged: bool,
-    /// Its hints of the key, without values.
+    /// Hints of the key that the node holds, without values.
     pub hints: Vec<HintSummary>,
-    /// It can't say what is absent in the key's partition: it is being refilled.
+    /// Whether the node is being refilled with the key's partition, so that it can't say what is absent.
     pub refilling: bool,
 }
 
 /// A hint without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct HintSummary {
-    /// Whom it is for.
+    /// Node that the hint is for.
     pub target: NodeId,
-    /// Since when there is a hint of this key for it, in milliseconds since the Unix epoch, by the
-    /// holder's clock.
+    /// When the node began to hold a hint of this key for the target, in milliseconds since the Unix epoch, by its
+    /// own clock.
     pub since_ms: u64,
-    /// What it holds.
+    /// Record in the hint.
     pub record: RecordSummary,
 }
 
 /// A record without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct RecordSummary {
-    /// Of the whole record.
+    /// Digest of the whole record.
     pub digest: Digest,
-    /// The actors it has seen and how far.
+    /// Clock of the record: each actor with the counter up to which its writes are seen.
     pub clock: Vec<(u64, u64)>,
-    /// Its versions.
+    /// Concurrent versions of the record.
     pub siblings: Vec<SiblingSummary>,
 }
 
 /// A version without its value.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct SiblingSummary {
-    /// The actor of its dot.
+    /// Actor of the version's dot.
     pub actor: u64,
-    /// The counter of its dot.
+    /// Counter of the version's dot.
     pub counter: u64,
-    /// The client's name for the put: siblings with the same one are attempts of one put, and count as one.
+    /// Identifier that the client gave the put: siblings with the same one are attempts of one put, and count as one.
     pub write_id: WriteId,
-    /// The value's length; `None` for a tombstone.
+    /// Length of the value in bytes; `None` for a tombstone.
     pub value_bytes: Option<u32>,
-    /// In milliseconds since the Unix epoch, by the coordinator's clock.
+    /// When the version was written, in milliseconds since the Unix epoch, by the coordinator's clock.
     pub written_at_ms: u64,
-    /// In the same unit.
+    /// When the version expires, in milliseconds since the Unix epoch; `None` if it doesn't.
     pub expires_at_ms: Option<u64>,
 }

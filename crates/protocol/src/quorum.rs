@@ -1,4 +1,4 @@
-//! How many replicas a request wants to hear from.
+//! Quorums of a request: how many replicas have to answer it.
 
 use core::fmt;
 use core::str::FromStr;
@@ -7,24 +7,24 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::error::InvalidQuorum;
 
-/// A request's wish for r, w, pr, pw or dw.
+/// A request's setting for r, w, pr, pw or dw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Quorum {
-    /// As the bucket says.
+    /// The bucket's own setting, at most N.
     #[default]
     Default,
-    /// One replica.
+    /// One replica of the N.
     One,
     /// A majority of N.
     Majority,
-    /// All N.
+    /// All N replicas of the key.
     All,
-    /// This many.
+    /// This many replicas, at most N.
     Count(u8),
 }
 
 impl Quorum {
-    /// The number meant, given the bucket's own setting and N.
+    /// Returns the number meant, given the bucket's own setting and N.
     ///
     /// # Errors
     /// The number is above `n`.

@@ -11,9 +11,9 @@ use crate::codec;
 use crate::error::{DecodeError, RecordOverLimit};
 use crate::limits::{CLOCK_ENTRIES_MAX, RECORD_MAX_BYTES, SIBLINGS_MAX};
 
-/// What a replica knows of one key.
+/// All that a replica knows of one key: its concurrent versions and the clock of what they have seen.
 pub type Record = jedlik_vclock::Record<Blob>;
-/// One of its versions.
+/// One of a record's concurrent versions.
 pub type Sibling = jedlik_vclock::Sibling<Blob>;
 
 /// A 64-bit hash of a record's bytes: equal digests are taken to mean equal records.
@@ -27,17 +27,17 @@ pub struct Digest(pub u64);
 pub struct EncodedRecord(Blob);
 
 impl EncodedRecord {
-    /// Encodes `record`.
+    /// Encodes `record`, whatever its size.
     #[must_use]
     pub fn encode(record: &Record) -> Self {
         Self(Blob::from(codec::encode_record(record)))
     }
 
-    /// Encodes what a merge or a put has made, unless it is larger than any record may be.
+    /// Encodes the result of a merge or a put, unless it exceeds the limits of any record.
     ///
     /// # Errors
-    /// It has too many siblings, clock entries or bytes. Nothing is to be forgotten because of that: whoever
-    /// holds a part of it goes on holding it.
+    /// The record has too many siblings, clock entries or bytes. Nothing may be dropped because of that: each holder
+    /// of a part keeps it.
     pub fn encode_within_limits(record: &Record) -> Result<Self, RecordOverLimit> {
         let encoded = Self::encode(record);
         for (what, count, limit) in [
@@ -52,27 +52,27 @@ impl EncodedRecord {
         Ok(encoded)
     }
 
-    /// Takes bytes from disk.
+    /// Wraps bytes read from disk after validating them.
     ///
     /// # Errors
-    /// They are not a record.
+    /// The bytes are not a record.
     pub fn from_bytes(bytes: impl Into<Blob>) -> Result<Self, DecodeError> {
         let encoded = Self(bytes.into());
         encoded.decode()?;
         Ok(encoded)
     }
 
-    /// The record. Its values are slices of these bytes, not copies.
+    /// Decodes the record. Its values are slices of these bytes, not copies.
     ///
     /// # Errors
-    /// The bytes are not a record, which cannot be for one that came through the codec or
+    /// The bytes are not a record. This can't happen to a record that came through the codec or
     /// [`Self::from_bytes`].
     pub fn decode(&self) -> Result<Record, DecodeError> {
         codec::decode_record(&self.0)
     }
 
-    /// The record with its length in place of each value, in 8 bytes, little endian: its clock, its versions and
-    /// its tombstones stay. Records with lengths merge among themselves as the whole ones do.
+    /// Returns the record with each value replaced by its length, in 8 bytes, little endian; its clock, versions and
+    /// tombstones stay. Such records merge with one another as the whole ones do.
     ///
     /// # Errors
     /// As for [`Self::decode`].
@@ -81,44 +81,44 @@ impl EncodedRecord {
         Ok(Self::encode(&self.decode()?.map_values(length)))
     }
 
-    /// The bytes.
+    /// Returns the encoded form, to be sent or stored as it is.
     #[must_use]
     pub fn bytes(&self) -> &Blob {
         &self.0
     }
 
-    /// A copy that shares no allocation, for keeping: a slice of a receive buffer keeps all of it.
+    /// Returns a copy with an allocation of its own, for keeping: a slice of a receive buffer keeps the whole buffer.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self(Blob::from(&self.0[..]))
     }
 
-    /// What stands for this record in comparisons.
+    /// Computes the hash of the record's bytes, which stands for the record in comparisons.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest(xxh3_64(&self.0))
     }
 }
 
-/// A record as its node keeps it.
+/// A record as its node stores it, with what that node alone needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Set when this node has coordinated a put of the key.
+    /// Actor under which this node has coordinated puts of the key; `None` if it has coordinated none.
     pub local: Option<LocalActor>,
-    /// What all replicas share.
+    /// Part that all replicas share.
     pub record: EncodedRecord,
 }
 
-/// What has happened to a write on a replica before it is acknowledged.
+/// How far a write has come on a replica before it is acknowledged.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
 )]
 pub enum Durability {
-    /// In memory: lost with the process.
+    /// The write is in memory: it is lost with the process.
     Buffered,
-    /// Handed to the operating system: survives the process, not the machine.
+    /// The write was handed to the operating system: it survives the process, not the machine.
     Written,
-    /// On disk.
+    /// The write is synced to disk: it survives the machine's crash.
     Synced,
 }
 

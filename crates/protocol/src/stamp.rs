@@ -1,34 +1,34 @@
-//! What a request and an answer between nodes tell of the process that sends them.
+//! Terms of a request and stamp of an answer: what each tells of the process that sends it.
 //!
-//! Invariant: what names no life is a refusal.
+//! Invariant: an answer that names no life is a refusal.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::{ActiveLayouts, Incarnation};
 
-/// What a request of one node to another is made under.
+/// Terms under which one node asks another: the asker's life, its layouts and the receiver's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Terms {
-    /// The life of the node whose process asks: a receiver that knows of another one takes nothing from it.
+    /// Life of the asking process. A receiver that knows the node in another life takes nothing from it.
     pub life: Incarnation,
-    /// The active layouts for the asker: a receiver that knows of another one refuses.
+    /// Active layouts as the asker knows them. A receiver that knows of another one refuses.
     pub layouts: ActiveLayouts,
-    /// The receiver's clock as the asker last heard it, from which the receiver counts the message's age; 0 if it
-    /// never did.
+    /// Receiver's clock as the asker last heard it, from which the receiver computes the message's age; 0 if the
+    /// asker never heard it.
     pub receiver_clock: u64,
 }
 
-/// What an answer to another node tells of the one that answers.
+/// Life and clock of an answering node, sent with each answer to another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The life of the node whose process answers.
+    /// Life of the answering process.
     pub life: Incarnation,
-    /// Its clock, to be named in requests to it: microseconds from a start that is drawn anew in each of its
-    /// lives; 0 for one who is not to know it.
+    /// Clock of the answering process, to be named in requests to it: microseconds from a start that is drawn anew in
+    /// each life; 0 for an asker that must not know it.
     pub clock: u64,
 }
 
 impl Stamp {
-    /// Of a refusal that tells neither.
+    /// Stamp of a refusal that tells neither life nor clock.
     pub const UNTOLD: Self = Self { life: Incarnation(0), clock: 0 };
 }

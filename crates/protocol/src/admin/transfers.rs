@@ -1,4 +1,4 @@
-//! What admins are told of changes to the layout, and of partitions on their way.
+//! Reports to admins about plans of layouts and about partitions that move.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,140 +9,142 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::gossip::Load;
 use crate::{Digest, LayoutId, LayoutVersion};
 
-/// What a commit would do.
+/// A plan: what a commit would change, and what it would cost and risk.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PlanReport {
-    /// Names the plan in `Commit`.
+    /// Digest that names the plan in a commit.
     pub plan: Digest,
-    /// The layout that it would change.
+    /// Layout that the plan would change.
     pub base: LayoutId,
-    /// The version that it would make.
+    /// Version of the layout that the plan would make.
     pub version: LayoutVersion,
-    /// How many partitions.
+    /// Number of partitions of the planned layout.
     pub partitions: u32,
-    /// For buckets with so many replicas, the default.
+    /// Number of replicas that the report is for: the default N.
     pub n: u8,
-    /// Each node's part, those that go included.
+    /// Parts of the nodes in the plan, those that leave included.
     pub nodes: Vec<PlannedNode>,
-    /// Copies of partitions that get a new owner.
+    /// Number of copies of partitions that get a new owner.
     pub moves: u32,
-    /// The least that any plan for these nodes could move.
+    /// Least number of copies that any plan for these nodes could move.
     pub least_moves: u32,
-    /// About what will travel.
+    /// Estimate of the bytes that move.
     pub bytes: u64,
-    /// About how long it will take.
+    /// Estimate of the seconds that the moves take.
     pub estimate_s: u64,
-    /// Partitions with two of their replicas in one zone: now, and then.
+    /// Number of partitions with two replicas in one zone, now and after the commit.
     pub zone_faults: (u32, u32),
-    /// Partitions with fewer than N owners: now, and then.
+    /// Number of partitions with fewer than N owners, now and after the commit.
     pub node_faults: (u32, u32),
-    /// What could be lost, before the commit, while data moves, and after.
+    /// Copies at risk: before the commit, while data moves, and after.
     pub risk: [CopiesAtRisk; 3],
-    /// Partitions whose only copies would be given up: a commit has to name this number.
+    /// Number of partitions whose only copies would be given up; a commit has to name it.
     pub lost: u32,
-    /// What an admin should know before committing, a sentence each.
+    /// Warnings that an admin should read before the commit, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// How many partitions have how few copies on nodes that are up.
+/// Numbers of partitions with few copies on nodes that are up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct CopiesAtRisk {
-    /// Partitions without any.
+    /// Number of partitions without any copy.
     pub none: u32,
-    /// Partitions with one.
+    /// Number of partitions with one copy.
     pub one: u32,
-    /// Partitions with more than one and fewer than N.
+    /// Number of partitions with more than one copy and fewer than N.
     pub few: u32,
 }
 
-/// One node's part in a plan.
+/// Part of a node in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PlannedNode {
-    /// Who.
+    /// Node that the part is for.
     pub node: NodeId,
-    /// Its name for people.
+    /// Name of the node for people.
     pub name: String,
-    /// Its failure domain.
+    /// Failure domain of the node in the planned layout, or in the present one if it leaves.
     pub zone: String,
-    /// Its weight.
+    /// Weight of the node in the planned layout, or in the present one if it leaves.
     pub weight: u32,
-    /// The tokens it holds now.
+    /// Number of tokens that the node holds now.
     pub tokens_before: u32,
-    /// The tokens it would hold.
+    /// Number of tokens that the node would hold.
     pub tokens: u32,
-    /// The partitions that it owns now.
+    /// Number of partitions that the node owns now.
     pub owned_before: u32,
-    /// The partitions that it would own.
+    /// Number of partitions that the node would own.
     pub owned: u32,
-    /// Copies that move to it.
+    /// Number of copies that move to the node.
     pub gains: u32,
-    /// Copies that it gives up.
+    /// Number of copies that the node gives up.
     pub loses: u32,
-    /// About what it will receive.
+    /// Estimate of the bytes that the node will receive.
     pub gains_bytes: u64,
-    /// The tokens that its weight would give it, in thousandths.
+    /// Number of tokens that the node's weight would give it, in thousandths of a token.
     pub fair_share_milli: u64,
 }
 
-/// How far a node has come with what moves. A node's shards are summed.
+/// Progress of a node with the partitions that move. Its shards are summed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct TransferReport {
-    /// The newest layout that it knows.
+    /// Newest layout that the node knows.
     pub layout: LayoutId,
-    /// Held up by an admin.
+    /// Whether an admin has paused the transfers.
     pub paused: bool,
-    /// Partitions that it owns under that layout.
+    /// Number of partitions that the node owns under the newest layout that it knows.
     pub owned: u32,
-    /// Of these, those for which it holds all that older owners do.
+    /// Number of owned partitions for which the node holds all that older owners do.
     pub ready: u32,
-    /// Of these, those that have flipped: older owners are not asked any more.
+    /// Number of owned partitions that have flipped: older owners are not asked any more.
     pub flipped: u32,
-    /// Partitions that it owns under an older active layout, and not under the newest.
+    /// Number of partitions that the node owns under an older active layout, and not under the newest.
     pub leaving: u32,
-    /// Partitions of which it holds records and that it owns no more: they are handed on, then dropped.
+    /// Number of partitions of which the node holds records and that it does not own: they are handed on, then
+    /// dropped.
     pub unowned: u32,
-    /// Partitions dropped since it started.
+    /// Number of partitions dropped since the node started.
     pub dropped: u32,
-    /// Records received for partitions that move to it, since it started.
+    /// Number of records received since the node started, for partitions that move to it.
     pub received_records: u64,
-    /// Their encoded size.
+    /// Encoded size of the received records, in bytes.
     pub received_bytes: u64,
-    /// Records sent to new owners, since it started.
+    /// Number of records sent to new owners since the node started.
     pub sent_records: u64,
-    /// Their encoded size.
+    /// Encoded size of the sent records, in bytes.
     pub sent_bytes: u64,
-    /// What it holds.
+    /// Amount of data that the node holds.
     pub load: Load,
-    /// Hints that it holds for others.
+    /// Number of hints that the node holds for others.
     pub hints: u64,
-    /// What is under way now.
+    /// Partitions that are being transferred now.
     pub current: Vec<Transfer>,
-    /// Why something does not go on, if anything does not: a sentence each.
+    /// Reasons for which transfers don't go on, a sentence each; empty if all do.
     pub blockers: Vec<String>,
 }
 
-/// One partition on its way.
+/// A partition that is being transferred.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Transfer {
-    /// Which.
+    /// Partition whose records move.
     pub partition: Partition,
-    /// The other side.
+    /// Node at the other end of the transfer.
     pub peer: NodeId,
     /// Whether this node hands the partition on; otherwise it takes it over.
     pub outgoing: bool,
-    /// Records so far.
+    /// Number of records transferred so far.
     pub records: u64,
-    /// Their encoded size.
+    /// Encoded size of the transferred records in bytes; nodes count bytes only in [`TransferReport`], and report 0
+    /// here.
     pub bytes: u64,
 }
 
-/// Whether a node can be stopped without anybody missing it.
+/// Readiness of a node to be stopped without anybody missing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DrainReport {
-    /// It takes no requests of clients any more.
+    /// Whether the node has stopped taking requests of clients.
     pub drained: bool,
-    /// Requests still under way.
+    /// Number of requests that are still under way.
     pub requests: u64,
-    /// Hints that it still holds for members that are up.
+    /// Number of hints that the node still holds for members that are up.
     pub hints: u64,
 }

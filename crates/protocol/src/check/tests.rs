@@ -1,4 +1,4 @@
-//! Frames whose bytes are laid out well and say what must not be said.
+//! Frames whose bytes are laid out well and whose contents are not allowed.
 
 use alloc::string::String;
 use alloc::vec;
@@ -68,7 +68,7 @@ struct LooseRing {
     tokens: Vec<u16>,
 }
 
-/// A layout of two partitions, on one node, with these tokens.
+/// A layout of two partitions on one node, with these tokens.
 fn layout(tokens: Vec<u16>) -> Layout {
     let node = RingNode { node: NodeId(1), zone: "zone".into(), weight: 1 };
     let partitions = PartitionCount::new(2).unwrap();
@@ -92,7 +92,7 @@ fn mark() -> ScanMark {
     ScanMark { position: Position(0), key: loose_key("bucket", "") }
 }
 
-/// Bytes that no codec has seen.
+/// A record of bytes that no codec has written.
 fn garbage() -> EncodedRecord {
     let bytes = Bytes::from(
         rkyv::to_bytes::<rkyv::rancor::Error>(&Blob::from("garbage")).unwrap().into_vec(),
@@ -123,7 +123,7 @@ fn close(delta: Delta) -> Frame {
     Frame::Gossip(Gossip::Close(delta))
 }
 
-/// A layout that others have left, in this order.
+/// A layout from which these nodes have departed, in this order.
 fn departed(nodes: &[u64]) -> Layout {
     let departed =
         nodes.iter().map(|node| Departed { node: NodeId(*node), forced: false }).collect();
@@ -235,7 +235,7 @@ struct LooseClock {
     entries: Vec<ClockEntry>,
 }
 
-/// A page of one digest, with a clock that has seen this much of each of these actors.
+/// A page of one digest, whose clock has each of these actors with its counter.
 fn clock_page(entries: &[(u64, u64)]) -> Frame {
     let entry = |(actor, counter): &(u64, u64)| ClockEntry {
         actor: ActorId(*actor),
@@ -265,7 +265,7 @@ fn entries(count: usize) -> Vec<(u64, u64)> {
     (1..=count as u64).map(|actor| (actor, 1)).collect()
 }
 
-/// A record whose clock has so many entries, with so many siblings of one actor.
+/// A record whose clock has `clock` entries, with `siblings` siblings of one actor.
 fn record_of(clock: usize, siblings: usize) -> EncodedRecord {
     let mut context = VectorClock::new();
     for (actor, counter) in entries(clock.saturating_sub(1)) {
@@ -425,7 +425,7 @@ fn the_largest_of_everything_fits_its_frame() {
     }
 }
 
-/// So many bytes in a record's place.
+/// A record of `length` bytes that are all alike.
 fn raw(length: usize) -> EncodedRecord {
     let blob = Blob::from(vec![0; length]);
     let bytes = Bytes::from(rkyv::to_bytes::<rkyv::rancor::Error>(&blob).unwrap().into_vec());

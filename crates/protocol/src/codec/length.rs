@@ -1,8 +1,8 @@
-//! How long a value's bytes would be, counted without writing them.
+//! Length of an encoded value, computed without writing the bytes.
 
 use rkyv::ser::{Positional, Writer};
 
-/// A writer that keeps nothing.
+/// A writer that counts bytes and keeps none.
 #[derive(Debug, Default)]
 pub(super) struct Length {
     pub(super) bytes: usize,

@@ -1,4 +1,4 @@
-//! A record's bytes: the record itself, with the value of a write that was tried again in it once.
+//! Encoding of a record, in which the value of a retried write appears only once.
 //!
 //! ```text
 //! record   siblings that repeat an earlier sibling's write have an empty value
@@ -6,8 +6,8 @@
 //! count    2 bytes, little endian: how many repeats there are
 //! ```
 //!
-//! Invariant: equal records have equal bytes, and what is read is what was written: a value is left out only
-//! where it equals that of the first sibling of its write.
+//! Invariant: equal records have equal bytes, and decoding gives the record that was encoded: a value is left out
+//! only where it equals that of the first sibling of the same write.
 
 use alloc::vec::Vec;
 
@@ -58,7 +58,7 @@ pub(crate) fn decode_record(bytes: &Blob) -> Result<Record, DecodeError> {
     if record.is_well_formed() { Ok(record) } else { Err(MALFORMED) }
 }
 
-/// The siblings whose values can be left out, each with the first sibling of its write.
+/// Returns the siblings whose values can be left out, each with the first sibling of the same write.
 fn repeated_values(record: &Record) -> Vec<(u16, usize)> {
     let siblings = record.siblings();
     let left_out = |(index, first): (usize, usize)| {
@@ -70,7 +70,7 @@ fn repeated_values(record: &Record) -> Vec<(u16, usize)> {
     record.repeats().into_iter().filter_map(left_out).collect()
 }
 
-/// Puts the values back that were left out; `None` if these indices are not what an encoder writes.
+/// Restores the values that were left out; `None` if an encoder would not have written these indices.
 fn fill(record: &mut Record, indices: &[[u8; INDEX_BYTES]]) -> Option<()> {
     let mut repeats = record.repeats().into_iter();
     for index in indices {

@@ -16,7 +16,7 @@ use crate::gossip::Gossip;
 use crate::limits::FRAME_LIMIT_BYTES;
 use crate::peer::PeerResponse;
 
-/// One of each kind, and some whose last bytes might look like a frame's kind.
+/// One frame of each kind, and some whose last bytes might look like a frame's kind.
 fn frames() -> Vec<Frame> {
     let refused = |length| {
         let failure =

@@ -62,7 +62,7 @@ fn each_damage_has_its_error() {
     }
 }
 
-/// A clock with so many entries, as anybody can make one up.
+/// A clock with `entries` entries, as anybody can make one up.
 fn clock(entries: usize) -> VectorClock {
     let mut clock = VectorClock::new();
     for actor in 1..=entries as u64 {

@@ -1,4 +1,4 @@
-//! Every decoder, fed with what was sent and with what nobody would send.
+//! Every decoder, fed with what well-behaved senders send and with damaged bytes.
 
 mod bodies;
 mod messages;
@@ -19,7 +19,7 @@ use proptest::option::of;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::Index;
 
-/// What goes wrong with bytes: some are changed, and the end or the start is cut.
+/// Damage to a frame's bytes: some bytes are changed, and the end or the start is cut off.
 type Damage = (Vec<(Index, u8)>, Option<(Index, bool)>);
 
 fn damage() -> impl Strategy<Value = Damage> {

@@ -259,7 +259,7 @@ fn admin_request() -> impl Strategy<Value = AdminRequest> {
     ]
 }
 
-/// What changes who is in the cluster.
+/// Requests about the layouts and about changes to them.
 fn change_request() -> impl Strategy<Value = AdminRequest> {
     prop_oneof![
         Just(AdminRequest::Layouts),
