@@ -1,5 +1,5 @@
-//! Measures a plain copy over one connection on loopback: pages of 128 KiB, a few under way, appended to a
-//! file at the other end and synced there. What moves between nodes is held against it.
+//! Measures a plain copy over one connection on loopback: pages of 128 KiB, a few under way, appended to a file at
+//! the other end and synced there. Transfers between nodes are compared with it.
 //!
 //! `cargo run --release -p jedlik-net --example copy [mebibytes] [directory]`; compare with
 //! `docs/measurements.md`.
@@ -23,10 +23,10 @@ use jedlik_protocol::{ClusterId, ProtocolVersion, Stamp};
 use tokio::sync::Notify;
 
 const PAGE_BYTES: usize = 128 << 10;
-/// Pages under way, as many as one shard fetches at a time.
+/// Number of pages under way, as many as one shard fetches at a time.
 const WINDOW: u64 = 4;
 
-/// Appends each page to the file, syncs the pages that came together, and asks for as many more.
+/// Handler that appends each page to the file, syncs pages that came together, and asks for as many more.
 struct Receive(Mutex<File>);
 
 impl Handler for Receive {
@@ -47,7 +47,7 @@ impl Handler for Receive {
     }
 }
 
-/// Sends a page for each that is asked for, until enough have gone.
+/// Handler that sends a page for each request, until enough have gone.
 struct Send {
     left: AtomicU64,
     asked: AtomicU64,
@@ -77,7 +77,7 @@ impl Handler for Send {
     }
 }
 
-/// The plainest frame that carries so many bytes: nothing of it is compared, merged or kept in tables.
+/// Makes the plainest frame of a page's size, whose contents nobody compares, merges or keeps in tables.
 fn page() -> Frame {
     let failure = Failure::new(ErrorCode::Internal, "x".repeat(PAGE_BYTES));
     Frame::PeerResponse { id: 0, stamp: Stamp::UNTOLD, response: PeerResponse::Refused(failure) }

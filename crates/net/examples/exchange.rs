@@ -1,4 +1,4 @@
-//! Measures exchanges between two endpoints on loopback: 1 KiB out, 64 bytes back, so many in flight.
+//! Measures exchanges between two endpoints on loopback: 1 KiB out, 64 bytes back, with many in flight.
 //!
 //! `cargo run --release -p jedlik-net --example exchange [seconds]`; compare with `docs/measurements.md`.
 
@@ -18,7 +18,7 @@ use jedlik_protocol::gossip::Gossip;
 use jedlik_protocol::peer::PeerResponse;
 use jedlik_protocol::{ClusterId, ProtocolVersion, Stamp};
 
-/// Answers each frame with a short one.
+/// Handler that answers each frame with a short one.
 struct Answer;
 
 impl Handler for Answer {
@@ -32,7 +32,7 @@ impl Handler for Answer {
     }
 }
 
-/// Starts a new exchange for each that ends.
+/// Handler that starts a new exchange for each that ends.
 struct Ask {
     running: AtomicBool,
     started: Vec<AtomicU64>,
@@ -91,7 +91,7 @@ fn credentials(authority: &Authority, node: u64) -> anyhow::Result<Credentials> 
     Ok(Credentials::from_pem(authority, &issued.certificate_pem, &issued.key_pem)?)
 }
 
-/// The processor time of this process in microseconds, as Linux counts it.
+/// Returns the processor time of this process in microseconds, as Linux counts it.
 fn processor_us() -> anyhow::Result<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields = stat.rsplit(')').next().context("the name ends with a parenthesis")?;

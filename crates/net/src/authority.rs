@@ -21,16 +21,16 @@ use thiserror::Error;
 use crate::identity::{authority_cluster, authority_dns_name, check_name};
 use crate::{Identity, InvalidName, Role};
 
-/// The name of the authority's certificate within its folder.
+/// Name of the file with the authority's certificate, within its folder.
 pub const CERTIFICATE_FILE: &str = "ca.pem";
-/// The name of the authority's key within its folder.
+/// Name of the file with the authority's key, within its folder.
 pub const KEY_FILE: &str = "ca.key";
-/// How long an authority is valid.
+/// Days for which an authority is valid.
 pub const AUTHORITY_DAYS: u32 = 7300;
-/// How long a certificate is valid, unless its subject says otherwise.
+/// Days for which a certificate is valid, unless its subject says otherwise.
 pub const CERTIFICATE_DAYS: u32 = 730;
 
-/// Certificates are valid from so long before their issue, for machines whose clocks are behind.
+/// Time by which certificates are valid before their issue, for machines whose clocks are behind.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -40,88 +40,88 @@ pub enum AuthorityError {
     /// The name has characters that a certificate can't carry.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// Give a node's certificate the node's identity, and no other role's.
+    /// A node's identity was missing for the role of a node, or was given for another role.
     #[error("a certificate for the role {role} was asked for {} a node's identity", if *given { "with" } else { "without" })]
     Node {
-        /// Which.
+        /// Role that the certificate was asked for.
         role: Role,
-        /// Whether there was one.
+        /// Whether a node's identity was given.
         given: bool,
     },
-    /// A DNS name with characters outside ASCII, or a fault of the library.
+    /// A DNS name has characters outside ASCII, or the library failed.
     #[error("the certificate can't be made: {reason}")]
     Make {
-        /// As the library says.
+        /// Cause as the library describes it.
         reason: String,
     },
-    /// Correct the path, or see to the folder's permissions.
+    /// A file or folder can't be read or written: correct the path, or the folder's permissions.
     #[error("can't read or write {}: {source}", path.display())]
     File {
-        /// Which file.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// As the system says.
+        /// Cause as the system reports it.
         source: io::Error,
     },
-    /// Replacing an authority would cut off every member: move the file away if that is meant.
+    /// The file exists. Replacing an authority would cut off every member: move the file away if that is meant.
     #[error("{} exists already; an authority is never overwritten", path.display())]
     Exists {
-        /// Which file.
+        /// Path of the existing file.
         path: PathBuf,
     },
-    /// Another file was meant, or it is damaged.
+    /// The file is another one than was meant, or damaged.
     #[error("{} is not {what}", path.display())]
     Unusable {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What was looked for.
+        /// Kind of content that was expected in the file.
         what: &'static str,
     },
 }
 
-/// One cluster's authority, key included.
+/// Authority of one cluster, with its private key.
 pub struct Authority {
     cluster: ClusterId,
     certificate_pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Whom a certificate is for.
+/// Holder that a certificate is issued for.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// What it may do.
+    /// Role that the holder has.
     pub role: Role,
-    /// For people: a-z, 0-9 and hyphens.
+    /// Name for people: a-z, 0-9 and inner hyphens.
     pub name: String,
-    /// Which node; needed for [`Role::Node`] and for no other.
+    /// Identity of the node; `Some` exactly for [`Role::Node`].
     pub node: Option<NodeId>,
-    /// Further DNS names and IP addresses, such as a browser or a load balancer checks.
+    /// Further DNS names and IP addresses for the certificate, such as a browser or a load balancer checks.
     pub extra_names: Vec<String>,
-    /// How long it is valid.
+    /// Days for which the certificate is valid.
     pub valid_days: u32,
 }
 
-/// A certificate and its key, in PEM.
+/// A certificate and its private key, in PEM.
 pub struct IssuedCertificate {
-    /// Public.
+    /// Certificate in PEM; it is public.
     pub certificate_pem: String,
-    /// Secret.
+    /// Private key in PEM; it is secret.
     pub key_pem: String,
 }
 
 impl Subject {
-    /// A member.
+    /// Makes the subject of a node that may be a member.
     #[must_use]
     pub fn node(node: NodeId, name: impl Into<String>) -> Self {
         Self { node: Some(node), ..Self::of(Role::Node, name) }
     }
 
-    /// One who may change the cluster.
+    /// Makes the subject of an admin, who may change the cluster.
     #[must_use]
     pub fn admin(name: impl Into<String>) -> Self {
         Self::of(Role::Admin, name)
     }
 
-    /// One who may use the data.
+    /// Makes the subject of a client, which may use the data.
     #[must_use]
     pub fn client(name: impl Into<String>) -> Self {
         Self::of(Role::Client, name)
@@ -148,7 +148,7 @@ impl Authority {
         Ok(Self { cluster, certificate_pem, issuer: Issuer::new(params, key) })
     }
 
-    /// Reads [`CERTIFICATE_FILE`] and [`KEY_FILE`].
+    /// Reads the authority from [`CERTIFICATE_FILE`] and [`KEY_FILE`] in `folder`.
     ///
     /// # Errors
     /// A file can't be read or is not an authority's; the error names it.
@@ -169,10 +169,10 @@ impl Authority {
         Ok(Self { cluster, certificate_pem, issuer: Issuer::new(authority_params(cluster), key) })
     }
 
-    /// Writes [`CERTIFICATE_FILE`] and [`KEY_FILE`] (mode 0600), making the folder where needed.
+    /// Writes [`CERTIFICATE_FILE`] and [`KEY_FILE`] (mode 0600), and makes the folder if needed.
     ///
     /// # Errors
-    /// A file is there already: an authority is never overwritten. Or it can't be written.
+    /// A file exists already, since an authority is never overwritten; or a file can't be written.
     pub fn save(&self, folder: &Path) -> Result<(), AuthorityError> {
         let (certificate, key) = (folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE));
         if let Some(path) = [&certificate, &key].into_iter().find(|path| path.exists()) {
@@ -187,7 +187,7 @@ impl Authority {
         ])
     }
 
-    /// Writes the authority's certificate, for a holder of one that it issued.
+    /// Writes the authority's certificate alone, for the holder of a certificate that it issued.
     ///
     /// # Errors
     /// The file can't be written.
@@ -203,7 +203,7 @@ impl Authority {
         self.issue_at(subject, SystemTime::now())
     }
 
-    /// Issues a certificate as at another time.
+    /// Issues a certificate with a fresh key, as if it were `now`.
     pub(crate) fn issue_at(
         &self,
         subject: &Subject,
@@ -235,19 +235,19 @@ impl Authority {
         Ok(IssuedCertificate { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
-    /// Whose authority.
+    /// Returns the cluster whose authority this is.
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
         self.cluster
     }
 
-    /// What every member needs to know it by.
+    /// Returns the authority's certificate in PEM, by which members check one another.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// The same key under another cluster's name, as only a careless hand could make it.
+    /// Returns the same key under another cluster's name, as only a mistake could make it.
     #[cfg(test)]
     pub(crate) fn pretending(&self, cluster: ClusterId) -> Self {
         let key = KeyPair::from_pem(&self.issuer.key().serialize_pem()).expect("its own form");
@@ -257,7 +257,7 @@ impl Authority {
 }
 
 impl IssuedCertificate {
-    /// Writes the two files, the key with mode 0600; files that are there are replaced.
+    /// Writes the two files, the key with mode 0600. Existing files are replaced.
     ///
     /// # Errors
     /// A file can't be written; the error names it.
@@ -269,7 +269,8 @@ impl IssuedCertificate {
     }
 }
 
-/// What an issuer needs to know of the authority: a function of the cluster, so that two files do.
+/// Returns the parameters of the authority's certificate. They follow from the cluster, so that certificate and key
+/// are all that is stored.
 fn authority_params(cluster: ClusterId) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -293,8 +294,7 @@ fn read(path: &Path) -> Result<String, AuthorityError> {
     fs::read_to_string(path).map_err(|source| AuthorityError::File { path: path.into(), source })
 }
 
-/// Writes files one after the other, each whole or not at all; all of them are on disk before the first one
-/// takes its place.
+/// Writes files in order, each whole or not at all. All are on disk before the first one takes its place.
 fn write(files: &[(&Path, Readers, &str)]) -> Result<(), AuthorityError> {
     let error = |path: &Path| {
         let path = path.to_owned();

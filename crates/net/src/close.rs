@@ -1,37 +1,37 @@
-//! Why a connection ends: the codes that travel with a close, and the reason that a handler is given.
+//! Ends of connections: the codes that travel with a close, and the reason that a handler is given.
 
 use core::fmt;
 
 use quinn::{ConnectionError, VarInt};
 
-/// What a side says when it closes a connection.
+/// Code that a side sends when it closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseCode {
-    /// It is done, or stopping: nothing is wrong.
+    /// The closing side is done, or stopping; nothing is wrong.
     Done,
-    /// The other's certificate is of another cluster.
+    /// The other side's certificate is of another cluster.
     WrongCluster,
-    /// The other's certificate names nobody.
+    /// The other side's certificate names no node, admin or client.
     NoIdentity,
-    /// A frame that the other's role may not send.
+    /// The other side sent a frame that its role may not send.
     ForbiddenFrame,
-    /// Bytes that are not a frame.
+    /// The other side sent bytes that are not a frame.
     MalformedFrame,
-    /// A length over the limit.
+    /// The other side sent a frame whose length is over the limit.
     FrameTooLong,
-    /// Streams used otherwise than the protocol says.
+    /// The other side used streams otherwise than the protocol says.
     BadStream,
-    /// As many connections as it serves.
+    /// The closing side serves as many connections as it may.
     TooManyConnections,
-    /// A fault of the program on the closing side.
+    /// The program on the closing side has a fault.
     Failed,
-    /// The two sides speak no version of the protocol in common; the reason lists the closing side's.
+    /// The two sides have no version of the protocol in common; the reason lists the closing side's.
     NoCommonVersion,
-    /// The other's certificate names a node that was removed from the cluster, or has left it.
+    /// The other side's certificate names a node that was removed from the cluster, or has left it.
     NotAMember,
-    /// A frame that did not arrive in time, or frames that were not taken in time.
+    /// A frame did not arrive in time, or the other side did not take frames in time.
     TooSlow,
-    /// From a newer version.
+    /// Code that only a newer version knows.
     Unknown(u32),
 }
 
@@ -68,34 +68,34 @@ impl CloseCode {
     }
 }
 
-/// Why a connection has ended.
+/// Reason for which a connection has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseReason {
-    /// This side closed it, for what the other did or because it is done.
+    /// This side closed the connection, for what the other did or because it is done.
     Here {
-        /// As sent to the other side.
+        /// Code that was sent to the other side.
         code: CloseCode,
-        /// As sent to the other side.
+        /// Text that was sent to the other side.
         reason: String,
     },
-    /// The other side closed it.
+    /// The other side closed the connection.
     There {
-        /// As it said.
+        /// Code that the other side sent.
         code: CloseCode,
-        /// As it said.
+        /// Text that the other side sent.
         reason: String,
     },
-    /// Nothing was heard for [`crate::limits::IDLE_TIMEOUT`].
+    /// Nothing was heard from the other side for [`crate::limits::IDLE_TIMEOUT`].
     Silent,
     /// The transport failed: the other side was restarted, or broke the QUIC protocol.
     Broken {
-        /// For people.
+        /// Description for people, from the transport.
         reason: String,
     },
 }
 
 impl CloseReason {
-    /// What the transport says of its end, where this side has not closed it.
+    /// Translates the transport's error, for a connection that this side has not closed.
     pub(crate) fn from_transport(error: &ConnectionError) -> Self {
         match error {
             ConnectionError::ApplicationClosed(close) => Self::There {

@@ -1,6 +1,6 @@
-//! What can be wrong when a connection is made, in words for people.
+//! Errors of making a connection, each with its cause and remedy for people.
 //!
-//! TLS says little on the wire: an alert's number. Here each gets its likely cause and remedy.
+//! TLS sends little more than an alert's number; this module gives each its likely cause and remedy.
 
 use std::net::SocketAddr;
 
@@ -15,103 +15,104 @@ use crate::limits::CONNECT_TIMEOUT;
 use crate::version::{Spoken, listed};
 use crate::{CloseCode, CloseReason, Identity};
 
-/// A connection that was not made. Both sides have forgotten it.
+/// A connection that was not made. Neither side keeps anything of it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConnectError {
-    /// Nobody answered: see that the node runs and that UDP reaches it.
+    /// Nothing answered: check that the node runs and that UDP reaches it.
     #[error("{address} did not answer within {} ms; is the node up, and does UDP reach it?", CONNECT_TIMEOUT.as_millis())]
     Timeout {
-        /// Whom.
+        /// Address that was dialed.
         address: SocketAddr,
     },
-    /// Not an address that this socket can reach, such as port 0 or the other IP version.
+    /// This socket can't reach such an address: port 0, for instance, or the other IP version.
     #[error("{address} can't be dialed from this socket: {reason}")]
     BadAddress {
-        /// Whom.
+        /// Address that was dialed.
         address: SocketAddr,
-        /// For people.
+        /// Description for people, from the transport.
         reason: String,
     },
-    /// Its certificate is of another authority: another cluster's node, or an old certificate.
+    /// The other side's certificate is of another authority: it is another cluster's node, or the certificate is old.
     #[error(
         "the other side's certificate was not signed by this cluster's authority; is it another cluster's node?"
     )]
     UnknownAuthority,
-    /// Ours is of another authority than its.
+    /// The other side does not know the authority of this side's certificate.
     #[error(
         "the other side does not know the authority of this side's certificate; is it another cluster's node? issue the certificate with its authority"
     )]
     AuthorityRefused,
-    /// Issue it another, unless a clock is wrong.
+    /// The other side's certificate has expired or is not valid yet: issue another, unless a clock is wrong.
     #[error(
         "the other side's certificate has expired or is not valid yet ({reason}); issue another, or set the clocks of both machines"
     )]
     NotValidNow {
-        /// With the times.
+        /// Description for people, with the times.
         reason: String,
     },
-    /// Issue another for this side, unless a clock is wrong.
+    /// The other side takes this side's certificate to be expired or not valid yet: issue another, unless a clock is
+    /// wrong.
     #[error(
         "the other side takes this side's certificate to have expired or not to be valid yet; issue another, or set the clocks of both machines"
     )]
     NotValidThere,
-    /// This side presented none, which this program never does.
+    /// The other side has seen no certificate of this side, although this program always presents one.
     #[error("the other side asks for a certificate; issue one with jedlik-admin cert issue")]
     CertificateRequired,
-    /// The same authority's key was used for two clusters.
+    /// The other side is of another cluster: the key of one authority was used for two.
     #[error("the other side is of cluster {found}, not of {expected}; dial a node of this cluster")]
     WrongCluster {
-        /// This side's.
+        /// Cluster of this side.
         expected: ClusterId,
-        /// The other's.
+        /// Cluster of the other side.
         found: ClusterId,
     },
-    /// It answers, but may not: only a node's certificate may.
+    /// The other side's certificate is not a node's, and only a node may answer.
     #[error("the other side is {}, not a node; issue it a node's certificate", found.as_ref().map_or_else(|| "nobody known".into(), ToString::to_string))]
     NotANode {
-        /// As far as its certificate says.
+        /// Identity in the other side's certificate; `None` if it has none.
         found: Option<Identity>,
     },
     /// Another node has the address: correct the address.
     #[error("the node there is {found}, not {expected}; has the address changed hands?")]
     WrongNode {
-        /// Who was meant.
+        /// Node that was meant.
         expected: NodeId,
-        /// Who is there.
+        /// Node that answered instead.
         found: NodeId,
     },
-    /// The builds are too far apart: upgrade the older one, through a build that both can talk to.
+    /// The two builds are too far apart: upgrade the older one, through a build that speaks with both.
     #[error(
         "no version of the protocol in common: this side speaks {ours}, the other {}; upgrade the older of the two",
         theirs.as_deref().unwrap_or("none of these and does not say which")
     )]
     Protocol {
-        /// By name, the newest first.
+        /// Names of the versions that this side speaks, the newest first.
         ours: String,
-        /// As the other side says; `None` if it is not of a build that says it.
+        /// Names of the versions that the other side speaks; `None` if its build does not say.
         theirs: Option<String>,
     },
-    /// It knows us, and does not want us.
+    /// The other side knows this one and refuses the connection.
     #[error("the other side refused: {reason}")]
     Refused {
-        /// As it said.
+        /// Code that the other side sent.
         code: CloseCode,
-        /// As it said.
+        /// Text that the other side sent.
         reason: String,
     },
-    /// This endpoint was closed.
+    /// The endpoint that dialed was closed.
     #[error("this endpoint is closed")]
     Closed,
-    /// Anything else.
+    /// The connection failed for any other reason.
     #[error("the connection failed: {reason}")]
     Broken {
-        /// For people.
+        /// Description for people, from the transport.
         reason: String,
     },
 }
 
 impl ConnectError {
-    /// What the transport says, in our words.
+    /// Translates the transport's error on a connection that was being made to `address`.
     pub(crate) fn from_transport(
         error: &ConnectionError,
         address: SocketAddr,
@@ -139,7 +140,7 @@ impl ConnectError {
         Self::Protocol { ours: listed(spoken), theirs }
     }
 
-    /// What this side's check of the other's chain found.
+    /// Translates what this side's check of the other's certificate chain found.
     pub(crate) fn from_verification(error: &rustls::Error, presented: Option<Identity>) -> Self {
         let rustls::Error::InvalidCertificate(fault) = error else {
             return Self::Broken { reason: error.to_string() };
@@ -157,14 +158,14 @@ impl ConnectError {
     }
 }
 
-/// The alert in a QUIC error code, if it is one (RFC 9001, 4.8).
+/// Returns the alert in a QUIC error code, if it is one (RFC 9001, 4.8).
 fn alert(code: quinn::TransportErrorCode) -> Option<AlertDescription> {
     let code = u64::from(code);
     let number = u8::try_from(code.checked_sub(0x100)?).ok()?;
     Some(AlertDescription::from(number))
 }
 
-/// What the other side says.
+/// Translates the error with which the other side ended the handshake.
 fn told(code: quinn::TransportErrorCode, error: &ConnectionError, spoken: Spoken) -> ConnectError {
     match alert(code) {
         Some(AlertDescription::NoApplicationProtocol) => {
@@ -179,7 +180,7 @@ fn told(code: quinn::TransportErrorCode, error: &ConnectionError, spoken: Spoken
     }
 }
 
-/// What this side has found; the verifier has told more where it was a certificate.
+/// Translates the error that this side found in the handshake. About a certificate the verifier has told more.
 fn found(code: quinn::TransportErrorCode, error: &ConnectionError, spoken: Spoken) -> ConnectError {
     match alert(code) {
         Some(AlertDescription::NoApplicationProtocol) => {

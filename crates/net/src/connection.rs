@@ -1,6 +1,6 @@
-//! One live connection: a cheap handle for its users, and the task that sees it through.
+//! One live connection: a cheap handle for its users, and the task that runs it.
 //!
-//! Invariant: the handler is told `connected` before anything arrives, and `closed` after the last.
+//! Invariant: the handler is told `connected` before anything arrives, and `closed` after everything else.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,31 +19,31 @@ use crate::receive::{Fault, Receiver};
 use crate::transmit::{Broken, patience, transmit_large, transmit_small};
 use crate::{CloseCode, CloseReason, Handler, Identity, Role};
 
-/// A frame that was not sent. Nothing of it has left.
+/// A frame that was not sent, not even in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SendError {
-    /// The peer does not keep up: drop the frame, or try later.
+    /// The send queue is full, since the peer does not keep up: drop the frame, or try later.
     #[error("the send queue is full at {frames} frames and {bytes} bytes")]
     Full {
-        /// How many wait.
+        /// Number of frames in the queue.
         frames: usize,
-        /// How many wait, in bytes.
+        /// Bytes in the queue.
         bytes: usize,
     },
-    /// Over [`jedlik_protocol::limits::FRAME_LIMIT_BYTES`].
+    /// The frame is over [`jedlik_protocol::limits::FRAME_LIMIT_BYTES`].
     #[error("a frame of {length} bytes is over the limit of {limit}")]
     TooLong {
-        /// In bytes.
+        /// Length of the frame in bytes.
         length: usize,
-        /// In bytes.
+        /// Most bytes that a frame may have.
         limit: usize,
     },
-    /// The connection is over, or there is none.
+    /// The connection has ended, or there is none.
     #[error("there is no connection")]
     Closed,
 }
 
-/// A handle to one connection; clones share it. Dropping handles does not end the connection.
+/// Handle to a connection, shared by its clones. Dropping handles does not end the connection.
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
@@ -57,7 +57,7 @@ struct Shared {
     quic: quinn::Connection,
     outbox: Arc<Outbox>,
     arrivals: AtomicU64,
-    /// Set by the side that closes, before it does.
+    /// Reason of this side for closing; set before the connection is closed.
     closed_here: OnceLock<CloseReason>,
 }
 
@@ -70,7 +70,7 @@ impl Connection {
         let shared = Shared {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             peer,
-            // A socket of both IP versions writes IPv4 its own way.
+            // A socket for both IP versions writes IPv4 addresses in its own way.
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             version,
             quic,
@@ -81,36 +81,36 @@ impl Connection {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Tells it from every other connection of this process.
+    /// Returns a number that is unique among the connections of this process.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
     }
 
-    /// Who the other side is, by its certificate.
+    /// Returns the identity in the other side's certificate.
     #[must_use]
     pub fn peer(&self) -> &Identity {
         &self.shared.peer
     }
 
-    /// Where the other side is.
+    /// Returns the address of the other side.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// What the two sides have agreed to speak: the newest version that both know.
+    /// Returns the version of the protocol that the two sides have agreed on: the newest that both speak.
     #[must_use]
     pub fn version(&self) -> ProtocolVersion {
         self.shared.version
     }
 
-    /// Queues a frame. Never blocks; may be called from any thread. Small frames arrive in the order
-    /// in which they were queued; those over [`SMALL_FRAME_BYTES`] travel apart. A client's answer among these is
-    /// announced with a small frame, so that it is known to be on its way while others are before it.
+    /// Queues a frame. It never blocks and may be called from any thread. Small frames arrive in the order in which
+    /// they were queued; those over [`SMALL_FRAME_BYTES`] travel apart. A large answer to a client is announced with
+    /// a small frame, so that the client knows that it is on its way behind others.
     ///
     /// # Errors
-    /// The queue is full, the frame too long, or the connection over.
+    /// The queue is full, the frame is too long, or the connection has ended.
     #[expect(clippy::needless_pass_by_value, reason = "a sent frame is given away")]
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
         let bytes = frame.encode(self.version());
@@ -123,55 +123,56 @@ impl Connection {
         }
     }
 
-    /// Whether a large frame of about this length would find room now among what waits to be sent.
+    /// Whether the send queue has room now for a large frame of about this length.
     #[must_use]
     pub fn has_room(&self, length: usize) -> bool {
         self.shared.outbox.has_room(length)
     }
 
-    /// How often something has come from the other side, be it a part of a large frame: who sends more is there.
+    /// Returns how often something has arrived from the other side, parts of large frames included. A growing number
+    /// shows that the other side is alive.
     #[must_use]
     pub fn arrivals(&self) -> u64 {
         self.shared.arrivals.load(Ordering::Relaxed)
     }
 
-    /// Notes that something has come.
+    /// Counts an arrival from the other side.
     pub(crate) fn note_arrival(&self) {
         self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Drops the answer to a client's request unless its writing has begun.
+    /// Drops the queued answer to a client's request unless its writing has begun.
     pub(crate) fn withdraw(&self, id: u64) {
         self.shared.outbox.withdraw(id);
     }
 
-    /// Whether it is over, or about to be: nothing more can be sent.
+    /// Whether the connection has ended or is about to: nothing more can be sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.outbox.is_shut()
     }
 
-    /// Ends it at once, telling the other side why; what is queued is dropped.
+    /// Ends the connection at once and tells the other side why. Queued frames are dropped.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        // Whoever closes first says why.
+        // The first to close gives the reason.
         let _ = self.shared.closed_here.set(CloseReason::Here { code, reason: reason.into() });
         self.shared.outbox.discard();
         self.shared.quic.close(code.number(), reason.as_bytes());
     }
 
-    /// Ends it once the other side has taken what was sent: nothing more can be.
+    /// Ends the connection once the other side has taken what is queued; nothing more can be sent.
     pub fn finish(&self) {
         self.shared.outbox.finish();
     }
 
-    /// Waits for its end.
+    /// Waits until the connection has ended, and returns why.
     pub(crate) async fn ended(&self) -> CloseReason {
         let error = self.shared.quic.closed().await;
         let here = self.shared.closed_here.get().cloned();
         here.unwrap_or_else(|| CloseReason::from_transport(&error))
     }
 
-    /// Runs the connection to its end. A dialing side has taken the other's first stream already.
+    /// Runs the connection to its end. A dialing side has accepted the other's first stream already.
     pub(crate) async fn run(self, first: Option<RecvStream>, handler: Arc<dyn Handler>) {
         tracing::debug!(peer = %self.peer(), address = %self.remote_address(), version = %self.version(), "connected");
         handler.connected(&self);

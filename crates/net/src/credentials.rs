@@ -1,7 +1,7 @@
-//! What an endpoint proves itself with: the authority's certificate, its own chain and key.
+//! Credentials of an endpoint: the authority's certificate, its own chain and its own key.
 //!
-//! Invariant: what [`Credentials::load`] returns belongs together and is valid now, so that a mistake
-//! is told at start, with the file's name, and not by a peer's refusal.
+//! Invariant: the parts that [`Credentials::load`] returns belong together and are valid now. A mistake is found at
+//! start, with the file's name, and not by a peer's refusal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::Identity;
 use crate::identity::authority_cluster;
 
-/// The authority's certificate, one's own chain and key, checked to belong together.
+/// Credentials of an endpoint: the authority's certificate, a chain and its key, checked to belong together.
 #[derive(Clone)]
 pub struct Credentials {
     parts: Arc<Parts>,
@@ -28,12 +28,12 @@ pub struct Credentials {
 
 struct Parts {
     identity: Identity,
-    /// The authority's.
+    /// Cluster of the authority, which a peer's certificate must name.
     cluster: ClusterId,
     roots: Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: Arc<SingleCertAndKey>,
-    /// Made from the private key, to derive others from.
+    /// Key made from the private key, from which others are derived.
     secret: hmac::Key,
     verifier: Arc<dyn ClientCertVerifier>,
 }
@@ -41,109 +41,109 @@ struct Parts {
 /// Credentials that can't be used. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum CredentialsError {
-    /// Correct the path, or issue the file.
+    /// A file can't be read: correct the path, or issue the file.
     #[error("can't read {}: {source}", path.display())]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// As the system says.
+        /// Cause as the system reports it.
         source: std::io::Error,
     },
-    /// Another file was meant.
+    /// A file does not hold what it should: another one was meant.
     #[error("{} holds no {what} in PEM form; is it another file?", path.display())]
     NotPem {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What was looked for.
+        /// Kind of PEM entry that was expected.
         what: &'static str,
     },
-    /// Another file was meant.
+    /// The file is not an authority's certificate: another one was meant.
     #[error(
         "{} is not the certificate of a cluster's authority; give the ca.pem that jedlik-admin ca init wrote",
         path.display()
     )]
     NotAnAuthority {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It was not made by `jedlik-admin cert issue`, or is damaged.
+    /// The certificate was not made by `jedlik-admin cert issue`, or is damaged.
     #[error(
         "the certificate in {} names no node, admin or client; issue one with jedlik-admin cert issue",
         path.display()
     )]
     NoIdentity {
-        /// Which file.
+        /// Path of the certificate's file.
         path: PathBuf,
     },
-    /// A key of a kind that is not supported, or damaged.
+    /// The key is of a kind that is not supported, or damaged.
     #[error("the key in {} can't be used: {reason}", path.display())]
     BadKey {
-        /// Which file.
+        /// Path of the key's file.
         path: PathBuf,
-        /// As the library says.
+        /// Cause as the library describes it.
         reason: String,
     },
-    /// Files of two issues were mixed.
+    /// The key is not the certificate's: files of two issues were mixed.
     #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
     KeyMismatch {
-        /// Which file.
+        /// Path of the key's file.
         key: PathBuf,
-        /// Which file.
+        /// Path of the certificate's file.
         certificate: PathBuf,
     },
-    /// Files of two clusters were mixed.
+    /// The certificate is of another cluster than the authority: files of two clusters were mixed.
     #[error(
         "the certificate in {} is of cluster {found}, the authority in {} of cluster {expected}",
         certificate.display(), authority.display()
     )]
     WrongCluster {
-        /// Which file.
+        /// Path of the certificate's file.
         certificate: PathBuf,
-        /// Its cluster.
+        /// Cluster of the certificate.
         found: ClusterId,
-        /// Which file.
+        /// Path of the authority's file.
         authority: PathBuf,
-        /// Its cluster.
+        /// Cluster of the authority.
         expected: ClusterId,
     },
-    /// Another authority signed it: issue it again with this one.
+    /// Another authority signed the certificate: issue it again with this one.
     #[error(
         "the certificate in {} was not signed by the authority in {} ({reason}); issue it again with that authority",
         certificate.display(), authority.display()
     )]
     NotSigned {
-        /// Which file.
+        /// Path of the certificate's file.
         certificate: PathBuf,
-        /// Which file.
+        /// Path of the authority's file.
         authority: PathBuf,
-        /// As the library says.
+        /// Cause as the library describes it.
         reason: String,
     },
-    /// Issue another, unless this machine's clock is wrong.
+    /// The certificate has expired or is not valid yet: issue another, unless this machine's clock is wrong.
     #[error(
         "the certificate in {} has expired or is not valid yet ({reason}); issue another, or set this machine's clock",
         path.display()
     )]
     NotValidNow {
-        /// Which file.
+        /// Path of the certificate's file.
         path: PathBuf,
-        /// With the times.
+        /// Description for people, with the times.
         reason: String,
     },
 }
 
-/// A PEM text and where it comes from.
+/// A PEM text and the path of its file.
 struct Source {
     path: PathBuf,
     pem: Vec<u8>,
 }
 
 impl Credentials {
-    /// Reads the three PEM files and checks them.
+    /// Reads credentials from three PEM files and checks them.
     ///
     /// # Errors
-    /// One can't be read, isn't what it should be, or they don't belong together; the error names
-    /// the file and the remedy.
+    /// A file can't be read or isn't what it should be, or the files don't belong together; the error names the file
+    /// and the remedy.
     pub fn load(
         authority: impl AsRef<Path>,
         certificate: impl AsRef<Path>,
@@ -156,10 +156,10 @@ impl Credentials {
         )
     }
 
-    /// The same from texts in memory.
+    /// Reads credentials from three PEM texts in memory and checks them.
     ///
     /// # Errors
-    /// As for [`Self::load`].
+    /// As for [`Self::load`]; the errors name the text in place of a file.
     pub fn from_pem(
         authority: &str,
         certificate: &str,
@@ -172,28 +172,28 @@ impl Credentials {
         )
     }
 
-    /// Whose they are.
+    /// Returns the identity in the own certificate.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.parts.identity
     }
 
-    /// The only anchor that chains are checked against.
+    /// Returns the only trust anchor for other sides' chains: the authority's certificate.
     pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
         &self.parts.roots
     }
 
-    /// What this side proves itself with.
+    /// Returns the own chain and key, which this side presents in handshakes.
     pub(crate) fn key(&self) -> &Arc<SingleCertAndKey> {
         &self.parts.key
     }
 
-    /// What checks those who connect: a certificate is mandatory.
+    /// Returns the verifier of those who connect: they must present a certificate.
     pub(crate) fn verifier(&self) -> &Arc<dyn ClientCertVerifier> {
         &self.parts.verifier
     }
 
-    /// A key for another purpose, the same whenever the private key is.
+    /// Derives a key for another purpose. It is the same as long as the private key is.
     pub(crate) fn derive(&self, purpose: &[u8]) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.parts.secret, purpose).as_ref())
     }
@@ -237,7 +237,7 @@ impl Credentials {
         Ok(Self { parts: Arc::new(parts) })
     }
 
-    /// Whether a peer would take the certificate now.
+    /// Checks that a peer would accept the own certificate now.
     fn check(&self, authority: &Source, certificate: &Source) -> Result<(), CredentialsError> {
         let Parts { identity, cluster, chain, verifier, .. } = &*self.parts;
         if identity.cluster != *cluster {
@@ -266,7 +266,7 @@ impl Credentials {
         })
     }
 
-    /// Takes what [`Self::load`] refuses, as a hostile or mistaken peer would present it.
+    /// Makes credentials that [`Self::load`] refuses, as a hostile or mistaken peer would present them.
     #[cfg(test)]
     pub(crate) fn unchecked(authority: &str, certificate: &str, key: &str) -> Self {
         Self::assemble(
@@ -299,7 +299,7 @@ impl Source {
         CredentialsError::NotPem { path: self.path.clone(), what }
     }
 
-    /// Every certificate in the text, at least one.
+    /// Returns all certificates in the text, at least one.
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
         let what = "certificate";
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(&self.pem)
@@ -308,7 +308,7 @@ impl Source {
         if certificates.is_empty() { Err(self.not_pem(what)) } else { Ok(certificates) }
     }
 
-    /// The key in the text, if it is that of the chain's first certificate.
+    /// Returns the key in the text if it is that of the chain's first certificate.
     fn key_for(
         &self,
         certificate: &Self,
@@ -332,12 +332,12 @@ impl Source {
     }
 }
 
-/// The one source of cryptography.
+/// Returns the only cryptography provider that this crate uses.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Whether setting a clock, or issuing again, would cure it.
+/// Whether a certificate's fault is one of its dates, which a right clock or a new certificate would cure.
 pub(crate) fn is_about_time(fault: &CertificateError) -> bool {
     matches!(
         fault,

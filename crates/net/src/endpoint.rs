@@ -1,4 +1,4 @@
-//! A socket with its identity: listens, dials, and closes without losing what was sent.
+//! A socket with its identity: it listens, dials, and closes without losing what was sent.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,39 +21,39 @@ use crate::tls::{Refusal, client_config, endpoint_config, server_config};
 use crate::version::{Spoken, agreed, listed};
 use crate::{CloseCode, ConnectError, Connection, Credentials, Handler, Identity, Role};
 
-/// What QUIC calls the other side in its first packet. The identity is checked instead, see [`crate::tls`].
+/// Host name in QUIC's first packet, which nobody checks: the identity is checked instead, see [`crate::tls`].
 const SERVER_NAME: &str = "node.jedlik";
 
-/// An endpoint that can't be made.
+/// An endpoint that can't be made or renewed.
 #[derive(Debug, Error)]
 pub enum NetError {
-    /// Another process has the port, or the address is not this machine's.
+    /// The port is another process's, or the address is not this machine's.
     #[error("can't listen on {address} (UDP): {source}")]
     Bind {
-        /// Where.
+        /// Address of the socket.
         address: SocketAddr,
-        /// As the system says.
+        /// Cause as the system reports it.
         source: io::Error,
     },
-    /// Only nodes serve: issue a node's certificate.
+    /// The certificate is not a node's, and only nodes serve.
     #[error("a node can't serve with the certificate of {identity}; issue it a node's certificate")]
     NotANode {
-        /// Whose certificate it is.
+        /// Identity in the certificate.
         identity: Identity,
     },
-    /// A node keeps its identity as long as it runs: start it anew.
+    /// The certificate is of another identity. A node keeps its identity as long as it runs: restart it.
     #[error(
         "the certificate is of {found}, but this runs as {expected}; restart it to change that"
     )]
     OtherIdentity {
-        /// Whose the endpoint is.
+        /// Identity of the endpoint.
         expected: Box<Identity>,
-        /// Whose the certificate is.
+        /// Identity in the certificate.
         found: Box<Identity>,
     },
 }
 
-/// One UDP socket and all connections over it; clones share it. Its tasks live until [`Self::close`].
+/// One UDP socket and all connections over it, shared by its clones. Its tasks live until [`Self::close`].
 #[derive(Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
@@ -62,13 +62,13 @@ pub struct Endpoint {
 struct Shared {
     quic: quinn::Endpoint,
     address: SocketAddr,
-    /// It takes connections.
+    /// Whether it accepts connections.
     serves: bool,
     credentials: RwLock<Credentials>,
     handler: Arc<dyn Handler>,
     spoken: Spoken,
     connections: Mutex<Connections>,
-    /// Told when the last connection has ended.
+    /// Notified when the last connection has ended.
     emptied: Notify,
     handshakes: Arc<Semaphore>,
 }
@@ -80,11 +80,11 @@ struct Connections {
 }
 
 impl Endpoint {
-    /// A node: listens on `address` (port 0 for any) and dials from the same socket. To be called
+    /// Makes a node's endpoint, which listens on `address` (port 0 for any) and dials from the same socket. Call it
     /// within a tokio runtime, on which its tasks then run.
     ///
     /// # Errors
-    /// The socket can't be had, or the credentials are not a node's.
+    /// The socket can't be bound, or the credentials are not a node's.
     pub fn bind(
         address: SocketAddr,
         credentials: &Credentials,
@@ -97,10 +97,10 @@ impl Endpoint {
         Self::serve(address, credentials, handler, ProtocolVersion::SPOKEN)
     }
 
-    /// A client, an admin, or a node that only dials. To be called within a tokio runtime.
+    /// Makes an endpoint that only dials, for any role. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// The socket can't be had.
+    /// The socket can't be bound.
     pub fn client(credentials: &Credentials, handler: Arc<dyn Handler>) -> Result<Self, NetError> {
         let any_v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
@@ -113,7 +113,7 @@ impl Endpoint {
             .map_err(|source| NetError::Bind { address: any_v4, source })
     }
 
-    /// Listens without asking whether the role may.
+    /// Listens without a check of the role.
     pub(crate) fn serve(
         address: SocketAddr,
         credentials: &Credentials,
@@ -151,16 +151,16 @@ impl Endpoint {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Returns the address on which the endpoint listens, with the port that the system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// Has connections made with other credentials of the same node from now on; those that stand keep theirs.
+    /// Uses other credentials of the same node for new connections; open connections keep theirs.
     ///
     /// # Errors
-    /// They are of another identity, or this endpoint is not a node's.
+    /// The credentials are of another identity, or this endpoint is not a node's.
     pub fn renew(&self, credentials: &Credentials) -> Result<(), NetError> {
         let (expected, found) = (self.credentials().identity().clone(), credentials.identity());
         if *found != expected {
@@ -180,11 +180,11 @@ impl Endpoint {
         self.shared.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes a connection to the node at `address`, to `expected` if given and to no other. It is ready
-    /// when the other side has let this one in.
+    /// Makes a connection to the node at `address`, and only to `expected` if that is given. It is ready once the
+    /// other side has let this one in.
     ///
     /// # Errors
-    /// Says what is wrong and what to do about it.
+    /// Cause of the failure, with its remedy.
     pub async fn connect(
         &self,
         address: SocketAddr,
@@ -199,8 +199,8 @@ impl Endpoint {
         self.admit(connection, Some(first)).ok_or(ConnectError::Closed)
     }
 
-    /// Ends at once every open connection to or from a node of which `is_barred` says so, and tells the
-    /// other side that it is no member.
+    /// Ends all open connections to or from nodes for which `is_barred` is true, and tells the other side that it is
+    /// no member.
     pub fn close_nodes(&self, is_barred: impl Fn(NodeId) -> bool) {
         let barred: Vec<Connection> = {
             let connections = self.connections();
@@ -213,8 +213,8 @@ impl Endpoint {
         }
     }
 
-    /// Ends all connections once the peers have taken what was sent, or after [`CLOSE_TIMEOUT`].
-    /// Sends and connects fail from now on.
+    /// Ends all connections once the peers have taken what was sent, or after [`CLOSE_TIMEOUT`]. Sends and connects
+    /// fail from now on.
     pub async fn close(&self) {
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         {
@@ -236,7 +236,7 @@ impl Endpoint {
             tracing::warn!(left, "closing connections that have not taken all in time");
         }
         self.shared.quic.close(CloseCode::Done.number(), b"done");
-        // The peers that miss the goodbye hear nothing more, which says the same.
+        // Peers that miss the goodbye hear nothing more, which tells them as much.
         let _ = timeout_at(deadline, self.shared.quic.wait_idle()).await;
     }
 
@@ -256,27 +256,27 @@ impl Endpoint {
         let failed = |error| ConnectError::from_transport(&error, address, spoken);
         let quic = connecting.await.map_err(failed)?;
         let peer = peer_of(&quic).ok_or(ConnectError::NotANode { found: None })?;
-        // This side's certificate is judged after the handshake looks done from here: the other's
-        // first stream says that it was taken.
+        // The other side judges this side's certificate after the handshake looks done from here; its first stream
+        // says that it has accepted it.
         let first = quic.accept_uni().await.map_err(failed)?;
         let version = agreed(&quic).ok_or_else(|| ConnectError::no_common_version(spoken, None))?;
         Ok((Connection::new(quic, peer, version), first))
     }
 
-    /// Takes connections until the endpoint is closed.
+    /// Accepts connections until the endpoint is closed.
     async fn accept(self) {
         while let Some(incoming) = self.shared.quic.accept().await {
             match self.shared.handshakes.clone().try_acquire_owned() {
                 Ok(permit) => {
                     tokio::spawn(self.clone().greet(incoming, permit));
                 }
-                // The one who dials repeats its first packet, so this only slows it down.
+                // The dialing side repeats its first packet, so this only slows it down.
                 Err(_) => incoming.ignore(),
             }
         }
     }
 
-    /// Lets one in, or tells it why not.
+    /// Lets the other side in, or tells it why not.
     async fn greet(self, incoming: Incoming, _permit: OwnedSemaphorePermit) {
         let address = incoming.remote_address();
         let handshake = async { incoming.accept()?.await };
@@ -303,7 +303,7 @@ impl Endpoint {
         }
     }
 
-    /// Who has connected and what it speaks, or what TLS could not say against it.
+    /// Returns the other side's identity and version, or a reason to refuse it that TLS can't express.
     fn judge(
         &self,
         quic: &quinn::Connection,
@@ -329,7 +329,7 @@ impl Endpoint {
         }
     }
 
-    /// Starts a connection's life; `None` if the endpoint is closing.
+    /// Registers and runs a connection; `None` if the endpoint is closing.
     fn admit(&self, connection: Connection, first: Option<RecvStream>) -> Option<Connection> {
         {
             let mut connections = self.connections();
@@ -362,7 +362,7 @@ impl Endpoint {
     }
 }
 
-/// A socket that also takes IPv4 if its address is any of IPv6, with room for bursts.
+/// Binds a socket with room for bursts. It takes IPv4, too, if its address is any of IPv6.
 fn bind_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
@@ -378,13 +378,13 @@ fn bind_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// How many connections there may be before a further one of this role is refused: clients, however many they
-/// are, leave room for the members that a node can't do without.
+/// Returns the number of connections from which on a further one of this role is refused. Clients and admins leave
+/// room for the members that a node can't do without.
 fn connection_limit(role: Role) -> usize {
     if role == Role::Node { CONNECTIONS } else { CONNECTIONS - NODE_CONNECTIONS }
 }
 
-/// The identity in the certificate that the other side has proved.
+/// Returns the identity in the certificate that the other side has proved to hold.
 fn peer_of(quic: &quinn::Connection) -> Option<Identity> {
     let chain = quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     chain.first().and_then(Identity::of)

@@ -1,4 +1,4 @@
-//! Who holds a certificate: the names in it that say the cluster, the role, the name and the node.
+//! Identities of certificate holders: cluster, role, name and node, in a DNS name of the certificate.
 //!
 //! Invariant: an identity is read only from a certificate that the cluster's authority has signed.
 //! It is a DNS name so that every X.509 tool shows it:
@@ -14,22 +14,22 @@ use thiserror::Error;
 
 const SUFFIX: &str = "jedlik";
 const AUTHORITY: &str = "authority";
-/// What DNS allows one label.
+/// Longest label that DNS allows.
 const NAME_LIMIT_BYTES: usize = 63;
 
-/// What its holder may do.
+/// Role of a certificate's holder, which decides what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// A member: serves, and may send everything.
+    /// A node, which serves and may send every frame.
     Node,
-    /// May ask for data and change the cluster.
+    /// An admin, which may use the data and change the cluster.
     Admin,
-    /// May ask for data.
+    /// A client, which may use the data.
     Client,
 }
 
 impl Role {
-    /// As in certificates and commands.
+    /// Returns the name of the role in certificates and commands.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,13 +53,13 @@ impl fmt::Display for Role {
 /// The holder of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Whose authority signed it.
+    /// Cluster whose authority has signed the certificate.
     pub cluster: ClusterId,
-    /// What it may do.
+    /// Role of the holder.
     pub role: Role,
-    /// For people.
+    /// Name of the holder for people.
     pub name: String,
-    /// Which node; `Some` exactly for [`Role::Node`].
+    /// Identity of the node; `Some` exactly for [`Role::Node`].
     pub node: Option<NodeId>,
 }
 
@@ -69,19 +69,19 @@ pub struct Identity {
     "the name {name:?} can't be used: it takes 1 to {NAME_LIMIT_BYTES} of a-z, 0-9 and inner hyphens"
 )]
 pub struct InvalidName {
-    /// As given.
+    /// Name as it was given.
     pub name: String,
 }
 
 impl Identity {
-    /// The DNS name that stands for this identity.
+    /// Returns the DNS name that a certificate carries for this identity.
     pub(crate) fn dns_name(&self) -> String {
         let Self { cluster, role, name, node } = self;
         let node = node.map(|node| format!("{node}.")).unwrap_or_default();
         format!("{node}{name}.{role}.{cluster}.{SUFFIX}")
     }
 
-    /// Reads [`Self::dns_name`] back.
+    /// Parses the output of [`Self::dns_name`]; `None` for any other name.
     pub(crate) fn from_dns_name(dns_name: &str) -> Option<Self> {
         let labels: Vec<&str> = dns_name.split('.').collect();
         let (node, rest) = match labels.as_slice() {
@@ -100,7 +100,7 @@ impl Identity {
         })
     }
 
-    /// Reads the identity of a certificate; `None` if it names none, or several.
+    /// Reads the identity in a certificate; `None` if it has none, or several.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         only(certificate, Self::from_dns_name)
     }
@@ -116,12 +116,12 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The DNS name by which an authority's own certificate says its cluster.
+/// Returns the DNS name by which an authority's own certificate names its cluster.
 pub(crate) fn authority_dns_name(cluster: ClusterId) -> String {
     format!("{AUTHORITY}.{cluster}.{SUFFIX}")
 }
 
-/// The cluster of an authority's own certificate; `None` if it names none, or several.
+/// Reads the cluster in an authority's own certificate; `None` if it names none, or several.
 pub(crate) fn authority_cluster(certificate: &CertificateDer<'_>) -> Option<ClusterId> {
     only(certificate, |name| {
         let labels: Vec<&str> = name.split('.').collect();
@@ -130,7 +130,7 @@ pub(crate) fn authority_cluster(certificate: &CertificateDer<'_>) -> Option<Clus
     })
 }
 
-/// Whether `name` fits one DNS label.
+/// Checks that `name` fits one DNS label.
 pub(crate) fn check_name(name: &str) -> Result<(), InvalidName> {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let fits = (1..=NAME_LIMIT_BYTES).contains(&name.len())
@@ -140,7 +140,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), InvalidName> {
     if fits { Ok(()) } else { Err(InvalidName { name: name.into() }) }
 }
 
-/// The one DNS name of the certificate that `parse` takes.
+/// Returns the one DNS name of the certificate that `parse` accepts; `None` if there are none or several.
 fn only<T>(certificate: &CertificateDer<'_>, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
     let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
     let mut found = certificate.valid_dns_names().filter_map(parse);
@@ -148,7 +148,7 @@ fn only<T>(certificate: &CertificateDer<'_>, parse: impl Fn(&str) -> Option<T>) 
     found.next().is_none().then_some(first)
 }
 
-/// Exactly 16 lowercase hex digits, so that a number has one spelling.
+/// Parses exactly 16 lowercase hex digits, so that each number has one spelling.
 fn parse_hex(digits: &str) -> Option<u64> {
     let lowercase = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let canonical = digits.len() == 16 && digits.bytes().all(lowercase);

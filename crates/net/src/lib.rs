@@ -1,8 +1,8 @@
 //! QUIC between nodes, admins and clients: endpoints, mutual TLS, framing, kept connections.
 //!
-//! Invariants: nothing is sent or taken in plaintext; every connection's two ends hold certificates of
-//! the same cluster's authority; a hostile or corrupt message ends its connection and nothing else;
-//! sending never blocks and every queue has a limit ([`limits`]). Nobody else knows quinn or rustls.
+//! Invariants: nothing is sent or accepted in plaintext; both ends of every connection hold certificates of the same
+//! cluster's authority; a hostile or corrupt message ends its connection and nothing else; sending never blocks and
+//! every queue has a limit ([`limits`]). No other crate knows quinn or rustls.
 
 pub mod authority;
 mod close;

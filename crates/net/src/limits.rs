@@ -1,67 +1,68 @@
-//! Every bound on what a connection may hold, send or wait for. Units stand last in the names.
+//! Every bound on what a connection may hold, send or wait for. Names end with their unit.
 
 use core::time::Duration;
 
 use jedlik_protocol::limits::LARGE_AT_ONCE_BYTES;
 
-/// Frames that may wait on one connection for its writer; one more is refused.
+/// Most frames that may wait on one connection for its writer; one more is refused.
 pub const SEND_QUEUE_FRAMES: usize = 16 << 10;
-/// Bytes that may wait on one connection for its writer; a single frame fits whatever its size.
+/// Most bytes that may wait on one connection for its writer; a single frame fits whatever its size.
 pub const SEND_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
-/// The same on a connection to a client or an admin, which may not be reading.
+/// Most bytes that may wait on one connection to a client or an admin, which may not be reading.
 pub const CLIENT_QUEUE_BYTES: usize = 64 << 20;
-/// The same on all connections to clients and admins together: who has nothing waiting is sent one frame past it.
+/// Most bytes of large frames that may wait on all connections to clients and admins together; a connection on which
+/// nothing waits still takes one frame.
 pub const CLIENTS_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
-/// Beside what may wait on a connection there is room for small frames of a part of it: what is said in place of an
-/// answer that found no room.
+/// Divisor of a connection's limit in bytes: small frames may use that part beyond the limit, so that a refusal can
+/// be sent in place of an answer that found no room.
 pub const SMALL_FRAMES_PART: usize = 16;
-/// Bytes of clients' large frames that this process has begun to receive and not received whole: those of
-/// further frames are left with their senders until there is room.
+/// Most bytes of clients' large frames that this process may have received in part; further frames stay with their
+/// senders until there is room.
 pub const UNFINISHED_BYTES: usize = LARGE_AT_ONCE_BYTES;
-/// Large frames of one client that are received at the same time, so that no client has all of the room.
+/// Most large frames of one client that are received at a time, so that no client takes all of the room.
 pub const UNFINISHED_FRAMES: usize = 2;
-/// How long a client's large frame may take to arrive, besides what its length allows. Nodes take as long as they
+/// Time that a client's large frame may take to arrive, besides what its length allows. Nodes take as long as they
 /// need: a busy cluster must not lose its connections by being slow.
 pub const FRAME_TIME_LEAST: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
-/// A client's large frame that arrives more slowly than this is given up, with its connection.
+/// Rate below which a client's large frame is given up, with its connection.
 pub const FRAME_BYTES_PER_S: usize = 16 << 10;
-/// How long a writer waits for a client to take anything before its connection is ended.
+/// Time that a writer waits for a client to take anything before its connection is ended.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
-/// What a writer gives the transport at a time.
+/// Bytes that a writer gives the transport at a time.
 pub const WRITE_PIECE_BYTES: usize = 256 << 10;
-/// Frames that may wait at a [`crate::Peer`] while its connection is being made.
+/// Most frames that may wait at a [`crate::Peer`] while its connection is being made.
 pub const PEER_QUEUE_FRAMES: usize = 1024;
-/// Bytes that may wait at a [`crate::Peer`] while its connection is being made.
+/// Most bytes that may wait at a [`crate::Peer`] while its connection is being made.
 pub const PEER_QUEUE_BYTES: usize = LARGE_AT_ONCE_BYTES;
-/// Streams on which one side sends large frames at the same time; more of them wait their turn.
+/// Streams on which one side sends large frames at the same time; further frames wait.
 pub const LARGE_STREAMS: u32 = 4;
-/// What one stream may have under way: enough for 1 Gbit/s over 30 ms.
+/// Bytes that one stream may have under way: enough for 1 Gbit/s over 30 ms.
 pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-/// What one connection may have under way. It holds the windows of all streams that may be open, so
-/// that large frames can't use up what small ones need.
+/// Bytes that one connection may have under way. They cover the windows of all streams that may be open, so that
+/// large frames can't use up what small ones need.
 pub const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * (LARGE_STREAMS + 2);
-/// Connections that one endpoint serves; a further one is refused.
+/// Most connections that one endpoint serves; one more is refused.
 pub const CONNECTIONS: usize = 4096;
-/// Of these, those that clients and admins leave to nodes.
+/// Connections of one endpoint that clients and admins leave to nodes.
 pub const NODE_CONNECTIONS: usize = 1024;
-/// Handshakes that one endpoint sees through at the same time; what else knocks has to knock again.
+/// Most handshakes that one endpoint runs at the same time; it ignores others, which then try again.
 pub const HANDSHAKES: usize = 256;
-/// What the system is asked to hold for one socket in each direction, so that a burst is not lost. It
-/// gives at most what its administrator allows (on Linux `net.core.rmem_max` and `wmem_max`).
+/// Bytes that the system is asked to buffer for one socket in each direction, so that a burst is not lost. It gives
+/// at most what its administrator allows (on Linux `net.core.rmem_max` and `wmem_max`).
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
-/// How often an idle connection says that it is alive.
+/// Interval at which an idle connection shows that it is alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// A peer that is silent for so long is taken to be dead.
+/// Silence after which a peer is taken to be dead.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long making a connection may take.
+/// Time that making a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long closing an endpoint waits for the peers to take what was sent.
+/// Time that closing an endpoint waits for the peers to take what was sent.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long to wait for the socket of a closed endpoint to go before listening there again.
+/// Time to wait for the socket of a closed endpoint to go before listening there again.
 pub const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a [`crate::Peer`] waits after the first failed attempt; doubled with each further one.
+/// Pause of a [`crate::Peer`] after the first failed attempt; doubled after each further one.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// The longest that a [`crate::Peer`] waits between attempts.
+/// Longest pause of a [`crate::Peer`] between attempts.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// The same of one that is dialled seldom: see [`crate::Peer::dial_seldom`].
+/// Longest pause of a peer that is dialled seldom; see [`crate::Peer::dial_seldom`].
 pub const BACKOFF_SELDOM_MAX: Duration = Duration::from_secs(120);

@@ -1,8 +1,8 @@
-//! What waits to be written on one connection: small frames already side by side, large ones apart.
+//! Send queue of one connection: small frames already side by side, large ones apart.
 //!
-//! Invariant: at most [`SEND_QUEUE_FRAMES`] frames and its limit in bytes wait, what a writer holds
-//! included in the bytes, and for clients one limit over all their outboxes. Senders append straight to the batch that the writer takes next, so frames
-//! coalesce for as long as the write before them takes, and never for longer.
+//! Invariant: at most [`SEND_QUEUE_FRAMES`] frames and the outbox's limit in bytes wait, what a writer holds included
+//! in the bytes; all outboxes to clients share one limit more. Senders append straight to the batch that the writer
+//! takes next, so frames coalesce for as long as the write before them takes, and never for longer.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -18,26 +18,26 @@ use crate::limits::{
     CLIENT_QUEUE_BYTES, CLIENTS_QUEUE_BYTES, SEND_QUEUE_BYTES, SEND_QUEUE_FRAMES, SMALL_FRAMES_PART,
 };
 
-/// A length before each frame: u32, little-endian.
+/// Length of the prefix that gives a frame's length: u32, little-endian.
 pub(crate) const PREFIX_BYTES: usize = 4;
-/// How much room a batch is given at first, at most.
+/// Most room that a batch is given at first.
 const BATCH_ROOM_BYTES: usize = 64 << 10;
 
-/// Large frames that wait in the outboxes of all clients, in bytes.
+/// Bytes of large frames that wait in the outboxes of all clients.
 static FOR_CLIENTS_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// What the outboxes of several connections may hold of large frames together.
+/// Limit that several outboxes share for the large frames that they hold.
 #[derive(Debug, Clone, Copy)]
 struct Shared {
     held_bytes: &'static AtomicUsize,
     limit_bytes: usize,
 }
 
-/// The queue of one connection.
+/// Send queue of one connection.
 pub(crate) struct Outbox {
     limit_bytes: usize,
     shared: Option<Shared>,
-    /// As the queue has it, for who only wants to know whether there is any.
+    /// Copy of the queue's `large_bytes`, readable without the lock.
     large_bytes: AtomicUsize,
     queue: Mutex<Queue>,
     small_ready: Notify,
@@ -50,19 +50,19 @@ struct Queue {
     /// Frames with their prefixes, ready to be written.
     small: BytesMut,
     small_frames: usize,
-    /// What the writer of small frames has taken and not written yet.
+    /// Bytes that the writer of small frames has taken and not yet written.
     small_taken_bytes: usize,
     large: VecDeque<Large>,
-    /// Of those in `large` and of those being written.
+    /// Bytes of the frames in `large` and of those being written.
     large_bytes: usize,
-    /// The size of the last batch, as a guess at the next.
+    /// Size of the last batch, as a guess at the next.
     room_bytes: usize,
     ending: bool,
 }
 
-/// A large frame.
+/// A large frame that waits for its writer.
 struct Large {
-    /// The request that it answers, if a client's.
+    /// Identifier of the client's request that the frame answers; `None` for any other frame.
     answers: Option<u64>,
     bytes: Bytes,
 }
@@ -76,7 +76,7 @@ impl Queue {
         self.small_frames + self.large.len()
     }
 
-    /// Puts a small frame behind the others; whether it is the first of its batch.
+    /// Puts a small frame behind the others and returns whether it is the first of its batch.
     fn append_small(&mut self, bytes: &[u8]) -> bool {
         if self.small.capacity() == 0 {
             let room = self.room_bytes.max(PREFIX_BYTES + bytes.len());
@@ -90,12 +90,12 @@ impl Queue {
 }
 
 impl Outbox {
-    /// An empty one to a node.
+    /// Makes an empty outbox to a node.
     pub(crate) fn to_node() -> Self {
         Self::with(SEND_QUEUE_BYTES, None)
     }
 
-    /// An empty one to a client or an admin.
+    /// Makes an empty outbox to a client or an admin.
     pub(crate) fn to_client() -> Self {
         let shared = Shared { held_bytes: &FOR_CLIENTS_BYTES, limit_bytes: CLIENTS_QUEUE_BYTES };
         Self::with(CLIENT_QUEUE_BYTES, Some(shared))
@@ -113,7 +113,7 @@ impl Outbox {
         }
     }
 
-    /// Queues an encoded frame.
+    /// Queues an encoded frame, small or large.
     pub(crate) fn push<B>(&self, frame: B) -> Result<(), SendError>
     where
         B: AsRef<[u8]> + Send + 'static,
@@ -133,7 +133,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues the encoded answer to a client's request `id`, which is large, and the small frame that announces it.
+    /// Queues the large encoded answer to a client's request `id`, and the small frame that announces it.
     pub(crate) fn push_announced<B>(
         &self,
         id: u64,
@@ -163,7 +163,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether another frame of this length may wait.
+    /// Checks that another frame of this length may wait.
     fn check_room(&self, queue: &Queue, length: usize) -> Result<(), SendError> {
         if queue.ending {
             return Err(SendError::Closed);
@@ -181,14 +181,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether a frame of this length would find room beside the large ones that wait: otherwise it need not be made.
+    /// Whether a frame of this length would find room beside the large ones that wait; otherwise it need not be made.
     pub(crate) fn has_room(&self, length: usize) -> bool {
-        // Small frames alone hardly fill it, and each request asks.
+        // Small frames alone hardly fill the outbox, and each request asks.
         self.large_bytes.load(Ordering::Relaxed) == 0
             || self.check_room(&self.queue(), length).is_ok()
     }
 
-    /// Drops the answer to that request if its writing has not begun: nobody waits for it.
+    /// Drops the answer to that request unless its writing has begun: the client no longer waits for it.
     pub(crate) fn withdraw(&self, id: u64) {
         let mut queue = self.queue();
         let Some(index) = queue.large.iter().position(|large| large.answers == Some(id)) else {
@@ -220,7 +220,7 @@ impl Outbox {
         }
     }
 
-    /// The next batch of small frames, once there is one and the one before is written; `None` at the end.
+    /// Returns the next batch of small frames, once the one before is written; `None` at the end.
     pub(crate) async fn next_small(&self) -> Option<Bytes> {
         loop {
             {
@@ -241,7 +241,7 @@ impl Outbox {
         }
     }
 
-    /// The next large frame; `None` at the end.
+    /// Waits for the next large frame; `None` at the end.
     pub(crate) async fn next_large(&self) -> Option<Bytes> {
         loop {
             {
@@ -262,12 +262,12 @@ impl Outbox {
         }
     }
 
-    /// A large frame has left.
+    /// Gives back the room of a large frame that was written.
     pub(crate) fn large_written(&self, length: usize) {
         self.release_large(&mut self.queue(), length);
     }
 
-    /// Takes no more; what waits is still written.
+    /// Accepts no more frames; queued ones are still written.
     pub(crate) fn finish(&self) {
         self.queue().ending = true;
         self.shut.store(true, Ordering::Release);
@@ -275,7 +275,7 @@ impl Outbox {
         self.large_ready.notify_one();
     }
 
-    /// Takes no more and drops what waits.
+    /// Accepts no more frames and drops the queued ones.
     pub(crate) fn discard(&self) {
         let mut queue = self.queue();
         queue.small = BytesMut::new();
@@ -287,7 +287,7 @@ impl Outbox {
         self.finish();
     }
 
-    /// Whether it takes no more.
+    /// Whether it accepts no more frames.
     pub(crate) fn is_shut(&self) -> bool {
         self.shut.load(Ordering::Acquire)
     }
@@ -298,7 +298,7 @@ impl Outbox {
 }
 
 impl Drop for Outbox {
-    /// What a writer held when its connection ended is held no more.
+    /// Gives back the shared room of frames that a writer held when its connection ended.
     fn drop(&mut self) {
         let mut queue = self.queue();
         let held = queue.large_bytes;
@@ -306,7 +306,7 @@ impl Drop for Outbox {
     }
 }
 
-/// Whether the receiver would take a frame of this length.
+/// Checks that the receiver would take a frame of this length.
 pub(crate) fn check_length(length: usize) -> Result<(), SendError> {
     if length > FRAME_LIMIT_BYTES {
         Err(SendError::TooLong { length, limit: FRAME_LIMIT_BYTES })

@@ -1,6 +1,6 @@
-//! One connection to one address, kept and re-made with backoff.
+//! One connection to one address, kept and made again with backoff.
 //!
-//! Invariant: frames are queued only while it may come up at once; a peer that is known to be down
+//! Invariant: frames are queued only while the connection may come up at once. A peer that is known to be down
 //! refuses them, so that a coordinator turns to a fallback without waiting.
 
 use std::collections::VecDeque;
@@ -20,26 +20,26 @@ use crate::limits::{
 use crate::outbox::check_length;
 use crate::{CloseCode, ConnectError, Connection, Endpoint, SendError};
 
-/// A connection that ends sooner than this counts as a failed attempt.
+/// Duration below which a connection counts as a failed attempt.
 const STABLE: Duration = Duration::from_secs(1);
 
-/// Where a peer stands.
+/// State of a peer's connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerState {
     /// The first attempt, or the first after a loss, is under way: frames are queued.
     Connecting,
-    /// Frames are sent.
+    /// The connection is up: frames are sent.
     Up,
     /// The last attempt failed and another follows: frames are refused.
     Down {
-        /// Why it failed.
+        /// Cause of the last attempt's failure.
         error: ConnectError,
     },
-    /// [`Peer::close`] was called, or the endpoint closed.
+    /// [`Peer::close`] was called, or the endpoint was closed.
     Closed,
 }
 
-/// Keeps one connection to one node. Dropping it ends the connection.
+/// A connection to one node that is kept up. Dropping the peer ends the connection.
 pub struct Peer {
     shared: Arc<Shared>,
 }
@@ -47,7 +47,7 @@ pub struct Peer {
 struct Shared {
     address: SocketAddr,
     stage: Mutex<LinkStage>,
-    /// Nobody waits for it to come back.
+    /// Whether it is dialled seldom, since its return is not awaited.
     seldom: AtomicBool,
     /// Ends a pause between two attempts.
     wake: Notify,
@@ -56,7 +56,7 @@ struct Shared {
 }
 
 enum LinkStage {
-    /// Frames wait as they are: how they are to be encoded is known once there is a connection.
+    /// Frames wait unencoded, since the connection decides the version that they are encoded for.
     Connecting {
         queue: VecDeque<Frame>,
         bytes: usize,
@@ -73,7 +73,7 @@ impl LinkStage {
 }
 
 impl Peer {
-    /// Starts connecting, to `expected` if given and to no other. To be called within a tokio runtime.
+    /// Starts to connect, and only to `expected` if that is given. Call it within a tokio runtime.
     #[must_use]
     pub fn new(endpoint: &Endpoint, address: SocketAddr, expected: Option<NodeId>) -> Self {
         Self::with_backoff(endpoint, address, expected, Backoff::default())
@@ -92,12 +92,12 @@ impl Peer {
         Self { shared }
     }
 
-    /// Sends a frame, or queues it while the connection is being made. Never blocks. A queued frame is
-    /// dropped if the attempt fails, as one under way is when a connection breaks.
+    /// Sends a frame, or queues it while the connection is being made. It never blocks. A queued frame is dropped if
+    /// the attempt fails, as one under way is when a connection breaks.
     ///
     /// # Errors
-    /// [`SendError::Closed`] at once while the peer is known to be down, [`SendError::Full`] when
-    /// too much waits.
+    /// [`SendError::Closed`] at once while the peer is known to be down; [`SendError::Full`] when too much waits;
+    /// [`SendError::TooLong`] for a frame over the limit.
     pub fn send(&self, frame: Frame) -> Result<(), SendError> {
         let connection = {
             let mut stage = self.shared.stage();
@@ -110,7 +110,7 @@ impl Peer {
         connection.send(frame)
     }
 
-    /// Where it stands.
+    /// Returns the state of the connection.
     #[must_use]
     pub fn state(&self) -> PeerState {
         match &*self.shared.stage() {
@@ -121,7 +121,7 @@ impl Peer {
         }
     }
 
-    /// The connection, if there is one now.
+    /// Returns the connection, if it is up now.
     #[must_use]
     pub fn connection(&self) -> Option<Connection> {
         match &*self.shared.stage() {
@@ -130,7 +130,8 @@ impl Peer {
         }
     }
 
-    /// Has it dialled once in two minutes at last while it does not answer, or again every two seconds.
+    /// Sets whether a peer that does not answer is dialled seldom: every two minutes in the end, otherwise every two
+    /// seconds.
     pub fn dial_seldom(&self, seldom: bool) {
         if !seldom {
             self.wake();
@@ -138,7 +139,7 @@ impl Peer {
         self.shared.seldom.store(seldom, Ordering::Relaxed);
     }
 
-    /// Has one that is dialled seldom, and is down, dialled at once: there is a sign that it is back.
+    /// Dials at once if the peer is down and dialled seldom, since there is a sign that it is back.
     pub fn wake(&self) {
         let seldom = self.shared.seldom.load(Ordering::Relaxed);
         if seldom && matches!(*self.shared.stage(), LinkStage::Down(_)) {
@@ -146,13 +147,13 @@ impl Peer {
         }
     }
 
-    /// Whom it dials.
+    /// Returns the address that the peer dials.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// Ends the connection, and makes no other.
+    /// Ends the connection and makes no other.
     pub fn close(&self) {
         let before = std::mem::replace(&mut *self.shared.stage(), LinkStage::Closed);
         if let LinkStage::Up(connection) = before {
@@ -181,7 +182,7 @@ fn enqueue(queue: &mut VecDeque<Frame>, bytes: &mut usize, frame: Frame) -> Resu
 }
 
 impl Shared {
-    /// Connects, waits for the end, and connects again, until told to stop.
+    /// Connects, waits for the connection's end, and connects again, until told to stop.
     async fn keep(
         self: Arc<Self>,
         endpoint: Endpoint,
@@ -234,7 +235,7 @@ impl Shared {
         if self.seldom.load(Ordering::Relaxed) { BACKOFF_SELDOM_MAX } else { BACKOFF_MAX }
     }
 
-    /// Hands the queue to a fresh connection, ahead of what comes next; `false` once closed.
+    /// Hands the queue to a fresh connection, ahead of later frames; `false` once closed.
     fn up(&self, connection: &Connection) -> bool {
         let mut stage = self.stage();
         match &mut *stage {
@@ -269,7 +270,7 @@ impl Shared {
     }
 }
 
-/// How long to wait before the next attempt.
+/// Pauses between attempts, which grow.
 struct Backoff {
     wait: Duration,
 }
@@ -281,7 +282,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Doubles each time; half of it is random, so that nodes don't return to a peer all at once.
+    /// Returns the next pause and doubles the one after it. Half of a pause is random, so that nodes don't return to
+    /// a peer all at once.
     fn next(&mut self, longest: Duration) -> Duration {
         let wait = self.wait.min(longest);
         let half = wait / 2;

@@ -20,15 +20,15 @@ use crate::outbox::PREFIX_BYTES;
 use crate::transmit::{LARGE_STREAM, SMALL_STREAM};
 use crate::{CloseCode, Connection, Handler, Role, may_send};
 
-/// The most pieces of packets that one read takes: some 64 KiB.
+/// Most pieces of packets that one read takes: some 64 KiB.
 const READ_PIECES: usize = 48;
-/// What a large frame is given before it has sent as much.
+/// Room that a large frame is given at first, before it has sent as much.
 const LARGE_ROOM_BYTES: usize = 64 << 10;
 
-/// Room for what clients have begun to send, in KiB, over all connections of this process.
+/// Room for frames that clients have begun to send, in KiB, over all connections of this process.
 static UNFINISHED: Semaphore = Semaphore::const_new(UNFINISHED_BYTES >> 10);
 
-/// How long a large frame of this role may take to arrive.
+/// Returns how long a large frame of this role may take to arrive.
 fn patience(role: Role, length: usize) -> Duration {
     if role == Role::Node {
         return Duration::MAX;
@@ -36,7 +36,7 @@ fn patience(role: Role, length: usize) -> Duration {
     FRAME_TIME_LEAST + Duration::from_secs((length / FRAME_BYTES_PER_S) as u64)
 }
 
-/// What a peer did that ends its connection.
+/// An act of a peer that ends its connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) code: CloseCode,
@@ -65,14 +65,14 @@ impl From<DecodeError> for Fault {
     }
 }
 
-/// What decides how a frame is read, and whether it may be said.
+/// Role and version of the sending side, which decide how a frame is decoded and whether it is allowed.
 struct Sender {
     role: Role,
     version: ProtocolVersion,
 }
 
 impl Sender {
-    /// The longest frame of its role: only nodes send records.
+    /// Returns the length of the longest frame that the role may send: only nodes send records.
     fn frame_limit_bytes(&self) -> usize {
         if self.role == Role::Node { FRAME_LIMIT_BYTES } else { REQUEST_LIMIT_BYTES }
     }
@@ -88,12 +88,12 @@ impl Sender {
     }
 }
 
-/// Reads all streams of one connection.
+/// Reader of all streams of one connection.
 pub(crate) struct Receiver {
     connection: Connection,
     handler: Arc<dyn Handler>,
     small_seen: AtomicBool,
-    /// One for each large frame of a client that may be received now.
+    /// Permits for the large frames of a client that may be received at the same time.
     turns: Semaphore,
 }
 
@@ -194,12 +194,12 @@ impl Receiver {
 }
 
 impl Receiver {
-    /// Waits until a client's frame of this length may be received; what comes meanwhile stays with its sender.
+    /// Waits until a client's frame of this length may be received; meanwhile it stays with its sender.
     async fn room_for(&self, length: usize) -> Option<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
         if self.connection.peer().role == Role::Node {
             return None;
         }
-        // Neither is ever closed.
+        // Neither semaphore is ever closed.
         let turn = self.turns.acquire().await.ok()?;
         let room = UNFINISHED.acquire_many((length >> 10) as u32 + 1).await.ok()?;
         Some((turn, room))
@@ -229,19 +229,19 @@ fn split(waiting: &mut BytesMut, sender: &Sender, frames: &mut Vec<Frame>) -> Re
     fault.map_or(Ok(()), |fault| Err(fault.into()))
 }
 
-/// The length at the front of `bytes`, once it is all there.
+/// Returns the length at the front of `bytes`, once all of its bytes are there.
 fn prefix(bytes: &[u8]) -> Option<usize> {
     let length = u32::from_le_bytes(*bytes.first_chunk()?);
     usize::try_from(length).ok()
 }
 
-/// What one read has taken from a stream, still in the pieces in which packets carried it.
+/// Bytes that one read has taken from a stream, still in the pieces in which packets carried them.
 struct Pieces {
     stream: RecvStream,
     pieces: Vec<Bytes>,
-    /// Pieces before this one are used up.
+    /// Index of the first piece that is not used up.
     next: usize,
-    /// Pieces from this one on are free for the next read.
+    /// Index of the first piece that is free for the next read.
     end: usize,
 }
 
@@ -250,7 +250,7 @@ impl Pieces {
         Self { stream, pieces: vec![Bytes::new(); READ_PIECES], next: 0, end: 0 }
     }
 
-    /// Waits for more, in place of what is used up; `false` at the end of the stream.
+    /// Waits for more bytes, which replace those used up; `false` at the end of the stream.
     async fn read(&mut self) -> Result<bool, Fault> {
         match self.stream.read_chunks(&mut self.pieces).await {
             Ok(count) => {
@@ -263,12 +263,12 @@ impl Pieces {
         }
     }
 
-    /// How many bytes are not used up.
+    /// Returns the number of bytes that are not used up.
     fn arrived(&self) -> usize {
         self.pieces[self.next..self.end].iter().map(Bytes::len).sum()
     }
 
-    /// Uses up all that has arrived.
+    /// Uses up all bytes that have arrived.
     fn drain(&mut self, mut take: impl FnMut(&[u8])) {
         for piece in &mut self.pieces[self.next..self.end] {
             take(piece);
@@ -278,13 +278,13 @@ impl Pieces {
         self.next = self.end;
     }
 
-    /// Uses up one byte of a read that brought some.
+    /// Uses up one byte, where a read has brought some.
     fn take_byte(&mut self) -> u8 {
         self.pieces[self.next].get_u8()
     }
 
-    /// Uses up what has arrived until `into` holds `length` bytes; whether it does. Its room is doubled
-    /// as it fills, up to exactly `length`.
+    /// Uses up bytes until `into` holds `length` of them, and returns whether it does. Its room is doubled as it
+    /// fills, up to exactly `length`.
     fn fill(&mut self, into: &mut Vec<u8>, length: usize) -> bool {
         while self.next < self.end && into.len() < length {
             let piece = &mut self.pieces[self.next];

@@ -1,6 +1,6 @@
-//! The socket of an endpoint that was closed, until it is gone.
+//! Wait for the socket of a closed endpoint to be gone.
 //!
-//! Invariant: nobody is kept from listening by the wait itself for longer than it takes to look.
+//! Invariant: each look frees the port at once, so the wait itself hardly keeps anybody from listening.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,13 +10,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::limits::RELEASE_TIMEOUT;
 
-/// Between two looks.
+/// Interval between two looks at the port.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Waits until the port is free again that an endpoint of this process listened at, or for [`RELEASE_TIMEOUT`].
+/// Waits until the port on which an endpoint of this process listened is free again, or for [`RELEASE_TIMEOUT`].
 ///
-/// A closed endpoint keeps its socket while its connections drain, for some round trips as each of them has
-/// measured or guessed them: seconds where a peer does not answer or the machine is busy.
+/// A closed endpoint keeps its socket while its connections drain, for some round trips as each has measured or
+/// guessed them: seconds where a peer does not answer or the machine is busy.
 pub async fn released(address: SocketAddr) {
     let taken =
         || UdpSocket::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);

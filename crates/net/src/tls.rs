@@ -1,7 +1,7 @@
-//! How the two ends prove themselves to one another, and the transport beneath.
+//! Configuration of TLS and QUIC: how the two ends prove their identities, and the transport beneath.
 //!
-//! Invariant: no check of a chain, a signature or a date is left out or replaced; the check of a host
-//! name, which says nothing about a cluster, gives way to the check of the identity.
+//! Invariant: no check of a chain, a signature or a date is left out or replaced. Only the check of a host name,
+//! which says nothing about a cluster, is replaced by the check of the identity.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,21 +26,21 @@ use crate::{ConnectError, Credentials, Identity, Role};
 
 const CONNECTION_ID_BYTES: usize = 8;
 
-/// What the verifier has against the other side, for the one who dials.
+/// Cause for which the verifier refused the other side, left for the dialing task.
 pub(crate) type Refusal = Arc<OnceLock<ConnectError>>;
 
-/// What a node's socket says of connections that it does not know.
+/// Makes the configuration of a node's socket, which also answers packets of unknown connections.
 ///
-/// Its key follows from the node's own, so a node that was killed and is back tells its peers with its
-/// first answer that their connections are gone; without that they would wait for [`IDLE_TIMEOUT`].
+/// The key of these answers is derived from the node's own. A node that was killed and is back thus tells its peers
+/// with its first answer that their connections are gone; otherwise they would wait for [`IDLE_TIMEOUT`].
 pub(crate) fn endpoint_config(credentials: &Credentials) -> quinn::EndpointConfig {
     let mut config = quinn::EndpointConfig::new(Arc::new(credentials.derive(b"stateless reset")));
     config.cid_generator(|| Box::new(RandomIds));
     config
 }
 
-/// Takes every connection id for one that an earlier life of the node may have given out, where the
-/// default would drop packets that carry such an id without an answer.
+/// Generator that accepts every connection id as one that an earlier life of the node may have given out. The default
+/// one would drop packets that carry such an id without an answer.
 struct RandomIds;
 
 impl ConnectionIdGenerator for RandomIds {
@@ -59,7 +59,7 @@ impl ConnectionIdGenerator for RandomIds {
     }
 }
 
-/// How a node takes connections: a certificate is mandatory.
+/// Makes the configuration with which a node accepts connections: a client certificate is mandatory.
 pub(crate) fn server_config(credentials: &Credentials, spoken: Spoken) -> quinn::ServerConfig {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -76,7 +76,7 @@ pub(crate) fn server_config(credentials: &Credentials, spoken: Spoken) -> quinn:
     config
 }
 
-/// How a node is dialed: its certificate must be of the cluster, and of `expected` if that is given.
+/// Makes the configuration for dialing a node: its certificate must be of the cluster, and `expected`'s if given.
 pub(crate) fn client_config(
     credentials: &Credentials,
     spoken: Spoken,
@@ -105,10 +105,11 @@ pub(crate) fn client_config(
     config
 }
 
-/// Tuned for one data centre: round trips well under a millisecond, so losses are probed for soon.
+/// Makes the transport's configuration for one data centre: round trips are well under a millisecond, so losses are
+/// probed for soon.
 ///
-/// Datagrams stay at what Ethernet carries: with jumbo frames on loopback a default socket buffer holds
-/// so few of them that bursts are lost, and exchanges fell to a fifteenth at 64 in flight.
+/// Datagrams stay at what Ethernet carries: with jumbo frames on loopback a default socket buffer holds so few of
+/// them that bursts are lost, and exchanges fell to a fifteenth at 64 in flight.
 fn transport() -> quinn::TransportConfig {
     let mut transport = quinn::TransportConfig::default();
     transport
@@ -124,7 +125,7 @@ fn transport() -> quinn::TransportConfig {
     transport
 }
 
-/// Checks that the one who was dialed is a node of this cluster.
+/// Verifier that the dialed side is a node of this cluster, and the expected one.
 #[derive(Debug)]
 struct NodeVerifier {
     credentials: Credentials,

@@ -1,8 +1,8 @@
-//! Writes what an outbox holds: small frames in batches on one stream, each large frame on its own.
+//! Writers of an outbox's frames: small frames in batches on one stream, each large frame on its own.
 //!
-//! One stream for all small frames: spread over four, the same exchanges cost twice the processor
-//! time, since every packet then carries several streams' pieces. It has the higher priority, so a
-//! small frame waits for no large one.
+//! All small frames share one stream: spread over four, the same exchanges cost twice the processor time, since every
+//! packet then carries several streams' pieces. The stream has the higher priority, so that a small frame does not
+//! wait for large ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +16,28 @@ use crate::Role;
 use crate::limits::{STALL_TIMEOUT, WRITE_PIECE_BYTES};
 use crate::outbox::{Outbox, PREFIX_BYTES};
 
-/// The first byte of a stream that carries small frames for as long as its connection lives.
+/// First byte of a stream that carries small frames for as long as its connection lives.
 pub(crate) const SMALL_STREAM: u8 = 1;
-/// The first byte of a stream that carries one large frame.
+/// First byte of a stream that carries one large frame.
 pub(crate) const LARGE_STREAM: u8 = 2;
 
 const SMALL_PRIORITY: i32 = 1;
 
-/// What ends a writer before its time.
+/// Cause that ends a writer early.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The connection is over, and its end says why.
+    /// The connection has ended, and says why.
     Over,
-    /// The other side has taken nothing for [`STALL_TIMEOUT`], though it is there.
+    /// The other side has taken nothing for [`STALL_TIMEOUT`], although it is there.
     Stalled,
 }
 
-/// How long a writer waits for this role to take anything. Nodes that are there read, however busy they are.
+/// Returns how long a writer waits for this role to take anything. A node that is there reads, however busy it is.
 pub(crate) fn patience(role: Role) -> Duration {
     if role == Role::Node { Duration::MAX } else { STALL_TIMEOUT }
 }
 
-/// Waits for a step of a writer, as long as a side that reads can take.
+/// Runs a step of a writer, which stalls if it takes longer than `patience`.
 async fn in_time<T, E>(
     patience: Duration,
     step: impl Future<Output = Result<T, E>>,
@@ -51,7 +51,7 @@ where
     }
 }
 
-/// Writes bytes piece by piece, each in time.
+/// Writes bytes piece by piece, each within `patience`.
 async fn write_in_time(
     stream: &mut SendStream,
     mut bytes: Bytes,
@@ -82,7 +82,7 @@ impl From<quinn::ClosedStream> for Broken {
     }
 }
 
-/// Writes small frames until the outbox ends and the other side has acknowledged all.
+/// Writes small frames until the outbox ends and the other side has acknowledged all of them.
 pub(crate) async fn transmit_small(
     quic: quinn::Connection,
     outbox: Arc<Outbox>,
@@ -100,7 +100,7 @@ pub(crate) async fn transmit_small(
     Ok(())
 }
 
-/// Writes large frames, one at a time, until the outbox ends and the other side has acknowledged all.
+/// Writes large frames, one at a time, until the outbox ends and the other side has acknowledged all of them.
 pub(crate) async fn transmit_large(
     quic: quinn::Connection,
     outbox: Arc<Outbox>,

@@ -14,7 +14,7 @@ struct Files {
 }
 
 impl Files {
-    /// A cluster's files, and another's to mix them up with.
+    /// Makes the files of a cluster, and those of others to mix them up with.
     fn new() -> Self {
         let files = Self { folder: tempfile::tempdir().unwrap() };
         let ours = Authority::create(ClusterId(1)).unwrap();

@@ -30,9 +30,9 @@ use crate::{
 
 const CLUSTER: ClusterId = ClusterId(0xC1);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// Far beyond what anything here takes.
+/// Timeout far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Larger than what a stream may have under way.
+/// Size larger than what a stream may have under way.
 const LARGE_BYTES: usize = 2 * STREAM_WINDOW_BYTES as usize;
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Handler for Recorder {
     }
 }
 
-/// An endpoint and what its handler was told.
+/// An endpoint and the calls of its handler.
 pub(crate) struct End {
     pub(crate) endpoint: Endpoint,
     events: mpsc::UnboundedReceiver<Event>,
@@ -122,7 +122,7 @@ impl End {
     }
 }
 
-/// Keys for the roles of one cluster.
+/// Authority that issues credentials for the roles of one cluster.
 pub(crate) struct Keys(Authority);
 
 impl Keys {
@@ -140,13 +140,13 @@ impl Keys {
         Credentials::from_pem(authority, &issued.certificate_pem, &issued.key_pem).unwrap()
     }
 
-    /// Whatever another has issued, with this authority to check others by.
+    /// Makes credentials from a certificate of any issuer, with this authority to check others by.
     fn holding(&self, issued: &IssuedCertificate) -> Credentials {
         let authority = self.0.certificate_pem();
         Credentials::unchecked(authority, &issued.certificate_pem, &issued.key_pem)
     }
 
-    /// A node's, issued at another time.
+    /// Makes a node's credentials, issued at another time.
     fn at(&self, node: u64, now: SystemTime) -> Credentials {
         let subject = Subject::node(NodeId(node), format!("n{node}"));
         self.holding(&self.0.issue_at(&subject, now).unwrap())
@@ -440,7 +440,7 @@ async fn another_protocol_altogether_is_told_apart() {
     assert_eq!(error, ConnectError::Protocol { ours, theirs: None });
 }
 
-/// How a node that speaks something else takes connections.
+/// TLS configuration of a server that speaks another protocol.
 fn foreign(credentials: &Credentials) -> rustls::ServerConfig {
     let mut tls = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -496,7 +496,7 @@ async fn a_client_that_speaks_like_a_node_is_cut_off() {
     }
 }
 
-/// Dials as a node would and then writes whatever it likes.
+/// A connection that is made as by a node, over which a test then writes arbitrary bytes.
 struct Raw {
     _endpoint: quinn::Endpoint,
     quic: quinn::Connection,
@@ -529,7 +529,7 @@ impl Raw {
         stream
     }
 
-    /// How the other side ended it.
+    /// Returns the code and the reason with which the other side closed the connection.
     async fn told(&self) -> (CloseCode, String) {
         let error = tokio::time::timeout(PATIENCE, self.quic.closed()).await.expect("an end");
         match CloseReason::from_transport(&error) {
@@ -551,7 +551,7 @@ async fn a_certificate_of_another_cluster_is_told_so_by_the_one_it_dials() {
     assert!(reason.contains("cluster 00000000000000c2, this is 00000000000000c1"), "{reason}");
 }
 
-/// A stream's first byte, then what follows it.
+/// Bytes of a stream: its first byte, then what follows it.
 fn stream(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     [&[kind], parts.concat().as_slice()].concat()
 }

@@ -10,7 +10,7 @@ use crate::endpoint::tests::{BOTH, End, Keys, OLD, probe};
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, BACKOFF_SELDOM_MAX, PEER_QUEUE_FRAMES};
 use crate::{CloseReason, ConnectError, Credentials, SendError};
 
-/// Far beyond what anything here takes.
+/// Timeout far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
