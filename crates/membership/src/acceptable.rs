@@ -1,6 +1,6 @@
-//! What a peer may have this node take over.
+//! Checks of what a peer may have this node take over.
 //!
-//! Invariant: what passes here breaks nobody who plans with it, walks it, or keeps it in memory.
+//! Invariant: what passes here breaks no code that plans with it, walks it, or keeps it in memory.
 
 use alloc::string::String;
 
@@ -11,116 +11,118 @@ use jedlik_protocol::gossip::MemberRecord;
 use jedlik_protocol::{Blob, LayoutVersion, WireLayout};
 use thiserror::Error;
 
-/// The most buckets whose properties are set: what a summary lists stays small.
+/// Most buckets whose properties may be set, so that summaries stay small.
 pub(crate) const BUCKETS_MAX: usize = 10_000;
-/// The highest generation or version of a member's record that is taken from somebody else, and the
-/// highest version of a layout, of a bucket's properties and of staged changes. Nothing honest gets
-/// there: at a thousand changes a second it takes 34 years.
+/// Highest generation or version of a member's record that is taken from another member, and highest version of a
+/// layout, of a bucket's properties and of staged changes. No honest node gets there: at a thousand changes a second
+/// it takes 34 years.
 pub(crate) const COUNT_MAX: u64 = 1 << 40;
-/// The same of what a member says of itself: whatever others invent of it, it can outdo.
+/// Highest generation or version that is taken from the member itself, so that it can outdo whatever others invent of
+/// it.
 const OWN_COUNT_MAX: u64 = 2 * COUNT_MAX;
-/// How far the version of a layout, of a bucket's properties or of staged changes may be past the one
-/// that is known: far more commits than a node ever misses.
+/// Most that the version of a layout, of a bucket's properties or of staged changes may be past the known one: far
+/// more commits than a node ever misses.
 pub(crate) const JUMP_MAX: u64 = 1 << 20;
-/// The longest name or zone of a member.
+/// Longest name or zone of a member.
 const LABEL_LIMIT_BYTES: usize = 256;
 
-/// Something that a peer sent and that this node does not take over.
+/// A value that a peer sent and that this node does not take over.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unacceptable {
-    /// The record would break planning or fill memory.
+    /// A member's record would break planning or fill memory.
     #[error("member {node} has weight {weight}, a name of {name} bytes, a zone of {zone} bytes")]
     Member {
-        /// Whose.
+        /// Node that the record describes.
         node: NodeId,
-        /// At least 1.
+        /// Weight in the record; the least is 1.
         weight: u32,
-        /// At most 256.
+        /// Length of the name in bytes; the limit is 256.
         name: usize,
-        /// At most 256.
+        /// Length of the zone in bytes; the limit is 256.
         zone: usize,
     },
-    /// Nobody counts that far: somebody wants a record that its member can't outdo.
+    /// A member's record counts further than any honest node: a peer wants a record that the member can't outdo.
     #[error(
         "member {node} is said to have generation {generation} and version {version}, past {max}"
     )]
     MemberCount {
-        /// Whose record it is.
+        /// Node that the record describes.
         node: NodeId,
-        /// As found.
+        /// Generation that the record has.
         generation: u64,
-        /// As found.
+        /// Version that the record has.
         version: u64,
-        /// The highest of either.
+        /// Highest generation or version that is taken over.
         max: u64,
     },
-    /// Nobody counts that far: somebody wants a version that no admin can outdo.
+    /// A version is further than any honest node gets: a peer wants a version that no admin can outdo.
     #[error("{what} has version {version}, too far past {known}, which is known")]
     Jump {
-        /// A layout, a bucket's properties, or staged changes.
+        /// Kind of value: a layout, a bucket's properties, or staged changes.
         what: &'static str,
-        /// As found.
+        /// Version that the value has.
         version: u64,
-        /// What this node holds; 0 for nothing.
+        /// Version that this node holds; 0 if it holds none.
         known: u64,
     },
-    /// Remove members, or run more than one cluster.
+    /// The cluster is full: remove members, or run more than one cluster.
     #[error("there are {NODES_MAX} members already")]
     TooManyMembers,
-    /// Its name is outside its limits.
+    /// A bucket's name is outside its limits.
     #[error("bucket: {0}")]
     BucketName(InvalidKey),
-    /// Its properties contradict one another; perhaps the peer is of a newer version.
+    /// A bucket's properties contradict one another; perhaps the peer is of a newer version.
     #[error("bucket {name:?}: {fault}")]
     BucketProps {
-        /// Which.
+        /// Name of the bucket.
         name: Blob,
-        /// What is wrong.
+        /// First property that is out of its range.
         fault: InvalidProperty,
     },
-    /// Use fewer buckets; keys can carry prefixes.
+    /// Too many buckets have properties set: use fewer buckets; keys can carry prefixes.
     #[error("the properties of {BUCKETS_MAX} buckets are set already")]
     TooManyBuckets,
-    /// The ring would break whoever walks it.
+    /// A layout's ring is not well formed and would break the code that walks it.
     #[error("layout {version}: {fault}")]
     Layout {
-        /// Which.
+        /// Version of the layout.
         version: LayoutVersion,
-        /// What is wrong.
+        /// Fault of the ring.
         fault: RingError,
     },
-    /// Version 0 means that there is none.
+    /// A layout has version 0, which stands for no layout.
     #[error("a layout has version 0; the first is 1")]
     LayoutVersion,
-    /// A layout gives partitions to nobody that it says is gone.
+    /// A layout gives partitions to a node that it lists as departed.
     #[error("layout {version} gives partitions to node {node}, which it says is gone")]
     Departed {
-        /// Which.
+        /// Version of the layout.
         version: LayoutVersion,
-        /// Whom.
+        /// Departed node that has a place in the ring.
         node: NodeId,
     },
-    /// Two first layouts were committed by nodes that are configured differently.
+    /// A layout has another number of partitions: two nodes with different configurations committed first layouts.
     #[error("layout {version} has {found} partitions; those before it have {known}")]
     PartitionCount {
-        /// Which.
+        /// Version of the layout.
         version: LayoutVersion,
-        /// How many it has.
+        /// Number of partitions that it has.
         found: u32,
-        /// How many the others have.
+        /// Number of partitions that the known layouts have.
         known: u32,
     },
-    /// It names partitions that the layout does not have.
+    /// A set of flipped partitions names some that the layout does not have.
     #[error("layout {version}: the set of partitions that flipped is not one of its {partitions}")]
     Flipped {
-        /// Which.
+        /// Version of the layout.
         version: LayoutVersion,
-        /// How many there are.
+        /// Number of partitions that the layout has.
         partitions: u32,
     },
 }
 
-/// Whether another node may have this record of a member: what its member says itself may count further.
+/// Checks the counts of a record that came from another node than its member; the member's own word may count
+/// further.
 pub(crate) fn check_relayed(record: &MemberRecord) -> Result<(), Unacceptable> {
     check_counts(record, COUNT_MAX)
 }
@@ -133,7 +135,7 @@ fn check_counts(record: &MemberRecord, max: u64) -> Result<(), Unacceptable> {
     Err(Unacceptable::MemberCount { node, generation, version, max })
 }
 
-/// Bounds a version by the one that it would take the place of; `known` is `None` if there is none.
+/// Bounds a version by the one that it would replace; `known` is `None` if there is none.
 pub(crate) fn check_version(
     what: &'static str,
     version: u64,
@@ -163,7 +165,7 @@ pub(crate) fn check_bucket(entry: &BucketEntry) -> Result<(), Unacceptable> {
     entry.props.check().map_err(|fault| Unacceptable::BucketProps { name, fault })
 }
 
-/// To be asked before anything else: a digest or a walk of a ring that is none could go wrong.
+/// Checks a layout. Call it before anything else: a digest or a walk of a malformed ring could go wrong.
 pub(crate) fn check_layout(placed: &WireLayout) -> Result<(), Unacceptable> {
     let version = placed.layout.version;
     if version == 0 {

@@ -1,4 +1,4 @@
-//! What an admin asks of the membership: status, staged changes, plans, commits, bucket properties.
+//! Admins' requests to the membership: status, staged changes, plans, commits, bucket properties.
 //!
 //! Invariant: a refused request changes nothing.
 
@@ -23,7 +23,7 @@ mod status;
 mod tests;
 
 impl Membership {
-    /// Answers an admin's request, all but those about data and counters. Outputs come before the answer.
+    /// Answers an admin's request, except for those about data and counters. Carry out the outputs before the answer.
     ///
     /// # Errors
     /// The request can't be met; the failure says why and what to do, and nothing has changed.
@@ -104,7 +104,7 @@ impl Membership {
         }
     }
 
-    /// More replicas than nodes could never all be written.
+    /// Refuses more replicas than there are nodes, since they could never all be written.
     fn check_n(&self, n: u8) -> Result<(), Failure> {
         let layout = self.known.newest().map(ActiveLayout::layout);
         let nodes = layout.map_or(self.known.members().len(), |layout| layout.ring.nodes().len());

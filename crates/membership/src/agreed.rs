@@ -1,9 +1,9 @@
 //! The calendar time that the members agree on: the median of their clocks.
 //!
 //! Invariants: a reading of a clock is at most [`ROUND_TRIP_MAX_US`] behind that clock, however long messages waited.
-//! While fewer than half of the clocks that are known are wrong, however wrong, the agreed time lies between two right
-//! readings. With an even number there are two in the middle, and one of them may be the wrong one of two: then versions
-//! are given their ends by the later and judged by the earlier, so that none expires early.
+//! While fewer than half of the known clocks are wrong, however wrong, the agreed time lies between two right
+//! readings. An even number of clocks has two in the middle, of which one may be wrong. Versions are then given their
+//! ends by the later and judged by the earlier, so that none expires early.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,17 +12,17 @@ use jedlik_hashing::NodeId;
 use jedlik_protocol::Now;
 use jedlik_vclock::planted::{self, Bug};
 
-/// No calendar shows more, the year 142000; so sums of clocks stay in their range.
+/// Latest calendar time that is believed, the year 142000, so that sums of clocks stay in range.
 const WALL_MAX_MS: u64 = 1 << 52;
 
-/// A clock is read by a question and its answer, and the reading counts if both together took no longer. A message that
-/// waited makes a clock look late, and a node that stood still finds many such at once in its sockets.
+/// Longest round trip of a question and its answer for the answer to count as a reading. A message that waited makes
+/// a clock look late, and a node that stood still finds many such at once in its sockets.
 const ROUND_TRIP_MAX_US: u64 = 1_000_000;
 
-/// A clock that seems to be later than its reading by more than this is read again. Less is the time that messages take.
+/// Lead over the last reading past which a clock is read again. A smaller one is the time that messages take.
 const LATER_MS: i64 = 250;
 
-/// How long a question waits for its answer before it is sent again.
+/// Time that a question waits for its answer before it is sent again.
 const ASK_AGAIN_US: u64 = 200_000;
 
 /// A question that a member has not answered yet.
@@ -33,27 +33,27 @@ struct Question {
     last_us: u64,
 }
 
-/// One member's calendar clock, as far as it is known.
+/// Calendar clock of one member, as far as it is known.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 struct Peer {
     asked: Option<Question>,
-    /// By how much the clock is ahead of this node's monotonic clock, once that was read.
+    /// Lead of the clock over this node's monotonic clock; `None` before the first reading.
     ahead_ms: Option<i64>,
 }
 
-/// By how much the calendar clocks of others are ahead of this node's monotonic clock.
+/// Leads of the members' calendar clocks over this node's monotonic clock.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Clocks {
     peers: BTreeMap<NodeId, Peer>,
-    /// The readings, in order.
+    /// Leads of all clocks that were read, in ascending order.
     sorted_ms: Vec<i64>,
 }
 
 impl Clocks {
-    /// A member has told what its clock shows, and how long that was under way is not known: the clock shows no less
-    /// now. Whether its clock is to be read.
+    /// Takes a member's word on its clock, of which it is unknown how long it was under way: the clock shows no less
+    /// now. Returns whether the clock has to be read.
     pub(crate) fn hear(&mut self, now: Now, node: NodeId, wall_ms: u64) -> bool {
         let told_ms = ahead_ms(now, wall_ms);
         let peer = self.peers.entry(node).or_default();
@@ -64,7 +64,8 @@ impl Clocks {
         differs && !waits
     }
 
-    /// Has a member's clock read: with the answer to the nonce that is returned. `fresh` is one that was never used.
+    /// Begins a reading of a member's clock and returns the nonce of the question. `fresh` is a nonce that was never
+    /// used.
     pub(crate) fn ask(&mut self, now: Now, node: NodeId, fresh: u64) -> u64 {
         let asked = &mut self.peers.entry(node).or_default().asked;
         let may_count = |asked: &Question| now.mono_us <= asked.first_us + ROUND_TRIP_MAX_US;
@@ -74,8 +75,8 @@ impl Clocks {
         question.nonce
     }
 
-    /// A member has answered what it was asked with this nonce, and told what its clock shows. Whether its clock is to
-    /// be read.
+    /// Takes a member's answer to the question with this nonce: a reading, if it came in time. Returns whether the
+    /// clock has to be read again.
     pub(crate) fn answered(&mut self, now: Now, node: NodeId, nonce: u64, wall_ms: u64) -> bool {
         let peer = self.peers.entry(node).or_default();
         if let Some(asked) = peer.asked.take_if(|asked| asked.nonce == nonce)
@@ -86,7 +87,7 @@ impl Clocks {
         self.hear(now, node, wall_ms)
     }
 
-    /// A node is no member any more.
+    /// Drops the clock of a node that is no longer a member.
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.peers.remove(&node);
         self.sort();
@@ -107,8 +108,8 @@ impl Clocks {
         self.sorted_ms.sort_unstable();
     }
 
-    /// What all clocks that are known agree on, this node's own among them: the two in the middle, or twice
-    /// the one.
+    /// Returns the time that all known clocks agree on, this node's own among them: the earlier and the later of the
+    /// two in the middle, or twice the one in the middle.
     pub(crate) fn agreed_ms(&self, now: Now) -> (u64, u64) {
         if planted::on(Bug::ExpiryByOwnClock) {
             return (now.wall_ms, now.wall_ms);
@@ -151,7 +152,7 @@ mod tests {
         Now::new(s * 1_000_000, wall_ms)
     }
 
-    /// A member's clock is read at this moment.
+    /// Reads a member's clock at this moment.
     fn read(clocks: &mut Clocks, now: Now, node: u64, wall_ms: u64) {
         let nonce = clocks.ask(now, NodeId(node), 9);
         assert!(!clocks.answered(now, NodeId(node), nonce, wall_ms), "it was read just now");

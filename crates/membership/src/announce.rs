@@ -1,7 +1,6 @@
-//! What this node says of itself: what it is ready for, how much it holds, that it goes.
+//! This node's word on itself: its readiness, its load, its departure.
 //!
-//! Invariant: its record is changed here alone, and each change makes it newer than what was spread
-//! before.
+//! Invariant: the node's record is changed here alone, and each change makes it newer than what was spread before.
 
 use alloc::vec;
 
@@ -13,12 +12,12 @@ use crate::Membership;
 use crate::knowledge::{Knowledge, age};
 use crate::machine::NodePhase;
 
-/// How many members a node that stops tells so itself; gossip tells the others.
+/// Most members that a stopping node tells so itself; gossip tells the others.
 const DEPARTURES: usize = 32;
 
 impl Membership {
-    /// Learns that this node holds, of these partitions, all that older owners do. Others hear of it
-    /// within 50 ms, once the layout is on this node's disk. Counts only if it is said of the newest layout.
+    /// Learns that this node holds, of these partitions, all that older owners do. Others hear of it within 50 ms,
+    /// once the layout is on this node's disk. It counts only for the newest layout.
     pub fn handle_ready(&mut self, now: Now, layout: LayoutId, partitions: &[Partition]) {
         if layout == self.known.history().newest_id() && self.phase == NodePhase::In {
             let told = Some(&self.config.me.ready).filter(|ready| ready.layout == layout);
@@ -26,8 +25,8 @@ impl Membership {
         }
     }
 
-    /// Learns that `node` or this one knows less than the other: they compare what they know at once,
-    /// at most every 20 ms, and less and less often while the node has nothing new to tell.
+    /// Learns that `node` or this one knows less than the other. The two compare what they know at once, at most
+    /// every 20 ms, and less and less often while the node has nothing new to tell.
     pub fn handle_behind(&mut self, now: Now, node: NodeId) {
         let is_member = node != self.config.me.node && self.known.members().contains_key(&node);
         let may = is_member && self.phase == NodePhase::In;
@@ -38,24 +37,24 @@ impl Membership {
         self.settle();
     }
 
-    /// Learns how much this node holds. Others hear of a change, at most every 10 s, and at once that it begins to be
-    /// refilled or is whole, and which shards were set aside.
+    /// Learns how much this node holds. Others hear of a change, at most every 10 s, but at once that a refill begins
+    /// or ends, or that shards were set aside.
     pub fn handle_load(&mut self, now: Now, load: Load) {
         if self.phase == NodePhase::In {
             self.own.note_load(now.mono_us, load, &self.config.me);
         }
     }
 
-    /// Learns that what this life has stored is on disk, with this tick in the data directory. Others hear of it within ten
-    /// seconds, or a third of the life of a message, or with a departure notice.
+    /// Learns that all that this life has stored is on disk, with this tick in the data directory. Others hear of it
+    /// within ten seconds, or a third of the life of a message, or with a departure notice.
     pub fn handle_tick(&mut self, now: Now, tick: u32) {
         if self.phase == NodePhase::In && tick > self.config.me.life.tick {
             self.own.note_tick(now.mono_us, tick);
         }
     }
 
-    /// Says that this node is away though it runs, so that others ask it for nothing, or that it is
-    /// back. It goes on with gossip and answers probes.
+    /// Tells others that this node is away although it runs, so that they ask it for nothing, or that it is back. It
+    /// goes on with gossip and answers probes.
     pub fn handle_drain(&mut self, now: Now, drained: bool) {
         let status = if drained { Status::Away } else { Status::Up };
         if self.phase == NodePhase::In && self.config.me.status != status {
@@ -73,7 +72,7 @@ impl Membership {
             if let Some(tick) = self.own.take_tick(now.mono_us, life_us) {
                 self.rewrite(|me| me.life.tick = tick);
             }
-            // Who has left is not merely away.
+            // A node that has left is not merely away.
             if self.config.me.status != Status::Left {
                 self.rewrite(|me| me.status = Status::Away);
             }
@@ -83,7 +82,7 @@ impl Membership {
         self.settle();
     }
 
-    /// Tells some members this node's record at once; gossip tells the others.
+    /// Sends this node's record to some members at once; gossip tells the others.
     pub(crate) fn say_goodbye(&mut self) {
         let departure = Delta { members: vec![self.config.me.clone()], ..Delta::default() };
         self.send_to_some(DEPARTURES, None, &Gossip::Close(departure));
@@ -114,7 +113,7 @@ impl Membership {
         u64::from(self.config.me.message_life_ms) * 1000
     }
 
-    /// Changes this node's own record; nobody else does.
+    /// Changes this node's own record and makes it newer; nobody else changes it.
     pub(crate) fn rewrite(&mut self, change: impl FnOnce(&mut MemberRecord)) {
         let me = &mut self.config.me;
         change(me);
@@ -124,8 +123,8 @@ impl Membership {
     }
 }
 
-/// Makes the record of a node that starts newer than the one it is remembered by. What it was ready for
-/// it still is, if its disk remembers.
+/// Makes the record of a node that starts newer than the one it is remembered by. It is still ready for what its
+/// disk remembers.
 pub(crate) fn own_record(me: &mut MemberRecord, known: &Knowledge) {
     me.status = Status::Up;
     me.layout = known.history().newest_id();
@@ -135,7 +134,7 @@ pub(crate) fn own_record(me: &mut MemberRecord, known: &Knowledge) {
         me.ready.partitions = former.ready.partitions.clone();
     }
     me.load = former.load;
-    // A start may not have been counted; what was spread before it must be outdone.
+    // A start may not have been counted, so the record must be newer than what was spread before it.
     if age(former) >= age(me) {
         (me.generation, me.version) = (former.generation, former.version + 1);
     }

@@ -1,4 +1,4 @@
-//! A node that leaves for good, and one that has left and does not know it.
+//! Departure of a node that leaves for good, or that has left and does not know it.
 //!
 //! Invariant: a process ends as one that has left only when no member can remember it as one that is there.
 
@@ -18,34 +18,34 @@ use crate::machine::NodePhase;
 use crate::output::{Destination, Event, Output};
 use crate::rounds::NEWS_FANOUT;
 
-/// How many others a node that has left is told of at once.
+/// Most other nodes that a node which has left is told of at once.
 const INTRODUCED: usize = 8;
 
-/// How far this node's departure notice has come.
+/// Progress of this node's departure notice.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Departure {
-    /// How new the first record of this life is that says so.
+    /// Age of this life's first record that says that the node has left; `None` if it has not left.
     since: Option<Age>,
-    /// Who has such a record, or a newer one that says so, on its disk.
+    /// Nodes with a record on their disks that says so, as new as `since` or newer.
     heard: BTreeSet<NodeId>,
-    /// Others have told this life that an earlier one has left, under this layout.
+    /// Layout under which an earlier life has left, as others have told this one.
     told: Option<LayoutId>,
-    /// Enough have heard it.
+    /// Whether enough nodes have heard the notice.
     done: bool,
 }
 
 impl Membership {
-    /// Leaves for good, with all that it held on other nodes: peers are told, until more than half of the
-    /// layout's nodes have heard it and have it on their disks. [`Event::Left`] says so; the process need not
-    /// go on then. Until that, a start makes a member of it again: others would wait for a departure notice that
-    /// nobody has heard, or that only nodes have heard which are lost.
+    /// Leaves for good, once all of its data is on other nodes. Peers are told until more than half of the layout's
+    /// nodes have it on their disks; [`Event::Left`] then says that the process need not go on. Until then a start
+    /// makes it a member again: otherwise others would wait for a departure notice that nobody has heard, or only
+    /// nodes whose disks are lost.
     ///
-    /// Its record tells that all has moved under the layout that it names. A life that has not heard yet what others
-    /// remember of it can't leave, and is to be told again later: they may know that an earlier life has left, and then
-    /// answer nothing else, while it says nothing before they have answered.
+    /// Its record says that all has moved under the layout that it names. A life that does not know yet what others
+    /// remember of it can't leave, and has to be told again later: they may know that an earlier life has left, and
+    /// then answer nothing else, while this one says nothing before they have answered.
     pub fn handle_left(&mut self, _now: Now) {
-        // The layout that had it leave may have been followed by another one, under which it stays or all has yet to move.
+        // Another layout may have followed the one that had it leave: it stays under that, or all has yet to move.
         let newest = self.known.newest().filter(|newest| newest.is_settled());
         let newest = newest.map(ActiveLayout::id).filter(|id| *id == self.config.me.layout);
         let may = self.phase == NodePhase::In && !self.lives.is_asking() && self.leaves();
@@ -76,20 +76,20 @@ impl Membership {
         self.say_goodbye();
     }
 
-    /// An admin has taken back that this node leaves.
+    /// Stays in the cluster, since an admin has taken back that this node leaves.
     pub(crate) fn stay(&mut self) {
         self.phase = NodePhase::In;
         self.own.departure = Departure::default();
         self.rewrite(|me| me.status = Status::Up);
     }
 
-    /// Whether this node says that it has left, and not enough are known to have heard that.
+    /// Whether this node says that it has left, and not enough others are known to have heard it.
     pub(crate) fn is_departure_owed(&self) -> bool {
         self.config.me.status == Status::Left && !self.own.departure.done
     }
 
-    /// Asks some of those who have to hear that this node has left, also those that don't seem to be up: who knows
-    /// of an earlier departure notice answers nothing else.
+    /// Sends offers to some nodes that have yet to hear that this one has left, also to those that seem to be down: a
+    /// node that knows of an earlier departure notice answers nothing else.
     pub(crate) fn offer_departure(&mut self, now: Now) {
         if self.phase != NodePhase::Departing {
             return;
@@ -105,9 +105,9 @@ impl Membership {
         }
     }
 
-    /// A peer has it on its disk that this node has left. More than half have to; all of them, if this life does not
-    /// know all that the lives before it have said: one of them may have been there again since it left, and one
-    /// peer alone may know.
+    /// Notes that `peer` has it on its disk that this node has left. More than half of the nodes have to; all of
+    /// them, if this life does not know all that the lives before it have said: one of those may have been there
+    /// again since it left, and one peer alone may know.
     fn end_departure(&mut self, peer: NodeId) {
         let departure = &mut self.own.departure;
         departure.heard.insert(peer);
@@ -129,12 +129,12 @@ impl Membership {
         }
     }
 
-    /// Answers a node that is gone: who says so, for it may have turned to a seed that it does not know, and
-    /// the layout by which it can see for itself.
+    /// Answers a node that is gone with this node's record, since it may have turned to a seed that it does not know,
+    /// and with the layout by which it can see for itself.
     pub(crate) fn tell_that_it_is_fenced(&mut self, from: NodeId) {
         let is_removed = self.known.is_removed(from);
         if !is_removed && !self.saving.has_departures() {
-            // It counts on this node never to forget; it asks again.
+            // The node counts on this one never to forget; it asks again.
             return;
         }
         let Some(layout) = self.known.newest().map(ActiveLayout::placed) else { return };
@@ -149,8 +149,8 @@ impl Membership {
         self.send_to(Destination::Caller(from), Gossip::Fenced(Box::new(layout), left));
     }
 
-    /// Tells a node that has left of some of those who may have to hear that, drawn by chance: it is told nothing else,
-    /// and may know nobody any more.
+    /// Tells a node that has left of some randomly drawn nodes that may have to hear it: it is told nothing else, and
+    /// may know nobody any more.
     fn introduce_others(&mut self, to: NodeId) {
         let Some(newest) = self.known.newest() else { return };
         let nodes = newest.layout().ring.nodes().iter().map(|placed| placed.node);
@@ -167,7 +167,7 @@ impl Membership {
         }
     }
 
-    /// Of a node that has left one thing is heard: a newer record that says so.
+    /// Takes from a node that has left only one thing: a newer record that says so.
     pub(crate) fn take_departure(&mut self, now: Now, from: NodeId, gossip: &Gossip) {
         let said = match gossip {
             Gossip::Offer(record, _, _) => Some(&**record),
@@ -182,9 +182,9 @@ impl Membership {
         self.merge(now, from, Delta { members, ..Delta::default() });
     }
 
-    /// A peer says that this node is gone, and what it remembers of it if it has left. For a node that has just left
-    /// it means that its departure notice was heard; any other one believes no word, but the layout that is in force once it
-    /// has merged this one.
+    /// Takes a peer's word that this node is gone, with what the peer remembers of it if it has left. For a node that
+    /// has just left it means that its departure notice was heard. Any other believes only the layout that is in
+    /// force once it has merged this one.
     pub(crate) fn take_fence(
         &mut self,
         now: Now,
@@ -201,7 +201,7 @@ impl Membership {
         if departed.forced {
             return self.fence(id, true);
         }
-        // Whether a node that was to leave has done so already is known to those who stay.
+        // Nodes that stay know whether one that was to leave has done so already.
         let left = left.filter(|record| record.node == me && record.status == Status::Left);
         let Some(left) = left.filter(|_| stays) else { return };
         if self.config.me.status != Status::Left {
@@ -221,9 +221,9 @@ impl Membership {
         }
     }
 
-    /// Where others have told this life that an earlier one has left, and the layout in force says so still, it says so
-    /// itself, as one that leaves does: it has told others that it is there, or a life before it has. Says whether it
-    /// does. Its record names the layout under which the earlier life knew that all had moved.
+    /// Leaves again, where others have told this life that an earlier one has left and the layout in force still says
+    /// so: this life, or one before it, has told others that the node is there. Returns whether it does. Its record
+    /// names the layout under which the earlier life knew that all had moved.
     pub(crate) fn part_again(&mut self) -> bool {
         let told = self.own.departure.told.filter(|_| self.leaves());
         let Some(layout) = told.filter(|_| self.phase == NodePhase::In) else { return false };

@@ -1,8 +1,8 @@
-//! Who is up, as this node judges it: requests' outcomes raise doubt, probes settle it (paper 4.8.3).
+//! Failure detector: requests' outcomes raise suspicion, probes settle it (paper 4.8.3).
 //!
-//! Invariant: a member is taken to be down only after a direct and an indirect probe went unanswered,
-//! or when others reach it and this node again and again does not; it is taken to be up again only
-//! after it answered this node. So a slow node is not a dead one, and one lost message decides nothing.
+//! Invariant: a member is taken to be down only after a direct and an indirect probe went unanswered, or when others
+//! reach it again and again and this node does not; it is taken to be up again only after it answered this node. So a
+//! slow node is not a dead one, and one lost message decides nothing.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -16,90 +16,89 @@ use crate::chance::Chance;
 #[cfg(test)]
 mod tests;
 
-/// What a member in doubt is asked, step by step: how long each step waits, and whether others are asked
-/// to ask as well. Each lost message is made up for by the steps after it, so that one in twenty may be
-/// lost for days without a live member being taken for dead; and what a step waits is many times a
-/// round trip, and more than a busy disk or a scheduling pause delays an answer that needs neither.
-/// All together keep detection under two seconds from the first failed request.
+/// Probes of a suspected member, step by step: how long each waits, and whether others are asked to probe as well.
+/// Later steps make up for lost messages, so that one in twenty may be lost for days without a live member being
+/// taken to be dead. Each step waits many times a round trip, and longer than a busy disk or a scheduling pause
+/// delays an answer that needs neither. Together they keep detection under two seconds from the first failed request.
 const STEPS: [(u64, bool); 5] =
     [(250_000, false), (250_000, false), (300_000, false), (300_000, true), (500_000, true)];
-/// What an exchange's answer, or that to a probe of the member watched, may take before it counts as a
-/// failed request.
+/// Time that an exchange's answer, or that of the watched member to a probe, may take before it counts as a failed
+/// request.
 pub(crate) const EXCHANGE_US: u64 = 800_000;
-/// Between the starts of two checks of one member, so that a thousand timeouts of a slow node are
-/// one probe.
+/// Interval between the starts of two checks of one member, so that a thousand timeouts of a slow node are one
+/// probe.
 const CHECK_INTERVAL_US: u64 = 200_000;
-/// Between two probes of a member that is down.
+/// Interval between two probes of a member that is down.
 const DOWN_PROBE_US: u64 = 1_000_000;
-/// How often others may vouch for a member that does not answer us; then it is down for us, since our
-/// requests to it go the way that our probes go.
+/// Times that others may vouch for a member that does not answer this node. Past it the member is down for this node,
+/// since its requests go the way that its probes go.
 const VOUCHED_MAX: u8 = 2;
-/// A member that goes down twice within this time flaps.
+/// Time within which a member that goes down twice flaps.
 const FLAP_WINDOW_US: u64 = 60_000_000;
-/// How long a member that flapped must answer every probe before it is trusted; doubled each time.
+/// Time for which a member that flapped must answer every probe before it is trusted; doubled each time.
 const HOLD_DOWN_US: u64 = 2_000_000;
-/// The longest that it is doubled to: of three replicas a second may die meanwhile, and then the one
-/// held back is missed.
+/// Longest time that a member which flapped is held back: a second of three replicas may die meanwhile, and the one
+/// held back is then missed.
 const HOLD_DOWN_MAX_US: u64 = 10_000_000;
 
-/// What the detector wants done, or has found.
+/// An action that the detector asks for, or a change that it has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// Ask it whether it is there.
+    /// Probe of a member by this node.
     Probe { target: NodeId, nonce: u64 },
-    /// Have others ask it.
+    /// Probe of a member through others.
     ProbeThroughOthers { target: NodeId, nonce: u64 },
-    /// It is down from now on.
+    /// The member is down from now on.
     Down(NodeId),
-    /// It is up from now on.
+    /// The member is up from now on.
     Up(NodeId),
 }
 
-/// What is known of one member's health.
+/// Health of one member, as far as it is known.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 struct Peer {
     state: State,
-    /// When an exchange's answer is overdue.
+    /// Time at which an exchange's answer is overdue.
     expected_us: Option<u64>,
     last_check_us: Option<u64>,
-    /// Times that others vouched for it since it last answered us.
+    /// Times that others vouched for the member since it last answered this node.
     vouched: u8,
-    /// Times that it went down, each within the window of the one before.
+    /// Times that the member went down, each within the window of the one before.
     deaths: u32,
     last_death_us: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Trusted and not in doubt.
+    /// Trusted and not suspected.
     Up,
-    /// Trusted, to be checked then.
+    /// Trusted and suspected; checked at `check_us`.
     Doubted { check_us: u64 },
-    /// Trusted, asked; one of [`STEPS`].
+    /// Trusted and probed; `step` is an index into [`STEPS`].
     Asked { nonce: u64, step: usize, until_us: u64 },
-    /// Not trusted; asked now and then. `steady_us` is since when it answers.
+    /// Not trusted and probed now and then; `steady_us` is since when it answers.
     Down { probe_us: u64, answered: bool, steady_us: Option<u64> },
-    /// It says that it stopped; not asked until it says otherwise.
+    /// Stopped by its own word; not probed until it says otherwise.
     Away,
 }
 
-/// The health of all other members.
+/// Health of all other members.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Detector {
     peers: BTreeMap<NodeId, Peer>,
-    /// The trusted ones; shared with the views.
+    /// Trusted members; shared with the views.
     up: Arc<BTreeSet<NodeId>>,
-    /// When something is to be done about whom.
+    /// Times at which something is due, with the member that it is about.
     due: BTreeSet<(u64, NodeId)>,
-    /// Those that are asked for through others.
+    /// Members that are probed through others, by nonce.
     asked: BTreeMap<u64, NodeId>,
     signals: VecDeque<Signal>,
 }
 
 impl Detector {
-    /// A member that this node did not know: taken to be up unless it is `away`, and asked then.
+    /// Adds a new member. It is taken to be up unless it is `away`, and checked at `check_us`.
     pub(crate) fn joined(&mut self, check_us: u64, node: NodeId, away: bool) {
         if self.peers.contains_key(&node) {
             return;
@@ -117,7 +116,7 @@ impl Detector {
         self.peers.insert(node, peer);
     }
 
-    /// It is no member any more.
+    /// Drops a node that is no longer a member.
     pub(crate) fn forget(&mut self, node: NodeId) {
         if let Some(peer) = self.peers.remove(&node) {
             self.unindex(node, &peer.place());
@@ -125,7 +124,7 @@ impl Detector {
         }
     }
 
-    /// It says that it stops.
+    /// Notes that a member says that it stops.
     pub(crate) fn left(&mut self, node: NodeId) {
         self.update(node, |peer, signals| {
             if peer.trusted() {
@@ -136,7 +135,7 @@ impl Detector {
         });
     }
 
-    /// It sent something of its own accord: if it is not trusted, it is asked at once.
+    /// Notes that a member has sent something of its own accord: if it is not trusted, it is probed at once.
     pub(crate) fn stirred(&mut self, now_us: u64, node: NodeId) {
         self.update(node, |peer, _| {
             if let State::Down { probe_us, steady_us: None, .. } = &mut peer.state {
@@ -145,7 +144,7 @@ impl Detector {
         });
     }
 
-    /// Its record says that it is in the cluster: if it had stopped, it is asked at once.
+    /// Notes that a member's record says that it is in the cluster: if it had stopped, it is probed at once.
     pub(crate) fn returned(&mut self, now_us: u64, node: NodeId) {
         self.update(node, |peer, _| {
             if peer.state == State::Away {
@@ -154,7 +153,7 @@ impl Detector {
         });
     }
 
-    /// It answered something that this node asked.
+    /// Notes that a member has answered this node.
     pub(crate) fn answered(&mut self, now_us: u64, node: NodeId) {
         self.update(node, |peer, signals| {
             peer.expected_us = None;
@@ -174,7 +173,7 @@ impl Detector {
         });
     }
 
-    /// It did not answer something that this node asked, or the connection broke.
+    /// Notes that a member has not answered this node in time, or that its connection broke.
     pub(crate) fn failed(&mut self, now_us: u64, node: NodeId) {
         self.update(node, |peer, _| {
             peer.expected_us = None;
@@ -185,12 +184,12 @@ impl Detector {
         });
     }
 
-    /// Another node asks about it because it got no answer: if it is dead, all know soon.
+    /// Notes that another node asks about a member because it got no answer: if it is dead, all know soon.
     pub(crate) fn doubted(&mut self, now_us: u64, node: NodeId) {
         self.update(node, |peer, _| peer.doubt(now_us));
     }
 
-    /// Another node answers for one that was asked through others.
+    /// Notes that another node vouches for a member that was probed through others.
     pub(crate) fn vouched(&mut self, now_us: u64, nonce: u64) {
         let Some(node) = self.asked.get(&nonce).copied() else { return };
         self.update(node, |peer, signals| {
@@ -204,15 +203,15 @@ impl Detector {
         });
     }
 
-    /// An exchange was opened with it: an answer is due.
+    /// Notes that an exchange was opened with a member, whose answer is now due.
     pub(crate) fn expect(&mut self, now_us: u64, node: NodeId) {
         self.update(node, |peer, _| {
             peer.expected_us.get_or_insert(now_us + EXCHANGE_US);
         });
     }
 
-    /// Asks the member after this node in the order of identities whether it is there. All do, so each
-    /// member is watched by one other, however large the cluster is.
+    /// Probes the next member in the order of identities. Every node does so, and each member is thus watched by one
+    /// other, however large the cluster is.
     pub(crate) fn watch_next(&mut self, now_us: u64, me: NodeId, chance: &mut Chance) {
         let mut after = self.up.range((Bound::Excluded(me), Bound::Unbounded));
         if let Some(next) = after.next().or_else(|| self.up.first()).copied() {
@@ -221,7 +220,7 @@ impl Detector {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due at `now_us`.
     pub(crate) fn handle_timeout(&mut self, now_us: u64, chance: &mut Chance) {
         let due = self.due.iter().take_while(|(due_us, _)| *due_us <= now_us);
         let mut due: Vec<NodeId> = due.map(|(_, node)| *node).collect();
@@ -234,7 +233,7 @@ impl Detector {
         }
     }
 
-    /// When something is due next.
+    /// Returns when something is due next.
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.due.first().map(|(due_us, _)| *due_us)
     }
@@ -247,12 +246,12 @@ impl Detector {
         self.up.contains(&node)
     }
 
-    /// Every member that is taken to be up.
+    /// Returns all members that are taken to be up.
     pub(crate) fn up(&self) -> &Arc<BTreeSet<NodeId>> {
         &self.up
     }
 
-    /// Changes what is known of one member, and what is found by it.
+    /// Changes the health of one member and keeps the indices in step.
     fn update(&mut self, node: NodeId, change: impl FnOnce(&mut Peer, &mut VecDeque<Signal>)) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         let before = peer.place();
@@ -284,7 +283,7 @@ impl Detector {
     }
 }
 
-/// What a member is found by.
+/// Entries of a member in the detector's indices.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     due_us: Option<u64>,
@@ -305,7 +304,7 @@ impl Peer {
         !matches!(self.state, State::Down { .. } | State::Away)
     }
 
-    /// It is to be asked soon, if it is not already.
+    /// Schedules a check of the member soon, unless it is suspected already.
     fn doubt(&mut self, now_us: u64) {
         if self.state == State::Up {
             let earliest = self.last_check_us.map_or(0, |last| last + CHECK_INTERVAL_US);
@@ -361,7 +360,7 @@ impl Peer {
         }
     }
 
-    /// It is not trusted from now on.
+    /// Stops to trust the member.
     fn die(&mut self, now_us: u64) {
         let flaps = self.deaths > 0 && now_us - self.last_death_us <= FLAP_WINDOW_US;
         self.deaths = if flaps { self.deaths.saturating_add(1) } else { 1 };
@@ -370,11 +369,11 @@ impl Peer {
         self.state = State::Down { probe_us, answered: false, steady_us: None };
     }
 
-    /// How long it has to answer before it is trusted again: not at all the first time.
+    /// Returns how long the member has to answer before it is trusted again: not at all the first time.
     fn hold_down_us(&self) -> u64 {
         match self.deaths {
             0 | 1 => 0,
-            // Shifts past the limit's are the limit.
+            // Larger shifts would exceed the limit anyway.
             deaths => (HOLD_DOWN_US << (deaths - 2).min(8)).min(HOLD_DOWN_MAX_US),
         }
     }

@@ -1,7 +1,7 @@
-//! What this node does with a message of a peer.
+//! Treatment of a peer's messages.
 //!
-//! Invariant: of a node that has no place in the cluster any more nothing is taken in but that it says so itself; it
-//! is told so. Of one that is not known nothing is taken in but who it is.
+//! Invariant: from a node that has no place in the cluster any more nothing is taken but its own word that it has
+//! left; it is told that it is gone. From an unknown node nothing is taken but who it is.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -27,7 +27,7 @@ impl Membership {
         }
         let is_gone = |known: &Knowledge| known.is_removed(from) || known.has_left(from);
         let is_fence = matches!(gossip, Gossip::Fenced(..));
-        // An answer that asked for another one would have two nodes ask one another for ever.
+        // An answer that asked for another would have two nodes ask one another for ever.
         let is_answer = is_fence || matches!(gossip, Gossip::Close(_) | Gossip::Recalled { .. });
         let was_gone = is_gone(&self.known);
         if !was_gone && (self.is_known(from) || self.introduces(from, &gossip)) {
@@ -39,23 +39,23 @@ impl Membership {
         } else if was_gone {
             self.take_departure(now, from, &gossip);
         }
-        // It may have said just now that it has left, and waits to hear that somebody knows. Each of two nodes may
-        // take the other for the removed one, until one that stays tells them which layout counts.
+        // The node may have said just now that it has left, and wait to hear that another one knows. Each of two
+        // nodes may take the other for the removed one, until one that stays tells them which layout counts.
         if is_gone(&self.known) && !(was_gone && is_answer) {
             self.tell_that_it_is_fenced(from);
         }
         self.settle();
     }
 
-    /// Whether the node has told who it is, or an active layout has it.
+    /// Whether the node has told who it is, or has a place in an active layout.
     fn is_known(&self, node: NodeId) -> bool {
         let placed = |known: &ActiveLayout| known.layout().ring.node(node).is_some();
         self.known.members().contains_key(&node)
             || self.known.history().layouts().iter().any(placed)
     }
 
-    /// Whether a node that nobody introduced says who it is, asks what is remembered of it, or tells a node
-    /// that knows no layout yet what it remembers of it, and nothing else: all that joining needs.
+    /// Whether an unknown node says who it is, asks what is remembered of it, or tells a node that knows no layout
+    /// yet what it remembers of it, and nothing else: all that joining needs.
     fn introduces(&self, from: NodeId, gossip: &Gossip) -> bool {
         match gossip {
             Gossip::Offer(record, _, _) | Gossip::Recall(record) => record.node == from,
@@ -121,7 +121,7 @@ impl Membership {
         }
     }
 
-    /// Asks a member what its calendar clock shows, if what it has told `differs` from what is known.
+    /// Asks a member for its calendar clock, if what it has told `differs` from what is known.
     fn read_clock(&mut self, now: Now, node: NodeId, differs: bool) {
         if differs && self.known.members().contains_key(&node) {
             let nonce = self.clocks.ask(now, node, self.chance.nonce());
@@ -140,7 +140,7 @@ impl Membership {
             self.send(from, Gossip::Same);
             return;
         }
-        // It may have turned to a seed and not know whom it is talking to.
+        // The sender may have turned to a seed and not know which node that is.
         if is_strange {
             let members = vec![self.config.me.clone()];
             self.send(from, Gossip::Close(Delta { members, ..Delta::default() }));
@@ -148,14 +148,14 @@ impl Membership {
         self.send(from, Gossip::Differ(self.known.summary()));
     }
 
-    /// Tells a process that another life of its node is the one remembered. All that is sent to the node goes to where that
-    /// one listens, so that this process would never hear of it, and would take all others for dead.
+    /// Tells a process that another life of its node is the one remembered. All messages to the node go to that
+    /// life's address, so that this process would never hear of it, and would take all others to be dead.
     fn tell_of_its_rival(&mut self, from: NodeId, life: Incarnation) {
         let held = self.known.members().get(&from);
         let other =
             held.filter(|held| held.life.incarnation != life && from != self.config.me.node);
         if let Some(other) = other {
-            // It may have lost its disk, and know nobody: of a stranger it takes only who that is.
+            // The process may have lost its disk and know nobody: of an unknown node it takes only who that is.
             for record in [self.config.me.clone(), other.clone()] {
                 let delta = Delta { members: vec![record], ..Delta::default() };
                 self.send_to(Destination::Caller(from), Gossip::Close(delta));
@@ -163,7 +163,7 @@ impl Membership {
         }
     }
 
-    /// Takes over what a peer sent.
+    /// Takes over what a peer sent, as far as it is newer and acceptable.
     pub(crate) fn merge(&mut self, now: Now, from: NodeId, mut delta: Delta) {
         let me = self.config.me.node;
         delta.members.retain(|record| {
@@ -195,7 +195,7 @@ impl Membership {
         }
     }
 
-    /// Follows up on one thing that became known.
+    /// Follows up on one change of what is known.
     pub(crate) fn changed(&mut self, now: Now, from: NodeId, change: KnowledgeChange) {
         match change {
             KnowledgeChange::Refused(fault) => {
@@ -247,7 +247,7 @@ impl Membership {
         }
     }
 
-    /// Another layout is in force.
+    /// Follows up on another layout that is in force now.
     fn place(&mut self, now: Now, rival: Option<LayoutId>) {
         let id = self.known.history().newest_id();
         self.note_layout();
@@ -260,11 +260,11 @@ impl Membership {
         }
         let newest = self.known.newest().map(ActiveLayout::layout);
         let stays = newest.is_some_and(|newest| newest.departed(self.config.me.node).is_none());
-        // It was to leave, and was about to: an admin has taken that back.
+        // The node was about to leave, and an admin has taken that back.
         if stays && self.phase == NodePhase::Departing {
             self.stay();
         }
-        // Its record names the layout once that is on disk.
+        // This node's record names the layout once that is on disk.
         self.flip_all();
     }
 
@@ -274,7 +274,7 @@ impl Membership {
         }
     }
 
-    /// Flips whatever may be flipped.
+    /// Flips all partitions that may be flipped.
     pub(crate) fn flip_all(&mut self) {
         let newest = self.known.newest().map(ActiveLayout::layout);
         let Some(partitions) = newest.map(|layout| layout.ring.partitions()) else { return };

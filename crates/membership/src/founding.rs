@@ -1,5 +1,5 @@
 //! A node that knows no layout: whether it may make the first one, or would found a second cluster beside one that it
-//! has not heard of; and how long it waits, before it serves, for one that it was told of.
+//! has not heard of; and how long it waits, before it serves, for a layout that it was told of.
 //!
 //! Invariant: a node that was given seeds makes no first layout before one of them has told what it knows.
 
@@ -15,12 +15,12 @@ use jedlik_protocol::{LayoutId, Now};
 
 use crate::Membership;
 
-/// Seeds that a refusal names.
+/// Most seeds that a refusal names.
 const NAMED: usize = 5;
-/// How long a node that starts waits for the layout that others know, before it serves without one.
+/// Time that a starting node waits for the layout that others know, before it serves without one.
 const LAYOUT_LIMIT_US: u64 = 5_000_000;
 
-/// What this life has heard of others as long as it knows no layout.
+/// Word of others, as heard by this life while it knows no layout.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Founding {
@@ -28,28 +28,28 @@ pub(crate) struct Founding {
     heard: BTreeSet<NodeId>,
     /// Nodes that listen at a seed's address, though their records may say another one.
     at_seeds: BTreeSet<NodeId>,
-    /// The newest layout that a node said it knows.
+    /// Newest layout that a node said it knows.
     elsewhere: LayoutId,
-    /// The node does not serve before this, unless a layout comes.
+    /// Time before which the node does not serve unless a layout comes; `None` if it does not wait.
     serves_at_us: Option<u64>,
 }
 
 impl Founding {
-    /// When the node serves although no layout has come.
+    /// Returns when the node serves although no layout has come.
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.serves_at_us
     }
 }
 
 impl Membership {
-    /// Learns at which address `node` answers. It may advertise another one than the seeds of this node name.
+    /// Learns the address at which `node` answers, which may differ from the one that its record advertises.
     pub fn handle_answers_at(&mut self, node: NodeId, address: SocketAddr) {
         if self.known.newest().is_none() && self.config.seeds.contains(&address) {
             self.founding.at_seeds.insert(node);
         }
     }
 
-    /// Notes who has told what it knows. An offer does not: it carries a digest.
+    /// Notes that a node has told what it knows. An offer does not: it carries a digest.
     pub(crate) fn note_heard(&mut self, from: NodeId, gossip: &Gossip) {
         if self.known.newest().is_some() {
             return;
@@ -64,28 +64,29 @@ impl Membership {
         self.founding.heard.insert(from);
     }
 
-    /// Begins to wait for the layout that others have said they know; false if there is none to wait for.
+    /// Begins to wait for the layout that others have said they know; `false` if there is none to wait for.
     pub(crate) fn waits_for_layout(&mut self, now: Now) -> bool {
         let waits = self.known.newest().is_none() && self.founding.elsewhere > LayoutId::default();
         self.founding.serves_at_us = waits.then_some(now.mono_us + LAYOUT_LIMIT_US);
         waits
     }
 
-    /// Serves if it was waiting for a layout: it has come.
+    /// Ends the wait for a layout, if there is one, and serves.
     pub(crate) fn end_wait_for_layout(&mut self) {
         if self.founding.serves_at_us.take().is_some() {
             self.tell_to_serve();
         }
     }
 
-    /// Serves without a layout once it has waited long enough for one.
+    /// Serves without a layout once the node has waited long enough for one.
     pub(crate) fn wait_for_layout(&mut self, now: Now) {
         if self.founding.serves_at_us.is_some_and(|at_us| at_us <= now.mono_us) {
             self.end_wait_for_layout();
         }
     }
 
-    /// Whether it knows no layout, and none of its seeds has told it what it knows: it turns to one in each round.
+    /// Whether the node knows no layout and none of its seeds has told it what it knows, so that it turns to one each
+    /// round.
     pub(crate) fn waits_for_a_seed(&self) -> bool {
         let is_seed = |record: &MemberRecord| {
             let at_seed = self.founding.at_seeds.contains(&record.node);
@@ -100,7 +101,7 @@ impl Membership {
         self.config.seeds.iter().filter(|seed| **seed != self.config.me.address)
     }
 
-    /// Why a first layout can't be made here now.
+    /// Returns why a first layout can't be made here now; `None` if it can.
     pub(crate) fn objection_to_founding(&self) -> Option<String> {
         if self.known.newest().is_some() {
             return None;

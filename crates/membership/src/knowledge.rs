@@ -1,8 +1,8 @@
-//! What gossip spreads: member records, bucket properties, layouts, and staged changes.
+//! Knowledge that gossip spreads: member records, bucket properties, layouts, and staged changes.
 //!
-//! Invariant: merging is commutative, associative and idempotent: whatever the order of arrival, the
-//! newest of everything stays, and every active layout. What is not acceptable is left out and
-//! leaves the rest as it was. A node that any active layout removes by force is in none that follows.
+//! Invariant: merging is commutative, associative and idempotent: whatever the order of arrival, the newest of
+//! everything stays, and every active layout. What is not acceptable is left out and leaves the rest as it was. A
+//! node that any active layout removes by force is in none that follows.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -23,47 +23,47 @@ use crate::summary;
 #[cfg(test)]
 mod tests;
 
-/// One thing that a merge changed.
+/// One thing that a merge has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KnowledgeChange {
     /// A record of a node that was not known.
     Joined(NodeId),
-    /// A newer record, which differs in more than the load, or only in that.
+    /// A newer record of a known member; `matters` unless it differs only in load and tick.
     Updated { node: NodeId, matters: bool },
     /// The record of a node that was removed by force was dropped.
     Dropped(NodeId),
-    /// A bucket's properties.
+    /// Other properties of a bucket.
     Bucket { name: Blob, version: u64 },
-    /// Another layout is in force; of those with the same version this one was.
+    /// Another layout in force; `rival` is the one of the same version that was in force before.
     Layout { rival: Option<LayoutId> },
-    /// An older layout, or partitions that flipped.
+    /// An older layout, or more flipped partitions.
     Layouts,
-    /// Other changes are staged.
+    /// Other staged changes for the next plan.
     Staged,
-    /// Nothing: this was not taken over.
+    /// No change: a value was refused.
     Refused(Unacceptable),
 }
 
-/// Everything that spreads.
+/// All of a node's knowledge that gossip spreads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Knowledge {
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
-    /// In the order of their names.
+    /// Buckets whose properties were set, in the order of their names.
     buckets: Arc<Vec<BucketEntry>>,
     history: LayoutHistory,
-    /// Based on the layout in force.
+    /// Staged changes to the layout that was in force when they arrived.
     staging: Option<Staging>,
 }
 
 impl Knowledge {
-    /// What was stored, as far as it is acceptable.
+    /// Restores the knowledge that was stored, as far as it is acceptable.
     pub(crate) fn restored(stored: Delta) -> Self {
         let mut restored = Self::default();
         restored.merge(stored);
         restored
     }
 
-    /// Every member's record, those of nodes that left included.
+    /// Returns the records of all members, those that have left included.
     pub(crate) fn members(&self) -> &Arc<BTreeMap<NodeId, MemberRecord>> {
         &self.members
     }
@@ -76,22 +76,22 @@ impl Knowledge {
         &self.history
     }
 
-    /// The layout in force.
+    /// Returns the layout in force; `None` before the first commit.
     pub(crate) fn newest(&self) -> Option<&ActiveLayout> {
         self.history.newest()
     }
 
-    /// The changes that the next plan is made of.
+    /// Returns the staged changes to the layout in force.
     pub(crate) fn staging(&self) -> Option<&Staging> {
         self.staging.as_ref().filter(|staging| staging.base == self.history.newest_id())
     }
 
-    /// The entry of a bucket whose properties were set.
+    /// Returns the entry of a bucket whose properties were set.
     pub(crate) fn bucket(&self, name: &Blob) -> Option<&BucketEntry> {
         self.place(name).ok().map(|index| &self.buckets[index])
     }
 
-    /// The largest N of any bucket.
+    /// Returns the largest N of any bucket, the default one included.
     pub(crate) fn n_max(&self) -> u8 {
         let set = self.buckets.iter().map(|entry| entry.props.n);
         set.chain([BucketProps::default().n]).max().unwrap_or(1)
@@ -103,14 +103,14 @@ impl Knowledge {
         departed.is_some_and(|departed| departed.forced) && !planted::on(Bug::RemovedNodeTakenBack)
     }
 
-    /// Whether the node went as the layout in force has it, and says itself that it is done.
+    /// Whether the layout in force has the node leave, and the node itself says that it has.
     pub(crate) fn has_left(&self, node: NodeId) -> bool {
         let departed = self.newest().and_then(|newest| newest.layout().departed(node));
         departed.is_some_and(|departed| !departed.forced)
             && self.members.get(&node).is_some_and(|record| record.status == Status::Left)
     }
 
-    /// Everything, to be stored.
+    /// Returns all knowledge, to be stored.
     pub(crate) fn whole(&self) -> Delta {
         Delta {
             members: self.members.values().cloned().collect(),
@@ -121,7 +121,7 @@ impl Knowledge {
         }
     }
 
-    /// What is known, in short.
+    /// Summarises the knowledge, so that a peer can tell what either side lacks.
     pub(crate) fn summary(&self) -> Summary {
         let member = |record: &MemberRecord| MemberDigest {
             node: record.node,
@@ -140,7 +140,7 @@ impl Knowledge {
         }
     }
 
-    /// What the author of `theirs` lacks.
+    /// Returns the knowledge that the author of `theirs` lacks.
     pub(crate) fn lacking(&self, theirs: &Summary) -> Delta {
         let rank = |digest: &MemberDigest| (digest.generation, digest.version, digest.incarnation);
         let held: BTreeMap<NodeId, Age> =
@@ -170,7 +170,7 @@ impl Knowledge {
         }
     }
 
-    /// Layouts that the other side does not have, and flips under those that it has.
+    /// Returns the layouts that the other side lacks, and the flips under those that it has.
     fn lacking_of_line(
         &self,
         theirs: &Summary,
@@ -188,7 +188,7 @@ impl Knowledge {
         (layouts, flips)
     }
 
-    /// Takes over what is newer and acceptable. Layouts first, since they decide about the rest.
+    /// Takes over what is newer and acceptable. Layouts come first, since they decide about the rest.
     pub(crate) fn merge(&mut self, delta: Delta) -> Vec<KnowledgeChange> {
         let mut changes = Vec::new();
         for placed in delta.layouts {
@@ -207,8 +207,9 @@ impl Knowledge {
         changes
     }
 
-    /// Whoever has left knew that all had moved under the layout that its record names. It may have heard the last of that
-    /// from a node whose disk was lost since, and nobody could be compared with it any more.
+    /// Flips all partitions of the layout that a departed member's record names: the member knew that all had moved.
+    /// It may have heard the last of that from a node whose disk was lost since, so that nobody else could know it
+    /// any more.
     fn follow_departures(&mut self) -> bool {
         let mut is_new = false;
         for record in self.members.values().filter(|record| record.status == Status::Left) {
@@ -262,7 +263,7 @@ impl Knowledge {
         Some(change)
     }
 
-    /// Takes a layout into the line unless it is retired; if it is the newest, what it makes void goes.
+    /// Takes in a layout unless it is retired, and drops what it makes void if it is the newest.
     pub(crate) fn merge_layout(&mut self, placed: WireLayout) -> Vec<KnowledgeChange> {
         let added = self.history.add(placed);
         let mut changes: Vec<KnowledgeChange> = followed(added).into_iter().collect();
@@ -276,7 +277,7 @@ impl Knowledge {
                 changes.push(KnowledgeChange::Dropped(node));
             }
         }
-        // Planned anew after every change of the line, so that the order of arrival makes no difference.
+        // Planned anew after every change of the history, so that the order of arrival makes no difference.
         let follower = changes.first().and_then(|_| without_removed(&self.history, self.n_max()));
         if let Some(follower) = follower {
             changes.extend(self.merge_layout(follower));
@@ -284,9 +285,8 @@ impl Knowledge {
         changes
     }
 
-    /// Takes over staged changes that supersede those held. Changes to a layout that is not in force here
-    /// are void: whoever has a newer layout sends it along with them, and one that nobody has must not keep
-    /// others' changes out.
+    /// Takes over staged changes that supersede those held. Changes to a layout that is not in force here are void: a
+    /// peer with a newer layout sends that along, and a layout that nobody has must not keep others' changes out.
     pub(crate) fn merge_staging(&mut self, staging: Staging) -> Option<KnowledgeChange> {
         let held = self.staging();
         let is_void = staging.base != self.history.newest_id();
@@ -301,8 +301,8 @@ impl Knowledge {
         Some(KnowledgeChange::Staged)
     }
 
-    /// Flips those of `candidates` whose first owners are all ready under the newest layout, as far as
-    /// `counts` says that they have to be; says whether any is new.
+    /// Flips those of `candidates` whose first owners are all ready under the newest layout, except owners that don't
+    /// have to be as `counts` says. Returns whether any is new.
     pub(crate) fn flip(
         &mut self,
         candidates: impl Iterator<Item = Partition>,
@@ -317,7 +317,7 @@ impl Knowledge {
         self.history.flip_ready(usize::from(n), candidates, ready)
     }
 
-    /// Whether there is no room for another member. Nodes that left have room of their own.
+    /// Whether there is no room for another member. Members that have left have room of their own.
     fn is_full(&self) -> bool {
         let present = |record: &&MemberRecord| record.status != Status::Left;
         self.members.len() >= NODES_MAX
@@ -339,17 +339,17 @@ fn followed(added: Result<Added, Unacceptable>) -> Option<KnowledgeChange> {
     }
 }
 
-/// How new a record is: starts first, changes within a start second. Two lives that have counted alike are
-/// told apart by their names.
+/// Age of a record: starts first, changes within a start second. Two lives that have counted alike are told apart by
+/// their names.
 pub(crate) type Age = (u64, u64, Incarnation);
 
-/// How new a record is.
+/// Returns the age of a record.
 pub(crate) fn age(record: &MemberRecord) -> Age {
     (record.generation, record.version, record.life.incarnation)
 }
 
-/// Whether the newer of two records says nothing new but how much the node holds, and how far it has
-/// come: each is told again, and who forgets it hears it from others.
+/// Whether a newer record differs only in load and tick, which are told again and again: a node that forgets them
+/// hears them from others.
 fn differ_in_load_alone(held: &MemberRecord, found: &MemberRecord) -> bool {
     let plain = |record: &MemberRecord| {
         let life = Life { tick: 0, ..record.life };

@@ -1,8 +1,8 @@
-//! The active layouts in order, and what has flipped under each.
+//! The active layouts in order, and the partitions that have flipped under each.
 //!
-//! Invariant: layouts are only added and sets of flipped partitions only grow, and of both every order
-//! of arrival makes the same, rivals with one version included. What is older than a layout under which
-//! every partition has flipped is dropped and not taken in again: the data has left it.
+//! Invariant: layouts are only added and sets of flipped partitions only grow, and every order of arrival gives the
+//! same result, also for rivals with one version. A layout older than one under which every partition has flipped is
+//! dropped and not taken in again: the data has left it.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,11 +13,11 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::acceptable::{Unacceptable, check_layout, check_version};
 
-/// How long preference lists are: far more nodes than N ever has, so that fallbacks don't run out,
-/// and few enough that the lists of 65,536 partitions take 16 MiB.
+/// Length of preference lists: far more nodes than N ever has, so that fallbacks don't run out, and few enough that
+/// the lists of 65,536 partitions take 16 MiB.
 pub(crate) const PREFERENCES_MAX: usize = 32;
 
-/// An active layout, with what follows from it.
+/// An active layout with its flipped partitions and its preference lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveLayout {
     layout: Arc<Layout>,
@@ -32,25 +32,25 @@ impl ActiveLayout {
         Self { layout: Arc::new(placed.layout), id, flipped: placed.flipped, preferences }
     }
 
-    /// What was committed.
+    /// Returns the layout as it was committed.
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// Its name.
+    /// Returns the layout's identity.
     #[must_use]
     pub fn id(&self) -> LayoutId {
         self.id
     }
 
-    /// The partitions known to have flipped under it: no older owners are asked any more.
+    /// Returns the partitions known to have flipped under the layout: their older owners are not asked any more.
     #[must_use]
     pub fn flipped(&self) -> &PartitionSet {
         &self.flipped
     }
 
-    /// Whom it has hold the partition, in order; at most 32.
+    /// Returns the partition's preference list under this layout, with at most 32 nodes.
     ///
     /// # Panics
     /// The partition is not one of the ring's.
@@ -59,34 +59,34 @@ impl ActiveLayout {
         self.preferences.of(partition)
     }
 
-    /// Nothing moves to it any more.
+    /// Whether all partitions have flipped, so that nothing moves to the layout any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.flipped.is_full(self.layout.ring.partitions())
     }
 
-    /// The layout and its flips as they travel.
+    /// Returns the layout and its flips as they travel.
     #[must_use]
     pub fn placed(&self) -> WireLayout {
         WireLayout { layout: (*self.layout).clone(), flipped: self.flipped.clone() }
     }
 }
 
-/// What became of a layout or of flips that arrived.
+/// Outcome of adding a layout or flips.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Added {
-    /// It is the newest now; before it this was, with the same version.
+    /// The layout is the newest now; `rival` is the one of the same version that was the newest before.
     Newest { rival: Option<LayoutId> },
-    /// Something else is new.
+    /// An older layout or more flipped partitions are new.
     Other,
-    /// Nothing is.
+    /// Nothing was added, since all of it was known or is retired.
     Nothing,
 }
 
 /// The active layouts, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LayoutHistory {
-    /// Newest first; shared with the views.
+    /// Active layouts, newest first; shared with the views.
     layouts: Arc<Vec<ActiveLayout>>,
 }
 
@@ -99,7 +99,7 @@ impl LayoutHistory {
         self.layouts.first()
     }
 
-    /// The name of the newest; the default before the first.
+    /// Returns the identity of the newest layout; the default before the first.
     pub(crate) fn newest_id(&self) -> LayoutId {
         self.newest().map_or(LayoutId::default(), ActiveLayout::id)
     }
@@ -108,12 +108,12 @@ impl LayoutHistory {
         self.place(id).ok().map(|index| &self.layouts[index])
     }
 
-    /// Whether it is too old to be taken in.
+    /// Whether the layout is too old to be taken in.
     pub(crate) fn is_retired(&self, id: LayoutId) -> bool {
         self.layouts.last().is_some_and(|oldest| id < oldest.id && oldest.is_settled())
     }
 
-    /// Takes in a layout, or what has flipped under one that is known.
+    /// Takes in a layout, or what has flipped under a known one.
     pub(crate) fn add(&mut self, placed: WireLayout) -> Result<Added, Unacceptable> {
         check_layout(&placed)?;
         let version = placed.layout.version;
@@ -137,7 +137,7 @@ impl LayoutHistory {
         Ok(if index == 0 { Added::Newest { rival } } else { Added::Other })
     }
 
-    /// Adds partitions that flipped; what is said of a layout that is not known counts for nothing.
+    /// Adds flipped partitions; those of an unknown layout count for nothing.
     pub(crate) fn merge_flips(
         &mut self,
         id: LayoutId,
@@ -151,7 +151,8 @@ impl LayoutHistory {
         Ok(self.flip(id, flipped))
     }
 
-    /// All data has moved to the owners of a layout, as `who` knew, whom it had leave. Says whether that is new.
+    /// Flips all partitions of a layout that had `who` leave, since it knew that all data had moved. Returns whether
+    /// any is new.
     pub(crate) fn settle(&mut self, id: LayoutId, who: NodeId) -> bool {
         let left = |known: &&ActiveLayout| {
             known.layout.departed(who).is_some_and(|departed| !departed.forced)
@@ -163,8 +164,8 @@ impl LayoutHistory {
         self.flip(id, &all) == Added::Other
     }
 
-    /// Flips those of `candidates` under the newest layout whose first `n` owners are all `ready`.
-    /// Says whether any is new.
+    /// Flips those of `candidates` under the newest layout whose first `n` owners are all `ready`. Returns whether
+    /// any is new.
     pub(crate) fn flip_ready(
         &mut self,
         n: usize,
@@ -197,7 +198,7 @@ impl LayoutHistory {
         Added::Other
     }
 
-    /// Drops what is older than the newest layout to which all data has moved.
+    /// Drops layouts older than the newest one to which all data has moved.
     fn retire(&mut self) {
         if let Some(settled) = self.layouts.iter().position(ActiveLayout::is_settled)
             && settled + 1 < self.layouts.len()

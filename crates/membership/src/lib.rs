@@ -1,8 +1,8 @@
-//! Who is in the cluster, who is up, and which layout and bucket properties are in force (paper 4.8).
+//! Members of the cluster, their liveness, and the layouts and bucket properties in force (paper 4.8).
 //!
-//! Invariant: a member's record is written by that member alone, and of two versions of anything all
-//! nodes choose the same one; so gossip brings every node to the same state in any order. Who is up is
-//! the one exception: each node judges that for itself.
+//! Invariant: a member's record is written by that member alone, and of two versions of anything all nodes choose the
+//! same one, so gossip brings every node to the same state in any order. Liveness is the one exception: each node
+//! judges it for itself.
 
 #![no_std]
 extern crate alloc;

@@ -1,7 +1,7 @@
-//! Which lives of this node the cluster remembers, and whether another one runs at the same time.
+//! Lives of this node that the cluster remembers, and rivals that run at the same time.
 //!
-//! Invariant: before a node tells anybody that it is there it has asked what others remember of it, or has
-//! found nobody to ask. A node that knows of a rival coordinates nothing until an admin has decided.
+//! Invariant: before a node tells anybody that it is there it has asked what others remember of it, or has found
+//! nobody to ask. A node that knows of a rival coordinates nothing until an admin has decided.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -22,51 +22,51 @@ mod superseded;
 #[cfg(test)]
 mod tests;
 
-/// How many members are asked in one round, and how many seeds.
+/// Most members that are asked in one round, and most seeds.
 const ASKED_MEMBERS: usize = 8;
 const ASKED_SEEDS: usize = 4;
-/// Between the first two rounds of questions; it doubles from round to round.
+/// Interval between the first two rounds of questions; it doubles from round to round.
 const FIRST_INTERVAL_US: u64 = 100_000;
 const LAST_INTERVAL_US: u64 = 1_000_000;
-/// How often one of two processes asks whether an admin has decided: what others write to the node may all go
+/// Interval at which one of two processes asks whether an admin has decided: what others send to the node may all go
 /// to the other one.
 const DISPUTED_INTERVAL_US: u64 = 3_000_000;
-/// How long the others may still answer after the first one has.
+/// Time that others may still take to answer once the first one has.
 const GRACE_US: u64 = 250_000;
-/// How long a node without a layout waits for an answer: it has nothing to serve.
+/// Time that a node without a layout waits for an answer: it has nothing to serve.
 const NO_LAYOUT_LIMIT_US: u64 = 1_000_000;
-/// How long a process that may still run at an earlier address has to answer.
+/// Time that a process which may still run at an earlier address has to answer.
 const PROBE_LIMIT_US: u64 = 1_500_000;
 const PROBE_INTERVAL_US: u64 = 200_000;
 
-/// What a node's data directory tells of its lives.
+/// Record of a node's lives in its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lineage {
-    /// The lives that the directory remembers, the present one last.
+    /// Lives that the directory remembers, the present one last.
     pub lives: Vec<Incarnation>,
-    /// How far the directory has followed those of its lives of which it may lack a part: it may have been copied while
-    /// one ran.
+    /// Ticks up to which the directory has followed those of its lives of which it may lack a part, since it may have
+    /// been copied while one ran.
     pub ticks: BTreeMap<Incarnation, u32>,
-    /// Lives up to this generation are no news: the directory has forgotten their names, or what it lacks of
-    /// them has been taken for lost already.
+    /// Generation up to which lives are no news: the directory has forgotten their names, or what it lacks of them
+    /// counts as lost already.
     pub accounted_generation: u64,
-    /// The directory has lost its past, and this life knows that from the start.
+    /// Whether the directory has lost its past, and this life knows that from the start.
     pub lost: bool,
     /// Another life that was found to run, and about which no admin has decided yet.
     pub rival: Option<Rival>,
-    /// Whether the others had done without this directory's process for long when that found the rival; `None` if it ended
-    /// before any of them had said so.
+    /// Whether the others had done without this directory's process for long when that found the rival; `None` if it
+    /// ended before any of them had said so.
     pub outlived: Option<bool>,
-    /// The lives that admins ended in favour of this directory's, the latest one last.
+    /// Lives that admins have ended in favour of this directory's, the latest last.
     pub ousts: Vec<Incarnation>,
-    /// An admin has said to believe this copy: lives that others remember beyond it are given up.
+    /// Whether an admin has said to believe this copy: lives that others remember beyond it are given up.
     pub believed: bool,
-    /// How long others may take to answer what they remember, before the node serves without knowing.
+    /// Microseconds that others may take to answer what they remember, before the node serves without knowing.
     pub confirm_limit_us: u64,
 }
 
 impl Lineage {
-    /// Of a new directory.
+    /// Makes the lineage of a new directory.
     #[must_use]
     pub fn first(incarnation: Incarnation) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Lineage {
         }
     }
 
-    /// Whether the directory accounts for the life that wrote this, as far as that had come.
+    /// Whether the directory accounts for the life that wrote this record, up to the tick in it.
     fn knows(&self, record: &MemberRecord) -> bool {
         let Life { incarnation, tick, .. } = record.life;
         let followed = self.ticks.get(&incarnation).is_none_or(|followed| tick <= *followed);
@@ -91,44 +91,44 @@ impl Lineage {
     }
 }
 
-/// How far a node has come in finding out.
+/// Progress of a node in finding out about its lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LifeStage {
     /// Others are asked what they remember.
     Asking,
-    /// An earlier life's address is asked whether it still runs there.
+    /// An earlier life's address is asked whether that life still runs there.
     Probing { address: SocketAddr, until_us: u64 },
-    /// It is known, and gossip tells of rivals from now on.
+    /// The answers are known; from now on gossip tells of rivals.
     Known,
-    /// There is a rival.
+    /// There is a rival, and no admin has decided yet.
     Disputed,
-    /// The driver has to start again, or to end.
+    /// The process has to start again, or to end.
     Over,
 }
 
-/// What is known of this node's lives.
+/// Knowledge of this node's own lives.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Lives {
     lineage: Lineage,
     stage: LifeStage,
-    /// The driver was told to serve.
+    /// Whether the driver was told to serve.
     told: bool,
-    /// It was told so while there was a layout, so that data may have been taken in.
+    /// Whether the driver was told to serve while there was a layout, so that data may have been taken in.
     serves_data: bool,
-    /// Nothing but questions and answers is sent before this.
+    /// Whether more than questions and answers may be sent.
     speaks: bool,
     asked: BTreeSet<SocketAddr>,
     answered: BTreeSet<NodeId>,
     /// Lives of others that were asked because they had asked.
     asked_back: BTreeSet<Incarnation>,
     first_answer_us: Option<u64>,
-    /// One that answered knows at least the layout that this node does.
+    /// Whether a node that answered knows at least the layout that this node does.
     vouched: bool,
     next_ask_us: u64,
     interval_us: u64,
     deadline_us: u64,
-    /// The newest record of this node that others remember, as far as this life did not write it.
+    /// Newest record of this node that others remember and this life did not write.
     recalled: Option<MemberRecord>,
     belief: belief::Belief,
     pub(crate) superseded: superseded::Superseded,
@@ -163,7 +163,7 @@ impl Lives {
         }
     }
 
-    /// What the view says.
+    /// Returns the past that the view shows.
     pub(crate) fn past(&self) -> Past {
         match self.stage {
             LifeStage::Known if self.lineage.lost => Past::Lost,
@@ -198,7 +198,7 @@ impl Lives {
         }
     }
 
-    /// When [`look_back`](crate::Membership::look_back) has something to do.
+    /// Returns when [`look_back`](crate::Membership::look_back) has something to do.
     pub(crate) fn due_us(&self) -> Option<u64> {
         let serve_us = (!self.told).then_some(self.deadline_us);
         match self.stage {
@@ -213,8 +213,8 @@ impl Lives {
         }
     }
 
-    /// Notes what somebody remembers of this node; the newest that this life did not write counts, and one
-    /// that the directory does not know before one that it does.
+    /// Notes a record of this node that others remember. The newest that this life did not write counts; one that the
+    /// directory does not know counts before one that it does.
     fn note(&mut self, record: &MemberRecord, me: Incarnation) {
         let rank = |record: &MemberRecord| (!self.lineage.knows(record), age(record));
         let is_newer = self.recalled.as_ref().is_none_or(|held| rank(record) > rank(held));

@@ -1,7 +1,7 @@
 //! The membership machine: gossip, failure detector and view in one.
 //!
-//! Invariant: what may be told only once it is on disk waits for [`Membership::handle_saved`]; see
-//! [`crate::saving`]. Nothing else waits for a disk.
+//! Invariant: what may be told only once it is on disk waits for [`Membership::handle_saved`]; see [`crate::saving`].
+//! Nothing else waits for a disk.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -30,40 +30,40 @@ use crate::saving::Saving;
 use crate::summary;
 use crate::view::View;
 
-/// How many others are asked to probe a member that does not answer.
+/// Number of others that are asked to probe a member that does not answer.
 const HELPERS: usize = 3;
-/// Between the first probes of members that became known at once, on average: a node that starts in a
+/// Average interval between the first probes of members that became known at once, so that a node that starts in a
 /// large cluster floods nobody.
 const FIRST_PROBES_US: u64 = 50_000;
 
-/// What a node starts with.
+/// Configuration and seed with which a node's membership starts.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// This node as it describes itself; its generation counts the starts, its weight is at least 1,
-    /// its name and zone have at most 256 bytes.
+    /// Record in which this node describes itself; its generation counts the starts, its weight is at least 1, its
+    /// name and zone have at most 256 bytes.
     pub me: MemberRecord,
-    /// Which cluster.
+    /// Identity of the cluster.
     pub cluster: ClusterId,
-    /// Where members listen that a node without acquaintances turns to.
+    /// Addresses of members that a node without acquaintances turns to.
     pub seeds: Vec<SocketAddr>,
-    /// Q of the first layout.
+    /// Number of partitions (Q) of the first layout.
     pub partitions: PartitionCount,
-    /// How many replicas the first layout is planned for.
+    /// Number of replicas (N) that the first layout is planned for.
     pub n: u8,
-    /// Makes nonces and choices; to be drawn anew at each start.
+    /// Seed of nonces and choices; to be drawn anew at each start.
     pub random_seed: [u8; 32],
-    /// What the data directory tells of this node's lives.
+    /// Lives of this node, as its data directory remembers them.
     pub lineage: Lineage,
 }
 
-/// One node's membership. After each `handle_*` the driver takes outputs until there are none, and
-/// carries them out in order, before it uses what the call returned.
+/// Membership of one node. After each `handle_*` the driver takes outputs until there are none, and carries them out
+/// in order, before it uses what the call returned.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub struct Membership {
     pub(crate) config: Config,
     pub(crate) known: Knowledge,
-    /// Of what is known; `None` if that changed since.
+    /// Digest of all that is known; `None` if that has changed since.
     digest: Option<Digest>,
     pub(crate) detector: Detector,
     pub(crate) clocks: Clocks,
@@ -77,38 +77,38 @@ pub struct Membership {
     view: Arc<View>,
     pub(crate) pending: Pending,
     pub(crate) phase: NodePhase,
-    /// Behind what is to be stored and shown.
+    /// Messages to be sent, after what is to be stored and shown.
     sends: Vec<Output>,
     pub(crate) outputs: VecDeque<Output>,
 }
 
-/// What a call has changed and [`Membership::settle`] has not told yet.
+/// Changes of a call that [`Membership::settle`] has not turned into outputs yet.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Pending {
-    /// Knowledge changed since it was last persisted.
+    /// Whether knowledge has changed since it was last persisted.
     pub(crate) unstored: bool,
-    /// Who is up, or something else of the view, changed.
+    /// Whether a member's liveness, or anything else in the view, has changed.
     pub(crate) unseen: bool,
-    /// The next round has something to tell that few know.
+    /// Whether the next round has news that few know.
     pub(crate) news: bool,
 }
 
-/// What this node still does.
+/// Part that this node still takes in gossip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NodePhase {
-    /// Everything.
+    /// Full part: the node answers and begins exchanges.
     In,
-    /// It says that it has left, as long as nobody is known to have heard that.
+    /// It says that it has left, as long as too few are known to have heard that.
     Departing,
-    /// It said that it stops: it answers, and begins nothing.
+    /// It has said that it stops: it answers, and begins nothing.
     Stopping,
-    /// It has no place any more: nothing.
+    /// It has no place any more: it neither answers nor begins anything.
     Fenced,
 }
 
 impl NodePhase {
-    /// Whether it still does things of its own accord.
+    /// Whether the node still acts of its own accord.
     fn is_active(self) -> bool {
         matches!(self, Self::In | Self::Departing)
     }
@@ -174,7 +174,7 @@ impl Membership {
         self.settle();
     }
 
-    /// Does what is due.
+    /// Does what is due at `now`; nothing if it is called early.
     pub fn handle_timeout(&mut self, now: Now) {
         if !self.phase.is_active() {
             return;
@@ -185,7 +185,7 @@ impl Membership {
         self.wait_for_layout(now);
         self.end_belief(now);
         if let Some(ask_a_seed) = self.rounds.take(now.mono_us, &mut self.chance) {
-            // A departure notice is asked for until enough have it on their disks.
+            // A departure notice goes out until enough nodes have it on their disks.
             let news =
                 core::mem::take(&mut self.pending.news) || self.phase == NodePhase::Departing;
             self.offer_departure(now);
@@ -203,7 +203,7 @@ impl Membership {
         self.settle();
     }
 
-    /// When [`Self::handle_timeout`] is to be called next, on the monotonic clock in microseconds.
+    /// Returns when [`Self::handle_timeout`] is to be called next, on the monotonic clock in microseconds.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
         if !self.phase.is_active() {
@@ -215,14 +215,14 @@ impl Membership {
         dues.chain(waits).chain([self.rounds.due_us()]).min()
     }
 
-    /// The next effect to carry out.
+    /// Returns the next effect to carry out; `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// The same moment, with the calendar time that the members agree on in place of this node's own: what
-    /// versions are written at and expire by. A node that has heard none of the others yet can't say what they
-    /// expire by ([`Now::UNHEARD_MS`]).
+    /// Returns the same moment with the calendar time that the members agree on in place of this node's own: versions
+    /// are written at it and expire by it. Before a node has heard another clock it can't say when versions expire
+    /// ([`Now::UNHEARD_MS`]).
     #[must_use]
     pub fn agreed(&self, now: Now) -> Now {
         let (wall_ms, latest_ms) = self.clocks.agreed_ms(now);
@@ -234,38 +234,38 @@ impl Membership {
         Now { wall_ms, latest_ms: if unheard { Now::UNHEARD_MS } else { latest_ms }, ..now }
     }
 
-    /// The cluster as it is seen now.
+    /// Returns the cluster as this node sees it now.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view)
     }
 
-    /// Has the next round come soon, and go to several.
+    /// Moves the next round up and has it go to several members.
     pub(crate) fn spread(&mut self, now: Now) {
         self.pending.news = true;
         self.rounds.hurry(now.mono_us);
     }
 
-    /// What is known is to be stored and shown.
+    /// Notes that what is known has changed, and has to be stored and shown.
     pub(crate) fn touch(&mut self) {
         self.digest = None;
         self.pending.unstored = true;
         self.pending.unseen = true;
     }
 
-    /// What is known has changed, in a way that neither the disk nor the view needs to follow at once.
+    /// Notes that what is known has changed in a way that neither disk nor view has to follow at once.
     pub(crate) fn touch_lightly(&mut self) {
         self.digest = None;
     }
 
-    /// Has the detector take care of a member. Those that become known at once are not asked all at once.
+    /// Adds a member to the detector. Members that become known at once are not probed all at once.
     pub(crate) fn meet(&mut self, now: Now, record: &MemberRecord) {
         let spread_us = self.known.members().len() as u64 * FIRST_PROBES_US;
         let check_us = now.mono_us + self.chance.below(spread_us.max(1));
         self.detector.joined(check_us, record.node, record.status != Status::Up);
     }
 
-    /// This node has no place any more: it says so, and does nothing from now on.
+    /// Ends this node's part, since it has no place any more, and says so.
     pub(crate) fn fence(&mut self, layout: LayoutId, forced: bool) {
         if self.phase != NodePhase::Fenced {
             self.phase = NodePhase::Fenced;
@@ -273,18 +273,17 @@ impl Membership {
         }
     }
 
-    /// Does nothing from now on: the driver knows why.
+    /// Ends this node's part without a word: the driver knows why.
     pub(crate) fn silence(&mut self) {
         self.phase = NodePhase::Fenced;
     }
 
-    /// Of all that is known.
+    /// Returns the digest of all that is known.
     pub(crate) fn digest(&mut self) -> Digest {
         *self.digest.get_or_insert_with(|| summary::digest(&self.known.summary()))
     }
 
-    /// Turns what a call has changed into outputs: first what is to be stored, then the view, then what tells
-    /// others.
+    /// Turns the changes of a call into outputs: first what is to be stored, then the view, then the messages.
     pub(crate) fn settle(&mut self) {
         while let Some(signal) = self.detector.poll_signal() {
             self.follow(signal);
@@ -339,7 +338,7 @@ impl Membership {
         Gossip::Offer(Box::new(self.config.me.clone()), self.digest(), now.wall_ms)
     }
 
-    /// Opens exchanges with up to `count` members that are up; tells with how many.
+    /// Opens exchanges with up to `count` members that are up, and returns with how many.
     fn offer_to_some(&mut self, now: Now, count: usize) -> usize {
         let offer = self.offer(now);
         let peers = self.send_to_some(count, None, &offer);
@@ -347,7 +346,7 @@ impl Membership {
         peers.len()
     }
 
-    /// Goes by other seeds from now on: what their names stand for has changed.
+    /// Replaces the addresses of the seeds, since their names now stand for others.
     pub fn set_seeds(&mut self, seeds: Vec<SocketAddr>) {
         self.config.seeds = seeds;
     }
@@ -362,7 +361,7 @@ impl Membership {
         }
     }
 
-    /// Sends to up to `count` members that are up, drawn by chance, and tells to whom.
+    /// Sends to up to `count` members that are up, drawn by chance, and returns to which.
     pub(crate) fn send_to_some(
         &mut self,
         count: usize,
@@ -386,7 +385,7 @@ impl Membership {
         self.sends.push(Output::Send { to, gossip });
     }
 
-    /// Sends to one member; to a node that nobody introduced nothing can be sent.
+    /// Sends to one member; nothing can be sent to a node that nobody introduced.
     pub(crate) fn send(&mut self, node: NodeId, gossip: Gossip) {
         let others = self.known.members().get(&node).filter(|_| node != self.config.me.node);
         if let Some(record) = others {

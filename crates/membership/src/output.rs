@@ -1,4 +1,4 @@
-//! What the machine asks of its driver.
+//! Effects that the machine asks of its driver.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -11,135 +11,133 @@ use jedlik_protocol::{Blob, LayoutId};
 
 use crate::{Past, Unacceptable, View};
 
-/// Where a message goes.
+/// Receiver of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// A member, where its record says it listens.
+    /// A member, at the address in its record.
     Node(NodeId, SocketAddr),
-    /// Whoever listens there.
+    /// The node that listens at this address, whichever it is.
     Seed(SocketAddr),
-    /// The node whose gossip was handled just now, on the connection that it came by; a node that is no
-    /// member is dialled by nobody.
+    /// The node whose gossip was handled just now, on the connection that it came by: nobody dials a node that is no
+    /// member.
     Caller(NodeId),
 }
 
-/// One effect. They are to be carried out in order; what is stored may be so later.
+/// An effect to carry out. Effects are carried out in order; only a store may complete later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send it once; if that fails, it is lost, and gossip makes up for it.
+    /// Sends a message once. If that fails the message is lost, and gossip makes up for it.
     Send {
-        /// To whom.
+        /// Receiver of the message.
         to: Destination,
-        /// What.
+        /// Message that is sent.
         gossip: Gossip,
     },
-    /// Store this in place of what was stored before, durably, and call [`crate::Membership::handle_saved`]
-    /// with its number then; a later state may take its place. Nothing waits for it: what follows is to be
-    /// carried out at once.
+    /// Stores this durably in place of what was stored before, and calls [`crate::Membership::handle_saved`] with its
+    /// number then; a later state may take its place. Later effects don't wait for it.
     Persist {
-        /// Which state.
+        /// Number of the state, to be named once it is on disk.
         state: u64,
-        /// All that is known.
+        /// All that is known to this node.
         whole: Delta,
     },
-    /// Work with this view from now on.
+    /// Replaces the view that the node works with.
     View(Arc<View>),
-    /// Worth a line in the log.
+    /// Reports something that is worth a line in the log.
     Event(Event),
 }
 
-/// Something that an operator may want to know.
+/// An event that an operator may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A member was seen for the first time.
     Joined(NodeId),
     /// A member answers again and is trusted.
     Up(NodeId),
-    /// A member does not answer, or says that it stopped.
+    /// A member does not answer, or says that it stops.
     Down {
-        /// Who.
+        /// Member that is down.
         node: NodeId,
-        /// It said so itself.
+        /// Whether the member said so itself.
         clean: bool,
     },
-    /// A layout came into force here.
+    /// A layout came into force on this node.
     Layout {
-        /// Which.
+        /// Identity of the layout.
         id: LayoutId,
-        /// The rival with the same version that was in force here; its owners are still asked until
-        /// the data has moved.
+        /// Rival with the same version that was in force here; its owners are still asked until the data has moved.
         rival: Option<LayoutId>,
     },
-    /// All data has moved to the owners that the layout in force has.
+    /// All data has moved to the owners under the layout in force.
     Settled(LayoutId),
-    /// A bucket's properties changed here.
+    /// A bucket's properties changed on this node.
     Bucket {
-        /// Which.
+        /// Name of the bucket.
         name: Blob,
-        /// Counts the settings.
+        /// Number of times that the properties were set.
         version: u64,
     },
-    /// Something from a peer was not taken over.
+    /// A value from a peer was not taken over.
     Refused {
-        /// From whom.
+        /// Peer that sent the value.
         from: NodeId,
-        /// What and why.
+        /// Fault of the value.
         fault: Unacceptable,
     },
-    /// The node may serve now: it has heard what others remember of its earlier lives, or has waited long
-    /// enough. Told again once it is known what was not at first.
+    /// The node may serve now: it has heard what others remember of its earlier lives, or has waited long enough. The
+    /// event comes again once more is known.
     Serves {
-        /// What it knows by now.
+        /// Past of the node, as far as it is known by now.
         past: Past,
     },
-    /// The cluster remembers a life of this node that its data directory does not: it is empty, or an earlier
-    /// copy. The machine does nothing from now on.
+    /// The cluster remembers a life of this node that its data directory does not: that is empty, or an earlier copy.
+    /// The machine does nothing from now on.
     Forgotten(Box<MemberRecord>),
-    /// Another process runs under this node's identity, or has, while this one did. What clients ask is carried out by
-    /// neither until an admin has decided.
+    /// Another process runs under this node's identity, or did while this one ran. Neither carries out clients'
+    /// requests until an admin has decided.
     Rival(Rival),
     /// Others have said for how long they have done without this process, which has a rival.
     Absent {
-        /// For so long that they may have forgotten deletes of which it never heard.
+        /// Whether it was so long that they may have forgotten deletes of which this process never heard.
         outlived: bool,
     },
     /// An admin has decided for the other process. The machine does nothing from now on.
     Ousted {
-        /// Where the other one listens.
+        /// Address of the other process.
         by: SocketAddr,
     },
-    /// An admin has decided for this process. The machine does nothing from now on: the process starts again,
-    /// as a life that ousts the rival's.
+    /// An admin has decided for this process. The machine does nothing from now on: the process starts again, as a
+    /// life that ousts the rival's.
     Prevails {
-        /// The others have done without it for so long that they may have forgotten deletes of which it never heard: what it
-        /// holds is set aside.
+        /// Whether others have done without it for so long that they may have forgotten deletes of which it never
+        /// heard: its data is then set aside.
         outlived: bool,
     },
     /// The cluster remembered one more life of this node than it was known to have lost.
     Contested {
-        /// Where that one listened.
+        /// Address of that life.
         address: SocketAddr,
     },
-    /// The cluster remembered a life of this node that its data directory does not, and which an admin has given up by
+    /// The cluster remembered a life of this node that its data directory does not, and that an admin has given up by
     /// saying that the directory is to be believed.
     GivenUp(Box<MemberRecord>),
-    /// All members have been up together for long enough: the directory that an admin said to believe is one as any
+    /// All members have been up together for long enough: the directory that an admin said to believe counts as any
     /// other from now on.
     BeliefEnds,
-    /// This node has said that it has left, and another one knows it: the process need not go on.
+    /// This node has left, and enough others have that on their disks: the process need not go on.
     Left,
-    /// This node has no place in the cluster any more, as the layout in force says that it holds itself. It
-    /// does nothing from now on, and the process is to end.
+    /// This node has no place in the cluster any more, as the layout in force on it says. The machine does nothing
+    /// from now on, and the process has to end.
     Fenced {
-        /// The layout that says so.
+        /// Layout that says so.
         layout: LayoutId,
-        /// It was removed; otherwise it left.
+        /// Whether the node was removed; otherwise it left.
         forced: bool,
     },
 }
 
 impl Event {
-    /// What is told of this node's lives.
+    /// Formats an event about this node's lives.
     fn fmt_of_lives(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Serves { past: Past::Continuous } => {
@@ -174,7 +172,7 @@ impl Event {
         }
     }
 
-    /// Tells of processes that run beside this one.
+    /// Formats an event about processes that run beside this one.
     fn fmt_of_rivals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rival(rival) => write!(

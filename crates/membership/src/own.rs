@@ -1,4 +1,4 @@
-//! What this node will say of itself soon, and what it did lately: so that much news is little gossip.
+//! Notes of what this node will say of itself soon and has said lately, so that much news is little gossip.
 //!
 //! Invariant: what is noted here is written into the node's record within the interval of its kind.
 
@@ -10,21 +10,22 @@ use jedlik_protocol::gossip::{Load, MemberRecord, Ready};
 
 use crate::departure::Departure;
 
-/// Between two records that tell of more partitions that are ready.
+/// Interval between two records that tell of more partitions that are ready.
 const READY_INTERVAL_US: u64 = 50_000;
-/// Between two records that tell of another load: it is told for people and estimates alone. That a node is refilled,
-/// or is no more, and that shards were set aside is told at once.
+/// Interval between two records that tell of another load, which serves people and estimates alone. That a refill has
+/// begun or ended, and that shards were set aside, is told at once.
 const LOAD_INTERVAL_US: u64 = 10_000_000;
-/// Between two records that tell of another tick, or a third of the life of a message if that is less: a tombstone is
-/// collected after ten times that.
+/// Interval between two records that tell of another tick, or a third of the life of a message if that is less: a
+/// tombstone is collected after ten such lives.
 const TICK_INTERVAL_US: u64 = LOAD_INTERVAL_US;
-/// Between two exchanges with one node because it is, or this node is, behind; doubled each time that
-/// nothing new comes of it, up to [`BEHIND_INTERVAL_MAX_US`].
+/// Interval between two exchanges with one node because either side is behind; doubled each time that nothing new
+/// comes of it, up to [`BEHIND_INTERVAL_MAX_US`].
 const BEHIND_INTERVAL_US: u64 = 20_000;
-/// As often as rounds of gossip come: a node that never answers costs no more than one that is up.
+/// Longest interval between two exchanges with one node that is behind, as long as that between rounds of gossip: a
+/// node that never answers costs no more than one that is up.
 const BEHIND_INTERVAL_MAX_US: u64 = 1_000_000;
 
-/// Something to be told, and when.
+/// A value to be told, and when.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 struct Pending<T> {
@@ -48,21 +49,21 @@ impl<T: Default> Pending<T> {
         Some(core::mem::take(&mut self.value))
     }
 
-    /// As [`Self::take`], also before it is due.
+    /// As [`Self::take`], but also before the value is due.
     fn take_early(&mut self, now_us: u64, interval_us: u64) -> Option<T> {
         self.due_us = self.due_us.map(|due_us| due_us.min(now_us));
         self.take(now_us, interval_us)
     }
 }
 
-/// What is noted.
+/// Notes of what this node has to tell of itself.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Own {
     ready: Pending<PartitionSet>,
     load: Pending<Load>,
     tick: Pending<u32>,
-    /// When the next exchange may be opened, and how long after that the one after it, by node.
+    /// Time of the next exchange with each node that is behind, and the interval after that.
     behind: BTreeMap<NodeId, (u64, u64)>,
     pub(crate) departure: Departure,
 }
@@ -88,7 +89,7 @@ impl Own {
         }
     }
 
-    /// Forgets what was ready: another layout is in force.
+    /// Drops what was ready, since another layout is in force.
     pub(crate) fn forget_ready(&mut self) {
         self.ready.value = PartitionSet::default();
         self.ready.due_us = None;
@@ -112,18 +113,18 @@ impl Own {
         self.tick.note(now_us);
     }
 
-    /// When something is to be told; what is ready is, where `has_layout` says that the layout is on disk.
+    /// Returns when something is to be told. Readiness is told only once the layout is on disk (`has_layout`).
     pub(crate) fn due_us(&self, has_layout: bool) -> Option<u64> {
         let ready = self.ready.due_us.filter(|_| has_layout);
         ready.into_iter().chain(self.load.due_us).chain(self.tick.due_us).min()
     }
 
-    /// The partitions to be told now.
+    /// Returns the ready partitions to be told now.
     pub(crate) fn take_ready(&mut self, now_us: u64) -> Option<PartitionSet> {
         self.ready.take(now_us, READY_INTERVAL_US)
     }
 
-    /// The load and the tick to be told now: both if one is due, so that they are one change of the record.
+    /// Returns the load and the tick to be told now: both if one is due, so that they are one change of the record.
     pub(crate) fn take_figures(
         &mut self,
         now_us: u64,
@@ -137,12 +138,12 @@ impl Own {
         (self.load.take_early(now_us, LOAD_INTERVAL_US), tick)
     }
 
-    /// The tick to be told, if there is one, due or not.
+    /// Returns the tick to be told, if there is one, due or not.
     pub(crate) fn take_tick(&mut self, now_us: u64, message_life_us: u64) -> Option<u32> {
         self.tick.take_early(now_us, TICK_INTERVAL_US.min(message_life_us / 3))
     }
 
-    /// Whether an exchange because of who is behind may be opened now; if so, it counts as opened.
+    /// Whether an exchange with a node that is behind may be opened now; if so, it counts as opened.
     pub(crate) fn take_behind(&mut self, now_us: u64, node: NodeId) -> bool {
         let (next_us, interval_us) =
             self.behind.get(&node).copied().unwrap_or((0, BEHIND_INTERVAL_US));
@@ -154,7 +155,7 @@ impl Own {
         may
     }
 
-    /// Notes that a node had something new to tell: it is asked again as soon as it is behind.
+    /// Notes that a node had something new to tell, so that it is asked again as soon as it is behind.
     pub(crate) fn forget_behind(&mut self, node: NodeId) {
         self.behind.remove(&node);
     }

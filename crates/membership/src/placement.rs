@@ -1,7 +1,7 @@
 //! The layout that a commit would make.
 //!
-//! Invariant: the first depends on who is up alone, any later one on the layout in force and the staged
-//! changes alone; so the digest of a plan names it on every node.
+//! Invariant: the first layout depends on the members that are up alone, any later one on the layout in force and the
+//! staged changes alone; so the digest of a plan names it on every node.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -16,18 +16,18 @@ use jedlik_vclock::planted::{self, Bug};
 
 use crate::layout_history::{ActiveLayout, LayoutHistory};
 
-/// What a layout has to have room for.
+/// Numbers of nodes and replicas that a layout has to have room for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Required {
-    /// Q of the first layout.
+    /// Number of partitions (Q) of the first layout.
     pub(crate) partitions: PartitionCount,
-    /// The most replicas that any key has.
+    /// Most replicas that any key has, and so the least number of nodes.
     pub(crate) least_nodes: u8,
-    /// For how many replicas neighbours are kept apart.
+    /// Number of replicas for which neighbours are kept apart.
     pub(crate) n: u8,
 }
 
-/// The layout that the first commit would make of the members that are `up`.
+/// Makes the layout that the first commit would make of the members that are `up`.
 pub(crate) fn first_layout(
     up: &[&MemberRecord],
     partitions: PartitionCount,
@@ -52,7 +52,7 @@ pub(crate) fn first_layout(
     Ok(Layout { version: 1, parent: LayoutId::default(), ring, departed: Vec::new() })
 }
 
-/// The layout that follows the `current` one when the staged changes are made.
+/// Makes the layout that follows the `current` one with the staged changes.
 pub(crate) fn successor(
     current: Option<&ActiveLayout>,
     staging: &Staging,
@@ -79,16 +79,16 @@ pub(crate) fn successor(
     Ok(Layout { version: parent.version + 1, parent, ring: ring.map_err(invalid)?, departed })
 }
 
-/// The layout that has to follow the one in force because a rival that is still active has removed nodes by
-/// force that the one in force keeps, or has leave: the same without them. `None` if there is nothing to do.
+/// Makes the layout that has to follow the one in force because a rival that is still active has removed nodes by
+/// force: the same without them. `None` if the layout in force neither keeps such a node nor has one leave.
 ///
-/// A removal by force is final, whichever rival wins. Until the winner was heard of, others have acted upon
-/// the removal: they have forgotten tombstones of which the removed node never heard, and would take from it
-/// what was deleted. Every node that knows both rivals plans the same follower, so nobody has to be asked.
+/// A removal by force is final, whichever rival wins. Until the winner was heard of, others have acted upon the
+/// removal: they have forgotten tombstones of which the removed node never heard, and would take from it what was
+/// deleted. Every node that knows both rivals plans the same follower, so nobody has to be asked.
 pub(crate) fn without_removed(history: &LayoutHistory, n: u8) -> Option<WireLayout> {
     let newest = history.newest()?;
     let layout = newest.layout();
-    // It has a place, or is to leave by itself, which it will not: whoever hears that it was removed ends.
+    // It has a place, or is to leave in its own time, which it will not: it ends once it hears of the removal.
     let is_kept = |departed: &&Departed| {
         let leaves = layout.departed(departed.node).is_some_and(|there| !there.forced);
         departed.forced && (leaves || layout.ring.node(departed.node).is_some())
@@ -116,7 +116,7 @@ fn change_nodes(
     let place = nodes.iter().position(|placed| placed.node == node);
     match change {
         StagedChange::Join { zone, weight } => {
-            // One that was to leave, and has not yet, stays.
+            // A node that was to leave, and has not yet, stays.
             departed.retain(|departed| departed.node != node || departed.forced);
             if place.is_none() {
                 nodes.push(RingNode { node, zone: zone.clone(), weight: *weight });
@@ -127,7 +127,7 @@ fn change_nodes(
             go(departed, node, *change == StagedChange::Remove);
         }
         StagedChange::Replace { by, zone, forced } => {
-            // Of the same zone and weight as the one that goes, it takes that one's tokens exactly.
+            // With the same zone and weight as the replaced node, the substitute takes exactly its tokens.
             if let Some(index) = place {
                 let weight = nodes[index].weight;
                 nodes[index] = RingNode { node: *by, zone: zone.clone(), weight };
@@ -146,7 +146,7 @@ fn change_nodes(
     }
 }
 
-/// One that dies while it leaves may still be removed.
+/// Adds a node to the departed, or notes that one that leaves was removed after all.
 fn go(departed: &mut Vec<Departed>, node: NodeId, forced: bool) {
     match departed.binary_search_by_key(&node, |departed| departed.node) {
         Ok(index) => departed[index].forced |= forced,
@@ -154,8 +154,8 @@ fn go(departed: &mut Vec<Departed>, node: NodeId, forced: bool) {
     }
 }
 
-/// A cluster that gets smaller must still have a node for each replica; one that has too few may grow
-/// by one node at a time.
+/// Checks that a cluster that shrinks keeps a node for each replica; one that has too few may grow by one node at a
+/// time.
 fn check_count(nodes: usize, former: usize, n: u8) -> Result<(), Failure> {
     if nodes == 0 {
         return Err(invalid("the last node can't leave: nobody would hold the data"));

@@ -1,7 +1,6 @@
-//! Probes made for others: whose answer goes to whom.
+//! Probes made for others, and the nodes that their answers go to.
 //!
-//! Invariant: at most [`RELAYS_MAX`] are remembered, the oldest are forgotten first, and each carries
-//! one answer.
+//! Invariant: at most [`RELAYS_MAX`] are remembered, the oldest are forgotten first, and each carries one answer.
 
 use alloc::collections::VecDeque;
 
@@ -13,7 +12,7 @@ mod tests;
 /// Far more than are asked for at a time; a forgotten one is a lost probe, which is allowed for.
 const RELAYS_MAX: usize = 256;
 
-/// One probe that another node asked for.
+/// A probe that another node asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Relay {
     target: NodeId,
@@ -22,13 +21,13 @@ struct Relay {
     asker_nonce: u64,
 }
 
-/// The probes made for others that are not answered yet.
+/// Probes made for others that are not answered yet.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Relays(VecDeque<Relay>);
 
 impl Relays {
-    /// Remembers that `target` was asked with `nonce`, because `asker` wanted to know.
+    /// Remembers that `target` was probed with `nonce` for `asker`.
     pub(crate) fn remember(&mut self, target: NodeId, nonce: u64, asker: NodeId, asker_nonce: u64) {
         if self.0.len() >= RELAYS_MAX {
             self.0.pop_front();
@@ -36,7 +35,7 @@ impl Relays {
         self.0.push_back(Relay { target, nonce, asker, asker_nonce });
     }
 
-    /// Who is to be told, with which nonce, that `target` answered.
+    /// Returns the node that asked for this probe of `target`, and its nonce; `None` if there was none.
     pub(crate) fn answered(&mut self, target: NodeId, nonce: u64) -> Option<(NodeId, u64)> {
         let is_it = |relay: &Relay| relay.target == target && relay.nonce == nonce;
         let relay = self.0.iter().position(is_it).and_then(|index| self.0.remove(index))?;

@@ -1,7 +1,7 @@
-//! What a plan means, in figures and sentences.
+//! Report on a plan, in figures and sentences.
 //!
-//! Invariant: copies are counted only where all of a partition's data is: on the owners of the oldest
-//! layout that counts for it, and on those newer ones that say that they are ready.
+//! Invariant: copies are counted only where all of a partition's data is: on the owners of the oldest layout that
+//! counts for it, and on those newer ones that say that they are ready.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -19,27 +19,27 @@ mod endings;
 mod objections;
 mod warnings;
 
-/// How fast a node is taken to receive what moves to it: a fraction of what a disk and a network do,
-/// since clients come first.
+/// Rate at which a node is taken to receive data: a fraction of what a disk and a network do, since clients come
+/// first.
 const PACE_BYTES_PER_S: u64 = 20 << 20;
 
-/// What a plan is judged by.
+/// Facts that a plan is judged by.
 pub(crate) struct Facts<'a> {
     pub(crate) known: &'a Knowledge,
-    /// The layout that the plan would make.
+    /// Layout that the plan would make.
     pub(crate) after: &'a Layout,
-    /// The staged changes that it is made of.
+    /// Staged changes that the layout is made of.
     pub(crate) changes: &'a [(NodeId, StagedChange)],
-    /// The replicas of a key, unless its bucket says otherwise.
+    /// Number of replicas of a key, unless its bucket says otherwise.
     pub(crate) n: u8,
-    /// Why a first layout can't be made here, if it can't.
+    /// Reason for which a first layout can't be made here; `None` if it can.
     pub(crate) founding: Option<String>,
     /// Whether this node takes a member to be up.
     pub(crate) up: &'a dyn Fn(NodeId) -> bool,
 }
 
 impl Facts<'_> {
-    /// All of it.
+    /// Makes the whole report on the plan.
     pub(crate) fn report(&self) -> PlanReport {
         let ring = &self.after.ring;
         let after = Balance::of(ring, self.n);
@@ -70,18 +70,18 @@ impl Facts<'_> {
         }
     }
 
-    /// The partitions of which nobody who is up would be left to hand the data on, if the plan removes
-    /// anybody by force.
+    /// Counts the partitions of which no node that is up would be left to hand the data on, if the plan removes nodes
+    /// by force.
     fn lost(&self, risk: &[CopiesAtRisk; 3]) -> u32 {
         if self.forced().is_empty() { 0 } else { risk[1].none }
     }
 
-    /// The ring in force.
+    /// Returns the ring in force; `None` before the first commit.
     fn before(&self) -> Option<&Ring> {
         self.known.newest().map(|newest| &newest.layout().ring)
     }
 
-    /// The nodes that the plan removes by force.
+    /// Returns the nodes that the plan removes by force.
     fn forced(&self) -> BTreeSet<NodeId> {
         let removed = self
             .after
@@ -96,7 +96,7 @@ impl Facts<'_> {
         removed.filter(was_not).collect()
     }
 
-    /// About how large one copy of one partition is.
+    /// Estimates the size of one copy of one partition, in bytes.
     fn copy_bytes(&self) -> u64 {
         let loads = self.known.members().values().map(|record| record.load.bytes);
         let copies = u64::from(self.after.ring.partitions().get()) * u64::from(self.n.max(1));
@@ -104,7 +104,7 @@ impl Facts<'_> {
         loads.fold(0, u64::saturating_add) / copies
     }
 
-    /// Each node's part, in the order of identities.
+    /// Returns each node's part, in the order of identities.
     fn nodes(
         &self,
         before: Option<&Balance>,
@@ -145,8 +145,7 @@ impl Facts<'_> {
         record.map_or_else(|| alloc::format!("node {node}"), |record| record.name.clone())
     }
 
-    /// Partitions by how many copies are on nodes that are up: before the commit, while data moves, and
-    /// after.
+    /// Counts partitions by how many copies are on nodes that are up: before the commit, while data moves, and after.
     fn risk(&self) -> [CopiesAtRisk; 3] {
         let n = usize::from(self.n);
         let forced = self.forced();
@@ -166,7 +165,7 @@ impl Facts<'_> {
         risk
     }
 
-    /// Who holds all of a partition now.
+    /// Returns the nodes that now hold all of a partition.
     fn holders(&self, partition: Partition) -> Vec<NodeId> {
         let n = usize::from(self.n);
         let mut holders = Vec::new();

@@ -1,23 +1,23 @@
-//! When gossip goes out and to whom.
+//! Rounds of gossip: when they come, and whether a seed is asked too.
 //!
 //! Invariant: without news about one exchange a second is opened, whatever the size of the cluster.
 
 use crate::chance::Chance;
 
-/// Between two exchanges, as in the paper; spread a little, so that nodes don't keep in step.
+/// Interval between two exchanges, as in the paper; spread a little, so that nodes don't keep in step.
 const INTERVAL_US: u64 = 1_000_000;
-/// The spread, up and down together.
+/// Width of the random spread of the interval, up and down together.
 const JITTER_US: u64 = 200_000;
-/// A seed is asked besides in one round of so many: islands that know nothing of one another meet at
-/// the seeds within seconds, and seeds of a large cluster are not flooded.
+/// Average number of rounds between two that ask a seed, too: islands that know nothing of one another meet at the
+/// seeds within seconds, and seeds of a large cluster are not flooded.
 const SEED_ROUNDS: u64 = 10;
-/// Between a round and one that is moved up because of news: what arrives meanwhile goes along.
+/// Interval between a round and one that is moved up because of news: what arrives meanwhile goes along.
 const NEWS_INTERVAL_US: u64 = 50_000;
-/// How many peers are told news in one round. Each tells others in turn, so a cluster knows within a few
-/// hops; what this misses the regular rounds bring.
+/// Number of peers that are told news in one round. Each tells others in turn, so a cluster knows within a few hops;
+/// what this misses the regular rounds bring.
 pub(crate) const NEWS_FANOUT: usize = 3;
 
-/// The clock of the rounds.
+/// Clock of the rounds of gossip.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Rounds {
@@ -27,7 +27,7 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// The first round is due at once.
+    /// Makes a clock whose first round is due at once.
     pub(crate) fn new(now_us: u64) -> Self {
         Self { due_us: now_us, earliest_us: now_us, watch_us: now_us }
     }
@@ -41,8 +41,8 @@ impl Rounds {
         self.due_us = self.due_us.min(self.earliest_us.max(now_us));
     }
 
-    /// `None` unless a round is due; if it is, the next one is set, and the answer tells whether a seed
-    /// is to be asked besides.
+    /// Begins a round if one is due and sets the next; `None` otherwise. The value is whether a seed is to be asked,
+    /// too.
     pub(crate) fn take(&mut self, now_us: u64, chance: &mut Chance) -> Option<bool> {
         if now_us < self.due_us {
             return None;
@@ -52,8 +52,7 @@ impl Rounds {
         Some(chance.below(SEED_ROUNDS) == 0)
     }
 
-    /// Whether the member that this node watches is to be asked in this round: in each but those that
-    /// were moved up.
+    /// Whether the watched member is to be probed in this round: in each but those that were moved up.
     pub(crate) fn take_watch(&mut self, now_us: u64) -> bool {
         let is_due = now_us >= self.watch_us;
         if is_due {

@@ -1,8 +1,8 @@
-//! What this node tells others only once its disk has it.
+//! States that are handed out to be saved, and what this node tells only once its disk has it.
 //!
-//! Invariant: its record names a layout, and what is ready under it, and a departure notice is answered, only after a
-//! state that holds them was saved. Everything else is told at once: others have it from somebody who has it
-//! still, or it is about this process, and a node that forgets it is one that has not heard of it yet.
+//! Invariant: this node's record names a layout, and what is ready under it, and a departure notice is answered, only
+//! after a state that holds them was saved. Everything else is told at once: others have it from a node that still
+//! has it, or it is about this process, and a node that forgets it is one that has not heard of it yet.
 
 use jedlik_protocol::gossip::{Delta, Ready, Status};
 use jedlik_protocol::{LayoutId, Now};
@@ -11,27 +11,27 @@ use crate::Membership;
 use crate::machine::NodePhase;
 use crate::output::Output;
 
-/// The states that were handed out to be saved.
+/// States that were handed out to be saved.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Saving {
-    /// Counts them.
+    /// Number of the state that was handed out last, from 1; 0 if none was.
     handed: u64,
-    /// The newest that is on disk.
+    /// Newest state that is on disk.
     saved: u64,
-    /// The first state that holds the layout in force, while that is not on disk.
+    /// First state that holds the layout in force, while that is not on disk.
     layout: Option<(u64, LayoutId)>,
-    /// The first state that holds the newest departure notice of another node.
+    /// First state that holds the newest departure notice of another node.
     departure: u64,
 }
 
 impl Saving {
-    /// A member has said that it has left, which is in no state yet.
+    /// Notes that a member has said that it has left, which no state holds yet.
     pub(crate) fn note_departure(&mut self) {
         self.departure = self.handed + 1;
     }
 
-    /// Whether every departure notice that is known is on disk.
+    /// Whether every known departure notice is on disk.
     pub(crate) fn has_departures(&self) -> bool {
         self.saved >= self.departure
     }
@@ -45,7 +45,7 @@ impl Membership {
         let newest = self.known.history().newest_id();
         let is_new = |(first, id): &mut (u64, LayoutId)| *first <= saving.saved && *id == newest;
         let has_layout = saving.layout.take_if(is_new).is_some();
-        // The record of one that has left goes on naming the layout under which it knew that all had moved.
+        // The record of a node that has left goes on naming the layout under which it knew that all had moved.
         let speaks = self.phase != NodePhase::Fenced && self.config.me.status != Status::Left;
         if has_layout && speaks {
             self.rewrite(|me| {
@@ -69,7 +69,7 @@ impl Membership {
         self.config.me.layout == self.known.history().newest_id()
     }
 
-    /// Has all that is known saved.
+    /// Hands out all that is known, to be saved.
     pub(crate) fn hand_out(&mut self) {
         let has_stored = self.has_stored_layout();
         let newest = self.known.history().newest_id();
@@ -83,7 +83,7 @@ impl Membership {
         self.outputs.push_back(Output::Persist { state, whole });
     }
 
-    /// All that is known; that this node has left is not, before others know it too.
+    /// Returns all that is known, except that this node has left before others know it too.
     pub(crate) fn to_be_stored(&self) -> Delta {
         let mut whole = self.known.whole();
         if self.is_departure_owed() {

@@ -1,4 +1,4 @@
-//! Digests of what a node knows, so that nodes that know the same find out with a few bytes.
+//! Digests of a node's knowledge, so that nodes that know the same find that out with a few bytes.
 //!
 //! Invariant: every field is hashed with its length before it, so different summaries hash differently.
 
@@ -6,7 +6,7 @@ use jedlik_protocol::gossip::{MemberDigest, Summary};
 use jedlik_protocol::{Digest, LayoutId, PartitionSet};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Of all that a summary says.
+/// Computes the digest of all that a summary says.
 pub(crate) fn digest(summary: &Summary) -> Digest {
     let mut hasher = Xxh3::new();
     let mut number = |value: u64| hasher.update(&value.to_le_bytes());
@@ -31,7 +31,7 @@ pub(crate) fn digest(summary: &Summary) -> Digest {
     Digest(hasher.digest())
 }
 
-/// Of a set of partitions.
+/// Computes the digest of a set of partitions.
 pub(crate) fn of_partitions(set: &PartitionSet) -> Digest {
     let mut hasher = Xxh3::new();
     set.iter().for_each(|partition| hasher.update(&partition.0.to_le_bytes()));

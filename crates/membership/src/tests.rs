@@ -47,7 +47,7 @@ pub(crate) fn record(node: u64) -> MemberRecord {
     }
 }
 
-/// Three zones in turn.
+/// Zone of a node, one of three in turn.
 fn zone(node: u64) -> String {
     format!("z{}", node % 3)
 }

@@ -1,4 +1,4 @@
-//! What the rest of the node sees of the cluster, at one moment.
+//! The cluster as the rest of the node sees it, at one moment.
 //!
 //! Invariant: a view never changes; a new one replaces it. Parts that did not change are shared.
 
@@ -23,28 +23,28 @@ mod transfers;
 #[cfg(test)]
 mod tests;
 
-/// What this life of the node knows of the lives before it: whether its data directory holds all that they
+/// Knowledge of this life of the node about the lives before it: whether its data directory holds all that they
 /// acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Past {
-    /// No other member has been asked yet: the directory may be older than what the cluster remembers. The
-    /// node may not say that something is absent.
+    /// No other member has answered yet: the directory may be older than what the cluster remembers. The node may not
+    /// say that something is absent.
     Unconfirmed,
     /// The directory remembers every life of this node that the cluster does.
     Continuous,
-    /// The directory began empty, or lacks a life that the cluster remembers: the node may not say that
-    /// something is absent until it has been refilled.
+    /// The directory began empty, or lacks a life that the cluster remembers: the node may not say that something is
+    /// absent until it has been refilled.
     Lost,
 }
 
-/// The cluster as this node sees it: layouts, addresses, bucket properties, and who is up.
+/// The cluster as this node sees it: layouts, addresses, bucket properties, and liveness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     me: NodeId,
     cluster: ClusterId,
-    /// In force before the first layout says so itself.
+    /// Number of partitions before the first layout sets it.
     partitions: PartitionCount,
-    /// Newest first.
+    /// Active layouts, newest first.
     layouts: Arc<Vec<ActiveLayout>>,
     members: Arc<BTreeMap<NodeId, MemberRecord>>,
     buckets: Arc<Vec<BucketEntry>>,
@@ -54,8 +54,8 @@ pub struct View {
 }
 
 impl View {
-    /// A view of what is `known`, where `alive` (and `me`) are up. What is not acceptable in `known`,
-    /// such as a layout whose ring is not well formed, is left out.
+    /// Makes a view of what is `known`, in which `alive` (and `me`) are up. What is not acceptable in `known`, such
+    /// as a layout whose ring is not well formed, is left out.
     #[must_use]
     pub fn new(
         me: NodeId,
@@ -87,13 +87,13 @@ impl View {
         }
     }
 
-    /// The same with another past of this node.
+    /// Returns the same view with another past of this node.
     #[must_use]
     pub fn with_past(self, past: Past) -> Self {
         Self { past, ..self }
     }
 
-    /// The view after a change.
+    /// Returns the view that replaces this one after a change.
     pub(crate) fn next(&self, known: &Knowledge, alive: Arc<BTreeSet<NodeId>>) -> Self {
         Self {
             layouts: Arc::clone(known.history().layouts()),
@@ -104,57 +104,56 @@ impl View {
         }
     }
 
-    /// This node.
+    /// Returns the identity of this node.
     #[must_use]
     pub fn me(&self) -> NodeId {
         self.me
     }
 
-    /// Whether this node knows that its data directory holds all that it ever acknowledged.
+    /// Returns whether this node's data directory is known to hold all that the node ever acknowledged.
     #[must_use]
     pub fn past(&self) -> Past {
         self.past
     }
 
-    /// The seed of positions.
+    /// Returns the cluster's identity, which seeds the positions of keys.
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
         self.cluster
     }
 
-    /// The active layouts, newest first: the newest is in force. Rivals with one version are among
-    /// them.
+    /// Returns the active layouts, newest first. The newest is in force; rivals with one version are among them.
     #[must_use]
     pub fn layouts(&self) -> &[ActiveLayout] {
         &self.layouts
     }
 
-    /// The layout in force; `None` before the first commit.
+    /// Returns the layout in force; `None` before the first commit.
     #[must_use]
     pub fn layout(&self) -> Option<&Arc<Layout>> {
         self.layouts.first().map(ActiveLayout::layout)
     }
 
-    /// The layout's name; the default before the first commit.
+    /// Returns the identity of the layout in force; the default before the first commit.
     #[must_use]
     pub fn layout_id(&self) -> LayoutId {
         self.layouts.first().map_or(LayoutId::default(), ActiveLayout::id)
     }
 
-    /// The layout's version; 0 before the first commit.
+    /// Returns the version of the layout in force; 0 before the first commit.
     #[must_use]
     pub fn layout_version(&self) -> LayoutVersion {
         self.layout_id().version
     }
 
-    /// Q: the layout's, or before the first commit what this node is configured with.
+    /// Returns the number of partitions (Q): the layout's, or before the first commit this node's configured one.
     #[must_use]
     pub fn partitions(&self) -> PartitionCount {
         self.layout().map_or(self.partitions, |layout| layout.ring.partitions())
     }
 
-    /// Whom to ask to hold the partition under the newest layout, in order: the first N are its
-    /// primaries, the others its fallbacks; at most 32. Empty before the first commit.
+    /// Returns the partition's preference list under the newest layout: the first N are its primaries, the others its
+    /// fallbacks; at most 32. Empty before the first commit.
     ///
     /// # Panics
     /// The partition is not below [`Self::partitions`].
@@ -163,10 +162,9 @@ impl View {
         self.layouts.first().map_or(&[], |newest| newest.preference_list(partition))
     }
 
-    /// The active preference lists for the partition, newest first: back to the newest layout that
-    /// is known to have flipped for it, that one included. One whose first `n` are those of a newer
-    /// one is left out. A request has to reach its quorum among the first `n` of each. Empty before
-    /// the first commit.
+    /// Returns the active preference lists for the partition, newest first, back to the newest layout that is known
+    /// to have flipped for it, that one included. A list whose first `n` are those of a newer one is left out. A
+    /// request has to reach its quorum among the first `n` of each. Empty before the first commit.
     ///
     /// # Panics
     /// The partition is not below [`Self::partitions`].
@@ -186,8 +184,7 @@ impl View {
         lists
     }
 
-    /// Every node among the first `n` of an active list for the partition, those of the newest
-    /// first.
+    /// Returns all nodes among the first `n` of an active list for the partition, those of the newest first.
     ///
     /// # Panics
     /// The partition is not below [`Self::partitions`].
@@ -208,31 +205,30 @@ impl View {
         self.layouts.first().is_some_and(|newest| newest.flipped().contains(partition))
     }
 
-    /// Of how many partitions all data has moved to the newest layout's owners.
+    /// Returns the number of partitions whose data has moved to the newest layout's owners.
     #[must_use]
     pub fn flipped(&self) -> u32 {
         self.layouts.first().map_or(0, |newest| newest.flipped().len())
     }
 
-    /// Whether all members take messages of the same age, so that what is forgotten after a multiple of it can't
-    /// be brought back by one that is still under way.
+    /// Whether all members take messages of the same age. If they do, what is forgotten after a multiple of it can't
+    /// be brought back by a message that is still under way.
     #[must_use]
     pub fn agrees_on_message_life(&self) -> bool {
         let mut lives = self.members().map(|record| record.message_life_ms);
         lives.next().is_none_or(|first| lives.all(|life_ms| life_ms == first))
     }
 
-    /// Whether this node has the layout in force on its disk, as its record says: it would know it after a
-    /// crash.
+    /// Whether this node has the layout in force on its disk, as its record says, and would know it after a crash.
     #[must_use]
     pub fn has_stored_layout(&self) -> bool {
         let mine = self.members.get(&self.me);
         mine.is_none_or(|record| record.layout == self.layout_id())
     }
 
-    /// Whether every member says that it has stored the newest layout: then nobody asks the owners of
-    /// older ones as if they were the present ones. One that has a newer one, perhaps a rival, knows of
-    /// owners that this node does not.
+    /// Whether every member says that it has stored the newest layout, so that nobody asks the owners of older ones
+    /// as if they were the present ones. A member with a newer one, perhaps a rival, knows of owners that this node
+    /// does not.
     #[must_use]
     pub fn is_known_by_all(&self) -> bool {
         let newest = self.layout_id();
@@ -240,8 +236,8 @@ impl View {
             || planted::on(Bug::DroppedBeforeAllKnow)
     }
 
-    /// Whether the node has no place in the newest layout any more, and how it went. One that leaves
-    /// is still a member until it says that it is done.
+    /// Returns how the node has departed under the newest layout; `None` if it has not. A node that leaves is still a
+    /// member until it says that it is done.
     #[must_use]
     pub fn departed(&self, node: NodeId) -> Option<Departed> {
         self.layout().and_then(|layout| layout.departed(node))
@@ -253,8 +249,8 @@ impl View {
         !self.is_in(node)
     }
 
-    /// Whether requests of the node are listened to: it is a member, or an active layout has it,
-    /// and it is not barred. A certificate of the cluster alone does not make a member.
+    /// Whether requests of the node are listened to: it is a member, or has a place in an active layout, and it is
+    /// not barred. A certificate of the cluster alone does not make a member.
     #[must_use]
     pub fn hears(&self, node: NodeId) -> bool {
         let placed = |known: &ActiveLayout| known.layout().ring.node(node).is_some();
@@ -262,20 +258,20 @@ impl View {
         is_known && self.is_in(node)
     }
 
-    /// A bucket's properties; the defaults if they were never set.
+    /// Returns a bucket's properties; the defaults if they were never set.
     #[must_use]
     pub fn bucket(&self, name: &[u8]) -> &BucketProps {
         let found = self.buckets.binary_search_by(|entry| (*entry.name).cmp(name));
         found.map_or(&self.defaults, |index| &self.buckets[index].props)
     }
 
-    /// N of a bucket that was never set.
+    /// Returns the N of buckets whose properties were never set.
     #[must_use]
     pub fn default_n(&self) -> u8 {
         self.defaults.n
     }
 
-    /// Every N that a bucket has, in order: the default, and those that were set.
+    /// Returns each N that a bucket has, in ascending order: the default, and those that were set.
     #[must_use]
     pub fn replica_counts(&self) -> Vec<u8> {
         let set = self.buckets.iter().map(|entry| entry.props.n);
@@ -283,28 +279,28 @@ impl View {
         counts.into_iter().collect()
     }
 
-    /// The largest R of the buckets with this N.
+    /// Returns the largest R of the buckets with this N; N itself if there is no such bucket.
     #[must_use]
     pub fn largest_r(&self, n: u8) -> u8 {
         let all = self.buckets.iter().map(|entry| &entry.props).chain([&self.defaults]);
         all.filter(|props| props.n == n).map(|props| props.r).max().unwrap_or(n)
     }
 
-    /// The buckets whose N is not the default, with that N: when this changes, keys have other owners.
+    /// Returns the buckets whose N is not the default, with that N. When this changes, keys have other owners.
     #[must_use]
     pub fn other_replica_counts(&self) -> Vec<(&[u8], u8)> {
         let other = |entry: &&BucketEntry| entry.props.n != self.defaults.n;
         self.buckets.iter().filter(other).map(|entry| (&*entry.name, entry.props.n)).collect()
     }
 
-    /// Another process of `node` that runs beside it, as far as no admin has decided which of them stays: the
+    /// Returns another process of `node` that runs beside it, while no admin has decided which of them stays. The
     /// node coordinates nothing meanwhile.
     #[must_use]
     pub fn rival(&self, node: NodeId) -> Option<Rival> {
         self.members.get(&node).and_then(|record| record.life.rival)
     }
 
-    /// Which process is taken for `node`.
+    /// Returns the life that `node` is taken to be in; `None` for an unknown node.
     #[must_use]
     pub fn life(&self, node: NodeId) -> Option<Life> {
         self.members.get(&node).map(|record| record.life)
@@ -316,32 +312,33 @@ impl View {
         self.members().any(|record| record.life.rival.is_some())
     }
 
-    /// In which life each member is, in short: two nodes that agree on it take the same processes for the members.
+    /// Computes the digest of the lives that the members are in: two nodes with the same digest know the same
+    /// processes.
     #[must_use]
     pub fn lives(&self) -> Digest {
         let all = self.members().flat_map(|record| [record.node.0, record.life.incarnation.0]);
         Digest(xxh3_64(&all.flat_map(u64::to_le_bytes).collect::<Vec<u8>>()))
     }
 
-    /// Whether this node takes `node` to be up; it does itself.
+    /// Whether this node takes `node` to be up; it always takes itself to be.
     #[must_use]
     pub fn is_alive(&self, node: NodeId) -> bool {
         node == self.me || self.alive.contains(&node) && self.is_in(node)
     }
 
-    /// Where a member listens; `None` for one that is not known, or gone.
+    /// Returns the address of a member; `None` for a node that is unknown or gone.
     #[must_use]
     pub fn address(&self, node: NodeId) -> Option<SocketAddr> {
         self.member(node).map(|record| record.address)
     }
 
-    /// A member's record; `None` for a node that is not known, or gone.
+    /// Returns the record of a member; `None` for a node that is unknown or gone.
     #[must_use]
     pub fn member(&self, node: NodeId) -> Option<&MemberRecord> {
         self.members.get(&node).filter(|record| self.is_member(record))
     }
 
-    /// Every member's record, this node's included; none of nodes that were removed or have left.
+    /// Returns the records of all members, this node's included, without nodes that were removed or have left.
     pub fn members(&self) -> impl Iterator<Item = &MemberRecord> {
         self.members.values().filter(|record| self.is_member(record))
     }
@@ -357,7 +354,7 @@ impl View {
         record.status != Status::Left || self.departed(record.node).is_none()
     }
 
-    /// What a client needs to find coordinators by itself.
+    /// Returns the layout and the addresses by which a client finds coordinators by itself.
     #[must_use]
     pub fn topology(&self) -> Topology {
         let endpoint = |record: &MemberRecord| MemberAddress {

@@ -1,7 +1,7 @@
 //! Plans, and the commit of one by its digest.
 //!
-//! Invariant: what is committed is what the plan with that digest showed, under the same layout and the
-//! same staged changes; and nobody is made to leave who can't hand on what it holds.
+//! Invariant: what is committed is what the plan with that digest showed, under the same layout and the same staged
+//! changes; and no node is made to leave that can't hand on its data.
 
 use alloc::format;
 use alloc::string::String;
@@ -19,16 +19,16 @@ use crate::layout_history::ActiveLayout;
 use crate::placement::{Required, first_layout, successor};
 use crate::report::Facts;
 
-/// What a commit would do now.
+/// Layout that a commit would make now, with the report on it.
 pub(super) struct Plan {
     layout: Layout,
     pub(super) report: PlanReport,
-    /// Why it can't be committed now, if it can't.
+    /// Reasons against committing the plan now; empty if there are none.
     objections: Vec<String>,
 }
 
 impl Membership {
-    /// What a commit would do now.
+    /// Makes the plan that a commit would carry out now.
     pub(super) fn plan(&self) -> Result<Plan, Failure> {
         let layout = self.propose()?;
         let facts = Facts {
@@ -46,8 +46,8 @@ impl Membership {
         Ok(Plan { layout, report, objections })
     }
 
-    /// The layout that a commit would make now: the staged changes', or without any the first one, of
-    /// all members that are up.
+    /// Makes the layout of the next commit: from the staged changes, or without any the first one, of all members
+    /// that are up.
     fn propose(&self) -> Result<Layout, Failure> {
         let staging = self.staged();
         let newest = self.known.newest();
@@ -74,7 +74,7 @@ impl Membership {
         Ok(layout)
     }
 
-    /// How many replicas the next layout is to have room for.
+    /// Returns the numbers of nodes and replicas that the next layout has to have room for.
     pub(super) fn required(&self) -> Required {
         let set = self.known.buckets().iter().map(|entry| entry.props.n);
         Required {
@@ -84,8 +84,8 @@ impl Membership {
         }
     }
 
-    /// Refuses one layout more than can count at a time. What gives up a dead node may come on top: data may
-    /// have stopped moving because of that node.
+    /// Refuses one active layout too many. A plan that gives up a dead node may come on top, since data may have
+    /// stopped moving because of that node.
     fn check_room(&self) -> Result<(), Failure> {
         let active = self.known.history().layouts().len();
         let relieves = self.staged().changes.iter().any(|(_, change)| gives_up(change));
@@ -151,7 +151,7 @@ impl Membership {
     }
 }
 
-/// Whether a change does without a node that is dead.
+/// Whether a change gives up a node that is dead.
 fn gives_up(change: &StagedChange) -> bool {
     matches!(change, StagedChange::Remove | StagedChange::Replace { forced: true, .. })
 }

@@ -1,7 +1,7 @@
-//! Changes to the layout, as an admin asks for them one after the other.
+//! Changes to the layout, staged one after the other.
 //!
-//! Invariant: what is staged can be planned as it stands, without asking any member's record again, so
-//! that the plan is the same on every node that knows the layout and the staging.
+//! Invariant: staged changes can be planned as they stand, without a member's record, so that the plan is the same on
+//! every node that knows the layout and the staging.
 
 use alloc::format;
 use alloc::string::String;
@@ -17,11 +17,11 @@ use crate::Membership;
 use crate::layout_history::ActiveLayout;
 use crate::placement::successor;
 
-/// The longest name of a zone.
+/// Longest name of a zone.
 const ZONE_LIMIT_BYTES: usize = 256;
 
 impl Membership {
-    /// Adds changes to those that are staged.
+    /// Adds changes to those that are staged, unless it is a dry run, and returns all that then are.
     pub(super) fn stage(
         &mut self,
         now: Now,
@@ -44,7 +44,7 @@ impl Membership {
         Ok(self.put_staging(now, staging, dry_run))
     }
 
-    /// Forgets what is staged of some nodes, or of all if none is named.
+    /// Drops the staged changes of some nodes, or of all if none is named.
     pub(super) fn unstage(&mut self, now: Now, nodes: &[NodeId]) -> Result<Staging, Failure> {
         let mut staging = self.staged();
         for node in nodes {
@@ -67,7 +67,7 @@ impl Membership {
         staging
     }
 
-    /// Checks one change and fills in what it leaves to the member's own record.
+    /// Checks one change and takes what it leaves out from the member's own record.
     fn complete(&self, node: NodeId, change: &StagedChange) -> Result<StagedChange, Failure> {
         self.check_not_gone(node, change)?;
         let placed = self.is_placed(node);
@@ -86,7 +86,7 @@ impl Membership {
                  `jedlik-admin cluster set`"
             ))),
             StagedChange::Join { zone, weight } => self.complete_join(node, zone, *weight),
-            // Who never had partitions, or has none any more, and died is still waited for by others.
+            // Others still wait for a node that died, even if it has no partitions or never had any.
             StagedChange::Remove if !placed && !up => Ok(StagedChange::Remove),
             StagedChange::Remove if self.is_leaving(node) => Err(invalid(format!(
                 "{name} is up and leaving: it stops by itself once others hold all that it has; what it \
@@ -126,7 +126,7 @@ impl Membership {
         }
         match change {
             StagedChange::Remove => Ok(()),
-            // It still serves, and has said to nobody that it is done.
+            // The node still serves, and has told nobody that it is done.
             StagedChange::Join { .. } if !self.is_settled() => Ok(()),
             StagedChange::Join { .. } => Err(invalid(format!(
                 "{name} is leaving and others hold all that it does: it stops by itself in a moment; give the \
@@ -178,7 +178,8 @@ impl Membership {
         Ok(StagedChange::Replace { by, zone, forced })
     }
 
-    /// A node that is up hands on what it holds; one that is down can't.
+    /// Checks that a node is replaced by force exactly if it is down: one that is up hands on its data, one that is
+    /// down can't.
     fn check_force(&self, name: &str, forced: bool, up: bool) -> Result<(), Failure> {
         match (forced, up) {
             (true, true) => Err(invalid(format!(
@@ -191,7 +192,7 @@ impl Membership {
         }
     }
 
-    /// A node takes the place of one other at most, and is not staged for something else as well.
+    /// Checks that a substitute takes the place of one node at most, and that nothing else is staged for it.
     fn check_substitutes(&self, staging: &Staging) -> Result<(), Failure> {
         let mut taken: Vec<NodeId> = Vec::new();
         for (node, change) in &staging.changes {
@@ -215,7 +216,7 @@ impl Membership {
         self.known.newest().is_some_and(ActiveLayout::is_settled)
     }
 
-    /// Whether the layout has it go, in its own time.
+    /// Whether the layout in force has the node leave in its own time.
     fn is_leaving(&self, node: NodeId) -> bool {
         let layout = self.known.newest().map(ActiveLayout::layout);
         layout.and_then(|layout| layout.departed(node)).is_some_and(|departed| !departed.forced)
@@ -226,7 +227,7 @@ impl Membership {
         newest.is_some_and(|newest| newest.layout().ring.node(node).is_some())
     }
 
-    /// A node's name for people.
+    /// Returns a node's name for people.
     pub(crate) fn name(&self, node: NodeId) -> String {
         let record = self.known.members().get(&node);
         record.map_or_else(|| format!("node {node}"), |record| record.name.clone())

@@ -1,6 +1,6 @@
 //! The cluster as this node sees it, for admins.
 //!
-//! Invariant: all of it is of one moment.
+//! Invariant: all of a status is of one moment.
 
 use jedlik_hashing::{Balance, Partition};
 use jedlik_protocol::Now;
@@ -43,7 +43,7 @@ impl Membership {
         }
     }
 
-    /// Where a member stands in its life.
+    /// Returns the phase of a member's membership.
     fn state_of(&self, record: &MemberRecord) -> MemberState {
         let layout = self.known.newest().map(ActiveLayout::layout);
         let departed = layout.and_then(|layout| layout.departed(record.node));
@@ -58,8 +58,7 @@ impl Membership {
         }
     }
 
-    /// Of the partitions that a member owns for the default N, those for which it is ready or that
-    /// have flipped.
+    /// Counts the partitions that a member owns for the default N and that it is ready for or that have flipped.
     fn settled_of(&self, record: &MemberRecord, known: &ActiveLayout) -> u32 {
         let ready = Some(&record.ready).filter(|ready| ready.layout == known.id());
         let settled = |partition: &Partition| {
@@ -71,13 +70,13 @@ impl Membership {
         known.layout().ring.partitions().partitions().filter(settled).count() as u32
     }
 
-    /// The changes that the next plan is made of.
+    /// Returns the changes that the next plan is made of.
     pub(super) fn staged(&self) -> Staging {
         let base = self.known.history().newest_id();
         self.known.staging().cloned().unwrap_or(Staging { base, ..Staging::default() })
     }
 
-    /// Whether this node takes a member to be up.
+    /// Whether this node takes a member to be up; it takes itself to be up unless it is drained.
     pub(super) fn takes_as_up(&self, record: &MemberRecord) -> bool {
         record.node == self.config.me.node && record.status == Status::Up
             || self.detector.is_up(record.node)

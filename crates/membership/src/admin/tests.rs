@@ -16,7 +16,7 @@ use super::*;
 use crate::tests::{at, config, record};
 use crate::{Config, Output};
 
-/// Node 1, which knows nodes 2 to `nodes`.
+/// A machine of node 1, which knows nodes 2 to `nodes`.
 fn member_of(nodes: u64) -> Membership {
     started(config(1), (2..=nodes).map(record).collect())
 }
@@ -221,7 +221,7 @@ fn stage_as(
     }
 }
 
-/// Nodes 1 to 4 in a layout; 5 and 6 are up outside of it; 4 and 6 are down if `down` says so.
+/// A machine of node 1 in a layout of nodes 1 to 4, with nodes 5 and 6 outside of it. The nodes in `down` are away.
 fn placed(down: &[u64]) -> Membership {
     let mut membership = member_of(4);
     let first = plan(&mut membership).unwrap();
@@ -240,7 +240,7 @@ fn placed(down: &[u64]) -> Membership {
     membership
 }
 
-/// Says that the first owners of the newest layout hold everything.
+/// Has all members say that they hold everything under the newest layout.
 fn settle(membership: &mut Membership) {
     outputs(membership);
     let layout = membership.view().layout_id();
@@ -468,7 +468,7 @@ fn commits_wait_once_too_many_layouts_count() {
     let refused = commit(&mut membership, next.plan).unwrap_err();
     assert_eq!(refused.code, ErrorCode::NotReady);
     assert!(refused.message.contains("wait until data has moved"), "{refused}");
-    // Data may not move because a node is dead: doing without that one need not wait.
+    // Data may not move because a node is dead, so giving that node up need not wait.
     hear(&mut membership, &[4], Status::Away);
     stage(&mut membership, 4, StagedChange::Remove).unwrap();
     let relief = plan(&mut membership).unwrap();
@@ -513,7 +513,7 @@ fn a_node_that_leaves_is_counted_as_leaving_and_not_staged_again() {
     assert!(refused.message.contains("n4 is up and leaving: it stops by itself"), "{refused}");
 }
 
-/// Node 1 hears how others fare: `status` is that of the `nodes` from now on.
+/// Has node 1 hear that `nodes` have this `status` from now on.
 fn hear(membership: &mut Membership, nodes: &[u64], status: Status) {
     let record = |node: &u64| {
         let members = membership.known.members();
@@ -651,7 +651,7 @@ fn who_dies_while_it_leaves_can_be_removed_by_force() {
         let refused = stage(&mut membership, 4, change).unwrap_err();
         assert!(refused.message.contains("use `jedlik-admin cluster remove`"), "{refused}");
     }
-    // It holds up nothing else meanwhile.
+    // It holds nothing else up meanwhile.
     stage(&mut membership, 5, join()).unwrap();
     let join = plan(&mut membership).unwrap().plan;
     commit(&mut membership, join).unwrap();
@@ -690,7 +690,7 @@ fn a_plan_warns_of_moves_that_too_few_old_owners_are_left_for() {
     for words in ["n3, n4 do not answer", "partitions could not move on", "cluster remove n3 n4"] {
         assert!(warning.contains(words), "no {words:?} in {warning}");
     }
-    // Who is given up is no longer waited for; of the other one it is said.
+    // Nobody waits for a node that is given up; the warning names the other one.
     stage(&mut membership, 6, join()).unwrap();
     stage(&mut membership, 3, StagedChange::Remove).unwrap();
     let warning = warned(&mut membership).expect("one is not there");

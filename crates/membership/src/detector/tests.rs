@@ -1,4 +1,4 @@
-//! Doubt, probes and trust on virtual time.
+//! Suspicion, probes and trust on virtual time.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const NODE: NodeId = NodeId(9);
 const SECOND: u64 = 1_000_000;
-/// What a member in doubt has until it is down, and until others are asked.
+/// Time from the first probe of a suspected member until it is down; `DIRECT_US` is the time until others are asked.
 const ASKED_US: u64 = 1_600_000;
 const DIRECT_US: u64 = 800_000;
 
@@ -36,7 +36,7 @@ fn run(detector: &mut Detector, chance: &mut Chance, until_us: u64) -> Vec<&'sta
     signals(detector)
 }
 
-/// Fails a request and lets the probes go unanswered; gives the time at which it went down.
+/// Fails a request and lets the probes go unanswered; returns the time at which the member went down.
 fn bring_down(detector: &mut Detector, chance: &mut Chance, now_us: u64) -> u64 {
     detector.failed(now_us, NODE);
     let down_us = now_us + ASKED_US;

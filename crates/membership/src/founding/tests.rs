@@ -1,4 +1,4 @@
-//! Who may found a cluster.
+//! Nodes that may found a cluster, and those that may not.
 
 use alloc::vec;
 use core::net::SocketAddr;
@@ -45,7 +45,7 @@ fn an_island_that_has_reached_no_seed_founds_no_second_cluster() {
     assert_eq!(cluster.machine(4).view().layout_version(), 1);
 }
 
-/// Three nodes that have a layout.
+/// A cluster of three nodes that have a layout.
 fn founded() -> Cluster {
     let mut cluster = Cluster::of(3, 5);
     cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
@@ -98,7 +98,7 @@ fn a_new_node_serves_after_a_while_though_the_layout_it_was_told_of_does_not_com
     assert!(now_us >= 5 * SECOND, "it waited: {now_us} us");
 }
 
-/// Node 2, whose seed is node 1, and which knows nodes 1 to 3.
+/// A machine of node 2, whose seed is node 1, and which knows nodes 1 to 3.
 fn machine(n: u8) -> Membership {
     let members = vec![record(1), record(3)];
     let stored = Delta { members, ..Delta::default() };
@@ -121,7 +121,7 @@ fn a_seed_counts_once_it_has_told_what_it_knows_and_others_do_not() {
     assert_eq!(objection(&alone), None);
 }
 
-/// What n3 answers.
+/// Answers a message as node 3 does, which knows no layout.
 fn answer(gossip: &Gossip) -> Option<Gossip> {
     match gossip {
         Gossip::Recall(record) => {

@@ -1,4 +1,4 @@
-//! Which of two records, layouts or properties stays.
+//! Merges of records, layouts and properties, and which of two stays.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -23,7 +23,7 @@ fn layout(version: LayoutVersion, nodes: u64) -> Layout {
     Layout { version, parent: LayoutId::default(), ring, departed: vec![] }
 }
 
-/// With the partitions that have a bit in `flipped` flipped.
+/// A layout whose partitions with a bit in `flipped` have flipped.
 fn placed(version: LayoutVersion, nodes: u64, flipped: u8) -> WireLayout {
     let flipped = (0..8).filter(|bit| flipped & (1 << bit) != 0).map(Partition).collect();
     WireLayout { layout: layout(version, nodes), flipped }
@@ -312,7 +312,7 @@ fn deltas() -> impl Strategy<Value = Delta> {
     let flipped = prop_oneof![Just(0xff_u8), 0..0xff_u8];
     let layouts = vec_of((1..4_u64, 1..4_u64, flipped), 0..4);
     let staged = proptest::option::of((1..3_u64, 1..3_u32));
-    // Changes travel with the layout that they are to change, for whoever lacks it.
+    // Changes travel with the layout that they are to change, for a peer that lacks it.
     let base = |layouts: &[(u64, u64, u8)]| {
         let ids = layouts.iter().map(|(version, nodes, _)| layout(*version, *nodes).id());
         ids.max().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Asking others what they remember of this node, before it tells anybody that it is there.
+//! Questions to others about what they remember of this node, before it tells anybody that it is there.
 //!
 //! Invariant: what an answer says of an earlier life is judged before the node serves.
 
@@ -19,7 +19,7 @@ use crate::Membership;
 use crate::output::{Destination, Event, Output};
 
 impl Membership {
-    /// Looks for others to ask; to be called once, at the start.
+    /// Begins to ask others, if there are any. Call it once, at the start.
     pub(crate) fn begin_life(&mut self, now: Now, stored: Option<&MemberRecord>) {
         if let Some(stored) = stored {
             self.lives.note(stored, self.config.me.life.incarnation);
@@ -37,7 +37,7 @@ impl Membership {
         }
     }
 
-    /// Does what is due.
+    /// Does what is due at this stage.
     pub(crate) fn look_back(&mut self, now: Now) {
         match self.lives.stage {
             LifeStage::Asking => {
@@ -69,7 +69,7 @@ impl Membership {
         }
     }
 
-    /// Answers one who has just started.
+    /// Answers a node that has just started and asks what is remembered of it.
     pub(crate) fn take_recall(&mut self, now: Now, from: NodeId, record: &MemberRecord) {
         if record.node != from || record.life.incarnation == self.config.me.life.incarnation {
             return;
@@ -77,7 +77,7 @@ impl Membership {
         let layout = self.known.history().newest_id();
         let asked = record.life.incarnation;
         let held = if from == self.config.me.node {
-            // Another process of this node, which runs: it has just asked.
+            // Another process of this node runs, since it has just asked.
             self.meet_rival(now, record);
             Some(Box::new(self.config.me.clone()))
         } else {
@@ -94,14 +94,14 @@ impl Membership {
             && !self.lives.answered.contains(&from)
             && self.lives.asked_back.insert(asked);
         if asks_back {
-            // It has started as well, and may not have been there when it was asked. Once is enough: two that
+            // The asker has started as well, and may not have run when it was asked. Once is enough: two nodes that
             // start together would ask one another back for ever.
             let question = self.recall();
             self.send_to(Destination::Seed(record.address), question);
         }
     }
 
-    /// Takes an answer of one that was asked.
+    /// Takes an answer to this node's question.
     pub(crate) fn take_recalled(
         &mut self,
         now: Now,
@@ -134,8 +134,8 @@ impl Membership {
         }
     }
 
-    /// Takes what one remembers of this node that knows that it has left. Says whether this is an answer to what was
-    /// asked.
+    /// Takes a record by which a peer remembers that this node has left. Returns whether it answers a question of
+    /// this life.
     pub(crate) fn weigh_departure(&mut self, now: Now, from: NodeId, left: &MemberRecord) -> bool {
         if !self.lives.is_asking() {
             return false;
@@ -172,7 +172,7 @@ impl Membership {
         }
     }
 
-    /// Decides once everyone asked has answered, or one did some time ago.
+    /// Decides once every node asked has answered, or one did some time ago.
     fn weigh_answers(&mut self, now: Now) {
         let lives = &mut self.lives;
         let Some(first_us) = lives.first_answer_us else { return };
@@ -181,12 +181,12 @@ impl Membership {
             return;
         }
         if !lives.vouched && !lives.lineage.lost {
-            // Who knows less than this node may have forgotten as well; but it is spoken to from now on.
+            // A node that knows less than this one may have forgotten, too; but from now on it is spoken to.
             lives.speaks = true;
             return;
         }
         let mine = self.config.me.address;
-        // One that has said that it stops, and that this directory remembers, needs no looking for.
+        // A life that said that it stops, and that this directory remembers, need not be looked for.
         let has_stopped = |recalled: &MemberRecord| {
             recalled.status == Status::Away && lives.lineage.knows(recalled)
         };
@@ -203,7 +203,7 @@ impl Membership {
         }
     }
 
-    /// Nobody else runs under this identity, as far as can be known.
+    /// Ends the questions: no other process runs under this identity, as far as can be known.
     fn conclude(&mut self, now: Now) {
         let recalled = self.lives.recalled.take();
         match recalled {
@@ -230,7 +230,7 @@ impl Membership {
                 if self.part_again() {
                     return;
                 }
-                // One that serves already is told what is known of its past now.
+                // A node that serves already is told now what is known of its past.
                 let serves = core::mem::take(&mut self.lives.told);
                 if serves || !self.waits_for_layout(now) {
                     self.tell_to_serve();
@@ -241,8 +241,8 @@ impl Membership {
         }
     }
 
-    /// Of the seeds that were asked each is told at once that this node is there: with one drawn by chance, as
-    /// later, nodes that start together would find one another in groups.
+    /// Tells each seed that was asked that this node is there, at once. With one drawn by chance, as later, nodes
+    /// that start together would find one another in groups.
     fn offer_to_the_seeds_asked(&mut self, now: Now) {
         let members = self.others_known();
         let asked = core::mem::take(&mut self.lives.asked);
@@ -261,7 +261,7 @@ impl Membership {
         self.lives.serves_data |= self.known.newest().is_some();
     }
 
-    /// A layout is known now: what arrives from here on may be data.
+    /// Notes that a layout is known: what arrives from here on may be data.
     pub(crate) fn note_layout(&mut self) {
         self.end_wait_for_layout();
         self.lives.serves_data |= self.lives.told;

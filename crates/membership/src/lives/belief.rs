@@ -1,7 +1,7 @@
 //! A copy that an admin has said to believe: what the cluster remembers beyond it is given up (decision 30).
 //!
 //! Invariant: such a copy is used as it is, under a life of its own, until all members have been up together for a
-//! while. From then on none of them can remember a life that this one has not outdone, and the directory is one as
+//! while. From then on none of them can remember a life that this one has not outdone, and the directory counts as
 //! any other.
 
 use alloc::boxed::Box;
@@ -13,16 +13,16 @@ use super::LifeStage;
 use crate::Membership;
 use crate::output::{Event, Output};
 
-/// How long all members have to be up together: gossip has told each of them what the others know many times over.
+/// Time for which all members have to be up together: gossip then has told each what the others know many times over.
 const TOGETHER_US: u64 = 60_000_000;
-/// More records than members can remember of one node: past it, a process that runs has written them.
+/// Most records of one node that are outdone: members remember fewer, so past it a running process writes them.
 const OUTDONE_LIMIT: u32 = 64;
 
-/// How far a belief has come.
+/// Progress of a belief towards its end.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Belief {
-    /// Since when all members have been up.
+    /// Time since which all members have been up; `None` while one is not.
     together_since_us: Option<u64>,
     outdone: u32,
 }
@@ -36,7 +36,7 @@ impl Membership {
             && self.lives.belief.outdone < OUTDONE_LIMIT
     }
 
-    /// Writes this node's record anew, newer than one that was given up, and has its life noted.
+    /// Rewrites this node's record to be newer than one that was given up, and has that one's life noted.
     pub(super) fn give_up(&mut self, found: &MemberRecord) {
         self.lives.belief.outdone += 1;
         let lineage = &mut self.lives.lineage;

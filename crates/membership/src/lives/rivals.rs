@@ -18,7 +18,7 @@ use crate::knowledge::age;
 use crate::output::{Destination, Event, Output};
 
 impl Membership {
-    /// Learns of a record of this node that others hold. Of what it returns the caller makes a newer one.
+    /// Takes a record of this node that others hold.
     pub(crate) fn recollect(&mut self, now: Now, found: &MemberRecord) {
         let me = &self.config.me;
         let mine = me.life.incarnation;
@@ -33,11 +33,11 @@ impl Membership {
             LifeStage::Asking | LifeStage::Probing { .. } => self.lives.note(found, mine),
             LifeStage::Disputed => self.outdo(found),
             LifeStage::Known if is_newer && self.gives_up(found) => self.give_up(found),
-            // It has taken in nothing, and those who confirmed its start knew nothing: it is as if it started now.
+            // It has taken in no data, and those who confirmed its start knew nothing: it counts as starting now.
             LifeStage::Known if is_newer && !self.lives.serves_data && !self.lives.lineage.lost => {
                 self.end_for(Event::Forgotten(Box::new(found.clone())));
             }
-            // Nothing that this directory knows of could have outdone this life, but a process that runs.
+            // Of all that this directory knows of, only a running process could have outdone this life.
             LifeStage::Known if is_newer && self.lives.lineage.knows(found) => {
                 self.meet_rival(now, found);
             }
@@ -52,14 +52,14 @@ impl Membership {
         }
     }
 
-    /// Another life of this node runs, or did and can't be accounted for.
+    /// Notes that another life of this node runs, or did and can't be accounted for.
     pub(super) fn meet_rival(&mut self, now: Now, found: &MemberRecord) {
         if self.is_ousted_by(found) {
             return self.end_for(Event::Ousted { by: found.address });
         }
         let rival = Rival { incarnation: found.life.incarnation, address: found.address };
         if self.config.me.life.ousts == Some(rival.incarnation) {
-            // An admin has decided already; it may not have heard.
+            // An admin has decided already; the rival may not have heard.
             return self.outdo(found);
         }
         let is_aware = found
@@ -86,7 +86,7 @@ impl Membership {
         self.ask_whether_it_runs(rival.address);
     }
 
-    /// A process of this node that runs there answers, and each learns at once that there are two.
+    /// Asks a process of this node that may run at `address`: its answer tells each of the two at once of the other.
     fn ask_whether_it_runs(&mut self, address: SocketAddr) {
         if address != self.config.me.address {
             let question = self.recall();
@@ -94,8 +94,8 @@ impl Membership {
         }
     }
 
-    /// A process that reaches nobody may have a rival, to whom all answers to its probes go: an offer is answered where it
-    /// came from.
+    /// Sends an offer to a member that is down. A process that reaches nobody may have a rival to which all answers
+    /// to its probes go, while the answer to an offer goes back to where that came from.
     pub(crate) fn offer_to_one_that_is_down(&mut self, now: Now) {
         let mut others = self.others_known();
         if let Some((node, _)) = self.chance.draw(&mut others) {
@@ -104,7 +104,7 @@ impl Membership {
         }
     }
 
-    /// An admin has decided for this process: it is to go on as a new life, which ousts the rival's.
+    /// Decides for this process, as an admin has: it goes on as a new life, which ousts the rival's.
     pub(crate) fn keep(&mut self, address: SocketAddr) -> Result<Rival, Failure> {
         let mine = self.config.me.address;
         let refused = |what: String| Failure::new(ErrorCode::InvalidRequest, what);
@@ -132,8 +132,8 @@ impl Membership {
         Ok(rival)
     }
 
-    /// One of the others says for how long it has known of another process in this one's place. What follows is for the
-    /// directory to remember: of a process that is started again nobody can say it.
+    /// Takes a node's word on how long it has known of another process in this one's place. The directory has to
+    /// remember the verdict: of a process that is started again nobody can tell it.
     pub(super) fn hear_of_absence(&mut self, superseded_ms: Option<u64>) {
         let life_ms = self.config.me.message_life_ms.into();
         let before = self.lives.absence.is_long(life_ms);
@@ -144,8 +144,8 @@ impl Membership {
         }
     }
 
-    /// Writes this node's record anew, of a later generation than one of an earlier life: should a process of that one run,
-    /// nothing that it says without having heard of this one is newer.
+    /// Rewrites this node's record with a generation after that of an earlier life. Should a process of that life
+    /// still run, nothing that it says without having heard of this one is newer.
     pub(super) fn succeed(&mut self, found: &MemberRecord) {
         let me = &mut self.config.me;
         if found.generation >= me.generation {
@@ -154,7 +154,7 @@ impl Membership {
         }
     }
 
-    /// Writes this node's record anew, newer than one that it did not write.
+    /// Rewrites this node's record to be newer than one that it did not write.
     pub(super) fn outdo(&mut self, found: &MemberRecord) {
         let me = &mut self.config.me;
         if age(found) > age(me) {
@@ -163,9 +163,10 @@ impl Membership {
         }
     }
 
-    /// Whether an admin has decided for the life that wrote this, against this directory's. A decision that was for
-    /// this directory as well is none against it: it is a copy of the one that stayed. Nor is one for a process at this
-    /// node's own address where the past is lost: that was an earlier life of it, on the disk that is gone.
+    /// Whether an admin has decided for the life that wrote this record, against this directory's. A decision that
+    /// was for this directory as well does not count: the directory is a copy of the one that stayed. Nor does one
+    /// for a process at this node's own address where the past is lost: that was an earlier life of it, on the disk
+    /// that is gone.
     pub(super) fn is_ousted_by(&self, found: &MemberRecord) -> bool {
         let lineage = &self.lives.lineage;
         let is_against = |ousted: Incarnation| {

@@ -1,7 +1,8 @@
-//! Since when other members have known of a later process of a node, and what that means for the earlier one.
+//! Times since which other members have known of a later process of a node, and the consequence for the earlier one.
 //!
-//! Invariant: what members have forgotten without asking a process they have forgotten after they had known of another one
-//! in its place for ten lives of a message. Nobody who began to know only now can say since when.
+//! Invariant: what members have forgotten without asking a process they have forgotten after they had known of
+//! another one in its place for ten lives of a message. A member that has only just started can't say since when it
+//! knows.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -9,16 +10,16 @@ use alloc::vec::Vec;
 use jedlik_hashing::NodeId;
 use jedlik_protocol::Incarnation;
 
-/// Of how many lives of a node it is remembered when another one took their place.
+/// Most lives of a node of which it is remembered when another one took their place.
 const LIVES_MAX: usize = 8;
 
-/// When each life of a member was first followed by another one, on the monotonic clock.
+/// Times at which each life of a member was first followed by another one, on the monotonic clock.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Superseded(BTreeMap<NodeId, Vec<(Incarnation, u64)>>);
 
 impl Superseded {
-    /// Another life is taken for the node from now on.
+    /// Notes that from now on another life is taken for the node in place of `life`.
     pub(crate) fn note(&mut self, now_us: u64, node: NodeId, life: Incarnation) {
         let lives = self.0.entry(node).or_default();
         if lives.iter().all(|(known, _)| *known != life) {
@@ -29,46 +30,48 @@ impl Superseded {
         }
     }
 
-    /// For how long another life has been known, if that began before this process' eyes.
+    /// Returns for how long another life has been known in place of `life`; `None` unless this process saw that
+    /// begin.
     pub(crate) fn since_ms(&self, now_us: u64, node: NodeId, life: Incarnation) -> Option<u64> {
         let (_, at_us) = self.0.get(&node)?.iter().find(|(known, _)| *known == life)?;
         Some(now_us.saturating_sub(*at_us) / 1_000)
     }
 }
 
-/// What a process that has a rival has heard of how long others have done without it.
+/// Answers, to a process that has a rival, about how long others have done without it.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Absence {
-    /// Somebody has answered since there is a rival.
+    /// Whether any node has answered since there is a rival.
     heard: bool,
     shortest_ms: Option<u64>,
-    /// Whether it was long, where an earlier process of this directory found the rival: of this one nobody can say so.
+    /// Verdict of an earlier process of this directory that found the rival: of this process nobody can tell the
+    /// absence.
     before: Option<bool>,
 }
 
 impl Absence {
-    /// Of a process that was started again since. Where the earlier one ended before it had heard anything, it may have
-    /// been out for long.
+    /// Makes the absence of a process that was started again since the rival was found. If the earlier one ended
+    /// before it had heard anything, it may have been absent for long.
     pub(crate) fn judged(outlived: Option<bool>) -> Self {
         Self { before: Some(outlived.unwrap_or(true)), ..Self::default() }
     }
 
-    /// One answers, and says for how long it has known of another process if it can.
+    /// Takes an answer, with the time for which its author has known of another process if it can say.
     pub(crate) fn hear(&mut self, superseded_ms: Option<u64>) {
         self.heard = true;
         self.shortest_ms = self.shortest_ms.into_iter().chain(superseded_ms).min();
     }
 
-    /// Whether somebody has answered.
+    /// Whether any node has answered.
     pub(crate) fn is_known(&self) -> bool {
         self.heard
     }
 
-    /// Whether deletes may have been forgotten meanwhile of which this directory's processes never heard: all who can say
-    /// so have done without them for long. `None` as long as nobody has answered.
+    /// Whether deletes may have been forgotten of which this directory's processes never heard: all who can say so
+    /// have done without them for long. `None` as long as nobody has answered.
     pub(crate) fn is_long(&self, message_life_ms: u64) -> Option<bool> {
-        // Half of what a collection takes, so that no two clocks need to go alike.
+        // Half of what a collection takes, so that clocks may run at somewhat different rates.
         let is_long = self.shortest_ms.is_some_and(|ms| ms >= 5 * message_life_ms);
         self.before.or(self.heard.then_some(is_long))
     }

@@ -1,4 +1,4 @@
-//! Which pasts a node finds out about before it serves, and which rivals.
+//! Pasts that a node finds out about before it serves, and rivals.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use crate::{Destination, Event, Lineage, Membership, Output, Past};
 
 const SECOND: u64 = 1_000_000;
 
-/// Three nodes that know one another and have a layout.
+/// A cluster of three nodes that know one another and have a layout.
 fn settled(seed: u8) -> Cluster {
     let mut cluster = Cluster::of(3, seed);
     cluster.run_until("known", 30 * SECOND, |c| c.agrees() && c.all_up());
@@ -24,7 +24,7 @@ fn settled(seed: u8) -> Cluster {
     cluster
 }
 
-/// What a node was told of its lives since `from_us`, in order.
+/// Returns the events about a node's lives since `from_us`, in order.
 fn told(cluster: &Cluster, node: u64, from_us: u64) -> Vec<&Event> {
     let of_lives = |event: &Event| {
         matches!(
@@ -73,7 +73,7 @@ fn a_copy_put_back_learns_that_it_is_one_however_often_it_was_started_since() {
         }
         cluster.kill(3);
         cluster.put_back(3, copy);
-        // Cut off, it only counts its starts, past those of the life that it lacks.
+        // While it is cut off it only counts its starts, past those of the life that it lacks.
         cluster.cut = [(1, 3), (2, 3)].into();
         for _ in 1..starts {
             cluster.start(3);
@@ -150,7 +150,7 @@ fn a_node_whose_start_was_confirmed_by_those_who_knew_nothing_starts_again_once_
     let mut cluster = settled(12);
     cluster.kill(3);
     cluster.wipe(3);
-    // It finds a new node alone, which no more knows of the cluster than itself.
+    // It finds only a new node, which knows no more of the cluster than itself.
     cluster.seeds = [4].into();
     cluster.cut = [(1, 3), (2, 3), (1, 4), (2, 4)].into();
     cluster.start(4);
@@ -272,7 +272,7 @@ fn a_copy_of_the_directory_that_an_admin_has_decided_for_is_an_earlier_copy_and_
     }
 }
 
-/// Three nodes that were put back from copies of different moments, each believed or not.
+/// A cluster of three nodes that were put back from copies of different moments, each believed or not.
 fn put_back_from_different_moments(seed: u8, believed: bool) -> Cluster {
     let mut cluster = settled(seed);
     let mut copies = Vec::new();
@@ -304,7 +304,7 @@ fn believed_copies_of_different_moments_serve_in_whatever_order_they_start() {
         for node in order {
             cluster.start(node);
             if !at_once {
-                // Past the time at which a node that hears from nobody serves.
+                // This is past the time at which a node that hears from nobody serves.
                 cluster.run_for(15 * SECOND);
             }
         }
@@ -343,7 +343,7 @@ fn a_clone_of_a_believed_copy_is_still_found() {
     (1..=3).for_each(|node| cluster.start(node));
     cluster.run_until("known", 20 * SECOND, |c| c.agrees() && c.all_up());
     let from_us = cluster.now_us;
-    // What a process that runs writes over and over looks as if members remembered it.
+    // A running process that writes over and over looks as if members remembered its records.
     let mut found = cluster.machine(1).view().member(NodeId(3)).unwrap().clone();
     found.life = Life::new(Incarnation(4711));
     for _ in 0..200 {
@@ -370,7 +370,7 @@ fn a_process_that_nobody_turns_to_asks_until_it_hears_that_an_admin_decided_agai
     cluster.put_back(3, kept);
     cluster.start(3);
     cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
-    // What others write to node 3 goes to the one that stays; this one hears answers alone.
+    // Messages of others to node 3 go to the one that stays; this one hears answers alone.
     let address = crate::tests::address(3);
     lineage.rival = Some(Rival { incarnation: Incarnation(77), address });
     let mut config = crate::tests::config(3);
@@ -404,7 +404,7 @@ fn a_process_that_nobody_turns_to_asks_until_it_hears_that_an_admin_decided_agai
     assert!(ousted);
 }
 
-/// Three nodes of which the third was copied at tick 1, has told of tick 2, and was killed.
+/// A cluster of three nodes of which the third was copied at tick 1, has told of tick 2, and was killed.
 fn copied_within_a_life(seed: u8) -> (Cluster, (Option<Delta>, u64, Lineage)) {
     let mut cluster = settled(seed);
     cluster.tick(3, 1);
@@ -474,11 +474,11 @@ fn a_copy_of_the_same_life_that_is_believed_serves_and_gives_up_what_came_after_
 
 #[test]
 fn a_process_whose_peers_answer_another_one_is_told_of_it_where_it_asks() {
-    // The first node is its own only seed: once it takes all for dead, it turns to nobody else.
+    // The first node is its own only seed: once it takes all others to be dead, it turns to nobody else.
     for (node, blind) in [(3, false), (3, true), (1, false), (1, true)] {
         let mut cluster = settled(24);
         let mut original = cluster.machine(node).clone();
-        // The same node starts elsewhere; what others send to the node goes there.
+        // The node starts elsewhere, and the messages of others to it go there.
         cluster.kill(node);
         cluster.start(node);
         cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
@@ -517,7 +517,7 @@ fn a_process_that_stood_still_for_long_is_set_aside_if_an_admin_stays_with_it() 
     let life_us = u64::from(crate::tests::record(3).message_life_ms) * 1_000;
     for (still_us, outlived) in [(SECOND, false), (6 * life_us, true)] {
         let mut cluster = settled(26);
-        // News of the same life, long before, is no other life.
+        // Old news of the same life is no other life.
         cluster.tick(3, 1);
         cluster.run_for(20 * SECOND);
         cluster.tick(3, 2);
@@ -551,7 +551,7 @@ fn a_process_that_stood_still_for_long_is_set_aside_if_an_admin_stays_with_it() 
     }
 }
 
-/// Tells what an admin's decision for a process does to its data: it is set aside, or not.
+/// Returns whether an admin's decision for a process sets its data aside; `None` without a decision.
 fn decided(node: &mut Membership) -> Option<bool> {
     core::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
         Output::Event(Event::Prevails { outlived }) => Some(outlived),
@@ -559,7 +559,7 @@ fn decided(node: &mut Membership) -> Option<bool> {
     })
 }
 
-/// A start of a directory that knows of a rival, and one of another node.
+/// A machine whose directory knows of a rival, with one other node, and that rival.
 fn disputed(outlived: Option<bool>) -> (Membership, Rival) {
     disputed_among(outlived, &[2])
 }
@@ -574,7 +574,7 @@ fn disputed_among(outlived: Option<bool>, others: &[u64]) -> (Membership, Rival)
     (Membership::new(crate::tests::at(0), config, Some(stored)), rival)
 }
 
-/// Another node answers what it remembers, and for how long it has known of another process.
+/// Has another node answer what it remembers, and for how long it has known of another process.
 fn answer(node: &mut Membership, superseded_ms: Option<u64>) {
     let asked = node.config.me.life.incarnation;
     let layout = LayoutId::default();
@@ -598,7 +598,7 @@ fn an_admin_can_not_stay_with_a_process_before_another_node_has_answered_it() {
 #[test]
 fn one_that_was_started_again_since_it_found_a_rival_goes_by_how_long_it_was_out_before() {
     for (before, outlived) in [(Some(true), true), (Some(false), false), (None, true)] {
-        // Others have known of the rival for long by now, or can't say it of this process.
+        // Others have known of the rival for long by now, or can't say so of this process.
         for superseded_ms in [None, Some(1), Some(1_000_000_000)] {
             let (mut node, _) = disputed(before);
             answer(&mut node, superseded_ms);
@@ -613,7 +613,7 @@ fn a_later_start_is_newer_than_all_that_a_process_that_wakes_says_without_having
     let mut cluster = settled(27);
     let original = cluster.machine(3).clone();
     cluster.kill(3);
-    // A copy that has counted fewer starts than the process had.
+    // The copy has counted fewer starts than the process had.
     cluster.forget_starts(3);
     cluster.start(3);
     cluster.run_until("known", 10 * SECOND, |c| c.agrees() && c.all_up());
@@ -625,7 +625,7 @@ fn a_later_start_is_newer_than_all_that_a_process_that_wakes_says_without_having
 fn who_stayed_and_then_lost_its_disk_is_not_ousted_by_its_own_earlier_life() {
     let mut config = crate::tests::config(3);
     let (clone, earlier) = (Incarnation(77), Incarnation(78));
-    // It has lost its disk, and was told of the clone's life first.
+    // The node has lost its disk, and was told of the clone's life first.
     config.lineage = Lineage { lost: true, ..Lineage::first(config.me.life.incarnation) };
     config.lineage.lives.insert(0, clone);
     let node = Membership::new(crate::tests::at(0), config, None);

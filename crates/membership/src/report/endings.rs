@@ -1,8 +1,8 @@
-//! Whether what a plan moves would ever have moved.
+//! Warning of moves in a plan that would never end.
 //!
-//! Invariant: a new owner is ready once it was compared with N - Q + 1 of each older active owner set, Q being the
-//! smallest quorum of a put or a get. Where fewer of these are up, and are not given up, their partitions wait for those
-//! who are down.
+//! Invariant: a new owner is ready once it was compared with N - Q + 1 of each older active owner set, where Q is the
+//! smallest quorum of a put or a get. Where fewer of these are up, and are not given up, their partitions wait for
+//! those that are down.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -14,16 +14,16 @@ use jedlik_protocol::bucket::BucketProps;
 
 use super::Facts;
 
-/// What could not end as things are.
+/// Partitions whose move could not end as things are.
 struct Unending {
     partitions: usize,
-    /// Who is down and would have to be compared with.
+    /// Nodes that are down and would have to be compared with.
     waits_for: BTreeSet<NodeId>,
 }
 
 impl Facts<'_> {
-    /// Moves that would wait for nodes that are down, perhaps for ever. It is no reason to refuse the plan: they may
-    /// be on the other side of a split, and this one of several that put things right.
+    /// Returns a warning if moves would wait for nodes that are down, perhaps for ever. That is no reason to refuse
+    /// the plan: they may be on the other side of a split, and this plan may be one of several that put things right.
     pub(super) fn of_endings(&self) -> Option<String> {
         self.moves_without_end().map(|unending| self.sentence(&unending))
     }
@@ -57,7 +57,7 @@ impl Facts<'_> {
         (found.partitions > 0).then_some(found)
     }
 
-    /// Each N, with the smallest quorum of its buckets.
+    /// Returns each N with the smallest quorum of its buckets.
     fn least_quorums(&self) -> Vec<(u8, u8)> {
         let default = BucketProps { n: self.n, ..BucketProps::default() };
         let set = self.known.buckets().iter().map(|entry| &entry.props);
@@ -68,7 +68,8 @@ impl Facts<'_> {
         counts.into_iter().map(|n| (n, least(n).unwrap_or(1))).collect()
     }
 
-    /// Who would have to come back before the new owners of a partition could be ready for keys with this N.
+    /// Returns the nodes that have to come back before the new owners of a partition can be ready for keys with this
+    /// N.
     fn waits_for(
         &self,
         partition: Partition,

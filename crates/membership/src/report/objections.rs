@@ -1,7 +1,7 @@
-//! What stands against the commit of a plan as long as it is so.
+//! Objections to the commit of a plan, which stand as long as their cause does.
 //!
-//! Invariant: liveness has no part in what a plan makes, so it is looked at again for each commit: of a node
-//! that went down after it was staged to leave, nobody would ever hear that it has handed everything on.
+//! Invariant: liveness has no part in what a plan makes, so it is checked again for each commit: nobody would ever
+//! hear that a node which went down after it was staged to leave has handed everything on.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,16 +13,16 @@ use jedlik_protocol::gossip::StagedChange;
 use super::Facts;
 
 impl Facts<'_> {
-    /// A sentence about each node that is to hand on what it holds, and is down, about each that is to be given
-    /// up, and is up, about each that is down and would keep others from leaving, and about a cluster that may
-    /// exist already: what is the case, and what to do.
+    /// Returns a sentence, with its remedy, about each node that is down and has to hand on its data, each that is up
+    /// and is given up, each that is down and would keep others from leaving, and about a cluster that may exist
+    /// already.
     pub(crate) fn objections(&self) -> Vec<String> {
         let own = self.changes.iter().filter_map(|(node, change)| self.objection(*node, change));
         own.chain(self.endless()).chain(self.founding.clone()).collect()
     }
 
-    /// A node that leaves serves until each owner of each partition has said that it is ready. One that is dead,
-    /// though nothing moves to it, says nothing: the other would wait for ever.
+    /// Objects to a leave that could not end. A node that leaves serves until each owner of each partition has said
+    /// that it is ready, which an owner that is dead never does, though nothing moves to it.
     fn endless(&self) -> Vec<String> {
         let waits = |change: &StagedChange| {
             matches!(change, StagedChange::Leave | StagedChange::Replace { forced: false, .. })
@@ -49,8 +49,8 @@ impl Facts<'_> {
         if (self.up)(node) { self.is_alive(node, change) } else { self.is_dead(node, change) }
     }
 
-    /// A node that lives would be ended with copies that others may lack. Were it the one that takes the
-    /// commit, nobody would ever hear of the layout.
+    /// Objects to giving up a node that is up: its copies may be ones that others lack. Were it the node that takes
+    /// the commit, nobody would ever hear of the layout.
     fn is_alive(&self, node: NodeId, change: &StagedChange) -> Option<String> {
         let name = self.name(node);
         let unforced = match change {

@@ -1,7 +1,6 @@
-//! What an admin may not have seen in a plan.
+//! Warnings about a plan that an admin may have overlooked.
 //!
-//! Invariant: each warning is a sentence that says what is the case and, where something can be done
-//! about it, what.
+//! Invariant: each warning is a sentence that says what is the case and, where there is a remedy, what it is.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -14,7 +13,7 @@ use jedlik_protocol::admin::{CopiesAtRisk, PlannedNode};
 use super::Facts;
 use crate::layout_history::ActiveLayout;
 
-/// A node whose work is further above its share than this is worth a warning.
+/// Excess of a node's work over its share, in percent, past which it is worth a warning.
 const OVERLOAD_PERCENT: u64 = 25;
 
 impl Facts<'_> {
@@ -47,7 +46,7 @@ impl Facts<'_> {
         warnings
     }
 
-    /// Nodes that are down, and get partitions or none.
+    /// Warns of nodes that are down, whether they get partitions or none.
     fn of_absence(&self, nodes: &[PlannedNode]) -> Vec<String> {
         let down = |node: &&PlannedNode| {
             !(self.up)(node.node) && self.after.ring.node(node.node).is_some()

@@ -1,4 +1,4 @@
-//! A cluster in memory: machines, a network that delays and loses, and what each has on its disk.
+//! A cluster in memory: machines, a network that delays and loses, and a disk for each.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -16,7 +16,7 @@ use super::{address, at, config};
 use crate::chance::Chance;
 use crate::{Config, Destination, Event, Lineage, Membership, Output};
 
-/// The numbers from here on are second processes with one identity.
+/// Number from which on nodes are second processes with one identity.
 const TWINS: u64 = 10_000;
 
 struct Message {
@@ -27,16 +27,16 @@ struct Message {
 
 pub(crate) struct Cluster {
     machines: BTreeMap<u64, Membership>,
-    /// When each machine wants to be called.
+    /// Times at which machines want to be called, with their nodes.
     timers: BTreeSet<(u64, u64)>,
     due: BTreeMap<u64, u64>,
     pub(crate) disks: BTreeMap<u64, Delta>,
     /// Nodes whose disks take nothing.
     pub(crate) full: BTreeSet<u64>,
-    /// The state that each node has yet to store.
+    /// State that each node has yet to store.
     unsaved: BTreeMap<u64, (u64, Delta)>,
     starts: BTreeMap<u64, u64>,
-    /// The lives that each node's disk remembers.
+    /// Lives that each node's disk remembers.
     lineages: BTreeMap<u64, Lineage>,
     lives: u64,
     /// Nodes that are in the cluster's configuration as seeds.
@@ -50,7 +50,7 @@ pub(crate) struct Cluster {
     pub(crate) cut: BTreeSet<(u64, u64)>,
     pub(crate) delay_us: u64,
     pub(crate) events: Vec<(u64, u64, Event)>,
-    /// What happened, if it is kept.
+    /// Everything that has happened; `None` if no trace is kept.
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -79,7 +79,7 @@ impl Cluster {
         }
     }
 
-    /// Nodes 1 to `nodes`, started at once.
+    /// Makes a cluster of nodes 1 to `nodes`, started at once.
     pub(crate) fn of(nodes: u64, seed: u8) -> Self {
         let mut cluster = Self::new(seed);
         (1..=nodes).for_each(|node| cluster.start(node));
@@ -110,8 +110,7 @@ impl Cluster {
         self.carry_out(node);
     }
 
-    /// Starts a node again that lacks a life which the cluster remembers: without its data, and knowing
-    /// that life.
+    /// Starts a node again that lacks a life which the cluster remembers: without its data, and knowing that life.
     fn start_anew(&mut self, node: u64, forgotten: &MemberRecord) {
         let lineage = self.lineages.get_mut(&node).expect("it was started");
         lineage.lives.push(forgotten.life.incarnation);
@@ -122,7 +121,7 @@ impl Cluster {
         self.start(node);
     }
 
-    /// The directory of a node as it is now: state, count of starts, and lives.
+    /// Returns a copy of a node's directory: state, number of starts, and lives.
     pub(crate) fn copy(&self, node: u64) -> (Option<Delta>, u64, Lineage) {
         let disk = self.disks.get(&node).cloned();
         (disk, self.starts[&node], self.lineages[&node].clone())
@@ -136,8 +135,8 @@ impl Cluster {
         self.lineages.insert(node, copy.2);
     }
 
-    /// Runs another process with a node's identity, under a number of its own: what the node is sent
-    /// comes to either, by chance.
+    /// Runs another process with a node's identity, under a number of its own. Messages to the node come to either,
+    /// by chance.
     pub(crate) fn twin(&mut self, of: u64, config: Config) {
         let twin = of + TWINS;
         let stored = self.disks.get(&of).cloned();
@@ -220,8 +219,8 @@ impl Cluster {
         result
     }
 
-    /// Gives a node a message of a process that does not listen where the other node's record says, and takes out what
-    /// goes back by the connection that it came by.
+    /// Gives a node a message of a process that does not listen at the address in its record, and returns the answers
+    /// on the connection that the message came by.
     pub(crate) fn answers(&mut self, node: u64, from: u64, gossip: Gossip) -> Vec<Gossip> {
         let now = at(self.now_us);
         let machine = self.machines.get_mut(&node).expect("the test names a running node");
@@ -272,7 +271,7 @@ impl Cluster {
         }
     }
 
-    /// Stores what a node has yet to store.
+    /// Stores the state that a node has yet to store.
     pub(crate) fn save(&mut self, node: u64) {
         if let Some((state, whole)) = self.unsaved.remove(&node) {
             self.disks.insert(node, whole);
@@ -304,7 +303,7 @@ impl Cluster {
         }
     }
 
-    /// Lets the next thing happen.
+    /// Lets the next event happen.
     pub(crate) fn step(&mut self) {
         let arrival = self.in_flight.first_key_value().map(|((at_us, _), _)| *at_us);
         match self.timers.first().copied() {
@@ -336,7 +335,7 @@ impl Cluster {
         }
     }
 
-    /// Runs until the condition holds and tells how long that took; fails after `limit_us`.
+    /// Runs until the condition holds and returns how long that took; fails after `limit_us`.
     pub(crate) fn run_until(
         &mut self,
         what: &str,
@@ -377,7 +376,7 @@ impl Cluster {
         self.machines.keys().all(|node| self.all_see(*node, true))
     }
 
-    /// How often any node declared `node` down without its word.
+    /// Counts how often any node declared `node` down without its word.
     pub(crate) fn downs(&self, node: u64) -> usize {
         let down = Event::Down { node: NodeId(node), clean: false };
         self.events.iter().filter(|(_, _, event)| *event == down).count()

@@ -1,8 +1,8 @@
-//! Every order in which a few real machines can hear of rival layouts, of removals and of one another, up to a
-//! depth: conversations broken off after any message, a last message that comes late, starts in between.
+//! Every order in which a few real machines can hear of rival layouts, of removals and of one another, up to a depth:
+//! conversations broken off after any message, a last message that comes late, starts in between.
 //!
-//! Invariant: states that know the same are looked at once, whatever order led to them; from each of them all
-//! that can be heard is heard in the end, and the promises about that end are checked.
+//! Invariant: states that know the same are looked at once, whatever order led to them. From each of them all that
+//! can be heard is heard in the end, and the promises about that end are checked.
 
 extern crate std;
 
@@ -23,16 +23,16 @@ use crate::placement::{Required, successor};
 use crate::summary;
 use crate::{Destination, Event, Membership, Output};
 
-/// Q: few, so that layouts are soon compared.
+/// Number of partitions (Q), which is small so that layouts are soon compared.
 const PARTITIONS: u32 = 8;
-/// How many rounds of everybody telling everybody all may take until nothing changes.
+/// Most rounds, in which every node tells every other one all, until nothing changes.
 const ROUNDS_MAX: usize = 30;
-/// More than any conversation takes.
+/// More messages than any conversation takes.
 const MESSAGES_MAX: usize = 100;
-/// After how many messages a conversation may be broken off; the last of them is the whole.
+/// Numbers of messages after which a conversation may be broken off; the last stands for the whole.
 const BROKEN_AFTER: [usize; 4] = [1, 2, 3, usize::MAX];
 
-/// Who commits what, once, while the layout that it changes is in force there.
+/// A commit of a layout by one node, made once while the layout that it changes is in force there.
 struct Commit {
     by: u64,
     layout: Layout,
@@ -43,10 +43,10 @@ struct Scenario {
     nodes: u64,
     first: Layout,
     commits: Vec<Commit>,
-    /// How often a node may be started anew.
+    /// Number of times that a node may be started anew.
     restarts: u8,
     depth: usize,
-    /// Whom a side removes by force that may lose: it believes that side if it hears it alone, and ends.
+    /// Node that a side removes by force which may lose: the node ends if it hears that side alone.
     sacrificed: Option<u64>,
 }
 
@@ -56,27 +56,27 @@ struct Late {
     gossip: Gossip,
 }
 
-/// One state of the whole; machines that a step doesn't touch are shared with the state before.
+/// One state of the whole. Machines that a step doesn't touch are shared with the state before.
 #[derive(Clone)]
 struct State {
     machines: BTreeMap<u64, Rc<Membership>>,
     late: Option<Rc<Late>>,
-    /// Bits of the commits that were made.
+    /// Commits that were made, a bit for each.
     made: u32,
     restarts: u8,
     steps: u64,
-    /// Who has ever said to be ready for what.
+    /// Partitions that each node has ever said to be ready for, by layout.
     ready: Rc<BTreeSet<(LayoutId, Partition, u64)>>,
-    /// Who ended because it was removed.
+    /// Nodes that have ended because they were removed.
     removed: BTreeSet<u64>,
-    /// Who ended because it has left.
+    /// Nodes that have ended because they have left.
     left: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Commit(usize),
-    /// One opens a conversation, which breaks off after so many messages; the next one comes late, or never.
+    /// A conversation that breaks off after `messages` messages; the next one comes late, or never.
     Tell {
         from: u64,
         to: u64,
@@ -117,7 +117,7 @@ impl State {
             left: BTreeSet::new(),
         };
         (1..=scenario.nodes).for_each(|node| state.start(node, 1, stored.clone()));
-        // Who commits first has heard nothing of the others' commits: these may all come before anything else.
+        // The first to commit has heard nothing of the others' commits, which may thus come before anything else.
         for index in 0..scenario.commits.len() {
             state = state.take(scenario, Step::Commit(index)).unwrap_or(state);
         }
@@ -132,7 +132,7 @@ impl State {
         let others: Vec<NodeId> = stored.members.iter().map(|record| record.node).collect();
         let mut machine = Membership::new(now, config, Some(stored));
         for other in others.into_iter().filter(|other| other.0 != node) {
-            // Who remembers what is another matter: `lives`.
+            // Which nodes remember what is tested elsewhere, in `lives`.
             let (asked, layout) = (Incarnation(node), machine.view().layout_id());
             let answer = Gossip::Recalled {
                 asked,
@@ -143,7 +143,7 @@ impl State {
             };
             machine.handle_gossip(now, other, answer);
         }
-        // A seed that is no member for it may have been asked as well: it is waited for no longer.
+        // A seed that the node does not know as a member may have been asked as well; it is no longer waited for.
         machine.look_back(at((self.steps + 1) * 1_000_000));
         self.machines.insert(node, Rc::new(machine));
         self.carry_out(node, node);
@@ -217,7 +217,7 @@ impl State {
         }
     }
 
-    /// The node holds all that it is to hold; in truth that takes others.
+    /// Makes a node hold all that it is to hold, for which a real one needs others.
     fn become_ready(&mut self, node: u64) {
         let now = at(self.steps * 1_000_000);
         let view = self.machines[&node].view();
@@ -294,7 +294,7 @@ impl State {
         Some(state)
     }
 
-    /// Of all that the machines know, and of what is under way.
+    /// Hashes all that the machines know, and what is under way.
     fn hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
         let mut number = |value: u64| hasher.update(&value.to_le_bytes());
@@ -328,7 +328,7 @@ impl State {
         hasher.digest()
     }
 
-    /// What must hold in every state.
+    /// Checks what must hold in every state.
     fn check(&self, scenario: &Scenario) -> Result<(), String> {
         let removes = |node: u64| {
             let departed =
@@ -359,7 +359,7 @@ impl State {
         Ok(())
     }
 
-    /// Everybody tells everybody all, and is ready for what it owns, until nothing changes.
+    /// Has every node tell every other one all, and be ready for what it owns, until nothing changes.
     fn converge(&mut self) -> Result<(), String> {
         if let Some(late) = self.late.take() {
             self.deliver((late.from, late.to, late.gossip.clone()));
@@ -388,7 +388,7 @@ impl State {
         Err("there is always something new".to_string())
     }
 
-    /// What must hold once all that can be heard was heard.
+    /// Checks what must hold once all that can be heard was heard.
     fn check_end(&self, scenario: &Scenario) -> Result<(), String> {
         self.check(scenario)?;
         let Some(first) = self.machines.values().next() else {
@@ -448,8 +448,8 @@ fn steps(scenario: &Scenario) -> Vec<Step> {
     steps
 }
 
-/// Goes through all states up to the scenario's depth, the nearest first, or through so many; returns how many
-/// there were.
+/// Visits all states up to the scenario's depth, the nearest first, or `states_max` of them; returns how many there
+/// were.
 fn explore(scenario: &Scenario, states_max: usize) -> Result<usize, String> {
     let steps = steps(scenario);
     let begin = State::begin(scenario);
@@ -498,7 +498,7 @@ fn after(layout: &Layout, node: u64, change: StagedChange) -> Layout {
     successor(known.newest(), &staging, required).unwrap()
 }
 
-/// A change of a node's weight that wins, or loses, against the rival.
+/// A layout with another weight of one node that wins, or loses, against the rival.
 fn weigh(layout: &Layout, node: u64, rival: &Layout, wins: bool) -> Layout {
     let weigh =
         |weight| after(layout, node, StagedChange::Set { zone: None, weight: Some(weight) });
@@ -506,7 +506,7 @@ fn weigh(layout: &Layout, node: u64, rival: &Layout, wins: bool) -> Layout {
     (2..100).map(weigh).find(wanted).expect("one weight of many has such a digest")
 }
 
-/// A cluster of four nodes, `first` of which have places, and whoever commits what.
+/// A scenario with four nodes, of which `first` have places, and these commits.
 fn scenario(
     name: &'static str,
     first: &Layout,

@@ -1,4 +1,4 @@
-//! How fast news and deaths are known, and that the living are not taken for dead.
+//! Figures: how soon news and deaths are known, and that no live node is taken to be dead.
 
 use alloc::string::String;
 use alloc::vec;
@@ -16,7 +16,7 @@ use crate::{Config, Event};
 const SECOND: u64 = 1_000_000;
 const HOUR: u64 = 3_600 * SECOND;
 
-/// Nodes that all know one another from before.
+/// A cluster of nodes that all know one another from before.
 fn acquainted(nodes: u64, seed: u8) -> Cluster {
     let mut cluster = Cluster::new(seed);
     for node in 1..=nodes {
@@ -30,7 +30,7 @@ fn acquainted(nodes: u64, seed: u8) -> Cluster {
     cluster
 }
 
-/// Gossip goes out once a second.
+/// Number of rounds that news may take, at one a second.
 fn rounds(nodes: u64) -> u64 {
     (3.0 * (nodes as f64).log2()) as u64
 }

@@ -16,7 +16,7 @@ use crate::{Event, Past};
 
 const SECOND: u64 = 1_000_000;
 
-/// Nodes, of which the first `placed` are in the layout and hold all of their partitions.
+/// A cluster whose first `placed` nodes are in the layout and hold all of their partitions.
 pub(crate) fn settled(nodes: u64, placed: u64, seed: u8) -> Cluster {
     let mut cluster = Cluster::of(nodes, seed);
     cluster.run_until("all know all", 30 * SECOND, |c| c.agrees() && c.all_up());
@@ -47,7 +47,7 @@ pub(crate) fn change(cluster: &mut Cluster, by: u64, node: u64, change: StagedCh
     cluster.plan_and_commit(by).unwrap();
 }
 
-/// Each running node says that it is ready for all that it owns.
+/// Has each running node say that it is ready for all that it owns.
 pub(crate) fn all_ready(cluster: &mut Cluster) {
     for node in cluster.running() {
         ready(cluster, node);
@@ -180,7 +180,7 @@ fn a_node_leaves_only_once_another_one_has_heard_it() {
     cluster.with(4, |machine| machine.handle_left(now));
     cluster.run_for(20 * SECOND);
     assert!(!has_left(&cluster, 4), "nobody has heard it");
-    // It is killed before anybody has, and says it again in its next life.
+    // The node is killed before anybody has, and says it again in its next life.
     cluster.kill(4);
     cluster.start(4);
     cluster.cut.clear();
@@ -223,8 +223,8 @@ fn a_departure_that_one_node_alone_has_heard_is_not_enough() {
     });
 }
 
-/// Node 4 of four leaves, and nodes 1 and 2 hear it; then it loses its disk, and tells node 3 in another life that it is
-/// there.
+/// A cluster of four of which node 4 has left, as nodes 1 and 2 have heard. It has then lost its disk, and has told
+/// node 3 in another life that it is there.
 fn returned_to_one_that_has_not_heard(seed: u8) -> Cluster {
     let mut cluster = settled(4, 4, seed);
     change(&mut cluster, 1, 4, StagedChange::Leave);
@@ -304,7 +304,7 @@ fn a_node_that_is_stopped_while_it_parts_says_it_again_in_its_next_life() {
     let now = at(cluster.now_us);
     cluster.with(4, |machine| machine.handle_left(now));
     cluster.leave(4);
-    // Something else that it is told meanwhile has all saved that it knows.
+    // Other news that it hears meanwhile has all that it knows saved.
     let news = Delta { members: vec![record(9)], ..Delta::default() };
     cluster.with(4, |machine| machine.handle_gossip(now, NodeId(1), Gossip::Close(news)));
     cluster.kill(4);
@@ -574,7 +574,7 @@ fn two_living_processes_with_one_identity_are_noticed() {
         let told = c.events.iter().filter(|(_, _, event)| rival(event)).map(|(_, node, _)| *node);
         told.collect::<alloc::collections::BTreeSet<u64>>().len() == 2
     };
-    // Of what others answer half comes to either.
+    // Half of the answers go to either process.
     cluster.run_until("both know", 60 * SECOND, both);
     let shown = |c: &Cluster| c.machine(1).view().member(NodeId(3)).unwrap().life.rival.is_some();
     cluster.run_until("the others know", 10 * SECOND, shown);
@@ -699,7 +699,7 @@ fn a_node_that_parts_when_the_leave_is_taken_back_is_a_member_again() {
     cluster.run_until("layout 2", 10 * SECOND, Cluster::agrees);
     cluster.cut.extend((1..=4).map(|node| (node, 5)));
     let now = at(cluster.now_us);
-    // It alone has heard that all has moved.
+    // Only this node has heard that all has moved.
     let view = cluster.machine(5).view();
     let all = view.partitions().partitions().collect();
     let moved = Delta { flips: vec![(view.layout_id(), all)], ..Delta::default() };

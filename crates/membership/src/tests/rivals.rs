@@ -1,4 +1,4 @@
-//! Layouts that are committed on both sides of a split, of which one alone stays.
+//! Layouts that are committed on both sides of a split, of which only one stays.
 
 use alloc::string::String;
 use alloc::vec;
@@ -89,7 +89,7 @@ fn a_node_that_one_side_removed_by_force_and_the_other_has_leave_is_removed() {
     cluster.plan_and_commit(1).unwrap();
     cluster.run_until("layout 1", 10 * SECOND, Cluster::agrees);
     cluster.cut = (1..=3).flat_map(|a| (4..=5).map(move |b| (a, b))).collect();
-    // Committed before that side has noticed whom it is cut off from.
+    // It is committed before that side has noticed the split.
     let leave = planned(&mut cluster, 5, 4, StagedChange::Leave);
     cluster.plan_and_commit(5).unwrap();
     cluster.run_until("the others are down", 60 * SECOND, |c| {
@@ -103,7 +103,7 @@ fn a_node_that_one_side_removed_by_force_and_the_other_has_leave_is_removed() {
     assert!(loses, "one weight of many makes a plan that loses");
     cluster.plan_and_commit(1).unwrap();
     cluster.run_for(5 * SECOND);
-    // It ends as removed before it could have left.
+    // The node ends as removed before it could have left.
     cluster.kill(4);
     cluster.cut.clear();
     cluster.run_until("one layout", 60 * SECOND, |c| c.agrees() && c.all_up());

@@ -1,4 +1,4 @@
-//! What a node tells while its disk takes nothing, and what it doesn't.
+//! Messages that a node sends while its disk takes nothing, and those that it does not.
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::gossip::StagedChange;

@@ -1,4 +1,4 @@
-//! What clusters do.
+//! Whole clusters through starts, deaths, splits and changes.
 
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;

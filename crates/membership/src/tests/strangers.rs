@@ -1,4 +1,4 @@
-//! What a node with a certificate of the cluster can do to members, and what it can't.
+//! Powers of a node with a certificate of the cluster over members, and their limits.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -21,7 +21,7 @@ fn hear(cluster: &mut Cluster, node: u64, from: u64, gossip: Gossip) {
     cluster.with(node, |machine| machine.handle_gossip(now, NodeId(from), gossip));
 }
 
-/// The layout in force, made to say of `node` that it was removed, with so high a version.
+/// The layout in force, changed to say that `node` was removed, with that version.
 fn removing(cluster: &Cluster, node: u64, version: u64) -> WireLayout {
     let view = cluster.machine(1).view();
     let mut layout = (**view.layout().unwrap()).clone();
@@ -77,7 +77,7 @@ fn a_node_ends_as_removed_only_by_the_layout_that_is_in_force_once_it_was_merged
     let mut cluster = settled(4, 4, 22);
     let loses = |version| removing(&cluster, 1, version);
     let frames = [loses(1), loses(u64::MAX), loses(COUNT_MAX)];
-    // One of version 1 is older than what is in force or its rival; which, the digest decides.
+    // A layout of version 1 is older than the one in force, or its rival; the digest decides which.
     let in_force = cluster.machine(1).view().layout_id();
     for layout in frames {
         let wins = layout.layout.version == 1 && layout.layout.id() > in_force;
@@ -109,7 +109,7 @@ fn a_node_that_is_gone_and_the_one_that_says_so_come_to_rest() {
     let layout = removing(&cluster, 4, 2);
     cluster.cut = [(1, 2), (1, 3)].into_iter().collect();
     hear(&mut cluster, 1, 2, Gossip::Close(Delta { layouts: vec![layout], ..Delta::default() }));
-    // It takes the one that fences it to be down, and hears of it all the same.
+    // It takes the node that fences it to be down, and hears of it all the same.
     (0..20).for_each(|_| cluster.outcome(1, 4, false));
     cluster.trace = Some(vec![]);
     cluster.run_for(20 * SECOND);

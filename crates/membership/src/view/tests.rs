@@ -1,4 +1,4 @@
-//! What a shard is told of the cluster.
+//! Views: what a shard is told of the cluster.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -97,7 +97,7 @@ fn the_counts_of_replicas_are_those_of_the_buckets_and_the_default() {
     assert_eq!(view.other_replica_counts(), [(&b"logs"[..], 2)]);
 }
 
-/// Layouts with these versions and token holders of partition 0, newest last; `flipped` names those under
+/// A view of layouts with these versions and token holders of partition 0, newest last; `flipped` names those under
 /// which it has flipped. Each ring has one node for each place in the list.
 fn moved(lists: &[(u64, &[u64])], flipped: &[u64]) -> View {
     moved_among(vec![], lists, flipped)

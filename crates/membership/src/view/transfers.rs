@@ -1,4 +1,4 @@
-//! What a node asks of its view to move partitions.
+//! Questions that the transfer of partitions asks of a view.
 
 use alloc::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{View, first};
 use crate::layout_history::ActiveLayout;
 
 impl View {
-    /// What the member has said to be ready for, under the newest layout.
+    /// Returns the partitions that the member has said to be ready for, under the newest layout.
     #[must_use]
     pub fn ready_of(&self, node: NodeId) -> PartitionSet {
         let ready = self.member(node).map(|record| &record.ready);
@@ -18,8 +18,8 @@ impl View {
         ready.map(|ready| ready.partitions.clone()).unwrap_or_default()
     }
 
-    /// Whether the node is to own the partition for this N, does not own it under an older layout that
-    /// counts, and has not said that it holds what the older owners do: it will be sent all of that.
+    /// Whether the node is to own the partition for this N, does not own it under an older active layout, and has not
+    /// said that it holds what the older owners do: it will be sent all of that.
     ///
     /// # Panics
     /// The partition is not below [`Self::partitions`].
@@ -42,7 +42,7 @@ impl View {
         same && self.other_replica_counts() == other.other_replica_counts()
     }
 
-    /// The active layouts, for those that are asked under them.
+    /// Returns the identities of the active layouts, as requests name them.
     #[must_use]
     pub fn active_layouts(&self) -> ActiveLayouts {
         let mut all = self.layouts.iter().map(ActiveLayout::id);
@@ -50,16 +50,16 @@ impl View {
     }
 
     /// Whether a layout is active in the other view that is not in this one, be it the newest or one that a rival has
-    /// overruled: what is under way knows nothing of its owners.
+    /// overruled: requests under way know nothing of its owners.
     #[must_use]
     pub fn lacks_layout_of(&self, other: &Self) -> bool {
         let counts = |known: &ActiveLayout| self.layouts.iter().any(|ours| ours.id() == known.id());
         !other.layouts.iter().all(counts)
     }
 
-    /// The smallest quorum with which a put or a get of a bucket with so many replicas succeeds. A move has to meet
-    /// every one of them: of puts for what was acknowledged, of gets so that of those which one asks by an old
-    /// layout at least one knows the new one, and refuses.
+    /// Returns the smallest quorum with which a put or a get of a bucket with `n` replicas succeeds. A transfer has
+    /// to meet each of them: of puts for what was acknowledged; of gets so that at least one replica that is asked
+    /// under an old layout knows the new one, and refuses.
     #[must_use]
     pub fn least_quorum(&self, n: u8) -> u8 {
         let set = self.buckets.iter().map(|entry| &entry.props);
@@ -67,7 +67,7 @@ impl View {
         of_n.map(BucketProps::least_quorum).min().unwrap_or(1).max(1)
     }
 
-    /// The least number of acknowledgements with which a put of a bucket with so many replicas succeeds.
+    /// Returns the least number of acknowledgements with which a put of a bucket with `n` replicas succeeds.
     #[must_use]
     pub fn least_w(&self, n: u8) -> u8 {
         let set = self.buckets.iter().map(|entry| &entry.props);
