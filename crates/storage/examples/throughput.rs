@@ -79,7 +79,7 @@ fn run(place: &std::path::Path, group: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What this process has used of the processors, in microseconds; 0 where the system does not say.
+/// Returns the processor time that this process has used, in microseconds; 0 where the system does not tell.
 fn processor_us() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();

@@ -7,15 +7,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Its name in the data directory.
+/// Name of the ballast in the data directory.
 pub(crate) const BALLAST: &str = "ballast";
-/// How long it is where there is room: many starts need no more, with journals to be replayed.
+/// Length of the ballast where there is room: many starts need no more, with journals to be replayed.
 const BALLAST_BYTES: u64 = 8 << 20;
-/// Less free than this, and a start gives it up first. So much of it stays free then.
+/// Free room below which a start gives the ballast up first. So much stays free when the ballast is made.
 const SHORT_BYTES: u64 = 1 << 20;
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Gives the room back if hardly any other is free.
+/// Removes the ballast if hardly any other room is free.
 pub(crate) fn give_up_if_short(directory: &Path) -> io::Result<()> {
     if free_bytes(directory)? >= SHORT_BYTES {
         return Ok(());
@@ -26,8 +26,8 @@ pub(crate) fn give_up_if_short(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes it as long as it should be, or as what is free allows. A disk that fills up meanwhile is left with what it
-/// had.
+/// Makes the ballast as long as it should be, or as the free room allows. A disk that fills up meanwhile is left with
+/// what the ballast had.
 pub(crate) fn make(directory: &Path) -> io::Result<()> {
     let path = directory.join(BALLAST);
     let has = fs::metadata(&path).map_or(0, |file| file.len());

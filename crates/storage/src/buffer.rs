@@ -1,8 +1,8 @@
-//! What the journal has and the engine has not yet.
+//! Changes that the journal has and the engine does not have yet.
 //!
-//! Invariant: an entry is the final state of its place, merged with all that was below it, so it alone
-//! answers a load. `None` in an entry says that there is nothing, whatever lies below, and so does a
-//! dropped partition of all its keys without an entry.
+//! Invariant: an entry is the final state of its place, merged with all that was below it, so it alone answers a load.
+//! An entry of `None` says that there is nothing, whatever lies below; a dropped partition says so of all its keys
+//! without an entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,18 +13,18 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 use crate::hint::{Hint, HintMark};
 use crate::memory::span_of;
 
-/// What a buffered record costs beyond its bytes: the map's entry and the headers of its allocations.
+/// Memory that a buffered record takes beyond its bytes: the map's entry and the headers of its allocations.
 const OVERHEAD_BYTES: usize = 320;
-/// The same for a hint, which stands in two maps.
+/// Memory that a buffered hint takes beyond its bytes; a hint stands in two maps.
 const HINT_OVERHEAD_BYTES: usize = 560;
-/// The same for a dropped partition.
+/// Memory that a dropped partition takes.
 const DROP_BYTES: usize = 64;
 
-/// One generation of the buffer.
+/// Generation of the buffer: changes that go into the engine together.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     records: BTreeMap<PlacedKey, Option<StoredRecord>>,
-    /// What lies below of these is gone; entries of theirs came later.
+    /// Partitions of which everything below this buffer is gone; entries of theirs came later.
     dropped: BTreeSet<Partition>,
     hints: BTreeMap<NodeId, TargetHints>,
     bytes: usize,
@@ -34,18 +34,18 @@ pub(crate) struct Buffer {
 #[derive(Debug, Default)]
 struct TargetHints {
     by_key: BTreeMap<PlacedKey, Option<Hint>>,
-    /// Of those that are there.
+    /// Marks of the hints in `by_key` that are there.
     by_age: BTreeSet<HintMark>,
 }
 
 impl Buffer {
-    /// `None` if it says nothing of `key`.
+    /// Returns the entry of `key`; `None` if the buffer says nothing of it.
     pub(crate) fn load(&self, key: &PlacedKey) -> Option<Option<&StoredRecord>> {
         let gone = || self.has_dropped(key.partition).then_some(None);
         self.records.get(key).map(Option::as_ref).or_else(gone)
     }
 
-    /// Whether it says of all keys of `partition` that what lies below is gone.
+    /// Whether everything of `partition` below this buffer is gone.
     pub(crate) fn has_dropped(&self, partition: Partition) -> bool {
         self.dropped.contains(&partition)
     }
@@ -54,7 +54,7 @@ impl Buffer {
         &self.dropped
     }
 
-    /// `None` if it says nothing of this hint.
+    /// Returns the entry of this hint; `None` if the buffer says nothing of it.
     pub(crate) fn hint(&self, target: NodeId, key: &PlacedKey) -> Option<Option<&Hint>> {
         self.hints.get(&target)?.by_key.get(key).map(Option::as_ref)
     }
@@ -63,19 +63,19 @@ impl Buffer {
         &self.records
     }
 
-    /// Every entry of a hint, sorted by target and key.
+    /// Returns every entry of a hint, sorted by target and key.
     pub(crate) fn hints(&self) -> impl Iterator<Item = (NodeId, &PlacedKey, Option<&Hint>)> {
         self.hints.iter().flat_map(|(&target, hints)| {
             hints.by_key.iter().map(move |(key, hint)| (target, key, hint.as_ref()))
         })
     }
 
-    /// Every entry of a hint for `target`, by key.
+    /// Returns the entries of hints for `target`, by key; `None` if there are none.
     pub(crate) fn hints_for(&self, target: NodeId) -> Option<&BTreeMap<PlacedKey, Option<Hint>>> {
         self.hints.get(&target).map(|hints| &hints.by_key)
     }
 
-    /// The places of the target's hints that are there, past `after`, in order.
+    /// Returns the places of the target's hints that are there, past `after`, in order.
     pub(crate) fn marks_after(
         &self,
         target: NodeId,
@@ -86,23 +86,23 @@ impl Buffer {
         hints.into_iter().flat_map(move |hints| hints.by_age.range((from, Bound::Unbounded)))
     }
 
-    /// Whether it says nothing of anything.
+    /// Whether the buffer has no entry of any kind.
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.dropped.is_empty() && self.hints.is_empty()
     }
 
-    /// What it takes in memory, about.
+    /// Returns roughly how much memory the buffer takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What its frames take in the journal.
+    /// Returns how many bytes the buffer's frames take in the journal.
     pub(crate) fn journal_bytes(&self) -> usize {
         self.journal_bytes
     }
 
-    /// Takes what `key` holds from now on, whose frame in the journal has `journal_bytes`. The key is
-    /// copied, the record has to be detached already.
+    /// Sets what `key` holds from now on; the frame in the journal has `journal_bytes`. The key is copied, the record
+    /// has to be detached already.
     pub(crate) fn put(
         &mut self,
         mut key: PlacedKey,
@@ -121,7 +121,7 @@ impl Buffer {
         self.records.insert(key, record);
     }
 
-    /// Takes it that all of `partition` is gone, whose frame in the journal has `journal_bytes`.
+    /// Notes that everything of `partition` is gone; the frame in the journal has `journal_bytes`.
     pub(crate) fn drop_partition(&mut self, partition: Partition, journal_bytes: usize) {
         self.journal_bytes += journal_bytes;
         for (key, record) in self.records.extract_if(span_of(partition), |_, _| true) {
@@ -132,7 +132,7 @@ impl Buffer {
         }
     }
 
-    /// As [`Self::put`], for the hint of `key` for `target`.
+    /// Sets the hint of `key` for `target`, as [`Self::put`] does for a record.
     pub(crate) fn put_hint(
         &mut self,
         target: NodeId,

@@ -1,4 +1,4 @@
-//! A node's data directory: whose it is, which life of the node this is, and who may open it.
+//! Data directory of a node: its identity, the node's present life, and the lock of the process that has it open.
 //!
 //! Invariant: every start is a life of its own, and the directory names it, durably, before it is open
 //! (the actor rule of [design 2](../../../docs/design.md#2-data)).
@@ -33,38 +33,39 @@ pub(crate) const LOCK: &str = "lock";
 pub(crate) const NODE: &str = "node.toml";
 const STATE: &str = "state";
 const STATE_MAGIC: [u8; 8] = *b"jedlikS\n";
-/// Format 1 held a whole message of its time, format 2 a single layout, format 3 no ticks of lives: no later version can
-/// read them.
+/// Format of the state. Format 1 held a whole message of its time, format 2 a single layout, format 3 no ticks of
+/// lives: no later version can read them.
 const STATE_FORMAT: u32 = 4;
 const STATE_HEADER_BYTES: usize = 16;
 
-/// An open data directory, locked against every other process.
+/// Data directory that is open, and locked against every other process.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     node: NodeFile,
-    /// What `node.toml` said before this start; `None` for a new directory.
+    /// Contents of `node.toml` before this start; `None` for a new directory.
     before: Option<NodeFile>,
-    /// What the shards held when the life before came to its last tick; one that is not named may hold anything.
+    /// Progress of the shards at the last tick of the life before. A shard that is not listed may hold anything.
     reached: Vec<(u16, ShardProgress)>,
-    /// Unlocked when it is closed, also by the end of the process.
+    /// Lock of the directory, released when the file is closed, also by the end of the process.
     lock: File,
 }
 
 impl DataDir {
-    /// Opens the directory at `path`, or makes it, for the node of `identity`. The node's life from now on
-    /// is `fresh`, which is to be drawn at random.
+    /// Opens the directory at `path`, or makes it, for the node of `identity`. `fresh` names the life that begins, and
+    /// is to be drawn at random.
     ///
     /// # Errors
-    /// In use, another node's, made with other settings, of a newer format, or damaged.
+    /// The directory is in use, is another node's, was made with other settings, has another format, was given up, or
+    /// is damaged.
     pub fn open(path: &Path, identity: &Identity, fresh: Incarnation) -> Result<Self, OpenError> {
         make_directory(path).map_err(|e| OpenError::io("making the data directory", path, e))?;
-        // Before anything is left in a folder that is somebody else's.
+        // Before anything is written into a folder that belongs to somebody else.
         if read_node(path)?.is_none() {
             refuse_strange_files(path)?;
         }
         let lock = lock(path)?;
-        // Whatever this start needs room for fails with its own name if that does not help.
+        // If that does not help, whatever needs the room fails with an error of its own.
         let _ = ballast::give_up_if_short(path);
         let node = read_node(path)?;
         match &node {
@@ -87,7 +88,7 @@ impl DataDir {
         Ok(directory)
     }
 
-    /// The directory of a node that does not run, to change what `node.toml` says; no life begins.
+    /// Opens the directory of a node that does not run, to change `node.toml`. No life begins.
     pub(crate) fn open_stopped(path: &Path) -> Result<Self, OpenError> {
         let Some(node) = read_node(path)? else {
             return Err(OpenError::NotADataDir { path: path.into() });
@@ -100,35 +101,35 @@ impl DataDir {
         Ok(Self { path: path.into(), node, before, reached, lock })
     }
 
-    /// How many shards the directory at `path` was made with; `None` if there is none yet. Takes no
-    /// lock and changes nothing.
+    /// Returns the number of shards that the directory at `path` was made with; `None` if there is no directory yet.
+    /// Takes no lock and changes nothing.
     ///
     /// # Errors
-    /// It can't be read, is damaged or of a newer format.
+    /// `node.toml` can't be read, is damaged, or has another format.
     pub fn shards_at(path: &Path) -> Result<Option<u16>, OpenError> {
         Ok(read_node(path)?.map(|node| node.shards))
     }
 
-    /// This life of the node.
+    /// Returns the name of the node's present life.
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.node.past.lives().next_back().expect("a directory names its life: see `PastFile`")
     }
 
-    /// The lives of the node that the directory remembers, up to 32, the present one last.
+    /// Returns the lives of the node that the directory remembers, up to 32, the present one last.
     #[must_use]
     pub fn lives(&self) -> Vec<Incarnation> {
         self.node.past.lives().collect()
     }
 
-    /// How far the directory has followed those of its node's lives of which it may lack a part.
+    /// Returns, for each life of which the directory may lack a part, the last tick that it has.
     #[must_use]
     pub fn ticks(&self) -> Vec<(Incarnation, u32)> {
         self.node.past.ticks().collect()
     }
 
-    /// What shard `index` holds at least, unless its folder was put back from before, or its journal was cut; `None` if
-    /// that is not known, or the shard has lost its past anyway.
+    /// Returns what shard `index` holds at least, unless its folder was replaced by an earlier copy or its journal was
+    /// cut; `None` if that is not known, or if the shard has lost its past anyway.
     #[must_use]
     pub fn shard_progress(&self, index: u16) -> Option<ShardProgress> {
         let past = &self.node.past;
@@ -138,20 +139,20 @@ impl DataDir {
         self.reached.iter().find(|(shard, _)| *shard == index).map(|(_, reached)| reached.clone())
     }
 
-    /// Where this life's progress goes.
+    /// Returns the file into which this life's progress is saved.
     #[must_use]
     pub fn progress_file(&self) -> ProgressFile {
         let (generation, life) = (self.generation(), self.incarnation());
         ProgressFile { folder: self.path.clone(), generation, life }
     }
 
-    /// How often the directory has been opened, this time included.
+    /// Returns the generation of this life, which grows with each opening of the directory.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.node.generation
     }
 
-    /// How many shards it was made with.
+    /// Returns the number of shards that the directory was made with.
     #[must_use]
     pub fn shards(&self) -> u16 {
         self.node.shards
@@ -163,16 +164,16 @@ impl DataDir {
         self.before.as_ref().is_none_or(|node| node.clean)
     }
 
-    /// Where shard `index` keeps its files.
+    /// Returns the folder in which shard `index` keeps its files.
     #[must_use]
     pub fn shard_folder(&self, index: u16) -> ShardFolder {
         ShardFolder::new(&self.path, index)
     }
 
-    /// What [`Self::save_state`] last saved.
+    /// Returns the state that [`Self::save_state`] last saved; `None` if there is none.
     ///
     /// # Errors
-    /// The file can't be read, is damaged or of a newer format.
+    /// The file can't be read, is damaged, or has another format.
     pub fn load_state(&self) -> Result<Option<Vec<u8>>, OpenError> {
         let path = self.path.join(STATE);
         let bytes = match fs::read(&path) {
@@ -203,13 +204,13 @@ impl DataDir {
         Ok(Some(state.to_vec()))
     }
 
-    /// Where membership's state goes.
+    /// Returns the file into which membership's state is saved.
     #[must_use]
     pub fn state_file(&self) -> StateFile {
         StateFile { folder: self.path.clone() }
     }
 
-    /// As [`StateFile::save`].
+    /// Saves membership's state, as [`StateFile::save`] does.
     ///
     /// # Errors
     /// As for [`StateFile::save`].
@@ -217,7 +218,7 @@ impl DataDir {
         self.state_file().save(state)
     }
 
-    /// Keeps some room for the next start, should it find the disk full; to be called once everything is open.
+    /// Reserves some room for the next start, should it find the disk full. To be called once everything is open.
     ///
     /// # Errors
     /// The operating system's; nothing but the next start on a full disk depends on it.
@@ -229,12 +230,12 @@ impl DataDir {
     /// Marks the stop as clean, durably, and gives up the lock. Everything else must be closed before.
     ///
     /// # Errors
-    /// The operating system's; the next start takes the journals for not empty.
+    /// The operating system's; the next start may count as one after an unclean stop.
     pub fn mark_clean(self) -> Result<(), OpenError> {
         self.write_node(&self.node.stopped())
     }
 
-    /// Ends a start that failed before anything was issued in its life: the directory says what it said before,
+    /// Ends a start that failed before anything was issued in its life: the directory says again what it said before,
     /// its clean mark included. Everything else must be closed before.
     ///
     /// # Errors
@@ -254,7 +255,7 @@ impl DataDir {
         &self.node
     }
 
-    /// Where it is.
+    /// Returns the path at which the directory was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -288,18 +289,17 @@ impl DataDir {
     }
 }
 
-/// The file of membership's state in a directory that is open. It may be written on another thread than the
-/// one that has the directory, by one at a time.
+/// File of membership's state in an open directory. Another thread than the directory's may write it, one at a time.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     folder: PathBuf,
 }
 
 impl StateFile {
-    /// Saves membership's state in place of the last one, durably; after a crash one of the two is there.
+    /// Saves membership's state in place of the last one, durably. After a crash one of the two is there.
     ///
     /// # Errors
-    /// The operating system's; the last one is still there.
+    /// The operating system's; the last state is still there.
     pub fn save(&self, state: &[u8]) -> Result<(), OpenError> {
         let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + state.len());
         bytes.extend_from_slice(&STATE_MAGIC);
@@ -311,8 +311,8 @@ impl StateFile {
     }
 }
 
-/// Begins the next life, after what the one before has come to. A file of another life's says nothing about the shards:
-/// this one's could not be written.
+/// Begins the next life, and returns what the shards hold at least by the progress file of the life before. A file of
+/// another life says nothing about the shards: the last life could not write its own.
 fn follow(
     path: &Path,
     before: NodeFile,
@@ -324,7 +324,7 @@ fn follow(
     match progress::read(path) {
         ProgressFound::Progress(progress) if Some(progress.life) == last => {
             node.past.note_tick(progress.tick);
-            // They are being moved away, and empty ones take their place.
+            // The shards are being moved away, and empty ones take their place.
             if node.past.set_aside.is_none() {
                 reached = progress.shards;
             }
@@ -342,7 +342,7 @@ fn follow(
 fn read_node(path: &Path) -> Result<Option<NodeFile>, OpenError> {
     let at = path.join(NODE);
     match fs::read(&at) {
-        // What is not text any more does not match its checksum.
+        // Bytes that are no longer text don't match their checksum.
         Ok(bytes) => NodeFile::parse(&String::from_utf8_lossy(&bytes), &at).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::io("reading", &at, error)),
@@ -353,7 +353,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let at = path.join(LOCK);
     let file = File::create(&at).map_err(|error| OpenError::io("making", &at, error))?;
     match disk::lock(&file) {
-        // Its holder may have removed it meanwhile.
+        // The file's holder may have removed it meanwhile.
         Ok(()) if !is_at(&file, &at) => Err(OpenError::InUse { path: path.into() }),
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.into() }),
@@ -361,7 +361,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Whether this very file is there.
+/// Whether `file` is the very file that lies at `at`.
 pub(crate) fn is_at(file: &File, at: &Path) -> bool {
     let same = |there: &fs::Metadata| {
         file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
@@ -369,12 +369,12 @@ pub(crate) fn is_at(file: &File, at: &Path) -> bool {
     fs::metadata(at).is_ok_and(|there| same(&there))
 }
 
-/// A directory without an identity must hold nothing but what an interrupted first start leaves.
+/// Refuses a directory without an identity that holds anything but what an interrupted first start leaves.
 fn refuse_strange_files(path: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(path).map_err(|error| OpenError::io("listing", path, error))?;
     for entry in entries {
         let name = entry.map_err(|error| OpenError::io("listing", path, error))?.file_name();
-        // A file system that was just made has a folder for what a check of it finds.
+        // A newly made file system has a folder for what a check of it finds.
         if name != LOCK && name != "node.toml.new" && name != "lost+found" {
             return Err(OpenError::NotADataDir { path: path.into() });
         }

@@ -1,4 +1,4 @@
-//! The few things that a journal needs of a file system, so that tests can bring one that fails.
+//! Operations that a journal needs of a file system, behind a trait so that tests can bring one that fails.
 //!
 //! Invariant: nothing is taken to survive a power cut before the call that syncs it has succeeded:
 //! bytes by [`JournalFile::sync`], names by [`Disk::sync_names`].
@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use crate::error::is_medium_error;
 
-/// One directory of files.
+/// Directory that holds the files of one journal.
 pub trait Disk: Send + 'static {
-    /// Makes an empty file for appending; fails if there is one of that name.
+    /// Makes an empty file for appending; fails if there is one of this name.
     ///
     /// # Errors
     /// The operating system's.
     fn create(&self, name: &str) -> io::Result<Box<dyn JournalFile>>;
 
-    /// All bytes of a file, as far as the disk can read them.
+    /// Reads all bytes of a file, as far as the disk can return them.
     ///
     /// # Errors
-    /// The operating system's, but not that a part can't be read.
+    /// The operating system's. A part that can't be read is no error.
     fn read(&self, name: &str) -> io::Result<FileBytes>;
 
-    /// The files' names, in any order.
+    /// Lists the names of the files, in any order.
     ///
     /// # Errors
     /// The operating system's.
@@ -39,25 +39,25 @@ pub trait Disk: Send + 'static {
     /// The operating system's.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes creations and removals durable.
+    /// Makes creations and removals of files durable.
     ///
     /// # Errors
     /// The operating system's.
     fn sync_names(&self) -> io::Result<()>;
 
-    /// The directory, for messages.
+    /// Returns the directory's path, for messages.
     fn path(&self) -> &Path;
 
-    /// Reads the room of its file system, as often as it is called.
+    /// Returns a function that reads the room of the file system each time it is called.
     fn space_reader(&self) -> ReadSpace;
 }
 
-/// What a file holds, as far as it can be read.
+/// Contents of a file, as far as they can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileBytes {
-    /// All of it, with zeros where nothing can be read.
+    /// All bytes of the file, with zeros where they can't be read.
     pub bytes: Vec<u8>,
-    /// Where that is, in order.
+    /// Ranges of `bytes` that can't be read, in order.
     pub unreadable: Vec<Range<usize>>,
 }
 
@@ -68,30 +68,30 @@ impl FileBytes {
     }
 }
 
-/// The room of a file system.
+/// Room of a file system: what is free, and what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// What is left of it for this process.
+    /// Number of bytes that this process may still write.
     pub free_bytes: u64,
-    /// All of it.
+    /// Size of the file system, in bytes.
     pub total_bytes: u64,
 }
 
-/// Reads the room of a directory's file system.
+/// Function that reads the room of a directory's file system.
 pub type ReadSpace = Box<dyn Fn() -> io::Result<Space> + Send>;
 
-/// One file that grows at its end.
+/// File of a journal, which grows at its end.
 pub trait JournalFile: Send {
     /// Writes all of `bytes` at the end.
     ///
     /// # Errors
-    /// The operating system's; any part of them may have been written.
+    /// The operating system's; any part of the bytes may have been written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes everything appended so far durable.
     ///
     /// # Errors
-    /// The operating system's; what is durable is unknown then, now and after later syncs.
+    /// The operating system's; from then on it is unknown what is durable, whatever later syncs return.
     fn sync(&mut self) -> io::Result<()>;
 
     /// Cuts the file to `length_bytes`.
@@ -101,14 +101,14 @@ pub trait JournalFile: Send {
     fn truncate(&mut self, length_bytes: u64) -> io::Result<()>;
 }
 
-/// A directory of the real file system.
+/// Directory of the real file system.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
 }
 
 impl Directory {
-    /// Makes the directory if it is not there.
+    /// Opens the directory at `path`, and makes it if it is not there.
     ///
     /// # Errors
     /// The operating system's.
@@ -178,7 +178,7 @@ impl JournalFile for File {
     }
 }
 
-/// Reads a file sector by sector, and leaves out those that can't be read.
+/// Reads a file sector by sector, and leaves out the sectors that can't be read.
 fn read_around(length: usize, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> FileBytes {
     const SECTOR_BYTES: usize = 4096;
     let mut file = FileBytes { bytes: vec![0; length], unreadable: Vec::new() };
@@ -195,7 +195,7 @@ fn read_around(length: usize, read: impl Fn(u64, &mut [u8]) -> io::Result<()>) -
     file
 }
 
-/// Makes a directory, durably; its parents too, but those not durably.
+/// Makes a directory, durably, and its parents, not durably.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     match path.parent() {
@@ -204,8 +204,8 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Replaces `name` in `directory` by a file of these bytes, durably: after a crash the old one or the
-/// new one is there.
+/// Replaces `name` in `directory` by a file of these bytes, durably: after a crash either the old file or the new one
+/// is there.
 pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!("{name}.new"));
     let mut file = File::create(&unfinished)?;
@@ -216,8 +216,8 @@ pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Re
     sync_directory(directory)
 }
 
-/// Locks a file for this process alone. A process that was killed holds it until it is gone, and one that is being started
-/// from this one until it runs its own program: so it is tried for a second.
+/// Locks a file for this process alone. The lock is tried for a second, since a killed process holds it until it is
+/// gone, and a process that this one starts holds it until it runs its own program.
 pub(crate) fn lock(file: &File) -> Result<(), TryLockError> {
     const STEP: Duration = Duration::from_millis(20);
     for _ in 0..50 {

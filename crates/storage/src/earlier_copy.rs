@@ -1,6 +1,6 @@
-//! An earlier copy of a shard that lies aside, read for what of it others still hold.
+//! Earlier copy of a shard that was set aside, read for those of its records that others still hold.
 //!
-//! Invariant: the copy stays as it is, and gives no record but the very one that is asked for: what else it holds may
+//! Invariant: the copy stays as it is, and gives no record but the very one that is asked for: anything else in it may
 //! have been deleted since.
 
 use std::mem;
@@ -14,21 +14,22 @@ use crate::guarded::guarded;
 use crate::{OpenError, RedbOptions, RedbStore, Store};
 
 const CACHE_BYTES: usize = 4 << 20;
-/// An answer ends with the record that takes it past this size.
+/// Size at which an answer ends, in bytes, with the record that reaches it.
 const ANSWER_BYTES: usize = 2 << 20;
 
-/// What the engine of the copy holds. What its journal alone holds is not looked for: it was the last that the copy took.
+/// Engine of an earlier copy, opened to be read. The copy's journal is not searched: it holds only the last changes
+/// that the copy took.
 #[derive(Debug)]
 pub struct EarlierCopy {
-    /// `None` once it was found damaged.
+    /// Engine of the copy; `None` once it was found damaged.
     engine: Option<RedbStore>,
 }
 
 impl EarlierCopy {
-    /// Opens what lies in a shard's folder.
+    /// Opens the engine that lies in the folder of a shard.
     ///
     /// # Errors
-    /// There is no engine in it, or one that can't be read.
+    /// The folder holds no engine, or one that can't be read.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = folder.join(ENGINE);
         let options = RedbOptions { cache_bytes: CACHE_BYTES, ..RedbOptions::default() };
@@ -37,8 +38,9 @@ impl EarlierCopy {
         Ok(Self { engine: Some(engine) })
     }
 
-    /// Those of `wanted` that the copy holds just so, from the first on, and for how many it was looked: what does not fit
-    /// into one answer is for the next. What can't be read is as good as not there.
+    /// Returns how many of `wanted` were looked up, from the first on, and the records among them that the copy holds
+    /// with exactly that digest. What does not fit into one answer is left for the next call. A record that can't be
+    /// read counts as absent.
     pub fn find(
         &mut self,
         wanted: &[(PlacedKey, Digest)],

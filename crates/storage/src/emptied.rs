@@ -1,6 +1,6 @@
-//! Leaves nothing in a folder that was taken for a data directory and is not to be one.
+//! Empties a folder that was taken for a data directory and is not to be one.
 //!
-//! Invariant: of a directory that a node has served with nothing is removed, and nothing of a disk that was mounted over it
+//! Invariant: nothing is removed from a directory that a node has served with, nor from a disk that was mounted over it
 //! meanwhile.
 
 use std::fs::{self, File};
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use crate::datadir::{LOCK, is_at};
 use crate::{DataDir, OpenError};
 
-/// What is not a data directory's: see [`DataDir::open`].
+/// Folder of the file system itself, which an empty data directory may hold: see [`DataDir::open`].
 const NOT_OURS: &str = "lost+found";
 
 impl DataDir {
-    /// Removes all that the directory holds, and closes it, if no node has ever served with it: it stood in the place of
+    /// Removes everything in the directory and closes it, if no node has ever served with it: it stood in the place of
     /// another one. Everything else must be closed before.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl DataDir {
     }
 }
 
-/// The lock goes last: who finds it takes the rest for somebody's.
+/// Removes everything in a directory, its lock last: a process that finds the lock takes the rest for another's.
 fn empty(path: &Path, lock: &File) -> io::Result<()> {
     let folder = File::open(path)?;
     // By this path it stays the same folder, whatever is mounted over it from now on.

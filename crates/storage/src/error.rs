@@ -1,4 +1,4 @@
-//! What can go wrong between a record and its disk: what changed, and what to do about it.
+//! Errors between a record and its disk: what went wrong, what changed, and what to do about it.
 //!
 //! Invariant: errors are cheap to clone, since one failed write or sync fails a whole group.
 
@@ -11,116 +11,120 @@ use jedlik_protocol::error::RecordOverLimit;
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// A read or a write that did not succeed. The shard goes on after every one of them but `Closed`.
+/// Read or write that failed. The shard goes on after it, unless [`Self::ends_shard`] says otherwise.
 #[derive(Debug, Clone, Error)]
 pub enum StoreError {
-    /// A stored record does not match its checksum. Nothing changed; take the record as missing, and
-    /// write what the other replicas hold over it.
+    /// Stored record that fails its checksum. Nothing changed. Treat the record as missing, and overwrite it with what
+    /// the other replicas hold.
     #[error("the record of key {key:?} in bucket {bucket:?} is damaged: {what}")]
     Damaged {
-        /// As text, as far as it is text.
+        /// Bucket of the record, as text as far as it is text.
         bucket: String,
-        /// As text, as far as it is text.
+        /// Key of the record, as text as far as it is text.
         key: String,
-        /// What did not match.
+        /// Defect that was found, such as a checksum that does not match.
         what: &'static str,
     },
-    /// A record that was to be applied is not a record. Nothing changed.
+    /// Record to be applied whose bytes are malformed. Nothing changed.
     #[error("the record to be applied is malformed")]
     Malformed,
-    /// The merge of what is stored and what came is over what any record may be. Nothing changed: both sides keep
-    /// what they hold until a client has reconciled siblings.
+    /// Merge of the stored record and the new one that exceeds the limits of any record. Nothing changed: both sides
+    /// keep what they hold until a client has reconciled siblings.
     #[error(transparent)]
     RecordOverLimit(#[from] RecordOverLimit),
-    /// Over what one journal frame may hold. Nothing changed; raise no bucket's record limit past it.
+    /// Record too large for one frame of the journal. Nothing changed. Every bucket's record limit must stay below a
+    /// frame's.
     #[error("a record of {length_bytes} bytes is over the journal's limit of {limit_bytes}")]
     TooLarge {
-        /// Key and record together.
+        /// Length of the frame's payload: key and record together.
         length_bytes: usize,
-        /// `FRAME_LIMIT_BYTES` of the journal.
+        /// Longest payload of a frame: `PAYLOAD_LIMIT_BYTES` of the journal.
         limit_bytes: usize,
     },
-    /// The disk is slower than the writers. Nothing changed; try again a little later.
+    /// Buffer or queue that is full, since the disk is slower than the writers. Nothing changed; try again a little
+    /// later.
     #[error("{what} holds {held_bytes} bytes, over its limit of {limit_bytes}; try again later")]
     Overloaded {
-        /// The buffer or the journal's queue.
+        /// Buffer, segment or queue that is full, with the option that bounds it.
         what: &'static str,
-        /// What it holds.
+        /// Number of bytes that it holds.
         held_bytes: usize,
-        /// What it may hold.
+        /// Number of bytes that it may hold.
         limit_bytes: usize,
     },
-    /// No room left. The write is not durable, though reads may show it until the process ends; reads
-    /// go on, and writes succeed again once there is room.
+    /// Disk that has no room left. The write is not durable, though reads may show it until the process ends. Reads go
+    /// on, and writes succeed again once there is room.
     #[error("no room on the disk while {doing}; free some and try again")]
     DiskFull {
-        /// What was being done.
+        /// Operation that found no room, such as "appending to the journal".
         doing: &'static str,
     },
-    /// Too little room is left for hints. Nothing changed; records are taken until the disk is full.
-    /// Free some room, or let the hints' targets come back.
+    /// Disk with too little room left for hints. Nothing changed, and records are still taken. Free some room, or let
+    /// the hints' targets come back.
     #[error(
         "{free_bytes} bytes are free on the disk, less than the {reserve_bytes} that hints leave"
     )]
     LowDisk {
-        /// What is left.
+        /// Number of bytes free on the disk.
         free_bytes: u64,
-        /// `ShardOptions::disk_reserve_bytes`.
+        /// Number of bytes that hints leave free: `ShardOptions::disk_reserve_bytes`, and what records leave free.
         reserve_bytes: u64,
     },
-    /// What is left on the disk is kept for what is to be moved into the engine. Nothing changed; reads go on, and
-    /// records are taken again once there is room.
+    /// Disk whose last room is reserved for moving what is journalled into the engine. Nothing changed. Reads go on,
+    /// and records are taken again once there is room.
     #[error(
         "no room on the disk: {free_bytes} bytes are free, less than the {reserve_bytes} that records leave; free \
          some and try again"
     )]
     NearlyFull {
-        /// What is left.
+        /// Number of bytes free on the disk.
         free_bytes: u64,
-        /// `ShardOptions::flush_reserve_bytes`, or a twentieth of the disk.
+        /// Number of bytes that records leave free: `ShardOptions::flush_reserve_bytes`, or a twentieth of the disk if
+        /// that is less.
         reserve_bytes: u64,
     },
-    /// The operating system refused. As for `DiskFull`, the write is not durable.
+    /// Call that the operating system refused. As for `DiskFull`, the write is not durable.
     #[error("{doing} failed: {source}")]
     Io {
-        /// What was being done.
+        /// Operation that failed, such as "appending to the journal".
         doing: &'static str,
-        /// As the operating system gave it.
+        /// Error that the operating system returned.
         source: Arc<io::Error>,
     },
-    /// The engine refused, for another reason than an input or output error.
+    /// Call that the engine refused, for another reason than an I/O error.
     #[error("the engine failed while {doing}: {message}")]
     Engine {
-        /// What was being done.
+        /// Operation that the engine refused, such as "reading a record".
         doing: &'static str,
-        /// As the engine gave it.
+        /// Message that the engine gave.
         message: String,
     },
-    /// The engine's file is damaged: what is read there may be wrong or missing. The engine is not asked
-    /// again; set the shard aside and open an empty one ([`crate::ShardFolder::rebuild`]).
+    /// Engine whose file is damaged: what is read there may be wrong or missing. The engine is not asked again; set the
+    /// shard aside and open the one in its place ([`crate::ShardFolder::rebuild`]).
     #[error("the engine's file is damaged, found while {doing}: {what}")]
     EngineDamaged {
-        /// What was being done when it was found, the first time.
+        /// Operation during which the damage was first found.
         doing: &'static str,
-        /// What is wrong with it.
+        /// Description of the damage, or the message of the engine's panic.
         what: String,
     },
-    /// The journal could not be synced. What it was to keep since the last sync may be gone, now or after
-    /// the next power cut, whatever a later sync says; close the shard and open it again.
+    /// Sync of the journal that failed. What was written since the last successful sync may be lost, now or after the
+    /// next power cut, whatever a later sync says. Close the shard and open it again.
     #[error(
         "the journal could not be synced, so what was written since the last sync may be lost: {source}"
     )]
     SyncFailed {
-        /// As the operating system gave it.
+        /// Error that the operating system returned.
         source: Arc<io::Error>,
     },
-    /// The journal's thread is gone; the shard can only be opened again.
+    /// Journal whose thread has ended. The shard can only be opened again.
     #[error("the shard's journal is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// Sorts an error of the operating system.
+    /// Converts an error of the operating system: into [`Self::DiskFull`] where there is no room, otherwise into
+    /// [`Self::Io`].
     pub(crate) fn io(doing: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull
@@ -130,14 +134,14 @@ impl StoreError {
         }
     }
 
-    /// Whether what is stored can't be trusted any more: the shard has to be opened anew, and set aside
-    /// first if [`Self::is_damage`].
+    /// Whether the shard's open files can't be trusted any more: the shard has to be opened anew, and set aside first
+    /// if [`Self::is_damage`].
     #[must_use]
     pub fn ends_shard(&self) -> bool {
         matches!(self, Self::SyncFailed { .. } | Self::Closed) || self.is_damage()
     }
 
-    /// Whether the disk can't give back what was stored, one record that fails its checksum aside.
+    /// Whether the disk can't return what was stored. A single record that fails its checksum does not count.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
@@ -147,15 +151,15 @@ impl StoreError {
         }
     }
 
-    /// Whether the same write may succeed later without anybody mending anything.
+    /// Whether the same write may succeed later although nobody repairs anything.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Overloaded { .. })
     }
 }
 
-/// Whether an error says that the disk has lost what was written there. All others may pass: a disk that
-/// is full or read-only, too many open files.
+/// Whether an error says that the disk has lost what was written there. All others may pass: those of a disk that is
+/// full or read-only, or of too many open files.
 pub(crate) fn is_medium_error(error: &io::Error) -> bool {
     const LOST: [Errno; 6] =
         [Errno::IO, Errno::BADMSG, Errno::UCLEAN, Errno::NODATA, Errno::REMOTEIO, Errno::ILSEQ];
@@ -165,136 +169,135 @@ pub(crate) fn is_medium_error(error: &io::Error) -> bool {
     }
 }
 
-/// A directory, a journal or an engine that could not be opened. Nothing in it was changed, unless the
-/// variant says otherwise.
+/// Directory, journal or engine that could not be opened. Nothing in it was changed, unless the variant says otherwise.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The operating system refused.
+    /// Call that the operating system refused.
     #[error("{doing} {} failed: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// Operation that failed, such as "making" or "syncing".
         doing: &'static str,
-        /// Where.
+        /// File or directory of the operation.
         path: PathBuf,
-        /// As the operating system gave it.
+        /// Error that the operating system returned.
         source: io::Error,
     },
-    /// Stop the other process, or give this one a directory of its own.
+    /// Data directory that another process has open. Stop that process, or give this one a directory of its own.
     #[error("the data directory {} is in use by another process", path.display())]
     InUse {
-        /// The directory.
+        /// Data directory that is in use.
         path: PathBuf,
     },
-    /// The directory holds files but no identity. Give an empty one, or restore its `node.toml`.
+    /// Directory that holds files but no identity. Name an empty one, or restore its `node.toml`.
     #[error(
         "{} holds files but no node.toml, so it is not a data directory: name another one, or, if the file was lost, start \
          the node with an empty one and --new while other members are up: they refill it",
         path.display()
     )]
     NotADataDir {
-        /// The directory.
+        /// Directory that was to be opened.
         path: PathBuf,
     },
-    /// The directory is another cluster's or node's, or was made with other fixed settings. Point the
-    /// node at its own directory, or set the configuration back.
+    /// Directory of another cluster or node, or one made with other fixed settings. Point the node at its own
+    /// directory, or set the configuration back.
     #[error(
         "the data directory {} has {what} {found}, but this node has {expected}; {remedy}",
         path.display()
     )]
     Mismatch {
-        /// The directory.
+        /// Data directory, or segment of a journal, that does not match.
         path: PathBuf,
-        /// Which part of the identity.
+        /// Part of the identity that does not match.
         what: &'static str,
-        /// What the directory says.
+        /// Value that the directory or segment holds.
         found: String,
-        /// What the node says.
+        /// Value that the node expects.
         expected: String,
-        /// What to do.
+        /// Advice to the operator, with which the message ends.
         remedy: &'static str,
     },
-    /// Written by a newer version, which must be run again.
+    /// File written by a newer version, which must be run again.
     #[error(
         "{} has format {found}, newer than {known}, the newest that this version reads; run the newer version",
         path.display()
     )]
     NewerFormat {
-        /// The file.
+        /// File whose format is too new.
         path: PathBuf,
-        /// What it says.
+        /// Number of the file's format.
         found: u32,
-        /// The newest that this version reads.
+        /// Newest format that this version reads.
         known: u32,
     },
-    /// Written by an older version in a format that is read no more. Start the node with an empty
-    /// directory: the other replicas hold its records.
+    /// File written by an older version, in a format that is no longer read. Start the node with an empty directory:
+    /// the other replicas hold its records.
     #[error(
         "{} has format {found}; this version reads {known}: move the data directory away and start the \
          node with an empty one, which the other replicas fill",
         path.display()
     )]
     OlderFormat {
-        /// The file.
+        /// File whose format is too old.
         path: PathBuf,
-        /// What it says.
+        /// Number of the file's format.
         found: u32,
-        /// What this version reads.
+        /// Format that this version reads.
         known: u32,
     },
-    /// Two processes of this node ran at once, and an admin decided for the other one. What the other lacks
-    /// of this directory is on the other nodes.
+    /// Directory that an admin has decided against, after two processes of its node ran at once. What the other process
+    /// lacks of this directory is on the other nodes.
     #[error(
         "{} was given up: two processes ran under this node's identity, and an admin decided for the one \
          that listens at {by}; to start a node here, use an empty directory and a certificate of its own",
         path.display()
     )]
     Ousted {
-        /// The directory.
+        /// Directory that was given up.
         path: PathBuf,
-        /// Where the other one listens.
+        /// Address at which the other process listens.
         by: SocketAddr,
     },
-    /// A file that should be whole is not. Restore it, or start the node with an empty directory as a
-    /// new node: the other replicas hold its records.
+    /// File that should be whole and is not. Restore it, or start the node with an empty directory as a new node: the
+    /// other replicas hold its records.
     #[error("{} is damaged: {what}", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the damaged file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Defect that was found, and what to do about it.
         what: String,
     },
-    /// The shard holds less than it is known to have held: it is an earlier copy, or its journal was cut. Set it aside
+    /// Shard that holds less than it is known to have held: it is an earlier copy, or its journal was cut. Set it aside
     /// ([`crate::DataDir::set_shard_aside`]).
     #[error("the shard's files in {} are not what was there: {what}", path.display())]
     Behind {
-        /// The journal's directory.
+        /// Directory of the shard's journal.
         path: PathBuf,
-        /// What is missing.
+        /// Part that is missing or was replaced.
         what: String,
     },
-    /// The engine's file could not be opened.
+    /// Engine whose file could not be opened.
     #[error("the engine's file {} can't be opened: {message}", path.display())]
     Engine {
-        /// The file.
+        /// Path of the engine's file.
         path: PathBuf,
-        /// As the engine gave it.
+        /// Message that the engine gave.
         message: String,
     },
-    /// The engine's file is damaged. Set the shard aside ([`crate::ShardFolder::rebuild`]).
+    /// Engine whose file is damaged. Set the shard aside ([`crate::ShardFolder::rebuild`]).
     #[error("the engine's file {} is damaged: {what}", path.display())]
     EngineDamaged {
-        /// The file.
+        /// Path of the engine's file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage, or why the engine is not tried again.
         what: String,
     },
-    /// What the journal held could not be written into the engine. The journal still holds it.
+    /// Replay of the journal into the engine that failed. The journal still holds everything.
     #[error("replaying the journal into the engine failed: {0}")]
     Replay(#[from] StoreError),
 }
 
 impl OpenError {
-    /// Whether the disk can't give back what a shard has stored, so that the shard has to be set aside.
+    /// Whether the disk can't return what a shard has stored, so that the shard has to be set aside.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! A note beside an engine's file that outlives a process which the engine has ended.
+//! Note beside an engine's file that outlives a process which the engine has ended.
 //!
 //! Invariant: an engine ends a process at most once by a panic, and at most so many times in a row in another way
 //! between its opening and the end of its first write. The note needs no sync: it is about ends of processes, and
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 const BEGAN: &str = "began";
 const PANICKED: &str = "panicked: ";
-/// So many processes in a row that ended between opening and first write are no accident: a kill has to meet some
-/// milliseconds of each start for that.
+/// Number of processes in a row that ended between opening and first write, past which that is no accident: a kill
+/// would have to meet some milliseconds of each start.
 const BEGAN_MAX: usize = 3;
 
 thread_local! {
@@ -30,24 +30,24 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<FaultNote>>> = const { RefCell::new(None) };
 }
 
-/// Where it is.
+/// Note beside an engine's file, at its path. No file means that there is nothing to note.
 #[derive(Debug)]
 pub(crate) struct FaultNote {
     path: PathBuf,
 }
 
 impl FaultNote {
-    /// Of the use of an engine's file.
+    /// Returns the note for the use of an engine's file.
     pub(crate) fn of_use(engine: &Path) -> Self {
         Self { path: engine.with_extension("fault") }
     }
 
-    /// Of reading out an engine's file that was set aside.
+    /// Returns the note for reading out an engine's file that was set aside.
     pub(crate) fn of_reading_out(engine: &Path) -> Self {
         Self { path: engine.with_extension("unreadable") }
     }
 
-    /// Why it is not to be tried again, if it is not.
+    /// Returns why the engine must not be tried again; `None` if it may be.
     pub(crate) fn condemns(&self) -> Option<String> {
         let said = fs::read_to_string(&self.path).ok()?;
         let panics: Vec<&str> =
@@ -60,29 +60,29 @@ impl FaultNote {
         (began >= BEGAN_MAX).then(ended)
     }
 
-    /// Notes that it is tried.
+    /// Notes that the engine is being tried.
     pub(crate) fn begin(&self) {
         self.add(BEGAN);
     }
 
-    /// Takes the note away: all is well.
+    /// Removes the note, since all is well.
     pub(crate) fn clear(&self) {
-        // Where there is none, there is nothing to take away; one that stays is counted at the next start.
+        // Without a note there is nothing to remove; one that stays is counted at the next start.
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Takes back what was said of panics, since the process goes on.
+    /// Removes what was noted of panics, since the process goes on.
     pub(crate) fn forgive(&self) {
         let Ok(said) = fs::read_to_string(&self.path) else { return };
         let began = said.lines().filter(|line| *line == BEGAN).count();
         if began == 0 {
             return self.clear();
         }
-        // What can't be written condemns an engine that was found damaged anyway.
+        // A note that can't be written condemns an engine that was found damaged anyway.
         let _ = fs::write(&self.path, format!("{BEGAN}\n").repeat(began));
     }
 
-    /// Runs `act`, of whose panics this is the note.
+    /// Runs `act`, whose panics are noted here.
     pub(crate) fn during<T>(self: &Arc<Self>, act: impl FnOnce() -> T) -> T {
         struct Restored(Option<Arc<FaultNote>>);
         impl Drop for Restored {
@@ -107,8 +107,8 @@ pub(crate) fn current() -> Option<Arc<FaultNote>> {
     CURRENT.with(|current| current.borrow().clone())
 }
 
-/// Notes a panic in an engine's call, which may turn out to be one that ends the process: for the panic hook that
-/// [`crate::engine_at_work`] is for.
+/// Notes a panic in an engine's call, which may turn out to end the process. For the panic hook that asks
+/// [`crate::engine_at_work`].
 pub fn note_engine_panic(what: &str) {
     if let Some(note) = current() {
         note.add(&format!("{PANICKED}{}", what.replace('\n', " ")));

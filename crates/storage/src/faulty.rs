@@ -15,7 +15,7 @@ mod backend;
 
 pub(crate) use backend::FaultyBackend;
 
-/// What a crash spares.
+/// Kind of crash, by what it spares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crash {
     /// The operating system goes on: everything written is there.
@@ -24,11 +24,11 @@ pub(crate) enum Crash {
     Power,
 }
 
-/// The machine: it dies at a chosen operation of any of its disks, and fails as a test wants it to.
+/// Machine that dies at a chosen operation of any of its disks, and fails as a test wants it to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Machine {
     state: Arc<Mutex<MachineState>>,
-    /// While it is held, no sync ends.
+    /// Lock that a test holds to keep syncs from ending.
     stall: Arc<Mutex<()>>,
 }
 
@@ -50,12 +50,12 @@ impl Machine {
         machine
     }
 
-    /// The operation with this number, counted from the machine's beginning, is the first to fail.
+    /// Makes the operation with this number, counted from the machine's beginning, the first to fail.
     pub(crate) fn die_at(&self, operation: u64) {
         self.lock().dies_at = Some(operation);
     }
 
-    /// From now on so much can be appended, by all files together.
+    /// Sets how many bytes can still be appended, by all files together; `None` for any number.
     pub(crate) fn set_free_bytes(&self, free: Option<usize>) {
         self.lock().free_bytes = free;
     }
@@ -64,7 +64,7 @@ impl Machine {
         self.lock().failing_syncs = count;
     }
 
-    /// No sync ends until this is dropped.
+    /// Keeps every sync from ending until the returned guard is dropped.
     pub(crate) fn stall_syncs(&self) -> MutexGuard<'_, ()> {
         self.stall.lock().unwrap()
     }
@@ -95,7 +95,7 @@ impl Machine {
         self.state.lock().unwrap()
     }
 
-    /// Counts an operation; an error from the chosen one on.
+    /// Counts an operation. Fails from the chosen one on.
     fn tick(&self) -> io::Result<()> {
         let mut state = self.lock();
         state.operations += 1;
@@ -117,7 +117,7 @@ impl Machine {
         Ok(())
     }
 
-    /// How much of a write of `length` there is room for.
+    /// Takes room for a write of `length` bytes, and returns how much of it there was.
     fn take_room(&self, length: usize) -> usize {
         let mut state = self.lock();
         let Some(free) = &mut state.free_bytes else { return length };
@@ -131,18 +131,18 @@ impl Machine {
 struct FileState {
     bytes: Vec<u8>,
     synced: usize,
-    /// A sync has failed: no later one helps.
+    /// Whether a sync has failed, after which no later one helps.
     lost: bool,
-    /// Places that can't be read.
+    /// Ranges of the file that can't be read.
     bad: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Files {
     live: BTreeMap<String, FileState>,
-    /// As of the last sync of the names.
+    /// Names of the files as of the last sync of the names.
     names: Vec<String>,
-    /// Removed since then.
+    /// Files that were removed since the last sync of the names.
     removed: BTreeMap<String, FileState>,
 }
 
@@ -162,7 +162,7 @@ impl FaultyDisk {
         self.files.lock().unwrap()
     }
 
-    /// The directory as it is found after a crash, on a new machine.
+    /// Returns the directory as it is found after a crash, on a new machine.
     pub(crate) fn after(&self, crash: Crash, machine: &Machine) -> Self {
         let files = self.files().clone();
         let mut live = files.live.clone();
@@ -199,7 +199,7 @@ impl FaultyDisk {
         edit(&mut self.files().live.get_mut(name).unwrap().bytes);
     }
 
-    /// From now on this part of a file can't be read.
+    /// Makes this part of a file unreadable from now on.
     pub(crate) fn spoil(&self, name: &str, part: Range<usize>) {
         self.files().live.get_mut(name).unwrap().bad.push(part);
     }

@@ -1,4 +1,4 @@
-//! A filter of keys, by their positions: "not among them" for certain, "perhaps among them" rarely for nothing.
+//! Filter of keys, by their positions: "not among them" for certain, "perhaps among them" rarely for nothing.
 //!
 //! Invariant: whatever was added is never denied. What is removed stays, so a filter only grows, by layers
 //! that double; making it anew is what makes it small again.
@@ -15,18 +15,19 @@ use jedlik_hashing::Position;
 
 const WORDS: usize = 8;
 const BLOCK_BYTES: usize = WORDS * 8;
-/// Of a block's 512 bits, those that stand for one key.
+/// Number of a block's 512 bits that stand for one key.
 const BITS: u32 = 7;
-/// 12 to 13 bits a key: one in 100 to 200 that was not added is taken for one that was, in each full layer.
+/// Number of keys in a full block: 12 to 13 bits a key, so that in each full layer one in 100 to 200 keys that were not
+/// added is taken for one that was.
 const KEYS_PER_BLOCK: usize = 40;
 const FIRST_LAYER_BLOCKS: usize = 8;
-/// Their memory is asked for at once.
+/// Largest number of blocks in a layer, whose memory is allocated at once.
 const LAYER_LIMIT_BLOCKS: usize = 1 << 24;
 
-/// The keys of one partition.
+/// Filter of the keys of one partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// The last one takes what is added.
+    /// Layers of the filter, of which the last takes what is added.
     layers: Vec<Layer>,
 }
 
@@ -37,7 +38,7 @@ struct Layer {
 }
 
 impl Filter {
-    /// Of no key, with room for so many in one layer.
+    /// Returns a filter without keys, with room for `keys` of them in one layer.
     pub(crate) fn with_room_for(keys: usize) -> Self {
         let mut filter = Self::default();
         if keys > FIRST_LAYER_BLOCKS * KEYS_PER_BLOCK {
@@ -46,7 +47,7 @@ impl Filter {
         filter
     }
 
-    /// How many keys were added that were not there before, as far as it can tell.
+    /// Returns the number of different keys that were added, as far as the filter can tell.
     pub(crate) fn keys(&self) -> usize {
         self.layers.iter().map(|layer| layer.keys).sum()
     }
@@ -65,18 +66,18 @@ impl Filter {
         }
     }
 
-    /// False only if no key at this position was added.
+    /// Whether a key at this position may have been added; false only if none was.
     pub(crate) fn may_hold(&self, position: Position) -> bool {
         let hash = hash(position);
         self.layers.iter().rev().any(|layer| layer.may_hold(hash))
     }
 
-    /// How long [`Self::push`] makes its output.
+    /// Returns the number of bytes that [`Self::push`] appends.
     pub(crate) fn encoded_bytes(&self) -> usize {
         2 + self.layers.iter().map(|layer| 8 + layer.blocks.len() * BLOCK_BYTES).sum::<usize>()
     }
 
-    /// Appends its bytes.
+    /// Appends the filter's bytes to `out`.
     pub(crate) fn push(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.layers.len() as u16).to_le_bytes());
         for layer in &self.layers {
@@ -88,7 +89,7 @@ impl Filter {
         }
     }
 
-    /// Takes a filter from the front of `bytes`.
+    /// Takes a filter from the front of `bytes`; `None` if there is none.
     pub(crate) fn take(bytes: &mut &[u8]) -> Option<Self> {
         let layers = u16::from_le_bytes(take(bytes)?);
         let layers = (0..layers).map(|_| {
@@ -128,26 +129,26 @@ impl Layer {
     }
 }
 
-/// The next bytes of fixed length.
+/// Takes the next `N` bytes; `None` if there are fewer.
 pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;
     Some(*first)
 }
 
-/// A position is a hash already, but a partition's positions begin alike.
+/// Returns the hash of a position, which is a hash already; but a partition's positions begin alike.
 fn hash(position: Position) -> u64 {
     mix(position.0 as u64 ^ ((position.0 >> 64) as u64).rotate_left(32))
 }
 
-/// The finishing step of splitmix64.
+/// Mixes the bits of a hash: the finishing step of splitmix64.
 fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
 }
 
-/// A key's bits within its block: nine bits of the hash choose each.
+/// Returns a key's bits within its block; nine bits of the hash choose each.
 fn bits(hash: u64) -> impl Iterator<Item = (usize, u64)> {
     let hash = mix(hash.wrapping_add(0x9e37_79b9_7f4a_7c15));
     (0..BITS).map(move |index| {
@@ -163,7 +164,7 @@ mod tests {
 
     use super::{BLOCK_BYTES, Filter, KEYS_PER_BLOCK};
 
-    /// As far apart as the hashes of names are.
+    /// Returns a position; those of different numbers are as far apart as the hashes of names.
     fn position(number: u64) -> Position {
         Position(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
     }

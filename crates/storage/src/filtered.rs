@@ -1,10 +1,10 @@
-//! An engine behind filters of its keys: that a key is absent is known without a look at the engine.
+//! Engine behind filters of its keys: that a key is absent is known without a look at the engine.
 //!
-//! Invariant: a filter has every key that the engine holds a record of, be it damaged. So a filter begins where
-//! nothing is stored (an engine without records, a partition that was dropped), with what a clean stop kept, or
-//! with a reading of a whole partition that met no damage; it hears of every write before the engine does.
-//! What a filter does not rule out the engine is asked for, which finds out whether damage hides it: a
-//! record that was whole when its filter was made is never taken for absent.
+//! Invariant: a filter has every key that the engine holds a record of, damaged ones included. So a filter begins where
+//! nothing is stored (an engine without records, a partition that was dropped), with what a clean stop kept, or with a
+//! reading of a whole partition that met no damage; it hears of every write before the engine does. For keys that a
+//! filter does not rule out the engine is asked, which finds out whether damage hides them: a record that was whole
+//! when its filter was made is never taken for absent.
 //!
 //! ```text
 //! format      1 byte: 1
@@ -23,14 +23,14 @@ use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::{RangePage, RangeQuery, Store, StoreError, Writes};
 
 const FORMAT: u8 = 1;
-/// What is kept over a stop at most; partitions past it are learned again as they are read.
+/// Largest size of the filters kept over a stop, in bytes; partitions past it are learned again as they are read.
 const KEPT_LIMIT_BYTES: usize = 64 << 20;
 
-/// An engine of which it is known in memory what it does not hold.
+/// Engine with filters of its keys in memory, by which most loads of absent keys are answered.
 #[derive(Debug)]
 pub struct Filtered<S: Store> {
     engine: S,
-    /// Held by whoever changes the engine.
+    /// Lock of the thread that changes the engine's records.
     writer: Mutex<()>,
     known: RwLock<Known>,
 }
@@ -38,39 +38,39 @@ pub struct Filtered<S: Store> {
 #[derive(Debug, Default)]
 struct Known {
     partitions: BTreeMap<Partition, Keys>,
-    /// Partitions without an entry hold no record.
+    /// Whether partitions without an entry hold no record.
     rest_is_empty: bool,
-    /// The engine is at work on a write, which readings may not have seen.
+    /// Whether the engine is at work on a write, which readings may not have seen.
     writing: bool,
-    /// Something was written since the engine was opened.
+    /// Whether something was written since the engine was opened.
     changed: bool,
     readings: u64,
 }
 
-/// What is known of one partition's keys.
+/// Filter of one partition's keys, and the reading that makes the next one.
 #[derive(Debug, Default)]
 struct Keys {
     filter: Option<Filter>,
-    /// Makes the next filter.
+    /// Reading under way that makes the next filter.
     reading: Option<Reading>,
 }
 
-/// Pages of a partition that follow one another from its beginning.
+/// Reading of a partition: pages that follow one another from its beginning.
 #[derive(Debug)]
 struct Reading {
     number: u64,
-    /// Where the last page ended.
+    /// Key at which the last page ended.
     until: Option<PlacedKey>,
-    /// It has come to the partition's end.
+    /// Whether the reading has come to the partition's end.
     ended: bool,
     keys: Filter,
 }
 
 impl<S: Store> Filtered<S> {
-    /// Over an engine as it was opened.
+    /// Puts filters before an engine that was just opened.
     #[must_use]
     pub fn over(engine: S) -> Self {
-        // One that can't say is not known to be empty.
+        // An engine that can't say is not known to be empty.
         let rest_is_empty = engine.record_count().is_ok_and(|records| records == 0);
         let known = RwLock::new(Known { rest_is_empty, ..Known::default() });
         Self { engine, writer: Mutex::new(()), known }
@@ -84,7 +84,7 @@ impl<S: Store> Filtered<S> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a page of a reading in.
+    /// Adds a page to a reading; a page with damage ends it.
     fn learn(&self, reading: u64, query: &RangeQuery, page: Result<&RangePage, &StoreError>) {
         let sound = page.ok().filter(|page| page.damaged.is_empty());
         self.known_mut().learn(query.partition, reading, sound);
@@ -100,7 +100,8 @@ impl Known {
         }
     }
 
-    /// What is known of a partition, if that may be more than nothing.
+    /// Returns the entry of a partition, made if partitions without one are known to be empty; `None` if nothing is
+    /// known.
     fn keys_of(&mut self, partition: Partition) -> Option<&mut Keys> {
         if self.rest_is_empty {
             let empty = || Keys { filter: Some(Filter::default()), reading: None };
@@ -109,8 +110,8 @@ impl Known {
         self.partitions.get_mut(&partition)
     }
 
-    /// Which reading a page will belong to, if any. It has begun before the engine is asked, so that it
-    /// hears of every write that the page may not show.
+    /// Returns the number of the reading that a page will belong to, if any. The reading has begun before the engine is
+    /// asked, so that it hears of every write that the page may not show.
     fn reading_of(&mut self, query: &RangeQuery) -> Option<u64> {
         // A page of one record is a look and not a reading.
         let whole = query.bucket.is_none() && query.from.is_none() && query.to.is_none();
@@ -134,7 +135,7 @@ impl Known {
         number
     }
 
-    /// Takes in the next page of a reading, or gives that up if there is damage.
+    /// Adds the next page to a reading, or gives the reading up if there is damage.
     fn learn(&mut self, partition: Partition, number: u64, page: Option<&RangePage>) {
         let writing = self.writing;
         let Some(keys) = self.partitions.get_mut(&partition) else { return };
@@ -159,7 +160,7 @@ impl Known {
         }
     }
 
-    /// A reading that began meanwhile may not have seen what was written.
+    /// Ends a write, and adds its keys to the readings: one that began meanwhile may not have seen them.
     fn end_write(&mut self, writes: &Writes) {
         self.writing = false;
         if self.partitions.values().all(|keys| keys.reading.is_none()) {
@@ -203,7 +204,7 @@ impl Known {
 }
 
 impl Keys {
-    /// Takes what a reading has found once that is all there is.
+    /// Makes the keys of a reading the filter once it has come to the partition's end.
     fn conclude(&mut self) {
         if let Some(reading) = self.reading.take_if(|reading| reading.ended) {
             self.filter = Some(reading.keys);
@@ -211,7 +212,7 @@ impl Keys {
     }
 }
 
-/// The keys of which there will be a record.
+/// Returns the keys that will have a record.
 fn put(writes: &Writes) -> impl Iterator<Item = &PlacedKey> {
     writes.records.iter().filter(|(_, record)| record.is_some()).map(|(key, _)| key)
 }
@@ -231,7 +232,7 @@ impl<S: Store> Store for Filtered<S> {
         }
         let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.known_mut().begin_write(writes);
-        // If it fails, the filters know of too much, which costs a look at the engine.
+        // If the write fails, the filters hold too many keys, which costs looks at the engine.
         let written = self.engine.write(writes);
         self.known_mut().end_write(writes);
         written
@@ -302,7 +303,7 @@ impl<S: Store> Store for Filtered<S> {
 
     fn restore_filters(&self, bytes: &[u8]) {
         let mut known = self.known_mut();
-        // What was written since is not in them.
+        // They lack what was written since.
         if !known.changed
             && !known.rest_is_empty
             && let Some(kept) = Known::decode(bytes)

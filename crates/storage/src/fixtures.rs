@@ -11,7 +11,7 @@ use crate::{Hint, RangeQuery, ShardIdentity, Store, StoreError, Writes};
 pub(crate) const IDENTITY: ShardIdentity =
     ShardIdentity { cluster: ClusterId(7), node: NodeId(8), shard: 1 };
 
-/// A key of bucket "b", placed.
+/// Returns a key of bucket "b", with its place.
 pub(crate) fn key(name: &str) -> PlacedKey {
     key_in("b", name)
 }
@@ -21,18 +21,18 @@ pub(crate) fn key_in(bucket: &str, name: &str) -> PlacedKey {
     PlacedKey::new(IDENTITY.cluster, partitions, Key::new(bucket, name).unwrap())
 }
 
-/// A key of bucket "b" at a position of the test's choice, in partition 0.
+/// Returns a key of bucket "b" at a position of the test's choice, in partition 0.
 pub(crate) fn key_at(position: u128, name: &str) -> PlacedKey {
     key_of(0, position, name)
 }
 
-/// As [`key_at`], in a partition of the test's choice.
+/// Returns a key as [`key_at`] does, in a partition of the test's choice.
 pub(crate) fn key_of(partition: u32, position: u128, name: &str) -> PlacedKey {
     let key = Key::new("b", name).unwrap();
     PlacedKey { partition: Partition(partition), position: Position(position), key }
 }
 
-/// Asks for all records of a partition, of which there are fewer than 1,000.
+/// Returns the query for all records of a partition, of which there are fewer than 1,000.
 pub(crate) fn everything_of(partition: u32) -> RangeQuery {
     RangeQuery {
         partition: Partition(partition),
@@ -48,12 +48,12 @@ pub(crate) fn everything_of(partition: u32) -> RangeQuery {
     }
 }
 
-/// The write event of [`record`].
+/// Returns the dot of the version that [`record`] makes.
 pub(crate) fn dot(actor: u64, counter: u64) -> Dot {
     Dot { actor: ActorId(actor), counter }
 }
 
-/// A record of one version, written as `dot(actor, counter)`, that replaces all before it of its actor.
+/// Returns a record of one version, written as `dot(actor, counter)`, that replaces all before it of its actor.
 pub(crate) fn record(actor: u64, counter: u64, value_bytes: usize) -> StoredRecord {
     let mut record = Record::new();
     for count in 1..=counter {
@@ -75,7 +75,7 @@ pub(crate) fn with_local(mut stored: StoredRecord, actor: u64) -> StoredRecord {
     stored
 }
 
-/// Whether `stored` has seen the write.
+/// Whether `stored` has seen the write that `dot` names.
 pub(crate) fn covers(stored: Option<&StoredRecord>, dot: Dot) -> bool {
     clock(stored).covers(dot)
 }
@@ -93,7 +93,7 @@ pub(crate) fn put(
     store.write(&Writes { records: records.collect(), ..Writes::default() })
 }
 
-/// A hint of key `name` for node `target`, of one version of 20 bytes.
+/// Returns a hint of key `name` for node `target`, of one version of 20 bytes.
 pub(crate) fn hint(target: u64, since_ms: u64, name: &str) -> Hint {
     Hint { target: NodeId(target), since_ms, key: key(name), record: record(1, 1, 20) }
 }

@@ -1,4 +1,4 @@
-//! The flusher's thread: moves a full buffer into the engine, and sweeps dropped partitions in between.
+//! Thread of the flusher, which moves a full buffer into the engine, and sweeps dropped partitions in between.
 //!
 //! Invariant: the journal hears that a generation is flushed only after the engine has made all of it
 //! durable. A failed flush is tried again until it succeeds or the shard is gone. A buffer waits for one
@@ -19,37 +19,37 @@ use crate::mark::MetadataWrite;
 use crate::stats::SharedCounters;
 use crate::{Store, StoreError, Writes};
 
-/// The most that one commit of the engine takes, in bytes of records: it bounds the copies made for it.
+/// Largest commit of the engine in bytes of records: it bounds the copies made for it.
 const COMMIT_LIMIT_BYTES: usize = 16 << 20;
-/// What an entry counts there beside its record: about its key.
+/// Number of bytes that an entry counts towards a commit beside its record: about its key's.
 const ENTRY_BYTES: usize = 64;
 
-/// Of so many attempts at one flush, the first is logged: one in a minute, as they are usually spaced.
+/// Number of attempts at one flush of which the first is logged: one in a minute, as they are usually spaced.
 const LOGGED_ATTEMPTS: u64 = 60;
 
-/// How long the disk is left to others after each step of a sweep.
+/// Pause after each step of a sweep, in which the disk is left to others.
 const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
-/// What became of a flush.
+/// Outcome of one attempt at a flush.
 pub(crate) enum FlushReport {
     Flushed,
     Failed(StoreError),
 }
 
-/// What the thread begins with.
+/// Settings with which the flusher's thread begins.
 pub(crate) struct FlusherSettings {
     pub(crate) shard: u16,
     pub(crate) engine: Arc<dyn Store>,
     pub(crate) journal: Sender<Message>,
     pub(crate) retry: Duration,
-    /// The most records in one step of a sweep.
+    /// Largest number of records in one step of a sweep.
     pub(crate) sweep_limit_records: usize,
     pub(crate) counters: Arc<SharedCounters>,
-    /// Set by the first to find that the shard's life is over.
+    /// Error that ended the shard's life, set by the first thread to find it.
     pub(crate) failure: Arc<OnceLock<StoreError>>,
 }
 
-/// The thread's handle: one buffer at a time, one or more reports for each.
+/// Handle of the flusher's thread, which takes one buffer at a time and makes one or more reports for each.
 pub(crate) struct Flusher {
     sender: Sender<Arc<Frozen>>,
     pub(crate) reports: Receiver<FlushReport>,
@@ -66,7 +66,7 @@ impl Flusher {
         Ok(Self { sender, reports, thread })
     }
 
-    /// Starts on `frozen`; the one before it must have been flushed.
+    /// Starts the flush of `frozen`; the buffer before it must have been flushed.
     pub(crate) fn flush(&self, frozen: Arc<Frozen>) {
         // A thread that is gone has panicked: the buffer fills and applies are refused.
         let _ = self.sender.send(frozen);
@@ -104,7 +104,7 @@ fn run(settings: &FlusherSettings, buffers: &Receiver<Arc<Frozen>>, report: &Sen
     }
 }
 
-/// Tries until it has succeeded; false if the shard is gone before, or the engine.
+/// Flushes a buffer, again and again until that succeeds. Returns false if the shard or the engine is gone before.
 fn flush(
     settings: &FlusherSettings,
     buffers: &Receiver<Arc<Frozen>>,
@@ -133,12 +133,12 @@ fn flush(
     if attempts > 0 {
         info!(shard = settings.shard, attempts, "the buffer was flushed into the engine");
     }
-    // Whoever is gone needs to hear of it no more.
+    // A closed channel means that the shard is shutting down.
     let _ = settings.journal.send(Message::Flushed(frozen.generation));
     true
 }
 
-/// Takes one step, and says how long to wait before the next; `None` if there is nothing left.
+/// Takes one step of a sweep. Returns how long to wait before the next; `None` if nothing is left.
 fn sweep(settings: &FlusherSettings) -> Option<Duration> {
     match settings.engine.sweep(settings.sweep_limit_records) {
         Ok(more) => more.then_some(SWEEP_PAUSE),

@@ -1,4 +1,4 @@
-//! The folder of one shard, and how a damaged one is set aside.
+//! Folder of one shard, and how a damaged one is set aside.
 //!
 //! Invariant: a crash at any moment leaves the old folder, or the new one with all that could be read of the
 //! old; and the shard in the new one has lost its past, as far as it says so itself (`mark.rs`), from its
@@ -34,34 +34,34 @@ pub(crate) const ENGINE: &str = "records.redb";
 pub(crate) const JOURNAL: &str = "journal";
 const SET_ASIDE: &str = "set-aside";
 
-/// Where one shard keeps its files.
+/// Folder in which one shard keeps its files.
 #[derive(Debug, Clone)]
 pub struct ShardFolder {
     root: PathBuf,
     shard: u16,
 }
 
-/// The files of a shard that are not used any more.
+/// Files of a shard that were set aside and are not used any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LyingAside {
-    /// Their folder.
+    /// Folder in which the files lie.
     pub path: PathBuf,
-    /// Since when, in seconds since the Unix epoch.
+    /// Time at which the files were set aside, in seconds since the Unix epoch.
     pub since_s: u64,
-    /// They were damaged; otherwise they were an earlier copy.
+    /// Whether the files were damaged; otherwise they are an earlier copy.
     pub damaged: bool,
 }
 
-/// A shard that was set aside.
+/// Outcome of setting a damaged shard aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// Where its damaged file is now.
+    /// Folder in which the damaged file is now.
     pub path: PathBuf,
-    /// Records that could be read and are in its place.
+    /// Number of records that could be read, and are in the shard that takes its place.
     pub records: u64,
-    /// The same of hints.
+    /// Number of hints that could be read, and are in that shard too.
     pub hints: u64,
-    /// Rows that failed their checksums; besides these, whole pages may be missing.
+    /// Number of rows that failed their checksums; besides these, whole pages may be missing.
     pub damaged: u64,
 }
 
@@ -70,25 +70,25 @@ impl ShardFolder {
         Self { root: root.into(), shard }
     }
 
-    /// The engine's file.
+    /// Returns the path of the engine's file.
     #[must_use]
     pub fn engine_path(&self) -> PathBuf {
         self.path().join(ENGINE)
     }
 
-    /// The journal's directory.
+    /// Returns the path of the journal's directory.
     #[must_use]
     pub fn journal_dir(&self) -> PathBuf {
         self.path().join(JOURNAL)
     }
 
-    /// Where all of it is.
+    /// Returns the path of the shard's folder.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.root.join(format!("shard-{}", self.shard))
     }
 
-    /// Where the data directory says whose it is.
+    /// Returns the path of the data directory's `node.toml`.
     pub(crate) fn node_file(&self) -> PathBuf {
         self.root.join(NODE)
     }
@@ -97,7 +97,7 @@ impl ShardFolder {
         self.root.join(format!("shard-{}.new", self.shard))
     }
 
-    /// Makes the folder if it is not there, and finishes setting one aside that a crash has cut short.
+    /// Makes the folder if it is not there, and finishes a setting aside that a crash has cut short.
     ///
     /// # Errors
     /// The operating system's.
@@ -113,13 +113,13 @@ impl ShardFolder {
         make_directory(&path).map_err(io("making the shard's directory", &path))
     }
 
-    /// Sets the folder aside because of `why`, and puts another in its place with what can be read of it:
-    /// the records and hints of its engine that pass their checksums, and its journal. The shard must be
-    /// closed; `now_s` is the time in seconds since the Unix epoch.
+    /// Sets the folder aside because of `why`, and puts another in its place with what can be read of it: the records
+    /// and hints of its engine that pass their checksums, and its journal. The shard must be closed. `now_s` is the
+    /// time in seconds since the Unix epoch.
     ///
     /// # Errors
     /// The operating system's, or the new engine's. The old folder is still in its place then, or the next
-    /// [`Self::prepare`] goes on.
+    /// [`Self::prepare`] finishes the exchange.
     pub fn rebuild(&self, why: &str, now_s: u64) -> Result<SetAside, OpenError> {
         self.prepare()?;
         let next = self.next_path();
@@ -136,13 +136,13 @@ impl ShardFolder {
         Ok(SetAside { path, records, hints, damaged })
     }
 
-    /// Which life of the node the journal says has used it last.
+    /// Returns the mark of the node's life that last used the journal.
     #[must_use]
     pub fn journal_mark(&self) -> MarkFound {
         life_mark::beside_journal(&self.journal_dir())
     }
 
-    /// What lies aside of this shard: because it was damaged, or because it was an earlier copy.
+    /// Lists the shard's files that were set aside, because they were damaged or were an earlier copy.
     #[must_use]
     pub fn lying_aside(&self) -> Vec<LyingAside> {
         let damaged = self.damaged_aside().into_iter();
@@ -158,7 +158,7 @@ impl ShardFolder {
         damaged.chain(copies).collect()
     }
 
-    /// The damaged ones, and since when in seconds since the Unix epoch.
+    /// Returns the folders that were set aside as damaged, each with the time in seconds since the Unix epoch.
     fn damaged_aside(&self) -> Vec<(PathBuf, u64)> {
         let prefix = format!("shard-{}-", self.shard);
         let entries = fs::read_dir(self.root.join(SET_ASIDE)).into_iter().flatten().flatten();
@@ -180,19 +180,20 @@ impl ShardFolder {
             return Ok(Salvaged::default());
         }
         let salvaged = read_out(&damaged, &engine)?;
-        // It may have said the contrary.
+        // The salvaged metadata may have said the contrary.
         engine.write(&lost)?;
         if life_mark::in_engine(&engine)? == MarkFound::Nothing
             && let MarkFound::Mark(mark) = self.journal_mark()
         {
-            // Else the shard would count as another one at the next start.
+            // Otherwise the shard would count as another one at the next start.
             let metadata = vec![life_mark::of_engine(mark)];
             engine.write(&Writes { metadata, ..Writes::default() })?;
         }
         Ok(salvaged)
     }
 
-    /// Moves the old folder away, if it is still there, and the new one into its place.
+    /// Moves the old folder away, if it is still there, and the new one into its place. Returns where the old one is
+    /// kept.
     fn swap(&self, why: &str, now_s: u64) -> Result<PathBuf, OpenError> {
         let (path, next) = (self.path(), self.next_path());
         let aside = self.root.join(SET_ASIDE);
@@ -211,7 +212,7 @@ impl ShardFolder {
         Ok(kept)
     }
 
-    /// Removes what was set aside of this shard before: a disk that goes bad must not fill itself up.
+    /// Removes what was set aside of this shard as damaged before: a disk that goes bad must not fill itself up.
     fn forget_older(&self) {
         for (path, _) in self.damaged_aside() {
             if let Err(error) = fs::remove_dir_all(&path) {
@@ -221,7 +222,7 @@ impl ShardFolder {
     }
 }
 
-/// Copies what can be read, unless the attempt has ended a process before.
+/// Copies what can be read of a damaged engine, unless an earlier attempt has ended a process.
 fn read_out(damaged: &Path, into: &dyn Store) -> Result<Salvaged, StoreError> {
     let note = Arc::new(FaultNote::of_reading_out(damaged));
     if let Some(what) = note.condemns() {

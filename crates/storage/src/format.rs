@@ -34,17 +34,17 @@ use jedlik_hashing::{Partition, Position};
 use jedlik_protocol::{EncodedRecord, Incarnation, Key, LocalActor, PlacedKey, StoredRecord};
 use jedlik_vclock::ActorId;
 
-/// The format of a value in an engine.
+/// Format of a value in an engine.
 const VALUE_FORMAT: u8 = 1;
-/// The format of what stands where the whole value does not.
+/// Format of a row that stands for a value stored elsewhere.
 const APART_FORMAT: u8 = 2;
 /// Length and checksum of the value that lies elsewhere.
 const APART_LINK_BYTES: usize = 8;
-/// Format and checksum.
+/// Length of a value's header in bytes: format and checksum.
 const VALUE_HEADER_BYTES: usize = 5;
 /// Set when a local actor follows the flags.
 const HAS_LOCAL: u8 = 1;
-/// Partition and position.
+/// Length of a key's place in bytes: partition and position.
 const PLACE_BYTES: usize = 20;
 
 /// Appends the bytes of `key`.
@@ -55,7 +55,7 @@ pub(crate) fn push_key(out: &mut Vec<u8>, key: &PlacedKey) {
     out.extend_from_slice(key.key.key());
 }
 
-/// Appends a bucket's name and its end.
+/// Appends a bucket's name, escaped, and the mark of its end.
 fn push_bucket(out: &mut Vec<u8>, bucket: &[u8]) {
     for &byte in bucket {
         out.push(byte);
@@ -66,7 +66,7 @@ fn push_bucket(out: &mut Vec<u8>, bucket: &[u8]) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// The bytes of `key`.
+/// Returns the bytes of `key`.
 pub(crate) fn key_bytes(key: &PlacedKey) -> Vec<u8> {
     let mut out =
         Vec::with_capacity(PLACE_BYTES + key.key.bucket().len() + 2 + key.key.key().len());
@@ -74,14 +74,14 @@ pub(crate) fn key_bytes(key: &PlacedKey) -> Vec<u8> {
     out
 }
 
-/// Makes `out` what all marks of a bucket in a partition begin with, and what stands for many of its keys.
+/// Sets `out` to the prefix of all marks of a bucket in a partition; alone it stands for many of the bucket's keys.
 pub(crate) fn mark_prefix(out: &mut Vec<u8>, partition: Partition, bucket: &[u8]) {
     out.clear();
     out.extend_from_slice(&partition.0.to_be_bytes());
     push_bucket(out, bucket);
 }
 
-/// The mark of `key`.
+/// Returns the bytes of the mark of `key`.
 pub(crate) fn mark_bytes(key: &PlacedKey) -> Vec<u8> {
     let mut out = Vec::new();
     mark_prefix(&mut out, key.partition, key.key.bucket());
@@ -90,7 +90,7 @@ pub(crate) fn mark_bytes(key: &PlacedKey) -> Vec<u8> {
     out
 }
 
-/// The key that a mark stands for, or `None` if it stands for no single one.
+/// Returns the key that a mark stands for; `None` if it stands for no single one.
 pub(crate) fn parse_mark(bytes: &[u8]) -> Option<PlacedKey> {
     let (partition, rest) = bytes.split_first_chunk::<4>()?;
     let (bucket, rest) = split_bucket(rest)?;
@@ -102,7 +102,7 @@ pub(crate) fn parse_mark(bytes: &[u8]) -> Option<PlacedKey> {
     })
 }
 
-/// A bucket's name, and what follows its end.
+/// Splits off a bucket's name, unescaped; returns it and what follows its end.
 fn split_bucket(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut bucket = Vec::new();
     loop {
@@ -121,11 +121,11 @@ fn split_bucket(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// Tells a bucket's keys from others by their bytes alone.
+/// Matcher that tells a bucket's keys from others by their bytes alone.
 pub(crate) struct BucketMatch(Vec<u8>);
 
 impl BucketMatch {
-    /// Of the bucket with this name.
+    /// Returns the matcher for the bucket with this name.
     pub(crate) fn new(bucket: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(bucket.len() + 2);
         push_bucket(&mut bytes, bucket);
@@ -138,7 +138,7 @@ impl BucketMatch {
     }
 }
 
-/// The key that `bytes` stand for, or `None` if they stand for none.
+/// Returns the key that `bytes` stand for; `None` if they stand for none.
 pub(crate) fn parse_key(bytes: &[u8]) -> Option<PlacedKey> {
     let (partition, rest) = bytes.split_first_chunk::<4>()?;
     let (position, rest) = rest.split_first_chunk::<16>()?;
@@ -163,7 +163,7 @@ pub(crate) fn push_body(out: &mut Vec<u8>, record: &StoredRecord) {
     out.extend_from_slice(record.record.bytes());
 }
 
-/// The record of a body whose checksum was right; shares nothing with `bytes`.
+/// Returns the record of a body whose checksum was right; it shares no memory with `bytes`.
 pub(crate) fn parse_body(bytes: &[u8]) -> Option<StoredRecord> {
     let (&flags, mut rest) = bytes.split_first()?;
     let local = match flags {
@@ -182,28 +182,29 @@ pub(crate) fn parse_body(bytes: &[u8]) -> Option<StoredRecord> {
     Some(StoredRecord { local, record: EncodedRecord::from_bytes(rest).ok()? })
 }
 
-/// The value under which an engine stores `record`.
+/// Returns the value as which an engine stores `record`.
 pub(crate) fn value_bytes(key: &[u8], record: &StoredRecord) -> Vec<u8> {
     sealed(key, VALUE_FORMAT, &[], record)
 }
 
-/// The record in an engine's value, or what is wrong with it.
+/// Returns the record in an engine's value, or the defect that was found.
 pub(crate) fn parse_value(key: &[u8], value: &[u8]) -> Result<StoredRecord, &'static str> {
     let body = unsealed(key, VALUE_FORMAT, value)?;
     parse_body(body).ok_or("its bytes are not a record")
 }
 
-/// A record whose values lie apart: what is known of it without them.
+/// Record whose values are stored elsewhere, as far as it is known without them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ApartValue {
-    /// With lengths in place of values, as [`EncodedRecord::with_lengths`] makes it.
+    /// Record with lengths in place of values, as [`EncodedRecord::with_lengths`] makes it.
     pub(crate) lengths: StoredRecord,
     /// Length and checksum of the value that lies elsewhere.
     link: [u8; APART_LINK_BYTES],
 }
 
 impl ApartValue {
-    /// The whole record, or what is wrong with it. `value` is what lies elsewhere under the same key.
+    /// Returns the whole record, or the defect that was found. `value` is the value stored elsewhere under the same
+    /// key.
     pub(crate) fn join(&self, key: &[u8], value: &[u8]) -> Result<StoredRecord, &'static str> {
         if link_to(value) != Some(self.link) {
             return Err("its values are not those that it was written with");
@@ -212,17 +213,18 @@ impl ApartValue {
     }
 }
 
-/// What stands in the place of `value`, which lies elsewhere and is that of a record with these lengths.
+/// Returns the row that stands for `value`, which is stored elsewhere and is that of a record with these lengths;
+/// `None` if no link can name `value`.
 pub(crate) fn apart_bytes(key: &[u8], lengths: &StoredRecord, value: &[u8]) -> Option<Vec<u8>> {
     Some(sealed(key, APART_FORMAT, &link_to(value)?, lengths))
 }
 
-/// Whether `value` stands for one that lies elsewhere. What is cut short or of no known format may.
+/// Whether `value` stands for one stored elsewhere. A value that is cut short or of no known format counts as such.
 pub(crate) fn is_apart(value: &[u8]) -> bool {
     value.first() != Some(&VALUE_FORMAT)
 }
 
-/// Reads what [`apart_bytes`] has made, or says what is wrong with it.
+/// Reads what [`apart_bytes`] has made, or returns the defect that was found.
 pub(crate) fn parse_apart(key: &[u8], value: &[u8]) -> Result<ApartValue, &'static str> {
     let rest = unsealed(key, APART_FORMAT, value)?;
     let parts = rest.split_first_chunk();
@@ -232,7 +234,7 @@ pub(crate) fn parse_apart(key: &[u8], value: &[u8]) -> Result<ApartValue, &'stat
     Ok(ApartValue { lengths, link })
 }
 
-/// How long the whole value is that `value` is or stands for, as far as that can be told without its checksum.
+/// Returns the length of the whole value that `value` is or stands for, in bytes, without a look at its checksum.
 pub(crate) fn whole_length_bytes(value: &[u8]) -> usize {
     if !is_apart(value) {
         return value.len();
@@ -241,14 +243,14 @@ pub(crate) fn whole_length_bytes(value: &[u8]) -> usize {
     length.map_or(value.len(), |length| u32::from_le_bytes(*length) as usize)
 }
 
-/// What names a value from elsewhere.
+/// Returns the link that names a value stored elsewhere: its length and its checksum.
 fn link_to(value: &[u8]) -> Option<[u8; APART_LINK_BYTES]> {
     let &[_, a, b, c, d] = value.first_chunk::<VALUE_HEADER_BYTES>()?;
     let [e, f, g, h] = u32::try_from(value.len()).ok()?.to_le_bytes();
     Some([e, f, g, h, a, b, c, d])
 }
 
-/// Format, checksum, `before` and the body of `record`.
+/// Returns the bytes of format, checksum, `before` and the body of `record`.
 fn sealed(key: &[u8], format: u8, before: &[u8], record: &StoredRecord) -> Vec<u8> {
     let length = VALUE_HEADER_BYTES + before.len() + 17 + record.record.bytes().len();
     let mut out = Vec::with_capacity(length);
@@ -261,7 +263,7 @@ fn sealed(key: &[u8], format: u8, before: &[u8], record: &StoredRecord) -> Vec<u
     out
 }
 
-/// What follows the header, or what is wrong with it.
+/// Returns what follows a value's header, or the defect that was found.
 fn unsealed<'a>(key: &[u8], expected: u8, value: &'a [u8]) -> Result<&'a [u8], &'static str> {
     let Some((&[format, a, b, c, d], rest)) = value.split_first_chunk::<VALUE_HEADER_BYTES>()
     else {

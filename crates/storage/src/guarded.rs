@@ -1,4 +1,4 @@
-//! An engine behind a guard: a fault in it is an error of the call, and the engine is not called again.
+//! Engine behind a guard: a fault in it is an error of the call, and the engine is not called again.
 //!
 //! Invariant: no panic of the engine leaves this file, and nothing is asked of an engine that was found
 //! damaged, not even to close: its file may hold anything, and so may its memory. An engine that ended the process
@@ -22,30 +22,30 @@ use crate::hint::{HintMark, HintRow, HintRows, HintTotals};
 use crate::{OpenError, RangePage, RangeQuery, Store, StoreError, Writes};
 
 thread_local! {
-    /// How many guarded calls this thread is in.
+    /// Number of guarded calls that this thread is in.
     static GUARDED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether this thread is in a call of an engine, whose panic is caught and reported as damage: for a
-/// panic hook that ends the process otherwise.
+/// Whether this thread is in a call of an engine, whose panics are caught and reported as damage. For a panic hook that
+/// otherwise ends the process.
 #[must_use]
 pub fn engine_at_work() -> bool {
     GUARDED.get() > 0
 }
 
-/// An engine whose panics are errors.
+/// Engine whose panics are errors of its calls.
 #[derive(Debug)]
 pub struct Guarded<S: Store> {
-    /// `None` only while it is dropped.
+    /// The engine itself; `None` only while it is being dropped.
     engine: Option<S>,
     damage: OnceLock<StoreError>,
     note: Arc<FaultNote>,
-    /// No write has returned yet.
+    /// Whether no write has returned yet.
     unproven: AtomicBool,
 }
 
 impl<S: Store> Guarded<S> {
-    /// Opens an engine with `open`, whose file is at `path`.
+    /// Opens with `open` an engine whose file is at `path`.
     ///
     /// # Errors
     /// Those of `open`, and [`OpenError::EngineDamaged`] if it panicked, or if the engine has ended a process before.
@@ -88,7 +88,7 @@ impl<S: Store> Guarded<S> {
 }
 
 impl<S: Store> Guarded<S> {
-    /// The engine has not ended the process in what it was asked.
+    /// Notes that the engine has not ended the process in its first write, or in its closing.
     fn prove(&self) {
         if self.unproven.swap(false, Ordering::Relaxed) {
             self.note.clear();
@@ -109,7 +109,7 @@ impl<S: Store> Drop for Guarded<S> {
     }
 }
 
-/// Runs `act`; the message of its panic is the error.
+/// Runs `act`. The message of its panic is the error.
 pub(crate) fn guarded<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     struct InCall;
     impl Drop for InCall {

@@ -1,7 +1,7 @@
-//! How the disk of a shard's journal does: what it has not finished yet, and what it refuses.
+//! Condition of the disk of a shard's journal: what it has not finished yet, and what it refuses.
 //!
-//! Invariant: written by the journal's thread alone, and read without waiting for it, since it may be stuck in a
-//! call for as long as the disk likes.
+//! Invariant: it is written by the journal's thread alone, and read without waiting for that thread, which may be stuck
+//! in a call for as long as the disk likes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::StoreError;
 
-/// No call is under way.
+/// Value of `busy_since_us` while no call is under way.
 const IDLE: u64 = 0;
 
-/// What the disk refuses, until it takes something again.
+/// Refusal that lasts until the disk takes something again.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// The last refusal.
+    /// Error of the last refusal.
     pub error: StoreError,
-    /// When the first one came.
+    /// Time at which the first refusal came.
     pub since: SystemTime,
 }
 
-/// Shared by the journal's thread and its shard.
+/// Condition of a disk, shared by the journal's thread and its shard.
 #[derive(Debug)]
 pub(crate) struct Health {
     started: Instant,
-    /// When the call under way began, in microseconds past `started` and at least 1.
+    /// Time at which the call under way began, in microseconds past `started` and at least 1.
     busy_since_us: AtomicU64,
     refused: Mutex<Option<Refused>>,
 }
@@ -43,7 +43,7 @@ impl Health {
         self.started.elapsed().as_micros() as u64
     }
 
-    /// Makes one call of the disk.
+    /// Makes one call of the disk, and notes how long it is under way.
     pub(crate) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
         self.busy_since_us.store(self.now_us().max(1), Ordering::Relaxed);
         let outcome = call();
@@ -51,7 +51,7 @@ impl Health {
         outcome
     }
 
-    /// For how long the call under way has lasted.
+    /// Returns how long the call under way has lasted; `None` if there is none.
     pub(crate) fn busy(&self) -> Option<Duration> {
         match self.busy_since_us.load(Ordering::Relaxed) {
             IDLE => None,
@@ -59,7 +59,7 @@ impl Health {
         }
     }
 
-    /// Takes what a write has come to.
+    /// Takes note of the outcome of a write.
     pub(crate) fn note(&self, written: Result<(), &StoreError>) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused = match (written, refused.take()) {
@@ -71,7 +71,7 @@ impl Health {
         };
     }
 
-    /// What the disk refuses now.
+    /// Returns the refusal that lasts; `None` if the disk takes what it is given.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

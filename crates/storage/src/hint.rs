@@ -1,33 +1,33 @@
 //! Hints: records that this node keeps for other nodes until they are back (paper 4.6).
 //!
-//! Invariant: there is at most one hint for each target and key. It holds the merge of all that was
-//! held, and stands in the order of the oldest of it.
+//! Invariant: there is at most one hint for each target and key. It holds the merge of all records held for them, and
+//! is ordered by the age of the oldest of these.
 
 use jedlik_hashing::NodeId;
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
-/// A record kept for another node.
+/// Record that a node keeps for another one, which was unreachable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
-    /// Whom it is for.
+    /// Node for which the record is kept.
     pub target: NodeId,
-    /// Since when there has been a hint of this key for it, in milliseconds since the Unix epoch, by
-    /// this node's clock.
+    /// Time of the oldest record that was merged into the hint, in milliseconds since the Unix epoch, by this node's
+    /// clock.
     pub since_ms: u64,
-    /// The record's key.
+    /// Key of the record, with its partition and position.
     pub key: PlacedKey,
-    /// What the target has to merge.
+    /// Record that the target has to merge.
     pub record: StoredRecord,
 }
 
 impl Hint {
-    /// Its place among its target's hints.
+    /// Returns the hint's place among its target's hints.
     #[must_use]
     pub fn mark(&self) -> HintMark {
         HintMark { since_ms: self.since_ms, key: self.key.clone() }
     }
 
-    /// What it counts in [`HintTotals`]: its bucket, key and record.
+    /// Returns what the hint adds to [`HintTotals::bytes`]: the size of its bucket, key and encoded record.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         let key = self.key.key.bucket().len() + self.key.key.key().len();
@@ -35,61 +35,61 @@ impl Hint {
     }
 }
 
-/// The place of a hint among its target's: oldest first, then by key.
+/// Place of a hint among its target's: oldest first, then by key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HintMark {
-    /// As [`Hint::since_ms`].
+    /// Time of the hint, as in [`Hint::since_ms`].
     pub since_ms: u64,
-    /// As [`Hint::key`].
+    /// Key of the hint, as in [`Hint::key`].
     pub key: PlacedKey,
 }
 
-/// The hints of one key.
+/// Hints of one key, for all targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeldHints {
-    /// Those that can be read, sorted by target.
+    /// Hints that can be read, sorted by target.
     pub hints: Vec<Hint>,
-    /// There are others, which fail their checksums now.
+    /// Whether there are other hints of the key, which fail their checksums.
     pub damaged: bool,
 }
 
-/// Hints of one target, oldest first, and how far they reach.
+/// Page of one target's hints, oldest first, and how far it reaches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HintPage {
-    /// Those that can be read.
+    /// Hints that can be read, oldest first.
     pub hints: Vec<Hint>,
-    /// The last place that was looked at; `None` if the end was reached.
+    /// Last place that was looked at; `None` if the end was reached.
     pub until: Option<HintMark>,
-    /// Those up to there that fail their checksums.
+    /// Places up to `until` of hints that fail their checksums.
     pub damaged: Vec<HintMark>,
 }
 
-/// How much is kept for one target.
+/// Count, size and age of the hints kept for one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HintTotals {
-    /// The node.
+    /// Node for which the hints are kept.
     pub target: NodeId,
-    /// Its hints.
+    /// Number of hints for the target.
     pub count: u64,
-    /// The sum of their [`Hint::size_bytes`].
+    /// Sum of [`Hint::size_bytes`] over these hints.
     pub bytes: u64,
-    /// The least [`Hint::since_ms`]; `None` if the engine could not say.
+    /// Least [`Hint::since_ms`] of these hints; `None` if the engine could not say.
     pub oldest_ms: Option<u64>,
 }
 
-/// A hint as an engine has it.
+/// Row of an engine that stands for one hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HintRow {
-    /// Its place.
+    /// Place of the hint among its target's.
     pub mark: HintMark,
-    /// Its [`Hint::size_bytes`].
+    /// Size of the hint, as [`Hint::size_bytes`] counts it.
     pub size_bytes: u64,
-    /// `None` if it fails its checksum.
+    /// Record of the hint; `None` if it fails its checksum.
     pub record: Option<StoredRecord>,
 }
 
 impl HintRow {
-    /// The hint, unless it is damaged.
+    /// Returns the hint for `target` that the row stands for; `None` if it is damaged.
     #[must_use]
     pub fn into_hint(self, target: NodeId) -> Option<Hint> {
         let HintMark { since_ms, key } = self.mark;
@@ -103,16 +103,16 @@ impl From<&Hint> for HintRow {
     }
 }
 
-/// An engine's page of hints.
+/// Page of one target's hints as an engine returns it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HintRows {
-    /// In the order of their marks, damaged ones included.
+    /// Rows in the order of their marks, damaged ones included.
     pub rows: Vec<HintRow>,
-    /// The last place that was looked at; `None` if the end was reached.
+    /// Last place that was looked at; `None` if the end was reached.
     pub until: Option<HintMark>,
 }
 
-/// Fills a page up to its limits, of which the first row passes any.
+/// Builder that fills a page up to its limits; the first row is taken whatever its size.
 pub(crate) struct HintRowsBuilder {
     page: HintRows,
     limit_hints: usize,
@@ -124,7 +124,7 @@ impl HintRowsBuilder {
         Self { page: HintRows::default(), limit_hints, left_bytes: limit_bytes as u64 }
     }
 
-    /// Takes the next row in order; false once the page is full.
+    /// Adds the next row in order. Returns false once the page is full.
     pub(crate) fn push(&mut self, row: HintRow) -> bool {
         let room = row.size_bytes < self.left_bytes;
         self.left_bytes = self.left_bytes.saturating_sub(row.size_bytes);
@@ -136,7 +136,7 @@ impl HintRowsBuilder {
         false
     }
 
-    /// The page, which the end of all hints has cut short unless it was full.
+    /// Returns the page. Its `until` is set only if it is full.
     pub(crate) fn finish(self) -> HintRows {
         self.page
     }

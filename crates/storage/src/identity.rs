@@ -1,7 +1,7 @@
-//! Whose a data directory is, the settings that are fixed when it is made, and the file that says so.
+//! Identity of a data directory, the settings that are fixed when it is made, and the file that holds both.
 //!
-//! Invariant: a directory is opened only by the node, and with the settings, that it was made for; and only if the file is
-//! as it was written, since each number in it decides what the node may say is absent.
+//! Invariant: a directory is opened only by the node, and with the settings, that it was made for; and only if the file
+//! is as it was written, since each number in it decides what the node may say is absent.
 
 use std::path::Path;
 
@@ -12,32 +12,32 @@ use serde::{Deserialize, Serialize};
 use crate::OpenError;
 use crate::past::PastFile;
 
-/// The format of `node.toml` that is read and written. Format 1 named a single life, which it kept over a
-/// clean stop: what came before is not in it. Format 2 did not say which lives have used the shards, format 3 not how far
-/// the directory has followed each life.
+/// Format of `node.toml` that is read and written. Format 1 named a single life, which it kept over a clean stop: it
+/// lacks what came before. Format 2 did not say which lives have used the shards, format 3 not how far the directory
+/// has followed each life.
 const FORMAT: u32 = 4;
 
-/// What the file begins with, before the CRC-32 of all lines after the first, in eight digits.
+/// Text that the file begins with, before the CRC-32 of all lines after the first, in eight hexadecimal digits.
 const HEADING: &str = "# Written by jedlik-node; not meant to be edited. CRC-32: ";
 const REMEDY: &str = "Restore it, or start the node with an empty data directory and --new while other members \
                       are up: they refill it";
 
-/// What a node expects of its data directory.
+/// Identity that a node expects of its data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// From the node's certificate.
+    /// Cluster that the node's certificate names.
     pub cluster: ClusterId,
-    /// From the node's certificate.
+    /// Node that its certificate names.
     pub node: NodeId,
-    /// How many shards it is cut into.
+    /// Number of shards that the directory is cut into.
     pub shards: u16,
-    /// The engine's name in the configuration: `redb` or `memory`.
+    /// Name of the engine in the configuration: `redb` or `memory`.
     pub engine: String,
-    /// Q: how many partitions the cluster has.
+    /// Number of partitions in the cluster, Q.
     pub partitions: PartitionCount,
 }
 
-/// `node.toml`. Identifiers are hexadecimal text, since TOML's integers have a sign.
+/// Contents of `node.toml`. Identifiers are hexadecimal text, since TOML's integers have a sign.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeFile {
@@ -56,14 +56,14 @@ fn checksum(body: &str) -> String {
     format!("{:08x}", crc32fast::hash(body.as_bytes()))
 }
 
-/// Read before the rest, which a newer format may have changed.
+/// Format alone, read before the rest, which a newer format may have changed.
 #[derive(Deserialize)]
 struct FormatOnly {
     format: u32,
 }
 
 impl NodeFile {
-    /// Of a directory that is being made.
+    /// Returns the file of a directory that is being made.
     pub(crate) fn first(identity: &Identity, incarnation: Incarnation) -> Self {
         Self {
             format: FORMAT,
@@ -78,7 +78,7 @@ impl NodeFile {
         }
     }
 
-    /// The next life.
+    /// Returns the file as the next life, `fresh`, begins.
     pub(crate) fn restarted(mut self, fresh: Incarnation) -> Self {
         self.generation += 1;
         self.clean = false;
@@ -86,7 +86,7 @@ impl NodeFile {
         self
     }
 
-    /// The same life, stopped cleanly: it has closed the shards that it has used.
+    /// Returns the file as the life stops cleanly, having closed the shards that it used.
     pub(crate) fn stopped(&self) -> Self {
         let mut stopped = Self { clean: true, ..self.clone() };
         stopped.past.close_shards(self.generation);

@@ -1,6 +1,6 @@
-//! A look into a shard's folder that no node uses any more.
+//! Inspection of a shard's folder that no node uses any more.
 //!
-//! Invariant: the folder stays as it is, and what can't be read in it costs what it held and nothing else.
+//! Invariant: the folder stays as it is, and a part that can't be read costs only what it held.
 
 use std::fs;
 use std::io;
@@ -17,13 +17,13 @@ use crate::journal::{self, Sink, replay};
 use crate::redb_store::{Salvaged, salvage};
 use crate::{OpenError, RangeQuery, RedbOptions, RedbStore, Store, StoreError};
 
-/// More partitions no cluster has.
+/// Largest number of partitions in any cluster.
 const PARTITIONS_MAX: u32 = 1 << 16;
 const PAGE_RECORDS: usize = 1_000;
 const PAGE_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The folders of shards at `path`: itself, or those in it.
+/// Returns the folders of shards at `path`: `path` itself, or those in it, sorted.
 #[must_use]
 pub fn shard_folders(path: &Path) -> Vec<PathBuf> {
     let is_shard = |path: &Path| path.join(ENGINE).exists() || path.join(JOURNAL).exists();
@@ -37,19 +37,19 @@ pub fn shard_folders(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// All that a folder holds of one key.
+/// Contents of a folder for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InspectedKey {
-    /// Which.
+    /// Key that the contents are of.
     pub key: Key,
-    /// The shard's own record.
+    /// Record of the shard itself; `None` if the folder holds hints alone.
     pub record: Option<Record>,
-    /// What it kept for other nodes: for whom, since when in milliseconds since the Unix epoch, and what.
+    /// Hints that the shard kept for other nodes: target, time in milliseconds since the Unix epoch, and record.
     pub hints: Vec<(NodeId, u64, Record)>,
 }
 
 impl InspectedKey {
-    /// The record and all hints, merged.
+    /// Returns the record and all hints, merged.
     #[must_use]
     pub fn merged(&self) -> Record {
         let mut all = self.record.clone().unwrap_or_default();
@@ -58,24 +58,24 @@ impl InspectedKey {
     }
 }
 
-/// What could be read of a folder, and what not.
+/// Summary of what could be read of a folder, and what not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspected {
-    /// Keys with a record or a hint.
+    /// Number of keys with a record or a hint.
     pub keys: u64,
-    /// Rows of the engine that fail their checksums.
+    /// Number of rows of the engine that fail their checksums.
     pub damaged: u64,
-    /// Places of the engine at which nothing could be read, each of which may have held many rows.
+    /// Number of places of the engine at which nothing could be read, each of which may have held many rows.
     pub unreadable: u64,
-    /// What is wrong with the journal, if anything is.
+    /// Defect of the journal; `None` if there is none.
     pub journal: Option<String>,
 }
 
-/// Hands over all keys of the shard's folder at `folder`, its journal included, in the order of partitions. A copy of
-/// what can be read is made below `scratch` meanwhile.
+/// Hands over all keys of the shard's folder at `folder`, its journal included: first those with a record, in the order
+/// of partitions, then those with hints alone. A copy of what can be read is kept below `scratch` meanwhile.
 ///
 /// # Errors
-/// There is no shard in the folder, or the copy can't be made.
+/// The folder holds no shard, or the copy can't be made.
 pub fn inspect(
     folder: &Path,
     scratch: &Path,
@@ -104,7 +104,7 @@ pub fn inspect(
     Ok(inspected)
 }
 
-/// A folder that goes when this does.
+/// Folder that is removed when this is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -117,12 +117,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left of it is in the way of nobody.
+        // A leftover is in nobody's way.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Plays a journal over the engine; what is wrong with it.
+/// Replays a journal into the engine. Returns the journal's defect, if there is one.
 fn play_journal(path: &Path, engine: &Arc<dyn Store>) -> Option<String> {
     if fs::read_dir(path).is_err() {
         return None;
@@ -177,7 +177,7 @@ fn walk(engine: &dyn Store, take: &mut dyn FnMut(InspectedKey)) -> Result<(), St
             let page = engine.hints(*target, after.as_ref(), PAGE_RECORDS, PAGE_BYTES)?;
             for row in page.rows {
                 let key = row.mark.key;
-                // One with a record was handed over, and so was one with a hint for a target before.
+                // A key with a record was handed over before, and so was one with a hint for an earlier target.
                 let is_new = engine.load(&key)?.is_none()
                     && hints(engine, &targets[..index], &key)?.is_empty();
                 if is_new {

@@ -1,7 +1,7 @@
-//! The keeper's thread: writes what a shard keeps besides its records into the engine, so that its own thread waits
-//! for no disk.
+//! Thread of the keeper, which writes what a shard keeps besides its records into the engine, so that the shard's own
+//! thread waits for no disk.
 //!
-//! Invariant: one write after the other, in the order in which they were asked for; each is answered once.
+//! Invariant: writes are made one after the other, in the order in which they were asked for; each is answered once.
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,29 +12,29 @@ use crate::mark::MetadataWrite;
 use crate::shard::Completion;
 use crate::{Store, StoreError, Writes};
 
-/// What is to be written, and who waits for it.
+/// Metadata to be written, and the ticket of the write's completion.
 pub(crate) struct Keep {
     pub(crate) ticket: u64,
     pub(crate) metadata: Vec<MetadataWrite>,
 }
 
-/// What the thread is asked.
+/// Task for the keeper's thread.
 enum Task {
     Write(Keep),
-    /// To say what has become of the last write before this.
+    /// Tells the outcome of the last write before this.
     Tell(Sender<Result<(), StoreError>>),
 }
 
-/// What the thread begins with.
+/// Settings with which the keeper's thread begins.
 pub(crate) struct KeeperSettings {
     pub(crate) shard: u16,
     pub(crate) engine: Arc<dyn Store>,
     pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
-    /// Set by the first to find that the shard's life is over.
+    /// Error that ended the shard's life, set by the first thread to find it.
     pub(crate) failure: Arc<OnceLock<StoreError>>,
 }
 
-/// The thread's handle.
+/// Handle of the keeper's thread.
 pub(crate) struct Keeper {
     sender: Sender<Task>,
     thread: JoinHandle<()>,
@@ -49,12 +49,12 @@ impl Keeper {
         Ok(Self { sender, thread })
     }
 
-    /// Has it written; false if the thread is gone.
+    /// Queues a write. Returns false if the thread is gone.
     pub(crate) fn keep(&self, keep: Keep) -> bool {
         self.sender.send(Task::Write(keep)).is_ok()
     }
 
-    /// Waits for all that it was asked to write, and says what has become of the last of it.
+    /// Waits for all writes that were queued, and returns the outcome of the last one.
     pub(crate) fn last(&self) -> Result<(), StoreError> {
         let (tell, told) = channel();
         // A thread that is gone has dropped the other end.
@@ -62,10 +62,10 @@ impl Keeper {
         told.recv().unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Waits for what is under way, and ends the thread.
+    /// Waits for what is queued, and ends the thread.
     pub(crate) fn join(self) {
         drop(self.sender);
-        // One that has panicked has answered nobody since.
+        // A thread that has panicked has answered nobody since.
         let _ = self.thread.join();
     }
 }
@@ -76,7 +76,7 @@ fn run(settings: &KeeperSettings, asked: &Receiver<Task>) {
         let Keep { ticket, metadata } = match task {
             Task::Write(keep) => keep,
             Task::Tell(asker) => {
-                // Who asked waits for it.
+                // The asking thread waits for the answer.
                 let _ = asker.send(last.clone());
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The engine with the buffers laid over it: one view of a shard's records and hints.
+//! Engine with the buffers laid over it: one view of a shard's records and hints.
 //!
 //! Invariant: the newest layer that says anything of a place answers for it, and a page says nothing of
 //! what lies past the end of the engine's page.
@@ -16,23 +16,23 @@ use crate::memory::{records_after, span_of};
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery, Store, StoreError};
 
-/// A full buffer, on its way into the engine.
+/// Full buffer on its way into the engine.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) generation: u64,
     pub(crate) buffer: Buffer,
-    /// What the engine is to say with it, besides the generation.
+    /// Metadata that the engine stores with the buffer, besides the generation.
     pub(crate) metadata: Vec<MetadataWrite>,
 }
 
 impl Frozen {
-    /// All that the engine is to say once it holds the buffer.
+    /// Returns all metadata that the engine stores once it holds the buffer.
     pub(crate) fn all_metadata(&self) -> Vec<MetadataWrite> {
         [mark::reached(self.generation)].into_iter().chain(self.metadata.clone()).collect()
     }
 }
 
-/// `active` is newer than `frozen`, which is newer than the engine.
+/// Layers of a shard: `active` is newer than `frozen`, which is newer than the engine.
 pub(crate) struct Layers {
     pub(crate) engine: Arc<dyn Store>,
     pub(crate) frozen: Option<Arc<Frozen>>,
@@ -40,18 +40,18 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// With nothing buffered.
+    /// Lays empty buffers over an engine.
     pub(crate) fn over(engine: Arc<dyn Store>) -> Self {
         Self { engine, frozen: None, active: Buffer::default() }
     }
 
-    /// Newest first.
+    /// Returns the buffers, newest first.
     pub(crate) fn buffers(&self) -> impl Iterator<Item = &Buffer> {
         let frozen = self.frozen.as_ref().map(|frozen| &frozen.buffer);
         [Some(&self.active), frozen].into_iter().flatten()
     }
 
-    /// The record of `key`; a damaged one is an error.
+    /// Returns the record of `key`. A damaged record is an error.
     pub(crate) fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         match self.buffers().find_map(|buffer| buffer.load(key)) {
             Some(record) => Ok(record.cloned()),
@@ -59,7 +59,7 @@ impl Layers {
         }
     }
 
-    /// The record of `key` as a write finds it: what is damaged counts as missing, and is replaced.
+    /// Returns the record of `key` as a write finds it: a damaged record counts as missing, and is replaced.
     pub(crate) fn current(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         match self.load(key) {
             Err(StoreError::Damaged { .. }) => Ok(None),
@@ -67,12 +67,12 @@ impl Layers {
         }
     }
 
-    /// Whether the buffers say anything of a record, be it that there is none.
+    /// Whether the buffers have an entry for the record of `key`, be it that there is none.
     pub(crate) fn is_buffered(&self, key: &PlacedKey) -> bool {
         self.buffers().any(|buffer| buffer.load(key).is_some())
     }
 
-    /// The hint of `key` for `target`.
+    /// Returns the hint of `key` for `target`.
     pub(crate) fn hint(
         &self,
         target: NodeId,
@@ -84,13 +84,13 @@ impl Layers {
         }
     }
 
-    /// What the buffers say of a hint, if they do.
+    /// Returns the buffers' entry of a hint; `None` if they have none.
     pub(crate) fn buffered_hint(&self, target: NodeId, key: &PlacedKey) -> Option<Option<HintRow>> {
         let hint = self.buffers().find_map(|buffer| buffer.hint(target, key))?;
         Some(hint.map(HintRow::from))
     }
 
-    /// Newest first, those whose records of `partition` count, and whether the last of them has dropped
+    /// Returns the buffers whose records of `partition` count, newest first, and whether the last of them has dropped
     /// what lies below.
     fn buffers_of(&self, partition: Partition) -> (Vec<&Buffer>, bool) {
         let mut counting = Vec::with_capacity(2);
@@ -103,7 +103,7 @@ impl Layers {
         (counting, false)
     }
 
-    /// Whether `partition` holds any record, be it a damaged one.
+    /// Whether `partition` holds any record, damaged ones included.
     pub(crate) fn is_occupied(&self, partition: Partition) -> Result<bool, StoreError> {
         if self.active.records().range(span_of(partition)).any(|(_, record)| record.is_some()) {
             return Ok(true);
@@ -125,7 +125,7 @@ impl Layers {
             if !page.records.is_empty() || !page.damaged.is_empty() {
                 return Ok(true);
             }
-            // What the engine has there is gone, by what the buffers say.
+            // The buffers say that what the engine has there is gone.
             query.after = page.until;
             if query.after.is_none() {
                 return Ok(false);
@@ -133,7 +133,7 @@ impl Layers {
         }
     }
 
-    /// A page of one partition's records.
+    /// Returns a page of one partition's records, in key order.
     pub(crate) fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let (buffers, dropped) = self.buffers_of(query.partition);
         let page = if dropped { RangePage::default() } else { self.engine.range(query)? };
@@ -145,7 +145,7 @@ impl Layers {
         Ok(overlay.finish())
     }
 
-    /// A page of the hints for `target` among one partition's keys.
+    /// Returns a page of the hints for `target` among one partition's keys, in key order.
     pub(crate) fn hint_range(
         &self,
         target: NodeId,
@@ -160,7 +160,7 @@ impl Layers {
         Ok(overlay.finish())
     }
 
-    /// A page of one target's hints, oldest first.
+    /// Returns a page of one target's hints, oldest first.
     pub(crate) fn hints(
         &self,
         target: NodeId,
@@ -183,7 +183,7 @@ impl Layers {
                     .marks_after(target, cursor.as_ref())
                     .take_while(|mark| until.as_ref().is_none_or(|until| *mark <= until))
                     .filter_map(|mark| {
-                        // Of an older layer's hints those count that no newer layer speaks of.
+                        // An older layer's hint counts only if no newer layer has an entry for it.
                         let row = self.buffered_hint(target, &mark.key).flatten();
                         row.filter(|row| row.mark == *mark)
                     })
@@ -203,11 +203,11 @@ impl Layers {
     }
 }
 
-/// An engine's page with the entries of buffers laid over it, up to where the page ends.
+/// Page of an engine with the entries of buffers laid over it, up to where the page ends.
 struct Overlay<'a> {
     query: &'a RangeQuery,
     until: Option<PlacedKey>,
-    /// `None` stands for a damaged record.
+    /// Newest record of each key; `None` stands for a damaged one.
     newest: BTreeMap<PlacedKey, Option<StoredRecord>>,
 }
 
@@ -220,7 +220,7 @@ impl<'a> Overlay<'a> {
         Self { query, until, newest }
     }
 
-    /// Lays the entries of one buffer over it; one without a record takes away what is below.
+    /// Lays the entries of one buffer over the page. An entry without a record takes away what is below.
     fn lay<'b>(
         &mut self,
         entries: impl Iterator<Item = (&'b PlacedKey, Option<&'b StoredRecord>)>,

@@ -1,7 +1,7 @@
-//! What a shard's hints amount to, counted in memory.
+//! Totals of a shard's hints, counted in memory.
 //!
-//! Invariant: counts and sizes are those of the hints that a load would find, and no hint of a target
-//! lies before its floor.
+//! Invariant: counts and sizes are those of the hints that a load would find, and no hint of a target lies before its
+//! floor.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::buffer::Buffer;
 use crate::hint::{HintMark, HintRow, HintTotals};
 use crate::{Store, StoreError};
 
-/// The hints of each target that has any.
+/// Totals of the hints of each target that has any.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     targets: BTreeMap<NodeId, Account>,
@@ -24,20 +24,20 @@ struct Account {
     floor: Floor,
 }
 
-/// Where the oldest hint of a target is.
+/// Place of a target's oldest hint, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Floor {
-    /// Anywhere.
+    /// The oldest hint may be anywhere.
     #[default]
     Unknown,
-    /// Past this place, where one was.
+    /// The oldest hint lies past this place, where the oldest was before.
     Past(HintMark),
-    /// Here.
+    /// The oldest hint is at this place.
     At(HintMark),
 }
 
 impl Ledger {
-    /// Begins with what an engine holds.
+    /// Begins with the totals of the hints that an engine holds.
     pub(crate) fn of(totals: &[HintTotals]) -> Self {
         let account = |totals: &HintTotals| Account {
             count: totals.count,
@@ -47,7 +47,7 @@ impl Ledger {
         Self { targets: totals.iter().map(|totals| (totals.target, account(totals))).collect() }
     }
 
-    /// Takes the changes of a buffer that lies over `engine`.
+    /// Adds the changes of a buffer that lies over `engine`.
     pub(crate) fn add_buffer(
         &mut self,
         engine: &dyn Store,
@@ -60,7 +60,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the change of one hint.
+    /// Adds the change of one hint.
     pub(crate) fn change(
         &mut self,
         target: NodeId,
@@ -75,7 +75,7 @@ impl Ledger {
         }
     }
 
-    /// The nodes for which there is a hint.
+    /// Returns the nodes for which there is a hint.
     pub(crate) fn targets(&self) -> impl Iterator<Item = NodeId> {
         self.targets.keys().copied()
     }
@@ -92,7 +92,7 @@ impl Ledger {
         self.targets.get(&target).map_or(Floor::Unknown, |account| account.floor.clone())
     }
 
-    /// Takes note of the target's oldest hint, as it is now.
+    /// Notes the place of the target's oldest hint, as it is now.
     pub(crate) fn set_oldest(&mut self, target: NodeId, oldest: HintMark) {
         if let Some(account) = self.targets.get_mut(&target) {
             account.floor = Floor::At(oldest);

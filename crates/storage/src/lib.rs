@@ -1,13 +1,13 @@
-//! Records on disk: the journal and the buffer of one shard, and the engines behind them ([design 3](../../../docs/design.md#3-requests)).
+//! Records on disk: the journal and the buffer of one shard, and the engines behind them
+//! ([design 3](../../../docs/design.md#3-requests)).
 //!
 //! Invariant: a write whose completion said `Ok` survives what its durability names, and every record
 //! read from disk has passed its checksum.
 //!
-//! A record's way: [`Shard::apply`] merges it with what is there, puts it into the buffer and queues a
-//! frame; the journal's thread writes and syncs frames in groups and answers; the flusher's thread moves
-//! full buffers into the engine, after which their segments of the journal are removed. Hints
-//! ([`Shard::hold`], [`Shard::release`]), revisions ([`Shard::revise`]) and drops of whole partitions
-//! ([`Shard::drop_partition`]) go the same way.
+//! The path of a record: [`Shard::apply`] merges it with what is there, puts it into the buffer and queues a frame; the
+//! journal's thread writes and syncs frames in groups and answers; the flusher's thread moves full buffers into the
+//! engine, after which their segments of the journal are removed. Hints ([`Shard::hold`], [`Shard::release`]),
+//! revisions ([`Shard::revise`]) and drops of whole partitions ([`Shard::drop_partition`]) go the same way.
 
 mod ballast;
 mod buffer;
@@ -76,5 +76,5 @@ pub use shard::{Completed, Completion, RecordChange, RecordMeta, Shard};
 pub use stats::{EngineStats, HintStats, ShardStats};
 pub use store::{RangePage, RangeQuery, Store, Writes};
 
-/// The format that records' files are written in, the newest that can be read.
+/// Format in which the files of records are written, the newest that can be read.
 pub const RECORDS_FORMAT: u16 = redb_store::FORMAT as u16;

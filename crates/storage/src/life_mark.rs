@@ -1,8 +1,9 @@
-//! Which life of the node last used a shard: a mark in the shard's engine, and one beside its journal.
+//! Mark of the node's life that last used a shard: one in the shard's engine, and one beside its journal.
 //!
 //! Invariant: a shard's marks are durable before `node.toml` expects them, and `node.toml` expects the marks of a life
-//! before anything of that life is issued. So a crash between two of these writes leaves marks that are expected, and
-//! a shard's folder, engine or journal that was put back from before is not: see [`is_expected`].
+//! before anything of that life is issued. So a crash between two of these writes leaves marks that are expected, and a
+//! shard's folder, engine or journal that was replaced by an earlier copy does not have such marks: see
+//! [`is_expected`].
 //!
 //! ```text
 //! engine   metadata "life": the mark's 17 bytes
@@ -23,30 +24,30 @@ use crate::{OpenError, Store, StoreError};
 const NAME: &str = "life";
 const MARK_BYTES: usize = 17;
 
-/// The life of the node that last used a shard, and whether that life has closed it.
+/// Mark of the life of the node that last used a shard, and of whether that life has closed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LifeMark {
-    /// Counts the node's starts.
+    /// Generation of the life, which grows with the node's starts.
     pub generation: u64,
-    /// Drawn at random at that start.
+    /// Name of the life, drawn at random at its start.
     pub life: Incarnation,
-    /// The shard was closed, with everything in its engine.
+    /// Whether the shard was closed, with everything in its engine.
     pub stopped: bool,
 }
 
-/// What a shard's engine or journal says.
+/// Outcome of looking for the mark in a shard's engine or beside its journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MarkFound {
-    /// The last life that used it.
+    /// Mark of the last life that used the shard.
     Mark(LifeMark),
-    /// No life has used it yet, or it is not there.
+    /// No life has used the shard yet, or there is nothing that could hold a mark.
     Nothing,
-    /// The mark can't be read.
+    /// The mark is there and can't be read.
     Unreadable,
 }
 
 impl MarkFound {
-    /// The mark, if there is one that can be read.
+    /// Returns the mark; `None` if there is none that can be read.
     pub(crate) fn mark(self) -> Option<LifeMark> {
         match self {
             Self::Mark(mark) => Some(mark),
@@ -55,8 +56,8 @@ impl MarkFound {
     }
 }
 
-/// Whether a shard with the mark `found` may be used where `node.toml` expects the mark `expected` or that of a later
-/// life, `is_known` says of which. A mark that can't be read says nothing against the shard.
+/// Whether a shard with the mark `found` may be used where `node.toml` expects the mark `expected`, or that of a later
+/// life for which `is_known` holds. A mark that can't be read says nothing against the shard.
 pub(crate) fn is_expected(
     expected: Option<LifeMark>,
     found: MarkFound,
@@ -94,12 +95,12 @@ impl LifeMark {
     }
 }
 
-/// What to write into the engine.
+/// Returns the change of metadata that puts the mark into an engine.
 pub(crate) fn of_engine(mark: LifeMark) -> MetadataWrite {
     (NAME.into(), Some(mark.encode().to_vec()))
 }
 
-/// The mark in an engine.
+/// Reads the mark in an engine.
 ///
 /// # Errors
 /// The engine's own.
@@ -107,7 +108,7 @@ pub fn in_engine(engine: &dyn Store) -> Result<MarkFound, StoreError> {
     Ok(engine.metadata(NAME)?.map_or(MarkFound::Nothing, |bytes| LifeMark::decode(&bytes)))
 }
 
-/// The mark in a journal's directory.
+/// Reads the mark in a journal's directory.
 pub(crate) fn beside_journal(directory: &Path) -> MarkFound {
     let bytes = match fs::read(directory.join(NAME)) {
         Ok(bytes) => bytes,

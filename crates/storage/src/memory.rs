@@ -1,4 +1,4 @@
-//! An engine in memory: for tests, and for nodes whose data may end with the process.
+//! Engine in memory: for tests, and for nodes whose data may end with the process.
 //!
 //! Invariant: nothing outlives the process, so a node on it starts empty.
 
@@ -13,7 +13,7 @@ use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals
 use crate::store::PageBuilder;
 use crate::{RangePage, RangeQuery, Store, StoreError, Writes};
 
-/// Records and hints in sorted maps.
+/// Engine that keeps records and hints in sorted maps in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: RwLock<Contents>,
@@ -27,7 +27,7 @@ struct Contents {
     bytes: u64,
 }
 
-/// The hints of one target, of which there is at least one.
+/// Hints of one target, of which there is at least one.
 #[derive(Debug, Default)]
 struct TargetHints {
     by_age: BTreeMap<HintMark, Hint>,
@@ -35,7 +35,7 @@ struct TargetHints {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Returns an engine that holds nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -199,7 +199,7 @@ fn size(key: &PlacedKey, record: &StoredRecord) -> u64 {
     (key.key.bucket().len() + key.key.key().len() + record.record.bytes().len()) as u64
 }
 
-/// The entries that the query asks for past its mark, of every bucket.
+/// Returns the entries that the query asks for past its key `after`, of every bucket.
 pub(crate) fn records_after<'a, T>(
     records: &'a BTreeMap<PlacedKey, T>,
     query: &'a RangeQuery,
@@ -212,14 +212,14 @@ pub(crate) fn records_after<'a, T>(
     records.range((from, Bound::Unbounded)).take_while(|(key, _)| query.reaches(key))
 }
 
-/// Where the keys of `partition` begin and end.
+/// Returns the bounds of the keys of `partition`.
 pub(crate) fn span_of(partition: Partition) -> (Bound<PlacedKey>, Bound<PlacedKey>) {
     let first = |partition| first_of(Partition(partition), Position(0));
     let end = partition.0.checked_add(1).map(first);
     (Bound::Included(first(partition.0)), end.map_or(Bound::Unbounded, Bound::Excluded))
 }
 
-/// The least key at `position` or past it.
+/// Returns the least key at `position` or past it.
 fn first_of(partition: Partition, position: Position) -> PlacedKey {
     let least: &[u8] = &[0];
     let key = Key::new(least, least).expect("one byte is within the limits");

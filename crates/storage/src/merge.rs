@@ -1,4 +1,4 @@
-//! Applying one record over another as a node keeps them.
+//! Application of one record over another, as a node keeps them.
 //!
 //! Invariant: the local actor that comes with the newer write wins, and without one the older stays. Of
 //! two hints the older time stands.
@@ -8,10 +8,10 @@ use jedlik_protocol::{EncodedRecord, StoredRecord};
 use crate::StoreError;
 use crate::hint::HintRow;
 
-/// What is to be stored once `new` has been applied over `current`. It shares no allocation with `new`,
-/// which else would keep the whole message in memory that it came in.
+/// Returns the record to be stored once `new` has been applied over `current`. It shares no memory with `new`, which
+/// would otherwise keep alive the whole message that it came in.
 ///
-/// Bytes are kept as they came wherever the merged record equals one of the two.
+/// The bytes of the stored or the new record are kept wherever the merged record equals it.
 pub(crate) fn merged(
     current: Option<&StoredRecord>,
     new: StoredRecord,
@@ -27,7 +27,7 @@ pub(crate) fn merged(
     Ok(stored)
 }
 
-/// As [`merged`], with the time of a hint.
+/// Returns the time and the record of a hint once `new`, kept since `since_ms`, has been applied over `current`.
 pub(crate) fn merged_hint(
     current: Option<&HintRow>,
     since_ms: u64,

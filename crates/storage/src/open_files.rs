@@ -1,7 +1,7 @@
-//! Which files of a shard a process has open, and whether they are still in their places.
+//! Files of a shard that a process has open, and whether they are still in their places.
 //!
-//! Invariant: a file counts as in its place only if it is the very one: a removed file goes on taking writes, and another
-//! one of its name holds none of them.
+//! Invariant: a file counts as in its place only if it is the very one: a removed file goes on taking writes, and
+//! another one of its name holds none of them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use crate::{OpenError, ShardFolder};
 
-/// The files of a shard as they were when it was opened.
+/// Files of a shard as they were when it was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenFiles {
     found: Vec<(PathBuf, FileId)>,
 }
 
-/// One file of a machine.
+/// Identity of one file of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -30,7 +30,7 @@ impl FileId {
 }
 
 impl ShardFolder {
-    /// The files that are there now: to be called when the shard has just been opened.
+    /// Returns the files that are there now. To be called when the shard has just been opened.
     #[must_use]
     pub fn open_files(&self) -> OpenFiles {
         let found = |path: PathBuf| FileId::at(&path).map(|id| (path, id));
@@ -39,14 +39,15 @@ impl ShardFolder {
         }
     }
 
-    /// One of the open files that is not in its place any more, or is another one.
+    /// Returns one of the open files that is not in its place any more, or that another file has replaced; `None` if
+    /// all are there.
     #[must_use]
     pub fn missing<'a>(&self, open: &'a OpenFiles) -> Option<&'a Path> {
         let mut files = open.found.iter();
         files.find(|(path, id)| FileId::at(path) != Some(*id)).map(|(path, _)| path.as_path())
     }
 
-    /// Whether engine and journal are there, of a shard that a life of this process has used.
+    /// Whether engine and journal are there. To be asked of a shard that a life of this process has used.
     ///
     /// # Errors
     /// The data directory itself is gone: nothing may be put in its place.

@@ -1,4 +1,4 @@
-//! How one shard is set up: whose it is, where its journal lies, and every bound on its memory.
+//! Settings of one shard: whose it is, where its journal lies, and every bound on its memory.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,58 +8,60 @@ use jedlik_protocol::ClusterId;
 
 use crate::ShardProgress;
 
-/// Whose shard a journal belongs to; every segment names it.
+/// Identity of the shard that a journal belongs to; every segment names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardIdentity {
-    /// The cluster.
+    /// Cluster that the node belongs to.
     pub cluster: ClusterId,
-    /// The node.
+    /// Node that the shard belongs to.
     pub node: NodeId,
-    /// The shard's index in its node.
+    /// Index of the shard in its node.
     pub shard: u16,
 }
 
-/// The settings of one shard.
+/// Settings with which one shard is opened.
 #[derive(Debug, Clone)]
 pub struct ShardOptions {
-    /// Whose it is.
+    /// Identity that every segment of the journal has to name.
     pub identity: ShardIdentity,
-    /// A directory for the journal's segments alone; made if it is not there.
+    /// Directory for the journal's segments alone, made if it is not there.
     pub journal_dir: PathBuf,
-    /// The buffer is handed to the engine when it passes this size. Up to twice as much is held, since
-    /// one buffer fills while the other is flushed.
+    /// Size past which the buffer is handed to the engine, in bytes. Up to twice as much is held, since one buffer
+    /// fills while the other is flushed.
     pub buffer_limit_bytes: usize,
-    /// The buffer is handed to the engine when its part of the journal passes this size, which many
-    /// writes to few keys bring about.
+    /// Size of the buffer's part of the journal past which the buffer is handed to the engine, in bytes; many writes to
+    /// few keys bring that about.
     pub segment_limit_bytes: usize,
-    /// The most that may wait for the journal's thread.
+    /// Largest size of the changes that wait for the journal's thread, in bytes.
     pub queue_limit_bytes: usize,
-    /// While one buffer is being flushed, the other may fill up to this size, if that is more than
-    /// `buffer_limit_bytes`, before writes are refused; so may its part of the journal and the journal's queue. It
-    /// holds a few of the largest records, which else would be refused by a shard that has hardly anything to do.
+    /// Size up to which a buffer may fill while the other is being flushed, if that is more than `buffer_limit_bytes`,
+    /// before writes are refused; so may its part of the journal, and the journal's queue. It holds a few of the
+    /// largest records, which would otherwise be refused by a shard that has hardly anything to do.
     pub burst_limit_bytes: usize,
-    /// How long a write that asked for less than `Synced` may stay unsynced.
+    /// Longest time that a write which asked for less than `Synced` stays unsynced.
     pub sync_interval: Duration,
-    /// How long to wait before a failed flush is tried again.
+    /// Time to wait before a failed flush is tried again.
     pub flush_retry: Duration,
-    /// How many records of dropped partitions one commit takes off the engine's disk, which a flush has
-    /// to wait for.
+    /// Number of records of dropped partitions that one commit takes off the engine's disk; a flush has to wait for
+    /// that commit.
     pub sweep_limit_records: usize,
-    /// Hints are refused while the journal's file system has less room than this and what records leave. Nodes that
-    /// stay away then leave room for records.
+    /// Free room below which hints are refused, in bytes beyond what records leave free. Nodes that stay away thus
+    /// leave room for records.
     pub disk_reserve_bytes: u64,
-    /// Records are refused while the file system has less room than this, or than a twentieth of it: what is
+    /// Free room below which records are refused, in bytes, unless a twentieth of the file system is less. What is
     /// journalled can then still be moved into the engine, also after a crash.
     pub flush_reserve_bytes: u64,
-    /// How often the file system is asked for its room, at most.
+    /// Time between two readings of the file system's free room; a twentieth of it while room is short.
     pub disk_check_interval: Duration,
-    /// What the shard's files hold at least, unless they were put back from before or cut.
+    /// Progress that the shard's files hold at least, unless they were replaced by an earlier copy or cut; `None` if
+    /// they may hold anything.
     pub reached: Option<ShardProgress>,
 }
 
 impl ShardOptions {
-    /// The defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, a sync
-    /// each second, sweeps of 4,096 records, 1 GiB of the disk without hints, none without records, files that may hold anything.
+    /// Returns the defaults: 8 MiB of buffer, 32 MiB of journal, 16 MiB of queue and no more than that in a burst, a
+    /// sync each second, sweeps of 4,096 records, 1 GiB of the disk kept free of hints, none kept free of records, and
+    /// files that may hold anything.
     #[must_use]
     pub fn new(identity: ShardIdentity, journal_dir: PathBuf) -> Self {
         Self {

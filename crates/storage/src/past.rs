@@ -1,7 +1,7 @@
-//! What a data directory remembers of its node's lives, and what is still to be done about a past that is lost.
+//! Memory of a data directory: its node's lives, and what is still to be done about a past that is lost.
 //!
-//! Invariant: what is to be done is written here, durably, before any of it is done, and taken away after all
-//! of it: a crash in between leaves it to the next start.
+//! Invariant: a task is written here, durably, before any of it is done, and taken away after all of it: a crash in
+//! between leaves it to the next start.
 
 use std::net::SocketAddr;
 
@@ -10,36 +10,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::LifeMark;
 
-/// How many lives a directory remembers.
+/// Largest number of lives that a directory remembers.
 const LIVES_MAX: usize = 32;
 
-/// The table `past` of `node.toml`.
+/// Contents of the table `past` of `node.toml`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PastFile {
-    /// The node's lives that the directory remembers, the present one last.
+    /// Lives of the node that the directory remembers, the present one last.
     lives: Vec<LifeFile>,
-    /// Lives up to this generation are accounted for, whatever their names were.
+    /// Generation up to which lives are accounted for, whatever their names were.
     pub(crate) accounted_generation: u64,
-    /// The node has served with this directory: it is not an empty one any more.
+    /// Whether the node has served with this directory: it is not an empty one any more.
     pub(crate) served: bool,
     /// Shards that have lost their past and may not say so themselves yet.
     pub(crate) lost_shards: Vec<u16>,
-    /// The folder that the shards are being moved to.
+    /// Folder that the shards are being moved to.
     pub(crate) set_aside: Option<String>,
-    /// Another process of this node that ran beside one of this directory; no admin has decided yet.
+    /// Process that ran beside one of this directory under the node's identity; `None` once an admin has decided.
     pub(crate) rival: Option<RivalFile>,
-    /// The lives that ended when an admin decided for this directory, the latest one last.
+    /// Lives that ended when an admin decided for this directory, the latest one last.
     ousts: Vec<String>,
-    /// Where the process listens for which an admin has decided, against this directory.
+    /// Address of the process for which an admin has decided, against this directory.
     pub(crate) ousted_by: Option<SocketAddr>,
-    /// An admin has said to believe this directory, though the cluster may remember lives that it does not.
+    /// Whether an admin has said to believe this directory, though the cluster may remember lives that it does not.
     pub(crate) believed: bool,
-    /// The marks that shards have; one that is not named may have any.
+    /// Marks that shards have; a shard that is not listed may have any.
     marks: Vec<MarkFile>,
 }
 
-/// The mark that a shard has, or a later one.
+/// Mark that a shard has, unless it has a later one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MarkFile {
@@ -49,12 +49,12 @@ struct MarkFile {
     stopped: bool,
 }
 
-/// A life, as it is stored.
+/// Life of the node, as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LifeFile {
     life: String,
-    /// How far the directory has followed it; `None` if nothing of it may be missing.
+    /// Last tick of the life that the directory has; `None` if nothing of the life may be missing.
     tick: Option<u32>,
 }
 
@@ -64,14 +64,14 @@ impl LifeFile {
     }
 }
 
-/// A rival, as it is stored.
+/// Rival of the directory's process, as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RivalFile {
     incarnation: String,
     pub(crate) address: SocketAddr,
-    /// Whether the others had done without this directory's process for long when that found the rival; `None` if it ended
-    /// before any of them had said so.
+    /// Whether the others had done without this directory's process for long when it found the rival; `None` if it
+    /// ended before any of them had said so.
     pub(crate) outlived: Option<bool>,
 }
 
@@ -89,7 +89,7 @@ impl RivalFile {
 }
 
 impl PastFile {
-    /// Of a directory that is being made.
+    /// Returns the table of a directory that is being made.
     pub(crate) fn first(incarnation: Incarnation) -> Self {
         Self { lives: vec![LifeFile::whole(incarnation)], ..Self::default() }
     }
@@ -112,7 +112,7 @@ impl PastFile {
         }
     }
 
-    /// How far the directory has followed lives of which it may lack a part.
+    /// Returns, for each life of which the directory may lack a part, the last tick that it has.
     pub(crate) fn ticks(&self) -> impl Iterator<Item = (Incarnation, u32)> {
         self.lives.iter().filter_map(|known| Some((parsed(&known.life), known.tick?)))
     }
@@ -130,14 +130,14 @@ impl PastFile {
         self.accounted_generation = self.accounted_generation.max(generation);
     }
 
-    /// The mark that a shard is to have, or a later one.
+    /// Returns the mark that a shard is to have, unless it has a later one; `None` if it may have any.
     pub(crate) fn expected_mark(&self, shard: u16) -> Option<LifeMark> {
         let file = self.marks.iter().find(|mark| mark.shard == shard)?;
         let life = parsed(&file.life);
         Some(LifeMark { generation: file.generation, life, stopped: file.stopped })
     }
 
-    /// From now on `shards` are to have `mark`, or a later one.
+    /// Expects of `shards` from now on that they have `mark`, or a later one.
     pub(crate) fn expect_mark(&mut self, shards: &[u16], mark: LifeMark) {
         self.marks.retain(|known| !shards.contains(&known.shard));
         let LifeMark { generation, life, stopped } = mark;
@@ -146,19 +146,19 @@ impl PastFile {
         self.marks.extend(shards.iter().map(marked));
     }
 
-    /// From now on shards may have any mark: they are new.
+    /// Expects no marks from now on, since the shards are new.
     pub(crate) fn expect_no_marks(&mut self) {
         self.marks.clear();
     }
 
-    /// The present life has closed all shards that it has used.
+    /// Notes that the present life has closed all shards that it has used.
     pub(crate) fn close_shards(&mut self, generation: u64) {
         for mark in self.marks.iter_mut().filter(|mark| mark.generation == generation) {
             mark.stopped = true;
         }
     }
 
-    /// The lives that the directory remembers, the present one last.
+    /// Returns the lives that the directory remembers, the present one last.
     pub(crate) fn lives(&self) -> impl DoubleEndedIterator<Item = Incarnation> {
         self.lives.iter().map(|known| parsed(&known.life))
     }
@@ -174,7 +174,7 @@ impl PastFile {
         self.ousts.drain(..surplus);
     }
 
-    /// What is wrong with it.
+    /// Checks that the table names a life and that every name is a number. The error is the defect that was found.
     pub(crate) fn check(&self) -> Result<(), String> {
         let rival = self.rival.iter().map(|rival| &rival.incarnation);
         let marks = self.marks.iter().map(|mark| &mark.life);
@@ -195,7 +195,7 @@ fn hexadecimal(incarnation: Incarnation) -> String {
     format!("{:016x}", incarnation.0)
 }
 
-/// All that is stored are numbers: see [`PastFile::check`].
+/// Returns the life that a stored name stands for. All stored names are numbers: see [`PastFile::check`].
 fn parsed(life: &str) -> Incarnation {
     Incarnation(u64::from_str_radix(life, 16).unwrap_or_default())
 }

@@ -1,7 +1,7 @@
-//! How far a life of the node has come: a number that grows, and for each shard what its files hold at least.
+//! Progress of a life of the node: a number that grows, and for each shard what its files hold at least.
 //!
-//! Invariant: what is named here was durable before it was written here, so a crash leaves shards that have it. A
-//! shard that lacks some of it was put back from before, or its journal was cut, and not by a crash. See
+//! Invariant: what is named here was durable before it was written here, so a crash leaves shards that have it. A shard
+//! that lacks some of it was replaced by an earlier copy, or its journal was cut, and not by a crash. See
 //! `docs/decisions/0042-progress-within-a-life.md`.
 //!
 //! ```text
@@ -28,32 +28,34 @@ const NAME: &str = "progress";
 const MAGIC: [u8; 8] = *b"jedlikP\n";
 const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 16;
-/// A journal has the segment that is written and those of the buffer that is flushed; a file that names more is damaged.
+/// Largest number of segments that a shard may name. A journal has the segment that is written and those of the buffer
+/// that is flushed; a file that names more is damaged.
 const SEGMENTS_MAX: usize = 64;
 
-/// What a shard's files hold at least.
+/// Progress of a shard: what its files hold at least.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardProgress {
-    /// The generation of the buffer up to which the engine holds everything.
+    /// Generation of the buffer up to which the engine holds everything.
     pub(crate) engine: Option<u64>,
-    /// Frames of the segments are synced up to this one.
+    /// Number of the last frame up to which the segments are synced.
     pub(crate) synced_through: u64,
-    /// The journal's segments, in order, as far as they are synced.
+    /// Segments of the journal, in order, as far as they are synced.
     pub(crate) segments: Vec<SegmentProgress>,
 }
 
-/// How much of a segment is synced.
+/// Synced part of one segment of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentProgress {
     pub(crate) number: u64,
-    /// To which all of its frames belong: the segment goes once the engine holds it.
+    /// Generation of the buffer to which all frames belong; the segment goes once the engine holds it.
     pub(crate) generation: u64,
     pub(crate) salt: u32,
     pub(crate) first_lsn: u64,
     pub(crate) length_bytes: u64,
 }
 
-/// What an open shard's threads say of its progress; it stays as it was once they have ended.
+/// Watch on the progress of an open shard, which the shard's threads keep up to date. It stays as it was once they have
+/// ended.
 #[derive(Debug, Clone, Default)]
 pub struct ProgressWatch(Arc<Mutex<ShardProgress>>);
 
@@ -62,7 +64,7 @@ impl ProgressWatch {
         Self(Arc::new(Mutex::new(ShardProgress { engine, ..ShardProgress::default() })))
     }
 
-    /// What is durable now.
+    /// Returns the progress that is durable now.
     #[must_use]
     pub fn now(&self) -> ShardProgress {
         self.held().clone()
@@ -74,7 +76,7 @@ impl ProgressWatch {
     }
 }
 
-/// What the file says.
+/// Contents of the progress file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) generation: u64,
@@ -83,18 +85,17 @@ pub(crate) struct Progress {
     pub(crate) shards: Vec<(u16, ShardProgress)>,
 }
 
-/// What became of reading the file.
+/// Outcome of reading the progress file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProgressFound {
     Progress(Progress),
-    /// No life of the directory has written it.
+    /// No life of the directory has written the file.
     Nothing,
-    /// It says nothing for or against the directory.
+    /// The file can't be read, which says nothing for or against the directory.
     Unreadable,
 }
 
-/// The file of one life in a directory that is open. It may be written on another thread than the one that has the
-/// directory, by one at a time.
+/// Progress file of one life in an open directory. Another thread than the directory's may write it, one at a time.
 #[derive(Debug, Clone)]
 pub struct ProgressFile {
     pub(crate) folder: PathBuf,
@@ -103,11 +104,11 @@ pub struct ProgressFile {
 }
 
 impl ProgressFile {
-    /// Says, durably, that the life has come to `tick`, and that these shards hold so much by then. A shard that is not
-    /// named may hold anything.
+    /// Saves, durably, that the life has come to `tick`, and what these shards hold at least by then. A shard that is
+    /// not named may hold anything.
     ///
     /// # Errors
-    /// The operating system's; what was said before stands.
+    /// The operating system's; what was saved before is still there.
     pub fn save(&self, tick: u32, shards: &[(u16, ShardProgress)]) -> Result<(), OpenError> {
         let (generation, life) = (self.generation, self.life);
         let bytes = encode(generation, life, tick, shards);
@@ -116,7 +117,7 @@ impl ProgressFile {
     }
 }
 
-/// What the directory at `path` says.
+/// Reads the progress file of the directory at `path`.
 pub(crate) fn read(path: &Path) -> ProgressFound {
     match fs::read(path.join(NAME)) {
         Ok(bytes) => decode(&bytes).map_or(ProgressFound::Unreadable, ProgressFound::Progress),
@@ -159,7 +160,7 @@ fn encode(
     out
 }
 
-/// Reads [`encode`] back; `None` if it is anything else.
+/// Parses what [`encode`] has made; `None` if it is anything else.
 fn decode(bytes: &[u8]) -> Option<Progress> {
     let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     let expected = [&MAGIC[..], &FORMAT.to_le_bytes(), &crc32fast::hash(body).to_le_bytes()];
@@ -175,7 +176,7 @@ fn decode(bytes: &[u8]) -> Option<Progress> {
     rest.0.is_empty().then_some(Progress { generation, life, tick, shards })
 }
 
-/// What is still to be read.
+/// Bytes that are still to be parsed.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {

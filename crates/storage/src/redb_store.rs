@@ -19,8 +19,9 @@
 //!                     "past": see `mark.rs`                     CRC-32 (4); 1 (1), CRC-32 (4)
 //! ```
 //!
-//! Numbers are little endian where nothing else is said. redb checks its pages only after a crash, so it has them by way of
-//! `pages.rs`, which checks each that is read. Rows have checksums of their own, for whoever reads a damaged file.
+//! Numbers are little endian where nothing else is said. redb checks its pages only after a crash, so it has them by
+//! way of `pages.rs`, which checks each that is read. Rows have checksums of their own, for whoever reads a damaged
+//! file.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -64,25 +65,25 @@ pub(crate) use salvage::{Salvaged, salvage};
 pub(crate) use tables::FORMAT;
 use tables::{METADATA, Tables, create, open_made, prepare};
 
-/// How many hidden records one commit takes off for a write that has to wait for them.
+/// Number of hidden records that one commit takes off for a write that has to wait for them.
 const SWEEP_LIMIT_RECORDS: usize = 4096;
-/// What a bucket has marked in each partition, unless options say otherwise. Each mark costs the put of a new key half as much again in
-/// the engine, which a bucket with many keys pays for its first ones alone.
+/// Number of a bucket's keys that are marked in each partition, unless options say otherwise. Each mark costs the put
+/// of a new key half as much again in the engine, which a bucket with many keys pays for its first ones alone.
 const MARKED_KEYS: usize = 64;
-/// What a record has at least to be large, unless options say otherwise. Below it, a second row would cost puts more than it
-/// spares listings: a tenth of a millisecond for each value.
+/// Size from which a record is large, in bytes, unless options say otherwise. Below it, a second row would cost puts
+/// more than it spares listings: a tenth of a millisecond for each value.
 const LARGE_RECORD_BYTES: usize = 64 << 10;
 
-/// The settings of one redb file.
+/// Settings of one redb file.
 #[derive(Debug, Clone)]
 pub struct RedbOptions {
-    /// Memory for cached pages.
+    /// Memory for cached pages, in bytes.
     pub cache_bytes: usize,
-    /// A record of so many bytes is large: its values lie apart from it, so that a page of keys need not read them. It may
-    /// change from one opening to the next.
+    /// Size from which a record is large, in bytes: its values lie apart from it, so that a page of keys need not read
+    /// them. It may change from one opening to the next.
     pub large_record_bytes: usize,
-    /// So many keys of a bucket are marked in each partition, by which its pages are found; one with more is looked for among
-    /// all records. It may change from one opening to the next.
+    /// Number of a bucket's keys that are marked in each partition, by which its pages are found; a bucket with more is
+    /// looked for among all records. It may change from one opening to the next.
     pub marked_keys: usize,
 }
 
@@ -96,23 +97,23 @@ impl Default for RedbOptions {
     }
 }
 
-/// Records and hints in one redb file.
+/// Engine that keeps records and hints in one redb file.
 pub struct RedbStore {
     path: PathBuf,
     large_record_bytes: usize,
     marked_keys: usize,
-    /// Held over a commit that may change marks, and taken before `writer`.
+    /// Counts of marks, locked over a commit that may change them, and before `writer`.
     mark_counts: Mutex<MarkCounts>,
     opener: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
-    /// `None` after a failure, until the next call.
+    /// The open file; `None` after a failure, until the next call.
     opened: RwLock<Option<Opened>>,
-    /// One commit at a time: whoever waits for another one holds up nobody who reads.
+    /// Lock for one commit at a time; a wait for it holds up nobody who reads.
     writer: Mutex<()>,
 }
 
-/// Fields are dropped in order: the tables before the database that they read.
+/// The open file. Fields are dropped in order: the tables before the database that they read.
 struct Opened {
-    /// As of the last commit; kept open because opening one costs more than a load.
+    /// Tables as of the last commit; kept open because opening one costs more than a load.
     tables: Tables,
     database: Database,
 }
@@ -121,7 +122,7 @@ impl RedbStore {
     /// Opens the file at `path`, or makes it.
     ///
     /// # Errors
-    /// The file can't be opened, is not redb's, or is of a newer format.
+    /// The file can't be opened, is not redb's, or has another format.
     pub fn open(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
         let (file, cache_bytes) = (path.to_path_buf(), options.cache_bytes);
         let exists = path.try_exists().map_err(|e| OpenError::io("looking for", path, e))?;
@@ -187,7 +188,7 @@ impl RedbStore {
         self.opened.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `act` on the open file, opening it anew first if it was broken.
+    /// Runs `act` on the open file, and opens it anew first if it was broken.
     fn with<T>(
         &self,
         doing: &'static str,
@@ -209,7 +210,7 @@ impl RedbStore {
         };
         outcome.map_err(|failure| {
             if matches!(failure, redb::Error::Io(_) | redb::Error::PreviousIo) {
-                // Waits for whoever still reads; then lets go of the broken file.
+                // Waits for the threads that still read; then lets go of the broken file.
                 *self.write() = None;
             }
             store_error(doing, failure)
@@ -245,7 +246,7 @@ impl RedbStore {
         Ok(outcome)
     }
 
-    /// Sweeps every hidden partition into which a record is to be put, since it would be hidden too.
+    /// Sweeps every hidden partition into which a record is to be put, since the record would be hidden too.
     fn make_way_for(&self, writes: &Writes) -> Result<(), StoreError> {
         let doing = "sweeping dropped partitions before a write";
         let hidden: BTreeSet<Partition> = self.with(doing, |opened| {
@@ -259,7 +260,7 @@ impl RedbStore {
         Ok(())
     }
 
-    /// Takes one step of a sweep; false once nothing of `partition` is left.
+    /// Takes one step of a sweep. Returns false once nothing of `partition` is left.
     fn sweep_step(
         &self,
         doing: &'static str,
@@ -357,7 +358,7 @@ impl Store for RedbStore {
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {
-        // One that is not a file of the real file system has no size to tell.
+        // An engine that is no file of the real file system has no size to tell.
         Ok(fs::metadata(&self.path).map_or(0, |metadata| metadata.len()))
     }
 
@@ -372,10 +373,10 @@ impl fmt::Debug for RedbStore {
     }
 }
 
-/// Opens a shard's file as redb sees it, for tests and tools that act behind a node's back; or makes it.
+/// Opens a shard's file as redb sees it, or makes it, for tests and tools that act behind a node's back.
 ///
 /// # Errors
-/// It can't be opened, is open elsewhere, is damaged or is not redb's.
+/// The file can't be opened, is open elsewhere, is damaged, or is not redb's.
 pub fn open_redb_file(path: &Path, cache_bytes: usize) -> Result<Database, DatabaseError> {
     let io = redb::StorageError::Io;
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path);

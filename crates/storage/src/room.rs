@@ -1,4 +1,4 @@
-//! How much room the disk has left for records, and for hints.
+//! Room that the disk has left for records, and for hints.
 //!
 //! Invariant: hints stop before records do, and records before what is journalled could not be moved into the engine
 //! any more. The file system is asked at most once an interval, and one that can't answer is taken to have room: if
@@ -12,29 +12,29 @@ use crate::StoreError;
 use crate::disk::{ReadSpace, Space};
 use crate::health::Refused;
 
-/// Records leave no more of a small disk than one part in so many.
+/// Divisor of a disk's size: records leave free no more than one part in so many.
 const RESERVE_PARTS: u64 = 20;
-/// With less than so many times the reserve free the file system is asked so many times as often.
+/// Factor of the reserve: with less free than that, the file system is asked `OFTEN` times as often.
 const NEARLY_SHORT: u64 = 8;
 const OFTEN: u32 = 20;
 
-/// What is left on the disk for what.
+/// Room on the disk that is left free for more important writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reserves {
-    /// Hints leave so much to records.
+    /// Number of bytes that hints leave to records.
     pub(crate) hints_bytes: u64,
-    /// Records leave so much to flushes.
+    /// Number of bytes that records leave to flushes.
     pub(crate) flush_bytes: u64,
 }
 
-/// The room of one directory's file system.
+/// Room of one directory's file system.
 pub(crate) struct Room {
     read: ReadSpace,
     reserves: Reserves,
     interval: Duration,
-    /// When it was last read, and what it was.
+    /// Time at which the room was last read, and what it was.
     last: Option<(Instant, Space)>,
-    /// Records are refused.
+    /// Refusal of records, while there is too little room for them.
     short: Option<Refused>,
 }
 
@@ -60,17 +60,17 @@ impl Room {
         self.short.as_ref().map_or(Ok(()), |refused| Err(refused.error.clone()))
     }
 
-    /// Whether so much is free, and records are taken.
+    /// Whether `bytes` are free, and records are taken.
     pub(crate) fn has(&mut self, bytes: u64) -> bool {
         self.admit_record().is_ok() && self.space().free_bytes >= bytes
     }
 
-    /// Why records are refused, as of the last interval, and since when.
+    /// Returns why records are refused, as of the last interval, and since when; `None` if they are taken.
     pub(crate) fn short(&self) -> Option<Refused> {
         self.short.clone()
     }
 
-    /// What is free, as of the last interval.
+    /// Returns the room of the file system, as of the last interval.
     pub(crate) fn space(&mut self) -> Space {
         if let Some((at, space)) = self.last {
             let near = space.free_bytes < self.flush_reserve().saturating_mul(NEARLY_SHORT);

@@ -1,4 +1,4 @@
-//! A past that is lost or disputed: what a data directory notes of it, and shards that it may not use any more.
+//! Notes of a data directory about a past that is lost or disputed, and shards that it may not use any more.
 //!
 //! Invariant: a shard is moved as a whole, by one rename, after `node.toml` says that it is to go and before it
 //! says that it is gone. Nothing here deletes anything.
@@ -17,7 +17,7 @@ use crate::error::OpenError;
 use crate::life_mark::{LifeMark, MarkFound, is_expected};
 use crate::past::RivalFile;
 
-/// Below the data directory.
+/// Folder below the data directory that takes what is set aside.
 const SET_ASIDE: &str = "set-aside";
 const EXPLANATION: &str = "\
 These shards were set aside by jedlik-node, because the cluster remembers lives of this node that they do not: they are
@@ -33,34 +33,34 @@ The folder has the shards as they were, one folder each: the engine's file and t
 ";
 
 impl DataDir {
-    /// Lives up to this generation are accounted for, whatever their names were.
+    /// Returns the generation up to which lives are accounted for, whatever their names were.
     #[must_use]
     pub fn accounted_generation(&self) -> u64 {
         self.node().past.accounted_generation
     }
 
-    /// The shards that have lost their past and may not say so themselves yet.
+    /// Returns the shards that have lost their past and may not say so themselves yet.
     #[must_use]
     pub fn lost_shards(&self) -> &[u16] {
         &self.node().past.lost_shards
     }
 
-    /// Another process of this node that ran beside one of this directory, and about which no admin has
-    /// decided yet: its life, and where it listens.
+    /// Returns the life and the address of another process of this node that ran beside one of this directory; `None`
+    /// if there was none, or if an admin has decided between them.
     #[must_use]
     pub fn rival(&self) -> Option<(Incarnation, SocketAddr)> {
         let rival = self.node().past.rival.as_ref()?;
         Some((rival.incarnation(), rival.address))
     }
 
-    /// Whether the others had done without this directory's process for long when that found the rival, as far as any of
+    /// Whether the others had done without this directory's process for long when it found the rival; `None` if none of
     /// them had said so.
     #[must_use]
     pub fn outlived(&self) -> Option<bool> {
         self.node().past.rival.as_ref()?.outlived
     }
 
-    /// The lives that ended when an admin decided for this directory, the latest one last.
+    /// Returns the lives that ended when an admin decided for this directory, the latest one last.
     #[must_use]
     pub fn ousts(&self) -> Vec<Incarnation> {
         self.node().past.ousts().collect()
@@ -80,8 +80,8 @@ impl DataDir {
         if self.has_served() { Ok(()) } else { self.rewrite(|node| node.past.served = true) }
     }
 
-    /// Notes, durably, that the cluster remembers a life that this directory does not. The next start sets
-    /// all shards aside, if the directory was ever served with, and says that they have lost their past.
+    /// Notes, durably, that the cluster remembers a life that this directory does not. The next start sets all shards
+    /// aside, if the directory was ever served with, and notes that they have lost their past.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
@@ -98,8 +98,8 @@ impl DataDir {
         })
     }
 
-    /// Notes, durably, that another process of this node runs or has run beside this one. For how long the others had done
-    /// without this directory is as it was when the first rival was found.
+    /// Notes, durably, that another process of this node runs or has run beside this one. What [`Self::outlived`] says
+    /// of the first rival stays.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
@@ -123,9 +123,9 @@ impl DataDir {
         })
     }
 
-    /// Notes, durably, that an admin has decided for this directory and against its rival. What the rival was
-    /// given is not here, so that all shards have lost their past; what they hold stays, unless deletes of which this
-    /// directory knows nothing may have been forgotten meanwhile (`outlived`): then the next start sets it aside.
+    /// Notes, durably, that an admin has decided for this directory and against its rival. All shards have lost their
+    /// past, since what the rival was given is not here. Their contents stay, unless deletes of which this directory
+    /// knows nothing may have been forgotten meanwhile (`outlived`): then the next start sets them aside.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
@@ -144,7 +144,7 @@ impl DataDir {
         })
     }
 
-    /// Notes, durably, that an admin has decided against this directory: it is not opened any more.
+    /// Notes, durably, that an admin has decided against this directory, which is not opened any more.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
@@ -159,15 +159,16 @@ impl DataDir {
     }
 
     /// Notes, durably, that the directory at `path`, which no process may have open, is to be believed: the next start
-    /// uses it as it is, whatever the cluster remembers. Where shards of it lie that were set aside already, if any do.
+    /// uses it as it is, whatever the cluster remembers. Returns the folder of shards that were set aside already, if
+    /// there is one.
     ///
     /// # Errors
-    /// In use, not a data directory, ousted, damaged or of another format; nothing has changed then.
+    /// The directory is in use, is none, was given up, is damaged, or has another format; nothing has changed then.
     pub fn believe(path: &Path) -> Result<Option<PathBuf>, OpenError> {
         let mut directory = Self::open_stopped(path)?;
         directory.rewrite(|node| {
             node.past.believed = true;
-            // Noted, and not done yet.
+            // Shards are noted to be set aside, and are still here.
             if node.past.set_aside.take().is_some() {
                 node.past.lost_shards.clear();
             }
@@ -184,7 +185,7 @@ impl DataDir {
         self.rewrite(|node| node.past.account_for(life, 0))
     }
 
-    /// Notes, durably, that the directory is one as any other from now on.
+    /// Notes, durably, that the directory is no longer to be believed more than any other.
     ///
     /// # Errors
     /// The operating system's; nothing has changed then.
@@ -215,7 +216,7 @@ impl DataDir {
         [engine, journal].into_iter().all(|found| is_expected(expected, found, is_known))
     }
 
-    /// The mark of this life, for the shards that it uses.
+    /// Returns the mark of this life, for the shards that it uses.
     #[must_use]
     pub fn life_mark(&self) -> LifeMark {
         let (generation, life) = (self.generation(), self.incarnation());
@@ -232,11 +233,11 @@ impl DataDir {
     }
 
     /// Sets one shard aside that is not what this directory's last life has left: its folder, or a part of it, is an
-    /// earlier copy, or gone. Where it lies, if there was anything. The shard, which must be closed, has lost its
-    /// past, and the others stay as they are.
+    /// earlier copy, or gone. Returns where the shard lies, if there was anything. The shard, which must be closed, has
+    /// lost its past; the others stay as they are.
     ///
     /// # Errors
-    /// The operating system's; the next start goes on.
+    /// The operating system's; the next start continues.
     pub fn set_shard_aside(&mut self, shard: u16) -> Result<Option<PathBuf>, OpenError> {
         self.lose_shard(shard)?;
         let folder = self.shard_folder(shard).path();
@@ -282,13 +283,13 @@ impl DataDir {
     }
 }
 
-/// The date, as in `2026-11-28`.
+/// Returns today's date, as in `2026-11-28`.
 fn today() -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     date(since.unwrap_or(Duration::ZERO).as_secs() / 86_400)
 }
 
-/// The civil date of a day that is counted from 1970-01-01.
+/// Returns the civil date of a day, counted from 1970-01-01.
 fn date(day: u64) -> String {
     // Days are counted from 0000-03-01, so that a leap day is the last of its year.
     let day = day + 719_468;

@@ -1,7 +1,8 @@
-//! One shard's storage: the buffer before the engine, the journal beside it ([design 3](../../../docs/design.md#3-requests)).
+//! Storage of one shard: the buffer before the engine, the journal beside it
+//! ([design 3](../../../docs/design.md#3-requests)).
 //!
-//! Invariant: a load sees every apply before it, whatever has become of it on disk, and memory is
-//! bounded by the limits of [`ShardOptions`].
+//! Invariant: a load sees every apply before it, whatever has become of it on disk, and memory is bounded by the limits
+//! of [`ShardOptions`].
 
 use std::sync::{Arc, OnceLock};
 use std::{io, mem};
@@ -40,23 +41,23 @@ pub use change::{RecordChange, RecordMeta};
 use queue::Unsent;
 use threads::Threads;
 
-/// What became of one change.
+/// Outcome of one change, which answers its ticket.
 #[derive(Debug, Clone)]
 pub struct Completion {
-    /// As given to [`Shard::apply`] and the like.
+    /// Ticket of the change, as given to [`Shard::apply`] and the like.
     pub ticket: u64,
-    /// `Ok` once the change is as durable as was asked. After an error loads may still show it, and it
+    /// Result of the change: `Ok` once it is as durable as was asked. After an error loads may still show it, and it
     /// may survive.
     pub result: Result<(), StoreError>,
 }
 
-/// Takes completions: called on the journal's thread, and for [`Durability::Buffered`] within
+/// Callback that takes completions. It is called on the threads of the journal and the keeper, and within calls such as
 /// [`Shard::submit`] on the caller's. It must not block.
 pub type Completed = Box<dyn Fn(Vec<Completion>) + Send + Sync>;
 
-/// The journal, the buffer and the engine of one shard, driven by one thread.
+/// Journal, buffer and engine of one shard, driven by one thread.
 ///
-/// Dropped without [`Self::close`] it leaves the journal as a crash would: the next open replays it.
+/// A shard dropped without [`Self::close`] leaves the journal as a crash would: the next open replays it.
 pub struct Shard {
     options: ShardOptions,
     layers: Layers,
@@ -64,30 +65,30 @@ pub struct Shard {
     room: Room,
     completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     counters: Arc<SharedCounters>,
-    /// `None` only once the threads are being ended.
+    /// Threads of the shard; `None` only once they are being ended.
     threads: Option<Threads>,
-    /// Of the active buffer.
+    /// Generation of the active buffer.
     generation: u64,
-    /// The engine's mark as the shard was opened.
+    /// Mark of the engine when the shard was opened.
     opened_at: Option<u64>,
     lost_past: bool,
-    /// The life of the node that uses the shard, or did at the last start.
+    /// Mark of the node's life that uses the shard, or did at the last start.
     life: Option<LifeMark>,
     progress: ProgressWatch,
-    /// What ended this life of the shard, found by any of its threads.
+    /// Error that ended this life of the shard, set by the first thread to find it.
     failure: Arc<OnceLock<StoreError>>,
     health: Arc<Health>,
-    /// The frozen buffer is what was replayed at the start, and waits until so much of the disk is free.
+    /// Free room that the frozen buffer waits for, if it holds what was replayed at the start, in bytes.
     late_room_bytes: Option<u64>,
-    /// Why the frozen buffer is still there, if its flush has failed.
+    /// Refusal for which the frozen buffer is still there, if its flush has failed.
     flush_failure: Option<Refused>,
     unsent: Unsent,
-    /// What is changed waits for [`Self::hold_back`].
+    /// Whether changes wait, as [`Self::hold_back`] says.
     held_back: bool,
     tally: Tally,
 }
 
-/// What only the shard's own thread counts.
+/// Counters that only the shard's own thread adds to.
 #[derive(Default)]
 struct Tally {
     applies: u64,
@@ -104,8 +105,8 @@ impl Shard {
     /// Opens the journal in `options.journal_dir` and replays what it holds into `engine`.
     ///
     /// # Errors
-    /// The journal can't be read, is another shard's or of a newer format, or the engine refuses. The
-    /// journal still holds everything then.
+    /// The journal can't be read, is another shard's, has another format, or holds less than it must; or the engine
+    /// refuses. The journal still holds everything then.
     pub fn open(
         options: ShardOptions,
         engine: Arc<dyn Store>,
@@ -117,7 +118,7 @@ impl Shard {
         Self::open_on(Box::new(directory), options, engine, completed)
     }
 
-    /// As [`Self::open`], with the journal on `disk`.
+    /// Opens the shard as [`Self::open`] does, with the journal on `disk`.
     ///
     /// # Errors
     /// As for [`Self::open`].
@@ -135,7 +136,7 @@ impl Shard {
         let ledger = ledger(&*engine, late.as_ref())?;
         let path = disk.path().to_path_buf();
         let failed = |doing| move |source| OpenError::Io { doing, path, source };
-        // Those that hold what the engine has not go when it has it.
+        // Segments that hold what the engine lacks go when it has it.
         let (kept, removed) = if late.is_some() { (segments, vec![]) } else { (vec![], segments) };
         remove(&*disk, &removed).map_err(failed.clone()("removing replayed segments from"))?;
         let completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync> = Arc::from(completed);
@@ -182,17 +183,17 @@ impl Shard {
         Ok((shard, recovery))
     }
 
-    /// Why this life of the shard is over, if it is ([`StoreError::ends_shard`]): it has to be dropped and
-    /// opened again, and set aside before if [`StoreError::is_damage`].
+    /// Returns why this life of the shard is over ([`StoreError::ends_shard`]); `None` if it is not. The shard has to
+    /// be dropped and opened again, and set aside before if [`StoreError::is_damage`].
     #[must_use]
     pub fn failure(&self) -> Option<StoreError> {
         self.failure.get().cloned().or_else(|| self.layers.engine.damage())
     }
 
-    /// The record of `key`, as the last apply left it.
+    /// Returns the record of `key`, as the last change left it; `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it fails its checksum: take it as missing. Otherwise the engine's own.
+    /// [`StoreError::Damaged`] if the record fails its checksum: treat it as missing. Otherwise the engine's own.
     pub fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError> {
         let loaded = self.layers.load(key);
         if let Err(error @ StoreError::Damaged { .. }) = &loaded {
@@ -206,8 +207,9 @@ impl Shard {
     /// the next [`Self::submit`], unless this call fails.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`] or [`StoreError::DiskFull`] if the buffer or the queue is full,
-    /// [`StoreError::TooLarge`], [`StoreError::Malformed`], or the engine's own. Nothing changed.
+    /// [`StoreError::Overloaded`], [`StoreError::NearlyFull`] or [`StoreError::DiskFull`] if there is no room,
+    /// [`StoreError::TooLarge`], [`StoreError::RecordOverLimit`], [`StoreError::Malformed`], or the engine's own.
+    /// Nothing changed.
     pub fn apply(
         &mut self,
         ticket: u64,
@@ -229,7 +231,7 @@ impl Shard {
         Ok(RecordChange { before, after, mended })
     }
 
-    /// A page of records, buffer and engine together.
+    /// Returns a page of records, buffer and engine together.
     ///
     /// # Errors
     /// The engine's own; damaged records are listed in the page.
@@ -242,7 +244,7 @@ impl Shard {
         Ok(page)
     }
 
-    /// Counters and sizes.
+    /// Returns the counters and sizes of the shard.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
         let (counters, tally, engine) = (&self.counters, &self.tally, &self.layers.engine);
@@ -269,7 +271,7 @@ impl Shard {
                 damaged: counters.damaged_hints.value(),
             },
             engine: EngineStats {
-                // An engine that can't say has said why to whoever loads from it.
+                // An engine that can't say has told why to those who load from it.
                 bytes: engine.size_bytes().unwrap_or(0),
                 records: engine.record_count().unwrap_or(0),
                 flushes: tally.flushes,
@@ -278,16 +280,17 @@ impl Shard {
         }
     }
 
-    /// Moves everything into the engine, durably, and leaves the journal empty. What is held back ([`Self::hold_back`]) waits
-    /// for the last of what is to be kept, and is left out where the engine refuses that: nobody was told of it.
+    /// Moves everything into the engine, durably, and leaves the journal empty. Changes that are held back
+    /// ([`Self::hold_back`]) wait for the last value that is to be kept; if the engine refuses that one, they are left
+    /// out, since nobody was told of them.
     ///
     /// # Errors
-    /// What the engine or the journal's directory said; the journal still holds everything else then.
+    /// The engine's own, or those of the journal's directory; the journal still holds everything else then.
     pub fn close(self) -> Result<(), StoreError> {
         self.close_with(&[])
     }
 
-    /// As [`Self::close`], and keeps `metadata`, names and values, for [`Self::take_metadata`].
+    /// Closes the shard as [`Self::close`] does, and keeps `metadata`, names and values, for [`Self::take_metadata`].
     ///
     /// # Errors
     /// As for [`Self::close`]; nothing is kept then.
@@ -348,7 +351,7 @@ fn replay_as_fits(
     Ok((room, replayed))
 }
 
-/// The hints that the engine holds, with what lies over it.
+/// Counts the hints that the engine holds, with those of the buffer over it.
 fn ledger(engine: &dyn Store, late: Option<&Frozen>) -> Result<Ledger, StoreError> {
     let mut ledger = Ledger::of(&engine.hint_totals()?);
     if let Some(late) = late {
@@ -357,7 +360,7 @@ fn ledger(engine: &dyn Store, late: Option<&Frozen>) -> Result<Ledger, StoreErro
     Ok(ledger)
 }
 
-/// Removes segments of which the engine holds everything.
+/// Removes segments of which the engine holds everything, durably.
 fn remove(disk: &dyn Disk, segments: &[String]) -> io::Result<()> {
     segments.iter().try_for_each(|name| disk.remove(name))?;
     disk.sync_names()
@@ -368,7 +371,7 @@ impl Drop for Shard {
         if let Some(Threads { journal, flusher, keeper }) = self.threads.take() {
             keeper.join();
             flusher.join();
-            // Whatever it says was said to the writers already.
+            // The writers were told of its error already.
             let _ = journal.join();
         }
     }

@@ -1,73 +1,73 @@
-//! What a shard's storage has done, as counters.
+//! Counters of what a shard's storage has done.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters since the shard was opened, and sizes as they are now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShardStats {
-    /// Records applied.
+    /// Number of records applied.
     pub applies: u64,
-    /// Records replaced or removed.
+    /// Number of records replaced or removed.
     pub revisions: u64,
-    /// Partitions dropped.
+    /// Number of partitions dropped.
     pub drops: u64,
-    /// Changes written to the journal.
+    /// Number of changes written to the journal.
     pub appends: u64,
-    /// Writes that carried them: one for each group.
+    /// Number of writes to the journal, one for each group of changes.
     pub groups: u64,
-    /// Syncs of the journal that carried at least one change, whatever became of them.
+    /// Number of syncs of the journal that carried at least one change, whatever became of them.
     pub syncs: u64,
-    /// The segments' size now.
+    /// Size of the journal's segments now, in bytes.
     pub journal_bytes: u64,
-    /// What waits for the journal's thread now.
+    /// Size of the changes that wait for the journal's thread now, in bytes.
     pub queued_bytes: u64,
-    /// Journal writes and syncs that failed.
+    /// Number of writes and syncs of the journal that failed.
     pub journal_failures: u64,
-    /// The buffers' size now, the one being flushed included.
+    /// Size of the buffers in memory now, the one being flushed included, in bytes.
     pub buffer_bytes: u64,
-    /// The buffers' entries of records now.
+    /// Number of records' entries in the buffers now.
     pub buffer_records: u64,
-    /// Loads and pages that met a damaged record.
+    /// Number of damaged records that loads and pages met, repeats included.
     pub damaged_records: u64,
-    /// Changes refused because of a full buffer or queue.
+    /// Number of changes refused because of a full buffer or queue.
     pub overloads: u64,
-    /// Of the hints.
+    /// Counters of the shard's hints.
     pub hints: HintStats,
-    /// Of the engine.
+    /// Counters of the shard's engine.
     pub engine: EngineStats,
 }
 
-/// What became of hints since the shard was opened, and what they amount to now.
+/// Counters of hints since the shard was opened, and their number and size now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HintStats {
-    /// Those that are kept now, for all targets.
+    /// Number of hints that are kept now, for all targets.
     pub count: u64,
-    /// Their size now.
+    /// Size of the hints that are kept now, in bytes.
     pub bytes: u64,
-    /// Records taken in for other nodes.
+    /// Number of records taken in for other nodes.
     pub holds: u64,
-    /// Hints removed because their targets have them.
+    /// Number of hints removed because their targets have them.
     pub releases: u64,
-    /// Those refused for the sake of the disk's reserve.
+    /// Number of hints refused for the sake of the disk's reserve.
     pub refusals: u64,
-    /// Loads and pages that met a damaged hint.
+    /// Number of damaged hints that loads and pages met, repeats included.
     pub damaged: u64,
 }
 
-/// What the engine holds and has been given.
+/// Counters of the engine since the shard was opened, and its size now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineStats {
-    /// Its size now.
+    /// Room that the engine takes now, in bytes.
     pub bytes: u64,
-    /// Its records now, those of dropped partitions included until they are swept.
+    /// Number of records in the engine now, those of dropped partitions included until they are swept.
     pub records: u64,
-    /// Buffers flushed into it.
+    /// Number of buffers flushed into the engine.
     pub flushes: u64,
-    /// Flushes that failed and are tried again.
+    /// Number of flushes that failed; each is tried again.
     pub flush_failures: u64,
 }
 
-/// A counter that one thread adds to and others read.
+/// Counter that one thread adds to and others read.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -89,7 +89,7 @@ impl Counter {
     }
 }
 
-/// What the shard's other threads count.
+/// Counters that the shard's threads share.
 #[derive(Debug, Default)]
 pub(crate) struct SharedCounters {
     pub(crate) appends: Counter,
@@ -98,7 +98,7 @@ pub(crate) struct SharedCounters {
     pub(crate) journal_bytes: Counter,
     pub(crate) queued_bytes: Counter,
     pub(crate) journal_failures: Counter,
-    /// One while the journal lacks frames of what loads see.
+    /// Flag that is 1 while the journal lacks frames of what loads see.
     pub(crate) journal_lacks: Counter,
     pub(crate) flush_failures: Counter,
     pub(crate) damaged_records: Counter,

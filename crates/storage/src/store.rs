@@ -1,4 +1,4 @@
-//! The engine's trait: small, synchronous, built for batches.
+//! Trait of an engine: small, synchronous, built for batches.
 //!
 //! Invariant: records come back in the order of [`PlacedKey`] and hints in that of [`HintMark`], and one
 //! that fails its checksum is reported, never returned.
@@ -11,59 +11,60 @@ use jedlik_protocol::{Blob, PlacedKey, StoredRecord};
 use crate::StoreError;
 use crate::hint::{Hint, HintMark, HintRow, HintRows, HintTotals};
 
-/// Where a shard's records and hints end up. One thread writes, several read.
+/// Engine in which a shard's records and hints end up. Several threads read it and write to it; the engine makes one
+/// write after the other.
 ///
-/// An engine merges nothing: it holds what the last write said.
+/// An engine does not merge: it holds what the last write gave it.
 pub trait Store: Send + Sync + 'static {
-    /// The record of `key`.
+    /// Returns the record of `key`; `None` if the engine holds none.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it fails its checksum; otherwise the engine's own errors.
+    /// [`StoreError::Damaged`] if the record fails its checksum; otherwise the engine's own errors.
     fn load(&self, key: &PlacedKey) -> Result<Option<StoredRecord>, StoreError>;
 
-    /// The hint of `key` for `target`.
+    /// Returns the hint of `key` for `target`; `None` if the engine holds none. A hint that fails its checksum comes
+    /// without its record.
     ///
     /// # Errors
     /// The engine's own.
     fn load_hint(&self, target: NodeId, key: &PlacedKey) -> Result<Option<HintRow>, StoreError>;
 
-    /// Stores `writes`, and returns once all of it is durable. A record of a dropped partition waits
-    /// until that is swept.
+    /// Stores `writes`, and returns once all of them are durable. A record put into a dropped partition waits until the
+    /// partition is swept.
     ///
     /// # Errors
-    /// The engine's own. All of it was stored or nothing, which of the two is unknown; storing it again
-    /// is harmless.
+    /// The engine's own. Either all of the writes were stored or none, and which of the two is unknown; storing them
+    /// again is harmless.
     fn write(&self, writes: &Writes) -> Result<(), StoreError>;
 
-    /// Removes every record of `partitions`, damaged ones too, and returns once that is durable: sooner
-    /// than many records can be removed. What is left of them on the disk is seen no more, and is for
-    /// [`Self::sweep`].
+    /// Removes every record of `partitions`, damaged ones included, and returns once that is durable. The call hides
+    /// the records, which takes less time than to remove them one by one; [`Self::sweep`] removes them from the disk.
     ///
     /// # Errors
     /// As for [`Self::write`].
     fn drop_partitions(&self, partitions: &BTreeSet<Partition>) -> Result<(), StoreError>;
 
-    /// Takes up to about `limit_records` of dropped partitions off the disk; false if nothing is left
-    /// to take off.
+    /// Removes up to about `limit_records` records of dropped partitions from the disk. Returns false if none were left
+    /// to remove.
     ///
     /// # Errors
     /// As for [`Self::write`].
     fn sweep(&self, limit_records: usize) -> Result<bool, StoreError>;
 
-    /// A page of one partition's records.
+    /// Returns a page of one partition's records, in key order.
     ///
     /// # Errors
     /// The engine's own; a damaged record is listed in the page instead.
     fn range(&self, query: &RangeQuery) -> Result<RangePage, StoreError>;
 
-    /// A page of the hints for `target` among one partition's keys, in the order of keys.
+    /// Returns a page of the hints for `target` among one partition's keys, in key order.
     ///
     /// # Errors
     /// The engine's own; a damaged hint is listed in the page instead.
     fn hint_range(&self, target: NodeId, query: &RangeQuery) -> Result<RangePage, StoreError>;
 
-    /// A page of one target's hints past `after`: at most `limit_hints`, ending with the one that takes
-    /// it past `limit_bytes`, and at least one if there is one.
+    /// Returns a page of one target's hints past `after`, oldest first: at most `limit_hints`, ending with the hint
+    /// that reaches `limit_bytes`, and at least one if there is one.
     ///
     /// # Errors
     /// The engine's own.
@@ -75,98 +76,100 @@ pub trait Store: Send + Sync + 'static {
         limit_bytes: usize,
     ) -> Result<HintRows, StoreError>;
 
-    /// What is kept for each target, sorted by target; reads as much as there are hints.
+    /// Returns count, size and oldest time of the hints kept for each target, sorted by target. Takes time in
+    /// proportion to the number of hints.
     ///
     /// # Errors
     /// The engine's own.
     fn hint_totals(&self) -> Result<Vec<HintTotals>, StoreError>;
 
-    /// What was last written under `name` as metadata.
+    /// Returns the metadata value that was last written under `name`; `None` if there is none.
     ///
     /// # Errors
     /// The engine's own.
     fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The room that it takes on disk, or in memory for an engine without one, in bytes.
+    /// Returns the room that the engine takes, in bytes: on disk, or in memory for an engine without a disk.
     ///
     /// # Errors
     /// The engine's own.
     fn size_bytes(&self) -> Result<u64, StoreError>;
 
-    /// How many records it holds, tombstones included, and those that are still to be swept.
+    /// Returns the number of records, tombstones and those of dropped partitions that are not swept yet included.
     ///
     /// # Errors
     /// The engine's own.
     fn record_count(&self) -> Result<u64, StoreError>;
 
-    /// Why it is not asked any more, if it was found damaged: the error of every call since.
+    /// Returns the error with which every call fails since the engine was found damaged; `None` if it was not.
     fn damage(&self) -> Option<StoreError> {
         None
     }
 
-    /// What it knows in memory of the keys that it does not hold, for [`Self::restore_filters`] after the next
-    /// start; `None` if it keeps nothing of the kind.
+    /// Returns the engine's in-memory filters of absent keys, for [`Self::restore_filters`] after the next start;
+    /// `None` for an engine without such filters.
     fn filters(&self) -> Option<Vec<u8>> {
         None
     }
 
-    /// Takes what [`Self::filters`] gave when the engine held what it holds now, or more.
+    /// Takes over filters that [`Self::filters`] returned when the engine held what it holds now, or more.
     fn restore_filters(&self, _filters: &[u8]) {}
 }
 
-/// What an engine is to hold from now on; `None` removes.
+/// Batch of changes that an engine stores in one call. `None` in an entry removes what is there.
 #[derive(Debug, Clone, Default)]
 pub struct Writes {
-    /// Sorted by key, without repeats.
+    /// Records by key, sorted and without repeats.
     pub records: Vec<(PlacedKey, Option<StoredRecord>)>,
-    /// Sorted by target and key, without repeats.
+    /// Hints by target and key, sorted and without repeats.
     pub hints: Vec<(NodeId, PlacedKey, Option<Hint>)>,
-    /// By name.
+    /// Metadata values by name, stored in this order.
     pub metadata: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Writes {
-    /// Whether nothing would change.
+    /// Whether the batch changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.hints.is_empty() && self.metadata.is_empty()
     }
 }
 
-/// Which records a page should hold.
+/// Query for one page of a partition's records or hints, in key order.
 #[derive(Debug, Clone)]
 pub struct RangeQuery {
-    /// Of which partition.
+    /// Partition whose records are asked for.
     pub partition: Partition,
-    /// Only at this position or past it.
+    /// First position of the range, inclusive; `None` for the partition's beginning.
     pub from: Option<Position>,
-    /// Only at this position or before it.
+    /// Last position of the range, inclusive; `None` for the partition's end.
     pub to: Option<Position>,
-    /// Only past this key.
+    /// Key past which the page begins, as [`RangePage::until`] of the page before; `None` for the first page.
     pub after: Option<PlacedKey>,
-    /// Only this bucket's.
+    /// Bucket that the records belong to; `None` for all buckets.
     pub bucket: Option<Blob>,
-    /// Whether values are wanted; otherwise their lengths stand for them, as in
+    /// Whether the page holds values. If not, their lengths stand for them, as in
     /// [`EncodedRecord::with_lengths`](jedlik_protocol::EncodedRecord::with_lengths), and an engine need not read them.
     pub values: bool,
-    /// The most records in the page, damaged ones included; at least 1.
+    /// Largest number of records in the page, damaged ones included; at least 1.
     pub limit_records: usize,
-    /// The page ends with the record that takes it past this size.
+    /// Size limit of the page's records, in bytes; the page ends with the record that exceeds it.
     pub limit_bytes: usize,
-    /// The most records looked at, other buckets' included; at least 1.
+    /// Largest number of records looked at, other buckets' included; at least 1.
     pub limit_examined: usize,
-    /// The page ends with the record that takes what was looked at, other buckets' included, past this size. Values that
-    /// an engine need not read for it don't count.
+    /// Size limit of all records looked at, other buckets' included, in bytes; the page ends with the record that
+    /// exceeds it. Values that an engine need not read don't count.
     pub limit_examined_bytes: usize,
 }
 
 impl RangeQuery {
-    /// Whether `key` is of the bucket that is asked for.
+    /// Whether `key` belongs to the bucket that the query names.
     pub(crate) fn wants(&self, key: &PlacedKey) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket == key.key.bucket())
     }
 
-    /// `record`, which has its values, as it is asked for; `None` if it is none, which its checksum should have said.
+    /// Returns `record`, given with its values, as the query asks for it; `None` if its bytes are malformed, which its
+    /// checksum should have caught.
     pub(crate) fn shown(&self, record: StoredRecord) -> Option<StoredRecord> {
         if self.values {
             return Some(record);
@@ -175,29 +178,29 @@ impl RangeQuery {
         Some(StoredRecord { local, record: record.with_lengths().ok()? })
     }
 
-    /// Where the records begin that are asked for, whatever lies past `after`.
+    /// Returns the first position of the range, whatever `after` says.
     pub(crate) fn first_position(&self) -> Position {
         self.from.unwrap_or(Position(0))
     }
 
-    /// Whether `key`, which is not before the first position, is not past the last.
+    /// Whether `key`, which is known not to lie before the first position, lies within the range.
     pub(crate) fn reaches(&self, key: &PlacedKey) -> bool {
         key.partition == self.partition && self.to.is_none_or(|to| key.position <= to)
     }
 }
 
-/// Records in order, and how far they reach.
+/// Page of records in key order, and how far it reaches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RangePage {
-    /// Those that were asked for.
+    /// Records that match the query, in key order.
     pub records: Vec<(PlacedKey, StoredRecord)>,
-    /// The last key that was looked at; `None` if the end of what was asked for was reached.
+    /// Last key that was looked at; `None` if the end of the range was reached.
     pub until: Option<PlacedKey>,
-    /// Keys up to there whose records fail their checksums.
+    /// Keys up to `until` whose records fail their checksums.
     pub damaged: Vec<PlacedKey>,
 }
 
-/// Fills a page up to the query's limits.
+/// Builder that fills a page up to the query's limits.
 pub(crate) struct PageBuilder<'a> {
     query: &'a RangeQuery,
     page: RangePage,
@@ -211,13 +214,13 @@ impl<'a> PageBuilder<'a> {
         Self { query, page: RangePage::default(), examined: 0, examined_bytes: 0, bytes: 0 }
     }
 
-    /// Looks at the next record in order, `None` for a damaged one; false once the page is full.
+    /// Adds the next record in order, `None` for a damaged one. Returns false once the page is full.
     pub(crate) fn push(&mut self, key: PlacedKey, record: Option<StoredRecord>) -> bool {
         let length_bytes = record.as_ref().map_or(0, |record| record.record.bytes().len());
         self.push_read(key, record, length_bytes)
     }
 
-    /// As [`Self::push`], of a record for which `length_bytes` were read.
+    /// As [`Self::push`], for a record of which `length_bytes` were read.
     pub(crate) fn push_read(
         &mut self,
         key: PlacedKey,
@@ -237,7 +240,8 @@ impl<'a> PageBuilder<'a> {
         self.skip(length_bytes, || Some(key))
     }
 
-    /// Counts the next record in order, which is not asked for, or was pushed; false once the page is full.
+    /// Counts the next record in order, which was pushed already or is of another bucket. Returns false once the page
+    /// is full.
     pub(crate) fn skip(
         &mut self,
         length_bytes: usize,

@@ -17,7 +17,7 @@ fn open(folder: &Path) -> Shard {
     Shard::open(options, Arc::new(engine), Box::new(|_| {})).unwrap().0
 }
 
-/// A closed shard with a record of so many bytes for each name.
+/// Makes a closed shard with a record of so many bytes for each name.
 fn shard(folder: &Path, records: &[(&str, usize)]) -> Vec<(PlacedKey, EncodedRecord)> {
     let mut shard = open(folder);
     for (ticket, (name, bytes)) in records.iter().enumerate() {

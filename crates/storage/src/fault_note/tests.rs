@@ -15,7 +15,7 @@ use crate::{
     note_engine_panic,
 };
 
-/// Which part of an engine's life ends the process.
+/// Environment variable that names the part of an engine's life which ends the process.
 const PART: &str = "JEDLIK_ENGINE_ENDS_IN";
 const FOLDER: &str = "JEDLIK_ENGINE_FOLDER";
 const SIGABRT: i32 = 6;
@@ -35,7 +35,7 @@ fn filled(root: &Path) -> (ShardFolder, PlacedKey) {
     (folder, key("kept"))
 }
 
-/// What is dropped because of a panic and panics itself.
+/// Value whose destructor, run because of a panic, panics itself.
 struct Cursor;
 
 impl Drop for Cursor {
@@ -49,7 +49,7 @@ fn end_in_a_destructor() {
     panic!("a page of an unknown kind");
 }
 
-/// What a program of its own does; the test that starts it sees it return at once.
+/// Lives one part of an engine's life, in the process that a test has started for it; most parts end that process.
 fn live(part: &str, root: &Path) {
     panic::set_hook(Box::new(|panic| {
         if engine_at_work() {
@@ -110,7 +110,7 @@ fn run(test: &str, part: &str, root: &Path) -> ExitStatus {
     command.env(PART, part).env(FOLDER, root).output().unwrap().status
 }
 
-/// Plays the part that this process was started for; false if it is the one that runs tests.
+/// Plays the part that this process was started for. Returns false if it is the one that runs tests.
 fn plays_a_part() -> bool {
     let (Ok(part), Some(root)) = (env::var(PART), env::var_os(FOLDER)) else { return false };
     live(&part, Path::new(&root));

@@ -22,7 +22,7 @@ pub(crate) struct FaultyBackend {
 struct BackendState {
     live: Vec<u8>,
     synced: Vec<u8>,
-    /// Since the last sync, in order.
+    /// Changes since the last sync, in order.
     unsynced: Vec<FileChange>,
     read_bytes: u64,
 }
@@ -51,7 +51,7 @@ impl FaultyBackend {
         Self { machine: machine.clone(), state: Arc::default() }
     }
 
-    /// The file as it is found after a crash, on a new machine.
+    /// Returns the file as it is found after a crash, on a new machine.
     pub(crate) fn after(&self, crash: Crash, machine: &Machine) -> Self {
         let state = self.state.lock().unwrap();
         let live = match crash {
@@ -70,7 +70,8 @@ impl FaultyBackend {
         Self { machine: machine.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Changes every place that holds `from`, which is as long as `to`, as if it had been wrong when its page was written.
+    /// Replaces `from` by `to`, which is as long, wherever it stands, as if it had been wrong when its page was
+    /// written. Returns the number of places.
     pub(crate) fn replace(&self, from: &[u8], to: &[u8]) -> usize {
         let mut state = self.state.lock().unwrap();
         let places: Vec<usize> =
@@ -83,7 +84,7 @@ impl FaultyBackend {
         places.len()
     }
 
-    /// How much has been read of it.
+    /// Returns how many bytes have been read of the file.
     pub(crate) fn read_bytes(&self) -> u64 {
         self.state.lock().unwrap().read_bytes
     }

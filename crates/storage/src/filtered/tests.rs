@@ -22,7 +22,7 @@ use crate::{
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// A store that counts loads, and lets a test act between a write's beginning and its end.
+/// Store that counts loads, and lets a test act between a write's beginning and its end.
 #[derive(Default)]
 struct Watched {
     store: MemoryStore,
@@ -102,7 +102,7 @@ impl<S: Store> Filtered<S> {
     }
 }
 
-/// A key as far from the others as hashes are.
+/// Returns a key that is as far from the others as hashes are.
 fn numbered(partition: u32, number: u64) -> PlacedKey {
     let position = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     key_of(partition, position, &number.to_string())
@@ -114,7 +114,7 @@ fn put_keys(store: &dyn Store, mut keys: Vec<PlacedKey>) {
     put(store, &records).unwrap();
 }
 
-/// Reads a partition to its end, so many records at a time.
+/// Reads a partition to its end, `limit_records` at a time. Returns the number of records.
 fn read(store: &dyn Store, partition: u32, limit_records: usize) -> usize {
     let mut query = RangeQuery { limit_records, ..everything_of(partition) };
     let mut records = 0;
@@ -128,7 +128,7 @@ fn read(store: &dyn Store, partition: u32, limit_records: usize) -> usize {
     records
 }
 
-/// An engine that was full when it was opened, so that nothing is known of it.
+/// Returns an engine that was full when it was opened, so that nothing is known of it.
 fn opened_full(keys: Vec<PlacedKey>) -> Filtered<Watched> {
     let watched = Watched::default();
     put_keys(&watched, keys);
@@ -227,7 +227,7 @@ fn bytes_that_say_nothing_are_not_believed_and_nothing_is_once_something_was_wri
     assert!(!store.denies(&numbered(0, 2)));
 }
 
-/// A shard over a file of redb's at `root`, and its engine.
+/// Opens a shard over a file of redb's at `root`, and returns its engine too.
 fn open(root: &Path) -> (Shard, Arc<Guarded<Filtered<RedbStore>>>) {
     let path = root.join("records.redb");
     let engine = || RedbStore::open(&path, &RedbOptions::default()).map(Filtered::over);
@@ -239,7 +239,7 @@ fn open(root: &Path) -> (Shard, Arc<Guarded<Filtered<RedbStore>>>) {
     (shard, engine)
 }
 
-/// How many of a thousand keys that are not there an engine is asked for by loads.
+/// Returns how many of a thousand absent keys an engine is asked for by loads.
 fn unknown(shard: &Shard, engine: &Guarded<Filtered<RedbStore>>) -> usize {
     let absent = (100..1_100).map(|number| numbered(0, number));
     let filtered = engine
@@ -323,10 +323,10 @@ fn a_record_whose_partition_rots_is_not_taken_for_absent_after_a_reading_of_eith
 #[derive(Debug, Clone)]
 enum Step {
     Write(Vec<(u32, u64, bool)>),
-    /// A page, of so many records; from the beginning or from where the last one ended.
+    /// Reads a page of so many records, from the beginning or from where the last one ended.
     Read(u32, usize, bool),
     Drop(u32),
-    /// With what was kept, or without.
+    /// Opens the engine again, with the kept filters or without.
     Reopen(bool),
 }
 

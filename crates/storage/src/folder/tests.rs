@@ -28,7 +28,7 @@ fn open(folder: &ShardFolder) -> Result<(Shard, Recovery), OpenError> {
     Shard::open(options, engine(folder)?, Box::new(|_| {}))
 }
 
-/// A shard with so many records in its engine, and one in its journal alone.
+/// Makes a shard with `RECORDS` records in its engine, and one in its journal alone.
 fn filled(root: &Path) -> ShardFolder {
     let folder = ShardFolder::new(root, 3);
     let (mut shard, _) = open(&folder).unwrap();
@@ -44,7 +44,7 @@ fn filled(root: &Path) -> ShardFolder {
     folder
 }
 
-/// Breaks every page of records that holds `text`, in one byte.
+/// Breaks every page of records that holds `text`, in one byte. Returns the number of pages.
 fn break_page(path: &Path, text: &[u8]) -> usize {
     let mut bytes = fs::read(path).unwrap();
     let mut broken = 0;

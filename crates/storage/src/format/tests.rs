@@ -8,7 +8,7 @@ use proptest::{collection, prop_assert_eq, proptest};
 use super::{key_bytes, parse_key, parse_value, value_bytes};
 use crate::fixtures::{record, with_local};
 
-/// Few different bytes, so that one name is often the beginning of another.
+/// Names of few different bytes, so that one is often the beginning of another.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     collection::vec(proptest::sample::select(vec![0, 1, 0xfe, 0xff]), 1..4)
 }

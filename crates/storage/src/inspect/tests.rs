@@ -20,7 +20,7 @@ fn open(folder: &Path) -> Shard {
     Shard::open(options, Arc::new(engine), Box::new(|_| {})).unwrap().0
 }
 
-/// Half of the keys are in the engine, half in the journal; a hint for each of two nodes.
+/// Makes a folder with half of the keys in the engine, half in the journal, and a hint for each of two nodes.
 fn folder() -> TempDir {
     let place = tempdir().unwrap();
     for half in 0..2 {

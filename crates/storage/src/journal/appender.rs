@@ -18,7 +18,7 @@ use crate::{ShardIdentity, StoreError};
 use super::frame;
 use super::segment::{self, Header, SEGMENT_HEADER_BYTES};
 
-/// The shard's segments, of which at most one is open.
+/// Segments of a shard's journal, of which at most one is open.
 pub(super) struct Appender {
     disk: Box<dyn Disk>,
     identity: ShardIdentity,
@@ -28,9 +28,9 @@ pub(super) struct Appender {
     next_number: u64,
     next_lsn: u64,
     synced_through: u64,
-    /// The buffer's generation to which frames belong now.
+    /// Generation of the buffer to which frames belong now.
     generation: u64,
-    /// A sync has failed.
+    /// Error of the sync that failed, after which nothing is written.
     failed: Option<StoreError>,
 }
 
@@ -38,7 +38,7 @@ struct Segment {
     name: String,
     file: Box<dyn JournalFile>,
     length_bytes: u64,
-    /// What is synced of it, as it is told.
+    /// Synced part of the segment, as it is told to others.
     synced: SegmentProgress,
     dirty: bool,
 }
@@ -47,12 +47,12 @@ struct ClosedSegment {
     name: String,
     length_bytes: u64,
     generation: u64,
-    /// What is synced of it; of one that was taken over that is not known.
+    /// Synced part of the segment; `None` if the segment was taken over, since that part is not known then.
     synced: Option<SegmentProgress>,
 }
 
 impl Appender {
-    /// Begins after what a replay found; no file is made before the first append.
+    /// Continues after what a replay found. No file is made before the first append.
     pub(super) fn new(
         disk: Box<dyn Disk>,
         identity: ShardIdentity,
@@ -87,7 +87,7 @@ impl Appender {
         self.closed.extend(kept);
     }
 
-    /// Says which frames of which segments are synced.
+    /// Writes into `progress` which frames of which segments are synced.
     pub(super) fn tell(&self, progress: &mut ShardProgress) {
         progress.synced_through = self.synced_through;
         let closed = self.closed.iter().filter_map(|segment| segment.synced);
@@ -98,13 +98,13 @@ impl Appender {
         progress.segments.extend(closed.chain(open).filter(holds_any));
     }
 
-    /// The size of all segments.
+    /// Returns the size of all segments, in bytes.
     pub(super) fn length_bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|segment| segment.length_bytes).sum();
         closed + self.open.as_ref().map_or(0, |segment| segment.length_bytes)
     }
 
-    /// To which frames belong now.
+    /// Returns the generation of the buffer to which frames belong now.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -152,7 +152,7 @@ impl Appender {
         Ok(())
     }
 
-    /// Ends the journal's life.
+    /// Ends the journal's life, since a sync has failed.
     fn fail(&mut self, source: io::Error) -> StoreError {
         let error = StoreError::SyncFailed { source: Arc::new(source) };
         self.failed = Some(error.clone());
@@ -160,7 +160,7 @@ impl Appender {
         error
     }
 
-    /// From now on frames belong to `generation`, in a segment of their own, which is made with the next
+    /// Begins `generation`: frames from now on belong to it, in a segment of their own, which is made with the next
     /// append.
     pub(super) fn rotate(&mut self, generation: u64) -> Result<(), StoreError> {
         self.generation = generation;
@@ -169,7 +169,7 @@ impl Appender {
         synced
     }
 
-    /// Removes the segments whose frames all belong to generations up to `generation`.
+    /// Removes the closed segments of generations up to `generation`.
     pub(super) fn remove_through(&mut self, generation: u64) -> Result<(), StoreError> {
         let count = self.closed.iter().take_while(|s| s.generation <= generation).count();
         if count == 0 {
@@ -239,7 +239,7 @@ impl Appender {
         if let Err(error) = segment.file.truncate(segment.length_bytes) {
             warn!(%error, "the journal could not be cut back after a failed append");
             if segment.dirty {
-                // Nobody would sync the frames before any more.
+                // Nothing would sync the frames before it any more.
                 self.fail(error);
             }
             self.seal();

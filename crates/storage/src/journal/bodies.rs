@@ -4,8 +4,8 @@ use super::frame::{FRAME_HEADER_BYTES, FrameChange, MAGIC, parse, push, push_dro
 
 const SALT: u32 = 7;
 
-/// Bytes from anywhere as a frame, and as the payload of a frame whose checksum is right: what is
-/// accepted is written again as it was.
+/// Parses any bytes as a frame, and as the payload of a frame whose checksum is right: what is accepted must encode to
+/// the same bytes.
 pub(crate) fn frame(bytes: &[u8]) {
     let _ = parse(bytes, SALT);
     let mut framed = vec![0; FRAME_HEADER_BYTES];

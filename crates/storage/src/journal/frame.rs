@@ -11,14 +11,14 @@ use jedlik_protocol::{PlacedKey, StoredRecord};
 
 use crate::format;
 
-/// The format of segments and their frames that is read and written.
+/// Format of segments and their frames that is read and written.
 pub(super) const FORMAT: u32 = 4;
 
-/// Where a reader that has lost its way looks for the next frame.
+/// First bytes of every frame, by which a reader that has lost its way finds the next one.
 pub(super) const MAGIC: [u8; 4] = *b"\xf1jRF";
-/// Everything before the payload.
+/// Length of a frame's header, before the payload, in bytes.
 pub(super) const FRAME_HEADER_BYTES: usize = 32;
-/// The longest payload: the largest record, and the longest key with its bucket escaped.
+/// Longest payload in bytes: the largest record, and the longest key with its bucket escaped.
 pub(crate) const PAYLOAD_LIMIT_BYTES: usize =
     RECORD_MAX_BYTES + 2 * BUCKET_LIMIT_BYTES + KEY_LIMIT_BYTES + 64;
 
@@ -35,35 +35,34 @@ const HOLD: u8 = 4;
 const RELEASE: u8 = 5;
 const DROP: u8 = 6;
 
-/// What a frame does to its key.
+/// Change that a frame makes to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Edit {
     /// Merges into the record.
     Merge(StoredRecord),
-    /// Replaces the record.
+    /// Replaces the record, whatever it holds.
     Set(StoredRecord),
-    /// Removes the record.
+    /// Removes the record, if there is one.
     Remove,
     /// Merges into the hint for `target`.
     Hold {
-        /// Whom it is for.
+        /// Node for which the hint is kept.
         target: NodeId,
-        /// The hint's time; the older one stands.
+        /// Time of the hint in milliseconds since the Unix epoch; of two times the older stands.
         since_ms: u64,
-        /// What it holds.
+        /// Record that the target has to merge.
         record: StoredRecord,
     },
     /// Removes the hint for `target`.
     Release {
-        /// Whom it was for.
+        /// Node for which the hint was kept.
         target: NodeId,
     },
 }
 
 /// Appends a frame whose place in the journal is not known yet: [`seal`] fills that in.
 ///
-/// Returns the frame's length; past the limit of a payload nothing is appended and the payload's length
-/// is the error.
+/// Returns the frame's length. Past the limit of a payload nothing is appended, and the payload's length is the error.
 pub(crate) fn push(out: &mut Vec<u8>, key: &PlacedKey, edit: &Edit) -> Result<usize, usize> {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
@@ -98,7 +97,7 @@ pub(crate) fn push(out: &mut Vec<u8>, key: &PlacedKey, edit: &Edit) -> Result<us
     Ok(head(&mut out[start..]))
 }
 
-/// As [`push`], for the drop of a partition.
+/// Appends a frame as [`push`] does, for the drop of a partition. Returns the frame's length.
 pub(crate) fn push_drop(out: &mut Vec<u8>, partition: Partition) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
@@ -107,7 +106,7 @@ pub(crate) fn push_drop(out: &mut Vec<u8>, partition: Partition) -> usize {
     head(&mut out[start..])
 }
 
-/// Fills in what of a frame's header is known before its place is. Returns the frame's length.
+/// Fills in the part of a frame's header that does not depend on the frame's place. Returns the frame's length.
 fn head(frame: &mut [u8]) -> usize {
     let payload_bytes = frame.len() - FRAME_HEADER_BYTES;
     frame[..4].copy_from_slice(&MAGIC);
@@ -133,25 +132,25 @@ pub(super) fn seal(frames: &mut [u8], salt: u32, lsn: u64, synced_through: u64) 
     count
 }
 
-/// A frame that was read.
+/// Frame as it was read from a segment.
 pub(super) struct Frame {
     pub(super) lsn: u64,
     pub(super) synced_through: u64,
     pub(super) change: FrameChange,
-    /// In the file.
+    /// Length of the whole frame in its segment, in bytes.
     pub(super) length_bytes: usize,
 }
 
-/// What a frame does.
+/// Change that a frame makes, to one key or to a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FrameChange {
-    /// Something to one key.
+    /// Changes the record or a hint of one key.
     Edit(PlacedKey, Edit),
     /// Removes every record of a partition.
     Drop(Partition),
 }
 
-/// Reads the frame at the start of `bytes`; `None` if there is none.
+/// Reads the frame at the start of `bytes`; `None` if there is none that can be read.
 pub(super) fn parse(bytes: &[u8], salt: u32) -> Option<Frame> {
     if bytes.len() < FRAME_HEADER_BYTES || bytes[..4] != MAGIC {
         return None;
@@ -217,7 +216,7 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// CRC-32, started from the segment's salt.
+/// Returns the CRC-32 of `bytes`, started from the segment's salt.
 fn checksum(bytes: &[u8], salt: u32) -> [u8; 4] {
     let mut hasher = Hasher::new_with_initial(salt);
     hasher.update(bytes);

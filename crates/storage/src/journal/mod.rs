@@ -1,4 +1,5 @@
-//! The journal: every change is appended here before it is acknowledged ([design 3](../../../../docs/design.md#3-requests)).
+//! The journal: every change is appended here before it is acknowledged
+//! ([design 3](../../../../docs/design.md#3-requests)).
 //!
 //! Invariant: frames are numbered without gaps in the order in which they were made, and a segment is
 //! removed only when the engine durably holds all that its frames say.
@@ -40,28 +41,28 @@
 //! A frame that can't be read was torn by the crash, unless a later one, or what the node has written down of the
 //! shard's progress, says that it had been synced, or the disk could not read it: then it was damaged, and the shard
 //! says from then on that it has lost a part of its past. A segment that is gone or shorter than it was synced was not
-//! left so by a crash: the journal is refused (`required.rs`). Either way every frame that can be read is replayed. That is safe if a record
-//! whose removal was replayed into the engine before is not merged into it again by an older frame alone.
+//! left so by a crash: the journal is refused (`required.rs`). Either way every frame that can be read is replayed.
+//! That is safe if a record whose removal was replayed into the engine before is not merged into it again by an older
+//! frame alone.
 //!
-//! So what is replayed must always be all that the engine holds of the journal, or more. Removing
-//! segments in order would not see to that: after a power cut any of the removed may be there again, the
-//! rest not. Therefore the engine keeps a mark, the last generation that it holds all of, and changes it
-//! in the same commit as the last of that generation's changes (`mark.rs`). A segment of a generation up
-//! to the mark is a leftover, is not read, and is removed again. A segment past the mark is still there,
-//! because segments are removed only after the mark has passed them. So it is replayed with all that came
-//! after it, and whatever a commit, or a replay cut short, has put into the engine before is made again,
-//! in the same order, with the same end. A lost or damaged segment changes nothing about that: what is
-//! around it is past the mark and is replayed, and what is missing is reported as far as it is known to
-//! have been synced.
+//! So what is replayed must always be all that the engine holds of the journal, or more. To remove segments in order
+//! would not ensure that: after a power cut any of the removed ones may be there again, and the rest not. Therefore the
+//! engine keeps a mark, the last generation that it holds all of, and changes it in the same commit as the last of that
+//! generation's changes (`mark.rs`). A segment of a generation up to the mark is a leftover, is not replayed, and is
+//! removed again. A segment past the mark is still there, because segments are removed only after the mark has passed
+//! them. So it is replayed with all that came after it, and whatever a commit, or an interrupted replay, has put into
+//! the engine before is made again, in the same order, with the same result. A lost or damaged segment changes nothing
+//! about that: the segments around it are past the mark and are replayed, and what is missing is reported as far as it
+//! is known to have been synced.
 //!
-//! One thing is left to chance: which of the changes are left that nobody was told to be synced. A power
-//! cut may undo one and spare a later one of the same key, even one that was told to be synced: the tail
-//! of a segment is kept in pieces, the engine may have had the later one already, and a write or a sync
-//! that fails takes what it was to keep with it, not what comes after. What is left of a key is what its
-//! changes make of it in their order, without some of those. A merge's frame has all that its key held
-//! then, so nothing promised is lost with the ones before it. Yet if one before was a removal or a
-//! replacement, what that was to undo stays beside it: a change counts for nothing until it is answered.
-//! The drop of a partition is to each of its records what a removal is, and may be undone for some alone.
+//! One thing is left to chance: which of the changes survive that were not yet answered as synced. A power cut may undo
+//! one and spare a later one of the same key, even one that was answered: the tail of a segment is kept in pieces, the
+//! engine may have had the later one already, and a write or a sync that fails loses its own changes, not those that
+//! come after. What is left of a key is what its changes make of it in their order, without some of the unanswered
+//! ones. The frame of a merge holds all that its key held then, so nothing promised is lost with earlier changes. Yet
+//! if an earlier one was a removal or a replacement, what it was to undo stays beside the merge: a change counts for
+//! nothing until it is answered. The drop of a partition acts on each of its records as a removal, and may be undone
+//! for some of them alone.
 
 mod appender;
 #[cfg(test)]

@@ -22,68 +22,68 @@ use super::frame::{self, Edit, FORMAT, Frame, FrameChange, MAGIC};
 use super::required::Required;
 use super::segment::{self, Header, HeaderError, SEGMENT_HEADER_BYTES};
 
-/// What opening a shard found in its journal.
+/// Findings from a shard's journal at its opening.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// Frames replayed into the engine.
+    /// Number of frames that were replayed.
     pub records: u64,
-    /// Segments read.
+    /// Number of segments that were read, leftovers included.
     pub segments: u64,
-    /// Bytes cut short by the crash, of writes that were never acknowledged as synced.
+    /// Number of bytes cut short by the crash, of writes that were never acknowledged as synced.
     pub torn_bytes: u64,
-    /// Bytes that had been synced and can't be read any more: the other replicas have to repair them.
+    /// Regions that had been synced and can't be read any more: the other replicas have to repair them.
     pub damaged: Vec<DamagedRegion>,
 }
 
-/// A part of a segment that held synced records and can't be read any more.
+/// Part of a segment that held synced records and can't be read any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRegion {
-    /// The segment's file name.
+    /// File name of the segment.
     pub segment: String,
-    /// Where the region begins.
+    /// Offset in the segment at which the region begins.
     pub offset_bytes: u64,
-    /// How long it is; 0 if whole frames are missing without a trace.
+    /// Length of the region; 0 if whole frames are missing without a trace.
     pub length_bytes: u64,
-    /// How many synced records it held; 0 if that is not known.
+    /// Number of synced records that the region held; 0 if that is not known.
     pub records: u64,
 }
 
-/// What the next segment has to follow.
+/// Outcome of a replay, from which the next segment continues.
 #[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) recovery: Recovery,
-    /// All of them, in order, for removal.
+    /// Names of all segments, in order, for removal.
     pub(crate) segments: Vec<String>,
     pub(crate) next_number: u64,
     pub(crate) next_lsn: u64,
-    /// What the engine's mark was.
+    /// Mark of the engine before the replay.
     pub(crate) held: Option<u64>,
-    /// What the engine's mark is now, or will be once it holds the buffer.
+    /// Mark of the engine now, or once it holds `late`.
     pub(crate) mark: Option<u64>,
-    /// What the engine does not hold yet, since there is no room for it. The segments hold it too.
+    /// Changes that the engine does not hold yet, for want of room. The segments hold them too.
     pub(crate) late: Option<Frozen>,
-    /// What should be free on the disk before the engine is given that.
+    /// Number of bytes that should be free on the disk before the engine is given `late`.
     pub(crate) room_bytes: u64,
 }
 
-/// What the engine may take for a byte of the journal: a page that is changed is written anew elsewhere.
+/// Bytes that the engine may take for a byte of the journal: a page that is changed is written anew elsewhere.
 const ROOM_FOR_EACH_BYTE: u64 = 2;
-/// What it may take for a commit besides: pages of its own, and those by which its file grows. Without that it breaks its
-/// file, and can't be read until there is room.
+/// Bytes that the engine may take for a commit besides: pages of its own, and those by which its file grows. Without
+/// that room it breaks its file, which can't be read until there is room.
 const ROOM_FOR_A_COMMIT_BYTES: u64 = 1 << 20;
 
-/// Where what is replayed goes.
+/// Destination of what is replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sink {
-    /// The engine, in batches of about so many bytes, while there is room for all that was read of the segments.
+    /// The engine, in batches of about `batch_bytes`, while there is room for all that was read of the segments.
     Engine { batch_bytes: usize, free_bytes: u64 },
-    /// Memory alone, since the disk has no room for it.
+    /// Memory alone, since the disk has no room.
     Memory,
 }
 
-/// Reads every segment on `disk` and plays what they hold past its mark into `engine`, in sorted batches. The segments
-/// stay where they are. What the disk turns out to have no room for is kept in memory. A journal or an engine that
-/// holds less than was reached is refused.
+/// Reads every segment on `disk` and plays what they hold past the engine's mark into `engine`, in sorted batches. The
+/// segments stay where they are. Changes for which the disk turns out to have no room are kept in memory. A journal or
+/// an engine that holds less than was reached is refused.
 pub(crate) fn replay(
     disk: &dyn Disk,
     identity: ShardIdentity,
@@ -130,7 +130,7 @@ pub(crate) fn replay(
     required.end(&mut reader);
     let next_lsn = reader.expected.unwrap_or(1);
     let mut recovery = reader.judge();
-    // Before the segments are removed, which alone tell of it.
+    // To be noted before the segments are removed, which alone tell of it.
     let lost = (!recovery.damaged.is_empty()).then(mark::lost_past);
     if reached != held || lost.is_some() {
         batch.flush(reached.map(mark::reached).into_iter().chain(lost.clone()).collect())?;
@@ -153,7 +153,7 @@ pub(crate) fn replay(
     })
 }
 
-/// Whose the journal on `disk` is, by the first of its segments that says so; `None` if none does.
+/// Returns the identity of the journal on `disk`, by the first of its segments that can be read; `None` if none can.
 pub(crate) fn identity(disk: &dyn Disk) -> Result<Option<ShardIdentity>, OpenError> {
     let io = |doing, source| OpenError::io(doing, disk.path(), source);
     let names = disk.list().map_err(|source| io("listing the journal in", source))?;
@@ -248,55 +248,55 @@ impl Batch {
         }
         match write_into(&*self.layers.engine, &self.layers.active, metadata) {
             Ok(()) => self.layers.active = Buffer::default(),
-            // What it holds of the batch by now it may be given again.
+            // The engine may be given again what it holds of the batch by now.
             Err(StoreError::DiskFull { .. }) => self.into = Sink::Memory,
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// An engine that meets a full disk may not even be read from any more.
+    /// Chooses memory if the disk lacks the room: an engine that meets a full disk may not even be read from any more.
     fn look_at_room(&mut self, room_bytes: u64) {
         if matches!(self.into, Sink::Engine { free_bytes, .. } if free_bytes < room_bytes) {
             self.into = Sink::Memory;
         }
     }
 
-    /// What the engine was not given.
+    /// Returns the changes that the engine was not given, if there are any.
     fn rest(self) -> Option<Buffer> {
         (self.into == Sink::Memory).then_some(self.layers.active)
     }
 }
 
-/// A stretch of bytes that can't be read.
+/// Stretch of a segment's bytes that can't be read.
 struct Region {
     segment: String,
     offset: usize,
     length: usize,
-    /// Whether it can't be torn: see `segment.rs`, or the disk could not read it.
+    /// Whether the region can't be torn: see `segment.rs`, or the disk could not read it.
     certain: bool,
 }
 
-/// Walks over segments and keeps what it takes to judge the gaps, once all is known.
+/// Reader that walks over segments and keeps what it takes to judge the gaps, once all is known.
 #[derive(Default)]
 pub(super) struct Reader {
     recovery: Recovery,
-    /// The number that the next frame should have.
+    /// Number that the next frame should have.
     expected: Option<u64>,
     /// Unreadable bytes since the last frame or header.
     unread: Vec<Region>,
-    /// Unreadable bytes, and the numbers from and to (exclusive) which frames are missing there.
+    /// Unreadable bytes, and the numbers from and to (exclusive) of the frames missing there.
     gaps: Vec<(Region, u64, u64)>,
     synced_through: u64,
 }
 
 impl Reader {
-    /// The first frame has to be `lsn`.
+    /// Requires that the first frame have the number `lsn`.
     pub(super) fn expect(&mut self, lsn: u64) {
         self.expected = Some(lsn);
     }
 
-    /// Frames up to `synced_through` were synced, in the segment `name` or before it.
+    /// Notes that frames up to `synced_through` were synced, in the segment `name` or before it.
     pub(super) fn end_after(&mut self, name: &str, length_bytes: u64, synced_through: u64) {
         self.synced_through = self.synced_through.max(synced_through);
         self.arrive(name, length_bytes as usize, synced_through + 1);
@@ -342,7 +342,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Unreadable bytes: one region for neighbours.
+    /// Notes unreadable bytes; neighbours make one region.
     fn skip(&mut self, name: &str, offset: usize, length: usize, certain: bool) {
         match self.unread.last_mut() {
             Some(last) if last.segment == name && last.offset + last.length == offset => {
@@ -356,14 +356,14 @@ impl Reader {
         }
     }
 
-    /// Something that can be read says that `lsn` comes next: settles what went before it.
+    /// Settles what went before, since something that can be read says that `lsn` comes next.
     fn arrive(&mut self, name: &str, offset: usize, lsn: u64) {
         let expected = self.expected.unwrap_or(lsn);
         let mut regions = mem::take(&mut self.unread);
         if regions.is_empty() && lsn > expected {
             regions.push(Region { segment: name.into(), offset, length: 0, certain: false });
         }
-        // Which of several regions held which frames is not known, so the first answers for all.
+        // It is not known which of several regions held which frames, so the first answers for all.
         for (index, region) in regions.into_iter().enumerate() {
             let until = if index == 0 { lsn.max(expected) } else { expected };
             self.gaps.push((region, expected, until));
@@ -391,7 +391,7 @@ impl Reader {
     }
 }
 
-/// Where the next frame could begin, or the end.
+/// Returns the place where the next frame could begin, or the end.
 fn next_candidate(bytes: &[u8], from: usize) -> usize {
     let rest = &bytes[from..];
     rest.windows(MAGIC.len()).position(|w| w == MAGIC).map_or(bytes.len(), |at| from + at)

@@ -1,4 +1,4 @@
-//! What a journal has to hold where its shard has come so far already.
+//! Frames that a journal has to hold, since its shard has come so far already.
 //!
 //! Invariant: only frames that were synced, in segments that the engine does not hold, are required. A segment of
 //! those that is gone, shorter than it was or another one was not left so by a crash; what is there and can't be read
@@ -13,15 +13,15 @@ use crate::{OpenError, Store, mark};
 use super::replay::Reader;
 use super::segment::{self, Header, HeaderError};
 
-/// The frames that are required.
+/// Frames that are required of a journal.
 pub(super) struct Required<'a> {
     segments: Vec<&'a SegmentProgress>,
     synced_through: u64,
 }
 
 impl<'a> Required<'a> {
-    /// Of a shard that has come to `reached`, in which `engine` holds its part. Which segments there are is in
-    /// `numbers`.
+    /// Returns the frames that are required of a shard that has come to `reached`, beyond what `engine` holds.
+    /// `numbers` names the segments that there are.
     pub(super) fn of(
         reached: Option<&'a ShardProgress>,
         engine: &dyn Store,
@@ -67,14 +67,14 @@ impl<'a> Required<'a> {
         Err(OpenError::Behind { path: path.into(), what })
     }
 
-    /// Has the reader miss what can't be read at the beginning.
+    /// Makes the reader count what can't be read at the beginning as missing.
     pub(super) fn begin(&self, reader: &mut Reader) {
         if let Some(first) = self.segments.first() {
             reader.expect(first.first_lsn);
         }
     }
 
-    /// Has the reader miss what can't be read at the end.
+    /// Makes the reader count what can't be read at the end as missing.
     pub(super) fn end(&self, reader: &mut Reader) {
         if let Some(last) = self.segments.last() {
             reader.end_after(&segment::name(last.number), last.length_bytes, self.synced_through);

@@ -1,4 +1,4 @@
-//! A segment's name and header.
+//! Name and header of a segment.
 //!
 //! Invariant: the header is synced before the first frame is appended, so a segment that is longer
 //! than its header and has none that can be read is damaged, not torn.
@@ -13,7 +13,7 @@ use crate::disk::Disk;
 
 use super::frame::FORMAT;
 
-/// Before the first frame.
+/// Length of a segment's header, before the first frame, in bytes.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 72;
 
 const MAGIC: [u8; 8] = *b"jedlikJ\n";
@@ -21,42 +21,42 @@ const SUFFIX: &str = ".journal";
 /// The checksum ends the header.
 const CHECKSUM_BYTES: usize = 4;
 
-/// What a segment says of itself.
+/// Header of a segment, without format and checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) identity: ShardIdentity,
-    /// Counts the segments of a shard.
+    /// Number of the segment, which counts those of its shard.
     pub(super) number: u64,
-    /// The number of its first frame.
+    /// Number of the segment's first frame.
     pub(super) first_lsn: u64,
-    /// The last frame known to be synced when the segment was begun.
+    /// Number of the last frame known to be synced when the segment was begun.
     pub(super) synced_through: u64,
-    /// The generation of the buffer to which all its frames belong.
+    /// Generation of the buffer to which all frames of the segment belong.
     pub(super) generation: u64,
-    /// Drawn at random; its frames' checksums start from it.
+    /// Salt, drawn at random, from which the checksums of the segment's frames start.
     pub(super) salt: u32,
 }
 
-/// Why a header could not be read.
+/// Reason why a header could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderError {
-    /// Cut short or damaged.
+    /// The header is cut short or damaged.
     Unreadable,
-    /// Of this format, which is not the one that is known.
+    /// The header is of this format, which is not the one that is known.
     Foreign(u32),
 }
 
-/// The file name of segment `number`.
+/// Returns the file name of segment `number`.
 pub(super) fn name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
 
-/// The number in a file name; `None` if it is no segment's.
+/// Returns the number in a file name; `None` if the name is no segment's.
 pub(super) fn number(name: &str) -> Option<u64> {
     name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 20)?.parse().ok()
 }
 
-/// The numbers of the segments on `disk`, in order.
+/// Returns the numbers of the segments on `disk`, in order.
 pub(super) fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| number(name)).collect();
     numbers.sort_unstable();
@@ -64,7 +64,7 @@ pub(super) fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
 }
 
 impl Header {
-    /// The header's bytes.
+    /// Returns the bytes of the header, its checksum included.
     pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut out = [0; SEGMENT_HEADER_BYTES];
         out[..8].copy_from_slice(&MAGIC);

@@ -21,7 +21,7 @@ use crate::{Completion, Disk, MemoryStore, OpenError, Shard, ShardOptions, Store
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A journal of so many synced groups of one frame each, for keys "0", "1" and so on.
+/// Makes a journal of so many synced groups of one frame each, for keys "0", "1" and so on.
 fn journal_of(frames: u64) -> FaultyDisk {
     let disk = FaultyDisk::new(&Machine::new(1));
     let (sender, completions) = channel::<Vec<Completion>>();
@@ -57,7 +57,7 @@ fn only_segment(disk: &FaultyDisk) -> (String, Vec<u8>) {
     (names[0].clone(), disk.bytes(&names[0]))
 }
 
-/// All frames of these tests have the same length.
+/// Returns the length of a frame; all frames of these tests have the same.
 fn frame_length(bytes: &[u8], frames: usize) -> usize {
     assert_eq!((bytes.len() - SEGMENT_HEADER_BYTES) % frames, 0);
     (bytes.len() - SEGMENT_HEADER_BYTES) / frames

@@ -1,4 +1,4 @@
-//! The journal's thread: it forms groups, and answers each write once its durability is reached.
+//! Thread of the journal, which forms groups, and answers each write once its durability is reached.
 //!
 //! Invariant: a group is written by one append, and synced at most once, before anyone in it is
 //! answered. Groups form by themselves, from what has arrived while the last one was synced. After a sync
@@ -21,14 +21,14 @@ use crate::{Completion, ShardIdentity, StoreError};
 
 use super::appender::Appender;
 
-/// A group is written when it passes this size, even if more is waiting.
+/// Size in bytes past which a group is written, even if more is waiting.
 const GROUP_LIMIT_BYTES: usize = 4 << 20;
 
-/// What the thread is told, in order.
+/// Message to the journal's thread, which takes them in order.
 pub(crate) enum Message {
-    /// Write these.
+    /// Writes a batch of frames.
     Submit(Batch),
-    /// From now on frames belong to this generation of the buffer.
+    /// Frames from now on belong to this generation of the buffer.
     Rotate(u64),
     /// The engine durably holds this generation and all before it.
     Flushed(u64),
@@ -36,22 +36,22 @@ pub(crate) enum Message {
     Clear,
 }
 
-/// Frames without numbers, and who waits for them and all before them.
+/// Frames without numbers, and the writes that wait for them and all before them.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) frames: Vec<u8>,
     pub(crate) waiting: Vec<Waiting>,
 }
 
-/// A write that is answered once it is written or synced.
+/// Write that is answered once it is written or synced.
 pub(crate) struct Waiting {
     pub(crate) ticket: u64,
     pub(crate) level: Durability,
-    /// It speaks of all that loads see, also of changes whose own frames were never written.
+    /// Whether the answer speaks of all that loads see, also of changes whose own frames were never written.
     pub(crate) of_all: bool,
 }
 
-/// What the thread begins with.
+/// Settings with which the journal's thread begins.
 pub(crate) struct JournalSettings {
     pub(crate) disk: Box<dyn Disk>,
     pub(crate) identity: ShardIdentity,
@@ -59,19 +59,19 @@ pub(crate) struct JournalSettings {
     pub(crate) next_lsn: u64,
     /// Segments of the generation before, or of older ones, which the engine does not hold yet.
     pub(crate) kept: Vec<String>,
-    /// Of the frames that come first.
+    /// Generation of the buffer to which the first frames belong.
     pub(crate) generation: u64,
     pub(crate) sync_interval: Duration,
     pub(crate) completed: Arc<dyn Fn(Vec<Completion>) + Send + Sync>,
     pub(crate) counters: Arc<SharedCounters>,
     pub(crate) health: Arc<Health>,
-    /// Set by the first to find that the shard's life is over.
+    /// Error that ended the shard's life, set by the first thread to find it.
     pub(crate) failure: Arc<OnceLock<StoreError>>,
-    /// Hears what is synced.
+    /// Watch that is told what is synced.
     pub(crate) progress: ProgressWatch,
 }
 
-/// The thread's handle. Once every sender is gone, the thread writes what it was sent and ends.
+/// Handle of the journal's thread. Once every sender is gone, the thread writes what it was sent and ends.
 pub(crate) struct Journal {
     pub(crate) sender: Sender<Message>,
     thread: JoinHandle<Result<(), StoreError>>,
@@ -102,7 +102,7 @@ impl Journal {
         Ok(Self { sender, thread })
     }
 
-    /// Gives up this handle's sender and waits for the thread's end.
+    /// Gives up this handle's sender, waits for the thread's end, and returns its outcome.
     pub(crate) fn join(self) -> Result<(), StoreError> {
         drop(self.sender);
         self.thread.join().unwrap_or(Err(StoreError::Closed))
@@ -118,11 +118,11 @@ struct Writer {
     failure: Arc<OnceLock<StoreError>>,
     progress: ProgressWatch,
     sync_interval: Duration,
-    /// When the frames that nobody waits for are to be synced.
+    /// Time at which the frames that nobody waits for are to be synced.
     sync_due: Option<Instant>,
     group: Batch,
-    /// The newest generation of the buffer of which frames could not be written, and why: only the engine can come to
-    /// hold them.
+    /// Newest generation of the buffer of which frames could not be written, and why: only the engine can come to hold
+    /// them.
     lost: Option<(u64, StoreError)>,
 }
 
@@ -152,7 +152,7 @@ impl Writer {
         }
     }
 
-    /// Takes `first` and all that has arrived behind it; true if the thread is to end.
+    /// Handles `first` and all that has arrived behind it. Returns true if the thread is to end.
     fn turn(&mut self, first: Message) -> bool {
         let mut next = Some(first);
         while let Some(message) = next {
@@ -187,7 +187,7 @@ impl Writer {
             next = self.messages.try_recv().ok();
         }
         self.write_group();
-        // Under constant load nothing ever times out.
+        // Under constant load the wait for messages never times out.
         if self.sync_due.is_some_and(|due| due <= Instant::now()) {
             self.sync_unwaited();
         }
@@ -226,7 +226,7 @@ impl Writer {
         }
     }
 
-    /// While frames are lost, who waits for all that loads see is told that it is not on disk.
+    /// Refuses, while frames are lost, the writes that wait for all that loads see. Returns the others.
     fn refuse_what_is_lost(&self, waiting: Vec<Waiting>) -> Vec<Waiting> {
         let Some((_, error)) = &self.lost else { return waiting };
         let (refused, others) = waiting.into_iter().partition(|waiting| waiting.of_all);
@@ -279,7 +279,7 @@ impl Writer {
             // Said already, and nothing can be written any more.
             return;
         }
-        // Whoever waits is told, and says so where it does not fill the log.
+        // Each write that waits gets the error, and its caller reports it where that does not fill the log.
         debug!(%error, "{what}");
     }
 

@@ -36,7 +36,7 @@ fn open(directory: &DataDir, shard: u16) -> Shard {
     Shard::open(options, engine(&folder.engine_path()), Box::new(|_| {})).unwrap().0
 }
 
-/// Which shards the directory takes for its own.
+/// Returns for each shard whether the directory takes it for its own.
 fn expected(directory: &DataDir) -> Vec<bool> {
     let judge = |shard| {
         let folder = directory.shard_folder(shard);
@@ -50,7 +50,7 @@ fn expected(directory: &DataDir) -> Vec<bool> {
     (0..SHARDS).map(judge).collect()
 }
 
-/// How far a start comes.
+/// Step of a start after which it is cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Until {
     Opened,
@@ -74,7 +74,7 @@ const ALL: [Until; 8] = [
     Until::Stopped,
 ];
 
-/// A life of the node, which ends there. What it takes for its own when it begins.
+/// Lives a life of the node, which ends at `until`. Returns what it takes for its own when it begins.
 fn live(path: &Path, life: u64, until: Until) -> Vec<bool> {
     let mut directory = DataDir::open(path, &identity(), Incarnation(life)).unwrap();
     let taken = expected(&directory);
@@ -106,7 +106,8 @@ fn live(path: &Path, life: u64, until: Until) -> Vec<bool> {
     taken
 }
 
-/// Not by a program: until it has begun, a child process holds the locks of directories that other tests have open.
+/// Copies a folder, and not by a program: until it has begun, a child process holds the locks of directories that other
+/// tests have open.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         fs::copy(from, to).unwrap();
@@ -160,7 +161,7 @@ fn a_start_that_is_given_up_and_any_number_that_are_killed_cost_no_shard() {
     assert_eq!(live(place.path(), 60, Until::Opened), [true, true]);
 }
 
-/// A directory and a copy of it from before its last life, both after that life's end.
+/// Makes a directory and a copy of it from before its last life; returns both after that life's end.
 fn aged(place: &Path, last: Until) -> (PathBuf, PathBuf) {
     let (data, before) = (place.join("data"), place.join("before"));
     fs::create_dir(&data).unwrap();

@@ -14,7 +14,7 @@ use crate::format::whole_length_bytes;
 use super::marks;
 use super::tables::{DROPPED, RECORDS, VALUES, drop_checksum};
 
-/// One commit takes off no more than about this, whatever the limit of records: it has to read them.
+/// Size of the records that one commit takes off at most, in bytes, whatever the limit of records: it has to read them.
 const SWEEP_LIMIT_BYTES: usize = 16 << 20;
 
 /// Lists those of `partitions` that have any record, damaged ones included.
@@ -33,7 +33,7 @@ pub(super) fn hide(
     Ok(())
 }
 
-/// Takes off up to `limit_records` hidden records of `partition`; false once none are left.
+/// Removes up to `limit_records` hidden records of `partition`. Returns false once none are left.
 pub(super) fn sweep(
     transaction: &WriteTransaction,
     partition: Partition,
@@ -72,7 +72,7 @@ pub(super) fn sweep(
     Ok(more)
 }
 
-/// Where the keys of `partition` begin and end, whatever follows their partition's bytes.
+/// Returns the bounds of the keys of `partition`, whatever follows their partition's bytes.
 fn bounds(partition: Partition) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     let first = Bound::Included(partition.0.to_be_bytes().to_vec());
     let next = partition.0.checked_add(1);

@@ -1,13 +1,13 @@
-//! What redb's errors mean here.
+//! Meaning of redb's errors here.
 //!
-//! Invariant: what tells of bytes that are not those that were written is damage, and nothing else is.
+//! Invariant: an error counts as damage exactly if it tells of bytes that are not those that were written.
 
 use std::path::Path;
 
 use crate::error::is_medium_error;
 use crate::{OpenError, StoreError};
 
-/// What to say of a file that can't be opened.
+/// Converts redb's error into that of a file that can't be opened.
 pub(super) fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
     let path = path.to_path_buf();
     match failure {
@@ -22,7 +22,7 @@ pub(super) fn engine_error(path: &Path, failure: redb::Error) -> OpenError {
     }
 }
 
-/// Whether a table is another than it was made as. Files of other formats are refused before tables are opened.
+/// Whether a table is of another kind than it was made as. Files of other formats are refused before tables are opened.
 fn is_of_damaged_table(failure: &redb::Error) -> bool {
     matches!(
         failure,
@@ -33,7 +33,7 @@ fn is_of_damaged_table(failure: &redb::Error) -> bool {
     )
 }
 
-/// What to say of a call that failed.
+/// Converts redb's error into that of a call that failed while `doing`.
 pub(super) fn store_error(doing: &'static str, failure: redb::Error) -> StoreError {
     match failure {
         redb::Error::Io(source) => StoreError::io(doing, source),

@@ -1,4 +1,4 @@
-//! The two tables of hints.
+//! Reads and writes of the two tables of hints.
 //!
 //! Invariant: a row of `hints` counts only if that of its key in `hints_by_key` names its time. So there
 //! is one hint for each target and key, whatever damage has left behind.
@@ -16,19 +16,19 @@ use crate::hint::{Hint, HintMark, HintRow, HintRows, HintRowsBuilder, HintTotals
 
 use super::tables::{HINTS, HINTS_BY_KEY, Tables};
 
-/// Target and time, before the key.
+/// Length of target and time, before the key, in bytes.
 const AGE_BYTES: usize = 16;
-/// Target, before the key.
+/// Length of the target, before the key, in bytes.
 const TARGET_BYTES: usize = 8;
 const PLACE_BYTES: usize = 20;
 
-/// What `hints_by_key` says of a hint.
+/// Row of `hints_by_key`: time and size of a hint.
 struct Place {
     since_ms: u64,
     size_bytes: u64,
 }
 
-/// The hint of `key` for `target`.
+/// Returns the hint of `key` for `target`.
 pub(super) fn load(
     tables: &Tables,
     target: NodeId,
@@ -43,7 +43,7 @@ pub(super) fn load(
     Ok(Some(HintRow { mark, size_bytes: place.size_bytes, record }))
 }
 
-/// See [`crate::Store::hints`].
+/// Returns a page of one target's hints: see [`crate::Store::hints`].
 pub(super) fn page(
     tables: &Tables,
     target: NodeId,
@@ -79,7 +79,7 @@ pub(super) fn page(
     Ok(page.finish())
 }
 
-/// The hint in a row of `hints`; `None` if it is damaged, or does not count.
+/// Returns the hint in a row of `hints`; `None` if it is damaged, or does not count.
 pub(super) fn parse(
     tables: &Tables,
     bytes: &[u8],
@@ -95,7 +95,7 @@ pub(super) fn parse(
     Ok(record.map(|record| Hint { target, since_ms: mark.since_ms, key: mark.key, record }))
 }
 
-/// See [`crate::Store::hint_totals`].
+/// Counts the hints of each target: see [`crate::Store::hint_totals`].
 pub(super) fn totals(tables: &Tables) -> Result<Vec<HintTotals>, redb::Error> {
     let mut totals: BTreeMap<NodeId, HintTotals> = BTreeMap::new();
     for entry in tables.hints_by_key.range::<&[u8]>(..)? {

@@ -1,8 +1,9 @@
-//! Marks: which keys small buckets have, so that a page of one costs what is found and not what others store beside it.
+//! Marks of the keys that small buckets have, so that a page of such a bucket costs what is found and not what others
+//! store beside it.
 //!
-//! Invariant: a bucket without a row that says "many" in a partition has a mark for each of its records there, since marks are
-//! written in the commit of the records. A mark without a record is harmless: the record is looked up. Puts of keys that
-//! are there cost nothing, and those of new keys in a bucket with many cost a look at a map in memory.
+//! Invariant: a bucket without a row that says "many" in a partition has a mark for each of its records there, since
+//! marks are written in the commit of the records. A mark without a record is harmless: the record is looked up. Puts
+//! of keys that are there cost nothing, and those of new keys in a bucket with many cost a look at a map in memory.
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -17,14 +18,14 @@ use crate::{RangePage, RangeQuery};
 use super::records;
 use super::tables::{MARKS, Tables};
 
-/// So many counts are kept in memory; past it they begin anew, and each costs a look at its marks.
+/// Number of counts kept in memory; past it they begin anew, and each costs a look at its marks.
 const COUNTS_LIMIT: usize = 1 << 15;
 
-/// How many marks a bucket has in a partition, by the bytes that both begin with; of those that were put into.
+/// Number of marks that a bucket has in a partition, by the bytes that both begin with; of those that were put into.
 #[derive(Debug, Default)]
 pub(super) struct MarkCounts {
     counts: HashMap<Vec<u8>, Count>,
-    /// What is here may not have been committed.
+    /// Whether the counts may include a commit that has failed.
     unsure: bool,
 }
 
@@ -35,7 +36,7 @@ enum Count {
 }
 
 impl MarkCounts {
-    /// Begins a commit; what one that failed has left is forgotten.
+    /// Begins a commit; counts that a failed one has left are forgotten.
     pub(super) fn begin(&mut self) {
         if self.unsure || self.counts.len() > COUNTS_LIMIT {
             self.counts.clear();
@@ -43,24 +44,24 @@ impl MarkCounts {
         self.unsure = true;
     }
 
-    /// Marks go that nobody here hears of.
+    /// Forgets all counts, since marks are removed without a call here.
     pub(super) fn forget(&mut self) {
         self.counts.clear();
     }
 
-    /// The commit has succeeded.
+    /// Notes that the commit has succeeded.
     pub(super) fn committed(&mut self) {
         self.unsure = false;
     }
 }
 
-/// Writes marks within one commit.
+/// Writer of marks within one commit.
 pub(super) struct MarkWriter<'a> {
     transaction: &'a WriteTransaction,
-    /// Opened once it is needed.
+    /// Table of marks, opened once it is needed.
     table: Option<Table<'a, &'static [u8], u32>>,
     counts: &'a mut MarkCounts,
-    /// The most marks of a bucket in a partition.
+    /// Largest number of a bucket's marks in a partition.
     limit: usize,
     prefix: Vec<u8>,
 }
@@ -74,7 +75,7 @@ impl<'a> MarkWriter<'a> {
         Self { transaction, table: None, counts, limit, prefix: Vec::new() }
     }
 
-    /// Hears of a record of a key that had none.
+    /// Marks a key that gets a record and had none.
     pub(super) fn add(&mut self, key: &PlacedKey) -> Result<(), redb::Error> {
         mark_prefix(&mut self.prefix, key.partition, key.key.bucket());
         let count = match self.counts.counts.get(&self.prefix) {
@@ -95,7 +96,7 @@ impl<'a> MarkWriter<'a> {
         Ok(())
     }
 
-    /// Hears that a key has no record any more.
+    /// Removes the mark of a key that has no record any more.
     pub(super) fn remove(&mut self, key: &PlacedKey) -> Result<(), redb::Error> {
         mark_prefix(&mut self.prefix, key.partition, key.key.bucket());
         if self.counts.counts.get(&self.prefix) == Some(&Count::Many) {
@@ -108,7 +109,7 @@ impl<'a> MarkWriter<'a> {
         Ok(())
     }
 
-    /// Counts the marks that begin with the prefix.
+    /// Counts the marks that begin with the prefix, up to the limit.
     fn count(&mut self) -> Result<Count, redb::Error> {
         let (prefix, limit) = (self.prefix.clone(), self.limit);
         let mut marks = 0;
@@ -136,8 +137,8 @@ impl<'a> MarkWriter<'a> {
     }
 }
 
-/// The page that `query` asks for, if the marks of its bucket are all there; `None` if the bucket has many records in
-/// the partition, or a mark is damaged.
+/// Returns the page that `query` asks for, if the marks of its bucket are all there; `None` if the bucket has many
+/// records in the partition, or a mark is damaged.
 pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<Option<RangePage>, redb::Error> {
     let Some(bucket) = &query.bucket else { return Ok(None) };
     let mut prefix = Vec::new();
@@ -180,7 +181,7 @@ pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<Option<RangePa
     Ok(Some(page.finish()))
 }
 
-/// Removes up to `limit` marks of a partition that was dropped; whether there are more.
+/// Removes up to `limit` marks of a partition that was dropped. Returns whether there are more.
 pub(super) fn sweep(
     transaction: &WriteTransaction,
     (first, end): (Bound<&[u8]>, Bound<&[u8]>),

@@ -1,4 +1,4 @@
-//! The table of metadata: values by name, with a checksum each.
+//! Table of metadata: values by name, with a checksum each.
 //!
 //! Invariant: a value is returned only if its checksum, which covers its name, matches.
 
@@ -7,12 +7,12 @@ use redb::ReadableTable;
 
 const CHECKSUM_BYTES: usize = 4;
 
-/// What is stored for `value`.
+/// Returns the bytes that are stored for `value`: the value, then its checksum.
 pub(super) fn checked(name: &str, value: &[u8]) -> Vec<u8> {
     [value, &checksum(name, value)].concat()
 }
 
-/// The value of `name`.
+/// Returns the value of `name`; `None` if there is none.
 pub(super) fn load(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     name: &str,

@@ -1,4 +1,4 @@
-//! A redb file that is read as it is: what redb writes when it opens one stays in memory.
+//! Redb file that is read as it is: what redb writes when it opens one stays in memory.
 //!
 //! Invariant: the file is never changed, and is not locked, so that it can be read while an engine that was
 //! found damaged still holds it.
@@ -17,7 +17,7 @@ use crate::{OpenError, RedbOptions, RedbStore};
 
 const BLOCK_BYTES: u64 = 4096;
 
-/// A file and what was written over it, in whole blocks.
+/// File, and what was written over it in whole blocks.
 #[derive(Debug)]
 pub(super) struct Overlay {
     file: File,
@@ -27,7 +27,7 @@ pub(super) struct Overlay {
 #[derive(Debug)]
 struct Written {
     length: u64,
-    /// By their number.
+    /// Blocks that were written, by their number.
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -42,7 +42,7 @@ impl Overlay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The block as it is in the file, zeros past its end.
+    /// Returns the block as it is in the file, with zeros past its end.
     fn original(&self, block: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; BLOCK_BYTES as usize];
         let mut filled = 0;
@@ -77,7 +77,7 @@ impl RedbStore {
     }
 }
 
-/// The blocks that `length` bytes from `offset` touch: number, first byte there, and bytes.
+/// Returns the blocks that `length` bytes from `offset` touch: number, first byte there, and number of bytes.
 fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let end = offset + length as u64;
     (offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)).map(move |block| {

@@ -1,15 +1,17 @@
 //! Checksums over the pages of a redb file: redb is given a page as it was written, or an error.
 //!
-//! Invariant: no byte that changed behind redb's back reaches it, be it in a row, in what leads to rows or in redb's own
-//! tables; nor does a page that belongs elsewhere or was written long ago. The checksum of a page is in the file's before the sync
-//! that makes the page part of a commit, and a commit never writes over pages of the one before, so a crash leaves none of those
-//! without its checksum. Who reads waits for no write: nothing is locked while the file is written to.
+//! Invariant: no byte that changed behind redb's back reaches it, be it in a row, in what leads to rows or in redb's
+//! own tables; nor does a page that belongs elsewhere or was written long ago. The checksum of a page is in the file's
+//! before the sync that makes the page part of a commit, and a commit never writes over pages of the one before, so a
+//! crash leaves none of those without its checksum. Who reads waits for no write: nothing is locked while the file is
+//! written to.
 //!
 //! ```text
 //! group     a page of checksums, then 1,023 of redb's pages; the last group may be shorter. A page has 4,096 bytes
-//! checksums magic "JPC1", then for each of redb's pages the CRC-32 of its number (8) and its bytes; 0 for one of zeros alone
-//! page 0    redb's header, then zeros. Its CRC-32, of its number and its first 508 bytes, follows them, so that both are
-//!           in one sector: it is the one page that is written over
+//! checksums magic "JPC1", then for each of redb's pages the CRC-32 of its number (8) and its bytes; 0 for one of zeros
+//!           alone
+//! page 0    redb's header, then zeros. Its CRC-32, of its number and its first 508 bytes, follows them, so that both
+//!           are in one sector: it is the one page that is written over
 //! ```
 //!
 //! Numbers are little endian.
@@ -24,14 +26,14 @@ use redb::StorageBackend;
 
 const PAGE_BYTES: usize = 4096;
 const MAGIC: [u8; 4] = *b"JPC1";
-/// A page of checksums has room for so many.
+/// Number of pages in a group: a page of checksums has room for so many.
 const GROUP_PAGES: u64 = (PAGE_BYTES / 4 - 1) as u64;
-/// What of page 0 is redb's.
+/// Length of redb's header at the beginning of page 0, in bytes.
 const HEADER_BYTES: usize = 508;
-/// It, with its checksum.
+/// Length of redb's header and its checksum, in bytes.
 const SECTOR_BYTES: usize = 512;
 
-/// A file of redb's on another one, with checksums.
+/// File of redb's on another one, with checksums.
 #[derive(Debug)]
 pub(crate) struct Pages<B> {
     file: B,
@@ -39,10 +41,10 @@ pub(crate) struct Pages<B> {
     groups: Mutex<Groups>,
 }
 
-/// What is known of the checksums, as they will be in the file after the next sync.
+/// Checksums of pages that are known, as they will be in the file after the next sync.
 #[derive(Debug, Default)]
 struct Groups {
-    /// How many pages redb has.
+    /// Number of pages that redb has.
     pages: u64,
     read: BTreeMap<u64, Group>,
 }
@@ -54,17 +56,18 @@ struct Group {
 }
 
 impl<B: StorageBackend> Pages<B> {
-    /// Over a file that is empty or was written by way of this.
+    /// Puts checksums over a file that is empty or was written in this way.
     ///
     /// # Errors
-    /// Its length can't be read.
+    /// The file's length can't be read.
     pub(crate) fn over(file: B) -> io::Result<Self> {
         let pages = redbs_pages(file.len()? / PAGE_BYTES as u64);
         let groups = Mutex::new(Groups { pages, ..Groups::default() });
         Ok(Self { file, checked: Arc::new(AtomicBool::new(true)), groups })
     }
 
-    /// Whether pages are checked: once it is false they are given as they are, whatever their checksums say.
+    /// Returns the switch that says whether pages are checked. Once it is false, pages are given as they are, whatever
+    /// their checksums say.
     pub(crate) fn checked(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.checked)
     }
@@ -87,7 +90,7 @@ impl<B: StorageBackend> Pages<B> {
         changed.map_or(Ok(()), |((page, _), _)| Err(damaged(page)))
     }
 
-    /// The first sector of page 0, checked.
+    /// Reads the first sector of page 0, and checks it.
     fn header(&self) -> io::Result<[u8; SECTOR_BYTES]> {
         let mut sector = [0; SECTOR_BYTES];
         self.file.read(place_of(0), &mut sector)?;
@@ -100,7 +103,7 @@ impl<B: StorageBackend> Pages<B> {
 }
 
 impl Groups {
-    /// The checksums of a group, read unless they have been.
+    /// Returns the checksums of a group, which are read unless they have been.
     fn of<'a>(&'a mut self, file: &impl StorageBackend, group: u64) -> io::Result<&'a mut Group> {
         let Self { pages, read } = self;
         match read.entry(group) {
@@ -124,7 +127,7 @@ impl Groups {
 
     fn resize(&mut self, file: &impl StorageBackend, pages: u64) -> io::Result<()> {
         if pages > self.pages && !self.pages.is_multiple_of(GROUP_PAGES) {
-            // As long as it is known where the file ended. Of one that was cut the last group may be gone.
+            // Read as long as it is known where the file ended. If the file was cut, its last group may be gone.
             self.of(file, self.pages / GROUP_PAGES)?;
         }
         if pages < self.pages {
@@ -142,7 +145,7 @@ impl Groups {
         Ok(())
     }
 
-    /// What has changed and is to be written, by group; it counts as unchanged from now on.
+    /// Returns the bytes of the groups that have changed, to be written; these count as unchanged from now on.
     fn take_changed(&mut self) -> Vec<(u64, Vec<u8>)> {
         let changed = self.read.iter_mut().filter(|(_, group)| group.changed);
         let taken = changed.map(|(number, group)| {
@@ -153,7 +156,7 @@ impl Groups {
         taken.collect()
     }
 
-    /// It was not written.
+    /// Counts these groups as changed again, since they were not written.
     fn put_back(&mut self, changed: &[(u64, Vec<u8>)]) {
         for (number, _) in changed {
             if let Some(group) = self.read.get_mut(number) {
@@ -238,7 +241,7 @@ fn damaged(page: u64) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// 0 says that a page was never written: it has zeros alone. So no page that was has it.
+/// Returns the checksum of a page. 0 says that the page was never written, and has zeros alone; no other page has it.
 fn checksum(page: u64, bytes: &[u8]) -> u32 {
     if bytes.iter().all(|byte| *byte == 0) {
         return 0;
@@ -253,22 +256,23 @@ fn number(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// How many of so many pages in the file are redb's.
+/// Returns how many of the pages in the file are redb's.
 fn redbs_pages(in_file: u64) -> u64 {
     in_file - in_file.div_ceil(GROUP_PAGES + 1)
 }
 
-/// Where one of redb's pages begins in the file.
+/// Returns the offset at which one of redb's pages begins in the file.
 fn place_of(page: u64) -> u64 {
     (page + page / GROUP_PAGES + 1) * PAGE_BYTES as u64
 }
 
-/// Where a group's checksums begin in the file.
+/// Returns the offset at which a group's checksums begin in the file.
 fn place_of_group(group: u64) -> u64 {
     group * (GROUP_PAGES + 1) * PAGE_BYTES as u64
 }
 
-/// The pages that `length` bytes from `offset` on are, in runs that lie in one group each: the first one's number and how many.
+/// Returns the pages that `length` bytes from `offset` are, in runs within one group each: the number of the first
+/// page, and how many.
 fn runs(offset: u64, length: usize) -> io::Result<impl Iterator<Item = (u64, u64)>> {
     let bytes = PAGE_BYTES as u64;
     if !offset.is_multiple_of(bytes) || !length.is_multiple_of(PAGE_BYTES) || offset == 0 {

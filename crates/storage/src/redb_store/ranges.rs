@@ -1,7 +1,7 @@
 //! Pages of one partition in key order: its records, or the hints of it for one target.
 //!
-//! Invariant: of what is not asked for only the key and the length are looked at, and where no values are asked for, none that lies
-//! apart is read. A large hint has its value with it: hints are few and go soon.
+//! Invariant: of records that are not asked for only the key and the length are looked at, and where no values are
+//! asked for, none that lies apart is read. A large hint has its value with it: hints are few and go soon.
 
 use jedlik_hashing::NodeId;
 
@@ -12,7 +12,7 @@ use crate::{RangePage, RangeQuery};
 use super::tables::Tables;
 use super::{hints, marks, records};
 
-/// See [`crate::Store::range`].
+/// Returns a page of records: see [`crate::Store::range`].
 pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, redb::Error> {
     let mut page = PageBuilder::new(query);
     if tables.dropped.contains(&query.partition) {
@@ -48,7 +48,7 @@ pub(super) fn page(tables: &Tables, query: &RangeQuery) -> Result<RangePage, red
     Ok(page.finish())
 }
 
-/// See [`crate::Store::hint_range`].
+/// Returns a page of hints by key: see [`crate::Store::hint_range`].
 pub(super) fn hints_of(
     tables: &Tables,
     target: NodeId,
@@ -88,16 +88,16 @@ pub(super) fn hints_of(
     Ok(page.finish())
 }
 
-/// Where the keys lie that a query asks for, of whatever bucket.
+/// Span of the keys that a query asks for, of whatever bucket.
 struct Span {
-    /// Nothing before it is asked for.
+    /// First bytes of the span; nothing before them is asked for.
     first: Vec<u8>,
     after: Option<Vec<u8>>,
     partition: [u8; 4],
     last_position: Option<[u8; 16]>,
 }
 
-/// How a key stands to a span.
+/// Place of a key before, within or past a span.
 enum Place {
     Before,
     Within,

@@ -1,8 +1,8 @@
-//! Reading one record, from the one row that it has or from both of a large one.
+//! Reads of one record, from the one row that it has or from both of a large one.
 //!
-//! Invariant: what is returned has passed its checksum, which covers its key, and of two rows each is the one that the other was
-//! written with: a row whose other half is missing is a damaged record. "There is none" is redb's word for it, which
-//! has seen no page that is not as it was written.
+//! Invariant: what is returned has passed its checksum, which covers its key, and of two rows each is the one that the
+//! other was written with: a row whose other half is missing is a damaged record. "There is none" is redb's word for
+//! it, which has seen no page that is not as it was written.
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
 
@@ -11,10 +11,10 @@ use crate::format::{is_apart, key_bytes, parse_apart, parse_value, whole_length_
 
 use super::tables::Tables;
 
-/// What a load found: a record, or what is wrong with it.
+/// Outcome of a load: a record, the defect of a damaged one, or `None` if there is none.
 pub(super) type Found = Option<Result<StoredRecord, &'static str>>;
 
-/// The record of `key`.
+/// Returns the record of `key`, or the defect that was found.
 pub(super) fn load(tables: &Tables, key: &PlacedKey) -> Result<Found, redb::Error> {
     if tables.dropped.contains(&key.partition) {
         return Ok(None);
@@ -24,7 +24,7 @@ pub(super) fn load(tables: &Tables, key: &PlacedKey) -> Result<Found, redb::Erro
     whole(tables, &bytes, row.value()).map(Some)
 }
 
-/// The record whose row in `records` is `row`, with its values.
+/// Returns the record whose row in `records` is `row`, with its values, or the defect that was found.
 pub(super) fn whole(
     tables: &Tables,
     key: &[u8],
@@ -41,7 +41,8 @@ pub(super) fn whole(
     Ok(value.ok_or("its values are missing").and_then(|value| apart.join(key, value.value())))
 }
 
-/// The record whose row in `records` is `row` as a page shows it, `None` if it is damaged; and how much was read of it.
+/// Returns the record whose row in `records` is `row` as a page shows it, `None` if it is damaged; and how many bytes
+/// were read of it.
 pub(super) fn shown(
     tables: &Tables,
     query: &RangeQuery,
@@ -54,8 +55,8 @@ pub(super) fn shown(
     Ok((with_lengths(key, row).ok(), row.len()))
 }
 
-/// The record whose row in `records` is `row`, with the lengths of its values in their place. Of a large one only that row
-/// is read.
+/// Returns the record whose row in `records` is `row`, with the lengths of its values in their place. Of a large record
+/// only that row is read.
 fn with_lengths(key: &[u8], row: &[u8]) -> Result<StoredRecord, &'static str> {
     if is_apart(row) {
         return parse_apart(key, row).map(|apart| apart.lengths);

@@ -1,9 +1,9 @@
-//! Copies what can still be read of a damaged redb file into another engine.
+//! Salvage of what can still be read of a damaged redb file, copied into another engine.
 //!
-//! Invariant: the file is not changed, only rows that pass their checksums are copied, and a fault of redb
-//! in the middle costs the rows around it, not the rest. A reader that has failed is left as it is and another
-//! one is begun past the place, since nothing that redb says after a fault can be relied on. Large records, which have two rows,
-//! are copied last, so that what happened to values that lie apart costs no other row.
+//! Invariant: the file is not changed, only rows that pass their checksums are copied, and a fault of redb in the
+//! middle costs the rows around it, not the rest. A reader that has failed is left as it is and another one is begun
+//! past the place, since nothing that redb says after a fault can be relied on. Large records, which have two rows, are
+//! copied last, so that what happened to values that lie apart costs no other row.
 
 use std::mem;
 use std::path::Path;
@@ -22,27 +22,27 @@ use super::pages::Pages;
 use super::tables::{METADATA, Tables};
 use super::{hints, metadata, records};
 
-/// One commit into the other engine takes about so much.
+/// Size of one commit into the other engine, about, in bytes.
 const BATCH_BYTES: usize = 4 << 20;
-/// So many readers may fail, each of which keeps some memory and a descriptor for good.
+/// Number of readers that may fail, each of which keeps some memory and a descriptor for good.
 const FAILURES_LIMIT: usize = 96;
 const CACHE_BYTES: usize = 256 << 10;
-/// A reader that has failed is followed by one so much further in a table, at first, and four times as far if
-/// that fails too; in steps of the first 16 bytes of a key. For records that is a millionth of a partition.
+/// Distance from a reader that has failed to the next one in a table, at first; four times as far if that fails too. It
+/// is counted in steps of the first 16 bytes of a key: for records, a millionth of a partition.
 const RECORDS_STEP: u128 = 1 << 76;
-/// For hints, a millisecond.
+/// The same distance for hints: a millisecond.
 const HINTS_STEP: u128 = 1;
 
-/// What came of it.
+/// Outcome of a salvage, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Salvaged {
-    /// Copied.
+    /// Number of records that were copied.
     pub(crate) records: u64,
-    /// Copied.
+    /// Number of hints that were copied.
     pub(crate) hints: u64,
-    /// Rows that fail their checksums.
+    /// Number of rows that fail their checksums.
     pub(crate) damaged: u64,
-    /// Readers that failed: each stands for rows of unknown number.
+    /// Number of readers that failed; each stands for an unknown number of rows.
     pub(crate) failures: u64,
 }
 
@@ -76,7 +76,7 @@ struct Source<'a> {
     reader: Option<Reader>,
     salvaged: Salvaged,
     target: &'a dyn Store,
-    /// How many more readers may fail.
+    /// Number of readers that may still fail.
     left: usize,
 }
 
@@ -86,13 +86,13 @@ struct Batch {
     writes: Writes,
     bytes: usize,
     damaged: u64,
-    /// The last key that was read, whatever was with it.
+    /// Last key that was read, whatever was with it.
     last: Option<Vec<u8>>,
     ended: bool,
 }
 
 impl Source<'_> {
-    /// A reader, unless too many have failed.
+    /// Returns a reader; `None` if too many have failed.
     fn reader(&mut self) -> Option<&Reader> {
         if self.reader.is_none() && self.left > 0 {
             match guarded(|| open(self.path)) {
@@ -166,7 +166,7 @@ impl Source<'_> {
     }
 }
 
-/// The place `step` past a key; `None` past the last one.
+/// Returns the place `step` past a key; `None` past the last one.
 fn skipped(from: &[u8], step: u128) -> Option<Vec<u8>> {
     let mut prefix = [0; 16];
     let length = from.len().min(prefix.len());
@@ -179,7 +179,7 @@ fn open(path: &Path) -> Result<Reader, redb::Error> {
     let checked = pages.checked();
     let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(pages)?;
     let tables = Tables::of(&database)?;
-    // What redb's own tables say it has believed only with their checksums. Rows have some of their own.
+    // By now redb has read its own tables, whose checksums were checked. Rows have some of their own.
     checked.store(false, Ordering::Relaxed);
     Ok(Reader { tables, database })
 }
@@ -189,7 +189,7 @@ fn read_metadata(database: &Database) -> Result<Vec<MetadataWrite>, redb::Error>
     let mut all = Vec::new();
     for entry in table.iter()? {
         let (name, _) = entry?;
-        // One that is damaged is as good as lost.
+        // A damaged value is as good as lost.
         if let Ok(Some(value)) = metadata::load(&table, name.value()) {
             all.push((name.value().to_owned(), Some(value)));
         }
@@ -229,7 +229,7 @@ fn read_hints(tables: &Tables, from: &[u8], batch: &mut Batch) -> Result<(), red
     })
 }
 
-/// Reads rows from a place on, until there are enough for a batch. `take` says false of a damaged one.
+/// Reads rows from a place on, until there are enough for a batch. `take` returns false for a damaged row.
 fn walk(
     table: &ReadOnlyTable<&'static [u8], &'static [u8]>,
     from: &[u8],

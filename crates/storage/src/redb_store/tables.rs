@@ -1,4 +1,4 @@
-//! The tables of a redb file: making them, and reading them as of the last commit.
+//! Tables of a redb file: making them, and reading them as of the last commit.
 //!
 //! Invariant: a file has all of its tables or none, and says of which format they are.
 
@@ -19,13 +19,13 @@ use crate::disk::sync_directory;
 use super::failures::engine_error;
 use super::{metadata, open_redb_file};
 
-/// The format of the tables that is read and written.
+/// Format of the tables that is read and written.
 pub(crate) const FORMAT: u32 = 7;
 const FORMAT_NAME: &str = "format";
-/// While a file is made.
+/// Memory for cached pages while a file is made, in bytes.
 const CACHE_BYTES: usize = 1 << 20;
 
-/// A table of bytes by bytes.
+/// Definition of a table of bytes by bytes.
 pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 pub(super) const RECORDS: Bytes = TableDefinition::new("records");
@@ -41,19 +41,19 @@ pub(super) const DROPPED: TableDefinition<'static, u32, u32> = TableDefinition::
 pub(super) const METADATA: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("metadata");
 
-/// What loads read.
+/// Tables that loads read, as of one commit.
 pub(super) struct Tables {
     pub(super) records: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) values: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) marks: ReadOnlyTable<&'static [u8], u32>,
     pub(super) hints: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(super) hints_by_key: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    /// Hidden, until they are swept: see `drops.rs`.
+    /// Partitions whose records are hidden until they are swept: see `drops.rs`.
     pub(super) dropped: BTreeSet<Partition>,
 }
 
 impl Tables {
-    /// As of the last commit.
+    /// Opens the tables as of the last commit.
     pub(super) fn of(database: &Database) -> Result<Self, redb::Error> {
         let transaction = database.begin_read()?;
         let dropped = transaction.open_table(DROPPED)?;
@@ -103,12 +103,12 @@ pub(super) fn open_made(path: &Path, cache_bytes: usize) -> Result<Database, Dat
     open_redb_file(path, cache_bytes)
 }
 
-/// What stands beside a dropped partition.
+/// Returns the checksum that is stored beside a dropped partition.
 pub(super) fn drop_checksum(partition: Partition) -> u32 {
     crc32fast::hash(&partition.0.to_le_bytes())
 }
 
-/// Makes the tables in a new file. Returns the format that it has then.
+/// Makes the tables in a new file. Returns the format that the file has then.
 pub(super) fn prepare(database: &Database) -> Result<u32, redb::Error> {
     match database.begin_read()?.open_table(METADATA) {
         Ok(table) => return format_of(&table),

@@ -1,8 +1,8 @@
 //! Writing a batch of records, hints and metadata.
 //!
-//! Invariant: the value of a large record is in the table of values if and only if its row of `records` says so: both are
-//! written in one commit, and the row that goes says whether there is a value to remove. Records that are not large, in
-//! the place of others that are not, cost one insertion and no look at that table.
+//! Invariant: the value of a large record is in the table of values if and only if its row of `records` says so: both
+//! are written in one commit, and the row that goes says whether there is a value to remove. A record that is not
+//! large, in the place of another such, costs one insertion and no look at that table.
 
 use jedlik_protocol::{PlacedKey, StoredRecord};
 use redb::{Table, WriteTransaction};
@@ -16,7 +16,7 @@ use super::{hints, metadata};
 
 type BytesTable<'a> = Table<'a, &'static [u8], &'static [u8]>;
 
-/// See [`crate::Store::write`]. A record of `large_record_bytes` is large.
+/// Writes a batch: see [`crate::Store::write`]. Records of `large_record_bytes` and more are large.
 pub(super) fn write_all(
     transaction: &WriteTransaction,
     writes: &Writes,
@@ -48,18 +48,18 @@ pub(super) fn write_all(
     Ok(())
 }
 
-/// The tables that a record may have rows in.
+/// Writer of the tables that a record may have rows in.
 struct RecordWriter<'a> {
     transaction: &'a WriteTransaction,
     records: BytesTable<'a>,
-    /// Opened once it is needed.
+    /// Table of values that lie apart, opened once it is needed.
     values: Option<BytesTable<'a>>,
     large_record_bytes: usize,
     marks: MarkWriter<'a>,
 }
 
 impl<'a> RecordWriter<'a> {
-    /// Stores the record in the place of the one that is there; `None` removes that.
+    /// Stores the record in the place of the one that is there; `None` removes that one.
     fn put(&mut self, key: &PlacedKey, record: Option<&StoredRecord>) -> Result<(), redb::Error> {
         let bytes = key_bytes(key);
         let (row, large) = match record {
@@ -97,8 +97,8 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    /// What stands in `records` for a large record, whose whole value is `value`; `None` if it is not large, or if its values
-    /// are the smaller part of it.
+    /// Returns the row of `records` for a large record, whose whole value is `value`; `None` if the record is not
+    /// large, or if its values are the smaller part of it.
     fn row_of_large(&self, key: &[u8], record: &StoredRecord, value: &[u8]) -> Option<Vec<u8>> {
         let whole_bytes = record.record.bytes().len();
         if whole_bytes < self.large_record_bytes {

@@ -29,7 +29,7 @@ fn folder_of(directory: &DataDir, shard: u16) -> std::path::PathBuf {
     folder.path()
 }
 
-/// A directory that was served with, whose shards each hold a file.
+/// Makes a directory that was served with, whose shards each hold a file.
 fn served(path: &std::path::Path) {
     let mut directory = open(path, 1);
     assert!(!directory.has_served());

@@ -1,39 +1,39 @@
-//! What a change did to a record, for those who keep sums over a partition's records.
+//! Effect of a change on a record, for those who keep sums over a partition's records.
 //!
-//! Invariant: adding up what changes say, after less before, gives the sums of all records, as long as
-//! none is damaged: the change that replaces a damaged one does not know what that had added. The drop of
-//! a partition makes its sums zero.
+//! Invariant: the differences that changes say, after less before, add up to the sums over all records, as long as none
+//! is damaged: a change that replaces a damaged record does not know what that had added. The drop of a partition makes
+//! its sums zero.
 
 use jedlik_protocol::{Digest, StoredRecord};
 
-/// What a change did to a record; nothing if both are equal.
+/// Effect of a change on a record; nothing has changed if both sides are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordChange {
-    /// Of the record that was there; `None` also if that was damaged.
+    /// Meta of the record that was there; `None` if there was none, or if it was damaged.
     pub before: Option<RecordMeta>,
-    /// Of the record that is there now.
+    /// Meta of the record that is there now; `None` if there is none.
     pub after: Option<RecordMeta>,
-    /// The record that was there was damaged, and may have held more.
+    /// Whether the record that was there was damaged, and may have held more.
     pub mended: bool,
 }
 
-/// What a record adds to the sums.
+/// Digest and size that a record adds to the sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordMeta {
-    /// Of the record.
+    /// Digest of the encoded record.
     pub digest: Digest,
-    /// The length of the encoded record, without its key.
+    /// Length of the encoded record, without its key, in bytes.
     pub size_bytes: u32,
 }
 
 impl RecordChange {
-    /// One that has not mended anything.
+    /// Returns a change that has replaced no damaged record.
     #[must_use]
     pub fn sound(before: Option<RecordMeta>, after: Option<RecordMeta>) -> Self {
         Self { before, after, mended: false }
     }
 
-    /// The digests alone, before and after.
+    /// Returns the digests alone, before and after.
     #[must_use]
     pub fn digests(&self) -> (Option<Digest>, Option<Digest>) {
         let digest = |meta: RecordMeta| meta.digest;
@@ -42,7 +42,7 @@ impl RecordChange {
 }
 
 impl RecordMeta {
-    /// That of `stored`; the local actor counts for nothing.
+    /// Returns digest and size of `stored`, to which its local actor adds nothing.
     #[must_use]
     pub fn of(stored: &StoredRecord) -> Self {
         let length = stored.record.bytes().len();

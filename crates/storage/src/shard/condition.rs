@@ -1,4 +1,4 @@
-//! How a shard's disk does, for whoever looks after the node.
+//! Condition of a shard's disk, for the part of the node that reports it.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use crate::health::Refused;
 use super::Shard;
 
 impl Shard {
-    /// For how long the disk has not finished what the journal has asked of it; `None` if nothing is asked.
+    /// Returns how long the disk has not finished what the journal asked of it; `None` if nothing is under way.
     #[must_use]
     pub fn disk_busy(&self) -> Option<Duration> {
         self.health.busy()
     }
 
-    /// Why records are refused for want of room, if they are.
+    /// Returns why records are refused for want of room; `None` if they are taken.
     pub fn short_of_room(&mut self) -> Option<Refused> {
         self.room.admit_record().err()?;
         self.room.short()
     }
 
-    /// What the disk refuses since the last write or flush that it took: it is full, or read-only.
+    /// Returns what the disk refuses since the last write or flush that it took, because it is full or read-only;
+    /// `None` if it refuses nothing.
     #[must_use]
     pub fn disk_refuses(&self) -> Option<Refused> {
         self.health.refused().or_else(|| self.flush_failure.clone()).or_else(|| self.room.short())

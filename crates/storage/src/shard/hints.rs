@@ -1,4 +1,4 @@
-//! Holding records for other nodes, showing them, and letting go of them (paper 4.6).
+//! Hints of a shard: holding records for other nodes, showing them, and letting go of them (paper 4.6).
 //!
 //! Invariant: a hint goes only when the caller names what it holds, or when nobody can read it any more.
 
@@ -14,19 +14,18 @@ use crate::{HeldHints, Hint, HintMark, HintPage, HintTotals, StoreError};
 
 use super::Shard;
 
-/// How many hints are looked at at once for the oldest.
+/// Number of hints that are looked at together for the oldest.
 const SEARCH_HINTS: usize = 64;
-/// The same in bytes.
+/// Size of hints that are looked at together for the oldest, in bytes.
 const SEARCH_BYTES: usize = 64 << 10;
 
 impl Shard {
-    /// Merges `record` into the hint of `key` for `target`, since `since_ms` unless there is an older
-    /// one. A [`Completion`](crate::Completion) with `ticket` follows the next [`Self::submit`], unless
-    /// this call fails.
+    /// Merges `record` into the hint of `key` for `target`, which counts from `since_ms` unless it is older. A
+    /// [`Completion`](crate::Completion) with `ticket` follows the next [`Self::submit`], unless this call fails.
     ///
     /// # Errors
-    /// [`StoreError::LowDisk`] or [`StoreError::NearlyFull`] if too little of the disk is left; otherwise as for [`Self::apply`].
-    /// Nothing changed.
+    /// [`StoreError::LowDisk`] or [`StoreError::NearlyFull`] if too little of the disk is left; otherwise as for
+    /// [`Self::apply`]. Nothing changed.
     pub fn hold(
         &mut self,
         ticket: u64,
@@ -70,7 +69,7 @@ impl Shard {
         let current = self.layers.hint(target, &key)?;
         let digest_of = |row: &HintRow| row.record.as_ref().map(|record| record.record.digest());
         let is_it = current.as_ref().is_some_and(|row| digest_of(row) == Some(digest));
-        // What removed it may have failed to reach the disk: then this says it again.
+        // The removal before may have failed to reach the disk: then this one says it again.
         let is_gone = current.is_none() && self.layers.buffered_hint(target, &key).is_some();
         if !is_it && !is_gone {
             self.answer_after(ticket, Durability::Synced);
@@ -84,7 +83,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Every hint of `key` that can be read, sorted by target, and whether there are others. Costs nothing
+    /// Returns every hint of `key` that can be read, sorted by target, and whether there are others. Costs nothing
     /// while there are no hints, and a load for each target that has any.
     ///
     /// # Errors
@@ -104,8 +103,8 @@ impl Shard {
         Ok(held)
     }
 
-    /// A page of the target's hints past `after`, oldest first: at most `limit_hints`, ending with the
-    /// one that takes it past `limit_bytes`. Damaged ones are listed in the page, and removed.
+    /// Returns a page of the target's hints past `after`, oldest first: at most `limit_hints`, ending with the hint
+    /// that reaches `limit_bytes`. Damaged hints are listed in the page, and removed.
     ///
     /// # Errors
     /// The engine's own.
@@ -131,7 +130,7 @@ impl Shard {
         Ok(page)
     }
 
-    /// What is kept for each target that has hints, sorted by target.
+    /// Returns count, size and oldest time of the hints for each target that has any, sorted by target.
     pub fn hint_totals(&mut self) -> Vec<HintTotals> {
         let targets: Vec<NodeId> = self.ledger.targets().collect();
         for target in targets {

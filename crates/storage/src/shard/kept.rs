@@ -1,8 +1,8 @@
-//! What a shard keeps besides records and hints: whether it has lost its past, whose life uses it, and what its owner
-//! wants kept.
+//! Values that a shard keeps besides records and hints: whether it has lost its past, whose life uses it, and what its
+//! owner wants kept.
 //!
-//! Invariant: what is kept here is durable when the call returns, and an engine's row of its own: the journal knows
-//! nothing of it.
+//! Invariant: a value kept here is durable when the call returns, or when its completion says so, and has a row of its
+//! own in the engine: the journal knows nothing of it.
 
 use tracing::warn;
 
@@ -14,18 +14,18 @@ use crate::{OpenError, StoreError, Writes, mark};
 
 use super::{Completion, Shard};
 
-/// The name under which what the engine knows of absent keys is kept.
+/// Name under which the engine's filters of absent keys are kept.
 const FILTERS: &str = "filters";
 
 impl Shard {
-    /// Whether the shard has lost a part of its past, as it was opened or before an earlier start: what it does not
+    /// Whether the shard has lost a part of its past, when it was opened or before an earlier start: what it does not
     /// hold, it may have held.
     #[must_use]
     pub fn has_lost_past(&self) -> bool {
         self.lost_past
     }
 
-    /// Says, durably, that the shard has lost its past.
+    /// Notes, durably, that the shard has lost its past.
     ///
     /// # Errors
     /// The engine's own.
@@ -36,10 +36,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Says, durably, in the engine and beside the journal, that a life of the node uses the shard.
+    /// Notes, durably, in the engine and beside the journal, that a life of the node uses the shard.
     ///
     /// # Errors
-    /// The engine's own, or the operating system's; one of the two may say so then.
+    /// The engine's own, or the operating system's; only one of the two may have the mark then.
     pub fn mark_life(&mut self, mark: LifeMark) -> Result<(), OpenError> {
         let metadata = vec![life_mark::of_engine(mark)];
         self.layers.engine.write(&Writes { metadata, ..Writes::default() })?;
@@ -48,13 +48,13 @@ impl Shard {
         Ok(())
     }
 
-    /// What of the shard is durable, for as long as it is open.
+    /// Returns a watch on what of the shard is durable, for as long as the shard is open.
     #[must_use]
     pub fn progress(&self) -> ProgressWatch {
         self.progress.clone()
     }
 
-    /// Says likewise that the life has closed the shard.
+    /// Notes, durably, in the engine and beside the journal, that the life has closed the shard.
     pub(super) fn mark_closed(&mut self) -> Result<(), StoreError> {
         let Some(mark) = self.life else { return Ok(()) };
         let closed = self.mark_life(LifeMark { stopped: true, ..mark });
@@ -64,11 +64,11 @@ impl Shard {
         })
     }
 
-    /// What [`Self::close_with`] kept under `name` at the last stop, if that was clean and everything is
-    /// as it was then; it is there no more afterwards. To be called before the first change.
+    /// Removes and returns what [`Self::close_with`] kept under `name` at the last stop; `None` unless that stop was
+    /// clean and everything is as it was then. To be called before the first change.
     ///
     /// # Errors
-    /// The engine's own; it may be there still.
+    /// The engine's own; the value may be there still.
     pub fn take_metadata(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let name = mark::kept_name(name);
         let engine = &self.layers.engine;
@@ -77,8 +77,8 @@ impl Shard {
         Ok(self.opened_at.and_then(|mark| mark::parse_kept(&kept, mark)))
     }
 
-    /// Keeps what the engine knows of absent keys; everything else is in the engine by now. Without it the
-    /// engine is asked for every key until its partition has been read.
+    /// Keeps the engine's filters of absent keys; everything else is in the engine by now. Without them the engine is
+    /// asked for every key until its partition has been read.
     pub(super) fn keep_filters(&self) {
         let engine = &self.layers.engine;
         let Some(filters) = engine.filters() else { return };
@@ -90,7 +90,7 @@ impl Shard {
         }
     }
 
-    /// Gives the engine back what was kept at the last stop, before anything is changed.
+    /// Gives the engine the filters that were kept at the last stop, before anything is changed.
     pub(super) fn restore_filters(&mut self) {
         let shard = self.options.identity.shard;
         match self.take_metadata(FILTERS) {
@@ -102,7 +102,7 @@ impl Shard {
         }
     }
 
-    /// What [`Self::keep`] last kept under `name`.
+    /// Returns what [`Self::keep`] last kept under `name`; `None` if there is nothing.
     ///
     /// # Errors
     /// The engine's own.
@@ -111,7 +111,7 @@ impl Shard {
     }
 
     /// Keeps `value` under `name` in the place of what was kept there, and returns once that is durable: it is there
-    /// after any stop. What the shard has lost of its past is told by that from then on.
+    /// after any stop. From then on the value tells what the shard has lost of its past.
     ///
     /// # Errors
     /// The engine's own; what was kept before may be there still.
@@ -120,7 +120,8 @@ impl Shard {
         self.layers.engine.write(&Writes { metadata, ..Writes::default() })
     }
 
-    /// As [`Self::keep`], by another thread: a [`Completion`] with `ticket` follows. One comes after the other.
+    /// Keeps `value` as [`Self::keep`] does, on another thread: a [`Completion`] with `ticket` follows. Values are
+    /// written one after the other.
     pub fn keep_soon(&self, ticket: u64, name: &str, value: Vec<u8>) {
         let metadata = self.row(name, value);
         let keeper = self.threads.as_ref().map(|threads| &threads.keeper);

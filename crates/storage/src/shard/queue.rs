@@ -1,4 +1,4 @@
-//! The way from a change to the journal's thread and the flusher's, and what holds it up.
+//! Path from a change to the journal's thread and the flusher's, and what holds it up.
 //!
 //! Invariant: frames reach the journal's thread in the order in which they were staged, and all frames of
 //! a buffer before the message that begins the next generation.
@@ -19,7 +19,7 @@ use crate::layers::Frozen;
 
 use super::{Completion, Shard};
 
-/// What was staged since the last submit.
+/// Frames and completions that were staged since the last submit.
 #[derive(Default)]
 pub(super) struct Unsent {
     batch: Batch,
@@ -27,8 +27,8 @@ pub(super) struct Unsent {
 }
 
 impl Shard {
-    /// Hands everything that was changed since the last call to the journal's thread, in one message; to
-    /// be called once a turn of the shard's loop.
+    /// Hands everything that was changed since the last call to the journal's thread, in one message. To be called once
+    /// in each turn of the shard's loop.
     pub fn submit(&mut self) {
         self.hear_flusher();
         if self.held_back {
@@ -50,16 +50,15 @@ impl Shard {
         }
     }
 
-    /// Whether what was changed since the last [`Self::submit`], and is changed from now on, waits: none of it reaches the
-    /// journal or the engine, and nobody is answered, before this is called with `false` and then [`Self::submit`].
+    /// Sets whether changes wait, those since the last [`Self::submit`] included: none of them reaches the journal or
+    /// the engine, and nobody is answered, before this is called with `false` and then [`Self::submit`].
     pub fn hold_back(&mut self, held: bool) {
         self.held_back = held;
     }
 
-    /// Whether the next change will find room, made now if that is possible at once.
+    /// Checks that the next change will find room, and makes room if that is possible at once.
     ///
-    /// Who is about to issue a dot asks first: one that was sent to others and not stored here ends
-    /// the incarnation.
+    /// To be called before a dot is issued: a dot that was sent to others and not stored here ends the incarnation.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`], [`StoreError::NearlyFull`] or [`StoreError::DiskFull`]: nothing can be applied now.
@@ -68,7 +67,8 @@ impl Shard {
         self.admit_smaller()
     }
 
-    /// As [`Self::admit`], for a change after which less is held: it may take what records leave of the disk.
+    /// Checks as [`Self::admit`] does, for a change after which less is held: it may take what records leave of the
+    /// disk.
     pub(super) fn admit_smaller(&mut self) -> Result<(), StoreError> {
         let burst = self.options.burst_limit_bytes;
         let queued = self.counters.queued_bytes.value() as usize;
@@ -122,7 +122,7 @@ impl Shard {
         Ok(frame_bytes)
     }
 
-    /// As [`Self::stage`], for a change that nobody waits for.
+    /// Queues the frame of a change that nobody waits for. Returns the frame's length.
     pub(super) fn stage_unanswered(
         &mut self,
         key: &PlacedKey,
@@ -136,7 +136,7 @@ impl Shard {
         Ok(frame_bytes)
     }
 
-    /// As [`Self::stage_unanswered`], for the drop of a partition.
+    /// Queues the frame of a partition's drop, without a completion. Returns the frame's length.
     pub(super) fn stage_drop(&mut self, partition: Partition) -> usize {
         let frame_bytes = push_drop(&mut self.unsent.batch.frames, partition);
         self.counters.queued_bytes.add(frame_bytes as u64);
@@ -153,8 +153,8 @@ impl Shard {
         StoreError::Overloaded { what, held_bytes: held, limit_bytes: limit }
     }
 
-    /// Completes `ticket` once all that loads see is synced. Where the journal lacks some of it the engine is given that;
-    /// until it has it the answer is what kept the journal from it.
+    /// Completes `ticket` once all that loads see is synced. Changes that the journal lacks are given to the engine;
+    /// until it has them, the answer is the error that kept them from the journal.
     pub(super) fn answer_after_all(&mut self, ticket: u64) {
         if self.counters.journal_lacks.value() > 0 {
             self.hear_flusher();
@@ -166,7 +166,8 @@ impl Shard {
         self.unsent.batch.waiting.push(Waiting { ticket, level, of_all: true });
     }
 
-    /// What is held back must not be in the engine before the journal has it.
+    /// Whether the active buffer may go to the flusher. What is held back must not be in the engine before the journal
+    /// has it.
     fn may_freeze(&self) -> bool {
         self.layers.frozen.is_none() && !self.held_back
     }
@@ -188,7 +189,7 @@ impl Shard {
         self.layers.frozen = Some(frozen);
     }
 
-    /// Has what was replayed into memory alone moved into the engine, since there is room now.
+    /// Moves what was replayed into memory alone into the engine, since there is room now.
     fn flush_replayed(&mut self) {
         self.late_room_bytes = None;
         if let (Some(threads), Some(frozen)) = (&self.threads, &self.layers.frozen) {

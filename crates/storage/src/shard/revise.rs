@@ -1,4 +1,4 @@
-//! Putting a record in the place of another, and removing one: what merging can't do.
+//! Replacing a record by another, and removing one: what merging can't do.
 //!
 //! Invariant: only the record that the caller has seen is replaced, so whatever was merged since stays.
 //! Either answer holds after a power cut once it is completed, even if what it speaks of was made by a
@@ -12,9 +12,9 @@ use crate::journal::Edit;
 use super::{RecordChange, RecordMeta, Shard};
 
 impl Shard {
-    /// Puts `new` in the place of the record of `key`, or removes it, if its digest is `expected`;
-    /// otherwise nothing changes, and the answer says so. A [`Completion`](crate::Completion) with
-    /// `ticket` follows the next [`Self::submit`] in either case, once what the answer says is synced.
+    /// Puts `new` in the place of the record of `key`, or removes it, if its digest is `expected`; otherwise nothing
+    /// changes, and the answer says so. A [`Completion`](crate::Completion) with `ticket` follows the next
+    /// [`Self::submit`] in either case, once what the answer says is synced.
     ///
     /// # Errors
     /// As for [`Self::apply`].
@@ -25,7 +25,7 @@ impl Shard {
         expected: Digest,
         new: Option<StoredRecord>,
     ) -> Result<RecordChange, StoreError> {
-        // Collection and pruning, both of which make room.
+        // Revisions are collection and pruning, both of which make room.
         self.admit_smaller()?;
         let current = self.layers.current(&key)?;
         let before = current.as_ref().map(RecordMeta::of);
@@ -34,7 +34,7 @@ impl Shard {
             return Ok(RecordChange::sound(before, before));
         }
         let new = new.map(|StoredRecord { local, record }| {
-            // Else the buffer would keep the whole message in memory that the record came in.
+            // Otherwise the buffer would keep alive the whole message that the record came in.
             StoredRecord { local, record: record.detached() }
         });
         let after = new.as_ref().map(RecordMeta::of);
@@ -60,13 +60,13 @@ impl Shard {
         }
     }
 
-    /// A [`Completion`](crate::Completion) with `ticket` follows the next [`Self::submit`], once all that was changed
-    /// before is synced; it fails as long as something of that could be written nowhere.
+    /// Asks for a [`Completion`](crate::Completion) with `ticket`, which follows the next [`Self::submit`] once all
+    /// earlier changes are synced. It fails as long as one of them could be written nowhere.
     pub fn sync(&mut self, ticket: u64) {
         self.answer_after_all(ticket);
     }
 
-    /// Completes `ticket` once it is synced that `key` holds `current`, as it does.
+    /// Completes `ticket` once it is synced that `key` holds `current`.
     fn affirm(
         &mut self,
         ticket: u64,
@@ -74,7 +74,7 @@ impl Shard {
         current: Option<StoredRecord>,
     ) -> Result<(), StoreError> {
         if self.layers.is_buffered(&key) {
-            // What made it so may have failed to reach the disk: then this says it again.
+            // The change that made it so may have failed to reach the disk: then this one says it again.
             self.put_in_place(ticket, key, current)
         } else {
             // The engine has it, durably.

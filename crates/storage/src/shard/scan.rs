@@ -1,4 +1,4 @@
-//! A page of what reads see: records merged with the hints of their keys, whomever these are for.
+//! Pages of what reads see: records merged with the hints of their keys, whatever their targets.
 //!
 //! Invariant: the page ends where the first of its sources ends, so nothing is left out below that.
 
@@ -14,12 +14,11 @@ use crate::{RangePage, RangeQuery, StoreError};
 use super::Shard;
 
 impl Shard {
-    /// A page of one partition as [`Self::load`] and [`Self::held`] together show each key. Hints cost
+    /// Returns a page of one partition with each key as [`Self::load`] and [`Self::held`] together show it. Hints cost
     /// nothing while there are none, and a page for each target that has any.
     ///
     /// # Errors
-    /// The engine's own; damaged records are listed in the page. A hint that can't be read is left out, as
-    /// from what a load shows.
+    /// The engine's own; damaged records are listed in the page. A hint that can't be read is left out.
     pub fn scan(&self, query: &RangeQuery) -> Result<RangePage, StoreError> {
         let records = self.range(query)?;
         let mut hints = Vec::new();

@@ -27,7 +27,7 @@ mod model;
 mod reserves;
 mod revisions;
 
-/// More than any of these needs on a loaded machine.
+/// Time that is longer than any of these tests needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Bench {
@@ -79,7 +79,7 @@ impl Running {
         ticket
     }
 
-    /// Submits and waits for so many answers.
+    /// Submits, and waits for `count` answers; returns them by ticket.
     fn answers(&mut self, count: usize) -> BTreeMap<u64, Result<(), StoreError>> {
         self.shard.submit();
         let mut answers = BTreeMap::new();
@@ -368,7 +368,7 @@ fn an_engine_without_room_refuses_and_goes_on_once_there_is_some() {
     running.shard.apply(5001, name, stored, Durability::Synced).unwrap();
 }
 
-/// An engine in memory that takes a batch only when the test lets it.
+/// Engine in memory that takes a batch only when the test lets it.
 struct Gated {
     inner: MemoryStore,
     gate: Mutex<Receiver<()>>,

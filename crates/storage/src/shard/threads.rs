@@ -1,4 +1,4 @@
-//! The threads behind one shard: the journal's, the flusher's and the keeper's.
+//! Threads behind one shard: the journal's, the flusher's and the keeper's.
 //!
 //! Invariant: the first of them to find that the shard's life is over says so for all.
 
@@ -10,7 +10,7 @@ use crate::journal::{Journal, JournalSettings};
 use crate::keeper::{Keeper, KeeperSettings};
 use crate::{ShardOptions, Store};
 
-/// The threads of one shard.
+/// Threads of one shard, with their handles.
 pub(super) struct Threads {
     pub(super) journal: Journal,
     pub(super) flusher: Flusher,
@@ -18,7 +18,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Starts them.
+    /// Starts the threads of one shard.
     pub(super) fn start(
         journal: JournalSettings,
         options: &ShardOptions,

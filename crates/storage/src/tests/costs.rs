@@ -1,4 +1,5 @@
-//! What puts and listings cost at the engine, to be read by who changes it: nothing is asserted, since no machine is alike.
+//! Costs of puts and listings at the engine, to be read by those who change it: nothing is asserted, since no two
+//! machines are alike.
 //!
 //! `cargo test -p jedlik-storage --profile sim -- --ignored --nocapture costs`
 
@@ -11,7 +12,7 @@ use crate::fixtures::{everything_of, put, record};
 use crate::{RangeQuery, RedbOptions, RedbStore, Store};
 
 const PARTITIONS: u32 = 64;
-/// About as many records of 1 KiB as one flush has.
+/// Number of records of 1 KiB that one flush has, about.
 const BATCH_RECORDS: usize = 16_384;
 
 fn placed(bucket: &str, name: &str) -> PlacedKey {
@@ -19,7 +20,7 @@ fn placed(bucket: &str, name: &str) -> PlacedKey {
     PlacedKey::new(ClusterId(7), partitions, Key::new(bucket, name).unwrap())
 }
 
-/// Records of so many bytes, in batches as a flusher makes them.
+/// Returns records of so many bytes, in batches as a flusher makes them.
 fn batches(
     keys: impl Iterator<Item = PlacedKey>,
     value_bytes: usize,
@@ -40,7 +41,7 @@ fn write_all(store: &RedbStore, batches: &[Vec<(PlacedKey, StoredRecord)>]) -> D
     started.elapsed()
 }
 
-/// Lists the keys of a bucket as a node does: how many there are, in how many pages, and how long it took.
+/// Lists the keys of a bucket as a node does. Returns how many there are, in how many pages, and how long it took.
 fn list(store: &RedbStore, bucket: &str) -> (usize, usize, Duration) {
     let (started, mut found, mut pages) = (Instant::now(), 0, 0);
     for partition in 0..PARTITIONS {

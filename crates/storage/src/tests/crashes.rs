@@ -15,7 +15,7 @@ use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, covers, dot, key, record};
 use crate::{Completion, OpenError, Shard, ShardOptions, ShardProgress, Store};
 
-/// More than any of these histories needs on a loaded machine.
+/// Time that is longer than any of these histories needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEYS: u64 = 5;
 
@@ -23,9 +23,9 @@ const KEYS: u64 = 5;
 struct Put {
     key: u64,
     level: Durability,
-    /// Whether the shard's turn ends after it.
+    /// Whether the shard's turn ends after the put.
     submit: bool,
-    /// The next sync of the journal or of the engine fails, and what it was to keep may be lost.
+    /// Whether the next sync of the journal or of the engine fails, and what it was to keep may be lost.
     fails_sync: bool,
 }
 
@@ -47,7 +47,7 @@ fn puts() -> impl Strategy<Value = Vec<Put>> {
     collection::vec(put, 1..60)
 }
 
-/// Small enough that a history passes through several flushes and segments.
+/// Returns options so small that a history passes through several flushes and segments.
 fn options(reached: Option<ShardProgress>) -> ShardOptions {
     ShardOptions {
         reached,
@@ -134,7 +134,7 @@ fn run(
     (acknowledged, reached)
 }
 
-/// What survives: everything acknowledged at a level that outlives the crash.
+/// Asserts that everything survives that was acknowledged at a level which outlives the crash.
 fn check(shard: &Shard, acknowledged: &[Acknowledged], crash: Crash) {
     let enough = if crash == Crash::Power { Durability::Synced } else { Durability::Written };
     for write in acknowledged.iter().filter(|write| write.level >= enough) {

@@ -13,7 +13,7 @@ use crate::faulty::{Crash, Machine};
 use crate::fixtures::{everything_of, hint, key_of, put, put_hints, record};
 use crate::{RangeQuery, Store, Writes};
 
-/// The least, two neighbours, and the greatest there can be.
+/// Partitions of the tests: the least, two neighbours, and the greatest there can be.
 const PARTITIONS: [u32; 4] = [0, 7, 8, u32::MAX];
 
 type Contents = BTreeMap<PlacedKey, StoredRecord>;
@@ -43,7 +43,7 @@ fn drop_one(store: &dyn Store, contents: &mut Contents, partition: u32) {
     contents.retain(|key, _| key.partition.0 != partition);
 }
 
-/// All that can be seen, by pages and by loads of the keys in `asked`.
+/// Asserts that a store shows `contents` and nothing else, by pages and by loads of the keys in `asked`.
 fn assert_holds(store: &dyn Store, contents: &Contents, asked: &Contents) {
     assert_eq!(seen(store), *contents);
     for key in asked.keys() {
@@ -185,7 +185,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     collection::vec(step, 1..40)
 }
 
-/// Makes the step in the model, and in the engine; false if that fails.
+/// Makes the step in the model, and in the engine. Returns false if that fails.
 fn make(store: &dyn Store, contents: &mut Contents, step: Step, actor: u64) -> bool {
     match step {
         Step::Put { partition, position } => {

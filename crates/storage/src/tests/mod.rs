@@ -14,10 +14,11 @@ mod removals;
 mod rot;
 mod writers;
 
-/// Records of so many bytes are large here, so that the suites have both kinds, as they have buckets with few keys and with many.
+/// Size from which a record is large here, so that the suites have both kinds, as they have buckets with few keys and
+/// with many.
 pub(crate) const LARGE_BYTES: usize = 250;
 
-/// An engine under test, and the disk it stands on.
+/// Engine under test, and the disk that it stands on.
 #[derive(Clone)]
 pub(crate) enum Engine {
     Memory,
@@ -38,7 +39,7 @@ impl Engine {
         matches!(self, Self::Redb(_))
     }
 
-    /// `None` if its machine is dead.
+    /// Opens the engine; `None` if its machine is dead.
     pub(crate) fn open(&self) -> Option<Arc<dyn Store>> {
         match self {
             Self::Memory => Some(Arc::new(Filtered::over(MemoryStore::new()))),

@@ -16,16 +16,16 @@ use crate::faulty::{Crash, FaultyDisk, Machine};
 use crate::fixtures::{IDENTITY, clock, key, record};
 use crate::{Completion, Shard, ShardOptions, Store, StoreError};
 
-/// More than any of these histories needs on a loaded machine.
+/// Time that is longer than any of these histories needs on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Of these, as of those of [`key`], some share a partition.
+/// Number of keys, some of which share a partition.
 const KEYS: u8 = 4;
 
-/// The digest of no record.
+/// Digest that no record has.
 const NOTHING: Digest = Digest(0);
 
-/// A record, or the hint of the same key for a node.
+/// Place of a record, or of the hint of the same key for a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     key: u8,
@@ -36,17 +36,17 @@ struct Place {
 enum Kind {
     /// Merges a version of its own.
     Merge,
-    /// Removes all that is there; of a record that is there, puts a version of its own in its place if
-    /// so. Where nothing is there it is refused, which says as much.
+    /// Removes all that is there, or puts a version of its own in the place of a record that is there if `replaces`.
+    /// Where nothing is there it is refused, which says as much.
     Clear { replaces: bool },
-    /// Drops the partition of the key; to each record there it is a removal.
+    /// Drops the partition of the key, which removes each record there.
     Drop,
 }
 
-/// What follows a change.
+/// Action that follows a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
-    /// The next one, within the same turn.
+    /// The next change follows within the same turn.
     GoesOn,
     Submits,
     /// Submits, and waits for every answer that is due.
@@ -67,12 +67,12 @@ struct Step {
 struct Made {
     kind: Kind,
     level: Durability,
-    /// The actor of its version.
+    /// Actor of the change's version.
     actor: u64,
     acknowledged: bool,
 }
 
-/// What a place holds: the actors of the versions it has seen.
+/// Contents of a place: the actors of the versions that it has seen.
 type Actors = BTreeSet<u64>;
 
 type Histories = BTreeMap<Place, Vec<Made>>;
@@ -108,7 +108,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     collection::vec(step, 1..80)
 }
 
-/// Small enough that a history passes through several flushes and segments.
+/// Returns options so small that a history passes through several flushes and segments.
 fn options() -> ShardOptions {
     ShardOptions {
         buffer_limit_bytes: 3 << 10,
@@ -126,7 +126,7 @@ fn open(disk: &FaultyDisk, engine: Arc<dyn Store>) -> Option<(Shard, Receiver<Ve
     opened.ok().map(|(shard, _)| (shard, completions))
 }
 
-/// The places that a step changes.
+/// Returns the places that a step changes.
 fn changed(step: Step) -> Vec<Place> {
     let partition = |index: u8| key(&index.to_string()).partition;
     match step.kind {
@@ -138,7 +138,7 @@ fn changed(step: Step) -> Vec<Place> {
     }
 }
 
-/// Makes the step's change, and says what it was to each place.
+/// Makes the step's change, and returns what it was to each place.
 fn make(shard: &mut Shard, ticket: u64, step: Step) -> Result<Kind, StoreError> {
     let key = key(&step.place.key.to_string());
     let version = record(ticket, 1, if ticket.is_multiple_of(2) { 300 } else { 60 });
@@ -216,7 +216,7 @@ fn hear(
     }
 }
 
-/// What loads find after each change, while nothing is lost.
+/// Returns what loads find after each change, while nothing is lost.
 fn held_after(history: &[Made]) -> Vec<Actors> {
     let mut held = Actors::new();
     let after = |made: &Made| {
@@ -231,14 +231,13 @@ fn held_after(history: &[Made]) -> Vec<Actors> {
     history.iter().map(after).collect()
 }
 
-/// Everything that may be left of a place: what its changes make of it, in their order, if any of those
-/// are left out that were not promised.
+/// Returns everything that may be left of a place: what its changes make of it, in their order, without any of those
+/// that were not promised.
 ///
-/// Promised is a change that was acknowledged at a level which outlives this crash: it is among those
-/// that happened, and promised ones keep their order. None is promised between any other change of the
-/// place and its neighbours: a power cut leaves what it likes of what was not synced, and a write or a
-/// sync may fail before one that succeeds. So a removal that was not promised may be undone though a
-/// merge after it stays, even a promised one.
+/// A change is promised if it was acknowledged at a level which outlives this crash: it is among those that happened,
+/// and promised ones keep their order. Between any other change of the place and its neighbours no order is promised: a
+/// power cut leaves what it likes of what was not synced, and a write or a sync may fail before one that succeeds. So a
+/// removal that was not promised may be undone though a merge after it stays, even a promised one.
 ///
 /// A merge brings with it all that its place held when it was made, whatever becomes of the changes from
 /// which that came: so a replacement's version may come back without having replaced anything.
@@ -259,7 +258,8 @@ fn possible(history: &[Made], crash: Crash) -> BTreeSet<Actors> {
     possible
 }
 
-/// As [`possible`], if nothing has failed before the process ended: then what is missing is the last.
+/// Returns what may be left as [`possible`] does, if nothing has failed before the process ended: then only the last
+/// changes may be missing.
 fn possible_in_order(history: &[Made]) -> BTreeSet<Actors> {
     let promised = |made: &Made| made.acknowledged && made.level >= Durability::Written;
     let certain = history.iter().rposition(promised).map_or(0, |last| last + 1);
@@ -338,7 +338,7 @@ fn survives(steps: &[Step], seed: u64, moment: f64, crash: Crash) {
     }
 }
 
-/// Opens the shard and lets `look` at it; false if that fails.
+/// Opens the shard and lets `look` at it. Returns false if that fails.
 fn recover(disk: &FaultyDisk, engine: &Engine, look: impl FnOnce(&mut Shard)) -> bool {
     let opened = engine.open().and_then(|engine| open(disk, engine));
     opened.map(|(mut shard, _)| look(&mut shard)).is_some()
@@ -364,7 +364,7 @@ proptest! {
     }
 }
 
-/// One record's history, each change answered before the next. Of each: whether its sync fails.
+/// Returns the history of one record, each change answered before the next, with whether its sync fails.
 fn record_history(changes: &[(Kind, bool)]) -> Vec<Step> {
     let place = Place { key: 0, target: None };
     let (level, then) = (Durability::Synced, Then::Waits);
@@ -405,7 +405,7 @@ fn a_removal_said_again_is_kept_though_the_first_sync_failed() {
     ]));
 }
 
-/// Changes, of each whether it was promised, and the versions that may be left, numbered from 1.
+/// Case of changes, each with whether it was promised, and the versions that may be left, numbered from 1.
 type Case<'a> = (&'a [(Kind, bool)], &'a [&'a [u64]]);
 
 #[test]

@@ -21,7 +21,7 @@ const PAGE_BYTES: usize = 4096;
 const SECTOR_BYTES: usize = 512;
 const KEYS: u64 = 400;
 
-/// What happens to a page.
+/// Damage that is done to a page.
 #[derive(Debug, Clone, Copy)]
 enum Rot {
     Flip {
@@ -30,12 +30,12 @@ enum Rot {
     Zero {
         bytes: usize,
     },
-    /// From a sector on, past the first, the page is the next one. A page that is another one as a whole is in
-    /// order in itself: that is not noticed.
+    /// From a sector on, past the first, the page has the bytes of the next one. A page that is replaced as a whole is
+    /// in order in itself, which is not noticed.
     Torn,
 }
 
-/// Where, and what.
+/// Pages and places, by index, and the damage that is done there.
 fn rots() -> impl Strategy<Value = Vec<(Index, Index, Rot)>> {
     let rot = prop_oneof![
         6 => (0..8_u8).prop_map(|bit| Rot::Flip { bit }),
@@ -45,7 +45,7 @@ fn rots() -> impl Strategy<Value = Vec<(Index, Index, Rot)>> {
     collection::vec((any::<Index>(), any::<Index>(), rot), 1..6)
 }
 
-/// Lets pages that hold anything rot, past the first `spared` bytes.
+/// Damages pages that hold anything, past the first `spared` bytes.
 fn rot(path: &Path, spared: usize, rots: &[(Index, Index, Rot)]) {
     let mut bytes = fs::read(path).unwrap();
     let full = |bytes: &[u8], page: usize| bytes[page..].iter().take(PAGE_BYTES).any(|b| *b != 0);
@@ -70,7 +70,7 @@ fn rot(path: &Path, spared: usize, rots: &[(Index, Index, Rot)]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// With records that are large, whose values lie apart, among those that are not.
+/// Returns options by which some of the records are large, so that their values lie apart.
 fn options() -> RedbOptions {
     RedbOptions { large_record_bytes: 2 * PAGE_BYTES, ..RedbOptions::default() }
 }
@@ -94,7 +94,7 @@ fn records() -> BTreeMap<PlacedKey, StoredRecord> {
     (0..KEYS).map(record).collect()
 }
 
-/// A shard that was closed, with all records in its engine, or dropped, with the last ones in its journal.
+/// Makes a shard that was closed, with all records in its engine, or dropped, with the last ones in its journal.
 fn filled(root: &Path, closed: bool) -> (ShardFolder, BTreeMap<PlacedKey, StoredRecord>) {
     let (folder, records) = (ShardFolder::new(root, 0), records());
     let mut shard = open(&folder).unwrap();
@@ -108,7 +108,8 @@ fn filled(root: &Path, closed: bool) -> (ShardFolder, BTreeMap<PlacedKey, Stored
     (folder, records)
 }
 
-/// Every load gives the record or says that it can't; a page gives what is there or says what is damaged.
+/// Asserts that every load gives the record or says that it can't, and that a page gives what is there or says what is
+/// damaged. Returns how many records were found.
 fn check(shard: &Shard, records: &BTreeMap<PlacedKey, StoredRecord>) -> usize {
     let mut found = 0;
     for (key, record) in records {

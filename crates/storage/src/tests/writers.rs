@@ -15,7 +15,7 @@ use crate::{RedbOptions, RedbStore, Store, Writes};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A file whose syncs don't come to their end on some threads.
+/// File whose syncs don't come to their end on some threads.
 #[derive(Debug)]
 struct Held {
     within: InMemoryBackend,
@@ -25,7 +25,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 struct Gate {
-    /// The names of these threads.
+    /// Names of the threads whose syncs are held up.
     held: Mutex<Vec<&'static str>>,
     changed: Condvar,
 }

@@ -15,7 +15,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A journal of so many synced frames, with what the shard has said of its progress after `noted` of them.
+/// Makes a journal of so many synced frames, and returns what the shard said of its progress after `noted` of them.
 fn journal_of(frames: u64, noted: u64) -> (FaultyDisk, ShardProgress) {
     let disk = FaultyDisk::new(&Machine::new(1));
     let (sender, completions) = channel();
@@ -54,7 +54,7 @@ fn empty() -> Arc<dyn Store> {
     Arc::new(MemoryStore::new())
 }
 
-/// Why the journal is refused, if it is.
+/// Returns why the journal is refused; `None` if it is not.
 fn refusal(disk: &FaultyDisk, reached: &ShardProgress) -> Option<String> {
     match read(disk, &empty(), reached) {
         Ok(_) => None,

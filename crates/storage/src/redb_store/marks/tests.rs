@@ -17,7 +17,7 @@ use crate::{RangeQuery, RedbOptions, RedbStore, Store, Writes};
 use super::{MARKS, checksum, mark_bytes};
 
 const MARKED: usize = 3;
-/// The last is never put into.
+/// Buckets of the tests; the last one never has a key.
 const BUCKETS: [&str; 4] = ["a", "b", "b\0", "none"];
 const POSITIONS: u8 = 12;
 
@@ -42,14 +42,14 @@ fn remove(store: &RedbStore, key: &PlacedKey) {
     Store::write(store, &writes).unwrap();
 }
 
-/// The keys of a page, and whether it is the last one.
+/// Returns the keys of a page, and whether it is the last one.
 fn page_of(store: &RedbStore, bucket: &str, limit_examined: usize) -> (Vec<PlacedKey>, bool) {
     let query = RangeQuery { bucket: Some(bucket.into()), limit_examined, ..everything_of(0) };
     let page = store.range(&query).unwrap();
     (page.records.into_iter().map(|(key, _)| key).collect(), page.until.is_none())
 }
 
-/// Each bucket's records, in pages of every size and from every place.
+/// Asserts that pages of every size and from every place show each bucket's records.
 fn assert_holds(store: &RedbStore, contents: &Contents) {
     for partition in 0..2 {
         for bucket in BUCKETS {
@@ -194,7 +194,7 @@ enum Step {
         partition: u32,
     },
     Sweep,
-    /// So many keys may be marked from now on.
+    /// The engine is opened again, and so many keys may be marked from now on.
     Reopen {
         marked: usize,
     },

@@ -11,7 +11,7 @@ use redb::StorageBackend;
 
 use super::{GROUP_PAGES, HEADER_BYTES, PAGE_BYTES, Pages, place_of};
 
-/// A file in memory. Clones share it.
+/// File in memory, which clones share.
 #[derive(Debug, Clone, Default)]
 struct Flat(Arc<Mutex<Vec<u8>>>);
 
@@ -49,7 +49,7 @@ fn page_of(byte: u8) -> Vec<u8> {
     (0..PAGE_BYTES).map(|at| byte.wrapping_add(at as u8)).collect()
 }
 
-/// A header and so many pages, synced.
+/// Writes a header and so many pages, synced.
 fn written(pages: u64) -> Flat {
     let file = Flat::default();
     let over = Pages::over(file.clone()).unwrap();
@@ -62,7 +62,7 @@ fn written(pages: u64) -> Flat {
     file
 }
 
-/// The header and so many pages; `None` for each that can't be read.
+/// Reads the header and so many pages; `None` for each that can't be read.
 fn read(file: &Flat, pages: u64) -> Vec<Option<Vec<u8>>> {
     let over = Pages::over(file.clone()).unwrap();
     let mut header = vec![0; 320];
@@ -163,12 +163,12 @@ fn what_is_no_whole_page_is_refused() {
     assert!(over.read(4 * PAGE, &mut past).is_err());
 }
 
-/// A file of which changes don't come to their end until they are let go. Clones share it.
+/// File whose changes don't come to their end until they are let go. Clones share it.
 #[derive(Debug, Clone)]
 struct Held {
     within: Flat,
     begun: Sender<()>,
-    /// Nothing is sent: it is closed to let them go.
+    /// Channel on which nothing is sent: it is closed to let changes go.
     let_go: Arc<Mutex<Receiver<()>>>,
 }
 

@@ -20,7 +20,7 @@ fn open(path: &Path) -> RedbStore {
     RedbStore::open(path, &RedbOptions::default()).unwrap()
 }
 
-/// A store with a small record between two large ones.
+/// Makes a store with a small record between two large ones.
 fn filled(folder: &TempDir) -> (RedbStore, Vec<(PlacedKey, StoredRecord)>) {
     let store = open(&folder.path().join("records.redb"));
     let records: Vec<_> = [(1, LARGE_BYTES), (2, 10), (3, LARGE_BYTES)]
@@ -30,12 +30,12 @@ fn filled(folder: &TempDir) -> (RedbStore, Vec<(PlacedKey, StoredRecord)>) {
     (store, records)
 }
 
-/// How many values lie apart.
+/// Returns the number of values that lie apart.
 fn apart(store: &RedbStore) -> u64 {
     store.with("counting values", |opened| Ok(opened.tables.values.len()?)).unwrap()
 }
 
-/// Writes `value` in the place of the value that lies apart, or removes that.
+/// Writes `value` in the place of the value that lies apart; `None` removes that one.
 fn replace_value(store: &RedbStore, key: &PlacedKey, value: Option<&[u8]>) {
     let bytes = key_bytes(key);
     let replace = |transaction: &redb::WriteTransaction| {

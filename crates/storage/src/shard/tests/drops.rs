@@ -23,7 +23,7 @@ fn other(name: &str) -> PlacedKey {
 }
 
 impl Running {
-    /// Makes a record, synced.
+    /// Puts a record at `key`, and waits until it is synced.
     fn put_at(&mut self, key: PlacedKey) {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
@@ -48,7 +48,7 @@ impl Running {
     }
 }
 
-/// The names of the keys in both partitions, which loads find too.
+/// Returns the names of the keys in both partitions, which loads find too.
 fn names(shard: &Shard) -> Vec<String> {
     let page = |partition: Partition| shard.range(&everything_of(partition.0)).unwrap().records;
     let records = [DROPPED, OTHER].into_iter().flat_map(page);

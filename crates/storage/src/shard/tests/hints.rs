@@ -31,7 +31,7 @@ impl Running {
         self.answers(1).remove(&ticket).unwrap().unwrap();
     }
 
-    /// All hints of the target, so many at a time.
+    /// Returns all hints of the target, read `limit` at a time.
     fn hints(&mut self, target: u64, limit: usize) -> Vec<Hint> {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {

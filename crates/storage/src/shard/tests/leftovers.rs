@@ -15,7 +15,7 @@ fn segments(disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
     disk.names().into_iter().map(|name| (name.clone(), disk.bytes(&name))).collect()
 }
 
-/// A record and a hint, synced, and the segments that say so.
+/// Writes a record and a hint, synced, and returns the segments that hold them.
 fn written(running: &mut Running, disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
     running.put("a", record(1, 1, 10)).unwrap();
     let hint = hint(2, 5, "a");
@@ -24,7 +24,7 @@ fn written(running: &mut Running, disk: &FaultyDisk) -> Vec<(String, Vec<u8>)> {
     segments(disk)
 }
 
-/// Removes both.
+/// Removes the record and the hint, durably.
 fn remove(running: &mut Running) {
     running.shard.revise(91, key("a"), record(1, 1, 10).record.digest(), None).unwrap();
     let digest = hint(2, 5, "a").record.record.digest();

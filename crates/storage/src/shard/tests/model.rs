@@ -59,10 +59,10 @@ fn name(key: u8) -> PlacedKey {
     super::key(&format!("k{key}"))
 }
 
-/// What nothing has.
+/// Digest that no record and no hint has.
 const NO_DIGEST: Digest = Digest(0);
 
-/// Makes one change in both. `actor` is of this step alone.
+/// Makes one change in the shard and in the model. `actor` belongs to this step alone.
 fn change(running: &mut Running, model: &mut Model, step: Step, actor: u64) {
     let written = record(actor, 1, if actor.is_multiple_of(3) { 300 } else { 30 });
     let shard = &mut running.shard;
@@ -195,7 +195,7 @@ fn compare(shard: &mut Shard, model: &Model, limit: usize) {
     assert_eq!(shard.hint_totals(), totals);
 }
 
-/// Records and hints of a key together, whoever it is for.
+/// Asserts that scans show records and hints of each key together, whatever the hints' targets.
 fn compare_scans(shard: &Shard, model: &Model, limit: usize) {
     let mut expected = model.records.clone();
     for hint in model.hints.values() {

@@ -56,7 +56,7 @@ fn hints_stop_before_records_do_and_records_before_what_only_makes_room() {
     assert!(running.shard.disk_refuses().is_none());
 }
 
-/// Opens, looks, and crashes, twice, on a disk as it is; then once there is room.
+/// Opens the shard, looks, and crashes, twice on a disk as it is, then once there is room.
 fn reads_and_heals(bench: &Bench) {
     for _ in 0..2 {
         let mut running = bench.open();
@@ -86,7 +86,7 @@ fn reads_and_heals(bench: &Bench) {
     assert_eq!(running.shard.held(&key("hinted")).unwrap().hints.len(), 1);
 }
 
-/// A crash with all of it in the journal alone.
+/// Writes records, and crashes with all of them in the journal alone.
 fn crashed(bench: &Bench) {
     let mut running = bench.open();
     for dot in [1, 2] {

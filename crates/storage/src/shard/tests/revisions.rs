@@ -13,7 +13,7 @@ fn digest(stored: &StoredRecord) -> Digest {
     stored.record.digest()
 }
 
-/// From one record to another.
+/// Returns the change from one record to another.
 fn change(before: Option<&StoredRecord>, after: Option<&StoredRecord>) -> RecordChange {
     RecordChange::sound(before.map(RecordMeta::of), after.map(RecordMeta::of))
 }
