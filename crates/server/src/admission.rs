@@ -1,6 +1,6 @@
-//! Which frames of a node are listened to at all.
+//! Admission of a node's frames: which of them are listened to at all.
 //!
-//! Invariant: a certificate says who somebody is; whether it belongs to the cluster is said by the view.
+//! Invariant: a certificate says who a peer is; the view says whether it belongs to the cluster.
 
 use jedlik_membership::View;
 use jedlik_net::Connection;
@@ -12,8 +12,8 @@ use jedlik_protocol::{LayoutVersion, Stamp};
 
 use crate::reply::Origin;
 
-/// Keeps out nodes that are no members: all they may send is the gossip by which a node joins. They learn
-/// nothing from the refusal, and one that is gone loses its connection.
+/// Keeps out nodes that are no members: all they may send is the gossip by which a node joins. They learn nothing from
+/// the refusal, and a node that has departed loses its connection.
 pub(crate) fn admit(view: &View, connection: &Connection, frame: Frame) -> Option<Frame> {
     let stranger = connection.peer().node.filter(|node| !view.hears(*node));
     let Some(node) = stranger else { return Some(frame) };
@@ -22,7 +22,7 @@ pub(crate) fn admit(view: &View, connection: &Connection, frame: Frame) -> Optio
     match frame {
         Frame::Gossip(_) => return Some(frame),
         Frame::PeerRequest { id, .. } => {
-            // One that joins is known in a moment, and asks again.
+            // A node that joins is known in a moment, and asks again.
             let code = ErrorCode::UnknownLayout;
             let code = if view.is_barred(node) { ErrorCode::Forbidden } else { code };
             let origin = Origin { connection: connection.clone(), id };

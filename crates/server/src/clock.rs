@@ -1,4 +1,4 @@
-//! The node's two clocks, read in one place.
+//! Clocks of the node, the monotonic and the calendar's, read in one place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,51 +6,51 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jedlik_protocol::Now;
 
-/// Reads time for the machines, which have no clock of their own.
+/// Clock that reads time for the machines, which have none of their own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock whose monotonic time starts here.
+    /// Returns a clock whose monotonic time starts here.
     pub(crate) fn start() -> Self {
         Self { start: Instant::now() }
     }
 
-    /// Both clocks, now.
+    /// Returns the time now, by the monotonic and by the system's calendar clock.
     pub(crate) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Now::new(self.start.elapsed().as_micros() as u64, wall.as_millis() as u64)
     }
 
-    /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
+    /// Returns the time until the monotonic clock shows `mono_us`; zero if it has.
     pub(crate) fn until(&self, mono_us: u64) -> Duration {
         Duration::from_micros(mono_us).saturating_sub(self.start.elapsed())
     }
 }
 
-/// Before the members' clocks were heard of.
+/// Value that stands for a time before the members' clocks were heard of.
 const UNHEARD: i64 = i64::MIN;
 
-/// The node's clock as the shards read it: with the calendar time that the members agree on. Clones share it.
+/// Clock of the node as the shards read it: with the calendar time that the members agree on. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct AgreedClock {
     clock: Clock,
-    /// By how many milliseconds the agreed calendar is ahead of the monotonic clock.
+    /// Milliseconds by which the agreed calendar is ahead of the monotonic clock.
     ahead_ms: Arc<AtomicI64>,
-    /// The same for the latest of the clocks that may be right.
+    /// Milliseconds by which the latest of the clocks that may be right is ahead of the monotonic clock.
     latest_ahead_ms: Arc<AtomicI64>,
 }
 
 impl AgreedClock {
-    /// The node's own, by which nothing expires, until [`Self::agree`].
+    /// Returns a clock that shows the node's own time, by which nothing expires, until [`Self::agree`].
     pub(crate) fn new(clock: Clock) -> Self {
         let unheard = || Arc::new(AtomicI64::new(UNHEARD));
         Self { clock, ahead_ms: unheard(), latest_ahead_ms: unheard() }
     }
 
-    /// What the members agreed on at that moment: it goes on from there with the monotonic clock.
+    /// Sets the time that the members agreed on at a moment; it goes on from there with the monotonic clock.
     pub(crate) fn agree(&self, then: Now) {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let ahead_ms = |wall_ms| signed(wall_ms).saturating_sub(signed(then.mono_us / 1_000));
@@ -62,7 +62,7 @@ impl AgreedClock {
         self.ahead_ms.store(ahead_ms(then.wall_ms), Ordering::Relaxed);
     }
 
-    /// Both clocks, now.
+    /// Returns the time now, by the monotonic clock and by the agreed calendar.
     pub(crate) fn now(&self) -> Now {
         let own = self.clock.now();
         let read = |ahead_ms: &AtomicI64, unheard_ms| match ahead_ms.load(Ordering::Relaxed) {
@@ -71,13 +71,13 @@ impl AgreedClock {
                 ahead_ms.saturating_add_unsigned(own.mono_us / 1_000).try_into().unwrap_or(0)
             }
         };
-        // One may be of a moment before the other; neither is before the earlier of the two.
+        // One of the two may be of a moment before the other's; neither is before the earlier of the two moments.
         let wall_ms = read(&self.ahead_ms, own.wall_ms);
         let latest_ms = read(&self.latest_ahead_ms, Now::UNHEARD_MS);
         Now { wall_ms, latest_ms: latest_ms.max(wall_ms), ..own }
     }
 
-    /// How long it is until the monotonic clock shows `mono_us`; zero if it has.
+    /// Returns the time until the monotonic clock shows `mono_us`; zero if it has.
     pub(crate) fn until(&self, mono_us: u64) -> Duration {
         self.clock.until(mono_us)
     }

@@ -1,6 +1,6 @@
-//! How a request is refused while another process runs under this node's identity.
+//! Refusals of requests while another process runs under this node's identity.
 //!
-//! Invariant: which ones are is the replica's rule ([`jedlik_replica::dispute_over`]).
+//! Invariant: the replica's rule says which requests are refused ([`jedlik_replica::dispute_over`]).
 
 use jedlik_membership::View;
 use jedlik_protocol::client::ClientRequest;
@@ -11,12 +11,12 @@ use jedlik_replica::{dispute_over, dispute_with_peer};
 
 use crate::router::not_ready;
 
-/// Puts go to other nodes while two processes run under this node's identity.
+/// Refuses requests that this node may not coordinate, such as puts, while two processes run under its identity.
 pub(crate) fn coordinates(view: &View, request: &ClientRequest) -> Result<(), Failure> {
     dispute_over(view, request).map_or(Ok(()), |rival| Err(disputed(rival)))
 }
 
-/// Whether this node can answer for what it holds.
+/// Refuses a peer's request that this node can't answer for while two processes run under its identity.
 pub(crate) fn answers_for_itself(view: &View, request: &PeerRequest) -> Result<(), Failure> {
     dispute_with_peer(view, request).map_or(Ok(()), |rival| Err(disputed(rival)))
 }

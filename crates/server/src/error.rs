@@ -1,4 +1,4 @@
-//! Why a node did not start, or had to end.
+//! Errors for which a node does not start, or has to end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,70 +9,70 @@ use jedlik_protocol::LayoutId;
 use jedlik_storage::OpenError;
 use thiserror::Error;
 
-/// A node that can't go on. Nothing that was acknowledged is lost by it.
+/// Reason why a node can't go on. Nothing that was acknowledged is lost by it.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    /// Mend the files, or issue new ones.
+    /// Credentials that can't be used. Correct the files, or issue new ones.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// Use a certificate that was issued for a node.
+    /// Certificate that was not issued for a node. Use one that was.
     #[error("{identity} is not a node; issue a certificate with `jedlik-admin cert issue`")]
     NotANode {
-        /// Whose certificate it is.
+        /// Subject of the certificate.
         identity: String,
     },
-    /// The data directory or something in it can't be used as it is.
+    /// Data directory that can't be used as it is, or something in it.
     #[error(transparent)]
     Storage(#[from] OpenError),
-    /// What was known of the cluster can't be read. Start the node with an empty directory as a new
-    /// node, or with the version that wrote it.
+    /// State of the membership that can't be read. Start the node with an empty directory as a new node, or with the
+    /// version that wrote it.
     #[error("the saved state of the membership can't be read: {why}")]
     State {
-        /// What is wrong with it.
+        /// Description of what is wrong with the state.
         why: String,
     },
-    /// The address can't be had.
+    /// Address that can't be listened at.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// Put the host into the DNS or the hosts file, or name an address.
+    /// Configured place that can't be looked up. Put the host into the DNS or the hosts file, or name an address.
     #[error(
         "{option} = {place:?} can't be used: {why}; name an address, or a host that can be looked up here"
     )]
     UnknownPlace {
-        /// Where it stands.
+        /// Name of the option that holds the place.
         option: &'static str,
-        /// As configured.
+        /// Place as it was configured.
         place: String,
-        /// As the system says.
+        /// Reason that the system gave.
         why: String,
     },
-    /// The system gave no random numbers.
+    /// System that gave no random numbers.
     #[error("the system gives no random numbers: {message}")]
     Entropy {
-        /// As the system says.
+        /// Message that the system gave.
         message: String,
     },
-    /// The system gave no thread, or the signals can't be listened to.
+    /// System that gave no thread, or that lets no signals be listened to.
     #[error("{doing} failed: {source}")]
     System {
-        /// What was being done.
+        /// Operation that failed, such as "starting a thread".
         doing: &'static str,
-        /// As the system says.
+        /// Error that the system returned.
         source: io::Error,
     },
-    /// Every node of a cluster has to be configured with the same number of partitions.
+    /// Configured number of partitions that is not the cluster's. Every node of a cluster has to have the same.
     #[error(
         "the cluster's layout has {layout} partitions, but this node was made for {configured}; set \
          partitions to {layout} and start it with an empty data directory"
     )]
     Partitions {
-        /// The cluster's.
+        /// Number of partitions in the cluster's layout.
         layout: u32,
-        /// This node's.
+        /// Number of partitions that this node was made for.
         configured: u32,
     },
-    /// The cluster goes on without this node. See what the members say before anything is done with its
-    /// data, of which no byte was touched; to come back, it needs a new certificate and another data directory.
+    /// Node that has left the cluster, or was removed from it. See what the members say before anything is done with
+    /// its data, of which no byte was touched. To come back, it needs a new certificate and another data directory.
     #[error(
         "this node {} the cluster, as layout {layout} says, and stops; its data directory is left as it \
          is. Look at `jedlik-admin cluster status` on the other nodes first. An identity that is gone is not \
@@ -81,34 +81,36 @@ pub enum NodeError {
         if *.forced { "was removed from" } else { "has left" }
     )]
     Fenced {
-        /// The layout that says so.
+        /// Layout that says so.
         layout: LayoutId,
-        /// It was removed by force.
+        /// Whether the node was removed by force; otherwise it has left.
         forced: bool,
     },
-    /// Mount the disk that is missing, or start with `--new` if the data is really gone.
+    /// Data directory that is empty, of a node that the cluster remembers. Mount the disk that is missing, or start
+    /// with `--new` if the data is really gone.
     #[error(
         "{} is empty, but the cluster remembers this node: is a disk not mounted? If its data is lost, start \
          it with --new: it begins empty, and the other nodes refill it",
         path.display()
     )]
     EmptyDirectory {
-        /// The data directory.
+        /// Path of the data directory.
         path: PathBuf,
     },
-    /// Start a node of its own here, or leave it at the other one.
+    /// Process that an admin has decided against, after two ran under this node's identity. Start a node of its own
+    /// here, or leave the node at the other one.
     #[error(
         "two processes ran under this node's identity, and an admin decided for the one at {by}; this one's \
          data directory is not used again"
     )]
     Ousted {
-        /// Where the other one listens.
+        /// Address at which the other process listens.
         by: SocketAddr,
     },
-    /// The data directory is whole, but counts as not cleanly stopped.
+    /// Stop that was not clean. The data directory is whole, and the next start replays the journals.
     #[error("the stop was not clean: {why}; the next start replays the journals")]
     Unclean {
-        /// What could not be finished.
+        /// Step of the stop that could not be finished.
         why: &'static str,
     },
 }

@@ -1,12 +1,12 @@
-//! A fault of the program ends the process, instead of hanging a part of it. A fault within a call of an
-//! engine is none: a damaged file makes it, and one shard ends for it.
+//! End of the process by a fault of the program, so that no part of it hangs. A fault within a call of an engine is not
+//! one: it comes from a damaged file, and ends one shard.
 
 use tokio::task::{JoinError, JoinHandle};
 use tracing::error;
 
 use crate::logging;
 
-/// Held by such a part's thread while it works.
+/// Guard that a part's thread holds while it works: a panic of the thread ends the process.
 pub(crate) struct EndsProcess(pub(crate) &'static str);
 
 impl Drop for EndsProcess {
@@ -17,7 +17,7 @@ impl Drop for EndsProcess {
     }
 }
 
-/// Spawns such a part as a task.
+/// Spawns a part as a task whose panic ends the process.
 pub(crate) fn spawn<T: Send + 'static>(
     part: &'static str,
     work: impl Future<Output = T> + Send + 'static,
@@ -31,12 +31,12 @@ pub(crate) fn spawn<T: Send + 'static>(
     })
 }
 
-/// From now on a panic on any thread ends the process, unless an engine has made it.
+/// Makes a panic on any thread end the process from now on, unless an engine has made it.
 pub(crate) fn end_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if jedlik_storage::engine_at_work() {
-            // Storage catches that one, and says what it means, unless it is in a destructor: then the process
+            // Storage catches such a panic, and says what it means, unless it is in a destructor: then the process
             // ends, and the next start is to know why.
             return jedlik_storage::note_engine_panic(&panic.to_string());
         }
@@ -63,7 +63,7 @@ mod tests {
 
     const ENGINE: &str = "JEDLIK_ENGINE_THAT_ENDS_THE_PROCESS";
 
-    /// What is dropped because of a panic and panics itself.
+    /// Value whose destructor, run because of a panic, panics itself.
     struct Cursor;
 
     impl Drop for Cursor {

@@ -1,4 +1,4 @@
-//! What waits for one shard, and how much of it may.
+//! Queue of what waits for one shard, and its limits.
 //!
 //! Invariant: requests are refused past the limits, in number and in bytes, answers past twice the limits;
 //! what the shard is owed by its own node (completions, views, orders) is never refused, and is bounded by
@@ -26,7 +26,7 @@ use crate::reply::Origin;
 use crate::stats::ShardReport;
 use crate::weight;
 
-/// One thing for a shard to deal with.
+/// Message that a shard deals with.
 pub(crate) enum Mail {
     View(Arc<View>),
     Client {
@@ -54,7 +54,7 @@ pub(crate) enum Mail {
         id: u64,
     },
     Completed(Vec<Completion>),
-    /// The earlier copy of the shard can be asked.
+    /// The earlier copy of the shard can be asked for records.
     CopyAtHand,
     Recalled(Recalled),
     Report(oneshot::Sender<ShardReport>),
@@ -64,15 +64,15 @@ pub(crate) enum Mail {
     Close,
 }
 
-/// How much may wait.
+/// Limits on what may wait in an inbox.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InboxLimits {
     pub(crate) inputs: usize,
-    /// A shard that has been at one thing for so long is given no more requests.
+    /// Time after which a shard that is still at one thing is given no more requests.
     pub(crate) stall_after: Duration,
 }
 
-/// The sending end of a shard's queue; clones share it.
+/// Sending end of a shard's queue; clones share it.
 #[derive(Clone)]
 pub(crate) struct Inbox {
     sender: mpsc::Sender<Mail>,
@@ -80,13 +80,13 @@ pub(crate) struct Inbox {
     limits: InboxLimits,
 }
 
-/// The shard's end.
+/// Receiving end of a shard's queue.
 pub(crate) struct InboxReader {
     receiver: mpsc::Receiver<Mail>,
     waiting: Arc<Waiting>,
 }
 
-/// What waits.
+/// Number and size of what waits, and the shard's progress.
 #[derive(Debug)]
 struct Waiting {
     inputs: AtomicUsize,
@@ -106,7 +106,7 @@ impl Waiting {
     }
 }
 
-/// An empty queue; `bytes` counts what waits in it.
+/// Makes an empty queue; `bytes` counts what waits in it.
 pub(crate) fn inbox(limits: InboxLimits, bytes: Share) -> (Inbox, InboxReader) {
     let (sender, receiver) = mpsc::channel();
     let progress = Progress::new(limits.stall_after);
@@ -115,18 +115,18 @@ pub(crate) fn inbox(limits: InboxLimits, bytes: Share) -> (Inbox, InboxReader) {
 }
 
 impl Inbox {
-    /// Puts in a request, or gives it back if too much waits, or the shard stands still.
+    /// Queues a request, or gives it back if too much waits, or the shard stands still.
     #[must_use]
     pub(crate) fn offer(&self, mail: Mail) -> Option<Mail> {
         if self.stalled().is_some() { Some(mail) } else { self.put(mail, 1) }
     }
 
-    /// For how long the shard has stood still, if it does.
+    /// Returns how long the shard has stood still; `None` if it works.
     pub(crate) fn stalled(&self) -> Option<Duration> {
         self.waiting.progress.stalled()
     }
 
-    /// What to say of a request that was given back.
+    /// Returns the failure with which a request that was given back is answered.
     pub(crate) fn refusal(&self) -> Failure {
         let message = match self.stalled() {
             Some(stalled) => format!(
@@ -140,24 +140,24 @@ impl Inbox {
         Failure::new(ErrorCode::Overloaded, message)
     }
 
-    /// Puts in a peer's answer, or gives it back if far too much waits: its request then times out.
+    /// Queues a peer's answer, or gives it back if far too much waits: the request then times out.
     #[must_use]
     pub(crate) fn offer_answer(&self, mail: Mail) -> Option<Mail> {
         self.put(mail, 2)
     }
 
-    /// Puts in what must not be refused.
+    /// Queues mail that must not be refused.
     pub(crate) fn push(&self, mail: Mail) {
-        // A shard that has gone needs nothing any more.
+        // A shard that has ended needs nothing any more.
         let _gone = self.send(mail);
     }
 
-    /// How much waits.
+    /// Returns the number of inputs that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.inputs.load(Ordering::Relaxed)
     }
 
-    /// Puts something in unless so many times the limits wait already.
+    /// Queues mail, or gives it back if so many times the limits wait already.
     fn put(&self, mail: Mail, times: usize) -> Option<Mail> {
         let full = self.waiting.inputs.load(Ordering::Relaxed) >= self.limits.inputs * times
             || self.waiting.bytes.is_full(times);
@@ -175,7 +175,7 @@ impl Inbox {
 }
 
 impl InboxReader {
-    /// The next mail, waiting for it up to `timeout` (for ever if there is none).
+    /// Returns the next mail, and waits for it up to `timeout`, without a limit if that is `None`.
     pub(crate) fn next(&self, timeout: Option<Duration>) -> Option<Mail> {
         self.waiting.progress.rest();
         let received = match timeout {
@@ -188,7 +188,7 @@ impl InboxReader {
         self.counted(received)
     }
 
-    /// The next mail, if it is there already.
+    /// Returns the next mail if it is there already.
     pub(crate) fn next_now(&self) -> Option<Mail> {
         self.counted(self.receiver.try_recv().ok())
     }

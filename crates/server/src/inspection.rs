@@ -1,4 +1,4 @@
-//! What lies in the folders of shards that were set aside, as plain values for the command that shows it.
+//! Contents of folders of shards that were set aside, as plain values for the command that shows them.
 //!
 //! Invariant: no folder is changed.
 
@@ -11,42 +11,43 @@ use jedlik_vclock::{Content, Sibling};
 
 pub use jedlik_storage::{Inspected, OpenError, shard_folders};
 
-/// One version of a key.
+/// Version of a key that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundVersion {
-    /// The write that made it: actor and counter.
+    /// Dot of the write that made the version: actor and counter.
     pub dot: String,
-    /// In milliseconds since the Unix epoch, by the clock of the node that took it.
+    /// Time of the write in milliseconds since the Unix epoch, by the clock of the node that took it.
     pub written_at_ms: u64,
-    /// From when on it counts as absent.
+    /// Time from which the version counts as absent, in milliseconds since the Unix epoch; `None` if it does not
+    /// expire.
     pub expires_at_ms: Option<u64>,
-    /// `None` for a tombstone.
+    /// Value of the version; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
 }
 
-/// What the shard kept of a key for another node.
+/// Hint that the shard kept of a key for another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundHint {
-    /// For whom.
+    /// Node for which the hint was kept.
     pub target: String,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// Time of the hint in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// What.
+    /// Versions in the hint's record.
     pub versions: Vec<FoundVersion>,
 }
 
-/// A key with all that a folder holds of it.
+/// Key with all that a folder holds of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundKey {
-    /// Its bucket.
+    /// Name of the key's bucket.
     pub bucket: Vec<u8>,
-    /// The key itself.
+    /// Name of the key within its bucket.
     pub key: Vec<u8>,
-    /// Those of the shard's own record.
+    /// Versions in the shard's own record.
     pub versions: Vec<FoundVersion>,
-    /// What was kept for others.
+    /// Hints of the key for other nodes.
     pub hints: Vec<FoundHint>,
-    /// The values of the record and the hints, merged.
+    /// Values that remain once record and hints are merged.
     pub values: Vec<Vec<u8>>,
 }
 
@@ -81,10 +82,10 @@ fn versions(record: &Record) -> Vec<FoundVersion> {
     record.distinct().map(version).collect()
 }
 
-/// Hands over all keys of one shard's folder. A copy of what can be read is made below `scratch` meanwhile.
+/// Hands over all keys of one shard's folder. A copy of what can be read is kept below `scratch` meanwhile.
 ///
 /// # Errors
-/// There is no shard in the folder, or the copy can't be made.
+/// The folder holds no shard, or the copy can't be made.
 pub fn inspect(
     folder: &Path,
     scratch: &Path,

@@ -1,4 +1,4 @@
-//! Lines on their way to standard error or standard output, which a thread of their own writes.
+//! Queue of lines on their way to standard error or standard output, which a thread of its own writes.
 //!
 //! Invariant: [`LineQueue::push`] never waits and never fails, whatever the reader does: a line for which there
 //! is no room, or that can't be written, is lost and counted. The count is told when lines can be written again.
@@ -9,14 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What may wait to be written.
+/// Size of the lines that may wait to be written, in bytes.
 const QUEUE_BYTES: usize = 1 << 20;
-/// Between two lines about lost ones, where some are lost again and again.
+/// Time between two lines about lost ones, where some are lost again and again.
 const LOSSES_INTERVAL: Duration = Duration::from_secs(60);
-/// A reader that has asked not to be waited for is tried again so often.
+/// Pause before a reader that would block is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(10);
 
-/// The queue; clones share it.
+/// Queue of lines, with the thread that writes them; clones share it.
 #[derive(Clone)]
 pub(crate) struct LineQueue {
     shared: Arc<Shared>,
@@ -25,7 +25,7 @@ pub(crate) struct LineQueue {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// Held by whoever writes.
+    /// Output of the lines, locked by the thread that writes.
     output: Mutex<Output>,
 }
 
@@ -33,18 +33,18 @@ struct Shared {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// A line was taken out, and is being written or lost lines told of.
+    /// Whether a line was taken out, and is being written or lost lines told of.
     writing: bool,
-    /// Lines that nobody will see, since the last line about lost ones.
+    /// Number of lines lost since the last line about lost ones.
     lost: u64,
     told: Option<Instant>,
-    /// There is a thread that writes.
+    /// Whether there is a thread that writes.
     has_thread: bool,
 }
 
 struct Output {
     file: Box<dyn Write + Send>,
-    /// The last line was cut short.
+    /// Whether the last line was cut short.
     cut: bool,
     tell_lost: fn(u64),
 }
@@ -62,7 +62,7 @@ impl LineQueue {
         queue
     }
 
-    /// Has a line written, its end included; it is lost if too much waits already.
+    /// Queues a line, its end included. It is lost if too much waits already.
     pub(crate) fn push(&self, line: &[u8]) {
         let mut state = self.shared.state();
         if state.bytes + line.len() > QUEUE_BYTES {
@@ -97,7 +97,7 @@ impl LineQueue {
         }
     }
 
-    /// Writes the first line that waits; false if there is none.
+    /// Writes the first line that waits. Returns false if there is none.
     fn write_next(&self) -> bool {
         let Some(line) = self.shared.take() else { return false };
         let mut output = self.shared.output.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +138,7 @@ impl Shared {
         Some(line)
     }
 
-    /// Notes what came of a line; returns how many lost ones are to be told of now.
+    /// Notes the outcome of a line. Returns how many lost lines are to be told of now.
     fn wrote(&self, length: usize, written: bool) -> Option<u64> {
         let mut state = self.state();
         state.bytes -= length;
@@ -194,7 +194,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Asks for each write how many bytes it takes, and passes on what was written.
+    /// Output that asks for each write how many bytes it takes, and passes on what was written.
     struct Asking {
         answers: Receiver<io::Result<usize>>,
         wrote: Sender<Vec<u8>>,

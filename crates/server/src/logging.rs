@@ -1,7 +1,7 @@
 //! Structured logs, to standard error, and the few lines that a process prints besides.
 //!
-//! Invariant: no line is written by the thread that says it, so a full disk, a closed pipe or a reader that
-//! stands still loses lines and does nothing else to the node.
+//! Invariant: no line is written by the thread that says it, so a full disk, a closed pipe or a reader that stands
+//! still loses lines and does nothing else to the node.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -19,12 +19,12 @@ use tracing_subscriber::reload::Handle;
 use crate::config::{Log, LogFormat};
 use crate::line_queue::LineQueue;
 
-/// How long a process that ends waits for whoever reads its last lines.
+/// Time that a process which ends gives the reader of its last lines.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);
 
 static STDERR: OnceLock<LineQueue> = OnceLock::new();
 static STDOUT: OnceLock<LineQueue> = OnceLock::new();
-/// Exchanges the subscriber's filter.
+/// Function that exchanges the subscriber's filter.
 static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 
 /// Starts logging for the whole process; the first call counts.
@@ -56,7 +56,7 @@ fn keep<S: 'static>(filter: Handle<EnvFilter, S>) {
     let _kept = FILTER.set(Box::new(move |new| drop(filter.reload(new))));
 }
 
-/// Has lines written by another filter from now on.
+/// Sets the filter by which lines are written from now on.
 pub(crate) fn set_filter(filter: &str) {
     if let Some(set) = FILTER.get() {
         set(EnvFilter::new(filter));
@@ -94,7 +94,7 @@ fn stdout() -> &'static LineQueue {
     STDOUT.get_or_init(|| LineQueue::start("stdout", own(std::io::stdout().as_fd()), |_| {}))
 }
 
-/// The stream without the standard library's lock, which a thread that is held up there would keep.
+/// Returns the stream without the standard library's lock, which a thread that is held up there would keep.
 fn own(stream: BorrowedFd<'_>) -> Box<dyn std::io::Write + Send> {
     match stream.try_clone_to_owned() {
         Ok(stream) => Box::new(File::from(stream)),
@@ -103,7 +103,7 @@ fn own(stream: BorrowedFd<'_>) -> Box<dyn std::io::Write + Send> {
     }
 }
 
-/// What the standard library's own hook says of a panic.
+/// Describes a panic as the standard library's own hook does.
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");

@@ -1,8 +1,8 @@
-//! Runs the membership machine: its timers, its gossip, its state on disk, the view for everyone.
+//! Task that runs the membership machine: its timers, its gossip, its state on disk, the view for everyone.
 //!
-//! Invariant: nothing here waits for a disk. The machine is told what has been saved, and an admin that has
-//! changed something is answered once that is on disk, or that it is not. While the disk refuses, what another
-//! node can change as well is left to that.
+//! Invariant: nothing here waits for a disk. The machine is told what has been saved, and an admin that has changed
+//! something is answered once that is on disk, or that it is not. While the disk refuses, changes that another node can
+//! make as well are left to it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -35,15 +35,15 @@ use crate::saver::Saver;
 
 mod lives;
 
-/// How long an admin waits for its change to be on disk: less than its tool waits for an answer.
+/// Time that an admin waits for its change to be on disk, in microseconds: less than its tool waits for an answer.
 const SAVE_LIMIT_US: u64 = 3_000_000;
-/// How many admins may wait so.
+/// Number of admins that may wait for their changes at a time.
 const WAITING_MAX: usize = 256;
 
-/// One thing for membership to deal with.
+/// Event that membership deals with.
 pub(crate) enum Event {
     Gossip {
-        /// By which it came: the way to answer a node that is dialled by nobody.
+        /// Connection by which the gossip came: the way to answer a node that is dialled by nobody.
         caller: Connection,
         from: NodeId,
         gossip: Gossip,
@@ -56,31 +56,31 @@ pub(crate) enum Event {
         node: NodeId,
         answered: bool,
     },
-    /// A shard is ready to own a partition.
+    /// A shard holds all that it needs to own a partition under a layout.
     Ready {
         layout: LayoutId,
         partition: Partition,
     },
-    /// Of this node and another one knows a newer layout.
+    /// Either this node or another one knows a newer layout than the other.
     Behind {
         node: NodeId,
     },
-    /// What the seeds' names stand for now.
+    /// The seeds' names stand for these addresses now.
     Seeds(Vec<SocketAddr>),
-    /// What this node holds.
+    /// The node holds this much.
     Load(Load),
-    /// What it has stored is on disk with this tick.
+    /// The changes stored so far are on disk, with this tick.
     Tick(u32),
-    /// An admin has this node take nothing new from clients, or takes that back.
+    /// An admin wants this node to take nothing new from clients, or to take requests again.
     Drain(bool),
     /// This node has left the layout, and others hold all that it did.
     Left,
-    /// Tell the others that this node goes, then say so.
+    /// The node stops: tell the others, then say so.
     Leave(oneshot::Sender<()>),
     Stop,
 }
 
-/// An answer that is true once a state is on disk.
+/// Answer that is true once a state is on disk.
 struct Waiting {
     state: u64,
     until_us: u64,
@@ -88,13 +88,13 @@ struct Waiting {
     response: ClientResponse,
 }
 
-/// The machine with what it acts on.
+/// Task that holds the machine and what it acts on.
 pub(crate) struct MembershipTask {
     pub(crate) machine: Membership,
     pub(crate) clock: Clock,
-    /// What the shards are to go by.
+    /// Clock that the shards go by.
     pub(crate) agreed: AgreedClock,
-    /// Has the data directory.
+    /// Notes that are written into the data directory.
     pub(crate) notes: Notes,
     pub(crate) saving: Saving,
     pub(crate) partitions: PartitionCount,
@@ -103,17 +103,17 @@ pub(crate) struct MembershipTask {
     pub(crate) shards: Vec<Inbox>,
     pub(crate) view: watch::Sender<Arc<View>>,
     pub(crate) parting: Parting,
-    /// Taken when the node can't go on, or need not.
+    /// Sender for the node's ending, taken when the node can't go on, or need not.
     pub(crate) ended: Option<oneshot::Sender<Ending>>,
-    /// Taken when the node may serve.
+    /// Sender that is taken when the node may serve.
     pub(crate) serves: Option<oneshot::Sender<()>>,
     pub(crate) empty: EmptyDirectory,
 }
 
-/// The states on their way to the disk, and who waits for them.
+/// States on their way to the disk, and the answers that wait for them.
 pub(crate) struct Saving {
     saver: Saver,
-    /// The newest state that was handed over.
+    /// Number of the newest state that was handed over.
     handed: u64,
     waiting: VecDeque<Waiting>,
 }
@@ -124,7 +124,7 @@ impl Saving {
     }
 }
 
-/// What the task goes on with.
+/// Step that the task takes next.
 enum Next {
     Event(Box<Event>),
     Saved,
@@ -133,13 +133,12 @@ enum Next {
 }
 
 impl MembershipTask {
-    /// Carries out what the machine wants at its start: after this, everyone has a view.
+    /// Carries out what the machine wants at its start: after this, every part has a view.
     pub(crate) fn begin(&mut self) {
         self.carry_out();
     }
 
-    /// Works until it is told to stop, and gives the data directory back unless something could not be noted
-    /// in it.
+    /// Works until it is told to stop. Returns the data directory unless something could not be noted in it.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Option<DataDir> {
         self.agreed.agree(self.machine.agreed(self.clock.now()));
         loop {
@@ -176,7 +175,7 @@ impl MembershipTask {
             }
         };
         tokio::select! {
-            // Without anybody left to send, there is nothing to go on for.
+            // Without a sender left there is nothing to go on for.
             event = events.recv() => Next::Event(Box::new(event.unwrap_or(Event::Stop))),
             () = self.saving.saver.progress() => Next::Saved,
             note = self.notes.dealt_with() => Next::Noted(note),
@@ -209,7 +208,7 @@ impl MembershipTask {
             Event::Leave(told) => {
                 self.machine.handle_leaving(now);
                 self.carry_out();
-                // Who asked may have run out of patience.
+                // The asker may have run out of patience.
                 let _gone = told.send(());
             }
             Event::Stop => {}
@@ -235,7 +234,7 @@ impl MembershipTask {
         self.saving.waiting.push_back(Waiting { state, until_us, origin, response });
     }
 
-    /// Answers those whose change is on disk now, or can't be waited for any longer.
+    /// Answers the admins whose change is on disk now, or can't be waited for any longer.
     fn answer_waiting(&mut self) {
         let (saved, now_us) = (self.saving.saver.saved(), self.clock.now().mono_us);
         let fails = self.saving.saver.fails();
@@ -270,12 +269,12 @@ impl MembershipTask {
 
     fn end(&mut self, ending: Ending) {
         if let Some(ended) = self.ended.take() {
-            // Who listens may be stopping already.
+            // The listener may be stopping already.
             let _gone = ended.send(ending);
         }
     }
 
-    /// Gives everyone the new view, unless this node can't work under it.
+    /// Gives every part the new view, unless this node can't work under it.
     fn spread(&mut self, view: Arc<View>) {
         let (layout, configured) = (view.partitions().get(), self.partitions.get());
         if layout != configured {
@@ -311,20 +310,20 @@ impl MembershipTask {
     }
 }
 
-/// A member that has no place in any active layout holds nothing and is waited for by nobody: it may be gone for
-/// good, and is dialled the more seldom the longer it does not answer.
+/// Returns the member of a record. One that has no place in any active layout holds nothing and is waited for by
+/// nobody: it may be gone for good, and is dialled the more seldom the longer it does not answer.
 fn member(view: &View, record: &MemberRecord) -> Member {
     let placed = view.layouts().iter().any(|known| known.layout().ring.node(record.node).is_some());
     let seldom = !placed && view.layout().is_some();
     Member { node: record.node, address: record.address, seldom }
 }
 
-/// The state as it is stored: in a layout of its own, which a change of the messages leaves alone.
+/// Encodes the state as it is stored: in a format of its own, which a change of the messages leaves alone.
 pub(crate) fn encode_state(delta: &Delta) -> Vec<u8> {
     codec::encode_knowledge(delta)
 }
 
-/// Reads [`encode_state`] back.
+/// Decodes a state that [`encode_state`] has made.
 pub(crate) fn decode_state(state: Vec<u8>) -> Result<Delta, NodeError> {
     codec::decode_knowledge(&state.into())
         .map_err(|error| NodeError::State { why: error.to_string() })

@@ -1,6 +1,6 @@
-//! What membership has to say, in the log.
+//! Events of membership in the log.
 //!
-//! Invariant: what an admin may have to act upon is a warning.
+//! Invariant: an event that an admin may have to act upon is a warning.
 
 use jedlik_membership::{Event as News, Past};
 use tracing::{info, warn};

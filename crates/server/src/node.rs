@@ -1,4 +1,4 @@
-//! One node: started part by part, stopped in the opposite order.
+//! Node of a cluster: started part by part, stopped in the opposite order.
 //!
 //! Invariant: a node serves only after everything before it is in place, and its directory is marked
 //! clean only after everything that was acknowledged is in the engines.
@@ -26,12 +26,12 @@ use crate::shard::{Ended, RunningShard};
 use crate::start;
 use crate::ticks::Ticks;
 
-/// How long membership may take to tell the others that this node goes, or to end.
+/// Time that membership has to tell the others that this node goes, or to end.
 const DEPARTURE_LIMIT: Duration = Duration::from_secs(2);
-/// How often a stopping node looks whether its requests are answered.
+/// Pause between two looks of a stopping node at whether its requests are answered.
 const DRAIN_CHECK: Duration = Duration::from_millis(5);
 
-/// A running node.
+/// Node that runs, with all its parts.
 pub struct Node {
     pub(crate) id: NodeId,
     pub(crate) name: String,
@@ -46,33 +46,33 @@ pub struct Node {
     pub(crate) membership_task: JoinHandle<Result<Option<DataDir>, JoinError>>,
     pub(crate) upkeep: [JoinHandle<()>; 3],
     pub(crate) ended: oneshot::Receiver<Ending>,
-    /// Hears once that the node may serve.
+    /// Receiver that hears once that the node may serve.
     pub(crate) serves: oneshot::Receiver<()>,
 }
 
-/// What becomes of a node that the cluster remembers and whose data directory is empty.
+/// Choice for a node that the cluster remembers and whose data directory is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmptyDirectory {
-    /// It does not start: a disk may not have been mounted.
+    /// The node does not start: a disk may not have been mounted.
     Refused,
-    /// It starts, and the other nodes refill it.
+    /// The node starts, and the other nodes refill it.
     Refilled,
 }
 
-/// Why a node ends of its own accord.
+/// Reason why a node ends of its own accord.
 #[derive(Debug)]
 pub enum Ending {
-    /// It can't go on.
+    /// The node can't go on.
     Failed(NodeError),
-    /// It has left the cluster, and others hold all that it did.
+    /// The node has left the cluster, and others hold all that it did.
     Left,
-    /// Its data directory has changed: it is to be started again.
+    /// The node's data directory has changed: the node is to be started again.
     Again,
 }
 
 impl Node {
-    /// Starts a node, which serves when this returns, over again as often as that is needed. To be called
-    /// within a tokio runtime with timers and sockets.
+    /// Starts a node, which serves when this returns. The start is made again as often as the node's data directory
+    /// requires it. To be called within a tokio runtime with timers and sockets.
     ///
     /// # Errors
     /// Credentials, data directory or address can't be used, or the node has no place in the cluster.
@@ -96,7 +96,7 @@ impl Node {
         start::node(config, empty).await
     }
 
-    /// Waits until others have said what they remember of this node, or long enough, and serves then.
+    /// Waits until others have said what they remember of this node, or for long enough; then the node serves.
     ///
     /// # Errors
     /// The node has to end before it ever serves.
@@ -110,26 +110,26 @@ impl Node {
         Ok(())
     }
 
-    /// Its identity.
+    /// Returns the node's identity, which its certificate names.
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.id
     }
 
-    /// Its name, from its certificate.
+    /// Returns the node's name, which its certificate names.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Returns the address at which the node listens, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.endpoint.local_addr()
     }
 
-    /// Has new connections made with `credentials`, which must be of the same identity. Those that stand
-    /// keep what they were made with.
+    /// Makes new connections use `credentials`, which must be of the same identity. Open connections keep what they
+    /// were made with.
     pub(crate) fn renew(&self, credentials: &Credentials) -> Result<(), NetError> {
         self.endpoint.renew(credentials)
     }
@@ -142,7 +142,7 @@ impl Node {
         }
     }
 
-    /// Returns if the node can't go on, or need not, and says why; it is to be shut down then.
+    /// Waits until the node can't go on, or need not, and returns the reason; the node is to be shut down then.
     pub async fn ended(&mut self) -> Ending {
         match (&mut self.ended).await {
             Ok(ending) => ending,
@@ -150,7 +150,7 @@ impl Node {
         }
     }
 
-    /// Stops: takes nothing new, answers what was accepted, tells the others, moves everything into the
+    /// Stops the node: takes nothing new, answers what was accepted, tells the others, moves everything into the
     /// engines, and marks the directory clean.
     ///
     /// # Errors
@@ -159,8 +159,8 @@ impl Node {
         self.close(false).await
     }
 
-    /// Stops a node that can't go on because of `error`, and returns that. In a folder that was refused as an empty one
-    /// nothing is left.
+    /// Stops a node that can't go on because of `error`, and returns the error. A folder that was refused as an empty
+    /// directory is left empty.
     pub(crate) async fn fail(self, error: NodeError) -> NodeError {
         let is_refused = matches!(error, NodeError::EmptyDirectory { .. });
         if let Err(unfinished) = self.close(is_refused).await {
@@ -207,7 +207,7 @@ impl Node {
         }
     }
 
-    /// Waits until every accepted request is answered, as long as it may take.
+    /// Waits until every accepted request is answered, or the time for that is over.
     async fn drain(&self) {
         let deadline = Instant::now() + self.drain_limit;
         loop {
@@ -224,7 +224,7 @@ impl Node {
     }
 }
 
-/// How the worst of them ended.
+/// Closes the shards, and returns the worst of their endings.
 async fn close_shards(shards: Vec<RunningShard>) -> Ended {
     for shard in &shards {
         shard.close();

@@ -1,8 +1,8 @@
-//! Writes what membership decides about this node's lives into the data directory's own file, `node.toml`, on
-//! a thread of its own.
+//! Notes of what membership decides about this node's lives, written into the data directory's own file, `node.toml`,
+//! on a thread of its own.
 //!
-//! Invariant: notes are written one after the other, in the order in which they were handed over, each until
-//! the disk takes it. Whoever hands one over never waits for the disk, and hears when it is written.
+//! Invariant: notes are written one after the other, in the order in which they were handed over, each until the disk
+//! takes it. A caller that hands one over never waits for the disk, and hears when it is written.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::error::NodeError;
 use crate::trouble::{Report, Trouble};
 use crate::worker::{Tasks, Worker};
 
-/// Something that the data directory is to remember.
+/// Note that the data directory is to remember.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// The node serves with it, and its shards say themselves what they have lost. Tried once: the node
-    /// serves without.
+    /// The node serves with the directory, and its shards say themselves what they have lost. Tried once: the node
+    /// serves even if the note can't be written.
     Serving,
-    /// Another process of this node runs.
+    /// Another process runs under this node's identity.
     Rival(Rival),
     /// Whether the others had done without this process for long when it found the rival.
     Absent { outlived: bool },
@@ -55,16 +55,16 @@ impl Note {
     }
 }
 
-/// Hands notes to the thread that has the data directory.
+/// Handle of the thread that has the data directory, which takes notes.
 pub(crate) struct Notes {
     worker: Worker<Note, Option<DataDir>>,
-    // As many as were handed over, of which there are few in a life.
+    // It holds at most the notes that were handed over, of which there are few in a life.
     done: mpsc::UnboundedReceiver<Note>,
     path: PathBuf,
     has_served: bool,
 }
 
-/// What the thread has.
+/// State of the thread that writes notes.
 struct Thread {
     dir: DataDir,
     done: mpsc::UnboundedSender<Note>,
@@ -73,7 +73,7 @@ struct Thread {
 }
 
 impl Notes {
-    /// Starts the thread, which has the directory from now on.
+    /// Starts the thread, which owns the directory from now on.
     pub(crate) fn start(dir: DataDir, clock: Clock) -> Result<Self, NodeError> {
         let (written, done) = mpsc::unbounded_channel();
         let (path, has_served) = (dir.path().to_path_buf(), dir.has_served());
@@ -83,10 +83,10 @@ impl Notes {
         Ok(Self { worker, done, path, has_served })
     }
 
-    /// Has this written after all before it.
+    /// Hands over a note, to be written after all before it.
     pub(crate) fn hand_over(&self, note: Note) {
         self.worker.hand_over(|notes| {
-            // Of rivals the newest is noted, so that few wait however many there are.
+            // Only the newest rival is noted, so that few wait however many there are.
             if matches!(note, Note::Rival(_)) && matches!(notes.back(), Some(Note::Rival(_))) {
                 notes.pop_back();
             }
@@ -106,12 +106,12 @@ impl Notes {
         self.has_served
     }
 
-    /// Where the directory is.
+    /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Ends the thread after a last try; gives the directory back if it says everything that it is to say.
+    /// Ends the thread after a last try. Returns the directory if all notes are written.
     pub(crate) async fn close(self) -> Option<DataDir> {
         self.worker.close().await.flatten()
     }
@@ -134,7 +134,7 @@ impl Thread {
             if let Some(Report::Over { times, lasted_s }) = self.trouble.over() {
                 info!(times, lasted_s, "the data directory can be written to again");
             }
-            // Who listened may have ended.
+            // The listener may have ended.
             let _gone = self.done.send(note);
         }
         Some(self.dir)

@@ -1,4 +1,4 @@
-//! What requests say about peers, thinned out on its way from the shards to the failure detector.
+//! Outcomes of requests to peers, thinned out on their way from the shards to the failure detector.
 //!
 //! Invariant: of a peer's successes at most one passes in each interval, and likewise of its failures,
 //! so a busy node can't flood its own membership.
@@ -7,17 +7,17 @@ use std::collections::HashMap;
 
 use jedlik_hashing::NodeId;
 
-/// Between two like outcomes of one peer.
+/// Time between two like outcomes of one peer, in microseconds.
 const INTERVAL_US: u64 = 100_000;
 
-/// Lets through the first outcome of each kind and peer in an interval.
+/// Filter that lets through the first outcome of each kind and peer in an interval.
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeFilter {
     passed_us: HashMap<(NodeId, bool), u64>,
 }
 
 impl OutcomeFilter {
-    /// Whether this one is news.
+    /// Whether this outcome is news.
     pub(crate) fn passes(&mut self, now_us: u64, node: NodeId, answered: bool) -> bool {
         // A change of mind is news at once: the other kind starts anew.
         let last = self.passed_us.get(&(node, answered));

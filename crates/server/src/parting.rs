@@ -1,6 +1,6 @@
-//! Connections of nodes that are no members any more: they end, open ones too.
+//! Parting from nodes that are no members any more: their connections end, open ones too.
 //!
-//! Invariant: the one that has just said that it has left hears that this was heard, and its connections stay no longer
+//! Invariant: a node that has just said that it has left hears that this was heard, and its connections stay no longer
 //! than that takes.
 
 use jedlik_hashing::NodeId;
@@ -9,20 +9,20 @@ use jedlik_net::Connection;
 
 use crate::membership_task::MembershipTask;
 
-/// How long an answer has to arrive at a node that has left.
+/// Time that an answer has to arrive at a node that has left, in microseconds.
 const FAREWELL_US: u64 = 5_000_000;
 
-/// Who is answered, and who is still to be parted from.
+/// Connection that is being answered, and the time at which spared ones are closed.
 #[derive(Default)]
 pub(crate) struct Parting {
-    /// By which the gossip came that is dealt with now.
+    /// Connection by which the gossip came that is dealt with now.
     pub(crate) caller: Option<Connection>,
-    /// Until when connections of one that has left stay open.
+    /// Time until which connections of a node that has left stay open, in microseconds of the monotonic clock.
     spared_until_us: Option<u64>,
 }
 
 impl MembershipTask {
-    /// Who is no member has been told so, and is not listened to any longer.
+    /// Closes the caller's connection if it is no member's: it has been told so, and is not listened to any longer.
     pub(crate) fn part_from_caller(&mut self, from: NodeId) {
         if let Some(caller) = self.parting.caller.take()
             && self.machine.view().is_barred(from)
@@ -32,7 +32,8 @@ impl MembershipTask {
         }
     }
 
-    /// Closes what is open of those who are no members by this view, but for the one that is being answered.
+    /// Closes the connections of nodes that are no members by this view, except those of the node that is being
+    /// answered.
     pub(crate) fn part_from_gone(&mut self, view: &View) {
         let caller = self.parting.caller.as_ref().and_then(|caller| caller.peer().node);
         if caller.is_some_and(|node| view.is_barred(node)) {
@@ -41,7 +42,7 @@ impl MembershipTask {
         self.endpoint.close_nodes(|node| view.is_barred(node) && Some(node) != caller);
     }
 
-    /// Closes what was spared then.
+    /// Closes the connections that were spared, once their time is over.
     pub(crate) fn part_from_spared(&mut self) {
         let is_due =
             self.parting.spared_until_us.is_some_and(|at_us| at_us <= self.clock.now().mono_us);

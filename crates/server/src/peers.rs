@@ -1,4 +1,4 @@
-//! The kept connections to the other members and to the seeds.
+//! Kept connections to the other members and to the seeds.
 //!
 //! Invariant: there is one link for each member with an address, dialled at that address and to that
 //! node alone.
@@ -11,15 +11,15 @@ use jedlik_hashing::NodeId;
 use jedlik_net::{Connection, Endpoint, Peer, PeerState, SendError};
 use jedlik_protocol::codec::Frame;
 
-/// A member to keep a link to.
+/// Member that a link is kept to.
 pub(crate) struct Member {
     pub(crate) node: NodeId,
     pub(crate) address: SocketAddr,
-    /// Nothing depends on it.
+    /// Whether the member is dialled seldom, since nothing depends on it.
     pub(crate) seldom: bool,
 }
 
-/// All links of this node.
+/// Links of this node to members and seeds.
 #[derive(Default)]
 pub(crate) struct Peers {
     links: RwLock<Links>,
@@ -32,13 +32,13 @@ struct Links {
 }
 
 impl Peers {
-    /// Sends to a member; never blocks.
+    /// Sends a frame to a member; never blocks.
     pub(crate) fn send(&self, node: NodeId, frame: Frame) -> Result<(), SendError> {
         let link = self.read(|links| links.members.get(&node).cloned());
         link.ok_or(SendError::Closed)?.send(frame)
     }
 
-    /// Sends to whoever listens at `address`. To be called within the runtime.
+    /// Sends a frame to the node that listens at `address`. To be called within the runtime.
     pub(crate) fn send_to_seed(
         &self,
         endpoint: &Endpoint,
@@ -54,7 +54,7 @@ impl Peers {
         link.send(frame)
     }
 
-    /// Gives up the links to what is no seed any more.
+    /// Gives up the links to addresses that are no seeds any more.
     pub(crate) fn retain_seeds(&self, seeds: &[SocketAddr]) {
         self.write(|links| links.seeds.retain(|address, _| seeds.contains(address)));
     }
@@ -65,13 +65,13 @@ impl Peers {
         self.write(|links| links.seeds.retain(|_, link| answers(link)));
     }
 
-    /// Where the link to each seed stands that was ever turned to.
+    /// Returns the state of the link to each seed that was ever sent to.
     pub(crate) fn seed_states(&self) -> BTreeMap<SocketAddr, PeerState> {
         let state = |(address, link): (&SocketAddr, &Arc<Peer>)| (*address, link.state());
         self.read(|links| links.seeds.iter().map(state).collect())
     }
 
-    /// Makes links to `members` what they should be. To be called within the runtime.
+    /// Makes and keeps links to `members`, and gives up all others. To be called within the runtime.
     pub(crate) fn update(&self, endpoint: &Endpoint, members: impl Iterator<Item = Member>) {
         self.write(|links| {
             let mut before = std::mem::take(&mut links.members);
@@ -85,7 +85,7 @@ impl Peers {
         });
     }
 
-    /// Dials a member at once that was just heard, if it was taken to be down.
+    /// Dials a member at once that was just heard from, if it was taken to be down.
     pub(crate) fn wake(&self, node: NodeId) {
         if let Some(link) = self.read(|links| links.members.get(&node).cloned()) {
             link.wake();
@@ -104,7 +104,7 @@ impl Peers {
         current.is_some_and(|current| current.id() != lost.id() && !current.is_closed())
     }
 
-    /// How many members are connected.
+    /// Returns the number of members that are connected.
     pub(crate) fn connected(&self) -> usize {
         self.read(|links| links.members.values().filter(|link| link.connection().is_some()).count())
     }

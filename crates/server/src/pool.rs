@@ -1,15 +1,15 @@
 //! Bytes that a node's shards may hold together, so that a few large requests fit wherever they go.
 //!
-//! Invariant: each shard has a least that the others can't take from it, so that one that stands still holds up
+//! Invariant: each shard has a least share that the others can't take from it, so that one that stands still holds up
 //! itself alone. All hold a quarter more than the limit at most, and one request each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Of the limit, what all shards' least parts come to.
+/// Divisor of the limit: the least shares of all shards come to one part in so many.
 const LEAST_PART: usize = 4;
 
-/// What all shards may hold.
+/// Pool of the bytes that all shards may hold.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
     limit_bytes: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Pool {
     held_bytes: Arc<AtomicUsize>,
 }
 
-/// What one of them holds.
+/// Share of one shard in a pool.
 #[derive(Debug)]
 pub(crate) struct Share {
     pool: Pool,
@@ -25,13 +25,13 @@ pub(crate) struct Share {
 }
 
 impl Pool {
-    /// An empty one for so many shards.
+    /// Makes an empty pool for so many shards.
     pub(crate) fn new(limit_bytes: usize, shards: usize) -> Self {
         let least_bytes = limit_bytes / (LEAST_PART * shards.max(1));
         Self { limit_bytes, least_bytes, held_bytes: Arc::default() }
     }
 
-    /// One shard's, with nothing in it.
+    /// Returns the share of one shard, with nothing in it.
     pub(crate) fn share(&self) -> Share {
         Share { pool: self.clone(), held_bytes: AtomicUsize::new(0) }
     }
@@ -48,14 +48,14 @@ impl Share {
         self.pool.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether all shards hold so many times the limit, and this one its least.
+    /// Whether all shards hold so many times the limit, and this one so many times its least share.
     pub(crate) fn is_full(&self, times: usize) -> bool {
         let Pool { limit_bytes, least_bytes, held_bytes } = &self.pool;
         held_bytes.load(Ordering::Relaxed) >= limit_bytes * times
             && self.held_bytes.load(Ordering::Relaxed) >= least_bytes * times
     }
 
-    /// What all shards hold.
+    /// Returns the number of bytes that all shards hold.
     pub(crate) fn held_by_all(&self) -> usize {
         self.pool.held_bytes.load(Ordering::Relaxed)
     }

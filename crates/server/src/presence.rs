@@ -1,7 +1,7 @@
-//! Whether the files that the shards have open are still in the data directory.
+//! Watch on whether the files that the shards have open are still in the data directory.
 //!
 //! Invariant: a file that was removed, or replaced by another one, while the node runs is noticed within seconds, on no
-//! shard's thread. What is written to such a file is there for nobody who starts later.
+//! shard's thread. What is written to such a file is lost to every later start.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,10 @@ use tracing::{error, info};
 
 use crate::clock::Clock;
 
-/// Between two looks at the files.
+/// Time between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The open files of all shards.
+/// Open files of all shards; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Presence(Arc<Mutex<BTreeMap<u16, Watched>>>);
 
@@ -30,7 +30,7 @@ struct Watched {
     gone: Option<MissingFile>,
 }
 
-/// A file that a shard has open and that is not in its place.
+/// File that a shard has open and that is not in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingFile {
     since_ms: u64,
@@ -38,13 +38,13 @@ pub(crate) struct MissingFile {
 }
 
 impl MissingFile {
-    /// What admins are told.
+    /// Returns the trouble that admins are told of.
     pub(crate) fn trouble(&self, shard: u16) -> ShardTrouble {
         let (since_ms, what) = (self.since_ms, self.path.clone());
         ShardTrouble { shard, kind: TroubleKind::FilesGone, since_ms, what }
     }
 
-    /// Refuses a write: it would be acknowledged and lost.
+    /// Returns the refusal of a write, which would be acknowledged and lost.
     pub(crate) fn refusal(&self) -> Failure {
         let message = format!(
             "{} was removed while the node runs; nothing was done, ask another, and restart the node",
@@ -55,18 +55,18 @@ impl MissingFile {
 }
 
 impl Presence {
-    /// Watches what a shard has just opened.
+    /// Watches the files that a shard has just opened.
     pub(crate) fn watch(&self, shard: u16, folder: &ShardFolder) {
         let (folder, files) = (folder.clone(), folder.open_files());
         self.all().insert(shard, Watched { folder, files, gone: None });
     }
 
-    /// Has a shard whose files are closed not watched.
+    /// Stops watching a shard whose files are closed.
     pub(crate) fn forget(&self, shard: u16) {
         self.all().remove(&shard);
     }
 
-    /// The file of a shard that is not in its place.
+    /// Returns the file of a shard that is not in its place; `None` if all are.
     pub(crate) fn gone(&self, shard: u16) -> Option<MissingFile> {
         self.all().get(&shard)?.gone.clone()
     }
@@ -92,7 +92,7 @@ impl Presence {
                 }
                 _ => continue,
             };
-            // It may have been opened anew meanwhile.
+            // The shard may have been opened anew meanwhile.
             if let Some(watched) =
                 self.all().get_mut(&shard).filter(|watched| watched.files == files)
             {
@@ -101,7 +101,7 @@ impl Presence {
         }
     }
 
-    /// Looks again and again until the task is aborted.
+    /// Spawns a task that looks again and again until it is aborted.
     pub(crate) fn spawn(&self, clock: Clock) -> JoinHandle<()> {
         let presence = self.clone();
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The node as a process: its runtime, its readiness line, the signals that it heeds.
+//! Process of the node: its runtime, its readiness line, the signals that it heeds.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::logging;
 use crate::node::{EmptyDirectory, Ending, Node};
 use crate::reload::{Load, Reload};
 
-/// One thread for sockets and TLS serves this many cores; records have threads of their own.
+/// Number of cores for each thread of the network, which serves sockets and TLS; records have threads of their own.
 ///
-/// A second one on two cores cost a third of the gets: each packet woke both.
+/// A second thread on two cores cost a third of the gets: each packet woke both.
 const CORES_A_NETWORK_THREAD: usize = 4;
 
-/// Runs a node until SIGTERM or SIGINT, then stops it cleanly; a second signal ends it at once. SIGHUP has it
-/// read its configuration anew, with `load`; `running` is what `config` was made of.
+/// Runs a node until SIGTERM or SIGINT, then stops it cleanly; a second signal ends it at once. On SIGHUP it reads its
+/// configuration anew, with `load`; `running` holds the settings that `config` was made of.
 ///
 /// # Errors
-/// It could not start, had to end, or could not stop cleanly.
+/// The node could not start, had to end, or could not stop cleanly.
 pub fn run(
     config: &Config,
     empty: EmptyDirectory,
@@ -68,7 +68,7 @@ pub fn run(
     })
 }
 
-/// Serves until the node ends by itself, or, with `None`, a signal asks for it.
+/// Serves until the node ends by itself, and returns why; `None` once a signal asks for the stop.
 async fn until_it_ends(
     node: &mut Node,
     signals: &mut Signals,
@@ -100,15 +100,15 @@ fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// One line, for whoever has started the process and waits for it to serve.
+/// Prints one line for the starter of the process, who waits for the node to serve.
 fn announce(node: &Node) {
     let (id, name, address) = (node.id(), node.name(), node.address());
     logging::announce(&format!("ready node={id} name={name} address={address}"));
     info!(node = %id, name, %address, "ready");
 }
 
-/// The signals that stop the node. Those that would end it uncleanly are ignored; SIGPIPE is so by the standard
-/// library already.
+/// Signals that stop the node. Those that would end it uncleanly are ignored; the standard library ignores SIGPIPE
+/// already.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -1,21 +1,22 @@
-//! Whether a shard's thread goes on, or has been at one thing for so long that it must be taken to stand still: a
-//! read that the disk does not answer, as a rule.
+//! Progress of a shard's thread: whether it goes on, or has been at one thing for so long that it must be taken to
+//! stand still: a read that the disk does not answer, as a rule.
 //!
-//! Invariant: who gives the thread something to do, and who looks at it, never waits for it.
+//! Invariant: neither the sender of something to do nor an observer ever waits for the thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
 
-/// The thread waits for something to do.
+/// Value of `busy_since_us` while the thread waits for something to do.
 const IDLE: u64 = 0;
 
-/// What one thread is at.
+/// Progress of one thread with what it is at.
 #[derive(Debug)]
 pub(crate) struct Progress {
     started: Instant,
-    /// When it began with what it is at, or was given something while it waited, in microseconds past `started` and at least 1.
+    /// Time at which the thread began with what it is at, or was given something while it waited, in microseconds past
+    /// `started` and at least 1.
     busy_since_us: AtomicU64,
     stall_after: Duration,
 }
@@ -25,17 +26,17 @@ impl Progress {
         Self { started: Instant::now(), busy_since_us: AtomicU64::new(IDLE), stall_after }
     }
 
-    /// It begins with the next thing.
+    /// Notes that the thread begins with the next thing.
     pub(crate) fn begin(&self) {
         let now_us = self.started.elapsed().as_micros() as u64;
         self.busy_since_us.store(now_us.max(1), Ordering::Relaxed);
     }
 
-    /// It is about to be given something to do: if it does not come to that, it stands still.
+    /// Notes that the thread is about to be given something to do: if it does not come to that, it stands still.
     pub(crate) fn expect(&self) {
         if self.busy_since_us.load(Ordering::Relaxed) == IDLE {
             let now_us = (self.started.elapsed().as_micros() as u64).max(1);
-            // Whoever was faster has as good a time.
+            // A faster thread has set as good a time.
             let _other = self.busy_since_us.compare_exchange(
                 IDLE,
                 now_us,
@@ -45,12 +46,12 @@ impl Progress {
         }
     }
 
-    /// It waits.
+    /// Notes that the thread waits.
     pub(crate) fn rest(&self) {
         self.busy_since_us.store(IDLE, Ordering::Relaxed);
     }
 
-    /// For how long it has stood still, if it does.
+    /// Returns how long the thread has stood still; `None` if it does not.
     pub(crate) fn stalled(&self) -> Option<Duration> {
         let since = Duration::from_micros(match self.busy_since_us.load(Ordering::Relaxed) {
             IDLE => return None,
@@ -61,7 +62,7 @@ impl Progress {
     }
 }
 
-/// What is said of a shard whose thread has stood still for so long.
+/// Returns the trouble of a shard whose thread has stood still for so long.
 pub(crate) fn trouble(shard: u16, stalled: Duration) -> ShardTrouble {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let since_ms = now.saturating_sub(stalled).as_millis() as u64;

@@ -1,4 +1,4 @@
-//! What an admin asks that the shards answer together.
+//! Questions of admins that the shards answer together.
 //!
 //! Invariant: an answer holds every shard's part; a shard that has stopped has none.
 
@@ -17,7 +17,7 @@ use crate::inbox::Mail;
 use crate::reports::Reports;
 use crate::stats::{self, NodeCounts, ShardReport};
 
-/// A question for all shards.
+/// Question of an admin for all shards.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Question {
     Stats,
@@ -31,7 +31,7 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    /// The question in a request; `None` for one that the shards don't answer.
+    /// Returns the question in a request; `None` for a request that the shards don't answer.
     pub(crate) fn of(request: &AdminRequest) -> Option<Self> {
         Some(match request {
             AdminRequest::Stats => Self::Stats,
@@ -57,7 +57,7 @@ impl Question {
         })
     }
 
-    /// Asks every shard, which takes a turn of each.
+    /// Asks every shard, which takes a turn of each, and returns the answer for the whole node.
     pub(crate) async fn answer(self, reports: &Reports, counts: NodeCounts) -> ClientResponse {
         let shards = &reports.shards;
         match self {
@@ -94,7 +94,7 @@ impl Question {
     }
 }
 
-/// What this node holds is taken for all there is, if the admin has seen how much that is.
+/// Takes what this node holds for all there is, if the admin has seen how many partitions are being refilled.
 async fn believe(reports: &Reports, seen: u32) -> ClientResponse {
     let told = reports.now().await;
     let refilling: u32 = told.iter().map(|report| report.refilling).sum();
@@ -145,7 +145,7 @@ pub(crate) fn any_node_can_change(request: &AdminRequest) -> bool {
     )
 }
 
-/// What a node that takes nothing from clients, or does so again, has left to do.
+/// Reports what a node that takes nothing from clients, or does so again, has left to do.
 pub(crate) async fn drained(reports: &Reports, view: &View, drained: bool) -> ClientResponse {
     let told = reports.now().await;
     let hints = told.iter().flat_map(|report| &report.hints);
@@ -168,7 +168,7 @@ fn check(change: BackgroundChange) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A node's bound, divided among its shards.
+/// Returns a change of a node's bounds divided among its shards.
 pub(crate) fn share(change: BackgroundChange, shards: usize) -> BackgroundChange {
     let limit_per_s = change.limit_per_s.map(|limit| limit.div_ceil(shards.max(1) as u32));
     BackgroundChange { limit_per_s, ..change }
@@ -219,7 +219,7 @@ fn repairs(reports: &[ShardReport]) -> RepairReport {
     whole
 }
 
-/// How far the node has come with what moves to it and from it.
+/// Sums up how far the node has come with what moves to it and from it.
 pub(crate) fn transfers(reports: &[ShardReport]) -> TransferReport {
     let mut whole = TransferReport::default();
     for part in reports.iter().map(|report| &report.transfers) {

@@ -1,6 +1,6 @@
-//! Connections that this node's endpoint has refused, as they are logged.
+//! Log of connections that this node's endpoint has refused.
 //!
-//! Invariant: whoever dials again and again gets one line when it begins, one a minute, and one at the end.
+//! Invariant: a peer that dials again and again gets one line when it begins, one a minute, and one at the end.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -10,22 +10,22 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::trouble::{Report, Troubles};
 
-/// Who was refused, and why.
+/// Address that was refused, and the reason.
 type Refused = (IpAddr, String);
 
-/// All refusals.
+/// Refused connections, as they are logged.
 pub(crate) struct Refusals {
     clock: Clock,
     troubles: Mutex<Troubles<Refused>>,
 }
 
 impl Refusals {
-    /// None yet.
+    /// Returns a log without refusals.
     pub(crate) fn new(clock: Clock) -> Self {
         Self { clock, troubles: Mutex::default() }
     }
 
-    /// A connection from `address` was refused.
+    /// Notes that a connection from `address` was refused.
     pub(crate) fn add(&self, address: SocketAddr, why: &str) {
         let key = (address.ip().to_canonical(), why.to_owned());
         let report = self.with(|troubles, now_us| troubles.happened(now_us, &key));
@@ -34,7 +34,7 @@ impl Refusals {
         }
     }
 
-    /// Tells which refusals have ended; to be called now and then.
+    /// Logs which refusals have ended; to be called now and then.
     pub(crate) fn look(&self) {
         for (from, report) in self.with(Troubles::quiet) {
             log(from, report);

@@ -1,4 +1,4 @@
-//! What a running node takes over from a configuration that has changed, on SIGHUP.
+//! Reload of a configuration that has changed, on SIGHUP: what a running node takes over.
 //!
 //! Invariant: a configuration with a mistake changes nothing, and an option that is not taken over is named, at
 //! every reload, until the node has been restarted.
@@ -14,7 +14,7 @@ use crate::config::{Config, InvalidConfig, Settings, Snapshot};
 use crate::logging;
 use crate::node::Node;
 
-/// The options that a running node takes over. The files of `tls.*` are read anew each time.
+/// Options that a running node takes over. The files of `tls.*` are read anew each time.
 const TAKEN_OVER: [&str; 7] = [
     "log.filter",
     "limits.stop_ms",
@@ -25,23 +25,23 @@ const TAKEN_OVER: [&str; 7] = [
     "tls.key",
 ];
 
-/// Reads all sources of the configuration.
+/// Function that reads all sources of the configuration.
 pub type Load = dyn Fn() -> Settings + Send + Sync;
 
-/// Takes over changes of the configuration.
+/// Reload of the configuration of one node.
 pub(crate) struct Reload {
     load: Arc<Load>,
-    /// What the node runs with.
+    /// Settings that the node runs with.
     running: Snapshot,
 }
 
 impl Reload {
-    /// For a node that was started with `running`.
+    /// Returns the reload of a node that was started with `running`.
     pub(crate) fn new(load: Arc<Load>, running: Snapshot) -> Self {
         Self { load, running }
     }
 
-    /// Reads the configuration anew, takes over what a running node can, and says so.
+    /// Reads the configuration anew, takes over what a running node can, and logs what changed.
     pub(crate) async fn run(&mut self, node: &mut Node) {
         let load = Arc::clone(&self.load);
         let read = move || {

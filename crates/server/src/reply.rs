@@ -1,4 +1,4 @@
-//! Who waits for an answer, and how the answer gets there.
+//! Origins of requests that wait for an answer, and the way of the answer to them.
 //!
 //! Invariant: every request that a shard accepts has one origin, which is taken out by its one answer.
 
@@ -19,7 +19,7 @@ use tracing::debug;
 use crate::pool::Share;
 use crate::weight;
 
-/// One request on one connection.
+/// Origin of a request: its connection, and its id there.
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) connection: Connection,
@@ -31,7 +31,7 @@ impl Origin {
     pub(crate) fn answer_client(&self, layout: LayoutVersion, response: ClientResponse) {
         let frame = |response| Frame::ClientResponse { id: self.id, layout, response };
         let of_data = matches!(response, ClientResponse::Got(_) | ClientResponse::Scanned(_));
-        // What would find no room is not even encoded.
+        // An answer that would find no room is not even encoded.
         let length = if of_data { weight::of_client_response(&response) } else { 0 };
         if length > SMALL_FRAME_BYTES && !self.connection.has_room(length) {
             return self.noted(self.connection.send(frame(ClientResponse::Failed(untaken()))));
@@ -44,7 +44,7 @@ impl Origin {
         self.noted(self.connection.send(frame(ClientResponse::Failed(failure))));
     }
 
-    /// Answers a peer, and tells it which process of this node does.
+    /// Answers a peer, and tells it which process of this node answers.
     pub(crate) fn answer_peer(&self, stamp: Stamp, response: PeerResponse) {
         let frame = |response| Frame::PeerResponse { id: self.id, stamp, response };
         if let Err(SendError::TooLong { length, limit }) = self.connection.send(frame(response)) {
@@ -53,7 +53,7 @@ impl Origin {
         }
     }
 
-    /// An answer that can't be sent is dropped: whoever waits for it runs into its own timeout.
+    /// Logs an answer that could not be sent, which is dropped: the asker runs into its own timeout.
     fn noted(&self, sent: Result<(), SendError>) {
         if let Err(error) = sent {
             debug!(to = %self.connection.peer(), %error, "an answer was dropped");
@@ -66,7 +66,7 @@ fn too_long(length: usize, limit: usize) -> Failure {
     Failure::new(ErrorCode::RecordTooLarge, message)
 }
 
-/// For a get or a scan whose answer would be one too many.
+/// Returns the failure of a get or a scan for whose answer there is no room.
 pub(crate) fn untaken() -> Failure {
     let message = format!(
         "as many bytes of answers wait to be taken as may, {CLIENT_QUEUE_BYTES} for this client or \
@@ -75,19 +75,19 @@ pub(crate) fn untaken() -> Failure {
     Failure::new(ErrorCode::Overloaded, message)
 }
 
-/// A request that has not been answered.
+/// Request that has not been answered.
 struct Open {
     origin: Origin,
     asked: Asked,
     bytes: usize,
 }
 
-/// How a request is answered.
+/// Way in which a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     ByClient,
     ByPeer,
-    /// By a peer, for its client.
+    /// A peer asked, for its client.
     Forwarded,
 }
 
@@ -105,7 +105,7 @@ impl Origin {
     }
 }
 
-/// The origins of one shard's open requests, and how much of clients' data these carry.
+/// Origins of one shard's open requests, and how much of clients' data these carry.
 pub(crate) struct Replies {
     next: u64,
     origins: HashMap<u64, Open>,
@@ -114,12 +114,12 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// None yet; `open` shows others how many there are, `bytes` counts what they carry.
+    /// Returns replies without origins; `open` shows others how many there are, `bytes` counts what they carry.
     pub(crate) fn new(open: Arc<AtomicUsize>, bytes: Share) -> Self {
         Self { next: 0, origins: HashMap::new(), bytes, open }
     }
 
-    /// Remembers `origin` under a new number; its request carries so many bytes.
+    /// Remembers `origin` under a new number, and returns that; the request carries so many bytes.
     pub(crate) fn add(&mut self, origin: Origin, asked: Asked, bytes: usize) -> u64 {
         self.next += 1;
         self.origins.insert(self.next, Open { origin, asked, bytes });
@@ -128,7 +128,7 @@ impl Replies {
         self.next
     }
 
-    /// Whose number this is; once.
+    /// Takes out the origin with this number; `None` if it was taken out before.
     pub(crate) fn take(&mut self, reply: u64) -> Option<Origin> {
         let Open { origin, bytes, .. } = self.origins.remove(&reply)?;
         self.bytes.subtract(bytes);
@@ -136,7 +136,8 @@ impl Replies {
         Some(origin)
     }
 
-    /// Takes out what that connection's client no longer waits for, if it waits for an answer: its number.
+    /// Takes out the request that a connection's client no longer waits for, and returns its number; `None` if there is
+    /// none.
     pub(crate) fn withdraw(&mut self, connection: u64, id: u64) -> Option<u64> {
         let asked_so = |open: &Open| {
             open.origin.id == id
@@ -148,7 +149,7 @@ impl Replies {
         self.take(reply).map(|_| reply)
     }
 
-    /// Refuses all that are open.
+    /// Refuses all open requests, each in its own way.
     pub(crate) fn refuse_all(&mut self, layout: LayoutVersion, failure: &Failure) {
         for (_, Open { origin, asked, .. }) in self.origins.drain() {
             origin.refuse(asked, layout, failure.clone());

@@ -1,7 +1,7 @@
-//! What the shards report, for all who ask: a question takes a turn of every shard, and anybody may ask.
+//! Reports of the shards, for all who ask: a question takes a turn of every shard, and anybody may ask.
 //!
-//! Invariant: whoever asks gets reports that were begun after the question. Shards are asked at most once an
-//! interval, and past a limit of questions that wait, further ones are refused.
+//! Invariant: a question is answered from reports that were begun after it. Shards are asked at most once an interval,
+//! and past a limit of questions that wait, further ones are refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use tokio::time::{Instant, sleep_until};
 use crate::inbox::Inbox;
 use crate::stats::{self, ShardReport};
 
-/// Questions that may wait for reports at a time.
+/// Number of questions that may wait for reports at a time.
 const QUESTIONS_MAX: usize = 64;
-/// Between two rounds of reports.
+/// Time between two rounds of reports.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// The reports that were collected last.
+/// Reports that were collected last, and the time at which that began.
 struct Round {
     began: Instant,
     reports: Arc<[ShardReport]>,
 }
 
-/// Collects the shards' reports.
+/// Collector of the shards' reports.
 pub(crate) struct Reports {
     pub(crate) shards: Vec<Inbox>,
     places: Arc<Semaphore>,
@@ -37,10 +37,10 @@ impl Reports {
         Self { shards, places, last: Mutex::const_new(None) }
     }
 
-    /// A place for a question, to be kept until it is answered.
+    /// Returns a place for a question, to be kept until the question is answered.
     ///
     /// # Errors
-    /// Too many wait already.
+    /// Too many questions wait already.
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, Failure> {
         Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let message =
@@ -49,8 +49,8 @@ impl Reports {
         })
     }
 
-    /// What the shards report now. Who asks while others are being told waits for the next round, together with
-    /// all who do.
+    /// Returns reports of the shards that are begun after this call. Questions that come during a round wait for the
+    /// next one together.
     pub(crate) async fn now(&self) -> Arc<[ShardReport]> {
         let asked = Instant::now();
         let mut last = self.last.lock().await;
@@ -85,7 +85,7 @@ mod tests {
     const LIMITS: InboxLimits = InboxLimits { inputs: 16, stall_after: Duration::from_secs(60) };
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A shard that reports how often it was asked, and that number's count.
+    /// Returns the reports of a shard that says how often it was asked, and that number.
     fn counting() -> (Arc<Reports>, Arc<AtomicU64>) {
         let (sender, reader) = inbox(LIMITS, Pool::new(1 << 20, 1).share());
         let asked = Arc::new(AtomicU64::new(0));

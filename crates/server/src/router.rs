@@ -1,6 +1,6 @@
-//! Sends every arriving frame to the part of the node that deals with it.
+//! Router of every arriving frame to the part of the node that deals with it.
 //!
-//! Invariant: called on the network's tasks, so it never blocks; what can't be taken now is refused now.
+//! Invariant: it is called on the network's tasks, so it never blocks; what can't be taken now is refused now.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,22 +31,22 @@ use crate::reports::Reports;
 use crate::saver::SaveHealth;
 use crate::stats::NodeCounts;
 
-/// Where a node stands in its life.
+/// Phase of a node's life, by which it takes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Takes gossip alone.
+    /// The node takes nothing but gossip.
     Starting,
-    /// Takes everything.
+    /// The node takes requests of clients and peers.
     Serving,
-    /// Takes what peers need to finish, and nothing new from clients.
+    /// The node takes what peers need to finish, and nothing new from clients.
     Stopping,
-    /// Takes nothing.
+    /// The node takes no request any more.
     Stopped,
 }
 
 const PHASES: [Phase; 4] = [Phase::Starting, Phase::Serving, Phase::Stopping, Phase::Stopped];
 
-/// The network's handler.
+/// Handler of the network's frames and connections.
 pub(crate) struct Router {
     shards: Vec<Inbox>,
     reports: Arc<Reports>,
@@ -54,19 +54,19 @@ pub(crate) struct Router {
     view: watch::Receiver<Arc<View>>,
     peers: Arc<Peers>,
     refusals: Arc<Refusals>,
-    /// Kept up to date by who saves the membership's state.
+    /// Health of the membership's saves, kept up to date by the thread that makes them.
     pub(crate) save_health: Arc<SaveHealth>,
     clock: Clock,
-    /// An index into [`PHASES`].
+    /// Present phase, as an index into [`PHASES`].
     phase: AtomicU8,
-    /// An admin has it take nothing new from clients.
+    /// Whether an admin wants the node to take nothing new from clients.
     drained: Arc<AtomicBool>,
     overloads: AtomicU64,
     connections: AtomicU64,
 }
 
 impl Router {
-    /// A router in [`Phase::Starting`].
+    /// Returns a router in [`Phase::Starting`].
     pub(crate) fn new(
         shards: Vec<Inbox>,
         membership: mpsc::Sender<Event>,
@@ -90,19 +90,19 @@ impl Router {
         }
     }
 
-    /// The connections that were refused.
+    /// Returns the log of connections that were refused.
     pub(crate) fn refusals(&self) -> Arc<Refusals> {
         Arc::clone(&self.refusals)
     }
 
-    /// Goes on to the next part of the node's life.
+    /// Enters the next phase of the node's life.
     pub(crate) fn enter(&self, phase: Phase) {
         let index = PHASES.iter().position(|known| *known == phase).unwrap_or_default();
         self.phase.store(index as u8, Ordering::Release);
     }
 
-    /// Begins the node's stop. One that has not come to serve takes nothing before it ends either: what its directory
-    /// holds may be what was deleted since.
+    /// Begins the node's stop. A node that has not come to serve takes nothing before it ends either: its directory may
+    /// hold what was deleted since.
     pub(crate) fn stop(&self) {
         let serves = self.phase() == Phase::Serving;
         self.enter(if serves { Phase::Stopping } else { Phase::Stopped });
@@ -130,7 +130,7 @@ impl Router {
             }
             Frame::PeerResponse { id, stamp, response } => {
                 let Some(from) = connection.peer().node else { return };
-                // An answer with a shard that isn't ours answers nothing that we asked.
+                // An answer with a shard that this node lacks answers nothing that it asked.
                 if let Some(shard) = self.shards.get((id >> 48) as usize) {
                     let answer = Mail::PeerAnswer { from, id, stamp, response };
                     let refused = shard.offer_answer(answer);
@@ -144,11 +144,11 @@ impl Router {
             }
             Frame::Withdraw { id } => {
                 for shard in &self.shards {
-                    // Where it finds no room what was asked is done for nobody.
+                    // Where this finds no room, the request is done for nobody.
                     let _full = shard.offer(Mail::Withdrawn { connection: connection.id(), id });
                 }
             }
-            // Nobody asks through a node's own endpoint as a client.
+            // No client asks through a node's own endpoint.
             Frame::ClientResponse { .. } | Frame::Coming { .. } => {}
         }
     }

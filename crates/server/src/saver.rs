@@ -1,6 +1,6 @@
-//! Saves the membership's state on a thread of its own.
+//! Saves of the membership's state, on a thread of their own.
 //!
-//! Invariant: whoever hands a state over never waits for the disk, and the newest state takes the place of one
+//! Invariant: a caller that hands a state over never waits for the disk, and the newest state takes the place of one
 //! that still waits. A disk that refuses is tried again every second, and logged as one trouble.
 
 use std::sync::Arc;
@@ -17,33 +17,33 @@ use crate::membership_task::encode_state;
 use crate::trouble::{Report, Trouble};
 use crate::worker::{Tasks, Worker};
 
-/// A state, and its number.
+/// State of the membership, with its number.
 type Numbered = (u64, Delta);
 
-/// Hands states to the thread.
+/// Handle of the thread that saves states.
 pub(crate) struct Saver {
     worker: Worker<Numbered, bool>,
     progress: watch::Receiver<Progress>,
 }
 
-/// What has become of the states that were handed over.
+/// Progress of the saves of states that were handed over.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
-    /// The newest that is on disk; 0 for none of this life.
+    /// Number of the newest state that is on disk; 0 for none of this life.
     saved: u64,
-    /// The disk has refused the last try.
+    /// Whether the disk has refused the last try.
     fails: bool,
 }
 
-/// Since when the state can't be saved, for whoever asks how the node is.
+/// Health of the saves, for reports on the node.
 #[derive(Debug, Default)]
 pub(crate) struct SaveHealth {
-    /// On the node's clock; 0 while all is well.
+    /// Time since which saves fail, on the node's clock; 0 while they don't.
     failing_since_us: AtomicU64,
 }
 
 impl SaveHealth {
-    /// For how long saves have been failing; 0 while they don't.
+    /// Returns how long saves have been failing, in seconds, at least 1; 0 while they don't.
     pub(crate) fn failing_s(&self, now_us: u64) -> u64 {
         match self.failing_since_us.load(Ordering::Relaxed) {
             0 => 0,
@@ -52,7 +52,7 @@ impl SaveHealth {
     }
 }
 
-/// What the thread has.
+/// State of the thread that saves.
 struct Thread {
     file: StateFile,
     progress: watch::Sender<Progress>,
@@ -62,7 +62,7 @@ struct Thread {
 }
 
 impl Saver {
-    /// Starts the thread.
+    /// Starts the thread that saves states into `file`.
     pub(crate) fn start(
         file: StateFile,
         clock: Clock,
@@ -74,7 +74,7 @@ impl Saver {
         Ok(Self { worker, progress: seen })
     }
 
-    /// Has this state saved in place of all before it.
+    /// Hands over a state, to be saved in place of all before it.
     pub(crate) fn hand_over(&self, state: u64, whole: Delta) {
         self.worker.hand_over(|states| {
             states.clear();
@@ -82,7 +82,7 @@ impl Saver {
         });
     }
 
-    /// The newest state that is on disk; 0 for none of this life.
+    /// Returns the number of the newest state that is on disk; 0 for none of this life.
     pub(crate) fn saved(&self) -> u64 {
         self.progress.borrow().saved
     }
@@ -99,14 +99,14 @@ impl Saver {
         }
     }
 
-    /// Ends the thread after a last try; whether everything is on disk.
+    /// Ends the thread after a last try. Returns whether everything is on disk.
     pub(crate) async fn close(self) -> bool {
         self.worker.close().await.unwrap_or(false)
     }
 }
 
 impl Thread {
-    /// Saves until it is told to end; whether everything is saved.
+    /// Saves until it is told to end. Returns whether everything is saved.
     fn run(mut self, states: &Tasks<Numbered>) -> bool {
         while let Some((state, whole)) = states.take() {
             match self.file.save(&encode_state(&whole)) {

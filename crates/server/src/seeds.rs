@@ -1,7 +1,7 @@
-//! The seeds: what their names stand for now, and what is said of those that don't answer.
+//! Seeds of a node: what their names stand for now, and what is logged of those that don't answer.
 //!
-//! Invariant: a name is looked up again as long as the node runs; one that can't be looked up keeps the addresses
-//! that it had, and holds no other one up.
+//! Invariant: a name is looked up again as long as the node runs; one that can't be looked up keeps the addresses that
+//! it had, and holds no other one up.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,14 +21,14 @@ use crate::membership_task::Event;
 use crate::peers::Peers;
 use crate::trouble::{Report, Trouble, Troubles};
 
-/// How long a name may take to be looked up.
+/// Time that a name may take to be looked up.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
-/// Between two looks at who answers.
+/// Time between two looks at which seeds answer.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Names are looked up at one look in so many.
+/// Number of looks for each of which names are looked up once.
 const LOOKS_PER_LOOKUP: u32 = 5;
 
-/// What a place stands for now; more than one address where its host has several.
+/// Looks up the addresses that a place stands for now; more than one where its host has several.
 pub(crate) async fn look_up(place: &Place) -> Result<Vec<SocketAddr>, String> {
     if let Some(address) = place.address() {
         return Ok(vec![address]);
@@ -43,23 +43,23 @@ pub(crate) async fn look_up(place: &Place) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// One seed.
+/// Seed of a node, with the addresses that it stands for.
 #[derive(Debug)]
 struct Seed {
     place: Place,
     addresses: Vec<SocketAddr>,
-    /// Why it could not be looked up the last time.
+    /// Reason why the seed could not be looked up the last time; `None` if it was.
     unknown: Option<String>,
 }
 
-/// All seeds of a node.
+/// Seeds of a node, all of them.
 #[derive(Debug)]
 pub(crate) struct Seeds {
     all: Vec<Seed>,
 }
 
 impl Seeds {
-    /// Looks up all of them, side by side.
+    /// Looks up all places, side by side.
     pub(crate) async fn of(places: &[Place]) -> Self {
         let new = |place: &Place| {
             let (place, addresses, unknown) = (place.clone(), Vec::new(), None);
@@ -70,7 +70,7 @@ impl Seeds {
         seeds
     }
 
-    /// Every address of every seed.
+    /// Returns every address of every seed.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.all.iter().flat_map(|seed| seed.addresses.iter().copied()).collect()
     }
@@ -91,7 +91,7 @@ impl Seeds {
         }
     }
 
-    /// Why each seed does not answer; a seed is left out that does, or was not tried yet.
+    /// Returns why each seed does not answer; a seed that does, or was not tried yet, is left out.
     fn failures(&self, states: &BTreeMap<SocketAddr, PeerState>) -> Vec<Failure> {
         self.all.iter().filter_map(|seed| seed.failure(states)).collect()
     }
@@ -117,17 +117,17 @@ impl Seed {
     }
 }
 
-/// A seed that does not answer, or is none.
+/// Failure of a seed that does not answer, or is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Failure {
     seed: String,
     why: String,
-    /// Its host can't be looked up, or somebody answers there who is no node of this cluster: waiting mends neither, so
-    /// that it is told though others answer.
+    /// Whether the seed's host can't be looked up, or somebody answers there who is no node of this cluster. Waiting
+    /// mends neither, so it is logged though others answer.
     unusable: bool,
 }
 
-/// Whether somebody is there whom no patience turns into a node of this cluster.
+/// Whether somebody answers who will not become a node of this cluster by waiting.
 fn is_foreign(error: &ConnectError) -> bool {
     match error {
         ConnectError::UnknownAuthority
@@ -147,12 +147,12 @@ fn is_foreign(error: &ConnectError) -> bool {
     }
 }
 
-/// What is logged of seeds.
+/// Troubles with seeds, as they are logged.
 #[derive(Default)]
 struct Watch {
-    /// No seed and no member answers.
+    /// Trouble that no seed and no member answers.
     alone: Trouble,
-    /// Seeds that can't be looked up or are another cluster's, by their text and what is wrong.
+    /// Troubles with seeds that can't be looked up or are another cluster's, by their text and what is wrong.
     single: Troubles<(String, String)>,
 }
 
@@ -193,7 +193,7 @@ impl Watch {
     }
 }
 
-/// Looks after the seeds until membership has gone, or the task is aborted.
+/// Spawns a task that looks after the seeds until membership has gone, or it is aborted.
 pub(crate) fn spawn(
     mut seeds: Seeds,
     peers: Arc<Peers>,
@@ -224,7 +224,7 @@ pub(crate) fn spawn(
             let is_connected = up || peers.connected() > 0;
             watch.look(clock.now().mono_us, &failures, seeds.all.len(), is_connected);
             if is_connected {
-                // It may be the address of a node that is gone for good.
+                // A silent seed may be the address of a node that is gone for good.
                 peers.rest_silent_seeds();
             }
         }

@@ -1,4 +1,4 @@
-//! One shard's thread: a replica and its storage, fed from one queue.
+//! Thread of one shard: a replica and its storage, fed from one queue.
 //!
 //! Invariant: outputs are executed in the order in which they are polled, and storage's answers to them
 //! are fed back at once; everything applied in a turn is submitted at its end, as one group.
@@ -46,29 +46,29 @@ pub(crate) use running::RunningShard;
 use storing::fault;
 use untold::Untold;
 
-/// The most mail taken in one turn: enough to group commits, few enough to be submitted soon.
+/// Largest number of mails taken in one turn: enough to group commits, few enough to be submitted soon.
 const TURN_MAIL: usize = 256;
-/// How often an idle shard looks whether its storage has failed.
+/// Pause after which an idle shard looks whether its storage has failed.
 const STORAGE_CHECK: Duration = Duration::from_secs(1);
-/// The name under which the hash trees are kept over a clean stop.
+/// Name under which the hash trees are kept over a clean stop.
 const TREES: &str = "trees-2";
-/// The name under which the engine keeps what has no vote.
+/// Name under which the engine keeps what the replica has no vote for.
 const VOTES: &str = "votes";
 
-/// How much of one shard's may be under way.
+/// Limits on what one shard may have under way.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShardLimits {
-    /// Requests that it coordinates.
+    /// Number of requests that the shard coordinates at a time.
     pub(crate) operations: usize,
-    /// Longer than that no call of the disk takes, unless the disk is stalled.
+    /// Time after which a disk that has not finished a call counts as stalled.
     pub(crate) stall_after: Duration,
 }
 
-/// What a shard shares with the rest of the node.
+/// Parts of the node that a shard shares.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) limits: ShardLimits,
-    /// Values and records in requests that have not been answered.
+    /// Size of the values and records in requests that have not been answered.
     pub(crate) open_bytes: Pool,
     pub(crate) clock: AgreedClock,
     pub(crate) peers: Arc<Peers>,
@@ -77,7 +77,7 @@ pub(crate) struct Surroundings {
     pub(crate) presence: Presence,
 }
 
-/// One shard.
+/// Driver of one life of a shard: its replica, its storage, and what they need.
 struct ShardDriver {
     replica: Replica,
     storage: Shard,
@@ -87,25 +87,25 @@ struct ShardDriver {
     outcomes: OutcomeFilter,
     untold: Untold,
     counts: ReplicaCounts,
-    /// Requests refused because too much was under way.
+    /// Number of requests refused because too much was under way.
     refusals: u64,
     layout: LayoutVersion,
-    /// The last one that it was told.
+    /// Last view that the shard was told.
     view: Option<Arc<View>>,
-    /// What admins have changed, for the shard's next life.
+    /// Changes that admins have made, for the shard's next life.
     background: Vec<BackgroundChange>,
     disk: DiskWatch,
     hints: HintNews,
-    /// An earlier copy, while the shard is refilled.
+    /// Reader of an earlier copy, while the shard is refilled.
     copy: Option<CopyReader>,
 }
 
-/// What the replica knows of hints.
+/// State of what the replica knows of hints.
 #[derive(Debug)]
 struct HintNews {
-    /// Some came or went since it was told how many there are.
+    /// Whether hints came or went since the replica was told how many there are.
     changed: bool,
-    /// For whom there were any then.
+    /// Nodes for which there were hints then.
     targets: Vec<NodeId>,
 }
 
@@ -113,12 +113,12 @@ fn asked(request: &PeerRequest) -> Asked {
     if matches!(request, PeerRequest::Forward(_)) { Asked::Forwarded } else { Asked::ByPeer }
 }
 
-/// How a shard has ended, the best first.
+/// Ending of a shard, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
     /// Everything acknowledged is in the engine.
     Clean,
-    /// Something is in the journal alone.
+    /// Something acknowledged is in the journal alone.
     Unclean,
 }
 
@@ -154,7 +154,7 @@ impl ShardDriver {
         }
     }
 
-    /// One round of the loop; false once it should end.
+    /// Does one round of the loop. Returns false once it should end.
     fn turn(&mut self) -> bool {
         let (mut going, mut taken) = (true, 0);
         let mut mail = self.inbox.next(Some(self.patience()));
@@ -177,14 +177,14 @@ impl ShardDriver {
         going
     }
 
-    /// How long the machines can wait, and storage's other threads, which fail in silence.
+    /// Returns how long the machines can wait, and storage's other threads, which fail in silence.
     fn patience(&self) -> Duration {
         let machines = self.replica.poll_timeout().map(|at_us| self.around.clock.until(at_us));
         let machines = machines.into_iter().chain(self.untold.patience());
         machines.min().unwrap_or(STORAGE_CHECK).min(STORAGE_CHECK)
     }
 
-    /// Deals with one mail; false if it was the last.
+    /// Deals with one mail. Returns false if it was the last.
     fn take(&mut self, mail: Mail) -> bool {
         let now = self.around.clock.now();
         match mail {
@@ -230,7 +230,7 @@ impl ShardDriver {
             Mail::CopyAtHand => self.feed(now, Input::CopyAtHand),
             Mail::Recalled(recalled) => self.feed(now, Input::Recalled(recalled)),
             Mail::Report(asker) => {
-                // Who asked may have gone.
+                // The asker may have gone.
                 let _gone = asker.send(self.report());
             }
             Mail::Repair(partition) => self.feed(now, Input::Repair { partition }),
@@ -245,7 +245,7 @@ impl ShardDriver {
     }
 
     fn complete(&mut self, now: Now, completions: Vec<Completion>) {
-        // The keeper's come one by one.
+        // The keeper's completions come one by one.
         if let [Completion { ticket: keeping::TICKET, result }] = &completions[..] {
             return self.votes_kept(now, result.clone());
         }
@@ -298,7 +298,7 @@ impl ShardDriver {
                 self.untold.tell(&self.around.membership);
             }
             Output::Behind { node } => {
-                // Whoever is still behind says so again.
+                // A node that is still behind says so again.
                 let _full = self.around.membership.try_send(Event::Behind { node });
             }
             Output::Request { to, id, terms, request } => {

@@ -1,4 +1,4 @@
-//! Starts the parts of a node in the order in which they need one another.
+//! Start of a node's parts in the order in which they need one another.
 //!
 //! Invariant: the router refuses everything but gossip until the shards have a view and threads. A start that
 //! fails before they have leaves the data directory's clean mark as it was.
@@ -38,14 +38,14 @@ use crate::stores::{self, OpenShard, Stores, random_bytes};
 use crate::ticks::Ticks;
 use crate::upkeep;
 
-/// Events that may wait for membership; past it they are refused or, for outcomes, dropped.
+/// Number of events that may wait for membership; past it they are refused or, for outcomes, dropped.
 const MEMBERSHIP_QUEUE: usize = 1024;
 
-/// Requests that a shard may be at work on for each that may wait: many go on after their answer, for
+/// Number of requests that a shard may be at work on for each that may wait: many go on after their answer, for
 /// replicas that are slow.
 const OPERATIONS_PER_INPUT: usize = 4;
 
-/// Starts a node. See [`Node::begin`].
+/// Starts a node: see [`Node::begin`].
 pub(crate) async fn node(config: &Config, empty: EmptyDirectory) -> Result<Node, NodeError> {
     let credentials = Credentials::load(&config.tls.ca, &config.tls.cert, &config.tls.key)?;
     let me = Me::of(config, credentials.identity())?;
@@ -61,7 +61,7 @@ pub(crate) async fn node(config: &Config, empty: EmptyDirectory) -> Result<Node,
     }
 }
 
-/// What can be made, or can fail, before anything is issued in this life.
+/// Parts that can be made, or can fail, before anything is issued in this life.
 struct Prepared {
     clock: Clock,
     peers: Arc<Peers>,
@@ -166,7 +166,7 @@ impl Prepared {
     }
 }
 
-/// What the places in the configuration stand for at a start.
+/// Addresses that the places in the configuration stand for at a start.
 struct Places {
     listen: Vec<SocketAddr>,
     advertise: Option<SocketAddr>,
@@ -183,7 +183,7 @@ impl Places {
         Ok(Self { listen, advertise, seeds: Seeds::of(&config.seeds).await })
     }
 
-    /// Listens at the first address that can be had.
+    /// Listens at the first address that can be had, and returns the endpoint.
     fn bind(
         &self,
         credentials: &Credentials,
@@ -205,7 +205,7 @@ async fn look_up_own(place: &Place, option: &'static str) -> Result<Vec<SocketAd
     seeds::look_up(place).await.map_err(unknown)
 }
 
-/// Replaying journals takes a while, so it is done beside the runtime.
+/// Opens the stores beside the runtime, since replaying journals takes a while.
 async fn open_stores(config: &Config, me: &Me) -> Result<Stores, NodeError> {
     let (config, identity) = (config.clone(), me.shard(0));
     let opened = spawn_blocking(move || stores::open(&config, identity)).await;
@@ -219,7 +219,7 @@ fn shard_limits(config: &Config) -> ShardLimits {
     }
 }
 
-/// One shard's part of what the node does of its own accord.
+/// Returns one shard's part of what the node does of its own accord.
 fn tuning(config: &Config, shards: u16) -> Tuning {
     let background = &config.background;
     let us = |time: Duration| time.as_micros() as u64;
@@ -235,8 +235,8 @@ fn tuning(config: &Config, shards: u16) -> Tuning {
     }
 }
 
-/// Has the shards say that this life uses them, and says what they hold as it begins, in place of what the life before
-/// has said.
+/// Marks the shards as used by this life, and saves what they hold as it begins, in place of what the life before has
+/// said.
 fn begin_life(config: &Config, dir: &mut DataDir, shards: &mut [OpenShard], clock: Clock) -> Ticks {
     stores::mark(dir, shards);
     let file = (config.engine == Engine::Redb).then(|| dir.progress_file());
@@ -250,7 +250,7 @@ fn begin_life(config: &Config, dir: &mut DataDir, shards: &mut [OpenShard], cloc
     ticks
 }
 
-/// What the directory tells of this node's lives.
+/// Returns what the data directory says of this node's lives.
 fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
     let shards = dir.lost_shards();
     Lineage {
@@ -266,7 +266,7 @@ fn lineage(dir: &DataDir, confirm: Duration) -> Lineage {
     }
 }
 
-/// What this build speaks.
+/// Returns the versions of protocol and storage that this build speaks.
 fn speaks() -> Speaks {
     Speaks {
         protocol_min: codec::PROTOCOL_MIN,
@@ -275,7 +275,7 @@ fn speaks() -> Speaks {
     }
 }
 
-/// Who this node is.
+/// Identity of this node, from its certificate and configuration.
 struct Me {
     identity: Identity,
     node: NodeId,
@@ -294,7 +294,7 @@ impl Me {
         ShardIdentity { cluster: self.identity.cluster, node: self.node, shard }
     }
 
-    /// A view of nothing, until membership has one.
+    /// Returns a view of nothing, until membership has one.
     fn view(&self) -> View {
         let (cluster, nobody) = (self.identity.cluster, BTreeSet::new());
         View::new(self.node, cluster, self.partitions, Delta::default(), nobody)

@@ -1,4 +1,4 @@
-//! The node's counters, by name: what the shards report, and what the system says of the process.
+//! Counters of the node, by name: what the shards report, and what the system says of the process.
 //!
 //! Invariant: names carry their units and keep their order, so two answers can be compared line by line.
 
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::inbox::{Inbox, Mail};
 use crate::progress;
 
-/// The replica's counters with their names, in the order in which they are shown.
+/// Counters of the replica with their names, in the order in which they are shown.
 const COUNTERS: [(Counter, &str); 19] = [
     (Counter::Gets, "gets"),
     (Counter::Puts, "puts"),
@@ -39,7 +39,7 @@ const COUNTERS: [(Counter, &str); 19] = [
     (Counter::Pruned, "pruned"),
 ];
 
-/// Counts of one shard's replica.
+/// Counts of one shard's replica, in the order of `COUNTERS`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ReplicaCounts([u64; COUNTERS.len()]);
 
@@ -51,7 +51,7 @@ impl ReplicaCounts {
     }
 }
 
-/// What one shard says of itself.
+/// Report of one shard about itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ShardReport {
     pub(crate) counts: ReplicaCounts,
@@ -63,33 +63,33 @@ pub(crate) struct ShardReport {
     pub(crate) background: BackgroundReport,
     pub(crate) transfers: TransferReport,
     pub(crate) troubles: Vec<ShardTrouble>,
-    /// False while its storage is being opened anew: then the rest says nothing.
+    /// Whether the shard serves; false while its storage is being opened anew: then the rest says nothing.
     pub(crate) serves: bool,
-    /// Partitions of which the shard can't say what is absent.
+    /// Number of partitions of which the shard can't say what is absent.
     pub(crate) refilling: u32,
-    /// Keys whose record can't be merged with another node's.
+    /// Number of keys whose record can't be merged with another node's.
     pub(crate) clashing: u64,
 }
 
-/// What the node itself counts.
+/// Counts that the node itself keeps.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct NodeCounts {
     pub(crate) uptime_s: u64,
-    /// For how long the membership's state could not be saved; 0 while it can.
+    /// Time for which the membership's state could not be saved, in seconds; 0 while it can.
     pub(crate) state_unsaved_s: u64,
     pub(crate) overloads: u64,
     pub(crate) connections: u64,
     pub(crate) peers_connected: u64,
 }
 
-/// How often it is looked whether a shard that is waited for stands still.
+/// Time between two looks at whether a shard that is waited for stands still.
 const STALL_CHECK: Duration = Duration::from_millis(100);
 
-/// Asks every shard for its report.
+/// Asks every shard for its report; one that has stopped has none.
 pub(crate) async fn collect(shards: &[Inbox]) -> Vec<ShardReport> {
     let ask = |shard: &Inbox| {
         let (sender, receiver) = oneshot::channel();
-        // What waits for one that stands still must not pile up.
+        // Questions to a shard that stands still must not pile up.
         shard.stalled().is_none().then(|| shard.push(Mail::Report(sender)));
         receiver
     };
@@ -101,7 +101,7 @@ pub(crate) async fn collect(shards: &[Inbox]) -> Vec<ShardReport> {
     reports
 }
 
-/// What a shard says, or what is said of it while it stands still; nothing of one that has stopped.
+/// Returns a shard's report, or one that says that it stands still; `None` if it has stopped.
 async fn report_of(
     index: u16,
     shard: &Inbox,
@@ -119,7 +119,7 @@ async fn report_of(
     Some(ShardReport { troubles, ..ShardReport::default() })
 }
 
-/// Puts everything together under its names.
+/// Sums up the reports, and puts all counters together under their names.
 pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport]) -> NodeStats {
     let storage = |field: fn(&ShardStats) -> u64| {
         reports.iter().map(|report| field(&report.storage)).sum::<u64>()
@@ -174,7 +174,7 @@ pub(crate) fn named(node: NodeCounts, shards: &[Inbox], reports: &[ShardReport])
     }
 }
 
-/// Processor time of this process so far; 0 where the system doesn't tell.
+/// Returns the processor time of this process so far, in microseconds; 0 where the system doesn't tell.
 fn cpu_us() -> u64 {
     // Fields 14 and 15 of the line count hundredths of a second; the second field is a name in
     // parentheses that may hold spaces.
@@ -185,7 +185,7 @@ fn cpu_us() -> u64 {
     ticks.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * TICK_US
 }
 
-/// Memory of this process that is in use now; 0 where the system doesn't tell.
+/// Returns the memory of this process that is in use now, in bytes; 0 where the system doesn't tell.
 fn rss_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! Opens a node's data directory with all of its shards.
+//! Opening of a node's data directory with all of its shards.
 //!
 //! Invariant: the directory is this node's alone, and every shard has replayed its journal, unless its files
 //! are damaged.
@@ -23,48 +23,48 @@ use crate::error::NodeError;
 use crate::inbox::{Inbox, InboxLimits, InboxReader, Mail, inbox};
 use crate::pool::{Pool, Share};
 
-/// The most shards that a new directory gets unless its configuration says more.
+/// Largest number of shards that a new directory gets unless its configuration says more.
 const SHARDS_DEFAULT_MAX: usize = 16;
 
-/// What a shard takes in a burst however many shards there are: two of the largest values.
+/// Size of the burst that a shard takes however many shards there are, in bytes: two of the largest values.
 const BURST_LEAST_BYTES: usize = LARGE_AT_ONCE_BYTES / LARGE_AT_ONCE * 2;
 
-/// An open data directory.
+/// Data directory that is open, with its shards.
 pub(crate) struct Stores {
     pub(crate) dir: DataDir,
     pub(crate) shards: Vec<OpenShard>,
 }
 
-/// One shard that has not been given a thread yet.
+/// Shard that has not been given a thread yet.
 pub(crate) struct OpenShard {
-    /// The error if its files are damaged: its thread sets them aside.
+    /// Storage of the shard; the error if its files are damaged, so that its thread sets them aside.
     pub(crate) storage: Result<Shard, OpenError>,
     pub(crate) source: ShardSource,
     pub(crate) inbox: Inbox,
     pub(crate) reader: InboxReader,
 }
 
-/// All it takes to open one shard's storage, as often as need be.
+/// Source of one shard's storage: all it takes to open it, as often as need be.
 #[derive(Clone)]
 pub(crate) struct ShardSource {
     engine: Engine,
     options: ShardOptions,
     cache_bytes: usize,
     folder: ShardFolder,
-    /// What the shard says of the node's life; an engine that keeps nothing says nothing.
+    /// Mark of the node's life that the shard is to carry; `None` for an engine that keeps nothing.
     mark: Option<LifeMark>,
-    /// Hears what has become of writes.
+    /// Inbox that takes the completions of writes.
     completions: Inbox,
 }
 
 impl ShardSource {
-    /// Opens what is in the folder.
+    /// Opens the storage that is in the folder.
     pub(crate) fn open(&self) -> Result<Shard, OpenError> {
         self.folder.prepare()?;
         self.open_over(self.open_engine()?)
     }
 
-    /// Opens what is in the folder, which a life of this process has used: of what is not there any more the shard has
+    /// Opens the storage that is in the folder, which a life of this process has used. If files are gone, the shard has
     /// lost its past.
     pub(crate) fn open_again(&self) -> Result<Shard, OpenError> {
         let is_whole = self.mark.is_none() || self.folder.is_whole()?;
@@ -77,7 +77,7 @@ impl ShardSource {
         Ok(storage)
     }
 
-    /// Where the shard keeps its files, if it keeps any.
+    /// Returns the folder in which the shard keeps its files, if it keeps any.
     pub(crate) fn kept_in(&self) -> Option<&ShardFolder> {
         self.mark.map(|_| &self.folder)
     }
@@ -86,7 +86,7 @@ impl ShardSource {
         self.open_reached(engine, None)
     }
 
-    /// Opens what is in the folder, which holds as much as was `reached`.
+    /// Opens the storage that is in the folder, which must hold as much as was `reached`.
     fn open_reached(
         &self,
         engine: Arc<dyn Store>,
@@ -100,8 +100,8 @@ impl ShardSource {
         Ok(storage)
     }
 
-    /// Opens what is in the folder, if it is what the directory's last life has left there; otherwise it is set aside
-    /// first.
+    /// Opens the storage that is in the folder, if it is what the directory's last life has left there; otherwise it is
+    /// set aside first.
     fn open_expected(&self, dir: &mut DataDir) -> Result<Shard, OpenError> {
         let shard = self.options.identity.shard;
         if self.mark.is_none() {
@@ -142,7 +142,7 @@ impl ShardSource {
         self.open()
     }
 
-    /// Says in an open shard which life of the node uses it.
+    /// Marks an open shard with the life of the node that uses it.
     pub(crate) fn mark(&self, storage: &mut Shard) -> Result<(), OpenError> {
         self.mark.map_or(Ok(()), |mark| storage.mark_life(mark))
     }
@@ -160,31 +160,31 @@ impl ShardSource {
         })
     }
 
-    /// Puts an undamaged folder in the place of this one, which must be closed.
+    /// Puts an undamaged folder in the place of the shard's, which must be closed.
     pub(crate) fn set_aside(&self, why: &str) -> Result<SetAside, OpenError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.folder.rebuild(why, now.as_secs())
     }
 
-    /// The newest earlier copy of this shard that lies aside.
+    /// Returns the folder of the newest earlier copy of this shard that was set aside; `None` if there is none.
     pub(crate) fn earlier_copy(&self) -> Option<PathBuf> {
         let lying = self.folder.lying_aside().into_iter().filter(|lying| !lying.damaged);
         lying.max_by_key(|lying| lying.since_s).map(|lying| lying.path)
     }
 
-    /// Where the shard hears of what was done for it.
+    /// Returns the inbox in which the shard hears of what was done for it.
     pub(crate) fn inbox(&self) -> Inbox {
         self.completions.clone()
     }
 
-    /// What lies aside of this shard.
+    /// Lists the shard's files that were set aside.
     pub(crate) fn lying_aside(&self) -> Vec<LyingAside> {
         self.folder.lying_aside()
     }
 }
 
-/// Has the next start use the configured data directory as it is, whatever the cluster remembers of lives that it does
-/// not. Where shards of it lie that were set aside already, if any do.
+/// Makes the next start use the configured data directory as it is, whatever the cluster remembers of lives that the
+/// directory does not. Returns the folder of shards that were set aside already, if there is one.
 ///
 /// # Errors
 /// The directory is in use, is none, or can't be used.
@@ -192,7 +192,7 @@ pub fn believe_copy(config: &Config) -> Result<Option<PathBuf>, NodeError> {
     Ok(DataDir::believe(&config.data_dir)?)
 }
 
-/// Opens everything; blocks while journals are replayed.
+/// Opens the directory and all its shards; blocks while journals are replayed.
 pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, NodeError> {
     let shards = match config.shards {
         Some(shards) => shards,
@@ -215,7 +215,7 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
         clean = dir.was_clean(),
         "opened the data directory"
     );
-    // Before journals are replayed, which need no room: the next start may find as little.
+    // This comes before journals are replayed, which need no room: the next start may find as little.
     if let Err(error) = dir.keep_room() {
         warn!(%error, "no room is kept for a start on a full disk");
     }
@@ -235,8 +235,8 @@ pub(crate) fn open(config: &Config, first: ShardIdentity) -> Result<Stores, Node
     }
 }
 
-/// Has every open shard say which life of the node uses it, before anything is issued in that life. A disk that takes
-/// nothing now does not keep the node from starting: the marks of the life before stay expected.
+/// Marks every open shard with the life of the node that uses it, before anything is issued in that life. A disk that
+/// takes nothing now does not keep the node from starting: the marks of the life before stay expected.
 pub(crate) fn mark(dir: &mut DataDir, shards: &mut [OpenShard]) {
     let mut marked = Vec::with_capacity(shards.len());
     for (index, shard) in shards.iter_mut().enumerate() {
@@ -329,7 +329,7 @@ fn shards_by_cores() -> u16 {
     available_parallelism().map_or(1, NonZero::get).min(SHARDS_DEFAULT_MAX) as u16
 }
 
-/// Random bytes from the system.
+/// Returns random bytes from the system.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)

@@ -1,5 +1,5 @@
-//! How far this life of the node has come: what its shards have synced is written down from time to time, with a tick
-//! that members remember ([decision 42](../../../docs/decisions/0042-progress-within-a-life.md)).
+//! Progress of this life of the node: what its shards have synced is written down from time to time, with a tick that
+//! members remember ([decision 42](../../../docs/decisions/0042-progress-within-a-life.md)).
 //!
 //! Invariant: a tick is on disk before it is told, and what the file says of a shard is on that shard's disk before.
 //! No request and no shard's thread waits for the file. Once it is closed nothing is written any more.
@@ -20,39 +20,39 @@ use crate::fatal::EndsProcess;
 use crate::membership_task::Event;
 use crate::trouble::{Report, Trouble};
 
-/// Between two ticks at the most.
+/// Longest time between two ticks.
 const INTERVAL_MAX: Duration = Duration::from_secs(30);
-/// So many ticks fit into the life of a message. A tombstone is collected after ten of those.
+/// Number of ticks in the life of a message. A tombstone is collected after ten such lives.
 const TICKS_PER_LIFE: u32 = 8;
 
-/// The progress of all shards; clones share it.
+/// Progress of all shards, and its file; clones share both.
 #[derive(Clone)]
 pub(crate) struct Ticks(Arc<Shared>);
 
 struct Shared {
     clock: Clock,
     message_life: Duration,
-    /// There are ticks at all: a start goes on with what the one before has left.
+    /// Whether there are ticks at all: a start continues from what the one before has left.
     counts: bool,
-    /// What was stored before this time on the node's clock is in the file.
+    /// Time before which everything stored is in the file, in microseconds of the node's clock.
     covered_us: AtomicU64,
-    /// Where the shards say how far they are.
+    /// Watches on which the shards say how far they are.
     watches: Mutex<Vec<(u16, ProgressWatch)>>,
     state: Mutex<State>,
     closing: Condvar,
 }
 
 struct State {
-    /// `None` for an engine that keeps nothing over a start, and once it is closed.
+    /// Progress file of this life; `None` for an engine that keeps nothing over a start, and once the ticks are closed.
     file: Option<ProgressFile>,
     tick: u32,
-    /// What the file says.
+    /// Progress of the shards that the file holds.
     saved: Vec<(u16, ShardProgress)>,
     trouble: Trouble,
 }
 
 impl Ticks {
-    /// Of a life that begins. Without a file there are no ticks.
+    /// Returns the ticks of a life that begins. Without a file there are none.
     pub(crate) fn new(file: Option<ProgressFile>, clock: Clock, message_life: Duration) -> Self {
         let counts = file.is_some();
         let state = State { file, tick: 0, saved: Vec::new(), trouble: Trouble::default() };
@@ -67,7 +67,7 @@ impl Ticks {
         }))
     }
 
-    /// Takes note of an open shard. What it holds is written down with the next tick.
+    /// Watches an open shard. What it holds is written down with the next tick.
     pub(crate) fn watch(&self, shard: u16, watch: ProgressWatch) {
         let mut watches = self.watches();
         watches.retain(|(known, _)| *known != shard);
@@ -75,7 +75,7 @@ impl Ticks {
         watches.sort_unstable_by_key(|(shard, _)| *shard);
     }
 
-    /// Takes the place of what the life before has said, before anything is issued in this one.
+    /// Saves what the shards hold in place of what the life before has said, before anything is issued in this one.
     pub(crate) fn begin(&self) {
         let mut state = self.state();
         let shards = self.progress();
@@ -86,7 +86,7 @@ impl Ticks {
         }
     }
 
-    /// A shard's files will be other ones: what was said of it counts no more. Waits for the disk.
+    /// Takes back what the file says of a shard whose files will be other ones. Waits for the disk.
     pub(crate) fn forget(&self, shard: u16) {
         self.watches().retain(|(known, _)| *known != shard);
         let mut state = self.state();
@@ -142,13 +142,13 @@ impl Ticks {
         Err(Failure::new(ErrorCode::NotReady, message))
     }
 
-    /// Writes nothing from now on.
+    /// Closes the file: nothing is written from now on.
     pub(crate) fn close(&self) {
         self.state().file = None;
         self.0.closing.notify_all();
     }
 
-    /// Works on a thread of its own until it is closed.
+    /// Starts the thread that writes ticks and tells them to membership, until the ticks are closed.
     pub(crate) fn spawn(&self, membership: mpsc::Sender<Event>) -> Result<(), NodeError> {
         let ticks = self.clone();
         let run = move || {
@@ -166,7 +166,7 @@ impl Ticks {
         Ok(())
     }
 
-    /// Waits until the next tick is due; false if there will be none.
+    /// Waits until the next tick is due. Returns false if there will be none.
     fn wait(&self) -> bool {
         let interval = (self.0.message_life / TICKS_PER_LIFE).min(INTERVAL_MAX);
         let open = |state: &mut State| state.file.is_some();
@@ -174,7 +174,7 @@ impl Ticks {
         waited.unwrap_or_else(PoisonError::into_inner).0.file.is_some()
     }
 
-    /// What the shards say now.
+    /// Returns how far the shards are now.
     fn progress(&self) -> Vec<(u16, ShardProgress)> {
         self.watches().iter().map(|(shard, watch)| (*shard, watch.now())).collect()
     }

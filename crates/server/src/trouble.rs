@@ -1,12 +1,12 @@
-//! Trouble that repeats: what to log of it, so that no trouble fills a log.
+//! Troubles that repeat: what to log of them, so that none fills a log.
 //!
 //! Invariant: a trouble gets one line when it begins, at most one a minute while it goes on, with how often it
 //! happened meanwhile, and one when it is over. Pure: the caller passes its monotonic clock, and writes the
 //! lines.
 //!
 //! Where a success ends the trouble (saves), call [`Trouble::over`]; where one may stand beside failures (writes),
-//! [`Trouble::works`]; where only quiet ends it (refused handshakes), call [`Trouble::quiet`] now and then. [`Troubles`] keeps one for each key, up to a limit, and
-//! one for all others.
+//! [`Trouble::works`]; where only quiet ends it (refused handshakes), call [`Trouble::quiet`] now and then.
+//! [`Troubles`] keeps one for each key, up to a limit, and one for all others.
 //!
 //! ```ignore
 //! match self.saves.happened(now.mono_us) {
@@ -18,36 +18,36 @@
 
 use std::collections::BTreeMap;
 
-/// Between two lines about one trouble that goes on.
+/// Time between two lines about one trouble that goes on, in microseconds.
 const REMIND_US: u64 = 60_000_000;
-/// A trouble that has not happened for so long is over.
+/// Time after which a trouble that has not happened again is over, in microseconds.
 const QUIET_US: u64 = 60_000_000;
-/// A success ends a trouble that has not happened for so long: where some of what is tried fails and some does not, each
-/// success would end it.
+/// Time after which a success ends a trouble that has not happened again, in microseconds: where some of what is tried
+/// fails and some does not, each success would end it.
 const SETTLED_US: u64 = 10_000_000;
-/// Keys that [`Troubles`] tells apart.
+/// Number of keys that [`Troubles`] tells apart.
 const KEYS_MAX: usize = 32;
 
-/// What is to be logged of a trouble now.
+/// Line that is to be logged of a trouble now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// It happened for the first time.
+    /// The trouble happened for the first time.
     Began,
-    /// It goes on.
+    /// The trouble still goes on.
     Continues {
-        /// How often it happened since the last line.
+        /// Number of times that it happened since the last line.
         times: u64,
     },
-    /// It does not happen any more.
+    /// The trouble does not happen any more.
     Over {
-        /// How often it happened in all.
+        /// Number of times that it happened in all.
         times: u64,
-        /// From the first time to the last.
+        /// Time from the first occurrence to the last, in seconds.
         lasted_s: u64,
     },
 }
 
-/// One trouble.
+/// Trouble that may go on, with what was logged of it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trouble {
     running: Option<Running>,
@@ -63,7 +63,7 @@ struct Running {
 }
 
 impl Trouble {
-    /// The trouble has happened once more.
+    /// Notes that the trouble has happened once more. Returns what is to be logged.
     pub(crate) fn happened(&mut self, now_us: u64) -> Option<Report> {
         let Some(running) = &mut self.running else {
             self.running = Some(Running {
@@ -85,13 +85,13 @@ impl Trouble {
         Some(Report::Continues { times: std::mem::take(&mut running.unlogged) })
     }
 
-    /// What was in trouble works again.
+    /// Ends the trouble, since what failed works again.
     pub(crate) fn over(&mut self) -> Option<Report> {
         let Running { since_us, last_us, times, .. } = self.running.take()?;
         Some(Report::Over { times, lasted_s: (last_us - since_us) / 1_000_000 })
     }
 
-    /// Something of the kind has worked: ends the trouble if it has not happened for a while.
+    /// Notes that something of the kind has worked: ends the trouble if it has not happened for a while.
     pub(crate) fn works(&mut self, now_us: u64) -> Option<Report> {
         let past = self.running.is_some_and(|running| now_us >= running.last_us + SETTLED_US);
         if past { self.over() } else { None }
@@ -104,11 +104,11 @@ impl Trouble {
     }
 }
 
-/// The same kind of trouble with several others, such as the addresses that it comes from.
+/// Troubles of one kind with several others, such as the addresses that they come from.
 #[derive(Debug)]
 pub(crate) struct Troubles<K> {
     by_key: BTreeMap<K, Trouble>,
-    /// Of all keys past the limit together.
+    /// Trouble of all keys past the limit together.
     others: Trouble,
 }
 
@@ -119,7 +119,7 @@ impl<K> Default for Troubles<K> {
 }
 
 impl<K: Ord + Clone> Troubles<K> {
-    /// The trouble has happened once more with `key`. `None` as the key of a report stands for all those
+    /// Notes that the trouble has happened once more with `key`. `None` as the key of a report stands for all those
     /// that are not told apart.
     pub(crate) fn happened(&mut self, now_us: u64, key: &K) -> Option<(Option<K>, Report)> {
         if let Some(trouble) = self.by_key.get_mut(key) {

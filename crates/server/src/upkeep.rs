@@ -1,5 +1,4 @@
-//! What a node does every second: it tells how much it holds, and leaves once it holds nothing that others
-//! lack.
+//! Upkeep of a node, every second: it tells how much it holds, and leaves once it holds nothing that others lack.
 //!
 //! Invariant: a node leaves only by [`has_left`], asked of the sum of all its shards' reports.
 
@@ -23,14 +22,14 @@ use crate::stats;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Which shards stand still.
+/// Shards that stand still, by index, with the time at which that was seen.
 #[derive(Default)]
 struct Stalls {
     since: BTreeMap<usize, Instant>,
 }
 
 impl Stalls {
-    /// Logs which have come to stand still, and which go on.
+    /// Logs which shards have come to stand still, and which go on.
     fn look(&mut self, shards: &[Inbox]) {
         for (shard, inbox) in shards.iter().enumerate() {
             match (inbox.stalled(), self.since.entry(shard)) {
@@ -53,7 +52,7 @@ impl Stalls {
     }
 }
 
-/// Does so until membership has gone, or the task is aborted.
+/// Spawns the task, which works until membership has gone, or it is aborted.
 pub(crate) fn spawn(
     shards: Vec<Inbox>,
     view: watch::Receiver<Arc<View>>,

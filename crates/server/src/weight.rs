@@ -1,4 +1,4 @@
-//! What a message weighs while it waits or is under way: every byte of variable length that somebody sent.
+//! Weight of a message while it waits or is under way: every byte of variable length that somebody sent.
 //!
 //! Invariant: whatever a sender can make long is counted, so a queue's limit in bytes bounds its memory.
 
@@ -15,10 +15,10 @@ use jedlik_vclock::{Content, VectorClock};
 
 use crate::inbox::Mail;
 
-/// What one entry of a list takes that is not counted by its bytes.
+/// Bytes that one entry of a list takes beyond those that are counted.
 const ENTRY_BYTES: usize = 32;
 
-/// The weight of one mail. Completions, views and orders come from the node itself and weigh nothing.
+/// Returns the weight of one mail, in bytes. Completions, views and orders come from the node itself and weigh nothing.
 pub(crate) fn of_mail(mail: &Mail) -> usize {
     match mail {
         Mail::Client { request, .. } => of_client_request(request),
@@ -155,7 +155,7 @@ pub(crate) fn of_client_response(response: &ClientResponse) -> usize {
             items.sum::<usize>() + of_mark(next.as_ref())
         }
         ClientResponse::Failed(failure) => failure.message.len(),
-        // Nobody forwards what is answered by these.
+        // Requests that these answer are never forwarded.
         ClientResponse::Topology(_) | ClientResponse::Admin(_) => 0,
     }
 }

@@ -1,7 +1,7 @@
-//! A thread that does for others what takes as long as a disk likes.
+//! Thread that does for others what takes as long as a disk likes.
 //!
-//! Invariant: whoever hands a task over waits for none, and tasks are taken in the order in which they lie in the queue. Once
-//! it is to end the thread takes what is left, and tries nothing a second time.
+//! Invariant: a caller that hands a task over never waits, and tasks are taken in the order in which they lie in the
+//! queue. Once it is to end the thread takes what is left, and tries nothing a second time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,16 @@ use tokio::sync::oneshot;
 use crate::error::NodeError;
 use crate::fatal::EndsProcess;
 
-/// Between two tries of what a disk refuses.
+/// Time between two tries of what a disk refuses.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The thread's handle: it takes tasks `T`, and says `R` as it ends.
+/// Handle of a thread that takes tasks `T`, and returns `R` as it ends.
 pub(crate) struct Worker<T, R> {
     tasks: Arc<Tasks<T>>,
     ended: oneshot::Receiver<R>,
 }
 
-/// What it is yet to do.
+/// Tasks that the thread has yet to do.
 pub(crate) struct Tasks<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
@@ -34,7 +34,7 @@ struct State<T> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Worker<T, R> {
-    /// Starts the thread, which ends when `run` does; a panic ends the process, and says what it was `doing`.
+    /// Starts the thread, which ends when `run` does. A panic ends the process, and says what the thread was `doing`.
     pub(crate) fn start(
         name: &str,
         doing: &'static str,
@@ -48,7 +48,7 @@ impl<T: Send + 'static, R: Send + 'static> Worker<T, R> {
             .name(name.into())
             .spawn(move || {
                 let _guard = EndsProcess(doing);
-                // Who waited may have run out of patience.
+                // The waiting task may have run out of patience.
                 let _gone = end.send(run(&taken));
             })
             .map_err(|source| NodeError::System { doing: "starting a thread", source })?;
@@ -61,7 +61,7 @@ impl<T: Send + 'static, R: Send + 'static> Worker<T, R> {
         self.tasks.changed.notify_one();
     }
 
-    /// Has the thread end, and waits for that; `None` if it panicked.
+    /// Ends the thread, and returns what it returned; `None` if it panicked.
     pub(crate) async fn close(self) -> Option<R> {
         self.tasks.state().closing = true;
         self.tasks.changed.notify_one();
@@ -75,7 +75,7 @@ impl<T> Tasks<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next task; `None` once there is none and none will come.
+    /// Returns the next task, and waits for it; `None` once there is none and none will come.
     pub(crate) fn take(&self) -> Option<T> {
         let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closing;
         let state = self.changed.wait_while(self.state(), idle);
@@ -90,7 +90,7 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Waits until what has failed may be tried again; false if it is not to be.
+    /// Waits until what has failed may be tried again. Returns false if it is not to be.
     pub(crate) fn wait_for_another_try(&self) -> bool {
         let waits = self.changed.wait_timeout_while(self.state(), RETRY, |state| !state.closing);
         !waits.unwrap_or_else(PoisonError::into_inner).0.closing

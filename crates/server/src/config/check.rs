@@ -1,6 +1,6 @@
-//! From settings to a [`Config`]: every value parsed, every pair that must agree compared.
+//! Check of settings into a [`Config`]: every value is parsed, every pair that must agree compared.
 //!
-//! Invariant: all mistakes are found in one pass, so the operator mends them in one go.
+//! Invariant: all mistakes are found in one pass, so the operator can correct them together.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use super::option::find;
 use super::source::{Setting, Settings, Source};
 use super::{Background, Config, Engine, Limits, Log, LogFormat, Place, StorageLimits, Tls};
 
-/// The shortest cache or buffer.
+/// Smallest cache or buffer, in bytes.
 const MEMORY_LEAST_BYTES: u64 = 1 << 20;
 
 impl Settings {
-    /// Checks the settings.
+    /// Checks the settings, and makes a configuration of them.
     ///
     /// # Errors
     /// All mistakes in them, each with its option, value, place and remedy.
@@ -39,7 +39,8 @@ struct Check {
 }
 
 impl Check {
-    /// `None` only together with a mistake. Everything is looked at before anything is given up.
+    /// Returns the configuration; `None` only together with a mistake. Everything is looked at before anything is given
+    /// up.
     fn config(&mut self) -> Option<Config> {
         let data_dir = self.required("data_dir", Self::path);
         let listen = self.required("listen", Self::parsed::<Place>);
@@ -81,7 +82,7 @@ impl Check {
         })
     }
 
-    /// What others are told must be an address that they can use.
+    /// Parses the address that others are told, which must be one that they can use.
     fn advertise(&mut self, listen: Option<&Place>) -> Option<Place> {
         let Some(setting) = self.settings.by_name.get("advertise").cloned() else {
             if let Some(address) = listen.filter(|place| place.is_every_interface()) {
@@ -159,7 +160,7 @@ impl Check {
         })
     }
 
-    /// What is journalled must find room when it is moved.
+    /// Checks that the reserve has room for the journals, since what is journalled must find room when it is moved.
     fn check_reserve(&mut self, reserve: Option<u64>, journal: Option<u64>) {
         let (Some(reserve), Some(journal)) = (reserve, journal) else { return };
         if reserve == 0 || reserve >= journal {
@@ -191,7 +192,8 @@ impl Check {
         })
     }
 
-    /// A record that arrives after the life of a message is refused, as often as it is sent.
+    /// Checks that the largest record arrives within the life of a message: a later one is refused, as often as it is
+    /// sent.
     fn check_life(&mut self, life_ms: Option<u64>, bytes_per_s: Option<u64>) {
         let (Some(life_ms), Some(bytes_per_s)) = (life_ms, bytes_per_s) else { return };
         let least_ms = (FRAME_LIMIT_BYTES as u64 * 1000).div_ceil(bytes_per_s);
@@ -220,7 +222,7 @@ impl Check {
         })
     }
 
-    /// The option's value, or `None` with a mistake noted.
+    /// Returns the option's value; `None` with a mistake noted.
     fn required<T>(
         &mut self,
         name: &'static str,
@@ -264,7 +266,7 @@ impl Check {
         text(setting).filter(|text| !text.is_empty()).map(|text| setting.source.folder().join(text))
     }
 
-    /// A file that can be opened now.
+    /// Returns the path of a file, and notes a mistake if it can't be opened now.
     fn file(&mut self, name: &'static str) -> Option<PathBuf> {
         let path = self.required(name, Self::path)?;
         if let Err(error) = std::fs::File::open(&path) {
@@ -287,7 +289,7 @@ impl Check {
     }
 }
 
-/// The one value of an option that is not a list.
+/// Returns the one value of an option that is not a list.
 fn text(setting: &Setting) -> Option<&str> {
     match setting.values.as_slice() {
         [value] => Some(value),
@@ -295,7 +297,7 @@ fn text(setting: &Setting) -> Option<&str> {
     }
 }
 
-/// A bare word must be a level: `EnvFilter` would take a misspelt one for a module's name.
+/// Whether `text` is a filter. A bare word must be a level: `EnvFilter` would take a misspelt one for a module's name.
 fn is_filter(text: &str) -> bool {
     let known = |part: &str| {
         part.contains(['=', '['])

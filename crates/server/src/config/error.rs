@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, in the words that the operator reads.
+//! Mistakes in a configuration, in the words that the operator reads.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,64 +8,64 @@ use thiserror::Error;
 use super::option::{ConfigOption, find};
 use super::source::Source;
 
-/// One mistake in the configuration. Nothing was started.
+/// Mistake in the configuration. Nothing was started.
 #[derive(Debug, Error)]
 pub enum Mistake {
-    /// Name a file that exists and can be read, or leave `--config` out.
+    /// Configuration file that can't be read. Name one that exists and is readable, or leave `--config` out.
     #[error("can't read the configuration {}: {error}", path.display())]
     Unreadable {
-        /// As given.
+        /// Path of the file, as it was given.
         path: PathBuf,
-        /// From the operating system.
+        /// Error that the operating system returned.
         error: std::io::Error,
     },
-    /// Mend the file at that place.
+    /// Configuration file that is not TOML. Correct it at the place that the message names.
     #[error("{}: not TOML: {message}", path.display())]
     Syntax {
-        /// The file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// With the line and what was expected.
+        /// Message of the parser, with the line and what was expected.
         message: String,
     },
-    /// Correct the name, or take the line out.
+    /// Name that no option has. Correct it, or take the line out.
     #[error("{place}: unknown option {name:?}{}", suggestion(*nearest))]
     Unknown {
-        /// As given.
+        /// Name of the option, as it was given.
         name: String,
-        /// Where it stands.
+        /// Place at which the name stands.
         place: Source,
-        /// The option that was probably meant.
+        /// Name of the option that was probably meant; `None` if none is similar.
         nearest: Option<&'static str>,
     },
-    /// Give it a value of its kind.
+    /// Value that is not of the option's kind. Give one that the option takes.
     #[error("{place}: {} can't be {value:?}: it takes {}", option.name, option.takes)]
     BadValue {
-        /// Which option.
+        /// Option that has the value.
         option: &'static ConfigOption,
-        /// As given.
+        /// Value of the option, as it was given.
         value: String,
-        /// Where it stands.
+        /// Place at which the value stands.
         place: Source,
     },
-    /// Give it.
+    /// Option that is required and not set. Give it a value.
     #[error(
         "{} is not set; it takes {}. Set it in the file, as {}, or with --{}",
         option.name, option.takes, option.variable(), option.flag()
     )]
     Missing {
-        /// Which option.
+        /// Option that has to be set.
         option: &'static ConfigOption,
     },
-    /// Its value is of the right kind, but can't be used here.
+    /// Value of the right kind that can't be used here.
     #[error("{place}: {} can't be {value:?}: {why}", option.name)]
     Unusable {
-        /// Which option.
+        /// Option that has the value.
         option: &'static ConfigOption,
-        /// As given.
+        /// Value of the option, as it was given.
         value: String,
-        /// Where it stands.
+        /// Place at which the value stands.
         place: Source,
-        /// What is wrong and what to do.
+        /// Reason why the value can't be used, and what to do about it.
         why: String,
     },
 }
@@ -89,7 +89,7 @@ impl Mistake {
     }
 }
 
-/// Every mistake that was found, so that they can be mended in one go.
+/// All mistakes that were found, so that they can be corrected together.
 #[derive(Debug)]
 pub struct InvalidConfig(pub Vec<Mistake>);
 

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, flattened into settings with their lines.
+//! Configuration file: TOML, flattened into settings with their lines.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// A file with the text that offsets point into.
+/// Configuration file with the text that offsets point into.
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
@@ -66,7 +66,7 @@ impl File<'_> {
     }
 }
 
-/// The value as text, or how to show it if it is of no kind that an option takes.
+/// Returns the value as text; the error shows a value of no kind that an option takes.
 fn values(value: &Spanned<DeValue<'_>>, list: bool) -> Result<Vec<String>, String> {
     match value.get_ref() {
         DeValue::Array(items) if list => items.iter().map(|item| scalar(item.get_ref())).collect(),

@@ -1,4 +1,4 @@
-//! The node's configuration: settings from four sources, checked into one typed value.
+//! Configuration of the node: settings from four sources, checked into one typed value.
 //!
 //! Invariant: a [`Config`] that exists can be started with, as far as can be told without starting.
 
@@ -21,17 +21,17 @@ pub use option::{ConfigOption, OPTIONS};
 pub use place::{NotAPlace, Place};
 pub use source::{CONFIG_VARIABLE, Setting, Settings, Snapshot, Source};
 
-/// What holds the records.
+/// Engine that holds the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// Files.
+    /// Engine that keeps records in redb files.
     Redb,
-    /// Memory, filled from the journal at a start; for tests and caches.
+    /// Engine that keeps records in memory, for tests and caches; a start finds only what the journal still has.
     Memory,
 }
 
 impl Engine {
-    /// Its name in configuration.
+    /// Returns the engine's name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -41,116 +41,116 @@ impl Engine {
     }
 }
 
-/// How log lines are written.
+/// Format in which log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text lines for people to read.
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 
-/// What is logged.
+/// Settings of the log: format and filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// See [`LogFormat`].
+    /// Format in which lines are written.
     pub format: LogFormat,
-    /// A valid filter of `tracing_subscriber`.
+    /// Filter of `tracing_subscriber` that says which lines are written; it is valid.
     pub filter: String,
 }
 
-/// This node's credentials: PEM files.
+/// Credentials of this node, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The authority's certificate.
+    /// Path of the authority's certificate.
     pub ca: PathBuf,
-    /// The node's certificate.
+    /// Path of the node's certificate.
     pub cert: PathBuf,
-    /// Its private key.
+    /// Path of the node's private key.
     pub key: PathBuf,
 }
 
-/// Memory and files of the storage.
+/// Limits on memory and files of the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageLimits {
-    /// Of the engines' caches, all shards together.
+    /// Size of the engines' caches, all shards together.
     pub cache_bytes: usize,
-    /// Of the buffers, all shards together.
+    /// Size of the buffers, all shards together.
     pub buffer_bytes: usize,
-    /// Of the journals, all shards together.
+    /// Size of the journals, all shards together.
     pub journal_bytes: usize,
-    /// Of writes that wait for the journals, all shards together.
+    /// Size of writes that wait for the journals, all shards together.
     pub queue_bytes: usize,
-    /// How long a write may stay unsynced that asked for no more.
+    /// Longest time that a write which asked for less than a sync may stay unsynced.
     pub sync_interval: Duration,
-    /// What hints leave of the disk.
+    /// Room on the disk that hints leave free, beyond `flush_reserve_bytes`.
     pub disk_reserve_bytes: u64,
-    /// What records leave of the disk, unless a twentieth of it is less.
+    /// Room on the disk that records leave free, unless a twentieth of the disk is less.
     pub flush_reserve_bytes: u64,
-    /// A disk that does not finish what it is asked for so long is stalled.
+    /// Time after which a disk that has not finished a write or a sync counts as stalled.
     pub stall_after: Duration,
 }
 
-/// Bounds on what waits.
+/// Bounds on what waits, and on how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Inputs waiting for one shard.
+    /// Number of inputs that may wait for one shard.
     pub queue_inputs: usize,
-    /// Bytes of values and records that wait for the shards, all of them together; and as much again
-    /// may be under way.
+    /// Size of the values and records that may wait for the shards, all of them together; as much again may be under
+    /// way.
     pub queue_bytes: usize,
-    /// How long accepted requests may go on in a stopping node.
+    /// Time that a stopping node gives the requests that it has accepted.
     pub stop: Duration,
-    /// How old a message may be that changes something.
+    /// Age up to which a message may change something.
     pub message_life: Duration,
-    /// How long others may take to say what they remember of this node, before it serves without knowing.
+    /// Time that others have to say what they remember of this node, before it serves without knowing.
     pub confirm: Duration,
 }
 
-/// What the node does of its own accord.
+/// Settings of what the node does of its own accord.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Background {
-    /// Messages and pages a second, all shards together.
+    /// Limit of messages and pages a second, all shards together.
     pub limit_per_s: u32,
-    /// How slow the foreground may become, in hundredths.
+    /// Latency that clients' requests may reach while background work runs, in hundredths of what it is without.
     pub slowdown_percent: u32,
-    /// Between two rounds of exchanges.
+    /// Time between two rounds of exchanges.
     pub exchange_interval: Duration,
-    /// Between two readings of all records.
+    /// Time between two scrubs, readings of all records.
     pub scrub_interval: Duration,
 }
 
-/// Everything a node is told at its start.
+/// Configuration with which a node starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where the records are.
+    /// Path of the data directory.
     pub data_dir: PathBuf,
-    /// Where to listen; port 0 for any.
+    /// Place at which the node listens; port 0 takes any free one.
     pub listen: Place,
-    /// What to tell others, if not the address listened on.
+    /// Place that others are told; `None` for the address that the node listens at.
     pub advertise: Option<Place>,
-    /// Through whom to find the cluster.
+    /// Places of nodes through which this one finds the cluster.
     pub seeds: Vec<Place>,
-    /// The failure domain.
+    /// Failure domain of the node.
     pub zone: String,
-    /// The share of the data.
+    /// Share of the data, relative to the other nodes' weights.
     pub weight: u32,
-    /// What holds the records.
+    /// Engine that holds the records.
     pub engine: Engine,
-    /// `None`: as the data directory has it, or by the cores for a new one.
+    /// Number of shards; `None` for the data directory's own, or for a new one as many as there are cores, up to 16.
     pub shards: Option<u16>,
-    /// For the first layout.
+    /// Number of partitions in the first layout.
     pub partitions: PartitionCount,
-    /// Replicas that the first layout is planned for.
+    /// Number of replicas that the first layout is planned for.
     pub n: u8,
-    /// Credentials.
+    /// Files of the node's credentials.
     pub tls: Tls,
-    /// Logs.
+    /// Format and filter of the log.
     pub log: Log,
-    /// Memory and files.
+    /// Limits on the storage's memory and files.
     pub storage: StorageLimits,
-    /// Bounds on what waits.
+    /// Bounds on what waits, and on how long.
     pub limits: Limits,
-    /// What the node does of its own accord.
+    /// Settings of what the node does of its own accord.
     pub background: Background,
 }

@@ -1,41 +1,41 @@
-//! The node's options, each once: its name, what it takes, its default and what it is for.
+//! Options of the node, each once: its name, what it takes, its default and what it is for.
 //!
 //! Invariant: the file, the environment, the flags, `check-config` and every error read this table,
 //! so an option is added here and in [`super::Config`], nowhere else.
 
-/// One option of the node.
+/// Option of the node's configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigOption {
-    /// As in the file, with its section before a dot: `tls.ca`.
+    /// Name as in the file, with the section before a dot: `tls.ca`.
     pub name: &'static str,
-    /// What holds when nobody says anything; `None` where the option is required or stays unset.
+    /// Value that holds if no source sets the option; `None` where the option is required or stays unset.
     pub default: Option<&'static str>,
-    /// Completes "it takes".
+    /// Description of the values that the option takes, which completes "it takes".
     pub takes: &'static str,
-    /// What it is for, in a sentence without its full stop.
+    /// Purpose of the option, in a sentence without its full stop.
     pub about: &'static str,
-    /// Whether it may be given several times.
+    /// Whether the option may be given several times.
     pub list: bool,
 }
 
 impl ConfigOption {
-    /// The environment variable: `JEDLIK_TLS_CA` for `tls.ca`.
+    /// Returns the name of the environment variable: `JEDLIK_TLS_CA` for `tls.ca`.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("{VARIABLE_PREFIX}{}", self.name.replace('.', "_").to_uppercase())
     }
 
-    /// The flag without its dashes: `tls-ca` for `tls.ca`.
+    /// Returns the flag without its dashes: `tls-ca` for `tls.ca`.
     #[must_use]
     pub fn flag(&self) -> String {
         self.name.replace(['.', '_'], "-")
     }
 }
 
-/// The tables of the file.
+/// Names of the tables in the configuration file.
 pub(super) const SECTIONS: [&str; 5] = ["tls", "log", "storage", "limits", "background"];
 
-/// What the environment's names begin with.
+/// Prefix of the names of all environment variables that set options.
 pub(super) const VARIABLE_PREFIX: &str = "JEDLIK_";
 
 const fn option(
@@ -47,7 +47,7 @@ const fn option(
     ConfigOption { name, default, takes, about, list: false }
 }
 
-/// Every option, in the order in which they are shown.
+/// All options, in the order in which they are shown.
 pub const OPTIONS: [ConfigOption; 33] = [
     option(
         "data_dir",
@@ -239,12 +239,12 @@ pub const OPTIONS: [ConfigOption; 33] = [
 
 const CERTIFICATE_FILE: &str = "a PEM file, as jedlik-admin makes it";
 
-/// The option called `name`.
+/// Returns the option called `name`; `None` if there is none.
 pub(super) fn find(name: &str) -> Option<&'static ConfigOption> {
     OPTIONS.iter().find(|option| option.name == name)
 }
 
-/// The known name that `name` was probably meant to be.
+/// Returns the known name that `name` was probably meant to be; `None` if none is similar.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| (edits(name, candidate), candidate))
@@ -253,7 +253,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters have to be put in, left out or changed to turn one word into the other.
+/// Returns the number of letters that have to be put in, left out or changed to turn one word into the other.
 fn edits(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {

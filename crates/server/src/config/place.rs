@@ -1,16 +1,16 @@
-//! A place to dial or to listen at: a host, by name or by address, and a port.
+//! Place to dial or to listen at: a host, by name or by address, and a port.
 //!
-//! Invariant: what exists can be looked up; whether it stands for an address now is only known by doing that.
+//! Invariant: a place that exists can be looked up; whether it stands for an address now is known only by doing so.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// `HOST:PORT`, as it was configured.
+/// Host and port, as `HOST:PORT` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place(String);
 
-/// Not `HOST:PORT`.
+/// Error for a text that is not `HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAPlace;
 
@@ -25,32 +25,32 @@ impl FromStr for Place {
         let (host, port) = text.rsplit_once(':').ok_or(NotAPlace)?;
         let is_name = (1..=253).contains(&host.len())
             && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
-            // An address with a mistake in it is no name.
+            // An address with a mistake in it is not a name.
             && !host.chars().all(|c| c.is_ascii_digit() || c == '.');
         (is_name && port.parse::<u16>().is_ok()).then_some(place).ok_or(NotAPlace)
     }
 }
 
 impl Place {
-    /// As it was configured.
+    /// Returns the place as it was configured.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The address, where the host is not a name.
+    /// Returns the address; `None` where the host is a name.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.0.parse().ok()
     }
 
-    /// Whether it stands for every interface.
+    /// Whether the place stands for every interface.
     #[must_use]
     pub fn is_every_interface(&self) -> bool {
         self.address().is_some_and(|address| IpAddr::is_unspecified(&address.ip()))
     }
 
-    /// The port.
+    /// Returns the port; 0 takes any free one.
     #[must_use]
     pub fn port(&self) -> u16 {
         let port = self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok());

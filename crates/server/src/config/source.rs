@@ -1,4 +1,4 @@
-//! Where settings come from: defaults, the file, the environment, the flags, in this order.
+//! Sources of settings: defaults, the file, the environment, the flags, in this order.
 //!
 //! Invariant: a later source wins, and every setting remembers its source.
 
@@ -9,29 +9,29 @@ use std::path::{Path, PathBuf};
 use super::error::Mistake;
 use super::option::{OPTIONS, VARIABLE_PREFIX, find, nearest};
 
-/// The variable that names the configuration file; not an option itself.
+/// Environment variable that names the configuration file; it is not an option itself.
 pub const CONFIG_VARIABLE: &str = "JEDLIK_CONFIG";
 
-/// Who set an option.
+/// Source that has set an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody.
+    /// Default of the option, which no other source has set.
     Default,
-    /// The file, at a line.
+    /// Configuration file, at a line.
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// From 1.
+        /// Number of the line, counted from 1.
         line: usize,
     },
-    /// An environment variable.
+    /// Environment variable that sets the option.
     Environment {
-        /// Its name.
+        /// Name of the variable, such as `JEDLIK_TLS_CA`.
         variable: String,
     },
-    /// A flag.
+    /// Flag of the command line.
     Flag {
-        /// Its name, without dashes.
+        /// Name of the flag, without dashes.
         flag: String,
     },
 }
@@ -48,7 +48,7 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// The folder that relative paths start from: the file's own, else the working directory.
+    /// Returns the folder that relative paths start from: the file's own, or else the working directory.
     pub(super) fn folder(&self) -> &Path {
         match self {
             Self::File { path, .. } => path.parent().unwrap_or(Path::new("")),
@@ -57,35 +57,35 @@ impl Source {
     }
 }
 
-/// What one option is set to. Several values where the option is a list.
+/// Values of one option and their source. There may be several values where the option is a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// As text, whatever the source's own types are.
+    /// Values as text, whatever types the source has.
     pub values: Vec<String>,
-    /// Who said so.
+    /// Source that has set the option.
     pub source: Source,
 }
 
-/// Settings by option, and what was wrong on the way to them.
+/// Settings by option, and the mistakes that were made on the way to them.
 #[derive(Debug, Default)]
 pub struct Settings {
     pub(super) by_name: BTreeMap<&'static str, Setting>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
-/// What each option is set to, to tell what a change of the configuration has changed.
+/// Values of all options at one time, by which changes of the configuration are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<&'static str, Vec<String>>);
 
 impl Snapshot {
-    /// The options that `other` sets to something else.
+    /// Returns the names of the options that `other` sets to something else.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
         let differs = |name: &&str| self.0.get(*name) != other.0.get(*name);
         OPTIONS.iter().map(|option| option.name).filter(differs).collect()
     }
 
-    /// Sets the options called `names` to what `other` says.
+    /// Sets the options called `names` to what they are in `other`.
     pub fn take(&mut self, names: &[&str], other: &Self) {
         self.0.retain(|name, _| !names.contains(name));
         let taken = other.0.iter().filter(|(name, _)| names.contains(name));
@@ -94,14 +94,14 @@ impl Snapshot {
 }
 
 impl Settings {
-    /// What each option is set to now.
+    /// Returns the present values of all options.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let values = |(name, setting): (&&'static str, &Setting)| (*name, setting.values.clone());
         Snapshot(self.by_name.iter().map(values).collect())
     }
 
-    /// Those of nobody.
+    /// Returns settings that hold every option's default.
     #[must_use]
     pub fn defaults() -> Self {
         let mut settings = Self::default();
@@ -113,8 +113,8 @@ impl Settings {
         settings
     }
 
-    /// Lays the environment over the settings. Variables of other names are left alone, unless
-    /// they look like a misspelt one.
+    /// Lays the environment over the settings. Variables of other names are left alone, unless they look like a
+    /// misspelt one.
     pub fn add_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
         let names: Vec<String> = OPTIONS.iter().map(super::ConfigOption::variable).collect();
         for (variable, value) in variables {
@@ -137,7 +137,7 @@ impl Settings {
     /// Lays one flag over the settings.
     ///
     /// # Panics
-    /// `name` is not an option's.
+    /// `name` is not the name of an option.
     pub fn add_flag(&mut self, name: &str, values: Vec<String>) {
         let option = find(name).expect("flags are made from the table of options");
         self.set(option.name, values, Source::Flag { flag: option.flag() });
@@ -147,7 +147,7 @@ impl Settings {
         self.by_name.insert(name, Setting { values, source });
     }
 
-    /// As TOML, with each option's source in a comment.
+    /// Returns the settings as TOML, with each option's source in a comment.
     #[must_use]
     pub fn to_toml(&self) -> String {
         OPTIONS.iter().fold(String::new(), |text, option| {

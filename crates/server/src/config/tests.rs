@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{Config, InvalidConfig, Mistake, OPTIONS, Settings, Source};
 
-/// A folder with credentials' files in it; their content is nobody's business here.
+/// Makes a folder with files of credentials, whose content does not matter here.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["ca.pem", "node.pem", "node.key"] {
@@ -35,7 +35,7 @@ fn check(text: &str) -> Result<Config, InvalidConfig> {
     settings(folder.path(), text).check()
 }
 
-/// The minimal file with `line` put in front.
+/// Returns the minimal file with `line` put in front.
 fn check_with(line: &str) -> Result<Config, InvalidConfig> {
     check(&format!("{line}{MINIMAL}"))
 }
@@ -74,7 +74,7 @@ fn every_default_is_a_value_that_the_check_takes() {
     }
 }
 
-/// A line put in front of the minimal file, and how the mistake ends.
+/// Lines to put in front of the minimal file, each with the end of the mistake's text.
 const MISTAKES: &[(&str, &str)] = &[
     ("lisen = \"127.0.0.1:1\"", "node.toml:1: unknown option \"lisen\"; did you mean \"listen\"?"),
     (

@@ -1,4 +1,4 @@
-//! What membership finds out about this node's lives: noted in the data directory, then acted upon.
+//! Findings of membership about this node's lives: noted in the data directory, then acted upon.
 //!
 //! Invariant: the node ends, or starts again, only after the directory says why; until then the machine is
 //! silent, and everything else goes on.
@@ -40,7 +40,7 @@ impl MembershipTask {
         }
     }
 
-    /// Goes on with what waited for a note.
+    /// Continues with what waited for a note.
     pub(super) fn noted(&mut self, note: Note) {
         match note {
             Note::Serving => self.serve(),
@@ -50,8 +50,8 @@ impl MembershipTask {
         }
     }
 
-    /// From now on the shards have a view. Without one they ask nobody, compare with nobody and deliver no hints: what
-    /// they hold is given to nobody before it is known whether the directory is an earlier copy.
+    /// Lets the node serve: gives the shards a view. Without one they ask nobody, compare with nobody and deliver no
+    /// hints: what they hold is given to nobody before it is known whether the directory is an earlier copy.
     fn serve(&mut self) {
         if let Some(serves) = self.serves.take() {
             let view = Arc::clone(&self.view.borrow());
@@ -63,7 +63,7 @@ impl MembershipTask {
         }
     }
 
-    /// The data directory lacks a life that the cluster remembers.
+    /// Handles a life that the cluster remembers and the data directory lacks.
     fn forget(&mut self, record: &MemberRecord) {
         let is_empty = !self.notes.has_served();
         if is_empty && self.empty == EmptyDirectory::Refused {

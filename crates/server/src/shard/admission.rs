@@ -1,4 +1,4 @@
-//! Which requests a shard takes, before anything is done for them.
+//! Admission of requests to a shard, before anything is done for them.
 //!
 //! Invariant: what is refused here has changed nothing and was sent to nobody, so it may be sent again at once.
 
@@ -14,7 +14,7 @@ use super::disk::needs_disk;
 use crate::reply::{Origin, untaken};
 
 impl ShardDriver {
-    /// A client's read is refused before anything is read for it if its answer would find no room.
+    /// Refuses a client's read for whose answer there is no room, before anything is read for it.
     pub(super) fn room_for_client(
         &mut self,
         origin: &Origin,
@@ -28,8 +28,8 @@ impl ShardDriver {
         self.room_for(request)
     }
 
-    /// A request is refused before anything was done for it if too much is under way already, and a put
-    /// before it is minted if storage could not take it.
+    /// Refuses a request if too much is under way already, before anything is done for it, and a put, before it is
+    /// minted, if storage could not take it.
     pub(super) fn room_for(&mut self, request: &ClientRequest) -> Result<(), Failure> {
         let under_way = self.replica.operations();
         if under_way >= self.around.limits.operations || self.replies.bytes.is_full(1) {

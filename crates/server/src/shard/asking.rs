@@ -1,4 +1,4 @@
-//! What a shard asks of other nodes.
+//! Requests of a shard to other nodes.
 //!
 //! Invariant: a request that does not leave is answered here, in the peer's place.
 
@@ -12,7 +12,7 @@ use jedlik_replica::Input;
 
 use super::ShardDriver;
 
-/// Whether a request is the collector's: what it leads to may never come back.
+/// Whether a request is the collector's: what it leads to may be for good.
 pub(super) fn collects(request: &PeerRequest) -> bool {
     matches!(request, PeerRequest::Compare { durably: true, .. })
 }

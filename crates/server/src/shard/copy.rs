@@ -1,4 +1,4 @@
-//! The earlier copy of a shard that is being refilled, read on a thread of its own.
+//! Earlier copy of a shard that is being refilled, read on a thread of its own.
 //!
 //! Invariant: the shard never waits for the disk that the copy lies on, and a copy that can't be read costs nothing but
 //! the head start.
@@ -14,17 +14,17 @@ use tracing::{info, warn};
 
 use crate::inbox::{Inbox, Mail};
 
-/// What is looked for at a time, with the replica's ticket for it.
+/// Question for the copy: the replica's ticket, and the keys and digests that are looked for at a time.
 type Question = (u64, Vec<(PlacedKey, Digest)>);
 
-/// The copy as the shard's thread has it. Dropping it lets the copy go.
+/// Handle of the thread that reads the copy. Dropping it lets the copy go.
 pub(super) struct CopyReader {
     shard: u16,
     questions: mpsc::Sender<Question>,
 }
 
 impl CopyReader {
-    /// Has the copy in `folder` opened. The shard hears of it in its inbox once it can be asked.
+    /// Starts a thread that opens the copy in `folder`. The shard hears in its inbox once the copy can be asked.
     pub(super) fn start(shard: u16, folder: &Path, inbox: Inbox) -> Option<Self> {
         let (questions, asked) = mpsc::channel();
         let folder = folder.to_path_buf();
@@ -53,20 +53,20 @@ impl CopyReader {
         }
     }
 
-    /// Looks for records; the answer comes as [`Mail::Recalled`].
+    /// Asks for records; the answer comes as [`Mail::Recalled`].
     pub(super) fn ask(&self, ticket: u64, wanted: Vec<(PlacedKey, Digest)>) {
-        // The thread ends only after this.
+        // The thread ends only after this handle.
         let _gone = self.questions.send((ticket, wanted));
     }
 
-    /// Says what came of it, and lets the copy go.
+    /// Logs what the copy was good for, and lets it go.
     pub(super) fn leave(self, asked: u64, found: u64) {
         let shard = self.shard;
         info!(shard, records = found, of = asked, "the earlier copy is not needed any more");
     }
 }
 
-/// Answers every question, also of a life before whose copy could be read when this one can't.
+/// Answers every question, also those of a life before whose copy could be read when this one can't.
 fn answer(mut copy: Option<EarlierCopy>, asked: &mpsc::Receiver<Question>, inbox: &Inbox) {
     for (ticket, wanted) in asked {
         let nothing = (wanted.len(), Vec::new());

@@ -1,4 +1,4 @@
-//! What a shard's thread sees of its disk: stalls, refusals, what was set aside; and what it says of them.
+//! Watch of a shard's thread on its disk: stalls, refusals, what was set aside; and what is logged of them.
 //!
 //! Invariant: each trouble gets a line when it begins and one when it is over, however many requests meet it.
 
@@ -18,22 +18,23 @@ use crate::trouble::{Report, Trouble};
 use super::ShardDriver;
 use super::keeping::Keeping;
 
-/// What is known of the disk now.
+/// State of the disk, as far as it is known now.
 #[derive(Debug, Default)]
 pub(super) struct DiskWatch {
     shard: u16,
-    /// What lies aside of the shard.
+    /// Troubles of shards' files that were set aside, as they were at the life's beginning.
     aside: Vec<ShardTrouble>,
-    /// The disk has not finished what it was asked at this time, in milliseconds since the Unix epoch.
+    /// Time since which the disk has not finished what it was asked, in milliseconds since the Unix epoch; `None` if it
+    /// works.
     stalled_since_ms: Option<u64>,
     writes: Trouble,
-    /// Records are refused, so that what is journalled can still be moved.
+    /// Whether records are refused, so that what is journalled can still be moved.
     short_of_room: bool,
-    /// Records that came and can't be merged with what is stored.
+    /// Trouble of records that came and can't be merged with what is stored.
     unmergeable: Trouble,
-    /// What the replica has no vote for, on its way to the engine.
+    /// Notes of what the replica has no vote for, on their way to the engine.
     pub(super) keeping: Keeping,
-    /// A file of the shard is not in its place.
+    /// File of the shard that is not in its place.
     gone: Option<MissingFile>,
 }
 
@@ -123,7 +124,7 @@ impl ShardDriver {
         }
     }
 
-    /// Logs what has become of writes.
+    /// Logs the outcome of writes.
     pub(super) fn note_writes(&mut self, now: Now, completions: &[Completion]) {
         let failed = completions.iter().find_map(|completion| completion.result.as_ref().err());
         let report = match failed {
@@ -142,7 +143,8 @@ impl ShardDriver {
         }
     }
 
-    /// All that is wrong with the storage now. What was set aside is told until an admin has taken it away.
+    /// Returns all that is wrong with the storage now. Files that were set aside are told of until an admin has taken
+    /// them away.
     pub(super) fn troubles(&self) -> Vec<ShardTrouble> {
         let aside = self.disk.aside.iter().filter(|trouble| Path::new(&trouble.what).exists());
         let mut troubles: Vec<ShardTrouble> = aside.cloned().collect();

@@ -1,8 +1,8 @@
-//! What a shard has no vote for, on its way to the engine (decision 16).
+//! Note of what a shard has no vote for, on its way to the engine (decision 16).
 //!
-//! Invariant: where votes are lost, nothing that the replica does from then on reaches the journal or the engine, and no
-//! change is acknowledged, before the engine has said what became of it; a later row is never overwritten by an earlier
-//! one. Where votes are only gained nothing waits: a crash before it is on disk has the shard refilled again.
+//! Invariant: where votes are lost, nothing that the replica does from then on reaches the journal or the engine, and
+//! no change is acknowledged, before the engine has said what became of it; a later row is never overwritten by an
+//! earlier one. Where votes are only gained nothing waits: a crash before it is on disk has the shard refilled again.
 
 use jedlik_protocol::Now;
 use jedlik_replica::Input;
@@ -11,42 +11,43 @@ use tracing::{error, info, warn};
 
 use super::{ShardDriver, VOTES};
 
-/// Between two attempts to write down what the replica has no vote for.
+/// Time between two attempts to write down what the replica has no vote for, in microseconds.
 const RETRY_US: u64 = 1_000_000;
-/// Of the completion of such a write; the replica's own tickets are counted from 1.
+/// Ticket of the completion of such a write; the replica's own tickets are counted from 1.
 pub(super) const TICKET: u64 = u64::MAX;
 
-/// What is to be written down of votes.
+/// Row to be written down about votes.
 #[derive(Debug, Clone)]
 struct Row {
     votes: Vec<u8>,
-    /// It says of some keys for the first time that there is no vote for them.
+    /// Whether the row says of some keys for the first time that there is no vote for them.
     loses: bool,
-    /// The disk has refused to take that.
+    /// Whether the disk has refused to take the row.
     refused: bool,
 }
 
-/// What of the votes is not known to be on disk.
+/// Rows about votes that are not known to be on disk.
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
-    /// With the engine.
+    /// Row that was given to the engine.
     under_way: Option<Row>,
-    /// What comes after it.
+    /// Row to be written after the one under way.
     next: Option<Row>,
-    /// When that is tried again, where the disk has refused it.
+    /// Time at which the next row is tried, after a refusal of the disk, in microseconds of the monotonic clock.
     retry_us: u64,
-    /// The disk has refused the last one.
+    /// Whether the disk has refused the last row.
     trouble: bool,
-    /// The replica votes on nothing.
+    /// Whether the replica was told to vote on nothing.
     told: bool,
-    /// A record has taken the place of a damaged one in this turn, and the replica has yet to say what that costs.
+    /// Whether a record has taken the place of a damaged one in this turn, and the replica has yet to say what that
+    /// costs.
     pub(super) is_mending: bool,
-    /// Since when what is changed is held back.
+    /// Time since which changes are held back, in microseconds of the monotonic clock; `None` if they are not.
     held_since_us: Option<u64>,
 }
 
 impl Keeping {
-    /// What the life before could not have written down.
+    /// Begins with the row that the life before could not write down.
     pub(super) fn refused(votes: Vec<u8>) -> Self {
         let next = Some(Row { votes, loses: true, refused: true });
         Self { next, trouble: true, told: true, ..Self::default() }
@@ -60,30 +61,30 @@ impl Keeping {
         self.next = Some(row);
     }
 
-    /// What is to be done of it comes first when the disk takes something again.
+    /// Puts back a row that the disk has refused, to be written first when the disk takes something again.
     fn put_back(&mut self, row: Row) {
         match &mut self.next {
-            // What comes after it says the same and more.
+            // The next row says the same and more.
             Some(next) if next.loses => {}
             Some(next) => (next.loses, next.refused) = (row.loses, row.refused),
             None => self.next = Some(row),
         }
     }
 
-    /// Whether the engine is yet to say what becomes of votes that were lost.
+    /// Whether the engine has yet to say what becomes of votes that were lost.
     fn holds_back(&self) -> bool {
         let waits = |row: &Row| row.loses && !row.refused;
         self.is_mending || [&self.under_way, &self.next].into_iter().flatten().any(waits)
     }
 
-    /// What was lost and is not known to be on disk.
+    /// Returns the votes of the last row, if any were lost and are not known to be on disk.
     pub(super) fn lost(self) -> Option<Vec<u8>> {
         let Self { under_way, next, .. } = self;
         let is_lost = under_way.iter().chain(&next).any(|row| row.loses);
         next.or(under_way).filter(|_| is_lost).map(|row| row.votes)
     }
 
-    /// For how long changes have been held back.
+    /// Returns how long changes have been held back, in microseconds; `None` if they are not.
     pub(super) fn busy_us(&self, now: Now) -> Option<u64> {
         self.held_since_us.map(|since_us| now.mono_us.saturating_sub(since_us))
     }
@@ -99,14 +100,14 @@ impl Keeping {
 }
 
 impl ShardDriver {
-    /// Has what the replica has no vote for written down by another thread.
+    /// Hands what the replica has no vote for to the thread that writes it down.
     pub(super) fn keep_votes(&mut self, now: Now, votes: Vec<u8>, loses: bool) {
         self.disk.keeping.add(votes, loses);
         self.hold_back(now);
         self.disk.keeping.send(&self.storage);
     }
 
-    /// Holds back what must not be written yet, or lets it go.
+    /// Holds back changes that must not be written yet, or lets them go.
     pub(super) fn hold_back(&mut self, now: Now) {
         let holds = self.disk.keeping.holds_back();
         self.disk.keeping.held_since_us =
@@ -114,8 +115,8 @@ impl ShardDriver {
         self.storage.hold_back(holds);
     }
 
-    /// The engine has taken it, or refuses it: then it is tried again, and where votes were lost the replica votes on
-    /// nothing until it is taken.
+    /// Handles the engine's answer to a row. One that was refused is tried again, and where votes were lost the replica
+    /// votes on nothing until it is taken.
     pub(super) fn votes_kept(&mut self, now: Now, result: Result<(), StoreError>) {
         let Some(row) = self.disk.keeping.under_way.take() else { return };
         match result {
@@ -143,7 +144,7 @@ impl ShardDriver {
         }
     }
 
-    /// Tries again what the disk has refused.
+    /// Tries the row again that the disk has refused, once it is time.
     pub(super) fn retry_votes(&mut self, now: Now) {
         // Before there is a view the replica has not said what the shard has lost.
         if self.disk.keeping.retry_us <= now.mono_us && self.view.is_some() {
@@ -151,7 +152,7 @@ impl ShardDriver {
         }
     }
 
-    /// Before a clean stop, which waits for the last of it.
+    /// Hands over the last row before a clean stop, which waits for it.
     pub(super) fn keep_last_votes(&mut self) {
         if let Some(row) = self.disk.keeping.next.take() {
             self.storage.keep_soon(TICKET, VOTES, row.votes);

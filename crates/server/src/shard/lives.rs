@@ -1,9 +1,9 @@
-//! One shard's thread through the lives of its storage: when storage fails, it is closed and opened anew, or
-//! set aside and begun anew, and the process goes on.
+//! Thread of one shard through the lives of its storage: when storage fails, it is closed and opened anew, or set aside
+//! and begun anew, and the process goes on.
 //!
-//! Invariant: a life's replica knows nothing of the one before but ids that it must not give out again; it
-//! mints under actors of its own, since what the life before has issued may be lost. While there is no storage
-//! every request is refused at once, so that whoever asks can ask another node.
+//! Invariant: a life's replica knows nothing of the one before but ids that it must not give out again; it mints under
+//! actors of its own, since what the life before has issued may be lost. While there is no storage every request is
+//! refused at once, so that the sender can ask another node.
 
 use std::io;
 use std::mem;
@@ -33,39 +33,39 @@ use super::disk::DiskWatch;
 use super::keeping::Keeping;
 use super::{Ended, ShardDriver, Surroundings, VOTES, asked};
 
-/// How often a thread without storage looks whether it has some again.
+/// Pause after which a thread without storage looks whether it has some again.
 const CHECK: Duration = Duration::from_millis(50);
-/// A life that lasted so long was a success: the next failure is dealt with at once.
+/// Length from which a life was a success: the next failure is dealt with at once.
 const LONG_LIFE: Duration = Duration::from_secs(60);
-/// The longest pause between two attempts to open a shard, as a power of two of seconds.
+/// Longest pause between two attempts to open a shard, as a power of two of seconds.
 const PAUSE_LIMIT: u32 = 5;
 
-/// The lives of one shard's storage.
+/// Lives of one shard's storage, one after the other.
 pub(super) struct ShardLives {
-    /// Of the life before, or the first.
+    /// Configuration of the life before, or of the first.
     config: Config,
     source: ShardSource,
     around: Surroundings,
     open: Arc<AtomicUsize>,
     view: Option<Arc<View>>,
     background: Vec<BackgroundChange>,
-    /// What the life before had no vote for, if that was not on its disk.
+    /// Votes that the life before had lost, if they were not on its disk.
     unkept: Option<Vec<u8>>,
-    /// Attempts and short lives in a row.
+    /// Number of failed attempts and short lives in a row.
     failures: u32,
     closing: bool,
 }
 
-/// Why there is no storage, and what is left of it.
+/// Reason why there is no storage, and what is left of it.
 struct Fault {
     why: String,
-    /// Its files can't be used as they are.
+    /// Whether the storage's files can't be used as they are.
     damage: bool,
-    /// Not closed yet: that may take a while.
+    /// Storage that is not closed yet: that may take a while.
     storage: Option<Shard>,
 }
 
-/// One attempt to open the shard.
+/// Outcome of one attempt to open the shard.
 struct Attempt {
     opened: Result<Shard, OpenError>,
     aside: Option<SetAside>,
@@ -130,7 +130,7 @@ impl ShardLives {
         }
     }
 
-    /// Begins a life.
+    /// Begins a life with `storage`, after that of the replica `before`.
     fn begin(
         &mut self,
         storage: Shard,
@@ -143,7 +143,7 @@ impl ShardLives {
         }
         self.config.past =
             if storage.has_lost_past() { ShardPast::Lost } else { ShardPast::Continuous };
-        // Without them it votes on nothing that it may have been given before.
+        // Without its votes it votes on nothing that it may have been given before.
         self.config.votes = storage.kept(VOTES).unwrap_or_else(|error| {
             warn!(%error, "what this shard can't say is absent can't be read: it is refilled");
             self.config.past = ShardPast::Lost;
@@ -186,7 +186,7 @@ impl ShardLives {
         Ok(driver)
     }
 
-    /// Ends a life: tells everybody who waits.
+    /// Ends a life: refuses all requests that wait for an answer.
     fn end(
         &mut self,
         driver: ShardDriver,
@@ -252,8 +252,8 @@ impl ShardLives {
         }
     }
 
-    /// Deals with what comes until something has happened; `None` if the node stops first. An attempt that
-    /// goes on then leaves the folder as a crash would.
+    /// Deals with what comes until something has happened; `None` if the node stops first. An attempt that goes on then
+    /// leaves the folder as a crash would.
     fn refuse_until<T>(
         &mut self,
         trouble: &ShardTrouble,
@@ -285,12 +285,12 @@ impl ShardLives {
             Mail::Report(asker) => {
                 let mut troubles = self.lying_aside();
                 troubles.push(trouble.clone());
-                // Who asked may have gone.
+                // The asker may have gone.
                 let _gone = asker.send(ShardReport { troubles, ..ShardReport::default() });
             }
             Mail::SetBackground(change) => remember(&mut self.background, change),
             Mail::Close => self.closing = true,
-            // Of the life before, or of no use without storage.
+            // For the life before, or of no use without storage.
             Mail::PeerAnswer { .. }
             | Mail::PeerLost { .. }
             | Mail::Withdrawn { .. }
@@ -343,7 +343,7 @@ impl ShardLives {
     }
 }
 
-/// The shards whose former files lie aside, as the node's record names them.
+/// Returns the shards whose former files lie aside, as the node's record names them.
 pub(super) fn set_aside_bits(troubles: &[ShardTrouble]) -> u64 {
     let lies = |trouble: &&ShardTrouble| {
         matches!(trouble.kind, TroubleKind::SetAside | TroubleKind::EarlierCopy)
@@ -363,7 +363,7 @@ pub(super) fn remember(changes: &mut Vec<BackgroundChange>, change: BackgroundCh
     }
 }
 
-/// What an attempt has come to; `None` while it goes on.
+/// Returns the outcome of an attempt; `None` while it goes on.
 fn outcome(attempt: &Receiver<Attempt>) -> Option<Attempt> {
     match attempt.try_recv() {
         Ok(attempt) => Some(attempt),

@@ -1,4 +1,4 @@
-//! A shard's thread as the rest of the node has it.
+//! Handle of a shard's thread, as the rest of the node has it.
 //!
 //! Invariant: the thread ends once it was told to close, or ends the process.
 
@@ -17,7 +17,7 @@ use crate::stores::OpenShard;
 use super::lives::ShardLives;
 use super::{Ended, Surroundings};
 
-/// A shard on its thread.
+/// Handle of a shard on its thread.
 pub(crate) struct RunningShard {
     inbox: Inbox,
     open: Arc<AtomicUsize>,
@@ -45,22 +45,22 @@ impl RunningShard {
         Ok(Self { inbox, open, thread })
     }
 
-    /// How many requests wait for an answer, those still in the queue included.
+    /// Returns how many requests wait for an answer, those still in the queue included.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed) + self.inbox.waiting()
     }
 
-    /// Changes the pace of its background work.
+    /// Changes the pace of the shard's background work.
     pub(crate) fn set_background(&self, change: BackgroundChange) {
         self.inbox.push(Mail::SetBackground(change));
     }
 
-    /// Tells it to end once it has dealt with what waits.
+    /// Tells the shard to end once it has dealt with what waits.
     pub(crate) fn close(&self) {
         self.inbox.push(Mail::Close);
     }
 
-    /// Waits for its end.
+    /// Waits for the thread's end, and returns how the shard ended.
     pub(crate) fn join(self) -> Ended {
         self.thread.join().unwrap_or(Ended::Unclean)
     }

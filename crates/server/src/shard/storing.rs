@@ -1,6 +1,6 @@
-//! The storage side of a shard's thread: the replica's wishes become calls, and their answers inputs.
+//! Storage side of a shard's thread: the replica's outputs become calls, and their answers inputs.
 //!
-//! Invariant: what storage says at once is given to the replica at once, before its next output.
+//! Invariant: what storage answers at once is given to the replica at once, before its next output.
 
 use jedlik_hashing::{NodeId, Partition};
 use jedlik_protocol::limits::SCAN_PAGE_BYTES;
@@ -14,10 +14,10 @@ use tracing::warn;
 
 use super::ShardDriver;
 
-/// The most records that one page of a scan looks at, other buckets' included: about a millisecond of work.
+/// Largest number of records that one page of a scan looks at, other buckets' included: about a millisecond of work.
 /// What a page does not reach is the next one's.
 const SCAN_EXAMINED_RECORDS: usize = 2 << 10;
-/// The same in bytes.
+/// Size of the records that one page of a scan looks at, in bytes.
 const SCAN_EXAMINED_BYTES: usize = 2 << 20;
 
 impl ShardDriver {
@@ -113,7 +113,7 @@ impl ShardDriver {
         self.replica.handle(now, Input::Surveyed { ticket, result });
     }
 
-    /// Has the earlier copy looked through, if it is at hand.
+    /// Asks the earlier copy for records, if it is at hand.
     pub(super) fn recall(&mut self, now: Now, ticket: u64, wanted: Vec<(PlacedKey, Digest)>) {
         match &self.copy {
             Some(copy) => copy.ask(ticket, wanted),
@@ -184,7 +184,7 @@ impl ShardDriver {
                 (totals.target, HintTotals { count, bytes, oldest_ms: totals.oldest_ms })
             })
             .collect();
-        // Storage no more tells of those whose last hint has gone.
+        // Storage no longer tells of targets whose last hint has gone.
         let none = |node: &NodeId| all.iter().all(|(target, _)| target != node);
         let gone: Vec<NodeId> = self.hints.targets.iter().copied().filter(none).collect();
         self.hints.targets = all.iter().map(|(target, _)| *target).collect();

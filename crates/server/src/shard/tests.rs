@@ -30,7 +30,7 @@ use crate::ticks::Ticks;
 
 const CLUSTER: ClusterId = ClusterId(1);
 
-/// An engine that refuses what is to be kept of votes while it is told to, or finishes no write.
+/// Engine that refuses what is to be kept of votes while it is told to, or finishes no write.
 #[derive(Default)]
 struct Refusing {
     within: MemoryStore,
@@ -46,7 +46,7 @@ impl Refusing {
     }
 }
 
-/// The engine's name for what has no vote.
+/// Name under which the engine keeps what has no vote.
 const ROW: &str = "lasting.votes";
 
 type Stored<T> = Result<T, StoreError>;
@@ -103,7 +103,7 @@ impl Store for Refusing {
     }
 }
 
-/// Lets the engine go on before the driver's threads are waited for: a test that fails would not end.
+/// Guard that lets the engine go on before the driver's threads are waited for: a test that fails would not end.
 struct LetsGo(Arc<Refusing>);
 
 impl Drop for LetsGo {
@@ -112,7 +112,7 @@ impl Drop for LetsGo {
     }
 }
 
-/// A driver, its engine, and what its storage completes.
+/// Driver with its engine, and what its storage completes.
 struct Bench {
     _lets_go: LetsGo,
     driver: ShardDriver,
@@ -147,7 +147,7 @@ impl Bench {
         Self { _lets_go: LetsGo(Arc::clone(&engine)), driver, engine, completions, place }
     }
 
-    /// Gives the driver what comes next, and says of what that was.
+    /// Gives the driver the completions that come next, and returns the first one's ticket.
     fn hear(&mut self, now: Now) -> u64 {
         let done = self.completions.recv_timeout(Duration::from_secs(60)).expect("it is answered");
         let ticket = done[0].ticket;
@@ -155,7 +155,7 @@ impl Bench {
         ticket
     }
 
-    /// As at the end of a turn.
+    /// Does what the end of a turn does.
     fn submit(&mut self, now: Now) {
         self.driver.hold_back(now);
         self.driver.storage.submit();

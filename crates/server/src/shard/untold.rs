@@ -1,7 +1,7 @@
-//! What a shard has yet to tell membership, whose queue was full.
+//! News that a shard has yet to tell membership, whose queue was full.
 //!
-//! Invariant: the shard never waits for membership, and what it is ready for is told once there is room. Of an
-//! older layout nothing is kept: nobody counts it.
+//! Invariant: the shard never waits for membership, and what it is ready for is told once there is room. Nothing of an
+//! older layout is kept: nobody counts it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::membership_task::Event;
 
-/// How soon a full queue is tried again.
+/// Time after which a full queue is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Partitions that the shard is ready to own.
+/// Partitions that the shard is ready to own, and has not told yet.
 #[derive(Debug, Default)]
 pub(super) struct Untold {
     layout: LayoutId,
@@ -23,7 +23,7 @@ pub(super) struct Untold {
 }
 
 impl Untold {
-    /// The shard is ready to own a partition.
+    /// Notes that the shard is ready to own a partition.
     pub(super) fn add(&mut self, layout: LayoutId, partition: Partition) {
         if layout > self.layout {
             self.layout = layout;
@@ -34,7 +34,7 @@ impl Untold {
         }
     }
 
-    /// Tells as much as there is room for.
+    /// Tells membership as much as there is room for.
     pub(super) fn tell(&mut self, membership: &mpsc::Sender<Event>) {
         let layout = self.layout;
         while let Some(partition) = self.partitions.first().copied() {
@@ -48,7 +48,7 @@ impl Untold {
         }
     }
 
-    /// How long the shard may sleep before it tells the rest.
+    /// Returns how long the shard may sleep before it tells the rest; `None` if all is told.
     pub(super) fn patience(&self) -> Option<Duration> {
         (!self.partitions.is_empty()).then_some(RETRY)
     }

@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(60);
 const CLUSTER: ClusterId = ClusterId(1);
 const NODE: NodeId = NodeId(2);
 
-/// A shard of a data directory, with what watches it.
+/// Shard of a data directory, with what watches it.
 struct Watched {
     path: PathBuf,
     dir: DataDir,
@@ -55,7 +55,7 @@ impl Watched {
         ticks
     }
 
-    /// Stores something, durably.
+    /// Stores one more record, and waits until it is synced.
     fn store(&mut self) {
         self.applied += 1;
         let before = self.shard.progress().now();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jedlik_server::config::Settings;
 
-/// Bytes from anywhere as a configuration file: it is taken, or its mistakes are told.
+/// Takes any bytes as a configuration file: it is taken, or its mistakes are told.
 pub(crate) fn text(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     let mut settings = Settings::defaults();

@@ -1,4 +1,4 @@
-//! Asks one chosen node, and no other: what a client that knows no layout would do.
+//! Caller that asks one chosen node, and no other, as a client that knows no layout would.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use jedlik_vclock::{Content, WriteId};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Far more than anything here takes.
+/// Time that is far longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 type Answer = (LayoutVersion, ClientResponse);
@@ -37,7 +37,7 @@ impl Handler for Waiting {
     }
 }
 
-/// A connection to one node.
+/// Connection to one node, with the requests that wait for its answers.
 pub(crate) struct Caller {
     connection: Connection,
     waiting: Arc<Waiting>,
@@ -106,7 +106,7 @@ impl Caller {
     }
 }
 
-/// The values of an answer, sorted.
+/// Returns the values of an answer, sorted.
 pub(crate) fn values(answer: &GetAnswer) -> Vec<String> {
     let text = |content: &Content<Blob>| match content {
         Content::Value(value) => String::from_utf8(value.to_vec()).unwrap(),

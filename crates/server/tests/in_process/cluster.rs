@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::caller::{Caller, PATIENCE};
 
-/// Folders of a cluster; the nodes are the tests' own.
+/// Folders and authority of a cluster; the nodes are the tests' own.
 pub(crate) struct Cluster {
     folder: TempDir,
     authority: Authority,
@@ -23,12 +23,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// For three nodes or more.
+    /// Returns a cluster for three nodes or more, with three replicas.
     pub(crate) fn new() -> Self {
         Self::of(3)
     }
 
-    /// For `n` replicas.
+    /// Returns a cluster whose first layout has `n` replicas.
     pub(crate) fn of(n: u8) -> Self {
         let authority = Authority::create(ClusterId(0x5eed)).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -40,7 +40,7 @@ impl Cluster {
         self.folder.path()
     }
 
-    /// The settings of node `number`, with certificates issued at their first use.
+    /// Returns the settings of node `number`, with certificates issued at their first use.
     pub(crate) fn settings(&self, number: u64, seeds: &[SocketAddr]) -> Settings {
         let folder = self.folder.path().join(format!("n{number}"));
         std::fs::create_dir_all(&folder).unwrap();
@@ -84,12 +84,12 @@ impl Cluster {
         Credentials::from_pem(authority, &issued.certificate_pem, &issued.key_pem).unwrap()
     }
 
-    /// An admin's connection to `node`.
+    /// Opens an admin's connection to `node`.
     pub(crate) async fn admin(&self, node: &Node) -> Caller {
         Caller::connect(&self.credentials(&Subject::admin("root")), node.address()).await
     }
 
-    /// A client's connection to `node`.
+    /// Opens a client's connection to `node`.
     pub(crate) async fn client(&self, node: &Node) -> Caller {
         Caller::connect(&self.credentials(&Subject::client("app")), node.address()).await
     }
@@ -128,7 +128,7 @@ pub(crate) async fn all_up(admin: &Caller, count: usize) {
         .await;
 }
 
-/// Waits until the cluster looks so to the asked node.
+/// Waits until the status that the asked node gives meets `condition`.
 pub(crate) async fn until(admin: &Caller, condition: impl Fn(&ClusterStatus) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {

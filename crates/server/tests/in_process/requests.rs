@@ -196,7 +196,7 @@ async fn a_flood_of_questions_is_refused_past_a_limit_and_gets_are_answered_mean
     }
 }
 
-/// Waits for all of them side by side.
+/// Waits for all futures side by side, and returns their outputs in the order in which they are ready.
 async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<_> = futures.map(Box::pin).collect();
     let mut done = Vec::new();
