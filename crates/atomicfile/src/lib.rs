@@ -1,4 +1,4 @@
-//! A file that is whole or not there: written beside its place, synced, and renamed into it.
+//! File that is whole or not there: written beside its place, synced, and renamed into it.
 //!
 //! Invariants: until [`AtomicFile::commit`] the file at the path is as it was; whatever ends the writing
 //! before that leaves no file behind, except a killed process: what that left is taken over by the next
@@ -12,21 +12,21 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Who may read a file.
+/// Readers that a new file may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
-    /// Whoever could read the file that was there, or else whoever the process's umask lets.
+    /// Those who could read the file that was there, or else those whom the process's umask lets.
     AsBefore,
-    /// Its owner alone, mode 0600, whatever was there.
+    /// The file's owner alone, mode 0600, whatever was there.
     Owner,
 }
 
-/// A file under way. Dropping it without [`Self::commit`] removes what was written.
+/// File that is being written. Dropping it without [`Self::commit`] removes what was written.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: File,
-    /// Where the file is written, and where it goes in the end; `None` for something that is not a regular
-    /// file, such as a terminal or a pipe, which is written directly.
+    /// Path at which the file is written, and the one that it gets in the end; `None` for something that is not a
+    /// regular file, such as a terminal or a pipe, which is written directly.
     paths: Option<Paths>,
 }
 
@@ -39,7 +39,7 @@ struct Paths {
 /// Writes a whole file at once.
 ///
 /// # Errors
-/// It can't be written, synced or renamed; then the file at `path` is as it was.
+/// The file can't be written, synced or renamed; then the one at `path` is as it was.
 pub fn write(path: &Path, readers: Readers, bytes: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::create(path, readers)?;
     file.write_all(bytes)?;
@@ -52,7 +52,7 @@ impl AtomicFile {
     /// # Errors
     /// The folder can't be written, or another process is writing the same file right now.
     pub fn create(path: &Path, readers: Readers) -> io::Result<Self> {
-        // What a symbolic link leads to is replaced, not the link.
+        // The file that a symbolic link leads to is replaced, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let before = fs::metadata(&target).ok();
         if before.as_ref().is_some_and(|before| !before.is_file()) {
@@ -73,8 +73,8 @@ impl AtomicFile {
     /// Syncs the file and puts it in its place, durably.
     ///
     /// # Errors
-    /// It can't be synced or renamed; then the file that was there is as it was. An error of the last step,
-    /// the sync of the folder, leaves the new file in place, though perhaps not across a power cut.
+    /// The file can't be synced or renamed; then the one that was there is as it was. An error of the last step, the
+    /// sync of the folder, leaves the new file in place, though perhaps not across a power cut.
     pub fn commit(mut self) -> io::Result<()> {
         let Some(paths) = &self.paths else { return self.file.flush() };
         self.file.sync_all()?;
@@ -97,8 +97,8 @@ impl Write for AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(paths) = &self.paths {
-            // The lock is still held, so this is no other writer's file. What can't be removed is taken
-            // over by the next writer.
+            // The lock is still held, so this is no other writer's file. A file that can't be removed is taken over by
+            // the next writer.
             let _ = fs::remove_file(&paths.unfinished);
         }
     }
@@ -137,7 +137,7 @@ fn open_locked(path: &Path, readers: Readers) -> io::Result<File> {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Whoever held the lock may have renamed or removed the file meanwhile.
+        // The former holder of the lock may have renamed or removed the file meanwhile.
         if is_at(&file, path)? {
             return Ok(file);
         }
