@@ -1,4 +1,4 @@
-//! Loads many keys with many puts in flight, tells how far it is, and counts what is there.
+//! Loads many keys with many puts in flight, prints the progress, and counts the keys afterwards.
 //!
 //!     cargo run -p jedlik-client --example bulk_load -- 127.0.0.1:7101 .jedlik/client/tls /usr/share/dict/words
 
@@ -20,16 +20,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What became of a load.
+/// Outcome of a load: counts of keys.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Loaded {
     pub(crate) stored: usize,
     pub(crate) failed: usize,
-    /// Keys that are there afterwards.
+    /// Keys that the bucket lists afterwards, including those of earlier loads.
     pub(crate) there: usize,
 }
 
-/// Stores every line under itself.
+/// Stores every line under itself as the key.
 pub(crate) async fn run(db: &Client, lines: Vec<String>) -> Result<Loaded, ClientError> {
     let (words, total) = (db.bucket("example-words"), lines.len());
     let entries = lines.into_iter().map(|line| (line.clone(), line));

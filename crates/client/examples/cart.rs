@@ -7,7 +7,7 @@ use std::error::Error;
 
 use jedlik_client::{Client, ClientError, Identity, Sibling};
 
-/// How many of each item.
+/// Count of each item in a cart.
 type Cart = BTreeMap<String, u32>;
 
 #[tokio::main]
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Fills a cart from two devices and gives what is in it afterwards.
+/// Fills a cart from two devices and returns its contents afterwards.
 pub(crate) async fn run(db: &Client) -> Result<Cart, ClientError> {
     let carts = db.bucket("example-carts");
 
@@ -29,7 +29,7 @@ pub(crate) async fn run(db: &Client) -> Result<Cart, ClientError> {
     carts.put("alice", "tea 1\nmilk 1").await?;
     carts.put("alice", "tea 2\ncoffee 1").await?;
 
-    // Whoever reads next sees both, and writes what they mean together in their place.
+    // The next reader sees both, and replaces them with what they mean together.
     let found = carts.get("alice").await?;
     println!("{} siblings", found.siblings().len());
     let merged = merge(found.siblings());
@@ -40,7 +40,7 @@ pub(crate) async fn run(db: &Client) -> Result<Cart, ClientError> {
     Ok(merge(found.siblings()))
 }
 
-/// One cart for all siblings: of each item as many as the fullest of them has.
+/// Merges all siblings into one cart: of each item as many as the fullest cart has.
 fn merge(siblings: &[Sibling]) -> Cart {
     let mut merged = Cart::new();
     for value in siblings.iter().filter_map(Sibling::value) {

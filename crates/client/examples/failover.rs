@@ -1,4 +1,4 @@
-//! Writes and reads all the time and tells what a node's failure does to it: kill a node meanwhile.
+//! Writes and reads all the time and prints the effects of a node's failure: kill a node meanwhile.
 //!
 //!     cargo run -p jedlik-client --example failover -- 127.0.0.1:7101 .jedlik/client/tls
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jedlik_client::{Client, Identity};
 
-/// A request that takes longer is told.
+/// Time above which a round of two requests is printed.
 const LONG: Duration = Duration::from_millis(100);
 
 #[tokio::main]
@@ -22,16 +22,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What was seen.
+/// Counts of what the requests met, and the longest round.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
     pub(crate) failed: u64,
-    /// Gets that did not show the value put just before: a get and a put may each have met another stand-in for the
-    /// node that is away. The value is there, and shown later.
+    /// Gets that did not return the value put just before. A get and a put may each have met another stand-in for the
+    /// node that is down; the value is stored, and returned later.
     pub(crate) late: u64,
     pub(crate) longest: Duration,
-    /// Members that were told to be down, by name.
+    /// Names of the members that were reported down.
     pub(crate) down: Vec<String>,
 }
 

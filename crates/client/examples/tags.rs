@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lets so many tasks add a tag each, and gives the tags that are there afterwards.
+/// Lets this many tasks add a tag each, and returns the tags that are there afterwards.
 pub(crate) async fn run(db: &Client, writers: usize) -> Result<BTreeSet<String>, ClientError> {
     let photos = db.bucket("example-photos");
     let mut adding = JoinSet::new();
@@ -34,7 +34,7 @@ pub(crate) async fn run(db: &Client, writers: usize) -> Result<BTreeSet<String>,
     Ok(union(photos.get("cat.jpg").await?.siblings()))
 }
 
-/// Adds a tag. Adding it twice is adding it once, as `update` needs it to be.
+/// Adds a tag. Adding it twice is the same as adding it once, as `update` demands.
 async fn add(photos: &Bucket, photo: &str, tag: &str) -> Result<Updated, ClientError> {
     let with_tag = |siblings: &[Sibling]| {
         let mut tags = union(siblings);
@@ -44,7 +44,7 @@ async fn add(photos: &Bucket, photo: &str, tag: &str) -> Result<Updated, ClientE
     photos.update(photo, with_tag).attempts(100).await
 }
 
-/// The tags of all siblings, each once.
+/// Returns the tags of all siblings, each once.
 fn union(siblings: &[Sibling]) -> BTreeSet<String> {
     let values = siblings.iter().filter_map(Sibling::value);
     values

@@ -1,6 +1,6 @@
-//! Requests of the cluster's admins, for programs that run one: with the feature `admin`.
+//! Requests for cluster admins, for programs that run a cluster; behind the feature `admin`.
 //!
-//! Requests and answers are the wire crate's own types, which change with the cluster's version and not with this
+//! Requests and answers are the wire crate's own types, so they change with the cluster's version, not with this
 //! crate's.
 
 use std::net::SocketAddr;
@@ -17,14 +17,14 @@ use crate::request_loop::Idempotency;
 use crate::routes::Route;
 use crate::{Client, ClientError, NodeId, Scan, ScanOptions};
 
-/// A client's other face, for admins.
+/// A client's requests for admins; made by [`Client::admin`].
 #[derive(Debug, Clone, Copy)]
 pub struct Admin<'a> {
     client: &'a Client,
 }
 
 impl Client {
-    /// The admins' requests. The client's certificate decides which of them are allowed.
+    /// Returns the admins' requests. The role in the client's certificate decides which of them are allowed.
     #[must_use]
     pub fn admin(&self) -> Admin<'_> {
         Admin { client: self }
@@ -32,11 +32,11 @@ impl Client {
 }
 
 impl Admin<'_> {
-    /// Asks any node, or the one named, for what an admin asks. Only a commit is not sent again once
-    /// it may have been done.
+    /// Sends an admin request to `node`, or to any node if that is `None`. Every request but a commit is sent again
+    /// after a failed attempt; a commit that may have taken effect is not.
     ///
     /// # Errors
-    /// The request or the role is refused, no member is `node`, or it does not answer in time.
+    /// The request or the role is refused, no member has the identity `node`, or no node answers in time.
     pub async fn ask(
         self,
         request: AdminRequest,
@@ -59,8 +59,8 @@ impl Admin<'_> {
         }
     }
 
-    /// Asks those members that are among `nodes` the same at once, and tells of each what it answered
-    /// or why it did not; `timeout` is for each.
+    /// Sends the same request to every member that is among `nodes`, all at once, and returns each member's answer or
+    /// error. `timeout` applies to each member on its own.
     pub async fn ask_members(
         self,
         nodes: &[NodeId],
@@ -90,7 +90,8 @@ impl Admin<'_> {
         all
     }
 
-    /// Every member's counters, or why it did not tell them; `timeout` is for each.
+    /// Returns every member's counters, or the error of a member that did not give them. `timeout` applies to each
+    /// member on its own.
     pub async fn stats(self, timeout: Duration) -> Vec<(Member, Result<NodeStats, ClientError>)> {
         let nodes: Vec<NodeId> = self.topology().members.iter().map(|member| member.node).collect();
         let answers = self.ask_members(&nodes, &AdminRequest::Stats, timeout).await;
@@ -101,19 +102,20 @@ impl Admin<'_> {
         answers.into_iter().map(|(member, answer)| (member, answer.and_then(counters))).collect()
     }
 
-    /// The cluster as last learnt.
+    /// Returns the cluster's topology as this client learnt it last. Nothing is sent.
     #[must_use]
     pub fn topology(self) -> Topology {
         self.client.shared.routes().topology().clone()
     }
 
-    /// The seeds' addresses when they were last looked up, in the order of the seeds.
+    /// Returns the seeds' addresses from their last look-up, in the order of the seeds.
     #[must_use]
     pub fn seeds(self) -> Vec<SocketAddr> {
         self.client.shared.seeds.known().addresses
     }
 
-    /// Reads all keys of every bucket, as [`Client::scan`] does, and gives the buckets whose properties were set.
+    /// Reads all keys of every bucket, as [`Client::scan`] does, and also returns the buckets whose properties were
+    /// set.
     ///
     /// # Errors
     /// No node answers, or there is no layout yet.

@@ -14,18 +14,18 @@ use crate::request_loop::Idempotency;
 use crate::retry::backoff;
 use crate::routes::{Route, Routes, Target};
 
-/// The topology is not fetched more often than this, however many answers ask for it.
+/// Shortest time between two fetches of the topology, however many answers ask for one.
 const REFRESH_PAUSE: Duration = Duration::from_millis(50);
-/// How long a suspect node has to show that it is there.
+/// Time in which a suspect node has to answer a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Starts the task that fetches the topology when told to, and every so often unasked.
+/// Starts the task that fetches the topology when notified, and otherwise once per refresh interval.
 pub(crate) fn keep_fresh(shared: &Arc<Shared>) {
     let (weak, refresh) = (Arc::downgrade(shared), shared.refresh.clone());
     let interval = shared.bounds.refresh_interval;
     tokio::spawn(async move {
         loop {
-            // Told or not, it is time.
+            // Whether notified or not: it is time to fetch.
             let _ = tokio::time::timeout(interval, refresh.notified()).await;
             let Some(shared) = weak.upgrade() else { return };
             match fetch_or_begin_anew(&shared).await {
@@ -38,7 +38,7 @@ pub(crate) fn keep_fresh(shared: &Arc<Shared>) {
     });
 }
 
-/// Starts the task that asks a suspect node until it answers, so that no request has to find out.
+/// Starts the task that probes a suspect node until it answers, so that no request has to find out.
 pub(crate) fn probe(shared: &Arc<Shared>, target: Target) {
     tracing::debug!(address = %target.address, "a node is suspect");
     tokio::spawn(probing(Arc::downgrade(shared), target));
@@ -63,7 +63,7 @@ async fn probing(weak: Weak<Shared>, target: Target) {
     }
 }
 
-/// Asks any node for the topology; the seeds, looked up anew, where none answers: all may have moved.
+/// Asks any known node for the topology; if none answers, asks the seeds, looked up anew: all nodes may have moved.
 async fn fetch_or_begin_anew(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
     match fetch(shared).await {
         Err(ClientError::Timeout { .. }) => {
@@ -73,7 +73,7 @@ async fn fetch_or_begin_anew(shared: &Arc<Shared>) -> Result<Topology, ClientErr
     }
 }
 
-/// Asks any node for the topology.
+/// Asks any known node for the topology.
 async fn fetch(shared: &Arc<Shared>) -> Result<Topology, ClientError> {
     let request = |_| ClientRequest::Topology;
     match shared.run(Route::Any, Idempotency::Idempotent, None, request).await? {

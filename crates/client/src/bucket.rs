@@ -14,7 +14,8 @@ use crate::{
     ClientError, Found, Get, GetOptions, Keys, Put, PutOptions, ScanRequest, Sibling, Value,
 };
 
-/// A bucket: a namespace of keys with properties of its own. It need not be made first; clones are cheap.
+/// Handle to a bucket: a namespace of keys with properties of its own. A bucket need not be made first; clones are
+/// cheap.
 ///
 /// A name that is empty or over 256 bytes is refused by the first request, as [`ClientError::InvalidKey`].
 #[derive(Clone)]
@@ -24,7 +25,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The name that the bucket was asked for by.
+    /// Returns the name that the handle was made with.
     #[must_use]
     pub fn name(&self) -> &Bytes {
         self.name.bytes()
@@ -38,8 +39,8 @@ impl Bucket {
         Get { bucket: self.clone(), key: key.as_ref().into(), options: GetOptions::new() }
     }
 
-    /// Writes a value. With the context of a get it replaces what that get has seen, without one it becomes a sibling
-    /// of what is there.
+    /// Writes a value. With the context of a get it replaces what that get has seen; without one it becomes a sibling
+    /// of the stored values.
     ///
     /// # Errors
     /// As for [`Put::send`].
@@ -48,7 +49,7 @@ impl Bucket {
     }
 
     /// Deletes what the context has seen, by writing a tombstone. Without a context the tombstone becomes a sibling
-    /// of the values, which stay.
+    /// of the values, which are kept.
     ///
     /// # Errors
     /// As for [`Put::send`].
@@ -56,8 +57,8 @@ impl Bucket {
         self.write(key.as_ref(), Content::Tombstone)
     }
 
-    /// Gets a key, lets `reconcile` make one value of its siblings, and puts that with the get's context; does so
-    /// again when another client wrote at the same time. See [`Update`] for what `reconcile` has to be.
+    /// Gets a key, lets `reconcile` make one value of its siblings, and puts that value with the get's context; starts
+    /// over when another client wrote at the same time. See [`Update`] for the demands on `reconcile`.
     ///
     /// # Errors
     /// As for [`Update::send`].
@@ -69,7 +70,7 @@ impl Bucket {
         Update::new(self.clone(), key.as_ref().into(), reconcile)
     }
 
-    /// Reads many keys, some of them at a time; the answers come as they arrive.
+    /// Reads many keys, with a limit on how many are in flight; answers come as they arrive.
     pub fn get_many<I>(&self, keys: I) -> GetMany
     where
         I: IntoIterator<Item: AsRef<[u8]>, IntoIter: Send + 'static>,
@@ -77,7 +78,7 @@ impl Bucket {
         GetMany::new(self.clone(), keys)
     }
 
-    /// Writes many keys, some of them at a time; the answers come as they arrive.
+    /// Writes many keys, with a limit on how many are in flight; answers come as they arrive.
     pub fn put_many<I, K, V>(&self, entries: I) -> PutMany
     where
         I: IntoIterator<Item = (K, V), IntoIter: Send + 'static>,

@@ -1,4 +1,4 @@
-//! The builder of a client: what it needs to start, and the bounds that it keeps.
+//! The builder of a client: what a client needs to start, and the bounds that it keeps.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use jedlik_protocol::limits::TIMEOUT_DEFAULT_MS;
 
 use crate::{Client, ClientError, Identity, StartError};
 
-/// How to start a [`Client`]: seeds and an identity, and bounds that have their usual values.
+/// Builder of a [`Client`]. Seeds and an identity are needed; the bounds have defaults.
 #[derive(Debug, Clone, Default)]
 #[must_use = "a client is started by `connect`"]
 pub struct ClientBuilder {
@@ -15,7 +15,7 @@ pub struct ClientBuilder {
     bounds: Bounds,
 }
 
-/// The bounds that a client keeps.
+/// Limits of time and number that a client keeps.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounds {
     pub(crate) timeout: Duration,
@@ -36,45 +36,45 @@ impl Default for Bounds {
 }
 
 impl ClientBuilder {
-    /// Any of the cluster's nodes as `host:port`: the first that answers tells about the rest. Names are looked up
-    /// at the start, and again whenever no node that is known answers.
+    /// Adds seeds: any of the cluster's nodes, as `host:port`. The first that answers gives the whole topology. Names
+    /// are looked up at the start, and again whenever no known node answers.
     pub fn seeds<S: ToString>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
         self.seeds.extend(seeds.into_iter().map(|seed| seed.to_string()));
         self
     }
 
-    /// Shows these certificates to the nodes.
+    /// Sets the certificates that the client shows to nodes and checks nodes by.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// Limits a request, all its attempts together, unless it says otherwise: 5 s.
+    /// Sets the time for a request with all its attempts, unless the request says otherwise; 5 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.bounds.timeout = timeout;
         self
     }
 
-    /// Limits each of a request's first attempts: 1 s. A node that says nothing holds a request up for less:
-    /// another is asked beside it after 200 ms at most.
+    /// Sets the time for each of a request's first attempts; 1 s by default. A silent node delays a request by less:
+    /// another node is asked beside it after 200 ms at most.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.bounds.attempt_timeout = timeout;
         self
     }
 
-    /// The most requests under way, 4,096; more wait their turn.
+    /// Sets the largest number of requests under way, at least 1; 4,096 by default. Requests above it wait their turn.
     pub fn in_flight_limit(mut self, requests: usize) -> Self {
         self.bounds.in_flight_limit = requests.max(1);
         self
     }
 
-    /// How often the cluster's layout is fetched when nothing says that it has changed: every 10 s.
+    /// Sets the time between fetches of the topology while nothing says that it has changed; 10 s by default.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.bounds.refresh_interval = interval;
         self
     }
 
-    /// Asks the seeds, one after another, who is in the cluster.
+    /// Asks the seeds for the cluster's topology and starts the client.
     ///
     /// # Errors
     /// There are no seeds or no identity, no name can be looked up, no node answers, or the socket can't be had.

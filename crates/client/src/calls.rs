@@ -1,7 +1,7 @@
 //! The table of requests that wait for their answers, over all connections.
 //!
-//! Invariant: an entry leaves the table once: answered, given up by its caller, or told that its
-//! connection has ended. An answer counts only on the connection that its request left on.
+//! Invariant: an entry leaves the table once: answered, given up by its caller, or ended with its connection. An answer
+//! counts only on the connection that its request left on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use jedlik_protocol::client::ClientResponse;
 use jedlik_protocol::codec::Frame;
 use tokio::sync::oneshot;
 
-/// An answer, and the layout that its node has.
+/// A node's answer, and the layout that the node has.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The layout that the node has.
+    /// Version of the layout that the node has.
     pub(crate) layout: LayoutVersion,
     pub(crate) response: ClientResponse,
 }
@@ -27,12 +27,12 @@ struct Waiting {
     answer: oneshot::Sender<Result<Answer, CloseReason>>,
 }
 
-/// Whether the node has said that the answer is made, and on its way; clones share it.
+/// Flag that the node has announced the answer as made and on its way; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Coming(Arc<AtomicBool>);
 
 impl Coming {
-    /// Notes that it has.
+    /// Notes that the node has announced the answer.
     pub(crate) fn announce(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -42,24 +42,24 @@ impl Coming {
     }
 }
 
-/// The table; also what the transport hands received frames to.
+/// Table of all waiting requests; also the transport's handler for received frames.
 #[derive(Default)]
 pub(crate) struct Calls {
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
 }
 
-/// One entry, held by its caller; dropping it gives the answer up.
+/// One entry of the table, held by the caller that waits for it; dropping it gives the answer up.
 pub(crate) struct Call<'a> {
     calls: &'a Calls,
     id: u64,
-    /// Where to say that it was given up.
+    /// Connection on which to withdraw the request if the caller gives it up; `None` if the node isn't told.
     withdraw_at: Option<Connection>,
     answer: oneshot::Receiver<Result<Answer, CloseReason>>,
 }
 
 impl Calls {
-    /// Enters a request that is about to leave on the connection of this identity.
+    /// Adds an entry for a request that is about to leave on the connection with this identity.
     pub(crate) fn enter(&self, connection: u64, coming: Coming) -> Call<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
@@ -111,17 +111,17 @@ impl Handler for Calls {
 }
 
 impl Call<'_> {
-    /// The request's identity on the wire.
+    /// Returns the request's identity on the wire.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Tells the node, should the answer be given up: what is done for nobody holds others up.
+    /// Withdraws the request at the node if the answer is given up, so that the node doesn't work for nobody.
     pub(crate) fn withdraw_at(&mut self, connection: Connection) {
         self.withdraw_at = Some(connection);
     }
 
-    /// Waits for the answer; if the connection ends first, says why it did. Nothing is lost if the wait is given up.
+    /// Waits for the answer, or for the reason why the connection ended first. Safe to cancel: nothing is lost.
     pub(crate) async fn answered(&mut self) -> Result<Answer, CloseReason> {
         (&mut self.answer).await.expect("an entry leaves the table answered while its caller waits")
     }
@@ -131,7 +131,7 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         let given_up = self.calls.table().remove(&self.id).is_some();
         if given_up && let Some(connection) = &self.withdraw_at {
-            // Where it finds no room the answer comes to nobody.
+            // If the queue is full the node isn't told, and its answer finds no entry.
             let _ = connection.send(Frame::Withdraw { id: self.id });
         }
     }

@@ -1,4 +1,4 @@
-//! The client itself: a handle to one cluster, and what its requests share.
+//! The client itself: a handle to one cluster, and the state that its requests share.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
@@ -25,23 +25,23 @@ use crate::{
     ScanRequest, SeedError, StartError, Stored, background,
 };
 
-/// A client of one cluster; clones share its connections. To be used within a tokio runtime.
+/// Client of one cluster; clones share its connections. It must be used within a tokio runtime.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// A member of the cluster, as some node has told it.
+/// Member of the cluster, as some node has reported it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// The identity in the member's certificate.
+    /// Identity in the member's certificate.
     pub node: NodeId,
-    /// The member's name for people.
+    /// Name of the member in the layout, for people.
     pub name: String,
-    /// Where the member listens, for peers and clients alike.
+    /// Address on which the member listens, for peers and clients alike.
     pub address: SocketAddr,
-    /// Whether the node that told it took the member to be up.
+    /// Whether the reporting node took the member to be up.
     pub alive: bool,
 }
 
@@ -50,17 +50,17 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     pub(crate) seeds: Seeds,
     pub(crate) links: Links,
-    /// One for each request that may be under way.
+    /// One permit for each request that may be under way.
     pub(crate) permits: Semaphore,
-    /// Told when the topology is out of date.
+    /// Notified when the topology is out of date.
     pub(crate) refresh: Arc<Notify>,
-    /// Spreads over the nodes what any of them can answer.
+    /// Counter that spreads requests over the nodes where any of them can answer.
     pub(crate) turn: AtomicUsize,
     routes: RwLock<Arc<Routes>>,
 }
 
 impl Client {
-    /// Begins to describe a client: its seeds and its identity are needed.
+    /// Returns a builder, which needs seeds and an identity.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
@@ -88,13 +88,13 @@ impl Client {
         Ok(Self { shared })
     }
 
-    /// A handle to a bucket, which need not be there. Nothing is sent.
+    /// Returns a handle to a bucket, whether the bucket exists or not. Nothing is sent.
     #[must_use]
     pub fn bucket(&self, name: impl AsRef<[u8]>) -> Bucket {
         Bucket { shared: self.shared.clone(), name: name.as_ref().into() }
     }
 
-    /// Lists the buckets that have any key. Keys are read for it, without their values.
+    /// Lists the buckets that have at least one key, by reading all keys without their values.
     ///
     /// # Errors
     /// As for [`Self::scan`].
@@ -102,13 +102,13 @@ impl Client {
         self.scan().values(false).await.map(Buckets::new)
     }
 
-    /// Reads all keys of every bucket with their values, partition by partition, in no particular order. A bucket whose
-    /// properties are set meanwhile may have been passed over, and is an error at the end: [`ClientError::Reset`].
+    /// Reads all keys of every bucket with their values, partition by partition, in no particular order. If a bucket's
+    /// properties change meanwhile, its keys may have been missed, and the scan ends with [`ClientError::Reset`].
     pub fn scan(&self) -> ScanRequest {
         ScanRequest::of_every_bucket(self)
     }
 
-    /// The cluster's members as last learnt.
+    /// Returns the cluster's members as this client learnt them last. Nothing is sent.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         let routes = self.shared.routes();
@@ -121,7 +121,7 @@ impl Client {
         members.collect()
     }
 
-    /// The seeds that could not be used when they were last looked up; the client goes on without them.
+    /// Returns the seeds that could not be used at their last look-up; the client goes on without them.
     #[must_use]
     pub fn unusable_seeds(&self) -> Vec<SeedError> {
         self.shared.seeds.known().errors
@@ -197,7 +197,7 @@ impl Shared {
         self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a topology over, unless the one at hand is newer.
+    /// Replaces the topology with `newer`, unless the one at hand is newer, and drops connections to nodes that left.
     pub(crate) fn install(&self, newer: Routes) {
         {
             let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +209,7 @@ impl Shared {
         self.links.retain(|target| self.knows(target));
     }
 
-    /// Whether a node is a member at that address.
+    /// Whether the target is a member, with the same identity and address.
     pub(crate) fn knows(&self, target: Target) -> bool {
         self.routes().targets().any(|member| member == target)
     }
@@ -217,12 +217,12 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The task that waits for this then finds nobody to work for.
+        // The task that waits for this then finds no client left and ends.
         self.refresh.notify_one();
     }
 }
 
-/// Refuses a value that no bucket may allow before it is sent.
+/// Refuses a value over the largest limit that any bucket may have, before anything is sent.
 fn check_length(content: &Content<Blob>) -> Result<(), ClientError> {
     match content {
         Content::Value(value) if value.len() > VALUE_LIMIT_MAX_BYTES as usize => {
@@ -235,7 +235,7 @@ fn check_length(content: &Content<Blob>) -> Result<(), ClientError> {
     }
 }
 
-/// Random, so that no two puts of any clients share it.
+/// Returns a random write id, which no two puts of any clients share.
 fn fresh_write_id() -> Result<WriteId, ClientError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

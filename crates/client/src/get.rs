@@ -18,40 +18,40 @@ pub struct Get {
 }
 
 impl Get {
-    /// Takes all options from elsewhere.
+    /// Replaces all options with these.
     pub fn options(mut self, options: &GetOptions) -> Self {
         self.options = options.clone();
         self
     }
 
-    /// Uses so many replicas, at most the bucket's N.
+    /// Sets N, the number of replicas that the get uses; at most the bucket's N.
     pub fn n(mut self, n: impl Into<Option<u8>>) -> Self {
         self.options = self.options.n(n);
         self
     }
 
-    /// Waits for so many answers.
+    /// Sets R, the number of replicas that must answer.
     pub fn r(mut self, r: impl Into<Quorum>) -> Self {
         self.options = self.options.r(r);
         self
     }
 
-    /// Waits until so many of the answers are from primaries.
+    /// Sets PR, the number of answers that must come from primaries.
     pub fn pr(mut self, pr: impl Into<Quorum>) -> Self {
         self.options = self.options.pr(pr);
         self
     }
 
-    /// Gives up after this time, all attempts together.
+    /// Sets the time for all attempts together.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options = self.options.timeout(timeout);
         self
     }
 
-    /// Sends the get; the same as awaiting it.
+    /// Sends the get; awaiting it does the same.
     ///
     /// # Errors
-    /// The key is empty or too long, the options don't go with the bucket, or no quorum could be had in time.
+    /// The key is empty or too long, the options don't fit the bucket, or no quorum was reached in time.
     pub async fn send(self) -> Result<Found, ClientError> {
         self.bucket.read(self.key, &self.options).await
     }

@@ -12,28 +12,28 @@ use thiserror::Error;
 #[derive(Debug, Clone)]
 pub struct Identity(pub(crate) Credentials);
 
-/// Certificates that can't be used. Nothing was changed, and nobody was asked.
+/// Certificates that can't be used. Nothing was changed and nothing was sent.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IdentityError {
     /// A file can't be read: correct the path, or issue the file.
     #[error("can't read {}: {source}", path.display())]
     Unreadable {
-        /// The file that can't be read.
+        /// Path of the file that can't be read.
         path: PathBuf,
-        /// The reason that the system gives.
+        /// Reason that the operating system gives.
         source: io::Error,
     },
     /// A certificate has expired, or is not valid yet: issue another, or set this machine's clock.
     #[error("{message}")]
     NotValidNow {
-        /// The file, the times and the remedy, for people.
+        /// Message for people: the file, the times and the remedy.
         message: String,
     },
-    /// A file is not what it should be, or the three don't belong together: issue them again.
+    /// A file has the wrong contents, or the three don't belong together: issue them again.
     #[error("{message}")]
     Unusable {
-        /// The file, what is wrong with it and the remedy, for people.
+        /// Message for people: the file, what is wrong with it and the remedy.
         message: String,
     },
 }
@@ -42,8 +42,8 @@ impl Identity {
     /// Reads the authority's certificate, the client's own and its key, and checks that they belong together.
     ///
     /// # Errors
-    /// A file can't be read, isn't what it should be, or they don't belong together; the error names the file
-    /// and the remedy.
+    /// A file can't be read or has the wrong contents, or the three don't belong together; the error names the file and
+    /// the remedy.
     pub fn from_pem_files(
         ca: impl AsRef<Path>,
         cert: impl AsRef<Path>,
@@ -52,7 +52,7 @@ impl Identity {
         Ok(Self(Credentials::load(ca, cert, key)?))
     }
 
-    /// Takes the three from texts in memory.
+    /// Reads the same three from PEM texts in memory.
     ///
     /// # Errors
     /// As for [`Self::from_pem_files`].

@@ -15,7 +15,8 @@
 //! /// The items of all carts, each once.
 //! fn merge(siblings: &[Sibling]) -> String {
 //!     let carts = siblings.iter().filter_map(Sibling::value).map(|cart| String::from_utf8_lossy(cart));
-//!     let mut items: Vec<String> = carts.flat_map(|cart| cart.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+//!     let mut items: Vec<String> =
+//!         carts.flat_map(|cart| cart.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
 //!     items.sort();
 //!     items.dedup();
 //!     items.join("\n")
@@ -30,7 +31,7 @@
 //! let found = carts.get("alice").r(2).await?;
 //! carts.put("alice", "tea\ncoffee").context(found.context()).w(3).await?;
 //!
-//! // Get, reconcile, put; again if somebody else wrote in between.
+//! // Get, reconcile, put; repeated if another client wrote in between.
 //! carts.update("alice", |siblings| merge(siblings)).await?;
 //! # Ok(())
 //! # }
@@ -38,14 +39,15 @@
 //!
 //! # Siblings
 //!
-//! Two clients that write a key at the same time both succeed. The next get shows both values as [`Sibling`]s, and
-//! one [`Context`] for both; whoever knows what they mean puts the reconciled value with it. [`Bucket::update`] does all
-//! of that. A put without a context says "I have seen nothing", and its value becomes a sibling of what is there.
+//! Two clients that write a key at the same time both succeed. The next get returns both values as [`Sibling`]s, and
+//! one [`Context`] for both; a client that knows what the values mean puts the reconciled value with that context.
+//! [`Bucket::update`] does all of this. A put without a context says "I have seen nothing", and its value becomes a
+//! sibling of the stored ones.
 //!
 //! # Many keys
 //!
 //! [`Bucket::get_many`] and [`Bucket::put_many`] keep many requests in flight. [`Bucket::scan`], [`Bucket::keys`] and
-//! [`Client::buckets`] are streams ([`futures_core::Stream`]) of what is there; each has a `next` of its own, too:
+//! [`Client::buckets`] are streams ([`futures_core::Stream`]); each also has a `next` of its own:
 //!
 //! ```no_run
 //! # async fn example(db: jedlik_client::Client) -> Result<(), jedlik_client::ClientError> {
@@ -66,14 +68,14 @@
 //!
 //! # When a request fails
 //!
-//! A client asks another node when one fails or says nothing, until the request's time is up. What comes back then is a
-//! [`ClientError`]: [`ClientError::kind`] says what to do about it, and [`ClientError::maybe_applied`] whether a put may
-//! have taken effect all the same.
+//! When a node fails or is silent, the client asks another one, until the request's time is up. The result is then a
+//! [`ClientError`]: [`ClientError::kind`] says what to do about it, and [`ClientError::maybe_applied`] whether a put
+//! may have taken effect all the same.
 //!
 //! # Examples
 //!
-//! `examples/` has a cart that merges siblings, a set that many clients add to, a bulk load with progress, and a
-//! watch of failover. The feature `admin` adds what a cluster's admins ask.
+//! `examples/` has a cart that merges siblings, a set that many clients add to, a bulk load with progress, and a watch
+//! of failover. The feature `admin` adds the requests of cluster admins.
 
 #[cfg(feature = "admin")]
 pub mod admin;

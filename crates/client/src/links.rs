@@ -1,6 +1,6 @@
 //! One connection to each node, made when it is first needed and again after it was lost.
 //!
-//! Invariant: one dial to a node at a time; who else wants it waits for that one.
+//! Invariant: there is one dial to a node at a time; other requests for the node wait for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::hedge::{Allowance, NodeLatency};
 use crate::in_flight::Allotment;
 use crate::routes::Target;
 
-/// The way to one node.
+/// Connection to one node, with the node's latency and suspicion.
 pub(crate) struct Link {
     target: Target,
     connection: Mutex<Option<Connection>>,
@@ -27,7 +27,7 @@ pub(crate) struct Link {
     latency: Mutex<NodeLatency>,
 }
 
-/// The ways to all nodes.
+/// Connections to all nodes, and the budget of hedges.
 pub(crate) struct Links {
     endpoint: Endpoint,
     calls: Arc<Calls>,
@@ -41,7 +41,7 @@ impl Links {
         Self { endpoint, calls, links: Mutex::default(), allowance }
     }
 
-    /// Sends one request to one node and waits for the answer as long as its allotment is.
+    /// Sends one request to one node and waits for the answer, as long as the allotment says.
     pub(crate) async fn ask(
         &self,
         target: Target,
@@ -83,17 +83,17 @@ impl Links {
         }
     }
 
-    /// How long a node may take over a request for one key before another is asked.
+    /// Returns the time that a node may take for a request for one key before another node is asked.
     pub(crate) fn delay(&self, target: Target) -> Duration {
         self.link(target).latency().delay()
     }
 
-    /// Notes how long a node took over a request for one key.
+    /// Notes the time that a node took for a request for one key.
     pub(crate) fn took(&self, target: Target, time: Duration) {
         self.link(target).latency().learn(time);
     }
 
-    /// Whether nothing at all has come from a node for `time`.
+    /// Whether nothing has come from a node for `time`.
     pub(crate) fn is_silent(&self, target: Target, now: StdInstant, time: Duration) -> bool {
         let link = self.link(target);
         let arrivals = link.live().map(|connection| connection.arrivals());
@@ -104,12 +104,12 @@ impl Links {
         latency.is_silent(now, time)
     }
 
-    /// Whether a node that answers others may be hedged past; counts as done.
+    /// Takes one hedge past a node that answers others from the budget; `false` if none is left.
     pub(crate) fn may_hedge(&self) -> bool {
         locked(&self.allowance).spend()
     }
 
-    /// Notes that the node of `target` did not do its part; `true` if that is news.
+    /// Marks the node as suspect; `true` if it was not before.
     pub(crate) fn suspect(&self, target: Target) -> bool {
         !self.link(target).is_suspect.swap(true, Ordering::Relaxed)
     }
@@ -124,14 +124,14 @@ impl Links {
         self.table().get(&target).is_some_and(|link| link.is_suspect.load(Ordering::Relaxed))
     }
 
-    /// Gives up the connection to a node: what waits on it fails, and the next request dials.
+    /// Closes the connection to a node: requests that wait on it fail, and the next request dials.
     pub(crate) fn hang_up(&self, target: Target, why: &str) {
         if let Some(connection) = self.link(target).slot().take() {
             connection.close(CloseCode::Done, why);
         }
     }
 
-    /// Forgets the nodes that are not among `kept`.
+    /// Drops the connections to nodes for which `kept` is false.
     pub(crate) fn retain(&self, kept: impl Fn(Target) -> bool) {
         self.table().retain(|target, link| {
             let keep = kept(*target);

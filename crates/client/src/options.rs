@@ -6,7 +6,7 @@ use jedlik_protocol::limits::TIMEOUT_MAX_MS;
 
 use crate::Quorum;
 
-/// Options of a get, to be kept and used for many: see [`Get::options`](crate::Get::options).
+/// Options of a get that can be kept and used for many: see [`Get::options`](crate::Get::options).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GetOptions {
     pub(crate) n: Option<u8>,
@@ -15,7 +15,7 @@ pub struct GetOptions {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Options of a put or a delete, to be kept and used for many: see [`Put::options`](crate::Put::options).
+/// Options of a put or a delete that can be kept and used for many: see [`Put::options`](crate::Put::options).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutOptions {
     pub(crate) ttl: Option<Duration>,
@@ -26,7 +26,7 @@ pub struct PutOptions {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Options of a scan, to be kept and used for many: see [`ScanRequest::options`](crate::ScanRequest::options).
+/// Options of a scan that can be kept and used for many: see [`ScanRequest::options`](crate::ScanRequest::options).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
     pub(crate) values: bool,
@@ -37,34 +37,34 @@ pub struct ScanOptions {
 }
 
 impl GetOptions {
-    /// The bucket's settings and the client's timeout.
+    /// Returns the defaults: the bucket's settings and the client's timeout.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Uses so many replicas, at most the bucket's N.
+    /// Sets N, the number of replicas that the get uses; at most the bucket's N.
     #[must_use]
     pub fn n(mut self, n: impl Into<Option<u8>>) -> Self {
         self.n = n.into();
         self
     }
 
-    /// Waits for so many answers.
+    /// Sets R, the number of replicas that must answer.
     #[must_use]
     pub fn r(mut self, r: impl Into<Quorum>) -> Self {
         self.r = r.into();
         self
     }
 
-    /// Waits until so many of the answers are from primaries.
+    /// Sets PR, the number of answers that must come from primaries.
     #[must_use]
     pub fn pr(mut self, pr: impl Into<Quorum>) -> Self {
         self.pr = pr.into();
         self
     }
 
-    /// Gives up after this time, all attempts together.
+    /// Sets the time for all attempts together.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
@@ -73,48 +73,48 @@ impl GetOptions {
 }
 
 impl PutOptions {
-    /// The bucket's settings and the client's timeout.
+    /// Returns the defaults: the bucket's settings and the client's timeout.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets the version expire after this time, instead of the bucket's `ttl_ms`.
+    /// Sets the time after which the version expires, instead of the bucket's `ttl_ms`.
     #[must_use]
     pub fn ttl(mut self, ttl: impl Into<Option<Duration>>) -> Self {
         self.ttl = ttl.into();
         self
     }
 
-    /// Uses so many replicas, at most the bucket's N.
+    /// Sets N, the number of replicas that the put uses; at most the bucket's N.
     #[must_use]
     pub fn n(mut self, n: impl Into<Option<u8>>) -> Self {
         self.n = n.into();
         self
     }
 
-    /// Waits for so many acknowledgements.
+    /// Sets W, the number of replicas that must acknowledge.
     #[must_use]
     pub fn w(mut self, w: impl Into<Quorum>) -> Self {
         self.w = w.into();
         self
     }
 
-    /// Waits until so many of the acknowledgements are from primaries.
+    /// Sets PW, the number of acknowledgements that must come from primaries.
     #[must_use]
     pub fn pw(mut self, pw: impl Into<Quorum>) -> Self {
         self.pw = pw.into();
         self
     }
 
-    /// Waits until so many replicas have the write on disk.
+    /// Sets DW, the number of replicas that must have the write on disk.
     #[must_use]
     pub fn dw(mut self, dw: impl Into<Quorum>) -> Self {
         self.dw = dw.into();
         self
     }
 
-    /// Gives up after this time, all attempts together.
+    /// Sets the time for all attempts together.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
@@ -123,42 +123,42 @@ impl PutOptions {
 }
 
 impl ScanOptions {
-    /// Pages of 512 keys with their values, of four partitions at once.
+    /// Returns the defaults: pages of 512 keys with their values, of four partitions at once.
     #[must_use]
     pub fn new() -> Self {
         let (values, r, timeout) = (true, Quorum::Default, None);
         Self { values, r, page_keys: 512, partitions_at_once: 4, timeout }
     }
 
-    /// Whether values are read, or keys alone.
+    /// Sets whether values are read, or keys alone.
     #[must_use]
     pub fn values(mut self, values: bool) -> Self {
         self.values = values;
         self
     }
 
-    /// Waits for so many replicas of each partition.
+    /// Sets R, the number of replicas of each partition that must answer.
     #[must_use]
     pub fn r(mut self, r: impl Into<Quorum>) -> Self {
         self.r = r.into();
         self
     }
 
-    /// Asks for so many keys at a time, up to 1,024.
+    /// Sets the number of keys per page, up to 1,024.
     #[must_use]
     pub fn page_keys(mut self, page_keys: u32) -> Self {
         self.page_keys = page_keys;
         self
     }
 
-    /// Reads so many partitions at once.
+    /// Sets the number of partitions that are read at the same time.
     #[must_use]
     pub fn partitions_at_once(mut self, partitions: usize) -> Self {
         self.partitions_at_once = partitions;
         self
     }
 
-    /// Gives up on a page after this time, all attempts together.
+    /// Sets the time for one page, all attempts together.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
@@ -172,7 +172,7 @@ impl Default for ScanOptions {
     }
 }
 
-/// A duration as the wire has it: whole milliseconds, at least 1, at most the protocol's limit.
+/// Converts a duration for the wire: whole milliseconds, at least 1, at most the protocol's limit.
 pub(crate) fn wire_ms(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX).clamp(1, TIMEOUT_MAX_MS)
 }

@@ -21,60 +21,60 @@ pub struct Put {
 }
 
 impl Put {
-    /// Replaces what the get has seen that gave this context out. Without one the value becomes a sibling of what
-    /// is there.
+    /// Sets the context of a get, so that the put replaces everything that the get has seen. Without a context the
+    /// value becomes a sibling of the stored ones.
     pub fn context(mut self, context: impl Into<Option<Context>>) -> Self {
         self.context = context.into();
         self
     }
 
-    /// Takes all options from elsewhere.
+    /// Replaces all options with these.
     pub fn options(mut self, options: &PutOptions) -> Self {
         self.options = options.clone();
         self
     }
 
-    /// Lets the version expire after this time, instead of the bucket's `ttl_ms`.
+    /// Sets the time after which the version expires, instead of the bucket's `ttl_ms`.
     pub fn ttl(mut self, ttl: impl Into<Option<Duration>>) -> Self {
         self.options = self.options.ttl(ttl);
         self
     }
 
-    /// Uses so many replicas, at most the bucket's N.
+    /// Sets N, the number of replicas that the put uses; at most the bucket's N.
     pub fn n(mut self, n: impl Into<Option<u8>>) -> Self {
         self.options = self.options.n(n);
         self
     }
 
-    /// Waits for so many acknowledgements.
+    /// Sets W, the number of replicas that must acknowledge.
     pub fn w(mut self, w: impl Into<Quorum>) -> Self {
         self.options = self.options.w(w);
         self
     }
 
-    /// Waits until so many of the acknowledgements are from primaries.
+    /// Sets PW, the number of acknowledgements that must come from primaries.
     pub fn pw(mut self, pw: impl Into<Quorum>) -> Self {
         self.options = self.options.pw(pw);
         self
     }
 
-    /// Waits until so many replicas have the write on disk.
+    /// Sets DW, the number of replicas that must have the write on disk.
     pub fn dw(mut self, dw: impl Into<Quorum>) -> Self {
         self.options = self.options.dw(dw);
         self
     }
 
-    /// Gives up after this time, all attempts together.
+    /// Sets the time for all attempts together.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options = self.options.timeout(timeout);
         self
     }
 
-    /// Sends the put; the same as awaiting it.
+    /// Sends the put; awaiting it does the same.
     ///
     /// # Errors
-    /// The key, the value, the context or the options are refused, or no quorum could be had in time:
-    /// [`ClientError::maybe_applied`] tells whether the write may still take effect.
+    /// The key, the value, the context or the options are refused, or no quorum was reached in time;
+    /// [`ClientError::maybe_applied`] says whether the write may still take effect.
     pub async fn send(self) -> Result<Stored, ClientError> {
         let Self { bucket, key, content, context, options } = self;
         let key = bucket.key(key)?;

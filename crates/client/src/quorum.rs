@@ -1,4 +1,4 @@
-//! How many replicas a request waits for.
+//! The number of replicas that a request waits for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,24 +6,24 @@ use std::str::FromStr;
 use jedlik_protocol::Quorum as Wire;
 use thiserror::Error;
 
-/// How many replicas a request waits for: `2`, or one of the names.
+/// Number of replicas that a request waits for: a count such as `2`, or one of the names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Quorum {
     /// The bucket's own setting.
     #[default]
     Default,
-    /// A single replica's answer.
+    /// Answer of a single replica.
     One,
     /// A majority of the bucket's N.
     Majority,
     /// Each of the N replicas.
     All,
-    /// As many replicas as the number says.
+    /// Count of replicas, up to the bucket's N.
     Count(u8),
 }
 
-/// A text that is no quorum: neither a number up to 255 nor `one`, `quorum`, `all` or `default`.
+/// Text that is not a quorum: neither a number up to 255 nor `one`, `quorum`, `all` or `default`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("a quorum is a number or one of: one, quorum, all, default")]
 pub struct InvalidQuorum(());

@@ -1,5 +1,5 @@
-//! A request on the client's own nodes: waits its turn, then runs; what it finds out is noted for
-//! the requests after it.
+//! Requests on the client's own nodes: each waits its turn, then runs, and leaves its findings about nodes to later
+//! requests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError, background};
 
 impl Shared {
-    /// Runs a request to its end. `request` makes it, given what the node may take for it.
+    /// Runs a request to its end. `request` builds it from the time that the node may take.
     pub(crate) async fn run(
         self: &Arc<Self>,
         route: Route<'_>,
@@ -34,7 +34,7 @@ impl Shared {
         };
         let outcome = run(self, RequestSpec { route, idempotency, timeout }, budget, request).await;
         if let Err(ClientError::Timeout { .. }) = &outcome {
-            // Perhaps no node is any more where it was.
+            // Perhaps every node has moved to another address.
             self.refresh.notify_one();
         }
         outcome

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jedlik_protocol::Blob;
 
-/// The bytes of a value to be written. A `String`, a `Vec<u8>` and [`Bytes`] become one without a copy.
+/// Bytes of a value to be written. A `String`, a `Vec<u8>` and [`Bytes`] are converted without a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value(Blob);
 

@@ -14,7 +14,8 @@ use jedlik_protocol::Blob;
 use jedlik_protocol::client as wire;
 use jedlik_vclock::Content;
 
-/// Opaque token of what a get has seen of a key: a put with it replaces exactly that. It is valid for its own key only.
+/// Opaque token for everything that a get has seen of a key; a put that carries it replaces exactly that. It is valid
+/// for its own key only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Context(Blob);
 
@@ -48,13 +49,13 @@ pub struct Stored {
     by: Vec<Acknowledgement>,
 }
 
-/// One node's part in a put.
+/// One node's acknowledgement of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acknowledgement {
     /// The node that acknowledged.
     pub node: NodeId,
-    /// The primary that the node keeps the version for; `None` if the node is a primary itself.
+    /// Primary that the node keeps the version for; `None` if the node is a primary itself.
     pub stands_in_for: Option<NodeId>,
     /// Whether the version was on the node's disk.
     pub synced: bool,
@@ -70,13 +71,13 @@ pub struct Entry {
 }
 
 impl Context {
-    /// Takes a context back that was kept as bytes.
+    /// Restores a context that was kept as bytes. The bytes are checked by the node that receives the put, not here.
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into().into())
     }
 
-    /// The context as bytes, to be kept.
+    /// Returns the context as bytes that can be kept and given to [`Self::from_bytes`] later.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
         self.0.bytes()
@@ -108,7 +109,7 @@ impl fmt::Display for VersionTag {
 }
 
 impl Sibling {
-    /// The value; `None` for a tombstone, and in a scan that reads keys alone.
+    /// Returns the value; `None` for a tombstone, and in a scan that reads keys without values.
     #[must_use]
     pub fn value(&self) -> Option<&Bytes> {
         match &self.0.content {
@@ -117,7 +118,7 @@ impl Sibling {
         }
     }
 
-    /// Gives up the sibling for its value.
+    /// Consumes the sibling and returns its value.
     #[must_use]
     pub fn into_value(self) -> Option<Bytes> {
         match self.0.content {
@@ -126,25 +127,25 @@ impl Sibling {
         }
     }
 
-    /// Whether a delete has left this, concurrently with the other siblings.
+    /// Whether a delete, concurrent with the other siblings, left this version.
     #[must_use]
     pub fn is_tombstone(&self) -> bool {
         matches!(self.0.content, Content::Tombstone)
     }
 
-    /// Tells this version from every other of the key.
+    /// Returns the tag that tells this version from every other version of the key.
     #[must_use]
     pub fn tag(&self) -> VersionTag {
         VersionTag(self.0.tag)
     }
 
-    /// When the version was written, by the clock of the node that took it.
+    /// Returns the time at which the version was written, by the clock of its coordinator.
     #[must_use]
     pub fn written_at(&self) -> SystemTime {
         time(self.0.written_at_ms)
     }
 
-    /// When the version expires, if it does.
+    /// Returns the time at which the version expires; `None` if it never does.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.expires_at_ms.map(time)
@@ -152,18 +153,18 @@ impl Sibling {
 }
 
 impl Found {
-    /// All versions, tombstones included: several are concurrent writes.
+    /// Returns all versions, tombstones included; more than one means concurrent writes.
     #[must_use]
     pub fn siblings(&self) -> &[Sibling] {
         &self.siblings
     }
 
-    /// The values of the siblings that have one.
+    /// Returns the values of those siblings that have one.
     pub fn values(&self) -> impl Iterator<Item = &Bytes> {
         self.siblings.iter().filter_map(Sibling::value)
     }
 
-    /// Gives up the answer for its siblings.
+    /// Consumes the answer and returns its siblings.
     #[must_use]
     pub fn into_siblings(self) -> Vec<Sibling> {
         self.siblings
@@ -175,26 +176,26 @@ impl Found {
         self.values().next().is_none()
     }
 
-    /// The context that a put carries to replace these siblings; `None` if the key was never written.
+    /// Returns the context that a put must carry to replace these siblings; `None` if the key was never written.
     #[must_use]
     pub fn context(&self) -> Option<Context> {
         self.context.clone()
     }
 
-    /// How many replicas had answered.
+    /// Returns the number of replicas that had answered when the read quorum was met.
     #[must_use]
     pub fn answered(&self) -> u8 {
         self.answered
     }
 
-    /// How many of the replicas that answered were primaries; the others stand in for some that are away.
+    /// Returns the number of primaries among the replicas that answered; the others stood in for unreachable ones.
     #[must_use]
     pub fn primaries(&self) -> u8 {
         self.primaries
     }
 
-    /// Whether there are more siblings than one answer carries. A put with the context replaces those that are here;
-    /// the next get shows the others.
+    /// Whether the key has more siblings than one answer carries. A put with the context replaces those in this answer;
+    /// the next get returns the others.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.partial
@@ -202,37 +203,37 @@ impl Found {
 }
 
 impl Stored {
-    /// The context that a put carries to replace this one.
+    /// Returns the context that a put must carry to replace this version.
     #[must_use]
     pub fn context(&self) -> Context {
         self.context.clone()
     }
 
-    /// How many siblings the key has now: more than one if another client wrote at the same time.
+    /// Returns the number of siblings that the key has now; more than one if another client wrote at the same time.
     #[must_use]
     pub fn siblings(&self) -> usize {
         self.siblings.into()
     }
 
-    /// Whether the siblings are so many that the bucket's `sibling_warning` is reached: get, reconcile, put.
+    /// Whether the number of siblings has reached the bucket's `sibling_warning`: get, reconcile and put.
     #[must_use]
     pub fn has_many_siblings(&self) -> bool {
         self.warning
     }
 
-    /// How many replicas had acknowledged.
+    /// Returns the number of replicas that had acknowledged when the write quorum was met.
     #[must_use]
     pub fn acknowledged(&self) -> u8 {
         self.acknowledged
     }
 
-    /// How many of the replicas that acknowledged had the write on disk.
+    /// Returns the number of acknowledging replicas that had the write on disk.
     #[must_use]
     pub fn synced(&self) -> u8 {
         self.synced
     }
 
-    /// The nodes that acknowledged, and for whom.
+    /// Returns the nodes that acknowledged, each with the primary that it stands in for, if any.
     #[must_use]
     pub fn acknowledgements(&self) -> &[Acknowledgement] {
         &self.by
@@ -240,31 +241,31 @@ impl Stored {
 }
 
 impl Entry {
-    /// The bucket that the key is in.
+    /// Returns the name of the key's bucket.
     #[must_use]
     pub fn bucket(&self) -> &Bytes {
         &self.bucket
     }
 
-    /// The key within its bucket.
+    /// Returns the key within its bucket.
     #[must_use]
     pub fn key(&self) -> &Bytes {
         &self.key
     }
 
-    /// The lengths of the key's values together, whether they were read or not.
+    /// Returns the total length of the key's values in bytes, whether they were read or not.
     #[must_use]
     pub fn value_bytes(&self) -> u64 {
         self.value_bytes
     }
 
-    /// The key's versions that are neither deleted nor expired.
+    /// Returns the key's versions that are neither deleted nor expired.
     #[must_use]
     pub fn siblings(&self) -> &[Sibling] {
         &self.siblings
     }
 
-    /// The values of the siblings that have one.
+    /// Returns the values of those siblings that have one.
     pub fn values(&self) -> impl Iterator<Item = &Bytes> {
         self.siblings.iter().filter_map(Sibling::value)
     }
@@ -300,7 +301,7 @@ impl From<wire::ScanItem> for Entry {
     }
 }
 
-/// The same versions in the same allocation.
+/// Turns wire versions into siblings within the same allocation.
 fn siblings(versions: Vec<wire::Version>) -> Vec<Sibling> {
     versions.into_iter().map(Sibling).collect()
 }

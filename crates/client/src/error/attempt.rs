@@ -8,30 +8,30 @@ use thiserror::Error;
 
 use super::Refusal;
 
-/// The outcome of an attempt at one node that gave no result.
+/// Reason why an attempt at one node gave no result.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AttemptError {
-    /// There was nobody to ask.
+    /// No node is known, so none could be asked.
     #[error("no node is known")]
     NoNode,
-    /// The node could not be reached, or does not want this client.
+    /// The node could not be reached, or refused this client.
     #[error("can't connect to {address}: {source}")]
     Connect {
         /// Address of the node that could not be reached.
         address: SocketAddr,
-        /// Why, with the remedy.
+        /// Reason, with the remedy.
         source: ConnectError,
     },
-    /// The attempt's share of the time passed before there was a connection.
+    /// The attempt's share of the time passed before a connection was made.
     #[error("can't connect to {address} within {} ms", after.as_millis())]
     Unconnected {
         /// Address of the node that could not be reached.
         address: SocketAddr,
-        /// The attempt's share of the time.
+        /// Share of the request's time that the attempt had.
         after: Duration,
     },
-    /// The connection had ended when the request was to leave.
+    /// The connection had already ended when the request was about to leave.
     #[error("the connection to {address} has just ended")]
     Closed {
         /// Address of the node that the connection led to.
@@ -42,59 +42,59 @@ pub enum AttemptError {
     Lost {
         /// Address of the node that the connection led to.
         address: SocketAddr,
-        /// The side that ended it, and its reason.
+        /// Side that ended the connection, and its reason.
         why: Disconnect,
     },
-    /// The attempt's share of the time passed.
+    /// The attempt's share of the time passed without an answer.
     #[error("{address} did not answer within {} ms", after.as_millis())]
     Silent {
         /// Address of the node that gave no answer.
         address: SocketAddr,
-        /// The attempt's share of the time.
+        /// Share of the request's time that the attempt had.
         after: Duration,
     },
-    /// The queue to the node is full.
+    /// The queue of requests to the node is full.
     #[error("too many requests wait for {address}")]
     Full {
         /// Address of the node that requests wait for.
         address: SocketAddr,
     },
-    /// The node refused, and another may not.
+    /// The node refused the request; another node may accept it.
     #[error("{address} said: {refusal}")]
     Refused {
         /// Address of the node that refused.
         address: SocketAddr,
-        /// The node's reason, with the remedy.
+        /// Refusal as the node gave it, with the remedy.
         refusal: Refusal,
     },
-    /// The answer was not one to this request.
+    /// The answer is of another kind than the request.
     #[error("{address} gave an answer of another kind")]
     Mismatch {
         /// Address of the node that gave the answer.
         address: SocketAddr,
     },
-    /// The request does not fit a frame. No node would take it.
+    /// The request does not fit a frame, so no node would accept it.
     #[error("a request of {length} bytes is over the limit of {limit}")]
     TooLong {
-        /// The request's length in bytes.
+        /// Length of the request in bytes.
         length: usize,
-        /// The largest frame in bytes.
+        /// Largest frame in bytes.
         limit: usize,
     },
-    /// The client itself has as many requests under way as it may.
+    /// The client already had as many requests under way as it may, until the time was up.
     #[error("the {limit} requests under way took all the time")]
     Queued {
-        /// The limit, of [`ClientBuilder::in_flight_limit`](crate::ClientBuilder::in_flight_limit).
+        /// Limit on requests under way: [`ClientBuilder::in_flight_limit`](crate::ClientBuilder::in_flight_limit).
         limit: usize,
     },
 }
 
-/// Why a node could not be reached, or does not want this client, with the remedy.
+/// Reason why a node could not be reached or refused this client, with the remedy.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct ConnectError(net::ConnectError);
 
-/// Why a connection has ended.
+/// Reason why a connection has ended, and the side that ended it.
 #[derive(Debug, Clone, Error)]
 #[error("{0}")]
 pub struct Disconnect(net::CloseReason);
@@ -112,7 +112,7 @@ impl From<net::CloseReason> for Disconnect {
 }
 
 impl AttemptError {
-    /// Whether the node itself is suspect, so that other requests should avoid it.
+    /// Whether the outcome makes the node suspect, so that other requests avoid it.
     pub(crate) fn makes_suspect(&self) -> bool {
         matches!(
             self,
@@ -124,7 +124,7 @@ impl AttemptError {
         )
     }
 
-    /// Whether asking again is of no use before somebody has put the certificates right.
+    /// Whether another attempt is of no use until somebody corrects the certificates.
     pub(crate) fn is_hopeless(&self) -> bool {
         match self {
             Self::Connect { source, .. } => !matches!(
@@ -144,7 +144,7 @@ impl AttemptError {
         }
     }
 
-    /// Whether the node may have acted on the request.
+    /// Whether the node may have applied the request.
     pub(crate) fn maybe_applied(&self) -> bool {
         match self {
             Self::NoNode

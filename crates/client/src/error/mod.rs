@@ -1,4 +1,4 @@
-//! Why a request did not give a result. Absence and siblings are results.
+//! The errors of requests, with what was done and what to do. Absence and siblings are results, not errors.
 
 mod attempt;
 mod refusal;
@@ -16,111 +16,111 @@ pub use refusal::{ErrorCode, Refusal};
 
 use crate::IdentityError;
 
-/// Why a request failed.
+/// Reason why a request failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The bucket or the key is empty or too long. Nothing was sent.
+    /// The bucket's name or the key is empty or too long. Nothing was sent.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
-    /// A node refused the request as it stands; the message says what to change. Nothing was done, as
-    /// far as that node knows: the refusal says whether another that was asked may have done it.
+    /// A node refused the request as it stands; the message says what to change. That node did nothing;
+    /// [`Refusal::maybe_applied`] says whether another node that was asked may have applied a put.
     #[error("{0}")]
     Refused(Refusal),
     /// The certificate's role does not allow the request. Use another certificate.
     #[error("{0}")]
     Forbidden(Refusal),
-    /// No quorum could be had until the time was up. Try again when nodes are back, or ask for less.
+    /// No quorum was available until the time was up. Try again when nodes are back, or ask for a smaller quorum.
     #[error("unavailable after {attempts} attempts: {last}{}", maybe(*maybe_applied))]
     Unavailable {
-        /// How many nodes were asked, counting repeats.
+        /// Number of attempts, counting repeats at one node.
         attempts: u32,
-        /// The refusal of the last of them.
+        /// Refusal that the last attempt met.
         last: Refusal,
-        /// A put may have taken effect all the same.
+        /// Whether a put may have taken effect all the same.
         maybe_applied: bool,
     },
-    /// The time was up before a node answered. Give more time, or look at the nodes.
+    /// The time was up before any node answered. Allow more time, or check the nodes.
     #[error(
         "no answer within {} ms after {attempts} attempts; the last: {last}{}",
         timeout.as_millis(),
         maybe(*maybe_applied)
     )]
     Timeout {
-        /// The time that all attempts had together.
+        /// Time that all attempts had together.
         timeout: Duration,
-        /// How many nodes were asked, counting repeats.
+        /// Number of attempts, counting repeats at one node.
         attempts: u32,
-        /// The outcome of the last of them.
+        /// Outcome of the last attempt.
         last: AttemptError,
-        /// A put may have taken effect all the same.
+        /// Whether a put may have taken effect all the same.
         maybe_applied: bool,
     },
-    /// An update met other writers in every attempt. Nothing is lost: what it has put is there beside what they have.
-    /// Update again, or give it more attempts.
+    /// An update met other writers in every attempt. Nothing is lost: its value is a sibling beside theirs, if
+    /// `stored`. Update again, or allow more attempts.
     #[error(
         "other clients wrote the key in each of {attempts} attempts{}",
         if *stored { "; what was put is one of its siblings" } else { "" }
     )]
     Contended {
-        /// How often the key was read and put.
+        /// Number of times that the key was read and put.
         attempts: u32,
         /// Whether one of the puts was stored, as a sibling.
         stored: bool,
     },
-    /// A node failed in a way that another attempt would not mend; its log says more.
+    /// A node failed in a way that another attempt would not mend; the node's log says more.
     #[error("the node failed: {0}")]
     Fault(Refusal),
-    /// The client could not start: no seed answers, or the certificates are of no use.
+    /// The client could not start: no seed answers, or the certificates can't be used.
     #[error("can't start the client: {0}")]
     Start(#[from] StartError),
-    /// A request was to go to one node, and no member has that identity.
+    /// The request names one node, and no member has that identity.
     #[error("no member of the cluster is the node {0}")]
     UnknownNode(NodeId),
-    /// The value, the key and the context together don't fit a message. Nothing was sent.
+    /// The value, the key and the context together don't fit into one message. Nothing was sent.
     #[error("a request of {length} bytes is over the limit of {limit}")]
     TooLong {
-        /// The request's length in bytes.
+        /// Length of the request in bytes.
         length: usize,
-        /// The largest request in bytes.
+        /// Largest request in bytes.
         limit: usize,
     },
-    /// A node answered with something else than was asked for: a fault of the program.
+    /// A node gave an answer of another kind than the request: a fault in the program.
     #[error("the node gave an answer of another kind than was asked for")]
     Mismatch,
-    /// No layout was committed yet, so no node owns any key.
+    /// No layout has been committed yet, so no node owns any key.
     #[error("the cluster has no layout yet; see `jedlik-admin cluster plan`")]
     NoLayout,
-    /// Properties of a bucket were set while every bucket was read, so that its keys may have been passed over: where they
-    /// are looked for follows from its N. Read all again.
+    /// A bucket's properties changed during a scan of every bucket. Where its keys are follows from its N, so some may
+    /// have been missed. Scan again.
     #[error("properties of {} were set meanwhile: its keys may be missing; begin again", .name.escape_ascii())]
     Reset {
-        /// The name of the bucket that was set.
+        /// Name of the bucket whose properties changed.
         name: Vec<u8>,
     },
 }
 
-/// A bucket's name or a key outside its limits. Nothing was sent.
+/// A bucket's name or a key that is outside its limits. Nothing was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidKey {
-    /// A bucket needs a name, a key at least one byte.
+    /// The bucket's name or the key is empty; each needs at least one byte.
     #[error("{message}")]
     Empty {
-        /// The message for people: which of the two is empty.
+        /// Message for people, which says which of the two is empty.
         message: String,
     },
-    /// Shorten the name, or hash the key.
+    /// The bucket's name or the key is too long: shorten the name, or hash the key.
     #[error("{message}")]
     TooLong {
-        /// The message for people: which of the two is too long, its length and the limit.
+        /// Message for people, which says which of the two is too long, with its length and the limit.
         message: String,
-        /// The length of the name or the key in bytes.
+        /// Length of the name or the key in bytes.
         length: usize,
     },
 }
 
-/// Why a client could not start.
+/// Reason why a client could not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -133,27 +133,27 @@ pub enum StartError {
     /// No seed was given: see [`ClientBuilder::seeds`](crate::ClientBuilder::seeds).
     #[error("no seeds are given")]
     NoSeeds,
-    /// No seed can be used; this is what is wrong with the first.
+    /// No seed can be used; this is the error of the first.
     #[error(transparent)]
     Seed(#[from] SeedError),
-    /// No seed answered, or none wants this client.
+    /// No seed answered, or every seed refused this client.
     #[error("none of the {seeds} seeds answered; the last: {last}")]
     Unreachable {
-        /// How many were tried.
+        /// Number of addresses that were tried.
         seeds: usize,
-        /// The outcome of the last attempt.
+        /// Outcome of the last attempt.
         last: AttemptError,
     },
-    /// The system gives no socket.
+    /// The operating system gives no UDP socket.
     #[error("{reason}")]
     Socket {
-        /// The reason that the system gives.
+        /// Reason that the operating system gives.
         reason: String,
     },
-    /// The system gives no random numbers.
+    /// The operating system gives no random numbers.
     #[error("the system gives no random numbers: {reason}")]
     Randomness {
-        /// The reason that the system gives.
+        /// Reason that the operating system gives.
         reason: String,
     },
 }
@@ -163,19 +163,19 @@ pub enum StartError {
 #[error("can't use the seed {seed:?}: {reason}; a seed is host:port, such as 127.0.0.1:7101")]
 #[non_exhaustive]
 pub struct SeedError {
-    /// The seed as it was given.
+    /// Seed as it was given to the builder.
     pub seed: String,
-    /// The reason why it can't be used.
+    /// Reason why the seed can't be used.
     pub reason: String,
 }
 
-/// The remedy for an error, as far as a caller has one.
+/// Class of an error by what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request or the configuration has to change.
+    /// The request or the configuration must change.
     Invalid,
-    /// The request needs another certificate.
+    /// The request needs a certificate with another role.
     Forbidden,
     /// The same request may succeed later.
     Unavailable,
@@ -184,7 +184,7 @@ pub enum ErrorKind {
 }
 
 impl ClientError {
-    /// The remedy, as far as a caller has one.
+    /// Returns the class of the error, by what the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -206,7 +206,7 @@ impl ClientError {
         }
     }
 
-    /// A short name under which to count it.
+    /// Returns a short stable name of the error, under which to count it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -226,7 +226,7 @@ impl ClientError {
         }
     }
 
-    /// Whether a put that failed so may have taken effect.
+    /// Whether a put that failed with this error may have taken effect.
     #[must_use]
     pub fn maybe_applied(&self) -> bool {
         match self {
@@ -241,7 +241,7 @@ impl ClientError {
         }
     }
 
-    /// The error for a refusal that no other node would take back.
+    /// Makes the error for a refusal that no other node would reverse.
     pub(crate) fn refused(failure: wire::Failure) -> Self {
         match failure.code {
             wire::ErrorCode::Forbidden => Self::Forbidden(failure.into()),
@@ -250,7 +250,7 @@ impl ClientError {
         }
     }
 
-    /// The error when the time is up and `last` is what became of the last attempt.
+    /// Makes the error for a request whose time is up, with `last` as the outcome of its last attempt.
     pub(crate) fn exhausted(
         timeout: Duration,
         attempts: u32,

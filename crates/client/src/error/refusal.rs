@@ -1,9 +1,9 @@
-//! A node's refusal, and what it calls it.
+//! A node's refusal, and its reasons.
 
 use jedlik_protocol::error as wire;
 use thiserror::Error;
 
-/// A node's refusal of a request.
+/// Refusal of a request by a node, with a code for programs and a message for people.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}{}", super::maybe(*maybe_applied))]
 pub struct Refusal {
@@ -12,13 +12,13 @@ pub struct Refusal {
     maybe_applied: bool,
 }
 
-/// Why a node refuses a request.
+/// Reason why a node refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
     /// An argument is out of its range; the message names it.
     InvalidRequest,
-    /// The context is damaged or another key's: get the key again.
+    /// The context is damaged or belongs to another key: get the key again.
     InvalidContext,
     /// The value is over the bucket's limit: split the value, or raise the limit.
     ValueTooLarge,
@@ -30,7 +30,7 @@ pub enum ErrorCode {
     Timeout,
     /// Too few replicas can be reached, or can say whether the key is absent. A put may still take effect.
     Unavailable,
-    /// A queue is full; nothing was done.
+    /// A queue at the node is full; nothing was done.
     Overloaded,
     /// The node is starting, stopping, or the cluster has no layout yet; nothing was done.
     NotReady,
@@ -40,36 +40,37 @@ pub enum ErrorCode {
     UnknownLayout,
     /// The node does not own the key's partition; nothing was done.
     NotOwner,
-    /// The request was under way, or waiting, for too long; nothing was done.
+    /// The request was under way or waiting for too long; nothing was done.
     TooOld,
     /// The certificate's role does not allow the request.
     Forbidden,
-    /// The node's disk refused.
+    /// The node's storage failed or refused the operation.
     Storage,
-    /// An admin's plan is not the one that would be committed now.
+    /// The plan that an admin asked to commit is not the one that would be committed now.
     PlanChanged,
     /// A fault of the program; the node's log says more.
     Internal,
-    /// As many puts of the key wait as may; nothing was done. Spread the writes over more keys.
+    /// The queue of puts that wait for the same key is full; nothing was done. Spread the writes over more keys.
     KeyBusy,
-    /// Nodes differ about which process one of them is; nothing was done.
+    /// Nodes disagree on which process holds a node's identity; nothing was done.
     OtherLife,
 }
 
 impl Refusal {
-    /// A refusal before anything was done, such as a node sends. For tests of programs that handle it.
+    /// Makes a refusal of a request that was not applied, as a node sends it; for tests of programs that handle
+    /// refusals.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), maybe_applied: false }
     }
 
-    /// The reason, for programs.
+    /// Returns the reason, for programs.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// The reason, for people: what is wrong, with the numbers in it, and what to do.
+    /// Returns the reason for people: what is wrong, with the numbers, and what to do.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -81,7 +82,7 @@ impl Refusal {
         self.maybe_applied
     }
 
-    /// The same refusal of a request that may have taken effect, or of one that has not.
+    /// Returns the same refusal, marked as one of a request that may or may not have taken effect.
     pub(crate) fn applied(self, maybe_applied: bool) -> Self {
         Self { maybe_applied, ..self }
     }
@@ -123,7 +124,7 @@ impl From<wire::ErrorCode> for ErrorCode {
 }
 
 impl ErrorCode {
-    /// A short name under which to count it.
+    /// Returns a short stable name of the code, under which to count it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

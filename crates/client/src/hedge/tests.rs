@@ -12,7 +12,7 @@ fn ms(ms: u64) -> Duration {
 
 #[test]
 fn the_delay_is_twice_the_slowest_hundredth_within_its_bounds() {
-    // Of a hundred answers so many take the second time, the others the first; then the delay lies here.
+    // Usual time, number of answers in a hundred that take another time, that time, and the range of the delay.
     let cases = [
         (1, 0, 1, DELAY_MIN..=DELAY_MIN),
         (1, 5, 40, ms(75)..=ms(100)),

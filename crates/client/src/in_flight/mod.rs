@@ -1,4 +1,4 @@
-//! The attempts at one request that are under way at once: [`WIDTH`] at most.
+//! The attempts at one request that are under way at the same time: [`WIDTH`] at most.
 //!
 //! Invariant: an attempt ends by its outcome or by being dropped, and is reported at most once.
 
@@ -14,49 +14,49 @@ use crate::calls::Coming;
 use crate::request_loop::now;
 use crate::routes::Target;
 
-/// How many nodes may have a request at the same time.
+/// Most nodes that may have one request at the same time.
 const WIDTH: usize = 2;
 
-/// Time that an attempt is given.
+/// Time that one attempt may take.
 #[derive(Debug, Clone)]
 pub(crate) struct Allotment {
-    /// How long it may take.
+    /// Time that the attempt may take while its answer is not announced.
     pub(crate) share: Duration,
-    /// Until when it may take, once the answer is known to be on its way.
+    /// Deadline that applies instead once the node has announced the answer.
     pub(crate) latest: Instant,
-    /// Whether the answer is known to be on its way.
+    /// Flag that the node has announced the answer.
     pub(crate) coming: Coming,
 }
 
 impl Allotment {
-    /// For an attempt whose answer is small.
+    /// Returns the allotment for an attempt whose answer is small, which is given up after `share`.
     pub(crate) fn of(share: Duration) -> Self {
         Self { share, latest: now() + share, coming: Coming::default() }
     }
 }
 
-/// One attempt at one node.
+/// Attempt at one node.
 pub(crate) struct Attempt {
-    /// The node that is asked.
+    /// Node that is asked.
     pub(crate) target: Target,
-    /// The time at which it was asked.
+    /// Time at which the node was asked.
     pub(crate) since: Instant,
-    /// After how long without an answer another node is asked as well.
+    /// Time without an answer after which another node is asked as well.
     pub(crate) delay: Duration,
-    /// Whether its request changes anything.
+    /// Whether the request writes anything.
     pub(crate) changes: bool,
-    /// Whether its answer is known to be on its way.
+    /// Flag that the node has announced the answer.
     pub(crate) coming: Coming,
 }
 
 impl Attempt {
-    /// Whether its answer should have been here.
+    /// Whether the attempt's delay has passed without an answer.
     pub(crate) fn is_late(&self, now: Instant) -> bool {
         now >= self.since + self.delay
     }
 }
 
-/// The attempts, the oldest first. The first takes no allocation beside its own, and mostly there is no other.
+/// Attempts under way, the oldest first. The first one needs no list: mostly there is no other.
 pub(crate) struct InFlight<F> {
     first: Option<Running<F>>,
     rest: Vec<Running<F>>,
@@ -69,7 +69,7 @@ impl<F: Future> InFlight<F> {
         Self { first: None, rest: Vec::new() }
     }
 
-    /// Adds an attempt; the caller has seen to it that there is room.
+    /// Adds an attempt; the caller has checked that there is room.
     pub(crate) fn enter(&mut self, attempt: Attempt, outcome: F) {
         let running = (attempt, Box::pin(outcome));
         if self.first.is_none() {
@@ -87,12 +87,12 @@ impl<F: Future> InFlight<F> {
         self.first.is_some() && self.rest.len() + 1 >= WIDTH
     }
 
-    /// The attempts under way, the oldest first.
+    /// Returns the attempts under way, the oldest first.
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.first.iter().chain(&self.rest).map(|(attempt, _)| attempt)
     }
 
-    /// Drops the oldest of the attempts that are `given_up`.
+    /// Drops the oldest attempt for which `given_up` holds, and returns it.
     pub(crate) fn drop_one(&mut self, given_up: impl Fn(&Attempt) -> bool) -> Option<Attempt> {
         let index = self.attempts().position(given_up)?;
         self.remove(index)
@@ -106,8 +106,7 @@ impl<F: Future> InFlight<F> {
         std::mem::replace(&mut self.first, next).map(|(attempt, _)| attempt)
     }
 
-    /// Waits for the next outcome, for ever if nothing is under way. Nothing is lost if the wait is
-    /// given up.
+    /// Waits for the next outcome, for ever if nothing is under way. Safe to cancel: nothing is lost.
     pub(crate) async fn outcome(&mut self) -> (Attempt, F::Output) {
         poll_fn(|context| {
             let running = self.first.iter_mut().chain(&mut self.rest);

@@ -1,6 +1,6 @@
-//! Many keys of a bucket at once, with a limit to how many are in flight.
+//! Requests for many keys of a bucket, with a limit on how many are in flight.
 //!
-//! Invariant: keys are taken from the caller's iterator only as there is room for their requests.
+//! Invariant: keys are taken from the caller's iterator only while there is room for their requests.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 
 use crate::{Bucket, ClientError, Found, Get, GetOptions, Put, PutOptions, Stored, Value};
 
-/// How many requests are in flight unless the caller says otherwise.
+/// Default number of requests in flight.
 const CONCURRENCY: usize = 64;
 
-/// A key, and what became of its request.
+/// A key, and the result of its request.
 type Outcome<T> = (Bytes, Result<T, ClientError>);
 
-/// Gets of many keys; a stream of the keys and their answers, as these arrive.
+/// Stream of the keys and answers of many gets, in the order in which the answers arrive.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct GetMany {
     bucket: Bucket,
@@ -31,7 +31,7 @@ pub struct GetMany {
     requests: Requests<Found>,
 }
 
-/// Puts of many keys; a stream of the keys and their answers, as these arrive.
+/// Stream of the keys and answers of many puts, in the order in which the answers arrive.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct PutMany {
     bucket: Bucket,
@@ -40,7 +40,7 @@ pub struct PutMany {
     requests: Requests<Stored>,
 }
 
-/// The requests in flight. Dropping them gives them up.
+/// Requests in flight. Dropping them cancels them.
 struct Requests<T> {
     limit: usize,
     running: JoinSet<Outcome<T>>,
@@ -55,19 +55,19 @@ impl GetMany {
         Self { bucket, keys, options: GetOptions::new(), requests: Requests::new() }
     }
 
-    /// Keeps so many gets in flight, at least one.
+    /// Sets the number of gets in flight, at least 1; 64 by default.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.requests.limit = requests.max(1);
         self
     }
 
-    /// Options of each get.
+    /// Sets the options of each get.
     pub fn options(mut self, options: &GetOptions) -> Self {
         self.options = options.clone();
         self
     }
 
-    /// The next answer, of whichever key; `None` after the last.
+    /// Returns the next key and answer, in order of arrival; `None` after the last.
     pub async fn next(&mut self) -> Option<(Bytes, Result<Found, ClientError>)> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -85,19 +85,19 @@ impl PutMany {
         Self { bucket, entries: Box::new(entries.fuse()), options, requests }
     }
 
-    /// Keeps so many puts in flight, at least one.
+    /// Sets the number of puts in flight, at least 1; 64 by default.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.requests.limit = requests.max(1);
         self
     }
 
-    /// Options of each put.
+    /// Sets the options of each put.
     pub fn options(mut self, options: &PutOptions) -> Self {
         self.options = options.clone();
         self
     }
 
-    /// The next answer, of whichever key; `None` after the last.
+    /// Returns the next key and answer, in order of arrival; `None` after the last.
     pub async fn next(&mut self) -> Option<(Bytes, Result<Stored, ClientError>)> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -140,7 +140,7 @@ impl<T: Send + 'static> Requests<T> {
         Self { limit: CONCURRENCY, running: JoinSet::new() }
     }
 
-    /// Sends what there is room for, and gives the outcome that is there first.
+    /// Sends as many requests as there is room for, and returns the first outcome that is ready.
     fn poll<F>(
         &mut self,
         context: &mut TaskContext<'_>,

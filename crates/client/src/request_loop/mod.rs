@@ -1,8 +1,8 @@
-//! One request from first attempt to result: choose a node, ask, judge the answer, go on; and ask a
-//! second node beside the first when that takes long.
+//! The loop of one request, from the first attempt to the result: choose a node, ask, judge the answer, repeat; a
+//! second node is asked beside the first when that one takes long.
 //!
-//! Invariants: what is sent again is the same request but for the time it is given; a request that
-//! must not be done twice is never at two nodes at once; the first good answer is the result.
+//! Invariants: every attempt sends the same request but for its timeout; a request that must not be done twice is never
+//! at two nodes at once; the first good answer is the result.
 
 #[cfg(test)]
 mod tests;
@@ -22,22 +22,22 @@ use crate::retry::Budget;
 use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError, ErrorCode};
 
-/// How soon to look again whether another node may be asked, when just now none may.
+/// Pause before checking again whether another node may be asked, when none may be now.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A node that has an answer ready sends much and may be busy with that: it is gone after a longer silence.
+/// Silence after which a node with an announced answer is gone. Such a node sends much, and may be busy with that.
 const SILENT_WITH_ANSWER: Duration = Duration::from_secs(1);
 
 /// Whether a request may be sent again after it may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idempotency {
-    /// Doing it twice is doing it once.
+    /// Doing the request twice has the effect of doing it once.
     Idempotent,
-    /// Doing it twice is something else.
+    /// Doing the request twice has another effect than doing it once.
     OnceOnly,
 }
 
-/// How a request is to be run.
+/// Route, idempotency and timeout of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestSpec<'a> {
     pub(crate) route: Route<'a>,
@@ -46,32 +46,32 @@ pub(crate) struct RequestSpec<'a> {
     pub(crate) timeout: Duration,
 }
 
-/// The nodes as a request sees them: whom to ask, and what to note of whom.
+/// Nodes as a request sees them: the order in which to ask them, and what later requests should know of them.
 pub(crate) trait Nodes {
-    /// Every node in the order in which to ask.
+    /// Returns every node, in the order in which to ask.
     fn order(&self, route: Route<'_>) -> Vec<Target>;
-    /// Sends a request to a node and waits for the answer as long as its allotment is.
+    /// Sends a request to a node and waits for the answer, as long as the allotment says.
     fn ask(
         &self,
         target: Target,
         request: ClientRequest,
         allotment: Allotment,
     ) -> impl Future<Output = Result<Answer, AttemptError>> + Send;
-    /// How long the node may take over a request for one key.
+    /// Returns the time that the node may take for a request for one key before another node is asked.
     fn delay(&self, target: Target) -> Duration;
-    /// Whether nothing at all has come from the node for `time`.
+    /// Whether nothing has come from the node for `time`.
     fn is_silent(&self, target: Target, now: Instant, time: Duration) -> bool;
-    /// Whether a node that answers others may be hedged past; counts as done.
+    /// Takes one hedge past a node that answers others from the budget; `false` if none is left.
     fn may_hedge(&self) -> bool;
-    /// Notes how long the node took over a request for one key.
+    /// Notes the time that the node took for a request for one key.
     fn took(&self, target: Target, time: Duration);
-    /// Notes that an answer came under this layout.
+    /// Notes that a node answered under this layout, which may be newer than the one at hand.
     fn answered_under(&self, layout: LayoutVersion);
     /// Notes that the topology at hand is out of date.
     fn outdated(&self);
-    /// Whether requests avoid the node.
+    /// Whether requests avoid the node because it is suspect.
     fn is_suspect(&self, target: Target) -> bool;
-    /// Notes that the node did not do its part, so that other requests avoid it.
+    /// Marks the node as suspect, so that other requests avoid it.
     fn suspect(&self, target: Target);
 }
 
@@ -80,16 +80,16 @@ struct RequestLoop<'a, N> {
     nodes: &'a N,
     spec: RequestSpec<'a>,
     budget: Budget,
-    /// Asked in this round.
+    /// Nodes that were asked in this round.
     asked: Vec<Target>,
-    /// The outcome of the attempt that says most.
+    /// Outcome of the most telling attempt: a node's refusal before any silence.
     last: AttemptError,
     maybe_applied: bool,
-    /// When the next attempt is due.
+    /// Time at which the next attempt is due.
     next_at: Instant,
 }
 
-/// Runs a request to its end. `request` makes it, given what the node may take for it.
+/// Runs a request to its end. `request` builds it from the time that the node may take.
 pub(crate) async fn run<N: Nodes>(
     nodes: &N,
     spec: RequestSpec<'_>,
@@ -135,7 +135,7 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
         Self { nodes, spec, budget, asked, last, maybe_applied: false, next_at: now }
     }
 
-    /// The attempt that is due, if there is one to make, and what it may take.
+    /// Starts the attempt that is due and returns its node and its share of the time; `None` if there is none to make.
     fn next<F: Future>(
         &mut self,
         now: Instant,
@@ -154,7 +154,7 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
         };
         if in_flight.is_full() {
             let gone = |attempt: &Attempt| self.is_gone(attempt, now);
-            // A suspect node before another: that one may be the only one left, and be waiting itself.
+            // A suspect node is dropped first: the other one may be the only one left, and be waiting itself.
             let suspected =
                 |attempt: &Attempt| gone(attempt) && self.nodes.is_suspect(attempt.target);
             let given_up = in_flight.drop_one(suspected).or_else(|| in_flight.drop_one(gone))?;
@@ -164,9 +164,9 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
         Some((target, share))
     }
 
-    /// Whether another node may be asked beside those that were. A write goes past a node only if that
-    /// says nothing to anybody: two coordinators would each give it a version, and who has seen one of
-    /// them leaves the other beside its own next write.
+    /// Whether another node may be asked beside those under way. A write goes past a node only if that node is silent
+    /// to everybody: two coordinators would each give the write a version, and a writer who has seen only one of the
+    /// two leaves the other as a sibling.
     fn may_hedge<F: Future>(&self, now: Instant, in_flight: &InFlight<F>) -> bool {
         if self.spec.idempotency != Idempotency::Idempotent
             || matches!(self.spec.route, Route::Node(_))
@@ -174,21 +174,22 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
             return false;
         }
         let gone = in_flight.attempts().any(|attempt| self.is_gone(attempt, now));
-        // A node that has the answer ready is slow because much is before it: more would be slower.
+        // A node that has announced the answer is slow because it has much to do; another request would slow it
+        // further.
         let waits =
             in_flight.attempts().any(|attempt| attempt.changes || attempt.coming.is_announced());
         gone || !waits && !in_flight.is_full() && self.nodes.may_hedge()
     }
 
-    /// Whether an attempt's node is late and says nothing to anybody.
+    /// Whether an attempt is late and its node silent to everybody.
     fn is_gone(&self, attempt: &Attempt, now: Instant) -> bool {
         let announced = attempt.coming.is_announced();
         let time = if announced { SILENT_WITH_ANSWER } else { attempt.delay / 2 };
         attempt.is_late(now) && self.nodes.is_silent(attempt.target, now, time)
     }
 
-    /// The first node in order that was not asked yet. Once all were, the round begins anew, unless
-    /// two nodes are at it already.
+    /// Returns the first node in order that was not asked yet. Once all were asked, a new round begins, unless two
+    /// nodes are at the request already.
     fn choose<F: Future>(&mut self, in_flight: &InFlight<F>) -> Option<Target> {
         let runs = |target: &Target| in_flight.attempts().any(|attempt| attempt.target == *target);
         let order = self.nodes.order(self.spec.route);
@@ -208,13 +209,13 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
         match self.spec.route {
             Route::Key(_) if changes(request) => DELAY_MAX + allowance_for_size(request),
             Route::Key(_) => self.nodes.delay(target),
-            // Pages and reports have no usual time.
+            // Pages and reports have no usual time to estimate.
             Route::Partition(_) => DELAY_MAX + allowance_for_size(request),
             Route::Any | Route::Node(_) => DELAY_MAX,
         }
     }
 
-    /// Takes one attempt's outcome: the request's result, or nothing if it goes on.
+    /// Judges an attempt's outcome: returns the request's result, or `None` if the request goes on.
     fn judge<F: Future>(
         &mut self,
         attempt: &Attempt,
@@ -255,7 +256,7 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
         over.then(|| Err(self.exhausted()))
     }
 
-    /// Notes the winner's time, and that others were hedged past for good reason.
+    /// Notes the winner's time, and marks the nodes as suspect that were late and silent.
     fn won<F: Future>(&self, winner: &Attempt, now: Instant, in_flight: &InFlight<F>) {
         if matches!(self.spec.route, Route::Key(_)) {
             self.nodes.took(winner.target, now.saturating_duration_since(winner.since));
@@ -265,9 +266,9 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
         }
     }
 
-    /// Notes a failed attempt; the next is due after a pause.
+    /// Notes a failed attempt; the next one is due after a pause.
     fn fail(&mut self, now: Instant, error: AttemptError) {
-        // A node's own word says more than the silence of the next.
+        // A refusal by a node says more than a later silence.
         let is_word = |error: &AttemptError| matches!(error, AttemptError::Refused { .. });
         if let AttemptError::Refused { refusal, .. } = &error
             && matches!(refusal.code(), ErrorCode::StaleLayout | ErrorCode::NotOwner)
@@ -288,18 +289,18 @@ impl<'a, N: Nodes> RequestLoop<'a, N> {
     }
 }
 
-/// The runtime's time, which a test can make its own.
+/// Returns the runtime's time, which a test can pause and advance.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Time that a node is told it may take: less than the client waits, so that its own word on what went
-/// wrong still arrives.
+/// Returns the time that a node is told it may take: less than the client waits, so that the node's own error still
+/// arrives in time.
 fn for_node(share: Duration) -> Duration {
     share.mul_f64(0.9)
 }
 
-/// Whether a request changes anything.
+/// Whether a request writes anything.
 fn changes(request: &ClientRequest) -> bool {
     match request {
         ClientRequest::Put(_) => true,

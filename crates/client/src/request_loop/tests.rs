@@ -1,4 +1,4 @@
-//! Requests to nodes that take their time, on virtual time.
+//! Requests to slow and silent nodes, on virtual time.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -19,24 +19,24 @@ use crate::retry::Budget;
 use crate::routes::{Route, Target};
 use crate::{AttemptError, ClientError};
 
-/// Behaviour of a node, whatever it is asked.
+/// Behaviour of a node, whatever the request.
 #[derive(Debug, Clone, Copy)]
 enum Habit {
-    /// Answers after so many milliseconds.
+    /// Answers after this many milliseconds.
     After(u64),
-    /// Refuses after so many, with this code.
+    /// Refuses with this code after this many milliseconds.
     Refuses(u64, ErrorCode),
-    /// Says after so many milliseconds that the answer is on its way, and answers after so many.
+    /// Announces the answer after the first number of milliseconds, and sends it after the second.
     Announces(u64, u64),
     /// Never answers at all.
     Silent,
 }
 
-/// Nodes on ports 1, 2, … in this order.
+/// Scripted nodes on ports 1, 2, …, which are asked in this order.
 struct Scripted {
     start: TokioInstant,
     habits: Vec<Habit>,
-    /// Those that are slow and yet answer others.
+    /// Ports of nodes that are slow with this request and yet answer others.
     talking: Vec<u16>,
     hedges: Mutex<u32>,
     asked: Mutex<Vec<(u64, u16)>>,
@@ -61,7 +61,7 @@ impl Scripted {
         self.start.elapsed().as_millis().try_into().unwrap()
     }
 
-    /// When which node was asked.
+    /// Returns when each node was asked, in milliseconds from the start, and its port.
     fn asked(&self) -> Vec<(u64, u16)> {
         self.asked.lock().unwrap().clone()
     }
@@ -162,13 +162,13 @@ impl Nodes for Scripted {
     }
 }
 
-/// Runs a request that changes something, as one for a key: attempts of a second, five in all.
+/// Runs a writing request for a key, with attempts of a second and five seconds in all.
 async fn ask(nodes: &Scripted, idempotency: Idempotency) -> Result<ClientResponse, ClientError> {
     let commit = AdminRequest::Commit { plan: Digest(1), lost: 0, dry_run: false };
     ask_for(nodes, idempotency, ClientRequest::Admin(commit)).await
 }
 
-/// As [`ask`], for a request that changes nothing.
+/// Runs a reading request, otherwise as [`ask`] does.
 async fn look(nodes: &Scripted) -> Result<ClientResponse, ClientError> {
     ask_for(nodes, Idempotency::Idempotent, ClientRequest::Topology).await
 }
@@ -194,7 +194,7 @@ async fn a_node_that_answers_in_time_is_the_only_one_asked() {
     assert!(nodes.suspected().is_empty());
 }
 
-/// Habits, who is asked when, when the answer is there, and who is suspect then.
+/// Habits of the nodes; the times and ports of the requests; the time of the answer; the suspect nodes at the end.
 type Case = (&'static [Habit], &'static [(u64, u16)], u64, &'static [u16]);
 
 #[tokio::test(start_paused = true)]
@@ -221,7 +221,7 @@ async fn silent_nodes_cost_their_delays_and_not_their_shares() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_nodes_still_answer_in_the_end() {
-    // Nobody is given up for a node that was asked before, so the two that are left finish.
+    // No attempt is given up for a node that was asked before, so the two that are left finish.
     let nodes = Scripted::new(&[Habit::After(900); 5]);
     look(&nodes).await.unwrap();
     let ports: Vec<u16> = nodes.asked().into_iter().map(|(_, port)| port).collect();
@@ -231,7 +231,7 @@ async fn slow_nodes_still_answer_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn the_only_node_that_is_left_is_not_given_up_for_suspect_ones() {
-    // It may itself wait for the others before it takes a write alone.
+    // The node may itself wait for the others before it takes a write alone.
     let nodes = Scripted {
         suspected: Mutex::new(vec![4, 5]),
         ..Scripted::new(&[
@@ -276,7 +276,7 @@ async fn an_answer_that_is_announced_is_waited_for_and_asked_for_nowhere_else() 
         look(&nodes).await.unwrap();
         assert_eq!((nodes.asked(), nodes.elapsed_ms()), (asked, took));
     }
-    // Nothing is heard of the node any more.
+    // From here on nothing is heard of the node.
     let nodes = Scripted::new(&[Habit::Announces(100, 3_000), Habit::After(5)]);
     look(&nodes).await.unwrap();
     assert_eq!((nodes.asked(), nodes.elapsed_ms()), (vec![(0, 1), (150, 2)], 155));
@@ -349,7 +349,7 @@ async fn at_most_two_nodes_have_a_request_at_once() {
     for count in 1..6 {
         let nodes = Scripted::new(&vec![Habit::Silent; count]);
         let _ = ask(&nodes, Idempotency::Idempotent).await;
-        // Each attempt lasts a second, unless it was given up for the next but one.
+        // Each attempt lasts a second, unless it was dropped for the next but one.
         let asked = nodes.asked();
         for (index, (at, _)) in asked.iter().enumerate() {
             let until = asked.get(index + 2).map_or(at + 1_000, |(next, _)| *next);

@@ -1,4 +1,4 @@
-//! The nodes to ask for a key, in their order (paper 6.4: the client that knows the partitions).
+//! The nodes to ask for a key, in order (paper 6.4: the client that knows the partitions).
 //!
 //! Invariant: every known node stands in an order once, so a request runs out of time before it runs
 //! out of nodes.
@@ -12,43 +12,43 @@ use jedlik_hashing::{NodeId, Partition, PartitionCount, Preferences};
 use jedlik_protocol::client::Topology;
 use jedlik_protocol::{Key, Layout, LayoutId, LayoutVersion};
 
-/// How many of a partition's preference list are asked before any other node. Asking a node beyond a
-/// bucket's own N costs one hop more, nothing else.
+/// Number of nodes of a partition's preference list that are asked before any other. Asking a node beyond a bucket's N
+/// costs one more hop and nothing else.
 const PRIMARIES: usize = 3;
 
-/// A node as requests go to it.
+/// Address of a node, and the identity that must answer there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// The node that must answer there; `None` for a seed before the topology is known.
+    /// Identity that must answer; `None` for a seed before the topology is known.
     pub(crate) node: Option<NodeId>,
-    /// The address to dial.
+    /// Address to dial for the node.
     pub(crate) address: SocketAddr,
 }
 
-/// The subject of a request, as far as its way is concerned.
+/// Subject of a request, which decides the nodes that can answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
-    /// A key: best taken to its owners.
+    /// A key, which its owners answer best.
     Key(&'a Key),
-    /// A partition: the same.
+    /// A partition, which its owners answer best.
     Partition(Partition),
-    /// Anything any node knows.
+    /// Anything that any node knows.
     Any,
-    /// One node and no other.
+    /// Request for one node and no other.
     Node(NodeId),
 }
 
-/// One topology, made ready for look-ups.
+/// One topology, prepared for look-ups.
 #[derive(Debug)]
 pub(crate) struct Routes {
     topology: Topology,
-    /// Of the topology's layout; the default before the first commit.
+    /// Identity of the topology's layout; the default before the first commit.
     layout: LayoutId,
     preferences: Option<Preferences>,
 }
 
 impl Routes {
-    /// Takes what a node said; a layout whose ring is none is left out, as if there were no layout.
+    /// Prepares a node's topology. A layout whose ring is invalid is dropped, as if there were no layout.
     pub(crate) fn new(mut topology: Topology) -> Self {
         topology.layout = topology.layout.filter(|layout| layout.ring.check().is_ok());
         let preferences =
@@ -61,13 +61,13 @@ impl Routes {
         &self.topology
     }
 
-    /// Every member, as requests go to it.
+    /// Returns every member as a target of requests.
     pub(crate) fn targets(&self) -> impl Iterator<Item = Target> {
         let members = self.topology.members.iter();
         members.map(|member| Target { node: Some(member.node), address: member.address })
     }
 
-    /// 0 before the first commit.
+    /// Returns the version of the layout; 0 before the first commit.
     pub(crate) fn layout_version(&self) -> LayoutVersion {
         self.layout.version
     }
@@ -76,14 +76,13 @@ impl Routes {
         self.topology.layout.as_ref().map(|layout| layout.ring.partitions())
     }
 
-    /// Whether `newer` should take this one's place: the same layout brings newer addresses.
+    /// Whether `newer` should replace these routes. The same layout may bring newer addresses.
     pub(crate) fn gives_way_to(&self, newer: &Self) -> bool {
         newer.layout >= self.layout
     }
 
-    /// Every node in the order in which to ask: those that are suspect and those that are said to be down
-    /// after all others, and among equals the owners first, in the preference list's order.
-    /// `turn` spreads what any node can answer.
+    /// Returns every node in the order in which to ask: suspect nodes and nodes reported down come last; among equals
+    /// the owners come first, in the preference list's order. `turn` rotates the other nodes, to spread the load.
     pub(crate) fn order(
         &self,
         route: Route<'_>,

@@ -1,4 +1,4 @@
-//! The nodes that a request goes to, and their order.
+//! The targets of requests, and their order.
 
 use std::net::SocketAddr;
 

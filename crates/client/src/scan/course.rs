@@ -1,16 +1,16 @@
-//! How a scan goes as a whole: whether pages still come, and how many are asked for at a time.
+//! The pace of a scan: whether pages still come, and how many are requested at a time.
 //!
-//! Invariant: at least one page is asked for at a time, and never more than were allowed.
+//! Invariant: at least one page is requested at a time, and never more than the caller allowed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// After so many pages without a failure one more is asked for at a time, up to what was allowed.
+/// Pages without a failure after which one more is requested at a time, up to the caller's limit.
 const PAGES_TO_GROW: u32 = 32;
 
-/// The pace of one scan.
+/// Pace of one scan, which its readers share.
 pub(super) struct Course {
     at_once: Semaphore,
     state: Mutex<State>,
@@ -18,9 +18,9 @@ pub(super) struct Course {
 
 struct State {
     allowed: usize,
-    /// So many pages may be asked for at a time now.
+    /// Number of pages that may be requested at a time now, at least 1.
     places: usize,
-    /// Since a page last failed.
+    /// Number of pages that came since one last failed, or since `places` last grew.
     pages: u32,
     last_page: Option<Instant>,
 }
@@ -31,13 +31,13 @@ impl Course {
         Self { at_once: Semaphore::new(allowed), state: Mutex::new(state) }
     }
 
-    /// A place for one page, once there is one.
+    /// Waits for a place for one page.
     pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // The semaphore is never closed.
         self.at_once.acquire().await.ok()
     }
 
-    /// A page has come.
+    /// Notes that a page has come; after enough of them one more is requested at a time.
     pub(super) fn came(&self, now: Instant) {
         let mut state = self.state();
         state.last_page = Some(now);
@@ -48,7 +48,7 @@ impl Course {
         }
     }
 
-    /// A page has failed: fewer are asked for at a time.
+    /// Notes that a page has failed: fewer are requested at a time.
     pub(super) fn failed(&self, place: Option<SemaphorePermit<'_>>) {
         let mut state = self.state();
         state.pages = 0;
@@ -60,7 +60,7 @@ impl Course {
         }
     }
 
-    /// Whether any page has come since.
+    /// Whether any page has come since this time.
     pub(super) fn goes_on(&self, since: Instant) -> bool {
         self.state().last_page.is_some_and(|last| last >= since)
     }

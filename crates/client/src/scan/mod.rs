@@ -1,6 +1,6 @@
 //! All keys of a bucket, or of every bucket, as streams.
 //!
-//! Invariant: a stream that ends without an error has given every key that was there all the time.
+//! Invariant: a stream that ends without an error has returned every key that was there throughout.
 
 mod course;
 mod pages;
@@ -24,41 +24,41 @@ use crate::client::Shared;
 use crate::{Bucket, Client, ClientError, Entry, Quorum, ScanOptions};
 use pages::Pages;
 
-/// A scan that begins when it is awaited.
+/// Scan that begins when it is awaited.
 #[derive(Clone)]
 #[must_use = "a scan begins when it is awaited"]
 pub struct ScanRequest {
     shared: Arc<Shared>,
-    /// Every bucket, if none.
+    /// Name of the bucket to scan; every bucket if `None`.
     bucket: Option<Blob>,
     options: ScanOptions,
 }
 
-/// Keys with their siblings, as they come in from all partitions. After an error nothing follows; dropping it ends the
-/// scan. A reader that takes nothing for a while costs nothing.
+/// Stream of keys with their siblings, as they come in from all partitions. After an error nothing follows; dropping
+/// the stream ends the scan. A reader that pauses holds no resources at the nodes.
 ///
-/// Each key is as it was at some moment of the scan.
+/// Each key is returned as it was at some moment of the scan.
 pub struct Scan {
     pages: Pages,
     page: vec::IntoIter<ScanItem>,
 }
 
-/// Keys alone, as they come in from all partitions. After an error nothing follows.
+/// Stream of keys without siblings, as they come in from all partitions. After an error nothing follows.
 pub struct Keys(pub(crate) Scan);
 
-/// Buckets' names, each once, as they come in from all partitions. After an error nothing follows.
+/// Stream of buckets' names, each once, as they come in from all partitions. After an error nothing follows.
 pub struct Buckets {
     scan: Scan,
     seen: BTreeSet<Bytes>,
 }
 
-/// How far a scan is.
+/// Progress of a scan, in partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// How many partitions were read to their end.
+    /// Number of partitions that were read to their end.
     pub done: u32,
-    /// How many partitions there are to read: for every bucket, each once for each N that buckets have.
+    /// Number of partitions to read. A scan of every bucket counts each partition once for each N that buckets have.
     pub total: u32,
 }
 
@@ -72,31 +72,31 @@ impl ScanRequest {
         Self { shared: client.shared.clone(), bucket: None, options: ScanOptions::new() }
     }
 
-    /// Takes all options from elsewhere.
+    /// Replaces all options with these.
     pub fn options(mut self, options: &ScanOptions) -> Self {
         self.options = options.clone();
         self
     }
 
-    /// Whether values are read, or keys alone.
+    /// Sets whether values are read, or keys alone.
     pub fn values(mut self, values: bool) -> Self {
         self.options = self.options.values(values);
         self
     }
 
-    /// Waits for so many replicas of each partition.
+    /// Sets R, the number of replicas of each partition that must answer.
     pub fn r(mut self, r: impl Into<Quorum>) -> Self {
         self.options = self.options.r(r);
         self
     }
 
-    /// Gives up on a page of keys after this time, all attempts together.
+    /// Sets the time for one page of keys, all attempts together.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options = self.options.timeout(timeout);
         self
     }
 
-    /// Begins the scan; the same as awaiting it.
+    /// Begins the scan; awaiting it does the same.
     ///
     /// # Errors
     /// The bucket's name is outside its limits, no node answers, or there is no layout yet.
@@ -107,7 +107,7 @@ impl ScanRequest {
         }
     }
 
-    /// Begins to read every bucket, and gives the buckets whose properties were set.
+    /// Begins a scan of every bucket, and returns the buckets whose properties were set.
     pub(crate) async fn every_bucket(self) -> Result<(Vec<BucketEntry>, Scan), ClientError> {
         let (buckets, pages) = pages::of_every_bucket(&self.shared, &self.options).await?;
         Ok((buckets, Scan::new(pages)))
@@ -128,12 +128,12 @@ impl Scan {
         Self { pages, page: Vec::new().into_iter() }
     }
 
-    /// The next key; `None` after the last.
+    /// Returns the next key with its siblings; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Entry, ClientError>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The keys that have come in with the next page, one at least; `None` after the last. For who wants to take many
+    /// Returns the keys of the next page, at least one; `None` after the last. Useful for callers that take many keys
     /// at a time.
     pub async fn next_page(&mut self) -> Option<Result<Vec<Entry>, ClientError>> {
         if self.page.len() == 0 {
@@ -146,7 +146,7 @@ impl Scan {
         Some(Ok(page.map(Entry::from).collect()))
     }
 
-    /// How far the scan is.
+    /// Returns the scan's progress so far.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let (done, total) = self.pages.progress();
@@ -172,12 +172,12 @@ impl Stream for Scan {
 }
 
 impl Keys {
-    /// The next key; `None` after the last.
+    /// Returns the next key; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// How far the scan is.
+    /// Returns the scan's progress so far.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.0.progress()
@@ -198,12 +198,12 @@ impl Buckets {
         Self { scan, seen: BTreeSet::new() }
     }
 
-    /// The next bucket's name; `None` after the last.
+    /// Returns the next bucket's name; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// How far the scan is.
+    /// Returns the scan's progress so far.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.scan.progress()
@@ -218,7 +218,7 @@ impl Stream for Buckets {
             match ready!(Pin::new(&mut self.scan).poll_next(context)) {
                 Some(Ok(entry)) if self.seen.contains(entry.bucket()) => {}
                 Some(Ok(entry)) => {
-                    // A copy, since the name is a slice of the page that it came in.
+                    // The name is copied, since it is a slice of the whole page.
                     let name = Bytes::copy_from_slice(entry.bucket());
                     self.seen.insert(name.clone());
                     return Poll::Ready(Some(Ok(name)));

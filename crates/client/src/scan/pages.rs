@@ -1,7 +1,7 @@
 //! The pages of a scan: every partition page by page, a few partitions at once.
 //!
-//! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error. One page that can't
-//! be had in its time ends it only if no other has come meanwhile either, or it was tried often.
+//! Invariant: a partition's pages come in order and without a gap, or the scan ends with an error. A page that can't be
+//! had in its time ends the scan only if no other page has come meanwhile either, or if it was tried often.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -28,17 +28,17 @@ use crate::request_loop::{Idempotency, now};
 use crate::routes::Route;
 use crate::{ClientError, ErrorKind, InvalidKey, ScanOptions};
 
-/// How often a page is asked for anew, each time for as long as one may take, while other pages come.
+/// Number of times that one page is requested while other pages come, each time with the full time for a page.
 const PAGE_ROUNDS: u32 = 6;
 
-/// The pages as they come in. Dropping them ends the scan.
+/// Pages as they come in. Dropping them ends the scan.
 pub(super) struct Pages {
     wanted: u32,
     done: Arc<AtomicU32>,
     pages: mpsc::Receiver<Result<Vec<ScanItem>, ClientError>>,
-    /// Buckets whose properties have to be the same when all is read.
+    /// Buckets whose properties must be unchanged at the end; `None` for a scan of one bucket.
     demands: Option<(Arc<Shared>, Vec<BucketEntry>)>,
-    /// Whether they still are.
+    /// Check at the end that the buckets' properties are unchanged, while it runs.
     check: Option<Check>,
     _readers: JoinSet<()>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Pages {
 type Check = Pin<Box<dyn Future<Output = Result<(), ClientError>> + Send>>;
 
 impl Pages {
-    /// The next page, from any partition; `None` after the last. After an error nothing follows.
+    /// Polls for the next page of any partition; `None` after the last. After an error nothing follows.
     pub(super) fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -75,7 +75,7 @@ impl Pages {
         }
     }
 
-    /// How many partitions have been read to their end, and how many there are to read.
+    /// Returns the number of partitions that were read to their end, and the number to read.
     pub(super) fn progress(&self) -> (u32, u32) {
         (self.done.load(Ordering::Relaxed), self.wanted)
     }
@@ -86,7 +86,7 @@ async fn check_unchanged(shared: Arc<Shared>, before: Vec<BucketEntry>) -> Resul
     unchanged(&before, &after)
 }
 
-/// The buckets whose properties were set, as some node knows them.
+/// Fetches the buckets whose properties were set, as some node knows them.
 async fn properties(shared: &Arc<Shared>) -> Result<Vec<BucketEntry>, ClientError> {
     let request = |_| ClientRequest::Admin(AdminRequest::BucketList);
     match shared.run(Route::Any, Idempotency::Idempotent, None, request).await? {
@@ -95,12 +95,12 @@ async fn properties(shared: &Arc<Shared>) -> Result<Vec<BucketEntry>, ClientErro
     }
 }
 
-/// Whether no bucket's properties were set between the two lists.
+/// Fails if any bucket's properties were set between the two lists.
 fn unchanged(before: &[BucketEntry], after: &[BucketEntry]) -> Result<(), ClientError> {
     let version = |list: &[BucketEntry], name: &Blob| {
         list.iter().find(|bucket| bucket.name == *name).map(|bucket| bucket.version)
     };
-    // A node that has not heard of a setting yet has an older list, or one that lacks a bucket.
+    // A node that has not learnt of a setting yet has an older version, or lacks the bucket.
     let names = before.iter().chain(after).map(|bucket| &bucket.name);
     match names.into_iter().find(|name| version(before, name) != version(after, name)) {
         Some(name) => Err(ClientError::Reset { name: name.to_vec() }),
@@ -108,7 +108,7 @@ fn unchanged(before: &[BucketEntry], after: &[BucketEntry]) -> Result<(), Client
     }
 }
 
-/// A task that reads one partition after another.
+/// Task that reads one partition after another.
 struct Reader {
     course: Arc<Course>,
     shared: Arc<Shared>,
@@ -116,7 +116,7 @@ struct Reader {
     pages: mpsc::Sender<Result<Vec<ScanItem>, ClientError>>,
 }
 
-/// Starts to read one bucket.
+/// Starts a scan of one bucket.
 pub(super) fn of_bucket(
     shared: &Arc<Shared>,
     bucket: Blob,
@@ -126,8 +126,8 @@ pub(super) fn of_bucket(
     start(shared, vec![ScanOf::Bucket(bucket)], options)
 }
 
-/// Starts to read every bucket. It ends with an error unless the buckets' properties are then what they are now; those
-/// that were set are given beside.
+/// Starts a scan of every bucket, and returns the buckets whose properties were set. The scan ends with an error if any
+/// bucket's properties change before its end.
 pub(super) async fn of_every_bucket(
     shared: &Arc<Shared>,
     options: &ScanOptions,
@@ -141,7 +141,7 @@ pub(super) async fn of_every_bucket(
     Ok((buckets, Pages { demands, ..pages }))
 }
 
-/// Starts the readers, which read all that is `wanted` of each partition.
+/// Starts the readers, which read every partition once for each element of `wanted`.
 fn start(
     shared: &Arc<Shared>,
     wanted: Vec<ScanOf>,
@@ -175,7 +175,7 @@ fn start(
 }
 
 impl Reader {
-    /// Reads one partition to its end; `false` if that failed or nobody wants it any more.
+    /// Reads one partition to its end; `false` if that failed or the scan was dropped.
     async fn read(&self, of: &ScanOf, partition: Partition) -> bool {
         let mut after = None;
         loop {
@@ -190,7 +190,7 @@ impl Reader {
                     }
                 }
                 Err(error) => {
-                    // Nobody listening is as good as having told.
+                    // A scan that was dropped needs no error.
                     let _ = self.pages.send(Err(error)).await;
                     return false;
                 }
@@ -198,7 +198,8 @@ impl Reader {
         }
     }
 
-    /// A node that many ask, or that is busy otherwise, may be late with one page although it gives others.
+    /// Reads one page, repeatedly while others come: a node that many clients ask may be late with one page although it
+    /// gives others.
     async fn page_while_others_come(
         &self,
         of: &ScanOf,

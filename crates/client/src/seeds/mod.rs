@@ -1,7 +1,7 @@
-//! The topology from whichever seed answers first: at the start, and when no node that is known answers.
+//! The topology from the seed that answers first: at the start, and when no known node answers.
 //!
-//! Invariants: a seed that says nothing, and a name that is long in being looked up, hold the others up for
-//! [`DELAY_MAX`] only; a name is looked up anew for each round.
+//! Invariants: a silent seed, and a name whose look-up is slow, delay the others by [`DELAY_MAX`] at most; names are
+//! looked up anew for each round.
 
 #[cfg(test)]
 mod tests;
@@ -27,18 +27,18 @@ use crate::retry::{Budget, backoff};
 use crate::routes::Target;
 use crate::{AttemptError, SeedError, StartError};
 
-/// A client's seeds, and what came of looking them up last.
+/// A client's seeds, and the result of their last look-up.
 pub(crate) struct Seeds {
     names: Vec<String>,
     known: Mutex<LookedUp>,
 }
 
-/// The addresses that the seeds' names stand for.
+/// Addresses of the seeds, and the seeds without one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LookedUp {
-    /// In the order of the seeds.
+    /// Addresses in the order of the seeds.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Of the seeds that can't be used.
+    /// Errors of the seeds that can't be used.
     pub(crate) errors: Vec<SeedError>,
 }
 
@@ -47,12 +47,12 @@ impl Seeds {
         Self { names, known: Mutex::default() }
     }
 
-    /// The outcome of looking the seeds up last.
+    /// Returns the result of the last look-up.
     pub(crate) fn known(&self) -> LookedUp {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes round the seeds until one answers, or the time for a request is up.
+    /// Asks the seeds, round after round, until one answers or the time for a request is up.
     pub(crate) async fn topology(
         &self,
         links: &Links,
@@ -88,7 +88,7 @@ impl Seeds {
     }
 }
 
-/// Looks all names up at once. With one address at hand, names that take long are not waited for.
+/// Looks all names up at once. Once one address is known, slow names are not waited for.
 async fn look_up<F>(names: &[String], deadline: Instant, lookup: impl Fn(String) -> F) -> LookedUp
 where
     F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
@@ -134,7 +134,7 @@ async fn addresses(name: String) -> io::Result<Vec<SocketAddr>> {
     Ok(lookup_host(name).await?.collect())
 }
 
-/// Asks each seed once; with none that answers, what became of the last attempt.
+/// Asks each seed once; if none answers, returns the outcome of the last attempt.
 async fn round(
     links: &Links,
     seeds: &[SocketAddr],
@@ -167,7 +167,7 @@ async fn round(
 async fn ask(links: &Links, seed: Target, share: Duration) -> Result<Topology, AttemptError> {
     let address = seed.address;
     let answer = links.ask(seed, ClientRequest::Topology, Allotment::of(share)).await;
-    // As a member the node gets a connection that checks its identity.
+    // As a member, the node gets a connection that checks its identity.
     links.hang_up(seed, "the topology is learnt");
     match answer?.response {
         ClientResponse::Topology(topology) => Ok(topology),

@@ -1,4 +1,4 @@
-//! Names that are looked up soon, late or never, on virtual time.
+//! Names whose look-up is quick, slow or endless, on virtual time.
 
 use std::future::pending;
 use std::io;
@@ -13,7 +13,7 @@ use crate::request_loop::now;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `after-MS` is found after so long, `never` takes for ever, any other name is unknown.
+/// Resolves `after-MS` after that many milliseconds and `never` not at all; any other name is unknown.
 async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
     match name.strip_prefix("after-").map(|ms| ms.parse().unwrap()) {
         Some(ms) => {
@@ -25,7 +25,7 @@ async fn lookup(name: String) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-/// The ports that were found, the seeds that can't be used, and how long that took.
+/// Looks names up and returns the ports found, the unusable seeds, and the time taken.
 async fn ports(names: &[&str]) -> (Vec<u16>, Vec<String>, Duration) {
     let (begun, names) = (now(), names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let LookedUp { addresses, errors } = look_up(&names, begun + PATIENCE, lookup).await;

@@ -1,4 +1,4 @@
-//! Read, reconcile, write: again while other clients write at the same time.
+//! Read, reconcile, write; repeated while other clients write at the same time.
 //!
 //! Invariant: what another client has written is replaced only after `reconcile` has seen it.
 
@@ -15,33 +15,33 @@ use crate::error::ErrorCode;
 use crate::retry::backoff;
 use crate::{Bucket, ClientError, Found, GetOptions, PutOptions, Quorum, Sibling, Stored, Value};
 
-/// How often an update is tried unless it says otherwise.
+/// Default number of attempts at an update.
 const ATTEMPTS: u32 = 16;
 
-/// A change of a key, once its siblings are known.
+/// Change to a key, made from its siblings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// The siblings are replaced by this value.
+    /// Value that replaces the siblings.
     Put(Value),
-    /// The siblings are deleted.
+    /// Deletion of the siblings by a tombstone.
     Delete,
-    /// The key stays as it is: nothing is written.
+    /// No change: nothing is written.
     Keep,
 }
 
-/// An update that is done when it is awaited: a get, `reconcile`, and a put with the get's context.
+/// Update that runs when it is awaited: a get, `reconcile`, and a put with the get's context.
 ///
 /// **A race** is a put after which the key has more than one sibling: another client has written since the get. Both
-/// versions are there, nothing is lost, and the update begins again with a get that shows both; so it does when the
-/// bucket's `sibling_limit` refuses the put. After a pause that doubles it is tried up to 16 times, or
-/// [`Self::attempts`], and then fails with [`ClientError::Contended`].
+/// versions are kept, and the update starts over with a get that returns both; it also starts over when the bucket's
+/// `sibling_limit` refuses the put. It pauses in between, for a time that doubles. After 16 attempts, or
+/// [`Self::attempts`], it fails with [`ClientError::Contended`].
 ///
-/// **`reconcile`** gets all siblings, none if the key is absent, and gives the value that takes their place. Since it
-/// may be called again and then find what it has made before, applying it twice has to be the same as once: adding to a
-/// set is, adding one to a number is not. A tombstone among the siblings has no value.
+/// **`reconcile`** is given all siblings, none if the key is absent, and returns the value that replaces them. It may
+/// be called again and then find its own earlier value, so applying it twice must be the same as once: adding to a set
+/// is, adding one to a number is not. A tombstone among the siblings has no value.
 ///
-/// In a bucket with `reconcile=last-write-wins` there are no siblings, and a race shows nowhere.
+/// In a bucket with `reconcile=last-write-wins` there are no siblings, so a race goes unnoticed.
 #[must_use = "an update is done when it is awaited"]
 pub struct Update<'a> {
     bucket: Bucket,
@@ -52,7 +52,7 @@ pub struct Update<'a> {
     attempts: u32,
 }
 
-/// The caller's function from a key's siblings to a change.
+/// Function of the caller's from a key's siblings to a change.
 type Reconcile<'a> = dyn FnMut(&[Sibling]) -> Change + Send + 'a;
 
 /// The answer to an update.
@@ -73,44 +73,44 @@ impl<'a> Update<'a> {
         Self { bucket, key, reconcile, get, put, attempts: ATTEMPTS }
     }
 
-    /// Waits for so many answers to each get.
+    /// Sets R, the number of replicas that must answer each get.
     pub fn r(mut self, r: impl Into<Quorum>) -> Self {
         self.get = self.get.r(r);
         self
     }
 
-    /// Waits for so many acknowledgements of each put.
+    /// Sets W, the number of replicas that must acknowledge each put.
     pub fn w(mut self, w: impl Into<Quorum>) -> Self {
         self.put = self.put.w(w);
         self
     }
 
-    /// Gives up on a get or a put after this time, all attempts at it together.
+    /// Sets the time for each get and each put, all its attempts together.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.get = self.get.timeout(timeout);
         self.put = self.put.timeout(timeout);
         self
     }
 
-    /// Takes the options of its gets from elsewhere.
+    /// Replaces the options of the gets.
     pub fn get_options(mut self, options: &GetOptions) -> Self {
         self.get = options.clone();
         self
     }
 
-    /// Takes the options of its puts from elsewhere.
+    /// Replaces the options of the puts.
     pub fn put_options(mut self, options: &PutOptions) -> Self {
         self.put = options.clone();
         self
     }
 
-    /// Gives up after so many attempts, at least one.
+    /// Sets the number of attempts, at least 1; 16 by default.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// Does the update; the same as awaiting it.
+    /// Runs the update; awaiting it does the same.
     ///
     /// # Errors
     /// A get or a put failed, as for [`Get::send`](crate::Get::send) and [`Put::send`](crate::Put::send), or every
@@ -164,21 +164,21 @@ impl fmt::Debug for Update<'_> {
 }
 
 impl Updated {
-    /// The answer to the last put; `None` if nothing had to be written.
+    /// Returns the answer to the last put; `None` if nothing had to be written.
     #[must_use]
     pub fn stored(&self) -> Option<&Stored> {
         self.stored.as_ref()
     }
 
-    /// How many attempts it took: one where no other client wrote at the same time.
+    /// Returns the number of attempts that the update took; 1 if no other client wrote at the same time.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 }
 
-/// Whether there is nothing to write. A value that stands there alone is written again by the first attempt only: after
-/// that, another client has reconciled this one's value with its own.
+/// Whether there is nothing to write. A value that is already the only sibling is written again by the first attempt
+/// only: later it means that another client has reconciled this update's value with its own.
 fn is_done(change: &Change, found: &Found, has_stored: bool) -> bool {
     match (change, found.siblings()) {
         (Change::Keep, _) | (Change::Delete, []) => true,
@@ -188,7 +188,7 @@ fn is_done(change: &Change, found: &Found, has_stored: bool) -> bool {
     }
 }
 
-/// Half to all of a time that doubles, so that writers who met don't meet again.
+/// Returns half to all of a time that doubles, so that writers who met don't meet again.
 fn pause(attempts: u32) -> Duration {
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     backoff(attempts - 1).mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))

@@ -1,4 +1,4 @@
-//! Nodes without a store: real connections, and answers as a test wants them.
+//! Fake nodes without a store: real connections, and answers that the test scripts.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,17 +14,17 @@ use jedlik_protocol::client::{
 use jedlik_protocol::codec::Frame;
 use jedlik_protocol::{Blob, ClusterId, Key, Layout, LayoutId, LayoutVersion};
 
-/// More than any of these tests takes, less than anybody's patience.
+/// Limit on every wait of these tests: more than any of them takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Behaviour of a node at a request.
+/// Reaction of a node to a request.
 pub(crate) enum Reaction {
     Answer(ClientResponse),
-    /// The same, from a node that has this layout.
+    /// Answer from a node that has this layout version.
     AnswerUnder(LayoutVersion, ClientResponse),
     Silence,
     HangUp,
-    /// The connection is kept for the test to answer on.
+    /// No answer: the request is kept for the test to answer.
     Keep,
 }
 
@@ -40,27 +40,27 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// From now on requests other than for the topology go to `script`.
+    /// Sends all later requests except those for the topology to `script`.
     pub(crate) fn react(&self, script: impl FnMut(&ClientRequest) -> Reaction + Send + 'static) {
         *self.script.lock().unwrap() = Box::new(script);
     }
 
-    /// The requests so far, those for the topology left out.
+    /// Returns the requests so far, without those for the topology.
     pub(crate) fn seen(&self) -> Vec<ClientRequest> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Tells this topology from now on; with `None` it says nothing.
+    /// Sets the topology that the node gives from now on; with `None` the node is silent.
     pub(crate) fn tell(&self, topology: Option<Topology>) {
         *self.topology.lock().unwrap() = topology;
     }
 
-    /// The requests that wait for an answer.
+    /// Returns the requests that wait for the test's answer, with their connections.
     pub(crate) fn kept(&self) -> Vec<(Connection, u64)> {
         self.kept.lock().unwrap().clone()
     }
 
-    /// The requests whose answers it was told that nobody waits for.
+    /// Returns the identities of the requests that the client has withdrawn.
     pub(crate) fn withdrawn(&self) -> Vec<u64> {
         self.withdrawn.lock().unwrap().clone()
     }
@@ -112,7 +112,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts them; they answer every get and put with [`found`] and [`written`].
+    /// Starts the nodes, which answer every get and put with [`found`] and [`written`].
     pub(crate) fn start() -> Self {
         let authority = Authority::create(ClusterId(7)).unwrap();
         let mut cluster =
@@ -137,7 +137,7 @@ impl Cluster {
         cluster
     }
 
-    /// The nodes on a ring of 16 partitions that turns by one node with each version.
+    /// Returns a topology of the nodes on a ring of 16 partitions, which turns by one node with each version.
     pub(crate) fn topology(&self, version: LayoutVersion) -> Topology {
         let nodes = (1..=3).map(|node| RingNode {
             node: NodeId(node),
@@ -155,19 +155,19 @@ impl Cluster {
         Topology { cluster: ClusterId(7), layout: Some(layout), members: members.collect() }
     }
 
-    /// The node that a key belongs to first, as an index, and then its other owners.
+    /// Returns the indexes of the key's owners, in the order of the preference list.
     pub(crate) fn owners(&self, key: &Key, version: LayoutVersion) -> Vec<usize> {
         let ring = self.topology(version).layout.unwrap().ring;
         let partition = ring.partitions().partition(key.position(ClusterId(7)));
         ring.preference_list(partition).into_iter().map(|node| node.0 as usize - 1).collect()
     }
 
-    /// A client with all nodes as seeds, in a hurry.
+    /// Returns a builder with all nodes as seeds and short times.
     pub(crate) fn builder(&self) -> ClientBuilder {
         self.builder_with(&self.addresses)
     }
 
-    /// The same with these seeds.
+    /// Returns a builder with the given seeds and short times.
     pub(crate) fn builder_with<S: ToString>(
         &self,
         seeds: impl IntoIterator<Item = S>,
@@ -180,42 +180,42 @@ impl Cluster {
         self.builder().connect().await.unwrap()
     }
 
-    /// Ends a node's connections and its socket, as far as a client can tell.
+    /// Ends a node's connections and its socket: to a client the node is gone.
     pub(crate) async fn stop(&self, node: usize) {
         self.endpoints[node].close().await;
     }
 }
 
-/// Some key.
+/// Returns the key of this index in the bucket `carts`.
 pub(crate) fn key(index: usize) -> Key {
     Key::new("carts", format!("k{index}").as_str()).unwrap()
 }
 
-/// The bucket of [`key`].
+/// Returns the bucket of the keys that [`key`] makes.
 pub(crate) fn carts(client: &Client) -> Bucket {
     client.bucket("carts")
 }
 
-/// A key whose first owner is `node`.
+/// Returns a key whose first owner is `node`.
 pub(crate) fn key_of(cluster: &Cluster, node: usize) -> Key {
     (0..).map(key).find(|key| cluster.owners(key, 1)[0] == node).unwrap()
 }
 
-/// A certificate in memory.
+/// Issues a certificate in memory.
 pub(crate) fn credentials(authority: &Authority, subject: &Subject) -> Credentials {
     let issued = authority.issue(subject).unwrap();
     let (certificate, key) = (&issued.certificate_pem, &issued.key_pem);
     Credentials::from_pem(authority.certificate_pem(), certificate, key).unwrap()
 }
 
-/// A client's certificate in memory.
+/// Issues a client's certificate in memory.
 pub(crate) fn identity(authority: &Authority) -> Identity {
     let issued = authority.issue(&Subject::client("c")).unwrap();
     let (cert, key) = (&issued.certificate_pem, &issued.key_pem);
     Identity::from_pem(authority.certificate_pem(), cert, key).unwrap()
 }
 
-/// Behaviour of the fake nodes unless told otherwise.
+/// Returns the behaviour of the fake nodes until a test changes it.
 pub(crate) fn usual(request: &ClientRequest) -> Reaction {
     Reaction::Answer(match request {
         ClientRequest::Put(_) => written(),
@@ -223,7 +223,7 @@ pub(crate) fn usual(request: &ClientRequest) -> Reaction {
     })
 }
 
-/// The answer to a get.
+/// Returns the usual answer to a get.
 pub(crate) fn found() -> ClientResponse {
     ClientResponse::Got(GetAnswer {
         versions: Vec::new(),
@@ -234,7 +234,7 @@ pub(crate) fn found() -> ClientResponse {
     })
 }
 
-/// The answer to a put.
+/// Returns the usual answer to a put.
 pub(crate) fn written() -> ClientResponse {
     ClientResponse::Put(PutAnswer {
         context: Blob::from("context"),
@@ -246,7 +246,7 @@ pub(crate) fn written() -> ClientResponse {
     })
 }
 
-/// Waits for a condition.
+/// Waits until a condition holds; panics with `what` after [`LIMIT`].
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {

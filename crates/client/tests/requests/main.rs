@@ -51,7 +51,7 @@ async fn put(client: &Client, key: &Key) -> Result<(), ClientError> {
     carts(client).put(key.key(), "tea").await.map(|_| ())
 }
 
-/// With time for anything: no share of any attempt ends while a test runs.
+/// Gives a client so much time that no attempt's share ends while a test runs.
 fn patient(builder: ClientBuilder) -> ClientBuilder {
     builder.timeout(4 * fake::LIMIT).attempt_timeout(4 * fake::LIMIT)
 }
@@ -127,7 +127,7 @@ async fn a_node_that_falls_silent_fails_no_request_and_is_avoided_until_it_answe
     put_until_asked(&client, &key, &cluster.nodes[0]).await.unwrap();
 }
 
-/// Puts until `node` has been asked again.
+/// Puts the key until `node` has been asked again.
 async fn put_until_asked(client: &Client, key: &Key, node: &fake::Fake) -> Result<(), ClientError> {
     let (before, limit) = (node.seen().len(), tokio::time::Instant::now() + fake::LIMIT);
     while node.seen().len() == before {
@@ -141,7 +141,7 @@ async fn put_until_asked(client: &Client, key: &Key, node: &fake::Fake) -> Resul
 #[tokio::test]
 async fn a_put_is_at_a_second_owner_while_the_first_still_has_time_and_the_silent_one_is_avoided() {
     let cluster = Cluster::start();
-    // No share of any attempt ends while the test runs: only a hedge can bring an answer.
+    // No attempt's share ends while the test runs: only a hedge can bring an answer.
     let client = patient(cluster.builder()).connect().await.unwrap();
     let key = key_of(&cluster, 0);
     let second = cluster.owners(&key, 1)[1];
@@ -166,7 +166,7 @@ async fn a_put_is_at_a_second_owner_while_the_first_still_has_time_and_the_silen
 #[tokio::test]
 async fn a_node_that_is_gone_without_a_word_fails_no_request_and_holds_none_up_for_its_share() {
     let cluster = Cluster::start();
-    // Takes packets and says nothing, as an address does whose node was killed.
+    // This socket takes packets and is silent, like the address of a node that was killed.
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut topology = cluster.topology(1);
     topology.members[0].address = nobody.local_addr().unwrap();
@@ -246,7 +246,7 @@ async fn answers_in_any_order_find_their_requests() {
     let requests: Vec<_> = (0..50)
         .map(|_| {
             let client = client.clone();
-            // Of one node, since no other is asked beside it then.
+            // Only one node is asked, since no other is asked beside it then.
             tokio::spawn(
                 async move { client.admin().ask(AdminRequest::Stats, Some(NodeId(1))).await },
             )
@@ -423,7 +423,7 @@ async fn a_scan_that_fails_says_so_and_ends() {
 
 #[tokio::test]
 async fn a_scan_goes_on_while_pages_come_though_one_takes_longer_than_a_page_may() {
-    /// More refusals than one page's time has room for.
+    /// More refusals than fit into one page's time.
     const LATE: usize = 24;
     let cluster = Cluster::start();
     let client = cluster.client().await;
@@ -436,7 +436,7 @@ async fn a_scan_goes_on_while_pages_come_though_one_takes_longer_than_a_page_may
             if is_late && asked.fetch_add(1, Ordering::Relaxed) < LATE {
                 return refusal(ErrorCode::Overloaded);
             }
-            // Another partition does not end before that one has.
+            // Another partition does not end before that one does.
             let goes_on = scan.partition == Partition(1) && asked.load(Ordering::Relaxed) < LATE;
             let key = Key::new("carts", "k").unwrap();
             let next = goes_on.then(|| ScanMark { position: key.position(ClusterId(7)), key });

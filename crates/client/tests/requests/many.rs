@@ -63,7 +63,7 @@ async fn one_key_that_fails_keeps_no_other_from_its_answer() {
     let entries = (0..20).map(|index| (format!("k{index}"), format!("v{index}")));
     let mut puts = carts.put_many(entries).options(&PutOptions::new().w(2));
     let (mut stored, mut refused) = (0, Vec::new());
-    // As a stream, as other crates see it.
+    // The same as a stream, as other crates see it.
     while let Some((key, answer)) =
         std::future::poll_fn(|context| Pin::new(&mut puts).poll_next(context)).await
     {

@@ -15,7 +15,8 @@ use jedlik_vclock::Content;
 
 use crate::fake::{Cluster, Reaction};
 
-/// Every partition holds a key of each of two buckets; `versions` are those of the second bucket's properties in turn.
+/// Answers scans with a key of each of two buckets in every partition; `versions` are the second bucket's versions of
+/// its properties, in turn.
 fn two_buckets(cluster: &Cluster, versions: &'static [u64]) {
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     for node in &cluster.nodes {
@@ -51,7 +52,7 @@ fn version(with_value: bool) -> Version {
     Version { content, tag: 1, written_at_ms: 0, expires_at_ms: None }
 }
 
-/// All of a scan, through the trait that other crates know.
+/// Reads a scan to its end through the `Stream` trait that other crates know.
 async fn read(client: &Client) -> Result<Vec<Entry>, ClientError> {
     let (mut scan, mut entries) = (client.scan().await?, Vec::new());
     while let Some(entry) =

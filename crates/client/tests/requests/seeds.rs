@@ -1,4 +1,4 @@
-//! Seeds that are names, and a cluster that is not any more where it was.
+//! Seeds that are names, and a cluster that has moved.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -44,7 +44,7 @@ async fn a_client_without_seeds_or_identity_does_not_start() {
 #[tokio::test]
 async fn when_no_node_that_is_known_answers_the_seeds_are_asked_again() {
     let cluster = Cluster::start();
-    // Where the members are said to be nobody answers.
+    // At the addresses given for the members nobody answers.
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut moved = cluster.topology(1);
     for member in &mut moved.members {

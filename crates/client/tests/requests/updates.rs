@@ -39,7 +39,7 @@ fn crowded() -> Reaction {
     Reaction::Answer(ClientResponse::Failed(failure))
 }
 
-/// A cluster whose answers to gets and puts are these in turn, the last of each again and again.
+/// Starts a cluster that answers gets and puts from these lists in turn, and repeats the last of each.
 fn scripted(
     gets: Vec<fn() -> Reaction>,
     puts: Vec<fn() -> Reaction>,
@@ -61,7 +61,7 @@ fn counted(counts: &[AtomicUsize; 2]) -> [usize; 2] {
     [0, 1].map(|kind| counts[kind].load(Ordering::Relaxed))
 }
 
-/// The words of all siblings, each once, and one more.
+/// Returns the words of all siblings, each once, and one more.
 fn with_milk(siblings: &[Sibling]) -> String {
     let values = siblings.iter().filter_map(Sibling::value);
     let mut words: Vec<_> =
@@ -72,7 +72,7 @@ fn with_milk(siblings: &[Sibling]) -> String {
     words.join(" ")
 }
 
-/// The content and the context of the last put.
+/// Returns the content and the context of the last put.
 fn last_put(cluster: &Cluster) -> (Content<Blob>, Option<Blob>) {
     let seen = cluster.nodes.iter().flat_map(|node| node.seen());
     let put = seen.filter_map(|request| match request {
