@@ -1,4 +1,4 @@
-//! `jedlik-admin bucket`: properties, by the names that the protocol gives them.
+//! `jedlik-admin bucket`: properties of buckets, under the protocol's names for them.
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::exit::Usage;
 use crate::output::Output;
 use crate::table::{Align, Table};
 
-/// A bucket's name.
+/// Name of a bucket on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct NameArgs {
     name: OsString,
@@ -29,13 +29,13 @@ pub(crate) struct NameArgs {
 impl NameArgs {
     fn bytes(&self) -> Result<Blob, Usage> {
         let name = Blob::from(name_bytes(&self.name, self.escapes)?);
-        // A node would take a name of any length for an attack.
+        // A node would take a name over the limit for an attack and close the connection.
         Key::new(name.clone(), "-").map_err(|error| Usage(error.to_string()))?;
         Ok(name)
     }
 }
 
-/// The bytes that a bucket or key on the command line stands for.
+/// Returns the bytes that a bucket's name or a key on the command line stands for.
 pub(crate) fn name_bytes(argument: &OsStr, escapes: bool) -> Result<Vec<u8>, Usage> {
     let bytes = argument.as_encoded_bytes();
     if !escapes {
@@ -62,7 +62,7 @@ Examples:
     Set {
         #[command(flatten)]
         name: NameArgs,
-        /// NAME=VALUE
+        /// Properties to set, as NAME=VALUE
         #[arg(required = true, value_name = "NAME=VALUE", value_parser = change)]
         changes: Vec<(String, String)>,
     },
@@ -94,14 +94,14 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Parses `NAME=VALUE`.
+/// Parses one change of a property, written `NAME=VALUE`.
 fn change(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a change is NAME=VALUE, such as r=3")?;
     Ok((name.trim().into(), value.trim().into()))
 }
 
-/// Refuses what no bucket takes; whether the properties go together is for the node to say, which
-/// knows the others.
+/// Refuses names and values that no bucket takes. The node checks whether the properties fit together, since it knows
+/// the others.
 fn check(changes: &[(String, String)]) -> Result<(), Usage> {
     let mut props = BucketProps::default();
     changes
@@ -124,7 +124,7 @@ fn bucket_json(bucket: &BucketEntry) -> Value {
     })
 }
 
-/// Numbers as numbers, `none` as null, words as strings.
+/// Converts a property's value to JSON: numbers as numbers, `none` as null, words as strings.
 fn property_json(value: &str) -> Value {
     match value.parse::<u64>() {
         Ok(number) => number.into(),

@@ -1,4 +1,4 @@
-//! `jedlik-admin ca`: the cluster's authority.
+//! `jedlik-admin ca`: makes the cluster's certificate authority.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

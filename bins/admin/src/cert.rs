@@ -1,7 +1,7 @@
 //! `jedlik-admin cert`: certificates, each with the role and the name of its holder.
 //!
-//! Invariant: a node's identity is drawn once, and outlasts its certificate; a certificate that is there is replaced
-//! only when told.
+//! Invariant: a node's identity is drawn once and outlasts its certificate; an existing certificate is replaced only on
+//! request.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,9 +24,8 @@ const KEY_FILE: &str = "key.pem";
 pub(crate) enum CertCommand {
     /// Issue a certificate
     ///
-    /// Writes ca.pem, cert.pem and key.pem. A new node gets a new identity with its certificate; one that
-    /// replaces a certificate of the same name with --force keeps that one's identity, which its data
-    /// directory has too.
+    /// Writes ca.pem, cert.pem and key.pem. A new node gets a new identity with its certificate; with --force, a
+    /// certificate that replaces one of the same name keeps the identity, which the node's data directory has too.
     #[command(after_help = "\
 Examples:
   jedlik-admin cert issue --ca ca --role node --name n1 --out n1/tls
@@ -38,10 +37,10 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct IssueArgs {
-    /// The authority's folder
+    /// The folder of the cluster's authority
     #[arg(long = "ca", value_name = "DIR")]
     authority: PathBuf,
-    /// What the holder may do
+    /// The role of the certificate's holder, which decides what it may do
     #[arg(long, value_enum)]
     role: RoleName,
     /// The holder's name: a-z, 0-9 and hyphens
@@ -53,19 +52,19 @@ pub(crate) struct IssueArgs {
     /// A further DNS name or IP address in the certificate; may be given several times
     #[arg(long, value_name = "NAME")]
     alt_name: Vec<String>,
-    /// How long it is valid: 1 to 36500
+    /// How many days the certificate is valid: 1 to 36500
     #[arg(long, default_value_t = CERTIFICATE_DAYS,
           value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
-    /// The identity of a node that has one already
+    /// The identity of a node that already has one
     #[arg(long, value_name = "ID", value_parser = node_id)]
     node: Option<NodeId>,
-    /// Replace a certificate that is there
+    /// Replace an existing certificate
     #[arg(long)]
     force: bool,
 }
 
-/// A role by its name.
+/// Role of a certificate's holder, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum RoleName {
     /// A member: serves the cluster's data
@@ -136,7 +135,7 @@ fn subject(args: &IssueArgs) -> anyhow::Result<Subject> {
     Ok(Subject { extra_names: args.alt_name.clone(), valid_days: args.days, ..subject })
 }
 
-/// The identity of the node whose certificate is replaced, if there is one.
+/// Returns the identity of the node whose certificate is replaced, if there is one.
 fn renewed(args: &IssueArgs) -> anyhow::Result<Option<NodeId>> {
     let [ca, certificate, key] =
         [CERTIFICATE_FILE, CERT_FILE, KEY_FILE].map(|file| args.out.join(file));

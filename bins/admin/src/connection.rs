@@ -1,4 +1,4 @@
-//! From flags and profile to a connected client.
+//! The way from flags and a profile to a connected client.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 
 use crate::output;
 
-/// Some answers wait for other nodes, and a node that is gone costs no attempt its time: another is
-/// asked beside it.
+/// Time for each attempt at a request. Some answers wait for other nodes; a node that is gone costs no more, since
+/// another is asked beside it.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-/// Who has just come is to be known soon: commands watch members come and go.
+/// Time between fetches of the topology. It is short, since commands watch members come and go.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// How to reach the cluster; a profile saves giving these each time.
+/// Flags that say how to reach the cluster; a profile replaces them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
@@ -27,11 +27,11 @@ pub(crate) struct ConnectionArgs {
     /// A node to ask first, host:port; may be given several times
     #[arg(long, global = true, value_name = "HOST:PORT")]
     seed: Vec<String>,
-    /// The admin's certificate
+    /// The certificate of this admin
     #[arg(long, global = true, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The certificate's private key
-    // An id of its own, since `explain` has a positional argument `key`.
+    // The id differs, since `explain` has a positional argument `key`.
     #[arg(id = "private_key", long = "key", global = true, value_name = "FILE")]
     key: Option<PathBuf>,
     /// The certificate of the cluster's authority
@@ -45,7 +45,7 @@ impl ConnectionArgs {
         self.connect_through(self.seed.clone()).await
     }
 
-    /// Connects to one node, and learns of the others from that one.
+    /// Connects to one node, and learns the other members from it.
     pub(crate) async fn connect_to(&self, address: SocketAddr) -> anyhow::Result<Client> {
         self.connect_through(vec![address.to_string()]).await
     }
@@ -68,7 +68,7 @@ impl ConnectionArgs {
         Ok(client)
     }
 
-    /// Connects and asks any node.
+    /// Connects and sends the request to any node.
     pub(crate) async fn ask(&self, request: AdminRequest) -> anyhow::Result<AdminResponse> {
         Ok(self.connect().await?.admin().ask(request, None).await?)
     }

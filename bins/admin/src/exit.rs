@@ -1,4 +1,4 @@
-//! Exit codes, and how an error becomes one.
+//! The exit codes, and the mapping of errors to them.
 //!
 //! Invariant: the codes are those of `--help`; scripts depend on them.
 
@@ -10,13 +10,13 @@ use jedlik_console::{exit_code, in_one_line};
 
 use crate::output;
 
-/// Unavailable, timed out, or failed in part.
+/// Exit code for what is unavailable, timed out, or failed in part.
 pub(crate) const UNAVAILABLE: u8 = 3;
-/// Something is wrong with the cluster.
+/// Exit code of `doctor` if something is wrong with the cluster.
 pub(crate) const FOUND: u8 = 1;
 const USAGE: u8 = 2;
 
-/// Something that the one who typed the command can put right.
+/// Mistake that the user of the command can correct.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -28,7 +28,7 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The code for an error: what the client library says of it, or what was said when it came up.
+/// Returns the exit code for an error, by its kind in the client library or in this tool.
 pub(crate) fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<ClientError>() {
         Some(error) => exit_code(error.kind()),
@@ -37,7 +37,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Says what went wrong and gives its code.
+/// Prints an error and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     output::say(&format_args!("jedlik-admin: {}", in_one_line(error.as_ref())));
     code(error).into()

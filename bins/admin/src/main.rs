@@ -1,4 +1,4 @@
-//! `jedlik-admin`: the admin tool. Arguments here; a module for each subject.
+//! `jedlik-admin`: the admin tool. Arguments are here; each subject has a module.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "`output` prints, and never panics")]
 
@@ -29,7 +29,7 @@ use clap::{Parser, Subcommand};
 use crate::connection::ConnectionArgs;
 use crate::output::Output;
 
-/// Looks after a Jedlik cluster.
+/// Administers a Jedlik cluster.
 #[derive(Debug, Parser)]
 #[command(name = "jedlik-admin", version, after_help = AFTER_HELP)]
 struct Args {
@@ -50,22 +50,22 @@ enum Subject {
     /// Certificates for nodes, admins and clients
     #[command(subcommand)]
     Cert(cert::CertCommand),
-    /// Members and the layout, and how they are changed
+    /// Members and the layout, and changes to them
     Cluster(cluster::ClusterArgs),
     Transfers(transfers::TransfersArgs),
-    /// Long work: list it, hold it up, let it go on
+    /// Long-running work: list it, pause it, resume it
     #[command(subcommand)]
     Task(task::TaskCommand),
-    /// Buckets' properties
+    /// Properties of the cluster's buckets
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),
-    /// Single nodes
+    /// Maintenance of single nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
     Explain(explain::ExplainArgs),
     Hints(hints::HintsArgs),
     Repair(repair::RepairArgs),
-    /// Hints, anti-entropy, tombstone collection and transfers: how fast, and whether at all
+    /// Hints, anti-entropy, tombstone collection and transfers: their pace, and pauses
     #[command(subcommand)]
     Background(background::BackgroundCommand),
     Doctor(doctor::DoctorArgs),

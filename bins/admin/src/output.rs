@@ -1,8 +1,8 @@
-//! The one way in which commands print: an answer as text or JSON on standard output, remarks on standard error.
+//! The only way in which commands print: an answer as text or JSON on standard output, remarks on standard error.
 //!
-//! Invariants: printing never panics. A reader that has closed standard output is no error; any other failure is
-//! one, and names its cause. What standard error can't take is lost, since nobody is left to be told. Text and
-//! remarks carry no control characters of what others have named or said; JSON keeps them.
+//! Invariants: printing never panics. A reader that has closed standard output is no error; any other failure is one,
+//! and names its cause. A failure of standard error is ignored, since there is nobody left to tell. Text and remarks
+//! carry no control characters from names and messages of others; JSON keeps them.
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Write as _};
@@ -10,13 +10,13 @@ use std::io::{self, ErrorKind, Write as _};
 use jedlik_protocol::escape::Printable;
 use serde_json::Value;
 
-/// Text for people or JSON for programs.
+/// Form of the output: text for people or JSON for programs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
-/// Standard output that takes no more.
+/// Failure to write to standard output.
 #[derive(Debug)]
 pub(crate) struct OutputError(io::Error);
 
@@ -29,10 +29,10 @@ impl Display for OutputError {
 impl std::error::Error for OutputError {}
 
 impl Output {
-    /// Prints one of the two forms of an answer.
+    /// Prints an answer in one of its two forms.
     ///
     /// # Errors
-    /// Standard output can't be written, other than by a reader that has closed it.
+    /// Standard output can't be written for any reason but that its reader has closed it.
     pub(crate) fn print(
         self,
         json: &Value,
@@ -48,9 +48,9 @@ impl Output {
     }
 }
 
-/// Says a remark of one or more lines on standard error.
+/// Prints a remark of one or more lines on standard error.
 pub(crate) fn say(remark: &impl Display) {
     let text = remark.to_string();
-    // Nobody is left to be told.
+    // A failure of standard error is ignored, since there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{}", Printable(text.trim_end_matches('\n')));
 }

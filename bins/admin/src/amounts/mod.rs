@@ -1,11 +1,11 @@
-//! Sizes and spans of time as people read them.
+//! Sizes and durations as people read them.
 
 #[cfg(test)]
 mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bytes in the largest binary unit of which there is at least one.
+/// Formats bytes in the largest binary unit of which there is at least one.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -15,7 +15,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{:.1} {}", bytes as f64 / (1_u64 << (10 * step)) as f64, UNITS[step - 1])
 }
 
-/// Whole seconds in the two largest units that apply.
+/// Formats whole seconds in the two largest units that apply.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -26,18 +26,19 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
-/// How long ago a time in milliseconds since the Unix epoch was, in whole seconds; clocks differ.
+/// Returns the age in whole seconds of a time in milliseconds since the Unix epoch; 0 for a time in the future, since
+/// clocks differ.
 pub(crate) fn age_s(now_ms: u64, since_ms: u64) -> u64 {
     now_ms.saturating_sub(since_ms) / 1000
 }
 
-/// Now, in milliseconds since the Unix epoch.
+/// Returns the current time in milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A count with its noun, which takes an s past one.
+/// Formats a count with its noun, which takes an s unless the count is one.
 pub(crate) fn count(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

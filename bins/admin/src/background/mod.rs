@@ -37,14 +37,14 @@ Examples:
     Set(SetArgs),
 }
 
-/// New bounds; what is not given stays.
+/// New bounds of background work; bounds that are not given stay as they are.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// The most steps a second; a step is a message or a page of records
+    /// The most steps per second; a step is a message or a page of records
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(required_unless_present = "slowdown")]
     limit: Option<u32>,
-    /// How slow requests may become, in hundredths of their 99th percentile while nothing runs
+    /// How slow requests may become, in percent of their 99th percentile while no background work runs
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(101..))]
     slowdown: Option<u32>,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(crate) async fn run(
     Ok(if report_silent(&told) { UNAVAILABLE.into() } else { ExitCode::SUCCESS })
 }
 
-/// Whom to ask what.
+/// Splits a command into the members to ask and the request to send them.
 fn request(command: BackgroundCommand) -> (WhichArgs, AdminRequest) {
     let paused = |paused| BackgroundChange { paused: Some(paused), ..BackgroundChange::default() };
     let (which, change) = match command {
@@ -129,7 +129,7 @@ fn state(report: &BackgroundReport) -> String {
     }
 }
 
-/// A kind of work as the tasks of it are called.
+/// Returns a kind of work's name, as its tasks are called.
 pub(crate) fn work_name(kind: WorkKind) -> &'static str {
     match kind {
         WorkKind::Handoff => "hints",

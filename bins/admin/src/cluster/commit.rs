@@ -1,4 +1,4 @@
-//! `cluster commit`: makes a plan the next layout, and waits for it as far as is wanted.
+//! `cluster commit`: makes a plan the next layout, and waits for its effects as long as is wanted.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Make a plan the next layout
 ///
-/// The hash is the plan's; a plan that has changed since is refused. Waits until every member that is
-/// up has the layout; data moves from then on, and `--wait` waits for that too.
+/// The hash is the plan's; a plan that has changed since is refused. Waits until every member that is up has the
+/// layout. Data begins to move then; `--wait` waits for the end of that too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 3 if the time is up first; the layout is committed all the same.
@@ -32,18 +32,18 @@ Examples:
   jedlik-admin cluster commit 0123456789abcdef --dry-run
   jedlik-admin cluster commit 0123456789abcdef --accept-loss 3")]
 pub(crate) struct CommitArgs {
-    /// As `cluster plan` shows it
+    /// The plan's hash, as `cluster plan` shows it
     hash: String,
-    /// How many partitions' data are known to be lost by it, as the plan says
+    /// How many partitions' data the plan is known to lose, as `cluster plan` shows it
     #[arg(long, value_name = "PARTITIONS", default_value_t = 0)]
     accept_loss: u32,
-    /// Only say whether it would be done
+    /// Only say whether the plan could be committed
     #[arg(long, conflicts_with_all = ["wait", "no_wait", "timeout"])]
     dry_run: bool,
     /// Wait until nothing moves any more, as `cluster wait` does
     #[arg(long)]
     wait: bool,
-    /// Don't wait for the members
+    /// Don't wait until the members have the layout
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
     /// How long to wait for the members to have the layout
@@ -54,7 +54,7 @@ pub(crate) struct CommitArgs {
 }
 
 impl CommitArgs {
-    /// The plan that is meant.
+    /// Parses the hash of the plan to commit.
     pub(super) fn plan(&self) -> Result<Digest, Usage> {
         if self.patience.timeout.is_some() && !self.wait {
             let text = "--timeout goes with --wait; without it, --wait-seconds bounds the wait for \
@@ -101,14 +101,14 @@ pub(super) async fn run(
     spread(cluster, layout, limit, output).await
 }
 
-/// What the plan says that will travel, if it is still the one that is meant.
+/// Returns the bytes that the plan is expected to move, in bytes; `None` if the plan has changed.
 async fn estimate(cluster: &Cluster, plan: Digest) -> Option<u64> {
-    // A plan that can't be had now is refused by the commit, with a reason.
+    // If there is no plan now, the commit is refused with a reason.
     let report = cluster.plan().await.ok()?;
     (report.plan == plan).then_some(report.bytes)
 }
 
-/// Waits until every member that is up has the layout, and says who has not.
+/// Waits until every member that is up has the layout, and names those that don't have it in time.
 async fn spread(
     cluster: &Cluster,
     layout: LayoutId,
@@ -145,7 +145,7 @@ async fn spread(
     Ok(if done { ExitCode::SUCCESS } else { UNAVAILABLE.into() })
 }
 
-/// Whether a rival commit of the same version won against this one.
+/// Whether a rival commit of the same version has won against this one.
 pub(super) fn overruled(layout: LayoutId, newest: LayoutId) -> bool {
     newest.version == layout.version && newest > layout
 }
@@ -168,7 +168,7 @@ fn layout_json(layout: LayoutId, dry_run: bool) -> serde_json::Value {
     })
 }
 
-/// The members that are up and know only older layouts.
+/// Returns the names of the members that are up and know only older layouts.
 pub(super) fn behind(status: &ClusterStatus, layout: LayoutId) -> Vec<String> {
     let members = status.members.iter().filter(|member| member.alive && !is_gone(member));
     let behind = members.filter(|member| member.record.layout < layout);

@@ -1,5 +1,5 @@
-//! `jedlik-admin cluster`: members, the layout that says who holds what, and how it is changed: staged,
-//! planned, committed, waited for.
+//! `jedlik-admin cluster`: the members, and the layout that says which of them holds what. Changes to it are staged,
+//! planned, committed and waited for.
 
 mod commit;
 mod plan;
@@ -31,7 +31,7 @@ Examples:
   jedlik-admin cluster plan
   jedlik-admin cluster commit 0123456789abcdef --wait")]
 pub(crate) struct ClusterArgs {
-    /// The node to ask; else the first seed that is up
+    /// The node to ask; by default the first seed that is up
     #[arg(long, global = true, value_name = "NODE")]
     via: Option<String>,
     #[command(subcommand)]
@@ -58,7 +58,7 @@ pub(crate) async fn run(
     args: ClusterArgs,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    // What is wrong as it was typed is said before anybody is asked.
+    // Mistakes in the arguments are reported before any node is asked.
     if let ClusterCommand::Commit(args) = &args.command {
         args.plan()?;
     }

@@ -1,4 +1,4 @@
-//! `cluster plan`: what a commit would do, and the command that does it.
+//! `cluster plan`: the effects of a commit, and the command that does it.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -14,9 +14,9 @@ use crate::members::short;
 use crate::output::Output;
 use crate::table::{Align, Table};
 
-/// Show what a commit would do now: who gets what, what moves, and what could be lost
+/// Show what a commit would do now: which node gets what, what moves, and what could be lost
 ///
-/// Nothing is changed. Equal changes make equal plans, whichever node is asked.
+/// Nothing is changed. The same changes make the same plan, whichever node is asked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The last line is the command that makes the plan the next layout.
@@ -36,7 +36,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command that commits the plan.
+/// Returns the command line that commits the plan.
 fn commit_command(plan: &PlanReport) -> String {
     let lost = plan.lost;
     let loss = if lost > 0 { format!(" --accept-loss {lost}") } else { String::new() };
@@ -108,7 +108,7 @@ fn change(before: u32, after: u32) -> String {
     if before == after { after.to_string() } else { format!("{before} -> {after}") }
 }
 
-/// What people want to know of the plan as a whole, a line each.
+/// Returns lines about the plan as a whole: moves, faults of zones and nodes, and copies at risk.
 fn facts(plan: &PlanReport) -> Vec<String> {
     let mut facts = Vec::new();
     if plan.base.version > 0 {
@@ -147,7 +147,7 @@ fn copies(copies: u32) -> String {
     if copies == 1 { "1 copy".into() } else { format!("{copies} copies") }
 }
 
-/// One moment's risk in words.
+/// Describes the copies at risk at one moment in words.
 fn risk_text(risk: &CopiesAtRisk, n: u8) -> String {
     let cases = [
         (risk.none, "no copy".to_owned()),

@@ -1,4 +1,4 @@
-//! How a move comes on, on standard error: a bar on a terminal, else a line now and then.
+//! The progress of a move on standard error: a bar on a terminal, otherwise a line now and then.
 
 use std::io::{IsTerminal as _, stderr};
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use crate::amounts::{bytes, span};
 use crate::moving::{Meters, Moving};
 use crate::output::say;
 
-/// Between two lines, where there is no terminal.
+/// Shortest time between two lines, if standard error is no terminal.
 const LINES: Duration = Duration::from_secs(5);
 
-/// Where it is shown.
+/// Display of a move's progress on standard error.
 pub(super) struct Progress {
-    /// `None` where there is no terminal.
+    /// Bar on a terminal; `None` if standard error is no terminal.
     bar: Option<ProgressBar>,
-    /// What moves by the plan, in bytes, if that is known.
+    /// Bytes that the plan is expected to move; `None` if that is unknown.
     estimate: Option<u64>,
     since: Instant,
     last: Option<(Instant, String)>,
@@ -49,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// A line that stays, above the bar if there is one.
+    /// Prints a line that stays, above the bar if there is one.
     pub(super) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(&line)),

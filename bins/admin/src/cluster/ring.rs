@@ -1,4 +1,4 @@
-//! `cluster ring`: who holds what under the active layouts.
+//! `cluster ring`: which node holds what under the active layouts.
 //!
 //! Invariant: for a partition, the active owner sets are those of the newest layout and of each
 //! older one back to the newest one known to have flipped for it, that one included.
@@ -24,8 +24,8 @@ use crate::table::{Align, Table};
 
 /// Show which node holds which partitions
 ///
-/// Of each node: the partitions whose token it holds, so that it stands first in their preference
-/// lists. Of one partition: its preference list, and which owner sets are active while it moves.
+/// For each node: the partitions whose token it holds, so that it stands first in their preference lists. For one
+/// partition: its preference list, and the owner sets that are active while it moves.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,32 +33,32 @@ Examples:
   jedlik-admin cluster ring --partition 17
   jedlik-admin cluster ring --node n3")]
 pub(crate) struct RingArgs {
-    /// Only this partition: its preference list and the active owner sets
+    /// Show only this partition: its preference list and the active owner sets
     #[arg(long, value_name = "NUMBER", conflicts_with = "node")]
     partition: Option<u32>,
-    /// Only this node: the partitions that it owns, tokens or not
+    /// Show only this node: the partitions that it owns, with or without their tokens
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
 }
 
-/// The active layouts, the newest first, with the names of the nodes in them.
+/// The active layouts, the newest first, with the names of their nodes.
 struct Rings {
-    /// Each known to be well-formed.
+    /// Active layouts, the newest first; at least one, each checked to be well-formed.
     layouts: Vec<WireLayout>,
     names: BTreeMap<NodeId, String>,
-    /// The default N.
+    /// Default N of buckets, which is the size of the owner sets shown.
     n: usize,
 }
 
-/// A partition's owners under one layout.
+/// Owners of one partition under one layout.
 pub(super) struct OwnerSet {
     pub(super) layout: LayoutVersion,
     pub(super) owners: Vec<NodeId>,
-    /// The partition is known to have flipped under that layout.
+    /// Whether the partition is known to have flipped under that layout.
     pub(super) flipped: bool,
 }
 
-/// Of all sets, the newest first, those whose owners must be asked.
+/// Returns the active sets among all sets, the newest first: those in which requests need a quorum.
 pub(super) fn active(sets: &[OwnerSet]) -> &[OwnerSet] {
     let last = sets.iter().position(|set| set.flipped);
     &sets[..last.map_or(sets.len(), |last| last + 1)]
@@ -119,7 +119,7 @@ impl Rings {
         Err(Usage(format!("there is no partition {number}: they go from 0 to {}", all - 1)))
     }
 
-    /// Under each layout, the newest first.
+    /// Returns the partition's owners under each layout, the newest first.
     fn owner_sets(&self, partition: Partition) -> Vec<OwnerSet> {
         let set = |placed: &WireLayout| {
             let mut owners = placed.layout.ring.preference_list(partition);
@@ -130,7 +130,8 @@ impl Rings {
         self.layouts.iter().map(set).collect()
     }
 
-    /// The partitions that a node owns under each layout, as far as that is active; the newest first.
+    /// Returns the partitions that a node owns under each layout, where that owner set is active; the newest layout
+    /// first.
     fn owned(&self, node: NodeId) -> Vec<(LayoutVersion, Vec<Partition>)> {
         let mut owned: Vec<(LayoutVersion, Vec<Partition>)> =
             self.layouts.iter().map(|placed| (placed.layout.version, Vec::new())).collect();
@@ -292,8 +293,8 @@ impl Rings {
     }
 }
 
-/// The active owner sets, a line each; a quorum is needed in every one that is not said to be as
-/// one above.
+/// Describes the active owner sets, a line each. A request needs a quorum in every set, but only one for sets with the
+/// same owners, which are marked `as above`.
 pub(super) fn sets_text(sets: &[OwnerSet], list: impl Fn(&[NodeId]) -> String) -> String {
     let mut text = "active owner sets:\n".to_owned();
     for (index, set) in sets.iter().enumerate() {
@@ -307,7 +308,7 @@ pub(super) fn sets_text(sets: &[OwnerSet], list: impl Fn(&[NodeId]) -> String) -
     text
 }
 
-/// Partitions in order, neighbours together: `0-3,7`.
+/// Formats partitions in order, with neighbours together: `0-3,7`.
 pub(super) fn ranges(partitions: &[Partition]) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for partition in partitions {

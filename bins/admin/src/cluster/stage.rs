@@ -1,7 +1,7 @@
-//! `cluster join|leave|remove|replace|set|clear`: the changes that the next plan is made of.
+//! `cluster join|leave|remove|replace|set|clear`: staging of the changes that make up the next plan.
 //!
-//! Invariant: staging moves nothing; what makes no sense for where a node stands is refused before it
-//! is sent, and all of a command's changes are staged or none.
+//! Invariant: staging moves nothing. A change that makes no sense in a node's state is refused before it is sent, and a
+//! command's changes are staged together or not at all.
 
 use std::process::ExitCode;
 
@@ -20,22 +20,22 @@ use crate::exit::Usage;
 use crate::members::resolve;
 use crate::output::Output;
 
-/// Stage that nodes which were started get partitions
+/// Stage that running nodes get partitions
 ///
-/// A node that is to join runs already, with a certificate of its own and a seed of this cluster.
+/// A node that is to join already runs, with a certificate of its own and a seed of this cluster.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jedlik-admin cluster join n4
   jedlik-admin cluster join n4 n5 --zone b --weight 2")]
 pub(crate) struct JoinArgs {
-    /// Which
+    /// The nodes that join: names, identities, or the first digits of those
     #[arg(required = true, value_name = "NODE")]
     nodes: Vec<String>,
-    /// The failure domain; else the one that the node was started with
+    /// The failure domain; by default the one that the node was started with
     #[arg(long, value_name = "NAME", value_parser = zone)]
     zone: Option<String>,
-    /// Its share relative to others; else the one that the node was started with
+    /// The node's share relative to others; by default the one that it was started with
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     weight: Option<u32>,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) struct JoinArgs {
 
 /// Stage that nodes give up their partitions and stop
 ///
-/// They hand on what they hold, serve meanwhile, and stop by themselves once others hold it all. Their
+/// The nodes hand their data over and serve meanwhile. They stop by themselves once others hold it all. Their
 /// identities are not used again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -52,43 +52,43 @@ Examples:
   jedlik-admin cluster leave n2
   jedlik-admin cluster leave n4 n5 n6 --dry-run")]
 pub(crate) struct LeaveArgs {
-    /// Which
+    /// The nodes that leave: names, identities, or the first digits of those
     #[arg(required = true, value_name = "NODE")]
     nodes: Vec<String>,
     #[command(flatten)]
     dry: DryRunArgs,
 }
 
-/// Stage that the cluster does without a dead node at once
+/// Stage that the cluster gives up a dead node at once
 ///
-/// What it holds is given up, so the plan says what could be lost. A node that runs has to `leave`
-/// instead. A removed node that comes back is refused.
+/// The copies on that node are given up, so the plan says what could be lost. A node that runs must `leave` instead. A
+/// removed node that comes back is refused.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   jedlik-admin cluster remove n3")]
 pub(crate) struct RemoveArgs {
-    /// Which
+    /// The dead node: its name, its identity, or the first digits of that
     #[arg(value_name = "NODE")]
     node: String,
     #[command(flatten)]
     dry: DryRunArgs,
 }
 
-/// Stage that a node gives all that it has to another, which has nothing
+/// Stage that a node's partitions all go to another node, which has none
 ///
-/// An old node that runs hands on what it holds, and stops then. If it is down, the cluster does without
-/// it at once, as with `remove`.
+/// An old node that runs hands its data over and then stops. If it is down, the cluster gives it up at once, as with
+/// `remove`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   jedlik-admin cluster replace n3 n7")]
 pub(crate) struct ReplaceArgs {
-    /// Who goes
+    /// The node that goes
     old: String,
-    /// Who comes: started, and not in the layout
+    /// The node that comes: it runs, and the layout does not have it
     new: String,
-    /// The new node's failure domain; else the one that it was started with
+    /// The new node's failure domain; by default the one that it was started with
     #[arg(long, value_name = "NAME", value_parser = zone)]
     zone: Option<String>,
     #[command(flatten)]
@@ -103,27 +103,27 @@ Examples:
   jedlik-admin cluster set n3 --weight 2
   jedlik-admin cluster set n3 --zone b --dry-run")]
 pub(crate) struct SetArgs {
-    /// Which
+    /// The node to change: its name, its identity, or the first digits of that
     #[arg(value_name = "NODE")]
     node: String,
-    /// Its share relative to others
+    /// The node's share relative to others
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     weight: Option<u32>,
-    /// The failure domain that it stands in
+    /// The node's failure domain
     #[arg(long, value_name = "NAME", value_parser = zone)]
     zone: Option<String>,
     #[command(flatten)]
     dry: DryRunArgs,
 }
 
-/// Forget staged changes
+/// Drop staged changes, of all nodes or of some
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jedlik-admin cluster clear
   jedlik-admin cluster clear n4")]
 pub(crate) struct ClearArgs {
-    /// Whose; all if none is named
+    /// The nodes whose changes are dropped; all if none is named
     #[arg(value_name = "NODE")]
     nodes: Vec<String>,
     #[command(flatten)]
@@ -279,7 +279,7 @@ pub(super) fn replacement(
     Ok(vec![(old.record.node, StagedChange::Replace { by: new.record.node, zone, forced })])
 }
 
-/// The member that is meant; those that are gone don't count.
+/// Finds the member with this name or identity; departed members don't count.
 fn named<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus, Usage> {
     let known = |gone: bool| {
         let members = status.members.iter().filter(move |member| is_gone(member) == gone);
@@ -300,7 +300,7 @@ fn named<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus
     Ok(find(node, status).expect("a node was found among the members"))
 }
 
-/// A member that the layout has.
+/// Finds a member that the layout has.
 fn placed<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus, Usage> {
     let member = named(wanted, status)?;
     let name = &member.record.name;
@@ -319,12 +319,12 @@ fn placed<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatu
     Ok(member)
 }
 
-/// A member that is leaving: to join it takes that back.
+/// Finds a member that is leaving, for which joining cancels the leave.
 fn returning<'a>(wanted: &str, status: &'a ClusterStatus) -> Option<&'a MemberStatus> {
     named(wanted, status).ok().filter(|member| member.state == MemberState::Leaving)
 }
 
-/// A member that the layout does not have.
+/// Finds a member that the layout does not have.
 fn newcomer<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberStatus, Usage> {
     let is_new = |member: &MemberStatus| {
         member.placed.is_none() && !is_gone(member) && member.state != MemberState::Leaving
@@ -352,7 +352,7 @@ fn newcomer<'a>(wanted: &str, status: &'a ClusterStatus) -> Result<&'a MemberSta
     )))
 }
 
-/// Those of the named nodes, each of which must have something staged.
+/// Returns the named nodes, each of which must have a staged change.
 pub(super) fn staged_nodes(
     wanted: &[String],
     status: &ClusterStatus,

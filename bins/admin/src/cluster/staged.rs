@@ -1,4 +1,4 @@
-//! Staged changes as people and programs see them.
+//! Staged changes as text for people and JSON for programs.
 
 use jedlik_client::NodeId;
 use jedlik_protocol::admin::{ClusterStatus, MemberStatus};
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::table::{Align, Table};
 
-/// A member, by its identity.
+/// Finds a member by its identity.
 pub(super) fn find(node: NodeId, status: &ClusterStatus) -> Option<&MemberStatus> {
     status.members.iter().find(|member| member.record.node == node)
 }
 
-/// A node's name, or its identity if no member has it.
+/// Returns a node's name, or its identity if no member has it.
 pub(super) fn name(node: NodeId, status: &ClusterStatus) -> String {
     find(node, status).map_or_else(|| node.to_string(), |member| member.record.name.clone())
 }
 
-/// What is staged, a line each.
+/// Lists the staged changes, a line each.
 pub(super) fn staged_text(staging: &Staging, status: &ClusterStatus) -> String {
     if staging.changes.is_empty() {
         return "no change is staged\n".into();

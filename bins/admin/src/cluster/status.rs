@@ -1,4 +1,4 @@
-//! `cluster status`: every member as one node sees it, what is staged, and how far data has moved.
+//! `cluster status`: every member as one node sees it, the staged changes, and the progress of moves.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::table::{Align, Table};
 
 /// Show the members, how far data has moved, and what is staged
 ///
-/// One node answers, and says whom it takes to be alive; `--via` asks another.
+/// One node answers, and says which members it takes to be alive; `--via` asks another.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a member stands, in a word.
+/// Returns a member's state as a word.
 pub(crate) fn state_name(state: MemberState) -> &'static str {
     match state {
         MemberState::Joining => "joining",
@@ -48,7 +48,7 @@ pub(crate) fn state_name(state: MemberState) -> &'static str {
     }
 }
 
-/// Where a member stands, and of how many of its partitions it can't say what is absent.
+/// Returns a member's state, and the number of its partitions for which it has no vote yet.
 fn state_word(member: &MemberStatus) -> String {
     let (state, refilling) = (state_name(member.state), member.record.load.refilling);
     match refilling {
@@ -58,17 +58,17 @@ fn state_word(member: &MemberStatus) -> String {
     }
 }
 
-/// The shards whose former files lie aside.
+/// Returns the numbers of the shards whose former files were set aside.
 fn shards_aside(member: &MemberStatus) -> Vec<u16> {
     (0..64).filter(|shard| member.record.load.set_aside & 1 << shard != 0).collect()
 }
 
-/// Whether it will not come back under this identity.
+/// Whether the member will not come back under this identity.
 pub(crate) fn is_gone(member: &MemberStatus) -> bool {
     matches!(member.state, MemberState::Left | MemberState::Removed)
 }
 
-/// What to do about a member that is leaving and does not answer: everybody waits for what it holds.
+/// Returns the remedy for a member that is leaving and does not answer: all wait for the data that it holds.
 pub(crate) fn leaver_remedy(name: &str) -> String {
     format!(
         "start it, so that it hands on what it holds; if it is lost, give that up: `jedlik-admin \
@@ -128,13 +128,13 @@ pub(super) fn to_text(status: &ClusterStatus) -> String {
     text
 }
 
-/// As the layout has it; before it has one, as the node was started.
+/// Returns a member's zone and weight: as in the layout, or as the node was started if the layout does not have it.
 fn share(member: &MemberStatus) -> (&str, u32) {
     let started = (member.record.zone.as_str(), member.record.weight);
     member.placed.as_ref().map_or(started, |(zone, weight)| (zone, *weight))
 }
 
-/// The layout that a member knows; one with the newest's version and another digest lost against it.
+/// Formats the version of the layout that a member knows; one with the newest's version but another digest lost to it.
 fn known(layout: LayoutId, newest: LayoutId) -> String {
     let rival = layout.version == newest.version && layout != newest;
     if rival { format!("{} (rival)", layout.version) } else { layout.version.to_string() }
@@ -151,7 +151,7 @@ fn flipped(status: &ClusterStatus) -> String {
     }
 }
 
-/// Who is to hand on what it holds, and is down.
+/// Warns of each member that is leaving, still has data to hand over, and is down.
 fn silent_leavers(status: &ClusterStatus) -> String {
     let silent = |member: &&MemberStatus| member.state == MemberState::Leaving && !member.alive;
     let names = status.members.iter().filter(silent).map(|member| member.record.name.as_str());
@@ -160,7 +160,7 @@ fn silent_leavers(status: &ClusterStatus) -> String {
     names.map(line).collect()
 }
 
-/// Who shares an identity with another process.
+/// Warns of each member whose identity two processes share.
 fn rivals(status: &ClusterStatus) -> String {
     let lines = status.members.iter().filter_map(|member| {
         let (record, rival) = (&member.record, member.record.life.rival?);
@@ -175,7 +175,7 @@ fn rivals(status: &ClusterStatus) -> String {
     lines.collect()
 }
 
-/// Whose shards were damaged or an earlier copy, and lie aside.
+/// Names the members whose shards were damaged or an earlier copy, and were set aside.
 fn set_aside(status: &ClusterStatus) -> String {
     let lines = status.members.iter().filter(|member| !is_gone(member)).filter_map(|member| {
         let shards: Vec<String> = shards_aside(member).iter().map(u16::to_string).collect();
@@ -186,7 +186,7 @@ fn set_aside(status: &ClusterStatus) -> String {
     lines.collect()
 }
 
-/// Who speaks what, where members differ.
+/// Compares the members' builds: the protocol and storage versions of each, if they differ.
 fn versions(status: &ClusterStatus) -> String {
     let mut builds: BTreeMap<(u16, u16, u16), Vec<&str>> = BTreeMap::new();
     for member in status.members.iter().filter(|member| !is_gone(member)) {

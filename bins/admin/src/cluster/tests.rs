@@ -23,10 +23,10 @@ use crate::cert::hex;
 use crate::exit::Usage;
 use crate::moving::tests::moving;
 
-/// The layout that the clusters of these tests have.
+/// Layout that the clusters of these tests have.
 pub(crate) const LAYOUT: LayoutId = LayoutId { version: 1, digest: 0xd1 };
 
-/// A member with the name `n<node>` that has the layout.
+/// Returns a member with the name `n<node>` that has the layout.
 pub(crate) fn seen(node: u64, state: MemberState) -> MemberStatus {
     let status = match state {
         MemberState::Away => Status::Away,
@@ -62,7 +62,7 @@ pub(crate) fn seen(node: u64, state: MemberState) -> MemberStatus {
     }
 }
 
-/// A cluster in which nothing moves.
+/// Returns a cluster of these members in which nothing moves.
 pub(crate) fn cluster(members: &[(u64, MemberState)]) -> ClusterStatus {
     ClusterStatus {
         clock_ms: 1_767_268_860_000,
@@ -87,7 +87,8 @@ fn typed<A: Args>(line: &str) -> A {
     Typed::parse_from(std::iter::once("it").chain(line.split(' '))).args
 }
 
-/// n1 and n2 are placed, n2 is down, n3 is stopped, n4 and n5 wait, n6 leaves, n7 and n8 are gone.
+/// Returns a cluster in which n1 and n2 are placed, n2 is down, n3 is stopped, n4 and n5 wait, n6 leaves, n7 and n8 are
+/// gone.
 fn mixed() -> ClusterStatus {
     use MemberState::{Away, Joining, Leaving, Left, Removed, Up};
     let states = [Up, Up, Away, Joining, Joining, Leaving, Left, Removed];

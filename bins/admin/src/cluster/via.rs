@@ -1,8 +1,7 @@
-//! Which node a command about the cluster goes to.
+//! The choice of the node that a command about the cluster goes to.
 //!
-//! Invariant: commands in a row go to the same node while it answers, so that what one of them staged
-//! is known where the next one plans, before gossip has spread it. The admin chooses that node: the first
-//! of the seeds.
+//! Invariant: commands in a row go to the same node while it answers, so that a plan includes what was just staged,
+//! before gossip has spread it. The admin chooses that node: the first of the seeds.
 
 use std::net::SocketAddr;
 
@@ -14,17 +13,17 @@ use jedlik_protocol::client::MemberAddress;
 use crate::connection::ConnectionArgs;
 use crate::members::resolve;
 
-/// So many nodes are tried, one after another.
+/// Most nodes that are tried, one after another.
 const TRIES: usize = 3;
 
-/// A cluster, asked through one of its nodes.
+/// A cluster that is asked through one of its nodes.
 pub(crate) struct Cluster {
     client: Client,
     via: Option<NodeId>,
 }
 
 impl Cluster {
-    /// Connects; `via` names the node to ask, and else the first of the seeds that is up is asked.
+    /// Connects. `via` names the node to ask; without it, the first of the seeds that is up is asked.
     pub(crate) async fn connect(
         connection: &ConnectionArgs,
         via: Option<&str>,
@@ -40,12 +39,12 @@ impl Cluster {
         &self.client
     }
 
-    /// Asks one node. Another is asked only if the first can't have done anything.
+    /// Asks one node. Another is asked only if the first can't have applied the request.
     pub(crate) async fn ask(&self, request: &AdminRequest) -> Result<AdminResponse, ClientError> {
         let mut order = self.order().into_iter().take(TRIES).peekable();
         while let Some(node) = order.next() {
             let answer = self.client.admin().ask(request.clone(), Some(node)).await;
-            // Who has left since the order was made is no member any more.
+            // A node that has left since the order was made is no longer a member.
             let elsewhere = answer.as_ref().is_err_and(|error| {
                 matches!(error, ClientError::UnknownNode(_))
                     || error.kind() == ErrorKind::Unavailable && !error.maybe_applied()
@@ -79,8 +78,8 @@ impl Cluster {
     }
 }
 
-/// Members in the order in which they are asked: those that are up first, and of these the seeds in the order in which
-/// they were given. Seeds that members know under other addresses leave it to the lowest identity.
+/// Returns the members in the order in which to ask: those that are up first, among these the seeds in their given
+/// order, then by identity. A seed that members know under another address counts as none.
 fn order(mut members: Vec<MemberAddress>, seeds: &[SocketAddr]) -> Vec<NodeId> {
     let place = |address| seeds.iter().position(|seed| *seed == address).unwrap_or(seeds.len());
     members.sort_unstable_by_key(|member| (!member.alive, place(member.address), member.node));

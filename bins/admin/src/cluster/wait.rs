@@ -1,7 +1,8 @@
-//! `cluster wait`: until nothing moves any more and all can say what is absent, and what holds it up if it takes long.
+//! `cluster wait`: waits until nothing moves and every member has its votes, and names the obstacles if that takes
+//! long.
 //!
-//! Invariant: it ends with success only when every member has said that it has nothing left to do; a
-//! stall is told, and waited out.
+//! Invariant: it ends with success only when every member has said that it has nothing left to do; a stall is reported,
+//! and waited out.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -20,14 +21,14 @@ use crate::exit::UNAVAILABLE;
 use crate::moving::{Mark, Meters, Moving, Obstacle};
 use crate::output::Output;
 
-/// Each asks every member: often enough for a bar that moves and an end that is seen when it comes.
+/// Time between two rounds, each of which asks every member: short enough for a moving bar and a prompt end.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Wait until nothing moves: all members have the newest layout, all partitions have flipped,
-/// nobody holds what it does not own, and every member can say what is absent
+/// Wait until nothing moves: all members have the newest layout, all partitions have flipped, no member holds what it
+/// does not own, and every member can say what is absent
 ///
-/// Shows how it comes on. If nothing has changed for a while it says what holds it up, and goes on
-/// waiting. Interrupting the command does not stop the move.
+/// Shows the progress. If nothing has changed for a while it names the obstacles, and goes on waiting. Interrupting the
+/// command does not stop the move.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 3 if the time is up first; then it says what is not done.
@@ -40,26 +41,26 @@ pub(crate) struct WaitArgs {
     pub(super) patience: Patience,
 }
 
-/// How long to wait, and when to wonder.
+/// Limits of the waiting: for the whole, and for a time without a change.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Patience {
-    /// How long to wait; else for ever
+    /// How long to wait; for ever if not given
     #[arg(long, value_name = "SECONDS")]
     pub(super) timeout: Option<u64>,
-    /// Say what holds it up when nothing has changed for so long
+    /// Name the obstacles when nothing has changed for this long
     #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     stall: u64,
 }
 
-/// How the waiting ended.
+/// Outcome of the waiting.
 pub(super) struct Ended {
     moving: Moving,
     received_bytes: u64,
     elapsed: Duration,
 }
 
-/// When to say what holds a move up: after each stretch of `limit` without a change.
+/// Detector of stalls: reports each stretch of `limit` without a change.
 pub(super) struct Stall {
     limit: Duration,
     since: Instant,
@@ -81,7 +82,7 @@ pub(super) async fn run(
     Ok(ended.exit())
 }
 
-/// Waits until everything has moved to `layout`, or a later one.
+/// Waits until everything has moved to `layout` or a later one.
 pub(super) async fn settle(
     cluster: &Cluster,
     patience: Patience,
@@ -136,7 +137,7 @@ impl Stall {
         Self { limit, since: now, mark: None, reported: 0 }
     }
 
-    /// How long nothing has changed, if that is to be said now.
+    /// Returns the time without a change, if a stall is to be reported now.
     pub(super) fn note(&mut self, now: Instant, mark: Mark) -> Option<Duration> {
         if self.mark.as_ref() != Some(&mark) {
             (self.mark, self.since, self.reported) = (Some(mark), now, 0);
@@ -151,7 +152,7 @@ impl Stall {
 }
 
 impl Ended {
-    /// The layout in force at the end.
+    /// Returns the newest layout at the end of the waiting.
     pub(super) fn newest(&self) -> LayoutId {
         self.moving.newest()
     }

@@ -1,14 +1,14 @@
-//! Counters that should stand at zero, and what it means when one does not.
+//! Counters that should be zero, and the meaning of each that is not.
 
 use crate::amounts::{count, span};
 use crate::doctor::diagnosis::{Finding, Severity};
 use crate::doctor::observed::ObservedMember;
 
-/// One counter, or several that say the same.
+/// Fault that one counter shows, or several with the same meaning.
 struct Fault {
     counters: &'static [&'static str],
     severity: Severity,
-    /// What was counted.
+    /// Noun for the counted events, as it stands in the finding.
     nouns: &'static str,
     blocks: Option<&'static str>,
     remedy: &'static str,
@@ -54,7 +54,7 @@ const FAULTS: [Fault; 5] = [
     },
 ];
 
-/// A member that can't say what is absent.
+/// Warns of a member without votes for some of its partitions.
 pub(crate) fn refilling(member: &ObservedMember) -> Option<Finding> {
     let partitions = member.counter("refilling_partitions");
     let name = member.name();
@@ -77,7 +77,7 @@ pub(crate) fn refilling(member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// What one member's counters say.
+/// Returns the findings from one member's counters.
 pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {
     let counted = |fault: &Fault| {
         fault.counters.iter().map(|name| member.counter(name)).max().filter(|count| *count > 0)
@@ -99,7 +99,7 @@ pub(crate) fn findings(member: &ObservedMember) -> Vec<Finding> {
         .collect()
 }
 
-/// A disk that does not take what the member knows of the cluster.
+/// Reports a disk that does not take the member's view of the cluster.
 fn unsaved(member: &ObservedMember) -> Option<Finding> {
     let for_s = member.counter("state_unsaved_s");
     (for_s > 0).then(|| {
@@ -119,7 +119,7 @@ fn unsaved(member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// Records that this member and others hold and that can't be merged.
+/// Warns of records that are too large to be merged with another member's.
 fn clashing(member: &ObservedMember) -> Option<Finding> {
     let keys = member.counter("clashing_records");
     (keys > 0).then(|| Finding {

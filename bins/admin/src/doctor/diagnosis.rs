@@ -1,6 +1,6 @@
-//! The judgement: from what was observed to what is wrong.
+//! The diagnosis: from observations to findings.
 //!
-//! Invariant: pure, so that each rule is a table; errors stand before warnings before notes.
+//! Invariant: pure, so that each rule is a table; errors stand before warnings, and warnings before notes.
 
 use jedlik_protocol::admin::{HintReport, WorkKind};
 
@@ -10,20 +10,20 @@ use crate::cluster::status::leaver_remedy;
 use crate::doctor::observed::{Observed, ObservedMember};
 use crate::doctor::{counters, settings, storage, transfers};
 
-/// Past this much in hints on one member somebody should know.
+/// Size of the hints on one member above which a warning is due.
 pub(crate) const HINT_WARNING_BYTES: u64 = 1 << 30;
 
-/// A clock that is further from the members' than this is wrong; messages alone take less.
+/// Deviation of a clock from the members' above which it counts as wrong; delays of messages are smaller.
 const CLOCK_WARNING_MS: u64 = 2_000;
 
-/// How much a finding matters.
+/// Importance of a finding; errors sort first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
-    /// Something does not work.
+    /// Something does not work now.
     Error,
-    /// Something will not, if nothing is done.
+    /// Something will stop working unless somebody acts.
     Warning,
-    /// Something to know.
+    /// Nothing is wrong, but worth knowing.
     Note,
 }
 
@@ -37,19 +37,19 @@ impl Severity {
     }
 }
 
-/// One thing to say.
+/// One finding of the diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
-    /// What is wrong.
+    /// Description of what is wrong.
     pub(crate) what: String,
-    /// What can't go on because of it.
+    /// Consequences: work that can't go on; `None` if there are none.
     pub(crate) blocks: Option<String>,
-    /// What to do.
+    /// Advice on what to do.
     pub(crate) remedy: String,
 }
 
-/// Everything that is wrong.
+/// Returns all findings, the most severe first.
 pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(observed.absent().map(|member| absent(observed, member)));
@@ -74,7 +74,7 @@ pub(crate) fn diagnose(observed: &Observed) -> Vec<Finding> {
     findings
 }
 
-/// A member that does not answer.
+/// Reports a member that does not answer.
 fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     let node = absent.member.node;
     let (name, address) = (absent.name(), absent.member.address);
@@ -115,7 +115,7 @@ fn absent(observed: &Observed, absent: &ObservedMember) -> Finding {
     Finding { severity, what, blocks: Some(blocks), remedy }
 }
 
-/// A calendar clock that is not what the members agree on.
+/// Reports a calendar clock that differs from the members' agreed time.
 fn wrong_clock(member: &ObservedMember) -> Option<Finding> {
     let status = member.status.as_ref()?;
     let apart_ms = status.clock_ms.abs_diff(status.agreed_ms);
@@ -136,7 +136,7 @@ fn wrong_clock(member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// A member beside which another process runs, or has, under the same identity.
+/// Reports a member whose identity another process has, or has had.
 fn rival(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
     let name = member.name();
     let views = observed.views_of(member.member.node);
@@ -160,7 +160,7 @@ fn rival(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// A member that answers, while others take it to be down.
+/// Warns of a member that answers, while others take it to be down.
 fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
     let views = observed.views_of(member.member.node).filter(|(_, seen)| !seen.alive);
     let viewers: Vec<&str> = views.map(|(viewer, _)| viewer.name()).collect();
@@ -177,7 +177,7 @@ fn seen_down(observed: &Observed, member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// No layout, or members that have not the newest.
+/// Reports that there is no layout, or that members lack the newest.
 fn layout(observed: &Observed) -> Option<Finding> {
     let newest = observed.newest_layout();
     let present = observed.present().count();
@@ -216,7 +216,7 @@ fn layout(observed: &Observed) -> Option<Finding> {
     })
 }
 
-/// Fewer members than copies.
+/// Warns if there are fewer members than copies to keep.
 fn too_few(observed: &Observed) -> Option<Finding> {
     let (members, n) = (observed.members.len(), observed.largest_n);
     (members < n.into()).then(|| Finding {
@@ -227,7 +227,7 @@ fn too_few(observed: &Observed) -> Option<Finding> {
     })
 }
 
-/// A member that answered some questions and others not.
+/// Reports a member that answered some questions and not others.
 fn unanswered(member: &ObservedMember) -> Option<Finding> {
     let why = member.failures.first()?;
     Some(Finding {
@@ -238,7 +238,7 @@ fn unanswered(member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// Hints on `holder` for members that are up.
+/// Warns of hints on `holder` for members that are up.
 fn stuck_hints(observed: &Observed, holder: &ObservedMember) -> Vec<Finding> {
     let reports = holder.hints.iter().flatten();
     reports
@@ -277,7 +277,7 @@ fn stuck_hint(observed: &Observed, holder: &ObservedMember, hint: &HintReport) -
     }
 }
 
-/// Hints that grow large.
+/// Warns of hints that take much room.
 fn large_hints(member: &ObservedMember) -> Option<Finding> {
     let size = member.hint_bytes();
     (size > HINT_WARNING_BYTES).then(|| Finding {
@@ -290,7 +290,7 @@ fn large_hints(member: &ObservedMember) -> Option<Finding> {
     })
 }
 
-/// Background work held up, all of it or some kinds.
+/// Notes background work that is paused, all of it or some kinds.
 fn paused(member: &ObservedMember) -> Vec<Finding> {
     let (Some(report), name) = (&member.background, member.name()) else { return Vec::new() };
     let finding = |what: &str, blocks: &str, remedy: String| Finding {
@@ -319,12 +319,12 @@ fn paused(member: &ObservedMember) -> Vec<Finding> {
     kinds.collect()
 }
 
-/// Comparisons that fail, and trees that are not there yet.
+/// Reports comparisons that fail, and hash trees that are not built yet.
 fn repairs(member: &ObservedMember) -> Vec<Finding> {
     let Some(report) = &member.repair else { return Vec::new() };
     let name = member.name();
     let failing = (report.failed > 0).then(|| {
-        // What failed once and was done since holds up nothing.
+        // A comparison that failed once and succeeded later holds up nothing.
         let most = report.to_retry > 0 && report.failed > report.exchanges;
         Finding {
             severity: if most { Severity::Warning } else { Severity::Note },

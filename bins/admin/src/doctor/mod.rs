@@ -1,5 +1,4 @@
-//! `jedlik-admin doctor`: asks every member how it is, and says what is wrong, what that holds up and
-//! what to do.
+//! `jedlik-admin doctor`: asks every member for its state, and says what is wrong, what that holds up and what to do.
 
 mod counters;
 mod diagnosis;
@@ -58,7 +57,7 @@ async fn observe(client: &Client) -> anyhow::Result<Observed> {
     let mut observed: Vec<ObservedMember> =
         members.iter().map(|member| ObservedMember::silent(member.clone())).collect();
     note(&mut observed, told);
-    // Who has not answered the first question is not kept waiting for.
+    // A member that has not answered the first question is not asked the others.
     let present: Vec<_> = observed
         .iter()
         .filter(|member| member.status.is_some())
@@ -76,7 +75,7 @@ async fn observe(client: &Client) -> anyhow::Result<Observed> {
     Ok(Observed { members: observed, largest_n, now_ms: now_ms() })
 }
 
-/// Puts each answer where it belongs.
+/// Files each member's answer among the observations.
 fn note(observed: &mut [ObservedMember], told: Vec<Told<AdminResponse>>) {
     for Told { member, answer } in told {
         if let Some(seen) = observed.iter_mut().find(|seen| seen.member.node == member.node) {

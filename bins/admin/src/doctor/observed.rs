@@ -1,4 +1,4 @@
-//! What members said of themselves, as far as they did.
+//! The members' reports on themselves, as far as they answered.
 
 use std::collections::BTreeMap;
 
@@ -13,36 +13,36 @@ use jedlik_protocol::gossip::Status;
 
 use crate::cluster::status::is_gone;
 
-/// The cluster at one time.
+/// State of the cluster at one time, as its members reported it.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// Every member.
+    /// Members of the cluster, whether they answered or not.
     pub(crate) members: Vec<ObservedMember>,
-    /// The largest N of any bucket.
+    /// Largest N of any bucket.
     pub(crate) largest_n: u8,
-    /// In milliseconds since the Unix epoch, by this machine's clock.
+    /// Time of the observation in milliseconds since the Unix epoch, by this machine's clock.
     pub(crate) now_ms: u64,
 }
 
-/// One member's answers; what it did not answer is `None`.
+/// One member's answers; a question without an answer is `None`.
 #[derive(Debug, Clone)]
 pub(crate) struct ObservedMember {
     pub(crate) member: MemberAddress,
     pub(crate) status: Option<ClusterStatus>,
     pub(crate) hints: Option<Vec<HintReport>>,
     pub(crate) counters: Option<BTreeMap<String, u64>>,
-    /// Of its shards' storage.
+    /// Troubles with the storage of its shards.
     pub(crate) troubles: Vec<ShardTrouble>,
     pub(crate) repair: Option<RepairReport>,
     pub(crate) background: Option<BackgroundReport>,
-    /// What moves to it and from it.
+    /// Transfers to this member and from it.
     pub(crate) transfers: Option<TransferReport>,
-    /// Why it did not answer, once for each question.
+    /// Errors of the questions without an answer, one for each.
     pub(crate) failures: Vec<String>,
 }
 
 impl ObservedMember {
-    /// One that has said nothing yet.
+    /// Returns the state of a member that has not answered anything yet.
     pub(crate) fn silent(member: MemberAddress) -> Self {
         Self {
             member,
@@ -57,7 +57,7 @@ impl ObservedMember {
         }
     }
 
-    /// Takes one answer.
+    /// Files one answer of the member.
     pub(crate) fn note(&mut self, answer: Result<AdminResponse, String>) {
         match answer {
             Ok(AdminResponse::Status(status)) => self.status = Some(status),
@@ -74,7 +74,7 @@ impl ObservedMember {
         }
     }
 
-    /// A counter; 0 if the member has none of that name.
+    /// Returns a counter's value; 0 if the member has none of that name.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         self.counters.as_ref().and_then(|counters| counters.get(name)).copied().unwrap_or(0)
     }
@@ -83,19 +83,19 @@ impl ObservedMember {
         &self.member.name
     }
 
-    /// All its hints together, in bytes.
+    /// Returns the total size of its hints in bytes.
     pub(crate) fn hint_bytes(&self) -> u64 {
         self.hints.iter().flatten().map(|report| report.bytes).sum()
     }
 }
 
 impl Observed {
-    /// Those that answer.
+    /// Returns the members that answer.
     pub(crate) fn present(&self) -> impl Iterator<Item = &ObservedMember> {
         self.members.iter().filter(|member| member.status.is_some())
     }
 
-    /// Those that don't, and should.
+    /// Returns the members that should answer and don't.
     pub(crate) fn absent(&self) -> impl Iterator<Item = &ObservedMember> {
         let silent = self.members.iter().filter(|member| member.status.is_none());
         silent.filter(|member| !self.is_gone(member.member.node))
@@ -116,12 +116,12 @@ impl Observed {
         self.views_of(node).any(|(_, seen)| seen.record.status == Status::Away)
     }
 
-    /// Whether a node is to leave, as far as the others have heard.
+    /// Whether a node is leaving, as far as the others have heard.
     pub(crate) fn is_leaving(&self, node: NodeId) -> bool {
         self.views_of(node).any(|(_, seen)| seen.state == MemberState::Leaving)
     }
 
-    /// Whether a node has no place in a layout that there is, as far as the others have heard.
+    /// Whether there is a layout that does not have the node, as far as the others have heard.
     pub(crate) fn is_outside(&self, node: NodeId) -> bool {
         let views = || self.views_of(node).map(|(viewer, seen)| (viewer.status.as_ref(), seen));
         let founded = |status: &ClusterStatus| status.layout.version > 0;
@@ -129,7 +129,7 @@ impl Observed {
             && views().all(|(_, seen)| seen.placed.is_none())
     }
 
-    /// Who sees a node how.
+    /// Returns every member's view of a node, with the member that has it.
     pub(crate) fn views_of(
         &self,
         node: NodeId,
@@ -140,13 +140,13 @@ impl Observed {
         })
     }
 
-    /// The newest layout that any member has; the default if none has one.
+    /// Returns the newest layout that any member has; the default if none has one.
     pub(crate) fn newest_layout(&self) -> LayoutId {
         let layouts = self.present().filter_map(|member| Some(member.status.as_ref()?.layout));
         layouts.max().unwrap_or_default()
     }
 
-    /// The hints for a node: their holder and what it says of them.
+    /// Returns the hints for a node, with their holders.
     pub(crate) fn hints_for(
         &self,
         node: NodeId,
@@ -158,7 +158,7 @@ impl Observed {
         })
     }
 
-    /// A node's name, or its identity if no member has it.
+    /// Returns a node's name, or its identity if no member has it.
     pub(crate) fn name(&self, node: NodeId) -> String {
         let member = self.members.iter().find(|member| member.member.node == node);
         member.map_or_else(|| node.to_string(), |member| member.name().to_owned())

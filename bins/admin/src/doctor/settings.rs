@@ -1,4 +1,4 @@
-//! Settings that have to be the same on every member, and are not.
+//! Settings that must be the same on every member, and are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use crate::cluster::status::is_gone;
 use crate::doctor::diagnosis::{Finding, Severity};
 use crate::doctor::observed::Observed;
 
-/// Members whose messages live for different times: they forget at different times, too.
+/// Reports members with different lifetimes of messages; they would forget tombstones at different times.
 pub(crate) fn message_life(observed: &Observed) -> Option<Finding> {
     let mut lives_ms: BTreeMap<NodeId, u32> = BTreeMap::new();
     let views = observed.present().filter_map(|viewer| viewer.status.as_ref());
     for seen in views.flat_map(|status| &status.members).filter(|seen| !is_gone(seen)) {
         lives_ms.insert(seen.record.node, seen.record.message_life_ms);
     }
-    // What a member says of itself is newer than what others have heard.
+    // A member's own statement is newer than what others have heard.
     for member in observed.present() {
         let status = member.status.iter().flat_map(|status| &status.members);
         let own = status.filter(|seen| seen.record.node == member.member.node);

@@ -1,4 +1,4 @@
-//! What is wrong with the storage of a member's shards, and what to do about it.
+//! Troubles with the storage of a member's shards, and the remedies.
 
 use jedlik_protocol::admin::{ShardTrouble, TroubleKind};
 
@@ -6,7 +6,7 @@ use crate::amounts::{age_s, span};
 use crate::doctor::diagnosis::{Finding, Severity};
 use crate::doctor::observed::ObservedMember;
 
-/// What one member's shards say.
+/// Returns a finding for each trouble with the storage of one member's shards.
 pub(crate) fn findings(member: &ObservedMember, now_ms: u64) -> Vec<Finding> {
     member.troubles.iter().map(|trouble| finding(member.name(), trouble, now_ms)).collect()
 }

@@ -1,4 +1,4 @@
-//! One fault at a time in a cluster that is well otherwise.
+//! One fault at a time in a cluster that is otherwise well.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::members::tests::member;
 
 const NOW_MS: u64 = 1_767_268_860_000;
 
-/// Three members without any fault.
+/// Returns a cluster of three members without any fault.
 fn well() -> Observed {
     let members = (1..=3).map(|node| ObservedMember {
         status: Some(ClusterStatus {
@@ -69,7 +69,7 @@ fn a_member_that_has_left_is_not_missed() {
     }
 }
 
-/// What is broken, and the severity and a few words of the only finding.
+/// Change that breaks a well cluster, and the severity and a few words of the only finding.
 type Case = (fn(&mut Observed), Severity, &'static [&'static str]);
 
 fn check(cases: &[Case]) {
@@ -344,7 +344,7 @@ fn a_member_that_is_down_gets_the_advice_that_fits_whether_it_is_to_leave() {
                 status(observed, 0).members[2].state = MemberState::Leaving;
             },
             Error,
-            // As `cluster status` and `cluster wait` have it.
+            // `cluster status` and `cluster wait` say the same.
             &[
                 "n3 (127.0.0.1:7403) is leaving and does not answer",
                 "start it, so that it hands on what it holds",

@@ -1,9 +1,10 @@
-//! What keeps partitions from moving on.
+//! Obstacles to the transfers of partitions.
 
 use crate::doctor::diagnosis::{Finding, Severity};
 use crate::doctor::observed::{Observed, ObservedMember};
 
-/// Transfers that wait. While every member answers, that passes; for one that is down they may wait for ever.
+/// Reports transfers that wait. While every member answers, they go on by themselves; one that waits for a member that
+/// is down may wait for ever.
 pub(crate) fn held_up(observed: &Observed, member: &ObservedMember) -> Vec<Finding> {
     let passes = observed.absent().next().is_none();
     let severity = if passes { Severity::Note } else { Severity::Warning };

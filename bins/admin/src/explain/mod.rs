@@ -1,6 +1,6 @@
-//! `jedlik-admin explain`: where a key belongs, what each node holds of it, and who is behind.
+//! `jedlik-admin explain`: a key's place, the record that each node holds of it, and the nodes that are behind.
 //!
-//! Invariant: what is shown is what nodes hold, one by one; only the verdicts compare.
+//! Invariant: the output shows what each node holds; only the verdicts compare.
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +29,9 @@ use crate::output::Output;
 
 /// Show where a key belongs and what each node holds of it
 ///
-/// Asks one node, which asks the others: the key's position and partition, its preference list, each
-/// replica's record and hints with clocks, siblings, tombstones and times, and who is behind. Values
-/// are not shown; `jedlik get` does that.
+/// Asks one node, which asks the others. Shows the key's position and partition, its preference list, each replica's
+/// record and hints with clocks, siblings, tombstones and times, and which nodes are behind. Values are not shown;
+/// `jedlik get` does that.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -64,20 +64,20 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// How a node stands to the merge of all that was found.
+/// State of a node's record compared with the merge of all records and hints found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// It holds exactly that.
+    /// The node's record equals the merge, or it is a primary and nothing was found anywhere.
     UpToDate,
-    /// It holds something else, or nothing, and should hold it.
+    /// The node is a primary, and its record differs from the merge or is missing.
     Behind,
-    /// What it holds can't be read.
+    /// The node's record is damaged and can't be read.
     Damaged,
-    /// Something that it holds for others, or need not hold.
+    /// The node is a fallback that holds a different record, or hints for others.
     Beside,
-    /// Nothing, and nobody expects it to.
+    /// The node is a fallback and holds nothing of the key.
     Nothing,
-    /// It did not answer.
+    /// The node did not answer.
     Silent,
 }
 
@@ -162,7 +162,7 @@ fn put_hint(
     }
 }
 
-/// A record, a line for it and one for each of its versions.
+/// Prints a record: a line for it and one for each of its versions.
 fn put(text: &mut String, indent: usize, what: &str, record: &RecordSummary) {
     let clock: Vec<String> =
         record.clock.iter().map(|(actor, counter)| dot(*actor, *counter)).collect();
@@ -189,7 +189,7 @@ fn version(sibling: &SiblingSummary) -> String {
     format!("{what}, {dot}, written {written}{}", expires.unwrap_or_default())
 }
 
-/// An actor is random: its first eight digits are enough to tell it from the others of one key.
+/// Formats a dot. Actors are random: eight digits suffice to tell the actors of one key apart.
 fn dot(actor: u64, counter: u64) -> String {
     format!("{:08x}:{counter}", actor >> 32)
 }
@@ -198,7 +198,7 @@ fn line(text: &mut String, indent: usize, rest: &str) {
     writeln!(text, "{:indent$}{rest}", "").expect("writing into memory can't fail");
 }
 
-/// One line that says whether there is anything to do.
+/// Returns a line that says whether there is anything to do.
 fn summary(explained: &Explanation, members: &[MemberAddress]) -> String {
     let who = |wanted: Verdict| -> Vec<String> {
         let of = |holder: &&Holder| Verdict::of(holder, explained) == wanted;

@@ -1,4 +1,4 @@
-//! A key with a replica behind, a hint, a damaged record and a silent node, as it is shown.
+//! A key with a stale replica, a hint, a damaged record and a silent node, as it is shown.
 
 use jedlik_client::NodeId;
 use jedlik_client::admin::Partition;

@@ -1,4 +1,4 @@
-//! `jedlik-admin hints`: what members hold for others that were away, and whether it is on its way.
+//! `jedlik-admin hints`: the writes that members keep for others that were unreachable, and their delivery.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,8 +25,8 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// Show the hints that members hold for others
 ///
-/// Asks every member. A hint is a write kept for a member that was away; it is delivered when that
-/// member is back.
+/// Asks every member. A hint is a write kept for a member that was unreachable; it is delivered when that member is
+/// back.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --wait the exit code is 3 if hints are left when the time is up, or a member can't be asked.
@@ -36,13 +36,13 @@ Examples:
   jedlik-admin hints --watch
   jedlik-admin hints --wait --timeout 60 && echo drained")]
 pub(crate) struct HintsArgs {
-    /// Show them again each second, until there are none
+    /// Show the hints again each second, until there are none
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
     watch: bool,
     /// Wait until every member answers and none has a hint
     #[arg(long)]
     wait: bool,
-    /// How long to wait
+    /// How many seconds to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
     timeout: u64,
 }
@@ -92,7 +92,7 @@ fn is_drained(told: &Reports) -> bool {
     told.iter().all(|one| one.answer.as_ref().is_ok_and(none))
 }
 
-/// Whether hints of one kind are under way.
+/// Returns the state of the hints for one target, in a word.
 pub(crate) fn state(report: &HintReport) -> &'static str {
     match (report.count, report.delivering) {
         (0, _) => "delivered",

@@ -1,6 +1,6 @@
-//! Asking members one by one: all of them, or the one that was named.
+//! Questions to members one by one: to all of them, or to the one that was named.
 //!
-//! Invariant: who does not answer is told apart from who has nothing to say.
+//! Invariant: a member that does not answer is never confused with one that has nothing to report.
 
 mod naming;
 #[cfg(test)]
@@ -19,16 +19,16 @@ pub(crate) use self::naming::{resolve, short};
 use crate::exit::Usage;
 use crate::output;
 
-/// How long a member may take to say something about itself.
+/// Time in which a member must answer a question about itself.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
-/// What one member said, or why it said nothing.
+/// One member's answer to a question, or the error of asking it.
 pub(crate) struct Told<T> {
     pub(crate) member: MemberAddress,
     pub(crate) answer: Result<T, ClientError>,
 }
 
-/// Which members.
+/// Selection of members: all, or one.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WhichArgs {
     /// Only this member: its name, its identity, or the first digits of that
@@ -37,7 +37,7 @@ pub(crate) struct WhichArgs {
 }
 
 impl WhichArgs {
-    /// The members that are meant.
+    /// Returns the selected ones of `members`.
     pub(crate) fn of(&self, members: Vec<MemberAddress>) -> Result<Vec<MemberAddress>, Usage> {
         let Some(wanted) = &self.node else { return Ok(members) };
         let known = members.iter().map(|member| (member.node, member.name.as_str()));
@@ -46,7 +46,7 @@ impl WhichArgs {
     }
 }
 
-/// Asks each of `members` the same at once, and takes from its answer what `expected` finds in it.
+/// Sends the same request to each of `members` at once, and extracts from each answer what `expected` finds.
 pub(crate) async fn ask<T>(
     client: &Client,
     members: &[MemberAddress],
@@ -62,7 +62,7 @@ pub(crate) async fn ask<T>(
     told.collect()
 }
 
-/// The answers; or the refusal, if the certificate's role does not allow the question to any member.
+/// Returns the answers; fails if the certificate's role does not allow the question to any member.
 pub(crate) fn permitted<T>(told: Vec<Told<T>>) -> Result<Vec<Told<T>>, ClientError> {
     let is_forbidden = |one: &Told<T>| matches!(one.answer, Err(ClientError::Forbidden(_)));
     if !told.iter().all(is_forbidden) {
@@ -72,7 +72,7 @@ pub(crate) fn permitted<T>(told: Vec<Told<T>>) -> Result<Vec<Told<T>>, ClientErr
     refusal.map_or_else(|| Ok(Vec::new()), Err)
 }
 
-/// Says on standard error who did not answer; whether anybody did not.
+/// Names on standard error the members that did not answer; returns whether there are any.
 pub(crate) fn report_silent<T>(told: &[Told<T>]) -> bool {
     let silent = told.iter().filter_map(|one| Some((&one.member, one.answer.as_ref().err()?)));
     let mut any = false;
@@ -83,19 +83,19 @@ pub(crate) fn report_silent<T>(told: &[Told<T>]) -> bool {
     any
 }
 
-/// A node's name, or its identity if no member has it.
+/// Returns a node's name, or its identity if no member has it.
 pub(crate) fn name(node: NodeId, members: &[MemberAddress]) -> String {
     let member = members.iter().find(|member| member.node == node);
     member.map_or_else(|| node.to_string(), |member| member.name.clone())
 }
 
-/// A node in JSON.
+/// Formats a node as JSON, with its identity and its name.
 pub(crate) fn node_json(node: NodeId, members: &[MemberAddress]) -> Value {
     let member = members.iter().find(|member| member.node == node);
     json!({ "node": node.to_string(), "name": member.map(|member| &member.name) })
 }
 
-/// The largest N of any bucket: so many members may own a partition.
+/// Returns the largest N of any bucket: the most members that may own one partition.
 pub(crate) async fn largest_n(client: &Client) -> Result<u8, ClientError> {
     let usual = BucketProps::default().n;
     match client.admin().ask(AdminRequest::BucketList, None).await? {

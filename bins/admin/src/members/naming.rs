@@ -1,22 +1,22 @@
-//! From what was typed to the node that is meant: its name, its identity, or the first digits of it.
+//! Resolution of what was typed to a node: its name, its identity, or the first digits of that.
 //!
-//! Invariant: never a guess. What fits no node, or more than one, is refused with those that there are.
+//! Invariant: never a guess. What fits no node, or more than one, is refused with a list of the nodes.
 
 use jedlik_client::NodeId;
 
 use crate::exit::Usage;
 
-/// So many digits of an identity are shown to people; with a thousand nodes they hardly ever collide.
+/// Number of digits of an identity that people see; even among a thousand nodes they hardly ever collide.
 const SHORT_DIGITS: usize = 8;
 
-/// The first digits of an identity.
+/// Returns the first digits of an identity.
 pub(crate) fn short(node: NodeId) -> String {
     let mut digits = node.to_string();
     digits.truncate(SHORT_DIGITS);
     digits
 }
 
-/// The one node that is meant, among those with these identities and names.
+/// Finds the one node that `wanted` names, among nodes with these identities and names.
 pub(crate) fn resolve<'a>(
     wanted: &str,
     known: impl IntoIterator<Item = (NodeId, &'a str)>,

@@ -1,11 +1,11 @@
-//! Which members are meant by a name.
+//! The members that a name stands for.
 
 use jedlik_client::NodeId;
 use jedlik_protocol::client::MemberAddress;
 
 use super::{WhichArgs, name, node_json, resolve, short};
 
-/// A member with the name `n<node>`.
+/// Returns a member with the name `n<node>`.
 pub(crate) fn member(node: u64) -> MemberAddress {
     MemberAddress {
         node: NodeId(node),

@@ -1,6 +1,6 @@
-//! How much has come in and how fast, from counters that start anew with each start of a member.
+//! Totals and pace of received bytes, from counters that restart at zero with each start of a member.
 //!
-//! Invariant: a total never falls, also when a member was restarted.
+//! Invariant: a total never falls, even when a member restarts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use jedlik_client::NodeId;
 
 use crate::moving::Moving;
 
-/// The pace is that of so long ago until now.
+/// Span of time over which the pace is measured.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Bytes that members received, each by itself.
+/// Meters of the bytes that members received, one for each member.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     nodes: BTreeMap<NodeId, Meter>,
 }
 
-/// One counter.
+/// Meter of one member's counter, which survives a restart of the member.
 #[derive(Debug, Default)]
 struct Meter {
     last: Option<u64>,
@@ -35,17 +35,17 @@ impl Meters {
         }
     }
 
-    /// Since the first note.
+    /// Returns the bytes received by all members since the first note.
     pub(crate) fn total(&self) -> u64 {
         self.nodes.values().map(|meter| meter.total).sum()
     }
 
-    /// Of all members together, in bytes a second.
+    /// Returns the pace of all members together, in bytes per second.
     pub(crate) fn pace(&self) -> u64 {
         self.nodes.values().map(Meter::pace).sum()
     }
 
-    /// Of one member, in bytes a second.
+    /// Returns the pace of one member, in bytes per second.
     pub(crate) fn pace_of(&self, node: NodeId) -> u64 {
         self.nodes.get(&node).map_or(0, Meter::pace)
     }
@@ -54,7 +54,7 @@ impl Meters {
 impl Meter {
     fn note(&mut self, now: Instant, counter: u64) {
         if let Some(last) = self.last {
-            // Below the last it has begun anew, from nothing.
+            // A counter below its last value has restarted from zero.
             self.total += counter.checked_sub(last).unwrap_or(counter);
         }
         self.last = Some(counter);

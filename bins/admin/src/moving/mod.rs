@@ -1,7 +1,7 @@
-//! Data on its way between nodes, as all members together tell it at one time.
+//! Moves of data between nodes, as all members together report them at one time.
 //!
-//! Invariant: nothing counts as settled that somebody did not say: a member that does not answer is an
-//! obstacle, whatever the others know of it, unless it never had any partition and has the newest layout.
+//! Invariant: nothing counts as settled without a member's word. A member that does not answer is an obstacle, whatever
+//! the others know of it, unless it never had any partition and has the newest layout.
 
 mod meter;
 mod obstacles;
@@ -21,15 +21,15 @@ use crate::cluster::Cluster;
 use crate::cluster::status::is_gone;
 use crate::members::{self, Told};
 
-/// What was observed.
+/// State of a move at one time: one node's view, and all members' reports.
 pub(crate) struct Moving {
-    /// As one node sees it.
+    /// Status of the cluster as one node sees it.
     pub(crate) status: ClusterStatus,
-    /// From every member that is not gone.
+    /// Reports of every member that has not departed, or the errors of asking them.
     pub(crate) told: Vec<Told<TransferReport>>,
 }
 
-/// Sums over all members that answered.
+/// Sums of the reports of all members that answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) owned: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Totals {
     pub(crate) moves: u64,
 }
 
-/// What changes whenever anything goes on.
+/// Digest of a move's state, which changes whenever there is progress.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     flipped: u32,
@@ -51,11 +51,11 @@ pub(crate) struct Mark {
     members: Vec<MemberMark>,
 }
 
-/// What counts of one member's report; `None` if it did not answer.
+/// Layout and progress counters of one member's report; `None` if it did not answer.
 type MemberMark = (NodeId, Option<(LayoutId, [u64; 9])>);
 
 impl Moving {
-    /// Asks every member that is not gone.
+    /// Asks every member that has not departed.
     pub(crate) async fn observe(cluster: &Cluster) -> Result<Self, ClientError> {
         let status = cluster.status().await?;
         let wanted: Vec<MemberAddress> = status
@@ -77,7 +77,7 @@ impl Moving {
             members::ask(cluster.client(), &wanted, &AdminRequest::Transfers, report).await;
         let told = wanted.into_iter().map(|member| {
             let found = answers.iter().position(|told| told.member.node == member.node);
-            // Who joined a moment ago may not be known to the client yet.
+            // A node that joined a moment ago may not be known to the client yet.
             let unknown = || Err(ClientError::UnknownNode(member.node));
             let answer = found.map_or_else(unknown, |index| answers.swap_remove(index).answer);
             Told { member, answer }
@@ -85,7 +85,7 @@ impl Moving {
         Ok(Self { told: told.collect(), status })
     }
 
-    /// The newest layout that any member knows.
+    /// Returns the newest layout that any member knows.
     pub(crate) fn newest(&self) -> LayoutId {
         self.reports().map(|report| report.layout).fold(self.status.layout, LayoutId::max)
     }
@@ -104,7 +104,7 @@ impl Moving {
         })
     }
 
-    /// Where everything stands; as long as it stays equal, nothing goes on.
+    /// Returns a mark of the current state; while it stays equal, there is no progress.
     pub(crate) fn mark(&self) -> Mark {
         let states = self.status.members.iter().map(|member| (member.record.node, member.state));
         let counts = |report: &TransferReport| {
@@ -133,7 +133,7 @@ impl Moving {
         self.obstacles().is_empty()
     }
 
-    /// Whether it is settled and every member can say what is absent.
+    /// Whether nothing moves and every member has its votes.
     pub(crate) fn is_complete(&self) -> bool {
         self.obstacles_and_votes().is_empty()
     }

@@ -1,6 +1,6 @@
-//! What stands between now and the moment when nothing moves any more, and what to do about it.
+//! The obstacles to the end of a move, and their remedies.
 //!
-//! Invariant: what stops the rest stands before what merely is not done yet.
+//! Invariant: obstacles that stop the others come before those that are merely unfinished.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use crate::amounts::count;
 use crate::cluster::status::leaver_remedy;
 use crate::moving::Moving;
 
-/// One of them.
+/// Obstacle to the end of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Obstacle {
-    /// The member, by name; `None` for the cluster as a whole.
+    /// Name of the member with the obstacle; `None` for the cluster as a whole.
     pub(crate) node: Option<String>,
     pub(crate) what: String,
-    /// What an admin can do; `None` where time does it.
+    /// Advice to the admin; `None` if waiting suffices.
     pub(crate) remedy: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Obstacle {
 }
 
 impl Moving {
-    /// All of them; none once everything is settled.
+    /// Returns all obstacles to the end of the move; none once everything is settled.
     pub(crate) fn obstacles(&self) -> Vec<Obstacle> {
         let mut stopping = Vec::new();
         let mut unfinished = Vec::new();
@@ -73,15 +73,15 @@ impl Moving {
             let what = format!("{left} of {} partitions have not flipped", self.status.partitions);
             unfinished.push(Obstacle { node: None, what, remedy: None });
         }
-        // A pause holds nothing up where there is nothing to do.
+        // A pause is no obstacle if there is nothing to do.
         if stopping.is_empty() && unfinished.is_empty() {
             return Vec::new();
         }
         stopping.into_iter().chain(paused).chain(unfinished).collect()
     }
 
-    /// All of them, and then the members that can't say yet what is absent: gets of absent keys may be Unavailable
-    /// until they can.
+    /// Returns all obstacles, and then the members without votes for some partitions: gets of absent keys may be
+    /// Unavailable until those votes are earned back.
     pub(crate) fn obstacles_and_votes(&self) -> Vec<Obstacle> {
         let refilling = self.told.iter().filter_map(|told| {
             let report = told.answer.as_ref().ok()?;
@@ -94,7 +94,7 @@ impl Moving {
         self.obstacles().into_iter().chain(refilling).collect()
     }
 
-    /// As far as others have heard from it.
+    /// Whether a node has the newest layout, as far as others have heard from it.
     fn is_known_to_have_newest(&self, node: NodeId) -> bool {
         let mut members = self.status.members.iter();
         let newest = self.newest();
@@ -141,7 +141,7 @@ fn silent(name: &str, state: Option<MemberState>, error: &ClientError) -> Obstac
     obstacle(name, what, Some(remedy))
 }
 
-/// What a member that answers has still before it.
+/// Returns the work that a member which answers has left.
 fn left_to_do(name: &str, state: Option<MemberState>, report: &TransferReport) -> Vec<Obstacle> {
     let mut left = Vec::new();
     if report.ready < report.owned {

@@ -1,4 +1,4 @@
-//! When nothing moves any more, and who is in the way.
+//! The end of a move, and the obstacles to it.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use crate::cluster::tests::{LAYOUT, cluster};
 use crate::members::Told;
 use crate::members::tests::member;
 
-/// A cluster whose members n1, n2 and so on own 256 partitions each, and are ready for so many.
+/// Returns a cluster whose members n1, n2 and so on own 256 partitions each, and are ready for the given numbers of
+/// them.
 pub(crate) fn moving(ready: &[u32]) -> Moving {
     let members: Vec<_> = (1..).zip(ready).map(|(node, _)| (node, MemberState::Up)).collect();
     let report = |ready: u32| TransferReport {
@@ -32,7 +33,7 @@ fn report(moving: &mut Moving, index: usize) -> &mut TransferReport {
     moving.told[index].answer.as_mut().unwrap()
 }
 
-/// What is done to a settled cluster, and a few words of the only obstacle.
+/// Change to a settled cluster, and a few words of the only obstacle.
 type Case = (fn(&mut Moving), &'static [&'static str]);
 
 fn check(cases: &[Case]) {

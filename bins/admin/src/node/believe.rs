@@ -1,6 +1,6 @@
-//! `node believe`: takes what a node holds for all there is, where those who would know are lost.
+//! `node believe`: takes a node's copies as complete where the owners that would know are lost.
 //!
-//! Invariant: nothing is believed unless the admin has named how much.
+//! Invariant: nothing is believed unless the admin has named the number of partitions.
 
 use std::process::ExitCode;
 
@@ -15,12 +15,12 @@ use crate::connection::ConnectionArgs;
 use crate::members::{node_json, resolve};
 use crate::output::Output;
 
-/// Take what a node holds for all there is
+/// Take a node's copies as complete
 ///
-/// A node that has lost its disk, or a damaged record, says of no key that it is absent until it was compared with
-/// enough other owners that hold all they ever acknowledged. If those are lost for good, it never can be: say here
-/// which copies to believe. Keys that the node lacks are absent from then on where it is asked, and what only the lost
-/// copies held is lost.
+/// A node that has lost its disk, or a damaged record, says of no key that it is absent until it has been compared with
+/// enough other owners that hold all they ever acknowledged. If those are lost for good, it never can be: name here the
+/// copies to believe. Keys that the node lacks are absent from then on where it is asked, and what only the lost copies
+/// held is lost.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Before this, bring back every node that can be brought back: `jedlik-admin doctor` names how many partitions \
@@ -29,10 +29,10 @@ the node is refilling.
 Example:
   jedlik-admin node believe n2 --accept-loss 256")]
 pub(crate) struct BelieveArgs {
-    /// Its name, its identity, or the first digits of that
+    /// The node: its name, its identity, or the first digits of that
     #[arg(value_name = "NODE")]
     node: String,
-    /// The partitions that it is refilling now, of which what it lacks is given up
+    /// How many partitions the node is refilling now; the data that it lacks of them is given up
     #[arg(long, value_name = "PARTITIONS")]
     accept_loss: u32,
 }

@@ -1,4 +1,4 @@
-//! `node drain`: makes a node ready to be stopped without anybody missing it, or takes it back.
+//! `node drain`: prepares a node for a stop that no client notices, or reverts that.
 //!
 //! Invariant: "safe" is said only of a node that has said itself that nothing is left on it.
 
@@ -20,10 +20,10 @@ use crate::output::Output;
 
 const POLL: Duration = Duration::from_millis(300);
 
-/// Make a node ready to be stopped, for maintenance
+/// Prepare a node to be stopped, for maintenance
 ///
-/// It tells the others that it is away, takes no more requests, and delivers the hints that it holds.
-/// It keeps its partitions: for good, a node goes with `cluster leave`.
+/// The node tells the others that it is away, takes no more requests, and delivers the hints that it holds. It keeps
+/// its partitions; to remove a node for good, use `cluster leave`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --wait the exit code is 3 if the time is up first.
@@ -32,16 +32,16 @@ Examples:
   jedlik-admin node drain n2 --wait && ssh n2 systemctl stop jedlik
   jedlik-admin node drain n2 --undo")]
 pub(crate) struct DrainArgs {
-    /// Its name, its identity, or the first digits of that
+    /// The node: its name, its identity, or the first digits of that
     #[arg(value_name = "NODE")]
     node: String,
-    /// Take the node back
+    /// Put the node back into service
     #[arg(long, conflicts_with_all = ["wait", "timeout"])]
     undo: bool,
-    /// Wait until it can be stopped
+    /// Wait until the node can be stopped
     #[arg(long)]
     wait: bool,
-    /// How long to wait
+    /// How many seconds to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "wait")]
     timeout: u64,
 }
@@ -68,7 +68,7 @@ pub(super) async fn run(
     Ok(if failed { UNAVAILABLE.into() } else { ExitCode::SUCCESS })
 }
 
-/// Asking again changes nothing, so it also tells how far the node has come.
+/// Sends the request once; repeating it changes nothing, so the answer also tells the node's progress.
 async fn drain(
     client: &Client,
     member: &MemberAddress,

@@ -1,4 +1,4 @@
-//! `node keep`: says which of two processes of one node stays.
+//! `node keep`: chooses which of two processes of one node stays.
 //!
 //! Invariant: the process that is asked is the one that stays, or nothing is changed.
 
@@ -16,12 +16,12 @@ use crate::connection::ConnectionArgs;
 use crate::members::{node_json, resolve};
 use crate::output::Output;
 
-/// Say which of two processes that run under one node's identity stays
+/// Choose which of two processes that run under one node's identity stays
 ///
-/// Two such processes, as of a cloned machine, notice one another within seconds, and neither carries out what
-/// clients ask, or is asked by other nodes, until one of them has been chosen. The one that stays starts again and is refilled by the other nodes, since
-/// it lacks what the other one was given; the other one ends, and its data directory is not used again.
-/// What the other one alone was given is on the other nodes as well, unless W is 1.
+/// Two such processes, as of a cloned machine, notice one another within seconds. Neither carries out what clients ask,
+/// or is asked by other nodes, until one of them has been chosen. The one that stays starts again and is refilled by
+/// the other nodes, since it lacks what the other one was given. The other one ends, and its data directory is not used
+/// again. What it alone was given is on the other nodes as well, unless W is 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Both addresses are in `jedlik-admin doctor` and in the nodes' logs.
@@ -30,10 +30,10 @@ Examples:
   jedlik-admin node keep n3 --address 10.0.0.3:7400
   jedlik-admin node keep n3 --address 10.0.0.3:7400 --json")]
 pub(crate) struct KeepArgs {
-    /// Its name, its identity, or the first digits of that
+    /// The node: its name, its identity, or the first digits of that
     #[arg(value_name = "NODE")]
     node: String,
-    /// Where the process listens that stays
+    /// The address on which the process that stays listens
     #[arg(long, value_name = "HOST:PORT")]
     address: SocketAddr,
 }
@@ -43,7 +43,7 @@ pub(super) async fn run(
     args: KeepArgs,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
-    // The cluster may know either address: the process itself tells its own.
+    // The cluster may know either address; the process itself tells its own.
     let client = match connection.connect_to(args.address).await {
         Ok(client) => client,
         Err(error) => {
@@ -78,7 +78,7 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a node's processes listen, as another member knows it; empty if nobody says.
+/// Returns the addresses of a node's processes, as another member knows them; empty if no member answers.
 async fn addresses(connection: &ConnectionArgs, wanted: &str) -> Vec<SocketAddr> {
     let Ok(AdminResponse::Status(status)) = connection.ask(AdminRequest::Status).await else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! `jedlik-admin node`: single nodes, what they say of themselves, and making one ready to be stopped.
+//! `jedlik-admin node`: single nodes: their counters, and maintenance.
 
 mod believe;
 mod drain;

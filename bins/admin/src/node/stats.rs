@@ -77,7 +77,7 @@ fn kind_name(kind: TroubleKind) -> &'static str {
     }
 }
 
-/// A line for each counter, a column for each node that told.
+/// Formats the counters: a line for each counter, a column for each node that answered.
 fn text(told: &[Told]) -> String {
     let nodes: Vec<(&str, BTreeMap<&str, u64>)> = told
         .iter()

@@ -1,6 +1,6 @@
-//! `jedlik-admin repair`: makes members compare what they hold with the other owners, and watches.
+//! `jedlik-admin repair`: makes members compare their records with the other owners, and shows the progress.
 //!
-//! Invariant: the report counts what was done since the command began, as far as no member restarts.
+//! Invariant: the report counts the work since the command began, as long as no member restarts.
 
 #[cfg(test)]
 mod tests;
@@ -26,10 +26,10 @@ use crate::table::{Align, Table};
 
 const POLL: Duration = Duration::from_millis(300);
 
-/// Compare what members hold with the other owners, and repair what differs
+/// Compare members' records with the other owners, and repair the differences
 ///
-/// Members do this all the time at their own pace; this starts a round now. Waits until it is done;
-/// interrupting the command does not stop it.
+/// Members do this all the time at their own pace; this command starts a round now, and waits until it is done.
+/// Interrupting the command does not stop the round.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 3 if a member can't be asked or can't finish a comparison.
@@ -42,14 +42,14 @@ pub(crate) struct RepairArgs {
     /// Only this partition, on the members that own it
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u32>,
-    /// Don't wait until it is done
+    /// Don't wait until the round is done
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
     which: WhichArgs,
 }
 
-/// One member's part: where it stood when the command began, and where it stands.
+/// One member's progress: its report when the command began, and its latest one.
 struct Part {
     before: RepairReport,
     now: RepairReport,
@@ -60,7 +60,7 @@ impl Part {
         self.now.done >= self.now.partitions
     }
 
-    /// What was done in between.
+    /// Returns the work that was done between the two reports.
     fn since(&self) -> RepairReport {
         let (now, before) = (&self.now, &self.before);
         let since = |count: fn(&RepairReport) -> u64| count(now).saturating_sub(count(before));
@@ -115,7 +115,7 @@ pub(crate) async fn run(
     Ok(if silent || failed { UNAVAILABLE.into() } else { ExitCode::SUCCESS })
 }
 
-/// Those of `members` that own a partition for some bucket.
+/// Returns those of `members` that own a partition for some bucket.
 async fn owners(
     client: &Client,
     partition: Partition,
@@ -146,7 +146,7 @@ fn repair(answer: AdminResponse) -> Option<RepairReport> {
     }
 }
 
-/// Asks until every member is done or has stopped answering.
+/// Asks for progress until every member is done or has stopped answering.
 async fn watch(client: &Client, parts: &mut Parts) {
     let bar = bar();
     loop {
@@ -180,7 +180,7 @@ async fn watch(client: &Client, parts: &mut Parts) {
     }
 }
 
-/// A bar on standard error, hidden unless that is a terminal.
+/// Returns a bar on standard error, hidden unless that is a terminal.
 fn bar() -> ProgressBar {
     let terminal = stderr().is_terminal();
     let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -192,7 +192,7 @@ fn bar() -> ProgressBar {
     bar
 }
 
-/// All members together.
+/// Sums the work of all members that answered.
 fn sum(parts: &Parts) -> RepairReport {
     let all = parts.iter().filter_map(|part| part.answer.as_ref().ok()).map(Part::since);
     all.fold(RepairReport::default(), |sum, part| RepairReport {

@@ -5,16 +5,16 @@ mod tests;
 
 use std::fmt;
 
-/// How a column's cells stand.
+/// Alignment of a column's cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
-    /// Words.
+    /// Left alignment, for columns of words.
     Left,
-    /// Numbers.
+    /// Right alignment, for columns of numbers.
     Right,
 }
 
-/// Rows under a header.
+/// Table of text cells, with a header.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     columns: [(&'static str, Align); N],

@@ -1,7 +1,7 @@
-//! `jedlik-admin task`: long work as tasks that can be listed, held up and let go on.
+//! `jedlik-admin task`: long-running work as tasks that can be listed, paused and resumed.
 //!
-//! A task is named by its kind of work, and by the member that does it where members do it each for
-//! itself: `transfers`, `hints:n1`, `repair:n1`, `collection`.
+//! A task is named by its kind of work; work that each member does for itself also names the member: `transfers`,
+//! `hints:n1`, `repair:n1`, `collection`.
 
 mod observed;
 #[cfg(test)]
@@ -31,15 +31,15 @@ const KINDS: [WorkKind; 4] =
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
-    /// List long work: what it is, whether it runs, and how far it is
+    /// List long-running work: what it is, whether it runs, and its progress
     #[command(after_help = "Example:\n  jedlik-admin task list --json")]
     List,
-    /// Hold a task up, or all of them
+    /// Pause a task, or all of them
     ///
-    /// Reads and writes go on. What was transferred before a pause stays where it is.
+    /// Reads and writes go on. What was transferred before the pause stays where it is.
     #[command(after_help = TASK_HELP)]
     Pause(TaskArgs),
-    /// Let a task go on, or all of them
+    /// Resume a task, or all of them
     #[command(after_help = TASK_HELP)]
     Resume(TaskArgs),
 }
@@ -55,16 +55,16 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct TaskArgs {
-    /// As `task list` shows it; all if none is named
+    /// The task, as `task list` shows it; all if none is named
     #[arg(value_name = "TASK")]
     task: Option<TaskId>,
 }
 
-/// Names a task.
+/// Name of a task, as it is typed and listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TaskId {
     kind: WorkKind,
-    /// The member that does it; `None` for all.
+    /// Name of the member that does the work; `None` for all members.
     node: Option<String>,
 }
 
@@ -145,7 +145,7 @@ fn change(task: Option<&TaskId>, paused: bool) -> AdminRequest {
     AdminRequest::SetBackground(change)
 }
 
-/// Whether a member does not do this kind of work, or all of it.
+/// Whether a member has paused this kind of work, or all of its work.
 fn is_paused(report: &BackgroundReport, kind: Option<WorkKind>) -> bool {
     report.paused || kind.is_some_and(|kind| report.paused_kinds.contains(&kind))
 }

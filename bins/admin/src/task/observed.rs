@@ -1,6 +1,6 @@
-//! What members say of their long work, as tasks.
+//! The members' reports on their long-running work, as tasks.
 //!
-//! Invariant: a task is listed while it has something to do or is held up; collection always has.
+//! Invariant: a task is listed while it has something to do or is paused; collection always is.
 
 use jedlik_client::ClientError;
 use jedlik_protocol::admin::{
@@ -15,14 +15,14 @@ use crate::members;
 use crate::moving::Moving;
 use crate::task::{TaskId, is_paused};
 
-/// All that tasks are made of.
+/// Observations from which tasks are made.
 pub(super) struct Observed {
     pub(super) moving: Moving,
-    /// Of those members that answer.
+    /// Members that answered, with their reports.
     pub(super) members: Vec<ObservedMember>,
 }
 
-/// What one member does; a question that it did not answer counts as nothing to do.
+/// Work of one member; a question without an answer counts as nothing to do.
 #[derive(Debug, Default)]
 pub(super) struct ObservedMember {
     pub(super) name: String,
@@ -31,17 +31,17 @@ pub(super) struct ObservedMember {
     pub(super) background: BackgroundReport,
 }
 
-/// One task as it is listed.
+/// One task, as it is listed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) id: TaskId,
-    /// The members on which it is held up.
+    /// Names of the members on which the task is paused.
     pub(super) paused_on: Vec<String>,
-    /// Whether those are all that do it.
+    /// Whether the task is paused on every member that does it.
     pub(super) is_paused: bool,
-    /// How far it is, in words.
+    /// Progress in words, for people.
     pub(super) progress: String,
-    /// The same in numbers: done, and of how many, if that is known.
+    /// Count of what is done; its total is in `of`, if that is known.
     pub(super) done: u64,
     pub(super) of: Option<u64>,
 }
@@ -93,7 +93,7 @@ impl Observed {
         Ok(Self { moving, members: observed })
     }
 
-    /// Transfers, then each member's own, then collection.
+    /// Returns the tasks: transfers, then each member's own, then collection.
     pub(super) fn tasks(&self) -> Vec<Task> {
         let own = self.members.iter().flat_map(|member| {
             let tasks = [member.delivery(), member.repairing()];
@@ -132,7 +132,7 @@ impl Observed {
         any.then(|| self.shared(WorkKind::Collection, paused_on, progress, done, None))
     }
 
-    /// A task of all members.
+    /// Makes a task that all members share.
     fn shared(
         &self,
         kind: WorkKind,
@@ -186,7 +186,7 @@ impl ObservedMember {
         Some(self.own(WorkKind::Repair, progress, report.done.into(), report.partitions.into()))
     }
 
-    /// A task of this member alone.
+    /// Makes a task of this member alone.
     fn own(&self, kind: WorkKind, progress: String, done: u64, of: u64) -> Task {
         let is_paused = self.is_paused(kind);
         let paused_on = if is_paused { vec![self.name.clone()] } else { Vec::new() };

@@ -44,7 +44,7 @@ fn pausing_names_the_kind_of_work_or_all() {
     }
 }
 
-/// n1 delivers hints, n2 repairs and moves nothing.
+/// Returns a cluster in which n1 delivers hints, and n2 repairs and moves nothing.
 fn observed() -> Observed {
     let member = |name: &str| ObservedMember { name: name.into(), ..ObservedMember::default() };
     let first = ObservedMember { hints: vec![report(3, 40)], ..member("n1") };

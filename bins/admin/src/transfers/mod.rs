@@ -1,4 +1,4 @@
-//! `jedlik-admin transfers`: what moves now, from whom to whom, how fast, and what holds it up.
+//! `jedlik-admin transfers`: the moves under way, with their sources, targets and pace, and their obstacles.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// Show how data moves between members
 ///
-/// Asks every member. Bytes are those since each member started; the pace is that of the last seconds.
+/// Asks every member. Bytes count from each member's start; the pace is that of the last seconds.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The exit code is 3 if a member can't be asked.
@@ -34,7 +34,7 @@ Examples:
   jedlik-admin transfers
   jedlik-admin transfers --watch")]
 pub(crate) struct TransfersArgs {
-    /// Show them again each second, until nothing moves
+    /// Show the transfers again each second, until nothing moves
     #[arg(long)]
     watch: bool,
 }
@@ -51,7 +51,7 @@ pub(crate) async fn run(
         let moving = Moving::observe(&cluster).await?;
         meters.note(Instant::now(), &moving);
         let settled = moving.is_settled();
-        // A pace takes two looks.
+        // A pace needs two observations.
         if args.watch || settled || !first {
             output.print(&to_json(&moving, &meters), || to_text(&moving, &meters))?;
         }
