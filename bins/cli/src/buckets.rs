@@ -1,4 +1,4 @@
-//! `jedlik buckets`: which buckets hold data, and how much.
+//! `jedlik buckets`: the buckets that hold data, and how much each holds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::{parse, progress};
 
 /// List the buckets that hold data
 ///
-/// With how many keys each has and what their values take, siblings included and copies not: counted by
-/// reading all keys, which takes as long as listing them. Buckets whose properties were set but that hold
-/// nothing are not listed; `jedlik-admin bucket list` has them. Names are printed as `keys` prints keys.
+/// Shows how many keys each bucket has and how much its values take, with siblings but without copies. All keys are
+/// read for it, which takes as long as listing them. Buckets without keys are not listed, even if their properties were
+/// set; `jedlik-admin bucket list` has them. Names are printed as `keys` prints keys.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   jedlik buckets
   jedlik buckets --json")]
 pub(crate) struct BucketsArgs {
-    /// Print a JSON object a bucket, with its properties
+    /// Print a JSON object per bucket, with its properties
     #[arg(long)]
     json: bool,
     /// Replicas of each partition that must answer
@@ -37,7 +37,7 @@ pub(crate) struct BucketsArgs {
     timeout: Option<Duration>,
 }
 
-/// What a bucket holds.
+/// Counts of what one bucket holds.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Held {
     keys: u64,

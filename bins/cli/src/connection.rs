@@ -1,4 +1,4 @@
-//! From flags and profile to a connected client, and the wishes that several commands share.
+//! The way from flags and a profile to a connected client, and the flags that several commands share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use jedlik_console::profile::{Environment, Overrides, Profile};
 
 use crate::{output, parse};
 
-/// How to reach the cluster; a profile saves giving these each time.
+/// Flags that say how to reach the cluster; a profile replaces them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
@@ -22,11 +22,11 @@ pub(crate) struct ConnectionArgs {
     /// The certificate of the cluster's authority
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// This client's certificate
+    /// The certificate of this client
     #[arg(long, global = true, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The certificate's private key
-    // An id of its own, since commands have a positional argument `key`.
+    // The id differs, since commands have a positional argument `key`.
     #[arg(id = "private_key", long = "key", global = true, value_name = "FILE")]
     key: Option<PathBuf>,
 }
@@ -50,32 +50,32 @@ impl ConnectionArgs {
     }
 }
 
-/// Wishes for reads.
+/// Flags for the quorums of a read.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
     /// Replicas that must answer: a number, one, quorum, all or default
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     pub(crate) r: Quorum,
-    /// How many of them must be primaries
+    /// How many of the replicas that answer must be primaries
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     pub(crate) pr: Quorum,
 }
 
-/// Wishes for writes.
+/// Flags for the quorums of a write.
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
     /// Replicas that must acknowledge: a number, one, quorum, all or default
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     pub(crate) w: Quorum,
-    /// How many of them must be primaries
+    /// How many of the replicas that acknowledge must be primaries
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     pub(crate) pw: Quorum,
-    /// How many of them must have the write on disk
+    /// How many of the replicas that acknowledge must have the write on disk
     #[arg(long, default_value = "default", value_name = "QUORUM")]
     pub(crate) dw: Quorum,
 }
 
-/// Wishes for any request of one key.
+/// Flags for any request of one key.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
     /// Replicas to use, at most the bucket's n
@@ -87,12 +87,12 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
-    /// The options of a get.
+    /// Returns the options of a get.
     pub(crate) fn read(&self, read: &ReadArgs) -> GetOptions {
         GetOptions::new().n(self.n).r(read.r).pr(read.pr).timeout(self.timeout)
     }
 
-    /// The options of a put or a delete.
+    /// Returns the options of a put or a delete.
     pub(crate) fn write(&self, write: &WriteArgs) -> PutOptions {
         let options = PutOptions::new().n(self.n).timeout(self.timeout);
         options.w(write.w).pw(write.pw).dw(write.dw)

@@ -1,4 +1,4 @@
-//! `jedlik delete`.
+//! `jedlik delete`: deletes a key by writing a tombstone.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,8 +13,8 @@ use crate::put::{ContextArgs, DONE};
 
 /// Delete a key
 ///
-/// Reads the key and deletes what it saw: all siblings, but nothing that is written meanwhile. With
-/// a context it deletes what that context saw, without reading. An absent key exits with 1.
+/// Reads the key and deletes what it read: all siblings, but nothing that is written meanwhile. With a context, it
+/// deletes what that context covers, without reading. An absent key exits with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

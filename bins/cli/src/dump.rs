@@ -25,20 +25,20 @@ use crate::output::Output;
 use crate::writer::{self, Lines, Sink};
 use crate::{parse, progress};
 
-/// What to write.
+/// Form of the lines that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A JSON object a key, siblings as an array
+    /// A JSON object per key, with siblings as an array
     Json,
-    /// The key alone; refused for a key whose value is not the key itself
+    /// The key alone; fails for a key whose value is not the key itself
     Lines,
 }
 
 /// Write all of a bucket, or of every bucket, as lines that `load` reads
 ///
-/// Loading the lines again stores the same bytes. Contexts and times are not kept. The first line of JSON says
-/// which form it has, the lines after that the properties of buckets, the last line how many keys there are:
-/// `load` knows by it that the dump is whole.
+/// Loading the lines again stores the same bytes. Contexts and times are not kept. Of a dump in JSON, the first line
+/// gives the version of its form, the next ones the properties of buckets, and the last one the number of keys, by
+/// which `load` knows that the dump is whole.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,10 +53,10 @@ pub(crate) struct DumpArgs {
     /// Write all buckets that have any key, with their properties
     #[arg(long, conflicts_with = "format")]
     all: bool,
-    /// What to write
+    /// The form of the lines
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
-    /// The file to write, instead of standard output: whole, or as it was
+    /// The file to write, instead of standard output; it is replaced by a whole dump or not at all
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Sort by the keys' bytes; holds the whole bucket in memory
@@ -70,9 +70,9 @@ pub(crate) struct DumpArgs {
     timeout: Option<Duration>,
 }
 
-/// The file that is asked for.
+/// File that the dump is written to, which appears once it is whole.
 struct WholeFile {
-    /// Takes its place once it is whole.
+    /// New file beside the old one, which takes its place once it is whole.
     file: BufWriter<AtomicFile>,
     path: PathBuf,
 }
@@ -107,7 +107,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: DumpArgs) -> anyhow::
         writer.await.context("the output's thread failed")??;
         return dumped;
     };
-    // From here on a signal removes what is written beside the file.
+    // From here on a signal removes the unfinished file.
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let file = WholeFile::open(path.clone())?;
@@ -171,7 +171,7 @@ async fn dump(
     Ok(Exit::Done)
 }
 
-/// A bucket's properties, if they were ever set.
+/// Returns a bucket's properties, if they were ever set.
 async fn one(client: &Client, bucket: &Blob) -> anyhow::Result<Vec<BucketEntry>> {
     let request = AdminRequest::BucketShow { name: bucket.clone() };
     match client.admin().ask(request, None).await? {
@@ -197,7 +197,7 @@ fn entry(found: &client::Entry, of_all: bool) -> Entry {
     Entry { bucket, key: found.key().to_vec(), values }
 }
 
-/// An entry's line, with its end.
+/// Formats an entry as a line, with its line end.
 fn line(entry: &Entry, format: Format) -> anyhow::Result<Vec<u8>> {
     let mut line = match format {
         Format::Json => entry.to_json()?.into_bytes(),

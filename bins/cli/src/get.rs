@@ -1,4 +1,4 @@
-//! `jedlik get`.
+//! `jedlik get`: prints a key's value, or its siblings.
 
 use std::path::PathBuf;
 
@@ -12,8 +12,8 @@ use crate::{output, shown};
 
 /// Read a key
 ///
-/// A single value is printed as its bytes and nothing else (a terminal gets a line end). Siblings are
-/// printed each under a header line. An absent key prints nothing and exits with 1.
+/// A single value is printed as its bytes and nothing else (on a terminal with a line end). Siblings are each printed
+/// under a header line. An absent key prints nothing and exits with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
 pub(crate) struct GetArgs {
     #[command(flatten)]
     key: KeyArgs,
-    /// Write the context to a file, for the put that follows
+    /// Write the context to a file, for a put that follows
     #[arg(long, value_name = "FILE")]
     context_out: Option<PathBuf>,
     /// Print versions and context as JSON

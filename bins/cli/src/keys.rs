@@ -1,4 +1,4 @@
-//! `jedlik keys`.
+//! `jedlik keys`: lists a bucket's keys.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::writer::{self, Lines};
 
 /// List a bucket's keys
 ///
-/// One a line, in no particular order unless --sort is given. Deleted and expired keys are left out. A
-/// backslash, control characters and what is not UTF-8 are printed as \\ \n \r \t \xHH, which other commands
+/// Prints one key per line, in no particular order unless --sort is given. Deleted and expired keys are left out.
+/// Backslashes, control characters and bytes that are not UTF-8 are printed as \\ \n \r \t \xHH, which other commands
 /// read with --escapes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,10 +33,10 @@ pub(crate) struct KeysArgs {
     /// Sort by the keys' bytes; holds all of them in memory
     #[arg(long)]
     sort: bool,
-    /// Print each key as a JSON string, or as {\"key_base64\":…} where it is not UTF-8
+    /// Print each key as a JSON string, or as {\"key_base64\":…} if it is not UTF-8
     #[arg(long)]
     json: bool,
-    /// Print each key's bytes as they are, and a zero byte after each
+    /// Print each key's bytes as they are, followed by a zero byte
     #[arg(long, short = '0', conflicts_with = "json")]
     null: bool,
     /// Replicas of each partition that must answer
@@ -47,7 +47,7 @@ pub(crate) struct KeysArgs {
     timeout: Option<Duration>,
 }
 
-/// How a key is printed.
+/// Form in which keys are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Escaped,

@@ -1,4 +1,4 @@
-//! `jedlik`: the command-line client. Arguments here; a module for each command.
+//! `jedlik`: the command-line client. Arguments are here; each command has a module.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "`output` prints, and never panics")]
 
@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 use crate::connection::ConnectionArgs;
 use crate::exit::Exit;
 
-/// A client of a Jedlik cluster.
+/// Command-line client of a Jedlik cluster.
 #[derive(Debug, Parser)]
 #[command(name = "jedlik", version, after_help = AFTER_HELP)]
 struct Args {
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::report(&error.into()),
     };
     let done = runtime.block_on(run(args));
-    // A thread may still wait for input that is not wanted any more.
+    // A thread may still wait for input that is no longer wanted.
     runtime.shutdown_background();
     match done {
         Ok(exit) => exit.into(),

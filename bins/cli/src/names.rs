@@ -1,6 +1,6 @@
-//! Buckets and keys on the command line: any bytes, as they are or with escapes.
+//! Names of buckets and keys on the command line: any bytes, as they are or with escapes.
 //!
-//! Invariant: what `keys` and `buckets` print names the same bucket and key with --escapes.
+//! Invariant: with --escapes, what `keys` and `buckets` print names the same bucket and key.
 
 use std::ffi::{OsStr, OsString};
 
@@ -11,7 +11,7 @@ use jedlik_protocol::{Blob, Key};
 
 use crate::exit::Usage;
 
-/// How buckets and keys are written.
+/// Form in which buckets and keys are written.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct EscapeArgs {
     /// Names have escapes, as `keys` and `buckets` print them: \\ \n \r \t \xHH
@@ -19,7 +19,7 @@ pub(crate) struct EscapeArgs {
     escapes: bool,
 }
 
-/// A bucket.
+/// Name of a bucket on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct BucketArgs {
     bucket: OsString,
@@ -27,7 +27,7 @@ pub(crate) struct BucketArgs {
     escapes: EscapeArgs,
 }
 
-/// A bucket and a key in it.
+/// Names of a bucket and a key in it on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
     bucket: OsString,
@@ -37,14 +37,14 @@ pub(crate) struct KeyArgs {
 }
 
 impl EscapeArgs {
-    /// The bucket that an argument names, within its limits.
+    /// Returns the bucket's name in an argument, within its limits.
     pub(crate) fn bucket(self, argument: &OsStr) -> anyhow::Result<Blob> {
         let name = Blob::from(self.bytes(argument)?);
         check_name(&name).map_err(|error| Usage(error.to_string()))?;
         Ok(name)
     }
 
-    /// The bytes that an argument stands for.
+    /// Returns the bytes that an argument stands for.
     pub(crate) fn bytes(self, argument: &OsStr) -> Result<Vec<u8>, Usage> {
         let bytes = argument.as_encoded_bytes();
         if !self.escapes {
@@ -55,21 +55,21 @@ impl EscapeArgs {
 }
 
 impl BucketArgs {
-    /// The bucket's name, within its limits.
+    /// Returns the bucket's name, within its limits.
     pub(crate) fn name(&self) -> anyhow::Result<Blob> {
         self.escapes.bucket(&self.bucket)
     }
 }
 
 impl KeyArgs {
-    /// The key, within its limits.
+    /// Returns the key with its bucket, within their limits.
     pub(crate) fn key(&self) -> anyhow::Result<Key> {
         let (bucket, key) = (self.escapes.bytes(&self.bucket)?, self.escapes.bytes(&self.key)?);
         Ok(Key::new(bucket, key).map_err(|error| Usage(error.to_string()))?)
     }
 }
 
-/// A remark that a key is absent.
+/// Returns the remark that a key is absent.
 pub(crate) fn absent(key: &Key) -> String {
     format!("jedlik: {} is absent from {}", Escaped(key.key()), Escaped(key.bucket()))
 }

@@ -1,8 +1,8 @@
-//! The one way in which commands print: answers on standard output, remarks on standard error.
+//! The only way in which commands print: answers on standard output, remarks on standard error.
 //!
-//! Invariants: printing never panics. A reader that has closed standard output ends what is printed and is no
-//! error; any other failure is one, and names its cause. What standard error can't take is lost, since nobody is
-//! left to be told. Remarks never carry control characters to a terminal.
+//! Invariants: printing never panics. A reader that has closed standard output ends the printing and is no error; any
+//! other failure is one, and names its cause. A failure of standard error is ignored, since there is nobody left to
+//! tell. Remarks never carry control characters to a terminal.
 
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
@@ -11,7 +11,7 @@ use jedlik_protocol::escape::Printable;
 
 use crate::writer::Sink;
 
-/// Standard output that takes no more.
+/// Failure to write to standard output.
 #[derive(Debug)]
 pub(crate) struct OutputError(io::Error);
 
@@ -30,7 +30,7 @@ impl Display for OutputError {
 
 impl std::error::Error for OutputError {}
 
-/// Standard output, buffered: for answers of any length. [`Self::finish`] has to be called at the end.
+/// Standard output with a buffer, for answers of any length. [`Self::finish`] must be called at the end.
 pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
 
 impl Output {
@@ -43,15 +43,15 @@ impl Output {
     }
 
     /// # Errors
-    /// Standard output takes no more.
+    /// Standard output can't be written.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         self.0.write_all(bytes).map_err(OutputError)
     }
 
-    /// Hands over what is still held.
+    /// Writes out the bytes that are still in the buffer.
     ///
     /// # Errors
-    /// Standard output takes no more.
+    /// Standard output can't be written.
     pub(crate) fn finish(mut self) -> Result<(), OutputError> {
         self.0.flush().map_err(OutputError)
     }
@@ -67,19 +67,19 @@ impl Sink for Output {
     }
 }
 
-/// Prints a whole answer, and a line end after it.
+/// Prints a whole answer, followed by a line end.
 ///
 /// # Errors
-/// Standard output can't be written, other than by a reader that has closed it.
+/// Standard output can't be written for any reason but that its reader has closed it.
 pub(crate) fn line(answer: &impl Display) -> Result<(), OutputError> {
     let mut output = Output::new();
     let printed = output.write(format!("{answer}\n").as_bytes()).and_then(|()| output.finish());
     printed.or_else(|error| if error.is_closed() { Ok(()) } else { Err(error) })
 }
 
-/// Says a remark of one or more lines on standard error.
+/// Prints a remark of one or more lines on standard error.
 pub(crate) fn say(remark: &impl Display) {
     let text = remark.to_string();
-    // Nobody is left to be told.
+    // A failure of standard error is ignored, since there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{}", Printable(text.trim_end_matches('\n')));
 }

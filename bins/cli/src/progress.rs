@@ -1,10 +1,10 @@
-//! Progress on standard error, where somebody watches.
+//! Progress on standard error, if that is a terminal.
 
 use std::io::{IsTerminal as _, stderr};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar for `length` units, or for a count without an end; hidden unless standard error is a terminal.
+/// Returns a bar for `length` units, or a counter if the end is unknown; hidden unless standard error is a terminal.
 pub(crate) fn bar(length: Option<u64>, unit: &str) -> ProgressBar {
     let target = if stderr().is_terminal() {
         ProgressDrawTarget::stderr()

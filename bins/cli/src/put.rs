@@ -1,4 +1,4 @@
-//! `jedlik put`.
+//! `jedlik put`: writes a value.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -18,8 +18,8 @@ use crate::{output, parse};
 
 /// Write a value
 ///
-/// Without a context the value becomes a sibling of what is there; with the context of a get it
-/// replaces what that get saw.
+/// Without a context the value becomes a sibling of the stored ones; with the context of a get it replaces what that
+/// get returned.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub(crate) struct PutArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     context: ContextArgs,
-    /// How long the value lives: 500ms, 5s, 2m
+    /// How long until the value expires: 500ms, 5s, 2m
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     ttl: Option<Duration>,
     /// Print the new context, as text
@@ -51,7 +51,7 @@ pub(crate) struct PutArgs {
     /// Print the answer as JSON
     #[arg(long, conflicts_with = "return_context")]
     json: bool,
-    /// Say on standard error which nodes acknowledged, and for whom
+    /// Print on standard error which nodes acknowledged, and which primaries they stand in for
     #[arg(long, short, conflicts_with = "json")]
     verbose: bool,
     #[command(flatten)]
@@ -60,36 +60,36 @@ pub(crate) struct PutArgs {
     request: RequestArgs,
 }
 
-/// Said before whatever fails after a write.
+/// Remark that precedes any failure after the write was acknowledged.
 pub(crate) const DONE: &str = "the write is acknowledged";
 
-/// What a write follows.
+/// Context that a write carries, from either of two flags.
 #[derive(Debug, Args)]
 pub(crate) struct ContextArgs {
-    /// The context of the get that this follows, as text
+    /// The context of the get that this write follows, as text
     #[arg(long, value_name = "TEXT", value_parser = parse::context)]
     context: Option<Context>,
-    /// The same from a file that --context-out wrote
+    /// The context from a file that --context-out wrote
     #[arg(long, value_name = "FILE", conflicts_with = "context")]
     context_in: Option<PathBuf>,
 }
 
 impl ContextArgs {
-    /// The context, if one was given.
+    /// Returns the context, if one was given.
     pub(crate) fn read(self) -> anyhow::Result<Option<Context>> {
         self.context_in.map_or(Ok(self.context), |path| parse::context_file(&path).map(Some))
     }
 }
 
-/// The file that a context is written to, as text. A path that can't be written is found out before anything is asked;
-/// the file stays as it was unless all of the context is in it.
+/// File that a context is written to, as text. A path that can't be written is refused before any request is sent; the
+/// file is replaced by the whole context or not at all.
 pub(crate) struct ContextFile {
     path: PathBuf,
     file: AtomicFile,
 }
 
 impl ContextFile {
-    /// Opens it, if it is wanted.
+    /// Creates the new file beside `path`; `None` if there is no path.
     pub(crate) fn open(path: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
         let Some(path) = path else { return Ok(None) };
         let file = AtomicFile::create(&path, Readers::AsBefore)

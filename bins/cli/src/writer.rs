@@ -1,30 +1,31 @@
-//! Long outputs, written on a thread of their own: one that takes nothing for a while, such as a pager or a busy
-//! disk, holds up no request, whose time would be over.
+//! Long outputs, written on a thread of their own. A sink that takes nothing for a while, such as a pager or a busy
+//! disk, then delays no request until it times out.
 //!
-//! Invariant: bytes are written in order; a sink whose writer was not told that it is whole is dropped as it is.
+//! Invariant: bytes are written in order; a sink is finished only if its writer says so, and otherwise dropped
+//! unfinished.
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How many pieces wait for the sink.
+/// Number of pieces that may wait for the sink.
 const WAITING_PIECES: usize = 64;
-/// Bytes are handed over in pieces of about this size.
+/// Approximate size of the pieces in which bytes are handed over.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Where the bytes go.
+/// Destination of the bytes.
 pub(crate) trait Sink {
     /// # Errors
-    /// It takes no more.
+    /// The destination can't be written.
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()>;
 
-    /// All is written.
+    /// Finishes the sink once everything is written.
     ///
     /// # Errors
-    /// It takes no more, or can't be put in its place.
+    /// The destination can't be written, or can't replace the old file.
     fn finish(self: Box<Self>) -> anyhow::Result<()>;
 }
 
-/// The end that is written to. Dropped without [`Self::finish`] it leaves the sink unfinished.
+/// Sending end of a sink's thread. Dropped without [`Self::finish`], it leaves the sink unfinished.
 pub(crate) struct Lines {
     pieces: mpsc::Sender<Piece>,
     piece: Vec<u8>,
@@ -35,7 +36,7 @@ enum Piece {
     End,
 }
 
-/// The sink takes no more: its own error is with its thread.
+/// Error that the sink has stopped; its thread has the cause.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
@@ -47,7 +48,7 @@ impl std::fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// Opens a sink on a thread of its own, whose result says more than that of who writes.
+/// Opens a sink on a thread of its own. The thread's result has the cause of a failure, which the writer does not get.
 pub(crate) fn start(
     open: impl FnOnce() -> anyhow::Result<Box<dyn Sink>> + Send + 'static,
 ) -> (Lines, JoinHandle<anyhow::Result<()>>) {
@@ -67,16 +68,16 @@ pub(crate) fn start(
 
 impl Lines {
     /// # Errors
-    /// The sink takes no more.
+    /// The sink has stopped.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
         self.piece.extend_from_slice(bytes);
         if self.piece.len() < PIECE_BYTES { Ok(()) } else { self.pass().await }
     }
 
-    /// All is written.
+    /// Finishes the output and hands over the last bytes.
     ///
     /// # Errors
-    /// The sink takes no more.
+    /// The sink has stopped.
     pub(crate) async fn finish(mut self) -> Result<(), Stopped> {
         self.pass().await?;
         self.pieces.send(Piece::End).await.map_err(|_| Stopped)

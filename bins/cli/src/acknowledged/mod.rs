@@ -1,4 +1,4 @@
-//! Who has acknowledged a write, and for whom: as JSON, or a line for each.
+//! The nodes that acknowledged a write, and the primaries that they stand in for: as JSON, or a line for each node.
 
 #[cfg(test)]
 mod tests;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::parse::context_text;
 
-/// A write's answer as one line of JSON.
+/// Formats a write's answer as one line of JSON.
 pub(crate) fn json(answer: &Stored, members: &[MemberAddress]) -> Value {
     let by: Vec<Value> = answer
         .acknowledgements()
@@ -36,7 +36,7 @@ pub(crate) fn json(answer: &Stored, members: &[MemberAddress]) -> Value {
     })
 }
 
-/// The same for people.
+/// Formats a write's answer for people, a line for each acknowledgement.
 pub(crate) fn text(answer: &Stored, members: &[MemberAddress]) -> String {
     let mut text =
         format!("acknowledged by {}, synced on {}\n", answer.acknowledged(), answer.synced());

@@ -1,4 +1,4 @@
-//! What a run costs: processor time and memory of the nodes by their own counters, and the client's.
+//! The cost of a run: processor time and memory of the nodes by their own counters, and of the client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,32 +6,32 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jedlik_client::Client;
 
-/// The kernel tells processor time in ticks of this length on every platform it runs nodes on.
+/// Length of a tick, in which the kernel reports processor time, on every platform that nodes run on.
 const TICK_US: u64 = 10_000;
 const STATS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Counters at one time.
+/// Counters of the nodes and the client: at one time, or the difference between two times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// By node's name; nodes that did not tell are missing.
+    /// Counters by the node's name; nodes that did not answer are missing.
     nodes: BTreeMap<String, Counters>,
     client_cpu_us: u64,
-    /// Why nodes did not tell.
+    /// Errors of the nodes that did not answer.
     silent: Vec<String>,
 }
 
-/// One node's counters, as far as they say what a run costs.
+/// Counters of one node that tell the cost of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub(crate) cpu_us: u64,
-    /// Resident memory at the end.
+    /// Resident memory at the end of the run.
     pub(crate) rss_bytes: u64,
     pub(crate) journal_appends: u64,
     pub(crate) journal_syncs: u64,
 }
 
 impl Cost {
-    /// Asks the nodes and the kernel.
+    /// Asks the nodes for their counters and the kernel for the client's.
     pub(crate) async fn now(client: &Client) -> anyhow::Result<Self> {
         let mut cost = Self { client_cpu_us: own_cpu_us()?, ..Self::default() };
         for (member, stats) in client.admin().stats(STATS_TIMEOUT).await {
@@ -55,7 +55,7 @@ impl Cost {
         Ok(cost)
     }
 
-    /// What was spent since `before`; a node that was restarted meanwhile is left out.
+    /// Returns the cost since `before`; a node that has restarted meanwhile is left out.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let nodes = self.nodes.iter().filter_map(|(name, after)| {
             let before = before.nodes.get(name)?;
@@ -86,12 +86,12 @@ impl Cost {
         self.client_cpu_us
     }
 
-    /// Processor time of all nodes together.
+    /// Returns the processor time of all nodes together, in microseconds.
     pub(crate) fn nodes_cpu_us(&self) -> u64 {
         self.nodes.values().map(|node| node.cpu_us).sum()
     }
 
-    /// Records that shared a sync, on average over the nodes; `None` if nothing was synced.
+    /// Returns the number of records per sync, on average over the nodes; `None` if nothing was synced.
     pub(crate) fn puts_per_sync(&self) -> Option<f64> {
         let appends: u64 = self.nodes.values().map(|node| node.journal_appends).sum();
         let syncs: u64 = self.nodes.values().map(|node| node.journal_syncs).sum();
@@ -99,13 +99,14 @@ impl Cost {
     }
 }
 
-/// This process's processor time, its own and the kernel's on its behalf.
+/// Returns this process's processor time in microseconds, its own and the kernel's on its behalf.
 fn own_cpu_us() -> anyhow::Result<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").context("can't read /proc/self/stat")?;
     cpu_us(&stat).context("/proc/self/stat is not as expected")
 }
 
-/// The fields 14 and 15; the second field, the command, may hold spaces and parentheses.
+/// Sums the fields 14 and 15 of `/proc/self/stat`, in microseconds. The second field, the command, may hold spaces and
+/// parentheses.
 fn cpu_us(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);

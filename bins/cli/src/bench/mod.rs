@@ -1,6 +1,6 @@
-//! `jedlik bench`: a closed loop of clients, what they saw, and what it cost.
+//! `jedlik bench`: a closed loop of clients, with their latencies and the cost.
 //!
-//! Invariant: only what began and ended within the measured time counts.
+//! Invariant: only requests that began and ended within the measured time count.
 
 mod cost;
 mod record;
@@ -25,9 +25,9 @@ use crate::{output, parse};
 
 /// Drive a mix of requests and measure it
 ///
-/// Each client sends its next request when the last was answered. Puts are to fresh keys, so that they
-/// make no siblings; gets are of the key space, which --preload fills beforehand. With
-/// --read-modify-write each request is a get of the key space and a put with its context.
+/// Each client sends its next request once the last was answered. Puts write fresh keys, so that they make no siblings;
+/// gets read the key space, which --preload fills beforehand. With --read-modify-write each request is a get of a key
+/// in the key space and a put with its context.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,13 +38,13 @@ pub(crate) struct BenchArgs {
     /// put, get, or the share of puts, such as 20%
     #[arg(long, default_value = "50%")]
     mix: Mix,
-    /// How many clients at once
+    /// How many clients run at the same time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     clients: u16,
     /// How long to measure: 10s, 2m
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse::duration)]
     seconds: Duration,
-    /// How long to run before that
+    /// How long to run before the measurement
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = parse::duration)]
     warmup: Duration,
     /// The size of a value
@@ -53,13 +53,13 @@ pub(crate) struct BenchArgs {
     /// How many keys the key space has
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-    /// The bucket; its properties are what is measured
+    /// The bucket; the measurement is of its properties
     #[arg(long, default_value = "bench")]
     bucket: String,
     /// Write the whole key space first
     #[arg(long)]
     preload: bool,
-    /// Each request is a get, then a put with its context
+    /// Make each request a get, followed by a put with its context
     #[arg(long)]
     read_modify_write: bool,
     /// Print the report as JSON
@@ -73,11 +73,11 @@ pub(crate) struct BenchArgs {
     request: RequestArgs,
 }
 
-/// What the clients share while they run.
+/// State that the clients of a run share.
 pub(crate) struct Run {
     pub(crate) bucket: Bucket,
     pub(crate) workload: Workload,
-    /// Since when requests count, and what they came to.
+    /// Record of the requests that count; `None` before the measured time and after it.
     pub(crate) record: Mutex<Option<Record>>,
     pub(crate) stop: AtomicBool,
 }
@@ -126,7 +126,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: BenchArgs) -> anyhow:
     Ok(if record.errors().is_empty() { Exit::Done } else { Exit::Unavailable })
 }
 
-/// Writes every key of the key space, replacing what is there.
+/// Writes every key of the key space, replacing its siblings.
 async fn preload(run: &Arc<Run>, clients: u16) -> anyhow::Result<()> {
     let bar = crate::progress::bar(Some(run.workload.keys()), "keys preloaded");
     let mut workers = Vec::new();
@@ -149,12 +149,12 @@ async fn preload(run: &Arc<Run>, clients: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The record, whatever became of who held it last.
+/// Locks the record, even if a client panicked while it held the lock.
 pub(crate) fn lock(record: &Mutex<Option<Record>>) -> std::sync::MutexGuard<'_, Option<Record>> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A usage error for arguments that do not go with one another, or with the cluster.
+/// Makes a usage error for arguments that contradict one another or the cluster.
 pub(crate) fn contradiction(text: &str) -> anyhow::Error {
     Usage(text.into()).into()
 }

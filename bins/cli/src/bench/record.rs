@@ -1,4 +1,4 @@
-//! What the clients saw: latencies by kind of request, and errors by their names.
+//! The clients' record: latencies by kind of request, and errors by name.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use jedlik_client::ClientError;
 
-/// The longest latency told apart; longer ones count as this.
+/// Longest latency that the histograms tell apart; longer ones count as this.
 const LATENCY_MAX_US: u64 = 600_000_000;
 
-/// A kind of request.
+/// Kind of a request; latencies are kept for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Put,
@@ -27,7 +27,7 @@ impl Kind {
     }
 }
 
-/// All that counts.
+/// Record of all requests that count.
 pub(crate) struct Record {
     since: Instant,
     latencies: BTreeMap<Kind, Histogram<u64>>,
@@ -35,7 +35,7 @@ pub(crate) struct Record {
     absent: u64,
 }
 
-/// One kind's figures.
+/// Quantiles of the latencies of one kind of request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Latency {
     pub(crate) count: u64,
@@ -46,12 +46,12 @@ pub(crate) struct Latency {
 }
 
 impl Record {
-    /// A record of what begins from `since` on.
+    /// Makes a record of requests that begin at `since` or later.
     pub(crate) fn new(since: Instant) -> Self {
         Self { since, latencies: BTreeMap::new(), errors: BTreeMap::new(), absent: 0 }
     }
 
-    /// Notes one request, if it began in time.
+    /// Notes one request, unless it began before the measured time.
     pub(crate) fn note(
         &mut self,
         kind: Kind,
@@ -78,12 +78,12 @@ impl Record {
         self.count() == 0 && self.errors.is_empty()
     }
 
-    /// Requests that succeeded, all kinds together.
+    /// Returns the number of requests that succeeded, of all kinds together.
     pub(crate) fn count(&self) -> u64 {
         self.latencies.values().map(Histogram::len).sum()
     }
 
-    /// The figures of each kind that succeeded at all.
+    /// Returns the latencies of each kind of which any request succeeded.
     pub(crate) fn latencies(&self) -> impl Iterator<Item = (Kind, Latency)> {
         self.latencies.iter().map(|(kind, histogram)| {
             let at = |quantile| ms(histogram.value_at_quantile(quantile));
@@ -98,12 +98,12 @@ impl Record {
         })
     }
 
-    /// Failed requests by the errors' names.
+    /// Returns the counts of failed requests, by the errors' names.
     pub(crate) fn errors(&self) -> &BTreeMap<&'static str, u64> {
         &self.errors
     }
 
-    /// Gets that found nothing.
+    /// Returns the number of gets that found nothing.
     pub(crate) fn absent(&self) -> u64 {
         self.absent
     }

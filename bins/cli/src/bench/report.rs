@@ -1,4 +1,4 @@
-//! A run's figures for people and for programs.
+//! The figures of a run, for people and for programs.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::bench::BenchArgs;
 use crate::bench::cost::Cost;
 use crate::bench::record::Record;
 
-/// Everything that a run came to.
+/// Figures and arguments of a run, ready to be printed.
 pub(crate) struct Report<'a> {
     pub(crate) args: &'a BenchArgs,
     pub(crate) took: Duration,
@@ -22,7 +22,7 @@ impl Report<'_> {
         count as f64 / self.took.as_secs_f64().max(1e-9)
     }
 
-    /// Microseconds for each request that succeeded; `None` if none did.
+    /// Returns the microseconds per request that succeeded; `None` if none did.
     fn each(&self, us: u64) -> Option<f64> {
         let count = self.record.count();
         (count > 0).then(|| us as f64 / count as f64)

@@ -1,4 +1,4 @@
-//! What each client does: which request next, on which key.
+//! The workload of each client: the choice of the next request and its key.
 //!
 //! Invariant: a fresh key is never put twice, not even by two runs.
 
@@ -14,7 +14,7 @@ use jedlik_protocol::limits::VALUE_LIMIT_MAX_BYTES;
 use crate::bench::record::Kind;
 use crate::bench::{BenchArgs, Run, contradiction, lock};
 
-/// How many of a hundred requests are puts.
+/// Share of puts among the requests, in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mix {
     pub(crate) put_percent: u8,
@@ -36,13 +36,13 @@ impl FromStr for Mix {
     }
 }
 
-/// What all clients do alike.
+/// Settings of the workload, the same for all clients.
 pub(crate) struct Workload {
     mix: Mix,
     read_modify_write: bool,
     keys: u64,
     value_bytes: usize,
-    /// Random, so that the keys of this run are fresh.
+    /// Random number of the run, which makes the keys of its puts fresh.
     run: u64,
     get: GetOptions,
     put: PutOptions,
@@ -94,7 +94,7 @@ impl Worker {
         Self { run, index, fresh: 0, random }
     }
 
-    /// Sends one request after another until told to stop.
+    /// Sends one request after another until the run stops.
     pub(crate) async fn drive(mut self) {
         while !self.run.stop.load(Ordering::Relaxed) {
             let started = Instant::now();
@@ -106,7 +106,7 @@ impl Worker {
         }
     }
 
-    /// One request; `Ok(false)` for a get that found nothing.
+    /// Sends one request; `Ok(false)` is a get that found nothing.
     async fn step(&mut self) -> (Kind, Result<bool, ClientError>) {
         let keys = self.run.workload.keys;
         if self.run.workload.read_modify_write {
@@ -121,7 +121,7 @@ impl Worker {
         }
     }
 
-    /// A get, then a put with its context.
+    /// Gets a key, then puts a new value with its context.
     pub(crate) async fn replace(&mut self, key: u64) -> Result<(), ClientError> {
         let (key, value) = (space_key(key), self.value());
         let Run { bucket, workload, .. } = &*self.run;
@@ -142,7 +142,7 @@ impl Worker {
         Ok(!bucket.get(space_key(key)).options(&workload.get).await?.is_absent())
     }
 
-    /// Bytes that don't compress.
+    /// Returns random bytes for a value, which don't compress.
     fn value(&mut self) -> Vec<u8> {
         let length = self.run.workload.value_bytes;
         let mut bytes = Vec::with_capacity(length + 8);
@@ -154,7 +154,7 @@ impl Worker {
     }
 }
 
-/// SplitMix64: fast, and good enough to choose keys.
+/// SplitMix64 generator: fast, and good enough to choose keys.
 struct Random(u64);
 
 impl Random {

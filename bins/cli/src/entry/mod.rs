@@ -1,8 +1,8 @@
-//! The lines of a dump: what `load` reads and `dump` writes. A key with its values, a bucket's properties, and
-//! a first and a last line that say whether it is whole.
+//! The lines of a dump, which `load` reads and `dump` writes: a key with its values, a bucket's properties, and a first
+//! and a last line that show whether the dump is whole.
 //!
-//! Invariant: loading what was dumped stores the same bytes. A JSON string stands for its own bytes,
-//! any other JSON value for its text without white space; what is not UTF-8 goes in base64.
+//! Invariant: loading what was dumped stores the same bytes. A JSON string stands for its own bytes, any other JSON
+//! value for its text without white space; bytes that are not UTF-8 are in base64.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Bytes in JSON: a value as text or JSON where they are such, else in base64.
+/// Bytes in JSON: as text or as a JSON value where they are one, otherwise in base64.
 #[derive(Serialize)]
 pub(crate) enum Bytes<T> {
     #[serde(rename = "value")]
@@ -21,42 +21,42 @@ pub(crate) enum Bytes<T> {
     Base64(String),
 }
 
-/// The version of the form that dumps have.
+/// Version of the form that dumps are written in.
 pub(crate) const FORM: u32 = 1;
 
-/// What tells a header from every other line.
+/// Member that only a header line has; its value is the form's version.
 const HEADER_NAME: &str = "jedlik_dump";
-/// No header is longer.
+/// Longest line that may be a header.
 const HEADER_MOST_BYTES: usize = 64 << 10;
 
-/// One line of a dump.
+/// One line of a dump, or of any file that `load` reads as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DumpLine {
     /// The first line of a whole dump.
     Header,
     /// The first line of a dump that another version wrote, in a form that this one does not know.
     Unknown {
-        /// Which, as the line has it.
+        /// Version of the form and names of other members, as the line has them.
         form: String,
     },
-    /// A bucket's properties, by their names.
+    /// Line with a bucket's properties, by their names.
     Properties { bucket: Vec<u8>, properties: Vec<(String, String)> },
-    /// A key.
+    /// Line with a key and its values.
     Entry(Entry),
     /// The last line of a whole dump.
     End {
-        /// How many keys there were.
+        /// Number of keys that the dump has.
         keys: u64,
     },
 }
 
-/// What one line stores.
+/// Key that one line stores, with its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// In a dump of all buckets.
+    /// Name of the bucket, in a dump of all buckets; `None` if the line names none.
     pub(crate) bucket: Option<Vec<u8>>,
     pub(crate) key: Vec<u8>,
-    /// More than one: siblings.
+    /// Values of the key; more than one are siblings.
     pub(crate) values: Vec<Vec<u8>>,
 }
 
@@ -104,7 +104,7 @@ struct DumpedLine<'a> {
 }
 
 impl Bytes<Box<RawValue>> {
-    /// Text as a JSON string, always.
+    /// Converts UTF-8 bytes to a JSON string, and other bytes to base64.
     pub(crate) fn plain(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Value(
@@ -114,8 +114,7 @@ impl Bytes<Box<RawValue>> {
         }
     }
 
-    /// A JSON object or array as itself where loading it gives the same bytes, other text as a
-    /// string.
+    /// Keeps a JSON object or array as such if loading it gives the same bytes; other text becomes a string.
     fn structured(bytes: &[u8]) -> Self {
         let json = std::str::from_utf8(bytes)
             .ok()
@@ -127,7 +126,7 @@ impl Bytes<Box<RawValue>> {
 }
 
 impl DumpLine {
-    /// Reads a line of JSON.
+    /// Parses a line of JSON; the error is a message for people.
     pub(crate) fn from_json(line: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
         if let Some(header) = Self::header(text) {
@@ -152,9 +151,9 @@ impl DumpLine {
         Ok(Self::Properties { bucket, properties })
     }
 
-    /// What a header says, whatever else a later version may say in it.
+    /// Parses a header, whatever else a later version may add to it; `None` for every other line.
     fn header(text: &str) -> Option<Self> {
-        // Values may be long, and headers are not.
+        // Values may be long, but headers are not.
         if text.len() > HEADER_MOST_BYTES || !text.contains(HEADER_NAME) {
             return None;
         }
@@ -169,7 +168,7 @@ impl DumpLine {
         Some(Self::Unknown { form: format!("{form}{with}{}", others.join(", ")) })
     }
 
-    /// The line of JSON, without a line end.
+    /// Formats the line as JSON, without a line end.
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         match self {
             Self::Unknown { form } => Ok(format!("{{\"{HEADER_NAME}\":{form}}}")),
@@ -189,7 +188,7 @@ impl DumpLine {
     }
 }
 
-/// Properties as JSON: numbers as numbers, `none` as null, words as strings.
+/// Converts properties to JSON: numbers as numbers, `none` as null, words as strings.
 pub(crate) fn properties_json(properties: &[(String, String)]) -> serde_json::Value {
     let value = |value: &String| match value.parse::<u64>() {
         Ok(number) => number.into(),
@@ -199,7 +198,7 @@ pub(crate) fn properties_json(properties: &[(String, String)]) -> serde_json::Va
     properties.iter().map(|(name, text)| (name.clone(), value(text))).collect()
 }
 
-/// Bytes that a line gives as text or in base64, if it does.
+/// Returns the bytes that a line gives as text or in base64; `None` if it gives neither.
 fn bytes(
     what: &str,
     text: Option<String>,
@@ -219,7 +218,7 @@ fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
 }
 
 impl Entry {
-    /// A line whose key is also its value.
+    /// Makes the entry of a plain line, whose key is also its value.
     pub(crate) fn plain(line: &[u8]) -> Self {
         Self { bucket: None, key: line.to_vec(), values: vec![line.to_vec()] }
     }
@@ -239,7 +238,7 @@ impl Entry {
         Ok(Self { bucket, key, values })
     }
 
-    /// The entry as a line of JSON, without a line end.
+    /// Formats the entry as a line of JSON, without a line end.
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         let (bucket, bucket_base64) = self.bucket.as_deref().map_or((None, None), text_or_base64);
         let (key, key_base64) = text_or_base64(&self.key);
@@ -258,14 +257,14 @@ impl Entry {
         })
     }
 
-    /// Whether a plain line stands for it.
+    /// Whether a plain line can stand for the entry.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.values.as_slice(), [value] if *value == self.key)
             && !self.key.contains(&b'\n')
     }
 }
 
-/// A key by itself: a JSON string, or an object with its base64 where it is not UTF-8.
+/// Formats a key alone: as a JSON string, or as an object with its base64 if it is not UTF-8.
 pub(crate) fn key_json(key: &[u8]) -> serde_json::Result<String> {
     std::str::from_utf8(key).map_or_else(
         |_| serde_json::to_string(&serde_json::json!({ "key_base64": STANDARD.encode(key) })),
@@ -290,7 +289,7 @@ fn decode(encoded: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(encoded).map_err(|error| format!("not base64: {error}"))
 }
 
-/// Valid JSON without the white space between its tokens; numbers and the order of members stay.
+/// Removes the white space between the tokens of valid JSON; numbers and the order of members stay.
 fn compact(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);

@@ -1,4 +1,4 @@
-//! Exit codes, and how an error becomes one.
+//! The exit codes, and the mapping of errors to them.
 //!
 //! Invariant: the codes are those of `--help`; scripts depend on them.
 
@@ -13,16 +13,16 @@ use jedlik_console::{exit_code, in_one_line};
 
 use crate::output::{self, OutputError};
 
-/// How a command ended.
+/// Outcome of a command, which decides its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Found, or done.
+    /// The key was found, or the work is done.
     Done,
     /// The key is absent.
     Absent,
-    /// A wrong argument, profile, certificate or input.
+    /// An argument, the profile, a certificate or the input is wrong.
     Usage,
-    /// Unavailable, timed out, or failed in part.
+    /// The cluster is unavailable, the time is up, or a part of the work failed.
     Unavailable,
 }
 
@@ -36,7 +36,7 @@ impl Exit {
         }
     }
 
-    /// The code for an error: what the client library says of it, or what was said when it came up.
+    /// Returns the outcome for an error, by its kind in the client library or in this tool.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let usage = match error.downcast_ref::<ClientError>() {
             Some(error) => exit_code(error.kind()) == Self::Usage.code(),
@@ -52,7 +52,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Something that the one who typed the command can put right.
+/// Mistake that the user of the command can correct.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -64,7 +64,7 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Says what went wrong and gives its code; a reader that closed our output is no error.
+/// Prints an error and returns its exit code; a reader that closed standard output is no error.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let output = error.chain().find_map(|cause| cause.downcast_ref::<OutputError>());
     if output.is_some_and(OutputError::is_closed) {

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use crate::entry::{DumpLine, Entry};
 use crate::exit::Usage;
 
-/// A line of JSON may escape every byte of the largest value.
+/// Longest line that is read: JSON may escape every byte of the largest value.
 const LINE_LIMIT_BYTES: usize = 2 * FRAME_LIMIT_BYTES;
 
-/// What the lines of a file are.
+/// Form of the lines of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// JSON if the first line begins with {, else plain lines
@@ -26,16 +26,16 @@ pub(crate) enum Format {
     Json,
 }
 
-/// One line, or why it is none.
+/// One line of the input, parsed, or the reason why it can't be.
 pub(crate) struct NumberedLine {
-    /// From 1.
+    /// Number of the line in the input, from 1.
     pub(crate) number: u64,
-    /// With its end.
+    /// Length of the line in bytes, with its line end.
     pub(crate) length_bytes: u64,
     pub(crate) line: Result<DumpLine, String>,
 }
 
-/// Where the lines come from.
+/// Input that lines are read from: a file or standard input.
 pub(crate) struct Source {
     reader: Box<dyn BufRead + Send>,
     length_bytes: Option<u64>,
@@ -55,12 +55,12 @@ impl Source {
         Ok(Self { reader: Box::new(BufReader::with_capacity(1 << 16, file)), length_bytes })
     }
 
-    /// How long it is, where that is known.
+    /// Returns the input's length in bytes, if it is a regular file.
     pub(crate) fn length_bytes(&self) -> Option<u64> {
         self.length_bytes
     }
 
-    /// Hands over every line until the end, or until nobody takes them.
+    /// Sends every line to the channel, until the input ends or the receiver is gone.
     pub(crate) fn read(
         mut self,
         format: Format,

@@ -1,6 +1,6 @@
-//! `jedlik load`: many keys from a file, many at once.
+//! `jedlik load`: many keys from a file, with many puts under way.
 //!
-//! Invariant: a key stands in the acknowledged log only after its put was acknowledged.
+//! Invariant: a key is in the acknowledged log only after its put was acknowledged.
 
 mod lines;
 mod properties;
@@ -27,16 +27,16 @@ use crate::{output, progress};
 
 /// Write many keys from a file
 ///
-/// The file has a JSON object a line, {"key":…,"value":…}, or plain lines, each of which is a key and
-/// its own value. A JSON string is stored as its bytes, any other JSON value as its text without
-/// white space; value_base64 and key_base64 carry what is not text, siblings an array of values. Lines
-/// end with a line feed. What `dump` writes, `load` reads; a dump that is cut short is loaded as far as it
-/// goes, and is a failure. One of a form that this version does not know, or without its beginning, is refused.
+/// The file has a JSON object per line, {"key":…,"value":…}, or plain lines, each of which is a key and its own value.
+/// A JSON string is stored as its bytes, any other JSON value as its text without white space; value_base64 and
+/// key_base64 carry what is not text, siblings an array of values. Lines end with a line feed. `load` reads what `dump`
+/// writes. A dump that is cut short is loaded as far as it goes, and counts as failed. A dump without its beginning, or
+/// in a form that this version does not know, is refused.
 ///
-/// With --all the file is a dump of all buckets. Their properties are set first, which takes an admin's
-/// certificate, unless --keep-properties is given; other loads leave properties alone.
+/// With --all the file is a dump of all buckets. Their properties are set first, which takes an admin's certificate,
+/// unless --keep-properties is given; other loads leave properties alone.
 ///
-/// Puts are blind unless --replace is given: a key that is there already gets a sibling.
+/// Puts are blind unless --replace is given: a key that already has a value gets a sibling.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -58,17 +58,17 @@ pub(crate) struct LoadArgs {
     /// Leave buckets' properties as they are
     #[arg(long, conflicts_with = "bucket")]
     keep_properties: bool,
-    /// What the lines are; auto looks at the first
+    /// The form of the lines; auto decides by the first one
     #[arg(long, value_enum, default_value_t = Format::Auto)]
     format: Format,
-    /// How many puts are under way at once
+    /// How many puts are under way at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 64,
           value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Read each key first and replace what is there
+    /// Read each key first, and replace its siblings
     #[arg(long)]
     replace: bool,
-    /// Append each acknowledged key to this file, a line each, at once
+    /// Append each key to this file as soon as its put is acknowledged, a line each
     #[arg(long, value_name = "FILE")]
     acked: Option<PathBuf>,
     /// Stop at the first failure
@@ -83,10 +83,10 @@ pub(crate) struct LoadArgs {
     request: RequestArgs,
 }
 
-/// What every worker needs.
+/// Settings and state that all workers of a load share.
 struct Job {
     client: Client,
-    /// Where keys go whose lines name no bucket, and nobody else's; `None` if lines name their buckets.
+    /// Bucket for keys whose lines name none; `None` if lines must name their buckets.
     bucket: Option<Bucket>,
     sets_properties: bool,
     read: GetOptions,
@@ -97,9 +97,9 @@ struct Job {
     tally: Tally,
 }
 
-/// The lines that are still to be done.
+/// Lines that are still to be loaded.
 struct Lines {
-    /// The first that stores something.
+    /// First line that stores something, which was read ahead.
     first: Option<NumberedLine>,
     rest: mpsc::Receiver<NumberedLine>,
 }
@@ -168,7 +168,7 @@ fn finish(tally: &Tally, took: Duration, json: bool) -> anyhow::Result<Exit> {
     Ok(summary.exit())
 }
 
-/// Does what comes before the first key: buckets have their properties before any key of theirs is put.
+/// Loads what precedes the first key: buckets get their properties before any of their keys is put.
 async fn prepare(job: &Job) -> anyhow::Result<()> {
     let mut lines = job.lines.lock().await;
     let first = lines.next().await;
@@ -185,8 +185,8 @@ async fn prepare(job: &Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses what is no dump as it should be, before anything of it is stored: one of `all` buckets has a header, and
-/// whatever has other lines of a dump has one too. Plain keys and values need none.
+/// Refuses an incomplete beginning before anything is stored: a dump of `all` buckets must have a header, and so must
+/// any input that has other lines of a dump. Plain keys and values need none.
 fn check_beginning(first: Option<&Result<DumpLine, String>>, all: bool) -> Result<(), Usage> {
     let found = match first {
         Some(Ok(DumpLine::Header)) => return Ok(()),
@@ -211,7 +211,7 @@ fn unknown(form: &str) -> Usage {
     ))
 }
 
-/// Takes lines until there are none, or until one failed and that is enough.
+/// Loads lines until there are none, or until one has failed and `fail_fast` is set.
 async fn work(job: Arc<Job>) -> anyhow::Result<()> {
     loop {
         let line = job.lines.lock().await.next().await;
@@ -223,13 +223,13 @@ async fn work(job: Arc<Job>) -> anyhow::Result<()> {
     }
 }
 
-/// Does what one line says; false if that failed.
+/// Loads one line; `false` if that failed.
 async fn perform(job: &Job, line: NumberedLine) -> anyhow::Result<bool> {
     let NumberedLine { number, length_bytes, line } = line;
     let outcome = match line {
         Ok(DumpLine::Entry(entry)) => store(job, &entry).await.map(|()| entry),
         Ok(DumpLine::Header) => return Ok(job.tally.note_header(length_bytes)),
-        // Dumps may follow one another in one file.
+        // Several dumps may follow one another in one file.
         Ok(DumpLine::Unknown { form }) => return Err(unknown(&form).into()),
         Ok(DumpLine::End { keys }) => return Ok(job.tally.note_end(length_bytes, keys)),
         Ok(DumpLine::Properties { bucket, properties }) => {

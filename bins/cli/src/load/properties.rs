@@ -1,6 +1,6 @@
-//! Buckets' properties from a dump: set before any key of theirs is put.
+//! The properties of buckets from a dump, which are set before any of the buckets' keys is put.
 //!
-//! Invariant: a bucket's properties count as set once every member that answers has them.
+//! Invariant: a bucket's properties count as set once every member that answers knows them.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use jedlik_protocol::Blob;
 use jedlik_protocol::admin::{AdminRequest, AdminResponse};
 use jedlik_protocol::escape::Escaped;
 
-/// How long a member may take to say what it knows.
+/// Time in which a member must answer what it knows of a bucket.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// Between two questions.
+/// Pause between two rounds of asking all members.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often members are asked before one that does not know is given up.
+/// Number of rounds after which the load fails, because a member still doesn't know the properties.
 const ATTEMPTS: usize = 100;
 
-/// Sets all properties of a bucket, and waits until every member that answers knows them.
+/// Sets the given properties of a bucket, and waits until every member that answers knows them.
 pub(super) async fn set(
     client: &Client,
     bucket: &[u8],

@@ -1,4 +1,4 @@
-//! What became of a load's lines: counts, the acknowledged log, and the first failures in words.
+//! The results of a load: counts, the acknowledged log, and the first failures in words.
 
 use std::fmt;
 use std::fs::File;
@@ -15,10 +15,10 @@ use crate::entry::Entry;
 use crate::exit::Exit;
 use crate::output;
 
-/// Failures that are told in full; the rest are counted.
+/// Number of failures that are reported in full; the rest are counted.
 const TOLD: u64 = 10;
 
-/// Counts as they grow.
+/// Running counts of a load, and its progress bar.
 pub(crate) struct Tally {
     counts: Mutex<Counts>,
     bar: ProgressBar,
@@ -28,22 +28,23 @@ pub(crate) struct Tally {
 struct Counts {
     loaded: u64,
     failed: u64,
-    /// The gravest exit of any failure.
+    /// Whether any failure exits with [`Exit::Unavailable`], the gravest code.
     unavailable: bool,
     acked: Option<File>,
-    /// Whether the input says that it is a whole dump, and how many keys it says that it has.
+    /// Whether the input has the header of a dump.
     header: bool,
     end_keys: Option<u64>,
 }
 
-/// The end of a load.
+/// Final counts of a load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Summary {
     loaded: u64,
     failed: u64,
     unavailable: bool,
     took: Duration,
-    /// Of a dump, how many keys it should have; `None` within if it has no end.
+    /// Number of keys that the dump claims to have, with `None` inside if its last line is missing; `None` if the input
+    /// is no dump.
     whole: Option<Option<u64>>,
 }
 
@@ -52,10 +53,10 @@ impl Tally {
         Self { counts: Mutex::new(Counts { acked, ..Counts::default() }), bar }
     }
 
-    /// Notes one line's outcome.
+    /// Notes the outcome of one line.
     ///
     /// # Errors
-    /// The acknowledged log can't be written, which would make it a lie by omission.
+    /// The acknowledged log can't be written, and would lack a key that was acknowledged.
     pub(crate) fn note(
         &self,
         number: u64,
@@ -91,13 +92,13 @@ impl Tally {
         Ok(())
     }
 
-    /// Notes that a dump begins.
+    /// Notes the header of a dump.
     pub(crate) fn note_header(&self, length_bytes: u64) -> bool {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).header = true;
         self.note_bytes(length_bytes)
     }
 
-    /// Notes that a dump has ended, and had so many keys.
+    /// Notes the end of a dump, which claims to have this many keys.
     pub(crate) fn note_end(&self, length_bytes: u64, keys: u64) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.end_keys = Some(counts.end_keys.unwrap_or(0) + keys);
@@ -105,7 +106,7 @@ impl Tally {
         self.note_bytes(length_bytes)
     }
 
-    /// Notes a line that stores nothing.
+    /// Notes the length of a line that stores nothing.
     pub(crate) fn note_bytes(&self, length_bytes: u64) -> bool {
         self.bar.inc(length_bytes);
         true
@@ -142,7 +143,7 @@ impl Summary {
         }
     }
 
-    /// Why the input is no whole dump, though it says that it is one.
+    /// Returns the reason why a dump is not whole, by its own first and last lines; `None` if it is whole or no dump.
     pub(crate) fn doubt(&self) -> Option<String> {
         let lines = self.loaded + self.failed;
         match self.whole? {

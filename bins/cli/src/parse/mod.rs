@@ -1,4 +1,4 @@
-//! Values of arguments: durations, contexts, and a value's three sources.
+//! Parsers of arguments: durations, contexts, and values from three sources.
 
 #[cfg(test)]
 mod tests;
@@ -16,10 +16,10 @@ use jedlik_protocol::limits::{CONTEXT_LIMIT_BYTES, VALUE_LIMIT_MAX_BYTES};
 
 use crate::exit::Usage;
 
-/// The longest context as text: base64, and white space around it.
+/// Longest text of a context: its base64, and white space around it.
 const CONTEXT_TEXT_BYTES: u64 = (CONTEXT_LIMIT_BYTES as u64).div_ceil(3) * 4 + 1024;
 
-/// Parses `500ms`, `5s`, `2m` or a bare number of seconds; not zero.
+/// Parses a duration: `500ms`, `5s`, `2m` or a bare number of seconds; zero is refused.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -38,12 +38,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A context as text.
+/// Formats a context as text.
 pub(crate) fn context_text(context: &Context) -> String {
     STANDARD.encode(context.as_bytes())
 }
 
-/// A context from text; white space around it is of no matter.
+/// Parses a context from text; white space around it is ignored.
 pub(crate) fn context(text: &str) -> Result<Context, String> {
     STANDARD
         .decode(text.trim())
@@ -51,7 +51,7 @@ pub(crate) fn context(text: &str) -> Result<Context, String> {
         .map_err(|error| format!("the context is not base64 as `get` gave it out: {error}"))
 }
 
-/// A context from a file that `--context-out` wrote.
+/// Reads a context from a file that `--context-out` wrote.
 pub(crate) fn context_file(path: &Path) -> anyhow::Result<Context> {
     let unreadable = || Usage(format!("can't read the context from {}", path.display()));
     let file = std::fs::File::open(path).with_context(unreadable)?;
@@ -68,7 +68,7 @@ pub(crate) fn context_file(path: &Path) -> anyhow::Result<Context> {
     Ok(context(&text).map_err(Usage)?)
 }
 
-/// A value's bytes: the argument itself, a file's, or for `-` all of standard input.
+/// Reads a value's bytes: from the argument itself, from a file, or for `-` from standard input.
 pub(crate) fn value(argument: Option<OsString>, file: Option<PathBuf>) -> anyhow::Result<Bytes> {
     let limit = u64::from(VALUE_LIMIT_MAX_BYTES) + 1;
     let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
-//! Versions as commands show them: as JSON, or apart from one another as text.
+//! Versions as commands show them: as JSON, or as text with separators.
 //!
-//! Invariant: one value alone is shown as its bytes and nothing else.
+//! Invariant: a single value is shown as its bytes and nothing else.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use crate::entry::Bytes;
 use crate::output::Output;
 use crate::parse::context_text;
 
-/// What `get --json` prints.
+/// Output of `get --json`, as one JSON object.
 #[derive(Serialize)]
 struct Shown {
     siblings: Vec<ShownVersion>,
@@ -38,7 +38,7 @@ struct ShownVersion {
     deleted: bool,
 }
 
-/// A get's answer as one line of JSON.
+/// Formats a get's answer as one line of JSON.
 pub(crate) fn json(answer: &Found) -> serde_json::Result<String> {
     let siblings = answer.siblings().iter().map(|sibling| ShownVersion {
         value: sibling.value().map(|value| Bytes::plain(value)),
@@ -57,7 +57,7 @@ pub(crate) fn json(answer: &Found) -> serde_json::Result<String> {
     })
 }
 
-/// Writes a found key's versions: one value as it is, several each under a header line.
+/// Writes a key's versions: a single value as it is, several each under a header line.
 pub(crate) fn text(out: &mut impl Write, siblings: &[Sibling], terminal: bool) -> io::Result<()> {
     if let [one] = siblings
         && let Some(value) = one.value()
@@ -87,7 +87,7 @@ pub(crate) fn text(out: &mut impl Write, siblings: &[Sibling], terminal: bool) -
     Ok(())
 }
 
-/// Prints a found key's versions on standard output.
+/// Prints a key's versions on standard output.
 pub(crate) fn print(siblings: &[Sibling]) -> anyhow::Result<()> {
     let mut output = Output::new();
     let mut shown = Vec::new();
