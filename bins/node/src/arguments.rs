@@ -1,4 +1,4 @@
-//! The command line, made from the table of options.
+//! The command line, built from the table of options.
 
 use std::path::PathBuf;
 
@@ -66,7 +66,7 @@ Examples:
 
 Exit codes: 0 shown, 1 failed, 2 mistaken arguments.";
 
-/// The whole command line.
+/// Returns the parser of the whole command line.
 pub(crate) fn command() -> Command {
     Command::new("jedlik-node")
         .version(env!("CARGO_PKG_VERSION"))
@@ -142,7 +142,7 @@ fn flag(option: &'static ConfigOption) -> Arg {
     if option.list { arg.action(ArgAction::Append).value_delimiter(',') } else { arg }
 }
 
-/// Defaults, file, environment and flags, laid over one another.
+/// Layers the settings: defaults, then the file, the environment and the flags.
 pub(crate) fn settings(matches: &ArgMatches) -> Settings {
     let mut settings = Settings::defaults();
     if let Some(path) = matches.get_one::<PathBuf>("config") {

@@ -1,6 +1,6 @@
-//! `jedlik-node inspect-set-aside`: what is in the folders of shards that were set aside.
+//! `jedlik-node inspect-set-aside`: the contents of folders of shards that were set aside.
 //!
-//! Invariant: what can't be read ends nothing; how much that was is said at the end.
+//! Invariant: unreadable data does not end the inspection; its amount is reported at the end.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::panic;
@@ -15,7 +15,7 @@ use jedlik_server::inspection::{
 use jedlik_server::logging;
 use serde_json::{Map, Value, json};
 
-/// How a key is shown.
+/// Form in which a key is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Text,
@@ -23,7 +23,7 @@ enum Form {
     Dump,
 }
 
-/// What is to be shown, and where it goes.
+/// Filter, form and destination of the output, and its count of keys.
 struct Shown<W: Write> {
     form: Form,
     bucket: Option<Vec<u8>>,
@@ -32,7 +32,7 @@ struct Shown<W: Write> {
     failure: Option<io::Error>,
 }
 
-/// Shows all of the folder that is named; false if nothing could be.
+/// Shows everything in the given folder; `false` if that failed.
 pub(crate) fn run(matches: &ArgMatches) -> bool {
     let path: &PathBuf = matches.get_one("dir").expect("clap demands it");
     let scratch = matches.get_one::<PathBuf>("scratch").cloned().unwrap_or_else(std::env::temp_dir);
@@ -44,7 +44,7 @@ pub(crate) fn run(matches: &ArgMatches) -> bool {
     let bucket = matches.get_one::<String>("bucket").map(|bucket| bucket.clone().into_bytes());
     let out = BufWriter::new(io::stdout().lock());
     let mut shown = Shown { form, bucket, out, keys: 0, failure: None };
-    // A page that can't be read makes the engine panic: it is counted, and the next one is read.
+    // An unreadable page makes the engine panic; it is counted, and the next one is read.
     panic::set_hook(Box::new(|_| {}));
     let done = all(path, &scratch, &mut shown);
     let _default = panic::take_hook();
@@ -64,7 +64,7 @@ pub(crate) fn run(matches: &ArgMatches) -> bool {
 fn all(path: &Path, scratch: &Path, shown: &mut Shown<impl Write>) -> Result<(), OpenError> {
     let mut folders = shard_folders(path);
     if folders.is_empty() {
-        // The refusal says what is missing.
+        // Opening the folder itself fails with the reason.
         folders.push(path.into());
     }
     if shown.form == Form::Dump {
@@ -139,7 +139,7 @@ fn version_text(version: &FoundVersion) -> String {
     format!("{what}, {}, written at {} ms", version.dot, version.written_at_ms)
 }
 
-/// Bytes under `name`, in base64 where they are no text.
+/// Puts bytes into an object under `name`, or as base64 if they are not text.
 fn put(object: &mut Map<String, Value>, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.insert(name.into(), text.into()),
@@ -178,7 +178,7 @@ fn json_line(found: &FoundKey) -> String {
     Value::from(object).to_string()
 }
 
-/// As `jedlik dump --all` writes it, so that `jedlik load` reads it.
+/// Formats a key as `jedlik dump --all` does, so that `jedlik load` reads it.
 fn dump_line(found: &FoundKey) -> String {
     let mut object = named(found);
     match &found.values[..] {

@@ -11,10 +11,10 @@ use jedlik_server::config::Config;
 use jedlik_server::{EmptyDirectory, logging, process};
 use serde_json::json;
 
-/// What a mistake in the configuration or the arguments ends with.
+/// Exit code for a mistake in the configuration or the arguments.
 const EXIT_USAGE: u8 = 2;
 
-/// What anything else that failed ends with.
+/// Exit code for any other failure.
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ fn run() -> u8 {
     }
 }
 
-/// Has the next start use the data directory as it is.
+/// Makes the next start use the data directory as it is, and returns the exit code.
 fn believe(config: &Config, accepts_loss: bool, json: bool) -> u8 {
     let path = config.data_dir.display();
     if !accepts_loss {
@@ -91,7 +91,7 @@ fn believe(config: &Config, accepts_loss: bool, json: bool) -> u8 {
     }
 }
 
-/// Prints to standard output; whoever has read enough of it may have closed it.
+/// Prints to standard output and returns the exit code; a reader that has closed it is no error.
 fn show(text: &str) -> u8 {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
