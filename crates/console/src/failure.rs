@@ -1,10 +1,10 @@
-//! An error's exit code, and its causes in one line.
+//! The exit code of an error, and its causes in one line.
 
 use std::error::Error;
 
 use jedlik_client::ErrorKind;
 
-/// The exit code for an error of the client: 2 for what the user can put right, else 3.
+/// Returns the exit code for an error of the client: 2 if the user can correct it, otherwise 3.
 #[must_use]
 pub fn exit_code(kind: ErrorKind) -> u8 {
     match kind {
@@ -13,7 +13,7 @@ pub fn exit_code(kind: ErrorKind) -> u8 {
     }
 }
 
-/// An error with its causes in one line, each said once: many say their cause themselves.
+/// Formats an error and its causes in one line. Causes that an error's message already contains are not repeated.
 #[must_use]
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();

@@ -1,4 +1,5 @@
-//! The part that the command-line tools share: the search for a profile, exit codes, and how errors and times are told.
+//! The parts that the command-line tools share: the search for a profile, exit codes, and the formats of errors and
+//! times.
 //!
 //! Invariant: the same error has the same exit code and the same words in every tool.
 

@@ -1,7 +1,6 @@
 //! The profile: seeds and certificates in a file, so that no command needs five flags.
 //!
-//! Invariant: a relative path in a profile is relative to the profile's own folder, never to where
-//! the command runs.
+//! Invariant: a relative path in a profile is relative to the profile's own folder, never to the current directory.
 
 #[cfg(test)]
 mod tests;
@@ -14,84 +13,84 @@ use jedlik_client::{Client, ClientBuilder, Identity, IdentityError};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The environment variable that names a profile.
+/// Name of the environment variable that holds a profile's path.
 pub const PROFILE_VARIABLE: &str = "JEDLIK_PROFILE";
-/// Where a project keeps its profile, in the current directory or one above it.
+/// Path of a project's profile, relative to the current directory or one above it.
 pub const PROJECT_PROFILE: &str = ".jedlik/profile.toml";
 
-/// How to reach a cluster, and as whom.
+/// Seeds and certificates with which a client reaches a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// Any of the cluster's nodes, as `host:port`.
+    /// Seeds of the client: any of the cluster's nodes, as `host:port`.
     pub seeds: Vec<String>,
-    /// The certificate of the cluster's authority.
+    /// Path of the certificate of the cluster's authority.
     pub ca: PathBuf,
-    /// The certificate of this client.
+    /// Path of this client's certificate.
     pub cert: PathBuf,
-    /// The certificate's private key.
+    /// Path of the certificate's private key.
     pub key: PathBuf,
 }
 
-/// Settings of the command line that go before the profile's.
+/// Settings of the command line, which override the profile's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// The profile to use, instead of looking for one.
+    /// Path of the profile to use; `None` to search for one.
     pub profile: Option<PathBuf>,
-    /// Instead of the profile's seeds, if not empty.
+    /// Seeds that replace the profile's, unless empty.
     pub seeds: Vec<String>,
-    /// Instead of the profile's.
+    /// Path that replaces the profile's `ca`.
     pub ca: Option<PathBuf>,
-    /// Instead of the profile's.
+    /// Path that replaces the profile's `cert`.
     pub cert: Option<PathBuf>,
-    /// Instead of the profile's.
+    /// Path that replaces the profile's `key`.
     pub key: Option<PathBuf>,
 }
 
-/// Where to look for a profile: a process's environment as a value.
+/// Places to search for a profile: a process's environment as a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
-    /// The value of [`PROFILE_VARIABLE`].
+    /// Value of [`PROFILE_VARIABLE`], if it is set.
     pub variable: Option<OsString>,
-    /// Where the command runs.
+    /// Current directory of the command.
     pub directory: PathBuf,
-    /// The user's folder for settings.
+    /// Folder of the user's settings, if there is one.
     pub config_home: Option<PathBuf>,
 }
 
-/// Why no profile can be used.
+/// Reason why no profile can be used.
 #[derive(Debug, Error)]
 pub enum ProfileError {
-    /// There is none. Make one, or give all of `--seed --ca --cert --key`.
+    /// There is no profile. Make one, or give all of `--seed --ca --cert --key`.
     #[error("{0}")]
     NotFound(NotFound),
-    /// It can't be read.
+    /// The profile can't be read.
     #[error("can't read the profile {path:?}: {source}")]
     Unreadable {
-        /// The profile's path as found or given.
+        /// Path of the profile, as found or given.
         path: PathBuf,
-        /// The reason that the system gives.
+        /// Reason that the operating system gives.
         source: std::io::Error,
     },
-    /// It is not TOML, lacks a key, or has one that is not known.
+    /// The profile is not TOML, lacks a key, or has an unknown one.
     #[error("the profile {path:?} is not valid: {source}")]
     Invalid {
-        /// The profile's path as found or given.
+        /// Path of the profile, as found or given.
         path: PathBuf,
-        /// The place in the file, and the reason.
+        /// Place in the file, and the reason.
         source: toml::de::Error,
     },
-    /// There is nobody to talk to.
+    /// The profile has no seeds, and the command line gives none.
     #[error("the profile {path:?} names no seeds: add seeds = [\"host:port\"]")]
     NoSeeds {
-        /// The profile's path as found or given.
+        /// Path of the profile, as found or given.
         path: PathBuf,
     },
 }
 
-/// Where a profile was looked for in vain.
+/// Places where a profile was looked for in vain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
-    /// In the order of the search.
+    /// Paths in the order of the search.
     pub looked_at: Vec<PathBuf>,
 }
 
@@ -120,7 +119,7 @@ struct File {
 }
 
 impl Environment {
-    /// Those of this process.
+    /// Returns the environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let config_home = std::env::var_os("XDG_CONFIG_HOME")
@@ -134,11 +133,11 @@ impl Environment {
         }
     }
 
-    /// The profile's path: the variable's, else the first that exists of `.jedlik/profile.toml` here
-    /// and in every folder above, then `jedlik/profile.toml` among the user's settings.
+    /// Finds the profile's path: the variable's value, otherwise the first that exists of `.jedlik/profile.toml` in the
+    /// current directory and in every folder above it, then `jedlik/profile.toml` among the user's settings.
     ///
     /// # Errors
-    /// None exists; the error lists where it looked.
+    /// No profile exists; the error lists the places searched.
     pub fn find(&self) -> Result<PathBuf, NotFound> {
         if let Some(named) = &self.variable {
             return Ok(self.directory.join(named));
@@ -154,10 +153,10 @@ impl Environment {
 }
 
 impl Profile {
-    /// The profile that a command should use: what `overrides` says, and a file for the rest.
+    /// Returns the profile for a command: the settings in `overrides`, and a file for the rest.
     ///
     /// # Errors
-    /// A file is needed but is missing, unreadable or wrong.
+    /// A file is needed, but it is missing, unreadable or invalid.
     pub fn load(overrides: Overrides, around: &Environment) -> Result<Self, ProfileError> {
         if let (None, false, Some(ca), Some(cert), Some(key)) = (
             &overrides.profile,
@@ -192,10 +191,10 @@ impl Profile {
         Ok(profile)
     }
 
-    /// Reads one file; its relative paths are joined to its folder.
+    /// Reads one profile file; its relative paths are joined to its folder.
     ///
     /// # Errors
-    /// It can't be read or is not a profile.
+    /// The file can't be read or is not a profile.
     pub fn read(path: &Path) -> Result<Self, ProfileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ProfileError::Unreadable { path: path.into(), source })?;
@@ -210,7 +209,7 @@ impl Profile {
         })
     }
 
-    /// The profile as a file's text, with its paths as they stand.
+    /// Formats the profile as a file's text, with its paths as they are.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let quoted = |text: &str| toml::Value::String(text.into()).to_string();
@@ -223,7 +222,7 @@ impl Profile {
         text
     }
 
-    /// A client's builder with the profile's seeds and certificates.
+    /// Returns a client's builder with the profile's seeds and certificates.
     ///
     /// # Errors
     /// A certificate can't be used; the error names its file.

@@ -1,4 +1,4 @@
-//! Where profiles are looked for, and what a wrong one is told.
+//! The search for profiles, and the messages about invalid ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,14 +7,14 @@ use std::time::SystemTime;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// A time as `2026-11-23T13:39:15.123Z`; one before 1970 as that year's beginning.
+/// Formats a time as `2026-11-23T13:39:15.123Z`; a time before 1970 counts as the beginning of 1970.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     rfc3339_ms(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Milliseconds since the Unix epoch as `2026-11-23T13:39:15.123Z`.
+/// Formats milliseconds since the Unix epoch as `2026-11-23T13:39:15.123Z`.
 #[must_use]
 pub fn rfc3339_ms(ms: u64) -> String {
     let (year, month, day) = date(ms / DAY_MS);
@@ -23,7 +23,8 @@ pub fn rfc3339_ms(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-/// Year, month and day so many days after 1970-01-01, by eras of 400 years that begin on 1 March.
+/// Returns year, month and day of the given number of days after 1970-01-01, by eras of 400 years that begin on 1
+/// March.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
