@@ -1,4 +1,4 @@
-//! The admin's commands as people use them, on a healthy cluster, on one with a node down, and with nonsense.
+//! The admin's commands as people use them: on a healthy cluster, on one with a node down, and with mistakes.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::observer::{OWNERS, Observer};
 use crate::requests::shown;
 use crate::tools::{Said, run};
 
-/// The exit codes that `jedlik-admin --help` promises.
+/// Exit code of `jedlik-admin doctor` if something is wrong, as `--help` promises.
 const FOUND: i32 = 1;
 const USAGE: i32 = 2;
 const UNAVAILABLE: i32 = 3;
@@ -82,7 +82,7 @@ fn an_admin_holds_background_work_up_bounds_it_and_starts_a_repair() {
     assert_eq!(rows(&text).count(), 1, "{text}");
     let text = said(&cluster, "repair --partition 17");
     assert_eq!(rows(&text).count(), OWNERS, "{text}");
-    // What a member was about to compare anyway is shown with it.
+    // What a member was about to compare anyway is shown as well.
     let done = rows(&text).all(|row| row[1].split_once('/').is_some_and(|(done, of)| done == of));
     assert!(done && text.contains("all"), "{text}");
     assert!(!said(&cluster, "repair --no-wait").is_empty());
@@ -125,23 +125,23 @@ fn admin(cluster: &Cluster, line: &str) -> Said {
     run(cluster.admin(0).args(line.split(' ')))
 }
 
-/// What a command that has to succeed says to people.
+/// Runs an admin command, which must succeed, and returns its text for people.
 fn said(cluster: &Cluster, line: &str) -> String {
     admin(cluster, line).ok().stdout
 }
 
-/// What it says to programs.
+/// Runs an admin command with `--json`, which must succeed, and returns its output.
 fn json(cluster: &Cluster, line: &str) -> Value {
     admin(cluster, &format!("--json {line}")).ok().json()
 }
 
-/// The lines of a table that are about one node, in words.
+/// Returns the rows of a table that are about one node, as words.
 fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<&str>>());
     rows.filter(|row| row[0].starts_with('n') && row[0] != "node")
 }
 
-/// The nodes' reports in the JSON of `background`.
+/// Returns the nodes' reports in the JSON of `background`.
 fn reports(json: &Value) -> impl Iterator<Item = &Value> {
     json["nodes"].as_array().unwrap().iter().map(|node| &node["background"])
 }

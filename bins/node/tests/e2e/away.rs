@@ -1,4 +1,4 @@
-//! Nodes that are away: writes go on without them, and reach them once they are back.
+//! Nodes that are away: writes go on without them and reach them once they are back.
 
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use crate::observer::{Observer, key};
 use crate::requests::{Acknowledged, fill, r, size, w};
 use crate::tools::run;
 
-/// Unavailable, as the tools' exit codes have it.
+/// Exit code of the tools for a cluster that is unavailable.
 const UNAVAILABLE: i32 = 3;
 
 #[test]
 fn puts_succeed_while_any_node_is_left_and_every_owner_has_them_when_all_are_back() {
     let mut cluster = Cluster::start_many(5, |_| {});
-    // With one node left, one acknowledgement is all there can be.
+    // With one node left, there can only be one acknowledgement.
     cluster.ask(4, "bucket set carts min_w=1").ok();
     let observer = Observer::of(&cluster, 4);
     let runtime = &observer.runtime;
@@ -63,7 +63,7 @@ fn puts_succeed_while_any_node_is_left_and_every_owner_has_them_when_all_are_bac
     let keys = acknowledged.keys();
     assert_eq!(observer.unsettled(&keys), [].into());
     let mut held = observer.lengths(&keys);
-    // The strict put may have been kept by the nodes that it found.
+    // The strict put may have been stored by the nodes that it reached.
     held.get_mut(&pairs[0]).unwrap().remove(&("tea".len() as u32));
     assert_eq!(&held, acknowledged.versions());
 }
@@ -78,7 +78,7 @@ fn a_node_of_three_that_is_back_soon_has_what_it_missed() {
     catches_up(3);
 }
 
-/// One node of `count` misses changes of old keys and new keys, and is started again.
+/// Lets one node of `count` miss changes of old keys and new keys, and starts it again.
 fn catches_up(count: usize) {
     let mut cluster = Cluster::start_many(count, |_| {});
     let observer = Observer::of(&cluster, 0);

@@ -1,4 +1,5 @@
-//! More disks are lost than is promised: nobody calls anything absent until an admin has said which copies to believe.
+//! The loss of more disks than the cluster promises to survive: no key counts as absent until an admin has said which
+//! copies to believe.
 
 use std::time::Duration;
 
@@ -11,26 +12,26 @@ use crate::requests::{ByKey, fill, patient_w, r, shown};
 use crate::tools::Said;
 
 const USAGE: i32 = 2;
-/// How long it is asked again and again where nobody can say.
+/// Time that a get is repeated while no quorum can vote.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Of how many partitions a node can't say what is absent.
+/// Returns the number of partitions for which a node has no vote.
 fn refilling(observer: &Observer, index: usize) -> Option<u64> {
     observer.counter("refilling_partitions").get(&index).copied()
 }
 
-/// How many records a node holds.
+/// Returns the number of records that a node holds.
 fn held(observer: &Observer, index: usize) -> u64 {
     let held = |name| observer.counter(name).get(&index).copied().unwrap_or(0);
     held("buffer_records") + held("engine_records")
 }
 
-/// Clients with one node each as their seed, in the nodes' order.
+/// Returns a client for each node, with that node as its only seed, in the nodes' order.
 fn clients(cluster: &Cluster, observer: &Observer) -> Vec<Client> {
     (0..3).map(|index| observer.runtime.block_on(cluster.client(index))).collect()
 }
 
-/// What a get finds: how many versions, or that nobody can say.
+/// Gets a key and returns its number of versions; `None` if no quorum could say whether it is absent.
 fn look(observer: &Observer, client: &Client, key: &Key) -> Option<usize> {
     let options = r(2).timeout(PATIENCE);
     match observer.runtime.block_on(client.get(key).options(&options).send()) {
@@ -65,7 +66,7 @@ fn with_two_disks_of_three_lost_nothing_is_absent_until_an_admin_believes_a_copy
         }
         assert_eq!(look(&observer, client, &never), None, "n1 alone would know");
     }
-    // They are given all that is left, which does not give them a vote.
+    // The nodes are given all that is left, which does not give them a vote.
     wait_until("both hold everything", || {
         [1, 2].iter().all(|index| held(&observer, *index) >= keys.len() as u64)
     });
@@ -108,7 +109,7 @@ fn what_the_third_replica_has_missed_is_not_absent_once_one_of_the_two_disks_is_
     let keys: Vec<Key> = (0..30).map(|number| key("kept", number)).collect();
     cluster.kill(2);
     observer.runtime.block_on(fill(&client, &keys, 100, &patient_w(2)));
-    // Nothing is handed over: the third replica is to go on without it.
+    // Nothing is handed over: the third replica must do without it.
     for index in [0, 1] {
         cluster.ask(index, &format!("background pause --node n{}", index + 1)).ok();
     }
@@ -126,7 +127,7 @@ fn what_the_third_replica_has_missed_is_not_absent_once_one_of_the_two_disks_is_
             assert_eq!(look(&observer, client, key), Some(1), "{}", shown(key));
         }
     }
-    // Of what nobody has read yet there is one copy, and with that away nobody can say.
+    // Of keys that nobody has read yet there is one copy; with its node away nobody can vote.
     cluster.kill(0);
     for client in &clients[1..] {
         for key in unread.iter().take(3) {

@@ -1,7 +1,7 @@
-//! One node's clock is an hour off: what lives for twenty minutes is absent nowhere before its time, and nowhere there
-//! after it.
+//! One node's clock is an hour off: a version that lives for twenty minutes is nowhere absent before its time, and
+//! nowhere present after it.
 //!
-//! A real process is given a clock of its own by Debian's `faketime`, which `cargo xtask test` installs as root.
+//! A real process gets a clock of its own from Debian's `faketime`, which `cargo xtask test` installs as root.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use crate::requests::{ByKey, fill, r, shown, w};
 
 const HOUR_S: i64 = 3_600;
 const TTL_S: i64 = 20 * 60;
-/// How long a message may live: a busy machine takes a while.
+/// Lifetime of a message in milliseconds: a busy machine takes a while.
 const LIFE_MS: u64 = 1_500;
-/// The node whose clock is wrong.
+/// Index of the node whose clock is wrong.
 const WRONG: usize = 1;
 
-/// The library that stands between a process and the calendar clock.
+/// Returns the path of the library that replaces a process's calendar clock.
 pub(crate) fn library() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
     let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
@@ -34,13 +34,13 @@ fn keys(name: &str) -> Vec<Key> {
     (0..20).map(|n| Key::new("timed", format!("{name}-{n}").as_str()).unwrap()).collect()
 }
 
-/// Whether doctor names the wrong node's clock, and how it is.
+/// Whether doctor names the wrong node's clock, and says whether it is ahead or behind.
 fn is_named(cluster: &Cluster, way: &str) -> bool {
     let said = cluster.ask(0, "doctor").stdout;
     said.lines().any(|line| line.contains("the clock of n2 is") && line.contains(way))
 }
 
-/// Each key through each node, with one answer, two and three; what it returns is which were absent.
+/// Gets each key through each node, with R of 1, 2 and 3, and returns descriptions of the gets that found it absent.
 fn absent(observer: &Observer, clients: &[Client], keys: &[Key]) -> Vec<String> {
     let mut absent = Vec::new();
     for (via, client) in clients.iter().enumerate() {
@@ -79,7 +79,7 @@ fn one_clock_of_three_that_is_an_hour_off_makes_nothing_absent_early_and_brings_
     observer.runtime.block_on(fill(&clients[WRONG], &late, 100, &patient));
     let all = [early, late].concat();
     assert_eq!(absent(&observer, &clients, &all), [""; 0]);
-    // Its clock is wrong from its first moment on, too.
+    // Its clock is also wrong from the first moment of a life on.
     cluster.kill(WRONG);
     cluster.restart(WRONG);
     assert_eq!(absent(&observer, &clients, &all), [""; 0]);
@@ -87,7 +87,7 @@ fn one_clock_of_three_that_is_an_hour_off_makes_nothing_absent_early_and_brings_
     assert_eq!(absent(&observer, &clients, &all), [""; 0]);
     assert_eq!(observer.counter("collected").values().sum::<u64>(), 0, "nothing was forgotten");
 
-    // Everyone's time comes; then the wrong clock shows a time at which all was still there.
+    // Every version's time comes; then the wrong clock shows a time at which all were still there.
     let past_s = TTL_S + 60;
     for (node, ahead_s) in [(0, past_s), (WRONG, past_s + HOUR_S), (2, past_s)] {
         cluster.nodes[node].set_clock(ahead_s);

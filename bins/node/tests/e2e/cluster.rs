@@ -1,4 +1,4 @@
-//! Real nodes with an authority of their own, and the tools pointed at them.
+//! Clusters of real nodes with an authority of their own, and the tools pointed at them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::node::{LIMIT, Node};
 use crate::places::Places;
 use crate::tools::{Said, run, tool};
 
-/// A cluster that is gone when the test is.
+/// Cluster of real nodes, which ends with the test.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     folder: tempfile::TempDir,
@@ -22,27 +22,27 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Three nodes with a first layout.
+    /// Starts three nodes and commits a first layout.
     pub(crate) fn start() -> Self {
         Self::start_with(|_| {})
     }
 
-    /// The same, with a say in how each node is started.
+    /// Starts three nodes, each changed by `adjust` before its start, and commits a first layout.
     pub(crate) fn start_with(adjust: impl Fn(&mut Node)) -> Self {
         Self::start_many(3, adjust)
     }
 
-    /// `count` nodes, `n1` and so on, each in a zone of its own, with a first layout.
+    /// Starts `count` nodes, `n1` and so on, each in a zone of its own, and commits a first layout.
     pub(crate) fn start_many(count: usize, adjust: impl Fn(&mut Node)) -> Self {
         Self::start_in(Places::one(), count, adjust)
     }
 
-    /// The same, while no other test's cluster runs: for what a busy machine would change.
+    /// Starts `count` nodes while no other test's cluster runs: for measurements that a busy machine would distort.
     pub(crate) fn start_alone(count: usize, adjust: impl Fn(&mut Node)) -> Self {
         Self::start_in(Places::all(), count, adjust)
     }
 
-    /// An authority, and no node yet.
+    /// Makes an authority and certificates for the tools, but no node yet.
     pub(crate) fn unfounded() -> Self {
         Self::without_nodes(Places::one())
     }
@@ -63,7 +63,7 @@ impl Cluster {
         cluster
     }
 
-    /// Starts so many more nodes, which the layout has no place for yet.
+    /// Starts more nodes, which the layout does not have yet.
     pub(crate) fn add_nodes(&mut self, count: usize, adjust: impl Fn(&mut Node)) {
         for _ in 0..count {
             let name = format!("n{}", self.nodes.len() + 1);
@@ -76,48 +76,48 @@ impl Cluster {
         self.write_profiles();
     }
 
-    /// A path in the cluster's folder.
+    /// Returns a path in the cluster's folder.
     pub(crate) fn path(&self, below: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    /// SIGKILL to one node.
+    /// Kills one node with SIGKILL.
     pub(crate) fn kill(&mut self, index: usize) {
         self.nodes[index].kill();
     }
 
-    /// Starts one node again, on the address it had.
+    /// Starts one node again, on the address that it had.
     pub(crate) fn restart(&mut self, index: usize) {
         let seeds = self.seeds_but(index);
         self.nodes[index].start(&seeds);
     }
 
-    /// The addresses of all nodes but one.
+    /// Returns the addresses of all nodes but one.
     pub(crate) fn seeds_but(&self, index: usize) -> Vec<SocketAddr> {
         let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != index);
         others.filter_map(|(_, node)| node.address).collect()
     }
 
-    /// `jedlik` with the node at `index` as its only seed.
+    /// Returns a `jedlik` command with the node at `index` as its only seed.
     pub(crate) fn jedlik(&self, index: usize) -> Command {
         let mut command = tool("jedlik");
         command.arg("--profile").arg(self.path(format!("client-{index}.toml")));
         command
     }
 
-    /// `jedlik-admin` with the node at `index` as its only seed.
+    /// Returns a `jedlik-admin` command with the node at `index` as its only seed.
     pub(crate) fn admin(&self, index: usize) -> Command {
         let mut command = tool("jedlik-admin");
         command.arg("--profile").arg(self.path(format!("admin-{index}.toml")));
         command
     }
 
-    /// The Rust client with the node at `index` as its only seed.
+    /// Connects the Rust client with the node at `index` as its only seed.
     pub(crate) async fn client(&self, index: usize) -> Client {
         self.client_as("client", index).await
     }
 
-    /// The same with the certificate of another role.
+    /// Connects the Rust client with the certificate of another role.
     pub(crate) async fn client_as(&self, role: &str, index: usize) -> Client {
         let file = |name: &str| self.path(format!("{role}/tls/{name}.pem"));
         let identity = Identity::from_pem_files(file("ca"), file("cert"), file("key")).unwrap();
@@ -125,18 +125,18 @@ impl Cluster {
         Client::builder().seeds(seed).identity(identity).connect().await.unwrap()
     }
 
-    /// `jedlik-admin` with the node at `index` as its only seed and these words, run to its end.
+    /// Runs `jedlik-admin` with these words to its end, with the node at `index` as its only seed.
     pub(crate) fn ask(&self, index: usize, words: &str) -> Said {
         run(self.admin(index).args(words.split(' ')))
     }
 
-    /// The cluster as the node at `index` sees it.
+    /// Returns the cluster's status as the node at `index` sees it.
     pub(crate) fn status(&self, index: usize) -> Value {
         self.ask(index, "cluster status --json").ok().json()
     }
 
-    /// Waits until the node at `index` takes all that were started to be up, and knows that they have the
-    /// same layout. Those that are gone for good don't count.
+    /// Waits until the node at `index` takes all started nodes to be up, and knows that they have the same layout.
+    /// Departed nodes don't count.
     pub(crate) fn wait_until_all_are_up(&self, index: usize) {
         wait_until("every member is up", || {
             let said = self.ask(index, "cluster status --json");
@@ -172,8 +172,7 @@ impl Cluster {
 
     fn commit_first_layout(&self) {
         self.wait_until_all_are_up(0);
-        // On a busy machine a member may be taken for down between the two; then one plans again, as
-        // the refusal says.
+        // On a busy machine a member may be taken for down between the two; then one plans again, as the refusal says.
         wait_until("the first layout is committed", || {
             let plan = run(self.admin(0).args(["--json", "cluster", "plan"])).ok().json();
             let whole = plan["nodes"].as_array().is_some_and(|all| all.len() == self.nodes.len());
@@ -189,7 +188,7 @@ impl Cluster {
     }
 }
 
-/// A profile in the cluster's folder.
+/// Returns the text of a profile in the cluster's folder.
 pub(crate) fn profile(address: SocketAddr, role: &str) -> String {
     format!(
         "seeds = [\"{address}\"]\nca = \"{role}/tls/ca.pem\"\n\
@@ -204,12 +203,12 @@ pub(crate) fn issue(ca: &Path, role: &str, name: &str, out: &Path) {
     run(command.arg("--out").arg(out)).ok();
 }
 
-/// Asks again and again, and fails with `what` past the limit.
+/// Checks the condition repeatedly until it holds; fails with `what` after the limit.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || if condition() { Ok(()) } else { Err(String::new()) });
 }
 
-/// Runs a command again and again until it succeeds, and fails with `what` and its last answer past the limit.
+/// Runs a command repeatedly until it succeeds; fails with `what` and its last output after the limit.
 pub(crate) fn wait_until_ok(what: &str, mut ask: impl FnMut() -> Said) -> Said {
     wait_for(what, || {
         let said = ask();
@@ -217,7 +216,7 @@ pub(crate) fn wait_until_ok(what: &str, mut ask: impl FnMut() -> Said) -> Said {
     })
 }
 
-/// Tries again and again until there is something, and fails with `what` and why there was nothing past the limit.
+/// Repeats an attempt until it has a result; fails with `what` and the last error after the limit.
 pub(crate) fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! A bucket's number of replicas is raised while partitions move: all of them cut over, and nothing is missed meanwhile.
+//! A bucket's number of replicas is raised while partitions move: all of them cut over, and no key is missed meanwhile.
 
 use jedlik_client::GetOptions;
 use jedlik_protocol::Key;
@@ -12,7 +12,8 @@ const KEYS: usize = 200;
 const USUAL: usize = 3;
 const RAISED: usize = 5;
 
-/// How many of the first `n` owners hold what all together hold of each key, at the least.
+/// Returns, for the key with the fewest, how many of its first `n` owners hold everything that all nodes together hold
+/// of it.
 fn least_copies(observer: &Observer, keys: &[Key], n: usize) -> usize {
     let explained = observer.explain(keys);
     if explained.len() < keys.len() {
@@ -62,7 +63,7 @@ fn n_raised_while_moves_are_paused_keeps_no_partition_from_cutting_over_and_hide
             });
         }
     };
-    // Of the two owners that are new to it neither was given anything.
+    // Neither of the partition's two new owners was given anything.
     shown_all(before, &patient_r(3));
     observer.runtime.block_on(fill(&client, after, 100, &patient_w(3)));
     let status = cluster.status(0);
@@ -78,7 +79,7 @@ fn n_raised_while_moves_are_paused_keeps_no_partition_from_cutting_over_and_hide
     wait_until("five hold each key", || least_copies(&observer, &keys, RAISED) == RAISED);
     shown_all(&keys, &patient_r(3));
 
-    // And back, while the same node leaves again.
+    // The number goes back to what it was, while the same node leaves again.
     commit(&cluster, 0, &stage(&cluster, 0, "leave n6"));
     cluster.ask(0, &format!("bucket set wide n={USUAL} r=2 w=2")).ok();
     assert_eq!(cluster.nodes[5].wait_for_end().code(), Some(0), "n6 has left");

@@ -1,4 +1,4 @@
-//! A bucket's number of replicas is lowered while data is there: what is no owner's any more goes.
+//! A bucket's number of replicas is lowered while data is there: copies on nodes that are no longer owners are dropped.
 
 use jedlik_protocol::Key;
 use jedlik_protocol::admin::{Explanation, Holder};
@@ -10,10 +10,10 @@ use crate::observer::{Observer, is_gone};
 use crate::requests::{fill, shown, w};
 use crate::tools::run;
 
-/// How long a message may live: a busy machine takes a while.
+/// Lifetime of a message in milliseconds: a busy machine takes a while.
 const LIFE_MS: u64 = 1_500;
 
-/// How many nodes hold a record of the key; `None` while one does not answer.
+/// Returns the number of nodes that hold a record of the key; `None` if one does not answer.
 fn copies(explained: &Explanation) -> Option<usize> {
     let held =
         |holder: &Holder| holder.holds.as_ref().map(|holds| usize::from(holds.record.is_some()));
@@ -33,7 +33,7 @@ fn keys(bucket: &str, count: usize) -> Vec<Key> {
 #[test]
 fn with_n_lowered_from_five_to_three_two_copies_go_and_deleted_keys_are_collected() {
     let cluster = Cluster::start_many(5, |node| lived_for(node, LIFE_MS));
-    // Another bucket keeps every partition with all five.
+    // Another bucket keeps every partition on all five nodes.
     for bucket in ["wide", "other"] {
         cluster.ask(0, &format!("bucket set {bucket} n=5 r=3 w=3")).ok();
     }

@@ -1,4 +1,4 @@
-//! All nodes killed during a load: what was acknowledged is there after the restart.
+//! All nodes are killed during a load: acknowledged puts are there after the restart.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, wait_until};
 use crate::load::absent;
 use crate::words;
 
-/// Acknowledged puts of a round before the nodes are killed; a little more each round.
+/// Acknowledged puts of a round before the nodes are killed; each round has a little more.
 const PUTS_BEFORE: usize = 2_000;
 const PUTS_STEP: usize = 137;
 
@@ -38,7 +38,7 @@ fn every_acknowledged_key_survives_when_all_nodes_are_killed_during_a_load() {
     }
 }
 
-/// Loads keys that no other round has, kills all nodes in the middle, and returns what was acknowledged.
+/// Loads keys that no other round has, kills all nodes in the middle, and returns the acknowledged keys.
 fn acknowledged_before_the_crash(
     cluster: &mut Cluster,
     words: &[String],

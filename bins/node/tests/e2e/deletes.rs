@@ -12,10 +12,10 @@ use crate::observer::{OWNERS, Observer, has_value, is_gone};
 use crate::requests::{ByKey, fill, shown, w};
 use crate::tools::run;
 
-/// How long a message may live here; ten times as long a tombstone is kept.
+/// Lifetime of a message in milliseconds; a tombstone is kept ten times as long.
 const LIFE_MS: u64 = 500;
 const KEYS: usize = 20;
-/// The node that misses the deletes, and one that is away before.
+/// Index of the node that misses the deletes; it is also away before them.
 const AWAY: usize = 2;
 const OTHER: usize = 3;
 
@@ -66,15 +66,15 @@ fn deleted_keys_stay_deleted_though_a_node_comes_back_with_old_values_and_old_hi
     }
 }
 
-/// Lets tombstones go within seconds, and looks for them that often.
+/// Makes a node collect tombstones within seconds, and look for them as often.
 fn short_lived(node: &mut Node) {
     lived_for(node, LIFE_MS);
 }
 
-/// Messages that live for less than a second are long enough where the largest record takes no time.
+/// Option that makes a lifetime below a second acceptable, since the largest record then takes no time to send.
 pub(crate) const FAST_LINKS: &str = "--limits-slowest-link-bytes-per-s=1000000000";
 
-/// The same with messages that may be under way for so long.
+/// Sets a node's lifetime of a message to `life_ms`, and the intervals of scrubs and exchanges to 2 s.
 pub(crate) fn lived_for(node: &mut Node, life_ms: u64) {
     node.options = vec![
         format!("--limits-message-life-ms={life_ms}"),
@@ -84,7 +84,7 @@ pub(crate) fn lived_for(node: &mut Node, life_ms: u64) {
     ];
 }
 
-/// Deletes what a get of each key finds.
+/// Gets each key and deletes the versions found.
 pub(crate) async fn delete(client: &Client, keys: &[Key]) {
     for key in keys {
         let found = client.get(key).await.unwrap();

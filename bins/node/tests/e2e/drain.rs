@@ -34,7 +34,7 @@ fn nothing_fails_when_a_node_is_drained_stopped_and_started_again() {
     traffic.end();
 }
 
-/// Where the others see a node in its life.
+/// Returns a member's state as the others see it.
 fn state(cluster: &Cluster, name: &str) -> String {
     let status = cluster.status(0);
     let mut members = status["members"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-//! A dump sees what gets see, whatever has become of some of the nodes.
+//! Dumps return what gets return, whatever the state of some of the nodes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::requests::size;
 use crate::tools::{run, tool};
 use crate::votes::damage_all;
 
-/// The keys in a dump of the bucket through the node at `via`.
+/// Dumps the bucket through the node at `via` and returns its keys.
 fn dumped(cluster: &Cluster, via: usize, bucket: &str, options: &[&str]) -> BTreeSet<String> {
     let mut command = cluster.jedlik(via);
     let said =
@@ -24,7 +24,7 @@ fn dumped(cluster: &Cluster, via: usize, bucket: &str, options: &[&str]) -> BTre
     said.ok().stdout.lines().map(str::to_owned).collect()
 }
 
-/// The keys as `keys` lists them.
+/// Lists the bucket's keys with `keys` through the node at `via`.
 fn listed(cluster: &Cluster, via: usize, bucket: &str, options: &[&str]) -> BTreeSet<String> {
     let mut command = cluster.jedlik(via);
     let said = run(command.args(["keys", bucket, "--timeout", "20s"]).args(options)).ok();
@@ -35,7 +35,7 @@ fn names(count: usize) -> BTreeSet<String> {
     (0..count).map(|number| format!("key-{number}")).collect()
 }
 
-/// Puts each name under itself.
+/// Loads the names, each as the key and its own value.
 fn load(cluster: &Cluster, via: usize, bucket: &str, names: &BTreeSet<String>) {
     let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
     let path = cluster.path("lines");
@@ -49,15 +49,15 @@ fn load(cluster: &Cluster, via: usize, bucket: &str, names: &BTreeSet<String>) {
 fn what_only_a_fallback_keeps_for_an_owner_that_is_away_is_dumped_and_listed() {
     let mut cluster = Cluster::start_many(4, |_| {});
     cluster.ask(0, "bucket set loose n=2 r=1 w=1").ok();
-    // Nothing is handed over meanwhile.
+    // No hints are handed over meanwhile.
     cluster.ask(0, "background pause").ok();
     cluster.kill(3);
     cluster.nodes[2].freeze();
-    // Keys of these two lie with the other two as hints, and nowhere else.
+    // Some keys of these two nodes are on the others as hints, and nowhere else.
     let keys = names(40);
     load(&cluster, 0, "loose", &keys);
     cluster.nodes[2].thaw();
-    // With R = 1 and W = 1 only a coordinator that knows that an owner is away asks anybody else.
+    // With R = 1 and W = 1, a coordinator asks other nodes only if it knows that an owner is away.
     for via in 0..3 {
         wait_until("all know who is up", || {
             let status = cluster.status(via);
@@ -88,7 +88,7 @@ fn a_dump_is_whole_though_every_record_of_one_node_is_damaged() {
     }
 }
 
-/// `jedlik` with an admin's certificate, which may set properties.
+/// Returns a `jedlik` command with an admin's certificate, which may set properties.
 fn as_admin(cluster: &Cluster) -> Command {
     let mut command = tool("jedlik");
     command.arg("--profile").arg(cluster.path("admin-0.toml"));
@@ -163,7 +163,7 @@ fn reading_every_bucket_fails_when_a_buckets_n_was_changed_meanwhile() {
     });
 }
 
-/// How long a node stands still while much is dumped.
+/// Time for which a node is frozen during a long dump.
 const PAUSE: Duration = Duration::from_secs(3);
 const DUMPED_VALUE_BYTES: usize = 1_000;
 
@@ -187,7 +187,7 @@ fn a_dump_of_much_data_ends_with_everything_though_nodes_stand_still_for_seconds
     let mut dump = command.spawn().unwrap();
     let mut lines = BufReader::new(dump.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut found = BTreeSet::new();
-    // A node that others ask, then the one that the dump itself goes through.
+    // First a node that others ask is frozen, then the one that the dump itself goes through.
     for node in [&cluster.nodes[1], &cluster.nodes[0]] {
         found.extend(lines.by_ref().take(count / 4).filter_map(|line| dumped_key(&line)));
         thread::scope(|scope| {
@@ -202,7 +202,7 @@ fn a_dump_of_much_data_ends_with_everything_though_nodes_stand_still_for_seconds
     assert!(found == all.collect(), "{} of {} values", found.len(), count + 20);
 }
 
-/// A node stands still for a while.
+/// Freezes a node for [`PAUSE`].
 fn pause(node: &Node) {
     node.freeze();
     let begun = Instant::now();
@@ -212,7 +212,7 @@ fn pause(node: &Node) {
     node.thaw();
 }
 
-/// The key and the value in a line of a dump, if it is about a key.
+/// Returns the key and the value in a line of a dump; `None` for lines that are not about a key.
 fn dumped_key(line: &str) -> Option<(String, String)> {
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     Some((line["key"].as_str()?.into(), line["value"].as_str()?.into()))

@@ -1,4 +1,4 @@
-//! The client's examples against a real cluster: what they say of themselves is so.
+//! The client's examples against a real cluster: they do what they claim.
 
 #[path = "../../../../crates/client/examples/bulk_load.rs"]
 #[expect(dead_code, reason = "an example is a program as well")]
@@ -21,9 +21,9 @@ use tokio::runtime::Runtime;
 use crate::cluster::{Cluster, wait_until};
 use crate::requests::size;
 
-/// Clients that add to the set at the same time.
+/// Number of clients that add to the set at the same time.
 const WRITERS: usize = 16;
-/// Requests before and after the node is killed.
+/// Number of requests before and after the node is killed.
 const REQUESTS: u64 = 200;
 
 #[test]

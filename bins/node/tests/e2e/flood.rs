@@ -1,5 +1,4 @@
-//! A connection below the Rust client: nothing is repeated, hedged or held back, so that each of a node's
-//! answers is seen.
+//! A connection below the Rust client, without retries, hedges or limits, so that each answer of a node is seen.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,7 +11,7 @@ use jedlik_protocol::client::{ClientRequest, ClientResponse};
 use jedlik_protocol::codec::Frame;
 use tokio::sync::oneshot;
 
-/// An answer, and how long it took.
+/// An answer, and the time that it took.
 type Timed = (ClientResponse, Duration);
 
 /// Requests on one connection that wait for their answers.
@@ -29,12 +28,12 @@ impl Handler for Waiting {
     }
 
     fn closed(&self, _connection: &Connection, _why: &CloseReason) {
-        // Who still waits is told by the end of the channel.
+        // Requests that still wait learn of it from the closed channel.
         self.0.lock().unwrap().clear();
     }
 }
 
-/// One connection to one node.
+/// Connection to one node that sends any number of requests at once.
 pub(crate) struct Hose {
     connection: Connection,
     waiting: Arc<Waiting>,
@@ -71,7 +70,7 @@ impl Hose {
         answers
     }
 
-    /// Ends the connection.
+    /// Closes the connection and its socket.
     pub(crate) async fn close(self) {
         self.endpoint.close().await;
     }

@@ -1,4 +1,4 @@
-//! Contexts that no get gave out: refused at once while they are too long, and cheap while they are not.
+//! Contexts that no get has returned: refused at once if they are too long, and cheap otherwise.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::cluster::Cluster;
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, r};
 
-/// Forged puts under way at the same time as gets.
+/// Number of forged puts under way while gets go on.
 const FORGERIES: usize = 6;
 const GETS: usize = 200;
-/// Long enough for a few megabytes on a busy machine.
+/// Timeout of requests, enough for a few megabytes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -45,7 +45,7 @@ fn forged_contexts_of_two_hundred_thousand_entries_are_refused_at_once_while_get
             let text = error.to_string();
             assert!(text.contains("over the limit of") && text.contains("get the key"), "{text}");
         }
-        // As long as they may be: whoever makes one up gets nothing by it but a clock that is cut.
+        // The context has the largest permitted size; the forger gains nothing by it but a truncated clock.
         for number in 0..FORGERIES {
             let key = key("real", number);
             let context = context(&key, CLOCK_ENTRIES_MAX);
@@ -57,7 +57,7 @@ fn forged_contexts_of_two_hundred_thousand_entries_are_refused_at_once_while_get
     });
 }
 
-/// Gets go on, and show each key's first value.
+/// Asserts that gets still return each key's first value.
 async fn all_there(client: &Client, value: &str) {
     for number in 0..GETS {
         let found = client.get(&key("real", number % FORGERIES)).options(&r(2)).await.unwrap();

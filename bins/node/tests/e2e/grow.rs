@@ -1,4 +1,4 @@
-//! Three nodes grow to six and shrink to three again while writers and readers go on, and grow with nobody there.
+//! Three nodes grow to six and shrink to three again while writers and readers go on, and grow again without traffic.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn what_nobody_is_disturbed_by_moves_at_full_pace() {
     println!("{:>20}: {per_s:.1} MB/s", "at full pace");
 }
 
-/// A time in which nothing moves: the 99th percentile of the requests' waits.
+/// Measures a phase in which nothing moves, and returns the 99th percentile of the requests' waits.
 fn quiet(traffic: &Traffic<'_>, phase: &str) -> Duration {
     traffic.wait_for(size("JEDLIK_QUIET_REQUESTS", 400));
     traffic.end_phase().demand(phase)

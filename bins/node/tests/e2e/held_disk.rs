@@ -1,4 +1,4 @@
-//! A small disk that outlives the processes on it: what is left on a full one when its node is killed.
+//! A small disk that outlives the processes on it, to see what is left on a full disk when its node is killed.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -13,9 +13,9 @@ use crate::observer::{Observer, key};
 use crate::refusals::can_mount;
 use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
 
-/// Mounts a small disk on a folder that nobody else sees, and keeps it until its input ends.
+/// Shell script that mounts a small disk in a private mount namespace, and keeps it until its input ends.
 const HOLD: &str = "mount -t tmpfs -o size=\"$1\"m tmpfs \"$2\" && echo mounted && cat >/dev/null";
-/// What the node holds in its journals alone.
+/// Amount of data that the node holds in its journals alone, not yet in its engines.
 const JOURNALLED_BYTES: usize = 3 << 20;
 const VALUE_BYTES: usize = 16 << 10;
 
@@ -41,13 +41,13 @@ impl HeldDisk {
         Self { holder, path: path.to_path_buf() }
     }
 
-    /// A file on it, as everybody can name it.
+    /// Returns the path of a file on the disk, as processes outside its namespace can open it.
     fn file(&self, name: &str) -> PathBuf {
         let pid = self.holder.id();
         PathBuf::from(format!("/proc/{pid}/root{}", self.path.display())).join(name)
     }
 
-    /// Leaves no byte free.
+    /// Fills the disk to the last byte.
     fn fill(&self) {
         let mut filler = File::create(self.file("filler")).unwrap();
         for length in [1 << 16, 1 << 12] {
@@ -63,7 +63,7 @@ impl HeldDisk {
 impl Drop for HeldDisk {
     fn drop(&mut self) {
         drop(self.holder.stdin.take());
-        // It may have ended by itself.
+        // The holder may have ended by itself.
         let _ = self.holder.wait();
     }
 }
@@ -80,7 +80,7 @@ fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and
             .map(|limit| format!("--storage-{limit}-bytes={}", 16 * JOURNALLED_BYTES))
             .into();
     });
-    // Of a node that has a directory of its own already only the mount is another.
+    // A node that already has a data directory only sees another mount on it.
     assert!(cluster.nodes[2].stop().success());
     let data = cluster.nodes[2].folder.join("data");
     let disk = disk.insert(HeldDisk::mount(&data, 48));
@@ -129,14 +129,15 @@ fn a_node_killed_on_a_full_disk_with_a_journal_to_replay_starts_serves_reads_and
     observer.wait_until_settled(&all);
 }
 
-/// Makes a file system in a file, mounts it where nobody else sees it, and keeps it until its input ends.
+/// Shell script that makes a file system in a file, mounts it in a private namespace, and keeps it until its input
+/// ends.
 const HOLD_FILE: &str = "truncate -s 64M \"$1\" && mkfs.ext4 -q -F \"$1\" \
     && mount -o loop,errors=remount-ro \"$1\" \"$2\" && findmnt -no SOURCE \"$2\" && cat >/dev/null";
-/// Takes it off, mends it, and mounts it again.
+/// Shell script that unmounts the file system, repairs it, and mounts it again.
 const MEND_FILE: &str =
     "umount \"$2\" && fsck.ext4 -fy \"$1\" >/dev/null; mount -o loop \"$1\" \"$2\"";
 
-/// The holder, and the name of the device; `None` where only some may mount a file.
+/// Mounts a file as a disk and returns the holder and the device's name; `None` if this user may not mount files.
 fn mount_file(file: &Path, on: &Path) -> Option<(Child, String)> {
     fs::create_dir_all(on).unwrap();
     let mut holder = Command::new("unshare")
@@ -211,7 +212,7 @@ fn a_disk_that_turns_read_only_under_a_node_costs_that_nodes_copies_and_is_named
     holder.wait().unwrap();
 }
 
-/// A file system on which nothing is written until this is dropped: what writes waits in the system's call.
+/// Freeze of a file system until this is dropped: writers wait in their system calls.
 struct Frozen<'a> {
     holder: u32,
     path: &'a Path,
@@ -226,7 +227,7 @@ impl<'a> Frozen<'a> {
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        // Else the node's process could not even be killed.
+        // Otherwise the node's process could not even be killed.
         assert!(freezes(self.holder, "-u", self.path), "it goes on");
     }
 }
@@ -273,13 +274,13 @@ fn a_disk_that_finishes_no_write_costs_the_node_its_copies_and_neither_gets_nor_
     wait_until("it can say what is absent", || refilling() == Some(0));
 
     let frozen = Frozen::freeze(holder.id(), &data);
-    // What it is told now it can't save, and goes by all the same.
+    // The node can't save what it learns now, and acts on it all the same.
     cluster.ask(0, "bucket set carts sibling_warning=7").ok();
     wait_until("its view is fresh", || {
         let said = cluster.ask(2, "bucket show carts --json");
         said.code == 0 && said.json()["properties"]["sibling_warning"] == 7
     });
-    // It owns keys now that it was never given, which its engines do not take down.
+    // The node now owns keys that it was never given, of which its engines record nothing.
     cluster.ask(0, "bucket set few n=3 r=2 w=2").ok();
     wait_until("it is to be refilled", || refilling() > Some(0));
     wait_until("doctor names its disk, shard by shard", || {

@@ -15,22 +15,22 @@ use crate::observer::{Observer, key};
 use crate::requests::{ByKey, patient_r, patient_w, size};
 use crate::tools::run;
 
-/// Programs that the writers are spread over, each with connections of its own.
+/// Number of clients, each with connections of its own, that the writers are spread over.
 const CLIENTS: usize = 3;
-/// One of so many writers puts what follows a get, the others put without a context.
+/// One writer out of this many puts with the context of a get; the others put without a context.
 const FOLLOWS: usize = 12;
 const VALUE_BYTES: usize = 40_000;
-/// On a busy machine the clients' own work for values that large takes longer than their usual timeout.
+/// Timeout of requests. On a busy machine the clients' own work for such large values takes longer than the usual one.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the writers go on once the limit is met.
+/// Time that the writers go on once the limit is reached.
 const HOT: Duration = Duration::from_secs(8);
-/// Other keys that are read and put meanwhile.
+/// Number of other keys that are read and put meanwhile.
 const OTHERS: usize = 12;
 const MIB: u64 = 1 << 20;
-/// Twice what was seen on a busy machine; a round for each put took twice as much as this.
+/// Limit on a node's memory: twice the usage seen on a busy machine. A round for each put took twice as much as this.
 const MEMORY_LIMIT_MIB: u64 = 300;
 
-/// What the writers have come to.
+/// Progress of the writers, which they share.
 #[derive(Default)]
 struct Heat {
     over: AtomicBool,
@@ -45,7 +45,7 @@ fn a_hot_key_with_large_values_starves_no_other_keeps_its_limit_and_takes_bounde
     let observer = Observer::of(&cluster, 0);
     let limit = size("JEDLIK_HOT_SIBLINGS", 60);
     allow(&cluster, limit);
-    // Whoever reads other keys is another program: what the writers' own threads do must not hold it up.
+    // Other keys are read from another runtime: the writers' own work must not delay it.
     let quiet = Runtime::new().unwrap();
     let others: Vec<Key> = (0..OTHERS).map(|number| key("other", number)).collect();
     let reader = quiet.block_on(cluster.client(1));
@@ -111,7 +111,7 @@ fn allow(cluster: &Cluster, limit: usize) {
     }
 }
 
-/// Reads and puts other keys for a while, each of which has to succeed; says how many requests there were.
+/// Gets and puts other keys for a while, each of which must succeed; returns the number of requests.
 async fn read_and_put(client: Client, others: Vec<Key>) -> usize {
     let begun = Instant::now();
     let mut requests = 0;
@@ -129,7 +129,7 @@ async fn read_and_put(client: Client, others: Vec<Key>) -> usize {
     requests
 }
 
-/// One writer, until it is over.
+/// Puts the hot key again and again until the test is over.
 async fn write(client: Client, hot: Key, heat: Arc<Heat>, follows: bool) {
     while !heat.over.load(Ordering::Relaxed) {
         let mut context = None;

@@ -1,4 +1,5 @@
-//! One key with large values that many clients read at once: each is answered, other keys are served, memory is bounded.
+//! One key with large values that many clients read at once: each is answered, other keys are served, memory is
+//! bounded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,21 +16,21 @@ use crate::limits::grow;
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, patient_r, patient_w, size};
 
-/// Together far less than a hundred siblings of this size may be: a debug build takes its time with each byte.
+/// Number of siblings of the hot key. A hundred would be permitted, but a debug build takes its time with each byte.
 const SIBLINGS: usize = 10;
 const VALUE_BYTES: usize = 40_000;
-/// A busy machine takes its time with so much, and gives it to readers in no particular order.
+/// Timeout of gets. A busy machine takes its time with so much data, and serves the readers in no particular order.
 const PATIENCE: Duration = Duration::from_secs(60);
 const OTHERS: usize = 12;
 const MIB: u64 = 1 << 20;
-/// What may wait for the clients, what may be under way, and what an idle node takes.
+/// Limit on a node's memory: answers that wait for the clients, requests under way, and an idle node's own needs.
 const MEMORY_LIMIT_MIB: u64 = 400;
 
 #[test]
 fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fails() {
     let cluster = Cluster::start_alone(3, |_| {});
     let observer = Observer::of(&cluster, 0);
-    // Whoever reads other keys is another program: what the readers' own threads do must not hold it up.
+    // Other keys are read from another runtime: the readers' own work must not delay it.
     let quiet = Runtime::new().unwrap();
     let others: Vec<Key> = (0..OTHERS).map(|number| key("other", number)).collect();
     let hot = key("hot", 0);
@@ -42,7 +43,7 @@ fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fai
             other.put(&hot, vec![b'x'; VALUE_BYTES]).options(&patient_w(3)).await.unwrap();
         }
     });
-    // All of them share a connection to each node.
+    // All readers share one connection to each node.
     let client = observer.runtime.block_on(cluster.client(0));
     let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let readers = size("JEDLIK_HOT_READERS", 24);
@@ -75,7 +76,7 @@ fn a_large_record_is_read_by_many_at_once_and_no_get_of_it_or_of_another_key_fai
     assert!(mib.values().all(|mib| *mib <= MEMORY_LIMIT_MIB), "{mib:?}");
 }
 
-/// One reader, until it is over.
+/// Gets the hot key again and again until the test is over.
 async fn read(client: Client, hot: Key, over: Arc<AtomicBool>, done: Arc<AtomicUsize>) {
     let options = GetOptions::default().timeout(PATIENCE);
     while !over.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Transfers whose nodes are killed in the middle and started again: they end by themselves, with nothing
+//! Nodes that are killed in the middle of transfers and started again: the transfers end by themselves, with nothing
 //! lost.
 
 use serde_json::Value;
@@ -8,8 +8,8 @@ use crate::cluster::{Cluster, wait_until};
 use crate::observer::Observer;
 use crate::traffic::{Size, Traffic};
 
-/// Steps a second that each node may take meanwhile: a partition takes some five, so that a move has a middle
-/// of ten seconds and more, and none is over between two looks at it.
+/// Limit on each node's background steps per second. A partition takes some five steps, so a move has a middle of ten
+/// seconds and more, and none is over between two checks.
 const SLOW: u32 = 20;
 const FAST: u32 = 20_000;
 
@@ -32,8 +32,7 @@ fn a_transfer_ends_by_itself_when_a_node_of_it_is_killed_in_the_middle_and_start
     traffic.end();
 }
 
-/// Makes a change through n2, and kills the node at `victim` once some partitions have flipped and others
-/// have not.
+/// Makes a change through n2, and kills the node at `victim` once some partitions have flipped and others have not.
 fn interrupt(cluster: &mut Cluster, traffic: &Traffic<'_>, words: &str, victim: usize) {
     cluster.ask(1, &format!("background set --limit {SLOW}")).ok();
     let plan = stage(cluster, 1, words);

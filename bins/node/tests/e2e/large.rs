@@ -1,7 +1,7 @@
-//! Values as large as a bucket allows: stored, several at once, met as siblings, read, listed and resolved.
+//! Values as large as a bucket allows: stored, several at once, as siblings, read, listed and resolved.
 //!
-//! Those that meet are small, in a bucket whose limits are as small in proportion: what has to fit into what is the same, and
-//! they get through a busy machine before a call between nodes is given up.
+//! Values that become siblings are small, in a bucket whose limits are proportionally small: the same sums have to fit,
+//! and a busy machine handles them before a call between nodes times out.
 
 use std::time::Duration;
 
@@ -14,12 +14,11 @@ use crate::requests::ByKey;
 use crate::tools::run;
 
 const MIB: usize = 1 << 20;
-/// Puts under way at a time.
+/// Puts under way at the same time.
 const AT_ONCE: usize = 8;
-/// A busy machine takes its time with eight times 16 MiB, three times over.
+/// Timeout of requests. A busy machine takes its time with eight times 16 MiB, three times over.
 const REQUEST_LIMIT: Duration = Duration::from_secs(400);
-/// The largest that three replicas allow.
-/// A put has to succeed through a node that is alone.
+/// Bucket properties with the largest limits that three replicas allow, and W of 1 for a node that is alone.
 const LARGEST: [&str; 3] = ["value_limit_bytes=16777216", "record_limit_bytes=22369621", "min_w=1"];
 
 #[test]
@@ -28,7 +27,7 @@ fn an_idle_cluster_with_default_settings_stores_eight_values_of_the_allowed_size
     let cluster = Cluster::start_with(|node| node.options = vec![default_journal()]);
     let observer = Observer::of(&cluster, 0);
     let client = observer.runtime.block_on(cluster.client(0));
-    // What a bucket takes that nobody has set anything of.
+    // The size that a bucket takes with its default properties.
     let keys: Vec<Key> = (0..AT_ONCE).map(|number| key("usual", number)).collect();
     observer.runtime.block_on(put_at_once(&client, &keys, MIB));
 
@@ -41,7 +40,7 @@ fn an_idle_cluster_with_default_settings_stores_eight_values_of_the_allowed_size
             assert_eq!(lengths(&client.get(key).options(&patient(3)).await.unwrap()), [16 * MIB]);
         }
     });
-    // With the tool's own timeout, which is the default one: no values are read for it.
+    // The tool's default timeout suffices, since it reads no values.
     let listed = run(cluster.jedlik(1).args(["keys", "carts"])).ok().stdout;
     assert_eq!(listed.lines().count(), 2 * AT_ONCE + 1);
     observer.runtime.block_on(async {
@@ -55,10 +54,10 @@ fn an_idle_cluster_with_default_settings_stores_eight_values_of_the_allowed_size
 fn three_siblings_that_meet_past_their_buckets_limit_are_stored_sent_read_and_resolved() {
     const SIBLING_BYTES: usize = 60_000;
     let mut cluster = Cluster::start_with(|node| {
-        // Each is started where nobody can confirm what it was.
+        // Each node is started while no other can confirm its past.
         node.options = vec!["--limits-confirm-ms=1000".into()];
     });
-    // A put has to succeed through a node that is alone.
+    // A put must succeed through a node that is alone.
     allow(&cluster, ["value_limit_bytes=65536", "record_limit_bytes=87381", "min_w=1"]);
     let key = key("met", 0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -72,7 +71,7 @@ fn three_siblings_that_meet_past_their_buckets_limit_are_stored_sent_read_and_re
             client.put(&key, value).options(&patient_put(1)).await.unwrap();
             client.close().await;
         });
-        // What waits for the others would be theirs at once: the hints go when all three are up.
+        // Otherwise hints would deliver the values at once; they go when all three are up.
         cluster.kill(alone);
         if alone < 2 {
             cluster.restart(alone + 1);
@@ -99,7 +98,8 @@ fn three_siblings_that_meet_past_their_buckets_limit_are_stored_sent_read_and_re
     observer.wait_until_settled(&[key]);
 }
 
-/// Nodes of these tests have a smaller journal than the default, so that loads pass it many times.
+/// Returns the option for the default journal size; nodes of these tests usually have a smaller one, which loads fill
+/// many times.
 fn default_journal() -> String {
     let default = jedlik_server::config::OPTIONS.iter();
     let journal = default.clone().find(|option| option.name == "storage.journal_bytes").unwrap();
@@ -117,7 +117,7 @@ fn allow(cluster: &Cluster, limits: [&str; 3]) {
     }
 }
 
-/// All have to succeed.
+/// Puts values under all keys at once; each put must succeed.
 async fn put_at_once(client: &Client, keys: &[Key], length: usize) {
     let puts: Vec<_> = keys
         .iter()
@@ -141,7 +141,7 @@ fn patient_put(w: u8) -> PutOptions {
     PutOptions::new().w(w).timeout(REQUEST_LIMIT)
 }
 
-/// Of all values that were found.
+/// Returns the lengths of all values found.
 fn lengths(found: &Found) -> Vec<usize> {
     let length = |sibling: &Sibling| sibling.value().map_or(0, Bytes::len);
     found.siblings().iter().map(length).collect()

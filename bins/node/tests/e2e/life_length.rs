@@ -1,4 +1,4 @@
-//! Nodes that are told different lengths of a message's life: `doctor` names them, and nothing is collected meanwhile.
+//! Nodes with different settings for a message's lifetime: `doctor` names them, and nothing is collected meanwhile.
 
 use jedlik_protocol::Key;
 
@@ -7,10 +7,11 @@ use crate::deletes::{delete, lived_for};
 use crate::observer::{Observer, is_gone, key};
 use crate::requests::{fill, patient_w};
 
-/// Ten times as long a tombstone is kept. A busy machine takes a while over a message.
+/// Lifetime of a message in milliseconds; a tombstone is kept ten times as long. A busy machine takes a while over a
+/// message.
 const LIFE_MS: u64 = 2_000;
 const OTHER_LIFE_MS: u64 = 2_500;
-/// The node that is told another length.
+/// Index of the node that has another lifetime.
 const OTHER: usize = 1;
 
 #[test]
@@ -32,7 +33,7 @@ fn while_members_have_different_message_life_ms_doctor_says_so_and_no_tombstone_
         });
     }
     let deleted_at = observer.counter("uptime_s");
-    // Twice as long as the longer one keeps tombstones.
+    // The wait is twice as long as the node with the longer lifetime keeps tombstones.
     let collectable_s = 2 * 10 * OTHER_LIFE_MS / 1_000;
     wait_until("tombstones could have been collected", || {
         let now = observer.counter("uptime_s");

@@ -1,4 +1,4 @@
-//! Writers without contexts meet the sibling limit, and memory stays where it was.
+//! Writers without contexts reach the sibling limit, and memory stays bounded.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::tools::run;
 const WRITERS: usize = 16;
 const VALUE_BYTES: usize = 1 << 10;
 const MIB: u64 = 1 << 20;
-/// Caches, buffers while they are emptied, and what waits for the disk, as the nodes here are configured;
-/// then for each writer the whole record, as it is read, merged, sent to two others and waits there.
+/// Returns the limit on a node's memory: caches, buffers while they are flushed, and the disk's queue, as these nodes
+/// are configured; and for each writer one whole record that is read, merged, sent to two others and waits there.
 fn memory_limit(siblings: usize) -> u64 {
     (4 + 2 * 4 + 8) * MIB + (8 * WRITERS * siblings * VALUE_BYTES) as u64
 }
@@ -68,7 +68,7 @@ fn writers_without_contexts_meet_the_sibling_limit_and_memory_stays_bounded() {
         let found = client.get(&key).options(&r(3)).await.unwrap();
         let siblings = found.siblings().len();
         assert!((all.done..=all.done + all.in_doubt).contains(&siblings), "{siblings}, {all:?}");
-        // One node counts; whoever stands in for it leaves it a quarter.
+        // One node counts the siblings; a stand-in for it keeps a quarter of the limit free.
         assert!((limit - limit / 4..=limit).contains(&siblings), "{siblings}");
         client.put(&key, "all in one").context(found.context()).await.unwrap();
         let found = client.get(&key).await.unwrap();
@@ -79,17 +79,17 @@ fn writers_without_contexts_meet_the_sibling_limit_and_memory_stays_bounded() {
     assert!((0..5).all(|index| cluster.nodes[index].is_running()));
 }
 
-/// What came of puts.
+/// Counts of the puts by their outcome.
 #[derive(Debug, Default)]
 struct Outcome {
     done: usize,
-    /// By the sibling limit.
+    /// Puts that the sibling limit refused.
     refused: usize,
-    /// Some of these may have been done: by a node that was asked before another refused, or that was busy.
+    /// Puts that may have been applied: by a node that was asked before another one refused, or that was busy.
     in_doubt: usize,
 }
 
-/// Puts values beside one another.
+/// Puts values without a context, so that each becomes a sibling.
 async fn crowd(client: Client, key: Key, puts: usize, limit: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for _ in 0..puts {
@@ -108,7 +108,7 @@ async fn crowd(client: Client, key: Key, puts: usize, limit: usize) -> Outcome {
     outcome
 }
 
-/// Keeps the larger of two values of each node.
+/// Keeps the larger of two values for each node.
 pub(crate) fn grow(most: &mut BTreeMap<usize, u64>, now: BTreeMap<usize, u64>) {
     for (index, value) in now {
         let most = most.entry(index).or_default();

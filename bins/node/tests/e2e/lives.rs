@@ -14,14 +14,14 @@ use crate::requests::{ByKey, fill, patient_w, size, w};
 
 const FAILED: i32 = 1;
 
-/// A copy of a folder with all that is in it.
+/// Copies a folder with everything in it.
 pub(crate) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success(), "{from:?} can't be copied");
 }
 
 pub(crate) fn fast(node: &mut Node) {
-    // So that tombstones are collected within the test.
+    // A short lifetime lets tombstones be collected within the test.
     node.options.push("--limits-message-life-ms=300".into());
     node.options.push(FAST_LINKS.into());
     node.options.push("--background-exchange-interval-s=1".into());
@@ -40,7 +40,7 @@ fn an_empty_directory_of_a_node_that_the_cluster_remembers_is_refused_unless_it_
     let data = cluster.nodes[2].folder.join("data");
     fs::rename(&data, cluster.path("unmounted")).unwrap();
     let seeds = cluster.seeds_but(2);
-    // Twice, since the first time might leave files in it; and as a new file system is.
+    // The start is tried twice, since the first one might leave files; the disk is as a new file system.
     for time in 0..2 {
         fs::create_dir_all(data.join("lost+found")).unwrap();
         let status = cluster.nodes[2].start_in_vain(&seeds);
@@ -56,7 +56,7 @@ fn an_empty_directory_of_a_node_that_the_cluster_remembers_is_refused_unless_it_
             "nothing is left in what may be a mount point"
         );
     }
-    // The disk was not mounted: nothing has happened to the node.
+    // The disk was not mounted: nothing has happened to the node's data.
     fs::remove_dir_all(&data).unwrap();
     fs::rename(cluster.path("unmounted"), &data).unwrap();
     cluster.restart(2);
@@ -67,22 +67,22 @@ fn an_empty_directory_of_a_node_that_the_cluster_remembers_is_refused_unless_it_
     cluster.nodes[2].lose_disk();
     cluster.restart(2);
     observer.wait_until_settled(&keys);
-    // Under the same options it goes on with what it has.
+    // With the same options the node goes on with the data it has.
     assert!(cluster.nodes[2].stop().success());
     cluster.restart(2);
     observer.wait_until_settled(&keys);
     assert!(!data.join("set-aside").exists());
 }
 
-/// Keys of which an earlier copy has other values than were acknowledged since.
+/// Keys of which an earlier copy has other values than were acknowledged later.
 pub(crate) struct Overtaken {
     pub(crate) replaced: Vec<Key>,
     pub(crate) deleted: Vec<Key>,
 }
 
 impl Overtaken {
-    /// Copies a folder of n3 while it is stopped, replaces and deletes what it holds, has the tombstones collected,
-    /// and puts the copy back; n3 is stopped then.
+    /// Copies a folder of n3 while it is stopped, replaces and deletes the keys in it, waits for the collection of
+    /// their tombstones, and puts the copy back; n3 is stopped at the end.
     pub(crate) fn put_back(cluster: &mut Cluster, observer: &Observer, folder: &Path) -> Self {
         let keys = Self::put(cluster, observer);
         assert!(
@@ -100,7 +100,7 @@ impl Overtaken {
         keys
     }
 
-    /// Puts all of the keys.
+    /// Puts all keys, each on all three nodes.
     pub(crate) fn put(cluster: &Cluster, observer: &Observer) -> Self {
         let client = observer.runtime.block_on(cluster.client(0));
         let count = size("JEDLIK_RESTORED_KEYS", 60);
@@ -111,7 +111,7 @@ impl Overtaken {
         Self { replaced, deleted }
     }
 
-    /// Replaces and deletes what was put, and has the tombstones collected.
+    /// Replaces and deletes the keys, and waits until their tombstones are collected.
     pub(crate) fn overtake(&self, cluster: &Cluster, observer: &Observer) {
         let Self { replaced, deleted } = self;
         let client = observer.runtime.block_on(cluster.client(0));
@@ -129,7 +129,7 @@ impl Overtaken {
         });
     }
 
-    /// What was acknowledged is there, with what is put now; what was deleted is not.
+    /// Asserts that every acknowledged value is there, beside one that is put now, and that deleted keys stay absent.
     pub(crate) fn assert_safe(&self, cluster: &Cluster, observer: &Observer) {
         let Self { replaced, deleted } = self;
         let client = observer.runtime.block_on(cluster.client(0));
@@ -166,7 +166,7 @@ fn a_copy_put_back_as_it_is_neither_hides_what_was_written_since_nor_brings_back
     assert!(log.contains("the data directory is an earlier copy"), "{log}");
     keys.assert_safe(&cluster, &observer);
     observer.wait_until_settled(&kept);
-    // What nobody has changed since was in the copy, and need not be sent.
+    // Data that nobody has changed since was in the copy, and need not be sent.
     let over = "the earlier copy is not needed any more";
     wait_until("the copy was of use", || {
         let log = cluster.nodes[2].log();
@@ -183,7 +183,7 @@ fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
     let client = observer.runtime.block_on(cluster.client(0));
     let keys: Vec<Key> = (0..200).map(|number| key("cloned", number)).collect();
     observer.runtime.block_on(fill(&client, &keys, 100, &w(2)));
-    // As a machine is cloned: with its certificate, and with its data as it is while the node runs.
+    // The machine is cloned: with its certificate, and with its data as it is while the node runs.
     let mut clone = Node::new(cluster.path("clone"), "n3");
     copy(&cluster.nodes[2].folder, &clone.folder);
     fs::remove_file(clone.folder.join("log")).unwrap();
@@ -207,7 +207,7 @@ fn a_cloned_node_is_noticed_within_seconds_and_nothing_acknowledged_is_lost() {
     }
     observer.runtime.block_on(fill(&client, &keys, 400, &w(2)));
 
-    // Of a process that starts again nobody can say for how long it was out: its directory remembers.
+    // Nobody can say for how long a process that starts again was down: its directory remembers.
     let data = cluster.nodes[2].folder.join("data");
     wait_until("the others have said for how long it was out", || {
         fs::read_to_string(data.join("node.toml")).unwrap().contains("outlived = false")
@@ -237,7 +237,7 @@ fn a_disk_that_stalls_while_a_clone_is_to_be_noted_holds_up_neither_gossip_nor_t
     let mut clone = Node::new(cluster.path("clone"), "n3");
     copy(&cluster.nodes[2].folder, &clone.folder);
     fs::remove_file(clone.folder.join("log")).unwrap();
-    // A pipe that nobody reads lets nobody open it for writing.
+    // A pipe without a reader can't be opened for writing.
     let pipe = cluster.nodes[2].folder.join("data/node.toml.new");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     clone.start(&cluster.seeds_but(2));
@@ -247,7 +247,7 @@ fn a_disk_that_stalls_while_a_clone_is_to_be_noted_holds_up_neither_gossip_nor_t
             && cluster.ask(2, "cluster status").stdout.contains("n3 is two processes")
             && cluster.ask(0, "cluster status").stdout.contains("n3 is two processes")
     });
-    // Its membership answers this, and nothing else does.
+    // The node's membership answers this, and nothing else does.
     cluster.ask(2, &format!("node keep n3 --address {real}")).ok();
     assert!(!cluster.nodes[2].log().contains("starting again"), "before it is noted");
 
@@ -272,7 +272,7 @@ fn quick_restarts_and_one_at_another_address_are_taken_for_no_second_process() {
     fill(100);
     let earlier = cluster.nodes[2].address.unwrap();
     for restart in 1..=4 {
-        // The last two at addresses of their own, after a kill and after a clean stop.
+        // The last two have addresses of their own, after a kill and after a clean stop.
         if restart == 4 {
             assert!(cluster.nodes[2].stop().success());
         } else {
@@ -305,7 +305,7 @@ fn quick_restarts_and_one_at_another_address_are_taken_for_no_second_process() {
         assert!(!cluster.nodes[index].log().contains("neither carries out"));
     }
     assert!(!cluster.nodes[2].folder.join("data/set-aside").exists());
-    // It coordinates puts: what is put with all three, a third of it through it, is taken.
+    // The node coordinates puts: those made through all three nodes, a third of them through this one, are accepted.
     let fresh = observer.runtime.block_on(cluster.client(0));
     let strict = patient_w(3).pw(3);
     observer.runtime.block_on(crate::requests::fill(&fresh, &keys, 200, &strict));

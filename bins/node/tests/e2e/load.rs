@@ -13,7 +13,7 @@ use crate::requests::ByKey;
 use crate::tools::run;
 use crate::words;
 
-/// Gets under way at a time.
+/// Gets under way at the same time.
 const READERS: usize = 64;
 
 #[test]
@@ -80,7 +80,7 @@ fn nothing_fails_while_a_node_is_killed_and_started_again_and_reads_repair_it() 
     }
 }
 
-/// Every value of the bucket, through the node at `index`.
+/// Dumps the bucket through the node at `index` and returns every value.
 fn dumped(cluster: &Cluster, index: usize, options: &[&str]) -> BTreeSet<String> {
     let mut command = cluster.jedlik(index);
     let said = run(command.args(["dump", "words", "--format", "lines"]).args(options)).ok();
@@ -90,7 +90,7 @@ fn dumped(cluster: &Cluster, index: usize, options: &[&str]) -> BTreeSet<String>
     set
 }
 
-/// Gets every key and returns those that are not there. No get may fail.
+/// Gets every key and returns the absent ones. No get may fail.
 pub(crate) async fn absent(client: &Client, keys: &[String]) -> Vec<String> {
     let next = std::sync::Arc::new(AtomicUsize::new(0));
     let keys: std::sync::Arc<[String]> = keys.into();

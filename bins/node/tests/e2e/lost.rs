@@ -1,4 +1,4 @@
-//! Records that a node has lost behind its back, some or all: comparing with the others restores them.
+//! Records that a node has lost behind its back, some or all: comparisons with the others restore them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,9 +15,9 @@ use crate::observer::{Observer, key};
 use crate::requests::{fill, size, w};
 use crate::tools::run;
 
-/// Of every value here.
+/// Size of every value in these tests.
 const VALUE_BYTES: usize = 1000;
-/// As `crates/storage` draws it in `redb_store.rs`.
+/// Table of records in an engine's file; a copy of the definition in `crates/storage`, `redb_store.rs`.
 pub(crate) const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 #[test]
@@ -84,7 +84,7 @@ fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one
     let took = starting.elapsed();
     println!("{} of {} records damaged, {took:?}: {repaired}", damaged.len(), keys.len());
     println!("the same without damage: {quiet}");
-    // A node that has just started may not have a connection to everyone yet.
+    // A node that has just started may not have a connection to every other node yet.
     wait_until("every owner says what it holds", || {
         !observer.unsettled(&keys).values().any(|why| why.ends_with("does not answer"))
     });
@@ -93,7 +93,7 @@ fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one
     let count = |report: &Value, name: &str| report[name].as_u64().unwrap();
     let hit = damaged.len() as u64;
     assert!(count(&repaired, "damaged") >= hit / 2, "half were altered, half removed");
-    // Another owner that compares at the same time may be the one that brings it.
+    // Another owner that compares at the same time may be the one that restores it.
     let pulled = count(&repaired, "pulled");
     assert!(10 * pulled >= 9 * hit, "{pulled} of {hit} were pulled from other owners");
     // Both other owners are compared with, and a leaf holds a few keys.
@@ -104,7 +104,7 @@ fn records_changed_and_removed_behind_a_nodes_back_are_found_and_repaired_in_one
     assert!(bytes <= hit * each, "{bytes} B more than without damage for {hit} records");
 }
 
-/// Puts so many keys, each on all of its owners.
+/// Puts this many keys, each on all of its owners.
 fn filled(cluster: &Cluster, observer: &Observer, count: usize) -> Vec<Key> {
     let client = observer.runtime.block_on(cluster.client(0));
     let keys: Vec<Key> = (0..count).map(|number| key("kept", number)).collect();
@@ -112,8 +112,8 @@ fn filled(cluster: &Cluster, observer: &Observer, count: usize) -> Vec<Key> {
     keys
 }
 
-/// Alters every other of `count` records of a stopped node's file, spread over it, and removes the rest.
-/// Which they were, in the engine's bytes.
+/// Alters every other of `count` records of a stopped node's file, spread over it, and removes the rest; returns the
+/// keys of both in the engine's bytes.
 fn damage(file: &Path, count: usize) -> Vec<Vec<u8>> {
     let database = open_redb_file(file, 1 << 20).unwrap();
     let reading = database.begin_read().unwrap();
@@ -128,7 +128,7 @@ fn damage(file: &Path, count: usize) -> Vec<Vec<u8>> {
         for (number, key) in hit.iter().enumerate() {
             let mut value = records.remove(key.as_slice()).unwrap().unwrap().value().to_vec();
             if number % 2 == 0 {
-                // The last byte is the value's; the checksum is before it.
+                // The last byte belongs to the value; the checksum is before it.
                 *value.last_mut().unwrap() ^= 1;
                 records.insert(key.as_slice(), value.as_slice()).unwrap();
             }

@@ -1,9 +1,9 @@
-//! End to end: real nodes, real disks, real sockets, and the command-line tools as people use them.
+//! End-to-end tests: real nodes, real disks, real sockets, and the command-line tools as people use them.
 //!
-//! Run by `cargo xtask test`, which builds the tools and says where the word list is. Some clusters run at a
-//! time, since most of a test is waiting; what a busy machine would change runs alone.
+//! Run by `cargo xtask test`, which builds the tools and gives the path of the word list. Several clusters run at the
+//! same time, since most of a test is waiting; a test that a busy machine would distort runs alone.
 //!
-//! Sizes are small; the environment makes them larger by hand:
+//! Sizes are small by default; environment variables make them larger by hand:
 //!
 //! | variable | what it is |
 //! |---|---|
@@ -24,7 +24,7 @@
 //! | `JEDLIK_RECORD_BYTES` | the size of their values |
 //! | `JEDLIK_QUIET_REQUESTS` | requests in each quiet time of `grow` |
 //! | `JEDLIK_NEXT_NODE` | the node that speaks the next protocol, for `upgrade`; else it is built |
-//! | `JEDLIK_WRITERS`, `JEDLIK_READERS`, `JEDLIK_TRAFFIC_PAUSE_MS` | who goes on meanwhile, and at what pace |
+//! | `JEDLIK_WRITERS`, `JEDLIK_READERS`, `JEDLIK_TRAFFIC_PAUSE_MS` | writers and readers meanwhile; their pause |
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! One real node: its files, its process, its readiness.
+//! One real node: its files, its process, and its readiness.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -15,12 +15,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::clocks;
 use crate::tools::{program, tool};
 
-/// Long enough for a debug build on a busy machine.
+/// Limit on every wait: long enough for a debug build on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
-/// Small, so that a load passes it many times.
+/// Size of a node's journal: small, so that a load fills it many times.
 const JOURNAL_BYTES: u32 = 4 << 20;
-/// Mounts a small disk that only the program after it sees, with what was in the folder before, fills it if it is to
-/// be `full`, and becomes that program.
+/// Shell script that mounts a small disk which only the program after it sees, with the folder's former contents, fills
+/// it if it is to be `full`, and becomes that program.
 const ON_SMALL_DISK: &str = "mkdir -p \"$2.disk\" && mount -t tmpfs -o size=\"$1\"m tmpfs \"$2.disk\" \
     && cp -a \"$2/.\" \"$2.disk/\" || exit 1; \
     if [ \"$3\" = full ]; then head -c 1000M /dev/zero >\"$2.disk/filler\" 2>/dev/null; fi; \
@@ -30,29 +30,30 @@ const ON_SMALL_DISK: &str = "mkdir -p \"$2.disk\" && mount -t tmpfs -o size=\"$1
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
-    /// Chosen at the first start; a restart listens there again.
+    /// Address of the node, chosen at the first start; a restart listens there again.
     pub(crate) address: Option<SocketAddr>,
-    /// Its data directory is a file system of its own with so much room, gone when the process is.
+    /// Size in MiB of a file system for the data directory alone, which ends with the process; `None` for the usual
+    /// disk.
     pub(crate) disk_mb: Option<u32>,
-    /// A small disk is full when the process starts, by a file called `filler` in the data directory.
+    /// Whether the small disk is full when the process starts, by a file called `filler` in the data directory.
     pub(crate) disk_full: bool,
-    /// Its process runs where the file systems are mounted that this one sees.
+    /// Process whose mount namespace the node's process runs in; `None` for this one's.
     pub(crate) mounts_of: Option<u32>,
-    /// Seeds besides those that a start names, such as `n1.example:7400`.
+    /// Seeds in addition to those that a start names, such as `n1.example:7400`.
     pub(crate) more_seeds: Vec<String>,
-    /// Options on its command line, such as `--limits-queue-inputs=64`.
+    /// Options on the command line, such as `--limits-queue-inputs=64`.
     pub(crate) options: Vec<String>,
-    /// Another build of the program than the tools' own.
+    /// Path of another build of the program; `None` for the tools' own.
     pub(crate) build: Option<PathBuf>,
-    /// Where its standard error goes, instead of the file `log`.
+    /// Destination of standard error; `None` for the file `log`.
     pub(crate) stderr: Option<File>,
-    /// Its calendar clock can be set.
+    /// Whether the calendar clock can be set.
     has_own_clock: bool,
     child: Option<Child>,
 }
 
 impl Node {
-    /// A node with a folder that holds its certificate in `tls`.
+    /// Makes a node with a folder that holds its certificate in `tls`; starts nothing.
     pub(crate) fn new(folder: PathBuf, name: &str) -> Self {
         let (address, disk_mb, mounts_of, options) = (None, None, None, Vec::new());
         let (build, stderr, child) = (None, None, None);
@@ -74,7 +75,7 @@ impl Node {
         }
     }
 
-    /// Starts it and waits until it serves.
+    /// Starts the node and waits until it serves.
     pub(crate) fn start(&mut self, seeds: &[SocketAddr]) {
         let address = self.try_start(seeds);
         let address =
@@ -82,7 +83,7 @@ impl Node {
         self.address = Some(address);
     }
 
-    /// Starts it; `None` if it ends before it serves.
+    /// Starts the node and returns its address; `None` if it ends before it serves.
     pub(crate) fn try_start(&mut self, seeds: &[SocketAddr]) -> Option<SocketAddr> {
         let hears = self.launch(seeds);
         while let Ok(line) = hears.recv_timeout(LIMIT) {
@@ -94,7 +95,7 @@ impl Node {
         None
     }
 
-    /// Starts it and waits until it ends by itself, which it must do without ever serving.
+    /// Starts the node and waits until it ends by itself, which it must do without ever serving.
     pub(crate) fn start_in_vain(&mut self, seeds: &[SocketAddr]) -> ExitStatus {
         let hears = self.launch(seeds);
         let status = self.wait_for_end();
@@ -107,7 +108,7 @@ impl Node {
         status
     }
 
-    /// Starts its process; what comes back hears what it prints.
+    /// Starts the process; the channel receives the lines that it prints.
     fn launch(&mut self, seeds: &[SocketAddr]) -> mpsc::Receiver<String> {
         assert!(self.child.is_none(), "{} is running", self.name);
         let listen = *self.address.get_or_insert_with(|| free_udp_address().unwrap());
@@ -145,7 +146,8 @@ impl Node {
         hears
     }
 
-    /// Sets its calendar clock so many seconds ahead of the machine's, also while it runs if it was started so.
+    /// Sets the node's calendar clock this many seconds ahead of the machine's; works on a running node if it was
+    /// started with a clock of its own.
     pub(crate) fn set_clock(&mut self, ahead_s: i64) {
         assert!(
             self.has_own_clock || self.child.is_none(),
@@ -187,7 +189,7 @@ impl Node {
         command
     }
 
-    /// SIGKILL: what was not on disk is gone. A node that has ended already is fine.
+    /// Kills the node with SIGKILL: data that was not on disk is lost. A node that has ended already is fine.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -195,52 +197,52 @@ impl Node {
         }
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Stops the node with SIGTERM and waits for its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.child.take().expect("a running node").wait().unwrap()
     }
 
-    /// SIGSTOP: it is still there, and does nothing.
+    /// Freezes the process with SIGSTOP: it is still there, and does nothing.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// SIGCONT: it goes on as if no time had passed.
+    /// Resumes the process with SIGCONT, as if no time had passed.
     pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Its process.
+    /// Returns the id of the running process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("a running node").id()
     }
 
-    /// Any signal.
+    /// Sends a signal to the running process.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(self.child.as_ref().expect("a running node"));
         kill_process(pid, signal).unwrap();
     }
 
-    /// Deletes its data directory, as a lost disk does. Its certificate stays. From now on it may be
-    /// started with an empty one.
+    /// Deletes the data directory, as the loss of a disk does. The certificate stays. From now on the node may be
+    /// started with an empty directory.
     pub(crate) fn lose_disk(&mut self) {
         assert!(self.child.is_none(), "{} is running", self.name);
         fs::remove_dir_all(self.folder.join("data")).unwrap();
         self.options.push("--new".into());
     }
 
-    /// Whether its process runs.
+    /// Whether the process runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
-    /// Whether it was started, and not ended from here.
+    /// Whether the node was started, and not ended by the test.
     pub(crate) fn is_started(&self) -> bool {
         self.child.is_some()
     }
 
-    /// Waits until its process ends by itself.
+    /// Waits until the process ends by itself.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a running node");
         let start = Instant::now();
@@ -256,12 +258,12 @@ impl Node {
         }
     }
 
-    /// Everything it has logged.
+    /// Returns everything that the node has logged.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into_owned()
     }
 
-    /// A file of its data directory and below that passes the test.
+    /// Returns the files in the data directory and its folders for which `wanted` holds.
     pub(crate) fn data_files(&self, wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
         let mut open = vec![self.folder.join("data")];
         let mut found = Vec::new();
@@ -291,7 +293,7 @@ impl Drop for Node {
     }
 }
 
-/// The address in `ready node=… name=… address=…`.
+/// Parses the address in the line `ready node=… name=… address=…`.
 fn ready_address(line: &str) -> Option<SocketAddr> {
     let rest = line.strip_prefix("ready node=")?;
     rest.split(' ').find_map(|word| word.strip_prefix("address="))?.parse().ok()

@@ -1,5 +1,4 @@
-//! Changes of the cluster that make no sense: each is refused with what is wrong and what to do, and
-//! changes nothing.
+//! Changes of the cluster that make no sense: each is refused with the mistake and the remedy, and changes nothing.
 
 use serde_json::Value;
 
@@ -8,10 +7,10 @@ use crate::cluster::Cluster;
 
 const USAGE: i32 = 2;
 
-/// A command, and words of what it has to say.
+/// A command, and words that its refusal must contain.
 type Case = (&'static str, &'static [&'static str]);
 
-/// n1, n2 and n3 are in the layout, n4 was only started, and nothing is staged.
+/// Commands for a cluster in which n1, n2 and n3 are in the layout, n4 was only started, and nothing is staged.
 const CASES: &[Case] = &[
     ("cluster join nobody", &["no member is called \"nobody\"", "n1, n2, n3, n4"]),
     ("cluster leave nobody", &["no member is called \"nobody\"", "n1, n2, n3, n4"]),
@@ -82,7 +81,7 @@ fn refuse(cluster: &Cluster, words: &str, wanted: &[&str]) {
     cluster.ask(0, words).refused(USAGE, wanted);
 }
 
-/// The cluster as n1 sees it, but for what each node tells of itself in its own time.
+/// Returns the cluster's status as n1 sees it, without the figures that each node reports in its own time.
 fn settled(cluster: &Cluster) -> Value {
     let mut status = cluster.status(0);
     for member in status["members"].as_array_mut().unwrap() {

@@ -1,4 +1,4 @@
-//! What nodes hold, seen without a get: nothing that is looked at here is repaired by looking.
+//! The records that nodes hold, seen without a get, so that looking at them repairs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use tokio::runtime::Runtime;
 use crate::cluster::{Cluster, wait_for};
 use crate::requests::ANSWER_LIMIT;
 
-/// Keys that are explained at a time.
+/// Keys that are explained at the same time.
 const AT_ONCE: usize = 16;
 
-/// N of every bucket here.
+/// N of every bucket in these tests.
 pub(crate) const OWNERS: usize = 3;
 
-/// An admin's client, and the runtime that a test's requests run on.
+/// Client of an admin, and the runtime on which a test's requests run.
 pub(crate) struct Observer {
     pub(crate) runtime: Runtime,
     client: Client,
 }
 
 impl Observer {
-    /// With the node at `index` as its only seed.
+    /// Makes an observer with the node at `index` as its only seed.
     pub(crate) fn of(cluster: &Cluster, index: usize) -> Self {
         let runtime = Runtime::new().unwrap();
         let client = runtime.block_on(cluster.client_as("admin", index));
         Self { runtime, client }
     }
 
-    /// What every node holds of each key; keys that nobody could explain now are left out.
+    /// Explains what every node holds of each key; keys for which the request fails now are left out.
     pub(crate) fn explain(&self, keys: &[Key]) -> BTreeMap<Key, Explanation> {
         let keys: Arc<[Key]> = keys.into();
         let workers: Vec<_> = (0..AT_ONCE)
@@ -54,7 +54,7 @@ impl Observer {
         workers.into_iter().flat_map(|worker| self.runtime.block_on(worker).unwrap()).collect()
     }
 
-    /// The indices of all nodes in the order of a key's preference list.
+    /// Returns the indices of all nodes in the order of a key's preference list.
     pub(crate) fn preference_list(&self, key: &Key) -> Vec<usize> {
         let topology = self.client.admin().topology();
         let ring = topology.layout.unwrap().ring;
@@ -62,14 +62,14 @@ impl Observer {
         ring.preference_list(partition).into_iter().map(|node| self.index(node)).collect()
     }
 
-    /// The number of the partition that a key lies in.
+    /// Returns the number of the partition that a key is in.
     pub(crate) fn partition(&self, key: &Key) -> u32 {
         let topology = self.client.admin().topology();
         let ring = topology.layout.unwrap().ring;
         ring.partitions().partition(key.position(topology.cluster)).0
     }
 
-    /// The first `wanted` keys called `NAME-0` and so on whose preference list passes the test.
+    /// Returns the first `wanted` keys called `NAME-0` and so on for whose preference list the test holds.
     pub(crate) fn keys_where(
         &self,
         name: &str,
@@ -83,12 +83,12 @@ impl Observer {
         keys
     }
 
-    /// How many of the keys have the node at `index` among their owners.
+    /// Returns the number of keys that have the node at `index` among their owners.
     pub(crate) fn owned_by(&self, index: usize, keys: &[Key]) -> usize {
         keys.iter().filter(|key| self.preference_list(key)[..OWNERS].contains(&index)).count()
     }
 
-    /// Waits until every owner of each key holds the same, and nobody holds a hint of it.
+    /// Waits until every owner of each key holds the same, and no node holds a hint of it.
     pub(crate) fn wait_until_settled(&self, keys: &[Key]) {
         let mut left = keys.to_vec();
         wait_for("every owner holds every version", || {
@@ -99,7 +99,7 @@ impl Observer {
         });
     }
 
-    /// The keys that are not settled, and why.
+    /// Returns the keys that are not settled, each with the reason.
     pub(crate) fn unsettled(&self, keys: &[Key]) -> BTreeMap<Key, String> {
         let explained = self.explain(keys);
         let reason = |key: &Key| match explained.get(key) {
@@ -109,7 +109,7 @@ impl Observer {
         keys.iter().filter_map(|key| Some((key.clone(), reason(key)?))).collect()
     }
 
-    /// How many hints of a key the node at `index` holds.
+    /// Returns the number of hints of a key that the node at `index` holds.
     pub(crate) fn hints_at(&self, explained: &Explanation, index: usize) -> usize {
         let mut holders = explained.holders.iter();
         let holder = holders.find(|holder| self.index(holder.node) == index).unwrap();
@@ -133,7 +133,7 @@ impl Observer {
         })
     }
 
-    /// The lengths of the values that all nodes together hold of each key.
+    /// Returns the lengths of the values that all nodes together hold of each key.
     pub(crate) fn lengths(&self, keys: &[Key]) -> BTreeMap<Key, BTreeSet<u32>> {
         let lengths = |explained: Explanation| {
             let siblings = explained.merged.into_iter().flat_map(|record| record.siblings);
@@ -143,7 +143,7 @@ impl Observer {
         explained.map(|(key, explained)| (key, lengths(explained))).collect()
     }
 
-    /// A counter of every node that answers, by the node's index.
+    /// Returns a counter of every node that answers, by the node's index.
     pub(crate) fn counter(&self, name: &str) -> BTreeMap<usize, u64> {
         let told = self.runtime.block_on(self.client.admin().stats(ANSWER_LIMIT));
         let told = told.into_iter().filter_map(|(member, stats)| {
@@ -154,7 +154,7 @@ impl Observer {
         told.collect()
     }
 
-    /// What comparing with others has come to on each node since its start, by the node's index.
+    /// Returns the repair report of every node that answers, counted since its start, by the node's index.
     pub(crate) fn repairs(&self) -> BTreeMap<usize, RepairReport> {
         let nodes: Vec<NodeId> =
             self.client.admin().topology().members.iter().map(|m| m.node).collect();
@@ -175,18 +175,18 @@ impl Observer {
     }
 }
 
-/// The key `NAME-NUMBER`.
+/// Returns the key `NAME-NUMBER` in the bucket `carts`.
 pub(crate) fn key(name: &str, number: usize) -> Key {
     Key::new("carts", format!("{name}-{number}").as_str()).unwrap()
 }
 
-/// Whether all nodes together hold a value of a key.
+/// Whether any node holds a value of a key.
 pub(crate) fn has_value(explained: &Explanation) -> bool {
     let siblings = explained.merged.iter().flat_map(|record| &record.siblings);
     siblings.filter(|sibling| sibling.value_bytes.is_some()).count() > 0
 }
 
-/// Whether a node has answered that it holds something of a key.
+/// Whether a node has answered that it holds anything of a key.
 pub(crate) fn is_held(explained: &Explanation) -> bool {
     let holds = explained.holders.iter().filter_map(|holder| holder.holds.as_ref());
     holds.into_iter().any(|holds| holds.record.is_some() || !holds.hints.is_empty())

@@ -1,4 +1,4 @@
-//! What the tools do with outputs that take nothing more, with names of any bytes, and with files that are there.
+//! The tools with full or closed outputs, with names of any bytes, and with files that already exist.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ fn on_full_disk(command: &mut Command) -> Said {
     said(child.wait_with_output().unwrap())
 }
 
-/// Runs a command whose standard output nobody reads any more.
+/// Runs a command whose standard output has lost its reader.
 fn into_closed_pipe(command: &mut Command) -> Said {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -148,7 +148,7 @@ fn inputs_without_an_end_and_outputs_without_room_are_told_in_words_and_dumps_of
 #[test]
 fn a_dump_whose_reader_takes_nothing_for_longer_than_a_page_may_take_goes_on() {
     const KEYS: usize = 150;
-    /// Longer than the time of a page.
+    /// Time for which the output stands still: longer than the time for a page.
     const STANDSTILL: Duration = Duration::from_secs(8);
     let cluster = Cluster::start();
     let lines = cluster.path("lines");

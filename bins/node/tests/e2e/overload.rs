@@ -1,5 +1,5 @@
-//! Far more requests than a node can serve: refusals are quick and may be tried again, accepted puts are
-//! done, and memory stays where it was.
+//! Far more requests than a node can serve: refusals are quick and may be retried, accepted puts are done, and memory
+//! stays bounded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,17 +19,17 @@ use crate::observer::{Observer, key};
 use crate::requests::{ANSWER_LIMIT, size};
 use crate::tools::run;
 
-/// Clients at the same time, each on a connection of its own.
+/// Number of clients at the same time, each on a connection of its own.
 const CLIENTS: usize = 32;
-/// Puts that each has under way: all together far more than a node's queues may hold.
+/// Puts that each client has under way: all together far more than a node's queues may hold.
 const AT_ONCE: usize = 128;
 const VALUE_BYTES: usize = 1_000;
 const MIB: u64 = 1 << 20;
-/// What a node may grow by: the buffers of twice 16 MiB, of which these puts fill a part, the transport's
-/// windows, and the queue, which is small.
+/// Limit on the growth of a node's memory: the buffers of twice 16 MiB, of which these puts fill a part, the
+/// transport's windows, and the queue, which is small.
 const MEMORY_LIMIT: u64 = 64 * MIB;
 
-/// What came of puts.
+/// Outcomes of the puts, with the time that each took.
 #[derive(Default)]
 struct Outcome {
     done: Vec<(Key, Duration)>,
@@ -76,7 +76,7 @@ fn an_overloaded_node_refuses_at_once_and_does_what_it_has_accepted() {
     assert!(grown.values().all(|mib| mib * MIB <= MEMORY_LIMIT), "{grown:?}");
     println!("overloads counted by node: {:?}", observer.counter("overloads"));
 
-    // Afterwards all is as before: what was accepted is there, and nothing waits.
+    // Afterwards all is as before: accepted puts are there, and nothing waits.
     let keys: Vec<Key> = all.done.into_iter().map(|(key, _)| key).collect();
     observer.wait_until_settled(&keys);
     wait_until("the queues are empty", || {
@@ -87,7 +87,7 @@ fn an_overloaded_node_refuses_at_once_and_does_what_it_has_accepted() {
     }
 }
 
-/// One client: puts at once, again and again, none of which may fail but for overload.
+/// Sends puts at once, again and again, as one client; none may fail except for overload.
 async fn flood(hose: &mut Hose, client: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for round in 0..size("JEDLIK_FLOOD_ROUNDS", 2) {

@@ -1,6 +1,6 @@
-//! How many clusters run at a time: most of a test is waiting, so several share the processors.
+//! The limit on clusters that run at the same time: most of a test is waiting, so several share the processors.
 //!
-//! Invariant: a test that measures what a loaded machine would change has the machine to itself.
+//! Invariant: a test that a loaded machine would distort has the machine to itself.
 
 use std::env;
 use std::fs::File;
@@ -14,14 +14,14 @@ use crate::requests::size;
 static TAKEN: Mutex<Taken> = Mutex::new(Taken { places: 0, waiting_alone: 0 });
 static FREED: Condvar = Condvar::new();
 
-/// How the places are used.
+/// Use of the places, under the lock.
 struct Taken {
     places: usize,
-    /// Tests that want all places; nobody else begins before them, or they would wait for ever.
+    /// Number of tests that wait for all places; no other test begins before them, or they would wait for ever.
     waiting_alone: usize,
 }
 
-/// The places of one cluster, free again when it is gone.
+/// Places that one cluster has taken, which are free again when this is dropped.
 pub(crate) struct Places {
     count: usize,
     since: Instant,
@@ -61,18 +61,18 @@ impl Drop for Places {
     }
 }
 
-/// Writes how long this test had its places into the file that the environment names, for who looks for
-/// slow ones: the time that it waited for them doesn't count.
+/// Appends the time since this test got its places to the file named by the environment, for a search for slow tests.
+/// Time spent waiting for places doesn't count.
 fn note(since: Instant) {
     let Some(path) = env::var_os("JEDLIK_TEST_TIMES") else { return };
     let (seconds, thread) = (since.elapsed().as_secs_f64(), thread::current());
     let line = format!("{seconds:.1} {}\n", thread.name().unwrap_or("?"));
     let file = File::options().create(true).append(true).open(path);
-    // A time that can't be kept is no reason to fail a test.
+    // A time that can't be written is no reason to fail a test.
     let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
 }
 
-/// No more than the test harness has threads, which is as many as processors unless it is told.
+/// Returns the number of places: as many as the test harness has threads, by default as many as processors.
 fn all() -> usize {
     size("JEDLIK_CLUSTERS", 4).max(1)
 }

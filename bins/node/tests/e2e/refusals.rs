@@ -1,4 +1,4 @@
-//! Everything that can be wrong gets a clear error, and the nodes go on.
+//! Mistakes of every kind get a clear error, and the nodes go on.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::flood::Hose;
 use crate::node::Node;
 use crate::tools::{Found, Said, run, tool};
 
-/// Absent key, wrong argument, unavailable: the exit codes that `jedlik --help` promises.
+/// Exit code for a mistake of the user, as `jedlik --help` promises; an absent key has 1, an unavailable cluster 3.
 const USAGE: i32 = 2;
 const UNAVAILABLE: i32 = 3;
 
@@ -63,7 +63,7 @@ fn a_certificate_of_another_cluster_or_role_opens_nothing() {
         command.args(["get", "carts", "alice", "--ca"]).arg(ca);
         run(command.arg("--cert").arg(cert.join("cert.pem")).arg("--key").arg(cert.join("key.pem")))
     };
-    // Whose authority it shows decides who refuses: the client doesn't trust the node, or the reverse.
+    // The authority that it shows decides who refuses: the client does not trust the node, or the reverse.
     for said in [with(&ours), with(&theirs.join("ca.pem"))] {
         assert!([USAGE, UNAVAILABLE].contains(&said.code), "{said:?}");
         assert!(said.stderr.contains("cluster"), "{said:?}");
@@ -109,7 +109,7 @@ fn a_full_disk_refuses_puts_and_goes_on_answering_gets() {
         command.args(["put", "large", key, "--w", w, "--pw", w, "--timeout", timeout, "--file"]);
         run(command.arg(&value))
     };
-    // Some may time out while the node tries to make room; in the end it says what is wrong.
+    // Some may time out while the node tries to make room; in the end the refusal says what is wrong.
     let full = (0..90)
         .map(|key| put(&cluster, &key.to_string(), "3", "5s"))
         .find(|said| said.stderr.contains("no room on the disk"));
@@ -150,7 +150,7 @@ pub(crate) fn can_mount() -> bool {
     run(&mut command).code == 0
 }
 
-/// Overwrites a few bytes wherever the marker stands in the node's files; in how many places.
+/// Overwrites a few bytes wherever the marker stands in the node's files, and returns the number of places.
 fn damage(node: &Node, marker: &[u8]) -> usize {
     let mut places = 0;
     for path in node.data_files(|_| true) {
@@ -165,7 +165,7 @@ fn damage(node: &Node, marker: &[u8]) -> usize {
     places
 }
 
-/// Every node still runs and serves.
+/// Asserts that every node still runs and serves.
 fn all_serve(mut cluster: Cluster) {
     for index in 0..3 {
         assert!(cluster.nodes[index].is_running());
@@ -266,7 +266,7 @@ fn a_full_disk_and_a_change_of_the_cluster_leave_a_node_alive_and_reading() {
     assert!(cluster.nodes[2].is_running());
 }
 
-/// The Rust client turns to another node by itself.
+/// Asserts that the Rust client turns to another node by itself.
 fn admin_is_sent_to_another_node(cluster: &Cluster, index: usize) {
     let runtime = Runtime::new().unwrap();
     let (response, _) = runtime.block_on(async {
@@ -285,7 +285,7 @@ fn admin_is_sent_to_another_node(cluster: &Cluster, index: usize) {
     assert_eq!(shown["properties"]["w"].to_string().trim_matches('"'), "2", "{shown}");
 }
 
-/// Keeps a node's small disk full, whatever the node removes from it.
+/// Process that keeps a node's small disk full, whatever the node removes from it.
 struct Full {
     file: PathBuf,
     stop: mpsc::Sender<()>,

@@ -1,4 +1,4 @@
-//! Dead nodes, replaced by empty ones or removed by force; those that come back are refused, and told why.
+//! Dead nodes, replaced by empty ones or removed by force; those that come back are refused, with the reason.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::observer::Observer;
 use crate::traffic::{Size, Traffic};
 
 const USAGE: i32 = 2;
-/// What a node ends with that could not go on.
+/// Exit code of a node that could not go on.
 const FAILED: i32 = 1;
 
 #[test]
@@ -68,7 +68,7 @@ fn a_removal_that_loses_the_only_copies_is_committed_only_by_who_says_how_many()
     comes_back_and_is_refused(&mut cluster, 2);
 }
 
-/// A plan by which n3, now dead, would hand on what it holds.
+/// Asserts that a plan is refused by which n3 would hand its data over, since n3 has died meanwhile.
 fn is_refused_for_who_died_since(cluster: &Cluster, plan: &Value) {
     let before = cluster.status(0);
     let again = "jedlik-admin cluster replace n3 n4` again";
@@ -93,7 +93,7 @@ fn wait_until_down(cluster: &Cluster, name: &str) {
     });
 }
 
-/// Each time that it is started with the data it had.
+/// Asserts that the node is refused each time it is started with its old data.
 fn comes_back_and_is_refused(cluster: &mut Cluster, index: usize) {
     for time in ["first", "second"] {
         let seeds = cluster.seeds_but(index);

@@ -1,4 +1,4 @@
-//! Requests through the Rust client, many at a time, and what is to be found afterwards.
+//! Requests through the Rust client, many at the same time, and the versions that must be found afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -10,43 +10,43 @@ use jedlik_protocol::Key;
 
 use crate::node::LIMIT;
 
-/// How long a node may take to tell its counters on a busy machine.
+/// Time that a node may take to report its counters on a busy machine.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// Puts under way at a time where a test fills a cluster.
+/// Puts under way at the same time when a test fills a cluster.
 const AT_ONCE: usize = 32;
 
-/// A size that a test can be given by hand, or the usual one.
+/// Returns a size from an environment variable, or the usual one if it is not set.
 pub(crate) fn size(variable: &str, usual: usize) -> usize {
     env::var(variable).map_or(usual, |size| size.parse().unwrap())
 }
 
-/// Options of a put that wants this many acknowledgements.
+/// Returns the options of a put that wants this many acknowledgements.
 pub(crate) fn w(count: u8) -> PutOptions {
     PutOptions::new().w(count)
 }
 
-/// The same, for as long as it takes on a busy machine.
+/// Returns the options of a put that wants this many acknowledgements, with time for a busy machine.
 pub(crate) fn patient_w(count: u8) -> PutOptions {
     w(count).timeout(LIMIT)
 }
 
-/// Options of a get that wants this many answers, for as long as it takes on a busy machine.
+/// Returns the options of a get that wants this many answers, with time for a busy machine.
 pub(crate) fn patient_r(count: u8) -> GetOptions {
     r(count).timeout(LIMIT)
 }
 
-/// Options of a get that wants this many answers.
+/// Returns the options of a get that wants this many answers.
 pub(crate) fn r(count: u8) -> GetOptions {
     GetOptions::new().r(count)
 }
 
-/// Requests for a key that is given with its bucket.
+/// Requests for a key that is given together with its bucket.
 pub(crate) trait ByKey {
-    /// Reads it.
+    /// Makes a get of the key.
     fn get(&self, key: &Key) -> Get;
-    /// Writes it.
+    /// Makes a put of a value under the key.
     fn put(&self, key: &Key, value: impl Into<Value>) -> Put;
-    /// Deletes it.
+    /// Makes a delete of the key.
     fn delete(&self, key: &Key) -> Put;
 }
 
@@ -64,7 +64,7 @@ impl ByKey for Client {
     }
 }
 
-/// The acknowledged versions of keys, each known by the length of its value.
+/// Acknowledged versions of keys, each identified by the length of its value.
 #[derive(Default)]
 pub(crate) struct Acknowledged {
     lengths: BTreeMap<Key, BTreeSet<u32>>,
@@ -72,7 +72,7 @@ pub(crate) struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Puts another version beside those of the key. It has to succeed.
+    /// Puts another version beside those of the key; the put must succeed.
     pub(crate) async fn put(&mut self, client: &Client, key: &Key, options: &PutOptions) {
         self.longest += 1;
         let value = vec![b'x'; self.longest as usize];
@@ -81,37 +81,37 @@ impl Acknowledged {
         self.lengths.entry(key.clone()).or_default().insert(self.longest);
     }
 
-    /// Gets a key, which has to return every acknowledged version.
+    /// Gets a key, which must return every acknowledged version.
     pub(crate) async fn check(&self, client: &Client, key: &Key, options: &GetOptions) {
         assert_eq!(lengths(client, key, options).await, self.lengths[key], "{}", shown(key));
     }
 
-    /// Gets a key, which has to return at least the version that was put last.
+    /// Gets a key, which must return at least the version that was put last.
     pub(crate) async fn check_last(&self, client: &Client, key: &Key, options: &GetOptions) {
         let found = lengths(client, key, options).await;
         let last = self.lengths[key].last().unwrap();
         assert!(found.contains(last), "{}: no {last} in {found:?}", shown(key));
     }
 
-    /// All keys.
+    /// Returns all keys with an acknowledged version.
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.lengths.keys().cloned().collect()
     }
 
-    /// Every key's versions.
+    /// Returns the lengths of every key's acknowledged versions.
     pub(crate) fn versions(&self) -> &BTreeMap<Key, BTreeSet<u32>> {
         &self.lengths
     }
 }
 
-/// The lengths of the values that a get finds. It has to succeed.
+/// Gets a key, which must succeed, and returns the lengths of the values found.
 async fn lengths(client: &Client, key: &Key, options: &GetOptions) -> BTreeSet<u32> {
     let found = client.get(key).options(options).await;
     let found = found.unwrap_or_else(|error| panic!("get of {}: {error}", shown(key)));
     found.values().map(|value| value.len() as u32).collect()
 }
 
-/// Puts a value of so many bytes under every key. All have to succeed.
+/// Puts a value of this length under every key; all puts must succeed.
 pub(crate) async fn fill(client: &Client, keys: &[Key], length: usize, options: &PutOptions) {
     let keys: Arc<[Key]> = keys.into();
     let mut writers = Vec::new();
@@ -129,7 +129,7 @@ pub(crate) async fn fill(client: &Client, keys: &[Key], length: usize, options: 
     }
 }
 
-/// A key for a message.
+/// Formats a key for a message.
 pub(crate) fn shown(key: &Key) -> String {
     String::from_utf8_lossy(key.key()).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Parts of data directories that are put back, and what the node says of them.
+//! Parts of data directories that are put back, and the node's reports of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,7 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
     assert!(matches!(said[..], [line] if line.contains("shard=1")), "{said:?}");
     keys.assert_safe(&cluster, &observer);
 
-    // Every node says so, the others by gossip; and that the node is refilled, until it is.
+    // Every node reports it, the others from gossip; and that the node is refilling, until it is done.
     wait_until("it is refilled, and status at another node says so", || {
         let status = cluster.ask(1, "cluster status --json").json();
         let member = status["members"].as_array().unwrap().iter().find(|m| m["name"] == "n3");
@@ -51,7 +51,7 @@ fn one_shards_folder_that_is_put_back_is_set_aside_alone_and_brings_nothing_back
     assert_eq!(fs::read_dir(data.join("set-aside")).unwrap().count(), 1);
 }
 
-/// What was set aside can be listed, and loaded again by whoever misses it.
+/// Asserts that the shard set aside can be listed, dumped, and loaded again.
 fn inspect(cluster: &Cluster, aside: &Path, deleted: &[Key]) {
     assert!(aside.join("shard-1/records.redb").exists() && !aside.join("shard-0").exists());
     let look = |form: &str| {
@@ -76,15 +76,15 @@ fn inspect(cluster: &Cluster, aside: &Path, deleted: &[Key]) {
     assert!(!is_absent(key), "it was loaded again");
 }
 
-/// Has the next start of a node use its data directory as it is, with the command that the manual names.
+/// Makes the next start of a node use its data directory as it is, with the command that the manual names.
 fn believe(cluster: &Cluster, index: usize) -> Said {
     let mut command = tool("jedlik-node");
     let config = cluster.nodes[index].folder.join("node.toml");
     run(command.arg("believe-copy").arg("--config").arg(config).arg("--accept-loss"))
 }
 
-/// A copy of each node, with writes and starts in between: what is written after the first is in the two later ones, what is
-/// written after the second in the last alone.
+/// Copies each node's directory, with writes and starts in between: writes after the first copy are in the two later
+/// ones, writes after the second in the last alone.
 fn copy_one_after_the_other(
     cluster: &mut Cluster,
     observer: &Observer,
@@ -119,7 +119,7 @@ fn a_cluster_put_back_from_copies_of_different_moments_serves_all_that_any_of_th
     let running = believe(&cluster, 0);
     assert!(running.code == 1 && running.stderr.contains("in use"), "{running:?}");
 
-    // The manual's page, line by line: stop all, put all copies back, believe each, start all, repair.
+    // These are the steps of the manual's page: stop all, put all copies back, believe each, start all, repair.
     for node in &mut cluster.nodes {
         assert!(node.stop().success());
     }
@@ -130,12 +130,12 @@ fn a_cluster_put_back_from_copies_of_different_moments_serves_all_that_any_of_th
         let said = believe(&cluster, index).ok().stdout;
         assert!(said.contains("the next start uses"), "{said}");
     }
-    // The newest last: the older ones serve before it says what it remembers of them.
+    // The newest comes last: the older ones serve before it tells what it remembers of them.
     for index in 0..3 {
         cluster.restart(index);
     }
     cluster.wait_until_all_are_up(0);
-    // Comparisons that a busy node does not answer in time are said, and the repair is asked for again.
+    // Comparisons that a busy node does not answer in time are reported, and the repair is repeated.
     wait_until_ok("a repair has compared everything", || run(cluster.admin(0).arg("repair")));
     let [after_one, after_two, after_all] = &written;
     let kept: Vec<Key> = [&before[..], &after_one[..], &after_two[..]].concat();
@@ -152,7 +152,8 @@ fn a_cluster_put_back_from_copies_of_different_moments_serves_all_that_any_of_th
     let lost = observer.lengths(after_all);
     assert!(lost.values().all(BTreeSet::is_empty), "what no copy holds is gone: {lost:?}");
 
-    // Nobody was set aside, nobody disputes, and no dot names two writes: what is put now is merged with what is there.
+    // No shard was set aside, no identity is disputed, and no dot names two writes: new puts merge with the stored
+    // records.
     let status = cluster.ask(0, "cluster status").stdout;
     assert!(!status.contains("two processes") && !status.contains("set aside"), "{status}");
     let client = observer.runtime.block_on(cluster.client(0));

@@ -1,5 +1,5 @@
-//! What is put back, or cut, within one life of a node: copies that were taken while it ran, and journals that are
-//! not what they were when it was killed.
+//! Data that is put back or cut off within one life of a node: copies taken while it ran, and journals that have
+//! changed since it was killed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn two_shards(node: &mut Node) {
     node.options.push("--shards=2".into());
 }
 
-/// Waits until n3 has written down how far it has come, all that was acknowledged before this call included.
+/// Waits until n3 has recorded its progress up to everything acknowledged before this call.
 fn wait_for_a_tick(cluster: &Cluster, observer: &Observer) {
     let client = observer.runtime.block_on(cluster.client(0));
     let progress = cluster.nodes[2].folder.join("data/progress");
@@ -28,7 +28,7 @@ fn wait_for_a_tick(cluster: &Cluster, observer: &Observer) {
     });
 }
 
-/// As a file system makes one of a moment, while the node runs.
+/// Copies a node's folder while the node runs, as a snapshot of the file system would.
 fn snapshot(node: &Node, from: &Path, to: &Path) {
     node.freeze();
     copy(from, to);
@@ -77,7 +77,7 @@ fn one_shards_folder_of_the_same_life_that_is_put_back_is_set_aside_alone() {
     assert_shard_1_is_set_aside(&mut cluster, &keys, &observer);
 }
 
-/// Starts n3 and holds what it gives, and says, against what it should.
+/// Starts n3 and asserts that its second shard is set aside, with the right report, and that no data is lost.
 fn assert_shard_1_is_set_aside(cluster: &mut Cluster, keys: &Overtaken, observer: &Observer) {
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
@@ -90,14 +90,14 @@ fn assert_shard_1_is_set_aside(cluster: &mut Cluster, keys: &Overtaken, observer
     assert!(found.contains("note: shard 1 of n3 was an earlier copy"), "{found}");
 }
 
-/// The journal's segments of a stopped shard.
+/// Returns the journal's segments of a stopped shard.
 fn segments(shard: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(shard.join("journal")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|ending| ending == "journal")).collect()
 }
 
-/// Kills n3 and does this to its second shard's journal, of which the engine holds what was overtaken since.
+/// Kills n3 and applies `spoil` to its second shard's journal, whose later writes the engine does not have.
 fn spoiled_journal(spoil: impl Fn(&Path)) {
     let mut cluster = Cluster::start_with(two_shards);
     let observer = Observer::of(&cluster, 0);

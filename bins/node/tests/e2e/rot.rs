@@ -1,4 +1,4 @@
-//! Pages of an engine's file that rot: one shard is set aside and filled again, and the node goes on.
+//! Pages of an engine's file that rot: one shard is set aside and refilled, and the node goes on.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::requests::{ByKey, fill, patient_w, r, shown, size, w};
 
 const VALUE_BYTES: usize = 300;
 const PAGE_BYTES: usize = 4096;
-/// What redb's pages of rows begin with.
+/// First byte of redb's pages of rows.
 const LEAF: u8 = 1;
 
 #[test]
@@ -82,7 +82,7 @@ fn flipped_bytes_in_a_journal_that_is_replayed_lose_nothing_and_make_no_key_abse
         observer.counter("refilling_partitions").get(&1) == Some(&0)
     });
     observer.wait_until_settled(&keys);
-    // It has everything back, in its own files.
+    // The node has everything back, in its own files.
     cluster.kill(1);
     cluster.restart(1);
     cluster.wait_until_all_are_up(0);
@@ -112,7 +112,7 @@ fn a_flipped_byte_in_a_stored_key_is_gone_once_the_shard_has_been_begun_anew() {
 
     cluster.restart(1);
     cluster.wait_until_all_are_up(0);
-    // Whoever reads all records meets it.
+    // A reader of all records meets the damage.
     cluster.ask(0, "repair --node n2").ok();
     wait_until("its shard was set aside and begun anew", || {
         !cluster.nodes[1].data_files(|path| path.ends_with("README.txt")).is_empty()
@@ -127,13 +127,13 @@ fn a_flipped_byte_in_a_stored_key_is_gone_once_the_shard_has_been_begun_anew() {
     cluster.ask(0, "repair --node n2").ok();
     wait_until("doctor says that nothing is wrong", || {
         let mut said = said_of_storage(&cluster);
-        // What was tried in vain while the shard was begun anew is counted for as long as the nodes run.
+        // Failures while the shard began anew are counted for as long as the nodes run.
         said.retain(|what| !what.contains("could not finish"));
         said.is_empty()
     });
 }
 
-/// Flips a bit in every row in which `text` is found, so far past its beginning.
+/// Flips a bit in every row in which `text` is found, `at` bytes past its beginning; returns the number of rows.
 fn flip_in_leaves(file: &Path, text: &[u8], at: usize) -> usize {
     let mut bytes = fs::read(file).unwrap();
     let mut flipped = 0;
@@ -156,7 +156,7 @@ fn an_engine_that_has_ended_its_node_costs_a_shard_at_the_next_start_and_not_ano
     observer.runtime.block_on(fill(&client, &keys, VALUE_BYTES, &w(3)));
     cluster.kill(1);
     let engines = cluster.nodes[1].data_files(|path| path.ends_with("records.redb"));
-    // As the panic hook leaves it.
+    // The panic hook leaves such a file.
     fs::write(engines[0].with_extension("fault"), "panicked: a page of an unknown kind\n").unwrap();
 
     cluster.restart(1);
@@ -174,7 +174,7 @@ fn an_engine_that_has_ended_its_node_costs_a_shard_at_the_next_start_and_not_ano
     assert_eq!(cluster.nodes[1].data_files(|path| path.ends_with("README.txt")), aside, "once");
 }
 
-/// Flips a bit in every so manieth page of rows.
+/// Flips a bit in one of every `every` pages of rows.
 fn flip_kind_of_leaves(file: &Path, every: usize) {
     let mut bytes = fs::read(file).unwrap();
     // The file's own header is left alone.
@@ -187,7 +187,7 @@ fn flip_kind_of_leaves(file: &Path, every: usize) {
     fs::write(file, bytes).unwrap();
 }
 
-/// Gets every key through each node with a single answer: whoever answers must have it.
+/// Gets every key through each node with R of 1: whichever node answers must have it.
 fn all_there(cluster: &Cluster, observer: &Observer, keys: &[Key]) {
     for index in 0..3 {
         observer.runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Seeds that have names, that can't be looked up, that nobody listens at, and that are another cluster's.
+//! Seeds that are names, that can't be looked up, that nobody listens at, and that belong to another cluster.
 
 use jedlik_ports::free_udp_address;
 
@@ -55,7 +55,7 @@ fn a_node_whose_seeds_don_t_answer_or_are_another_cluster_s_says_so_once_and_whe
     let lone = other.join("lone");
     issue(&other.join("ca"), "node", "lone", &lone.join("tls"));
     let mut node = Node::new(lone, "lone");
-    // Nothing listens at the first; the second is the port of a friend that comes later.
+    // Nothing listens at the first; the second is the port of a node that comes later.
     node.options = vec!["--limits-confirm-ms=500".into()];
     let friend_folder = other.join("friend");
     issue(&other.join("ca"), "node", "friend", &friend_folder.join("tls"));
@@ -84,7 +84,7 @@ fn a_node_whose_seeds_don_t_answer_or_are_another_cluster_s_says_so_once_and_whe
     });
     let log = node.log();
     assert_eq!(log.matches("no seed answers: ").count(), 1, "once: {log}");
-    // The other cluster's node is asked again and again, and says so seldom.
+    // The other cluster's node is asked again and again, and logs it rarely.
     let refusals = cluster.nodes[0].log().matches("refused").count();
     assert!((1..=4).contains(&refusals), "{refusals} lines");
     assert!(cluster.nodes[0].is_running());

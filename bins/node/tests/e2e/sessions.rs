@@ -1,6 +1,7 @@
-//! The sessions on the pages, typed into a shell against real nodes: what a page shows is what a reader sees.
+//! The sessions on the documentation's pages, typed into a shell against real nodes: a page shows what a reader will
+//! see.
 //!
-//! A page is one session. These parts of it take part, in the page's order:
+//! A page is one session, which consists of these parts in the page's order:
 //!
 //! | on the page | what is done |
 //! |---|---|
@@ -9,7 +10,7 @@
 //! | a comment `<!-- session: COMMAND -->` | the command is run, and readers don't see it |
 //!
 //! Other blocks are not run: `sh` for commands that need more than this machine, `text` for forms of commands.
-//! `SNAPSHOTS=overwrite cargo xtask test sessions::` writes what was seen into the pages.
+//! `SNAPSHOTS=overwrite cargo xtask test sessions::` writes the outputs into the pages.
 
 mod masks;
 mod page;
@@ -41,7 +42,7 @@ fn what_the_page_for_users_shows_is_what_they_see() {
     check("docs/client-api.md");
 }
 
-/// Runs a page's session, and compares the page with one that shows what was seen.
+/// Runs a page's session, and asserts that the page shows its outputs.
 fn check(name: &'static str) {
     let path = root().join(name);
     let page = Page::parse(&fs::read_to_string(&path).unwrap());
@@ -53,7 +54,7 @@ fn check(name: &'static str) {
     Assert::new().action_env(DEFAULT_ACTION_ENV).eq(seen, shown);
 }
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }

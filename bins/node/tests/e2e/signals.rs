@@ -1,4 +1,4 @@
-//! Signals that others send a process: none ends a node, and SIGHUP has it read its configuration anew.
+//! Signals from other processes: none ends a node, and SIGHUP makes it reload its configuration.
 
 use std::fs;
 
@@ -47,7 +47,7 @@ fn a_hangup_takes_over_what_can_change_and_names_what_needs_a_restart() {
     assert!(!node.log().contains(" DEBUG "));
     hangup(&changed, taken);
     wait_until("debug lines are written", || {
-        // A quiet node has nothing to say: that a tool came and went is a line.
+        // A quiet node logs nothing but that a tool came and went.
         cluster.ask(0, "--json background show --node n1").ok();
         node.log().contains(" DEBUG ")
     });

@@ -1,7 +1,7 @@
-//! A constant load, while a node is killed, frozen, and comes back: no request fails, and none waits long.
+//! A constant load while a node is killed, frozen, and comes back: no request fails, and none waits long.
 //!
-//! How long a request waits depends on the machine, so the bound is demanded only where
-//! `JEDLIK_WAIT_LIMIT_MS` gives it.
+//! The time that a request waits depends on the machine, so the bound is checked only if `JEDLIK_WAIT_LIMIT_MS` gives
+//! it.
 
 use std::env;
 use std::fmt;
@@ -30,7 +30,7 @@ fn nothing_fails_or_waits_long_while_a_node_is_frozen_and_goes_on() {
     under_load(|cluster| cluster.nodes[2].freeze(), |cluster| cluster.nodes[2].thaw());
 }
 
-/// A load that goes on before, while and after a node is away.
+/// Runs a load before, while and after a node is away.
 fn under_load(leave: impl Fn(&mut Cluster), come_back: impl Fn(&mut Cluster)) {
     let mut cluster = Cluster::start_alone(5, |_| {});
     let observer = Observer::of(&cluster, 0);
@@ -52,7 +52,7 @@ fn under_load(leave: impl Fn(&mut Cluster), come_back: impl Fn(&mut Cluster)) {
     observer.wait_until_settled(&acknowledged);
 }
 
-/// What came of requests.
+/// Counts of the requests, the longest wait and the failures.
 #[derive(Debug, Clone, Default)]
 struct Tally {
     requests: usize,
@@ -61,7 +61,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Demands what every client may expect, and prints what it was.
+    /// Asserts what every client may expect, and prints the counts.
     fn demand(&self, phase: &str) {
         println!("{phase:>6}: {self}");
         assert_eq!(self.failures, [""; 0], "{phase}: {self}");
@@ -80,7 +80,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Writers that put and get, each key once, until they are told to stop.
+/// Writers that put and get, each with fresh keys, until they are told to stop.
 struct Load {
     shared: Arc<Shared>,
     writers: Vec<tokio::task::JoinHandle<Vec<Key>>>,
@@ -109,12 +109,12 @@ impl Load {
         Self { shared, writers }
     }
 
-    /// What came of the requests since the phase before; counts anew.
+    /// Returns the counts of the phase that ends now, and starts counting from zero.
     fn end_phase(&self) -> Tally {
         mem::take(&mut self.shared.tally())
     }
 
-    /// Lets the requests under way end; the keys whose puts were acknowledged.
+    /// Waits for the requests under way, and returns the keys whose puts were acknowledged.
     fn end(self, observer: &Observer) -> Vec<Key> {
         let Self { shared, writers } = self;
         shared.stop.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl Load {
     }
 }
 
-/// One writer: a put, a get that has to find it, and a pause.
+/// Repeats, as one writer: a put, a get that must find the value, and a pause.
 async fn write(client: Client, shared: Arc<Shared>, number: usize) -> Vec<Key> {
     let pause = Duration::from_millis(size("JEDLIK_PAUSE_MS", 50) as u64);
     let mut acknowledged = Vec::new();

@@ -1,4 +1,4 @@
-//! A thread of a shard that stands still, as in a read that the disk does not answer: the node's other shards go on.
+//! A shard's thread that stands still, as in a read that the disk does not answer: the node's other shards go on.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,18 +11,18 @@ use crate::observer::{Observer, key};
 use crate::requests::{ByKey, fill, patient_r, patient_w, shown};
 
 const SHARDS: u32 = 2;
-/// The node of which the first shard stands still.
+/// Index of the node whose first shard stands still.
 const STILL: usize = 2;
-/// A busy machine must not be taken for a disk that stands still.
+/// Option that keeps a busy machine from being taken for a disk that stands still.
 const STALL_AFTER: &str = "--storage-stall-after-ms=5000";
-/// Stops one thread, and lets go of it when its input ends.
+/// Perl script that stops one thread, and lets it go on when its input ends.
 const STOP_THREAD: &str = "$| = 1; ($call, $thread) = map { $_ + 0 } @ARGV; \
     for $request (0x4206, 0x4207) { syscall($call, $request, $thread, 0, 0) == 0 or die \"$!\" } \
     print \"stopped\\n\"; <STDIN>;";
-/// The system's number of ptrace.
+/// Number of the system call ptrace on this architecture.
 const PTRACE: &str = if cfg!(target_arch = "aarch64") { "117" } else { "101" };
 
-/// Stops a thread of a process, or says that this system does not let anybody.
+/// Stops a thread of a process; `None` if this system does not permit it.
 fn stop_thread(process: u32, name: &str) -> Option<Child> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut threads = threads.map(|thread| thread.unwrap().path());
@@ -69,7 +69,7 @@ fn a_shard_that_stands_still_holds_up_none_of_the_others_and_is_named() {
     });
     let strict = patient_w(3).pw(3);
     observer.runtime.block_on(fill(&client, &others, 100, &strict));
-    // Of the shard that stands still the other two nodes answer, through whichever node.
+    // The other two nodes answer for the shard that stands still, through whichever node.
     observer.runtime.block_on(fill(&client, &held_up, 100, &patient_w(2)));
     for index in 0..3 {
         observer.runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Whoever has a certificate of the cluster and is no member: it is answered nothing that it could use.
+//! A certificate of the cluster without membership: its holder gets no answer of any use.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -24,26 +24,26 @@ use crate::cluster::{Cluster, wait_until};
 use crate::node::LIMIT;
 use crate::tools::run;
 
-/// A word of the value: it must not reach a stranger.
+/// Word in the value, which must not reach a stranger.
 const SECRET: &str = "rooibos";
 
-/// Passes on what a node says.
+/// Handler that passes received frames to the test.
 struct Ear(UnboundedSender<Frame>);
 
 impl Handler for Ear {
     fn received(&self, _connection: &Connection, frames: &mut Vec<Frame>) {
         for frame in frames.drain(..) {
-            // A test that has heard enough is over.
+            // The receiver is gone once a test has heard enough.
             let _over = self.0.send(frame);
         }
     }
 }
 
-/// Speaks as a node to one other, below everything that makes a node.
+/// Peer that speaks to one node as another node would, without any of a node's machinery.
 struct Insider {
     connection: Connection,
     frames: UnboundedReceiver<Frame>,
-    /// That of the node's process, if there is one.
+    /// Life of the node's process, if there is one.
     life: Incarnation,
     _endpoint: Endpoint,
 }
@@ -60,13 +60,13 @@ impl Insider {
         Self { connection, frames, life, _endpoint: endpoint }
     }
 
-    /// The answer to one frame. What else is said meanwhile is gossip.
+    /// Sends one frame and returns the answer; `None` if the connection ends. Gossip meanwhile is ignored.
     async fn ask(&mut self, frame: Frame) -> Option<Frame> {
         self.connection.send(frame).ok()?;
         let answer = async {
             loop {
                 tokio::select! {
-                    // What came before the end counts.
+                    // A frame from before the end counts.
                     biased;
                     heard = self.frames.recv() => match heard? {
                         Frame::Gossip(_) => {}
@@ -79,7 +79,7 @@ impl Insider {
         timeout(LIMIT, answer).await.expect("an answer or an end")
     }
 
-    /// Asks for the secret as a peer, under this layout; with what the refusal says.
+    /// Asks for the secret as a peer under this layout; returns the answer and the clock that it shows.
     async fn read_as_peer(&mut self, layout: LayoutId) -> Option<(u64, PeerResponse)> {
         let request = PeerRequest::Read { key: secret(), known: None, n: 3 };
         let layouts = ActiveLayouts::only(layout);
@@ -96,7 +96,7 @@ impl Insider {
     }
 }
 
-/// The first life that a node's directory names.
+/// Returns the first life that a node's directory names.
 fn life_of(file: &Path) -> Incarnation {
     let text = fs::read_to_string(file).unwrap_or_default();
     let life = text.lines().find_map(|line| line.strip_prefix("life = "));
@@ -119,7 +119,7 @@ fn get() -> ClientRequest {
     ClientRequest::Get(GetRequest { key: secret(), n: None, r, pr, timeout_ms: 10_000 })
 }
 
-/// A refusal that says neither which layout the node has nor what its clock shows.
+/// Asserts that a refusal reveals neither the node's layout nor its clock.
 fn tells_nothing(layout: &Layout, (clock, response): &(u64, PeerResponse)) {
     let PeerResponse::Refused(failure) = response else { panic!("answered: {response:?}") };
     assert_eq!(*clock, 0, "the receiver's clock lets the next request pass for fresh");
@@ -127,7 +127,7 @@ fn tells_nothing(layout: &Layout, (clock, response): &(u64, PeerResponse)) {
     assert!(!failure.message.contains(&digest), "{failure}");
 }
 
-/// The layout in force as a member's admin sees it.
+/// Returns the layout in force, as a member tells an admin.
 async fn layout(cluster: &Cluster) -> Layout {
     let mut hose =
         crate::flood::Hose::connect(cluster.nodes[0].address.unwrap(), &cluster.path("admin/tls"))
@@ -180,7 +180,7 @@ async fn a_removed_nodes_certificate_and_one_that_never_joined_open_nothing() {
     }
 }
 
-/// With the certificate of a node that is gone: nothing is answered, and the connection is closed.
+/// Asserts that a departed node's certificate gets no answer, and that its connection is closed.
 async fn is_heard_no_more(cluster: &Cluster, address: SocketAddr, name: &str, known: &Layout) {
     for id in [LayoutId::default(), known.id()] {
         let tls = cluster.path(name).join("tls");
@@ -236,7 +236,7 @@ async fn no_frame_ends_a_node_but_a_layout_that_its_members_have() {
         stranger.connection.send(fence(version)).unwrap();
     }
     member.connection.send(fence(u64::MAX)).unwrap();
-    // What was sent before is dealt with before these are answered.
+    // Frames that were sent before are handled before these are answered.
     stranger.read_as_peer(LayoutId::default()).await.unwrap();
     member.read_as_peer(known.id()).await.unwrap();
     let status = cluster.status(0);

@@ -1,4 +1,4 @@
-//! Whatever takes a node's log may be full, gone, or stand still: the node goes on.
+//! A node's log whose destination is full, gone, or standing still: the node goes on.
 
 use std::fs::File;
 use std::io::{PipeReader, Read, pipe};
@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, wait_until};
 use crate::node::Node;
 use crate::tools::{run, tool};
 
-/// What the operating system gives a pipe.
+/// Size of a pipe's buffer in the operating system.
 const PIPE_BYTES: usize = 64 << 10;
 
 #[test]
@@ -96,7 +96,7 @@ fn a_log_whose_reader_stands_still_holds_up_nothing_and_lost_lines_are_told_when
     }
 }
 
-/// Has the node log into a pipe, and returns the other end.
+/// Makes the node log into a pipe, and returns the reading end.
 fn piped(node: &mut Node) -> PipeReader {
     let (reader, writer) = pipe().unwrap();
     node.stderr = Some(File::from(OwnedFd::from(writer)));

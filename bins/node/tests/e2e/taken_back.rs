@@ -1,4 +1,4 @@
-//! A leave beside a dead node: refused when it could never end, and taken back when the node dies later.
+//! A leave beside a dead node: refused if it could never end, and cancelled when the node dies later.
 
 use crate::change::{commit, ring, stage, wait_until_still};
 use crate::cluster::{Cluster, wait_until};
@@ -36,7 +36,7 @@ fn a_leave_that_could_never_end_is_refused_and_one_that_no_longer_can_is_taken_b
     assert!(got.stdout.contains("tea"), "{got:?}");
 }
 
-/// A removed node is asked no more once its removal is in force everywhere it is asked from.
+/// Waits until a removed node is gone from the status, where its removal is in force.
 fn wait_until_gone(cluster: &Cluster, name: &str) {
     wait_until("the removal is in force", || {
         let status = cluster.status(0);

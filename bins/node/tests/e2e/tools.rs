@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What a command has said.
+/// Exit code and outputs of a command.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: i32,
@@ -15,18 +15,18 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Its standard output, which has to be JSON.
+    /// Parses standard output, which must be JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Demands success.
+    /// Asserts that the command succeeded.
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
 
-    /// Demands this exit code, and a message that says all of `words`.
+    /// Asserts this exit code, and a message that contains all of `words`.
     pub(crate) fn refused(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, code, "{self:?}");
         for word in words {
@@ -36,7 +36,7 @@ impl Said {
     }
 }
 
-/// One of the workspace's programs: where `cargo xtask test` has built them, or beside this one.
+/// Returns a command for one of the workspace's programs: as built by `cargo xtask test`, or beside this one.
 pub(crate) fn tool(name: &str) -> Command {
     let beside = || Path::new(env!("CARGO_BIN_EXE_jedlik-node")).parent().unwrap().to_path_buf();
     let folder = env::var_os("JEDLIK_TEST_BINARIES").map_or_else(beside, PathBuf::from);
@@ -45,13 +45,13 @@ pub(crate) fn tool(name: &str) -> Command {
     program(&path)
 }
 
-/// The program behind `cargo xtask`: the one that runs these tests, or beside this one.
+/// Returns a command for the program behind `cargo xtask`: the one that runs these tests, or the one beside this.
 pub(crate) fn xtask() -> Command {
     env::var_os("JEDLIK_TEST_XTASK")
         .map_or_else(|| tool("jedlik-xtask"), |path| program(Path::new(&path)))
 }
 
-/// A program; what the environment says of other clusters is kept from it.
+/// Returns a command for a program, without the environment's variables about other clusters.
 pub(crate) fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     for (variable, _) in env::vars_os() {
@@ -72,16 +72,16 @@ pub(crate) fn run(command: &mut Command) -> Said {
     }
 }
 
-/// What `jedlik get --json` has found.
+/// Values and context in the output of `jedlik get --json`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Sorted.
+    /// Values of the siblings, sorted.
     pub(crate) values: Vec<String>,
     pub(crate) context: Option<String>,
 }
 
 impl Found {
-    /// Reads it.
+    /// Parses the output of `jedlik get --json`.
     pub(crate) fn read(said: &Said) -> Self {
         let json = said.json();
         let text = |value: &Value| value.as_str().map(str::to_owned);

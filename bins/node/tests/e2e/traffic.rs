@@ -1,9 +1,9 @@
-//! Writers and readers that go on while a cluster changes: what they were told, how long they waited, and
-//! whether every acknowledged version is there.
+//! Writers and readers that go on while a cluster changes: their answers, their waits, and a check that every
+//! acknowledged version is there.
 //!
-//! Each key has one writer, which numbers its versions; a version replaces the one before. With R + W > N a
-//! get finds the newest one that was acknowledged before it began, unless a stand-in keeps it for an owner
-//! that was slow or away: then it has to be found soon.
+//! Each key has one writer, which numbers its versions; a version replaces the one before. With R + W > N a get finds
+//! the newest one that was acknowledged before it began, unless a stand-in keeps it for an owner that was slow or away:
+//! then it must be found soon.
 
 use std::fmt;
 use std::mem;
@@ -20,12 +20,12 @@ use crate::node::LIMIT;
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, r, shown, size};
 
-/// Keys that are checked at a time.
+/// Keys that are checked at the same time.
 const AT_ONCE: usize = 32;
-/// A reader goes on to the key so many places further: a prime, so that it comes to all.
+/// Distance between the keys that a reader gets in turn: a prime, so that it visits all.
 const STRIDE: usize = 7_919;
 
-/// How much of it there is; see `main.rs` for the variables.
+/// Amount of traffic; see `main.rs` for the variables.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) records: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// With so many records, unless the environment says otherwise.
+    /// Returns the usual size with this many records, unless the environment says otherwise.
     pub(crate) fn of(usual_records: usize) -> Self {
         Self {
             records: size("JEDLIK_MOVED_RECORDS", usual_records),
@@ -48,17 +48,17 @@ impl Size {
     }
 }
 
-/// What came of the requests of a phase.
+/// Waits, stale gets and failures of the requests in a phase.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Sorted once the phase has ended.
+    /// Waits of all requests, sorted once the phase has ended.
     waits: Vec<Duration>,
     stale: usize,
     failures: Vec<String>,
 }
 
 impl Tally {
-    /// Demands that no request failed, and prints what it was; the 99th percentile of the waits.
+    /// Asserts that no request failed, prints the counts, and returns the 99th percentile of the waits.
     pub(crate) fn demand(&self, phase: &str) -> Duration {
         println!("{phase:>20}: {self}");
         assert_eq!(self.failures, [""; 0], "{phase}: {self}");
@@ -84,7 +84,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Writers and readers, until they are told to stop.
+/// Writers and readers that go on until they are told to stop.
 pub(crate) struct Traffic<'a> {
     observer: &'a Observer,
     client: Client,
@@ -95,14 +95,14 @@ pub(crate) struct Traffic<'a> {
 struct Shared {
     size: Size,
     keys: Vec<Key>,
-    /// Of each key, the number of the newest acknowledged version.
+    /// Number of the newest acknowledged version of each key.
     acknowledged: Vec<AtomicU32>,
     stop: AtomicBool,
     tally: Mutex<Tally>,
 }
 
 impl<'a> Traffic<'a> {
-    /// Puts every key once, on all of its owners, and begins.
+    /// Puts every key once, on all of its owners, and starts the writers and readers.
     pub(crate) fn start(cluster: &Cluster, observer: &'a Observer, size: Size) -> Self {
         let client = observer.runtime.block_on(cluster.client(0));
         let shared = Arc::new(Shared {
@@ -126,7 +126,7 @@ impl<'a> Traffic<'a> {
         traffic
     }
 
-    /// The contexts of each writer's keys.
+    /// Puts the first version of every key and returns the contexts of each writer's keys.
     fn fill(&self) -> Vec<Vec<Option<Context>>> {
         let writers = self.shared.size.writers;
         let fillers = (0..writers).map(|number| {
@@ -147,25 +147,25 @@ impl<'a> Traffic<'a> {
         contexts
     }
 
-    /// All keys.
+    /// Returns all keys of the traffic.
     pub(crate) fn keys(&self) -> &[Key] {
         &self.shared.keys
     }
 
-    /// Waits for so many requests after those of this phase so far.
+    /// Waits for this many requests in addition to those of this phase so far.
     pub(crate) fn wait_for(&self, requests: usize) {
         let wanted = self.shared.tally().waits.len() + requests;
         wait_until("the traffic goes on", || self.shared.tally().waits.len() >= wanted);
     }
 
-    /// What came of the requests since the phase before; counts anew.
+    /// Returns the tally of the phase that ends now, and starts a new one.
     pub(crate) fn end_phase(&self) -> Tally {
         let mut tally = mem::take(&mut *self.shared.tally());
         tally.waits.sort_unstable();
         tally
     }
 
-    /// Gets every key: each acknowledged version is there, or one that replaced it.
+    /// Gets every key: each acknowledged version must be there, or one that replaced it.
     pub(crate) fn check_all(&self) {
         let checkers = (0..AT_ONCE).map(|first| {
             let (client, shared) = (self.client.clone(), Arc::clone(&self.shared));
@@ -182,8 +182,8 @@ impl<'a> Traffic<'a> {
         assert_eq!(failures, [""; 0]);
     }
 
-    /// Lets the requests under way end. Then every acknowledged version is found by a get, every owner
-    /// holds it, and nobody has a hint of it.
+    /// Waits for the requests under way. Then a get must find every acknowledged version, every owner must hold it, and
+    /// no node may have a hint of it.
     pub(crate) fn end(mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for task in mem::take(&mut self.tasks) {
@@ -209,7 +209,7 @@ impl Shared {
         tally.failures.extend(failure.map(|failure| format!("{what} after {took:?}: {failure}")));
     }
 
-    /// Puts a version; the context that the next one replaces it with, `None` if it failed.
+    /// Puts a version and returns the context for the next one; `None` if the put failed.
     async fn put(
         &self,
         client: &Client,
@@ -229,7 +229,7 @@ impl Shared {
         Some(answer.context())
     }
 
-    /// Gets a key, which has to have at least what was acknowledged before; again while it is stale.
+    /// Gets a key, which must have at least the version acknowledged before; repeats the get while it is stale.
     async fn get(&self, client: &Client, index: usize) {
         let key = &self.keys[index];
         let least = self.acknowledged[index].load(Ordering::Acquire);
@@ -258,13 +258,13 @@ impl Shared {
     }
 }
 
-/// The newest version that a get has found; 0 if there is none.
+/// Returns the newest version that a get has found; 0 if there is none.
 fn newest(found: &Found) -> u32 {
     let versions = found.values().filter_map(|value| value.first_chunk());
     versions.copied().map(u32::from_le_bytes).max().unwrap_or(0)
 }
 
-/// One writer: version after version of its keys.
+/// Puts, as one writer, version after version of its keys.
 async fn write(
     client: Client,
     shared: Arc<Shared>,
@@ -285,7 +285,7 @@ async fn write(
     }
 }
 
-/// One reader: key after key.
+/// Gets, as one reader, key after key.
 async fn read(client: Client, shared: Arc<Shared>, number: usize) {
     let mut index = number * 31 % shared.keys.len();
     while shared.goes_on() {

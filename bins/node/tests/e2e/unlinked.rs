@@ -1,4 +1,4 @@
-//! Files that somebody removes under a node that runs: it is told of, and costs nothing that was acknowledged.
+//! Files that are removed under a running node: the node reports it, and no acknowledged write is lost.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, wait_until};
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, fill, patient_w, r, shown};
 
-/// What `doctor` says of files that are gone.
+/// Returns the findings of `doctor` about files that are gone.
 fn told(cluster: &Cluster) -> Vec<String> {
     let said = cluster.ask(0, "doctor --json").json();
     let findings = said["findings"].as_array().unwrap().iter();
@@ -42,7 +42,7 @@ fn files_that_are_removed_under_a_running_node_are_told_of_and_refilled_after_a_
         told.len() == 1 && told[0].contains("shard 0 of n2") && told[0].contains("records.redb")
     });
     assert!(cluster.nodes[1].log().contains("was removed or replaced"));
-    // Whoever writes gets along without it, and it goes on answering from what it has open.
+    // Writers do without the node, and it goes on answering from the files that it has open.
     observer.runtime.block_on(fill(&client, &keys(100), 300, &patient_w(2)));
     all_there(&cluster, &observer, &keys(0));
     assert!(cluster.nodes[1].is_running());

@@ -1,5 +1,5 @@
-//! A cluster of two builds, one of which speaks a version of the protocol that the other does not know:
-//! nodes are upgraded one after the other, while writers and readers go on.
+//! A cluster of two builds, one of which speaks a version of the protocol that the other does not know. Nodes are
+//! upgraded one after the other, while writers and readers go on.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -34,7 +34,7 @@ fn nodes_are_upgraded_one_by_one_and_no_request_fails() {
     let new = spoken(&cluster);
     assert!(new.iter().all(|version| old.iter().all(|old| version > old)), "{old:?}, {new:?}");
 
-    // And back again: an old build reads what a new one has written.
+    // The node goes back again: an old build reads what a new one has written.
     assert!(cluster.nodes[2].stop().success(), "a clean stop");
     cluster.nodes[2].build = None;
     cluster.restart(2);
@@ -44,15 +44,15 @@ fn nodes_are_upgraded_one_by_one_and_no_request_fails() {
     traffic.end();
 }
 
-/// The newest versions of the protocol that members speak.
+/// Returns the newest versions of the protocol that members speak.
 fn spoken(cluster: &Cluster) -> BTreeSet<u64> {
     let status = cluster.status(1);
     let members = status["members"].as_array().unwrap().iter();
     members.map(|member| member["protocol_max"].as_u64().unwrap()).collect()
 }
 
-/// The build with the feature `next-protocol`: the one that the environment names, or one that is made
-/// now, which takes some minutes the first time.
+/// Returns the build with the feature `next-protocol`: the one that the environment names, or one that is built now,
+/// which takes some minutes the first time.
 fn next_build() -> PathBuf {
     if let Some(path) = env::var_os("JEDLIK_NEXT_NODE") {
         return path.into();

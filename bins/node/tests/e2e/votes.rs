@@ -1,4 +1,4 @@
-//! What one node has lost, a byte or all of it, is nothing that a get calls absent.
+//! Data that one node has lost, a byte or all of it: no get calls it absent.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::lost::RECORDS;
 use crate::observer::{Observer, key};
 use crate::requests::{ByKey, fill, r, shown, size, w};
 
-/// Has every put with all three owners, so that one is enough to ask.
+/// Sets W to 3 and R to 1 on the bucket, so that a get may ask any single owner.
 fn read_one(cluster: &Cluster) {
     cluster.ask(0, "bucket set kept r=1 w=3").ok();
 }
@@ -33,7 +33,7 @@ fn a_byte_that_changed_on_one_disk_of_three_is_no_absence_and_is_mended_by_the_g
     cluster.restart(2);
     cluster.wait_until_all_are_up(0);
 
-    // Through the damaged node, which asks itself first, and through another.
+    // The get goes through the damaged node, which asks itself first, and through another one.
     for via in [2, 0] {
         let client = observer.runtime.block_on(cluster.client(via));
         for key in &keys {
@@ -49,7 +49,7 @@ fn a_byte_that_changed_on_one_disk_of_three_is_no_absence_and_is_mended_by_the_g
     });
 }
 
-/// A get of one replica, which has to be answered.
+/// Gets a key with R of 1, which must be answered; returns whether it was found.
 fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
     let options = r(1);
     let found = observer.runtime.block_on(client.get(key).options(&options).send());
@@ -57,7 +57,7 @@ fn is_found(observer: &Observer, client: &Client, key: &Key) -> bool {
     !found.siblings().is_empty()
 }
 
-/// Changes the last byte of every value in a stopped node's file; how many there were.
+/// Changes the last byte of every value in a stopped node's file, and returns the number of values.
 pub(crate) fn damage_all(file: &Path) -> usize {
     let database = open_redb_file(file, 1 << 20).unwrap();
     let reading = database.begin_read().unwrap();
@@ -89,7 +89,7 @@ fn an_empty_directory_in_the_place_of_one_node_makes_no_key_absent() {
     cluster.kill(2);
     cluster.nodes[2].lose_disk();
     cluster.restart(2);
-    // From the moment at which it answers, while it is refilled, and after.
+    // The gets begin with the node's first answer, and go on during its refill and after.
     let emptied = observer.runtime.block_on(cluster.client(2));
     let mut rounds = 0;
     wait_until("it holds everything again", || {

@@ -1,12 +1,12 @@
-//! The real input: Debian's list of American words, or as many made-up ones where it isn't installed.
+//! The real input: Debian's list of American words, or as many made-up ones where it is not installed.
 
 use std::env;
 use std::fs;
 
-/// How many words the list has.
+/// Number of words in the list.
 const COUNT: usize = 104_334;
 
-/// The words, all different.
+/// Returns the words, all different.
 pub(crate) fn all() -> Vec<String> {
     match env::var_os("JEDLIK_TEST_WORDS") {
         Some(path) => {

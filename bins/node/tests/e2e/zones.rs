@@ -1,4 +1,4 @@
-//! Nodes of another weight, and zones that fail as a whole.
+//! Nodes of different weights, and zones that fail as a whole.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn a_node_of_double_weight_holds_double() {
     traffic.end_phase().demand("n6 has weight 2");
     check_shares(&cluster, 0, size.records as u64);
 
-    // Two plans one after the other, the second of which is committed while the first still moves.
+    // Two plans follow one another; the second is committed while the first still moves.
     for change in ["set n6 --weight 1", "set n1 --weight 2"] {
         let plan = stage(&cluster, 0, change);
         commit(&cluster, 0, &plan);
@@ -46,7 +46,7 @@ fn nothing_fails_when_one_of_three_zones_does() {
     let mut cluster = Cluster::start_many(6, zone_of);
     let observer = Observer::of(&cluster, 0);
     let traffic = Traffic::start(&cluster, &observer, Size::of(600));
-    // n1 and n4 are z1, n2 and n5 z2, n3 and n6 z0.
+    // n1 and n4 are in z1, n2 and n5 in z2, n3 and n6 in z0.
     for key in traffic.keys() {
         let list = observer.preference_list(key);
         let zones: BTreeSet<usize> = list[..3].iter().map(|index| index % 3).collect();

@@ -1,10 +1,10 @@
-//! What differs from one run of a session to the next, and is not compared: identities, digests, times, durations,
+//! Texts that differ from one run of a session to the next and are not compared: identities, digests, times, durations,
 //! process ids, ports, contexts, and the width of columns, which follows from them.
 
 use regex::Regex;
 use snapbox::Redactions;
 
-/// A placeholder, and what it stands for; the group `redacted` where that is less than the whole.
+/// Placeholders and their patterns; the group `redacted` marks the part that varies, if that is not the whole match.
 const MASKS: [(&str, &str); 8] = [
     ("[ID]", r"\b[0-9a-f]{32}\b"),
     ("[DIGEST]", r"\b[0-9a-f]{16}\b"),
@@ -15,12 +15,12 @@ const MASKS: [(&str, &str); 8] = [
     ("[PORT]", r"127\.0\.0\.1:(?<redacted>\d+)"),
     ("[CONTEXT]", r#""context":"(?<redacted>[A-Za-z0-9+/=_-]+)""#),
 ];
-/// Outputs that later commands may repeat, such as a plan's hash.
+/// Pattern of outputs that later commands may repeat, such as a plan's hash.
 const REPEATED: &str = r"\b[0-9a-f]{16}([0-9a-f]{16})?\b";
-/// The space between two columns of a table.
+/// Pattern of the space between two columns of a table.
 const GAP: &str = "  +";
 
-/// Patterns of what is not compared.
+/// Compiled patterns of everything that is not compared.
 pub(super) struct Masks {
     masks: Redactions,
     repeated: Regex,
@@ -38,13 +38,13 @@ impl Masks {
         Self { masks, repeated: regex(REPEATED), gap: regex(GAP) }
     }
 
-    /// Gives a text in which everything that is not compared is masked.
+    /// Returns the text with everything masked that is not compared.
     pub(super) fn mask(&self, text: &str) -> String {
         self.gap.replace_all(&self.masks.redact(text), "  ").into_owned()
     }
 
-    /// Pairs what one text says and later commands may repeat with what the other says in its place; nothing where the
-    /// two don't say as much.
+    /// Pairs the texts in `one` that later commands may repeat with those in `other`; empty if the two differ in their
+    /// number.
     pub(super) fn pairs(&self, one: &str, other: &str) -> Vec<(String, String)> {
         let found = |text: &str| -> Vec<String> {
             self.repeated.find_iter(text).map(|found| found.as_str().to_owned()).collect()
@@ -53,7 +53,7 @@ impl Masks {
         if one.len() == other.len() { one.into_iter().zip(other).collect() } else { Vec::new() }
     }
 
-    /// Gives the new text with each line that differs only in what is masked as the old text has it.
+    /// Returns the new text, in which each line that differs from the old one only in masked parts is the old line.
     pub(super) fn merge(&self, old: &str, new: &str) -> String {
         let mut left: Vec<(String, &str)> =
             old.lines().map(|line| (self.mask(line), line)).collect();

@@ -1,6 +1,6 @@
-//! A page of Markdown, cut into what is only read and what takes part in its session.
+//! A page of Markdown, divided into text and the parts of its session.
 //!
-//! Invariant: a page whose outputs are left as they are is written as it was read, byte for byte.
+//! Invariant: a page whose outputs are unchanged is written as it was read, byte for byte.
 
 use std::iter::Peekable;
 use std::str::Lines;
@@ -8,27 +8,27 @@ use std::str::Lines;
 const HIDDEN: (&str, &str) = ("<!-- session: ", " -->");
 const PROMPT: &str = "$ ";
 
-/// A page, in order.
+/// Page of Markdown, as parts in order.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) parts: Vec<Part>,
 }
 
-/// A part of a page.
+/// Part of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// A line that takes no part in the session.
+    /// Line that takes no part in the session.
     Text(String),
-    /// A file that the page shows, to be written.
+    /// File that the page shows, which is to be written.
     File { path: String, text: String },
-    /// A command that readers don't see.
+    /// Command that readers don't see.
     Hidden(String),
-    /// A command and what it prints, which ends with a newline unless it is empty.
+    /// Command and its output, which ends with a newline unless it is empty.
     Step { command: String, output: String },
 }
 
 impl Page {
-    /// Reads a page. What looks like a session and would not be run is an error.
+    /// Parses a page. A block that looks like a session but would not be run is an error.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut lines = text.lines().peekable();
@@ -51,7 +51,7 @@ impl Page {
 }
 
 impl Part {
-    /// The part as the page has it.
+    /// Formats the part as the page has it.
     pub(super) fn render(&self) -> String {
         match self {
             Self::Text(line) => format!("{line}\n"),
@@ -66,7 +66,7 @@ fn hidden(line: &str) -> Option<&str> {
     line.strip_prefix(HIDDEN.0)?.strip_suffix(HIDDEN.1)
 }
 
-/// Reads the commands and outputs of a block, and its last line.
+/// Parses the commands and outputs of a block, up to its last line.
 fn steps(lines: &mut Peekable<Lines>, parts: &mut Vec<Part>) -> Result<(), String> {
     while let Some(line) = lines.next_if(|line| *line != "```") {
         let Some(command) = line.strip_prefix(PROMPT) else {
@@ -82,7 +82,7 @@ fn steps(lines: &mut Peekable<Lines>, parts: &mut Vec<Part>) -> Result<(), Strin
     end(lines, parts)
 }
 
-/// Reads a block that is no session: a file to be written if it begins with a path.
+/// Parses a block that is no session: a file to be written, if it begins with a path.
 fn other_block(lines: &mut Peekable<Lines>, parts: &mut Vec<Part>) -> Result<(), String> {
     let path = lines.next_if(|line| line.starts_with("# ") && line.ends_with(".toml"));
     let mut text = String::new();

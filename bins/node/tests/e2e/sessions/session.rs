@@ -1,4 +1,4 @@
-//! A page's session: its commands in order, and the page as it would show what was seen.
+//! A page's session: it runs the commands in order, and makes the page with their outputs.
 
 use std::fs;
 use std::thread;
@@ -13,21 +13,21 @@ use super::shell::Shell;
 use crate::node::LIMIT;
 use crate::places::Places;
 
-/// The folder that pages show a clone in.
+/// Folder of the clone, as pages show it.
 const CLONE: &str = "/home/you/jedlik";
-/// How long a command is asked again once the page is known to differ, or is to be written.
+/// Time that a command is repeated once the page is known to differ, or is to be written.
 const SETTLED: Duration = Duration::from_secs(15);
-/// Words of commands that only ask; these may be run again until they print what the page shows.
+/// Words of commands that change nothing; these may be repeated until they print what the page shows.
 const ASKS: [&str; 7] = ["get", "keys", "buckets", "explain", "hints", "doctor", "status"];
 const CHANGES: [&str; 3] = ["put", "delete", "load"];
 
-/// The state of a session between two commands.
+/// State of a session between two commands.
 pub(super) struct Session {
-    /// The page's path, for who has to look there.
+    /// Path of the page, for messages.
     name: &'static str,
     shell: Shell,
     masks: Masks,
-    /// Texts of the page, each with what the run has in its place.
+    /// Texts of the page, each with the text of this run in its place.
     pairs: Vec<(String, String)>,
     patience: Duration,
     _places: Places,
@@ -49,8 +49,8 @@ impl Session {
         Self { name, shell, masks: Masks::new(), pairs, patience, _places: places }
     }
 
-    /// Does what the page says, and gives the page with what was seen: outputs that differ only in what varies are
-    /// left as they are.
+    /// Runs the page and returns it with the outputs of this run; outputs that differ only in masked parts stay as they
+    /// are.
     pub(super) fn play(mut self, page: &Page) -> String {
         let mut seen = String::new();
         for (index, part) in page.parts.iter().enumerate() {
@@ -80,7 +80,7 @@ impl Session {
         seen
     }
 
-    /// Runs a command, and gives what the page is to show of it.
+    /// Runs a command, and returns the output that the page should show.
     fn step(&mut self, index: usize, command: &str, shown: &str, may_fail: bool) -> String {
         let typed = self.to_run(command);
         let file =
@@ -93,7 +93,7 @@ impl Session {
                 None => self.shell.run(&typed),
             };
             let seen = self.to_page(&printed);
-            // A process that goes on says in time that it serves.
+            // A process that goes on prints in time that it serves.
             let is_early = file.is_some() && printed.is_empty();
             let same = !is_early && self.masks.mask(&seen) == self.masks.mask(shown);
             let ended_well = code == 0 || may_fail;
@@ -110,12 +110,12 @@ impl Session {
         }
     }
 
-    /// Translates a text of the page for this run.
+    /// Translates a text of the page into that of this run.
     fn to_run(&self, text: &str) -> String {
         self.pairs.iter().fold(text.to_owned(), |text, (page, run)| text.replace(page, run))
     }
 
-    /// Translates what the run says for the page; columns stay where they are.
+    /// Translates a text of this run into that of the page; columns stay where they are.
     fn to_page(&self, text: &str) -> String {
         self.pairs.iter().fold(text.to_owned(), |text, (page, run)| {
             let cell = format!("{page:<width$}  ", width = run.len());
@@ -124,7 +124,7 @@ impl Session {
     }
 }
 
-/// Whether a command changes nothing, so that it may be asked again.
+/// Whether a command changes nothing, so that it may be repeated.
 fn only_asks(command: &str) -> bool {
     let has = |words: &[&str]| command.split(' ').any(|word| words.contains(&word));
     command.starts_with("jedlik") && has(&ASKS) && !has(&CHANGES)

@@ -1,6 +1,6 @@
 //! A shell that commands are typed into, one after the other.
 //!
-//! Invariant: dropping it ends every process that its commands have left behind, and the development cluster.
+//! Invariant: dropping it ends the development cluster, and every process that its commands have left behind.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,12 +19,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::node::LIMIT;
 use crate::tools::{program, run, tool, xtask};
 
-/// The mark between what a command prints and its exit code.
+/// Mark between a command's output and its exit code.
 const END: &str = "\n--- the command has ended with ";
-/// The identity of every cluster here: where keys lie follows from it.
+/// Identity of every cluster of the sessions, which determines where keys lie.
 const CLUSTER: ClusterId = ClusterId(0x2c60_9b1e_74d3_a58f);
-/// The body of `jedlik-admin`: nodes get the same identities each time, since their order and their shares follow from
-/// these, and a new authority gets the files in `$authority`.
+/// Script that replaces `jedlik-admin`. Nodes get the same identities each time, which determine their order and their
+/// shares, and a new authority gets the files in `$authority`.
 const ADMIN: &str = r#"
 case " $* " in *" ca init "*)
     "$admin" "$@" || exit
@@ -48,7 +48,7 @@ esac
 exec "$admin" "$@"
 "#;
 
-/// A shell in the folder `jedlik`, which stands for a clone whose programs are built.
+/// Shell in the folder `jedlik`, which looks like a clone with built programs.
 pub(super) struct Shell {
     folder: tempfile::TempDir,
     bash: Child,
@@ -87,12 +87,12 @@ impl Shell {
         Self { folder, bash, input, output }
     }
 
-    /// The folder in which commands are typed at first.
+    /// Returns the folder in which commands are typed at first.
     pub(super) fn root(&self) -> PathBuf {
         self.folder.path().join("jedlik")
     }
 
-    /// Runs a command to its end, and gives what it prints, as a terminal shows it, and its exit code.
+    /// Runs a command to its end, and returns its output, as a terminal shows it, and its exit code.
     pub(super) fn run(&mut self, command: &str) -> (String, i32) {
         let start = Instant::now();
         let typed = format!(
@@ -116,7 +116,7 @@ impl Shell {
         }
     }
 
-    /// Starts a command that goes on, and gives the file that it prints to.
+    /// Starts a command that goes on, and returns the path of the file with its output.
     pub(super) fn start_process(&mut self, command: &str, number: usize) -> PathBuf {
         let file = self.folder.path().join(format!("printed-{number}"));
         let typed = format!("{{ {command}\n}} </dev/null >'{}' 2>&1 &", file.display());
@@ -135,19 +135,20 @@ impl Drop for Shell {
                 eprintln!("the session's cluster is not down: {down:?}");
             }
         }
-        // A group that has ended already is fine.
+        // A process group that has ended already is fine.
         let _ = kill_process_group(Pid::from_child(&self.bash), Signal::KILL);
         let _ = self.bash.wait();
     }
 }
 
-/// Text that ends with a newline, as a terminal's user sees it.
+/// Returns the text with a newline at its end, as a terminal's user sees it.
 fn ended(text: &str) -> String {
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     format!("{text}{newline}")
 }
 
-/// Puts the programs where a clone has them when they are built, and a `cargo` that builds nothing in `shims`.
+/// Links the programs to where a clone has them once they are built, and puts a `cargo` that builds nothing into
+/// `shims`.
 fn install(root: &Path, shims: &Path) {
     let release = root.join("target/release");
     fs::create_dir_all(&release).unwrap();
